@@ -1,0 +1,190 @@
+"""Pinhole cameras with OpenCV's axes and distortion, and rigs of them.
+
+`x_cam = R @ x_world + t` ("cam_from_world"); x right, y down, z forward; pixel centres are integers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import cv2
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from epitool.errors import InputError
+
+Array = NDArray[np.float64]
+
+
+def frozen_array(values: ArrayLike, shape: tuple[int | None, ...], what: str, dtype: type = np.float64) -> NDArray:  # type: ignore[type-arg]
+    """A read-only array of the shape stated, in which None stands for any length.
+
+    Raises:
+        ValueError: The shape is another one.
+    """
+    array = np.array(values, dtype=dtype)
+    if array.ndim != len(shape) or any(want is not None and want != have for want, have in zip(shape, array.shape)):
+        raise ValueError(f"{what} has shape {array.shape}, expected {shape}")
+    array.setflags(write=False)
+    return array
+
+
+@dataclass(frozen=True, eq=False)
+class Camera:
+    """One calibrated view.
+
+    Attributes:
+        name: The view's name.
+        K: Intrinsics `(3, 3)` in pixels.
+        distortion: OpenCV's coefficients (k1, k2, p1, p2, k3, ...); empty for none.
+        R: Rotation `(3, 3)`, camera from world.
+        t: Translation `(3,)`, camera from world, in the rig's unit; not the camera's centre.
+        image_size: (width, height) in pixels.
+    """
+
+    name: str
+    K: Array
+    distortion: Array
+    R: Array
+    t: Array
+    image_size: tuple[int, int]
+
+    def __post_init__(self) -> None:
+        set_field = object.__setattr__
+        set_field(self, "K", frozen_array(self.K, (3, 3), "K"))
+        set_field(self, "distortion", frozen_array(np.ravel(self.distortion), (None,), "distortion"))
+        set_field(self, "R", frozen_array(self.R, (3, 3), "R"))
+        set_field(self, "t", frozen_array(np.ravel(self.t), (3,), "t"))
+        set_field(self, "image_size", (int(self.image_size[0]), int(self.image_size[1])))
+        if not np.allclose(self.R @ self.R.T, np.eye(3), atol=1e-5) or np.linalg.det(self.R) < 0:
+            raise ValueError(f"camera {self.name}: R is not a rotation")
+
+    @property
+    def P(self) -> Array:
+        """Projection matrix `(3, 4)` without distortion: K [R | t]."""
+        return self.K @ np.column_stack([self.R, self.t])
+
+    @property
+    def center(self) -> Array:
+        """Centre `(3,)` in the world."""
+        return -self.R.T @ self.t
+
+    @property
+    def focal(self) -> float:
+        """Mean of both focal lengths in pixels."""
+        return float(self.K[0, 0] + self.K[1, 1]) / 2
+
+    def to_camera(self, xyz: Array) -> Array:
+        """World points `(..., 3)` in this camera's axes."""
+        return xyz @ self.R.T + self.t
+
+    def project(self, xyz: Array) -> Array:
+        """World points `(..., 3)` to pixels `(..., 2)`, distortion applied; NaN where not in front of the camera.
+
+        >>> camera = Camera("a", [[500, 0, 320], [0, 500, 240], [0, 0, 1]], [], np.eye(3), [0, 0, 0], (640, 480))
+        >>> camera.project(np.array([0.1, 0.0, 1.0])).tolist()
+        [370.0, 240.0]
+        """
+        flat = self.to_camera(np.asarray(xyz, dtype=float)).reshape(-1, 3)
+        flat = np.where(flat[:, 2:] > 0, flat, np.nan)
+        if not len(flat):
+            return np.empty((*xyz.shape[:-1], 2))
+        xy, _ = cv2.projectPoints(flat, np.zeros(3), np.zeros(3), self.K, self._cv_distortion)
+        return xy.reshape(*xyz.shape[:-1], 2)
+
+    def undistort(self, xy: Array) -> Array:
+        """Pixels `(..., 2)` as an ideal pinhole with the same K would see them."""
+        if not self.distortion.any():
+            return np.array(xy, dtype=float)
+        stop = (cv2.TERM_CRITERIA_COUNT | cv2.TERM_CRITERIA_EPS, 40, 1e-10)
+        flat = np.ascontiguousarray(xy, dtype=float).reshape(-1, 1, 2)
+        if not len(flat):
+            return np.array(xy, dtype=float)
+        ideal = cv2.undistortPointsIter(flat, self.K, self._cv_distortion, np.eye(3), self.K, stop)
+        return ideal.reshape(np.shape(xy))
+
+    def normalize(self, xy: Array) -> Array:
+        """Pixels `(..., 2)` to undistorted coordinates on the plane z = 1, `(..., 2)`."""
+        ideal = self.undistort(xy)
+        homogeneous = np.concatenate([ideal, np.ones_like(ideal[..., :1])], axis=-1)
+        return (homogeneous @ np.linalg.inv(self.K).T)[..., :2]
+
+    def unproject(self, xy: Array, depth: Array) -> Array:
+        """Pixels `(..., 2)` at depths `(...)` along the optical axis to world points `(..., 3)`.
+
+        >>> camera = Camera("a", [[500, 0, 320], [0, 500, 240], [0, 0, 1]], [], np.eye(3), [0, 0, 0], (640, 480))
+        >>> camera.unproject(np.array([370.0, 240.0]), np.array(2.0)).round(9).tolist()
+        [0.2, 0.0, 2.0]
+        """
+        ray = self.normalize(xy)
+        in_camera = np.concatenate([ray, np.ones_like(ray[..., :1])], axis=-1) * np.asarray(depth)[..., None]
+        return (in_camera - self.t) @ self.R
+
+    def cropped(self, x: float, y: float, width: int, height: int) -> Camera:
+        """The same camera looking only at a window whose top left pixel is (x, y)."""
+        K = np.array(self.K)
+        K[:2, 2] -= x, y
+        return replace(self, K=K, image_size=(width, height))
+
+    @property
+    def _cv_distortion(self) -> Array:
+        return self.distortion if self.distortion.size else np.zeros(5)
+
+
+@dataclass(frozen=True, eq=False)
+class Rig:
+    """Cameras that share one world.
+
+    Attributes:
+        cameras: The cameras, in the order of the views.
+        unit: "mm" or "arbitrary".
+        scale_source: How metric scale was fixed, or "none".
+    """
+
+    cameras: tuple[Camera, ...]
+    unit: str
+    scale_source: str
+
+    def __post_init__(self) -> None:
+        if self.unit not in ("mm", "arbitrary"):
+            raise ValueError(f"unit '{self.unit}' is neither mm nor arbitrary")
+        if len(set(self.names)) != len(self.cameras):
+            raise ValueError("two cameras of a rig have the same name")
+
+    def __len__(self) -> int:
+        return len(self.cameras)
+
+    @cached_property
+    def names(self) -> tuple[str, ...]:
+        """Names of the cameras in order."""
+        return tuple(camera.name for camera in self.cameras)
+
+    def select(self, names: Sequence[str]) -> Rig:
+        """The cameras of these names, in this order.
+
+        Raises:
+            InputError: The rig lacks one of them.
+        """
+        missing = [name for name in names if name not in self.names]
+        if missing:
+            raise InputError(f"no camera for view {', '.join(missing)}; the rig has {', '.join(self.names)}")
+        return replace(self, cameras=tuple(self.cameras[self.names.index(name)] for name in names))
+
+    def to_cameras(self, xyz: Array) -> Array:
+        """World points `(F, J, 3)` in every camera's axes: `(F, V, J, 3)`."""
+        return np.stack([camera.to_camera(xyz) for camera in self.cameras], axis=-3)
+
+    def project(self, xyz: Array) -> Array:
+        """World points `(F, J, 3)` to pixels in every view: `(F, V, J, 2)`."""
+        return np.stack([camera.project(xyz) for camera in self.cameras], axis=-3)
+
+    def undistort(self, xy: Array) -> Array:
+        """Pixels `(F, V, J, 2)` as ideal pinholes with the same K would see them."""
+        return np.stack([camera.undistort(xy[..., v, :, :]) for v, camera in enumerate(self.cameras)], axis=-3)
+
+    def scaled(self, factor: float, unit: str, scale_source: str) -> Rig:
+        """The rig in a world that is `factor` times as large."""
+        cameras = tuple(replace(camera, t=camera.t * factor) for camera in self.cameras)
+        return Rig(cameras, unit, scale_source)

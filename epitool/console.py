@@ -1,0 +1,66 @@
+"""What a command says: progress and remarks on stderr, and the summary that the command line prints on stdout."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+
+_stderr = Console(stderr=True, highlight=False, soft_wrap=True)
+
+
+@dataclass(frozen=True)
+class Summary:
+    """How a command ended.
+
+    Attributes:
+        text: For people, printed on stdout.
+        values: For programs, printed by `--json`; plain values only.
+    """
+
+    text: str
+    values: dict[str, Any] = field(default_factory=dict)
+
+
+def set_quiet(quiet: bool) -> None:
+    """Silences remarks and progress; warnings and errors remain."""
+    _stderr.quiet = quiet
+
+
+def say(message: str) -> None:
+    """A remark, on stderr."""
+    _stderr.print(escape(message))
+
+
+def warn(message: str) -> None:
+    """A warning, on stderr, also when quiet."""
+    _loudly(f"[yellow]warning:[/] {escape(message)}")
+
+
+def fail(message: str) -> None:
+    """The one line with which a command fails, on stderr, also when quiet."""
+    _loudly(f"[red]error:[/] {escape(message)}")
+
+
+def _loudly(markup: str) -> None:
+    quiet, _stderr.quiet = _stderr.quiet, False
+    _stderr.print(markup)
+    _stderr.quiet = quiet
+
+
+@contextmanager
+def progress(description: str, total: int | None) -> Iterator[Callable[[int], None]]:
+    """A progress bar on stderr, absent where that is no terminal; yields a function to call with the units done."""
+    if _stderr.quiet or not _stderr.is_terminal:
+        yield lambda done: None
+        return
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=_stderr) as bar:
+        task = bar.add_task(description, total=total)
+        yield lambda done: bar.advance(task, done)

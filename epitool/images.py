@@ -1,0 +1,159 @@
+"""Views (folders of images, or videos) and the images in them, read one at a time as RGB arrays.
+
+An image is named by its path, or `video.mp4#12` for frame 12 of a video, counted from 0.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from epitool.errors import InputError
+
+IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp"})
+VIDEO_SUFFIXES = frozenset({".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg"})
+
+Image = NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class View:
+    """One camera's footage.
+
+    Attributes:
+        name: File name without its suffix, or the folder's name.
+        path: The video or folder.
+        frames: Frame numbers: counted from 0 in a video, the last number in an image's name in a folder.
+        files: The images of a folder, empty for a video.
+        image_size: (width, height) of the first image.
+    """
+
+    name: str
+    path: Path
+    frames: tuple[int, ...]
+    files: tuple[Path, ...]
+    image_size: tuple[int, int]
+
+    def image_name(self, frame: int) -> str:
+        """Path of the frame's image, or `video#frame`."""
+        return str(self.files[self.frames.index(frame)]) if self.files else f"{self.path}#{frame}"
+
+
+def open_view(path: Path) -> View:
+    """Finds out what footage a folder or video holds.
+
+    Raises:
+        InputError: It is missing, holds no image, or cannot be decoded.
+    """
+    if not path.exists():
+        raise InputError(f"view {path}: no such file or folder")
+    if path.is_dir():
+        return _open_folder(path)
+    if path.suffix.lower() in IMAGE_SUFFIXES:
+        raise InputError(f"view {path}: a view is a folder of images or a video, not one image")
+    capture = _open_video(path)
+    ok, image = capture.read()
+    if not ok:
+        raise InputError(f"view {path}: holds no frame that can be decoded")
+    count = int(capture.get(cv2.CAP_PROP_FRAME_COUNT))
+    if count <= 0:  # some containers do not say
+        count = 1 + sum(1 for _ in iter(capture.grab, False))
+    return View(path.stem, path, tuple(range(count)), (), (image.shape[1], image.shape[0]))
+
+
+def _open_folder(path: Path) -> View:
+    files = sorted(f for f in path.iterdir() if f.suffix.lower() in IMAGE_SUFFIXES and not f.name.startswith("."))
+    if not files:
+        raise InputError(f"view {path}: the folder holds no images ({', '.join(sorted(IMAGE_SUFFIXES))})")
+    numbers = [re.findall(r"\d+", f.stem) for f in files]
+    frames = [int(n[-1]) if n else -1 for n in numbers]
+    if -1 in frames:
+        frames = list(range(len(files)))
+    if len(set(frames)) != len(frames):
+        raise InputError(f"view {path}: two images have the same number at the end of their names")
+    order = np.argsort(frames)
+    first = _decode(files[order[0]])
+    files_in_order = tuple(files[i] for i in order)
+    size = (first.shape[1], first.shape[0])
+    return View(path.resolve().name, path, tuple(sorted(frames)), files_in_order, size)
+
+
+def _open_video(path: Path) -> cv2.VideoCapture:
+    if not path.is_file():
+        raise InputError(f"video {path}: no such file")
+    if path.stat().st_size == 0:
+        raise InputError(f"video {path}: the file is empty")
+    capture = cv2.VideoCapture(str(path))
+    if not capture.isOpened():
+        raise InputError(f"video {path}: cannot be decoded; is it a video ({', '.join(sorted(VIDEO_SUFFIXES))})?")
+    return capture
+
+
+def _decode(path: Path) -> Image:
+    try:
+        data = np.fromfile(path, dtype=np.uint8)
+    except OSError as error:
+        raise InputError(f"image {path}: {error.strerror or error}") from None
+    if not data.size:
+        raise InputError(f"image {path}: the file is empty")
+    try:
+        image = cv2.imdecode(data, cv2.IMREAD_COLOR)
+    except cv2.error:
+        image = None
+    if image is None:
+        raise InputError(f"image {path}: cannot be decoded; is it an image ({', '.join(sorted(IMAGE_SUFFIXES))})?")
+    return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)  # type: ignore[return-value]
+
+
+def read_view(view: View) -> Iterator[tuple[int, Image]]:
+    """Every (frame number, RGB image) of a view in order, one in memory at a time.
+
+    A video that ends before the frames that its header states just ends.
+    """
+    if view.files:
+        for frame, file in zip(view.frames, view.files, strict=True):
+            yield frame, _decode(file)
+        return
+    yield from _read_video(view.path, view.frames)
+
+
+def _read_video(path: Path, frames: Sequence[int]) -> Iterator[tuple[int, Image]]:
+    """The frames asked for, in increasing order, decoded in one pass."""
+    capture = _open_video(path)
+    wanted, last = set(frames), max(frames)
+    for frame in range(last + 1):
+        if not capture.grab():
+            return
+        if frame in wanted:
+            ok, image = capture.retrieve()
+            if ok:
+                yield frame, cv2.cvtColor(image, cv2.COLOR_BGR2RGB)  # type: ignore[misc]
+
+
+def read_images(names: Sequence[str]) -> Iterator[tuple[int, Image]]:
+    """(index into `names`, RGB image) of every image named; those of one video are decoded in one pass.
+
+    Raises:
+        InputError: An image is missing or cannot be decoded.
+    """
+    videos: dict[str, dict[int, list[int]]] = {}
+    for i, name in enumerate(names):
+        video, _, frame = name.rpartition("#")
+        if video and frame.isdigit() and not Path(name).exists():
+            videos.setdefault(video, {}).setdefault(int(frame), []).append(i)
+        else:
+            yield i, _decode(Path(name))
+    for video, frames in videos.items():
+        found = 0
+        for frame, image in _read_video(Path(video), list(frames)):
+            found += 1
+            for i in frames[frame]:
+                yield i, image
+        if found < len(frames):
+            raise InputError(f"video {video}: only {found} of the {len(frames)} frames asked for can be decoded")

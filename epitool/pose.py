@@ -1,0 +1,234 @@
+"""Keypoints, poses and labels: what the commands hand to each other. Missing is NaN with confidence 0.
+
+Axes: F frames, V views, J joints. Arrays are read-only; joints are matched by name.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from epitool.camera import Rig, frozen_array
+from epitool.errors import InputError
+from epitool.skeleton import Skeleton, convert_joints
+
+Array = NDArray[np.float64]
+BOX_MARGIN = 1.25  # of the joints' extent, as the paper's MPII crops
+MIN_CONFIDENCE = 0.3  # under this a joint counts as not seen
+
+
+@dataclass(frozen=True, eq=False)
+class Keypoints:
+    """2D joints of one person in every view and frame.
+
+    Attributes:
+        xy: Pixels `(F, V, J, 2)`; NaN where missing.
+        confidence: `(F, V, J)`, 0 to 1.
+        frames: Frame numbers `(F,)`, strictly increasing.
+        views: Names of the V views.
+        images: Where each image is, `(F, V)` strings: a path, or `video.mp4#frame`; "" where there is none.
+        image_size: (width, height) per view, `(V, 2)`.
+        skeleton: Names and order of the joints.
+    """
+
+    xy: Array
+    confidence: Array
+    frames: NDArray[np.int64]
+    views: tuple[str, ...]
+    images: NDArray[np.str_]
+    image_size: NDArray[np.int64]
+    skeleton: Skeleton
+
+    def __post_init__(self) -> None:
+        set_field = object.__setattr__
+        f, v, j = len(self.frames), len(self.views), len(self.skeleton)
+        xy = frozen_array(self.xy, (f, v, j, 2), "xy")
+        missing = ~np.isfinite(xy).all(axis=-1)
+        set_field(self, "xy", frozen_array(np.where(missing[..., None], np.nan, xy), xy.shape, "xy"))
+        confidence = np.nan_to_num(np.where(missing, 0.0, self.confidence), nan=0.0)
+        set_field(self, "confidence", frozen_array(confidence, (f, v, j), "confidence"))
+        set_field(self, "frames", frozen_array(self.frames, (f,), "frames", np.int64))
+        set_field(self, "views", tuple(self.views))
+        set_field(self, "images", frozen_array(self.images, (f, v), "images", np.str_))
+        set_field(self, "image_size", frozen_array(self.image_size, (v, 2), "image_size", np.int64))
+        if (np.diff(self.frames) <= 0).any():
+            raise ValueError("frames are not strictly increasing")
+
+    def seen(self, min_confidence: float = MIN_CONFIDENCE) -> NDArray[np.bool_]:
+        """Which joints count as seen, `(F, V, J)`."""
+        return np.isfinite(self.xy[..., 0]) & (self.confidence >= min_confidence)
+
+    def boxes(self, min_confidence: float = MIN_CONFIDENCE) -> Array:
+        """Square box [x, y, width, height] around the seen joints, `(F, V, 4)`; NaN with fewer than two of them."""
+        return square_boxes(np.where(self.seen(min_confidence)[..., None], self.xy, np.nan))
+
+    def select_views(self, views: Sequence[str]) -> Keypoints:
+        """These views only, in this order.
+
+        Raises:
+            InputError: One of them is not there.
+        """
+        missing = [view for view in views if view not in self.views]
+        if missing:
+            raise InputError(f"no keypoints of view {', '.join(missing)}; there are {', '.join(self.views)}")
+        order = [self.views.index(view) for view in views]
+        return replace(
+            self,
+            xy=self.xy[:, order],
+            confidence=self.confidence[:, order],
+            views=tuple(views),
+            images=self.images[:, order],
+            image_size=self.image_size[order],
+        )
+
+    def convert(self, skeleton: Skeleton) -> Keypoints:
+        """The same keypoints as joints of another skeleton."""
+        xy, confidence = convert_joints(self.xy, self.confidence, self.skeleton, skeleton)
+        return replace(self, xy=xy, confidence=confidence, skeleton=skeleton)
+
+    def with_swaps(self, swapped: NDArray[np.bool_]) -> Keypoints:
+        """Left and right joints exchanged in the views and frames given, `(F, V)`."""
+        order = self.skeleton.flip_order
+        xy = np.where(swapped[..., None, None], self.xy[:, :, order], self.xy)
+        confidence = np.where(swapped[..., None], self.confidence[:, :, order], self.confidence)
+        return replace(self, xy=xy, confidence=confidence)
+
+
+def square_boxes(xy: Array) -> Array:
+    """Square boxes [x, y, width, height] `(..., 4)` around joints `(..., J, 2)`, with a margin of BOX_MARGIN.
+
+    >>> square_boxes(np.array([[10.0, 0.0], [10.0, 80.0], [np.nan, np.nan]])).tolist()
+    [-40.0, -10.0, 100.0, 100.0]
+    """
+    counted = np.isfinite(xy[..., 0]).sum(axis=-1) >= 2
+    low = np.where(np.isnan(xy), np.inf, xy).min(axis=-2)
+    high = np.where(np.isnan(xy), -np.inf, xy).max(axis=-2)
+    with np.errstate(invalid="ignore"):
+        side = (high - low).max(axis=-1) * BOX_MARGIN
+        corner = (low + high) / 2 - side[..., None] / 2
+    boxes = np.concatenate([corner, side[..., None], side[..., None]], axis=-1)
+    return np.where((counted & (side > 0))[..., None], boxes, np.nan)
+
+
+@dataclass(frozen=True, eq=False)
+class Poses:
+    """3D joints of one person over time.
+
+    Attributes:
+        xyz: `(F, J, 3)`; NaN where missing.
+        confidence: `(F, J)`.
+        frames: Frame numbers `(F,)`.
+        skeleton: Names and order of the joints.
+        unit: "mm" or "arbitrary".
+        space: "world", "camera" or "root".
+    """
+
+    xyz: Array
+    confidence: Array
+    frames: NDArray[np.int64]
+    skeleton: Skeleton
+    unit: str
+    space: str
+
+    def __post_init__(self) -> None:
+        set_field = object.__setattr__
+        f, j = len(self.frames), len(self.skeleton)
+        set_field(self, "xyz", frozen_array(self.xyz, (f, j, 3), "xyz"))
+        confidence = np.where(np.isfinite(self.xyz).all(axis=-1), np.nan_to_num(self.confidence), 0.0)
+        set_field(self, "confidence", frozen_array(confidence, (f, j), "confidence"))
+        set_field(self, "frames", frozen_array(self.frames, (f,), "frames", np.int64))
+        if self.unit not in ("mm", "arbitrary") or self.space not in ("world", "camera", "root"):
+            raise ValueError(f"poses with unit '{self.unit}' in space '{self.space}'")
+
+    def convert(self, skeleton: Skeleton) -> Poses:
+        """The same poses as joints of another skeleton."""
+        xyz, confidence = convert_joints(self.xyz, self.confidence, self.skeleton, skeleton)
+        return replace(self, xyz=xyz, confidence=confidence, skeleton=skeleton)
+
+
+@dataclass(frozen=True, eq=False)
+class Labels:
+    """All that training needs besides the images.
+
+    Attributes:
+        poses: World poses of F frames.
+        keypoints: The 2D joints that they come from, same frames and skeleton, swaps undone.
+        rig: The cameras.
+        reprojection_px: Distance between projected pose and keypoints, `(F, V, J)` px.
+        swapped: Where a detector had exchanged left and right, `(F, V)`.
+    """
+
+    poses: Poses
+    keypoints: Keypoints
+    rig: Rig
+    reprojection_px: Array
+    swapped: NDArray[np.bool_]
+
+    def __post_init__(self) -> None:
+        f, v, j = self.keypoints.xy.shape[:3]
+        if self.poses.xyz.shape[:2] != (f, j) or self.poses.skeleton != self.keypoints.skeleton:
+            raise ValueError("poses and keypoints have other frames or joints")
+        if self.rig.names != self.keypoints.views:
+            raise ValueError("rig and keypoints have other views")
+        object.__setattr__(self, "reprojection_px", frozen_array(self.reprojection_px, (f, v, j), "reprojection_px"))
+        object.__setattr__(self, "swapped", frozen_array(self.swapped, (f, v), "swapped", np.bool_))
+
+    @property
+    def in_cameras(self) -> Array:
+        """Poses in every camera's axes, `(F, V, J, 3)`."""
+        return self.rig.to_cameras(self.poses.xyz)
+
+    @property
+    def recording_id(self) -> str:
+        """Tells one recording from another: a digest of its frames, views and image names."""
+        names = [image.replace("\\", "/").rpartition("/")[2] for image in self.keypoints.images.ravel().tolist()]
+        text = "\n".join([*map(str, self.keypoints.frames.tolist()), *self.keypoints.views, *names])
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+@dataclass(frozen=True, eq=False)
+class Predictions:
+    """Poses that a network saw in N single images.
+
+    Attributes:
+        images: Where each image is, `(N,)`: a path, or `video.mp4#frame`.
+        boxes: [x, y, width, height] px that the network looked at, `(N, 4)`.
+        joints_3d: Root-relative, camera axes, `(N, J, 3)`.
+        joints_2d: Pixels of the image, `(N, J, 2)`.
+        confidence: `(N, J)`.
+        skeleton: Names and order of the joints.
+        unit: "mm" or "arbitrary".
+        provenance: Plain values: the model, where boxes came from, how depth and scale were fixed, `recording_id`.
+    """
+
+    images: tuple[str, ...]
+    boxes: Array
+    joints_3d: Array
+    joints_2d: Array
+    confidence: Array
+    skeleton: Skeleton
+    unit: str
+    provenance: dict[str, str]
+
+    def __post_init__(self) -> None:
+        n, j = len(self.images), len(self.skeleton)
+        for field, shape in (("boxes", (n, 4)), ("joints_3d", (n, j, 3)), ("joints_2d", (n, j, 2)), ("confidence", (n, j))):
+            object.__setattr__(self, field, frozen_array(getattr(self, field), shape, field))
+
+
+def split_frames(count: int) -> dict[str, NDArray[np.intp]]:
+    """Frame indices of the contiguous parts for training, for choosing the checkpoint, and for the test.
+
+    The first 70%, the next 15% and the last 15%: neighbouring frames look alike, so a random split would test on
+    what was trained on.
+
+    >>> {part: len(indices) for part, indices in split_frames(100).items()}
+    {'train': 70, 'val': 15, 'test': 15, 'all': 100}
+    """
+    first, second = round(count * 0.70), round(count * 0.85)
+    every = np.arange(count)
+    return {"train": every[:first], "val": every[first:second], "test": every[second:], "all": every}

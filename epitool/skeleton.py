@@ -1,0 +1,208 @@
+"""Named skeletons, and the conversion of joints from one to another by name.
+
+Joint names are shared by all skeletons, so `left_knee` is the same joint everywhere. A joint that a source skeleton
+lacks is derived from joints that it has by an affine combination (weights that add up to one, hence valid in 2D and
+in 3D alike); `DERIVED` states every rule.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from epitool.errors import InputError
+
+DERIVED: Mapping[str, Sequence[Mapping[str, float]]] = {
+    "pelvis": ({"left_hip": 0.5, "right_hip": 0.5},),
+    "thorax": ({"left_shoulder": 0.5, "right_shoulder": 0.5},),
+    "neck": ({"left_shoulder": 0.5, "right_shoulder": 0.5},),
+    "spine": ({"pelvis": 0.5, "thorax": 0.5},),
+    # Human3.6M's "Neck/Nose" marker sits at the face; the nose is the nearest keypoint that detectors give.
+    "neck_nose": ({"nose": 1.0}, {"head": 1.0}),
+    # The crown lies about half as far above the ears as the ears are above the shoulders.
+    "head_top": ({"left_ear": 0.75, "right_ear": 0.75, "thorax": -0.5},),
+}
+
+
+@dataclass(frozen=True)
+class Skeleton:
+    """A set of named joints joined to a tree.
+
+    Attributes:
+        name: What files call it.
+        joints: Joint names in array order.
+        parents: Index of each joint's parent, -1 at a root.
+    """
+
+    name: str
+    joints: tuple[str, ...]
+    parents: tuple[int, ...]
+
+    def __post_init__(self) -> None:
+        if len(self.joints) != len(self.parents):
+            raise ValueError(f"{len(self.joints)} joints but {len(self.parents)} parents")
+        if len(set(self.joints)) != len(self.joints):
+            raise ValueError(f"skeleton {self.name} names a joint twice")
+
+    def __len__(self) -> int:
+        return len(self.joints)
+
+    def index(self, joint: str) -> int:
+        """Position of a joint in the arrays.
+
+        Raises:
+            InputError: The skeleton has no such joint.
+
+        >>> skeleton("h36m17").index("thorax")
+        8
+        """
+        try:
+            return self.joints.index(joint)
+        except ValueError:
+            raise InputError(f"skeleton {self.name} has no joint '{joint}'; it has {', '.join(self.joints)}") from None
+
+    @cached_property
+    def flip_pairs(self) -> tuple[tuple[int, int], ...]:
+        """(left, right) indices of the joints that a mirror exchanges."""
+        lefts = [j for j in self.joints if j.startswith("left_")]
+        pairs = ((j, "right_" + j.removeprefix("left_")) for j in lefts)
+        return tuple((self.joints.index(a), self.joints.index(b)) for a, b in pairs if b in self.joints)
+
+    @cached_property
+    def flip_order(self) -> NDArray[np.intp]:
+        """Index array `(J,)` that exchanges left and right: `xy[..., skeleton.flip_order, :]`."""
+        order = np.arange(len(self))
+        for left, right in self.flip_pairs:
+            order[[left, right]] = right, left
+        return order
+
+    @property
+    def bones(self) -> tuple[tuple[int, int], ...]:
+        """(parent, child) index pairs."""
+        return tuple((parent, child) for child, parent in enumerate(self.parents) if parent >= 0)
+
+    @property
+    def root(self) -> int:
+        """Index of the joint that poses are relative to: the pelvis, or else the first root of the tree."""
+        return self.joints.index("pelvis") if "pelvis" in self.joints else self.parents.index(-1)
+
+    def weights_from(self, source: Skeleton) -> NDArray[np.float64]:
+        """Matrix `(J, J_source)` that makes this skeleton's joints from the source's; NaN rows where impossible.
+
+        >>> w = skeleton("h36m17").weights_from(skeleton("coco17"))
+        >>> float(w[0, skeleton("coco17").index("left_hip")])
+        0.5
+        """
+        rows = [_weights(joint, source) for joint in self.joints]
+        return np.array([np.full(len(source), np.nan) if row is None else row for row in rows])
+
+
+def _weights(joint: str, source: Skeleton) -> NDArray[np.float64] | None:
+    if joint in source.joints:
+        return np.eye(len(source))[source.joints.index(joint)]
+    for rule in DERIVED.get(joint, ()):
+        parts = [(weight, _weights(part, source)) for part, weight in rule.items()]
+        if all(row is not None for _, row in parts):
+            return np.sum([weight * row for weight, row in parts if row is not None], axis=0)
+    return None
+
+
+def convert_joints(
+    values: NDArray[np.float64], confidence: NDArray[np.float64], source: Skeleton, target: Skeleton
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Joints `(..., J, D)` and confidence `(..., J)` of one skeleton as those of another.
+
+    A derived joint takes the least confidence of the joints it is made of; it is NaN where one of them is.
+    """
+    if source.joints == target.joints:
+        return values, confidence
+    weights = target.weights_from(source)
+    out = np.full((*values.shape[:-2], len(target), values.shape[-1]), np.nan)
+    out_confidence = np.zeros((*confidence.shape[:-1], len(target)))
+    for j, row in enumerate(weights):
+        if np.isnan(row[0]):
+            continue
+        used = np.flatnonzero(row)
+        out[..., j, :] = np.einsum("...kd,k->...d", values[..., used, :], row[used])
+        out_confidence[..., j] = confidence[..., used].min(axis=-1)
+    return out, out_confidence
+
+
+def _make(name: str, tree: str) -> Skeleton:
+    """Builds a skeleton from 'joint<parent joint<parent ...' in array order."""
+    pairs = [item.partition("<")[::2] for item in tree.split()]
+    joints = tuple(joint for joint, _ in pairs)
+    return Skeleton(name, joints, tuple(joints.index(parent) if parent else -1 for _, parent in pairs))
+
+
+def _sides(template: str) -> str:
+    """Writes 'L' as 'left_' and 'R' as 'right_' in a tree, to keep the tables below readable."""
+    words = []
+    for item in template.split():
+        parts = ("left_" + p[1:] if p[0] == "L" else "right_" + p[1:] if p[0] == "R" else p for p in item.split("<"))
+        words.append("<".join(parts))
+    return " ".join(words)
+
+
+_FACE = "nose Leye<nose Reye<nose Lear<Leye Rear<Reye"
+_COCO = _FACE + (
+    " Lshoulder Rshoulder<Lshoulder Lelbow<Lshoulder Relbow<Rshoulder Lwrist<Lelbow Rwrist<Relbow"
+    " Lhip<Lshoulder Rhip<Rshoulder Lknee<Lhip Rknee<Rhip Lankle<Lknee Rankle<Rknee"
+)
+_TREES = {
+    "h36m17": "pelvis Rhip<pelvis Rknee<Rhip Rankle<Rknee Lhip<pelvis Lknee<Lhip Lankle<Lknee spine<pelvis"
+    " thorax<spine neck_nose<thorax head_top<neck_nose Lshoulder<thorax Lelbow<Lshoulder Lwrist<Lelbow"
+    " Rshoulder<thorax Relbow<Rshoulder Rwrist<Relbow",
+    "mpii16": "Rankle<Rknee Rknee<Rhip Rhip<pelvis Lhip<pelvis Lknee<Lhip Lankle<Lknee pelvis thorax<pelvis"
+    " neck_nose<thorax head_top<neck_nose Rwrist<Relbow Relbow<Rshoulder Rshoulder<thorax Lshoulder<thorax"
+    " Lelbow<Lshoulder Lwrist<Lelbow",
+    "coco17": _COCO,
+    "body25": "nose<neck neck<pelvis Rshoulder<neck Relbow<Rshoulder Rwrist<Relbow Lshoulder<neck Lelbow<Lshoulder"
+    " Lwrist<Lelbow pelvis Rhip<pelvis Rknee<Rhip Rankle<Rknee Lhip<pelvis Lknee<Lhip Lankle<Lknee Reye<nose"
+    " Leye<nose Rear<Reye Lear<Leye Lbig_toe<Lankle Lsmall_toe<Lankle Lheel<Lankle Rbig_toe<Rankle"
+    " Rsmall_toe<Rankle Rheel<Rankle",
+    "halpe26": _COCO + " head_top<neck neck<pelvis pelvis Lbig_toe<Lankle Rbig_toe<Rankle Lsmall_toe<Lankle"
+    " Rsmall_toe<Rankle Lheel<Lankle Rheel<Rankle",
+    "blazepose33": "nose Leye_inner<nose Leye<Leye_inner Leye_outer<Leye Reye_inner<nose Reye<Reye_inner"
+    " Reye_outer<Reye Lear<Leye_outer Rear<Reye_outer Lmouth<nose Rmouth<nose Lshoulder Rshoulder<Lshoulder"
+    " Lelbow<Lshoulder Relbow<Rshoulder Lwrist<Lelbow Rwrist<Relbow Lpinky<Lwrist Rpinky<Rwrist Lindex<Lwrist"
+    " Rindex<Rwrist Lthumb<Lwrist Rthumb<Rwrist Lhip<Lshoulder Rhip<Rshoulder Lknee<Lhip Rknee<Rhip"
+    " Lankle<Lknee Rankle<Rknee Lheel<Lankle Rheel<Rankle Lbig_toe<Lankle Rbig_toe<Rankle",
+    "mpi_inf_3dhp17": "head_top<head neck<spine Rshoulder<neck Relbow<Rshoulder Rwrist<Relbow Lshoulder<neck"
+    " Lelbow<Lshoulder Lwrist<Lelbow Rhip<pelvis Rknee<Rhip Rankle<Rknee Lhip<pelvis Lknee<Lhip Lankle<Lknee"
+    " pelvis spine<pelvis head<neck",
+}
+SKELETONS: Mapping[str, Skeleton] = {name: _make(name, _sides(tree)) for name, tree in _TREES.items()}
+
+
+def skeleton(name: str) -> Skeleton:
+    """The skeleton of that name.
+
+    Raises:
+        InputError: No skeleton has that name.
+
+    >>> len(skeleton("blazepose33"))
+    33
+    """
+    if name not in SKELETONS:
+        raise InputError(f"no skeleton is named '{name}'; known are {', '.join(SKELETONS)}")
+    return SKELETONS[name]
+
+
+def skeleton_of(name: str, joints: Sequence[str]) -> Skeleton:
+    """The skeleton that a file states by name and joints; a foreign one becomes a skeleton without bones.
+
+    Raises:
+        InputError: The name is known but its joints are not those that the file states, or a joint is named twice.
+    """
+    if name in SKELETONS:
+        if tuple(joints) != SKELETONS[name].joints:
+            raise InputError(f"skeleton '{name}' with joints that are not its own: {', '.join(joints)[:200]}")
+        return SKELETONS[name]
+    if len(set(joints)) != len(joints):
+        raise InputError(f"skeleton '{name}' names a joint twice")
+    return Skeleton(name, tuple(joints), (-1,) * len(joints))

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Any
 
 import cv2
 import numpy as np
@@ -18,13 +19,13 @@ from epitool.errors import InputError
 Array = NDArray[np.float64]
 
 
-def frozen_array(values: ArrayLike, shape: tuple[int | None, ...], what: str, dtype: type = np.float64) -> NDArray:  # type: ignore[type-arg]
+def frozen_array(values: ArrayLike, shape: tuple[int | None, ...], what: str, dtype: type = np.float64) -> NDArray[Any]:
     """A read-only array of the shape stated, in which None stands for any length.
 
     Raises:
         ValueError: The shape is another one.
     """
-    array = np.array(values, dtype=dtype)
+    array: NDArray[Any] = np.array(values, dtype=dtype)
     if array.ndim != len(shape) or any(want is not None and want != have for want, have in zip(shape, array.shape)):
         raise ValueError(f"{what} has shape {array.shape}, expected {shape}")
     array.setflags(write=False)
@@ -92,7 +93,7 @@ class Camera:
         if not len(flat):
             return np.empty((*xyz.shape[:-1], 2))
         xy, _ = cv2.projectPoints(flat, np.zeros(3), np.zeros(3), self.K, self._cv_distortion)
-        return xy.reshape(*xyz.shape[:-1], 2)
+        return np.asarray(xy, dtype=float).reshape(*xyz.shape[:-1], 2)
 
     def undistort(self, xy: Array) -> Array:
         """Pixels `(..., 2)` as an ideal pinhole with the same K would see them."""
@@ -103,7 +104,7 @@ class Camera:
         if not len(flat):
             return np.array(xy, dtype=float)
         ideal = cv2.undistortPointsIter(flat, self.K, self._cv_distortion, np.eye(3), self.K, stop)
-        return ideal.reshape(np.shape(xy))
+        return np.asarray(ideal, dtype=float).reshape(np.shape(xy))
 
     def normalize(self, xy: Array) -> Array:
         """Pixels `(..., 2)` to undistorted coordinates on the plane z = 1, `(..., 2)`."""

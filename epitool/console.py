@@ -58,9 +58,9 @@ def progress(description: str, total: int | None) -> Iterator[Callable[[int], No
     if _stderr.quiet or not _stderr.is_terminal:
         yield lambda done: None
         return
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+    from rich import progress as rp
 
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=_stderr) as bar:
+    columns = (rp.TextColumn("{task.description}"), rp.BarColumn(), rp.MofNCompleteColumn(), rp.TimeRemainingColumn())
+    with rp.Progress(*columns, console=_stderr) as bar:
         task = bar.add_task(description, total=total)
         yield lambda done: bar.advance(task, done)

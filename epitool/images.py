@@ -144,9 +144,9 @@ def read_images(names: Sequence[str]) -> Iterator[tuple[int, Image]]:
     """
     videos: dict[str, dict[int, list[int]]] = {}
     for i, name in enumerate(names):
-        video, _, frame = name.rpartition("#")
-        if video and frame.isdigit() and not Path(name).exists():
-            videos.setdefault(video, {}).setdefault(int(frame), []).append(i)
+        video, _, number = name.rpartition("#")
+        if video and number.isdigit() and not Path(name).exists():
+            videos.setdefault(video, {}).setdefault(int(number), []).append(i)
         else:
             yield i, _decode(Path(name))
     for video, frames in videos.items():

@@ -18,7 +18,7 @@ from epitool.skeleton import Skeleton, convert_joints
 
 Array = NDArray[np.float64]
 BOX_MARGIN = 1.25  # of the joints' extent, as the paper's MPII crops
-MIN_CONFIDENCE = 0.3  # under this a joint counts as not seen
+MIN_CONFIDENCE = 0.5  # under this a joint counts as not seen
 
 
 @dataclass(frozen=True, eq=False)
@@ -216,7 +216,8 @@ class Predictions:
 
     def __post_init__(self) -> None:
         n, j = len(self.images), len(self.skeleton)
-        for field, shape in (("boxes", (n, 4)), ("joints_3d", (n, j, 3)), ("joints_2d", (n, j, 2)), ("confidence", (n, j))):
+        shapes = {"boxes": (n, 4), "joints_3d": (n, j, 3), "joints_2d": (n, j, 2), "confidence": (n, j)}
+        for field, shape in shapes.items():
             object.__setattr__(self, field, frozen_array(getattr(self, field), shape, field))
 
 

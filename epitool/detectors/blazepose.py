@@ -1,0 +1,68 @@
+"""BlazePose through mediapipe, whose wheel carries the weights (extra `[mediapipe]`).
+
+Bazarevsky et al., BlazePose: On-device Real-time Body Pose tracking, CVPR workshops 2020.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+
+import numpy as np
+from numpy.typing import NDArray
+
+from epitool.errors import UsageError
+from epitool.images import Image
+from epitool.skeleton import skeleton
+
+Array = NDArray[np.float64]
+_silence = threading.RLock()
+
+
+@contextmanager
+def _native_stderr_silenced() -> Iterator[None]:
+    """Keeps mediapipe's C++ start-up chatter, which no setting turns off, from the user's terminal."""
+    with _silence, open(os.devnull, "w") as nowhere:  # noqa: PTH123
+        kept = os.dup(2)
+        os.dup2(nowhere.fileno(), 2)
+        try:
+            yield
+        finally:
+            os.dup2(kept, 2)
+            os.close(kept)
+
+
+class BlazePose:
+    """One person an image, 33 joints; confidence is the network's visibility.
+
+    Every image is looked at by itself: tracking from frame to frame would make results depend on where one starts.
+    """
+
+    name = "mediapipe"
+
+    def __init__(self) -> None:
+        self.skeleton = skeleton("blazepose33")
+        self._warm = False
+        try:
+            with _native_stderr_silenced():
+                from mediapipe.python.solutions.pose import Pose
+
+                self._network = Pose(static_image_mode=True, model_complexity=1)
+        except ImportError as error:
+            raise UsageError(
+                f"--detector mediapipe: {error}; install it with `pip install 'epitool[mediapipe]'` (Python up to 3.12)"
+            ) from None
+
+    def detect(self, image: Image) -> tuple[Array, Array]:
+        """Joints `(33, 2)` px and visibility `(33,)`; NaN and 0 where nobody is found."""
+        with nullcontext() if self._warm else _native_stderr_silenced():
+            found = self._network.process(np.ascontiguousarray(image)).pose_landmarks
+        if found is None:
+            return np.full((33, 2), np.nan), np.zeros(33)
+        self._warm = True
+        height, width = image.shape[:2]
+        xy = np.array([[joint.x * width, joint.y * height] for joint in found.landmark])
+        # its coordinates run over the pixels' area, ours count from the centre of the first pixel
+        return xy - 0.5, np.array([joint.visibility for joint in found.landmark])

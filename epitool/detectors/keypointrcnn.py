@@ -1,0 +1,56 @@
+"""Keypoint R-CNN of torchvision, weights by torchvision's own download.
+
+He et al., Mask R-CNN, ICCV 2017; trained on COCO keypoints.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from epitool.errors import UsageError
+from epitool.images import Image
+from epitool.skeleton import skeleton
+
+Array = NDArray[np.float64]
+_MIN_SCORE = 0.5
+
+
+class KeypointRCNN:
+    """The person with the highest score, 17 joints; confidence is the logistic of the heatmap's peak score."""
+
+    name = "keypointrcnn"
+
+    def __init__(self, device: str) -> None:
+        try:
+            from torchvision.models import detection
+        except RuntimeError as error:
+            raise UsageError(
+                f"--detector keypointrcnn: torchvision's compiled operators do not load ({error}); install builds of"
+                " torch and torchvision that belong together"
+            ) from None
+        import torch
+
+        self._torch = torch
+        self._device = device
+        self.skeleton = skeleton("coco17")
+        weights = detection.KeypointRCNN_ResNet50_FPN_Weights.DEFAULT
+        try:
+            network = detection.keypointrcnn_resnet50_fpn(weights=weights)
+        except OSError as error:
+            raise UsageError(
+                f"--detector keypointrcnn: its weights cannot be downloaded ({error}); connect to the network once, or"
+                f" put the file of {weights.url.rpartition('/')[2]} into {torch.hub.get_dir()}/checkpoints"
+            ) from None
+        self._network = network.eval().to(device)
+
+    def detect(self, image: Image) -> tuple[Array, Array]:
+        """Joints `(17, 2)` px and confidence `(17,)`; NaN and 0 where nobody is found."""
+        tensor = self._torch.from_numpy(np.ascontiguousarray(image)).permute(2, 0, 1).float() / 255
+        with self._torch.inference_mode():
+            found = self._network([tensor.to(self._device)])[0]
+        if not len(found["scores"]) or found["scores"][0] < _MIN_SCORE:
+            return np.full((17, 2), np.nan), np.zeros(17)
+        xy = found["keypoints"][0, :, :2].double().cpu().numpy()
+        peak = found["keypoints_scores"][0].double().cpu().numpy()
+        return xy, 1 / (1 + np.exp(-peak))

@@ -1,0 +1,1 @@
+"""Two-view geometry, calibration from joints, triangulation, and what bodies tell about scale."""

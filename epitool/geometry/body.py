@@ -1,0 +1,120 @@
+"""What a body tells about scale: bone lengths, stature, and the factor that makes a calibration metric."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from epitool.camera import Rig
+from epitool.errors import GeometryError, UsageError
+from epitool.pose import Poses
+from epitool.skeleton import Skeleton, skeleton
+
+Array = NDArray[np.float64]
+CANONICAL_STATURE = 1700.0  # of labels without a metric scale, in arbitrary units
+_ANKLE_HEIGHT = 0.039  # of stature (Winter, Biomechanics and Motor Control of Human Movement)
+_LENGTH = re.compile(r"^([0-9]*\.?[0-9]+) *(mm|cm|m)$")
+_IN_MM = {"mm": 1.0, "cm": 10.0, "m": 1000.0}
+
+
+@dataclass(frozen=True)
+class ScaleRule:
+    """How a user fixes the scale.
+
+    Attributes:
+        kind: "height", "femur", or "baseline".
+        length_mm: The true length.
+        cameras: The two cameras of a baseline.
+    """
+
+    kind: str
+    length_mm: float
+    cameras: tuple[str, str] | None = None
+
+    def __str__(self) -> str:
+        where = f":{','.join(self.cameras)}" if self.cameras else ""
+        return f"{self.kind}{where}={self.length_mm:g}mm"
+
+
+def parse_scale(text: str) -> ScaleRule:
+    """Reads `height=1.78m`, `femur=400mm` or `baseline:cam1,cam2=3.2m`.
+
+    Raises:
+        UsageError: It is something else.
+
+    >>> parse_scale("femur=40cm")
+    ScaleRule(kind='femur', length_mm=400.0, cameras=None)
+    """
+    what, _, length = text.partition("=")
+    kind, _, names = what.strip().partition(":")
+    measured = _LENGTH.match(length.strip())
+    cameras = tuple(name.strip() for name in names.split(",")) if names else ()
+    fits = len(cameras) == 2 if kind == "baseline" else kind in ("height", "femur") and not cameras
+    if not measured or not fits or float(measured[1]) <= 0:
+        raise UsageError(f"--scale {text}: expected height=1.78m, femur=400mm or baseline:cam1,cam2=3.2m (m, cm, mm)")
+    pair = (cameras[0], cameras[1]) if cameras else None
+    return ScaleRule(kind, float(measured[1]) * _IN_MM[measured[2]], pair)
+
+
+def bone_lengths(xyz: Array, skeleton: Skeleton) -> Array:
+    """Lengths `(..., B)` of the skeleton's bones in poses `(..., J, 3)`."""
+    parents, children = np.array(skeleton.bones, dtype=np.intp).reshape(-1, 2).T
+    return np.linalg.norm(xyz[..., children, :] - xyz[..., parents, :], axis=-1)
+
+
+def distance_between(poses: Poses, joint: str, other: str) -> Array:
+    """Distance `(F,)` between two joints."""
+    a, b = poses.skeleton.index(joint), poses.skeleton.index(other)
+    return np.linalg.norm(poses.xyz[:, a] - poses.xyz[:, b], axis=-1)
+
+
+def femur_length(poses: Poses) -> float:
+    """Median over frames and both sides."""
+    return _median([distance_between(poses, f"{side}_hip", f"{side}_knee") for side in ("left", "right")], "femur")
+
+
+def stature(poses: Poses) -> float:
+    """Standing height from bone medians, so that the person need not stand upright.
+
+    Shin + thigh + pelvis to thorax + thorax to crown, plus the ankle's height over the floor.
+    """
+    body = poses.convert(skeleton("h36m17"))
+    shin = _median([distance_between(body, f"{side}_knee", f"{side}_ankle") for side in ("left", "right")], "shin")
+    trunk = _median([distance_between(body, "pelvis", "thorax")], "trunk")
+    head = _median([distance_between(body, "thorax", "head_top")], "head")
+    return (shin + femur_length(body) + trunk + head) / (1 - _ANKLE_HEIGHT)
+
+
+def _median(lengths: list[Array], what: str) -> float:
+    values = np.concatenate(lengths)
+    values = values[np.isfinite(values)]
+    if not values.size:
+        raise GeometryError(f"the {what} is in no frame seen by two views, so scale cannot be judged by the body")
+    return float(np.median(values))
+
+
+def apply_scale(rig: Rig, poses: Poses, rule: ScaleRule | None) -> Rig:
+    """The rig in millimetres by the rule, or in units of a canonical body where there is no rule.
+
+    Args:
+        rig: Calibrated up to scale.
+        poses: World poses in the rig's scale.
+        rule: What the user measured.
+
+    Raises:
+        GeometryError: The joints that the rule needs are never triangulated.
+        InputError: The rig lacks a camera that the rule names.
+    """
+    if rule is None:
+        return rig.scaled(CANONICAL_STATURE / stature(poses), "arbitrary", "none")
+    if rule.cameras:
+        first, second = rig.select(rule.cameras).cameras
+        found = float(np.linalg.norm(first.center - second.center))
+    else:
+        found = stature(poses) if rule.kind == "height" else femur_length(poses)
+    if not found > 0:
+        raise GeometryError(f"--scale {rule}: the length found is zero")
+    return rig.scaled(rule.length_mm / found, "mm", str(rule))

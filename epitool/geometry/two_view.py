@@ -1,0 +1,138 @@
+"""Two views: fundamental and essential matrix, cheirality, Sampson distance.
+
+Names read right to left: `b_from_a` maps from camera a to camera b, and `x_b.T @ F @ x_a = 0`. Pixels are undistorted.
+"""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from epitool.errors import GeometryError
+
+Array = NDArray[np.float64]
+MIN_MATCHES = 16  # twice what the eight-point method needs
+
+
+def skew(t: Array) -> Array:
+    """Cross-product matrix `(3, 3)` of a vector `(3,)`."""
+    x, y, z = t
+    return np.array([[0.0, -z, y], [z, 0.0, -x], [-y, x, 0.0]])
+
+
+def homogeneous(xy: Array) -> Array:
+    """Appends a 1 to points `(..., 2)`."""
+    return np.concatenate([xy, np.ones_like(xy[..., :1])], axis=-1)
+
+
+def fundamental_of_pose(R: Array, t: Array, K_a: Array, K_b: Array) -> Array:
+    """F `(3, 3)` of a relative pose b_from_a, scaled to unit norm."""
+    F = np.linalg.inv(K_b).T @ skew(t) @ R @ np.linalg.inv(K_a)
+    return F / np.linalg.norm(F)
+
+
+def sampson_distance(F: Array, a: Array, b: Array) -> Array:
+    """First-order distance `(...)` px of matches `(..., 2)` from the epipolar constraint (Hartley & Zisserman 11.4.3)."""
+    a_h, b_h = homogeneous(a), homogeneous(b)
+    line_b, line_a = a_h @ F.T, b_h @ F
+    algebraic = (b_h * line_b).sum(axis=-1)
+    gradient = (line_b[..., :2] ** 2).sum(axis=-1) + (line_a[..., :2] ** 2).sum(axis=-1)
+    return np.abs(algebraic) / np.sqrt(np.maximum(gradient, np.finfo(float).tiny))
+
+
+def fundamental_by_ransac(a: Array, b: Array, threshold_px: float, seed: int) -> Array:
+    """F `(3, 3)` from matches `(N, 2)` by RANSAC (paper, section 3.1).
+
+    Raises:
+        GeometryError: There are too few matches or they determine no fundamental matrix.
+    """
+    require_matches(len(a))
+    cv2.setRNGSeed(seed)
+    F, _ = cv2.findFundamentalMat(a, b, cv2.FM_RANSAC, threshold_px, 0.9999, 10000)
+    if F is None or F.shape != (3, 3):
+        raise GeometryError(f"RANSAC finds no fundamental matrix in {len(a)} matches; are the views in sync?")
+    return np.asarray(F, dtype=float)
+
+
+def essential_from_fundamental(F: Array, K_a: Array, K_b: Array) -> Array:
+    """E = K_b^T F K_a; the paper's K^T F K where both cameras share one K."""
+    return K_b.T @ F @ K_a
+
+
+def decompose_essential(E: Array) -> list[tuple[Array, Array]]:
+    """The four relative poses (R, unit t) that an essential matrix allows (Hartley & Zisserman 9.6.2)."""
+    U, _, Vt = np.linalg.svd(E)
+    W = np.array([[0.0, -1.0, 0.0], [1.0, 0.0, 0.0], [0.0, 0.0, 1.0]])
+    rotations = [sign * R for R in (U @ W @ Vt, U @ W.T @ Vt) for sign in [np.sign(np.linalg.det(R))]]
+    return [(R, sign * U[:, 2]) for R in rotations for sign in (1.0, -1.0)]
+
+
+def depths_along_rays(R: Array, t: Array, ray_a: Array, ray_b: Array) -> tuple[Array, Array]:
+    """Depths `(...)` in a and in b at which rays `(..., 3)` with z = 1 come closest.
+
+    Depths are infinite where the rays are parallel.
+    """
+    turned = ray_a @ R.T
+    aa, bb, ab = (turned**2).sum(-1), (ray_b**2).sum(-1), (turned * ray_b).sum(-1)
+    at, bt = turned @ t, ray_b @ t
+    denominator = aa * bb - ab**2
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return (ab * bt - bb * at) / denominator, (aa * bt - ab * at) / denominator
+
+
+def pose_by_cheirality(E: Array, ray_a: Array, ray_b: Array) -> tuple[Array, Array, float]:
+    """The decomposition of E that puts most points before both cameras (paper, section 3.1).
+
+    Returns:
+        R, unit t (b_from_a), and the share of points with positive depth in both views.
+
+    Raises:
+        GeometryError: No more than half of the points lie before both cameras in any decomposition.
+    """
+    best: tuple[Array, Array, float] | None = None
+    for R, t in decompose_essential(E):
+        depth_a, depth_b = depths_along_rays(R, t, ray_a, ray_b)
+        share = float(((depth_a > 0) & (depth_b > 0)).mean())
+        if best is None or share > best[2]:
+            best = (R, t, share)
+    if best is None or best[2] <= 0.5:
+        raise GeometryError("in no decomposition of E do most joints lie before both cameras")
+    return best
+
+
+def pose_by_poselib(
+    a: Array, b: Array, K_a: Array, K_b: Array, threshold_px: float, seed: int
+) -> tuple[Array, Array, NDArray[np.bool_]]:
+    """Relative pose from matches `(N, 2)`: PoseLib's LO-RANSAC with the five-point solver and robust refinement.
+
+    Returns:
+        R, unit t (b_from_a), and which matches are inliers.
+
+    Raises:
+        GeometryError: There are too few matches or PoseLib finds no pose.
+    """
+    import poselib
+
+    require_matches(len(a))
+    cameras = [
+        {"model": "PINHOLE", "width": 1, "height": 1, "params": [K[0, 0], K[1, 1], K[0, 2], K[1, 2]]}
+        for K in (K_a, K_b)
+    ]
+    ransac = {"max_epipolar_error": threshold_px, "seed": seed, "max_iterations": 20000, "min_iterations": 500}
+    refine = {"loss_type": "TRUNCATED", "loss_scale": threshold_px, "max_iterations": 100}
+    pose, report = poselib.estimate_relative_pose(a, b, *cameras, ransac, refine)
+    t = np.array(pose.t)
+    if not report["num_inliers"] or not np.linalg.norm(t) > 0:
+        raise GeometryError(f"no relative pose explains the {len(a)} matches; are the views in sync?")
+    return np.array(pose.R), t / np.linalg.norm(t), np.array(report["inliers"], dtype=bool)
+
+
+def require_matches(count: int) -> None:
+    """Refuses too few matches.
+
+    Raises:
+        GeometryError: There are fewer than MIN_MATCHES.
+    """
+    if count < MIN_MATCHES:
+        raise GeometryError(f"{count} joints seen in both views, at least {MIN_MATCHES} are needed")

@@ -1,0 +1,187 @@
+"""Camera files: our `cameras.toml` (also Anipose's, Pose2Sim's, caliscope's), Qualisys `.qca.txt`, OpenCV YAML/XML."""
+
+from __future__ import annotations
+
+import sys
+import xml.etree.ElementTree as ElementTree
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import tomli_w
+
+from epitool.camera import Camera, Rig
+from epitool.errors import InputError
+from epitool.io.files import require_file, writing
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+CAMERAS_BY = "epitool calibrate"
+_KNOWN = "a cameras TOML (ours, Anipose, Pose2Sim, caliscope), Qualisys .qca.txt, or OpenCV .yaml/.yml/.xml"
+
+
+def read_rig(path: Path) -> Rig:
+    """Reads cameras with their places in the world, from any of the formats.
+
+    Raises:
+        InputError: The file is missing, damaged, of no known format, or a camera in it is not one.
+    """
+    require_file(path, CAMERAS_BY)
+    try:
+        return _read_any(path)
+    except InputError:
+        raise
+    except KeyError as error:
+        raise InputError(f"{path}: a camera lacks {error}; known formats are {_KNOWN}") from None
+    except (ValueError, TypeError, AttributeError, IndexError, cv2.error, RecursionError) as error:
+        reason = (str(error).splitlines() or ["unreadable"])[0][:200]
+        raise InputError(f"{path}: is no camera file ({reason}); known formats are {_KNOWN}") from None
+
+
+def read_intrinsics(path: Path, views: Sequence[str]) -> tuple[Camera, ...]:
+    """The cameras of the views named; only K, distortion and image size are to be relied on.
+
+    A file with one camera serves all views; otherwise cameras are matched by name.
+
+    Raises:
+        InputError: As `read_rig`, or no camera has a view's name.
+    """
+    rig = read_rig(path)
+    if len(rig) == 1:
+        one = rig.cameras[0]
+        return tuple(Camera(view, one.K, one.distortion, one.R, one.t, one.image_size) for view in views)
+    try:
+        return rig.select(views).cameras
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from None
+
+
+def write_rig(path: Path, rig: Rig, statistics: dict[str, Any] | None = None) -> None:
+    """Writes `cameras.toml`, with the calibration's own statistics in `[metadata]`."""
+    content: dict[str, Any] = {}
+    for i, camera in enumerate(rig.cameras):
+        content[f"cam_{i}"] = {
+            "name": camera.name,
+            "size": list(camera.image_size),
+            "matrix": camera.K.tolist(),
+            "distortions": camera.distortion.tolist() or [0.0] * 5,
+            "rotation": cv2.Rodrigues(np.array(camera.R))[0].ravel().tolist(),
+            "translation": camera.t.tolist(),
+        }
+    facts = {"format": "epitool.cameras/1", "unit": rig.unit, "scale_source": rig.scale_source}
+    content["metadata"] = {**facts, **(statistics or {})}
+    with writing(path) as temporary:
+        temporary.write_text(tomli_w.dumps(content), encoding="utf-8")
+
+
+def _read_any(path: Path) -> Rig:
+    suffix = path.suffix.lower()
+    if suffix == ".toml":
+        return _read_toml(path)
+    if suffix in (".yaml", ".yml"):
+        return _read_opencv(path)
+    if suffix in (".txt", ".xml", ".qca"):
+        head = path.read_bytes()[:4096]
+        return _read_opencv(path) if b"opencv_storage" in head else _read_qualisys(path)
+    raise InputError(f"{path}: is of no known camera format; known are {_KNOWN}")
+
+
+def _read_toml(path: Path) -> Rig:
+    content = tomllib.loads(path.read_text(encoding="utf-8"))
+    metadata = content.pop("metadata", {})
+    stated = metadata.get("format", "epitool.cameras/1")
+    if stated != "epitool.cameras/1":
+        raise InputError(f"{path}: states format '{stated}', 'epitool.cameras/1' is expected; `{CAMERAS_BY}` makes it")
+    tables = [table for table in content.values() if isinstance(table, dict) and "matrix" in table]
+    if not tables:
+        raise ValueError("holds no camera table with a 'matrix'")
+    cameras = tuple(_camera_of_table(table) for table in tables)
+    # Files of other tools do not state a unit; without one, millimetres would be a guess.
+    return Rig(cameras, metadata.get("unit", "arbitrary"), metadata.get("scale_source", "none"))
+
+
+def _camera_of_table(table: dict[str, Any]) -> Camera:
+    if table.get("fisheye"):
+        raise ValueError(f"camera {table['name']} is a fisheye, which is not supported")
+    rotation = np.array(table.get("rotation", [0.0, 0.0, 0.0]), dtype=float)
+    translation = np.array(table.get("translation", [0.0, 0.0, 0.0]), dtype=float)
+    size = (int(table["size"][0]), int(table["size"][1]))
+    return _checked(
+        table["name"], table["matrix"], table.get("distortions", []), _rodrigues(rotation), translation, size
+    )
+
+
+def _rodrigues(rotation: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    if rotation.size not in (3, 9) or not np.isfinite(rotation).all():
+        raise ValueError("a rotation is neither a Rodrigues vector nor a matrix")
+    return rotation.reshape(3, 3) if rotation.size == 9 else np.asarray(cv2.Rodrigues(rotation)[0], dtype=float)
+
+
+def _checked(name: str, K: Any, distortion: Any, R: Any, t: Any, size: tuple[int, int]) -> Camera:
+    camera = Camera(str(name), np.array(K, dtype=float), np.array(distortion, dtype=float), R, t, size)
+    numbers = np.concatenate([camera.K.ravel(), camera.distortion, camera.t])
+    if not np.isfinite(numbers).all() or min(camera.K[0, 0], camera.K[1, 1]) <= 0:
+        raise ValueError(f"camera {name}: K, distortion or translation is not finite, or the focal length not positive")
+    if len(camera.distortion) not in (0, 4, 5, 8, 12, 14):
+        raise ValueError(
+            f"camera {name}: {len(camera.distortion)} distortion coefficients; OpenCV knows 4, 5, 8, 12, 14"
+        )
+    return camera
+
+
+def _read_qualisys(path: Path) -> Rig:
+    text = path.read_bytes()
+    if b"<!DOCTYPE" in text or b"<!ENTITY" in text:  # entity expansion could fill the memory
+        raise ValueError("XML with a document type is not read")
+    try:
+        root = ElementTree.fromstring(text)
+    except ElementTree.ParseError as error:
+        raise ValueError(f"no XML: {error}") from None
+    cameras = tuple(_qualisys_camera(node) for node in root.iter("camera") if node.get("active", "1") == "1")
+    if not cameras:
+        raise ValueError("holds no camera")
+    return Rig(cameras, "mm", "Qualisys calibration")
+
+
+def _qualisys_camera(node: ElementTree.Element) -> Camera:
+    """A Qualisys camera: intrinsics in 64ths of a pixel; axes x right, y up, z backward; position in mm."""
+    place, lens, window = node.find("transform"), node.find("intrinsic"), node.find("fov_video")
+    if place is None or lens is None or window is None:
+        raise ValueError(f"camera {node.get('serial')} lacks transform, intrinsic or fov_video")
+
+    def numbers(element: ElementTree.Element, *names: str) -> np.ndarray[Any, Any]:
+        return np.array([float(element.attrib[name]) for name in names])
+
+    fx, fy, cx, cy = numbers(lens, "focalLengthU", "focalLengthV", "centerPointU", "centerPointV") / 64
+    radial = numbers(lens, "radialDistortion1", "radialDistortion2")
+    # Qualisys spells it "tangental"
+    tangential = numbers(lens, "tangentalDistortion1", "tangentalDistortion2")
+    distortion = [*radial, *tangential, float(lens.get("radialDistortion3", 0))]
+    stored = numbers(place, *(f"r{i}{j}" for i in "123" for j in "123")).reshape(3, 3)
+    U, _, Vt = np.linalg.svd(np.diag([1.0, -1.0, -1.0]) @ stored)
+    R = U @ Vt  # the file's nine numbers are a rotation up to their rounding
+    t = -R @ numbers(place, "x", "y", "z")
+    left, top, right, bottom = numbers(window, "left", "top", "right", "bottom")
+    size = (int(right - left + 1), int(bottom - top + 1))
+    return _checked(node.get("serial", ""), [[fx, 0, cx], [0, fy, cy], [0, 0, 1]], distortion, R, t, size)
+
+
+def _read_opencv(path: Path) -> Rig:
+    """One camera of OpenCV's calibration sample: camera_matrix, distortion_coefficients, image_width, image_height."""
+    storage = cv2.FileStorage(str(path), cv2.FILE_STORAGE_READ)
+    try:
+        matrix = storage.getNode("camera_matrix").mat()
+        distortion = storage.getNode("distortion_coefficients").mat()
+        size = (int(storage.getNode("image_width").real()), int(storage.getNode("image_height").real()))
+    finally:
+        storage.release()
+    if matrix is None:
+        raise ValueError("holds no camera_matrix")
+    none = np.zeros(0)
+    found = none if distortion is None else distortion.ravel()
+    return Rig((_checked(path.stem, matrix, found, np.eye(3), np.zeros(3), size),), "arbitrary", "none")

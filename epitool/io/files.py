@@ -1,0 +1,98 @@
+"""What all readers and writers share: atomic writing, image paths relative to the file, JSON."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from epitool.errors import InputError
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[Path]:
+    """Yields a temporary path beside `path`, renamed over it on success and removed on failure.
+
+    Raises:
+        InputError: The folder cannot be written to, or the disk is full.
+    """
+    temporary = path
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(prefix=f".{path.stem}-", suffix=path.suffix, dir=path.parent)
+        os.close(handle)
+        temporary = Path(name)
+        temporary.chmod(0o666 & ~_umask())
+        yield temporary
+        temporary.replace(path)
+    except OSError as error:
+        raise InputError(f"cannot write {path}: {error.strerror or error}") from error
+    finally:
+        if temporary != path:
+            temporary.unlink(missing_ok=True)
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def require_file(path: Path, made_by: str) -> None:
+    """Checks that an input exists, and names the command that makes it otherwise.
+
+    Raises:
+        InputError: It is missing, a folder, or empty.
+    """
+    if not path.exists():
+        raise InputError(f"{path}: no such file; `{made_by}` makes it")
+    if not path.is_file():
+        raise InputError(f"{path}: is a folder, a file is expected; `{made_by}` makes it")
+    if path.stat().st_size == 0:
+        raise InputError(f"{path}: the file is empty; make it anew with `{made_by}`")
+
+
+def stored_image(image: str, file: Path) -> str:
+    """An image's name as a file stores it: relative to the file's folder."""
+    return os.path.relpath(image, file.resolve().parent) if image else ""
+
+
+def usable_image(stored: str, file: Path) -> str:
+    """A stored image name as one that can be opened from the current directory."""
+    return os.path.normpath(os.path.join(file.parent, stored)) if stored else ""  # noqa: PTH118 - keeps `#frame`
+
+
+def read_json(path: Path, kind: str, made_by: str) -> dict[str, Any]:
+    """A JSON file of the format `epitool.<kind>/1`.
+
+    Raises:
+        InputError: It is missing, no JSON, or of another format.
+    """
+    require_file(path, made_by)
+    try:
+        content = json.loads(path.read_bytes())
+    except (ValueError, RecursionError):
+        raise InputError(f"{path}: is not JSON; make it anew with `{made_by}`") from None
+    check_format(content.get("format") if isinstance(content, dict) else None, kind, path, made_by)
+    return dict(content)
+
+
+def write_json(path: Path, content: dict[str, Any]) -> None:
+    """Writes JSON; NaN must have been replaced by None."""
+    with writing(path) as temporary:
+        temporary.write_text(json.dumps(content, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+
+
+def check_format(found: object, kind: str, path: Path, made_by: str) -> None:
+    """Checks a file's statement of what it is.
+
+    Raises:
+        InputError: It is something else.
+    """
+    if found != f"epitool.{kind}/1":
+        stated = f"states format '{found}'" if found else "states no epitool format"
+        raise InputError(f"{path}: {stated}, 'epitool.{kind}/1' is expected; `{made_by}` makes it")

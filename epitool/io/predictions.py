@@ -1,0 +1,81 @@
+"""`pose.json`: what a network saw in single images."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from epitool.errors import InputError
+from epitool.io.files import read_json, stored_image, usable_image, write_json
+from epitool.pose import Predictions
+from epitool.skeleton import skeleton_of
+
+PREDICTIONS_BY = "epitool predict"
+
+
+def read_predictions(path: Path) -> Predictions:
+    """Reads `pose.json`; image names become usable from the current directory.
+
+    Raises:
+        InputError: The file is missing, damaged, of another format, or a pose in it has another shape.
+    """
+    content = read_json(path, "poses", PREDICTIONS_BY)
+    try:
+        skeleton = skeleton_of(content["skeleton"], content["joints"])
+        poses = content["poses"]
+        return Predictions(
+            images=tuple(usable_image(str(pose["image"]), path) for pose in poses),
+            boxes=_stack(poses, "box", (4,)),
+            joints_3d=_stack(poses, "joints_3d", (len(skeleton), 3)),
+            joints_2d=_stack(poses, "joints_2d", (len(skeleton), 2)),
+            confidence=_stack(poses, "confidence", (len(skeleton),)),
+            skeleton=skeleton,
+            unit=content["unit"],
+            provenance={str(key): str(value) for key, value in content["provenance"].items()},
+        )
+    except KeyError as error:
+        raise InputError(f"{path}: lacks {error}; make it anew with `{PREDICTIONS_BY}`") from None
+    except (TypeError, ValueError, AttributeError) as error:
+        reason = str(error).splitlines()[0][:200]
+        raise InputError(f"{path}: {reason}; make it anew with `{PREDICTIONS_BY}`") from None
+
+
+def write_predictions(path: Path, predictions: Predictions) -> None:
+    """Writes `pose.json`; images are stored relative to it, millimetres and pixels to three decimals."""
+    poses = [
+        {
+            "image": stored_image(image, path),
+            "box": _plain(predictions.boxes[i]),
+            "joints_3d": _plain(predictions.joints_3d[i]),
+            "joints_2d": _plain(predictions.joints_2d[i]),
+            "confidence": _plain(predictions.confidence[i]),
+        }
+        for i, image in enumerate(predictions.images)
+    ]
+    content = {
+        "format": "epitool.poses/1",
+        "skeleton": predictions.skeleton.name,
+        "joints": list(predictions.skeleton.joints),
+        "unit": predictions.unit,
+        "space": "root-relative, camera axes",
+        "provenance": predictions.provenance,
+        "poses": poses,
+    }
+    write_json(path, content)
+
+
+def _stack(poses: list[dict[str, Any]], key: str, shape: tuple[int, ...]) -> NDArray[np.float64]:
+    values = [np.array(pose[key], dtype=float) for pose in poses]  # None becomes NaN
+    wrong = [i for i, value in enumerate(values) if value.shape != shape]
+    if wrong:
+        raise ValueError(f"'{key}' of pose {wrong[0]} has shape {values[wrong[0]].shape}, expected {shape}")
+    return np.array(values).reshape(len(poses), *shape)
+
+
+def _plain(values: NDArray[np.float64]) -> list[Any]:
+    rounded = np.round(values, 3).astype(object)
+    rounded[~np.isfinite(values)] = None
+    return rounded.tolist()

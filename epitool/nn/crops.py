@@ -1,0 +1,148 @@
+"""The crop that the network sees, and the volume around the person that it answers in.
+
+A volume coordinate is scale-free. For a joint that is seen at pixel (u, v), in a square box [left, top, side, side] of
+an image with focal length f, at depth Z while the root is at depth Z_root:
+
+    x = (u - left) / side - 0.5
+    y = (v - top) / side - 0.5
+    z = (Z - Z_root) / Z_root * f / side / DEPTH_SPAN
+
+A length at the root's depth thus counts DEPTH_SPAN times less along z than along x and y, and -0.5..0.5 is a cuboid
+DEPTH_SPAN boxes deep. Backwards, with the joint's ray r = ((u - cx) / f, (v - cy) / f, 1),
+
+    Z / Z_root = 1 + z * DEPTH_SPAN * side / f        and        P = Z_root * (Z / Z_root) * r,
+
+so one image gives the pose but for the factor Z_root. The person's bone lengths, known from training, give that.
+"""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from epitool.camera import Array, Rig
+from epitool.images import Image
+from epitool.skeleton import Skeleton
+
+DEPTH_SPAN = 2.0
+
+
+def labels_to_volume(
+    xyz: Array, rig: Rig, boxes: Array, skeleton: Skeleton
+) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+    """Volume coordinates of world poses in every view.
+
+    Args:
+        xyz: World poses `(F, J, 3)`.
+        rig: The V cameras.
+        boxes: Square boxes `(F, V, 4)` px.
+        skeleton: Tells the root.
+
+    Returns:
+        x, y, z `(F, V, J, 3)`, and which of them are known and inside of the volume `(F, V, J)`.
+    """
+    depth = rig.to_cameras(xyz)[..., 2]
+    root_depth = depth[..., skeleton.root, None]
+    side = boxes[..., None, 2]
+    focal = np.array([camera.focal for camera in rig.cameras])[:, None]
+    xy = (rig.project(xyz) - boxes[..., None, :2]) / side[..., None] - 0.5
+    z = (depth / root_depth - 1) * focal / side / DEPTH_SPAN
+    volume = np.concatenate([xy, z[..., None]], axis=-1)
+    with np.errstate(invalid="ignore"):
+        inside = (np.abs(volume) <= 0.5).all(axis=-1)
+    return np.where(inside[..., None], volume, 0).astype(np.float32), inside
+
+
+def volume_to_pose(
+    volume: Array, boxes: Array, K: Array, bone_lengths: Array, skeleton: Skeleton
+) -> tuple[Array, Array]:
+    """Poses that volume coordinates stand for.
+
+    Args:
+        volume: x, y, z `(N, J, 3)`.
+        boxes: Square boxes `(N, 4)` px.
+        K: Intrinsics `(N, 3, 3)` or `(3, 3)`.
+        bone_lengths: Of `bones(skeleton)`, in the unit wanted, NaN where unknown: they fix the scale.
+        skeleton: Of the joints.
+
+    Returns:
+        Root-relative joints in the camera's axes `(N, J, 3)`, and their pixels `(N, J, 2)`.
+    """
+    side = boxes[:, None, 2]
+    xy = (volume[..., :2] + 0.5) * side[..., None] + boxes[:, None, :2]
+    focal = (K[..., 0, 0] + K[..., 1, 1])[..., None] / 2
+    # A joint cannot lie behind the camera, whatever an untrained network says.
+    relative_depth = np.maximum(1 + volume[..., 2] * DEPTH_SPAN * side / focal, 0.05)
+    rays = np.concatenate([xy, np.ones_like(xy[..., :1])], axis=-1) @ np.swapaxes(np.linalg.inv(K), -1, -2)
+    up_to_scale = rays * relative_depth[..., None]
+    root_depth = np.nansum(bone_lengths) / _body_size(up_to_scale, bone_lengths, skeleton)
+    pose = (up_to_scale - up_to_scale[:, [skeleton.root]]) * root_depth[:, None, None]
+    return pose, xy
+
+
+def bones(skeleton: Skeleton) -> tuple[tuple[int, int], ...]:
+    """Pairs of joints whose distances tell how large a person is: the bones, or spokes from the root without any."""
+    spokes = tuple((skeleton.root, j) for j in range(len(skeleton)) if j != skeleton.root)
+    return skeleton.bones or spokes
+
+
+def median_bone_lengths(xyz: Array, skeleton: Skeleton) -> Array:
+    """Length of every bone over the frames of `(F, J, 3)`; NaN for bones never seen."""
+    lengths = _lengths(xyz, skeleton)
+    seen = np.isfinite(lengths).any(axis=0)
+    out = np.full(lengths.shape[1], np.nan)
+    out[seen] = np.nanmedian(lengths[:, seen], axis=0)
+    return out
+
+
+def _lengths(xyz: Array, skeleton: Skeleton) -> Array:
+    start, end = np.array(bones(skeleton)).T
+    return np.linalg.norm(xyz[:, start] - xyz[:, end], axis=-1)
+
+
+def _body_size(xyz: Array, bone_lengths: Array, skeleton: Skeleton) -> Array:
+    return np.maximum(_lengths(xyz, skeleton)[:, np.isfinite(bone_lengths)].sum(axis=1), 1e-9)
+
+
+def squared(box: Array) -> Array:
+    """The smallest square around boxes [x, y, width, height] `(..., 4)`.
+
+    >>> squared(np.array([0.0, 0.0, 640.0, 480.0])).tolist()
+    [0.0, -80.0, 640.0, 640.0]
+    """
+    side = np.maximum(box[..., 2:3], box[..., 3:4])
+    corner = box[..., :2] + (box[..., 2:] - side) / 2
+    return np.concatenate([corner, side, side], axis=-1)
+
+
+def enlarged(box: Array, factor: float) -> Array:
+    """Boxes `(..., 4)` whose sides are `factor` times as long, around the same centres."""
+    size = box[..., 2:] * factor
+    return np.concatenate([box[..., :2] + (box[..., 2:] - size) / 2, size], axis=-1)
+
+
+def crop_image(image: Image, box: Array, size: int) -> Image:
+    """The square box of an image as `(size, size, 3)`; black beyond the image's border.
+
+    Pixel i of the crop shows the image at `left + i * side / size`, so a crop's corner is -0.5 in the volume.
+    """
+    left, top, side = float(box[0]), float(box[1]), float(box[2])
+    scale = size / side
+    to_crop = np.array([[scale, 0, -left * scale], [0, scale, -top * scale]])
+    if scale < 0.5:  # bilinear sampling would skip pixels
+        height, width = image.shape[:2]
+        small_size = (max(1, round(width * scale)), max(1, round(height * scale)))
+        small = cv2.resize(image, small_size, interpolation=cv2.INTER_AREA)
+        zoom = np.array([width / small_size[0], height / small_size[1]])
+        to_crop[:, 2] += to_crop[[0, 1], [0, 1]] * (zoom - 1) / 2
+        to_crop[:, :2] *= zoom
+        image = small  # type: ignore[assignment]
+    return cv2.warpAffine(image, to_crop, (size, size), flags=cv2.INTER_LINEAR)  # type: ignore[return-value]
+
+
+def assumed_intrinsics(image_size: tuple[int, int], focal_ratio: float) -> Array:
+    """K `(3, 3)` of an uncalibrated image: focal length over the longer side, principal point in the middle."""
+    width, height = image_size
+    focal = focal_ratio * max(width, height)
+    return np.array([[focal, 0, (width - 1) / 2], [0, focal, (height - 1) / 2], [0, 0, 1]])

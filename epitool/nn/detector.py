@@ -1,0 +1,52 @@
+"""A trained pose network as the 2D detector of another recording: the paper's frozen 2D branch (section 3.1)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from epitool.camera import Array
+from epitool.images import Image
+from epitool.nn.checkpoint import load_model
+from epitool.nn.crops import crop_image, squared
+from epitool.nn.dataset import normalized
+from epitool.nn.device import pick_device
+from epitool.nn.inference import infer
+from epitool.pose import MIN_CONFIDENCE, square_boxes
+
+
+class CheckpointDetector:
+    """Finds the joints of one person by the x and y of a trained network's soft-argmax.
+
+    It looks at the whole image first, and then at the box around the joints found.
+    """
+
+    def __init__(self, path: Path, device: str = "auto") -> None:
+        """Loads a `model.pt`.
+
+        Raises:
+            InputError: There is no such file.
+            CheckpointError: It cannot be used.
+            UsageError: There is no such device.
+        """
+        self._model = load_model(path)
+        self._network = self._model.network(pick_device(device))
+        self.name = f"checkpoint:{path.name}"
+        self.skeleton = self._model.skeleton
+
+    def detect(self, image: Image) -> tuple[Array, Array]:
+        """Joints `(J, 2)` px and their confidence `(J,)` in an RGB image; NaN and 0 where nobody is seen."""
+        height, width = image.shape[:2]
+        xy, confidence = self._look(image, squared(np.array([0.0, 0.0, width, height])))
+        box = square_boxes(np.where(confidence[:, None] >= MIN_CONFIDENCE, xy, np.nan))
+        if not np.isfinite(box).all():
+            return np.full_like(xy, np.nan), np.zeros_like(confidence)
+        return self._look(image, box)
+
+    def _look(self, image: Image, box: Array) -> tuple[Array, Array]:
+        crop = crop_image(image, box, self._model.options.image_size)
+        volume, confidence = infer(self._network, normalized(crop)[None])
+        xy = (volume[0, :, :2] + 0.5) * box[2] + box[:2]
+        untrained = np.isnan(self._model.mean_pose).any(axis=-1)
+        return np.where(untrained[:, None], np.nan, xy), np.where(untrained, 0.0, confidence[0])

@@ -1,0 +1,26 @@
+"""Which processor the networks run on."""
+
+from __future__ import annotations
+
+import torch
+
+from epitool.errors import UsageError
+
+
+def pick_device(name: str) -> torch.device:
+    """The device of that name; `auto` is the first CUDA device, or the CPU where there is none.
+
+    Raises:
+        UsageError: No device has that name here.
+    """
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        raise UsageError(f"device '{name}': expected auto, cpu, cuda or cuda:N") from None
+    if device.type not in ("cpu", "cuda"):
+        raise UsageError(f"device '{name}': expected auto, cpu, cuda or cuda:N")
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise UsageError(f"device '{name}': PyTorch finds {torch.cuda.device_count()} CUDA devices; use --device cpu")
+    return device

@@ -1,0 +1,104 @@
+"""The volumetric pose network of the paper (section 3, "Implementation details") and its soft-argmax."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+
+from epitool.nn.backbone import resnet
+from epitool.options import TrainOptions
+
+
+class PoseNetwork(nn.Module):
+    """ResNet trunk, three transposed convolutions, and a 1x1 convolution to one volume per joint.
+
+    An image of side S gives a volume of side S/4. Parameters are named as in the authors' checkpoints.
+    """
+
+    def __init__(self, joints: int, backbone: str, image_size: int, filters: int) -> None:
+        """Builds the network with random weights.
+
+        Args:
+            joints: J.
+            backbone: Name of a ResNet in torchvision.
+            image_size: Side S of the crop in px, a multiple of 32.
+            filters: Channels of the transposed convolutions.
+        """
+        super().__init__()
+        self.joints = joints
+        self.size = image_size // 4
+        trunk = resnet(backbone)
+        self.conv1, self.bn1, self.relu, self.maxpool = trunk.conv1, trunk.bn1, trunk.relu, trunk.maxpool
+        self.layer1, self.layer2, self.layer3, self.layer4 = trunk.layer1, trunk.layer2, trunk.layer3, trunk.layer4
+        channels = trunk.fc.in_features
+        self.deconv_layers = nn.Sequential(
+            *_upsample(channels, filters), *_upsample(filters, filters), *_upsample(filters, filters)
+        )
+        self.final_layer = nn.Conv2d(filters, joints * self.size, kernel_size=1)
+        for layer in (*self.deconv_layers, self.final_layer):
+            if isinstance(layer, nn.ConvTranspose2d | nn.Conv2d):
+                nn.init.normal_(layer.weight, std=0.001)
+        nn.init.zeros_(self.final_layer.bias)  # type: ignore[arg-type]
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Volumes `(N, J, depth, y, x)` of logits for normalised RGB crops `(N, 3, S, S)`."""
+        x = self.maxpool(self.relu(self.bn1(self.conv1(images))))
+        x = self.layer4(self.layer3(self.layer2(self.layer1(x))))
+        x = self.final_layer(self.deconv_layers(x))
+        return x.reshape(len(x), self.joints, self.size, self.size, self.size)
+
+
+def _upsample(channels: int, filters: int) -> list[nn.Module]:
+    deconvolution = nn.ConvTranspose2d(channels, filters, kernel_size=4, stride=2, padding=1, bias=False)
+    return [deconvolution, nn.BatchNorm2d(filters), nn.ReLU(inplace=True)]
+
+
+def build_network(joints: int, options: TrainOptions) -> PoseNetwork:
+    """The network that the options describe, its random weights drawn from their seed."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(options.seed)
+        network = PoseNetwork(joints, options.backbone, options.image_size, options.filters)
+    # oneDNN and cuDNN both convolve faster with channels last.
+    return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
+
+
+def soft_argmax(volume: Tensor) -> tuple[Tensor, Tensor]:
+    """Expected position of every joint (section 3.2), and how concentrated its heatmap is.
+
+    Args:
+        volume: Logits `(N, J, D, D, D)`, axes (depth, y, x).
+
+    Returns:
+        Coordinates `(N, J, 3)` as x, y, z in -0.5..0.5: sum(i p(i)) / D - 0.5. Confidence `(N, J)` in 0..1:
+        1 - (standard deviation of x and y under p) / (that of a uniform heatmap), not below 0.
+    """
+    n, joints, size = volume.shape[:3]
+    p = volume.float().reshape(n, joints, -1).softmax(dim=-1).reshape(volume.shape)
+    plane = p.sum(dim=2)
+    # The expectation of a coordinate needs only its marginal.
+    marginals = torch.stack([plane.sum(dim=2), plane.sum(dim=3), p.sum(dim=(3, 4))], dim=2)
+    position = torch.arange(size, dtype=p.dtype, device=p.device)
+    mean = marginals @ position
+    variance = (marginals @ position.square() - mean.square())[..., :2].mean(dim=-1)
+    uniform = (size**2 - 1) / 12
+    confidence = 1 - (variance.clamp(min=0) / uniform).sqrt()
+    return mean / size - 0.5, confidence.detach().clamp(min=0)
+
+
+def load_initial_weights(network: PoseNetwork, weights: Mapping[str, Tensor]) -> int:
+    """Copies the tensors that fit by name and shape, e.g. of an ImageNet ResNet or of the authors' checkpoints.
+
+    Args:
+        network: Changed in place.
+        weights: A `state_dict`; a prefix `module.` of its keys is dropped.
+
+    Returns:
+        How many tensors were copied.
+    """
+    own = network.state_dict()
+    named = {name.removeprefix("module."): tensor for name, tensor in weights.items()}
+    fitting = {name: t for name, t in named.items() if name in own and own[name].shape == t.shape}
+    network.load_state_dict(fitting, strict=False)
+    return len(fitting)

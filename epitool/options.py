@@ -1,0 +1,95 @@
+"""What can be chosen in training, and the two presets of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from epitool.errors import UsageError
+
+BACKBONES = ("resnet18", "resnet34", "resnet50", "resnet101", "resnet152")
+LOSSES = ("smooth_l1", "l1")
+
+
+@dataclass(frozen=True)
+class TrainOptions:
+    """How the pose network is built and trained.
+
+    Attributes:
+        backbone: Which of torchvision's ResNets.
+        image_size: Side of the square crop that the network sees, px; the volume has a quarter of it.
+        filters: Channels of the three transposed convolutions.
+        epochs: Passes over the training frames.
+        batch_size: Images in a step.
+        learning_rate: Of Adam, before the steps down.
+        lr_steps: At which parts of the epochs the learning rate is multiplied by 0.1.
+        loss: "smooth_l1" (the paper's) or "l1".
+        rotation_deg: Crops are rotated by up to this angle either way.
+        scale_range: Crops are scaled by a factor between these.
+        colour_range: Each colour channel is multiplied by a factor between these.
+        occlusion: Whether to paint synthetic occluders.
+        seed: Of the initial weights, the order of the images and the augmentation.
+    """
+
+    backbone: str = "resnet50"
+    image_size: int = 256
+    filters: int = 256
+    epochs: int = 140
+    batch_size: int = 32
+    learning_rate: float = 1e-3
+    lr_steps: tuple[float, ...] = (90 / 140, 120 / 140)
+    loss: str = "smooth_l1"
+    rotation_deg: float = 30.0
+    scale_range: tuple[float, float] = (0.8, 1.2)
+    colour_range: tuple[float, float] = (0.8, 1.2)
+    occlusion: bool = True
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.backbone not in BACKBONES:
+            raise UsageError(f"backbone '{self.backbone}' is none of {', '.join(BACKBONES)}")
+        if self.loss not in LOSSES:
+            raise UsageError(f"loss '{self.loss}' is none of {', '.join(LOSSES)}")
+        if self.image_size < 64 or self.image_size % 32:
+            raise UsageError(f"image size {self.image_size} must be a multiple of 32, and 64 or more")
+        if min(self.filters, self.epochs) < 1 or self.batch_size < 2 or self.learning_rate <= 0:
+            raise UsageError("filters, epochs and learning rate must be positive, and the batch size 2 or more")
+
+
+@dataclass(frozen=True)
+class RefineOptions:
+    """How the refinement unit is built and trained.
+
+    Attributes:
+        width: Units of its linear layers.
+        epochs: Passes over the training poses.
+        batch_size: Poses in a step.
+        learning_rate: Of Adam at the start; it falls to zero along a cosine.
+        dropout: Probability.
+        seed: Of the initial weights, the order of the poses and the dropout.
+    """
+
+    width: int = 1024
+    epochs: int = 200
+    batch_size: int = 64
+    learning_rate: float = 1e-3
+    dropout: float = 0.5
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if min(self.width, self.epochs) < 1 or self.batch_size < 2 or self.learning_rate <= 0:
+            raise UsageError("width, epochs and learning rate must be positive, and the batch size 2 or more")
+        if not 0 <= self.dropout < 1:
+            raise UsageError(f"dropout {self.dropout} is no probability under 1")
+
+
+PAPER = TrainOptions()
+SMALL = TrainOptions(
+    backbone="resnet18",
+    image_size=96,
+    filters=64,
+    epochs=20,
+    batch_size=16,
+    loss="l1",
+    occlusion=False,
+)
+PRESETS = {"paper": PAPER, "small": SMALL}

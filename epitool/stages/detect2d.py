@@ -1,0 +1,212 @@
+"""`epitool detect2d`: footage to `keypoints.h5`."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import threading
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from epitool.console import Summary, progress, say, warn
+from epitool.detectors import Detector, default_detector, open_detector
+from epitool.errors import GeometryError, UsageError
+from epitool.images import View, open_view, read_view
+from epitool.io.files import writing
+from epitool.io.labels import read_keypoints, read_source, write_keypoints
+from epitool.parallel import run_parallel
+from epitool.pose import Keypoints
+
+Array = NDArray[np.float64]
+_PART_FRAMES = 50  # frames between two saved parts: what an interruption can cost
+
+
+def run(*, views: Sequence[Path], detector: str | None, out: Path, jobs: int, device: str, overwrite: bool) -> Summary:
+    """Detects the joints of one person in every frame of every view.
+
+    Views are matched by frame number. Finished frames are kept in a folder beside `out` until all are done, so that
+    an interrupted run is continued by the next one.
+
+    Args:
+        views: Folders of images, or videos.
+        detector: Name of a built-in detector, path of a checkpoint, or None for the default.
+        out: The `keypoints.h5` to write.
+        jobs: Views at a time; -1 for one per core.
+        device: Where networks of torch run.
+        overwrite: Detect anew even where `out` or parts of it are there.
+
+    Raises:
+        UsageError: No detector is installed, or `out` is of other footage.
+        InputError: A view cannot be read.
+        GeometryError: Nobody is found in any image.
+    """
+    opened = open_views(views)
+    detector = detector or default_detector()
+    detector = detector or open_detector(None).name  # says how to install one
+    source = _source(opened, detector)
+    if out.exists() and not overwrite:
+        return _finished(out, source, opened)
+    parts = out.parent / f".{out.name}.parts"
+    if overwrite and parts.exists():
+        shutil.rmtree(parts)
+    _report_lengths(opened)
+    keypoints = _detect_all(opened, lambda: open_any_detector(detector, device), parts, source, jobs)
+    _report_people(keypoints)
+    write_keypoints(out, keypoints, source)
+    shutil.rmtree(parts, ignore_errors=True)
+    return _summary(keypoints, out, detector)
+
+
+def open_views(paths: Sequence[Path]) -> list[View]:
+    """Opens views and checks that their names tell them apart.
+
+    Raises:
+        UsageError: None is given, or two have the same name.
+        InputError: One cannot be read.
+    """
+    if not paths:
+        raise UsageError("no views are given; name folders or videos: --views cam1 cam2")
+    opened = [open_view(path) for path in paths]
+    names = [view.name for view in opened]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise UsageError(f"--views: two views are named '{twice[0]}'; rename a folder or file so that names differ")
+    return opened
+
+
+def open_any_detector(name: str, device: str) -> Detector:
+    """A built-in detector by name, or a checkpoint of ours by path: the paper's frozen 2D branch."""
+    if name.endswith((".pt", ".pth", ".tar")) or Path(name).is_file():
+        from epitool.nn.detector import CheckpointDetector
+
+        return CheckpointDetector(Path(name), device)
+    return open_detector(name, device)
+
+
+def _source(views: Sequence[View], detector: str) -> str:
+    """What tells one run's footage and detector from another's."""
+    lines = [detector]
+    for view in views:
+        files = view.files or (view.path,)
+        stats = [(file.name, file.stat().st_size, file.stat().st_mtime_ns) for file in files]
+        lines.append(f"{view.name} {stats}")
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16]
+
+
+def _finished(out: Path, source: str, views: Sequence[View]) -> Summary:
+    if read_source(out) != source:
+        raise UsageError(
+            f"{out}: is of other footage or another detector; --overwrite replaces it, --out writes elsewhere"
+        )
+    say(f"{out} is already of this footage; --overwrite detects anew")
+    return _summary(read_keypoints(out), out, "kept")
+
+
+def _report_lengths(views: Sequence[View]) -> None:
+    lengths = {view.name: len(view.frames) for view in views}
+    if len(set(lengths.values())) > 1:
+        warn("views have different lengths: " + ", ".join(f"{name} {count}" for name, count in lengths.items()))
+    common = set.intersection(*(set(view.frames) for view in views))
+    if not common:
+        spans = ", ".join(f"{view.name} {view.frames[0]}-{view.frames[-1]}" for view in views)
+        raise GeometryError(f"the views have no frame number in common: {spans}; are the images numbered alike?")
+
+
+def _detect_all(
+    views: Sequence[View], opener: Callable[[], Detector], parts: Path, source: str, jobs: int
+) -> Keypoints:
+    stop = threading.Event()
+    with progress("detecting joints", sum(len(view.frames) for view in views)) as advance:
+
+        def work(view: View) -> tuple[dict[int, tuple[Array, Array]], Detector]:
+            detector = opener()
+            return _detect_view(view, detector, parts / source / view.name, stop, advance), detector
+
+        try:
+            found = run_parallel(work, views, jobs)
+        finally:
+            stop.set()  # on Ctrl-C the other threads save what they have
+    return _assemble(views, [frames for frames, _ in found], found[0][1])
+
+
+def _detect_view(
+    view: View, detector: Detector, folder: Path, stop: threading.Event, advance: Callable[[int], None]
+) -> dict[int, tuple[Array, Array]]:
+    """Joints and confidence by frame; what a run before has saved is not detected again."""
+    done = _load_parts(folder)
+    advance(len(done))
+    fresh: dict[int, tuple[Array, Array]] = {}
+    try:
+        if len(done) < len(view.frames):
+            for frame, image in read_view(view):
+                if stop.is_set():
+                    break
+                if frame not in done:
+                    fresh[frame] = done[frame] = detector.detect(image)
+                    advance(1)
+                if len(fresh) == _PART_FRAMES:
+                    _save_part(folder, fresh)
+                    fresh = {}
+    finally:
+        _save_part(folder, fresh)
+    return done
+
+
+def _save_part(folder: Path, fresh: dict[int, tuple[Array, Array]]) -> None:
+    if fresh:
+        xy, confidence = zip(*fresh.values(), strict=True)
+        with writing(folder / f"{min(fresh):09d}.npz") as temporary:
+            np.savez(temporary, frames=list(fresh), xy=xy, confidence=confidence)
+
+
+def _load_parts(folder: Path) -> dict[int, tuple[Array, Array]]:
+    done: dict[int, tuple[Array, Array]] = {}
+    for file in sorted(folder.glob("[0-9]*.npz")):
+        with np.load(file, allow_pickle=False) as part:
+            xy, confidence = part["xy"], part["confidence"]
+            done.update({int(f): (xy[i], confidence[i]) for i, f in enumerate(part["frames"])})
+    return done
+
+
+def _assemble(views: Sequence[View], found: Sequence[dict[int, tuple[Array, Array]]], detector: Detector) -> Keypoints:
+    frames = sorted({frame for view in views for frame in view.frames})
+    rows = {frame: i for i, frame in enumerate(frames)}
+    joints = len(detector.skeleton)
+    xy = np.full((len(frames), len(views), joints, 2), np.nan)
+    confidence = np.zeros((len(frames), len(views), joints))
+    images = np.full((len(frames), len(views)), "", dtype=object)
+    for v, (view, detected) in enumerate(zip(views, found, strict=True)):
+        for frame, (joints_xy, joints_confidence) in detected.items():
+            xy[rows[frame], v], confidence[rows[frame], v] = joints_xy, joints_confidence
+            images[rows[frame], v] = view.image_name(frame)
+        if len(detected) < len(view.frames):
+            warn(f"view {view.name}: only {len(detected)} of its {len(view.frames)} frames could be decoded")
+    sizes = np.array([view.image_size for view in views])
+    names = tuple(view.name for view in views)
+    return Keypoints(xy, confidence, np.array(frames), names, images.astype(np.str_), sizes, detector.skeleton)
+
+
+def _report_people(keypoints: Keypoints) -> None:
+    found = np.isfinite(keypoints.xy[..., 0]).any(axis=-1)
+    there = keypoints.images != ""
+    if not found.any():
+        raise GeometryError(
+            f"nobody was found in any of the {int(there.sum())} images; is a person in view, and large enough?"
+        )
+    for v, name in enumerate(keypoints.views):
+        missing = int((there[:, v] & ~found[:, v]).sum())
+        if missing:
+            warn(f"view {name}: nobody was found in {missing} of its {int(there[:, v].sum())} images")
+
+
+def _summary(keypoints: Keypoints, out: Path, detector: str) -> Summary:
+    found = np.isfinite(keypoints.xy[..., 0]).any(axis=-1)
+    people = dict(zip(keypoints.views, found.sum(axis=0).tolist(), strict=True))
+    frames, views, joints = keypoints.xy.shape[:3]
+    mean = float(keypoints.confidence[found].mean())
+    text = f"{out}: {frames} frames x {views} views, {joints} joints, a person in {int(found.sum())} images"
+    values = {"out": str(out), "frames": frames, "views": people, "joints": joints, "detector": detector}
+    return Summary(text + f", mean confidence {mean:.2f}", {**values, "mean_confidence": mean})

@@ -1,0 +1,216 @@
+"""`epitool evaluate`: how far predicted poses are from true ones, beside what the mean pose would score."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from epitool.camera import Array
+from epitool.console import Summary, say
+from epitool.errors import GeometryError, InputError, UsageError
+from epitool.io.files import write_json
+from epitool.io.npz import read_pss
+from epitool.metrics import PROTOCOLS, Metric, measure, metric_of, missing_joints, not_applicable, root_centered
+from epitool.pss import N_INIT, NORMALIZATION, PssModel, fit_pss, pss
+from epitool.skeleton import Skeleton
+from epitool.stages.pairing import Predicted, Truth, find_predicted, read_truth
+
+DEFAULT_PSS = Path("pss.npz")
+BASELINE = "mean pose"
+_PSS_SEED = 0
+
+Rows = Mapping[str, tuple[Metric, ...]]
+
+
+def run(
+    *,
+    predictions: Path | None,
+    truth: Path,
+    model: Path | None,
+    pss_ks: tuple[int, ...],
+    pss_file: Path | None,
+    protocol: str,
+    split: str | None,
+    out: Path,
+    device: str,
+) -> Summary:
+    """Measures predictions against the truth, prints a table, and writes `metrics.json`.
+
+    Args:
+        predictions: `pose.json` (matched to the truth by image), `labels.h5` (matched by frame number and view), or a
+            pose array. By default `pose.json` where it has images of the truth, else a model is run.
+        truth: `labels.h5`, or a pose array.
+        model: A checkpoint to run on the truth's images instead, by default the newest of `runs/`.
+        pss_ks: Numbers of clusters to give mPSS for.
+        pss_file: `pss.npz`; by default the one here, or clusters of the truth's train part.
+        protocol: "standard" or "epipolarpose".
+        split: Part of the truth's frames: "train", "val", "test" or "all"; by default "test" for a model that is run
+            here or was trained on this recording, else all.
+        out: Where `metrics.json` goes.
+        device: Where a model runs.
+
+    Raises:
+        InputError: Files do not fit each other, or have nothing in common.
+        GeometryError: No pose can be measured.
+        UsageError: Options that do not exist or do not go together.
+    """
+    if protocol not in PROTOCOLS:
+        raise UsageError(f"protocol '{protocol}' is not one of {', '.join(PROTOCOLS)}")
+    target = read_truth(truth)
+    predicted, split = find_predicted(predictions, model, target, split, device)
+    clusters, pss_source = _clusters(target, pss_ks, pss_file)
+    scoring = _Scoring(target, target.xyz[predicted.frames, predicted.views], protocol, pss_ks, clusters, pss_source)
+    rows = {predicted.source: scoring.row(predicted.xyz, predicted.unit)}
+    if not any(metric.counted for metric in rows[predicted.source]):
+        found = len(predicted.xyz)
+        raise GeometryError(f"{predicted.source}: none of {found} poses can be measured: joints are missing")
+    mean = _mean_pose(target)
+    if np.isfinite(mean).all():
+        rows[BASELINE] = scoring.row(np.broadcast_to(mean, predicted.xyz.shape), target.unit)
+    document = scoring.document(rows, predicted, split)
+    write_json(out, document)
+    return Summary(_table(rows) + "\n".join(_captions(document)), {"out": str(out), **document})
+
+
+@dataclass(frozen=True, eq=False)
+class _Scoring:
+    """All that the rows of the table have in common."""
+
+    truth: Truth
+    poses: Array
+    protocol: str
+    pss_ks: tuple[int, ...]
+    clusters: PssModel | None
+    pss_source: str
+
+    def row(self, prediction: Array, unit: str) -> tuple[Metric, ...]:
+        """Every metric of the predictions `(N, J, 3)`."""
+        skeleton = self.truth.skeleton
+        distances = measure(prediction, self.poses, skeleton, self.protocol, unit, self.truth.unit)
+        return distances + tuple(self._mpss(prediction, k) for k in self.pss_ks)
+
+    def _mpss(self, prediction: Array, k: int) -> Metric:
+        skeleton, alignment = self.truth.skeleton, "root and length"
+        if self.clusters is None:
+            return not_applicable(f"mPSS@{k}", self.pss_source, skeleton, self.protocol, "%", alignment)
+        codebook = self.clusters.codebook(k)
+        scores = 100 * pss(prediction, self.poses, codebook, skeleton.root)
+        missing = missing_joints(prediction, self.poses)
+        return metric_of(codebook.metric, scores, missing, skeleton, self.protocol, "%", alignment)
+
+    def document(self, rows: Rows, predicted: Predicted, split: str) -> dict[str, Any]:
+        """What `metrics.json` holds."""
+        truth, skeleton = self.truth, self.truth.skeleton
+        return {
+            "format": "epitool.metrics/1",
+            "skeleton": skeleton.name,
+            "joints": list(skeleton.joints),
+            "root": skeleton.joints[skeleton.root],
+            "unit": truth.unit,
+            "protocol": self.protocol,
+            "split": split,
+            "poses": len(self.poses),
+            "truth": {"path": str(truth.path), "unit": truth.unit, "scale_source": truth.scale_source},
+            "predictions": {"path": predicted.source, "unit": predicted.unit, "provenance": predicted.provenance},
+            "images_without_truth": predicted.without_truth,
+            "pss": self._pss_document(),
+            "rows": [{"name": name, "metrics": [metric.as_dict() for metric in row]} for name, row in rows.items()],
+        }
+
+    def _pss_document(self) -> dict[str, Any]:
+        if self.clusters is None:
+            return {"source": None, "reason": self.pss_source}
+        return {
+            "source": self.pss_source,
+            "fitted_on": self.clusters.fitted_on,
+            "poses": self.clusters.counted,
+            "clusters": {str(k): self.clusters.codebook(k).k for k in self.pss_ks},
+            "seed": self.clusters.seed,
+            "n_init": N_INIT,
+            "normalization": NORMALIZATION,
+        }
+
+
+def _mean_pose(truth: Truth) -> Array:
+    """Mean root-relative pose `(J, 3)` of the train part, over its frames and views; NaN where it has no joint."""
+    poses = root_centered(truth.part("train"), truth.skeleton.root)
+    known = np.isfinite(poses)
+    total, count = np.where(known, poses, 0.0).sum(axis=0), known.sum(axis=0)
+    return np.where(count > 0, total / np.maximum(count, 1), np.nan)
+
+
+def _clusters(truth: Truth, ks: tuple[int, ...], file: Path | None) -> tuple[PssModel | None, str]:
+    """The clusters that mPSS is measured with, and where they come from; None and the reason where there are none."""
+    if not ks:
+        return None, "not asked for"
+    if file or DEFAULT_PSS.exists():
+        path = file or DEFAULT_PSS
+        model = read_pss(path)
+        unfit = _unfit(model, truth.skeleton, ks)
+        if not unfit:
+            return model, str(path)
+        if file:
+            raise InputError(f"{path}: {unfit}; make it anew with `epitool pss-fit`")
+        say(f"{path} is not used: {unfit}")
+    words = f"{truth.path.name}, split train"
+    try:
+        model = fit_pss(truth.part("train"), truth.skeleton, ks, _PSS_SEED, words)
+    except GeometryError as error:
+        return None, str(error)
+    say(f"PSS clusters are made from {model.counted} poses: {words}")
+    return model, "fitted here"
+
+
+def _unfit(model: PssModel, skeleton: Skeleton, ks: tuple[int, ...]) -> str:
+    """Why clusters do not serve for these joints and numbers; "" where they do."""
+    if model.skeleton.joints != skeleton.joints:
+        return f"its joints are {model.skeleton.name}'s, the truth's {skeleton.name}'s"
+    missing = sorted(set(ks) - {codebook.asked for codebook in model.codebooks})
+    return f"it has no clusters for k = {', '.join(map(str, missing))}" if missing else ""
+
+
+def _table(rows: Rows) -> str:
+    """The metrics side by side, as text 100 columns wide."""
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(box=box.MARKDOWN)  # in ASCII, which every terminal and pipe can encode
+    table.add_column("", overflow="fold")
+    for metric in next(iter(rows.values())):
+        table.add_column(f"{metric.name}\n{'' if metric.unit == 'arbitrary' else metric.unit}", justify="right")
+    table.add_column("poses", justify="right")
+    for name, row in rows.items():
+        values = ["n/a" if metric.value is None else f"{metric.value:.1f}" for metric in row]
+        table.add_row(name, *values, str(max(metric.counted for metric in row)))
+    text = StringIO()
+    Console(file=text, width=100, color_system=None, force_terminal=False, markup=False, emoji=False).print(table)
+    return text.getvalue()
+
+
+def _captions(document: Mapping[str, Any]) -> list[str]:
+    """What the numbers of the table mean, a line each."""
+    truth, predicted, scores = document["truth"], document["predictions"], document["pss"]
+    scale = predicted["provenance"].get("scale_source", "not stated")
+    lines = [
+        f"protocol {document['protocol']}; {len(document['joints'])} joints of {document['skeleton']}, the root"
+        f" ({document['root']}) counts as one; part '{document['split']}' of {truth['path']}",
+        f"truth in {truth['unit']}, scale: {truth['scale_source']}; predictions in {predicted['unit']}, scale: {scale}",
+        f"{BASELINE}: of the truth's part 'train', root-relative, over all its frames and views",
+    ]
+    if truth["unit"] == "arbitrary":
+        lines.append("distances, and the 150 of NPCK, are in units of a body whose stature is 1700")
+    if scores["source"]:
+        lines.append(f"mPSS: clusters of {scores['poses']} poses ({scores['fitted_on']}), {scores['source']}")
+    metrics = document["rows"][0]["metrics"]
+    reasons = dict.fromkeys(metric["reason"] for metric in metrics if metric["reason"])
+    lines += [f"n/a: {', '.join(m['name'] for m in metrics if m['reason'] == reason)}: {reason}" for reason in reasons]
+    skipped, missing = (max(metric[key] for metric in metrics) for key in ("skipped", "missing_joints"))
+    if skipped or missing:
+        lines.append(f"left out: up to {skipped} poses that lack joints, up to {missing} joints of the others")
+    return lines

@@ -1,0 +1,231 @@
+"""Which true pose each predicted pose is measured against: by image, by frame and view, or by order."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from epitool.camera import Array
+from epitool.console import say, warn
+from epitool.errors import InputError, UsageError
+from epitool.io.labels import read_labels
+from epitool.io.npz import read_pose_arrays
+from epitool.io.predictions import read_predictions
+from epitool.pose import Labels, Predictions, split_frames
+from epitool.skeleton import Skeleton
+
+DEFAULT_PREDICTIONS, RUNS = Path("pose.json"), Path("runs")
+_ARRAYS = (".npz", ".npy")
+_BATCH = 32
+
+Indices = NDArray[np.intp]
+
+
+@dataclass(frozen=True, eq=False)
+class Truth:
+    """What is measured against: poses `(F, V, J, 3)` in the axes of each of V cameras (plain arrays: V = 1)."""
+
+    path: Path
+    xyz: Array
+    skeleton: Skeleton
+    unit: str
+    scale_source: str
+    labels: Labels | None
+
+    def part(self, split: str) -> Array:
+        """The poses of a part of the frames, all views, `(N, J, 3)`."""
+        return self.xyz[part_of(len(self.xyz), split)].reshape(-1, *self.xyz.shape[2:])
+
+
+@dataclass(frozen=True, eq=False)
+class Predicted:
+    """Poses `(N, J, 3)`, and the frame and view `(N,)` of the truth that each belongs to."""
+
+    source: str
+    xyz: Array
+    frames: Indices
+    views: Indices
+    skeleton: Skeleton
+    unit: str
+    provenance: dict[str, str]
+    without_truth: int = 0
+
+    def only(self, frames: Indices) -> Predicted:
+        """Those of these frames of the truth."""
+        keep = np.isin(self.frames, frames)
+        kept = self.xyz[keep], self.frames[keep], self.views[keep]
+        return Predicted(self.source, *kept, self.skeleton, self.unit, self.provenance, self.without_truth)
+
+
+def part_of(count: int, split: str) -> Indices:
+    """Indices of a part of so many frames.
+
+    Raises:
+        UsageError: There is no such part.
+    """
+    parts = split_frames(count)
+    if split not in parts:
+        raise UsageError(f"split '{split}' is not one of {', '.join(parts)}")
+    return parts[split]
+
+
+def read_truth(path: Path) -> Truth:
+    """Reads `labels.h5`, or a pose array.
+
+    Raises:
+        InputError: It cannot be read.
+    """
+    if path.suffix.lower() in _ARRAYS:
+        poses = read_pose_arrays(path)
+        return Truth(path, poses.xyz[:, None], poses.skeleton, poses.unit, "as given", None)
+    labels = read_labels(path)
+    return Truth(path, labels.in_cameras, labels.poses.skeleton, labels.poses.unit, labels.rig.scale_source, labels)
+
+
+def find_predicted(
+    predictions: Path | None, model: Path | None, truth: Truth, split: str | None, device: str
+) -> tuple[Predicted, str]:
+    """What to measure, and which part of the truth's frames it is; with neither file given, chosen and said.
+
+    Raises:
+        InputError: The files do not fit each other, have nothing in common, or there is nothing to measure.
+        UsageError: Both files are given.
+    """
+    if predictions and model:
+        raise UsageError("give either predictions or a model to run, not both")
+    predictions = predictions or (None if model else _default_predictions(truth))
+    if predictions is None:
+        split = split or "test"
+        found = _run_model(model or _newest_model(truth), truth, split, device)
+    else:
+        found = _read_predicted(predictions, truth)
+        _check_skeletons(found.source, found.skeleton, truth)
+        split = split or _default_split(found, truth)
+    if found.without_truth:
+        warn(f"{found.source}: {found.without_truth} images are not in {truth.path}, and are left out")
+    kept = found.only(part_of(len(truth.xyz), split))
+    if not len(kept.xyz):
+        raise InputError(f"{found.source}: no pose is in part '{split}' of {truth.path}; use `--split all`")
+    return kept, split
+
+
+def _default_predictions(truth: Truth) -> Path | None:
+    if not DEFAULT_PREDICTIONS.exists() or truth.labels is None:
+        return None
+    images = read_predictions(DEFAULT_PREDICTIONS).images
+    common = len(_image_index(truth.labels).keys() & {_image_key(image) for image in images})
+    if not common:
+        say(f"{DEFAULT_PREDICTIONS} has no image of {truth.path}: running a model instead")
+        return None
+    say(f"measuring {DEFAULT_PREDICTIONS}: {common} of its {len(images)} images are in {truth.path}")
+    return DEFAULT_PREDICTIONS
+
+
+def _newest_model(truth: Truth) -> Path:
+    found = sorted(RUNS.glob("*/model.pt"), key=lambda path: path.stat().st_mtime)
+    if not found:
+        raise InputError(
+            f"nothing to measure against {truth.path}: no {DEFAULT_PREDICTIONS} with its images, no {RUNS}/*/model.pt;"
+            " `epitool predict` or `epitool train` makes them"
+        )
+    return found[-1]
+
+
+def _default_split(predicted: Predicted, truth: Truth) -> str:
+    trained_on = predicted.provenance.get("recording_id")
+    if truth.labels is None or trained_on != truth.labels.recording_id:
+        return "all"
+    say(f"{predicted.source} comes from a model trained on this recording: only the test part is measured")
+    return "test"
+
+
+def _check_skeletons(source: str, ours: Skeleton, truth: Truth) -> None:
+    theirs = truth.skeleton
+    if ours.joints != theirs.joints:
+        raise InputError(
+            f"{source} has {len(ours)} joints ({ours.name}), {truth.path} has {len(theirs)} ({theirs.name});"
+            " numbers over other joints cannot be compared"
+        )
+
+
+def _read_predicted(path: Path, truth: Truth) -> Predicted:
+    suffix = path.suffix.lower()
+    if (suffix in _ARRAYS) != (truth.labels is None):
+        raise InputError(f"{path} and {truth.path}: a plain array is measured only against a plain array")
+    if truth.labels is None:
+        return _match_arrays(path, truth)
+    if suffix == ".json":
+        return _match_images(read_predictions(path), path, truth.labels)
+    return _match_labels(path, truth.labels)
+
+
+def _match_arrays(path: Path, truth: Truth) -> Predicted:
+    poses = read_pose_arrays(path)
+    if len(poses.xyz) != len(truth.xyz):
+        raise InputError(f"{path} has {len(poses.xyz)} poses, {truth.path} has {len(truth.xyz)}; they pair in order")
+    index = np.arange(len(poses.xyz))
+    return Predicted(str(path), poses.xyz, index, np.zeros_like(index), poses.skeleton, poses.unit, {})
+
+
+def _match_images(predictions: Predictions, path: Path, labels: Labels) -> Predicted:
+    index = _image_index(labels)
+    keys = [_image_key(image) for image in predictions.images]
+    known = [i for i, key in enumerate(keys) if key in index]
+    if not known:
+        raise InputError(
+            f"{path}: none of its {len(keys)} images is among the images of the truth;"
+            " predict those, or give the labels of these"
+        )
+    frames, views = np.array([index[keys[i]] for i in known]).T
+    xyz, skeleton = predictions.joints_3d[known], predictions.skeleton
+    rest = len(keys) - len(known)
+    return Predicted(str(path), xyz, frames, views, skeleton, predictions.unit, predictions.provenance, rest)
+
+
+def _match_labels(path: Path, truth: Labels) -> Predicted:
+    ours = read_labels(path)
+    _, ours_f, truth_f = np.intersect1d(ours.poses.frames, truth.poses.frames, return_indices=True)
+    views = [view for view in ours.rig.names if view in truth.rig.names]
+    if not len(ours_f) or not views:
+        raise InputError(f"{path}: has no frame and view in common with the truth; it must be of the same recording")
+    ours_v = [ours.rig.names.index(view) for view in views]
+    xyz = ours.in_cameras[ours_f][:, ours_v]
+    frames = np.repeat(truth_f, len(views))
+    truth_v = np.tile([truth.rig.names.index(view) for view in views], len(truth_f))
+    provenance = {"scale_source": ours.rig.scale_source}
+    skeleton, unit = ours.poses.skeleton, ours.poses.unit
+    return Predicted(str(path), xyz.reshape(-1, *xyz.shape[2:]), frames, truth_v, skeleton, unit, provenance)
+
+
+def _run_model(path: Path, truth: Truth, split: str, device: str) -> Predicted:
+    if truth.labels is None:
+        raise InputError(f"{truth.path} names no images to run {path} on; give predictions")
+    from epitool.nn.checkpoint import load_model
+    from epitool.nn.device import pick_device
+    from epitool.nn.inference import predict_images
+
+    network, where = load_model(path), pick_device(device)
+    _check_skeletons(str(path), network.skeleton, truth)
+    keypoints = truth.labels.keypoints
+    boxes, part = keypoints.boxes(), part_of(len(keypoints.frames), split)
+    usable = np.isfinite(boxes).all(axis=-1) & (keypoints.images != "")
+    frames, views = np.nonzero(usable & np.isin(np.arange(len(usable)), part)[:, None])
+    if not len(frames):
+        raise InputError(f"{truth.path}: part '{split}' has no image with keypoints to run {path} on")
+    say(f"running {path} on {len(frames)} images of part '{split}' of {truth.path}, boxes from its keypoints")
+    names = keypoints.images[frames, views].tolist()
+    found = predict_images(network, names, boxes[frames, views], where, _BATCH)
+    return Predicted(str(path), found.joints_3d, frames, views, found.skeleton, found.unit, found.provenance)
+
+
+def _image_key(image: str) -> str:
+    return str(Path(image).resolve())
+
+
+def _image_index(labels: Labels) -> dict[str, tuple[int, int]]:
+    """(frame, view) indices of every image by its absolute path."""
+    images = labels.keypoints.images.tolist()
+    return {_image_key(image): (f, v) for f, row in enumerate(images) for v, image in enumerate(row) if image}

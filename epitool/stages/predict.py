@@ -1,0 +1,197 @@
+"""`epitool predict`: single images to 3D poses."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import cv2
+import numpy as np
+
+from epitool.camera import Array
+from epitool.console import Summary, progress, say, warn
+from epitool.detectors import open_detector
+from epitool.errors import GeometryError, InputError, UsageError
+from epitool.images import IMAGE_SUFFIXES, Image, open_view, read_images
+from epitool.io.files import writing
+from epitool.io.predictions import write_predictions
+from epitool.pose import MIN_CONFIDENCE, Predictions, square_boxes
+
+if TYPE_CHECKING:
+    from epitool.nn.refiner import Refiner
+
+FindBox = Callable[[int, Image], Array]
+_NAMED = 5  # images without a person that the summary names
+
+
+def run(
+    *,
+    images: Sequence[str],
+    model: Path | None = None,
+    out: Path = Path("pose.json"),
+    box: str | None = None,
+    detector: str | None = None,
+    refiner: Path | None = None,
+    overlay: Path | None = None,
+    batch_size: int = 16,
+    device: str = "auto",
+) -> Summary:
+    """Predicts the pose of one person in each image.
+
+    Args:
+        images: Image files, folders of images, videos, or single frames `video.mp4#12`.
+        model: `model.pt`; the newest in `runs/` by default.
+        out: `pose.json`.
+        box: Where the person is in every image: "x,y,w,h" in px, or "image" for all of it.
+        detector: Which 2D detector finds the person otherwise; the default one if it is installed.
+        refiner: `refiner.pt` to correct the poses with.
+        overlay: Folder for the images with the joints drawn in.
+        batch_size: Crops at a time.
+        device: "auto", "cpu", "cuda" or "cuda:N".
+
+    Raises:
+        UsageError: Options that do not fit, or the detector is not installed.
+        InputError: There is no model, or an image cannot be read.
+        CheckpointError: The model or the refiner cannot be used.
+        GeometryError: No image shows a person.
+    """
+    from epitool.nn.checkpoint import load_model
+    from epitool.nn.device import pick_device
+    from epitool.nn.inference import predict_where_found
+    from epitool.nn.refiner import load_refiner
+
+    where, path = pick_device(device), model or newest_model(Path("runs"))
+    network, corrections = load_model(path), load_refiner(refiner) if refiner else None
+    names = image_names(images)
+    find_box, box_source = _box_finder(box, detector, device)
+    predictions = predict_where_found(network, names, find_box, where, batch_size)
+    predictions = _with_provenance(predictions, {"model": str(path), "boxes": box_source})
+    if not predictions.images:
+        raise GeometryError(f"nobody was found in any of the {len(names)} images; give --box x,y,w,h or --box image")
+    if corrections is not None:
+        predictions = _refined(predictions, corrections, str(refiner))
+    write_predictions(out, predictions)
+    if overlay is not None:
+        _draw(predictions, overlay)
+    return _summary(predictions, names, out)
+
+
+def newest_model(runs: Path) -> Path:
+    """The `model.pt` in the folders of `runs` that was written last.
+
+    Raises:
+        InputError: There is none.
+    """
+    models = sorted(runs.glob("*/model.pt"), key=lambda path: path.stat().st_mtime)
+    if not models:
+        raise InputError(f"no model in {runs}/; run `epitool train` first, or give --model FILE")
+    return models[-1]
+
+
+def image_names(inputs: Sequence[str]) -> list[str]:
+    """Every image of image files, folders, videos and `video.mp4#frame`, in order and each once.
+
+    Raises:
+        InputError: One of them is missing or cannot be decoded.
+    """
+    names: dict[str, None] = {}
+    for given in inputs:
+        path, (video, _, frame) = Path(given), given.rpartition("#")
+        single = path.suffix.lower() in IMAGE_SUFFIXES and not path.is_dir()
+        if single or (video and frame.isdigit() and not path.exists()):
+            names[given] = None
+        else:
+            view = open_view(path)
+            names |= {view.image_name(frame): None for frame in view.frames}
+    return list(names)
+
+
+def _box_finder(box: str | None, detector: str | None, device: str) -> tuple[FindBox, str]:
+    """How to find the person in an image, and what to call that."""
+    if box is not None and detector is not None:
+        raise UsageError("--box and --detector exclude each other")
+    if box == "image":
+        return _whole_image, "whole image"
+    if box is not None:
+        fixed = parse_box(box)
+        return (lambda i, image: fixed), f"given: {box}"
+    try:
+        found = open_detector(detector, device)
+    except UsageError as error:
+        if detector is not None:
+            raise
+        warn(f"{error}; the network looks at whole images instead, which fits only where the person fills them")
+        return _whole_image, "whole image, for want of a detector"
+    say(f"finding people with {found.name}")
+
+    def detected(i: int, image: Image) -> Array:
+        xy, confidence = found.detect(image)
+        return square_boxes(np.where(confidence[:, None] >= MIN_CONFIDENCE, xy, np.nan))
+
+    return detected, f"detector {found.name}"
+
+
+def parse_box(text: str) -> Array:
+    """The square around a box "x,y,w,h" in px.
+
+    Raises:
+        UsageError: It is no such box.
+
+    >>> parse_box("10,20,30,50").tolist()
+    [0.0, 20.0, 50.0, 50.0]
+    """
+    from epitool.nn.crops import squared
+
+    try:
+        values = np.array([float(value) for value in text.split(",")])
+    except ValueError:
+        values = np.empty(0)
+    if len(values) != 4 or not np.isfinite(values).all() or (values[2:] <= 0).any():
+        raise UsageError(f"--box '{text}': expected x,y,w,h in pixels with positive w and h, or 'image'")
+    return squared(values)
+
+
+def _whole_image(i: int, image: Image) -> Array:
+    from epitool.nn.crops import squared
+
+    return squared(np.array([0.0, 0.0, image.shape[1], image.shape[0]]))
+
+
+def _with_provenance(predictions: Predictions, more: dict[str, str]) -> Predictions:
+    return replace(predictions, provenance=predictions.provenance | more)
+
+
+def _refined(predictions: Predictions, refiner: Refiner, name: str) -> Predictions:
+    from epitool.nn.refiner import refine
+
+    before, after = refiner.val_error
+    if after >= before:
+        warn(f"{name} did not lower the error of its own validation frames ({before:.1f} to {after:.1f} {refiner.unit})")
+    return _with_provenance(refine(predictions, refiner), {"refiner": name})
+
+
+def _draw(predictions: Predictions, folder: Path) -> None:
+    """Writes every image with its joints, numbered in the order of the predictions."""
+    from epitool.viz.overlay import draw_pose
+
+    with progress("drawing", len(predictions.images)) as advance:
+        for i, image in read_images(predictions.images):
+            drawn = draw_pose(image, predictions.joints_2d[i], predictions.skeleton, predictions.confidence[i])
+            stem = Path(predictions.images[i]).name.replace("#", "-").replace(".", "-")
+            _, encoded = cv2.imencode(".png", cv2.cvtColor(drawn, cv2.COLOR_RGB2BGR))
+            with writing(folder / f"{i:05d}-{stem}.png") as temporary:
+                temporary.write_bytes(encoded.tobytes())
+            advance(1)
+
+
+def _summary(predictions: Predictions, names: Sequence[str], out: Path) -> Summary:
+    seen = set(predictions.images)
+    missing = [name for name in names if name not in seen]
+    text = f"{out}: {len(seen)} poses, in {predictions.unit} relative to the root"
+    if missing:
+        named = ", ".join(missing[:_NAMED]) + (", ..." if len(missing) > _NAMED else "")
+        text += f"; nobody found in {len(missing)} images: {named}"
+    values = {"out": str(out), "poses": len(seen), "without_person": missing, "unit": predictions.unit}
+    return Summary(text, {**values, **predictions.provenance})

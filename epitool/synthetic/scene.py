@@ -1,0 +1,101 @@
+"""A small laboratory: four cameras in a ring, a room, and a person in it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from epitool.camera import Camera, Rig
+from epitool.console import progress
+from epitool.images import Image
+from epitool.pose import Keypoints, Labels, Poses
+from epitool.synthetic.backdrop import draw_room, draw_shadow, hit_room
+from epitool.synthetic.body import body_solids
+from epitool.synthetic.motion import SKELETON, Motion, random_motion
+from epitool.synthetic.render import camera_rays, draw_solids
+
+Array = NDArray[np.float64]
+IMAGE_SIZE = (384, 384)
+FOCAL = 490.0
+DISTANCE = 4600.0  # of the cameras from the middle of the floor, mm
+AZIMUTHS_DEG = (20.0, 95.0, 165.0, 250.0)
+HEIGHTS = (1400.0, 2100.0, 1250.0, 1800.0)
+TARGET = np.array([0.0, 0.0, 950.0])
+JPEG_QUALITY = 92
+
+
+def render_scene(folder: Path, *, frames: int = 120, seed: int = 0) -> Labels:
+    """Renders a person moving before four cameras, as `cam1/00000.jpg` and so on.
+
+    The person is articulated, about 1.75 m tall, and moves with constant bone lengths. The clothes of the left and
+    the right side differ slightly in colour: a small network could not tell the sides apart by shape alone.
+
+    Args:
+        folder: Where to put one folder of images per camera.
+        frames: How many images each camera takes, 5 a second.
+        seed: Chooses the motion and the room.
+
+    Returns:
+        The exact truth: h36m17 poses in the world (mm, z up, floor at 0), their projections with confidence 1 (0
+        outside the image), and the cameras. Joints hidden behind the body count as seen.
+    """
+    motion, rig = random_motion(frames, seed), ring_of_cameras()
+    images = [[str(folder / name / f"{f:05d}.jpg") for name in rig.names] for f in range(frames)]
+    with progress("rendering", frames * len(rig)) as advance:
+        for v, camera in enumerate(rig.cameras):
+            (folder / camera.name).mkdir(parents=True, exist_ok=True)
+            for f, image in enumerate(_footage(motion, camera, seed)):
+                _write_jpeg(Path(images[f][v]), image)
+                advance(1)
+    return _truth(motion, rig, np.array(images))
+
+
+def ring_of_cameras() -> Rig:
+    """Four cameras around the floor, looking at its middle."""
+    places = zip(np.radians(AZIMUTHS_DEG), HEIGHTS)
+    return Rig(tuple(_camera(f"cam{i}", *place) for i, place in enumerate(places, 1)), "mm", "rendered")
+
+
+def _camera(name: str, azimuth: float, height: float) -> Camera:
+    center = np.array([DISTANCE * np.cos(azimuth), DISTANCE * np.sin(azimuth), height])
+    forward = (TARGET - center) / np.linalg.norm(TARGET - center)
+    right = np.cross(forward, [0.0, 0.0, 1.0])
+    right /= np.linalg.norm(right)
+    R = np.stack([right, np.cross(forward, right), forward])
+    width, height_px = IMAGE_SIZE
+    K = np.array([[FOCAL, 0, (width - 1) / 2], [0, FOCAL, (height_px - 1) / 2], [0, 0, 1]])
+    return Camera(name, K, np.zeros(0), R, -R @ center, IMAGE_SIZE)
+
+
+def _footage(motion: Motion, camera: Camera, seed: int) -> Iterator[Image]:
+    rays = camera_rays(camera)
+    face, points = hit_room(camera, rays)
+    room = draw_room(face, points, np.random.default_rng(seed))
+    for f in range(len(motion.xyz)):
+        image = draw_shadow(room, face, points, motion, f)
+        draw_solids(image, body_solids(motion, f), camera, rays)
+        yield cv2.GaussianBlur(image, (3, 3), 0.6)  # type: ignore[misc]  # softens the stairs along edges
+
+
+def _write_jpeg(path: Path, image: Image) -> None:
+    options = [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY]
+    _, data = cv2.imencode(".jpg", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), options)
+    data.tofile(path)  # cv2.imwrite cannot open every path on Windows
+
+
+def _truth(motion: Motion, rig: Rig, images: NDArray[np.str_]) -> Labels:
+    f, v, j = *images.shape, len(SKELETON)
+    frames, sizes = np.arange(f), np.array([camera.image_size for camera in rig.cameras])
+    xy = rig.project(motion.xyz)
+    inside = ((xy >= 0) & (xy <= sizes[:, None] - 1)).all(axis=-1)
+    return Labels(
+        poses=Poses(motion.xyz, np.ones((f, j)), frames, SKELETON, "mm", "world"),
+        keypoints=Keypoints(xy, inside.astype(float), frames, rig.names, images, sizes, SKELETON),
+        rig=rig,
+        reprojection_px=np.zeros((f, v, j)),
+        swapped=np.zeros((f, v), dtype=bool),
+    )

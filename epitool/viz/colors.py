@@ -1,0 +1,30 @@
+"""Colours of the body's sides: three that remain distinct to colour-blind eyes (after Okabe and Ito)."""
+
+from __future__ import annotations
+
+from epitool.skeleton import Skeleton
+
+Color = tuple[int, int, int]
+SIDE_COLORS: dict[str, Color] = {"left": (0, 114, 178), "right": (213, 94, 0), "middle": (0, 158, 115)}
+
+
+def joint_side(joint: str) -> str:
+    """Which side a joint is on.
+
+    >>> joint_side("left_knee"), joint_side("spine")
+    ('left', 'middle')
+    """
+    side = joint.partition("_")[0]
+    return side if side in ("left", "right") else "middle"
+
+
+def bone_side(skeleton: Skeleton, bone: tuple[int, int]) -> str:
+    """Which side a bone (parent, child) is on; one that joins left to right is in the middle."""
+    sides = {joint_side(skeleton.joints[j]) for j in bone} - {"middle"}
+    return sides.pop() if len(sides) == 1 else "middle"
+
+
+def plot_color(side: str) -> tuple[float, float, float]:
+    """The side's colour as matplotlib takes it, from 0 to 1."""
+    red, green, blue = SIDE_COLORS[side]
+    return red / 255, green / 255, blue / 255

@@ -1,0 +1,126 @@
+"""Poses in 3D, in small multiples."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from matplotlib.collections import LineCollection
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from mpl_toolkits.mplot3d import Axes3D
+from numpy.typing import NDArray
+from scipy.spatial.transform import Rotation
+
+from epitool.skeleton import Skeleton
+from epitool.viz.colors import SIDE_COLORS, bone_side, plot_color
+
+Array = NDArray[np.float64]
+DPI = 110
+TRUTH_COLOR = (0.6, 0.6, 0.6)
+ELEVATION_DEG, AZIMUTH_DEG = 12.0, 35.0  # from where poses are seen: a little above and to the side
+
+
+def plot_poses(
+    path: Path, poses: Array, skeleton: Skeleton, titles: Sequence[str], truth: Array | None = None, unit: str = "mm"
+) -> None:
+    """Draws 3D poses side by side into a PNG, at most five a row.
+
+    Args:
+        path: The PNG to write.
+        poses: Root-relative, camera axes (y down), `(N, J, 3)`; joints that are NaN are left out.
+        skeleton: Names the joints and joins them.
+        titles: One a pose.
+        truth: What the poses should have been, `(N, J, 3)`, drawn in grey underneath.
+        unit: Of both: "mm" or "arbitrary".
+    """
+    columns, rows = _grid(len(poses), 5)
+    figure = Figure(figsize=(max(2.7 * columns, 5.5), 2.9 * rows + 0.9), dpi=DPI, layout="constrained")
+    shown = np.concatenate([poses] if truth is None else [poses, truth])
+    low, high = np.nanmin(shown, axis=(0, 1)), np.nanmax(shown, axis=(0, 1))
+    for i, title in enumerate(titles):
+        axes: Axes3D = figure.add_subplot(rows, columns, i + 1, projection="3d")
+        if truth is not None:
+            _add_bones(axes, truth[i], skeleton, 3.5, TRUTH_COLOR)
+        _add_bones(axes, poses[i], skeleton, 2.0)
+        _set_limits(axes, low, high)
+        axes.set_title(title, fontsize=9, pad=0)
+    _add_legend(figure, with_truth=truth is not None)
+    height = f"{high[1] - low[1]:,.0f} mm" if unit == "mm" else f"{high[1] - low[1]:.3g} units"
+    figure.suptitle(f"3D poses relative to the root; each box is {height} high", fontsize=11)
+    figure.savefig(path, format="png")
+
+
+def plot_pss_centres(path: Path, centres: Array, skeleton: Skeleton) -> None:
+    """Draws the reference poses of the pose structure score into a PNG, at most ten a row.
+
+    Args:
+        path: The PNG to write.
+        centres: Normalised poses in camera axes (y down), `(k, J, 3)`, without unit.
+        skeleton: Names the joints and joins them.
+    """
+    columns, rows = _grid(len(centres), 10)
+    figure = Figure(figsize=(max(1.1 * columns, 4.5), 1.2 * rows + 0.9), dpi=DPI, layout="constrained")
+    axes = figure.subplots()
+    xy = _seen_from_side(centres)
+    width, height = 1.1 * np.ptp(xy, axis=(0, 1))
+    places = np.array([[width * (i % columns), -height * (i // columns)] for i in range(len(centres))])
+    segments = (xy + places[:, None])[:, list(skeleton.bones)].reshape(-1, 2, 2)
+    colors = [plot_color(bone_side(skeleton, bone)) for bone in skeleton.bones] * len(centres)
+    axes.add_collection(LineCollection(segments, colors=colors, linewidths=1.6, capstyle="round"))
+    for i, (x, y) in enumerate(places - [0.45 * width, -0.4 * height]):
+        axes.text(x, y, str(i), fontsize=7, color="0.4")
+    axes.margins(0.01)
+    axes.autoscale_view()
+    axes.set_aspect("equal")
+    axes.set_axis_off()
+    _add_legend(figure, with_truth=False)
+    figure.suptitle(f"The {len(centres)} reference poses of the pose structure score", fontsize=11)
+    figure.savefig(path, format="png")
+
+
+def _grid(count: int, most_columns: int) -> tuple[int, int]:
+    """Columns and rows."""
+    if not count:
+        raise ValueError("no poses to draw")
+    columns = min(count, most_columns)
+    return columns, -(-count // columns)
+
+
+def _upright(xyz: Array) -> Array:
+    """Camera axes (x right, y down, z forward) to axes whose third is up."""
+    return np.stack([xyz[..., 0], xyz[..., 2], -xyz[..., 1]], axis=-1)
+
+
+def _seen_from_side(xyz: Array) -> Array:
+    """Orthographic image `(..., 2)`, y up, of poses in camera axes."""
+    view = Rotation.from_euler("yx", [AZIMUTH_DEG, ELEVATION_DEG], degrees=True).as_matrix()
+    turned = xyz @ view.T
+    return np.stack([turned[..., 0], -turned[..., 1]], axis=-1)
+
+
+def _add_bones(
+    axes: Axes3D, pose: Array, skeleton: Skeleton, width: float, color: tuple[float, float, float] | None = None
+) -> None:
+    upright = _upright(pose)
+    for bone in skeleton.bones:
+        side_color = color or plot_color(bone_side(skeleton, bone))
+        axes.plot(*upright[list(bone)].T, color=side_color, linewidth=width, solid_capstyle="round")
+
+
+def _set_limits(axes: Axes3D, low: Array, high: Array) -> None:
+    corners = _upright(np.stack([low, high]))
+    first, last = corners.min(axis=0), corners.max(axis=0)
+    axes.set(xlim=(first[0], last[0]), ylim=(first[1], last[1]), zlim=(first[2], last[2]))
+    axes.set_box_aspect(last - first, zoom=1.22)
+    axes.view_init(elev=ELEVATION_DEG, azim=AZIMUTH_DEG - 90)
+    for axis in (axes.xaxis, axes.yaxis, axes.zaxis):
+        axis.set_ticklabels([])
+
+
+def _add_legend(figure: Figure, with_truth: bool) -> None:
+    handles = [Line2D([], [], color=plot_color(side), lw=2.5, label=side) for side in SIDE_COLORS]
+    if with_truth:
+        handles.append(Line2D([], [], color=TRUTH_COLOR, lw=4, label="truth"))
+    figure.legend(handles=handles, loc="outside lower center", ncols=len(handles), fontsize=9, frameon=False)

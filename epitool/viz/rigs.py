@@ -1,0 +1,116 @@
+"""Cameras and the person between them, seen from above and from the side."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.collections import LineCollection
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from numpy.typing import NDArray
+
+from epitool.camera import Camera, Rig
+from epitool.skeleton import Skeleton
+from epitool.viz.colors import SIDE_COLORS, bone_side, plot_color
+
+Array = NDArray[np.float64]
+DPI = 110
+MAX_HEIGHT = 14.0  # inches
+SHOWN_FRAMES = 6
+SHOWN_PERCENTILES = (0.5, 99.5)  # a few badly triangulated joints would shrink all the rest
+FRUSTUM_DEPTH = 0.2  # of the cameras' distance
+METRE = 1000.0  # mm
+PATH_COLOR = "0.6"
+LABEL_OFFSET = np.array([24.0, 13.0])  # typographic points; names are wider than high
+
+
+def plot_rig(path: Path, rig: Rig, xyz: Array, skeleton: Skeleton, up: Array) -> None:
+    """Draws cameras with their fields of view, the root's path and a few skeletons into a PNG.
+
+    Args:
+        path: The PNG to write.
+        rig: The cameras.
+        xyz: Joints in the world `(F, J, 3)`, in the rig's unit; NaN where missing.
+        skeleton: Names the joints and joins them.
+        up: Direction `(3,)` in the world: z where the floor is known, -y where the first camera is the world.
+    """
+    scale, unit = (METRE, "m") if rig.unit == "mm" else (1.0, "arbitrary unit")
+    level = _level_axes(up)
+    points = xyz @ level.T / scale
+    centers = np.stack([camera.center for camera in rig.cameras]) @ level.T / scale
+    low, high = _bounds(points.reshape(-1, 3), centers)
+    depth = FRUSTUM_DEPTH * np.linalg.norm(centers - (low + high) / 2, axis=-1).mean()
+    corners = centers[:, None] + depth * np.stack([_image_corners(camera) for camera in rig.cameras]) @ level.T
+
+    size = high - low
+    height = min(1.9 + 5.6 * (size[1] + size[2]) / size[0], MAX_HEIGHT)
+    figure = Figure(figsize=(7.0, height), dpi=DPI, layout="constrained")
+    panels = figure.subplots(2, 1, height_ratios=size[1:])
+    for axes, across, name in zip(panels, (1, 2), ("across", "up")):
+        _draw_people(axes, points[..., [0, across]], skeleton)
+        for v, camera in enumerate(rig.cameras):
+            _draw_camera(axes, camera.name, centers[v, [0, across]], corners[v][:, [0, across]])
+        axes.set(aspect="equal", xlim=(low[0], high[0]), ylim=(low[across], high[across]))
+        axes.set(xlabel=f"along ({unit})", ylabel=f"{name} ({unit})")
+        axes.grid(alpha=0.25)
+    panels[0].set_title("seen from above")
+    panels[1].set_title("seen from the side")
+    _add_legend(figure)
+    figure.suptitle(f"{len(rig)} cameras and {len(xyz)} frames")
+    figure.savefig(path, format="png")
+
+
+def _bounds(points: Array, centers: Array) -> tuple[Array, Array]:
+    """Lowest and highest corner `(3,)` of what to show: all cameras, and the points but for the wildest few."""
+    known = points[np.isfinite(points).all(axis=-1)]
+    extremes = np.percentile(known, SHOWN_PERCENTILES, axis=0) if len(known) else centers[:0]
+    shown = np.concatenate([centers, extremes])
+    low, high = shown.min(axis=0), shown.max(axis=0)
+    margin = 0.12 * (high - low).max()
+    return low - margin, high + margin
+
+
+def _add_legend(figure: Figure) -> None:
+    handles = [Line2D([], [], color=plot_color(side), lw=2.5, label=side) for side in SIDE_COLORS]
+    handles.append(Line2D([], [], color=PATH_COLOR, lw=1, label="path of the root"))
+    figure.legend(handles=handles, loc="outside lower center", ncols=len(handles), fontsize=9, frameon=False)
+
+
+def _image_corners(camera: Camera) -> Array:
+    """Directions `(4, 3)` in the world from the camera's centre to its image's corners, one unit deep."""
+    width, height = camera.image_size
+    corners = np.array([[0, 0], [width - 1, 0], [width - 1, height - 1], [0, height - 1]], dtype=float)
+    return camera.unproject(corners, np.ones(4)) - camera.center
+
+
+def _level_axes(up: Array) -> Array:
+    """Rotation whose third row is `up`, and whose first is as near to the world's x as can be."""
+    third = np.asarray(up, dtype=float) / np.linalg.norm(up)
+    start = np.eye(3)[0] if abs(third[0]) < 0.9 else np.eye(3)[1]
+    first = start - third * (start @ third)
+    first /= np.linalg.norm(first)
+    return np.stack([first, np.cross(third, first), third])
+
+
+def _draw_people(axes: Axes, xy: Array, skeleton: Skeleton) -> None:
+    axes.plot(*xy[:, skeleton.root].T, color=PATH_COLOR, linewidth=1, zorder=1)
+    colors = [plot_color(bone_side(skeleton, bone)) for bone in skeleton.bones]
+    solved = np.flatnonzero(np.isfinite(xy).all(axis=-1).sum(axis=-1) > len(skeleton) / 2)
+    for chosen in np.array_split(solved, min(SHOWN_FRAMES, len(solved)) or 1):
+        if len(chosen):
+            bones = xy[chosen[0]][np.array(skeleton.bones)]
+            axes.add_collection(LineCollection(bones, colors=colors, linewidths=1.8, capstyle="round"))
+
+
+def _draw_camera(axes: Axes, name: str, center: Array, corners: Array) -> None:
+    """A camera as its frustum: four edges from the centre and the image's outline, from one side."""
+    outline = np.concatenate([corners, corners[:1]])
+    axes.fill(*outline.T, color="0.85", alpha=0.6, zorder=2)
+    edges = [np.stack([center, corner]) for corner in corners]
+    axes.add_collection(LineCollection([*edges, outline], colors="0.3", linewidths=0.9, zorder=3))
+    axes.plot(*center, "o", color="black", markersize=4, zorder=4)
+    behind = center - corners.mean(axis=0)
+    offset = LABEL_OFFSET * behind / max(np.linalg.norm(behind), 1e-12)
+    axes.annotate(name, tuple(center), tuple(offset), textcoords="offset points", ha="center", va="center", fontsize=9)

@@ -1,0 +1,262 @@
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from epitool.camera import Camera, Rig
+from epitool.errors import GeometryError, InputError, UsageError
+from epitool.io.labels import write_labels
+from epitool.io.npz import read_pss
+from epitool.io.predictions import write_predictions
+from epitool.metrics import mpjpe
+from epitool.pose import Keypoints, Labels, Poses, Predictions, split_frames
+from epitool.skeleton import skeleton
+from epitool.stages import evaluate, pss_fit
+
+H36M = skeleton("h36m17")
+F, V, SIZE = 40, 2, 200
+
+
+def make_labels(unit="mm", frames=F, folder=""):
+    """One moving body of random joints before two cameras at right angles."""
+    rng = np.random.default_rng(0)
+    xyz = rng.normal(0, 250, (1, 17, 3)) + np.cumsum(rng.normal(0, 30, (frames, 17, 3)), axis=0)
+    turned = np.array([[0.0, 0, 1], [0, 1, 0], [-1, 0, 0]])
+    K = [[SIZE, 0, SIZE / 2], [0, SIZE, SIZE / 2], [0, 0, 1]]
+    cameras = tuple(Camera(f"cam{i}", K, [], R, [0, 0, 4000], (SIZE, SIZE)) for i, R in enumerate((np.eye(3), turned)))
+    rig = Rig(cameras, unit, "a person's height" if unit == "mm" else "none")
+    images = [[f"{folder}cam{v}/{f:03}.png" for v in range(V)] for f in range(frames)]
+    confidence = np.ones((frames, V, 17))
+    sizes = np.full((V, 2), SIZE)
+    keypoints = Keypoints(rig.project(xyz), confidence, np.arange(frames), rig.names, np.array(images), sizes, H36M)
+    poses = Poses(xyz, np.ones((frames, 17)), np.arange(frames), H36M, unit, "world")
+    return Labels(poses, keypoints, rig, np.zeros((frames, V, 17)), np.zeros((frames, V), dtype=bool))
+
+
+def root_relative(labels):
+    return labels.in_cameras - labels.in_cameras[:, :, :1]
+
+
+def make_predictions(labels, noise=20.0, **changes):
+    poses = root_relative(labels).reshape(-1, 17, 3)
+    noisy = poses + np.random.default_rng(1).normal(0, noise, poses.shape)
+    n = len(poses)
+    images = tuple(labels.keypoints.images.ravel().tolist())
+    made = Predictions(images, np.ones((n, 4)), noisy, np.ones((n, 17, 2)), np.ones((n, 17)), H36M, "mm", {})
+    return replace(made, **changes)
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    labels = make_labels()
+    write_labels(Path("labels.h5"), labels)
+    return labels
+
+
+def run(**changes):
+    options = {
+        "predictions": None,
+        "truth": Path("labels.h5"),
+        "model": None,
+        "pss_ks": (5,),
+        "pss_file": None,
+        "protocol": "standard",
+        "split": None,
+        "out": Path("metrics.json"),
+        "device": "cpu",
+    }
+    return evaluate.run(**{**options, **changes})
+
+
+def values(summary, row=0):
+    return {metric["name"]: metric["value"] for metric in summary.values["rows"][row]["metrics"]}
+
+
+def test_every_image_is_measured_against_its_own_view(folder):
+    predictions = make_predictions(folder)
+    order = np.random.default_rng(2).permutation(F * V)
+    shuffled = make_predictions(
+        folder, images=tuple(predictions.images[i] for i in order), joints_3d=predictions.joints_3d[order]
+    )
+    write_predictions(Path("pose.json"), shuffled)
+    summary = run()
+    expected = mpjpe(predictions.joints_3d, root_relative(folder).reshape(-1, 17, 3), 0).mean()
+    assert values(summary)["MPJPE"] == pytest.approx(expected, abs=0.01)
+    assert (summary.values["split"], summary.values["poses"]) == ("all", F * V)
+
+
+def test_images_are_found_from_another_folder(folder, monkeypatch):
+    Path("out").mkdir()
+    write_predictions(Path("out/pose.json"), make_predictions(folder, noise=0))
+    labels = Path("labels.h5").resolve()
+    monkeypatch.chdir("out")
+    assert values(run(truth=labels))["MPJPE"] == pytest.approx(0, abs=0.01)
+
+
+def test_model_of_this_recording_is_measured_on_the_test_part_only(folder, capfd):
+    write_predictions(Path("pose.json"), make_predictions(folder, provenance={"recording_id": folder.recording_id}))
+    assert run().values["poses"] == V * len(split_frames(F)["test"])
+    assert "trained on this recording" in capfd.readouterr().err
+    assert run(split="val").values["poses"] == V * len(split_frames(F)["val"])
+    assert run(split="all").values["poses"] == V * F
+
+
+def test_mean_pose_is_that_of_the_train_part(folder):
+    write_predictions(Path("pose.json"), make_predictions(folder))
+    summary = run(split="test")
+    truth, parts = root_relative(folder), split_frames(F)
+    mean = truth[parts["train"]].mean(axis=(0, 1))
+    assert summary.values["rows"][1]["name"] == "mean pose"
+    assert values(summary, row=1)["MPJPE"] == pytest.approx(mpjpe(mean, truth[parts["test"]], 0).mean(), rel=1e-5)
+
+
+@pytest.mark.parametrize("units", [("arbitrary", "mm"), ("mm", "arbitrary")])
+def test_unknown_scale_gives_no_mpjpe_and_says_why(folder, units):
+    labels = make_labels(units[0])
+    write_labels(Path("labels.h5"), labels)
+    write_predictions(Path("pose.json"), make_predictions(labels, unit=units[1]))
+    summary = run()
+    given = values(summary)
+    assert [name for name, value in given.items() if value is None] == ["MPJPE", "PCK@150"]
+    assert "n/a: MPJPE, PCK@150: no metric scale in the " in summary.text
+    assert ("stature is 1700" in summary.text) == (units[0] == "arbitrary")
+
+
+def test_labels_are_measured_against_labels_by_frame_and_view(folder):
+    """Triangulated labels with half the frames, one view, and a world of its own that is three times as large."""
+    part = slice(0, F, 2)
+    poses = replace(
+        folder.poses, xyz=3 * folder.poses.xyz[part], confidence=np.ones((F // 2, 17)), frames=np.arange(F)[part]
+    )
+    keypoints = folder.keypoints
+    keypoints = replace(
+        keypoints, xy=keypoints.xy[part], confidence=keypoints.confidence[part], frames=keypoints.frames[part],
+        images=keypoints.images[part],
+    ).select_views(["cam1"])  # fmt: skip
+    rig = folder.rig.select(["cam1"]).scaled(3, "arbitrary", "none")
+    n = F // 2
+    made = Labels(replace(poses, unit="arbitrary"), keypoints, rig, np.zeros((n, 1, 17)), np.zeros((n, 1), dtype=bool))
+    write_labels(Path("made.h5"), made)
+    summary = run(predictions=Path("made.h5"))
+    assert summary.values["poses"] == n
+    assert values(summary)["NMPJPE"] == pytest.approx(0, abs=1e-3)
+    assert values(summary)["mPSS@5"] == 100
+
+
+def test_arrays_pair_in_order(folder):
+    truth = np.random.default_rng(0).normal(0, 300, (30, 17, 3))
+    np.savez("truth.npz", xyz_mm=truth)
+    np.savez("ours.npz", xyz_mm=truth + 100)
+    assert values(run(predictions=Path("ours.npz"), truth=Path("truth.npz")))["MPJPE"] == pytest.approx(0, abs=1e-9)
+    np.savez("ours.npz", xyz_mm=truth[:9])
+    with pytest.raises(InputError, match=r"9 poses, truth\.npz has 30"):
+        run(predictions=Path("ours.npz"), truth=Path("truth.npz"))
+
+
+def test_clusters_come_from_the_file_that_fits_or_from_the_train_part(folder, capfd):
+    write_predictions(Path("pose.json"), make_predictions(folder))
+    assert run().values["pss"]["source"] == "fitted here"
+    pss_fit.run(poses=Path("labels.h5"), ks=(5, 7), out=Path("pss.npz"), seed=3, split="train")
+    assert read_pss(Path("pss.npz")).counted == V * len(split_frames(F)["train"])
+    assert run().values["pss"]["source"] == "pss.npz"
+    assert run(pss_ks=(5, 6)).values["pss"]["source"] == "fitted here"
+    assert "no clusters for k = 6" in capfd.readouterr().err
+    with pytest.raises(InputError, match="no clusters for k = 6"):
+        run(pss_ks=(6,), pss_file=Path("pss.npz"))
+
+
+def test_too_few_poses_for_clusters_give_no_score(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    labels = make_labels(frames=1)
+    write_labels(Path("labels.h5"), labels)
+    write_predictions(Path("pose.json"), make_predictions(labels))
+    summary = run()
+    assert values(summary)["mPSS@5"] is None
+    assert "do not make two PSS clusters" in summary.text
+
+
+def test_file_says_what_every_number_is(folder):
+    write_predictions(Path("pose.json"), make_predictions(folder))
+    summary = run(protocol="epipolarpose", out=Path("deep/metrics.json"))
+    stored = json.loads(Path("deep/metrics.json").read_text())
+    assert {**stored, "out": str(Path("deep/metrics.json"))} == summary.values
+    assert (stored["format"], stored["unit"], stored["skeleton"]) == ("epitool.metrics/1", "mm", "h36m17")
+    pmpjpe = next(metric for metric in stored["rows"][0]["metrics"] if metric["name"] == "PMPJPE")
+    assert (pmpjpe["protocol"], pmpjpe["root"], pmpjpe["alignment"]) == (
+        "epipolarpose",
+        "pelvis",
+        "similarity, then root",
+    )
+    assert len(pmpjpe["joints"]) == 17
+    assert f"{pmpjpe['value']:.1f}" in summary.text
+    assert summary.text.isascii()
+    assert max(map(len, summary.text.splitlines()[:6])) <= 100
+
+
+def test_files_that_do_not_fit(folder):
+    predictions = make_predictions(folder)
+    n = len(predictions.images)
+    other = skeleton("mpii16")
+    other_joints = {
+        "joints_3d": np.zeros((n, 16, 3)),
+        "joints_2d": np.zeros((n, 16, 2)),
+        "confidence": np.ones((n, 16)),
+    }
+    cases = (
+        ({"skeleton": other, **other_joints}, {}, r"has 16 joints \(mpii16\), labels.h5 has 17 \(h36m17\)"),
+        ({"images": tuple(f"else/{i}.png" for i in range(n))}, {}, "none of its 80 images is among the images"),
+    )
+    for changes, options, message in cases:
+        write_predictions(Path("some.json"), replace(predictions, **changes))
+        with pytest.raises(InputError, match=message):
+            run(predictions=Path("some.json"), **options)
+    write_predictions(Path("some.json"), make_predictions(folder, joints_3d=np.full((n, 17, 3), np.nan)))
+    with pytest.raises(GeometryError, match="none of 80 poses can be measured"):
+        run(predictions=Path("some.json"))
+    for options, message in (({"protocol": "best"}, "protocol 'best'"), ({"split": "half"}, "split 'half'")):
+        with pytest.raises(UsageError, match=message):
+            run(predictions=Path("some.json"), **options)
+    with pytest.raises(UsageError, match="either predictions or a model"):
+        run(predictions=Path("some.json"), model=Path("model.pt"))
+
+
+def test_some_images_without_truth_are_said(folder, capfd):
+    predictions = make_predictions(folder)
+    write_predictions(Path("pose.json"), replace(predictions, images=(*predictions.images[:-1], "else.png")))
+    assert run().values["images_without_truth"] == 1
+    assert "1 images are not in labels.h5" in capfd.readouterr().err
+
+
+def test_nothing_to_measure(folder):
+    with pytest.raises(InputError, match=r"no pose.json with its images, no runs/\*/model.pt"):
+        run()
+
+
+def test_newest_model_runs_on_the_test_part(folder, capfd):
+    torch = pytest.importorskip("torch")
+    from epitool.nn.checkpoint import Model, save_model
+    from epitool.nn.crops import bones
+    from epitool.nn.network import build_network
+    from epitool.options import TrainOptions
+
+    for name in folder.keypoints.images[split_frames(F)["test"]].ravel().tolist():
+        Path(name).parent.mkdir(exist_ok=True)
+        cv2.imwrite(name, np.zeros((SIZE, SIZE, 3), dtype=np.uint8))
+    options = TrainOptions(backbone="resnet18", image_size=64, filters=8)
+    lengths, mean = np.full(len(bones(H36M)), 300.0), np.zeros((17, 3))
+    torch.manual_seed(0)
+    weights = build_network(17, options).state_dict()
+    model = Model(weights, options, H36M, lengths, mean, 1.0, "mm", "a person's height", folder.recording_id, 1, 0.0)
+    Path("runs/first").mkdir(parents=True)
+    save_model(Path("runs/first/model.pt"), model)
+    write_predictions(Path("pose.json"), make_predictions(folder, images=("else.png",) * (F * V)))
+    summary = run()
+    assert summary.values["predictions"]["path"] == str(Path("runs/first/model.pt"))
+    assert (summary.values["split"], summary.values["poses"]) == ("test", V * len(split_frames(F)["test"]))
+    said = capfd.readouterr().err
+    assert "pose.json has no image of labels.h5" in said
+    assert "running runs" in said

@@ -1,0 +1,180 @@
+"""Pictures: they get written, at the size expected, and show what they are given."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from epitool.camera import Camera, Rig
+from epitool.skeleton import skeleton
+from epitool.viz.colors import SIDE_COLORS, bone_side
+from epitool.viz.overlay import draw_pose, tile
+from epitool.viz.plots import plot_epipolar, plot_learning_curve, plot_residuals
+from epitool.viz.poses3d import plot_poses, plot_pss_centres
+from epitool.viz.rigs import plot_rig
+
+H36M = skeleton("h36m17")
+GREY = np.full((200, 160, 3), 128, np.uint8)
+
+
+@pytest.fixture
+def png(tmp_path: Path) -> Callable[..., np.ndarray]:
+    """Calls a function that draws a PNG and returns the picture, or fails where it is blank."""
+
+    def draw(plot: Callable[..., None], *args: object, **options: object) -> np.ndarray:
+        path = tmp_path / "picture.png"
+        plot(path, *args, **options)
+        image = cv2.imread(str(path))
+        assert image is not None
+        assert image.std() > 3
+        return image
+
+    return draw
+
+
+def poses(count: int, scale: float = 400.0) -> np.ndarray:
+    return np.random.default_rng(count).normal(0, scale, (count, 17, 3))
+
+
+def two_cameras(unit: str = "mm") -> Rig:
+    K = [[500, 0, 79.5], [0, 500, 99.5], [0, 0, 1]]
+    turn, _ = cv2.Rodrigues(np.array([0.0, 0.5, 0.0]))
+    cameras = [
+        Camera("one", K, [], np.eye(3), [0, 0, 4000], (160, 200)),
+        Camera("two", K, [], turn, [300, 0, 4500], (160, 200)),
+    ]
+    return Rig(tuple(cameras), unit, "none")
+
+
+def some_joints() -> np.ndarray:
+    return np.random.default_rng(0).uniform(30, 130, (17, 2))
+
+
+def test_overlay_leaves_the_image_alone_and_keeps_its_size():
+    before = GREY.copy()
+    drawn = draw_pose(GREY, some_joints(), H36M)
+    np.testing.assert_array_equal(GREY, before)
+    assert (drawn.shape, drawn.dtype) == (GREY.shape, np.uint8)
+    assert (drawn != GREY).any()
+
+
+def test_overlay_draws_only_near_the_bones():
+    xy = np.full((17, 2), np.nan)
+    knee, ankle = H36M.index("left_knee"), H36M.index("left_ankle")
+    xy[knee], xy[ankle] = (40, 60), (100, 60)
+    changed = np.argwhere((draw_pose(GREY, xy, H36M) != GREY).any(axis=-1))
+    assert (changed.min(axis=0) >= [60 - 6, 40 - 6]).all()
+    assert (changed.max(axis=0) <= [60 + 6, 100 + 6]).all()
+    np.testing.assert_allclose(draw_pose(GREY, xy, H36M)[60, 70], SIDE_COLORS["left"], atol=30)  # a soft edge
+
+
+def test_overlay_leaves_out_joints_that_are_missing_unsure_or_far_off():
+    nothing = np.full((17, 2), np.nan)
+    np.testing.assert_array_equal(draw_pose(GREY, nothing, H36M), GREY)
+    np.testing.assert_array_equal(draw_pose(GREY, some_joints(), H36M, confidence=np.zeros(17)), GREY)
+    np.testing.assert_array_equal(draw_pose(GREY, np.full((17, 2), 1e30), H36M), GREY)
+
+
+def test_overlay_draws_the_box_and_skips_one_that_is_unknown():
+    nothing = np.full((17, 2), np.nan)
+    boxed = draw_pose(GREY, nothing, H36M, box=np.array([20.0, 30.0, 100.0, 100.0]))
+    assert (boxed[30, 60] > 235).all()
+    assert (boxed[80, 70] == 128).all()
+    np.testing.assert_array_equal(draw_pose(GREY, nothing, H36M, box=np.full(4, np.nan)), GREY)
+
+
+def test_lines_are_thicker_on_larger_images():
+    xy = np.full((17, 2), np.nan)
+    xy[H36M.index("left_knee")], xy[H36M.index("left_ankle")] = (40, 60), (100, 60)
+    drawn = [draw_pose(np.zeros((side, side, 3), np.uint8), xy, H36M) for side in (200, 2000)]
+    assert (drawn[1][:, 70].any(axis=-1)).sum() > (drawn[0][:, 70].any(axis=-1)).sum()
+
+
+def test_a_bone_between_the_sides_is_in_the_middle():
+    coco = skeleton("coco17")
+    assert bone_side(coco, (coco.index("left_shoulder"), coco.index("right_shoulder"))) == "middle"
+    assert bone_side(H36M, (H36M.index("pelvis"), H36M.index("right_hip"))) == "right"
+    assert bone_side(H36M, (H36M.index("spine"), H36M.index("thorax"))) == "middle"
+
+
+def test_tile_puts_images_in_rows_and_fits_other_sizes():
+    black, large = np.zeros((50, 40, 3), np.uint8), np.full((200, 80, 3), 9, np.uint8)
+    sheet = tile([black, black, large], columns=2)
+    assert sheet.shape == (104, 84, 3)
+    assert (sheet[60, 10] == 9).all()
+    assert (sheet[60, 30] == 255).all()
+    with pytest.raises(ValueError, match="no images"):
+        tile([], columns=2)
+
+
+@pytest.mark.parametrize(("unit", "up"), [("mm", [0, 0, 1]), ("arbitrary", [0, -1, 0]), ("mm", [1, 0, 0])])
+def test_rig_is_drawn_whatever_is_up(png: Callable[..., np.ndarray], unit: str, up: list[int]):
+    xyz = poses(6)
+    xyz[2, 4] = np.nan
+    assert png(plot_rig, two_cameras(unit), xyz, H36M, np.array(up, dtype=float)).shape[1] == 770
+
+
+def test_rig_is_drawn_with_wild_joints_and_without_any(png: Callable[..., np.ndarray]):
+    up, xyz = np.array([0.0, -1.0, 0.0]), poses(60)
+    wild = xyz.copy()
+    wild[3, 5] = 1e7
+    assert (
+        abs(
+            png(plot_rig, two_cameras(), wild, H36M, up).shape[0] / png(plot_rig, two_cameras(), xyz, H36M, up).shape[0]
+            - 1
+        )
+        < 0.1
+    )
+    png(plot_rig, two_cameras(), np.full((4, 17, 3), np.nan), H36M, up)
+
+
+def test_poses_are_drawn_with_and_without_truth(png: Callable[..., np.ndarray]):
+    predicted = poses(6)
+    predicted[1, 3] = np.nan
+    titles = [str(i) for i in range(6)]
+    alone = png(plot_poses, predicted, H36M, titles)
+    both = png(plot_poses, predicted, H36M, titles, truth=poses(6))
+    assert alone.shape == both.shape == (737, 1485, 3)
+    assert (alone != both).any()
+
+
+def test_one_pose_in_arbitrary_units_is_drawn(png: Callable[..., np.ndarray]):
+    png(plot_poses, poses(1, 0.3), H36M, ["only"], unit="arbitrary")
+
+
+def test_all_pss_centres_are_drawn(png: Callable[..., np.ndarray]):
+    small, large = png(plot_pss_centres, poses(3), H36M), png(plot_pss_centres, poses(50), H36M)
+    assert large.shape[0] > small.shape[0]
+    assert large.shape[1] > small.shape[1]
+
+
+def test_no_poses_is_a_mistake(tmp_path: Path):
+    with pytest.raises(ValueError, match="no poses"):
+        plot_pss_centres(tmp_path / "none.png", poses(0), H36M)
+
+
+@pytest.mark.parametrize("epochs", [1, 40])
+def test_learning_curve_is_drawn(png: Callable[..., np.ndarray], epochs: int):
+    log = [{"epoch": i, "train_loss": 1 / i, "val_error": 100 / i} for i in range(1, epochs + 1)]
+    assert png(plot_learning_curve, log).shape == (594, 704, 3)
+
+
+def test_learning_curve_without_validation_is_drawn(png: Callable[..., np.ndarray]):
+    png(plot_learning_curve, [{"epoch": i, "train_loss": 1.0, "val_error": float("nan")} for i in range(3)])
+
+
+def test_residuals_are_drawn_where_some_or_all_are_unseen(png: Callable[..., np.ndarray]):
+    px = np.random.default_rng(0).gamma(2, 2, (30, 3, 17))
+    px[:, 1, 4] = np.nan
+    png(plot_residuals, px, ["one", "two", "a_long_camera_name"], H36M)
+    png(plot_residuals, np.full((4, 2, 17), np.nan), ["one", "two"], H36M)
+
+
+def test_epipolar_lines_are_drawn_and_missing_joints_left_out(png: Callable[..., np.ndarray]):
+    F = np.array([[0.0, 0.0, 0.0], [0.0, 0.0, -1.0], [0.0, 1.0, 0.0]])  # rectified views: equal rows match
+    xy_a, xy_b = some_joints(), some_joints() + np.array([5.0, 0.0])
+    xy_b[2] = np.nan
+    assert png(plot_epipolar, GREY, GREY, xy_a, xy_b, F, H36M).shape[1] == 1210
+    png(plot_epipolar, GREY, GREY, np.full((17, 2), np.nan), xy_b, F, H36M)

@@ -49,7 +49,8 @@ class Keypoints:
         xy = frozen_array(self.xy, (f, v, j, 2), "xy")
         missing = ~np.isfinite(xy).all(axis=-1)
         set_field(self, "xy", frozen_array(np.where(missing[..., None], np.nan, xy), xy.shape, "xy"))
-        confidence = np.nan_to_num(np.where(missing, 0.0, self.confidence), nan=0.0)
+        confidence = frozen_array(self.confidence, (f, v, j), "confidence")
+        confidence = np.nan_to_num(np.where(missing, 0.0, confidence), nan=0.0)
         set_field(self, "confidence", frozen_array(confidence, (f, v, j), "confidence"))
         set_field(self, "frames", frozen_array(self.frames, (f,), "frames", np.int64))
         set_field(self, "views", tuple(self.views))
@@ -138,7 +139,8 @@ class Poses:
         set_field = object.__setattr__
         f, j = len(self.frames), len(self.skeleton)
         set_field(self, "xyz", frozen_array(self.xyz, (f, j, 3), "xyz"))
-        confidence = np.where(np.isfinite(self.xyz).all(axis=-1), np.nan_to_num(self.confidence), 0.0)
+        confidence = frozen_array(self.confidence, (f, j), "confidence")
+        confidence = np.where(np.isfinite(self.xyz).all(axis=-1), np.nan_to_num(confidence), 0.0)
         set_field(self, "confidence", frozen_array(confidence, (f, j), "confidence"))
         set_field(self, "frames", frozen_array(self.frames, (f,), "frames", np.int64))
         if self.unit not in ("mm", "arbitrary") or self.space not in ("world", "camera", "root"):

@@ -59,7 +59,7 @@ def folder(tmp_path, monkeypatch):
 
 def run(**changes):
     options = {
-        "predictions": None,
+        "predictions": [],
         "truth": Path("labels.h5"),
         "model": None,
         "pss_ks": (5,),
@@ -141,7 +141,7 @@ def test_labels_are_measured_against_labels_by_frame_and_view(folder):
     n = F // 2
     made = Labels(replace(poses, unit="arbitrary"), keypoints, rig, np.zeros((n, 1, 17)), np.zeros((n, 1), dtype=bool))
     write_labels(Path("made.h5"), made)
-    summary = run(predictions=Path("made.h5"))
+    summary = run(predictions=[Path("made.h5")])
     assert summary.values["poses"] == n
     assert values(summary)["NMPJPE"] == pytest.approx(0, abs=1e-3)
     assert values(summary)["mPSS@5"] == 100
@@ -151,10 +151,10 @@ def test_arrays_pair_in_order(folder):
     truth = np.random.default_rng(0).normal(0, 300, (30, 17, 3))
     np.savez("truth.npz", xyz_mm=truth)
     np.savez("ours.npz", xyz_mm=truth + 100)
-    assert values(run(predictions=Path("ours.npz"), truth=Path("truth.npz")))["MPJPE"] == pytest.approx(0, abs=1e-9)
+    assert values(run(predictions=[Path("ours.npz")], truth=Path("truth.npz")))["MPJPE"] == pytest.approx(0, abs=1e-9)
     np.savez("ours.npz", xyz_mm=truth[:9])
     with pytest.raises(InputError, match=r"9 poses, truth\.npz has 30"):
-        run(predictions=Path("ours.npz"), truth=Path("truth.npz"))
+        run(predictions=[Path("ours.npz")], truth=Path("truth.npz"))
 
 
 def test_clusters_come_from_the_file_that_fits_or_from_the_train_part(folder, capfd):
@@ -213,21 +213,21 @@ def test_files_that_do_not_fit(folder):
     for changes, options, message in cases:
         write_predictions(Path("some.json"), replace(predictions, **changes))
         with pytest.raises(InputError, match=message):
-            run(predictions=Path("some.json"), **options)
+            run(predictions=[Path("some.json")], **options)
     write_predictions(Path("some.json"), make_predictions(folder, joints_3d=np.full((n, 17, 3), np.nan)))
     with pytest.raises(GeometryError, match="none of 80 poses can be measured"):
-        run(predictions=Path("some.json"))
+        run(predictions=[Path("some.json")])
     for options, message in (({"protocol": "best"}, "protocol 'best'"), ({"split": "half"}, "split 'half'")):
         with pytest.raises(UsageError, match=message):
-            run(predictions=Path("some.json"), **options)
+            run(predictions=[Path("some.json")], **options)
     with pytest.raises(UsageError, match="either predictions or a model"):
-        run(predictions=Path("some.json"), model=Path("model.pt"))
+        run(predictions=[Path("some.json")], model=Path("model.pt"))
 
 
 def test_some_images_without_truth_are_said(folder, capfd):
     predictions = make_predictions(folder)
     write_predictions(Path("pose.json"), replace(predictions, images=(*predictions.images[:-1], "else.png")))
-    assert run().values["images_without_truth"] == 1
+    assert run().values["predictions"][0]["images_without_truth"] == 1
     assert "1 images are not in labels.h5" in capfd.readouterr().err
 
 
@@ -255,7 +255,7 @@ def test_newest_model_runs_on_the_test_part(folder, capfd):
     save_model(Path("runs/first/model.pt"), model)
     write_predictions(Path("pose.json"), make_predictions(folder, images=("else.png",) * (F * V)))
     summary = run()
-    assert summary.values["predictions"]["path"] == str(Path("runs/first/model.pt"))
+    assert summary.values["predictions"][0]["path"] == str(Path("runs/first/model.pt"))
     assert (summary.values["split"], summary.values["poses"]) == ("test", V * len(split_frames(F)["test"]))
     said = capfd.readouterr().err
     assert "pose.json has no image of labels.h5" in said

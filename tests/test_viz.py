@@ -118,15 +118,10 @@ def test_rig_is_drawn_whatever_is_up(png: Callable[..., np.ndarray], unit: str, 
 
 def test_rig_is_drawn_with_wild_joints_and_without_any(png: Callable[..., np.ndarray]):
     up, xyz = np.array([0.0, -1.0, 0.0]), poses(60)
-    wild = xyz.copy()
-    wild[3, 5] = 1e7
-    assert (
-        abs(
-            png(plot_rig, two_cameras(), wild, H36M, up).shape[0] / png(plot_rig, two_cameras(), xyz, H36M, up).shape[0]
-            - 1
-        )
-        < 0.1
-    )
+    tame = png(plot_rig, two_cameras(), xyz, H36M, up)
+    xyz[3, 5] = 1e7
+    wild = png(plot_rig, two_cameras(), xyz, H36M, up)
+    assert wild.shape[0] == pytest.approx(tame.shape[0], rel=0.1)
     png(plot_rig, two_cameras(), np.full((4, 17, 3), np.nan), H36M, up)
 
 

@@ -1,6 +1,6 @@
 """Frozen 2D joint detectors: RGB image in, joints of one person out.
 
-A detector has a `name`, a `skeleton`, and `detect(image) -> (xy (J, 2) px, confidence (J,))`, NaN where it finds nobody.
+A detector has a `name`, a `skeleton`, and `detect(image) -> (xy (J, 2) px, confidence (J,))`; NaN: nobody found.
 """
 
 from __future__ import annotations

@@ -50,6 +50,7 @@ class BlazePose:
                 from mediapipe.python.solutions.pose import Pose
 
                 self._network = Pose(static_image_mode=True, model_complexity=1)
+                self._network.process(np.zeros((64, 64, 3), dtype=np.uint8))  # waits until its threads have started
         except ImportError as error:
             raise UsageError(
                 f"--detector mediapipe: {error}; install it with `pip install 'epitool[mediapipe]'` (Python up to 3.12)"

@@ -87,7 +87,7 @@ def correct_by_polynomial(F: Array, a: Array, b: Array) -> tuple[Array, Array]:
 
 
 def _canonical_frame(xy: Array, epipole: Array) -> tuple[Array, Array]:
-    """Transforms `(N, 3, 3)` to the image from frames with the point at 0 and the epipole at (1, 0, f); and f `(N,)`."""
+    """Transforms `(N, 3, 3)` to the image from frames with point (0, 0) and epipole (1, 0, f); and f `(N,)`."""
     local = epipole[:2] - xy * epipole[2]
     norm = np.maximum(np.linalg.norm(local, axis=-1), np.finfo(float).tiny)
     cos, sin = (local / norm[:, None]).T

@@ -33,7 +33,7 @@ def fundamental_of_pose(R: Array, t: Array, K_a: Array, K_b: Array) -> Array:
 
 
 def sampson_distance(F: Array, a: Array, b: Array) -> Array:
-    """First-order distance `(...)` px of matches `(..., 2)` from the epipolar constraint (Hartley & Zisserman 11.4.3)."""
+    """First-order distance `(...)` px of matches `(..., 2)` from x_b^T F x_a = 0 (Hartley & Zisserman 11.4.3)."""
     a_h, b_h = homogeneous(a), homogeneous(b)
     line_b, line_a = a_h @ F.T, b_h @ F
     algebraic = (b_h * line_b).sum(axis=-1)

@@ -14,7 +14,8 @@ import tomli_w
 
 from epitool.camera import Camera, Rig
 from epitool.errors import InputError
-from epitool.io.files import require_file, writing
+from epitool.files import writing
+from epitool.io.files import require_file
 
 if sys.version_info >= (3, 11):
     import tomllib

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from epitool.camera import Camera, Rig
 from epitool.errors import InputError
-from epitool.io.files import check_format, require_file, stored_image, usable_image, writing
+from epitool.files import writing
+from epitool.io.files import check_format, require_file, stored_image, usable_image
 from epitool.pose import Keypoints, Labels, Poses
 from epitool.skeleton import Skeleton, skeleton_of
 

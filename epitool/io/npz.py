@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from epitool.errors import InputError
-from epitool.io.files import check_format, require_file, writing
+from epitool.files import writing
+from epitool.io.files import check_format, require_file
 from epitool.pose import Poses
 from epitool.pss import N_INIT, NORMALIZATION, Codebook, PssModel
 from epitool.skeleton import SKELETONS, Skeleton, skeleton, skeleton_of

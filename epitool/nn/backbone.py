@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import importlib
 import sys
+from types import ModuleType
+from typing import Any
 
 import torch
-from torch import nn
 
 _NMS_SCHEMA = "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor"
 
 
-def resnet(name: str) -> nn.Module:
+def resnet(name: str) -> Any:
     """A ResNet with random weights, e.g. `resnet50`."""
     try:
         models = importlib.import_module("torchvision.models.resnet")
@@ -19,11 +20,10 @@ def resnet(name: str) -> nn.Module:
         if "operator torchvision::" not in str(error):
             raise
         models = _import_without_operators()
-    network: nn.Module = getattr(models, name)(weights=None)
-    return network
+    return getattr(models, name)(weights=None)
 
 
-def _import_without_operators() -> object:
+def _import_without_operators() -> ModuleType:
     """Imports the ResNets where torchvision's binary does not fit torch's.
 
     torchvision then fails while it describes `nms`, which its binary should have defined. No ResNet calls it, so

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 from zipfile import BadZipFile
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -102,7 +101,7 @@ def load_model(path: Path) -> Model:
         skeleton = skeleton_of(content["skeleton"], content["joints"])
         model = Model(
             weights=content["weights"],
-            options=options_of(content["options"]),
+            options=TrainOptions(**content["options"]),
             skeleton=skeleton,
             bone_lengths=content["bone_lengths"].numpy().reshape(len(bones(skeleton))),
             mean_pose=content["mean_pose"].numpy().reshape(len(skeleton), 3),
@@ -113,14 +112,15 @@ def load_model(path: Path) -> Model:
             epoch=int(content["epoch"]),
             val_error=float(content["val_error"]),
         )
-        with torch.device("meta"):  # checks names and shapes without computing anything
-            build_network(len(skeleton), model.options).load_state_dict(dict(model.weights))
+        with torch.device("meta"):  # names and shapes without numbers
+            expected = build_network(len(skeleton), model.options).state_dict()
+        if _shapes(model.weights) != _shapes(expected):
+            raise CheckpointError(f"{path}: the weights are not those of a {model.options.backbone} network")
         return model
 
 
-def options_of(stored: Mapping[str, Any]) -> TrainOptions:
-    """Options from a checkpoint."""
-    return TrainOptions(**{name: tuple(v) if isinstance(v, list) else v for name, v in stored.items()})
+def _shapes(weights: Mapping[str, Tensor]) -> dict[str, tuple[int, ...]]:
+    return {name: tuple(tensor.shape) for name, tensor in weights.items()}
 
 
 def save_plain(path: Path, content: Mapping[str, Any]) -> None:

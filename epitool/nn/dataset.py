@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -70,8 +71,8 @@ def usable_samples(labels: Labels) -> Samples:
     for part, enough in (("train", MIN_IMAGES), ("val", 1)):
         if (found := len(samples.part(part, count))) < enough:
             raise GeometryError(
-                f"only {found} images of the {part} part ({len(split_frames(count)[part])} of {count} frames) have a pose"
-                f" to learn, {enough} are needed; label more frames"
+                f"only {found} images of the {part} part ({len(split_frames(count)[part])} of {count} frames) have a"
+                f" pose to learn, {enough} are needed; label more frames"
             )
     return samples
 
@@ -91,13 +92,13 @@ def cached_crops(samples: Samples, image_size: int, folder: Path) -> Image:
             stale.unlink()
         with replacing(path) as temporary, progress("cutting crops", len(samples.images)) as advance:
             shape = (len(samples.images), size, size, 3)
-            crops = np.lib.format.open_memmap(temporary, mode="w+", dtype=np.uint8, shape=shape)
+            crops = np.lib.format.open_memmap(temporary, mode="w+", dtype=np.uint8, shape=shape)  # type: ignore[no-untyped-call]
             for i, image in read_images(samples.images):
                 crops[i] = crop_image(image, enlarged(samples.boxes[i], CACHE_MARGIN), size)
                 advance(1)
             crops.flush()
             del crops  # Windows renames no open file
-    return np.load(path, mmap_mode="r")  # type: ignore[no-any-return]
+    return np.load(path, mmap_mode="r")
 
 
 def _digest(samples: Samples, size: int) -> str:
@@ -158,7 +159,7 @@ def draw_turn(rng: np.random.Generator, options: TrainOptions) -> tuple[NDArray[
     return turn, float(rng.uniform(*options.scale_range))
 
 
-def _warp(cached: Image, matrix: NDArray[np.floating], size: int) -> Image:
+def _warp(cached: Image, matrix: NDArray[np.floating[Any]], size: int) -> Image:
     """Maps a cached crop by a matrix of volume coordinates x, y: the crop's middle stays where it is."""
     linear = matrix * (size * CACHE_MARGIN / len(cached))
     offset = size / 2 - linear @ np.full(2, len(cached) / 2)

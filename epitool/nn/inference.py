@@ -133,6 +133,6 @@ def _provenance(model: Model) -> dict[str, str]:
         "recording_id": model.recording_id,
         "depth": DEPTH_RULE,
         "scale_source": model.scale_source,
-        "camera": f"assumed: focal length {model.focal_ratio:.4g} x the image's longer side, principal point in its middle",
+        "camera": f"assumed: focal length {model.focal_ratio:.4g} x the longer side, principal point in the middle",
         "confidence": "1 - (spread of the joint's heatmap) / (that of a uniform one)",
     }

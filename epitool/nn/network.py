@@ -61,7 +61,15 @@ def build_network(joints: int, options: TrainOptions) -> PoseNetwork:
         torch.manual_seed(options.seed)
         network = PoseNetwork(joints, options.backbone, options.image_size, options.filters)
     # oneDNN and cuDNN both convolve faster with channels last.
-    return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
+    return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+
+def marginals(volume: Tensor) -> Tensor:
+    """Softmax over whole volumes of logits `(N, J, D, D, D)`, summed along two axes each: `(N, J, 3, D)` for x, y, z."""
+    n, joints, size = volume.shape[:3]
+    p = volume.float().reshape(n, joints, -1).softmax(dim=-1).reshape(n, joints, size, size, size)
+    plane = p.sum(dim=2)
+    return torch.stack([plane.sum(dim=2), plane.sum(dim=3), p.sum(dim=(3, 4))], dim=2)
 
 
 def soft_argmax(volume: Tensor) -> tuple[Tensor, Tensor]:
@@ -71,17 +79,22 @@ def soft_argmax(volume: Tensor) -> tuple[Tensor, Tensor]:
         volume: Logits `(N, J, D, D, D)`, axes (depth, y, x).
 
     Returns:
-        Coordinates `(N, J, 3)` as x, y, z in -0.5..0.5: sum(i p(i)) / D - 0.5. Confidence `(N, J)` in 0..1:
-        1 - (standard deviation of x and y under p) / (that of a uniform heatmap), not below 0.
+        Coordinates `(N, J, 3)` as x, y, z in -0.5..0.5, and confidence `(N, J)`; see `expectation`.
     """
-    n, joints, size = volume.shape[:3]
-    p = volume.float().reshape(n, joints, -1).softmax(dim=-1).reshape(volume.shape)
-    plane = p.sum(dim=2)
-    # The expectation of a coordinate needs only its marginal.
-    marginals = torch.stack([plane.sum(dim=2), plane.sum(dim=3), p.sum(dim=(3, 4))], dim=2)
+    return expectation(marginals(volume))
+
+
+def expectation(p: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean and concentration of marginals `(N, J, 3, D)`: the expectation of a coordinate needs no more of a volume.
+
+    Returns:
+        Coordinates `(N, J, 3)`: sum(i p(i)) / D - 0.5. Confidence `(N, J)` in 0..1: 1 - (standard deviation of x and y)
+        / (that of a uniform heatmap), not below 0.
+    """
+    size = p.shape[-1]
     position = torch.arange(size, dtype=p.dtype, device=p.device)
-    mean = marginals @ position
-    variance = (marginals @ position.square() - mean.square())[..., :2].mean(dim=-1)
+    mean = p @ position
+    variance = (p @ position.square() - mean.square())[..., :2].mean(dim=-1)
     uniform = (size**2 - 1) / 12
     confidence = 1 - (variance.clamp(min=0) / uniform).sqrt()
     return mean / size - 0.5, confidence.detach().clamp(min=0)

@@ -6,7 +6,7 @@ was itself trained on are better than those of new ones, so it is the validation
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -116,41 +116,47 @@ def train_refiner(
         unit: Of the poses.
         recording_id: Of the labels.
     """
-    torch.manual_seed(options.seed)
-    others = _others(skeleton)
-    deviation = np.maximum(np.nanstd(predicted[:, others], axis=0), 1e-9)
-    network = RefinementNetwork(len(skeleton), options.width, options.dropout)
     refiner = Refiner(
         weights={},
         options=options,
         skeleton=skeleton,
-        mean=np.nanmean(predicted[:, others], axis=0),
-        deviation=deviation,
+        mean=np.nanmean(predicted[:, _others(skeleton)], axis=0),
+        deviation=np.maximum(np.nanstd(predicted[:, _others(skeleton)], axis=0), 1e-9),
         unit=unit,
         recording_id=recording_id,
         val_error=(_error(*validation, skeleton), np.inf),
     )
     inputs, targets = _normalized(predicted, refiner), _normalized(truth, refiner)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(options.seed)
+        network = RefinementNetwork(len(skeleton), options.width, options.dropout)
+        for _ in _epochs(network, inputs, targets, options):
+            error = _error(_refined(validation[0], refiner, network), validation[1], skeleton)
+            if error < refiner.val_error[1]:
+                weights = {name: tensor.clone() for name, tensor in network.state_dict().items()}
+                refiner = replace(refiner, weights=weights, val_error=(refiner.val_error[0], error))
+    return refiner
+
+
+def _epochs(network: RefinementNetwork, inputs: Tensor, targets: Tensor, options: RefineOptions) -> Iterator[None]:
+    """Trains, and pauses after every epoch."""
     known = torch.isfinite(targets) & torch.isfinite(inputs)
     inputs, targets = inputs.nan_to_num(), targets.nan_to_num()
     optimizer = torch.optim.Adam(network.parameters(), lr=options.learning_rate)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, options.epochs)
     for _ in range(options.epochs):
         network.train()
-        for batch in torch.randperm(len(inputs)).split(options.batch_size):
+        for batch in torch.split(torch.randperm(len(inputs)), options.batch_size):
             if len(batch) < 2:  # batch normalisation needs two
                 continue
-            loss = sum(_squared_error(pose, targets[batch], known[batch]) for pose in network(inputs[batch]))
+            intermediate, final = network(inputs[batch])
+            loss = sum(_squared_error(pose, targets[batch], known[batch]) for pose in (intermediate, final))
             optimizer.zero_grad()
             loss.backward()  # type: ignore[union-attr]
             nn.utils.clip_grad_norm_(network.parameters(), 1.0)
             optimizer.step()
         schedule.step()
-        error = _error(_refined(validation[0], refiner, network), validation[1], skeleton)
-        if error < refiner.val_error[1]:
-            weights = {name: tensor.clone() for name, tensor in network.state_dict().items()}
-            refiner = replace(refiner, weights=weights, val_error=(refiner.val_error[0], error))
-    return refiner
+        yield
 
 
 def refine(predictions: Predictions, refiner: Refiner) -> Predictions:

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from epitool.console import Summary, progress, say, warn
 from epitool.detectors import Detector, default_detector, open_detector
 from epitool.errors import GeometryError, UsageError
+from epitool.files import writing
 from epitool.images import View, open_view, read_view
-from epitool.io.files import writing
 from epitool.io.labels import read_keypoints, read_source, write_keypoints
 from epitool.parallel import run_parallel
 from epitool.pose import Keypoints

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from io import StringIO
 from pathlib import Path
@@ -18,7 +18,7 @@ from epitool.io.npz import read_pss
 from epitool.metrics import PROTOCOLS, Metric, measure, metric_of, missing_joints, not_applicable, root_centered
 from epitool.pss import N_INIT, NORMALIZATION, PssModel, fit_pss, pss
 from epitool.skeleton import Skeleton
-from epitool.stages.pairing import Predicted, Truth, find_predicted, read_truth
+from epitool.stages.pairing import Predicted, Truth, find_all_predicted, read_truth
 
 DEFAULT_PSS = Path("pss.npz")
 BASELINE = "mean pose"
@@ -29,7 +29,7 @@ Rows = Mapping[str, tuple[Metric, ...]]
 
 def run(
     *,
-    predictions: Path | None,
+    predictions: Sequence[Path],
     truth: Path,
     model: Path | None,
     pss_ks: tuple[int, ...],
@@ -42,8 +42,8 @@ def run(
     """Measures predictions against the truth, prints a table, and writes `metrics.json`.
 
     Args:
-        predictions: `pose.json` (matched to the truth by image), `labels.h5` (matched by frame number and view), or a
-            pose array. By default `pose.json` where it has images of the truth, else a model is run.
+        predictions: `pose.json` (matched to the truth by image), `labels.h5` (matched by frame number and view), or
+            pose arrays; a row each. Where none is given `pose.json` if it has images of the truth, else a model is run.
         truth: `labels.h5`, or a pose array.
         model: A checkpoint to run on the truth's images instead, by default the newest of `runs/`.
         pss_ks: Numbers of clusters to give mPSS for.
@@ -62,19 +62,20 @@ def run(
     if protocol not in PROTOCOLS:
         raise UsageError(f"protocol '{protocol}' is not one of {', '.join(PROTOCOLS)}")
     target = read_truth(truth)
-    predicted, split = find_predicted(predictions, model, target, split, device)
+    predicted, split = find_all_predicted(predictions, model, target, split, device)
+    first = predicted[0]
     clusters, pss_source = _clusters(target, pss_ks, pss_file)
-    scoring = _Scoring(target, target.xyz[predicted.frames, predicted.views], protocol, pss_ks, clusters, pss_source)
-    rows = {predicted.source: scoring.row(predicted.xyz, predicted.unit)}
-    if not any(metric.counted for metric in rows[predicted.source]):
-        found = len(predicted.xyz)
-        raise GeometryError(f"{predicted.source}: none of {found} poses can be measured: joints are missing")
+    scoring = _Scoring(target, target.xyz[first.frames, first.views], protocol, pss_ks, clusters, pss_source)
+    rows = {one.source: scoring.row(one.xyz, one.unit) for one in predicted}
+    for source, row in rows.items():
+        if not any(metric.counted for metric in row):
+            raise GeometryError(f"{source}: none of {len(first.xyz)} poses can be measured: joints are missing")
     mean = _mean_pose(target)
-    if np.isfinite(mean).all():
-        rows[BASELINE] = scoring.row(np.broadcast_to(mean, predicted.xyz.shape), target.unit)
+    if np.isfinite(mean).any():
+        rows[BASELINE] = scoring.row(np.broadcast_to(mean, first.xyz.shape), target.unit)
     document = scoring.document(rows, predicted, split)
     write_json(out, document)
-    return Summary(_table(rows) + "\n".join(_captions(document)), {"out": str(out), **document})
+    return Summary("\n".join([_table(rows), *_captions(document)]), {"out": str(out), **document})
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,7 +104,7 @@ class _Scoring:
         missing = missing_joints(prediction, self.poses)
         return metric_of(codebook.metric, scores, missing, skeleton, self.protocol, "%", alignment)
 
-    def document(self, rows: Rows, predicted: Predicted, split: str) -> dict[str, Any]:
+    def document(self, rows: Rows, predicted: Sequence[Predicted], split: str) -> dict[str, Any]:
         """What `metrics.json` holds."""
         truth, skeleton = self.truth, self.truth.skeleton
         return {
@@ -116,8 +117,15 @@ class _Scoring:
             "split": split,
             "poses": len(self.poses),
             "truth": {"path": str(truth.path), "unit": truth.unit, "scale_source": truth.scale_source},
-            "predictions": {"path": predicted.source, "unit": predicted.unit, "provenance": predicted.provenance},
-            "images_without_truth": predicted.without_truth,
+            "predictions": [
+                {
+                    "path": one.source,
+                    "unit": one.unit,
+                    "provenance": one.provenance,
+                    "images_without_truth": one.without_truth,
+                }
+                for one in predicted
+            ],
             "pss": self._pss_document(),
             "rows": [{"name": name, "metrics": [metric.as_dict() for metric in row]} for name, row in rows.items()],
         }
@@ -163,6 +171,9 @@ def _clusters(truth: Truth, ks: tuple[int, ...], file: Path | None) -> tuple[Pss
     except GeometryError as error:
         return None, str(error)
     say(f"PSS clusters are made from {model.counted} poses: {words}")
+    for codebook in model.codebooks:
+        if codebook.k != codebook.asked:
+            say(f"too few distinct poses for k = {codebook.asked}: {codebook.k} clusters, half their number")
     return model, "fitted here"
 
 
@@ -190,12 +201,12 @@ def _table(rows: Rows) -> str:
         table.add_row(name, *values, str(max(metric.counted for metric in row)))
     text = StringIO()
     Console(file=text, width=100, color_system=None, force_terminal=False, markup=False, emoji=False).print(table)
-    return text.getvalue()
+    return "\n".join(line for line in text.getvalue().splitlines() if line.strip())
 
 
 def _captions(document: Mapping[str, Any]) -> list[str]:
     """What the numbers of the table mean, a line each."""
-    truth, predicted, scores = document["truth"], document["predictions"], document["pss"]
+    truth, predicted, scores = document["truth"], document["predictions"][0], document["pss"]
     scale = predicted["provenance"].get("scale_source", "not stated")
     lines = [
         f"protocol {document['protocol']}; {len(document['joints'])} joints of {document['skeleton']}, the root"

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import functools
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -55,9 +57,11 @@ class Predicted:
 
     def only(self, frames: Indices) -> Predicted:
         """Those of these frames of the truth."""
-        keep = np.isin(self.frames, frames)
-        kept = self.xyz[keep], self.frames[keep], self.views[keep]
-        return Predicted(self.source, *kept, self.skeleton, self.unit, self.provenance, self.without_truth)
+        return self.at(np.flatnonzero(np.isin(self.frames, frames)))
+
+    def at(self, indices: Indices) -> Predicted:
+        """Those with these indices, in their order."""
+        return replace(self, xyz=self.xyz[indices], frames=self.frames[indices], views=self.views[indices])
 
 
 def part_of(count: int, split: str) -> Indices:
@@ -83,6 +87,26 @@ def read_truth(path: Path) -> Truth:
         return Truth(path, poses.xyz[:, None], poses.skeleton, poses.unit, "as given", None)
     labels = read_labels(path)
     return Truth(path, labels.in_cameras, labels.poses.skeleton, labels.poses.unit, labels.rig.scale_source, labels)
+
+
+def find_all_predicted(
+    predictions: Sequence[Path], model: Path | None, truth: Truth, split: str | None, device: str
+) -> tuple[list[Predicted], str]:
+    """As `find_predicted`, for several files: only what all of them predict, in one order, so that rows compare.
+
+    Raises:
+        InputError: As `find_predicted`, or the files have no pose in common.
+        UsageError: As `find_predicted`.
+    """
+    first, split = find_predicted(predictions[0] if predictions else None, model, truth, split, device)
+    found = [first, *(find_predicted(path, None, truth, split, device)[0] for path in predictions[1:])]
+    keys = [one.frames * truth.xyz.shape[1] + one.views for one in found]
+    common = functools.reduce(np.intersect1d, keys)
+    if not len(common):
+        raise InputError(f"{', '.join(one.source for one in found)}: no image is in all of them")
+    if len(common) < max(map(len, keys)):
+        say(f"measuring the {len(common)} poses that all have in common")
+    return [one.at(np.array([np.flatnonzero(key == k)[0] for k in common])) for one, key in zip(found, keys)], split
 
 
 def find_predicted(

@@ -168,7 +168,7 @@ def _refined(predictions: Predictions, refiner: Refiner, name: str) -> Predictio
 
     before, after = refiner.val_error
     if after >= before:
-        warn(f"{name} did not lower the error of its own validation frames ({before:.1f} to {after:.1f} {refiner.unit})")
+        warn(f"{name} did not lower the error of its validation frames ({before:.1f} to {after:.1f} {refiner.unit})")
     return _with_provenance(refine(predictions, refiner), {"refiner": name})
 
 

@@ -83,8 +83,8 @@ def _matched(predicted: Predictions, labels: Labels, part: str) -> tuple[Array, 
     """Predicted and true root-relative poses `(N, J, 3)` of the images that are in both."""
     place = {_key(image): i for i, image in enumerate(predicted.images)}
     frames = split_frames(len(labels.poses.frames))[part]
-    found = np.array([[place.get(_key(image), -1) for image in row] for row in labels.keypoints.images[frames].tolist()])
-    found = found.reshape(len(frames), len(labels.rig))
+    images = labels.keypoints.images[frames]
+    found = np.array([place.get(_key(image), -1) for image in images.ravel().tolist()], dtype=int).reshape(images.shape)
     truth = labels.in_cameras[frames]
     truth = truth - truth[:, :, [labels.poses.skeleton.root]]
     usable: NDArray[np.bool_] = (found >= 0) & np.isfinite(truth).any(axis=(-2, -1))
@@ -99,5 +99,5 @@ def _summary(path: Path, before: float, after: float, unit: str) -> Summary:
     change = f"validation MPJPE {before:.1f} {unit} as predicted, {after:.1f} {unit} refined"
     if after >= before:
         warn("refinement did not lower the error of the validation frames; better leave it out")
-    values = {"refiner": str(path), "val_mpjpe": before, "val_mpjpe_refined": after, "unit": unit, "helps": after < before}
+    values = {"refiner": str(path), "val_mpjpe": before, "val_mpjpe_refined": after, "unit": unit}
     return Summary(f"{path}: {change}", values)

@@ -93,9 +93,7 @@ def _described(options: TrainOptions) -> str:
     )
 
 
-def _summary(
-    history: list[dict[str, Any]], best: dict[str, Any], baseline: float, unit: str, folder: Path
-) -> Summary:
+def _summary(history: list[dict[str, Any]], best: dict[str, Any], baseline: float, unit: str, folder: Path) -> Summary:
     model = folder / "model.pt"
     text = (
         f"{model}: epoch {best['epoch']} of {len(history)}; validation NMPJPE {best['val_nmpjpe']:.1f} {unit}"

@@ -47,7 +47,7 @@ def plot_rig(path: Path, rig: Rig, xyz: Array, skeleton: Skeleton, up: Array) ->
     size = high - low
     height = min(1.9 + 5.6 * (size[1] + size[2]) / size[0], MAX_HEIGHT)
     figure = Figure(figsize=(7.0, height), dpi=DPI, layout="constrained")
-    panels = figure.subplots(2, 1, height_ratios=size[1:])
+    panels = figure.subplots(2, 1, height_ratios=size[1:].tolist())
     for axes, across, name in zip(panels, (1, 2), ("across", "up")):
         _draw_people(axes, points[..., [0, across]], skeleton)
         for v, camera in enumerate(rig.cameras):

@@ -1,0 +1,78 @@
+"""The `epitool` command: flags to options, one stage, one summary on stdout. Heavy imports live inside the commands."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import Annotated
+
+import typer
+
+from epitool import __version__
+from epitool.cli import labels, measure, network
+
+app = typer.Typer(
+    name="epitool",
+    help="3D human pose from a few cameras, without a calibration board and without 3D ground truth.\n\n"
+    "The commands in order: detect2d, calibrate, triangulate, train, predict; refine, pss-fit and evaluate;"
+    " `epitool demo` runs them all on a sample recording. Each reads what the one before it wrote.",
+    epilog="Exit status: 0 done, 2 usage, 3 bad input file, 4 geometry that determines no answer,"
+    " 5 checkpoint that does not fit, 130 interrupted.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+_VARIADIC = ("--views", "--predictions")  # options that take several values after one flag, as a shell's `cam*`
+for _command in (
+    labels.detect2d,
+    labels.calibrate,
+    labels.triangulate,
+    network.train,
+    network.predict,
+    network.refine,
+    measure.pss_fit,
+    measure.evaluate,
+    measure.demo,
+):
+    app.command()(_command)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"epitool {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    """Holds the options that stand before a command."""
+
+
+def spread_variadic(arguments: Sequence[str]) -> list[str]:
+    """Repeats a variadic option before each of its values, as typer wants it.
+
+    >>> spread_variadic(["calibrate", "--views", "cam1", "cam2", "--seed", "1"])
+    ['calibrate', '--views', 'cam1', '--views', 'cam2', '--seed', '1']
+    """
+    out: list[str] = []
+    option, has_value = "", True
+    for argument in [*arguments, "-"]:
+        if argument.startswith("-"):
+            out += [] if has_value else [option]  # for typer to complain about
+            option = argument if argument in _VARIADIC else ""
+            has_value = not option
+            out += [] if option else [argument]
+        else:
+            out += [option, argument] if option else [argument]
+            has_value = True
+    return out[:-1]
+
+
+def main() -> None:
+    """Entry point of the `epitool` command."""
+    app(args=spread_variadic(sys.argv[1:]), prog_name="epitool")

@@ -1,0 +1,73 @@
+"""Flags that several commands share, and the choices that some of them offer."""
+
+from __future__ import annotations
+
+from enum import Enum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+class PairMethod(str, Enum):
+    """How two cameras are related."""
+
+    essential = "essential"
+    fundamental = "fundamental"
+
+
+class PointMethod(str, Enum):
+    """How joints are triangulated."""
+
+    polynomial = "polynomial"
+    dlt = "dlt"
+
+
+class Preset(str, Enum):
+    """Sizes of the network."""
+
+    auto = "auto"
+    paper = "paper"
+    small = "small"
+
+
+class Split(str, Enum):
+    """Contiguous parts of a recording."""
+
+    train = "train"
+    val = "val"
+    test = "test"
+    all = "all"
+
+
+class Protocol(str, Enum):
+    """How metrics are defined."""
+
+    standard = "standard"
+    epipolarpose = "epipolarpose"
+
+
+Views = Annotated[
+    list[Path],
+    typer.Option("--views", metavar="VIEW...", help="Folders of images or videos, one a camera.", show_default=False),
+]
+Out = Annotated[Path, typer.Option("--out", help="File to write.")]
+Jobs = Annotated[int, typer.Option("--jobs", help="Pieces of work at a time; -1: one per core.")]
+Seed = Annotated[int, typer.Option("--seed", min=0, help="Seed of everything random.")]
+Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:1, mps.")]
+Quiet = Annotated[bool, typer.Option("--quiet", help="No remarks or progress on stderr; warnings remain.")]
+Json = Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")]
+DetectorName = Annotated[
+    str | None,
+    typer.Option(
+        "--detector",
+        help="mediapipe, keypointrcnn, or the path of a checkpoint.",
+        show_default="mediapipe where it is installed",
+    ),
+]
+Confidence = Annotated[
+    float, typer.Option("--min-confidence", min=0.0, max=1.0, help="Joints less sure than this are left out.")
+]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Do finished work again.")]
+Labels = Annotated[Path, typer.Option("--pairs", help="Labels that `epitool triangulate` made.")]
+RunName = Annotated[str, typer.Option("--name", help="Of the run: the folder in runs/.")]

@@ -1,0 +1,110 @@
+"""Commands that measure, and the one that runs them all."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from epitool.cli.flags import Device, Json, Out, Protocol, Quiet, Seed, Split, Views
+from epitool.cli.running import run
+
+
+def pss_fit(
+    poses: Annotated[Path, typer.Option("--poses", help="Labels, or an array (N, J, 3) in .npz or .npy.")] = Path(
+        "labels.h5"
+    ),
+    k: Annotated[str, typer.Option("--k", help="Numbers of clusters.")] = "50,100",
+    split: Annotated[Split, typer.Option("--split", help="Which part of the poses.")] = Split.train,
+    out: Out = Path("pss.npz"),
+    seed: Seed = 0,
+    quiet: Quiet = False,
+    as_json: Json = False,
+) -> None:
+    """Cluster poses for the Pose Structure Score.
+
+    Example: epitool pss-fit --poses labels.h5 --k 50,100
+    """
+    from epitool.stages import pss_fit as stage
+
+    run(
+        stage.run, quiet, as_json,
+        poses=poses, ks=_numbers("--k", k), out=out, seed=seed, split=split.value,
+    )  # fmt: skip
+
+
+def evaluate(
+    predictions: Annotated[
+        list[Path],
+        typer.Option(
+            "--predictions",
+            metavar="FILE...",
+            help="pose.json files, labels or arrays.",
+            show_default="pose.json, or else the newest model is run",
+        ),
+    ] = [],  # noqa: B006 - typer wants a list
+    truth: Annotated[Path, typer.Option("--truth", help="Labels, or an array of true poses.")] = Path("labels.h5"),
+    model: Annotated[Path | None, typer.Option("--model", help="Checkpoint to run on the truth's images.")] = None,
+    pss: Annotated[str, typer.Option("--pss", help="Numbers of clusters of the Pose Structure Score.")] = "50,100",
+    pss_file: Annotated[
+        Path | None, typer.Option("--pss-file", help="Fitted clusters.", show_default="pss.npz, or fitted here")
+    ] = None,
+    protocol: Annotated[
+        Protocol, typer.Option("--protocol", help="standard, or as the EpipolarPose release computes it.")
+    ] = Protocol.standard,
+    split: Annotated[
+        Split | None,
+        typer.Option(
+            "--split", help="Part of the truth's frames.", show_default="test where trained on them, else all"
+        ),
+    ] = None,
+    out: Out = Path("metrics.json"),
+    device: Device = "auto",
+    quiet: Quiet = False,
+    as_json: Json = False,
+) -> None:
+    """Measure predicted poses: MPJPE, NMPJPE, PMPJPE, PCK, NPCK and the Pose Structure Score.
+
+    Example: epitool evaluate --pss 50,100
+    """
+    from epitool.stages import evaluate as stage
+
+    run(
+        stage.run, quiet, as_json,
+        predictions=predictions, truth=truth, model=model, pss_ks=_numbers("--pss", pss), pss_file=pss_file,
+        protocol=protocol.value, split=split.value if split else None, out=out, device=device,
+    )  # fmt: skip
+
+
+def demo(
+    views: Views = [],  # noqa: B006 - typer wants a list
+    synthetic: Annotated[bool, typer.Option("--synthetic", help="A rendered person; needs no network.")] = False,
+    intrinsics: Annotated[Path | None, typer.Option("--intrinsics", help="Of the views, see calibrate.")] = None,
+    scale: Annotated[str | None, typer.Option("--scale", help="Of the views, see calibrate.")] = None,
+    out: Annotated[Path, typer.Option("--out", help="Folder to work in.")] = Path("epitool-demo"),
+    epochs: Annotated[
+        int | None, typer.Option("--epochs", min=1, help="Of train.", show_default="the preset's")
+    ] = None,
+    seed: Seed = 0,
+    quiet: Quiet = False,
+    as_json: Json = False,
+) -> None:
+    """Run the whole chain, printing each command, on a sample recording, on own views, or on a rendered person.
+
+    Example: epitool demo --views cam1.mp4 cam2.mp4 --scale height=1.78m
+    """
+    from epitool.stages import demo as stage
+
+    run(
+        stage.run, quiet, as_json,
+        views=views, synthetic=synthetic, intrinsics=intrinsics, scale=scale, out=out, epochs=epochs, seed=seed,
+    )  # fmt: skip
+
+
+def _numbers(option: str, text: str) -> tuple[int, ...]:
+    """Reads "50,100"."""
+    try:
+        return tuple(int(number) for number in text.split(",") if number.strip())
+    except ValueError:
+        raise typer.BadParameter(f"'{text}': expected whole numbers, as 50,100", param_hint=option) from None

@@ -1,0 +1,100 @@
+"""Commands that train and run networks."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from epitool.cli.flags import DetectorName, Device, Json, Labels, Out, Overwrite, Preset, Quiet, RunName, Seed
+from epitool.cli.running import run
+
+
+def train(
+    pairs: Labels = Path("labels.h5"),
+    name: RunName = "default",
+    preset: Annotated[
+        Preset,
+        typer.Option("--preset", help="paper: ResNet-50 at 256 px. small: for a few CPU cores. auto: by device."),
+    ] = Preset.auto,
+    backbone: Annotated[str | None, typer.Option("--backbone", help="resnet18, 34, 50, 101, 152.")] = None,
+    image_size: Annotated[int | None, typer.Option("--image-size", help="Side of the crop in px.")] = None,
+    epochs: Annotated[int | None, typer.Option("--epochs", min=1, help="Passes over the training frames.")] = None,
+    batch_size: Annotated[int | None, typer.Option("--batch-size", help="Images in a step.")] = None,
+    lr: Annotated[float | None, typer.Option("--lr", help="Learning rate at the start.")] = None,
+    loss: Annotated[str | None, typer.Option("--loss", help="smooth_l1 (the paper's) or l1.")] = None,
+    initial: Annotated[Path | None, typer.Option("--initial", help="Checkpoint to start from.")] = None,
+    device: Device = "auto",
+    seed: Seed = 0,
+    overwrite: Overwrite = False,
+    quiet: Quiet = False,
+    as_json: Json = False,
+) -> None:
+    """Train the volumetric network on labels; an interrupted run goes on where it stopped.
+
+    What is not given comes from the preset. Writes runs/NAME/model.pt.
+
+    Example: epitool train --pairs labels.h5 --preset small --epochs 40
+    """
+    from epitool.stages import train as stage
+
+    run(
+        stage.run, quiet, as_json,
+        pairs=pairs, name=name, preset=preset.value, backbone=backbone, image_size=image_size, epochs=epochs,
+        batch_size=batch_size, learning_rate=lr, loss=loss, initial=initial, device=device, seed=seed,
+        overwrite=overwrite,
+    )  # fmt: skip
+
+
+def predict(
+    images: Annotated[
+        list[str], typer.Argument(metavar="IMAGE", help="Images, folders, videos, or frames as video.mp4#12.")
+    ],
+    model: Annotated[
+        Path | None, typer.Option("--model", help="Checkpoint.", show_default="the newest in runs/")
+    ] = None,
+    out: Out = Path("pose.json"),
+    box: Annotated[str | None, typer.Option("--box", help="Where the person is: x,y,w,h in px, or image.")] = None,
+    boxes: Annotated[
+        Path | None, typer.Option("--boxes", help="Where people are, from 2D joints that detect2d has found.")
+    ] = None,
+    detector: DetectorName = None,
+    refiner: Annotated[Path | None, typer.Option("--refiner", help="Refinement unit to apply.")] = None,
+    overlay: Annotated[Path | None, typer.Option("--overlay", help="Folder for images with the pose drawn.")] = None,
+    batch_size: Annotated[int, typer.Option("--batch-size", min=1, help="Images at a time.")] = 16,
+    device: Device = "auto",
+    quiet: Quiet = False,
+    as_json: Json = False,
+) -> None:
+    """Predict the 3D pose of a person from single images.
+
+    Example: epitool predict img.jpg --out pose.json
+    """
+    from epitool.stages import predict as stage
+
+    run(
+        stage.run, quiet, as_json,
+        images=images, model=model, out=out, box=box, boxes=boxes, detector=detector, refiner=refiner,
+        overlay=overlay, batch_size=batch_size, device=device,
+    )  # fmt: skip
+
+
+def refine(
+    predictions: Annotated[Path, typer.Option("--predictions", help="Poses that the network predicted.")] = Path(
+        "pose.json"
+    ),
+    pairs: Labels = Path("labels.h5"),
+    name: RunName = "default",
+    epochs: Annotated[int, typer.Option("--epochs", min=1, help="Passes over the poses.")] = 200,
+    seed: Seed = 0,
+    quiet: Quiet = False,
+    as_json: Json = False,
+) -> None:
+    """Train a refinement unit that corrects the network's poses; `predict --refiner` applies it.
+
+    Example: epitool refine --predictions pose.json --pairs labels.h5
+    """
+    from epitool.stages import refine as stage
+
+    run(stage.run, quiet, as_json, predictions=predictions, pairs=pairs, name=name, epochs=epochs, seed=seed)

@@ -1,0 +1,61 @@
+"""How one rig, or one set of poses, differs from another in ways that no choice of world can hide."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from epitool.camera import Camera, Rig
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class PairDifference:
+    """How a pair of cameras differs between two rigs.
+
+    Attributes:
+        views: The pair.
+        rotation_deg: Angle between the relative rotations.
+        direction_deg: Angle between the directions in which the first sees the second camera.
+        consecutive: Whether they are neighbours in the rig.
+    """
+
+    views: tuple[str, str]
+    rotation_deg: float
+    direction_deg: float
+    consecutive: bool
+
+
+def compare_rigs(rig: Rig, other: Rig) -> list[PairDifference]:
+    """Differences of every pair of cameras; independent of both worlds' origin, orientation and scale."""
+    out = []
+    matched = other.select(rig.names).cameras
+    for a, b in itertools.combinations(range(len(rig)), 2):
+        R, t = _relative(rig.cameras[a], rig.cameras[b])
+        R_other, t_other = _relative(matched[a], matched[b])
+        pair = (rig.names[a], rig.names[b])
+        out.append(PairDifference(pair, angle_deg(R.T @ R_other), _between_deg(t, t_other), b == a + 1))
+    return out
+
+
+def angle_deg(R: Array) -> float:
+    """Angle of a rotation `(3, 3)`, in degrees, accurate also when it is small.
+
+    >>> angle_deg(np.eye(3))
+    0.0
+    """
+    sine = np.linalg.norm([R[2, 1] - R[1, 2], R[0, 2] - R[2, 0], R[1, 0] - R[0, 1]]) / 2
+    return float(np.degrees(np.arctan2(sine, (np.trace(R) - 1) / 2)))
+
+
+def _relative(a: Camera, b: Camera) -> tuple[Array, Array]:
+    R = b.R @ a.R.T
+    return R, a.R @ (b.center - a.center)
+
+
+def _between_deg(u: Array, v: Array) -> float:
+    return float(np.degrees(np.arctan2(np.linalg.norm(np.cross(u, v)), u @ v)))

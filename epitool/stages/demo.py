@@ -1,0 +1,192 @@
+"""`epitool demo`: the whole chain, each step as the command line that a user would type."""
+
+from __future__ import annotations
+
+import shlex
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from epitool.camera import Rig
+from epitool.console import Summary, say
+from epitool.detectors import default_detector, open_detector
+from epitool.errors import EpitoolError, InputError, UsageError
+from epitool.io.cameras import read_rig
+from epitool.io.labels import write_keypoints, write_labels
+from epitool.io.sample import sample_recording
+from epitool.stages.detect2d import open_views
+from epitool.stages.report import Step, write_report
+
+_RENDERED_HEIGHT = "height=1.75m"
+_IMITATED = {"sigma_px": 3.0, "outliers": 0.02, "swap_share": 0.05}
+
+
+@dataclass(frozen=True)
+class Footage:
+    """What the demo works on, in its folder.
+
+    Attributes:
+        title: For the report.
+        views: Folders or videos, relative to the folder.
+        calibrate: Options of `calibrate` besides the views.
+        reference: Cameras to compare with, where they are known.
+        truth: Labels with the exact truth, where it is known.
+        detected: Whether keypoints are there already.
+    """
+
+    title: str
+    views: tuple[str, ...]
+    calibrate: tuple[str, ...] = ()
+    reference: Rig | None = None
+    truth: str | None = None
+    detected: bool = False
+
+
+class StepFailedError(EpitoolError):
+    """A command of the demo failed; it has said why."""
+
+    def __init__(self, command: str, exit_status: int) -> None:
+        super().__init__(f"`{command}` ended with status {exit_status}; see above")
+        self.exit_status = exit_status
+
+
+def run(
+    *, views: Sequence[Path], synthetic: bool, intrinsics: Path | None, scale: str | None, out: Path,
+    epochs: int | None, seed: int,
+) -> Summary:  # fmt: skip
+    """Runs every command on footage, with pictures and a report.
+
+    Args:
+        views: Own footage; the sample recording where none is named.
+        synthetic: A rendered person instead.
+        intrinsics: Of own footage.
+        scale: Of own footage.
+        out: Folder to work in; what is there is used again.
+        epochs: Of `train`; its preset's by default.
+        seed: Of everything random.
+
+    Raises:
+        UsageError: Options that do not go together, or no detector is installed.
+        InputError: The footage cannot be had or read.
+        EpitoolError: A command failed.
+    """
+    if synthetic and (views or intrinsics or scale):
+        raise UsageError("--synthetic renders its own footage; leave out --views, --intrinsics and --scale")
+    if (intrinsics or scale) and not views:
+        raise UsageError("--intrinsics and --scale belong to own footage; name it with --views")
+    if not synthetic:
+        open_detector(None)  # before anything is fetched
+    out.mkdir(parents=True, exist_ok=True)
+    if synthetic:
+        footage = _rendered(out, seed)
+    elif views:
+        footage = _own(views, intrinsics, scale)
+    else:
+        footage = _sample(out)
+    started = time.monotonic()
+    steps = [_step(out, arguments) for arguments in command_lines(footage, epochs, seed)]
+    seconds = time.monotonic() - started
+    text, values = write_report(out, footage.title, steps, footage.reference, footage.truth)
+    folder = {"out": str(out), "seconds": round(seconds, 1)}
+    return Summary(f"{text}\n{out}/report.md: everything, with pictures; {seconds:.0f} s", {**folder, **values})
+
+
+def command_lines(footage: Footage, epochs: int | None, seed: int) -> list[list[str]]:
+    """The arguments of each command, in order, as typed in the demo's folder."""
+    views, seeded = list(footage.views), ["--seed", str(seed)]
+    detect = [] if footage.detected else [["detect2d", "--views", *views]]
+    predict = ["predict", *views, "--boxes", "keypoints.h5"]
+    refined = "pose_refined.json"
+    lines = [
+        *detect,
+        ["calibrate", "--views", *views, *footage.calibrate, *seeded],
+        ["triangulate"],
+        ["pss-fit", *seeded],
+        ["train", "--pairs", "labels.h5", *(["--epochs", str(epochs)] if epochs else []), *seeded],
+        [*predict, "--out", "pose.json"],
+        ["refine", *seeded],
+        [*predict, "--refiner", "runs/default/refiner.pt", "--out", refined],
+        ["evaluate", "--pss", "50,100", "--predictions", "pose.json", refined],
+    ]
+    if footage.truth:
+        against = ["--truth", footage.truth, "--pss", "50,100", "--out"]
+        lines += [
+            ["evaluate", "--predictions", "labels.h5", *against, "metrics_labels.json"],
+            ["evaluate", "--predictions", "pose.json", refined, *against, "metrics_truth.json"],
+        ]
+    return lines
+
+
+def _step(folder: Path, arguments: list[str]) -> Step:
+    """Runs one command in the folder as a user would; its progress and remarks go to the terminal."""
+    command = shlex.join(["epitool", *arguments])
+    say(f"\n$ {command}")
+    started = time.monotonic()
+    result = subprocess.run(
+        [sys.executable, "-m", "epitool", *arguments], cwd=folder, stdout=subprocess.PIPE, text=True, check=False
+    )
+    if result.returncode == 130:
+        raise KeyboardInterrupt
+    if result.returncode:
+        raise StepFailedError(command, result.returncode)
+    said = result.stdout.strip()
+    say(said)
+    return Step(command, said, time.monotonic() - started)
+
+
+def _sample(out: Path) -> Footage:
+    recording = sample_recording()
+    views = tuple(_copied(video, out) for video in recording.views)
+    calibration = _copied(recording.calibration, out)
+    reference = read_rig(out / calibration)
+    first, second = reference.cameras[:2]
+    distance = float(np.linalg.norm(first.center - second.center))
+    options = ("--intrinsics", calibration, "--scale", f"baseline:{first.name},{second.name}={distance:.0f}mm")
+    title = "the sample recording: a man balancing, four cameras, 100 frames at 60 per second (Pose2Sim, BSD-3-Clause)"
+    return Footage(title, views, options, reference)
+
+
+def _copied(file: Path, folder: Path) -> str:
+    target = folder / file.name
+    if not target.exists() or target.stat().st_size != file.stat().st_size:
+        shutil.copyfile(file, target)
+    return target.name
+
+
+def _own(views: Sequence[Path], intrinsics: Path | None, scale: str | None) -> Footage:
+    opened = open_views(views)
+    if len(opened) < 2:
+        raise UsageError(f"--views: one view ({opened[0].name}); the chain needs two or more")
+    options: list[str] = []
+    if intrinsics:
+        if not intrinsics.exists():
+            raise InputError(f"{intrinsics}: no such file")
+        options += ["--intrinsics", str(intrinsics.resolve())]
+    if scale:
+        options += ["--scale", scale]
+    names = ", ".join(view.name for view in opened)
+    return Footage(f"own footage: {names}", tuple(str(view.path.resolve()) for view in opened), tuple(options))
+
+
+def _rendered(out: Path, seed: int) -> Footage:
+    from epitool.io.cameras import write_rig
+    from epitool.synthetic import noisy_keypoints, render_scene
+
+    say("rendering a person in four cameras")
+    truth = render_scene(out, seed=seed)
+    write_labels(out / "truth.h5", truth)
+    write_rig(out / "true_cameras.toml", truth.rig)
+    detected = default_detector() is None
+    if detected:
+        say(f"no 2D detector is installed: keypoints are the truth with errors as a detector makes them ({_IMITATED})")
+        write_keypoints(out / "keypoints.h5", noisy_keypoints(truth, **_IMITATED, seed=seed))
+    options = ("--intrinsics", "true_cameras.toml", "--scale", _RENDERED_HEIGHT)
+    how = "imitated 2D detections" if detected else "2D joints detected in the images"
+    title = f"a rendered person, four cameras, {len(truth.poses.frames)} frames, exact truth, {how}"
+    return Footage(title, truth.rig.names, options, truth.rig, "truth.h5", detected)

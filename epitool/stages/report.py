@@ -1,0 +1,206 @@
+"""What the demo shows at its end: pictures, figures and `report.md`."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from epitool.camera import Camera, Rig
+from epitool.errors import InputError
+from epitool.files import writing
+from epitool.geometry.body import distance_between, stature
+from epitool.geometry.compare import compare_rigs
+from epitool.geometry.two_view import fundamental_of_pose
+from epitool.images import Image, read_images
+from epitool.io.cameras import read_rig
+from epitool.io.labels import read_labels
+from epitool.io.predictions import read_predictions
+from epitool.metrics import procrustes
+from epitool.pose import Labels, split_frames
+
+Array = NDArray[np.float64]
+_SHOWN_POSES = 4
+
+
+@dataclass(frozen=True)
+class Step:
+    """A command that was run, what it printed, and how long it took."""
+
+    command: str
+    said: str
+    seconds: float
+
+
+def write_report(
+    folder: Path, title: str, steps: list[Step], reference: Rig | None, truth: str | None
+) -> tuple[str, dict[str, Any]]:
+    """Writes pictures and `report.md` into the demo's folder.
+
+    Args:
+        folder: Holds the files of the commands.
+        title: What the footage is.
+        steps: What was run.
+        reference: Cameras known otherwise.
+        truth: Name of labels with the exact truth.
+
+    Returns:
+        The figures as text, and as plain values.
+    """
+    labels, rig = read_labels(folder / "labels.h5"), read_rig(folder / "cameras.toml")
+    exact = read_labels(folder / truth) if truth else None
+    values = _figures(labels, rig, reference, exact)
+    pictures = _pictures(folder, labels)
+    tables = [step.said for step in steps if step.command.startswith("epitool evaluate")]
+    text = "\n".join([*_lines(values), "", *tables])
+    lines = [f"# epitool demo: {title}", "", "## Figures", "", *(f"- {line}" for line in _lines(values)), ""]
+    for step in steps:
+        lines += [f"`{step.command}` ({step.seconds:.0f} s)", "", "```", step.said, "```", ""]
+    lines += ["## Pictures", "", *(f"![{caption}]({path})\n\n{caption}\n" for path, caption in pictures)]
+    with writing(folder / "report.md") as temporary:
+        temporary.write_text("\n".join(lines), encoding="utf-8")
+    return text, values
+
+
+def _figures(labels: Labels, rig: Rig, reference: Rig | None, exact: Labels | None) -> dict[str, Any]:
+    """Reprojection error, body lengths and, where something is known, differences from it."""
+    poses = labels.poses
+    lengths = {"shoulders": distance_between(poses, "left_shoulder", "right_shoulder")}
+    for side in ("left", "right"):
+        lengths[f"{side} femur"] = distance_between(poses, f"{side}_hip", f"{side}_knee")
+    values: dict[str, Any] = {
+        "unit": rig.unit,
+        "scale_source": rig.scale_source,
+        "median_reprojection_px": float(np.nanmedian(labels.reprojection_px)),
+        "stature": stature(poses),
+        "lengths": {name: {"median": float(np.nanmedian(d)), "sd": float(np.nanstd(d))} for name, d in lengths.items()},
+    }
+    if reference:
+        values["pairs"] = [vars(pair) for pair in compare_rigs(rig, reference)]
+    if exact:
+        values["label_error_after_similarity_mm"] = _error_after_similarity(labels, exact)
+    return values
+
+
+def _error_after_similarity(labels: Labels, exact: Labels) -> dict[str, float]:
+    """Distance of all joints from the truth after one similarity of the whole recording."""
+    ours, true = labels.poses.xyz.reshape(-1, 3), exact.poses.xyz.reshape(-1, 3)
+    both = np.isfinite(ours).all(axis=-1) & np.isfinite(true).all(axis=-1)
+    distance = np.linalg.norm(procrustes(ours[both], true[both])(ours[both]) - true[both], axis=-1)
+    return {"mean": float(distance.mean()), "median": float(np.median(distance))}
+
+
+def _lines(values: dict[str, Any]) -> list[str]:
+    unit = "mm" if values["unit"] == "mm" else "units of a body of stature 1700"
+    lines = [f"scale: {values['scale_source']}; median reprojection error {values['median_reprojection_px']:.1f} px"]
+    lengths = [f"{name} {d['median']:.0f} +- {d['sd']:.0f}" for name, d in values["lengths"].items()]
+    lines.append(f"body, median +- standard deviation over frames, {unit}: {', '.join(lengths)}")
+    for pair in values.get("pairs", []):
+        if pair["consecutive"]:
+            angles = f"rotation {pair['rotation_deg']:.1f}, direction {pair['direction_deg']:.1f} degrees"
+            lines.append(f"{' and '.join(pair['views'])}: {angles} from the cameras known otherwise")
+    error = values.get("label_error_after_similarity_mm")
+    if error:
+        lines.append(f"labels after one similarity: mean {error['mean']:.1f} mm, median {error['median']:.1f} mm")
+    return lines
+
+
+def _pictures(folder: Path, labels: Labels) -> list[tuple[str, str]]:
+    """Draws the recording's pictures; returns (path relative to the folder, caption) of each."""
+    from epitool.viz.plots import plot_epipolar, plot_learning_curve, plot_residuals
+    from epitool.viz.poses3d import plot_poses
+    from epitool.viz.rigs import plot_rig
+
+    (folder / "pictures").mkdir(exist_ok=True)
+    skeleton, rig, xyz = labels.poses.skeleton, labels.rig, labels.poses.xyz
+    middle = len(xyz) // 2
+    images = _images_of_frame(labels, middle)
+    drawn: list[tuple[str, str]] = []
+
+    def picture(name: str, caption: str) -> Path:
+        drawn.append((f"pictures/{name}.png", caption))
+        return folder / "pictures" / f"{name}.png"
+
+    _save(picture("views", "2D joints in all views, sides put right"), _views(labels, middle, images))
+    up = -np.mean([camera.R[1] for camera in rig.cameras], axis=0)
+    plot_rig(picture("cameras", "cameras and the person between them"), rig, xyz, skeleton, up / np.linalg.norm(up))
+    plot_residuals(
+        picture("residuals", "reprojection error by joint and view"), labels.reprojection_px, rig.names, skeleton
+    )
+    if all(image is not None for image in images[:2]):
+        a, b = rig.cameras[:2]
+        R = b.R @ a.R.T
+        F = fundamental_of_pose(R, b.t - R @ a.t, a.K, b.K)
+        xy = rig.undistort(labels.keypoints.xy[middle : middle + 1])[0]
+        ideal = [_undistorted(camera, image) for camera, image in zip((a, b), images[:2])]
+        path = picture("epipolar", "epipolar lines of the joints of one view in the next")
+        plot_epipolar(path, ideal[0], ideal[1], xy[0], xy[1], F, skeleton)
+    log = [json.loads(line) for line in (folder / "runs/default/log.jsonl").read_text().splitlines()]
+    plot_learning_curve(picture("learning", "training and validation"), log, rig.unit)
+    predicted, true, titles = _test_poses(folder, labels)
+    caption = "predictions from one image (colour) and labels (grey), frames kept for the test"
+    plot_poses(picture("poses", caption), predicted, skeleton, titles, true, rig.unit)
+    return drawn
+
+
+def _images_of_frame(labels: Labels, frame: int) -> list[Image | None]:
+    names = labels.keypoints.images[frame].tolist()
+    known = [v for v, name in enumerate(names) if name]
+    images: list[Image | None] = [None] * len(names)
+    for i, image in read_images([names[v] for v in known]):
+        images[known[i]] = image
+    return images
+
+
+def _views(labels: Labels, frame: int, images: list[Image | None]) -> Image:
+    from epitool.viz.overlay import draw_pose, tile
+
+    keypoints = labels.keypoints
+    shown = [
+        draw_pose(image, keypoints.xy[frame, v], keypoints.skeleton, keypoints.confidence[frame, v])
+        for v, image in enumerate(images)
+        if image is not None
+    ]
+    sheet = tile(shown, len(shown))
+    scale = min(1.0, 1600 / sheet.shape[1])
+    size = (round(sheet.shape[1] * scale), round(sheet.shape[0] * scale))
+    return np.asarray(cv2.resize(sheet, size, interpolation=cv2.INTER_AREA), dtype=np.uint8)
+
+
+def _save(path: Path, image: Image) -> None:
+    _, encoded = cv2.imencode(".png", cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
+    with writing(path) as temporary:
+        temporary.write_bytes(encoded.tobytes())
+
+
+def _undistorted(camera: Camera, image: Image | None) -> Image:
+    if image is None:
+        raise ValueError("no image")
+    if not camera.distortion.any():
+        return image
+    return np.asarray(cv2.undistort(image, camera.K, camera.distortion), dtype=np.uint8)
+
+
+def _test_poses(folder: Path, labels: Labels) -> tuple[Array, Array, list[str]]:
+    """A few predictions of the test part, in every view, with their labels, root-relative."""
+    predictions = read_predictions(folder / "pose.json")
+    place = {name: i for i, name in enumerate(str(Path(image).resolve()) for image in predictions.images)}
+    test = split_frames(len(labels.poses.frames))["test"]
+    root = labels.poses.skeleton.root
+    found, true, titles = [], [], []
+    for n in range(_SHOWN_POSES):
+        f, v = test[(n * (len(test) - 1)) // max(_SHOWN_POSES - 1, 1)], n % len(labels.rig)
+        name = str(Path(labels.keypoints.images[f, v]).resolve())
+        if name in place:
+            pose = labels.in_cameras[f, v]
+            found.append(predictions.joints_3d[place[name]])
+            true.append(pose - pose[root])
+            titles.append(f"{labels.rig.names[v]}, frame {labels.poses.frames[f]}")
+    if not found:
+        raise InputError(f"{folder / 'pose.json'}: has none of the test images; run the demo anew in an empty folder")
+    return np.array(found), np.array(true), titles

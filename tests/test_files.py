@@ -1,0 +1,148 @@
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+
+from epitool.errors import InputError
+from epitool.files import writing
+from epitool.io.labels import read_keypoints, read_labels, write_keypoints, write_labels
+from epitool.io.predictions import read_predictions, write_predictions
+from epitool.pose import Predictions
+
+
+def test_keypoints_come_back_as_written(here, truth):
+    write_keypoints(Path("keypoints.h5"), truth.keypoints)
+    back = read_keypoints(Path("keypoints.h5"))
+    np.testing.assert_allclose(back.xy, truth.keypoints.xy, rtol=1e-6)
+    np.testing.assert_array_equal(back.images, truth.keypoints.images)
+    assert (back.views, back.skeleton) == (truth.keypoints.views, truth.keypoints.skeleton)
+
+
+def test_labels_come_back_as_written(here, truth):
+    write_labels(Path("labels.h5"), truth)
+    back = read_labels(Path("labels.h5"))
+    np.testing.assert_allclose(back.poses.xyz, truth.poses.xyz, atol=1e-3)
+    np.testing.assert_allclose(back.rig.project(truth.poses.xyz), truth.keypoints.xy, atol=1e-9)
+    assert (back.rig.unit, back.rig.scale_source, back.recording_id) == ("mm", "rendered", truth.recording_id)
+
+
+def test_images_are_found_from_any_directory(tmp_path, truth, monkeypatch):
+    for folder in ("work", "out", "elsewhere"):
+        (tmp_path / folder).mkdir()
+    monkeypatch.chdir(tmp_path / "work")
+    write_keypoints(Path("../out/keypoints.h5"), truth.keypoints)
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    found = read_keypoints(Path("../out/keypoints.h5")).images[0, 0]
+    assert Path(found).resolve() == (tmp_path / "work/cam1/00000.jpg").resolve()
+
+
+def test_predictions_come_back_and_missing_is_null(here, truth):
+    joints = np.full((2, 17, 3), 1.23456)
+    joints[1, 4] = np.nan
+    confidence = np.ones((2, 17))
+    made = Predictions(
+        ("a.jpg", "v.mp4#3"), np.ones((2, 4)), joints, joints[..., :2], confidence, truth.poses.skeleton, "mm", {"a": "b"}
+    )
+    write_predictions(Path("pose.json"), made)
+    assert json.loads(Path("pose.json").read_text())["poses"][1]["joints_3d"][4] == [None, None, None]
+    back = read_predictions(Path("pose.json"))
+    np.testing.assert_allclose(back.joints_3d, joints, atol=5e-4)
+    assert (back.images, back.provenance) == (made.images, made.provenance)
+
+
+def test_a_failed_write_leaves_the_old_file_and_nothing_else(here):
+    Path("file.txt").write_text("old")
+
+    def fail():
+        with writing(Path("file.txt")) as temporary:
+            temporary.write_text("half")
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        fail()
+    assert [(path.name, path.read_text()) for path in here.iterdir()] == [("file.txt", "old")]
+
+
+def test_writing_where_one_cannot_is_said(here):
+    Path("file").write_text("")
+    with pytest.raises(InputError, match="cannot write file/below"), writing(Path("file/below")):
+        pass
+
+
+@pytest.mark.parametrize("read", [read_keypoints, read_labels, read_predictions])
+def test_what_is_no_such_file_is_said_in_one_line(here, read):
+    Path("empty").write_bytes(b"")
+    Path("text").write_text("hello")
+    Path("folder").mkdir()
+    Path("array.json").write_text("[" * 100000)
+    for name, message in [("gone", "no such file"), ("empty", "empty"), ("text", "epitool "), ("folder", "folder")]:
+        with pytest.raises(InputError, match=message) as caught:
+            read(Path(name))
+        assert "\n" not in str(caught.value)
+    with pytest.raises(InputError):
+        read(Path("array.json"))
+
+
+def test_another_format_or_version_is_named(here, truth):
+    write_keypoints(Path("keypoints.h5"), truth.keypoints)
+    with pytest.raises(InputError, match="states format 'epitool.keypoints/1', 'epitool.labels/1' is expected"):
+        read_labels(Path("keypoints.h5"))
+    Path("pose.json").write_text('{"format": "epitool.poses/9"}')
+    with pytest.raises(InputError, match="epitool.poses/9"):
+        read_predictions(Path("pose.json"))
+
+
+def damage(path, change):
+    with h5py.File(path, "r+") as file:
+        change(file)
+
+
+def _link(file):
+    del file["xy"]
+    file["xy"] = h5py.ExternalLink("/etc/passwd", "xy")
+
+
+def _shape(file):
+    del file["confidence"]
+    file["confidence"] = np.zeros((1, 2, 3))
+
+
+def _text(file):
+    del file["xyz"]
+    file["xyz"] = np.full(file["confidence"].shape[:1] + (17, 3), b"x")
+
+
+def _attribute(file):
+    del file.attrs["views"]
+
+
+@pytest.mark.parametrize(("change", "message"), [(_link, "lacks"), (_shape, "shape"), (_text, "numbers"), (_attribute, "lacks")])
+def test_damaged_labels_are_refused(here, truth, change, message):
+    write_labels(Path("labels.h5"), truth)
+    damage("labels.h5", change)
+    with pytest.raises(InputError, match=message):
+        read_labels(Path("labels.h5"))
+
+
+def test_truncated_labels_are_refused_at_any_length(here, truth):
+    write_labels(Path("labels.h5"), truth)
+    whole = Path("labels.h5").read_bytes()
+    for share in np.linspace(0.01, 0.95, 12):
+        Path("labels.h5").write_bytes(whole[: int(len(whole) * share)])
+        with pytest.raises(InputError, match="make it anew"):
+            read_labels(Path("labels.h5"))
+
+
+def test_a_pose_of_another_shape_is_refused(here, truth):
+    one = Predictions(
+        ("a",), np.ones((1, 4)), np.ones((1, 17, 3)), np.ones((1, 17, 2)), np.ones((1, 17)), truth.poses.skeleton, "mm", {}
+    )
+    write_predictions(Path("pose.json"), replace(one))
+    content = json.loads(Path("pose.json").read_text())
+    content["poses"][0]["joints_3d"].pop()
+    Path("pose.json").write_text(json.dumps(content))
+    with pytest.raises(InputError, match="joints_3d"):
+        read_predictions(Path("pose.json"))

@@ -1,0 +1,67 @@
+import numpy as np
+import pytest
+
+from epitool.errors import InputError
+from epitool.skeleton import SKELETONS, Skeleton, convert_joints, skeleton, skeleton_of
+
+
+@pytest.mark.parametrize("name", SKELETONS)
+def test_trees_have_one_parent_before_or_after_but_no_cycle(name):
+    tree = SKELETONS[name]
+    for joint in range(len(tree)):
+        seen = {joint}
+        while (joint := tree.parents[joint]) >= 0:
+            assert joint not in seen
+            seen.add(joint)
+
+
+@pytest.mark.parametrize("name", SKELETONS)
+def test_every_left_joint_has_its_right_one(name):
+    lefts = [joint for joint in SKELETONS[name].joints if joint.startswith("left_")]
+    assert len(SKELETONS[name].flip_pairs) == len(lefts) == sum("right_" in j for j in SKELETONS[name].joints)
+    order = SKELETONS[name].flip_order
+    np.testing.assert_array_equal(order[order], np.arange(len(order)))
+
+
+@pytest.mark.parametrize("name", SKELETONS)
+def test_every_skeleton_makes_the_17_joints_of_human36m_by_affine_weights(name):
+    weights = skeleton("h36m17").weights_from(SKELETONS[name])
+    np.testing.assert_allclose(weights.sum(axis=1), 1)
+
+
+def test_conversion_commutes_with_affine_maps():
+    rng = np.random.default_rng(0)
+    source, target = skeleton("blazepose33"), skeleton("h36m17")
+    xyz, confidence = rng.normal(size=(5, 33, 3)), rng.random((5, 33))
+    A, b = rng.normal(size=(3, 3)), rng.normal(size=3)
+    converted, _ = convert_joints(xyz, confidence, source, target)
+    of_mapped, _ = convert_joints(xyz @ A.T + b, confidence, source, target)
+    np.testing.assert_allclose(of_mapped, converted @ A.T + b, atol=1e-12)
+
+
+def test_derived_joint_is_missing_with_one_of_its_parts_and_as_sure_as_the_least():
+    source, target = skeleton("coco17"), skeleton("h36m17")
+    xy, confidence = np.ones((17, 2)), np.linspace(0.1, 0.9, 17)
+    hips = [source.index("left_hip"), source.index("right_hip")]
+    _, converted = convert_joints(xy, confidence, source, target)
+    assert converted[target.index("pelvis")] == confidence[hips].min()
+    xy[hips[0]] = np.nan
+    joints, _ = convert_joints(xy, confidence, source, target)
+    assert np.isnan(joints[target.index("pelvis")]).all()
+    assert np.isfinite(joints[target.index("right_hip")]).all()
+
+
+def test_a_joint_that_cannot_be_derived_is_missing():
+    arms = Skeleton("arms", ("left_wrist", "right_wrist"), (-1, -1))
+    joints, confidence = convert_joints(np.ones((2, 2)), np.ones(2), arms, skeleton("h36m17"))
+    assert np.isfinite(joints[:, 0]).sum() == 2
+    assert confidence.sum() == 2
+
+
+def test_names_that_do_not_fit_are_refused():
+    with pytest.raises(InputError, match="known are h36m17"):
+        skeleton("openpose")
+    with pytest.raises(InputError, match="not its own"):
+        skeleton_of("h36m17", ["a", "b"])
+    with pytest.raises(InputError, match="has no joint 'tail'"):
+        skeleton("h36m17").index("tail")

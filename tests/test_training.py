@@ -1,0 +1,291 @@
+"""Training learns, is reproducible to the bit, survives interruptions, and its checkpoints are safe to read."""
+
+import json
+import pickle
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from epitool.errors import CheckpointError, GeometryError, InputError, UsageError
+from epitool.io.labels import write_labels
+from epitool.io.predictions import read_predictions
+from epitool.nn import training
+from epitool.nn.checkpoint import load_model
+from epitool.nn.dataset import usable_samples
+from epitool.nn.detector import CheckpointDetector
+from epitool.nn.device import pick_device
+from epitool.nn.inference import predict_images
+from epitool.options import SMALL
+from epitool.pose import Keypoints, Labels, split_frames
+from epitool.stages import predict as predict_stage
+from epitool.stages import train as train_stage
+from epitool.synthetic import render_scene
+
+CPU = torch.device("cpu")
+TINY = replace(SMALL, image_size=64, filters=16, epochs=3, batch_size=8)
+
+
+@pytest.fixture(autouse=True)
+def _one_thread():
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture(scope="session")
+def labels(tmp_path_factory) -> Labels:
+    return render_scene(tmp_path_factory.mktemp("scene"), frames=7, seed=3)
+
+
+@pytest.fixture(scope="session")
+def run_folder(labels, tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("run")
+    torch.set_num_threads(1)
+    training.train(labels, TINY, folder, CPU)
+    return folder
+
+
+def weights_of(folder: Path) -> dict[str, torch.Tensor]:
+    return torch.load(folder / training.LAST, weights_only=True)["weights"]
+
+
+def assert_same_bits(first: dict[str, torch.Tensor], second: dict[str, torch.Tensor]) -> None:
+    assert first.keys() == second.keys()
+    assert all(torch.equal(first[name], second[name]) for name in first)
+
+
+def test_run_leaves_model_and_a_line_per_epoch(run_folder, labels):
+    lines = [json.loads(line) for line in (run_folder / training.LOG).read_text().splitlines()]
+    model = load_model(run_folder / training.BEST)
+    assert [line["epoch"] for line in lines] == [1, 2, 3]
+    assert model.epoch == training.best_epoch(lines)["epoch"]
+    assert model.val_error == min(line["val_nmpjpe"] for line in lines)
+    assert (model.recording_id, model.unit, model.skeleton) == (labels.recording_id, "mm", labels.poses.skeleton)
+    assert model.focal_ratio == pytest.approx(labels.rig.cameras[0].focal / max(labels.rig.cameras[0].image_size))
+    assert not list(run_folder.glob(".*"))
+
+
+def test_interrupted_run_goes_on_to_identical_bits(run_folder, labels, tmp_path, monkeypatch):
+    loss, calls = training.coordinate_loss, []
+
+    def interrupted(*args):
+        calls.append(args)
+        if len(calls) == 4:  # in the second epoch
+            raise KeyboardInterrupt
+        return loss(*args)
+
+    monkeypatch.setattr(training, "coordinate_loss", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        training.train(labels, TINY, tmp_path, CPU)
+    assert len((tmp_path / training.LOG).read_text().splitlines()) == 1
+    training.train(labels, TINY, tmp_path, CPU)
+    assert_same_bits(weights_of(tmp_path), weights_of(run_folder))
+
+
+def test_finished_run_is_left_as_it_is(run_folder, labels):
+    before = (run_folder / training.LAST).read_bytes()
+    history = training.train(labels, TINY, run_folder, CPU)
+    assert len(history) == 3
+    assert (run_folder / training.LAST).read_bytes() == before
+
+
+@pytest.mark.parametrize("change", [{"epochs": 5}, {"learning_rate": 1e-4}, {"scale_range": (0.9, 1.1)}])
+def test_run_with_other_options_is_not_continued(run_folder, labels, change):
+    with pytest.raises(UsageError, match="overwrite"):
+        training.train(labels, replace(TINY, **change), run_folder, CPU)
+
+
+def test_run_on_other_labels_is_not_continued(run_folder, labels):
+    moved = replace(labels, poses=replace(labels.poses, xyz=labels.poses.xyz + 1))
+    with pytest.raises(UsageError, match="other labels"):
+        training.train(moved, TINY, run_folder, CPU)
+
+
+def test_network_learns_the_images_it_is_shown(labels, tmp_path):
+    still = {"rotation_deg": 0.0, "scale_range": (1.0, 1.0), "colour_range": (1.0, 1.0), "lr_steps": (0.8,)}
+    options = replace(TINY, epochs=25, batch_size=4, **still)
+    training.train(labels, options, tmp_path, CPU)
+    samples = usable_samples(labels)
+    part = samples.part("train", len(labels.poses.frames))
+    model = replace(load_model(tmp_path / training.BEST), weights=weights_of(tmp_path))
+    seen = predict_images(model, [samples.images[i] for i in part], samples.boxes[part], CPU)
+    truth = labels.keypoints.xy[samples.frames[part], samples.views[part]]
+    error = np.linalg.norm(seen.joints_2d - truth, axis=-1).mean() / samples.boxes[part, 2].mean()
+    assert error < 0.05
+
+
+def test_infinite_loss_stops_and_keeps_the_last_epoch(labels, tmp_path, monkeypatch):
+    training.train(labels, replace(TINY, epochs=1), tmp_path / "good", CPU)
+    real = training.coordinate_loss
+    monkeypatch.setattr(training, "coordinate_loss", lambda *args: real(*args) * float("nan"))
+    with pytest.raises(UsageError, match="learning-rate"):
+        training.train(labels, TINY, tmp_path / "bad", CPU)
+    assert not (tmp_path / "bad" / training.LAST).exists()
+
+
+def test_recording_without_poses_is_refused(labels, tmp_path):
+    empty = replace(labels, poses=replace(labels.poses, xyz=np.full_like(labels.poses.xyz, np.nan)))
+    with pytest.raises(GeometryError, match="0 images"):
+        training.train(empty, TINY, tmp_path, CPU)
+
+
+def test_learning_rate_falls_where_the_paper_says():
+    options = replace(SMALL, epochs=140, lr_steps=(90 / 140, 120 / 140), learning_rate=1e-3)
+    rates = [training.learning_rate(options, epoch) for epoch in (1, 90, 91, 120, 121, 140)]
+    np.testing.assert_allclose(rates, [1e-3, 1e-3, 1e-4, 1e-4, 1e-5, 1e-5])
+
+
+def test_loss_is_a_sum_over_visible_coordinates_per_image():
+    target = torch.zeros(2, 3, 3)
+    predicted = torch.full((2, 3, 3), 0.5)
+    visible = torch.tensor([[True, False, False], [True, True, False]])
+    assert training.coordinate_loss(predicted, target, visible, "l1").item() == pytest.approx(9 * 0.5 / 2)
+    assert training.coordinate_loss(predicted, target, visible, "smooth_l1").item() == pytest.approx(9 * 0.125 / 2)
+
+
+def test_all_views_of_a_frame_are_in_one_batch(labels):
+    samples = usable_samples(labels)
+    part = samples.part("train", 7)
+    batches = training._batches(samples, part, replace(TINY, batch_size=4), epoch=1)
+    assert sorted(sum(batches, [])) == part.tolist()
+    assert all(len(set(samples.frames[batch])) == 1 for batch in batches)
+
+
+class Harmful:
+    def __reduce__(self):
+        return print, ("code of a stranger",)
+
+
+def test_checkpoint_with_code_in_it_is_refused(tmp_path, capsys):
+    path = tmp_path / "model.pt"
+    torch.save({"format": "epitool.model/1", "weights": Harmful()}, path)
+    with pytest.raises(CheckpointError, match=r"model\.pt"):
+        load_model(path)
+    path.write_bytes(pickle.dumps(Harmful()))
+    with pytest.raises(CheckpointError):
+        load_model(path)
+    assert "stranger" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("share", [0.0, 0.01, 0.5, 0.99])
+def test_truncated_checkpoint_is_refused(run_folder, tmp_path, share):
+    content = (run_folder / training.BEST).read_bytes()
+    path = tmp_path / "model.pt"
+    path.write_bytes(content[: int(len(content) * share)])
+    with pytest.raises(CheckpointError) as caught:
+        load_model(path)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"format": "epitool.refiner/1"},
+        {"joints": ["a", "b"]},
+        {"weights": {}},
+        {"convention": {"box_margin": 2.0, "depth_span": 2.0}},
+        {"options": {"backbone": "vgg"}},
+        {"mean_pose": torch.zeros(3)},
+    ],
+)
+def test_checkpoint_that_does_not_fit_together_is_refused(run_folder, tmp_path, change):
+    content = torch.load(run_folder / training.BEST, weights_only=True)
+    torch.save(content | change, tmp_path / "model.pt")
+    with pytest.raises(CheckpointError):
+        load_model(tmp_path / "model.pt")
+
+
+def test_missing_checkpoint_names_the_command_that_makes_it(tmp_path):
+    with pytest.raises(InputError, match="epitool train"):
+        load_model(tmp_path / "model.pt")
+
+
+def test_batches_and_order_do_not_change_predictions(run_folder, labels):
+    model, keypoints = load_model(run_folder / training.BEST), labels.keypoints
+    names, boxes = keypoints.images[:, 0].tolist(), keypoints.boxes()[:, 0]
+    boxes[2] = np.nan
+    first = predict_images(model, names, boxes, CPU, batch_size=2)
+    second = predict_images(model, names[::-1], boxes[::-1], CPU, batch_size=16)
+    assert first.images == tuple(names[:2] + names[3:])
+    np.testing.assert_allclose(first.joints_3d, second.joints_3d[::-1], atol=0.5)
+    np.testing.assert_allclose(first.joints_3d[:, 0], 0, atol=1e-9)
+
+
+def test_network_serves_as_detector(run_folder, labels):
+    detector = CheckpointDetector(run_folder / training.BEST, "cpu")
+    xy, confidence = detector.detect(np.full((90, 160, 3), 127, np.uint8))
+    assert xy.shape == (17, 2)
+    assert confidence.shape == (17,)
+    assert np.isfinite(xy[confidence > 0]).all()
+    assert detector.skeleton == labels.poses.skeleton
+
+
+def test_unseen_joints_are_missing_from_predictions(labels, tmp_path):
+    xyz = np.array(labels.poses.xyz)
+    xyz[:, 9] = np.nan
+    training.train(replace(labels, poses=replace(labels.poses, xyz=xyz)), replace(TINY, epochs=1), tmp_path, CPU)
+    keypoints: Keypoints = labels.keypoints
+    seen = predict_images(
+        load_model(tmp_path / training.BEST), keypoints.images[:1, 0].tolist(), keypoints.boxes()[:1, 0], CPU
+    )
+    assert np.flatnonzero(np.isnan(seen.joints_3d[0, :, 0])).tolist() == [9]
+    assert seen.confidence[0, 9] == 0
+
+
+def test_train_then_predict(labels, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    write_labels(Path("labels.h5"), labels)
+    small = {"preset": "small", "image_size": 64, "epochs": 1, "device": "cpu"}
+    summary = train_stage.run(pairs=Path("labels.h5"), **small)
+    assert summary.values["model"] == "runs/default/model.pt"
+    assert json.loads(Path("runs/default/options.json").read_text())["image_size"] == 64
+    with pytest.raises(UsageError, match="overwrite"):
+        train_stage.run(pairs=Path("labels.h5"), **small, seed=4)
+    train_stage.run(pairs=Path("labels.h5"), **small, seed=4, overwrite=True)
+    folder = str(Path(labels.keypoints.images[0, 0]).parent)
+    summary = predict_stage.run(images=[folder], box="image", overlay=Path("drawn"), device="cpu")
+    predictions = read_predictions(Path("pose.json"))
+    assert summary.values["poses"] == len(predictions.images) == len(list(Path("drawn").iterdir())) == 7
+    assert predictions.provenance["boxes"] == "whole image"
+    np.testing.assert_allclose(predictions.boxes[0], [0, 0, 384, 384])
+
+
+class Nobody:
+    name = "nobody"
+
+    def detect(self, image):
+        return np.full((17, 2), np.nan), np.zeros(17)
+
+
+def test_predict_leaves_out_images_without_a_person(run_folder, labels, tmp_path, monkeypatch):
+    image = labels.keypoints.images[0, 0]
+    options = {"images": [image], "model": run_folder / training.BEST, "out": tmp_path / "pose.json", "device": "cpu"}
+    monkeypatch.setattr(predict_stage, "open_detector", lambda name, device: Nobody())
+    with pytest.raises(GeometryError, match="nobody was found"):
+        predict_stage.run(**options)
+    assert not (tmp_path / "pose.json").exists()
+
+
+def test_predict_without_a_model_or_with_a_bad_box_says_what_to_do(run_folder, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InputError, match="epitool train"):
+        predict_stage.run(images=["a.png"], device="cpu")
+    for box in ("1,2,3", "1,2,x,4", "0,0,-1,5", "nan,0,1,1"):
+        with pytest.raises(UsageError, match="--box"):
+            predict_stage.run(images=["a.png"], model=run_folder / training.BEST, box=box, device="cpu")
+
+
+@pytest.mark.parametrize("name", ["tpu", "cuda:99", "meta"])
+def test_device_that_is_not_there_is_refused(name):
+    with pytest.raises(UsageError):
+        pick_device(name)
+
+
+def test_parts_are_disjoint_in_time(labels):
+    samples = usable_samples(labels)
+    assert set(samples.frames[samples.part("train", 7)]) == set(split_frames(7)["train"].tolist())
+    assert not set(samples.part("train", 7)) & set(samples.part("val", 7))

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from epitool.errors import GeometryError
 
 Array = NDArray[np.float64]
+_PARALLEL = 1e-6  # radians
 MIN_MATCHES = 16  # twice what the eight-point method needs
 
 
@@ -71,14 +72,14 @@ def decompose_essential(E: Array) -> list[tuple[Array, Array]]:
 def depths_along_rays(R: Array, t: Array, ray_a: Array, ray_b: Array) -> tuple[Array, Array]:
     """Depths `(...)` in a and in b at which rays `(..., 3)` with z = 1 come closest.
 
-    Depths are infinite where the rays are parallel.
+    Depths are NaN where the rays are parallel, to a millionth of a radian.
     """
     turned = ray_a @ R.T
     aa, bb, ab = (turned**2).sum(-1), (ray_b**2).sum(-1), (turned * ray_b).sum(-1)
     at, bt = turned @ t, ray_b @ t
-    denominator = aa * bb - ab**2
-    with np.errstate(divide="ignore", invalid="ignore"):
-        return (ab * bt - bb * at) / denominator, (aa * bt - ab * at) / denominator
+    crossing = (np.cross(turned, ray_b) ** 2).sum(-1)  # aa * bb - ab**2 without its cancellation
+    denominator = np.where(crossing > _PARALLEL**2 * aa * bb, crossing, np.nan)
+    return (ab * bt - bb * at) / denominator, (aa * bt - ab * at) / denominator
 
 
 def pose_by_cheirality(E: Array, ray_a: Array, ray_b: Array) -> tuple[Array, Array, float]:

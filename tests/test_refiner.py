@@ -1,4 +1,4 @@
-"""The refinement unit changes nothing before it has learned, learns what is systematic, and says if it does not help."""
+"""The refinement unit changes nothing before it has learned, learns what is systematic, and says if it fails."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -130,7 +130,7 @@ def test_poses_in_another_unit_are_refused():
 
 def recording(folder: Path, count: int) -> tuple[Labels, Predictions]:
     """Labels of one camera, and predictions of all its images."""
-    truth = poses_of(count) + [0.0, 0.0, 4000.0]
+    truth = poses_of(count) + np.array([0.0, 0.0, 4000.0])
     camera = Camera("a", [[900, 0, 320], [0, 900, 240], [0, 0, 1]], [], np.eye(3), np.zeros(3), (640, 480))
     rig, frames = Rig((camera,), "mm", "known"), np.arange(count)
     images = np.array([[str(folder / f"{i}.png")] for i in range(count)])
@@ -146,7 +146,7 @@ def test_refine_command_measures_with_and_without(tmp_path, monkeypatch):
     labels, predictions = recording(tmp_path, 200)
     write_labels(Path("labels.h5"), labels)
     write_predictions(Path("pose.json"), predictions)
-    summary = refine_stage.run(epochs=20)
+    summary = refine_stage.run(epochs=10)
     assert summary.values["val_mpjpe_refined"] < summary.values["val_mpjpe"]
     assert load_refiner(Path("runs/default/refiner.pt")).recording_id == labels.recording_id
     refined = refine(read_predictions(Path("pose.json")), load_refiner(Path("runs/default/refiner.pt")))

@@ -19,7 +19,7 @@ from torch import Tensor
 from epitool import __version__
 from epitool.camera import Array
 from epitool.errors import CheckpointError, EpitoolError, InputError
-from epitool.nn.atomic import replacing
+from epitool.files import writing
 from epitool.nn.crops import DEPTH_SPAN, bones
 from epitool.nn.network import PoseNetwork, build_network
 from epitool.options import TrainOptions
@@ -46,6 +46,7 @@ class Model:
         recording_id: Of the labels trained on.
         epoch: After which it was saved, counted from 1.
         val_error: Its NMPJPE on the validation part, in the unit.
+        sharpness: Mean sharpness of its heatmaps there, see `soft_argmax`.
     """
 
     weights: Mapping[str, Tensor]
@@ -59,6 +60,14 @@ class Model:
     recording_id: str
     epoch: int
     val_error: float
+    sharpness: float
+
+    def confidence(self, sharpness: Array) -> Array:
+        """Confidence in joints by the sharpness of their heatmaps: 0 if uniform, 0.8 if as in the validation part.
+
+        Nothing but the mean of a heatmap is trained, so how sharp heatmaps are varies from network to network.
+        """
+        return sharpness / (sharpness + max(self.sharpness / 4, 1e-12))
 
     def network(self, device: torch.device) -> PoseNetwork:
         """The network on a device, ready for inference."""
@@ -111,6 +120,7 @@ def load_model(path: Path) -> Model:
             recording_id=str(content["recording_id"]),
             epoch=int(content["epoch"]),
             val_error=float(content["val_error"]),
+            sharpness=float(content["sharpness"]),
         )
         with torch.device("meta"):  # names and shapes without numbers
             expected = build_network(len(skeleton), model.options).state_dict()
@@ -125,7 +135,7 @@ def _shapes(weights: Mapping[str, Tensor]) -> dict[str, tuple[int, ...]]:
 
 def save_plain(path: Path, content: Mapping[str, Any]) -> None:
     """Writes a checkpoint of tensors and plain values whole or not at all."""
-    with replacing(path) as temporary:
+    with writing(path) as temporary:
         try:
             torch.save(dict(content), temporary)
         except RuntimeError as error:  # how PyTorch reports a full disk

@@ -17,8 +17,8 @@ from torch.utils.data import Dataset
 from epitool.camera import Array
 from epitool.console import progress
 from epitool.errors import GeometryError
+from epitool.files import writing
 from epitool.images import Image, read_images
-from epitool.nn.atomic import replacing
 from epitool.nn.crops import crop_image, enlarged, labels_to_volume
 from epitool.options import TrainOptions
 from epitool.pose import Labels, split_frames
@@ -90,7 +90,7 @@ def cached_crops(samples: Samples, image_size: int, folder: Path) -> Image:
     if not path.exists():
         for stale in folder.glob("crops-*.npy"):
             stale.unlink()
-        with replacing(path) as temporary, progress("cutting crops", len(samples.images)) as advance:
+        with writing(path) as temporary, progress("cutting crops", len(samples.images)) as advance:
             shape = (len(samples.images), size, size, 3)
             crops = np.lib.format.open_memmap(temporary, mode="w+", dtype=np.uint8, shape=shape)  # type: ignore[no-untyped-call]
             for i, image in read_images(samples.images):

@@ -46,7 +46,8 @@ class CheckpointDetector:
 
     def _look(self, image: Image, box: Array) -> tuple[Array, Array]:
         crop = crop_image(image, box, self._model.options.image_size)
-        volume, confidence = infer(self._network, normalized(crop)[None])
+        volume, sharpness = infer(self._network, normalized(crop)[None])
         xy = (volume[0, :, :2] + 0.5) * box[2] + box[:2]
         untrained = np.isnan(self._model.mean_pose).any(axis=-1)
-        return np.where(untrained[:, None], np.nan, xy), np.where(untrained, 0.0, confidence[0])
+        confidence = self._model.confidence(sharpness[0])
+        return np.where(untrained[:, None], np.nan, xy), np.where(untrained, 0.0, confidence)

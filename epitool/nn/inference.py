@@ -42,11 +42,11 @@ class _Seen(NamedTuple):
 
 @torch.inference_mode()
 def infer(network: PoseNetwork, inputs: Tensor) -> tuple[Array, Array]:
-    """Volume coordinates `(N, J, 3)` and confidence `(N, J)` for normalised crops `(N, 3, S, S)`."""
+    """Volume coordinates `(N, J, 3)` and sharpness `(N, J)` for normalised crops `(N, 3, S, S)`."""
     device = next(network.parameters()).device
     volume = network(inputs.to(device, memory_format=torch.channels_last))
-    xyz, confidence = soft_argmax(volume)
-    return xyz.cpu().double().numpy(), confidence.cpu().double().numpy()
+    xyz, sharpness = soft_argmax(volume)
+    return xyz.cpu().double().numpy(), sharpness.cpu().double().numpy()
 
 
 def predict_images(
@@ -99,7 +99,8 @@ def predict_where_found(
 
 
 def _look(network: PoseNetwork, model: Model, batch: list[_Crop]) -> _Seen:
-    volume, confidence = infer(network, torch.stack([crop.input for crop in batch]))
+    volume, sharpness = infer(network, torch.stack([crop.input for crop in batch]))
+    confidence = model.confidence(sharpness)
     boxes, K = np.stack([crop.box for crop in batch]), np.stack([crop.K for crop in batch])
     joints_3d, joints_2d = volume_to_pose(volume, boxes, K, model.bone_lengths, model.skeleton)
     untrained = np.isnan(model.mean_pose).any(axis=-1)
@@ -134,5 +135,5 @@ def _provenance(model: Model) -> dict[str, str]:
         "depth": DEPTH_RULE,
         "scale_source": model.scale_source,
         "camera": f"assumed: focal length {model.focal_ratio:.4g} x the longer side, principal point in the middle",
-        "confidence": "1 - (spread of the joint's heatmap) / (that of a uniform one)",
+        "confidence": "sharpness of the joint's heatmap; 0.8 where it is that of the validation frames",
     }

@@ -64,14 +64,6 @@ def build_network(joints: int, options: TrainOptions) -> PoseNetwork:
     return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
 
-def marginals(volume: Tensor) -> Tensor:
-    """Softmax over whole volumes of logits `(N, J, D, D, D)`, summed along two axes each: `(N, J, 3, D)` for x, y, z."""
-    n, joints, size = volume.shape[:3]
-    p = volume.float().reshape(n, joints, -1).softmax(dim=-1).reshape(n, joints, size, size, size)
-    plane = p.sum(dim=2)
-    return torch.stack([plane.sum(dim=2), plane.sum(dim=3), p.sum(dim=(3, 4))], dim=2)
-
-
 def soft_argmax(volume: Tensor) -> tuple[Tensor, Tensor]:
     """Expected position of every joint (section 3.2), and how concentrated its heatmap is.
 
@@ -79,25 +71,20 @@ def soft_argmax(volume: Tensor) -> tuple[Tensor, Tensor]:
         volume: Logits `(N, J, D, D, D)`, axes (depth, y, x).
 
     Returns:
-        Coordinates `(N, J, 3)` as x, y, z in -0.5..0.5, and confidence `(N, J)`; see `expectation`.
+        Coordinates `(N, J, 3)` as x, y, z in -0.5..0.5: sum(i p(i)) / D - 0.5. Sharpness `(N, J)` in 0..1:
+        1 - (standard deviation of x and y under p) / (that of a uniform heatmap), not below 0.
     """
-    return expectation(marginals(volume))
-
-
-def expectation(p: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean and concentration of marginals `(N, J, 3, D)`: the expectation of a coordinate needs no more of a volume.
-
-    Returns:
-        Coordinates `(N, J, 3)`: sum(i p(i)) / D - 0.5. Confidence `(N, J)` in 0..1: 1 - (standard deviation of x and y)
-        / (that of a uniform heatmap), not below 0.
-    """
-    size = p.shape[-1]
+    n, joints, size = volume.shape[:3]
+    p = volume.float().reshape(n, joints, -1).softmax(dim=-1).reshape(n, joints, size, size, size)
+    plane = p.sum(dim=2)
+    # The expectation of a coordinate needs only its marginal.
+    marginals = torch.stack([plane.sum(dim=2), plane.sum(dim=3), p.sum(dim=(3, 4))], dim=2)
     position = torch.arange(size, dtype=p.dtype, device=p.device)
-    mean = p @ position
-    variance = (p @ position.square() - mean.square())[..., :2].mean(dim=-1)
+    mean = marginals @ position
+    variance = (marginals @ position.square() - mean.square())[..., :2].mean(dim=-1)
     uniform = (size**2 - 1) / 12
-    confidence = 1 - (variance.clamp(min=0) / uniform).sqrt()
-    return mean / size - 0.5, confidence.detach().clamp(min=0)
+    sharpness = 1 - (variance.clamp(min=0) / uniform).sqrt()
+    return mean / size - 0.5, sharpness.detach().clamp(min=0)
 
 
 def load_initial_weights(network: PoseNetwork, weights: Mapping[str, Tensor]) -> int:

@@ -22,13 +22,13 @@ from torch.utils.data import DataLoader
 from epitool.camera import Array
 from epitool.console import progress, say
 from epitool.errors import UsageError
+from epitool.files import writing
 from epitool.metrics import nmpjpe
-from epitool.nn.atomic import replacing
 from epitool.nn.checkpoint import Model, damage_reported, load_plain, save_model, save_plain
 from epitool.nn.crops import median_bone_lengths, volume_to_pose
 from epitool.nn.dataset import CropDataset, Samples, cached_crops, usable_samples
 from epitool.nn.inference import infer
-from epitool.nn.network import PoseNetwork, build_network, expectation, load_initial_weights, marginals
+from epitool.nn.network import PoseNetwork, build_network, load_initial_weights, soft_argmax
 from epitool.options import TrainOptions
 from epitool.pose import Labels, split_frames
 
@@ -85,8 +85,8 @@ def train(
             loader = _loader(dataset, _batches(samples, train_part, options, epoch), device)
             loss = _train_epoch(state, loader, options, advance)
             seconds = time.perf_counter() - begin
-            error = _validation_error(state.network, crops, samples, labels, options)
-            state.history.append(_record(epoch, loss, error, options, seconds, len(train_part)))
+            error, sharpness = _validate(state.network, crops, samples, labels, options)
+            state.history.append(_record(epoch, loss, error, sharpness, options, seconds, len(train_part)))
             say(f"epoch {epoch}/{options.epochs}: loss {loss:.4f}, validation NMPJPE {error:.1f} {labels.rig.unit}")
             _save(state, labels, options, folder)
     return state.history
@@ -102,24 +102,6 @@ def coordinate_loss(predicted: Tensor, target: Tensor, visible: Tensor, kind: st
     """Sum over the visible joints' coordinates `(N, J, 3)`, divided by N."""
     function = functional.l1_loss if kind == "l1" else functional.smooth_l1_loss
     return (function(predicted, target, reduction="none") * visible[..., None]).sum() / len(predicted)
-
-
-def heatmap_loss(p: Tensor, target: Tensor, visible: Tensor) -> Tensor:
-    """Cross entropy of marginals `(N, J, 3, D)` and Gaussians of one voxel around the target, summed like the above.
-
-    The gradient of an expectation hardly tells a network with few images where to look; this does (Sun et al. 2018
-    train with both as well).
-    """
-    size = p.shape[-1]
-    position = torch.arange(size, dtype=p.dtype, device=p.device)
-    gaussian = (-((position - (target[..., None] + 0.5) * size) ** 2) / 2).softmax(dim=-1)
-    entropy = -(gaussian * p.clamp(min=1e-9).log()).sum(dim=-1)
-    return (entropy * visible[..., None]).sum() / len(p)
-
-
-def _loss(p: Tensor, target: Tensor, visible: Tensor, options: TrainOptions) -> Tensor:
-    loss = coordinate_loss(expectation(p)[0], target, visible, options.loss)
-    return loss + options.heatmap_weight * heatmap_loss(p, target, visible) if options.heatmap_weight else loss
 
 
 def best_epoch(history: list[dict[str, Any]]) -> dict[str, Any]:
@@ -198,7 +180,8 @@ def _train_epoch(
     losses = []
     for inputs, target, visible in loader:
         volume = state.network(inputs.to(device, memory_format=torch.channels_last))
-        loss = _loss(marginals(volume), target.to(device), visible.to(device), options)
+        predicted, _ = soft_argmax(volume)
+        loss = coordinate_loss(predicted, target.to(device), visible.to(device), options.loss)
         losses.append(loss.item())
         if not np.isfinite(losses[-1]):
             raise UsageError(
@@ -212,20 +195,21 @@ def _train_epoch(
     return float(np.mean(losses))
 
 
-def _validation_error(
+def _validate(
     network: PoseNetwork, crops: Any, samples: Samples, labels: Labels, options: TrainOptions
-) -> float:
-    """Mean NMPJPE of the validation part, every image with its own camera's intrinsics."""
+) -> tuple[float, float]:
+    """Mean NMPJPE, with each image's own intrinsics, and sharpness of heatmaps on the validation part."""
     network.eval()
     part = samples.part("val", len(labels.poses.frames))
     dataset = CropDataset(crops, samples, options, augment=False)
     batches = np.array_split(part, range(options.batch_size, len(part), options.batch_size))
-    volume = np.concatenate([infer(network, torch.stack([dataset[i][0] for i in batch]))[0] for batch in batches])
+    answers = [infer(network, torch.stack([dataset[i][0] for i in batch])) for batch in batches]
+    volume, sharpness = (np.concatenate(part) for part in zip(*answers, strict=True))
     skeleton = labels.poses.skeleton
     K = np.stack([camera.K for camera in labels.rig.cameras])[samples.views[part]]
     poses, _ = volume_to_pose(volume, samples.boxes[part], K, _bone_lengths(labels), skeleton)
     truth = labels.in_cameras[samples.frames[part], samples.views[part]]
-    return float(np.nanmean(nmpjpe(poses, truth, skeleton.root)))
+    return float(np.nanmean(nmpjpe(poses, truth, skeleton.root))), float(sharpness[samples.visible[part]].mean())
 
 
 def _bone_lengths(labels: Labels) -> Array:
@@ -242,11 +226,14 @@ def _mean_pose(labels: Labels) -> Array:
     return mean
 
 
-def _record(epoch: int, loss: float, error: float, options: TrainOptions, seconds: float, count: int) -> dict[str, Any]:
+def _record(
+    epoch: int, loss: float, error: float, sharpness: float, options: TrainOptions, seconds: float, count: int
+) -> dict[str, Any]:
     return {
         "epoch": epoch,
         "train_loss": loss,
         "val_nmpjpe": error,
+        "val_sharpness": sharpness,
         "learning_rate": learning_rate(options, epoch),
         "seconds": round(seconds, 3),
         "images_per_second": round(count / seconds, 1),
@@ -259,7 +246,7 @@ def _save(state: _State, labels: Labels, options: TrainOptions, folder: Path) ->
     newest = state.history[-1]
     if best_epoch(state.history) is newest:
         save_model(folder / BEST, _model(weights, labels, options, newest))
-    with replacing(folder / LOG) as temporary:
+    with writing(folder / LOG) as temporary:
         temporary.write_text("".join(json.dumps(record) + "\n" for record in state.history), encoding="utf-8")
     content = {
         "format": _FORMAT,
@@ -286,4 +273,5 @@ def _model(weights: dict[str, Tensor], labels: Labels, options: TrainOptions, re
         recording_id=labels.recording_id,
         epoch=int(record["epoch"]),
         val_error=float(record["val_nmpjpe"]),
+        sharpness=float(record["val_sharpness"]),
     )

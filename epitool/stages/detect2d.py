@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import shutil
 import threading
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from epitool.parallel import run_parallel
 from epitool.pose import Keypoints
 
 Array = NDArray[np.float64]
+_PATIENCE_S = 10.0
 _PART_FRAMES = 50  # frames between two saved parts: what an interruption can cost
 
 
@@ -118,18 +120,30 @@ def _report_lengths(views: Sequence[View]) -> None:
 def _detect_all(
     views: Sequence[View], opener: Callable[[], Detector], parts: Path, source: str, jobs: int
 ) -> Keypoints:
-    stop = threading.Event()
+    stop, working = threading.Event(), set[str]()
     with progress("detecting joints", sum(len(view.frames) for view in views)) as advance:
 
         def work(view: View) -> tuple[dict[int, tuple[Array, Array]], Detector]:
-            detector = opener()
-            return _detect_view(view, detector, parts / source / view.name, stop, advance), detector
+            working.add(view.name)
+            try:
+                detector = opener()
+                return _detect_view(view, detector, parts / source / view.name, stop, advance), detector
+            finally:
+                working.discard(view.name)
 
         try:
             found = run_parallel(work, views, jobs)
         finally:
-            stop.set()  # on Ctrl-C the other threads save what they have
+            _let_finish(stop, working)
     return _assemble(views, [frames for frames, _ in found], found[0][1])
+
+
+def _let_finish(stop: threading.Event, working: set[str]) -> None:
+    """After Ctrl-C or an error: lets the other threads end their image and save what they have."""
+    stop.set()
+    deadline = time.monotonic() + _PATIENCE_S
+    while working and time.monotonic() < deadline:
+        time.sleep(0.02)
 
 
 def _detect_view(

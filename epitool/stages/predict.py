@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -14,10 +15,12 @@ from epitool.camera import Array
 from epitool.console import Summary, progress, say, warn
 from epitool.detectors import open_detector
 from epitool.errors import GeometryError, InputError, UsageError
+from epitool.files import writing
 from epitool.images import IMAGE_SUFFIXES, Image, open_view, read_images
-from epitool.io.files import writing
+from epitool.io.labels import read_keypoints
 from epitool.io.predictions import write_predictions
 from epitool.pose import MIN_CONFIDENCE, Predictions, square_boxes
+from epitool.stages.detect2d import open_any_detector
 
 if TYPE_CHECKING:
     from epitool.nn.refiner import Refiner
@@ -32,6 +35,7 @@ def run(
     model: Path | None = None,
     out: Path = Path("pose.json"),
     box: str | None = None,
+    boxes: Path | None = None,
     detector: str | None = None,
     refiner: Path | None = None,
     overlay: Path | None = None,
@@ -45,7 +49,8 @@ def run(
         model: `model.pt`; the newest in `runs/` by default.
         out: `pose.json`.
         box: Where the person is in every image: "x,y,w,h" in px, or "image" for all of it.
-        detector: Which 2D detector finds the person otherwise; the default one if it is installed.
+        boxes: `keypoints.h5` or `labels.h5` with the joints of the same images; their boxes are taken.
+        detector: Which 2D detector, or checkpoint, finds the person otherwise; the default one if it is installed.
         refiner: `refiner.pt` to correct the poses with.
         overlay: Folder for the images with the joints drawn in.
         batch_size: Crops at a time.
@@ -65,7 +70,7 @@ def run(
     where, path = pick_device(device), model or newest_model(Path("runs"))
     network, corrections = load_model(path), load_refiner(refiner) if refiner else None
     names = image_names(images)
-    find_box, box_source = _box_finder(box, detector, device)
+    find_box, box_source = _box_finder(names, box, boxes, detector, device)
     predictions = predict_where_found(network, names, find_box, where, batch_size)
     predictions = _with_provenance(predictions, {"model": str(path), "boxes": box_source})
     if not predictions.images:
@@ -108,29 +113,49 @@ def image_names(inputs: Sequence[str]) -> list[str]:
     return list(names)
 
 
-def _box_finder(box: str | None, detector: str | None, device: str) -> tuple[FindBox, str]:
+def _box_finder(
+    names: Sequence[str], box: str | None, boxes: Path | None, detector: str | None, device: str
+) -> tuple[FindBox, str]:
     """How to find the person in an image, and what to call that."""
-    if box is not None and detector is not None:
-        raise UsageError("--box and --detector exclude each other")
+    if sum(way is not None for way in (box, boxes, detector)) > 1:
+        raise UsageError("--box, --boxes and --detector exclude each other")
+    if boxes is not None:
+        known = _boxes_of(names, boxes)
+        return (lambda i, image: known[i]), f"joints of {boxes}"
     if box == "image":
         return _whole_image, "whole image"
     if box is not None:
         fixed = parse_box(box)
         return (lambda i, image: fixed), f"given: {box}"
+    return _detected(detector, device)
+
+
+def _detected(detector: str | None, device: str) -> tuple[FindBox, str]:
     try:
-        found = open_detector(detector, device)
+        found = open_any_detector(detector, device) if detector else open_detector(None, device)
     except UsageError as error:
-        if detector is not None:
+        if detector:
             raise
         warn(f"{error}; the network looks at whole images instead, which fits only where the person fills them")
         return _whole_image, "whole image, for want of a detector"
     say(f"finding people with {found.name}")
 
-    def detected(i: int, image: Image) -> Array:
+    def box_around(i: int, image: Image) -> Array:
         xy, confidence = found.detect(image)
         return square_boxes(np.where(confidence[:, None] >= MIN_CONFIDENCE, xy, np.nan))
 
-    return detected, f"detector {found.name}"
+    return box_around, f"detector {found.name}"
+
+
+def _boxes_of(names: Sequence[str], file: Path) -> Array:
+    """Boxes `(N, 4)` of images by the joints that a file has for them; NaN for images that it does not name."""
+    keypoints = read_keypoints(file)
+    place = {os.path.realpath(name): i for i, name in enumerate(names)}
+    found = np.full((len(names), 4), np.nan)
+    for image, box in zip(keypoints.images.ravel().tolist(), keypoints.boxes().reshape(-1, 4), strict=True):
+        if image and os.path.realpath(image) in place:
+            found[place[os.path.realpath(image)]] = box
+    return found
 
 
 def parse_box(text: str) -> Array:

@@ -1,0 +1,206 @@
+"""The command line as a shell sees it: exit status, one line on stderr, the summary alone on stdout."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import cv2
+import h5py
+import numpy as np
+import pytest
+
+from epitool.io.cameras import read_rig, write_rig
+from epitool.io.labels import read_labels, write_keypoints, write_labels
+
+COMMANDS = ["detect2d", "calibrate", "triangulate", "train", "predict", "refine", "pss-fit", "evaluate", "demo"]
+
+
+def epitool(*arguments, **options):
+    """Runs the command in the current directory, away from a terminal."""
+    environment = {**os.environ, "COLUMNS": "200", "NO_COLOR": "1", **options.pop("env", {})}
+    return subprocess.run(
+        [sys.executable, "-m", "epitool", *map(str, arguments)],
+        capture_output=True, text=True, env=environment, check=False, timeout=300, **options,
+    )  # fmt: skip
+
+
+def failing(status, *arguments):
+    """Stderr of a command that must fail with this status, one line, and print nothing on stdout."""
+    result = epitool(*arguments)
+    assert result.returncode == status, result.stderr
+    assert result.stdout == ""
+    assert "Traceback" not in result.stderr
+    return result.stderr
+
+
+def test_help_names_every_command_and_the_exit_statuses():
+    text = epitool("--help").stdout
+    assert all(command in text for command in COMMANDS)
+    assert "130 interrupted" in text
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_has_help_with_an_example(command):
+    result = epitool(command, "--help")
+    assert result.returncode == 0
+    assert f"Example: epitool {command}" in result.stdout
+
+
+def test_help_imports_nothing_heavy():
+    """A law about imports rather than a time, which a busy machine would break."""
+    code = "import sys, epitool.cli; print([m for m in ('torch', 'cv2', 'scipy', 'numpy', 'h5py') if m in sys.modules])"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == "[]"
+
+
+def test_version_and_completion():
+    assert epitool("--version").stdout.startswith("epitool ")
+    shown = epitool("--show-completion", "bash", env={"_TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION": "1"})
+    assert "complete" in shown.stdout
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["fly"],
+        ["calibrate", "--views"],
+        ["calibrate", "--method", "magic"],
+        ["calibrate", "--scale", "tall"],
+        ["predict"],
+        ["evaluate", "--pss", "many"],
+        ["demo", "--synthetic", "--views", "a", "b"],
+        ["demo", "--scale", "height=1.7m"],
+        ["detect2d", "--views", "cam1", "--detector", "crystal-ball"],
+    ],
+)
+def test_usage_errors_end_in_2(here, arguments):
+    Path("cam1").mkdir()
+    cv2.imwrite("cam1/0.png", np.zeros((8, 8, 3), np.uint8))
+    assert failing(2, *arguments)
+
+
+def test_the_wrong_order_of_commands_names_the_command_to_run_first(here):
+    assert "epitool detect2d" in failing(3, "calibrate")
+    assert "epitool detect2d" in failing(3, "triangulate")
+    assert "epitool triangulate" in failing(3, "train", "--pairs", "labels.h5")
+    assert "epitool train" in failing(3, "predict", "img.jpg")
+    assert "epitool predict" in failing(3, "refine")
+    assert "epitool triangulate" in failing(3, "pss-fit")
+    assert "epitool triangulate" in failing(3, "evaluate", "--pss", "50,100")
+    assert list(here.iterdir()) == []
+
+
+@pytest.mark.parametrize("content", [b"", b"hello", b"\x89HDF\r\n\x1a\n" + b"\0" * 64], ids=["empty", "text", "torn"])
+def test_damaged_inputs_end_in_3_and_write_nothing(here, content):
+    for name in ("keypoints.h5", "labels.h5", "cameras.toml", "pose.json"):
+        Path(name).write_bytes(content)
+    before = {path: path.read_bytes() for path in here.rglob("*")}
+    for arguments in (["calibrate"], ["triangulate"], ["train"], ["pss-fit"], ["evaluate"], ["refine"]):
+        message = failing(3, *arguments)
+        assert message.count("\n") == 1
+    assert {path: path.read_bytes() for path in here.rglob("*")} == before
+
+
+def test_a_checkpoint_that_is_none_ends_in_5(here):
+    Path("model.pt").write_text("hello")
+    Path("img.jpg").write_text("hello")
+    assert "model.pt" in failing(5, "predict", "img.jpg", "--model", "model.pt")
+
+
+def test_one_view_and_views_without_a_common_frame_end_in_4(here, truth):
+    write_keypoints(Path("keypoints.h5"), truth.keypoints.select_views(["cam1"]))
+    assert "one view (cam1)" in failing(4, "calibrate")
+    for name, first in (("a", 0), ("b", 50)):
+        Path(name).mkdir()
+        for i in range(3):
+            cv2.imwrite(f"{name}/{first + i}.png", np.zeros((32, 32, 3), np.uint8))
+    pytest.importorskip("mediapipe", reason="needs a detector: pip install 'epitool[mediapipe]'")
+    assert "no frame number in common" in failing(4, "detect2d", "--views", "a", "b", "--out", "k.h5")
+    assert "nobody was found in any of the 3 images" in failing(4, "detect2d", "--views", "a", "--out", "k.h5")
+    assert not Path("k.h5").exists()
+
+
+def test_geometry_from_a_shell(here, truth, detected):
+    write_keypoints(Path("keypoints.h5"), detected)
+    write_labels(Path("truth.h5"), truth)
+    result = epitool("calibrate", "--views", "cam1", "cam2", "--fov", "42.8", "--json")
+    values = json.loads(result.stdout)
+    assert values["unit"] == "arbitrary"
+    assert "assuming that the longer image side spans 42.8 degrees" in result.stderr
+    assert epitool("calibrate", "--fov", "42.8", "--scale", "height=1.75m", "--quiet").returncode == 0
+    result = epitool("triangulate", "--quiet")
+    assert result.stdout.startswith("labels.h5: 120 of 120 frames")
+    assert result.stderr == ""
+    assert read_labels(Path("labels.h5")).rig.unit == "mm"
+    result = epitool("evaluate", "--predictions", "labels.h5", "--truth", "truth.h5", "--pss", "5,10")
+    assert "NMPJPE" in result.stdout
+    assert json.loads(Path("metrics.json").read_text())["format"] == "epitool.metrics/1"
+
+
+def test_extrinsics_given_are_used(here, truth, detected):
+    write_keypoints(Path("keypoints.h5"), detected)
+    write_rig(Path("true.toml"), truth.rig)
+    assert epitool("calibrate", "--extrinsics", "true.toml").returncode == 0
+    for a, b in zip(read_rig(Path("cameras.toml")).cameras, truth.rig.cameras):
+        np.testing.assert_allclose(a.P, b.P, rtol=1e-9)
+
+
+def test_intrinsics_of_another_mode_are_refused_or_scaled(here, truth, detected):
+    write_keypoints(Path("keypoints.h5"), detected)
+    write_rig(Path("true.toml"), truth.rig)
+    text = Path("true.toml").read_text()
+    Path("half.toml").write_text(text.replace("384", "192"))
+    result = epitool("calibrate", "--intrinsics", "half.toml")
+    assert "scaled by 2" in result.stderr
+    assert read_rig(Path("cameras.toml")).cameras[0].focal == pytest.approx(980)
+    Path("wide.toml").write_text(text.replace("384,\n    384", "800,\n    384"))
+    assert "the view has 384x384" in failing(3, "calibrate", "--intrinsics", "wide.toml")
+
+
+def test_a_file_that_reads_others_through_links_is_refused(here, truth):
+    write_labels(Path("labels.h5"), truth)
+    with h5py.File("labels.h5", "r+") as file:
+        del file["xyz"]
+        file["xyz"] = h5py.ExternalLink("/etc/hostname", "/")
+    assert failing(3, "pss-fit").count("\n") == 1
+
+
+def test_ctrl_c_in_detect2d_keeps_what_is_done_and_the_next_run_goes_on(here):
+    """A slow detector stands in, so that the signal comes in the middle of the work."""
+    Path("cam").mkdir()
+    for i in range(200):
+        cv2.imwrite(f"cam/{i}.png", np.full((16, 16, 3), i, np.uint8))
+    Path("slow.py").write_text(
+        "import sys, time, numpy as np\n"
+        "import epitool.stages.detect2d as stage\n"
+        "from epitool.skeleton import skeleton\n"
+        "class Slow:\n"
+        "    name, skeleton = 'slow', skeleton('coco17')\n"
+        "    def detect(self, image):\n"
+        "        print('detected', flush=True)\n"
+        "        time.sleep(0.02)\n"
+        "        return np.full((17, 2), float(image[0, 0, 0])), np.ones(17)\n"
+        "stage.open_any_detector = lambda name, device: Slow()\n"
+        "from epitool.cli import main\n"
+        "sys.argv = ['epitool', 'detect2d', '--views', 'cam', '--detector', 'slow']\n"
+        "main()\n"
+    )
+    environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
+    process = subprocess.Popen(
+        [sys.executable, "slow.py"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
+    )
+    for _ in range(60):
+        process.stdout.readline()
+    process.send_signal(signal.SIGINT)
+    rest, error = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "goes on from here" in error
+    assert not Path("keypoints.h5").exists()
+    first = 60 + rest.count("detected")
+    again = subprocess.run([sys.executable, "slow.py"], capture_output=True, text=True, env=environment, check=True)
+    assert again.stdout.count("detected") <= 200 - first + 1
+    with h5py.File("keypoints.h5") as file:
+        np.testing.assert_array_equal(file["xy"][:, 0, 0, 0], np.arange(200))
+    assert [path.name for path in here.iterdir() if path.name.startswith(".")] == []

@@ -152,12 +152,12 @@ def test_no_poses_is_a_mistake(tmp_path: Path):
 
 @pytest.mark.parametrize("epochs", [1, 40])
 def test_learning_curve_is_drawn(png: Callable[..., np.ndarray], epochs: int):
-    log = [{"epoch": i, "train_loss": 1 / i, "val_error": 100 / i} for i in range(1, epochs + 1)]
+    log = [{"epoch": i, "train_loss": 1 / i, "val_nmpjpe": 100 / i} for i in range(1, epochs + 1)]
     assert png(plot_learning_curve, log).shape == (594, 704, 3)
 
 
 def test_learning_curve_without_validation_is_drawn(png: Callable[..., np.ndarray]):
-    png(plot_learning_curve, [{"epoch": i, "train_loss": 1.0, "val_error": float("nan")} for i in range(3)])
+    png(plot_learning_curve, [{"epoch": i, "train_loss": 1.0, "val_nmpjpe": float("nan")} for i in range(3)])
 
 
 def test_residuals_are_drawn_where_some_or_all_are_unseen(png: Callable[..., np.ndarray]):

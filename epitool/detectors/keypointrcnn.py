@@ -22,15 +22,19 @@ class KeypointRCNN:
     name = "keypointrcnn"
 
     def __init__(self, device: str) -> None:
-        try:
-            from torchvision.models import detection
-        except RuntimeError as error:
-            raise UsageError(
-                f"--detector keypointrcnn: torchvision's compiled operators do not load ({error}); install builds of"
-                " torch and torchvision that belong together"
-            ) from None
         import torch
 
+        try:
+            from torchvision.models import detection
+            from torchvision.ops import nms
+
+            nms(torch.zeros(1, 4), torch.zeros(1), 0.5)
+        except (RuntimeError, NotImplementedError) as error:
+            reason = str(error).splitlines()[0][:100]
+            raise UsageError(
+                f"--detector keypointrcnn: torchvision's compiled operators do not load ({reason}); install builds of"
+                " torch and torchvision that belong together"
+            ) from None
         self._torch = torch
         self._device = device
         self.skeleton = skeleton("coco17")

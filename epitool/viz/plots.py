@@ -23,10 +23,10 @@ def plot_learning_curve(path: Path, log: Sequence[Mapping[str, float]], unit: st
 
     Args:
         path: The PNG to write.
-        log: One mapping an epoch with the keys `epoch`, `train_loss` and `val_error`.
-        unit: Of `val_error`.
+        log: One mapping an epoch with the keys `epoch`, `train_loss` and `val_nmpjpe`.
+        unit: Of `val_nmpjpe`.
     """
-    epochs, losses, errors = (np.array([entry[key] for entry in log]) for key in ("epoch", "train_loss", "val_error"))
+    epochs, losses, errors = (np.array([entry[key] for entry in log]) for key in ("epoch", "train_loss", "val_nmpjpe"))
     figure = Figure(figsize=(6.4, 5.4), dpi=DPI, layout="constrained")
     upper, lower = figure.subplots(2, 1, sharex=True)
     marker = "o" if len(epochs) < 30 else None

@@ -1,0 +1,188 @@
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from epitool.detectors import open_detector
+from epitool.errors import GeometryError, UsageError
+from epitool.io.labels import read_keypoints
+from epitool.skeleton import skeleton
+from epitool.stages import detect2d
+
+
+class Bright:
+    """Finds everybody at the image's brightness, and nobody in a black image."""
+
+    name, skeleton = "bright", skeleton("coco17")
+    calls = 0
+
+    def detect(self, image):
+        type(self).calls += 1
+        level = float(image.mean())
+        if level == 0:
+            return np.full((17, 2), np.nan), np.zeros(17)
+        return np.full((17, 2), level), np.ones(17)
+
+
+@pytest.fixture
+def bright(monkeypatch):
+    Bright.calls = 0
+    monkeypatch.setattr(detect2d, "open_any_detector", lambda name, device: Bright())
+
+
+def images(folder, numbers, level=None):
+    Path(folder).mkdir()
+    for n in numbers:
+        cv2.imwrite(f"{folder}/{n:03d}.png", np.full((8, 8, 3), n if level is None else level, np.uint8))
+
+
+def run(views, **changes):
+    options = {"detector": "bright", "out": Path("keypoints.h5"), "jobs": 2, "device": "cpu", "overwrite": False}
+    return detect2d.run(views=[Path(view) for view in views], **{**options, **changes})
+
+
+def test_views_are_matched_by_frame_and_gaps_are_missing(here, bright, capfd):
+    images("a", range(1, 11))
+    images("b", [3, 4, 12])
+    run(["a", "b"])
+    found = read_keypoints(Path("keypoints.h5"))
+    assert found.frames.tolist() == [*range(1, 11), 12]
+    np.testing.assert_array_equal(found.xy[:10, 0, 0, 0], np.arange(1, 11))
+    assert np.isfinite(found.xy[:, 1, 0, 0]).nonzero()[0].tolist() == [2, 3, 10]
+    assert (found.images[:, 1] != "").nonzero()[0].tolist() == [2, 3, 10]
+    assert "different lengths: a 10, b 3" in capfd.readouterr().err
+
+
+def test_images_without_a_person_are_missing_and_reported(here, bright, capfd):
+    images("a", range(3))  # frame 0 is black
+    run(["a"])
+    assert np.isnan(read_keypoints(Path("keypoints.h5")).xy[0]).all()
+    assert "view a: nobody was found in 1 of its 3 images" in capfd.readouterr().err
+
+
+def test_nobody_anywhere_is_an_error_and_writes_no_file(here, bright):
+    images("a", range(3), level=0)
+    with pytest.raises(GeometryError, match="nobody was found in any of the 3 images"):
+        run(["a"])
+    assert not Path("keypoints.h5").exists()
+
+
+def test_views_without_a_common_frame(here, bright):
+    images("a", range(3))
+    images("b", range(5, 8))
+    with pytest.raises(GeometryError, match="no frame number in common: a 0-2, b 5-7"):
+        run(["a", "b"])
+
+
+def test_views_of_one_name(here, bright):
+    Path("x").mkdir()
+    images("a", range(3))
+    images("x/a", range(3))
+    with pytest.raises(UsageError, match="two views are named 'a'"):
+        run(["a", "x/a"])
+
+
+def test_other_footage_is_not_overwritten_unless_asked(here, bright):
+    images("a", range(1, 3))
+    images("b", range(1, 5))
+    run(["a"])
+    with pytest.raises(UsageError, match="--overwrite replaces it"):
+        run(["b"])
+    assert read_keypoints(Path("keypoints.h5")).views == ("a",)
+    run(["b"], overwrite=True)
+    assert read_keypoints(Path("keypoints.h5")).views == ("b",)
+
+
+def test_finished_work_is_skipped_until_the_footage_changes(here, bright):
+    images("a", range(1, 5))
+    run(["a"])
+    assert Bright.calls == 4
+    run(["a"])
+    assert Bright.calls == 4
+    cv2.imwrite("a/009.png", np.full((8, 8, 3), 9, np.uint8))
+    with pytest.raises(UsageError, match="other footage"):
+        run(["a"])
+
+
+@pytest.mark.parametrize("jobs", [1, 2, -1])
+def test_results_do_not_depend_on_jobs(here, bright, jobs):
+    for view in "abc":
+        images(view, range(1, 20))
+    run(["a", "b", "c"], jobs=jobs)
+    np.testing.assert_array_equal(
+        read_keypoints(Path("keypoints.h5")).xy[:, :, 0, 0], np.arange(1, 20)[:, None] * np.ones(3)
+    )
+
+
+def test_unknown_detectors_are_named():
+    with pytest.raises(UsageError, match="no detector is named 'crystal'; known are mediapipe, keypointrcnn"):
+        open_detector("crystal")
+
+
+def test_without_a_detector_the_extra_is_named(monkeypatch):
+    monkeypatch.setattr("epitool.detectors.importlib.util.find_spec", lambda name: None)
+    with pytest.raises(UsageError, match=r"pip install 'epitool\[mediapipe\]'"):
+        open_detector(None)
+
+
+@pytest.fixture
+def detection():
+    """torchvision's detection networks, where its compiled operators fit torch."""
+    torch = pytest.importorskip("torch")
+    try:
+        from torchvision.models import detection
+        from torchvision.ops import nms
+
+        nms(torch.zeros(1, 4), torch.zeros(1), 0.5)
+    except (RuntimeError, NotImplementedError) as error:
+        with pytest.raises(UsageError, match="install builds of torch and torchvision that belong together"):
+            open_detector("keypointrcnn")
+        pytest.skip(f"torchvision's operators do not load here: {str(error).splitlines()[0]}")
+    return detection
+
+
+def test_keypointrcnn_without_a_network_says_where_its_weights_go(detection, monkeypatch):
+    def offline(weights):
+        raise OSError("no route to host")
+
+    monkeypatch.setattr(detection, "keypointrcnn_resnet50_fpn", offline)
+    with pytest.raises(UsageError, match=r"cannot be downloaded \(no route to host\).*keypointrcnn_resnet50_fpn"):
+        open_detector("keypointrcnn")
+
+
+def test_keypointrcnn_with_random_weights_is_sure_of_nobody(detection, monkeypatch):
+    build = detection.keypointrcnn_resnet50_fpn
+    monkeypatch.setattr(
+        detection, "keypointrcnn_resnet50_fpn", lambda weights: build(weights=None, weights_backbone=None)
+    )
+    xy, confidence = open_detector("keypointrcnn").detect(np.zeros((64, 64, 3), np.uint8))
+    assert xy.shape == (17, 2)
+    assert not confidence.any()
+
+
+def test_blazepose_finds_the_rendered_person(tmp_path):
+    pytest.importorskip("mediapipe", reason="needs the detector: pip install 'epitool[mediapipe]' (Python up to 3.12)")
+    from epitool.images import read_images
+    from epitool.synthetic import render_scene
+
+    truth = render_scene(tmp_path, frames=4)
+    detector = open_detector("mediapipe")
+    names = truth.keypoints.images.ravel().tolist()
+    errors = []
+    for i, image in read_images(names):
+        xy, confidence = detector.detect(image)
+        exact = truth.keypoints.xy.reshape(-1, 17, 2)[i]
+        for joint in ("left_shoulder", "right_hip", "left_knee"):
+            j = detector.skeleton.index(joint)
+            if confidence[j] > 0.5:
+                errors.append(np.linalg.norm(xy[j] - exact[truth.poses.skeleton.index(joint)]))
+    assert len(errors) > 30
+    assert np.median(errors) < 6
+
+
+def test_blazepose_finds_nobody_in_noise():
+    pytest.importorskip("mediapipe", reason="needs the detector: pip install 'epitool[mediapipe]' (Python up to 3.12)")
+    xy, confidence = open_detector("mediapipe").detect(np.full((64, 96, 3), 127, np.uint8))
+    assert np.isnan(xy).all()
+    assert not confidence.any()

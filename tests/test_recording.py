@@ -34,13 +34,12 @@ def folder(tmp_path_factory):
     return folder
 
 
-def test_every_consecutive_pair_is_within_7_degrees_of_the_shipped_calibration(folder):
+def test_every_pair_is_within_4_degrees_of_the_shipped_calibration(folder):
     """That calibration is itself good to about 4 degrees."""
     rig, shipped = read_rig(folder / "cameras.toml"), read_rig(sample_recording().calibration)
     for pair in compare_rigs(rig, shipped):
-        if pair.consecutive:
-            assert pair.rotation_deg < 7, pair
-            assert pair.direction_deg < 7, pair
+        assert pair.rotation_deg < 4, pair
+        assert pair.direction_deg < 4, pair
 
 
 def test_the_labels_reproject_better_than_with_the_shipped_cameras(folder):

@@ -54,7 +54,7 @@ Views = Annotated[
 Out = Annotated[Path, typer.Option("--out", help="File to write.")]
 Jobs = Annotated[int, typer.Option("--jobs", help="Pieces of work at a time; -1: one per core.")]
 Seed = Annotated[int, typer.Option("--seed", min=0, help="Seed of everything random.")]
-Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:1, mps.")]
+Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:1.")]
 Quiet = Annotated[bool, typer.Option("--quiet", help="No remarks or progress on stderr; warnings remain.")]
 Json = Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")]
 DetectorName = Annotated[

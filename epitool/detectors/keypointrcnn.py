@@ -36,7 +36,7 @@ class KeypointRCNN:
                 " torch and torchvision that belong together"
             ) from None
         self._torch = torch
-        self._device = device
+        self._device = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
         self.skeleton = skeleton("coco17")
         weights = detection.KeypointRCNN_ResNet50_FPN_Weights.DEFAULT
         try:

@@ -1,4 +1,7 @@
-"""Cameras from the joints of one person: consecutive pairs, chained from the first camera (paper, section 3.1)."""
+"""Cameras from the joints of one person: consecutive pairs, chained from the first camera (paper, section 3.1).
+
+By default all cameras and joints are then adjusted together; with the fundamental matrix, as in the paper, not.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,8 @@ from numpy.typing import NDArray
 
 from epitool.camera import Camera, Rig
 from epitool.errors import GeometryError
+from epitool.geometry.bundle import Bundle, adjust
+from epitool.geometry.labels import label
 from epitool.geometry.pairs import PairPose, estimate_pair
 from epitool.geometry.two_view import depths_along_rays, homogeneous
 from epitool.parallel import run_parallel
@@ -17,6 +22,7 @@ from epitool.pose import Keypoints
 
 Array = NDArray[np.float64]
 _MIN_SHARED = 8
+_ADJUSTMENTS = 2  # the second with the exchanged sides that the first one's cameras show
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,10 +32,12 @@ class Calibration:
     Attributes:
         rig: The cameras; unit "arbitrary", the first baseline has length 1.
         pairs: What was found for each consecutive pair.
+        bundle: What the adjustment over all views found; None without one.
     """
 
     rig: Rig
     pairs: tuple[PairPose, ...]
+    bundle: Bundle | None = None
 
 
 def assumed_intrinsics(name: str, image_size: tuple[int, int], fov_deg: float) -> Camera:
@@ -52,7 +60,7 @@ def calibrate(
     Args:
         keypoints: 2D joints; views in the order in which neighbours overlap.
         intrinsics: K, distortion and image size of every view.
-        method: "essential" or "fundamental".
+        method: "essential" (PoseLib, then bundle adjustment) or "fundamental" (the paper to the letter).
         min_confidence: Joints under it are not used.
         seed: Of the random sampling.
         jobs: Pairs solved side by side.
@@ -72,7 +80,16 @@ def calibrate(
             raise GeometryError(f"views {intrinsics[v].name} and {intrinsics[v + 1].name}: {error}") from None
 
     pairs = run_parallel(solve, range(len(intrinsics) - 1), jobs)
-    return Calibration(chain(xy, keypoints, intrinsics, pairs), tuple(pairs))
+    rig = chain(xy, keypoints, intrinsics, pairs)
+    if method == "fundamental":
+        return Calibration(rig, tuple(pairs))
+    bundle = None
+    for _ in range(_ADJUSTMENTS):
+        labels = label(keypoints, rig, method="polynomial", min_confidence=min_confidence, jobs=jobs)
+        seen = labels.keypoints.seen(min_confidence)[..., None]
+        bundle = adjust(np.where(seen, rig.undistort(labels.keypoints.xy), np.nan), labels.poses.xyz, rig)
+        rig = bundle.rig
+    return Calibration(rig, tuple(pairs), bundle)
 
 
 def chain(xy: Array, keypoints: Keypoints, intrinsics: Sequence[Camera], pairs: Sequence[PairPose]) -> Rig:

@@ -7,6 +7,14 @@ import torch
 from epitool.errors import UsageError
 
 
+def computes_bfloat16(device: torch.device) -> bool:
+    """Whether a device multiplies bfloat16 matrices natively; elsewhere it would be slower than float32."""
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    capabilities: dict[str, bool] = getattr(torch.cpu, "get_capabilities", dict)()  # not in older releases
+    return any(capabilities.get(name, False) for name in ("avx512_bf16", "amx_bf16", "bf16"))
+
+
 def pick_device(name: str) -> torch.device:
     """The device of that name; `auto` is the first CUDA device, or the CPU where there is none.
 

@@ -46,7 +46,9 @@ class PoseNetwork(nn.Module):
         """Volumes `(N, J, depth, y, x)` of logits for normalised RGB crops `(N, 3, S, S)`."""
         x = self.maxpool(self.relu(self.bn1(self.conv1(images))))
         x = self.layer4(self.layer3(self.layer2(self.layer1(x))))
-        x = self.final_layer(self.deconv_layers(x))
+        x = self.deconv_layers(x)
+        with torch.autocast(x.device.type, enabled=False):  # bfloat16 logits would cost whole voxels
+            x = self.final_layer(x.float())
         return x.reshape(len(x), self.joints, self.size, self.size, self.size)
 
 

@@ -27,6 +27,7 @@ from epitool.metrics import nmpjpe
 from epitool.nn.checkpoint import Model, damage_reported, load_plain, save_model, save_plain
 from epitool.nn.crops import median_bone_lengths, volume_to_pose
 from epitool.nn.dataset import CropDataset, Samples, cached_crops, usable_samples
+from epitool.nn.device import computes_bfloat16
 from epitool.nn.inference import infer
 from epitool.nn.network import PoseNetwork, build_network, load_initial_weights, soft_argmax
 from epitool.options import TrainOptions
@@ -120,7 +121,7 @@ def _start(
     labels: Labels, options: TrainOptions, folder: Path, device: torch.device, initial: dict[str, Tensor] | None
 ) -> _State:
     network = build_network(len(labels.poses.skeleton), options).to(device)
-    state = _State(network, torch.optim.Adam(network.parameters(), lr=options.learning_rate))
+    state = _State(network, torch.optim.Adam(network.parameters(), lr=options.learning_rate, fused=True))
     path = folder / LAST
     if path.exists():
         _resume(state, path, labels, options, device)
@@ -177,9 +178,11 @@ def _train_epoch(
     """One pass; returns the mean loss."""
     state.network.train()
     device = next(state.network.parameters()).device
+    half = torch.autocast(device.type, torch.bfloat16, enabled=computes_bfloat16(device))
     losses = []
     for inputs, target, visible in loader:
-        volume = state.network(inputs.to(device, memory_format=torch.channels_last))
+        with half:
+            volume = state.network(inputs.to(device, memory_format=torch.channels_last))
         predicted, _ = soft_argmax(volume)
         loss = coordinate_loss(predicted, target.to(device), visible.to(device), options.loss)
         losses.append(loss.item())

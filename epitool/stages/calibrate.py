@@ -168,9 +168,16 @@ def _statistics(
         for v, pair in enumerate(result.pairs)
     ]
     swaps = dict(zip(joints.views, labels.swapped.sum(axis=0).tolist(), strict=True))
+    adjusted = {}
+    if result.bundle:
+        adjusted = {
+            "noise_px": round(result.bundle.sigma_px, 3),
+            "gross_error_share": round(1 - result.bundle.inlier_share, 4),
+        }
     return {
         "method": method,
         "intrinsics": intrinsics.name if intrinsics else "assumed",
+        **adjusted,
         "median_reprojection_px": round(float(np.nanmedian(labels.reprojection_px)), 3),
         "frames_with_left_and_right_swapped": swaps,
         "pairs": pairs,

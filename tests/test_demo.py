@@ -1,0 +1,161 @@
+"""The whole chain as command lines: rendered footage, a very short training, and what is left on disk."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import cv2
+import pytest
+
+from epitool.errors import InputError
+from epitool.images import read_images
+from epitool.io.sample import sample_recording
+from epitool.stages import demo
+
+FILES = [
+    "keypoints.h5",
+    "cameras.toml",
+    "labels.h5",
+    "truth.h5",
+    "pss.npz",
+    "runs/default/model.pt",
+    "runs/default/refiner.pt",
+    "pose.json",
+    "pose_refined.json",
+    "metrics.json",
+    "report.md",
+]
+NAMED = [
+    ["calibrate", "--views", "cam1", "cam2"],
+    ["train", "--pairs", "labels.h5"],
+    ["predict", "img.jpg", "--out", "pose.json"],
+    ["evaluate", "--pss", "50,100"],
+]
+
+
+def epitool(*arguments, cwd):
+    return subprocess.run(
+        [sys.executable, "-m", "epitool", *arguments], cwd=cwd, capture_output=True, text=True, check=False, timeout=900
+    )
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A demo on 40 frames: the number is not an option, so the scene's default is set in the child."""
+    work = tmp_path_factory.mktemp("demo")
+    code = (
+        "import sys, functools, epitool.synthetic as s\n"
+        "s.render_scene = functools.partial(s.render_scene, frames=40)\n"
+        "from epitool.cli import main\n"
+        "sys.argv = ['epitool', 'demo', '--synthetic', '--epochs', '2', '--json', '--out', 'out']\n"
+        "main()\n"
+    )
+    result = subprocess.run([sys.executable, "-c", code], cwd=work, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr
+    (work / "out" / "summary.json").write_text(result.stdout)
+    (work / "out" / "stderr.txt").write_text(result.stderr)
+    return work / "out"
+
+
+def test_every_file_of_the_chain_is_there(folder):
+    assert [name for name in FILES if not (folder / name).is_file()] == []
+
+
+def test_every_command_is_printed_before_it_runs(folder):
+    said = (folder / "stderr.txt").read_text()
+    order = [said.index(f"$ epitool {name}") for name in ("calibrate", "triangulate", "pss-fit", "train", "predict")]
+    order += [said.index(f"$ epitool {name}") for name in ("refine", "evaluate")]
+    assert order == sorted(order)
+
+
+def test_stdout_is_the_summary_alone_and_measures_the_cameras(folder):
+    values = json.loads((folder / "summary.json").read_text())
+    consecutive = [pair["rotation_deg"] for pair in values["pairs"] if pair["consecutive"]]
+    assert len(consecutive) == 3
+    assert max(consecutive) < 5
+    assert values["label_error_after_similarity_mm"]["median"] < 60
+
+
+def test_the_report_names_pictures_that_are_there(folder):
+    report = (folder / "report.md").read_text()
+    pictures = [line.partition("](")[2].rstrip(")") for line in report.splitlines() if line.startswith("![")]
+    assert len(pictures) >= 5
+    for picture in pictures:
+        assert cv2.imread(str(folder / picture)).std() > 0
+
+
+def test_the_network_is_measured_beside_the_mean_pose(folder):
+    rows = json.loads((folder / "metrics.json").read_text())["rows"]
+    assert [row["name"] for row in rows] == ["pose.json", "pose_refined.json", "mean pose"]
+    assert {metric["name"] for metric in rows[0]["metrics"]} >= {"MPJPE", "NMPJPE", "PMPJPE", "PCK@150", "NPCK@150"}
+
+
+def test_the_four_command_lines_that_were_ordered_work_as_written(folder, tmp_path):
+    """In a folder with two views, labels and an image, all else by default; training is cut to what is there."""
+    for name in ("cam1", "cam2", "runs", "truth.h5"):
+        (tmp_path / name).symlink_to(folder / name)
+    image = read_images([str(folder / "cam1" / "00039.jpg")])
+    cv2.imwrite(str(tmp_path / "img.jpg"), cv2.cvtColor(next(image)[1], cv2.COLOR_RGB2BGR))
+    pytest.importorskip("mediapipe", reason="needs the detector: pip install 'epitool[mediapipe]' (Python up to 3.12)")
+    calibrated = epitool(*NAMED[0], cwd=tmp_path)
+    assert calibrated.returncode == 0, calibrated.stderr
+    assert "is not there: detecting joints first" in calibrated.stderr
+    (tmp_path / "labels.h5").symlink_to(folder / "labels.h5")
+    for line in NAMED[2:]:
+        result = epitool(*line, cwd=tmp_path)
+        assert result.returncode == 0, result.stderr
+    assert "has no image of labels.h5: running a model instead" in result.stderr
+    assert len(json.loads((tmp_path / "pose.json").read_text())["poses"]) == 1
+
+
+def test_running_again_uses_what_is_there(folder):
+    again = epitool("detect2d", "--views", "cam1", "cam2", "cam3", "cam4", cwd=folder)
+    if again.returncode == 0:
+        assert "is already of this footage" in again.stderr
+    trained = epitool("train", "--pairs", "labels.h5", "--epochs", "2", cwd=folder)
+    assert trained.returncode == 0, trained.stderr
+    assert "going on with runs/default after epoch 2 of 2" in trained.stderr
+
+
+def test_a_step_that_fails_stops_the_demo_with_its_status(tmp_path):
+    (tmp_path / "a.mp4").write_text("no video")
+    (tmp_path / "b.mp4").write_text("no video")
+    result = epitool("demo", "--views", "a.mp4", "b.mp4", cwd=tmp_path)
+    assert result.returncode == 3
+    assert "Traceback" not in result.stderr
+
+
+def test_commands_are_those_of_the_readme_and_quote_odd_names():
+    footage = demo.Footage("t", ("a b.mp4", "c.mp4"))
+    lines = demo.command_lines(footage, None, 0)
+    assert [line[0] for line in lines] == [
+        "detect2d", "calibrate", "triangulate", "pss-fit", "train", "predict", "refine", "predict", "evaluate",
+    ]  # fmt: skip
+
+
+def test_the_sample_is_copied_only_when_it_differs(tmp_path, monkeypatch):
+    recording = sample_recording()
+    for _ in range(2):
+        footage = demo._sample(tmp_path)
+    assert footage.views == tuple(video.name for video in recording.views)
+    assert footage.reference is not None
+    monkeypatch.setattr(demo, "sample_recording", lambda: (_ for _ in ()).throw(InputError("no network")))
+    with pytest.raises(InputError, match="no network"):
+        demo._sample(tmp_path)
+
+
+def test_interruption_of_a_step_interrupts_the_demo(tmp_path, monkeypatch):
+    monkeypatch.setattr(subprocess, "run", lambda *a, **k: subprocess.CompletedProcess(a, 130, ""))
+    with pytest.raises(KeyboardInterrupt):
+        demo._step(tmp_path, ["triangulate"])
+
+
+def test_readme_commands_are_what_ci_runs():
+    root = Path(__file__).parent.parent
+    if not (root / ".ci/run").exists():
+        pytest.skip("not in a checkout: installed packages have no README beside them")
+    readme = (root / "README.md").read_text().splitlines()
+    first = [readme[i + 1] for i, line in enumerate(readme) if line == "```sh"][:2]
+    assert first[0].endswith("epitool demo")
+    assert first[1].endswith("pytest")

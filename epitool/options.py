@@ -88,7 +88,7 @@ SMALL = TrainOptions(
     backbone="resnet18",
     image_size=96,
     filters=64,
-    epochs=24,
+    epochs=40,
     batch_size=8,
     occlusion=False,
 )

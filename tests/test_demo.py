@@ -87,7 +87,7 @@ def test_the_report_names_pictures_that_are_there(folder):
 
 def test_the_network_is_measured_beside_the_mean_pose(folder):
     rows = json.loads((folder / "metrics.json").read_text())["rows"]
-    assert [row["name"] for row in rows] == ["pose.json", "pose_refined.json", "mean pose"]
+    assert [row["name"] for row in rows] == ["pose.json", "pose_refined.json", "mean pose", "mean pose per view"]
     assert {metric["name"] for metric in rows[0]["metrics"]} >= {"MPJPE", "NMPJPE", "PMPJPE", "PCK@150", "NPCK@150"}
 
 

@@ -250,7 +250,9 @@ def test_newest_model_runs_on_the_test_part(folder, capfd):
     lengths, mean = np.full(len(bones(H36M)), 300.0), np.zeros((17, 3))
     torch.manual_seed(0)
     weights = build_network(17, options).state_dict()
-    model = Model(weights, options, H36M, lengths, mean, 1.0, "mm", "a person's height", folder.recording_id, 1, 0.0)
+    model = Model(
+        weights, options, H36M, lengths, mean, 1.0, "mm", "a person's height", folder.recording_id, 1, 0.0, 0.1
+    )
     Path("runs/first").mkdir(parents=True)
     save_model(Path("runs/first/model.pt"), model)
     write_predictions(Path("pose.json"), make_predictions(folder, images=("else.png",) * (F * V)))

@@ -165,7 +165,7 @@ def _solve(H_cc: Array, H_cp: Array, H_pp: Array, g_c: Array, g_p: Array, dampin
     """Steps of cameras `(V, 6)`, zero for the first, and points `(N, 3)`; damping scales diagonals, so units cancel."""
     views = len(H_cc)
     diagonal: Array = np.einsum("nii->ni", H_pp)
-    floor = max(1e-12 * float(diagonal.max()), np.finfo(float).tiny)
+    floor = 1e-12 * float(diagonal.max()) + 1e-300
     damped = H_pp + np.einsum("ni,ij->nij", damping * diagonal + floor, np.eye(3))
     inverse = np.linalg.inv(damped)
     eliminated = H_cp @ inverse[:, None]

@@ -18,10 +18,10 @@ from epitool.io.npz import read_pss
 from epitool.metrics import PROTOCOLS, Metric, measure, metric_of, missing_joints, not_applicable, root_centered
 from epitool.pss import N_INIT, NORMALIZATION, PssModel, fit_pss, pss
 from epitool.skeleton import Skeleton
-from epitool.stages.pairing import Predicted, Truth, find_all_predicted, read_truth
+from epitool.stages.pairing import Predicted, Truth, find_all_predicted, part_of, read_truth
 
 DEFAULT_PSS = Path("pss.npz")
-BASELINE = "mean pose"
+BASELINE, VIEW_BASELINE = "mean pose", "mean pose per view"
 _PSS_SEED = 0
 
 Rows = Mapping[str, tuple[Metric, ...]]
@@ -70,9 +70,8 @@ def run(
     for source, row in rows.items():
         if not any(metric.counted for metric in row):
             raise GeometryError(f"{source}: none of {len(first.xyz)} poses can be measured: joints are missing")
-    mean = _mean_pose(target)
-    if np.isfinite(mean).any():
-        rows[BASELINE] = scoring.row(np.broadcast_to(mean, first.xyz.shape), target.unit)
+    for name, mean in _mean_poses(target).items():
+        rows[name] = scoring.row(mean[first.views], target.unit)
     document = scoring.document(rows, predicted, split)
     write_json(out, document)
     return Summary("\n".join([_table(rows), *_captions(document)]), {"out": str(out), **document})
@@ -144,9 +143,23 @@ class _Scoring:
         }
 
 
-def _mean_pose(truth: Truth) -> Array:
-    """Mean root-relative pose `(J, 3)` of the train part, over its frames and views; NaN where it has no joint."""
-    poses = root_centered(truth.part("train"), truth.skeleton.root)
+def _mean_poses(truth: Truth) -> dict[str, Array]:
+    """What answers without looking would be: the train part's mean root-relative pose, for every view `(V, J, 3)`.
+
+    Over all views, and, where there are several, of each view by itself: one who knows where the camera stands does
+    better. Nothing where the train part has no joint.
+    """
+    poses = root_centered(truth.xyz[part_of(len(truth.xyz), "train")], truth.skeleton.root)
+    views = poses.shape[1]
+    overall = _mean(poses.reshape(-1, 1, *poses.shape[2:]))
+    if not np.isfinite(overall).any():
+        return {}
+    means = {BASELINE: np.repeat(overall, views, axis=0)}
+    return means if views == 1 else means | {VIEW_BASELINE: _mean(poses)}
+
+
+def _mean(poses: Array) -> Array:
+    """Mean over the first axis of what is known; NaN where nothing is."""
     known = np.isfinite(poses)
     total, count = np.where(known, poses, 0.0).sum(axis=0), known.sum(axis=0)
     return np.where(count > 0, total / np.maximum(count, 1), np.nan)
@@ -212,7 +225,7 @@ def _captions(document: Mapping[str, Any]) -> list[str]:
         f"protocol {document['protocol']}; {len(document['joints'])} joints of {document['skeleton']}, the root"
         f" ({document['root']}) counts as one; part '{document['split']}' of {truth['path']}",
         f"truth in {truth['unit']}, scale: {truth['scale_source']}; predictions in {predicted['unit']}, scale: {scale}",
-        f"{BASELINE}: of the truth's part 'train', root-relative, over all its frames and views",
+        f"{BASELINE}: of the truth's part 'train', root-relative, over all its frames and views, or those of each view",
     ]
     if truth["unit"] == "arbitrary":
         lines.append("distances, and the 150 of NPCK, are in units of a body whose stature is 1700")

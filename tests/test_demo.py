@@ -93,7 +93,7 @@ def test_the_network_is_measured_beside_the_mean_pose(folder):
 
 def test_the_four_command_lines_that_were_ordered_work_as_written(folder, tmp_path):
     """In a folder with two views, labels and an image, all else by default; training is cut to what is there."""
-    for name in ("cam1", "cam2", "runs", "truth.h5"):
+    for name in ("cam1", "cam2", "cam3", "cam4", "runs"):
         (tmp_path / name).symlink_to(folder / name)
     image = read_images([str(folder / "cam1" / "00039.jpg")])
     cv2.imwrite(str(tmp_path / "img.jpg"), cv2.cvtColor(next(image)[1], cv2.COLOR_RGB2BGR))

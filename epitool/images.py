@@ -5,7 +5,9 @@ An image is named by its path, or `video.mp4#12` for frame 12 of a video, counte
 
 from __future__ import annotations
 
+import os
 import re
+from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +18,7 @@ from numpy.typing import NDArray
 
 from epitool.errors import InputError
 
+os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # FFmpeg's own words about a damaged video; ours say more
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp"})
 VIDEO_SUFFIXES = frozenset({".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg"})
 
@@ -42,7 +45,7 @@ class View:
 
     def image_name(self, frame: int) -> str:
         """Path of the frame's image, or `video#frame`."""
-        return str(self.files[self.frames.index(frame)]) if self.files else f"{self.path}#{frame}"
+        return str(self.files[bisect_left(self.frames, frame)]) if self.files else f"{self.path}#{frame}"
 
 
 def open_view(path: Path) -> View:

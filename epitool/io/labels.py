@@ -161,5 +161,5 @@ def _opened(path: Path, kinds: tuple[str, ...], made_by: str) -> Iterator[h5py.F
     except KeyError as error:
         raise InputError(f"{path}: lacks {error.args[0]}; make it anew with `{made_by}`") from None
     except (OSError, ValueError, TypeError, IndexError, RuntimeError, OverflowError) as error:
-        reason = str(error).splitlines()[0][:200]
+        reason = str(error).splitlines()[0].removeprefix("Unable to synchronously open file ").strip("()")[:200]
         raise InputError(f"{path}: cannot be read as {kinds[0]} ({reason}); make it anew with `{made_by}`") from None

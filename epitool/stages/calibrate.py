@@ -52,6 +52,9 @@ def run(
         GeometryError: The joints determine no cameras.
     """
     rule = parse_scale(scale) if scale else None
+    for option, path in (("--intrinsics", intrinsics), ("--extrinsics", extrinsics)):
+        if path and not path.exists():
+            raise InputError(f"{option} {path}: no such file")
     joints = _keypoints(views, keypoints, detector, device, jobs)
     if len(joints.views) < 2:
         raise GeometryError(f"{keypoints}: one view ({joints.views[0]}); cameras are found from two or more")

@@ -56,6 +56,10 @@ def run(*, views: Sequence[Path], detector: str | None, out: Path, jobs: int, de
         shutil.rmtree(parts)
     _report_lengths(opened)
     keypoints = _detect_all(opened, lambda: open_any_detector(detector, device), parts, source, jobs)
+    if not np.isfinite(keypoints.xy).any():
+        shutil.rmtree(parts, ignore_errors=True)  # there is nothing to go on from
+        images = int((keypoints.images != "").sum())
+        raise GeometryError(f"nobody was found in any of the {images} images; is a person in view, and large enough?")
     _report_people(keypoints)
     write_keypoints(out, keypoints, source)
     shutil.rmtree(parts, ignore_errors=True)
@@ -206,10 +210,6 @@ def _assemble(views: Sequence[View], found: Sequence[dict[int, tuple[Array, Arra
 def _report_people(keypoints: Keypoints) -> None:
     found = np.isfinite(keypoints.xy[..., 0]).any(axis=-1)
     there = keypoints.images != ""
-    if not found.any():
-        raise GeometryError(
-            f"nobody was found in any of the {int(there.sum())} images; is a person in view, and large enough?"
-        )
     for v, name in enumerate(keypoints.views):
         missing = int((there[:, v] & ~found[:, v]).sum())
         if missing:

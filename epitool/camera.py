@@ -103,7 +103,9 @@ class Camera:
         flat = np.ascontiguousarray(xy, dtype=float).reshape(-1, 1, 2)
         if not len(flat):
             return np.array(xy, dtype=float)
-        ideal = cv2.undistortPointsIter(flat, self.K, self._cv_distortion, np.eye(3), self.K, stop)
+        # OpenCV 4 has the stopping rule under a name of its own, OpenCV 5 in `undistortPoints`
+        undistort: Any = getattr(cv2, "undistortPointsIter", cv2.undistortPoints)
+        ideal = undistort(flat, self.K, self._cv_distortion, R=np.eye(3), P=self.K, criteria=stop)
         return np.asarray(ideal, dtype=float).reshape(np.shape(xy))
 
     def normalize(self, xy: Array) -> Array:

@@ -173,7 +173,8 @@ def test_ctrl_c_in_detect2d_keeps_what_is_done_and_the_next_run_goes_on(here):
     for i in range(200):
         cv2.imwrite(f"cam/{i}.png", np.full((16, 16, 3), i, np.uint8))
     Path("slow.py").write_text(
-        "import sys, time, numpy as np\n"
+        "import signal, sys, time, numpy as np\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # a shell's background jobs ignore it
         "import epitool.stages.detect2d as stage\n"
         "from epitool.skeleton import skeleton\n"
         "class Slow:\n"

@@ -142,7 +142,7 @@ def _epochs(network: RefinementNetwork, inputs: Tensor, targets: Tensor, options
     """Trains, and pauses after every epoch."""
     known = torch.isfinite(targets) & torch.isfinite(inputs)
     inputs, targets = inputs.nan_to_num(), targets.nan_to_num()
-    optimizer = torch.optim.Adam(network.parameters(), lr=options.learning_rate)
+    optimizer = torch.optim.Adam(network.parameters(), lr=options.learning_rate, fused=True)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, options.epochs)
     for _ in range(options.epochs):
         network.train()

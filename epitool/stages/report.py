@@ -56,7 +56,7 @@ def write_report(
     exact = read_labels(folder / truth) if truth else None
     values = _figures(labels, rig, reference, exact)
     pictures = _pictures(folder, labels)
-    tables = [step.said for step in steps if step.command.startswith("epitool evaluate")]
+    tables = [f"{_title(step)}\n{step.said}\n" for step in steps if step.command.startswith("epitool evaluate")]
     text = "\n".join([*_lines(values), "", *tables])
     lines = [f"# epitool demo: {title}", "", "## Figures", "", *(f"- {line}" for line in _lines(values)), ""]
     for step in steps:
@@ -65,6 +65,14 @@ def write_report(
     with writing(folder / "report.md") as temporary:
         temporary.write_text("\n".join(lines), encoding="utf-8")
     return text, values
+
+
+def _title(evaluation: Step) -> str:
+    """What a table of `evaluate` is about, in words."""
+    if "--truth" not in evaluation.command:
+        return "POSES FROM SINGLE IMAGES, against the triangulated labels, on frames kept from training:"
+    what = "TRIANGULATED LABELS" if "--predictions labels.h5" in evaluation.command else "POSES FROM SINGLE IMAGES"
+    return f"{what}, against the exact truth:"
 
 
 def _figures(labels: Labels, rig: Rig, reference: Rig | None, exact: Labels | None) -> dict[str, Any]:

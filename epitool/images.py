@@ -5,6 +5,7 @@ An image is named by its path, or `video.mp4#12` for frame 12 of a video, counte
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 from bisect import bisect_left
@@ -23,6 +24,7 @@ IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".
 VIDEO_SUFFIXES = frozenset({".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg"})
 
 Image = NDArray[np.uint8]
+_FINGERPRINT_BYTES = 1 << 16
 
 
 @dataclass(frozen=True)
@@ -48,12 +50,37 @@ class View:
         return str(self.files[bisect_left(self.frames, frame)]) if self.files else f"{self.path}#{frame}"
 
 
+def fingerprint(path: Path) -> str:
+    """Tells a file's content from another's by its size, beginning and end; copying the file does not change it."""
+    size = path.stat().st_size
+    digest = hashlib.sha256(str(size).encode())
+    with path.open("rb") as file:
+        digest.update(file.read(_FINGERPRINT_BYTES))
+        file.seek(max(size - _FINGERPRINT_BYTES, 0))
+        digest.update(file.read(_FINGERPRINT_BYTES))
+    return digest.hexdigest()
+
+
+def check_name(path: Path) -> None:
+    """Refuses names that no file of ours, and no video library, could hold.
+
+    Raises:
+        InputError: The name is not Unicode.
+    """
+    try:
+        str(path).encode("utf-8")
+    except UnicodeEncodeError:
+        shown = str(path).encode("utf-8", "backslashreplace").decode()
+        raise InputError(f"{shown}: the name is not UTF-8; rename it, or set a UTF-8 locale") from None
+
+
 def open_view(path: Path) -> View:
     """Finds out what footage a folder or video holds.
 
     Raises:
         InputError: It is missing, holds no image, or cannot be decoded.
     """
+    check_name(path)
     if not path.exists():
         raise InputError(f"view {path}: no such file or folder")
     if path.is_dir():
@@ -74,6 +101,8 @@ def _open_folder(path: Path) -> View:
     files = sorted(f for f in path.iterdir() if f.suffix.lower() in IMAGE_SUFFIXES and not f.name.startswith("."))
     if not files:
         raise InputError(f"view {path}: the folder holds no images ({', '.join(sorted(IMAGE_SUFFIXES))})")
+    for file in files:
+        check_name(file)
     numbers = [re.findall(r"\d+", f.stem) for f in files]
     frames = [int(n[-1]) if n else -1 for n in numbers]
     if -1 in frames:
@@ -121,7 +150,11 @@ def read_view(view: View) -> Iterator[tuple[int, Image]]:
     """
     if view.files:
         for frame, file in zip(view.frames, view.files, strict=True):
-            yield frame, _decode(file)
+            image = _decode(file)
+            if (image.shape[1], image.shape[0]) != view.image_size:
+                found, first = f"{image.shape[1]}x{image.shape[0]}", f"{view.image_size[0]}x{view.image_size[1]}"
+                raise InputError(f"image {file}: is {found}, the first of its view is {first}; a camera has one size")
+            yield frame, image
         return
     yield from _read_video(view.path, view.frames)
 

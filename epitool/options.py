@@ -3,11 +3,26 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from epitool.errors import UsageError
 
 BACKBONES = ("resnet18", "resnet34", "resnet50", "resnet101", "resnet152")
 LOSSES = ("smooth_l1", "l1")
+
+
+def run_folder(name: str) -> Path:
+    """The folder of a run, in `runs/`.
+
+    Raises:
+        UsageError: The name would lead elsewhere.
+
+    >>> run_folder("walking").as_posix()
+    'runs/walking'
+    """
+    if not name or name in (".", "..") or Path(name).name != name or "\\" in name:
+        raise UsageError(f"--name '{name}': expected the plain name of a folder in runs/")
+    return Path("runs") / name
 
 
 @dataclass(frozen=True)
@@ -51,7 +66,7 @@ class TrainOptions:
             raise UsageError(f"loss '{self.loss}' is none of {', '.join(LOSSES)}")
         if self.image_size < 64 or self.image_size % 32:
             raise UsageError(f"image size {self.image_size} must be a multiple of 32, and 64 or more")
-        if min(self.filters, self.epochs) < 1 or self.batch_size < 2 or self.learning_rate <= 0:
+        if min(self.filters, self.epochs) < 1 or self.batch_size < 2 or not self.learning_rate > 0:
             raise UsageError("filters, epochs and learning rate must be positive, and the batch size 2 or more")
 
 

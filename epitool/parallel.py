@@ -20,7 +20,21 @@ def run_parallel(function: Callable[[Item], Result], items: Iterable[Item], jobs
         function: May be a closure.
         items: What to apply it to.
         jobs: How many at a time; -1 for one per core. With 1 all is done in this thread, one after the other.
+
+    Raises:
+        Exception: What the function raised for the first item in order, after all others have ended.
     """
     work = list(items)
     workers = min(jobs, len(work)) if jobs > 0 else jobs
-    return list(Parallel(n_jobs=workers or 1, prefer="threads")(delayed(function)(item) for item in work))
+
+    def attempt(item: Item) -> tuple[Result | None, Exception | None]:
+        try:
+            return function(item), None
+        except Exception as error:  # raised below: no thread may be inside native code when the process ends
+            return None, error
+
+    done = Parallel(n_jobs=workers or 1, prefer="threads")(delayed(attempt)(item) for item in work)
+    for _, error in done:
+        if error is not None:
+            raise error
+    return [result for result, _ in done]

@@ -100,7 +100,19 @@ def test_scale_rules(text, kind, length):
 
 
 @pytest.mark.parametrize(
-    "text", ["", "height", "height=1.78", "height=-1m", "height=0m", "baseline=3m", "arm=3m", "femur:a,b=4m"]
+    "text",
+    [
+        "",
+        "height",
+        "height=1.78",
+        "height=-1m",
+        "height=0m",
+        "baseline=3m",
+        "arm=3m",
+        "femur:a,b=4m",
+        "baseline:a,a=3m",
+        "height=1780000m",
+    ],
 )
 def test_what_is_no_scale_rule(text):
     with pytest.raises(UsageError, match=r"expected height=1\.78m"):
@@ -135,13 +147,18 @@ def test_a_baseline_between_unknown_cameras(truth):
         apply_scale(truth.rig, truth.poses, parse_scale("baseline:cam1,door=1m"))
 
 
-def test_a_body_whose_legs_are_never_seen_gives_no_scale():
+def test_a_body_whose_legs_are_never_seen_gives_no_scale(capfd):
     truth = exact_labels(frames=5)
     xyz = truth.poses.xyz.copy()
     xyz[:, truth.poses.skeleton.index("left_knee")] = np.nan
     xyz[:, truth.poses.skeleton.index("right_knee")] = np.nan
+    poses = replace(truth.poses, xyz=xyz)
     with pytest.raises(GeometryError, match="shin is in no frame"):
-        apply_scale(truth.rig, replace(truth.poses, xyz=xyz), None)
+        apply_scale(truth.rig, poses, parse_scale("height=1.7m"))
+    found = apply_scale(truth.rig, poses, None)
+    assert found.unit == "arbitrary"
+    assert np.linalg.norm(found.cameras[0].center - found.cameras[1].center) == pytest.approx(1700)
+    assert "shin is in no frame" in capfd.readouterr().err
 
 
 def test_angles_are_exact_when_small_and_large():

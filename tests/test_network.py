@@ -49,7 +49,7 @@ def test_soft_argmax_finds_a_peak_and_is_sure_of_it():
     volume[0, 0, 3, 7, 12] = 100.0
     xyz, confidence = soft_argmax(volume)
     np.testing.assert_allclose(xyz[0, 0].numpy(), np.array([12, 7, 3]) / 16 - 0.5, atol=1e-6)
-    np.testing.assert_allclose(confidence[0].numpy(), [1.0, 0.0], atol=1e-3)
+    np.testing.assert_allclose(confidence[0].numpy(), [1.0, 0.5], atol=1e-3)
 
 
 def test_soft_argmax_stays_finite_for_huge_logits():

@@ -61,7 +61,8 @@ def spread_variadic(arguments: Sequence[str]) -> list[str]:
     """
     out: list[str] = []
     option, has_value = "", True
-    for argument in [*arguments, "-"]:
+    pieces = [part for a in arguments for part in (a.split("=", 1) if a.split("=", 1)[0] in _VARIADIC else [a])]
+    for argument in [*pieces, "-"]:
         if argument.startswith("-"):
             out += [] if has_value else [option]  # for typer to complain about
             option = argument if argument in _VARIADIC else ""

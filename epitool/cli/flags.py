@@ -70,4 +70,4 @@ Confidence = Annotated[
 ]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Do finished work again.")]
 Labels = Annotated[Path, typer.Option("--pairs", help="Labels that `epitool triangulate` made.")]
-RunName = Annotated[str, typer.Option("--name", help="Of the run: the folder in runs/.")]
+RunName = Annotated[str, typer.Option("--name", help="Name of the run, and of its folder in runs/.")]

@@ -4,24 +4,55 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import typer
 
 from epitool import console
-from epitool.errors import EpitoolError
+from epitool.errors import EpitoolError, InputError, UsageError
+
+_OWN_SUFFIXES = frozenset({".h5", ".toml", ".json", ".npz", ".pt"})
 
 
 def run(stage: Callable[..., console.Summary], quiet: bool, as_json: bool, **options: Any) -> None:
     """Runs a stage and prints its summary: the one place where errors become a line and an exit status."""
     console.set_quiet(quiet)
     try:
+        _check_out(options)
         summary = stage(**options)
+        typer.echo(json.dumps(summary.values, allow_nan=False) if as_json else summary.text)
+        sys.stdout.flush()
     except EpitoolError as error:
-        console.fail(str(error))
-        raise typer.Exit(error.exit_status) from None
+        _leave(str(error), error.exit_status)
+    except BrokenPipeError:  # the reader has had enough, as `| head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except OSError as error:  # a disk that is full or read-only, a stream that cannot be written to
+        _leave(f"{error.filename or 'output'}: {error.strerror or error}", InputError.exit_status)
     except KeyboardInterrupt:
-        console.fail("interrupted; the same command goes on from here")
+        console.fail("interrupted; run the same command again")
         os._exit(130)  # threads inside detectors would otherwise be waited for
-    typer.echo(json.dumps(summary.values, allow_nan=False) if as_json else summary.text)
+
+
+def _leave(message: str, status: int) -> None:
+    console.fail(message)
+    raise typer.Exit(status)
+
+
+def _check_out(options: dict[str, Any]) -> None:
+    """Keeps a slip of the hand from replacing an input, or a file that is none of ours.
+
+    Raises:
+        UsageError: `--out` is an input, or exists and has a name that none of our files has.
+    """
+    out = options.get("out")
+    if not isinstance(out, Path):
+        return
+    values = [value for name, value in options.items() if name != "out"]
+    inputs = [item for value in values for item in (value if isinstance(value, list) else [value])]
+    if any(isinstance(item, str | Path) and Path(item).resolve() == out.resolve() for item in inputs if item):
+        raise UsageError(f"--out {out}: is an input of this command; name another file")
+    if out.is_file() and out.suffix.lower() not in _OWN_SUFFIXES:
+        raise UsageError(f"--out {out}: exists and is no file of epitool's; name another, or remove it")

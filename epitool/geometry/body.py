@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from epitool.camera import Rig
+from epitool.console import warn
 from epitool.errors import GeometryError, UsageError
 from epitool.pose import Poses
 from epitool.skeleton import Skeleton, skeleton
@@ -17,6 +18,7 @@ Array = NDArray[np.float64]
 CANONICAL_STATURE = 1700.0  # of labels without a metric scale, in arbitrary units
 _ANKLE_HEIGHT = 0.039  # of stature (Winter, Biomechanics and Motor Control of Human Movement)
 _LENGTH = re.compile(r"^([0-9]*\.?[0-9]+) *(mm|cm|m)$")
+_POSSIBLE_MM = (10.0, 100_000.0)
 _IN_MM = {"mm": 1.0, "cm": 10.0, "m": 1000.0}
 
 
@@ -52,8 +54,8 @@ def parse_scale(text: str) -> ScaleRule:
     kind, _, names = what.strip().partition(":")
     measured = _LENGTH.match(length.strip())
     cameras = tuple(name.strip() for name in names.split(",")) if names else ()
-    fits = len(cameras) == 2 if kind == "baseline" else kind in ("height", "femur") and not cameras
-    if not measured or not fits or float(measured[1]) <= 0:
+    fits = len(set(cameras)) == 2 == len(cameras) if kind == "baseline" else kind in ("height", "femur") and not cameras
+    if not measured or not fits or not _POSSIBLE_MM[0] <= float(measured[1]) * _IN_MM[measured[2]] <= _POSSIBLE_MM[1]:
         raise UsageError(f"--scale {text}: expected height=1.78m, femur=400mm or baseline:cam1,cam2=3.2m (m, cm, mm)")
     pair = (cameras[0], cameras[1]) if cameras else None
     return ScaleRule(kind, float(measured[1]) * _IN_MM[measured[2]], pair)
@@ -109,7 +111,13 @@ def apply_scale(rig: Rig, poses: Poses, rule: ScaleRule | None) -> Rig:
         InputError: The rig lacks a camera that the rule names.
     """
     if rule is None:
-        return rig.scaled(CANONICAL_STATURE / stature(poses), "arbitrary", "none")
+        try:
+            factor = CANONICAL_STATURE / stature(poses)
+        except GeometryError as error:
+            warn(f"{error}; the first two cameras are put {CANONICAL_STATURE:g} units apart instead")
+            first, second = rig.cameras[:2]
+            factor = CANONICAL_STATURE / float(np.linalg.norm(first.center - second.center))
+        return rig.scaled(factor, "arbitrary", "none")
     if rule.cameras:
         first, second = rig.select(rule.cameras).cameras
         found = float(np.linalg.norm(first.center - second.center))

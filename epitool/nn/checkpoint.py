@@ -63,9 +63,10 @@ class Model:
     sharpness: float
 
     def confidence(self, sharpness: Array) -> Array:
-        """Confidence in joints by the sharpness of their heatmaps: 0 if uniform, 0.8 if as in the validation part.
+        """Confidence in joints by the sharpness of their heatmaps: 0.8 if it is as in the validation part.
 
-        Nothing but the mean of a heatmap is trained, so how sharp heatmaps are varies from network to network.
+        Nothing but the mean of a heatmap is trained: this orders the joints of one network, and is no probability. A
+        network can be as sure of an image without a person.
         """
         return sharpness / (sharpness + max(self.sharpness / 4, 1e-12))
 

@@ -18,7 +18,7 @@ from epitool.camera import Array
 from epitool.console import progress
 from epitool.errors import GeometryError
 from epitool.files import writing
-from epitool.images import Image, read_images
+from epitool.images import Image, fingerprint, read_images
 from epitool.nn.crops import crop_image, enlarged, labels_to_volume
 from epitool.options import TrainOptions
 from epitool.pose import Labels, split_frames
@@ -104,12 +104,10 @@ def cached_crops(samples: Samples, image_size: int, folder: Path) -> Image:
 def _digest(samples: Samples, size: int) -> str:
     digest = hashlib.sha256(f"{size} {CACHE_MARGIN}".encode())
     digest.update(samples.boxes.round(3).tobytes())
-    for name in samples.images:
-        path = Path(name)
-        if not path.exists():
-            path = Path(name.rpartition("#")[0])
-        stat = path.stat() if path.is_file() else None
-        digest.update(f"{path.name}{name}{stat.st_size if stat else 0}{stat.st_mtime_ns if stat else 0}".encode())
+    files = {name: Path(name) if Path(name).exists() else Path(name.rpartition("#")[0]) for name in samples.images}
+    contents = {file: fingerprint(file) for file in dict.fromkeys(files.values()) if file.is_file()}
+    for name, file in files.items():
+        digest.update(f"{name}{contents.get(file)}".encode())
     return digest.hexdigest()[:16]
 
 

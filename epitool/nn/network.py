@@ -74,7 +74,7 @@ def soft_argmax(volume: Tensor) -> tuple[Tensor, Tensor]:
 
     Returns:
         Coordinates `(N, J, 3)` as x, y, z in -0.5..0.5: sum(i p(i)) / D - 0.5. Sharpness `(N, J)` in 0..1:
-        1 - (standard deviation of x and y under p) / (that of a uniform heatmap), not below 0.
+        1 / (1 + variance of x and y under p / that of a uniform heatmap), so 1 at a peak and 0.5 if uniform.
     """
     n, joints, size = volume.shape[:3]
     p = volume.float().reshape(n, joints, -1).softmax(dim=-1).reshape(n, joints, size, size, size)
@@ -85,8 +85,8 @@ def soft_argmax(volume: Tensor) -> tuple[Tensor, Tensor]:
     mean = marginals @ position
     variance = (marginals @ position.square() - mean.square())[..., :2].mean(dim=-1)
     uniform = (size**2 - 1) / 12
-    sharpness = 1 - (variance.clamp(min=0) / uniform).sqrt()
-    return mean / size - 0.5, sharpness.detach().clamp(min=0)
+    sharpness = 1 / (1 + variance.clamp(min=0) / uniform)
+    return mean / size - 0.5, sharpness.detach()
 
 
 def load_initial_weights(network: PoseNetwork, weights: Mapping[str, Tensor]) -> int:

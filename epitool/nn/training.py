@@ -189,7 +189,7 @@ def _train_epoch(
         if not np.isfinite(losses[-1]):
             raise UsageError(
                 f"the loss became {losses[-1]} in step {len(losses)} of epoch {len(state.history) + 1}; the last good"
-                " epoch is kept; train with a lower --learning-rate"
+                " epoch is kept; train with a lower --lr"
             )
         state.optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]

@@ -22,6 +22,7 @@ from epitool.stages import detect2d
 
 _SIZE_TOLERANCE = 0.02  # video coders crop a few pixels; a larger difference is another camera or mode
 _DOUBTFUL_INLIERS = 0.5
+_FROZEN = 0.05  # of the views' median motion
 
 
 def run(
@@ -58,6 +59,9 @@ def run(
     joints = _keypoints(views, keypoints, detector, device, jobs)
     if len(joints.views) < 2:
         raise GeometryError(f"{keypoints}: one view ({joints.views[0]}); cameras are found from two or more")
+    if rule and rule.cameras and not set(rule.cameras) <= set(joints.views):
+        raise UsageError(f"--scale {scale}: the views are {', '.join(joints.views)}")
+    _warn_of_frozen_views(joints, min_confidence)
     source = intrinsics or extrinsics
     cameras = _intrinsics(joints, source, fov_deg)
     if extrinsics:
@@ -151,7 +155,7 @@ def _finish(
         rig = apply_scale(rig, labels.poses, rule)
     statistics = _statistics(joints, result, labels, method, intrinsics)
     write_rig(out, rig, statistics)
-    _warn_where_doubtful(joints, result)
+    _warn_where_doubtful(joints, result, labels)
     error = statistics["median_reprojection_px"]
     text = f"{out}: {len(rig)} cameras, median reprojection error {error:.1f} px, unit {rig.unit}"
     return Summary(f"{text} (scale: {rig.scale_source})", {"out": str(out), "unit": rig.unit, **statistics})
@@ -187,11 +191,23 @@ def _statistics(
     }
 
 
-def _warn_where_doubtful(joints: Keypoints, result: Calibration) -> None:
+def _warn_of_frozen_views(joints: Keypoints, min_confidence: float) -> None:
+    """A view that hangs gives a geometry that fits, and is wrong."""
+    seen = joints.seen(min_confidence)
+    xy = np.where(seen[..., None], joints.xy, np.nan)
+    count = np.maximum(seen.sum(axis=0)[..., None], 1)
+    mean = np.nansum(xy, axis=0) / count
+    motion = np.median(np.sqrt(np.nansum((xy - mean) ** 2, axis=0) / count).max(axis=-1), axis=-1)  # px, per view
+    for view, moved in zip(joints.views, motion, strict=True):
+        if moved < _FROZEN * np.median(motion):
+            warn(f"view {view} hardly moves while the others do ({moved:.1f} px); is its recording frozen?")
+
+
+def _warn_where_doubtful(joints: Keypoints, result: Calibration, labels: Labels) -> None:
     for v, pair in enumerate(result.pairs):
         names = f"views {joints.views[v]} and {joints.views[v + 1]}"
         if pair.inlier_share < _DOUBTFUL_INLIERS:
             warn(f"{names}: only {pair.inlier_share:.0%} of {pair.matches} joints fit their geometry; do not trust it")
-        swapped = int(pair.swapped.sum())
+    for view, swapped in zip(joints.views, labels.swapped.sum(axis=0).tolist(), strict=True):
         if swapped:
-            say(f"{names}: left and right are exchanged in one of them in {swapped} frames; taken into account")
+            say(f"view {view}: the detector exchanged left and right in {swapped} frames; taken into account")

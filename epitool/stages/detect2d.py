@@ -16,7 +16,7 @@ from epitool.console import Summary, progress, say, warn
 from epitool.detectors import Detector, default_detector, open_detector
 from epitool.errors import GeometryError, UsageError
 from epitool.files import writing
-from epitool.images import View, open_view, read_view
+from epitool.images import View, fingerprint, open_view, read_view
 from epitool.io.labels import read_keypoints, read_source, write_keypoints
 from epitool.parallel import run_parallel
 from epitool.pose import Keypoints
@@ -97,8 +97,7 @@ def _source(views: Sequence[View], detector: str) -> str:
     lines = [detector]
     for view in views:
         files = view.files or (view.path,)
-        stats = [(file.name, file.stat().st_size, file.stat().st_mtime_ns) for file in files]
-        lines.append(f"{view.name} {stats}")
+        lines += [view.name, *(f"{file.name} {fingerprint(file)}" for file in files)]
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16]
 
 
@@ -132,6 +131,9 @@ def _detect_all(
             try:
                 detector = opener()
                 return _detect_view(view, detector, parts / source / view.name, stop, advance), detector
+            except BaseException:
+                stop.set()
+                raise
             finally:
                 working.discard(view.name)
 

@@ -205,7 +205,7 @@ def _table(rows: Rows) -> str:
     from rich.table import Table
 
     table = Table(box=box.MARKDOWN)  # in ASCII, which every terminal and pipe can encode
-    table.add_column("", overflow="fold")
+    table.add_column("", no_wrap=True)
     for metric in next(iter(rows.values())):
         table.add_column(f"{metric.name}\n{'' if metric.unit == 'arbitrary' else metric.unit}", justify="right")
     table.add_column("poses", justify="right")
@@ -213,7 +213,7 @@ def _table(rows: Rows) -> str:
         values = ["n/a" if metric.value is None else f"{metric.value:.1f}" for metric in row]
         table.add_row(name, *values, str(max(metric.counted for metric in row)))
     text = StringIO()
-    Console(file=text, width=100, color_system=None, force_terminal=False, markup=False, emoji=False).print(table)
+    Console(file=text, width=300, color_system=None, force_terminal=False, markup=False, emoji=False).print(table)
     return "\n".join(line for line in text.getvalue().splitlines() if line.strip())
 
 

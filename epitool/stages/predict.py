@@ -16,7 +16,7 @@ from epitool.console import Summary, progress, say, warn
 from epitool.detectors import open_detector
 from epitool.errors import GeometryError, InputError, UsageError
 from epitool.files import writing
-from epitool.images import IMAGE_SUFFIXES, Image, open_view, read_images
+from epitool.images import IMAGE_SUFFIXES, Image, check_name, open_view, read_images
 from epitool.io.labels import read_keypoints
 from epitool.io.predictions import write_predictions
 from epitool.pose import MIN_CONFIDENCE, Predictions, square_boxes
@@ -104,8 +104,11 @@ def image_names(inputs: Sequence[str]) -> list[str]:
     names: dict[str, None] = {}
     for given in inputs:
         path, (video, _, frame) = Path(given), given.rpartition("#")
+        check_name(path)
         single = path.suffix.lower() in IMAGE_SUFFIXES and not path.is_dir()
         if single or (video and frame.isdigit() and not path.exists()):
+            if not Path(given if single else video).exists():
+                raise InputError(f"image {given}: no such file")
             names[given] = None
         else:
             view = open_view(path)
@@ -148,14 +151,16 @@ def _detected(detector: str | None, device: str) -> tuple[FindBox, str]:
 
 
 def _boxes_of(names: Sequence[str], file: Path) -> Array:
-    """Boxes `(N, 4)` of images by the joints that a file has for them; NaN for images that it does not name."""
+    """Boxes `(N, 4)` of images by the joints that a file has for them; NaN where nobody was found."""
     keypoints = read_keypoints(file)
-    place = {os.path.realpath(name): i for i, name in enumerate(names)}
-    found = np.full((len(names), 4), np.nan)
-    for image, box in zip(keypoints.images.ravel().tolist(), keypoints.boxes().reshape(-1, 4), strict=True):
-        if image and os.path.realpath(image) in place:
-            found[place[os.path.realpath(image)]] = box
-    return found
+    images, boxes = keypoints.images.ravel().tolist(), keypoints.boxes().reshape(-1, 4)
+    known = {os.path.realpath(image): box for image, box in zip(images, boxes, strict=True) if image}
+    strange = [name for name in names if os.path.realpath(name) not in known]
+    if strange:
+        raise InputError(
+            f"{file}: has no joints of {strange[0]} and {len(strange) - 1} other images; leave out --boxes"
+        )
+    return np.array([known[os.path.realpath(name)] for name in names])
 
 
 def parse_box(text: str) -> Array:

@@ -13,7 +13,7 @@ from epitool.console import Summary, say, warn
 from epitool.errors import GeometryError, InputError
 from epitool.io.labels import read_labels
 from epitool.io.predictions import read_predictions
-from epitool.options import RefineOptions
+from epitool.options import RefineOptions, run_folder
 from epitool.pose import Labels, Predictions, split_frames
 
 MIN_POSES = 16
@@ -63,7 +63,7 @@ def run(
         unit=labels.rig.unit,
         recording_id=labels.recording_id,
     )
-    path = out or Path("runs") / name / "refiner.pt"
+    path = out or run_folder(name) / "refiner.pt"
     save_refiner(path, refiner)
     return _summary(path, *refiner.val_error, labels.rig.unit)
 

@@ -55,6 +55,7 @@ def write_report(
     labels, rig = read_labels(folder / "labels.h5"), read_rig(folder / "cameras.toml")
     exact = read_labels(folder / truth) if truth else None
     values = _figures(labels, rig, reference, exact)
+    values["metrics"] = json.loads((folder / "metrics.json").read_bytes())["rows"]
     pictures = _pictures(folder, labels)
     tables = [f"{_title(step)}\n{step.said}\n" for step in steps if step.command.startswith("epitool evaluate")]
     text = "\n".join([*_lines(values), "", *tables])

@@ -7,10 +7,10 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from epitool.console import Summary, say
+from epitool.console import Summary, say, warn
 from epitool.io.files import write_json
 from epitool.io.labels import read_labels
-from epitool.options import PRESETS, TrainOptions
+from epitool.options import PRESETS, TrainOptions, run_folder
 
 
 def run(
@@ -60,6 +60,7 @@ def run(
     from epitool.nn.checkpoint import load_tensors
     from epitool.nn.device import pick_device
 
+    folder = out or run_folder(name)
     labels, where = read_labels(pairs), pick_device(device)
     chosen = preset if preset != "auto" else "paper" if where.type == "cuda" else "small"
     given: dict[str, Any] = {
@@ -74,7 +75,6 @@ def run(
     }
     options = replace(PRESETS[chosen], **{key: value for key, value in given.items() if value is not None})
     say(f"training on {where} with preset {chosen}: {_described(options)}")
-    folder = out or Path("runs") / name
     if overwrite:
         shutil.rmtree(folder, ignore_errors=True)
     weights = None
@@ -95,6 +95,8 @@ def _described(options: TrainOptions) -> str:
 
 def _summary(history: list[dict[str, Any]], best: dict[str, Any], baseline: float, unit: str, folder: Path) -> Summary:
     model = folder / "model.pt"
+    if best["val_nmpjpe"] >= baseline:
+        warn("the network is no better than always answering the mean pose; train longer, or on more footage")
     text = (
         f"{model}: epoch {best['epoch']} of {len(history)}; validation NMPJPE {best['val_nmpjpe']:.1f} {unit}"
         f" (always answering the mean pose: {baseline:.1f})"

@@ -6,13 +6,15 @@ from pathlib import Path
 
 import numpy as np
 
-from epitool.console import Summary, say
+from epitool.console import Summary, say, warn
 from epitool.errors import GeometryError, InputError
 from epitool.geometry.labels import convert_labels, frames_solved, label
 from epitool.io.cameras import read_rig
 from epitool.io.labels import read_keypoints, write_labels
 from epitool.pose import Labels
 from epitool.skeleton import skeleton as named_skeleton
+
+_DOUBTFUL_ERROR = 0.025  # of the person's box; detectors are off by about 0.01
 
 
 def run(
@@ -35,6 +37,8 @@ def run(
     """
     target = named_skeleton(skeleton)
     joints = read_keypoints(keypoints)
+    if len(joints.views) < 2:
+        raise GeometryError(f"{keypoints}: one view ({', '.join(joints.views)}); triangulation needs two or more")
     rig = read_rig(cameras)
     views = [view for view in joints.views if view in rig.names]
     if len(views) < 2:
@@ -60,6 +64,12 @@ def _summary(labels: Labels, solved: int, method: str, out: Path) -> Summary:
         found = ", ".join(f"{view} in {n} frames" for view, n in swaps.items())
         say(f"left and right were exchanged by the detector and are put right: {found}")
     error = float(np.nanmedian(labels.reprojection_px))
+    side = float(np.nanmedian(labels.keypoints.boxes()[..., 2]))
+    if error > _DOUBTFUL_ERROR * side:
+        warn(
+            f"the median reprojection error of {error:.1f} px is {error / side:.0%} of the person's size in the images;"
+            " do not trust these labels: are the views in sync, of one person, and calibrated?"
+        )
     frames = len(labels.poses.frames)
     text = f"{out}: {solved} of {frames} frames, {len(labels.poses.skeleton)} joints"
     text += f", median reprojection error {error:.1f} px, unit {labels.rig.unit}"

@@ -5,6 +5,7 @@ import pickle
 from dataclasses import replace
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -127,7 +128,7 @@ def test_infinite_loss_stops_and_keeps_the_last_epoch(labels, tmp_path, monkeypa
     training.train(labels, replace(TINY, epochs=1), tmp_path / "good", CPU)
     real = training.coordinate_loss
     monkeypatch.setattr(training, "coordinate_loss", lambda *args: real(*args) * float("nan"))
-    with pytest.raises(UsageError, match="learning-rate"):
+    with pytest.raises(UsageError, match="lower --lr"):
         training.train(labels, TINY, tmp_path / "bad", CPU)
     assert not (tmp_path / "bad" / training.LAST).exists()
 
@@ -293,6 +294,7 @@ def test_predict_without_a_model_or_with_a_bad_box_says_what_to_do(run_folder, t
     monkeypatch.chdir(tmp_path)
     with pytest.raises(InputError, match="epitool train"):
         predict_stage.run(images=["a.png"], device="cpu")
+    cv2.imwrite("a.png", np.zeros((8, 8, 3), np.uint8))
     for box in ("1,2,3", "1,2,x,4", "0,0,-1,5", "nan,0,1,1"):
         with pytest.raises(UsageError, match="--box"):
             predict_stage.run(images=["a.png"], model=run_folder / training.BEST, box=box, device="cpu")

@@ -157,9 +157,7 @@ def _boxes_of(names: Sequence[str], file: Path) -> Array:
     known = {os.path.realpath(image): box for image, box in zip(images, boxes, strict=True) if image}
     strange = [name for name in names if os.path.realpath(name) not in known]
     if strange:
-        raise InputError(
-            f"{file}: has no joints of {strange[0]} and {len(strange) - 1} other images; leave out --boxes"
-        )
+        raise InputError(f"{file}: lacks {strange[0]}, {len(strange)} images in all; leave out --boxes")
     return np.array([known[os.path.realpath(name)] for name in names])
 
 

@@ -1,3 +1,4 @@
+import os
 from pathlib import Path
 
 import cv2
@@ -5,7 +6,7 @@ import numpy as np
 import pytest
 
 from epitool.detectors import open_detector
-from epitool.errors import GeometryError, UsageError
+from epitool.errors import GeometryError, InputError, UsageError
 from epitool.io.labels import read_keypoints
 from epitool.skeleton import skeleton
 from epitool.stages import detect2d
@@ -103,6 +104,33 @@ def test_finished_work_is_skipped_until_the_footage_changes(here, bright):
     cv2.imwrite("a/009.png", np.full((8, 8, 3), 9, np.uint8))
     with pytest.raises(UsageError, match="other footage"):
         run(["a"])
+
+
+def test_copied_footage_is_the_same_footage(here, bright):
+    images("a", range(1, 5))
+    run(["a"])
+    for file in Path("a").iterdir():
+        file.touch()
+    run(["a"])
+    assert Bright.calls == 4
+
+
+def test_images_of_another_size_in_one_view(here, bright):
+    images("a", range(1, 5))
+    cv2.imwrite("a/003.png", np.full((4, 4, 3), 9, np.uint8))
+    with pytest.raises(InputError, match=r"003\.png: is 4x4, the first of its view is 8x8"):
+        run(["a"])
+
+
+def test_names_that_are_not_unicode(here, bright):
+    name = os.fsdecode(b"c\xff")
+    images("plain", range(1, 3))
+    try:
+        Path("plain").rename(name)
+    except OSError:
+        pytest.skip("this file system has Unicode names only")
+    with pytest.raises(InputError, match="not UTF-8"):
+        run([name])
 
 
 @pytest.mark.parametrize("jobs", [1, 2, -1])

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from epitool import __version__
 from epitool.camera import Array
+from epitool.console import progress
 from epitool.errors import InputError
 from epitool.metrics import mpjpe
 from epitool.nn.checkpoint import damage_reported, load_plain, save_plain
@@ -127,7 +128,7 @@ def train_refiner(
         val_error=(_error(*validation, skeleton), np.inf),
     )
     inputs, targets = _normalized(predicted, refiner), _normalized(truth, refiner)
-    with torch.random.fork_rng(devices=[]):
+    with torch.random.fork_rng(devices=[]), progress("refining", options.epochs) as advance:
         torch.manual_seed(options.seed)
         network = RefinementNetwork(len(skeleton), options.width, options.dropout)
         for _ in _epochs(network, inputs, targets, options):
@@ -135,6 +136,7 @@ def train_refiner(
             if error < refiner.val_error[1]:
                 weights = {name: tensor.clone() for name, tensor in network.state_dict().items()}
                 refiner = replace(refiner, weights=weights, val_error=(refiner.val_error[0], error))
+            advance(1)
     return refiner
 
 

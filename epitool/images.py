@@ -74,6 +74,16 @@ def check_name(path: Path) -> None:
         raise InputError(f"{shown}: the name is not UTF-8; rename it, or set a UTF-8 locale") from None
 
 
+def view_name(path: Path) -> str:
+    """What a view is called: the folder's name, or the video's without its suffix."""
+    return path.resolve().name if path.is_dir() else path.stem
+
+
+def image_key(name: str) -> str:
+    """The same for all names of one image, from whichever directory they are given; `video.mp4#12` included."""
+    return os.path.realpath(name)
+
+
 def open_view(path: Path) -> View:
     """Finds out what footage a folder or video holds.
 
@@ -94,7 +104,7 @@ def open_view(path: Path) -> View:
     count = int(capture.get(cv2.CAP_PROP_FRAME_COUNT))
     if count <= 0:  # some containers do not say
         count = 1 + sum(1 for _ in iter(capture.grab, False))
-    return View(path.stem, path, tuple(range(count)), (), (image.shape[1], image.shape[0]))
+    return View(view_name(path), path, tuple(range(count)), (), (image.shape[1], image.shape[0]))
 
 
 def _open_folder(path: Path) -> View:
@@ -113,7 +123,7 @@ def _open_folder(path: Path) -> View:
     first = _decode(files[order[0]])
     files_in_order = tuple(files[i] for i in order)
     size = (first.shape[1], first.shape[0])
-    return View(path.resolve().name, path, tuple(sorted(frames)), files_in_order, size)
+    return View(view_name(path), path, tuple(sorted(frames)), files_in_order, size)
 
 
 def _open_video(path: Path) -> cv2.VideoCapture:

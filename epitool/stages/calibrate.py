@@ -15,7 +15,8 @@ from epitool.errors import GeometryError, InputError, UsageError
 from epitool.geometry.body import ScaleRule, apply_scale, parse_scale
 from epitool.geometry.calibrate import Calibration, assumed_intrinsics, calibrate
 from epitool.geometry.labels import label
-from epitool.io.cameras import read_intrinsics, write_rig
+from epitool.images import view_name
+from epitool.io.cameras import read_intrinsics, read_rig, write_rig
 from epitool.io.labels import read_keypoints
 from epitool.pose import Keypoints, Labels
 from epitool.stages import detect2d
@@ -65,20 +66,18 @@ def run(
     source = intrinsics or extrinsics
     cameras = _intrinsics(joints, source, fov_deg)
     if extrinsics:
-        result = Calibration(_given(read_rig_for(extrinsics, joints.views), cameras), ())
+        result = Calibration(_given(_places(extrinsics, joints.views), cameras), ())
     else:
         result = calibrate(joints, cameras, method=method, min_confidence=min_confidence, seed=seed, jobs=jobs)
     return _finish(joints, result, rule, source, method if not extrinsics else "given", min_confidence, out)
 
 
-def read_rig_for(path: Path, views: Sequence[str]) -> Rig:
+def _places(path: Path, views: Sequence[str]) -> Rig:
     """The cameras of the views named, with their places.
 
     Raises:
         InputError: The file lacks one of them.
     """
-    from epitool.io.cameras import read_rig
-
     try:
         return read_rig(path).select(views)
     except InputError as error:
@@ -95,7 +94,7 @@ def _keypoints(views: Sequence[Path], path: Path, detector: str | None, device: 
     joints = read_keypoints(path)
     if not views:
         return joints
-    names = [Path(view).resolve().name if Path(view).is_dir() else Path(view).stem for view in views]
+    names = [view_name(view) for view in views]
     if len(set(names)) < len(names):
         raise UsageError(f"--views: a view is named twice: {', '.join(names)}")
     try:

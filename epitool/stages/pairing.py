@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from epitool.camera import Array
 from epitool.console import say, warn
 from epitool.errors import InputError, UsageError
+from epitool.images import image_key
 from epitool.io.labels import read_labels
 from epitool.io.npz import read_pose_arrays
 from epitool.io.predictions import read_predictions
@@ -140,7 +141,7 @@ def _default_predictions(truth: Truth) -> Path | None:
     if not DEFAULT_PREDICTIONS.exists() or truth.labels is None:
         return None
     images = read_predictions(DEFAULT_PREDICTIONS).images
-    common = len(_image_index(truth.labels).keys() & {_image_key(image) for image in images})
+    common = len(_image_index(truth.labels).keys() & {image_key(image) for image in images})
     if not common:
         say(f"{DEFAULT_PREDICTIONS} has no image of {truth.path}: running a model instead")
         return None
@@ -196,7 +197,7 @@ def _match_arrays(path: Path, truth: Truth) -> Predicted:
 
 def _match_images(predictions: Predictions, path: Path, labels: Labels) -> Predicted:
     index = _image_index(labels)
-    keys = [_image_key(image) for image in predictions.images]
+    keys = [image_key(image) for image in predictions.images]
     known = [i for i, key in enumerate(keys) if key in index]
     if not known:
         raise InputError(
@@ -245,11 +246,7 @@ def _run_model(path: Path, truth: Truth, split: str, device: str) -> Predicted:
     return Predicted(str(path), found.joints_3d, frames, views, found.skeleton, found.unit, found.provenance)
 
 
-def _image_key(image: str) -> str:
-    return str(Path(image).resolve())
-
-
 def _image_index(labels: Labels) -> dict[str, tuple[int, int]]:
     """(frame, view) indices of every image by its absolute path."""
     images = labels.keypoints.images.tolist()
-    return {_image_key(image): (f, v) for f, row in enumerate(images) for v, image in enumerate(row) if image}
+    return {image_key(image): (f, v) for f, row in enumerate(images) for v, image in enumerate(row) if image}

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import cv2
 import numpy as np
 
 from epitool.camera import Array
 from epitool.console import Summary, progress, say, warn
 from epitool.detectors import open_detector
 from epitool.errors import GeometryError, InputError, UsageError
-from epitool.files import writing
-from epitool.images import IMAGE_SUFFIXES, Image, check_name, open_view, read_images
+from epitool.images import IMAGE_SUFFIXES, Image, check_name, image_key, open_view, read_images
 from epitool.io.labels import read_keypoints
 from epitool.io.predictions import write_predictions
 from epitool.pose import MIN_CONFIDENCE, Predictions, square_boxes
@@ -154,11 +151,11 @@ def _boxes_of(names: Sequence[str], file: Path) -> Array:
     """Boxes `(N, 4)` of images by the joints that a file has for them; NaN where nobody was found."""
     keypoints = read_keypoints(file)
     images, boxes = keypoints.images.ravel().tolist(), keypoints.boxes().reshape(-1, 4)
-    known = {os.path.realpath(image): box for image, box in zip(images, boxes, strict=True) if image}
-    strange = [name for name in names if os.path.realpath(name) not in known]
+    known = {image_key(image): box for image, box in zip(images, boxes, strict=True) if image}
+    strange = [name for name in names if image_key(name) not in known]
     if strange:
         raise InputError(f"{file}: lacks {strange[0]}, {len(strange)} images in all; leave out --boxes")
-    return np.array([known[os.path.realpath(name)] for name in names])
+    return np.array([known[image_key(name)] for name in names])
 
 
 def parse_box(text: str) -> Array:
@@ -202,15 +199,13 @@ def _refined(predictions: Predictions, refiner: Refiner, name: str) -> Predictio
 
 def _draw(predictions: Predictions, folder: Path) -> None:
     """Writes every image with its joints, numbered in the order of the predictions."""
-    from epitool.viz.overlay import draw_pose
+    from epitool.viz.overlay import draw_pose, save_image
 
     with progress("drawing", len(predictions.images)) as advance:
         for i, image in read_images(predictions.images):
             drawn = draw_pose(image, predictions.joints_2d[i], predictions.skeleton, predictions.confidence[i])
             stem = Path(predictions.images[i]).name.replace("#", "-").replace(".", "-")
-            _, encoded = cv2.imencode(".png", cv2.cvtColor(drawn, cv2.COLOR_RGB2BGR))
-            with writing(folder / f"{i:05d}-{stem}.png") as temporary:
-                temporary.write_bytes(encoded.tobytes())
+            save_image(folder / f"{i:05d}-{stem}.png", drawn)
             advance(1)
 
 

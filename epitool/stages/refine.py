@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +10,7 @@ from numpy.typing import NDArray
 from epitool.camera import Array
 from epitool.console import Summary, say, warn
 from epitool.errors import GeometryError, InputError
+from epitool.images import image_key
 from epitool.io.labels import read_labels
 from epitool.io.predictions import read_predictions
 from epitool.options import RefineOptions, run_folder
@@ -81,18 +81,16 @@ def _check_fit(predicted: Predictions, labels: Labels, predictions: Path, pairs:
 
 def _matched(predicted: Predictions, labels: Labels, part: str) -> tuple[Array, Array]:
     """Predicted and true root-relative poses `(N, J, 3)` of the images that are in both."""
-    place = {_key(image): i for i, image in enumerate(predicted.images)}
+    place = {image_key(image): i for i, image in enumerate(predicted.images)}
     frames = split_frames(len(labels.poses.frames))[part]
     images = labels.keypoints.images[frames]
-    found = np.array([place.get(_key(image), -1) for image in images.ravel().tolist()], dtype=int).reshape(images.shape)
+    found = np.array([place.get(image_key(image), -1) for image in images.ravel().tolist()], dtype=int).reshape(
+        images.shape
+    )
     truth = labels.in_cameras[frames]
     truth = truth - truth[:, :, [labels.poses.skeleton.root]]
     usable: NDArray[np.bool_] = (found >= 0) & np.isfinite(truth).any(axis=(-2, -1))
     return predicted.joints_3d[found[usable]], truth[usable]
-
-
-def _key(image: str) -> str:
-    return os.path.realpath(image)
 
 
 def _summary(path: Path, before: float, after: float, unit: str) -> Summary:

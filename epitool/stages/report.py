@@ -17,7 +17,7 @@ from epitool.files import writing
 from epitool.geometry.body import distance_between, stature
 from epitool.geometry.compare import compare_rigs
 from epitool.geometry.two_view import fundamental_of_pose
-from epitool.images import Image, read_images
+from epitool.images import Image, image_key, read_images
 from epitool.io.cameras import read_rig
 from epitool.io.labels import read_labels
 from epitool.io.predictions import read_predictions
@@ -121,6 +121,7 @@ def _lines(values: dict[str, Any]) -> list[str]:
 
 def _pictures(folder: Path, labels: Labels) -> list[tuple[str, str]]:
     """Draws the recording's pictures; returns (path relative to the folder, caption) of each."""
+    from epitool.viz.overlay import save_image
     from epitool.viz.plots import plot_epipolar, plot_learning_curve, plot_residuals
     from epitool.viz.poses3d import plot_poses
     from epitool.viz.rigs import plot_rig
@@ -135,7 +136,7 @@ def _pictures(folder: Path, labels: Labels) -> list[tuple[str, str]]:
         drawn.append((f"pictures/{name}.png", caption))
         return folder / "pictures" / f"{name}.png"
 
-    _save(picture("views", "2D joints in all views, sides put right"), _views(labels, middle, images))
+    save_image(picture("views", "2D joints in all views, sides put right"), _views(labels, middle, images))
     up = -np.mean([camera.R[1] for camera in rig.cameras], axis=0)
     plot_rig(picture("cameras", "cameras and the person between them"), rig, xyz, skeleton, up / np.linalg.norm(up))
     plot_residuals(
@@ -181,12 +182,6 @@ def _views(labels: Labels, frame: int, images: list[Image | None]) -> Image:
     return np.asarray(cv2.resize(sheet, size, interpolation=cv2.INTER_AREA), dtype=np.uint8)
 
 
-def _save(path: Path, image: Image) -> None:
-    _, encoded = cv2.imencode(".png", cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
-    with writing(path) as temporary:
-        temporary.write_bytes(encoded.tobytes())
-
-
 def _undistorted(camera: Camera, image: Image | None) -> Image:
     if image is None:
         raise ValueError("no image")
@@ -198,13 +193,13 @@ def _undistorted(camera: Camera, image: Image | None) -> Image:
 def _test_poses(folder: Path, labels: Labels) -> tuple[Array, Array, list[str]]:
     """A few predictions of the test part, in every view, with their labels, root-relative."""
     predictions = read_predictions(folder / "pose.json")
-    place = {name: i for i, name in enumerate(str(Path(image).resolve()) for image in predictions.images)}
+    place = {name: i for i, name in enumerate(map(image_key, predictions.images))}
     test = split_frames(len(labels.poses.frames))["test"]
     root = labels.poses.skeleton.root
     found, true, titles = [], [], []
     for n in range(_SHOWN_POSES):
         f, v = test[(n * (len(test) - 1)) // max(_SHOWN_POSES - 1, 1)], n % len(labels.rig)
-        name = str(Path(labels.keypoints.images[f, v]).resolve())
+        name = image_key(str(labels.keypoints.images[f, v]))
         if name in place:
             pose = labels.in_cameras[f, v]
             found.append(predictions.joints_3d[place[name]])

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from epitool.files import writing
 from epitool.images import Image
 from epitool.pose import MIN_CONFIDENCE
 from epitool.skeleton import Skeleton
@@ -47,6 +49,17 @@ def draw_pose(
     for j in np.flatnonzero(seen):
         _dot(canvas, xy[j], SIDE_COLORS[joint_side(skeleton.joints[j])], thickness)
     return canvas
+
+
+def save_image(path: Path, image: Image) -> None:
+    """Writes an RGB image as PNG, whole or not at all.
+
+    Raises:
+        InputError: It cannot be written.
+    """
+    _, encoded = cv2.imencode(".png", cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
+    with writing(path) as temporary:
+        temporary.write_bytes(encoded.tobytes())
 
 
 def tile(images: Sequence[Image], columns: int) -> Image:

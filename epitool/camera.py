@@ -43,6 +43,8 @@ class Camera:
         R: Rotation `(3, 3)`, camera from world.
         t: Translation `(3,)`, camera from world, in the rig's unit; not the camera's centre.
         image_size: (width, height) in pixels.
+        time_offset: Frames by which the view's frame numbers run ahead of the first view's: what the first view
+            shows as frame f, this one shows as frame f + time_offset.
     """
 
     name: str
@@ -51,6 +53,7 @@ class Camera:
     R: Array
     t: Array
     image_size: tuple[int, int]
+    time_offset: float = 0.0
 
     def __post_init__(self) -> None:
         set_field = object.__setattr__

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -73,6 +74,7 @@ def write_rig(path: Path, rig: Rig, statistics: dict[str, Any] | None = None) ->
             "distortions": camera.distortion.tolist() or [0.0] * 5,
             "rotation": cv2.Rodrigues(np.array(camera.R))[0].ravel().tolist(),
             "translation": camera.t.tolist(),
+            **({"time_offset": camera.time_offset} if camera.time_offset else {}),
         }
     facts = {"format": "epitool.cameras/1", "unit": rig.unit, "scale_source": rig.scale_source}
     content["metadata"] = {**facts, **(statistics or {})}
@@ -112,9 +114,10 @@ def _camera_of_table(table: dict[str, Any]) -> Camera:
     rotation = np.array(table.get("rotation", [0.0, 0.0, 0.0]), dtype=float)
     translation = np.array(table.get("translation", [0.0, 0.0, 0.0]), dtype=float)
     size = (int(table["size"][0]), int(table["size"][1]))
-    return _checked(
+    camera = _checked(
         table["name"], table["matrix"], table.get("distortions", []), _rodrigues(rotation), translation, size
     )
+    return replace(camera, time_offset=float(table.get("time_offset", 0.0)))
 
 
 def _rodrigues(rotation: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:

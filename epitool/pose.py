@@ -86,6 +86,11 @@ class Keypoints:
             image_size=self.image_size[order],
         )
 
+    def select_frames(self, chosen: NDArray[np.intp]) -> Keypoints:
+        """The frames at these increasing indices only."""
+        names = ("xy", "confidence", "frames", "images")
+        return replace(self, **{name: getattr(self, name)[chosen] for name in names})
+
     def convert(self, skeleton: Skeleton) -> Keypoints:
         """The same keypoints as joints of another skeleton."""
         xy, confidence = convert_joints(self.xy, self.confidence, self.skeleton, skeleton)

@@ -7,7 +7,6 @@ noise, the share of gross errors and each keypoint's probability are estimated a
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import cv2
@@ -16,13 +15,18 @@ from numpy.typing import NDArray
 
 from epitool.camera import Camera, Rig
 from epitool.errors import GeometryError
+from epitool.geometry.mixture import expectation, squared_errors
+from epitool.geometry.schur import CAMERA_PARAMETERS, point_steps, reduced_system
+from epitool.geometry.two_view import skew
 
 Array = NDArray[np.float64]
-_MAX_POINTS = 30_000  # more joints than this make cameras no better than the model is true
+MAX_POINTS = 30_000  # more joints than this make cameras no better than the model is true
 _MIN_POINTS = 30
 _ITERATIONS = 60
-_CONVERGED = 1e-7  # relative change of the cost
+_ROUNDING = 1e-12
 _START_LAMBDA, _MAX_LAMBDA = 1e-4, 1e8
+_NO_WEIGHT = 1e-3
+_BLOCKS = 60  # of frames whose errors may go together
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,206 +34,204 @@ class Bundle:
     """Adjusted cameras.
 
     Attributes:
-        rig: The cameras; the first is unchanged, and so is the length of the first baseline.
+        rig: The cameras; the first is unchanged but for its focal length, and so is the length of the first baseline.
         sigma_px: Standard deviation of a coordinate of a keypoint that is no gross error.
-        inlier_share: Estimated share of keypoints that are no gross errors.
+        inlier_share: Estimated share of keypoints that are no gross errors, `(V,)`.
+        rotation_sd: Standard deviation of each camera's rotation against the first, `(V,)` radians.
+        position_sd: The same of its place, `(V,)` in the rig's unit, the first baseline's length being given.
+        focal_sd: The same of its focal length as a share of it, `(V,)`; 0 where it was held.
+        cost: Negative log likelihood per keypoint; lower is better among solutions for the same keypoints.
     """
 
     rig: Rig
     sigma_px: float
-    inlier_share: float
+    inlier_share: Array
+    rotation_sd: Array
+    position_sd: Array
+    focal_sd: Array
+    cost: float
 
 
 @dataclass(frozen=True, eq=False)
 class _State:
-    """Cameras as `R (V, 3, 3)`, `t (V, 3)`, and points `(N, 3)`."""
+    """Cameras as `R (V, 3, 3)`, `t (V, 3)`, `K (V, 3, 3)`, and points `(N, 3)`."""
 
     R: Array
     t: Array
+    K: Array
     points: Array
 
 
 @dataclass(frozen=True, eq=False)
 class _Noise:
-    """What EM knows: a coordinate's variance, the inlier share, and each keypoint's probability `(N, V)`."""
+    """What EM knows: a coordinate's variance, the inlier share, each keypoint's probability `(N, V)`, the cost."""
 
     variance: float
     share: float
     weights: Array
+    cost: float
 
 
-def adjust(xy: Array, xyz: Array, rig: Rig) -> Bundle:
+def adjust(
+    xy: Array, xyz: Array, rig: Rig, *, focal: str = "known", max_points: int = MAX_POINTS, tolerance: float = 1e-7
+) -> Bundle:
     """Adjusts the cameras of a rig to keypoints.
 
     Args:
         xy: Undistorted keypoints `(F, V, J, 2)`, NaN where unseen.
         xyz: Where the joints about are, `(F, J, 3)`, in the rig's world.
         rig: Where the cameras about are.
+        focal: "known", "shared" (one factor for all cameras) or "each" (one a camera).
+        max_points: With more joints than this, as many are taken evenly from them.
+        tolerance: Relative change of the negative log likelihood at which iteration ends.
 
     Raises:
         GeometryError: Fewer than 30 joints are seen by two views and triangulated.
     """
-    observed, points = _usable(xy, xyz)
-    K = np.stack([camera.K for camera in rig.cameras])
-    state = _State(
-        np.stack([camera.R for camera in rig.cameras]), np.stack([camera.t for camera in rig.cameras]), points
-    )
-    areas = np.array([np.prod(camera.image_size) for camera in rig.cameras], dtype=float)
-    noise = _first_noise(observed, _residuals(state, K, observed), areas)
+    observed, points, frame = _usable(xy, xyz, max_points)
+    cameras = rig.cameras
+    state = _State(*(np.stack([getattr(c, name) for c in cameras]) for name in ("R", "t", "K")), points)
+    areas = np.array([np.prod(camera.image_size) for camera in cameras], dtype=float)
+    squared = _squared_errors(state, observed)
+    noise = _first_noise(squared, areas)
     damping, previous = _START_LAMBDA, np.inf
     for _ in range(_ITERATIONS):
-        state, damping, moved = _step(state, K, observed, noise.weights, damping)
-        noise = _estimate_noise(_residuals(state, K, observed), noise, areas)
-        cost = _negative_log_likelihood(_residuals(state, K, observed), noise, areas)
-        if not moved or abs(previous - cost) < _CONVERGED * abs(cost):
+        state, damping, moved = _step(state, observed, squared, noise.weights, damping, focal)
+        squared = _squared_errors(state, observed)
+        noise = _estimate_noise(squared, noise, areas)
+        if not moved or abs(previous - noise.cost) < tolerance * abs(noise.cost):
             break
-        previous = cost
-    return Bundle(_rig_of(state, rig), float(np.sqrt(noise.variance)), noise.share)
+        previous = noise.cost
+    block = (frame * min(_BLOCKS, len(xy))) // len(xy)
+    deviations = _deviations(state, observed, noise, block, focal)
+    seen = np.isfinite(observed[..., 0]).sum(axis=0)
+    share = noise.weights.sum(axis=0) / np.maximum(seen, 1)
+    return Bundle(_rig_of(state, rig), float(np.sqrt(noise.variance)), share, *deviations, noise.cost / seen.sum())
 
 
-def _usable(xy: Array, xyz: Array) -> tuple[Array, Array]:
-    """Keypoints `(N, V, 2)` and points `(N, 3)` of joints that two views see, evenly thinned to a bounded number."""
-    observed = xy.transpose(0, 2, 1, 3).reshape(-1, xy.shape[1], 2)
+def _usable(xy: Array, xyz: Array, max_points: int) -> tuple[Array, Array, NDArray[np.int64]]:
+    """Keypoints `(N, V, 2)`, points `(N, 3)` and frames `(N,)` of joints that two views see, evenly thinned."""
+    observed = np.ascontiguousarray(xy.transpose(0, 2, 1, 3)).reshape(-1, xy.shape[1], 2)
     points = xyz.reshape(-1, 3)
     usable = np.isfinite(points).all(axis=-1) & (np.isfinite(observed[..., 0]).sum(axis=-1) >= 2)
     chosen = np.flatnonzero(usable)
     if len(chosen) < _MIN_POINTS:
         raise GeometryError(f"{len(chosen)} joints are seen by two views, at least {_MIN_POINTS} are needed")
-    if len(chosen) > _MAX_POINTS:
-        chosen = chosen[np.linspace(0, len(chosen) - 1, _MAX_POINTS).astype(int)]
-    return observed[chosen], points[chosen]
+    if len(chosen) > max_points:
+        chosen = chosen[np.linspace(0, len(chosen) - 1, max_points).astype(int)]
+    return observed[chosen], points[chosen], chosen // xyz.shape[1]
 
 
-def _in_cameras(state: _State) -> Array:
-    """Points in every camera's axes, `(N, V, 3)`."""
-    return np.einsum("vij,nj->nvi", state.R, state.points) + state.t
+def _squared_errors(state: _State, observed: Array) -> Array:
+    return squared_errors(state.R, state.t, state.K, state.points, observed)
 
 
-def _residuals(state: _State, K: Array, observed: Array) -> Array:
-    """Projection minus keypoint `(N, V, 2)` px; NaN where unseen or behind the camera."""
-    image = np.einsum("vij,nvj->nvi", K, _in_cameras(state))
-    depth = np.where(image[..., 2:] > 0, image[..., 2:], np.nan)
-    return image[..., :2] / depth - observed
-
-
-def _step(state: _State, K: Array, observed: Array, weights: Array, damping: float) -> tuple[_State, float, bool]:
+def _step(
+    state: _State, observed: Array, squared: Array, weights: Array, damping: float, focal: str
+) -> tuple[_State, float, bool]:
     """One accepted Levenberg-Marquardt step under fixed weights; False where none lowers the cost."""
-    residual = _residuals(state, K, observed)
-    cost = np.nansum(weights[..., None] * residual**2)
-    camera_jacobian, point_jacobian = _jacobians(state, K)
-    seen = np.isfinite(residual[..., 0])
-    w = np.where(seen, weights, 0.0)
-    system = _normal_equations(camera_jacobian, point_jacobian, np.nan_to_num(residual), w)
+    w = _effective(weights)
+    used = w > 0
+    cost = float(w[used] @ squared[used])
+    free = _free_directions(state, focal)
+    one_block = np.zeros(len(observed), dtype=np.int64)
     while damping < _MAX_LAMBDA:
-        candidate = _moved(state, *_solve(*system, damping))
-        trial = _residuals(candidate, K, observed)
-        lost = (seen & ~np.isfinite(trial[..., 0]) & (w > 0.5)).any()  # a good joint fell behind a camera
-        if not lost and np.nansum(weights[..., None] * trial**2) < cost:
+        arguments = (state.R, state.t, state.K, state.points, observed, w, damping)
+        S, own, gradient = reduced_system(*arguments, one_block)
+        raised = np.concatenate([np.diag(block) for block in own])
+        matrix = free.T @ (S + damping * np.diag(raised)) @ free
+        step = free @ np.linalg.lstsq(matrix, -free.T @ gradient[0], rcond=1e-14)[0]
+        cameras = step.reshape(-1, CAMERA_PARAMETERS)
+        candidate = _moved(state, cameras, point_steps(*arguments, cameras))
+        trial = float(w[used] @ _squared_errors(candidate, observed)[used])  # infinite if a joint fell behind a camera
+        if trial <= cost * (1 + _ROUNDING):
             return candidate, max(damping / 10, 1e-10), True
         damping *= 10
     return state, _START_LAMBDA, False
 
 
-def _jacobians(state: _State, K: Array) -> tuple[Array, Array]:
-    """Derivatives of the projections by the cameras' (rotation, translation) `(N, V, 2, 6)` and points `(N, V, 2, 3)`.
-
-    A camera moves as `exp(w) R, t + u`; the derivative of `exp(w) R x` by w is the negative cross matrix of `R x`.
-    """
-    turned = np.einsum("vij,nj->nvi", state.R, state.points)
-    x, y, z = np.moveaxis(turned + state.t, -1, 0)
-    projection = np.zeros((*x.shape, 2, 3))
-    projection[..., 0, 0], projection[..., 1, 1] = K[:, 0, 0] / z, K[:, 1, 1] / z
-    projection[..., 0, 1] = K[:, 0, 1] / z
-    projection[..., 0, 2] = -(K[:, 0, 0] * x + K[:, 0, 1] * y) / z**2
-    projection[..., 1, 2] = -K[:, 1, 1] * y / z**2
-    cross = np.zeros((*x.shape, 3, 3))
-    cross[..., 0, 1], cross[..., 0, 2], cross[..., 1, 2] = turned[..., 2], -turned[..., 1], turned[..., 0]
-    cross -= np.swapaxes(cross, -1, -2)
-    camera = np.concatenate([projection @ cross, projection], axis=-1)
-    return camera, projection @ state.R
+def _effective(weights: Array) -> Array:
+    """Weights `(N, V)` without joints that fewer than two views determine: they would make the system singular."""
+    second = np.partition(weights, -2, axis=1)[:, -2]
+    return np.where((second[:, None] > _NO_WEIGHT) & (weights > _NO_WEIGHT), weights, 0.0)
 
 
-def _normal_equations(Jc: Array, Jp: Array, residual: Array, w: Array) -> tuple[Array, Array, Array, Array, Array]:
-    """Blocks of the normal equations: cameras `(V, 6, 6)`, both `(N, V, 6, 3)`, points `(N, 3, 3)`, and gradients."""
-    Jc, Jp = np.where(w[..., None, None] > 0, Jc, 0.0), np.where(w[..., None, None] > 0, Jp, 0.0)
-    weighted = w[..., None, None] * Jp
-    H_cp = np.einsum("nvki,nvkj->nvij", Jc, weighted, optimize=True)
-    H_pp = np.einsum("nvki,nvkj->nij", Jp, weighted, optimize=True)
-    H_cc = np.einsum("nv,nvki,nvkj->vij", w, Jc, Jc, optimize=True)
-    g_c = np.einsum("nv,nvki,nvk->vi", w, Jc, residual, optimize=True)
-    g_p = np.einsum("nvki,nvk->ni", weighted, residual, optimize=True)
-    return H_cc, H_cp, H_pp, g_c, g_p
+def _free_directions(state: _State, focal: str) -> Array:
+    """Directions `(7 V, Q)` in which cameras may move: the first stays, and so does the first baseline's length."""
+    views, p = len(state.R), CAMERA_PARAMETERS
+    every = np.eye(p * views)
+    columns = [every[:, p * v : p * v + 6] for v in range(2, views)]
+    first, second = (-state.R[v].T @ state.t[v] for v in (0, 1))
+    along = state.R[1] @ (second - first)  # moving t along it changes the baseline's length
+    across = np.linalg.svd(along[None])[2][1:]
+    turning = every[:, p : p + 3] + every[:, p + 3 : p + 6] @ _turned_translation(state.t[1], along)
+    columns = [turning, every[:, p + 3 : p + 6] @ across.T, *columns]
+    focals = every[:, p - 1 :: p]
+    if focal == "shared":
+        columns.append(focals.sum(axis=1, keepdims=True))
+    elif focal == "each":
+        columns.append(focals)
+    return np.concatenate(columns, axis=1)
 
 
-def _solve(H_cc: Array, H_cp: Array, H_pp: Array, g_c: Array, g_p: Array, damping: float) -> tuple[Array, Array]:
-    """Steps of cameras `(V, 6)`, zero for the first, and points `(N, 3)`; damping scales diagonals, so units cancel."""
-    views = len(H_cc)
-    diagonal: Array = np.einsum("nii->ni", H_pp)
-    floor = 1e-12 * float(diagonal.max()) + 1e-300
-    damped = H_pp + np.einsum("ni,ij->nij", damping * diagonal + floor, np.eye(3))
-    inverse = np.linalg.inv(damped)
-    eliminated = H_cp @ inverse[:, None]
-    reduced = -np.einsum("naij,nbkj->aibk", eliminated, H_cp, optimize=True)
-    right = -g_c + np.einsum("naij,nj->ai", eliminated, g_p)
-    for v in range(views):
-        reduced[v, :, v] += H_cc[v] + damping * np.diag(np.diag(H_cc[v]))
-    free = slice(6, None)
-    matrix = reduced.reshape(6 * views, 6 * views)[free, free]
-    step = np.zeros(6 * views)
-    step[free] = np.linalg.lstsq(matrix, right.ravel()[free], rcond=1e-14)[0]
-    cameras = step.reshape(views, 6)
-    points = -np.einsum("nij,nj->ni", inverse, g_p + np.einsum("nvij,vi->nj", H_cp, cameras))
-    return cameras, points
+def _turned_translation(t: Array, along: Array) -> Array:
+    """What must be added to a rotation's own effect for the centre to keep its distance from the first camera."""
+    unit = along / np.linalg.norm(along)
+    return -np.outer(unit, unit @ skew(t))
 
 
 def _moved(state: _State, cameras: Array, points: Array) -> _State:
     turns = np.stack([np.asarray(cv2.Rodrigues(step[:3])[0], dtype=float) for step in cameras])
-    return _State(turns @ state.R, state.t + cameras[:, 3:], state.points + points)
+    K = state.K.copy()
+    K[:, :2, :2] *= np.exp(cameras[:, 6])[:, None, None]
+    return _State(turns @ state.R, state.t + cameras[:, 3:6], K, state.points + points)
 
 
-def _first_noise(observed: Array, residual: Array, areas: Array) -> _Noise:
+def _first_noise(squared: Array, areas: Array) -> _Noise:
     """A wide start: the cameras' own error is still in the residuals."""
-    squared = (residual**2).sum(axis=-1)
-    variance = float(np.nanmedian(squared) / (2 * np.log(2)))  # of a coordinate, were all of them Gaussian
-    weights = np.where(np.isfinite(observed[..., 0]), 1.0, 0.0)
-    return _estimate_noise(residual, _Noise(max(variance, 1e-12), 0.9, weights), areas)
+    median = float(np.nanmedian(squared))  # that of a Gaussian's is 2 ln 2 variances
+    return _estimate_noise(squared, _Noise(max(median / (2 * np.log(2)), 1e-12), 0.9, np.empty(0), np.inf), areas)
 
 
-def _densities(residual: Array, noise: _Noise, areas: Array) -> tuple[Array, Array]:
-    """Density of each keypoint as an inlier and as a gross error, `(N, V)`."""
-    squared = (residual**2).sum(axis=-1)
-    inlier = noise.share * np.exp(-squared / (2 * noise.variance)) / (2 * np.pi * noise.variance)
-    return inlier, np.broadcast_to((1 - noise.share) / areas, squared.shape)
+def _estimate_noise(squared: Array, noise: _Noise, areas: Array) -> _Noise:
+    """One step of EM; the variance allows for what the joints and cameras take from the residuals."""
+    weights, (seen, total, errors, freedom, cost) = expectation(squared, noise.variance, noise.share, areas)
+    freedom -= 6 * (len(areas) - 1)
+    variance = max(float(errors / max(freedom, 1.0)), 1e-12)
+    share = float(np.clip(total / max(seen, 1), 0.05, 0.999))
+    return _Noise(variance, share, weights, float(cost))
 
 
-def _estimate_noise(residual: Array, noise: _Noise, areas: Array) -> _Noise:
-    """One EM step; the variance allows for the three coordinates that each joint takes from its residuals."""
-    seen = np.isfinite(residual[..., 0])
-    inlier, gross = _densities(np.nan_to_num(residual), noise, areas)
-    weights = np.where(seen, inlier / (inlier + gross), 0.0)
-    total = weights.sum()
-    solved = np.maximum(weights.sum(axis=-1) - 1.5, 0.0)  # joints with fewer than two good views tell nothing
-    freedom = (2 * weights.sum(axis=-1) - 3)[solved > 0].sum() - 6 * (residual.shape[1] - 1)
-    squared = (weights * (np.nan_to_num(residual) ** 2).sum(axis=-1))[solved > 0].sum()
-    variance = max(float(squared / max(freedom, 1.0)), 1e-12)
-    share = float(np.clip(total / max(seen.sum(), 1), 0.05, 0.999))
-    return _Noise(variance, share, weights)
+def _deviations(
+    state: _State, observed: Array, noise: _Noise, block: NDArray[np.int64], focal: str
+) -> tuple[Array, Array, Array]:
+    """Standard deviations `(V,)` of rotation (radians), place and focal length (share).
 
-
-def _negative_log_likelihood(residual: Array, noise: _Noise, areas: Array) -> float:
-    seen = np.isfinite(residual[..., 0])
-    inlier, gross = _densities(np.nan_to_num(residual), noise, areas)
-    return float(-np.log(inlier + gross)[seen].sum())
+    The sandwich estimate over blocks of frames (Huber 1967): it asks only that errors in different blocks be
+    independent, so it holds for tails, unequal noise and joints that err together.
+    """
+    weights = _effective(noise.weights)
+    free = _free_directions(state, focal)
+    S, _, gradient = reduced_system(state.R, state.t, state.K, state.points, observed, weights, 0.0, block)
+    bread = np.linalg.pinv(free.T @ S @ free, rcond=1e-14, hermitian=True)
+    score = gradient @ free
+    blocks = len(score)
+    covariance = free @ bread @ (score.T @ score * blocks / max(blocks - 1, 1)) @ bread @ free.T
+    views, p = len(state.R), CAMERA_PARAMETERS
+    own = np.stack([covariance[p * v : p * v + p, p * v : p * v + p] for v in range(views)])
+    by_center = np.stack([-R.T @ np.column_stack([skew(t), np.eye(3)]) for R, t in zip(state.R, state.t)])
+    places = by_center @ own[:, :6, :6] @ np.swapaxes(by_center, 1, 2)
+    rotation, place = np.trace(own[:, :3, :3], axis1=1, axis2=2), np.trace(places, axis1=1, axis2=2)
+    return np.sqrt(rotation), np.sqrt(np.maximum(place, 0.0)), np.sqrt(own[:, 6, 6])
 
 
 def _rig_of(state: _State, rig: Rig) -> Rig:
     """The cameras in the world of the first one, with the first baseline's length as it was."""
-    moved = [replace(camera, R=R, t=t) for camera, R, t in zip(rig.cameras, state.R, state.t)]
-    factor = _baseline(rig.cameras) / _baseline(moved)
-    origin = moved[0].center
-    cameras = [replace(camera, t=-camera.R @ (origin + factor * (camera.center - origin))) for camera in moved]
+    factor = np.linalg.norm(rig.cameras[0].center - rig.cameras[1].center)
+    factor /= np.linalg.norm(state.R[0].T @ state.t[0] - state.R[1].T @ state.t[1])
+    origin = -state.R[0].T @ state.t[0]
+    centers = [origin + factor * (-R.T @ t - origin) for R, t in zip(state.R, state.t)]
+    cameras: list[Camera] = [
+        replace(camera, K=K, R=R, t=-R @ center) for camera, K, R, center in zip(rig.cameras, state.K, state.R, centers)
+    ]
     return replace(rig, cameras=tuple(cameras))
-
-
-def _baseline(cameras: Sequence[Camera]) -> float:
-    return float(np.linalg.norm(cameras[0].center - cameras[1].center))

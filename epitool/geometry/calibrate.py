@@ -1,12 +1,14 @@
-"""Cameras from the joints of one person: consecutive pairs, chained from the first camera (paper, section 3.1).
+"""Cameras from the joints of one person.
 
-By default all cameras and joints are then adjusted together; with the fundamental matrix, as in the paper, not.
+By default poses of all pairs of views, a rig that grows from the pair to which the other views resect best, and an
+adjustment of all cameras and joints together; with the fundamental matrix, the paper's chain of consecutive pairs.
 """
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,15 +16,16 @@ from numpy.typing import NDArray
 from epitool.camera import Camera, Rig
 from epitool.errors import GeometryError
 from epitool.geometry.bundle import Bundle, adjust
-from epitool.geometry.labels import label
+from epitool.geometry.chain import chain
+from epitool.geometry.growth import adjusted, best_growth
 from epitool.geometry.pairs import PairPose, estimate_pair
-from epitool.geometry.two_view import depths_along_rays, homogeneous
 from epitool.parallel import run_parallel
 from epitool.pose import Keypoints
 
 Array = NDArray[np.float64]
-_MIN_SHARED = 8
-_ADJUSTMENTS = 2  # the second with the exchanged sides that the first one's cameras show
+_GROWTH_FRAMES = 300
+FRAME_BUDGET = 2000  # more frames make cameras no better than the model is true
+_ADJUSTMENTS = 2  # the second with the exchanged sides and gross errors that the first one's cameras show
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,12 +34,14 @@ class Calibration:
 
     Attributes:
         rig: The cameras; unit "arbitrary", the first baseline has length 1.
-        pairs: What was found for each consecutive pair.
+        pairs: What was found for each pair of views that was solved, by their names.
+        left_out: Views that could not be placed, and why.
         bundle: What the adjustment over all views found; None without one.
     """
 
     rig: Rig
-    pairs: tuple[PairPose, ...]
+    pairs: dict[tuple[str, str], PairPose] = field(default_factory=dict)
+    left_out: dict[str, str] = field(default_factory=dict)
     bundle: Bundle | None = None
 
 
@@ -55,69 +60,84 @@ def assumed_intrinsics(name: str, image_size: tuple[int, int], fov_deg: float) -
 def calibrate(
     keypoints: Keypoints, intrinsics: Sequence[Camera], *, method: str, min_confidence: float, seed: int, jobs: int
 ) -> Calibration:
-    """Relative poses of consecutive views by joints of all frames, chained to a rig.
+    """Recovers the cameras up to scale.
 
     Args:
-        keypoints: 2D joints; views in the order in which neighbours overlap.
+        keypoints: 2D joints; for "fundamental", views in the order in which neighbours overlap.
         intrinsics: K, distortion and image size of every view.
-        method: "essential" (PoseLib, then bundle adjustment) or "fundamental" (the paper to the letter).
+        method: "essential" (all pairs by PoseLib, growth, bundle adjustment) or "fundamental" (the paper).
         min_confidence: Joints under it are not used.
         seed: Of the random sampling.
         jobs: Pairs solved side by side.
 
     Raises:
-        GeometryError: A pair has too few common joints, or they determine no pose.
+        GeometryError: No two views share enough joints, or they determine no pose.
     """
-    seen = keypoints.seen(min_confidence)
+    if method == "fundamental":
+        return _calibrate_chain(keypoints, intrinsics, min_confidence, seed, jobs)
+    keypoints = informative_frames(keypoints, min_confidence, FRAME_BUDGET)
+    sample = informative_frames(keypoints, min_confidence, _GROWTH_FRAMES)
+    xy = undistorted(sample, intrinsics, min_confidence)
+    pairs, failures = _all_pairs(xy, sample, intrinsics, seed, jobs)
+    if not pairs:
+        raise GeometryError("; ".join(f"views {a} and {b}: {why}" for (a, b), why in failures.items()))
+    grown = best_growth(sample, intrinsics, pairs, min_confidence, seed, jobs)
+    bundle: Bundle | None = None
+    rig = grown.rig
+    for _ in range(_ADJUSTMENTS):
+        bundle = adjusted(keypoints, rig, min_confidence, jobs)
+        rig = bundle.rig
+    return Calibration(rig, pairs, grown.left_out, bundle)
+
+
+def informative_frames(keypoints: Keypoints, min_confidence: float, budget: int) -> Keypoints:
+    """At most so many frames, evenly from those in which two views see half of the joints or more."""
+    good = (keypoints.seen(min_confidence).mean(axis=2) >= 0.5).sum(axis=1) >= 2
+    chosen = np.flatnonzero(good) if good.any() else np.arange(len(good))
+    if len(chosen) == len(good) <= budget:
+        return keypoints
+    return keypoints.select_frames(chosen[np.linspace(0, len(chosen) - 1, min(budget, len(chosen))).astype(int)])
+
+
+def undistorted(keypoints: Keypoints, intrinsics: Sequence[Camera], min_confidence: float) -> Array:
+    """Undistorted joints `(F, V, J, 2)` px, NaN where unseen."""
     ideal = [camera.undistort(keypoints.xy[:, v]) for v, camera in enumerate(intrinsics)]
-    xy = np.where(seen[..., None], np.stack(ideal, axis=1), np.nan)
+    return np.where(keypoints.seen(min_confidence)[..., None], np.stack(ideal, axis=1), np.nan)
+
+
+def _all_pairs(
+    xy: Array, keypoints: Keypoints, intrinsics: Sequence[Camera], seed: int, jobs: int
+) -> tuple[dict[tuple[str, str], PairPose], dict[tuple[str, str], str]]:
+    """Poses of all pairs of views by their names, and why others have none."""
+    views = list(itertools.combinations(range(len(intrinsics)), 2))
+
+    def solve(pair: tuple[int, int]) -> PairPose | str:
+        a, b = pair
+        K_a, K_b = intrinsics[a].K, intrinsics[b].K
+        try:
+            return estimate_pair(xy[:, a], xy[:, b], K_a, K_b, keypoints.skeleton, "essential", seed)
+        except GeometryError as error:
+            return str(error)
+
+    names = [(intrinsics[a].name, intrinsics[b].name) for a, b in views]
+    results = dict(zip(names, run_parallel(solve, views, jobs), strict=True))
+    solved = {name: found for name, found in results.items() if isinstance(found, PairPose)}
+    return solved, {name: found for name, found in results.items() if isinstance(found, str)}
+
+
+def _calibrate_chain(
+    keypoints: Keypoints, intrinsics: Sequence[Camera], min_confidence: float, seed: int, jobs: int
+) -> Calibration:
+    xy = undistorted(keypoints, intrinsics, min_confidence)
 
     def solve(v: int) -> PairPose:
         K_a, K_b = intrinsics[v].K, intrinsics[v + 1].K
         try:
-            return estimate_pair(xy[:, v], xy[:, v + 1], K_a, K_b, keypoints.skeleton, method, seed)
+            return estimate_pair(xy[:, v], xy[:, v + 1], K_a, K_b, keypoints.skeleton, "fundamental", seed)
         except GeometryError as error:
             raise GeometryError(f"views {intrinsics[v].name} and {intrinsics[v + 1].name}: {error}") from None
 
     pairs = run_parallel(solve, range(len(intrinsics) - 1), jobs)
-    rig = chain(xy, keypoints, intrinsics, pairs)
-    if method == "fundamental":
-        return Calibration(rig, tuple(pairs))
-    bundle = None
-    for _ in range(_ADJUSTMENTS):
-        labels = label(keypoints, rig, method="polynomial", min_confidence=min_confidence, jobs=jobs)
-        seen = labels.keypoints.seen(min_confidence)[..., None]
-        bundle = adjust(np.where(seen, rig.undistort(labels.keypoints.xy), np.nan), labels.poses.xyz, rig)
-        rig = bundle.rig
-    return Calibration(rig, tuple(pairs), bundle)
-
-
-def chain(xy: Array, keypoints: Keypoints, intrinsics: Sequence[Camera], pairs: Sequence[PairPose]) -> Rig:
-    """Joins relative poses to a rig; each baseline's length follows from depths in the camera that two pairs share."""
-    order = keypoints.skeleton.flip_order
-    flags = np.cumsum([np.zeros(len(xy), dtype=int), *(pair.swapped for pair in pairs)], axis=0) % 2
-    upright = np.where(flags.T[..., None, None] == 1, xy[:, :, order], xy)
-    rays = [homogeneous(upright[:, v]) @ np.linalg.inv(camera.K).T for v, camera in enumerate(intrinsics)]
-    cameras = [replace(intrinsics[0], R=np.eye(3), t=np.zeros(3))]
-    length = 1.0
-    for v, pair in enumerate(pairs):
-        if v:
-            previous = pairs[v - 1]
-            _, before = depths_along_rays(previous.R, previous.t, rays[v - 1], rays[v])
-            after, _ = depths_along_rays(pair.R, pair.t, rays[v], rays[v + 1])
-            length *= _depth_ratio(before, after, intrinsics[v].name)
-        last = cameras[-1]
-        cameras.append(replace(intrinsics[v + 1], R=pair.R @ last.R, t=pair.R @ last.t + length * pair.t))
-    return Rig(tuple(cameras), "arbitrary", "none")
-
-
-def _depth_ratio(before: Array, after: Array, name: str) -> float:
-    """Median ratio of the depths `(F, J)` of the same joints in one camera, found with either neighbour."""
-    with np.errstate(invalid="ignore"):
-        both = np.isfinite(before) & np.isfinite(after) & (before > 0) & (after > 0)
-    if both.sum() < _MIN_SHARED:
-        raise GeometryError(
-            f"view {name}: {int(both.sum())} joints are seen by it and both its neighbours, at least {_MIN_SHARED}"
-            " are needed to know how far apart the cameras are; use views that overlap"
-        )
-    return float(np.exp(np.median(np.log(before[both] / after[both]))))
+    names = [camera.name for camera in intrinsics]
+    rig = chain(xy, keypoints.skeleton, intrinsics, pairs)
+    return Calibration(rig, dict(zip(zip(names, names[1:]), pairs, strict=True)))

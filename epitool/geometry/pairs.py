@@ -24,6 +24,8 @@ from epitool.skeleton import Skeleton
 
 Array = NDArray[np.float64]
 _ROUNDS = 4
+_ENOUGH = 2000  # matches that a pose is sampled from; more make it slower and hardly better
+_CONVINCING = 0.75  # share of inliers from which no other start is tried
 Solver = Callable[[Array, Array, float], tuple[Array, Array]]
 
 
@@ -38,6 +40,7 @@ class PairPose:
         matches: Joints seen in both views.
         inlier_share: Share of matches within the threshold.
         sampson_px: Median Sampson distance of the inliers.
+        parallax_deg: Median angle between the rays of the inliers.
     """
 
     R: Array
@@ -46,6 +49,7 @@ class PairPose:
     matches: int
     inlier_share: float
     sampson_px: float
+    parallax_deg: float
 
 
 def estimate_pair(a: Array, b: Array, K_a: Array, K_b: Array, skeleton: Skeleton, method: str, seed: int) -> PairPose:
@@ -71,20 +75,19 @@ def estimate_pair(a: Array, b: Array, K_a: Array, K_b: Array, skeleton: Skeleton
     seen = np.isfinite(a).all(axis=-1) & np.isfinite(b).all(axis=-1)
     require_matches(int(seen.sum()))
     solve = _solver(method, K_a, K_b, seed)
-    starts = [(a[seen], b[seen])]
-    middle_a, middle_b = _midpoints(a, skeleton), _midpoints(b, skeleton)
-    both = np.isfinite(middle_a).all(axis=-1) & np.isfinite(middle_b).all(axis=-1)
-    starts.append((middle_a[both], middle_b[both]))
     best: tuple[float, PairPose] | None = None
     failure = GeometryError("no relative pose explains the joints; are the views in sync?")
-    for start in starts:
+    for joints_a, joints_b in ((a, b), (midpoints(a, skeleton), midpoints(b, skeleton))):
+        both = np.isfinite(joints_a).all(axis=-1) & np.isfinite(joints_b).all(axis=-1)
         try:
-            scored = _alternate(start, a, b, seen, K_a, K_b, skeleton, solve)
+            scored = _alternate((joints_a[both], joints_b[both]), a, b, seen, K_a, K_b, skeleton, solve)
         except GeometryError as error:
             failure = error
             continue
         if best is None or scored[0] < best[0]:
             best = scored
+        if best[1].inlier_share > _CONVINCING:
+            break
     if best is None:
         raise failure
     return best[1]
@@ -95,7 +98,7 @@ def _alternate(
     K_a: Array, K_b: Array, skeleton: Skeleton, solve: Solver,
 ) -> tuple[float, PairPose]:  # fmt: skip
     """Pose and exchanged frames in turn until they no longer change; returns (capped cost, result)."""
-    cap = _initial_threshold(a[seen], b[seen])
+    cap = initial_threshold(a[seen], b[seen])
     threshold = cap
     R, t = solve(*start, threshold)
     swapped = np.zeros(len(a), dtype=bool)
@@ -114,12 +117,23 @@ def _alternate(
     inliers = distance < cap
     cost = float(np.minimum(distance, cap).mean())
     median = float(np.median(distance[inliers])) if inliers.any() else float("nan")
-    return cost, PairPose(R, t, swapped, int(both.sum()), float(inliers.mean()), median)
+    parallax = _parallax_deg(a[both][inliers], right[both][inliers], R, K_a, K_b)
+    return cost, PairPose(R, t, swapped, int(both.sum()), float(inliers.mean()), median, parallax)
+
+
+def _parallax_deg(a: Array, b: Array, R: Array, K_a: Array, K_b: Array) -> float:
+    """Median angle between the rays of matches `(N, 2)`; NaN without any."""
+    if not len(a):
+        return float("nan")
+    ray_a, ray_b = homogeneous(a) @ np.linalg.inv(K_a).T @ R.T, homogeneous(b) @ np.linalg.inv(K_b).T
+    sine = np.linalg.norm(np.cross(ray_a, ray_b), axis=-1)
+    return float(np.degrees(np.median(np.arctan2(sine, (ray_a * ray_b).sum(axis=-1)))))
 
 
 def _solver(method: str, K_a: Array, K_b: Array, seed: int) -> Solver:
     def by_essential(a: Array, b: Array, threshold: float) -> tuple[Array, Array]:
-        R, t, _ = pose_by_poselib(a, b, K_a, K_b, threshold, seed)
+        some = np.random.default_rng(seed).permutation(len(a))[:_ENOUGH]
+        R, t, _ = pose_by_poselib(a[some], b[some], K_a, K_b, threshold, seed)
         return R, t
 
     def by_fundamental(a: Array, b: Array, threshold: float) -> tuple[Array, Array]:
@@ -132,14 +146,14 @@ def _solver(method: str, K_a: Array, K_b: Array, seed: int) -> Solver:
     return {"essential": by_essential, "fundamental": by_fundamental}[method]
 
 
-def _midpoints(xy: Array, skeleton: Skeleton) -> Array:
-    """Middle joints and midpoints of left and right, which do not depend on which side is which."""
+def midpoints(xy: Array, skeleton: Skeleton) -> Array:
+    """Middle joints and midpoints of left and right of joints `(F, J, D)`, which do not depend on which side is which."""
     sided = {joint for pair in skeleton.flip_pairs for joint in pair}
     middle = [j for j in range(len(skeleton)) if j not in sided]
     halves = [(xy[:, left] + xy[:, right]) / 2 for left, right in skeleton.flip_pairs]
     return np.stack([*(xy[:, j] for j in middle), *halves], axis=1)
 
 
-def _initial_threshold(a: Array, b: Array) -> float:
-    """2% of the person's spread in the image: wide enough for any useful detector, before the noise is known."""
-    return 0.02 * float(np.mean([np.ptp(np.percentile(xy, [5, 95], axis=0), axis=0).max() for xy in (a, b)]))
+def initial_threshold(*views: Array) -> float:
+    """2% of the person's spread in each view's joints `(N, 2)`: enough for a useful detector, its noise unknown."""
+    return 0.02 * float(np.mean([np.ptp(np.percentile(xy, [5, 95], axis=0), axis=0).max() for xy in views]))

@@ -1,0 +1,153 @@
+"""A rig that grows: from one pair of views, the others are placed by resection and all are adjusted together."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from epitool.camera import Camera, Rig
+from epitool.errors import GeometryError
+from epitool.geometry.bundle import Bundle, adjust
+from epitool.geometry.labels import label
+from epitool.geometry.pairs import PairPose, initial_threshold
+from epitool.geometry.resection import Resection, resect
+from epitool.parallel import run_parallel
+from epitool.pose import Keypoints, Labels
+
+Array = NDArray[np.float64]
+_SEEDS = 3  # pairs that growth is tried from
+_MIN_PARALLAX_DEG = 2.0  # under it depth is mostly noise
+_MIN_INLIERS = 0.4  # of a view's joints that must fit for it to be placed
+_POINTS, _TOLERANCE = 3000, 1e-5  # of an adjustment while growing
+_WIDE = 4.0  # standard deviations
+
+
+@dataclass(frozen=True, eq=False)
+class Growth:
+    """A rig and what could not be placed in it.
+
+    Attributes:
+        rig: The cameras in the order of the views; the first at the origin.
+        left_out: Views without a place, and why.
+    """
+
+    rig: Rig
+    left_out: dict[str, str]
+
+
+def best_growth(
+    keypoints: Keypoints,
+    intrinsics: Sequence[Camera],
+    pairs: dict[tuple[str, str], PairPose],
+    min_confidence: float,
+    seed: int,
+    jobs: int,
+) -> Growth:
+    """Grows a rig from the pair of views to which the others resect best.
+
+    Args:
+        keypoints: 2D joints of a few hundred frames.
+        intrinsics: K, distortion and image size of every view.
+        pairs: Relative poses that were found, by the views' names.
+        min_confidence: Joints under it are not used.
+        seed: Of the random sampling.
+        jobs: Resections at a time.
+
+    Raises:
+        GeometryError: No pair can be triangulated.
+    """
+    cameras = {camera.name: camera for camera in intrinsics}
+    ranked = sorted(pairs, key=lambda names: -_promise(pairs[names]))[:_SEEDS]
+
+    def start(names: tuple[str, str]) -> tuple[float, Rig]:
+        pose, (a, b) = pairs[names], names
+        first = replace(cameras[a], R=np.eye(3), t=np.zeros(3))
+        rig = Rig((first, replace(cameras[b], R=pose.R, t=pose.t)), "arbitrary", "none")
+        try:
+            bundle = adjusted(keypoints, rig, min_confidence, 1, rough=True)
+        except GeometryError:
+            return 0.0, rig
+        found = _resections(keypoints, bundle, cameras, min_confidence, seed, 1)
+        return sum(max(r.gain, 0.0) for r in found.values() if isinstance(r, Resection)), bundle.rig
+
+    trials = run_parallel(start, ranked, jobs)
+    rig = max(trials, key=lambda trial: trial[0])[1]
+    return _grow(keypoints, rig, cameras, min_confidence, seed, jobs)
+
+
+def adjusted(keypoints: Keypoints, rig: Rig, min_confidence: float, jobs: int, *, rough: bool = False) -> Bundle:
+    """The rig's cameras adjusted to the keypoints of its views, which are triangulated with them first.
+
+    Raises:
+        GeometryError: Too few joints can be triangulated.
+    """
+    labels = _labels(keypoints, rig, min_confidence, jobs)
+    seen = labels.keypoints.seen(min_confidence)[..., None]
+    xy = np.where(seen, rig.undistort(labels.keypoints.xy), np.nan)
+    if rough:
+        return adjust(xy, labels.poses.xyz, rig, max_points=_POINTS, tolerance=_TOLERANCE)
+    return adjust(xy, labels.poses.xyz, rig)
+
+
+def _labels(keypoints: Keypoints, rig: Rig, min_confidence: float, jobs: int) -> Labels:
+    own = keypoints.select_views(rig.names)
+    return label(own, rig, method="polynomial", min_confidence=min_confidence, jobs=jobs)
+
+
+def _promise(pose: PairPose) -> float:
+    """How good a start a pair is: many joints that agree, seen under angles that give depth."""
+    return pose.matches * pose.inlier_share * min(pose.parallax_deg / 20.0, 1.0) * (pose.parallax_deg > _MIN_PARALLAX_DEG)
+
+
+def _grow(
+    keypoints: Keypoints, rig: Rig, cameras: dict[str, Camera], min_confidence: float, seed: int, jobs: int
+) -> Growth:
+    """Places all views that fit, adjusts, and tries the others again with what is then known."""
+    while True:
+        bundle = adjusted(keypoints, rig, min_confidence, jobs, rough=True)
+        rig = bundle.rig
+        found = _resections(keypoints, bundle, cameras, min_confidence, seed, jobs)
+        good = {n: r for n, r in found.items() if isinstance(r, Resection) and r.inlier_share >= _MIN_INLIERS}
+        if not good:
+            return Growth(_ordered(rig, cameras), {name: _reason(r) for name, r in found.items()})
+        placed = [replace(cameras[name], R=r.R, t=r.t) for name, r in good.items()]
+        rig = replace(rig, cameras=(*rig.cameras, *placed))
+
+
+def _resections(
+    keypoints: Keypoints, bundle: Bundle, cameras: dict[str, Camera], min_confidence: float, seed: int, jobs: int
+) -> dict[str, Resection | str]:
+    """Places of the views that the rig lacks, or why they have none."""
+    rig = bundle.rig
+    missing = [name for name in cameras if name not in rig.names]
+    if not missing:
+        return {}
+    labels = _labels(keypoints, rig, min_confidence, jobs)
+
+    def place(name: str) -> Resection | str:
+        own = keypoints.select_views([name])
+        xy = np.where(own.seen(min_confidence)[..., None], cameras[name].undistort(own.xy), np.nan)[:, 0]
+        threshold = max(initial_threshold(xy[np.isfinite(xy[..., 0])]), _WIDE * bundle.sigma_px)
+        try:
+            return resect(xy, labels.poses.xyz, cameras[name].K, keypoints.skeleton, threshold, seed)
+        except GeometryError as error:
+            return str(error)
+
+    return dict(zip(missing, run_parallel(place, missing, jobs), strict=True))
+
+
+def _reason(found: Resection | str) -> str:
+    if isinstance(found, str):
+        return found
+    return f"only {found.inlier_share:.0%} of its {found.matches} joints fit the other views"
+
+
+def _ordered(rig: Rig, cameras: dict[str, Camera]) -> Rig:
+    """The cameras in the order of the views, in the world of the first one, the first baseline of length 1."""
+    first, *others = (rig.cameras[rig.names.index(name)] for name in cameras if name in rig.names)
+    turned = [replace(c, R=c.R @ first.R.T, t=c.t - c.R @ first.R.T @ first.t) for c in (first, *others)]
+    length = float(np.linalg.norm(turned[0].center - turned[1].center))
+    return replace(rig, cameras=tuple(turned)).scaled(1 / length, "arbitrary", "none")

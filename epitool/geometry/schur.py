@@ -1,0 +1,160 @@
+"""Reduced normal equations of bundle adjustment: cameras with the joints eliminated (Schur complement).
+
+A camera has seven parameters: rotation w and translation u, by which it moves as `exp(w) R, t + u`, and the logarithm
+of its focal length. See Triggs et al., Bundle Adjustment - A Modern Synthesis (2000), section 6.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+Array = NDArray[np.float64]
+CAMERA_PARAMETERS = 7
+
+
+@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def _linearize(R: Array, t: Array, K: Array, X: Array, xy: Array, Jc: Array, Jp: Array, residual: Array) -> None:
+    """Residual `(2,)` of one projection and its derivatives by camera `(2, 7)` and point `(2, 3)`, in place."""
+    # in scalars: a small array for every projection would cost more than the arithmetic
+    rx = R[0, 0] * X[0] + R[0, 1] * X[1] + R[0, 2] * X[2]
+    ry = R[1, 0] * X[0] + R[1, 1] * X[1] + R[1, 2] * X[2]
+    rz = R[2, 0] * X[0] + R[2, 1] * X[1] + R[2, 2] * X[2]
+    over_z = 1.0 / (rz + t[2])
+    u = (K[0, 0] * (rx + t[0]) + K[0, 1] * (ry + t[1])) * over_z
+    v = K[1, 1] * (ry + t[1]) * over_z
+    residual[0], residual[1] = u + K[0, 2] - xy[0], v + K[1, 2] - xy[1]
+    for row in range(2):
+        a = K[row, 0] * over_z
+        b = K[row, 1] * over_z
+        c = -(u if row == 0 else v) * over_z
+        Jc[row, 0], Jc[row, 1], Jc[row, 2] = c * ry - b * rz, a * rz - c * rx, b * rx - a * ry
+        Jc[row, 3], Jc[row, 4], Jc[row, 5] = a, b, c
+        for k in range(3):
+            Jp[row, k] = a * R[0, k] + b * R[1, k] + c * R[2, k]
+    Jc[0, 6], Jc[1, 6] = u, v
+
+
+@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def _damped_inverse(H: Array, damping: float) -> Array:
+    """Inverse `(3, 3)` of a point's block with its diagonal raised; zero where no view sees the point."""
+    size = H[0, 0] + H[1, 1] + H[2, 2]
+    if not size > 0.0:
+        return np.zeros((3, 3))
+    A = H.copy()
+    for k in range(3):
+        A[k, k] += damping * H[k, k] + 1e-12 * size
+    inverse = np.empty((3, 3))
+    for i in range(3):
+        for j in range(3):  # the adjugate of a symmetric matrix, by cyclic indices
+            i1, i2, j1, j2 = (i + 1) % 3, (i + 2) % 3, (j + 1) % 3, (j + 2) % 3
+            inverse[j, i] = A[i1, j1] * A[i2, j2] - A[i1, j2] * A[i2, j1]
+    return inverse / (A[0, 0] * inverse[0, 0] + A[0, 1] * inverse[1, 0] + A[0, 2] * inverse[2, 0])
+
+
+@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def _point_blocks(
+    R: Array, t: Array, K: Array, X: Array, xy: Array, weight: Array, H_cc: Array, H_cp: Array, g_c: Array
+) -> tuple[Array, Array]:
+    """Blocks that one point `(3,)`, seen at `(V, 2)` with weights `(V,)`, adds; returns H_pp `(3, 3)`, g_p `(3,)`."""
+    H_pp, g_p = np.zeros((3, 3)), np.zeros(3)
+    Jc, Jp, r = np.empty((2, CAMERA_PARAMETERS)), np.empty((2, 3)), np.empty(2)
+    for v in range(len(R)):
+        if weight[v] <= 0.0:
+            H_cp[v] = 0.0
+            g_c[v] = 0.0
+            continue
+        _linearize(R[v], t[v], K[v], X, xy[v], Jc, Jp, r)
+        for i in range(CAMERA_PARAMETERS):
+            a, b = weight[v] * Jc[0, i], weight[v] * Jc[1, i]
+            g_c[v, i] = a * r[0] + b * r[1]
+            for j in range(i, CAMERA_PARAMETERS):
+                H_cc[v, i, j] += a * Jc[0, j] + b * Jc[1, j]
+            for j in range(3):
+                H_cp[v, i, j] = a * Jp[0, j] + b * Jp[1, j]
+        for i in range(3):
+            a, b = weight[v] * Jp[0, i], weight[v] * Jp[1, i]
+            g_p[i] += a * r[0] + b * r[1]
+            for j in range(3):
+                H_pp[i, j] += a * Jp[0, j] + b * Jp[1, j]
+    return H_pp, g_p
+
+
+@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def reduced_system(
+    R: Array, t: Array, K: Array, points: Array, xy: Array, weights: Array, damping: float, block: NDArray[np.int64]
+) -> tuple[Array, Array, Array]:
+    """Normal equations of the cameras after the points are eliminated.
+
+    Args:
+        R: Rotations `(V, 3, 3)`.
+        t: Translations `(V, 3)`.
+        K: Intrinsics `(V, 3, 3)`.
+        points: `(N, 3)`, in the rig's world.
+        xy: Undistorted keypoints `(N, V, 2)` px; whatever stands where the weight is 0 is not read.
+        weights: `(N, V)`; 0 for what is not seen.
+        damping: Relative increase of the points' diagonals.
+        block: Which of B groups each point's gradient is added to, `(N,)`; for covariances that allow for errors
+            that go together.
+
+    Returns:
+        S `(7 V, 7 V)`; the cameras' own blocks `(V, 7, 7)`, whose diagonals damping raises; gradients `(B, 7 V)`.
+    """
+    views, p = len(R), CAMERA_PARAMETERS
+    S, H_cc = np.zeros((p * views, p * views)), np.zeros((views, p, p))
+    gradient = np.zeros((block.max() + 1, p * views))
+    H_cp, g_c, eliminated = np.zeros((views, p, 3)), np.zeros((views, p)), np.zeros((p, 3))
+    for n in range(len(points)):
+        H_pp, g_p = _point_blocks(R, t, K, points[n], xy[n], weights[n], H_cc, H_cp, g_c)
+        inverse = _damped_inverse(H_pp, damping)
+        for a in range(views):
+            if weights[n, a] <= 0.0:
+                continue
+            for i in range(p):
+                for k in range(3):
+                    total = 0.0
+                    for m in range(3):
+                        total += H_cp[a, i, m] * inverse[m, k]
+                    eliminated[i, k] = total
+                into = eliminated[i, 0] * g_p[0] + eliminated[i, 1] * g_p[1] + eliminated[i, 2] * g_p[2]
+                gradient[block[n], p * a + i] += g_c[a, i] - into
+            for b in range(a, views):
+                if weights[n, b] <= 0.0:
+                    continue
+                for i in range(p):
+                    for j in range(p):
+                        S[p * a + i, p * b + j] -= (
+                            eliminated[i, 0] * H_cp[b, j, 0]
+                            + eliminated[i, 1] * H_cp[b, j, 1]
+                            + eliminated[i, 2] * H_cp[b, j, 2]
+                        )
+    for v in range(views):
+        for i in range(p):
+            for j in range(i):
+                H_cc[v, i, j] = H_cc[v, j, i]
+        S[p * v : p * v + p, p * v : p * v + p] += H_cc[v]
+    for i in range(p * views):
+        for j in range(i):
+            S[i, j] = S[j, i]
+    return S, H_cc, gradient
+
+
+@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def point_steps(
+    R: Array, t: Array, K: Array, points: Array, xy: Array, weights: Array, damping: float, camera_step: Array
+) -> Array:
+    """Steps `(N, 3)` of the points that go with the cameras' step `(V, 7)`; arguments as `reduced_system`."""
+    views, p = len(R), CAMERA_PARAMETERS
+    steps = np.zeros((len(points), 3))
+    H_cc, H_cp, g_c = np.zeros((views, p, p)), np.zeros((views, p, 3)), np.zeros((views, p))
+    for n in range(len(points)):
+        H_pp, g_p = _point_blocks(R, t, K, points[n], xy[n], weights[n], H_cc, H_cp, g_c)
+        inverse = _damped_inverse(H_pp, damping)
+        for v in range(views):
+            for i in range(p):
+                for k in range(3):
+                    g_p[k] += H_cp[v, i, k] * camera_step[v, i]
+        for k in range(3):
+            steps[n, k] = -(inverse[k, 0] * g_p[0] + inverse[k, 1] * g_p[1] + inverse[k, 2] * g_p[2])
+    return steps

@@ -8,16 +8,17 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from epitool.camera import Camera, Rig
 from epitool.errors import GeometryError
-from epitool.geometry.bundle import Bundle, adjust
+from epitool.geometry.bundle import Bundle
 from epitool.geometry.chain import chain
-from epitool.geometry.growth import adjusted, best_growth
+from epitool.geometry.growth import Growth, adjusted, best_growth
+from epitool.geometry.judge import Verdict, judge
 from epitool.geometry.pairs import PairPose, estimate_pair
 from epitool.parallel import run_parallel
 from epitool.pose import Keypoints
@@ -25,7 +26,8 @@ from epitool.pose import Keypoints
 Array = NDArray[np.float64]
 _GROWTH_FRAMES = 300
 FRAME_BUDGET = 2000  # more frames make cameras no better than the model is true
-_ADJUSTMENTS = 2  # the second with the exchanged sides and gross errors that the first one's cameras show
+_GUESS_FRAMES = 100
+_FOCAL_GUESSES = (0.7, 0.85, 1.0, 1.2, 1.5, 1.9)  # times the one assumed
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,12 +39,14 @@ class Calibration:
         pairs: What was found for each pair of views that was solved, by their names.
         left_out: Views that could not be placed, and why.
         bundle: What the adjustment over all views found; None without one.
+        verdict: Whether to trust it; None without an adjustment.
     """
 
     rig: Rig
     pairs: dict[tuple[str, str], PairPose] = field(default_factory=dict)
     left_out: dict[str, str] = field(default_factory=dict)
     bundle: Bundle | None = None
+    verdict: Verdict | None = None
 
 
 def assumed_intrinsics(name: str, image_size: tuple[int, int], fov_deg: float) -> Camera:
@@ -58,7 +62,14 @@ def assumed_intrinsics(name: str, image_size: tuple[int, int], fov_deg: float) -
 
 
 def calibrate(
-    keypoints: Keypoints, intrinsics: Sequence[Camera], *, method: str, min_confidence: float, seed: int, jobs: int
+    keypoints: Keypoints,
+    intrinsics: Sequence[Camera],
+    *,
+    method: str,
+    min_confidence: float,
+    seed: int,
+    jobs: int,
+    focal: str = "known",
 ) -> Calibration:
     """Recovers the cameras up to scale.
 
@@ -69,6 +80,7 @@ def calibrate(
         min_confidence: Joints under it are not used.
         seed: Of the random sampling.
         jobs: Pairs solved side by side.
+        focal: "known"; "refined": those of `intrinsics` are about right; or "unknown": those are a guess.
 
     Raises:
         GeometryError: No two views share enough joints, or they determine no pose.
@@ -77,17 +89,58 @@ def calibrate(
         return _calibrate_chain(keypoints, intrinsics, min_confidence, seed, jobs)
     keypoints = informative_frames(keypoints, min_confidence, FRAME_BUDGET)
     sample = informative_frames(keypoints, min_confidence, _GROWTH_FRAMES)
+    held = focal == "known" or len(intrinsics) == 2  # two views that look at one person do not tell focal lengths
+    if focal == "unknown" and not held:
+        intrinsics = _guess_focal(sample, intrinsics, min_confidence, seed, jobs)
+    grown, pairs = _start(sample, intrinsics, min_confidence, seed, jobs)
+    bundle = adjusted(keypoints, grown.rig, min_confidence, jobs, focal="known" if held else "each")
+    # once more, with the exchanged sides and gross errors that the first one's cameras show
+    bundle = adjusted(keypoints, bundle.rig, min_confidence, jobs, focal="known" if held else "each")
+    verdict = judge(bundle, _person_px(keypoints, min_confidence), grown.left_out)
+    return Calibration(bundle.rig, pairs, grown.left_out, bundle, verdict)
+
+
+def _person_px(keypoints: Keypoints, min_confidence: float) -> float:
+    """Median side of the person's box over all views and frames."""
+    return float(np.nanmedian(keypoints.boxes(min_confidence)[..., 2]))
+
+
+def with_focal(intrinsics: Sequence[Camera], factor: float) -> list[Camera]:
+    """The cameras with focal lengths times a factor."""
+    scale = np.diag([factor, factor, 1.0])
+    by_size = [(camera, scale @ np.array(camera.K)) for camera in intrinsics]
+    return [replace(c, K=np.where([[1, 1, 0], [0, 1, 0], [0, 0, 0]], K, c.K)) for c, K in by_size]
+
+
+def _start(
+    sample: Keypoints, intrinsics: Sequence[Camera], min_confidence: float, seed: int, jobs: int
+) -> tuple[Growth, dict[tuple[str, str], PairPose]]:
+    """Poses of all pairs, and the rig that grows from them."""
     xy = undistorted(sample, intrinsics, min_confidence)
     pairs, failures = _all_pairs(xy, sample, intrinsics, seed, jobs)
     if not pairs:
         raise GeometryError("; ".join(f"views {a} and {b}: {why}" for (a, b), why in failures.items()))
-    grown = best_growth(sample, intrinsics, pairs, min_confidence, seed, jobs)
-    bundle: Bundle | None = None
-    rig = grown.rig
-    for _ in range(_ADJUSTMENTS):
-        bundle = adjusted(keypoints, rig, min_confidence, jobs)
-        rig = bundle.rig
-    return Calibration(rig, pairs, grown.left_out, bundle)
+    return best_growth(sample, intrinsics, pairs, min_confidence, seed, jobs), pairs
+
+
+def _guess_focal(
+    sample: Keypoints, intrinsics: Sequence[Camera], min_confidence: float, seed: int, jobs: int
+) -> list[Camera]:
+    """The cameras with the common factor on their focal lengths that places most views and explains them best."""
+    few = informative_frames(sample, min_confidence, _GUESS_FRAMES)
+    best: tuple[tuple[int, float], float] | None = None
+    for guess in _FOCAL_GUESSES:
+        try:
+            grown, _ = _start(few, with_focal(intrinsics, guess), min_confidence, seed, jobs)
+            bundle = adjusted(few, grown.rig, min_confidence, jobs, focal="shared", rough=True)
+        except GeometryError:
+            continue
+        name = bundle.rig.names[0]
+        factor = bundle.rig.cameras[0].focal / next(c.focal for c in intrinsics if c.name == name)
+        rank = (len(grown.left_out), bundle.cost)
+        if best is None or rank < best[0]:
+            best = (rank, factor)
+    return with_focal(intrinsics, best[1] if best else 1.0)
 
 
 def informative_frames(keypoints: Keypoints, min_confidence: float, budget: int) -> Keypoints:

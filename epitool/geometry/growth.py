@@ -78,8 +78,18 @@ def best_growth(
     return _grow(keypoints, rig, cameras, min_confidence, seed, jobs)
 
 
-def adjusted(keypoints: Keypoints, rig: Rig, min_confidence: float, jobs: int, *, rough: bool = False) -> Bundle:
+def adjusted(
+    keypoints: Keypoints, rig: Rig, min_confidence: float, jobs: int, *, focal: str = "known", rough: bool = False
+) -> Bundle:
     """The rig's cameras adjusted to the keypoints of its views, which are triangulated with them first.
+
+    Args:
+        keypoints: Of the rig's views, and maybe others.
+        rig: Where the cameras about are.
+        min_confidence: Joints under it are not used.
+        jobs: Chunks of frames at a time.
+        focal: As for `adjust`.
+        rough: Good enough to go on with: fewer joints, fewer iterations.
 
     Raises:
         GeometryError: Too few joints can be triangulated.
@@ -88,8 +98,8 @@ def adjusted(keypoints: Keypoints, rig: Rig, min_confidence: float, jobs: int, *
     seen = labels.keypoints.seen(min_confidence)[..., None]
     xy = np.where(seen, rig.undistort(labels.keypoints.xy), np.nan)
     if rough:
-        return adjust(xy, labels.poses.xyz, rig, max_points=_POINTS, tolerance=_TOLERANCE)
-    return adjust(xy, labels.poses.xyz, rig)
+        return adjust(xy, labels.poses.xyz, rig, focal=focal, max_points=_POINTS, tolerance=_TOLERANCE)
+    return adjust(xy, labels.poses.xyz, rig, focal=focal)
 
 
 def _labels(keypoints: Keypoints, rig: Rig, min_confidence: float, jobs: int) -> Labels:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -25,6 +26,7 @@ from epitool.skeleton import Skeleton
 Array = NDArray[np.float64]
 _ROUNDS = 4
 _ENOUGH = 2000  # matches that a pose is sampled from; more make it slower and hardly better
+_PLANE_MATCHES = 300
 _CONVINCING = 0.75  # share of inliers from which no other start is tried
 Solver = Callable[[Array, Array, float], tuple[Array, Array]]
 
@@ -41,6 +43,7 @@ class PairPose:
         inlier_share: Share of matches within the threshold.
         sampson_px: Median Sampson distance of the inliers.
         parallax_deg: Median angle between the rays of the inliers.
+        planar_share: Share of matches that a homography explains as well; near `inlier_share` for a flat scene.
     """
 
     R: Array
@@ -50,6 +53,7 @@ class PairPose:
     inlier_share: float
     sampson_px: float
     parallax_deg: float
+    planar_share: float
 
 
 def estimate_pair(a: Array, b: Array, K_a: Array, K_b: Array, skeleton: Skeleton, method: str, seed: int) -> PairPose:
@@ -118,7 +122,15 @@ def _alternate(
     cost = float(np.minimum(distance, cap).mean())
     median = float(np.median(distance[inliers])) if inliers.any() else float("nan")
     parallax = _parallax_deg(a[both][inliers], right[both][inliers], R, K_a, K_b)
-    return cost, PairPose(R, t, swapped, int(both.sum()), float(inliers.mean()), median, parallax)
+    planar = _planar_share(a[both], right[both], threshold)
+    return cost, PairPose(R, t, swapped, int(both.sum()), float(inliers.mean()), median, parallax, planar)
+
+
+def _planar_share(a: Array, b: Array, threshold_px: float) -> float:
+    """Share of matches `(N, 2)`, of a few hundred, within a threshold of the best homography."""
+    some = np.linspace(0, len(a) - 1, min(len(a), _PLANE_MATCHES)).astype(int)
+    _, near = cv2.findHomography(a[some], b[some], cv2.RANSAC, threshold_px, maxIters=200)
+    return float(near.mean()) if near is not None else 0.0
 
 
 def _parallax_deg(a: Array, b: Array, R: Array, K_a: Array, K_b: Array) -> float:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+from rich import box
 from rich.console import Console
 from rich.markup import escape
+from rich.table import Table
 
 _stderr = Console(stderr=True, highlight=False, soft_wrap=True)
 
@@ -50,6 +52,16 @@ def _loudly(markup: str) -> None:
     quiet, _stderr.quiet = _stderr.quiet, False
     _stderr.print(markup)
     _stderr.quiet = quiet
+
+
+def show_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """A table of short texts, on stderr; the first column to the left, the others to the right."""
+    table = Table(title=escape(title), box=box.SIMPLE, title_justify="left", title_style="bold")
+    for n, column in enumerate(columns):
+        table.add_column(escape(column), justify="right" if n > 0 and column else "left")
+    for row in rows:
+        table.add_row(*(escape(cell) for cell in row))
+    _stderr.print(table)
 
 
 @contextmanager

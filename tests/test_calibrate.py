@@ -8,7 +8,7 @@ from conftest import exact_labels
 
 from epitool.errors import GeometryError, InputError, UsageError
 from epitool.geometry.body import apply_scale, femur_length, parse_scale, stature
-from epitool.geometry.calibrate import assumed_intrinsics, calibrate
+from epitool.geometry.calibrate import assumed_intrinsics, calibrate, with_focal
 from epitool.geometry.compare import angle_deg, compare_rigs
 
 
@@ -53,34 +53,25 @@ def test_results_do_not_depend_on_jobs(truth, detected):
         np.testing.assert_array_equal(a.P, b.P)
 
 
-def test_views_that_never_see_the_person_together(truth):
-    seen = np.ones(truth.keypoints.confidence.shape)
-    seen[::2, 0] = 0
-    seen[1::2, 1] = 0
-    apart = replace(truth.keypoints, confidence=truth.keypoints.confidence * seen)
-    with pytest.raises(GeometryError, match="views cam1 and cam2: 0 joints seen in both"):
-        solve(apart, truth.rig)
+@pytest.mark.parametrize("wrong", [0.7, 1.5])
+def test_unknown_focal_lengths_are_found_from_three_views_on(truth, detected, wrong):
+    """Each to 2%, as their deviations say; what is assumed at first does not matter."""
+    guessed = with_focal(truth.rig.cameras, wrong)
+    found = calibrate(detected, guessed, method="essential", min_confidence=0.5, seed=0, jobs=1, focal="unknown")
+    for camera, sd in zip(found.rig.cameras, found.bundle.focal_sd, strict=True):
+        assert camera.focal == pytest.approx(490, rel=0.02)
+        assert abs(camera.focal / 490 - 1) < 4 * sd
+    assert found.verdict.level == "pass"
 
 
-def test_neighbours_that_share_no_frame_with_a_third(truth):
-    """cam1 and cam2 meet in the first half, cam2 and cam3 in the second: the baselines cannot be compared."""
-    seen = np.ones(truth.keypoints.confidence.shape)
-    seen[60:, 0] = 0
-    seen[:60, 2] = 0
-    apart = replace(truth.keypoints, confidence=truth.keypoints.confidence * seen)
-    with pytest.raises(GeometryError, match="view cam2: 0 joints are seen by it and both its neighbours"):
-        solve(apart, truth.rig)
-
-
-def test_joints_that_are_noise_are_not_believed(truth):
-    """No pose explains random keypoints: an error, or a share of inliers that `calibrate` warns of."""
-    rng = np.random.default_rng(0)
-    noise = replace(truth.keypoints, xy=rng.uniform(0, 383, truth.keypoints.xy.shape))
-    try:
-        pairs = solve(noise, truth.rig).pairs
-    except GeometryError:
-        return
-    assert max(pair.inlier_share for pair in pairs) < 0.5
+def test_focal_lengths_that_are_about_right_are_refined(truth, detected):
+    about = with_focal(truth.rig.cameras, 1.05)
+    options = {"method": "essential", "min_confidence": 0.5, "seed": 0, "jobs": 1}
+    held = calibrate(detected, about, focal="known", **options)
+    refined = calibrate(detected, about, focal="refined", **options)
+    assert held.rig.cameras[0].focal == pytest.approx(1.05 * 490)
+    assert refined.rig.cameras[0].focal == pytest.approx(490, rel=0.02)
+    assert refined.bundle.cost < held.bundle.cost
 
 
 def test_intrinsics_assumed_from_the_field_of_view():

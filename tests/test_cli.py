@@ -218,12 +218,26 @@ def test_out_never_replaces_an_input_or_a_foreign_file(here, truth, detected):
     assert {path: path.read_bytes() for path in here.iterdir()} == before
 
 
-def test_a_view_in_which_nobody_is_seen_is_named_whatever_the_jobs(here, truth):
+def test_a_view_in_which_nobody_is_seen_is_left_out_by_name_whatever_the_jobs(here, truth):
     confidence = truth.keypoints.confidence.copy()
     confidence[:, 2] = 0
     write_keypoints(Path("keypoints.h5"), replace(truth.keypoints, confidence=confidence))
     for jobs in (1, -1):
-        assert "views cam2 and cam3: 0 joints seen in both" in failing(4, "calibrate", "--jobs", jobs)
+        result = epitool("calibrate", "--jobs", jobs, "--json")
+        assert "view cam3: is left out: it shows 0 joints that other views place" in " ".join(result.stderr.split())
+        assert list(json.loads(result.stdout)["left_out"]) == ["cam3"]
+    two = replace(truth.keypoints, confidence=confidence).select_views(["cam2", "cam3"])
+    write_keypoints(Path("keypoints.h5"), two)
+    assert "views cam2 and cam3: 0 joints seen in both" in failing(4, "calibrate")
+
+
+def test_a_calibration_that_is_not_to_be_trusted_writes_nothing(here, truth):
+    """Four frames of a person in two views, badly detected: status 4, the reasons, and no file."""
+    rng = np.random.default_rng(0)
+    few = truth.keypoints.select_views(["cam1", "cam2"]).select_frames(np.arange(4))
+    write_keypoints(Path("keypoints.h5"), replace(few, xy=few.xy + rng.normal(0, 4, few.xy.shape)))
+    assert "no cameras to be trusted" in failing(4, "calibrate", "--fov", "42.8")
+    assert not Path("cameras.toml").exists()
 
 
 def test_a_frozen_view_is_warned_of(here, truth):
@@ -236,7 +250,7 @@ def test_a_frozen_view_is_warned_of(here, truth):
 def test_views_after_an_equals_sign(here, truth, detected):
     write_keypoints(Path("keypoints.h5"), detected)
     result = epitool("calibrate", "--views=cam1", "cam2", "cam3", "--json")
-    assert len(json.loads(result.stdout)["pairs"]) == 2
+    assert len(json.loads(result.stdout)["pairs"]) == 3
 
 
 def test_a_full_output_is_said_in_one_line(here, truth, detected):

@@ -23,7 +23,8 @@ def folder(tmp_path_factory):
     reference = read_rig(recording.calibration)
     distance = np.linalg.norm(reference.cameras[0].center - reference.cameras[1].center)
     calibrate.run(
-        views=[], keypoints=joints, intrinsics=recording.calibration, extrinsics=None, fov_deg=60, method="essential",
+        views=[], keypoints=joints, intrinsics=recording.calibration,
+        refine_intrinsics=False, extrinsics=None, fov_deg=None, method="essential",
         scale=f"baseline:cam01,cam02={distance:.0f}mm", min_confidence=0.5, detector=None, device="cpu",
         out=folder / "cameras.toml", seed=0, jobs=1,
     )  # fmt: skip

@@ -54,18 +54,26 @@ def calibrate(
     intrinsics: Annotated[
         Path | None,
         typer.Option(
-            "--intrinsics", help="K and distortion: TOML, Qualisys .qca.txt, OpenCV YAML.", show_default="assumed"
+            "--intrinsics", help="K and distortion: TOML, Qualisys .qca.txt, OpenCV YAML.", show_default="estimated"
         ),
     ] = None,
+    refine_intrinsics: Annotated[
+        bool, typer.Option("--refine-intrinsics", help="Adjust the focal lengths of --intrinsics too.")
+    ] = False,
     extrinsics: Annotated[
         Path | None, typer.Option("--extrinsics", help="Camera file whose places are used as they are.")
     ] = None,
     fov: Annotated[
-        float, typer.Option("--fov", help="Degrees that the longer image side is assumed to span without --intrinsics.")
-    ] = 60.0,
+        float | None,
+        typer.Option(
+            "--fov",
+            help="Degrees that the longer image side is known to span, where there are no --intrinsics.",
+            show_default="estimated from three views on, else 60",
+        ),
+    ] = None,
     method: Annotated[
         PairMethod,
-        typer.Option("--method", help="essential: PoseLib's robust five-point. fundamental: the paper's RANSAC on F."),
+        typer.Option("--method", help="essential: all pairs, then adjusted together. fundamental: the paper's chain."),
     ] = PairMethod.essential,
     scale: Annotated[
         str | None,
@@ -88,9 +96,9 @@ def calibrate(
 
     run(
         stage.run, quiet, as_json,
-        views=views, keypoints=keypoints, intrinsics=intrinsics, extrinsics=extrinsics, fov_deg=fov,
-        method=method.value, scale=scale, min_confidence=min_confidence, detector=detector, device=device, out=out,
-        seed=seed, jobs=jobs,
+        views=views, keypoints=keypoints, intrinsics=intrinsics, refine_intrinsics=refine_intrinsics,
+        extrinsics=extrinsics, fov_deg=fov, method=method.value, scale=scale, min_confidence=min_confidence,
+        detector=detector, device=device, out=out, seed=seed, jobs=jobs,
     )  # fmt: skip
 
 

@@ -90,7 +90,8 @@ def adjust(
     """
     observed, points, frame = _usable(xy, xyz, max_points)
     cameras = rig.cameras
-    state = _State(*(np.stack([getattr(c, name) for c in cameras]) for name in ("R", "t", "K")), points)
+    R, t, K = (np.stack([getattr(camera, name) for camera in cameras]) for name in ("R", "t", "K"))
+    state = _State(R, t, K, points)
     areas = np.array([np.prod(camera.image_size) for camera in cameras], dtype=float)
     squared = _squared_errors(state, observed)
     noise = _first_noise(squared, areas)

@@ -17,7 +17,7 @@ from epitool.camera import Camera, Rig
 from epitool.errors import GeometryError
 from epitool.geometry.bundle import Bundle
 from epitool.geometry.chain import chain
-from epitool.geometry.growth import Growth, adjusted, best_growth
+from epitool.geometry.growth import Growth, adjusted, best_growth, ordered
 from epitool.geometry.judge import Verdict, judge
 from epitool.geometry.pairs import PairPose, estimate_pair
 from epitool.parallel import run_parallel
@@ -93,11 +93,27 @@ def calibrate(
     if focal == "unknown" and not held:
         intrinsics = _guess_focal(sample, intrinsics, min_confidence, seed, jobs)
     grown, pairs = _start(sample, intrinsics, min_confidence, seed, jobs)
-    bundle = adjusted(keypoints, grown.rig, min_confidence, jobs, focal="known" if held else "each")
-    # once more, with the exchanged sides and gross errors that the first one's cameras show
-    bundle = adjusted(keypoints, bundle.rig, min_confidence, jobs, focal="known" if held else "each")
-    verdict = judge(bundle, _person_px(keypoints, min_confidence), grown.left_out)
-    return Calibration(bundle.rig, pairs, grown.left_out, bundle, verdict)
+    mode = "known" if held else "each"
+    bundle, verdict, left_out = _settled(keypoints, grown, min_confidence, jobs, mode)
+    return Calibration(bundle.rig, pairs, left_out, bundle, verdict)
+
+
+def _settled(
+    keypoints: Keypoints, grown: Growth, min_confidence: float, jobs: int, focal: str
+) -> tuple[Bundle, Verdict, dict[str, str]]:
+    """The final adjustment; views that then do not fit are left out, as long as two others remain."""
+    rig, left_out = grown.rig, dict(grown.left_out)
+    person_px = _person_px(keypoints, min_confidence)
+    while True:
+        bundle = adjusted(keypoints, rig, min_confidence, jobs, focal=focal)
+        # once more, with the exchanged sides and gross errors that the first one's cameras show
+        bundle = adjusted(keypoints, bundle.rig, min_confidence, jobs, focal=focal)
+        verdict = judge(bundle, person_px, left_out)
+        kept = [name for name in bundle.rig.names if name not in verdict.strangers]
+        if not verdict.strangers or len(kept) < 2:
+            return bundle, verdict, left_out
+        left_out |= verdict.strangers
+        rig = ordered(bundle.rig.select(kept), kept)
 
 
 def _person_px(keypoints: Keypoints, min_confidence: float) -> float:
@@ -193,4 +209,4 @@ def _calibrate_chain(
     pairs = run_parallel(solve, range(len(intrinsics) - 1), jobs)
     names = [camera.name for camera in intrinsics]
     rig = chain(xy, keypoints.skeleton, intrinsics, pairs)
-    return Calibration(rig, dict(zip(zip(names, names[1:]), pairs, strict=True)))
+    return Calibration(rig, dict(zip(itertools.pairwise(names), pairs, strict=True)))

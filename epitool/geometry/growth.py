@@ -18,7 +18,8 @@ from epitool.parallel import run_parallel
 from epitool.pose import Keypoints, Labels
 
 Array = NDArray[np.float64]
-_SEEDS = 3  # pairs that growth is tried from
+_SEEDS = 5  # pairs that growth is tried from
+_CONVINCING, _CONVINCING_SD = 0.55, np.radians(2.0)  # share of keypoints that fit, and deviation of rotations
 _MIN_PARALLAX_DEG = 2.0  # under it depth is mostly noise
 _MIN_INLIERS = 0.4  # of a view's joints that must fit for it to be placed
 _POINTS, _TOLERANCE = 3000, 1e-5  # of an adjustment while growing
@@ -46,7 +47,7 @@ def best_growth(
     seed: int,
     jobs: int,
 ) -> Growth:
-    """Grows a rig from the pair of views to which the others resect best.
+    """Grows rigs from the most promising pairs of views until one convinces, else takes the likeliest.
 
     Args:
         keypoints: 2D joints of a few hundred frames.
@@ -60,22 +61,38 @@ def best_growth(
         GeometryError: No pair can be triangulated.
     """
     cameras = {camera.name: camera for camera in intrinsics}
-    ranked = sorted(pairs, key=lambda names: -_promise(pairs[names]))[:_SEEDS]
-
-    def start(names: tuple[str, str]) -> tuple[float, Rig]:
+    seen = dict(zip(keypoints.views, keypoints.seen(min_confidence).sum(axis=(0, 2)).tolist(), strict=True))
+    best: tuple[float, Growth] | None = None
+    failure = GeometryError("no pair of views can be triangulated")
+    for names in sorted(pairs, key=lambda names: -_promise(pairs[names]))[:_SEEDS]:
         pose, (a, b) = pairs[names], names
         first = replace(cameras[a], R=np.eye(3), t=np.zeros(3))
         rig = Rig((first, replace(cameras[b], R=pose.R, t=pose.t)), "arbitrary", "none")
         try:
-            bundle = adjusted(keypoints, rig, min_confidence, 1, rough=True)
-        except GeometryError:
-            return 0.0, rig
-        found = _resections(keypoints, bundle, cameras, min_confidence, seed, 1)
-        return sum(max(r.gain, 0.0) for r in found.values() if isinstance(r, Resection)), bundle.rig
+            grown, bundle = _grow(keypoints, rig, cameras, min_confidence, seed, jobs)
+        except GeometryError as error:
+            failure = error
+            continue
+        cost = _total_cost(bundle, cameras, seen)
+        best = (cost, grown) if best is None or cost < best[0] else best
+        if not grown.left_out and _convinces(bundle):
+            break
+    if best is None:
+        raise failure
+    return best[1]
 
-    trials = run_parallel(start, ranked, jobs)
-    rig = max(trials, key=lambda trial: trial[0])[1]
-    return _grow(keypoints, rig, cameras, min_confidence, seed, jobs)
+
+def _total_cost(bundle: Bundle, cameras: dict[str, Camera], seen: dict[str, int]) -> float:
+    """Negative log likelihood of all keypoints; those of views without a place may be anywhere in the image."""
+    total = 0.0
+    for name, camera in cameras.items():
+        anywhere = float(np.log(np.prod(camera.image_size)))
+        total += seen[name] * (bundle.cost if name in bundle.rig.names else anywhere)
+    return total
+
+
+def _convinces(bundle: Bundle) -> bool:
+    return bool((bundle.inlier_share > _CONVINCING).all() and (bundle.rotation_sd < _CONVINCING_SD).all())
 
 
 def adjusted(
@@ -109,12 +126,13 @@ def _labels(keypoints: Keypoints, rig: Rig, min_confidence: float, jobs: int) ->
 
 def _promise(pose: PairPose) -> float:
     """How good a start a pair is: many joints that agree, seen under angles that give depth."""
-    return pose.matches * pose.inlier_share * min(pose.parallax_deg / 20.0, 1.0) * (pose.parallax_deg > _MIN_PARALLAX_DEG)
+    depth = min(pose.parallax_deg / 20.0, 1.0) if pose.parallax_deg > _MIN_PARALLAX_DEG else 0.0
+    return pose.matches * pose.inlier_share**2 * depth
 
 
 def _grow(
     keypoints: Keypoints, rig: Rig, cameras: dict[str, Camera], min_confidence: float, seed: int, jobs: int
-) -> Growth:
+) -> tuple[Growth, Bundle]:
     """Places all views that fit, adjusts, and tries the others again with what is then known."""
     while True:
         bundle = adjusted(keypoints, rig, min_confidence, jobs, rough=True)
@@ -122,7 +140,7 @@ def _grow(
         found = _resections(keypoints, bundle, cameras, min_confidence, seed, jobs)
         good = {n: r for n, r in found.items() if isinstance(r, Resection) and r.inlier_share >= _MIN_INLIERS}
         if not good:
-            return Growth(_ordered(rig, cameras), {name: _reason(r) for name, r in found.items()})
+            return Growth(ordered(rig, list(cameras)), {name: _reason(r) for name, r in found.items()}), bundle
         placed = [replace(cameras[name], R=r.R, t=r.t) for name, r in good.items()]
         rig = replace(rig, cameras=(*rig.cameras, *placed))
 
@@ -140,7 +158,8 @@ def _resections(
     def place(name: str) -> Resection | str:
         own = keypoints.select_views([name])
         xy = np.where(own.seen(min_confidence)[..., None], cameras[name].undistort(own.xy), np.nan)[:, 0]
-        threshold = max(initial_threshold(xy[np.isfinite(xy[..., 0])]), _WIDE * bundle.sigma_px)
+        shown = xy[np.isfinite(xy[..., 0])]
+        threshold = max(initial_threshold(shown) if len(shown) else 0.0, _WIDE * bundle.sigma_px)
         try:
             return resect(xy, labels.poses.xyz, cameras[name].K, keypoints.skeleton, threshold, seed)
         except GeometryError as error:
@@ -155,9 +174,9 @@ def _reason(found: Resection | str) -> str:
     return f"only {found.inlier_share:.0%} of its {found.matches} joints fit the other views"
 
 
-def _ordered(rig: Rig, cameras: dict[str, Camera]) -> Rig:
-    """The cameras in the order of the views, in the world of the first one, the first baseline of length 1."""
-    first, *others = (rig.cameras[rig.names.index(name)] for name in cameras if name in rig.names)
+def ordered(rig: Rig, names: Sequence[str]) -> Rig:
+    """The cameras in the order of these names, in the world of the first one, the first baseline of length 1."""
+    first, *others = (rig.cameras[rig.names.index(name)] for name in names if name in rig.names)
     turned = [replace(c, R=c.R @ first.R.T, t=c.t - c.R @ first.R.T @ first.t) for c in (first, *others)]
     length = float(np.linalg.norm(turned[0].center - turned[1].center))
     return replace(rig, cameras=tuple(turned)).scaled(1 / length, "arbitrary", "none")

@@ -20,6 +20,7 @@ _NOISE = (0.04, 0.08)  # of the person's size in the images
 _FOCAL_SD = (0.05, 0.15)
 _NARROW_DEG, _NO_PARALLAX_DEG = 5.0, 1.0
 _FEW_INLIERS = 0.5
+_STRANGE = "do not fit the other views"
 
 
 @dataclass(frozen=True)
@@ -29,10 +30,12 @@ class Verdict:
     Attributes:
         level: "pass", "warn" (look at the reasons), or "fail" (not to be used).
         reasons: One line each, the worst first.
+        strangers: Views whose keypoints do not fit those of the others, and in how far.
     """
 
     level: Level
     reasons: tuple[str, ...]
+    strangers: dict[str, str]
 
 
 def judge(bundle: Bundle, person_px: float, left_out: dict[str, str]) -> Verdict:
@@ -45,20 +48,22 @@ def judge(bundle: Bundle, person_px: float, left_out: dict[str, str]) -> Verdict
     """
     names, cameras = bundle.rig.names, bundle.rig.cameras
     span = max(float(np.linalg.norm(a.center - b.center)) for a in cameras for b in cameras)
-    found: list[tuple[Level, str]] = [("warn", f"view {name} is left out: {why}") for name, why in left_out.items()]
-    noise = bundle.sigma_px / person_px
-    found.append((_level(noise, _NOISE), f"joints scatter by {noise:.0%} of the person's size; are the views in sync?"))
+    found: list[tuple[Level, str, str]] = [("warn", name, f"is left out: {why}") for name, why in left_out.items()]
     for v, name in enumerate(names):
         rotation, place = float(np.degrees(bundle.rotation_sd[v])), float(bundle.position_sd[v] / span)
         outliers, focal = float(1 - bundle.inlier_share[v]), float(bundle.focal_sd[v])
         found += [
-            (_level(rotation, _ROTATION_SD_DEG), f"view {name}: its rotation is known to {rotation:.1f} degrees only"),
-            (_level(place, _PLACE_SD), f"view {name}: its place is known to {place:.0%} of the cameras' distances only"),
-            (_level(outliers, _OUTLIERS), f"view {name}: {outliers:.0%} of its keypoints do not fit the other views"),
-            (_level(focal, _FOCAL_SD), f"view {name}: its focal length is known to {focal:.0%} only"),
+            (_level(rotation, _ROTATION_SD_DEG), name, f"its rotation is known to {rotation:.1f} degrees only"),
+            (_level(place, _PLACE_SD), name, f"its place is known to {place:.0%} of the cameras' distances only"),
+            (_level(outliers, _OUTLIERS), name, f"{outliers:.0%} of its keypoints {_STRANGE}"),
+            (_level(focal, _FOCAL_SD), name, f"its focal length is known to {focal:.0%} only"),
         ]
-    doubts = sorted((item for item in found if item[0] != "pass"), key=lambda item: -_LEVELS.index(item[0]))
-    return Verdict(doubts[0][0] if doubts else "pass", tuple(text for _, text in doubts))
+    noise = bundle.sigma_px / person_px
+    scatter = f"joints scatter by {noise:.0%} of the person's size; are the views in sync?"
+    doubts = [(level, f"view {name}: {text}") for level, name, text in found] + [(_level(noise, _NOISE), scatter)]
+    doubts = sorted((item for item in doubts if item[0] != "pass"), key=lambda item: -_LEVELS.index(item[0]))
+    strangers = {name: text for level, name, text in found if level == "fail" and text.endswith(_STRANGE)}
+    return Verdict(doubts[0][0] if doubts else "pass", tuple(text for _, text in doubts), strangers)
 
 
 def _level(value: float, thresholds: tuple[float, float]) -> Level:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 Array = NDArray[np.float64]
 
 
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@njit(cache=True, nogil=True)
 def _squared_error(R: Array, t: Array, K: Array, X: Array, xy: Array) -> float:
     """Squared reprojection error in px; NaN where the keypoint is missing, infinite behind the camera."""
     z = R[2, 0] * X[0] + R[2, 1] * X[1] + R[2, 2] * X[2] + t[2]
@@ -22,7 +22,7 @@ def _squared_error(R: Array, t: Array, K: Array, X: Array, xy: Array) -> float:
     return u * u + v * v
 
 
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@njit(cache=True, nogil=True)
 def squared_errors(R: Array, t: Array, K: Array, points: Array, xy: Array) -> Array:
     """Squared reprojection errors `(N, V)` px; NaN where a keypoint is missing, infinite behind its camera."""
     out = np.empty((len(points), len(R)))
@@ -32,7 +32,7 @@ def squared_errors(R: Array, t: Array, K: Array, points: Array, xy: Array) -> Ar
     return out
 
 
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@njit(cache=True, nogil=True)
 def expectation(squared: Array, variance: float, share: float, areas: Array) -> tuple[Array, Array]:
     """One E step, and what the M step needs.
 

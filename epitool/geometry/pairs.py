@@ -159,7 +159,7 @@ def _solver(method: str, K_a: Array, K_b: Array, seed: int) -> Solver:
 
 
 def midpoints(xy: Array, skeleton: Skeleton) -> Array:
-    """Middle joints and midpoints of left and right of joints `(F, J, D)`, which do not depend on which side is which."""
+    """Middle joints and midpoints of left and right, which hold for either reading of the sides; joints `(F, J, D)`."""
     sided = {joint for pair in skeleton.flip_pairs for joint in pair}
     middle = [j for j in range(len(skeleton)) if j not in sided]
     halves = [(xy[:, left] + xy[:, right]) / 2 for left, right in skeleton.flip_pairs]

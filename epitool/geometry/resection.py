@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from epitool.errors import GeometryError
 from epitool.geometry.pairs import midpoints
-from epitool.geometry.two_view import require_matches
+from epitool.geometry.two_view import MIN_MATCHES, require_matches
 from epitool.skeleton import Skeleton
 
 Array = NDArray[np.float64]
@@ -47,7 +47,10 @@ def resect(xy: Array, xyz: Array, K: Array, skeleton: Skeleton, threshold_px: fl
         GeometryError: There are too few joints, or no pose explains them.
     """
     known = np.isfinite(xy[..., 0]) & np.isfinite(xyz[..., 0])
-    require_matches(int(known.sum()))
+    if known.sum() < MIN_MATCHES:
+        raise GeometryError(
+            f"it shows {int(known.sum())} joints that other views place, at least {MIN_MATCHES} are needed"
+        )
     best: Resection | None = None
     failure = GeometryError("no place of the camera explains the joints")
     for image, world in ((xy, xyz), (midpoints(xy, skeleton), midpoints(xyz, skeleton))):

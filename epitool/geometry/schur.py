@@ -14,7 +14,7 @@ Array = NDArray[np.float64]
 CAMERA_PARAMETERS = 7
 
 
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@njit(cache=True, nogil=True)
 def _linearize(R: Array, t: Array, K: Array, X: Array, xy: Array, Jc: Array, Jp: Array, residual: Array) -> None:
     """Residual `(2,)` of one projection and its derivatives by camera `(2, 7)` and point `(2, 3)`, in place."""
     # in scalars: a small array for every projection would cost more than the arithmetic
@@ -36,7 +36,7 @@ def _linearize(R: Array, t: Array, K: Array, X: Array, xy: Array, Jc: Array, Jp:
     Jc[0, 6], Jc[1, 6] = u, v
 
 
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@njit(cache=True, nogil=True)
 def _damped_inverse(H: Array, damping: float) -> Array:
     """Inverse `(3, 3)` of a point's block with its diagonal raised; zero where no view sees the point."""
     size = H[0, 0] + H[1, 1] + H[2, 2]
@@ -53,7 +53,7 @@ def _damped_inverse(H: Array, damping: float) -> Array:
     return inverse / (A[0, 0] * inverse[0, 0] + A[0, 1] * inverse[1, 0] + A[0, 2] * inverse[2, 0])
 
 
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@njit(cache=True, nogil=True)
 def _point_blocks(
     R: Array, t: Array, K: Array, X: Array, xy: Array, weight: Array, H_cc: Array, H_cp: Array, g_c: Array
 ) -> tuple[Array, Array]:
@@ -81,7 +81,7 @@ def _point_blocks(
     return H_pp, g_p
 
 
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@njit(cache=True, nogil=True)
 def reduced_system(
     R: Array, t: Array, K: Array, points: Array, xy: Array, weights: Array, damping: float, block: NDArray[np.int64]
 ) -> tuple[Array, Array, Array]:
@@ -140,7 +140,7 @@ def reduced_system(
     return S, H_cc, gradient
 
 
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@njit(cache=True, nogil=True)
 def point_steps(
     R: Array, t: Array, K: Array, points: Array, xy: Array, weights: Array, damping: float, camera_step: Array
 ) -> Array:

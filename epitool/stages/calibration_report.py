@@ -1,0 +1,131 @@
+"""What `epitool calibrate` says of its result: tables, statistics for the camera file, warnings."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from epitool.console import say, show_table, warn
+from epitool.geometry.calibrate import Calibration
+from epitool.geometry.judge import pair_remark
+from epitool.pose import Keypoints, Labels
+
+_DOUBTFUL_INLIERS = 0.5
+_FROZEN = 0.05  # of the views' median motion
+
+
+def show(result: Calibration) -> None:
+    """Tables of pairs and cameras, on stderr."""
+    if result.pairs:
+        rows = [
+            [f"{a} - {b}", f"{p.matches}", f"{p.inlier_share:.0%}", f"{p.sampson_px:.1f}", f"{p.parallax_deg:.0f}",
+             f"{int(p.swapped.sum())}", pair_remark(p)]
+            for (a, b), p in result.pairs.items()
+        ]  # fmt: skip
+        columns = ["views", "joints in common", "that fit", "error px", "parallax deg", "frames swapped", ""]
+        show_table("Pairs of views, each by itself", columns, rows)
+    if result.bundle:
+        span = _span(result)
+        rows = [
+            [name, f"{np.degrees(r):.2f}", f"{p / span:.2%}", f"{c.focal:.0f}", f"{f:.1%}" if f else "held", f"{i:.0%}"]
+            for name, c, r, p, f, i in zip(
+                result.rig.names, result.rig.cameras, result.bundle.rotation_sd, result.bundle.position_sd,
+                result.bundle.focal_sd, result.bundle.inlier_share, strict=True,
+            )
+        ]  # fmt: skip
+        columns = ["view", "rotation sd deg", "place sd", "focal px", "focal sd", "keypoints that fit"]
+        show_table("Cameras together, against the first; places in shares of the cameras' distances", columns, rows)
+
+
+def statistics(
+    result: Calibration, labels: Labels, factor: float, method: str, intrinsics: Path | None
+) -> dict[str, Any]:
+    """What the camera file states of its own origin; plain values.
+
+    Args:
+        result: The calibration.
+        labels: Poses triangulated with it.
+        factor: What its unit was multiplied by.
+        method: How it was made.
+        intrinsics: Where K came from.
+    """
+    swaps = dict(zip(labels.keypoints.views, labels.swapped.sum(axis=0).tolist(), strict=True))
+    return {
+        "method": method,
+        "intrinsics": intrinsics.name if intrinsics else "estimated" if _focal_free(result) else "assumed",
+        **_adjustment(result, factor),
+        "median_reprojection_px": round(float(np.nanmedian(labels.reprojection_px)), 3),
+        "frames_used": len(labels.keypoints.frames),
+        "frames_with_left_and_right_swapped": swaps,
+        "pairs": [
+            {
+                "views": [a, b],
+                "matches": pair.matches,
+                "inlier_share": round(pair.inlier_share, 4),
+                "sampson_px": round(pair.sampson_px, 3) if np.isfinite(pair.sampson_px) else "none",
+                "parallax_deg": round(pair.parallax_deg, 2) if np.isfinite(pair.parallax_deg) else "none",
+                "frames_with_one_view_swapped": int(pair.swapped.sum()),
+                "remark": pair_remark(pair),
+            }
+            for (a, b), pair in result.pairs.items()
+        ],
+    }
+
+
+def _adjustment(result: Calibration, factor: float) -> dict[str, Any]:
+    if not result.bundle or not result.verdict:
+        return {}
+    bundle = result.bundle
+    deviations = {
+        name: {
+            "rotation_deg": round(float(np.degrees(bundle.rotation_sd[v])), 4),
+            "position": round(float(bundle.position_sd[v] * factor), 4),
+            "focal_share": round(float(bundle.focal_sd[v]), 5),
+            "gross_error_share": round(float(1 - bundle.inlier_share[v]), 4),
+        }
+        for v, name in enumerate(result.rig.names)
+    }
+    return {
+        "verdict": result.verdict.level,
+        "reasons": list(result.verdict.reasons),
+        "left_out": dict(result.left_out),
+        "noise_px": round(bundle.sigma_px, 3),
+        "standard_deviations": deviations,
+    }
+
+
+def _focal_free(result: Calibration) -> bool:
+    return result.bundle is not None and bool(result.bundle.focal_sd.any())
+
+
+def _span(result: Calibration) -> float:
+    centers = np.stack([camera.center for camera in result.rig.cameras])
+    return float(np.linalg.norm(centers[:, None] - centers, axis=-1).max())
+
+
+def warn_of_frozen_views(joints: Keypoints, min_confidence: float) -> None:
+    """A view that hangs may give a geometry that fits, and is wrong."""
+    seen = joints.seen(min_confidence)
+    xy = np.where(seen[..., None], joints.xy, np.nan)
+    count = np.maximum(seen.sum(axis=0)[..., None], 1)
+    mean = np.nansum(xy, axis=0) / count
+    motion = np.median(np.sqrt(np.nansum((xy - mean) ** 2, axis=0) / count).max(axis=-1), axis=-1)  # px, per view
+    for view, moved in zip(joints.views, motion, strict=True):
+        if moved < _FROZEN * np.median(motion):
+            warn(f"view {view} hardly moves while the others do ({moved:.1f} px); is its recording frozen?")
+
+
+def warn_where_doubtful(result: Calibration, labels: Labels) -> None:
+    """Reasons not to trust the result, and what was put right."""
+    for reason in result.verdict.reasons if result.verdict else ():
+        warn(reason)
+    if not result.verdict:
+        for (a, b), pair in result.pairs.items():
+            if pair.inlier_share < _DOUBTFUL_INLIERS:
+                share = f"only {pair.inlier_share:.0%} of {pair.matches} joints fit their geometry"
+                warn(f"views {a} and {b}: {share}; do not trust it")
+    for view, swapped in zip(labels.keypoints.views, labels.swapped.sum(axis=0).tolist(), strict=True):
+        if swapped:
+            say(f"view {view}: the detector exchanged left and right in {swapped} frames; taken into account")

@@ -5,8 +5,9 @@ import cv2
 import numpy as np
 import pytest
 
-from epitool.detectors import open_detector
+from epitool.detectors import open_detector, people_found, person_found
 from epitool.errors import GeometryError, InputError, UsageError
+from epitool.io.candidates import read_candidates
 from epitool.io.labels import read_keypoints
 from epitool.skeleton import skeleton
 from epitool.stages import detect2d
@@ -24,6 +25,20 @@ class Bright:
         if level == 0:
             return np.full((17, 2), np.nan), np.zeros(17)
         return np.full((17, 2), level), np.ones(17)
+
+
+class Crowd(Bright):
+    """Finds one who stands and one who walks, in an order that changes, and both in every image but the fifth."""
+
+    def detect(self, image):
+        super().detect(image)
+        frame = float(image.mean())
+        body = np.linspace([0.0, 0.0], [10.0, 90.0], 17)
+        body[13:, 0] += 12 * np.sin(frame) * np.array([1, -1, 1, -1])  # knees and ankles
+        stands, walks = np.linspace([200.0, 0.0], [210.0, 90.0], 17), body + np.array([4 * frame, 0])
+        people = [walks, stands] if int(frame) % 3 else [stands, walks]
+        count = 1 if frame == 5 else 2
+        return np.array(people)[:count], np.ones((count, 17))
 
 
 @pytest.fixture
@@ -52,6 +67,7 @@ def test_views_are_matched_by_frame_and_gaps_are_missing(here, bright, capfd):
     np.testing.assert_array_equal(found.xy[:10, 0, 0, 0], np.arange(1, 11))
     assert np.isfinite(found.xy[:, 1, 0, 0]).nonzero()[0].tolist() == [2, 3, 10]
     assert (found.images[:, 1] != "").nonzero()[0].tolist() == [2, 3, 10]
+    assert read_candidates(Path("keypoints.h5"), found) is None  # nowhere is more than one person
     assert "different lengths: a 10, b 3" in capfd.readouterr().err
 
 
@@ -67,6 +83,60 @@ def test_nobody_anywhere_is_an_error_and_writes_no_file(here, bright):
     with pytest.raises(GeometryError, match="nobody was found in any of the 3 images"):
         run(["a"])
     assert not Path("keypoints.h5").exists()
+
+
+@pytest.fixture
+def crowd(monkeypatch):
+    Crowd.calls = 0
+    monkeypatch.setattr(detect2d, "open_any_detector", lambda name, device: Crowd())
+
+
+def test_of_several_people_the_one_who_walks_is_followed_and_all_are_kept(here, crowd):
+    images("a", range(1, 31))
+    images("b", range(1, 31))
+    run(["a", "b"])
+    keypoints = read_keypoints(Path("keypoints.h5"))
+    np.testing.assert_array_equal(keypoints.xy[:, 0, 0, 0], 4 * np.arange(1, 31))
+    candidates = read_candidates(Path("keypoints.h5"), keypoints)
+    assert len(candidates) == 2 * 30 * 2 - 2
+    assert (np.bincount(candidates.frame_index) == [4, 4, 4, 4, 2, *[4] * 25]).all()
+    assert np.isin(keypoints.xy[:, 1, 0, 0], candidates.xy[candidates.view_index == 1, 0, 0]).all()
+
+
+def test_an_interrupted_run_goes_on_with_all_people(here, crowd, monkeypatch):
+    """Interrupted after 12 of 30 images, it ends as if it had not been."""
+    images("a", range(1, 31))
+    run(["a"], out=Path("whole.h5"))
+    whole, detect = read_keypoints(Path("whole.h5")), Crowd.detect
+
+    def stopped(self, image):
+        if type(self).calls >= 12:
+            raise RuntimeError("power cut")
+        return detect(self, image)
+
+    Crowd.calls = 0
+    monkeypatch.setattr(Crowd, "detect", stopped)
+    with pytest.raises(RuntimeError, match="power cut"):
+        run(["a"])
+    Crowd.calls = 0
+    monkeypatch.setattr(Crowd, "detect", detect)
+    run(["a"])
+    assert Crowd.calls == 18
+    again = read_keypoints(Path("keypoints.h5"))
+    np.testing.assert_array_equal(again.xy, whole.xy)
+    for name in ("xy", "confidence", "frame_index", "view_index"):
+        first, second = (getattr(read_candidates(Path(p), whole), name) for p in ("whole.h5", "keypoints.h5"))
+        np.testing.assert_array_equal(second, first)
+
+
+def test_a_detector_of_one_person_may_leave_out_the_axis_of_people():
+    image = np.full((8, 8, 3), 9, np.uint8)
+    assert people_found(Bright(), image)[0].shape == (1, 17, 2)
+    assert people_found(Bright(), 0 * image)[0].shape == (0, 17, 2)
+    np.testing.assert_array_equal(person_found(Crowd(), image)[0], Crowd().detect(image)[0][0])
+    xy, confidence = person_found(Bright(), 0 * image)
+    assert np.isnan(xy).all()
+    assert confidence.shape == (17,)
 
 
 def test_views_without_a_common_frame(here, bright):
@@ -185,8 +255,22 @@ def test_keypointrcnn_with_random_weights_is_sure_of_nobody(detection, monkeypat
         detection, "keypointrcnn_resnet50_fpn", lambda weights: build(weights=None, weights_backbone=None)
     )
     xy, confidence = open_detector("keypointrcnn").detect(np.zeros((64, 64, 3), np.uint8))
-    assert xy.shape == (17, 2)
-    assert not confidence.any()
+    assert xy.shape == (0, 17, 2)
+    assert confidence.shape == (0, 17)
+
+
+def test_keypointrcnn_gives_everybody_it_is_sure_of(detection, monkeypatch):
+    import torch
+
+    class Network(torch.nn.Module):
+        def forward(self, images):
+            scores = torch.tensor([0.9, 0.8, 0.3])
+            return [{"scores": scores, "keypoints": torch.ones(3, 17, 3), "keypoints_scores": torch.zeros(3, 17)}]
+
+    monkeypatch.setattr(detection, "keypointrcnn_resnet50_fpn", lambda weights: Network())
+    xy, confidence = open_detector("keypointrcnn").detect(np.zeros((64, 64, 3), np.uint8))
+    assert xy.shape == (2, 17, 2)
+    np.testing.assert_array_equal(confidence, 0.5)
 
 
 def test_blazepose_finds_the_rendered_person(tmp_path):
@@ -199,7 +283,7 @@ def test_blazepose_finds_the_rendered_person(tmp_path):
     names = truth.keypoints.images.ravel().tolist()
     errors = []
     for i, image in read_images(names):
-        xy, confidence = detector.detect(image)
+        xy, confidence = person_found(detector, image)
         exact = truth.keypoints.xy.reshape(-1, 17, 2)[i]
         for joint in ("left_shoulder", "right_hip", "left_knee"):
             j = detector.skeleton.index(joint)
@@ -212,5 +296,5 @@ def test_blazepose_finds_the_rendered_person(tmp_path):
 def test_blazepose_finds_nobody_in_noise():
     pytest.importorskip("mediapipe", reason="needs the detector: pip install 'epitool[mediapipe]' (Python up to 3.12)")
     xy, confidence = open_detector("mediapipe").detect(np.full((64, 96, 3), 127, np.uint8))
-    assert np.isnan(xy).all()
-    assert not confidence.any()
+    assert xy.shape == (0, 33, 2)
+    assert confidence.shape == (0, 33)

@@ -1,6 +1,7 @@
-"""Frozen 2D joint detectors: RGB image in, joints of one person out.
+"""Frozen 2D joint detectors: RGB image in, joints of the people in it out.
 
-A detector has a `name`, a `skeleton`, and `detect(image) -> (xy (J, 2) px, confidence (J,))`; NaN: nobody found.
+A detector has a `name`, a `skeleton`, and `detect(image) -> (xy (P, J, 2) px, confidence (P, J))`: P people, the
+surest first. One that finds no more than one may leave out the axis of people, NaN standing for nobody.
 """
 
 from __future__ import annotations
@@ -24,14 +25,31 @@ HOW_TO_GET_ONE = (
 
 
 class Detector(Protocol):
-    """Finds the joints of the most prominent person in an image."""
+    """Finds the joints of the people in an image."""
 
     name: str
     skeleton: Skeleton
 
     def detect(self, image: Image) -> tuple[Array, Array]:
-        """Joints `(J, 2)` px and confidence `(J,)` in an RGB image; NaN and 0 where nobody is found."""
+        """Joints `(P, J, 2)` px and confidence `(P, J)` of the people in an RGB image, the surest first."""
         ...
+
+
+def people_found(detector: Detector, image: Image) -> tuple[Array, Array]:
+    """Joints `(P, J, 2)` px and confidence `(P, J)` of all people that a detector finds, the surest first."""
+    xy, confidence = detector.detect(image)
+    joints = len(detector.skeleton)
+    xy, confidence = xy.reshape(-1, joints, 2), confidence.reshape(-1, joints)
+    found = np.isfinite(xy).any(axis=(1, 2))
+    return xy[found], confidence[found]
+
+
+def person_found(detector: Detector, image: Image) -> tuple[Array, Array]:
+    """Joints `(J, 2)` px and confidence `(J,)` of the surest person; NaN and 0 where nobody is found."""
+    xy, confidence = people_found(detector, image)
+    if not len(xy):
+        return np.full(xy.shape[1:], np.nan), np.zeros(confidence.shape[1])
+    return xy[0], confidence[0]
 
 
 def default_detector() -> str | None:

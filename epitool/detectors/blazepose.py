@@ -57,13 +57,13 @@ class BlazePose:
             ) from None
 
     def detect(self, image: Image) -> tuple[Array, Array]:
-        """Joints `(33, 2)` px and visibility `(33,)`; NaN and 0 where nobody is found."""
+        """Joints `(P, 33, 2)` px and visibility `(P, 33)` of one person or nobody."""
         with nullcontext() if self._warm else _native_stderr_silenced():
             found = self._network.process(np.ascontiguousarray(image)).pose_landmarks
         if found is None:
-            return np.full((33, 2), np.nan), np.zeros(33)
+            return np.zeros((0, 33, 2)), np.zeros((0, 33))
         self._warm = True
         height, width = image.shape[:2]
         xy = np.array([[joint.x * width, joint.y * height] for joint in found.landmark])
         # its coordinates run over the pixels' area, ours count from the centre of the first pixel
-        return xy - 0.5, np.array([joint.visibility for joint in found.landmark])
+        return xy[None] - 0.5, np.array([[joint.visibility for joint in found.landmark]])

@@ -14,10 +14,11 @@ from epitool.skeleton import skeleton
 
 Array = NDArray[np.float64]
 _MIN_SCORE = 0.5
+_MOST_PEOPLE = 8  # of a crowd, those seen best
 
 
 class KeypointRCNN:
-    """The person with the highest score, 17 joints; confidence is the logistic of the heatmap's peak score."""
+    """Several people an image, 17 joints; confidence is the logistic of the heatmap's peak score."""
 
     name = "keypointrcnn"
 
@@ -46,15 +47,15 @@ class KeypointRCNN:
                 f"--detector keypointrcnn: its weights cannot be downloaded ({error}); connect to the network once, or"
                 f" put the file of {weights.url.rpartition('/')[2]} into {torch.hub.get_dir()}/checkpoints"
             ) from None
-        self._network = network.eval().to(device)
+        self._network = network.eval().to(self._device)
 
     def detect(self, image: Image) -> tuple[Array, Array]:
-        """Joints `(17, 2)` px and confidence `(17,)`; NaN and 0 where nobody is found."""
+        """Joints `(P, 17, 2)` px and confidence `(P, 17)` of the people with the highest scores."""
         tensor = self._torch.from_numpy(np.ascontiguousarray(image)).permute(2, 0, 1).float() / 255
         with self._torch.inference_mode():
             found = self._network([tensor.to(self._device)])[0]
-        if not len(found["scores"]) or found["scores"][0] < _MIN_SCORE:
-            return np.full((17, 2), np.nan), np.zeros(17)
-        xy = found["keypoints"][0, :, :2].double().cpu().numpy()
-        peak = found["keypoints_scores"][0].double().cpu().numpy()
-        return xy, 1 / (1 + np.exp(-peak))
+        sure = int((found["scores"] >= _MIN_SCORE).sum())  # they come in the order of their scores
+        people = slice(min(sure, _MOST_PEOPLE))
+        xy = found["keypoints"][people, :, :2].double().cpu().numpy()
+        peak = found["keypoints_scores"][people].double().cpu().numpy()
+        return xy.reshape(-1, 17, 2), 1 / (1 + np.exp(-peak.reshape(-1, 17)))

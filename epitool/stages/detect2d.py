@@ -13,15 +13,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from epitool.console import Summary, progress, say, warn
-from epitool.detectors import Detector, default_detector, open_detector
+from epitool.detectors import Detector, default_detector, open_detector, people_found
 from epitool.errors import GeometryError, UsageError
 from epitool.files import writing
+from epitool.geometry.people import Candidates, follow, with_choice
 from epitool.images import View, fingerprint, open_view, read_view
+from epitool.io.candidates import add_candidates
 from epitool.io.labels import read_keypoints, read_source, write_keypoints
 from epitool.parallel import run_parallel
 from epitool.pose import Keypoints
 
 Array = NDArray[np.float64]
+People = tuple[Array, Array]  # joints (P, J, 2) and confidence (P, J) in one image
 _PATIENCE_S = 10.0
 _PART_FRAMES = 50  # frames between two saved parts: what an interruption can cost
 
@@ -29,8 +32,9 @@ _PART_FRAMES = 50  # frames between two saved parts: what an interruption can co
 def run(*, views: Sequence[Path], detector: str | None, out: Path, jobs: int, device: str, overwrite: bool) -> Summary:
     """Detects the joints of one person in every frame of every view.
 
-    Views are matched by frame number. Finished frames are kept in a folder beside `out` until all are done, so that
-    an interrupted run is continued by the next one.
+    Views are matched by frame number. Where an image shows several people, all are kept as candidates, and the one
+    whose legs swing most is followed through time. Finished frames are kept in a folder beside `out` until all are
+    done, so that an interrupted run is continued by the next one.
 
     Args:
         views: Folders of images, or videos.
@@ -55,13 +59,13 @@ def run(*, views: Sequence[Path], detector: str | None, out: Path, jobs: int, de
     if overwrite and parts.exists():
         shutil.rmtree(parts)
     _report_lengths(opened)
-    keypoints = _detect_all(opened, lambda: open_any_detector(detector, device), parts, source, jobs)
+    keypoints, candidates = _detect_all(opened, lambda: open_any_detector(detector, device), parts, source, jobs)
     if not np.isfinite(keypoints.xy).any():
         shutil.rmtree(parts, ignore_errors=True)  # there is nothing to go on from
         images = int((keypoints.images != "").sum())
         raise GeometryError(f"nobody was found in any of the {images} images; is a person in view, and large enough?")
     _report_people(keypoints)
-    write_keypoints(out, keypoints, source)
+    _write(out, keypoints, candidates, source)
     shutil.rmtree(parts, ignore_errors=True)
     return _summary(keypoints, out, detector)
 
@@ -120,13 +124,20 @@ def _report_lengths(views: Sequence[View]) -> None:
         raise GeometryError(f"the views have no frame number in common: {spans}; are the images numbered alike?")
 
 
+def _write(out: Path, keypoints: Keypoints, candidates: Candidates | None, source: str) -> None:
+    with writing(out) as temporary:
+        write_keypoints(temporary, keypoints, source)
+        if candidates:
+            add_candidates(temporary, candidates)
+
+
 def _detect_all(
     views: Sequence[View], opener: Callable[[], Detector], parts: Path, source: str, jobs: int
-) -> Keypoints:
+) -> tuple[Keypoints, Candidates | None]:
     stop, working = threading.Event(), set[str]()
     with progress("detecting joints", sum(len(view.frames) for view in views)) as advance:
 
-        def work(view: View) -> tuple[dict[int, tuple[Array, Array]], Detector]:
+        def work(view: View) -> tuple[dict[int, People], Detector]:
             working.add(view.name)
             try:
                 detector = opener()
@@ -154,18 +165,18 @@ def _let_finish(stop: threading.Event, working: set[str]) -> None:
 
 def _detect_view(
     view: View, detector: Detector, folder: Path, stop: threading.Event, advance: Callable[[int], None]
-) -> dict[int, tuple[Array, Array]]:
+) -> dict[int, People]:
     """Joints and confidence by frame; what a run before has saved is not detected again."""
     done = _load_parts(folder)
     advance(len(done))
-    fresh: dict[int, tuple[Array, Array]] = {}
+    fresh: dict[int, People] = {}
     try:
         if len(done) < len(view.frames):
             for frame, image in read_view(view):
                 if stop.is_set():
                     break
                 if frame not in done:
-                    fresh[frame] = done[frame] = detector.detect(image)
+                    fresh[frame] = done[frame] = people_found(detector, image)
                     advance(1)
                 if len(fresh) == _PART_FRAMES:
                     _save_part(folder, fresh)
@@ -175,38 +186,60 @@ def _detect_view(
     return done
 
 
-def _save_part(folder: Path, fresh: dict[int, tuple[Array, Array]]) -> None:
+def _save_part(folder: Path, fresh: dict[int, People]) -> None:
     if fresh:
-        xy, confidence = zip(*fresh.values(), strict=True)
+        xy, confidence = (np.concatenate(each) for each in zip(*fresh.values(), strict=True))
+        people = [len(found) for found, _ in fresh.values()]
         with writing(folder / f"{min(fresh):09d}.npz") as temporary:
-            np.savez(temporary, frames=list(fresh), xy=xy, confidence=confidence)
+            np.savez(temporary, frames=list(fresh), people=people, xy=xy, confidence=confidence)
 
 
-def _load_parts(folder: Path) -> dict[int, tuple[Array, Array]]:
-    done: dict[int, tuple[Array, Array]] = {}
+def _load_parts(folder: Path) -> dict[int, People]:
+    done: dict[int, People] = {}
     for file in sorted(folder.glob("[0-9]*.npz")):
         with np.load(file, allow_pickle=False) as part:
-            xy, confidence = part["xy"], part["confidence"]
-            done.update({int(f): (xy[i], confidence[i]) for i, f in enumerate(part["frames"])})
+            ends = np.cumsum(part["people"])[:-1]
+            each = zip(np.split(part["xy"], ends), np.split(part["confidence"], ends), strict=True)
+            done.update(zip(part["frames"].tolist(), each, strict=True))
     return done
 
 
-def _assemble(views: Sequence[View], found: Sequence[dict[int, tuple[Array, Array]]], detector: Detector) -> Keypoints:
+def _assemble(
+    views: Sequence[View], found: Sequence[dict[int, People]], detector: Detector
+) -> tuple[Keypoints, Candidates | None]:
+    """Keypoints of one person, and all candidates where an image shows more than one."""
     frames = sorted({frame for view in views for frame in view.frames})
     rows = {frame: i for i, frame in enumerate(frames)}
-    joints = len(detector.skeleton)
-    xy = np.full((len(frames), len(views), joints, 2), np.nan)
-    confidence = np.zeros((len(frames), len(views), joints))
     images = np.full((len(frames), len(views)), "", dtype=object)
     for v, (view, detected) in enumerate(zip(views, found, strict=True)):
-        for frame, (joints_xy, joints_confidence) in detected.items():
-            xy[rows[frame], v], confidence[rows[frame], v] = joints_xy, joints_confidence
+        for frame in detected:
             images[rows[frame], v] = view.image_name(frame)
         if len(detected) < len(view.frames):
             warn(f"view {view.name}: only {len(detected)} of its {len(view.frames)} frames could be decoded")
+    candidates = _candidates(found, rows, len(detector.skeleton))
+    shape = (len(frames), len(views), len(detector.skeleton))
     sizes = np.array([view.image_size for view in views])
-    names = tuple(view.name for view in views)
-    return Keypoints(xy, confidence, np.array(frames), names, images.astype(np.str_), sizes, detector.skeleton)
+    nobody = Keypoints(
+        np.full((*shape, 2), np.nan), np.zeros(shape), np.array(frames), tuple(view.name for view in views),
+        images.astype(np.str_), sizes, detector.skeleton,
+    )  # fmt: skip
+    choice = follow(candidates, len(frames), len(views), detector.skeleton)
+    several = candidates.table(len(frames), len(views)).shape[-1] > 1
+    return with_choice(nobody, candidates, choice), candidates if several else None
+
+
+def _candidates(found: Sequence[dict[int, People]], rows: dict[int, int], joints: int) -> Candidates:
+    people = [
+        (xy, confidence, rows[frame], v)
+        for v, detected in enumerate(found)
+        for frame, image in sorted(detected.items())
+        for xy, confidence in zip(*image, strict=True)
+    ]
+    if not people:
+        none = np.zeros(0, dtype=np.intp)
+        return Candidates(np.zeros((0, joints, 2)), np.zeros((0, joints)), none, none)
+    xy, confidence, frame_index, view_index = (np.array(each) for each in zip(*people, strict=True))
+    return Candidates(xy, confidence, frame_index, view_index)
 
 
 def _report_people(keypoints: Keypoints) -> None:

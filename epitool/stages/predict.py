@@ -11,7 +11,7 @@ import numpy as np
 
 from epitool.camera import Array
 from epitool.console import Summary, progress, say, warn
-from epitool.detectors import open_detector
+from epitool.detectors import open_detector, person_found
 from epitool.errors import GeometryError, InputError, UsageError
 from epitool.images import IMAGE_SUFFIXES, Image, check_name, image_key, open_view, read_images
 from epitool.io.labels import read_keypoints
@@ -141,7 +141,7 @@ def _detected(detector: str | None, device: str) -> tuple[FindBox, str]:
     say(f"finding people with {found.name}")
 
     def box_around(i: int, image: Image) -> Array:
-        xy, confidence = found.detect(image)
+        xy, confidence = person_found(found, image)
         return square_boxes(np.where(confidence[:, None] >= MIN_CONFIDENCE, xy, np.nan))
 
     return box_around, f"detector {found.name}"

@@ -1,0 +1,66 @@
+"""Group `candidates` of `keypoints.h5`: all people found, where an image shows more than one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+from epitool.errors import InputError
+from epitool.geometry.people import Candidates
+from epitool.io.files import require_file
+from epitool.pose import Keypoints
+
+GROUP = "candidates"
+_MADE_BY = "epitool detect2d"
+_AXES = {"xy": 3, "confidence": 2, "frame_index": 1, "view_index": 1}
+
+
+def add_candidates(path: Path, candidates: Candidates) -> None:
+    """Adds all people found to a `keypoints.h5` that holds the one chosen."""
+    with h5py.File(path, "r+") as file:
+        group = file.create_group(GROUP)
+        for name in ("xy", "confidence"):
+            group.create_dataset(name, data=getattr(candidates, name).astype(np.float32))
+        for name in ("frame_index", "view_index"):
+            group.create_dataset(name, data=getattr(candidates, name).astype(np.int32))
+
+
+def read_candidates(path: Path, keypoints: Keypoints) -> Candidates | None:
+    """All people found, by frame and view of the file's keypoints as they were read; None where the file has none.
+
+    Raises:
+        InputError: The file is missing or damaged, or its candidates do not fit its keypoints.
+    """
+    require_file(path, _MADE_BY)
+    try:
+        with h5py.File(path, "r") as file:
+            if file.get(GROUP, getlink=True) is None:
+                return None
+            arrays = {name: _array(file, name, axes) for name, axes in _AXES.items()}
+        candidates = Candidates(**arrays)
+        frames, views, joints = keypoints.xy.shape[:3]
+        if candidates.xy.shape[1] != joints:
+            raise ValueError(f"{candidates.xy.shape[1]} joints, its keypoints have {joints}")
+        if (candidates.frame_index >= frames).any() or (candidates.view_index >= views).any():
+            raise ValueError("frames or views that its keypoints lack")
+    except (OSError, KeyError, ValueError, TypeError, RuntimeError) as error:
+        reason = str(error).splitlines()[0][:200]
+        raise InputError(f"{path}: its candidates cannot be read ({reason}); make it anew with `{_MADE_BY}`") from None
+    return candidates
+
+
+def _array(file: h5py.File, name: str, axes: int) -> NDArray[Any]:
+    """An array that lies in this file itself: links and external storage could read any file of the user."""
+    for place in (GROUP, f"{GROUP}/{name}"):
+        if not isinstance(file.get(place, getlink=True), h5py.HardLink):
+            raise KeyError(f"it lacks {place}")
+    dataset = file[f"{GROUP}/{name}"]
+    if not isinstance(dataset, h5py.Dataset) or dataset.external or dataset.is_virtual or dataset.ndim != axes:
+        raise ValueError(f"'{name}' is not a dataset of {axes} axes")
+    if dataset.dtype.kind not in "fiu":
+        raise ValueError(f"'{name}' holds no numbers")
+    return np.asarray(dataset[:])

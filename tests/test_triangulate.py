@@ -6,15 +6,16 @@ import pytest
 
 from epitool.camera import Camera, Rig
 from epitool.geometry.labels import convert_labels, frames_solved, label
-from epitool.geometry.triangulate import triangulate, triangulate_dlt, triangulate_pair, vector_median
+from epitool.geometry.triangulate import triangulate
+from epitool.geometry.vector_median import triangulate_dlt, triangulate_pair, vector_median
 from epitool.skeleton import skeleton
 
-METHODS = ["polynomial", "dlt"]
+WAYS = [("polynomial", "robust"), ("polynomial", "vector-median"), ("dlt", "vector-median")]
 
 
-@pytest.mark.parametrize("method", METHODS)
-def test_exact_keypoints_give_exact_poses(truth, method):
-    found = triangulate(truth.keypoints.xy, truth.keypoints.confidence, truth.rig, method)
+@pytest.mark.parametrize(("method", "combine"), WAYS)
+def test_exact_keypoints_give_exact_poses(truth, method, combine):
+    found = triangulate(truth.keypoints.xy, truth.keypoints.confidence, truth.rig, method=method, combine=combine)
     np.testing.assert_allclose(found.xyz, truth.poses.xyz, atol=1e-6)
     assert np.nanmax(found.reprojection_px) < 1e-6
 
@@ -32,11 +33,11 @@ def test_a_pair_is_opencvs_triangulation_of_corrected_matches(truth):
     np.testing.assert_allclose(ours.reshape(-1, 3), (points[:3] / points[3]).T, atol=1e-3)
 
 
-@pytest.mark.parametrize("method", METHODS)
-def test_a_joint_that_one_view_sees_is_missing(truth, method):
+@pytest.mark.parametrize(("method", "combine"), WAYS)
+def test_a_joint_that_one_view_sees_is_missing(truth, method, combine):
     xy = truth.keypoints.xy.copy()
     xy[0, 1:, 3] = np.nan
-    found = triangulate(xy, truth.keypoints.confidence, truth.rig, method)
+    found = triangulate(xy, truth.keypoints.confidence, truth.rig, method=method, combine=combine)
     assert np.isnan(found.xyz[0, 3]).all()
     assert found.confidence[0, 3] == 0
     assert np.isfinite(np.delete(found.xyz[0], 3, axis=0)).all()
@@ -82,12 +83,13 @@ def test_one_bad_view_of_four_is_voted_down_where_dlt_is_not(truth):
     """A gross error in an outer view spoils one of three pairs, so the vector median does not notice."""
     xy = truth.keypoints.xy.copy()
     xy[:, 0] += [60, -40]
-    error = {}
-    for method in METHODS:
-        found = triangulate(xy, truth.keypoints.confidence, truth.rig, method)
-        error[method] = np.nanmedian(np.linalg.norm(found.xyz - truth.poses.xyz, axis=-1))
-    assert error["polynomial"] < 1e-6
-    assert error["dlt"] > 50
+
+    def error(xyz):
+        return np.nanmedian(np.linalg.norm(xyz - truth.poses.xyz, axis=-1))
+
+    for combine in ("robust", "vector-median"):
+        assert error(triangulate(xy, truth.keypoints.confidence, truth.rig, combine=combine).xyz) < 1e-6
+    assert error(triangulate_dlt(xy, truth.rig)) > 50
 
 
 @pytest.mark.parametrize("jobs", [1, 2])

@@ -1,0 +1,126 @@
+"""Robust triangulation over all views: against the optimum with the inliers known, and its own covariance."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from conftest import exact_labels
+from scipy.optimize import least_squares
+
+from epitool.geometry.triangulate import KeypointNoise, estimate_noise, triangulate
+
+SIGMA = 2.0
+
+
+def observed(truth, gross, seed=0, sigma=SIGMA):
+    """Noisy keypoints, and which of them are gross errors."""
+    rng = np.random.default_rng(seed)
+    xy = truth.keypoints.xy + rng.normal(0, sigma, truth.keypoints.xy.shape)
+    bad = rng.random(xy.shape[:3]) < gross
+    return np.where(bad[..., None], rng.uniform(0, 384, xy.shape), xy), bad
+
+
+def distance(found, truth):
+    return np.linalg.norm(found.xyz - truth.poses.xyz, axis=-1)
+
+
+def test_without_gross_errors_it_is_the_least_squares_optimum(truth):
+    xy, _ = observed(truth, 0.0)
+    found = triangulate(xy, truth.keypoints.confidence, truth.rig, noise=KeypointNoise(10.0, 0.99))
+    for f, j in [(0, 0), (40, 9), (119, 16)]:
+
+        def residuals(point, f=f, j=j):
+            return (np.stack([c.project(point) for c in truth.rig.cameras]) - xy[f, :, j]).ravel()
+
+        best = least_squares(residuals, truth.poses.xyz[f, j], xtol=1e-12, ftol=1e-12)
+        np.testing.assert_allclose(found.xyz[f, j], best.x, atol=0.02)
+
+
+@pytest.mark.parametrize(("gross", "most"), [(0.0, 1.01), (0.1, 1.1), (0.2, 1.2), (0.3, 1.3)])
+def test_gross_errors_cost_little_against_the_inliers_known(truth, gross, most):
+    """Over points that both solve; less than 1% of those that two inliers determine are left out."""
+    xy, bad = observed(truth, gross)
+    confidence = truth.keypoints.confidence
+    robust = triangulate(xy, confidence, truth.rig)
+    floor = triangulate(np.where(bad[..., None], np.nan, xy), confidence, truth.rig, noise=KeypointNoise(50.0, 0.99))
+    solvable, solved = np.isfinite(floor.xyz[..., 0]), np.isfinite(robust.xyz[..., 0])
+    both = solvable & solved
+    assert (solvable & ~solved).sum() < 0.01 * solvable.sum()
+    assert distance(robust, truth)[both].mean() < most * distance(floor, truth)[both].mean()
+    assert robust.used[bad].sum() <= 0.05 * bad.sum()
+
+
+def test_covariances_are_those_of_the_errors(truth):
+    """Squared Mahalanobis distances have the mean of a chi square with three degrees of freedom."""
+    xy, _ = observed(truth, 0.1)
+    found = triangulate(xy, truth.keypoints.confidence, truth.rig)
+    error = found.xyz - truth.poses.xyz
+    known = np.isfinite(error[..., 0])
+    squared = np.einsum("ni,nij,nj->n", error[known], np.linalg.inv(found.covariance[known]), error[known])
+    assert np.median(squared) == pytest.approx(2.37, rel=0.1)
+    assert np.nanmax(np.abs(found.covariance - np.swapaxes(found.covariance, -1, -2))) == 0
+
+
+@pytest.mark.parametrize("gross", [0.0, 0.2])
+@pytest.mark.parametrize("views", [2, 3, 4])
+def test_noise_and_share_of_gross_errors_are_estimated(truth, gross, views):
+    xy, _ = observed(truth, gross)
+    rig = truth.rig.select(truth.rig.names[:views])
+    found = estimate_noise(xy[:, :views], truth.keypoints.confidence[:, :views], rig)
+    if views == 2:  # two views alone leave open what is gross
+        assert found.sigma_px == pytest.approx(SIGMA, rel=0.5)
+    else:
+        assert found.sigma_px == pytest.approx(SIGMA, rel=0.1)
+        assert found.inlier_share == pytest.approx(1 - gross, abs=0.06)
+
+
+def test_two_views_that_contradict_each_other_give_no_point(truth):
+    xy, _ = observed(truth, 0.0)
+    xy, rig = xy[:, :2].copy(), truth.rig.select(truth.rig.names[:2])
+    xy[5, 1, 3] += [0, 80]
+    found = triangulate(xy, truth.keypoints.confidence[:, :2], rig)
+    assert np.isnan(found.xyz[5, 3]).all()
+    assert not found.used[5, :, 3].any()
+    assert np.isfinite(found.xyz[..., 0]).mean() > 0.99
+
+
+def test_what_two_against_two_views_leave_open_is_decided_by_the_body_or_left_out():
+    """Views 1 and 2 see a joint where it is; views 3 and 4 agree on another place, far from the body."""
+    truth = exact_labels(frames=20)
+    xy = truth.keypoints.xy.copy()
+    elsewhere = truth.poses.xyz[7, 16] + [0.0, 0.0, 1200.0]
+    for v in (2, 3):
+        xy[7, v, 16] = truth.rig.cameras[v].project(elsewhere)
+    noise = KeypointNoise(1.0, 0.9)
+    found = triangulate(xy, np.ones(xy.shape[:3]), truth.rig, noise=noise)
+    np.testing.assert_allclose(found.xyz[7, 16], truth.poses.xyz[7, 16], atol=1e-3)
+    assert found.used[7, :, 16].tolist() == [True, True, False, False]
+    alone = triangulate(xy[:, :, 16:], np.ones(xy[:, :, 16:].shape[:3]), truth.rig, noise=noise)
+    assert np.isnan(alone.xyz[7]).all()  # one joint is no body: nothing tells which two views are right
+
+
+def test_confidence_tells_two_readings_apart():
+    truth = exact_labels(frames=20)
+    xy, confidence = truth.keypoints.xy[:, :, 16:].copy(), np.ones((20, 4, 1))
+    for v in (2, 3):
+        xy[7, v] = truth.rig.cameras[v].project(truth.poses.xyz[7, 16:] + [0.0, 0.0, 1200.0])
+        confidence[7, v] = 0.1
+    found = triangulate(xy, confidence, truth.rig, noise=KeypointNoise(1.0, 0.9))
+    np.testing.assert_allclose(found.xyz[7, 0], truth.poses.xyz[7, 16], atol=1e-3)
+
+
+def test_the_order_of_the_views_does_not_matter(truth):
+    xy, _ = observed(truth, 0.2)
+    order = [2, 0, 3, 1]
+    rig = replace(truth.rig, cameras=tuple(truth.rig.cameras[v] for v in order))
+    noise, confidence = KeypointNoise(SIGMA, 0.8), truth.keypoints.confidence
+    one = triangulate(xy, confidence, truth.rig, noise=noise).xyz
+    other = triangulate(xy[:, order], confidence[:, order], rig, noise=noise).xyz
+    same = np.isclose(one, other, atol=0.5, equal_nan=True).all(axis=-1)
+    assert same.mean() > 0.999
+
+
+def test_nothing_seen_is_nothing_found(truth):
+    found = triangulate(np.full((3, 4, 17, 2), np.nan), np.zeros((3, 4, 17)), truth.rig)
+    assert np.isnan(found.xyz).all()
+    assert (found.confidence == 0).all()

@@ -18,26 +18,31 @@ from epitool.viz.colors import SIDE_COLORS, bone_side, plot_color
 Array = NDArray[np.float64]
 DPI = 110
 MAX_HEIGHT = 14.0  # inches
-SHOWN_FRAMES = 6
+SHOWN_FRAMES = 4
 SHOWN_PERCENTILES = (0.5, 99.5)  # a few badly triangulated joints would shrink all the rest
-FRUSTUM_DEPTH = 0.2  # of the cameras' distance
+FRUSTUM_DEPTH = 0.15  # of the cameras' distance
+MARGINS = np.array([0.17, 0.12, 0.12])  # of the largest extent; names beside cameras need room
 METRE = 1000.0  # mm
-PATH_COLOR = "0.6"
-LABEL_OFFSET = np.array([24.0, 13.0])  # typographic points; names are wider than high
+PATH_COLOR, FLOOR_COLOR = "black", "sienna"
+LABEL_OFFSET = np.array([30.0, 13.0])  # typographic points; names are wider than high
+LABEL_PLACES, LABEL_RINGS = 16, (1.0, 1.6, 2.2, 2.8)
+LABEL_CLEARANCE = 0.95  # of the offset
+POINTS_ACROSS = 400.0  # about the width of a panel
 
 
-def plot_rig(path: Path, rig: Rig, xyz: Array, skeleton: Skeleton, up: Array) -> None:
-    """Draws cameras with their fields of view, the root's path and a few skeletons into a PNG.
+def plot_rig(path: Path, rig: Rig, xyz: Array, skeleton: Skeleton, up: Array | None = None) -> None:
+    """Draws cameras with their fields of view, the pelvis's path and a few skeletons into a PNG.
 
     Args:
         path: The PNG to write.
         rig: The cameras.
         xyz: Joints in the world `(F, J, 3)`, in the rig's unit; NaN where missing.
         skeleton: Names the joints and joins them.
-        up: Direction `(3,)` in the world: z where the floor is known, -y where the first camera is the world.
+        up: Direction `(3,)` in the world, with the floor at 0 along it; None where it is unknown: then the images'
+            upper side is taken for it, and the picture says so.
     """
     scale, unit = (METRE, "m") if rig.unit == "mm" else (1.0, "arbitrary unit")
-    level = _level_axes(up)
+    level = _level_axes(_image_up(rig) if up is None else up)
     points = xyz @ level.T / scale
     centers = np.stack([camera.center for camera in rig.cameras]) @ level.T / scale
     low, high = _bounds(points.reshape(-1, 3), centers)
@@ -50,15 +55,21 @@ def plot_rig(path: Path, rig: Rig, xyz: Array, skeleton: Skeleton, up: Array) ->
     panels = figure.subplots(2, 1, height_ratios=size[1:].tolist())
     for axes, across, name in zip(panels, (1, 2), ("across", "up")):
         _draw_people(axes, points[..., [0, across]], skeleton)
-        for v, camera in enumerate(rig.cameras):
-            _draw_camera(axes, camera.name, centers[v, [0, across]], corners[v][:, [0, across]])
+        places, images = centers[:, [0, across]], corners[..., [0, across]]
+        offsets = _label_offsets(places, images, size[0] / POINTS_ACROSS)
+        for camera, center, image, offset in zip(rig.cameras, places, images, offsets):
+            _draw_camera(axes, center, image)
+            _write_name(axes, camera.name, center, offset)
         axes.set(aspect="equal", xlim=(low[0], high[0]), ylim=(low[across], high[across]))
         axes.set(xlabel=f"along ({unit})", ylabel=f"{name} ({unit})")
         axes.grid(alpha=0.25)
     panels[0].set_title("seen from above")
     panels[1].set_title("seen from the side")
-    _add_legend(figure)
-    figure.suptitle(f"{len(rig)} cameras and {len(xyz)} frames")
+    if up is not None:
+        panels[1].axhline(0, color=FLOOR_COLOR, linewidth=2, zorder=0)
+    _add_legend(figure, floor=up is not None)
+    remark = "" if up is not None else "\nup unknown: taken from how the cameras are held"
+    figure.suptitle(f"{len(rig)} cameras and {len(xyz)} frames{remark}")
     figure.savefig(path, format="png")
 
 
@@ -68,13 +79,21 @@ def _bounds(points: Array, centers: Array) -> tuple[Array, Array]:
     extremes = np.percentile(known, SHOWN_PERCENTILES, axis=0) if len(known) else centers[:0]
     shown = np.concatenate([centers, extremes])
     low, high = shown.min(axis=0), shown.max(axis=0)
-    margin = 0.12 * (high - low).max()
+    margin = MARGINS * (high - low).max()
     return low - margin, high + margin
 
 
-def _add_legend(figure: Figure) -> None:
+def _image_up(rig: Rig) -> Array:
+    """Direction `(3,)` in the world towards the upper side of the images, on average."""
+    up = -np.mean([camera.R[1] for camera in rig.cameras], axis=0)
+    return up if np.linalg.norm(up) > 1e-6 else -rig.cameras[0].R[1]
+
+
+def _add_legend(figure: Figure, floor: bool) -> None:
     handles = [Line2D([], [], color=plot_color(side), lw=2.5, label=side) for side in SIDE_COLORS]
-    handles.append(Line2D([], [], color=PATH_COLOR, lw=1, label="path of the root"))
+    handles.append(Line2D([], [], color=PATH_COLOR, lw=1, ls=":", label="path of the pelvis"))
+    if floor:
+        handles.append(Line2D([], [], color=FLOOR_COLOR, lw=2, label="floor"))
     figure.legend(handles=handles, loc="outside lower center", ncols=len(handles), fontsize=9, frameon=False)
 
 
@@ -95,7 +114,7 @@ def _level_axes(up: Array) -> Array:
 
 
 def _draw_people(axes: Axes, xy: Array, skeleton: Skeleton) -> None:
-    axes.plot(*xy[:, skeleton.root].T, color=PATH_COLOR, linewidth=1, zorder=1)
+    axes.plot(*xy[:, _pelvis(skeleton)].mean(axis=1).T, color=PATH_COLOR, linewidth=1, linestyle=":", zorder=3)
     colors = [plot_color(bone_side(skeleton, bone)) for bone in skeleton.bones]
     solved = np.flatnonzero(np.isfinite(xy).all(axis=-1).sum(axis=-1) > len(skeleton) / 2)
     for chosen in np.array_split(solved, min(SHOWN_FRAMES, len(solved)) or 1):
@@ -104,13 +123,52 @@ def _draw_people(axes: Axes, xy: Array, skeleton: Skeleton) -> None:
             axes.add_collection(LineCollection(bones, colors=colors, linewidths=1.8, capstyle="round"))
 
 
-def _draw_camera(axes: Axes, name: str, center: Array, corners: Array) -> None:
+def _pelvis(skeleton: Skeleton) -> list[int]:
+    """Joints in whose middle the pelvis is: both hips where they are named, or else the root."""
+    hips = [skeleton.joints.index(hip) for hip in ("left_hip", "right_hip") if hip in skeleton.joints]
+    return hips if len(hips) == 2 else [skeleton.root]
+
+
+def _label_offsets(centers: Array, corners: Array, unit_per_point: float) -> Array:
+    """Where to write the cameras' names, `(V, 2)` points from their centres: near, and where nothing else of them is.
+
+    One after the other, each goes to the best of the places around its camera, on the first ring that has one away
+    from all frusta and from the names that are written already.
+    """
+    angles = np.arange(LABEL_PLACES) * 2 * np.pi / LABEL_PLACES
+    ring = np.stack([np.cos(angles), np.sin(angles)], axis=-1) * LABEL_OFFSET
+    around = np.concatenate([radius * ring for radius in LABEL_RINGS])
+    outline = np.concatenate([corners, (corners + np.roll(corners, 1, axis=1)) / 2], axis=1)
+    deep = np.linspace(0, 1, 4)[:, None, None]
+    taken = ((1 - deep) * centers[:, None, None] + deep * outline[:, None]).reshape(-1, 2) / unit_per_point
+    offsets = []
+    for center in centers / unit_per_point:
+        distance = np.linalg.norm((center + around[:, None] - taken) / LABEL_OFFSET, axis=-1).min(axis=1)
+        best = distance.reshape(len(LABEL_RINGS), -1).max(axis=1)
+        enough = best[np.argmax(best >= LABEL_CLEARANCE)] if (best >= LABEL_CLEARANCE).any() else best.max()
+        offsets.append(around[np.flatnonzero(distance == enough)[0]])
+        taken = np.concatenate([taken, [center + offsets[-1]]])
+    return np.stack(offsets)
+
+
+def _write_name(axes: Axes, name: str, center: Array, offset: Array) -> None:
+    leader = {"arrowstyle": "-", "color": "0.5", "linewidth": 0.6, "shrinkA": 0, "shrinkB": 3}
+    axes.annotate(
+        name,
+        tuple(center),
+        tuple(offset),
+        textcoords="offset points",
+        ha="center",
+        va="center",
+        fontsize=9,
+        arrowprops=leader,
+    )
+
+
+def _draw_camera(axes: Axes, center: Array, corners: Array) -> None:
     """A camera as its frustum: four edges from the centre and the image's outline, from one side."""
     outline = np.concatenate([corners, corners[:1]])
     axes.fill(*outline.T, color="0.85", alpha=0.6, zorder=2)
     edges = [np.stack([center, corner]) for corner in corners]
     axes.add_collection(LineCollection([*edges, outline], colors="0.3", linewidths=0.9, zorder=3))
     axes.plot(*center, "o", color="black", markersize=4, zorder=4)
-    behind = center - corners.mean(axis=0)
-    offset = LABEL_OFFSET * behind / max(np.linalg.norm(behind), 1e-12)
-    axes.annotate(name, tuple(center), tuple(offset), textcoords="offset points", ha="center", va="center", fontsize=9)

@@ -1,0 +1,169 @@
+"""How well cameras fit what was seen: epipolar lines of two views, and residuals by joint and view."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from numpy.typing import NDArray
+
+from epitool.camera import Camera
+from epitool.geometry.two_view import fundamental_of_pose, homogeneous
+from epitool.images import Image
+from epitool.pose import Labels
+from epitool.skeleton import Skeleton
+
+Array = NDArray[np.float64]
+DPI = 110
+PANEL = 5.2  # inches
+# Joints that are far from each other, so that their lines are told apart; the first six that both views see.
+SHOWN_JOINTS = (
+    ("nose", "head_top", "neck_nose", "head"),
+    ("left_wrist", "left_elbow"),
+    ("right_wrist", "right_elbow"),
+    ("pelvis", "left_hip"),
+    ("left_ankle", "left_knee"),
+    ("right_ankle", "right_knee"),
+)
+# Six that remain distinct to colour-blind eyes (after Okabe and Ito).
+JOINT_COLORS = ("#e69f00", "#56b4e9", "#009e73", "#f0e442", "#d55e00", "#cc79a7")
+SURROUNDINGS = 1.9  # of the person's extent: what is shown of the image
+WORST_SHOWN = 3.0  # of the median residual: from here on all look alike
+QUARTILES = (25, 50, 75)
+
+
+def plot_epipolar_lines(
+    path: Path, cameras: tuple[Camera, Camera], images: tuple[Image, Image], xy: Array, skeleton: Skeleton
+) -> None:
+    """Draws a handful of joints in two views into a PNG, each with the epipolar line of the other view's joint.
+
+    Args:
+        path: The PNG to write.
+        cameras: Of both views.
+        images: RGB images of both views, as the cameras took them.
+        xy: Joints in both views `(2, J, 2)`, px in these images; NaN where missing.
+        skeleton: Names the joints.
+    """
+    first, second = cameras
+    R = second.R @ first.R.T
+    F = fundamental_of_pose(R, second.t - R @ first.t, first.K, second.K)
+    ideal = np.stack([camera.undistort(joints) for camera, joints in zip(cameras, xy)])
+    lines = np.stack([homogeneous(ideal[1]) @ F, homogeneous(ideal[0]) @ F.T])
+    distances = np.abs((lines * homogeneous(ideal)).sum(axis=-1)) / np.linalg.norm(lines[..., :2], axis=-1)
+    shown = _shown_joints(skeleton, np.isfinite(distances).all(axis=0))
+
+    figure = Figure(figsize=(2 * PANEL, PANEL + 1.1), dpi=DPI, layout="constrained")
+    for v, axes in enumerate(figure.subplots(1, 2)):
+        axes.imshow(_undistorted(cameras[v], images[v]), alpha=0.8)
+        for j, color in zip(shown, JOINT_COLORS):
+            _draw_joint(axes, ideal[v, j], lines[v, j], color)
+        _frame(axes, ideal[v], cameras[v].image_size)
+        median = f"{np.nanmedian(distances[v]):.1f} px" if len(shown) else "unknown"
+        title = f"{cameras[v].name}, with lines of {cameras[1 - v].name}\nmedian distance of all joints: {median}"
+        axes.set_title(title, fontsize=11)
+    handles = [
+        Line2D([], [], color=color, marker="o", lw=1.6, label=f"{_words(skeleton.joints[j])}: {a:.1f} and {b:.1f} px")
+        for j, color, (a, b) in zip(shown, JOINT_COLORS, distances[:, shown].T)
+    ]
+    figure.legend(handles=handles, loc="outside lower center", ncols=3, fontsize=9.5, frameon=False)
+    figure.savefig(path, format="png")
+
+
+def plot_residuals(path: Path, labels: Labels) -> None:
+    """Draws the median and quartiles of the reprojection error of every joint in every view into a PNG.
+
+    Args:
+        path: The PNG to write.
+        labels: Whose `reprojection_px` is shown; a last row and a last column pool the others.
+    """
+    error, skeleton = labels.reprojection_px, labels.poses.skeleton
+    views = [*labels.rig.names, "all views"]
+    rows = [*map(_words, skeleton.joints), "all joints"]
+    columns = [*error.transpose(1, 0, 2), error.transpose(1, 0, 2).reshape(-1, len(skeleton))]
+    table = np.array([[_quartiles(column[:, [j]]) for column in columns] for j in range(len(skeleton))])
+    table = np.concatenate([table, [[_quartiles(column) for column in columns]]])
+
+    known = table[..., 1][np.isfinite(table[..., 1])]
+    worst = float(min(known.max(), WORST_SHOWN * np.median(known))) if known.size else 1.0
+    width = 0.72 + 0.09 * max(8, *map(len, views))
+    figure = Figure(figsize=(2.9 + width * len(views), 1.7 + 0.29 * len(rows)), dpi=DPI, layout="constrained")
+    axes = figure.subplots()
+    clipped = bool((known > worst).any())
+    picture = axes.imshow(table[..., 1], cmap="YlOrRd", vmin=0, vmax=1.25 * max(worst, 1e-9), aspect="auto")
+    for (row, column), median in np.ndenumerate(table[..., 1]):
+        ink = "white" if median > worst else "black"
+        _write_cell(axes, column, row, table[row, column], ink)
+    axes.axhline(len(rows) - 1.5, color="white", linewidth=4)
+    axes.axvline(len(views) - 1.5, color="white", linewidth=4)
+    axes.set_xticks(range(len(views)), views, fontsize=10)
+    axes.set_yticks(range(len(rows)), rows, fontsize=9.5)
+    axes.tick_params(length=0, top=True, labeltop=True, bottom=False, labelbottom=False)
+    axes.spines[:].set_visible(False)
+    axes.set_facecolor("0.93")
+    figure.suptitle("Reprojection error: median and quartiles (px)", fontsize=12)
+    bar = figure.colorbar(picture, ax=axes, label="median (px)", shrink=0.7, extend="max" if clipped else "neither")
+    bar.outline.set_visible(False)
+    figure.savefig(path, format="png")
+
+
+def _shown_joints(skeleton: Skeleton, seen: NDArray[np.bool_]) -> list[int]:
+    """Joints to draw: of each group of `SHOWN_JOINTS` the first that both views see."""
+    groups = [[skeleton.joints.index(name) for name in group if name in skeleton.joints] for group in SHOWN_JOINTS]
+    chosen = [next((j for j in group if seen[j]), None) for group in groups]
+    return [j for j in chosen if j is not None]
+
+
+def _draw_joint(axes: Axes, point: Array, line: Array, color: str) -> None:
+    foot = point - line[:2] * (line @ [*point, 1.0]) / (line[:2] @ line[:2])
+    along = np.array([line[1], -line[0]]) / np.linalg.norm(line[:2])
+    axes.axline(foot, foot + along, color="black", linewidth=2.6, alpha=0.5)
+    axes.axline(foot, foot + along, color=color, linewidth=1.5)
+    axes.plot(*point, "o", color=color, markersize=7.5, markeredgecolor="black", markeredgewidth=1)
+
+
+def _frame(axes: Axes, xy: Array, image_size: tuple[int, int]) -> None:
+    """Shows a square part of the image around the person, or all of it where nobody is seen."""
+    width, height = image_size
+    known = xy[np.isfinite(xy).all(axis=-1)]
+    side, middle = float(max(image_size)), np.array([width, height]) / 2
+    if len(known):
+        low, high = np.percentile(known, (5, 95), axis=0)
+        side, middle = min(SURROUNDINGS * max(*(high - low), 1.0), side), (low + high) / 2
+    half = np.minimum(side, [width, height]) / 2
+    x, y = np.clip(middle, half, np.array([width, height]) - half)
+    axes.set(xlim=(x - half[0] - 0.5, x + half[0] - 0.5), ylim=(y + half[1] - 0.5, y - half[1] - 0.5))
+    axes.set_axis_off()
+
+
+def _undistorted(camera: Camera, image: Image) -> Image:
+    if not camera.distortion.any():
+        return image
+    return np.asarray(cv2.undistort(image, camera.K, camera.distortion), dtype=np.uint8)
+
+
+def _quartiles(errors: Array) -> list[float]:
+    """Lower quartile, median and upper quartile of what is not NaN; NaN where nothing is left."""
+    known = errors[np.isfinite(errors)]
+    return np.percentile(known, QUARTILES).tolist() if known.size else [np.nan] * 3
+
+
+def _write_cell(axes: Axes, x: int, y: int, quartiles: Sequence[float], ink: str) -> None:
+    low, median, high = quartiles
+    if not np.isfinite(median):
+        axes.text(x, y, "unseen", ha="center", va="center", fontsize=8, color="0.45")
+        return
+    axes.text(x - 0.04, y, _short(median), ha="right", va="center", fontsize=9.5, color=ink)
+    axes.text(x + 0.04, y, f"{_short(low)} \u2013 {_short(high)}", ha="left", va="center", fontsize=7, color=ink)
+
+
+def _short(px: float) -> str:
+    return f"{px:.1f}" if px < 99.5 else f"{px:.0f}" if px < 9999.5 else f"{px:.0e}"
+
+
+def _words(joint: str) -> str:
+    return joint.replace("_", " ")

@@ -11,7 +11,7 @@ from epitool.camera import Camera, Rig
 from epitool.skeleton import skeleton
 from epitool.viz.colors import SIDE_COLORS, bone_side
 from epitool.viz.overlay import draw_pose, tile
-from epitool.viz.plots import plot_epipolar, plot_learning_curve, plot_residuals
+from epitool.viz.plots import plot_learning_curve
 from epitool.viz.poses3d import plot_poses, plot_pss_centres
 from epitool.viz.rigs import plot_rig
 
@@ -158,18 +158,3 @@ def test_learning_curve_is_drawn(png: Callable[..., np.ndarray], epochs: int):
 
 def test_learning_curve_without_validation_is_drawn(png: Callable[..., np.ndarray]):
     png(plot_learning_curve, [{"epoch": i, "train_loss": 1.0, "val_nmpjpe": float("nan")} for i in range(3)])
-
-
-def test_residuals_are_drawn_where_some_or_all_are_unseen(png: Callable[..., np.ndarray]):
-    px = np.random.default_rng(0).gamma(2, 2, (30, 3, 17))
-    px[:, 1, 4] = np.nan
-    png(plot_residuals, px, ["one", "two", "a_long_camera_name"], H36M)
-    png(plot_residuals, np.full((4, 2, 17), np.nan), ["one", "two"], H36M)
-
-
-def test_epipolar_lines_are_drawn_and_missing_joints_left_out(png: Callable[..., np.ndarray]):
-    F = np.array([[0.0, 0.0, 0.0], [0.0, 0.0, -1.0], [0.0, 1.0, 0.0]])  # rectified views: equal rows match
-    xy_a, xy_b = some_joints(), some_joints() + np.array([5.0, 0.0])
-    xy_b[2] = np.nan
-    assert png(plot_epipolar, GREY, GREY, xy_a, xy_b, F, H36M).shape[1] == 1210
-    png(plot_epipolar, GREY, GREY, np.full((17, 2), np.nan), xy_b, F, H36M)

@@ -186,7 +186,7 @@ def _rendered(out: Path, seed: int) -> Footage:
     if detected:
         say(f"no 2D detector is installed: keypoints are the truth with errors as a detector makes them ({_IMITATED})")
         write_keypoints(out / "keypoints.h5", noisy_keypoints(truth, **_IMITATED, seed=seed))
-    options = ("--intrinsics", "true_cameras.toml", "--scale", _RENDERED_HEIGHT)
+    options = ("--intrinsics", "true_cameras.toml", "--scale", _RENDERED_HEIGHT, "--up", "people")
     how = "imitated 2D detections" if detected else "2D joints detected in the images"
     title = f"a rendered person, four cameras, {len(truth.poses.frames)} frames, exact truth, {how}"
     return Footage(title, truth.rig.names, options, truth.rig, "truth.h5", detected)

@@ -11,12 +11,11 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from epitool.camera import Camera, Rig
+from epitool.camera import Rig
 from epitool.errors import InputError
 from epitool.files import writing
 from epitool.geometry.body import distance_between, stature
 from epitool.geometry.compare import compare_rigs
-from epitool.geometry.two_view import fundamental_of_pose
 from epitool.images import Image, image_key, read_images
 from epitool.io.cameras import read_rig
 from epitool.io.labels import read_labels
@@ -26,6 +25,7 @@ from epitool.pose import Labels, split_frames
 
 Array = NDArray[np.float64]
 _SHOWN_POSES = 4
+_UP = np.array([0.0, 0.0, 1.0])
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ def write_report(
     exact = read_labels(folder / truth) if truth else None
     values = _figures(labels, rig, reference, exact)
     values["metrics"] = json.loads((folder / "metrics.json").read_bytes())["rows"]
-    pictures = _pictures(folder, labels)
+    pictures = _pictures(folder, labels, any("--up people" in step.command for step in steps))
     tables = [f"{_title(step)}\n{step.said}\n" for step in steps if step.command.startswith("epitool evaluate")]
     text = "\n".join([*_lines(values), "", *tables])
     lines = [f"# epitool demo: {title}", "", "## Figures", "", *(f"- {line}" for line in _lines(values)), ""]
@@ -119,10 +119,11 @@ def _lines(values: dict[str, Any]) -> list[str]:
     return lines
 
 
-def _pictures(folder: Path, labels: Labels) -> list[tuple[str, str]]:
+def _pictures(folder: Path, labels: Labels, levelled: bool) -> list[tuple[str, str]]:
     """Draws the recording's pictures; returns (path relative to the folder, caption) of each."""
+    from epitool.viz.geometry import plot_epipolar_lines, plot_residuals
     from epitool.viz.overlay import save_image
-    from epitool.viz.plots import plot_epipolar, plot_learning_curve, plot_residuals
+    from epitool.viz.plots import plot_learning_curve
     from epitool.viz.poses3d import plot_poses
     from epitool.viz.rigs import plot_rig
 
@@ -137,19 +138,13 @@ def _pictures(folder: Path, labels: Labels) -> list[tuple[str, str]]:
         return folder / "pictures" / f"{name}.png"
 
     save_image(picture("views", "2D joints in all views, sides put right"), _views(labels, middle, images))
-    up = -np.mean([camera.R[1] for camera in rig.cameras], axis=0)
-    plot_rig(picture("cameras", "cameras and the person between them"), rig, xyz, skeleton, up / np.linalg.norm(up))
-    plot_residuals(
-        picture("residuals", "reprojection error by joint and view"), labels.reprojection_px, rig.names, skeleton
-    )
-    if all(image is not None for image in images[:2]):
-        a, b = rig.cameras[:2]
-        R = b.R @ a.R.T
-        F = fundamental_of_pose(R, b.t - R @ a.t, a.K, b.K)
-        xy = rig.undistort(labels.keypoints.xy[middle : middle + 1])[0]
-        ideal = [_undistorted(camera, image) for camera, image in zip((a, b), images[:2])]
+    plot_rig(picture("cameras", "cameras and the person between them"), rig, xyz, skeleton, _UP if levelled else None)
+    plot_residuals(picture("residuals", "reprojection error by joint and view"), labels)
+    first, second = images[:2]
+    if first is not None and second is not None:
         path = picture("epipolar", "epipolar lines of the joints of one view in the next")
-        plot_epipolar(path, ideal[0], ideal[1], xy[0], xy[1], F, skeleton)
+        xy = labels.keypoints.xy[middle, :2]
+        plot_epipolar_lines(path, (rig.cameras[0], rig.cameras[1]), (first, second), xy, skeleton)
     log = [json.loads(line) for line in (folder / "runs/default/log.jsonl").read_text().splitlines()]
     plot_learning_curve(picture("learning", "training and validation"), log, rig.unit)
     predicted, true, titles = _test_poses(folder, labels)
@@ -180,14 +175,6 @@ def _views(labels: Labels, frame: int, images: list[Image | None]) -> Image:
     scale = min(1.0, 1600 / sheet.shape[1])
     size = (round(sheet.shape[1] * scale), round(sheet.shape[0] * scale))
     return np.asarray(cv2.resize(sheet, size, interpolation=cv2.INTER_AREA), dtype=np.uint8)
-
-
-def _undistorted(camera: Camera, image: Image | None) -> Image:
-    if image is None:
-        raise ValueError("no image")
-    if not camera.distortion.any():
-        return image
-    return np.asarray(cv2.undistort(image, camera.K, camera.distortion), dtype=np.uint8)
 
 
 def _test_poses(folder: Path, labels: Labels) -> tuple[Array, Array, list[str]]:

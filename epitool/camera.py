@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -186,6 +186,11 @@ class Rig:
         """World points `(F, J, 3)` to pixels in every view: `(F, V, J, 2)`."""
         return np.stack([camera.project(xyz) for camera in self.cameras], axis=-3)
 
+    def project_own(self, in_cameras: Array) -> Array:
+        """Points in every camera's own axes `(F, V, J, 3)` to its pixels `(F, V, J, 2)`."""
+        own = [replace(camera, R=np.eye(3), t=np.zeros(3)) for camera in self.cameras]
+        return np.stack([camera.project(in_cameras[..., v, :, :]) for v, camera in enumerate(own)], axis=-3)
+
     def undistort(self, xy: Array) -> Array:
         """Pixels `(F, V, J, 2)` as ideal pinholes with the same K would see them."""
         return np.stack([camera.undistort(xy[..., v, :, :]) for v, camera in enumerate(self.cameras)], axis=-3)
@@ -194,3 +199,20 @@ class Rig:
         """The rig in a world that is `factor` times as large."""
         cameras = tuple(replace(camera, t=camera.t * factor) for camera in self.cameras)
         return Rig(cameras, unit, scale_source)
+
+
+@dataclass(frozen=True, eq=False)
+class Window:
+    """Cameras that move, as they stood during some frames.
+
+    Attributes:
+        first: Number of the first frame.
+        last: Number of the last frame.
+        rig: The cameras; the world is the first one's, in every window anew.
+        statistics: How well they are known; plain values.
+    """
+
+    first: int
+    last: int
+    rig: Rig
+    statistics: dict[str, Any] = field(default_factory=dict)

@@ -1,14 +1,20 @@
-"""The one place where work is spread over the cores."""
+"""The one place where work is spread over the cores, or over a Dask cluster."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from typing import TypeVar
+import itertools
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, TypeVar
 
-from joblib import Parallel, delayed
+from joblib import Parallel, delayed, effective_n_jobs, parallel_config
+
+from epitool.errors import UsageError
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
+Outcome = tuple[Result | None, Exception | None]
+_WAVE_PER_WORKER, _LARGEST_WAVE = 4, 32  # items that are at work together; more would fill the memory
 
 
 def run_parallel(function: Callable[[Item], Result], items: Iterable[Item], jobs: int) -> list[Result]:
@@ -25,16 +31,88 @@ def run_parallel(function: Callable[[Item], Result], items: Iterable[Item], jobs
         Exception: What the function raised for the first item in order, after all others have ended.
     """
     work = list(items)
-    workers = min(jobs, len(work)) if jobs > 0 else jobs
+    return _results(list(_start(function, work, min(jobs, len(work)) if jobs > 0 else jobs)))
 
-    def attempt(item: Item) -> tuple[Result | None, Exception | None]:
+
+def stream_parallel(function: Callable[[Item], Result], items: Iterable[Item], jobs: int) -> Iterator[Result]:
+    """As `run_parallel`, for more items than the memory holds: drawn, and results yielded, while the work goes on.
+
+    At any time at most two waves of items, of a few per worker, and their results are alive. The next items are
+    drawn, and the last results consumed, while the present wave is at work.
+
+    Args:
+        function: May be a closure; on a Dask cluster it and the items are pickled.
+        items: What to apply it to.
+        jobs: How many at a time; -1 for one per core. A Dask cluster decides by itself.
+
+    Raises:
+        Exception: What the function raised for the first item in order, after its wave and the next have ended.
+    """
+    draw, size = iter(items), min(_WAVE_PER_WORKER * effective_n_jobs(jobs or 1), _LARGEST_WAVE)
+    running: Iterator[Outcome[Result]] = iter(())
+    try:
+        while wave := list(itertools.islice(draw, size)):
+            finished = _results(list(running))
+            running = _start(function, wave, jobs)
+            del wave
+            while finished:
+                yield finished.pop(0)
+        yield from _results(list(running))
+    finally:
+        for _ in running:  # no thread may be inside native code when the process ends
+            pass
+
+
+@contextmanager
+def backend(name: str) -> Iterator[None]:
+    """Says where `stream_parallel` works inside this context.
+
+    Args:
+        name: "threads" of this process, "dask" (the scheduler that DASK_SCHEDULER_ADDRESS or Dask's configuration
+            names, else a cluster of this machine's cores), or "dask:ADDRESS" of a scheduler.
+
+    Raises:
+        UsageError: There is no such backend, Dask is not installed, or the scheduler does not answer.
+    """
+    kind, _, address = name.partition(":")
+    if name == "threads":
+        yield
+    elif kind == "dask":
+        with _dask_client(address or None) as client, parallel_config(backend="dask", client=client):
+            yield
+    else:
+        raise UsageError(f"--backend {name}: is none of threads, dask, dask:ADDRESS")
+
+
+def _dask_client(address: str | None) -> Any:
+    try:
+        from distributed import Client
+    except ImportError:
+        raise UsageError("--backend dask: Dask is not installed; install it with pip install 'epitool[dask]'") from None
+    try:
+        return Client(address)  # type: ignore[no-untyped-call]
+    except (OSError, ValueError) as error:
+        where = address or "the address that is configured"
+        raise UsageError(f"--backend dask: no scheduler answers at {where} ({error})") from None
+
+
+def _start(function: Callable[[Item], Result], items: Sequence[Item], jobs: int) -> Iterator[Outcome[Result]]:
+    """Sets the work going and hands out how each item ended, in order; with one job each is done when asked for."""
+
+    def attempt(item: Item) -> Outcome[Result]:
         try:
             return function(item), None
-        except Exception as error:  # raised below: no thread may be inside native code when the process ends
+        except Exception as error:  # raised by `_results`, when no other thread is at work any more
             return None, error
 
-    done = Parallel(n_jobs=workers or 1, prefer="threads")(delayed(attempt)(item) for item in work)
-    for _, error in done:
+    parallel = Parallel(n_jobs=jobs or 1, prefer="threads", return_as="generator", pre_dispatch="all", batch_size=1)
+    started: Iterator[Outcome[Result]] = parallel(delayed(attempt)(item) for item in items)
+    return started
+
+
+def _results(outcomes: Iterable[Outcome[Result]]) -> list[Result]:
+    outcomes = list(outcomes)
+    for _, error in outcomes:
         if error is not None:
             raise error
-    return [result for result, _ in done]
+    return [result for result, _ in outcomes]  # type: ignore[misc]

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -47,11 +47,10 @@ class Keypoints:
         set_field = object.__setattr__
         f, v, j = len(self.frames), len(self.views), len(self.skeleton)
         xy = frozen_array(self.xy, (f, v, j, 2), "xy")
-        missing = ~np.isfinite(xy).all(axis=-1)
-        set_field(self, "xy", frozen_array(np.where(missing[..., None], np.nan, xy), xy.shape, "xy"))
-        confidence = frozen_array(self.confidence, (f, v, j), "confidence")
-        confidence = np.nan_to_num(np.where(missing, 0.0, confidence), nan=0.0)
-        set_field(self, "confidence", frozen_array(confidence, (f, v, j), "confidence"))
+        seen = np.isfinite(xy[..., 0]) & np.isfinite(xy[..., 1])
+        set_field(self, "xy", frozen_array(np.where(seen[..., None], xy, np.nan), xy.shape, "xy"))
+        confidence = np.nan_to_num(frozen_array(self.confidence, (f, v, j), "confidence"), nan=0.0)
+        set_field(self, "confidence", frozen_array(np.where(seen, confidence, 0.0), (f, v, j), "confidence"))
         set_field(self, "frames", frozen_array(self.frames, (f,), "frames", np.int64))
         set_field(self, "views", tuple(self.views))
         set_field(self, "images", frozen_array(self.images, (f, v), "images", np.str_))
@@ -99,9 +98,22 @@ class Keypoints:
     def with_swaps(self, swapped: NDArray[np.bool_]) -> Keypoints:
         """Left and right joints exchanged in the views and frames given, `(F, V)`."""
         order = self.skeleton.flip_order
-        xy = np.where(swapped[..., None, None], self.xy[:, :, order], self.xy)
-        confidence = np.where(swapped[..., None], self.confidence[:, :, order], self.confidence)
-        return replace(self, xy=xy, confidence=confidence)
+        return replace(
+            self, xy=flip_joints(self.xy, swapped, order), confidence=flip_joints(self.confidence, swapped, order)
+        )
+
+
+def flip_joints(values: Array, swapped: NDArray[np.bool_], order: NDArray[np.intp]) -> Array:
+    """Values of joints `(F, V, J, ...)`, in the views and frames `(F, V)` given in another order of the joints."""
+    flipped = values.copy()
+    flipped[swapped] = values[swapped][:, order]
+    return flipped
+
+
+def join_keypoints(parts: Sequence[Keypoints]) -> Keypoints:
+    """The keypoints of successive frames of one recording as one."""
+    names = ("xy", "confidence", "frames", "images")
+    return replace(parts[0], **{name: np.concatenate([getattr(part, name) for part in parts]) for name in names})
 
 
 def square_boxes(xy: Array) -> Array:
@@ -167,6 +179,11 @@ class Labels:
         rig: The cameras.
         reprojection_px: Distance between projected pose and keypoints, `(F, V, J)` px.
         swapped: Where a detector had exchanged left and right, `(F, V)`.
+        covariance: Of the world poses, `(F, J, 6)`: xx, xy, xz, yy, yz, zz in squared units; NaN where not known.
+            All NaN where it is left out.
+        used: Keypoints that the poses rest on, `(F, V, J)`; where it is left out, all seen of joints that have one.
+        moving: Where the cameras stand in each frame, camera from world `[R | t] (F, V, 3, 4)`, if they move; empty
+            where they stand as in `rig`.
     """
 
     poses: Poses
@@ -174,6 +191,9 @@ class Labels:
     rig: Rig
     reprojection_px: Array
     swapped: NDArray[np.bool_]
+    covariance: Array = field(default_factory=lambda: np.empty(0))
+    used: NDArray[np.bool_] = field(default_factory=lambda: np.empty(0, dtype=np.bool_))
+    moving: Array = field(default_factory=lambda: np.empty(0))
 
     def __post_init__(self) -> None:
         f, v, j = self.keypoints.xy.shape[:3]
@@ -181,20 +201,52 @@ class Labels:
             raise ValueError("poses and keypoints have other frames or joints")
         if self.rig.names != self.keypoints.views:
             raise ValueError("rig and keypoints have other views")
-        object.__setattr__(self, "reprojection_px", frozen_array(self.reprojection_px, (f, v, j), "reprojection_px"))
-        object.__setattr__(self, "swapped", frozen_array(self.swapped, (f, v), "swapped", np.bool_))
+        covariance = self.covariance if self.covariance.size else np.full((f, j, 6), np.nan)
+        used = self.used if self.used.size else self.keypoints.seen() & np.isfinite(self.poses.xyz[:, None, :, 0])
+        set_field = object.__setattr__
+        set_field(self, "reprojection_px", frozen_array(self.reprojection_px, (f, v, j), "reprojection_px"))
+        set_field(self, "swapped", frozen_array(self.swapped, (f, v), "swapped", np.bool_))
+        set_field(self, "covariance", frozen_array(covariance, (f, j, 6), "covariance"))
+        set_field(self, "used", frozen_array(used, (f, v, j), "used", np.bool_))
+        if self.moving.size:
+            set_field(self, "moving", frozen_array(self.moving, (f, v, 3, 4), "moving"))
 
     @property
     def in_cameras(self) -> Array:
         """Poses in every camera's axes, `(F, V, J, 3)`."""
-        return self.rig.to_cameras(self.poses.xyz)
+        if not self.moving.size:
+            return self.rig.to_cameras(self.poses.xyz)
+        turned = self.poses.xyz[:, None] @ np.swapaxes(self.moving[..., :3], -1, -2)
+        return np.asarray(turned + self.moving[..., None, :, 3])
 
     @property
     def recording_id(self) -> str:
         """Tells one recording from another: a digest of its frames, views and image names."""
-        names = [image.replace("\\", "/").rpartition("/")[2] for image in self.keypoints.images.ravel().tolist()]
-        text = "\n".join([*map(str, self.keypoints.frames.tolist()), *self.keypoints.views, *names])
-        return hashlib.sha256(text.encode()).hexdigest()[:16]
+        digest = RecordingDigest(self.keypoints.frames, self.keypoints.views)
+        digest.add(self.keypoints.images)
+        return digest.value
+
+
+class RecordingDigest:
+    """What tells one recording from another, made up while its image names come in.
+
+    Args:
+        frames: All frame numbers of the recording, `(F,)`.
+        views: Names of the V views.
+    """
+
+    def __init__(self, frames: NDArray[np.int64], views: Sequence[str]) -> None:
+        self._hash = hashlib.sha256("\n".join([*map(str, frames.tolist()), *views]).encode())
+
+    def add(self, images: NDArray[np.str_]) -> None:
+        """Takes in the image names `(N, V)` of the next N frames; folders do not count."""
+        names = [image.replace("\\", "/").rpartition("/")[2] for image in images.ravel().tolist()]
+        self._hash.update("\n".join(["", *names]).encode())
+
+    @property
+    def value(self) -> str:
+        """The digest of what has come in, 16 hexadecimal digits."""
+        return self._hash.hexdigest()[:16]
 
 
 @dataclass(frozen=True, eq=False)
@@ -224,8 +276,8 @@ class Predictions:
     def __post_init__(self) -> None:
         n, j = len(self.images), len(self.skeleton)
         shapes = {"boxes": (n, 4), "joints_3d": (n, j, 3), "joints_2d": (n, j, 2), "confidence": (n, j)}
-        for field, shape in shapes.items():
-            object.__setattr__(self, field, frozen_array(getattr(self, field), shape, field))
+        for name, shape in shapes.items():
+            object.__setattr__(self, name, frozen_array(getattr(self, name), shape, name))
 
 
 def split_frames(count: int) -> dict[str, NDArray[np.intp]]:

@@ -44,7 +44,7 @@ def lengths(xyz):
 def test_pose_comes_back_exactly_from_its_volume_coordinates():
     rig, xyz = rig_of(), some_poses(5)
     boxes = boxes_of(rig, xyz)
-    volume, visible = labels_to_volume(xyz, rig, boxes, H36M)
+    volume, visible = labels_to_volume(rig.to_cameras(xyz), rig, boxes, H36M)
     assert visible.all()
     for i in range(5):
         sizes = median_bone_lengths(xyz[[i]], H36M)
@@ -56,14 +56,14 @@ def test_pose_comes_back_exactly_from_its_volume_coordinates():
 def test_scale_of_the_world_does_not_matter():
     rig, xyz = rig_of(), some_poses(3)
     larger, boxes = rig.scaled(1000, "mm", "none"), boxes_of(rig, xyz)
-    first, second = (labels_to_volume(x, r, boxes, H36M)[0] for x, r in ((xyz, rig), (xyz * 1000, larger)))
+    first, second = (labels_to_volume(r.to_cameras(x), r, boxes, H36M)[0] for x, r in ((xyz, rig), (xyz * 1000, larger)))
     np.testing.assert_allclose(first, second, atol=1e-6)
 
 
 def test_x_and_y_follow_the_distorted_image():
     rig, xyz = rig_of(distortion=[-0.3, 0.1, 0, 0]), some_poses(2)
     boxes = boxes_of(rig, xyz)
-    volume, _ = labels_to_volume(xyz, rig, boxes, H36M)
+    volume, _ = labels_to_volume(rig.to_cameras(xyz), rig, boxes, H36M)
     xy = (volume[..., :2] + 0.5) * boxes[..., None, 2:] + boxes[..., None, :2]
     np.testing.assert_allclose(xy, rig.project(xyz), atol=1e-3)
 
@@ -72,7 +72,7 @@ def test_joints_beyond_the_box_or_unknown_are_not_learned():
     rig, xyz = rig_of(), some_poses(1)
     boxes = boxes_of(rig, xyz)
     xyz[0, 3], xyz[0, 5] = np.nan, [0.0, 30.0, 0.0]
-    volume, visible = labels_to_volume(xyz, rig, boxes, H36M)
+    volume, visible = labels_to_volume(rig.to_cameras(xyz), rig, boxes, H36M)
     assert np.flatnonzero(~visible[0, 0]).tolist() == [3, 5]
     assert np.isfinite(volume).all()
 
@@ -80,7 +80,7 @@ def test_joints_beyond_the_box_or_unknown_are_not_learned():
 def test_unseen_bones_do_not_count_towards_the_size():
     rig, xyz = rig_of(), some_poses(1)
     boxes = boxes_of(rig, xyz)
-    volume, _ = labels_to_volume(xyz, rig, boxes, H36M)
+    volume, _ = labels_to_volume(rig.to_cameras(xyz), rig, boxes, H36M)
     sizes = lengths(xyz)[0]
     sizes[4:9] = np.nan
     pose, _ = volume_to_pose(volume[0].astype(float), boxes[0], rig.cameras[0].K, sizes, H36M)

@@ -1,9 +1,12 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from epitool.geometry.compare import angle_deg
 from epitool.geometry.pairs import estimate_pair
-from epitool.geometry.swaps import best_assignment, find_swaps
+from epitool.geometry.swaps import best_assignment, find_swaps, swap_costs
+from epitool.geometry.two_view import fundamental_of_pose, sampson_distance
 
 
 @pytest.mark.parametrize("view", range(4))
@@ -13,11 +16,30 @@ def test_swaps_in_one_view_are_found(truth, view, share):
     swapped = np.zeros((len(truth.keypoints.frames), 4), dtype=bool)
     swapped[:, view] = rng.random(len(swapped)) < share
     noisy = truth.keypoints.xy + rng.normal(0, 2, truth.keypoints.xy.shape)
-    from dataclasses import replace
-
     given = replace(truth.keypoints, xy=noisy).with_swaps(swapped)
-    found = find_swaps(given, truth.rig, 0.5, 5.0)
+    found = find_swaps(given.xy, given.confidence, truth.rig, given.skeleton, 5.0)
     assert (found == swapped).mean() > 0.99
+
+
+def test_costs_are_capped_sampson_distances_of_the_same_joints_under_both_readings(truth, detected):
+    a, b = truth.rig.cameras[:2]
+    R = b.R @ a.R.T
+    F, flip = fundamental_of_pose(R, b.t - R @ a.t, a.K, b.K), detected.skeleton.flip_order
+    first, second = detected.xy[:, 0], detected.xy[:, 1]
+    both = np.isfinite(first + second + second[:, flip])[..., 0] & (flip != np.arange(17))
+    for found, other in zip(swap_costs(F, first, second, detected.skeleton, 5.0), (second, second[:, flip])):
+        squared = np.minimum(sampson_distance(F, first, other), 5.0) ** 2
+        np.testing.assert_allclose(found, np.where(both, squared, 0.0).sum(axis=1), rtol=1e-9)
+
+
+def test_costs_are_the_same_for_any_layout_in_memory_and_chunk(truth, detected):
+    xy = detected.xy
+    whole = find_swaps(xy, detected.confidence, truth.rig, detected.skeleton, 5.0)
+    parts = [
+        find_swaps(np.asfortranarray(xy[s]), detected.confidence[s], truth.rig, detected.skeleton, 5.0)
+        for s in (slice(0, 1), slice(1, 50), slice(50, None))
+    ]
+    np.testing.assert_array_equal(whole, np.concatenate(parts))
 
 
 def test_of_two_readings_the_one_with_fewer_swaps_is_taken():

@@ -92,15 +92,6 @@ def test_one_bad_view_of_four_is_voted_down_where_dlt_is_not(truth):
     assert error(triangulate_dlt(xy, truth.rig)) > 50
 
 
-@pytest.mark.parametrize("jobs", [1, 2])
-def test_labels_do_not_depend_on_jobs(truth, detected, jobs, monkeypatch):
-    monkeypatch.setattr("epitool.geometry.labels._CHUNK_FRAMES", 25)
-    whole = label(detected, truth.rig, method="polynomial", min_confidence=0.5, jobs=jobs)
-    monkeypatch.setattr("epitool.geometry.labels._CHUNK_FRAMES", 10**6)
-    once = label(detected, truth.rig, method="polynomial", min_confidence=0.5, jobs=1)
-    np.testing.assert_array_equal(whole.poses.xyz, once.poses.xyz)
-
-
 def test_labels_undo_swaps_and_are_near_the_truth(truth, detected):
     labels = label(detected, truth.rig, method="polynomial", min_confidence=0.5, jobs=1)
     error = np.linalg.norm(labels.poses.xyz - truth.poses.xyz, axis=-1)

@@ -16,11 +16,24 @@ class PairMethod(str, Enum):
     fundamental = "fundamental"
 
 
+class Up(str, Enum):
+    """What tells where up is."""
+
+    people = "people"
+
+
 class PointMethod(str, Enum):
-    """How joints are triangulated."""
+    """How joints are triangulated from two views."""
 
     polynomial = "polynomial"
     dlt = "dlt"
+
+
+class CombineMethod(str, Enum):
+    """How what pairs of views say of a joint becomes one place."""
+
+    robust = "robust"
+    vector_median = "vector-median"
 
 
 class Preset(str, Enum):

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from epitool.cli.flags import (
+    CombineMethod,
     Confidence,
     DetectorName,
     Device,
@@ -19,6 +20,7 @@ from epitool.cli.flags import (
     PointMethod,
     Quiet,
     Seed,
+    Up,
     Views,
 )
 from epitool.cli.running import run
@@ -75,9 +77,22 @@ def calibrate(
         PairMethod,
         typer.Option("--method", help="essential: all pairs, then adjusted together. fundamental: the paper's chain."),
     ] = PairMethod.essential,
+    sync: Annotated[
+        bool, typer.Option("--sync", help="Find the views' offsets in time, up to 30 frames, and allow for them.")
+    ] = False,
+    moving: Annotated[
+        int | None,
+        typer.Option(
+            "--moving", metavar="WINDOW", help="Cameras move: solve windows of so many frames each.", show_default=False
+        ),
+    ] = None,
     scale: Annotated[
         str | None,
         typer.Option("--scale", help="height=1.78m, femur=400mm or baseline:cam1,cam2=3.2m.", show_default="arbitrary"),
+    ] = None,
+    up: Annotated[
+        Up | None,
+        typer.Option("--up", help="people: z up and floor at 0, from people who walk.", show_default="first camera"),
     ] = None,
     min_confidence: Confidence = 0.5,
     detector: DetectorName = None,
@@ -97,8 +112,9 @@ def calibrate(
     run(
         stage.run, quiet, as_json,
         views=views, keypoints=keypoints, intrinsics=intrinsics, refine_intrinsics=refine_intrinsics,
-        extrinsics=extrinsics, fov_deg=fov, method=method.value, scale=scale, min_confidence=min_confidence,
-        detector=detector, device=device, out=out, seed=seed, jobs=jobs,
+        extrinsics=extrinsics, fov_deg=fov, method=method.value, sync=sync, moving=moving,
+        scale=scale, up=up.value if up else None, min_confidence=min_confidence, detector=detector, device=device,
+        out=out, seed=seed, jobs=jobs,
     )  # fmt: skip
 
 
@@ -107,23 +123,33 @@ def triangulate(
     cameras: Annotated[Path, typer.Option("--cameras", help="Calibrated cameras.")] = Path("cameras.toml"),
     method: Annotated[
         PointMethod,
-        typer.Option("--method", help="polynomial: optimal pairs and their vector median. dlt: linear, all views."),
+        typer.Option("--method", help="How vector-median solves a pair of views. polynomial: optimal. dlt: linear."),
     ] = PointMethod.polynomial,
+    combine: Annotated[
+        CombineMethod,
+        typer.Option("--combine", help="robust: all views but gross errors. vector-median: the paper's, of pairs."),
+    ] = CombineMethod.robust,
+    bones: Annotated[
+        bool, typer.Option("--bones", help="Let constant lengths of bones, estimated first, count.")
+    ] = False,
     skeleton: Annotated[str, typer.Option("--skeleton", help="Joints that the labels shall have.")] = "h36m17",
     min_confidence: Confidence = 0.5,
     out: Out = Path("labels.h5"),
+    backend: Annotated[
+        str, typer.Option("--backend", help="threads, or a Dask cluster: dask (as configured), dask:tcp://HOST:PORT.")
+    ] = "threads",
     jobs: Jobs = -1,
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
     """Turn 2D joints and cameras into 3D poses: labels to train on.
 
-    Example: epitool triangulate --method dlt
+    Example: epitool triangulate --skeleton h36m17
     """
     from epitool.stages import triangulate as stage
 
     run(
         stage.run, quiet, as_json,
-        keypoints=keypoints, cameras=cameras, method=method.value, skeleton=skeleton, min_confidence=min_confidence,
-        out=out, jobs=jobs,
+        keypoints=keypoints, cameras=cameras, method=method.value, combine=combine.value, bones=bones,
+        skeleton=skeleton, min_confidence=min_confidence, out=out, backend=backend, jobs=jobs,
     )  # fmt: skip

@@ -2,56 +2,195 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
 import numpy as np
 from numpy.typing import NDArray
 
 from epitool.camera import Rig
+from epitool.geometry.bones import BoneLengths, estimate_bone_lengths, refine_with_bones
+from epitool.geometry.gauss_newton import reprojection
 from epitool.geometry.swaps import find_swaps
-from epitool.geometry.triangulate import Triangulation, triangulate
+from epitool.geometry.triangulate import KeypointNoise, Triangulation, estimate_noise, triangulate
 from epitool.parallel import run_parallel
-from epitool.pose import Keypoints, Labels, Poses
+from epitool.pose import Keypoints, Labels, Poses, flip_joints, join_keypoints
 from epitool.skeleton import Skeleton
 
-_CHUNK_FRAMES = 2000  # bounds the memory of a step, and is what jobs share out
+Array = NDArray[np.float64]
+_CHUNK_KEYPOINTS = 1 << 17  # bounds the memory of a chunk, about 20 MB with what is computed from it
+_SAMPLE_RUNS, _RUN_FRAMES = 40, 50  # that settings are taken from
+_NEAR = 3.4  # standard deviations within which 99.7% of keypoints are
 _SWAP_CAP = 0.02  # of a person's extent in the image: from here an epipolar distance counts no more
 
 
-def label(keypoints: Keypoints, rig: Rig, *, method: str, min_confidence: float, jobs: int) -> Labels:
-    """Triangulates every frame, after undoing exchanges of left and right.
+@dataclass(frozen=True)
+class LabelSettings:
+    """How frames are labelled: fixed once, so that the frames of a recording can be labelled in any portions.
+
+    Attributes:
+        method: "polynomial" or "dlt", as for `triangulate`.
+        combine: "robust" or "vector-median", as for `triangulate`.
+        min_confidence: Joints under it are left out.
+        swap_cap_px: From here an epipolar distance counts no more when exchanged sides are looked for.
+        noise: Of the keypoints.
+        bones: Lengths that shall count; None for none.
+    """
+
+    method: str
+    combine: str
+    min_confidence: float
+    swap_cap_px: float
+    noise: KeypointNoise
+    bones: BoneLengths | None = None
+
+
+def sample_bounds(frames: int) -> list[tuple[int, int]]:
+    """Where the runs of frames of an evenly spread sample of at most 2000 start and stop.
+
+    Runs, because views that are not in sync are resampled between neighbouring frames.
+
+    >>> sample_bounds(2000), sample_bounds(900_000)[1]
+    ([(0, 2000)], (23075, 23125))
+    """
+    if frames <= _SAMPLE_RUNS * _RUN_FRAMES:
+        return [(0, frames)]
+    starts = np.linspace(0, frames - _RUN_FRAMES, _SAMPLE_RUNS).astype(int).tolist()
+    return [(start, start + _RUN_FRAMES) for start in starts]
+
+
+def chunk_bounds(frames: int, views: int, joints: int) -> list[tuple[int, int]]:
+    """Where chunks of frames start and stop: with many views or joints each has fewer frames."""
+    size = max(_CHUNK_KEYPOINTS // (views * joints), 1)
+    return [(start, min(start + size, frames)) for start in range(0, frames, size)]
+
+
+def label_settings(
+    sample: Keypoints, rig: Rig, *, method: str, combine: str, min_confidence: float, bones: bool = False
+) -> LabelSettings:
+    """Settings for a recording, from an evenly spread sample of its frames (`sample_bounds`).
+
+    Args:
+        sample: 2D joints, views in the rig's order.
+        rig: The cameras.
+        method: As for `triangulate`.
+        combine: As for `triangulate`.
+        min_confidence: Joints under it are left out.
+        bones: Whether the lengths of bones shall count.
+
+    Raises:
+        GeometryError: Bones shall count, and none has both ends in enough frames.
+    """
+    sides = sample.boxes(min_confidence)[..., 2]
+    cap = _SWAP_CAP * float(np.nanmedian(sides)) if np.isfinite(sides).any() else 1.0
+    ideal, confidence, _ = _upright(sample, rig, min_confidence, cap)
+    noise = estimate_noise(ideal, confidence, rig)
+    lengths = None
+    if bones:
+        found = triangulate(ideal, confidence, rig, method=method, combine=combine, noise=noise)
+        lengths = estimate_bone_lengths(found.xyz, found.covariance, sample.skeleton)
+    return LabelSettings(method, combine, min_confidence, cap, noise, lengths)
+
+
+def label_chunk(keypoints: Keypoints, rig: Rig, settings: LabelSettings) -> Labels:
+    """Labels of some frames of a recording; no frame's depend on which others are with it.
 
     Args:
         keypoints: 2D joints, views in the rig's order.
         rig: The cameras.
+        settings: Of the whole recording.
+    """
+    ideal, confidence, swapped = _upright(keypoints, rig, settings.min_confidence, settings.swap_cap_px)
+    found = triangulate(ideal, confidence, rig, method=settings.method, combine=settings.combine, noise=settings.noise)
+    if settings.bones:
+        found = _with_bones(found, ideal, confidence, rig, keypoints.skeleton, settings.bones, settings.noise)
+    upright = keypoints.with_swaps(swapped) if swapped.any() else keypoints
+    poses = Poses(found.xyz, found.confidence, keypoints.frames, keypoints.skeleton, rig.unit, "world")
+    rows, columns = np.triu_indices(3)
+    covariance = found.covariance[..., rows, columns]
+    return Labels(poses, upright, rig, found.reprojection_px, swapped, covariance, found.used)
+
+
+def _with_bones(
+    found: Triangulation, xy: Array, confidence: Array, rig: Rig, skeleton: Skeleton, bones: BoneLengths,
+    noise: KeypointNoise,
+) -> Triangulation:  # fmt: skip
+    """The joints moved to where bones of known lengths hold together; they rest on the keypoints near them."""
+    posed = refine_with_bones(xy, rig, found.xyz, skeleton, bones, noise)
+    error = reprojection(np.stack([camera.P for camera in rig.cameras]), posed.xyz, xy)
+    with np.errstate(invalid="ignore"):
+        used = error < _NEAR * noise.sigma_px
+    trust = np.where(used, confidence, 0.0).sum(axis=1) / np.maximum(used.sum(axis=1), 1)
+    return Triangulation(posed.xyz, trust, error, posed.covariance, used)
+
+
+def _upright(
+    keypoints: Keypoints, rig: Rig, min_confidence: float, swap_cap_px: float
+) -> tuple[Array, Array, NDArray[np.bool_]]:
+    """Undistorted pixels, NaN where not seen, and confidence, with exchanged sides put right; where sides were so."""
+    xy, order = rig.undistort(keypoints.xy), keypoints.skeleton.flip_order
+    xy[~keypoints.seen(min_confidence)] = np.nan
+    swapped = find_swaps(xy, keypoints.confidence, rig, keypoints.skeleton, swap_cap_px)
+    return flip_joints(xy, swapped, order), flip_joints(keypoints.confidence, swapped, order), swapped
+
+
+def label(
+    keypoints: Keypoints, rig: Rig, *, method: str, min_confidence: float, jobs: int, combine: str = "robust"
+) -> Labels:
+    """Triangulates every frame, after undoing exchanges of left and right.
+
+    Args:
+        keypoints: 2D joints, views in the rig's order and at the same times.
+        rig: The cameras.
         method: "polynomial" (paper) or "dlt".
         min_confidence: Joints under it are left out.
         jobs: Chunks of frames at a time.
+        combine: "robust" or "vector-median" (paper).
     """
-    boxes = keypoints.boxes(min_confidence)
-    sides = boxes[..., 2][np.isfinite(boxes[..., 2])]
-    cap = _SWAP_CAP * float(np.median(sides)) if sides.size else 1.0
-    swapped = find_swaps(keypoints, rig, min_confidence, cap)
-    upright = keypoints.with_swaps(swapped)
-    xy = np.where(upright.seen(min_confidence)[..., None], rig.undistort(upright.xy), np.nan)
+    sample = keypoints.select_frames(np.concatenate([np.arange(*b) for b in sample_bounds(len(keypoints.frames))]))
+    settings = label_settings(sample, rig, method=method, combine=combine, min_confidence=min_confidence)
 
-    def solve(start: int) -> Triangulation:
-        part = slice(start, start + _CHUNK_FRAMES)
-        return triangulate(xy[part], upright.confidence[part], rig, method)
+    def solve(bounds: tuple[int, int]) -> Labels:
+        return label_chunk(keypoints.select_frames(np.arange(*bounds)), rig, settings)
 
-    chunks = run_parallel(solve, range(0, len(xy), _CHUNK_FRAMES), jobs)
-    xyz, confidence, error = (
-        np.concatenate([getattr(chunk, name) for chunk in chunks]) for name in ("xyz", "confidence", "reprojection_px")
-    )
-    poses = Poses(xyz, confidence, keypoints.frames, keypoints.skeleton, rig.unit, "world")
-    return Labels(poses, upright, rig, error, swapped)
+    return join_labels(run_parallel(solve, chunk_bounds(*keypoints.xy.shape[:3]) or [(0, 0)], jobs))
 
 
 def convert_labels(labels: Labels, skeleton: Skeleton) -> Labels:
-    """The labels as joints of another skeleton: derived in 3D and, for the keypoints, in 2D."""
+    """The labels as joints of another skeleton: derived in 3D and, for the keypoints, in 2D.
+
+    A derived joint's covariance takes the joints that it is made of as independent.
+    """
+    source = labels.poses.skeleton
+    if source == skeleton:
+        return labels
     poses, keypoints = labels.poses.convert(skeleton), labels.keypoints.convert(skeleton)
-    error = np.linalg.norm(labels.rig.project(poses.xyz) - keypoints.xy, axis=-1)
-    return Labels(poses, keypoints, labels.rig, error, labels.swapped)
+    unknown = np.full(keypoints.confidence.shape, np.nan)
+    nothing = np.empty(0)
+    placed = replace(
+        labels, poses=poses, keypoints=keypoints, reprojection_px=unknown, covariance=nothing, used=nothing.astype(bool)
+    )
+    error = np.linalg.norm(labels.rig.project_own(placed.in_cameras) - keypoints.xy, axis=-1)
+    covariance = np.full((*error.shape[::2], 6), np.nan)
+    used = np.zeros(error.shape, dtype=np.bool_)
+    for j, weights in enumerate(skeleton.weights_from(source)):
+        parts = np.flatnonzero(weights)
+        if np.isfinite(weights).all():
+            covariance[:, j] = np.einsum("fkc,k->fc", labels.covariance[:, parts], weights[parts] ** 2)
+            used[..., j] = labels.used[..., parts].all(axis=-1)
+    return replace(placed, reprojection_px=error, covariance=covariance, used=used)
 
 
 def frames_solved(labels: Labels) -> NDArray[np.bool_]:
     """Frames `(F,)` in which at least half of the joints have a place in the world."""
     return np.isfinite(labels.poses.xyz[..., 0]).mean(axis=1) >= 0.5
+
+
+def join_labels(parts: Sequence[Labels]) -> Labels:
+    """The labels of successive frames of one recording as one."""
+    keypoints = join_keypoints([part.keypoints for part in parts])
+    xyz, confidence = (np.concatenate([getattr(p.poses, name) for p in parts]) for name in ("xyz", "confidence"))
+    poses = replace(parts[0].poses, xyz=xyz, confidence=confidence, frames=keypoints.frames)
+    rest = ("reprojection_px", "swapped", "covariance", "used")
+    together = {name: np.concatenate([getattr(part, name) for part in parts]) for name in (*rest, "moving")}
+    return replace(parts[0], poses=poses, keypoints=keypoints, **together)

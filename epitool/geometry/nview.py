@@ -1,245 +1,282 @@
 """Joints from all views at once, robust to gross errors: pair hypotheses, consensus, Gauss-Newton under a mixture.
 
 A keypoint lies near its joint's projection (Gaussian), or anywhere in the image (uniform); its log odds of being an
-inlier are `odds - error^2 / (2 variance)`. A point's score is the log likelihood ratio against no point at all.
+inlier are `log(odds) - error^2 / (2 variance)`. A point's score is the log likelihood ratio against no point at all.
 """
 
 from __future__ import annotations
+
+from typing import NamedTuple
 
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from epitool.geometry.gauss_newton import copy, invert, squared_error, step
+from epitool.geometry.hypotheses import Views
+
 Array = NDArray[np.float64]
-_AGREE = 11.83  # chi square of two coordinates, 99.7%: all views agree
-_TWO_VIEWS = 25.0  # chi square of one, 5 sigma: two views alone contradict each other
-_ITERATIONS = 6
+_AGREE = 11.83  # chi square of two coordinates, 99.7%: a view agrees
+_TWO_VIEWS = 25.0  # chi square of one, 5 sigma: two views contradict each other
+_CERTAIN = 8.0  # log odds from which a keypoint is taken to be, or not to be, an inlier
+_SURE = 6.0  # lead in log likelihood from which no other place is thought of
+_DECIDED = 2.0  # under it the joint is left out
+_ITERATIONS = 10
+_SETTLED = 1e-3  # of the variance: what a last step may still gain
 _PARALLEL = 1e-12  # squared sine of the angle between two rays
+_LEAST_CONFIDENCE = 1e-3
+_BODY_JOINTS, _BODY = 4, 2.0
 
 
-@njit(cache=True, nogil=True)
-def _step(P: Array, xy: Array, weights: Array, X: Array, H: Array) -> float:
-    """One Gauss-Newton step of X `(3,)` in place; fills H with the normal matrix, returns its determinant."""
-    g0, g1, g2 = 0.0, 0.0, 0.0
-    H[:] = 0.0
-    for v in range(len(P)):
-        w = weights[v]
-        if w <= 0.0:
-            continue
-        z = 1.0 / (P[v, 2, 0] * X[0] + P[v, 2, 1] * X[1] + P[v, 2, 2] * X[2] + P[v, 2, 3])
-        for row in range(2):
-            u = (P[v, row, 0] * X[0] + P[v, row, 1] * X[1] + P[v, row, 2] * X[2] + P[v, row, 3]) * z
-            a = (P[v, row, 0] - u * P[v, 2, 0]) * z
-            b = (P[v, row, 1] - u * P[v, 2, 1]) * z
-            c = (P[v, row, 2] - u * P[v, 2, 2]) * z
-            r = w * (u - xy[v, row])
-            g0 += a * r
-            g1 += b * r
-            g2 += c * r
-            H[0] += w * a * a
-            H[1] += w * a * b
-            H[2] += w * a * c
-            H[3] += w * b * b
-            H[4] += w * b * c
-            H[5] += w * c * c
-    c0, c1, c2 = H[3] * H[5] - H[4] * H[4], H[2] * H[4] - H[1] * H[5], H[1] * H[4] - H[2] * H[3]
-    det = H[0] * c0 + H[1] * c1 + H[2] * c2
-    if det > 0.0:
-        X[0] -= (c0 * g0 + c1 * g1 + c2 * g2) / det
-        X[1] -= (c1 * g0 + (H[0] * H[5] - H[2] * H[2]) * g1 + (H[1] * H[2] - H[0] * H[4]) * g2) / det
-        X[2] -= (c2 * g0 + (H[1] * H[2] - H[0] * H[4]) * g1 + (H[0] * H[3] - H[1] * H[1]) * g2) / det
-    return det
+class _Joint(NamedTuple):
+    """One joint's keypoints, and room to work in.
+
+    Attributes:
+        xy: Keypoints `(V, 2)`.
+        rays: From the camera's centre through the keypoint to depth 1, `(V, 3)`.
+        odds: Log odds `(V,)` of each keypoint to be an inlier were its error 0.
+        weights: Probability of each keypoint to be an inlier, `(V,)`.
+        X: The point, `(3,)`.
+        trial: Another one, `(3,)`.
+        H: Upper triangle of the normal matrix, `(6,)`.
+    """
+
+    xy: Array
+    rays: Array
+    odds: Array
+    weights: Array
+    X: Array
+    trial: Array
+    H: Array
 
 
-@njit(cache=True, nogil=True)
-def _squared_error(P: Array, xy: Array, X: Array) -> float:
-    """Squared reprojection error in one view; infinite behind it."""
-    z = P[2, 0] * X[0] + P[2, 1] * X[1] + P[2, 2] * X[2] + P[2, 3]
-    if not z > 0.0:
-        return np.inf
-    u = (P[0, 0] * X[0] + P[0, 1] * X[1] + P[0, 2] * X[2] + P[0, 3]) / z - xy[0]
-    v = (P[1, 0] * X[0] + P[1, 1] * X[1] + P[1, 2] * X[2] + P[1, 3]) / z - xy[1]
-    return u * u + v * v
+@njit(cache=True, nogil=True, error_model="numpy")
+def _meet(centers: Array, back: Array, rays: Array, a: int, b: int, X: Array) -> float:
+    """Where two rays pass each other, into X: nearer to the ray on which a pixel is smaller there.
 
-
-@njit(cache=True, nogil=True)
-def _rays_meet(centers: Array, rays: Array, a: int, b: int, X: Array) -> bool:
-    """The point midway between two rays, into X; False where they are parallel or meet behind a camera."""
-    dx, dy, dz = centers[b, 0] - centers[a, 0], centers[b, 1] - centers[a, 1], centers[b, 2] - centers[a, 2]
+    To first order this is the optimum of both  Returns its squared error over both, px squared; infinite where
+    the rays are parallel or meet behind a camera.
+    """
+    dx, dy, dz = (
+        centers[b, 0] - centers[a, 0],
+        centers[b, 1] - centers[a, 1],
+        centers[b, 2] - centers[a, 2],
+    )
+    aa = rays[a, 0] ** 2 + rays[a, 1] ** 2 + rays[a, 2] ** 2
+    bb = rays[b, 0] ** 2 + rays[b, 1] ** 2 + rays[b, 2] ** 2
     ab = rays[a, 0] * rays[b, 0] + rays[a, 1] * rays[b, 1] + rays[a, 2] * rays[b, 2]
     ad = rays[a, 0] * dx + rays[a, 1] * dy + rays[a, 2] * dz
     bd = rays[b, 0] * dx + rays[b, 1] * dy + rays[b, 2] * dz
-    sine = 1.0 - ab * ab
-    if not sine > _PARALLEL:
-        return False
-    s, t = (ad - ab * bd) / sine, (ab * ad - bd) / sine
+    det = aa * bb - ab * ab
+    if not det > _PARALLEL * aa * bb:
+        return np.inf
+    s, t = (bb * ad - ab * bd) / det, (ab * ad - aa * bd) / det
     if not (s > 0.0 and t > 0.0):
-        return False
+        return np.inf
+    size_a, size_b, gap = 0.0, 0.0, 0.0
     for k in range(3):
-        X[k] = 0.5 * (centers[a, k] + s * rays[a, k] + centers[b, k] + t * rays[b, k])
-    return True
+        size_a += (s * back[a, k, 0]) ** 2
+        size_b += (t * back[b, k, 0]) ** 2
+    share = size_a / (size_a + size_b)
+    for k in range(3):
+        on_a, on_b = centers[a, k] + s * rays[a, k], centers[b, k] + t * rays[b, k]
+        gap += (on_b - on_a) ** 2
+        X[k] = on_a + share * (on_b - on_a)
+    return gap / (size_a + size_b)
 
 
-@njit(cache=True, nogil=True)
-def _all_agree(P: Array, xy: Array, seen: Array, X: Array, H: Array, variance: float) -> bool:
-    """Refines X with all views that see it; whether each of them then agrees."""
-    for _ in range(3):
-        if not _step(P, xy, seen, X, H) > 0.0:
+@njit(cache=True, nogil=True, error_model="numpy")
+def _all_agree(P: Array, xy: Array, seen: Array, X: Array, H: Array, variance: float, limit: float) -> bool:
+    """Refines X with all views that see it; whether each is then within the limit (a chi square) of it."""
+    worst = np.inf
+    for n in range(_ITERATIONS):
+        gain, worst = step(P, xy, seen, X, H)
+        if not gain >= 0.0 or (n > 0 and worst > 4.0 * limit * variance):
             return False
-    agree = True
-    for v in range(len(P)):
-        agree &= seen[v] <= 0.0 or _squared_error(P[v], xy[v], X) < _AGREE * variance
-    return agree
+        if gain < _SETTLED * variance:
+            break
+    return worst < limit * variance
 
 
-@njit(cache=True, nogil=True)
-def _score(P: Array, xy: Array, seen: Array, odds: Array, X: Array, variance: float, near: Array) -> float:
-    """Log likelihood ratio of a point, with a Gaussian prior `near` (x, y, z, precision) on its place."""
+@njit(cache=True, nogil=True, error_model="numpy")
+def _score(P: Array, xy: Array, odds: Array, X: Array, precision: float, near: Array) -> tuple[float, int]:
+    """Log likelihood ratio of a point, under a Gaussian prior `near (4,)`, and how many views agree with it."""
     away = (X[0] - near[0]) ** 2 + (X[1] - near[1]) ** 2 + (X[2] - near[2]) ** 2
-    total = -0.5 * near[3] * away if near[3] > 0.0 else 0.0
+    total, agreeing = -0.5 * near[3] * away, 0
     for v in range(len(P)):
-        if seen[v] > 0.0:
-            z = odds[v] - 0.5 * _squared_error(P[v], xy[v], X) / variance
-            if z > 30.0:
-                total += z
-            elif z > -30.0:
-                total += np.log1p(np.exp(z))
-    return total
+        error = precision * squared_error(P[v], xy[v], X)
+        agreeing += error < _AGREE
+        z = odds[v] - 0.5 * error
+        if z > _CERTAIN:
+            total += z
+        elif z > -_CERTAIN:
+            total += np.log1p(np.exp(z))
+    return total, agreeing
 
 
-@njit(cache=True, nogil=True)
-def _best_pair(
-    P: Array, centers: Array, rays: Array, xy: Array, seen: Array, odds: Array, variance: float, near: Array,
-    best: Array, X: Array, H: Array, pair: Array,
-) -> float:  # fmt: skip
-    """The two-view optimum that all views together find likeliest, into `best`; returns its lead over the next.
+@njit(cache=True, nogil=True, error_model="numpy")
+def _elsewhere(P: Array, xy: Array, X: Array, trial: Array, variance: float) -> bool:
+    """Whether the trial is off in a view that agrees with X."""
+    for v in range(len(P)):
+        agrees = squared_error(P[v], xy[v], X) < _AGREE * variance
+        if agrees and not squared_error(P[v], xy[v], trial) < 4.0 * _AGREE * variance:
+            return True
+    return False
 
-    The next is the likeliest that lies elsewhere: away from the best in a view that agrees with the best.
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _best_pair(views: Views, joint: _Joint, number: int, near: Array) -> float:
+    """The two-view point that all views together find likeliest, into X.
+
+    Returns its score: minus infinity where no two views agree, infinite where so many do that no other can win.
     """
-    score, runner_up = -np.inf, -np.inf
-    for a in range(len(P)):
-        if seen[a] <= 0.0:
-            continue
-        for b in range(a + 1, len(P)):
-            if seen[b] <= 0.0 or not _rays_meet(centers, rays, a, b, X):
+    best = -np.inf
+    for a in range(len(views.P)):
+        for b in range(a + 1, len(views.P)):
+            gap = _meet(views.centers, views.back, joint.rays, a, b, joint.trial)
+            if not gap * views.precision < _TWO_VIEWS:
                 continue
-            pair[:] = 0.0
-            pair[a], pair[b] = 1.0, 1.0
-            for _ in range(2):
-                _step(P, xy, pair, X, H)
-            value = _score(P, xy, seen, odds, X, variance, near)
-            elsewhere = False
-            if score > -np.inf:
-                for v in range(len(P)):
-                    if seen[v] > 0.0 and _squared_error(P[v], xy[v], best) < _AGREE * variance:
-                        elsewhere |= not _squared_error(P[v], xy[v], X) < 4.0 * _AGREE * variance
-            if value > score:
-                if elsewhere:
-                    runner_up = score
-                score = value
-                best[:] = X
-            elif elsewhere and value > runner_up:
-                runner_up = value
-    return score - runner_up if score > -np.inf else np.nan
+            score, agreeing = _score(views.P, joint.xy, joint.odds, joint.trial, views.precision, near)
+            if score > best:
+                best = score
+                copy(joint.trial, joint.X)
+            if agreeing >= max(3, number - agreeing + 2):
+                copy(joint.trial, joint.X)
+                return np.inf
+    return best
 
 
-@njit(cache=True, nogil=True)
-def _refine(P: Array, xy: Array, seen: Array, odds: Array, X: Array, H: Array, variance: float, weights: Array) -> bool:
+@njit(cache=True, nogil=True, error_model="numpy")
+def _lead(views: Views, joint: _Joint, near: Array) -> float:
+    """Lead in log likelihood of X over the best two-view point elsewhere, and over no point at all.
+
+    Two views that all others contradict may agree by chance: unless a prior says where to look, their lead is small.
+    """
+    score, agreeing = _score(views.P, joint.xy, joint.odds, joint.X, views.precision, near)
+    runner_up = 0.0
+    for a in range(len(views.P)):
+        for b in range(a + 1, len(views.P)):
+            gap = _meet(views.centers, views.back, joint.rays, a, b, joint.trial)
+            if gap * views.precision < _TWO_VIEWS and _elsewhere(
+                views.P, joint.xy, joint.X, joint.trial, 1.0 / views.precision
+            ):
+                other, _ = _score(views.P, joint.xy, joint.odds, joint.trial, views.precision, near)
+                runner_up = max(runner_up, other)
+    return min(score - runner_up, _DECIDED) if agreeing < 3 and near[3] == 0.0 else score - runner_up
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _refine(P: Array, xy: Array, odds: Array, weights: Array, X: Array, H: Array, precision: float) -> bool:
     """Gauss-Newton with every view weighted by its probability of being an inlier (EM); False where two fail."""
-    for n in range(_ITERATIONS + 1):
-        total = 0.0
+    for _ in range(_ITERATIONS):
+        inliers = 0
         for v in range(len(P)):
-            weights[v] = 0.0
-            if seen[v] > 0.0:
-                z = odds[v] - 0.5 * _squared_error(P[v], xy[v], X) / variance
-                weights[v] = 1.0 / (1.0 + np.exp(-z)) if z > -30.0 else 0.0
-                total += weights[v] > 0.5
-        if total < 2:
+            z = odds[v] - 0.5 * precision * squared_error(P[v], xy[v], X)
+            weights[v] = 1.0 / (1.0 + np.exp(-z)) if z > -2.0 * _CERTAIN else 0.0
+            inliers += z > 0.0
+        gain, _ = step(P, xy, weights, X, H)
+        if inliers < 2 or not gain >= 0.0:
             return False
-        if n < _ITERATIONS and not _step(P, xy, weights, X, H) > 0.0:
-            return False
+        if gain * precision < _SETTLED:
+            break
     return True
 
 
-@njit(cache=True, nogil=True)
-def solve_points(
-    P: Array, centers: Array, inverse: Array, xy: Array, odds: Array, variance: float, near: Array
-) -> tuple[Array, Array, Array, Array]:
-    """Robust n-view triangulation.
+@njit(cache=True, nogil=True, error_model="numpy", inline="always")
+def _solve(views: Views, joint: _Joint, confidence: Array, near: Array) -> float:
+    """Solves a loaded joint into X, H and weights; returns the lead, NaN where there is no solution."""
+    number, first, second = 0, -1, -1
+    for v in range(len(views.P)):
+        if joint.weights[v] > 0.0:
+            number += 1
+            first, second = second, v
+    if number < 2:
+        return np.nan
+    limit = _TWO_VIEWS if number == 2 else _AGREE
+    gap = _meet(views.centers, views.back, joint.rays, first, second, joint.X) * views.precision
+    if gap < _TWO_VIEWS and _all_agree(
+        views.P, joint.xy, joint.weights, joint.X, joint.H, 1.0 / views.precision, limit
+    ):
+        return np.inf
+    if number == 2:
+        return np.nan
+    for v in range(len(views.P)):
+        joint.odds[v] = np.log(views.odds[v] * max(confidence[v], _LEAST_CONFIDENCE))
+    score = _best_pair(views, joint, number, near)
+    if score == -np.inf or not _refine(views.P, joint.xy, joint.odds, joint.weights, joint.X, joint.H, views.precision):
+        return np.nan
+    return score if score == np.inf else _lead(views, joint, near)
+
+
+@njit(cache=True, nogil=True, error_model="numpy", inline="always")
+def _load(views: Views, xy: Array, joint: _Joint) -> None:
+    """Takes a joint's keypoints `(V, 2)`."""
+    for v in range(len(xy)):
+        x, y = xy[v, 0], xy[v, 1]
+        joint.xy[v, 0], joint.xy[v, 1] = x, y
+        joint.weights[v] = 1.0 if x == x and y == y else 0.0
+        for k in range(3):
+            joint.rays[v, k] = views.back[v, k, 0] * x + views.back[v, k, 1] * y + views.back[v, k, 2]
+
+
+@njit(cache=True, nogil=True, error_model="numpy", inline="always")
+def _store(joint: _Joint, variance: float, keep: bool, xyz: Array, covariance: Array, weights: Array) -> None:
+    """Hands out the solution; NaN and weights of 0 where it is not to be kept or is undetermined."""
+    if keep and invert(joint.H, variance, covariance):
+        copy(joint.X, xyz)
+        copy(joint.weights, weights)
+    else:
+        xyz[:] = np.nan
+        covariance[:] = np.nan
+        weights[:] = 0.0
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _around_body(xyz: Array, lead: Array, near: Array) -> None:
+    """Where a frame's joints `(J, 3)` are expected, into near: about the median of those that are sure.
+
+    The prior's precision is 0, which says nothing, where few are sure.
+    """
+    sure = xyz[lead >= _SURE]
+    near[:] = 0.0
+    if len(sure) >= _BODY_JOINTS:
+        for k in range(3):
+            near[k] = np.median(sure[:, k])
+        away = np.zeros(len(sure))
+        for k in range(3):
+            away += (sure[:, k] - near[k]) ** 2
+        near[3] = _BODY / max(float(np.median(away)), 1e-12)
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def solve_frames(views: Views, xy: Array, confidence: Array) -> tuple[Array, Array, Array]:
+    """Robust n-view triangulation of every joint; what the views leave open is decided by nearness to the body.
 
     Args:
-        P: Projection matrices `(V, 3, 4)`.
-        centers: Of the cameras, `(V, 3)`.
-        inverse: World directions from homogeneous pixels, `R^T K^-1 (V, 3, 3)`.
-        xy: Undistorted keypoints `(N, V, 2)`; NaN where unseen.
-        odds: Log odds `(N, V)` of each keypoint to be an inlier were its error 0.
-        variance: Of an inlier's coordinate, px squared.
-        near: Where each point is expected, and with what precision `(N, 4)`; precision 0 for no expectation.
+        views: The cameras, and the odds of a keypoint of confidence 1.
+        xy: Undistorted keypoints `(F, V, J, 2)`; NaN where unseen.
+        confidence: `(F, V, J)`; the odds are in proportion to it.
 
     Returns:
-        Points `(N, 3)`, NaN where undetermined; upper triangles of their covariances `(N, 6)`; each keypoint's weight
-        `(N, V)`; and the lead in log likelihood over the next best place `(N,)`, infinite where all views agree.
+        Points `(F, J, 3)`, NaN where undetermined; their covariances `(F, J, 3, 3)`; each keypoint's probability of
+        being an inlier `(F, V, J)`, 0 where the point is undetermined.
     """
-    count, views = xy.shape[:2]
-    points, covariance = np.full((count, 3), np.nan), np.full((count, 6), np.nan)
-    weights, lead = np.zeros((count, views)), np.full(count, np.inf)
-    seen, pair, rays = np.zeros(views), np.zeros(views), np.zeros((views, 3))
-    X, best, H = np.zeros(3), np.zeros(3), np.zeros(6)
-    for n in range(count):
-        number, first, second = 0, -1, -1
-        for v in range(views):
-            seen[v] = 1.0 if xy[n, v, 0] == xy[n, v, 0] else 0.0
-            if seen[v] > 0.0:
-                number += 1
-                first, second = second, v
-                norm = 0.0
-                for k in range(3):
-                    rays[v, k] = inverse[v, k, 0] * xy[n, v, 0] + inverse[v, k, 1] * xy[n, v, 1] + inverse[v, k, 2]
-                    norm += rays[v, k] ** 2
-                rays[v] /= np.sqrt(norm)
-        if number < 2:
-            continue
-        solved = _rays_meet(centers, rays, first, second, X) and _all_agree(P, xy[n], seen, X, H, variance)
-        if solved:
-            weights[n] = seen
-        elif number == 2:
-            solved = _rays_meet(centers, rays, first, second, X) and _contradiction(P, xy[n], seen, X, H) < (
-                _TWO_VIEWS * variance
-            )
-            weights[n] = seen
-        else:
-            lead[n] = _best_pair(P, centers, rays, xy[n], seen, odds[n], variance, near[n], best, X, H, pair)
-            X[:] = best
-            solved = lead[n] == lead[n] and _refine(P, xy[n], seen, odds[n], X, H, variance, weights[n])
-        if solved and _invert(H, variance, covariance[n]):
-            points[n] = X
-        else:
-            weights[n] = 0.0
-    return points, covariance, weights, lead
-
-
-@njit(cache=True, nogil=True)
-def _contradiction(P: Array, xy: Array, seen: Array, X: Array, H: Array) -> float:
-    """Squared error of the best point that two views allow, over both."""
-    for _ in range(_ITERATIONS):
-        if not _step(P, xy, seen, X, H) > 0.0:
-            return np.inf
-    total = 0.0
-    for v in range(len(P)):
-        if seen[v] > 0.0:
-            total += _squared_error(P[v], xy[v], X)
-    return total
-
-
-@njit(cache=True, nogil=True)
-def _invert(H: Array, variance: float, out: Array) -> bool:
-    """Covariance `(6,)` from a normal matrix `(6,)`; False where that is singular."""
-    out[0], out[3] = H[3] * H[5] - H[4] * H[4], H[0] * H[5] - H[2] * H[2]
-    out[1], out[2] = H[2] * H[4] - H[1] * H[5], H[1] * H[4] - H[2] * H[3]
-    out[4], out[5] = H[1] * H[2] - H[0] * H[4], H[0] * H[3] - H[1] * H[1]
-    det = H[0] * out[0] + H[1] * out[1] + H[2] * out[2]
-    if not det > 1e-18 * (H[0] + H[3] + H[5]) ** 3:
-        out[:] = np.nan
-        return False
-    out *= variance / det
-    return True
+    F, V, J = confidence.shape
+    xyz, covariance, weights = np.empty((F, J, 3)), np.empty((F, J, 3, 3)), np.empty((F, V, J))
+    joint = _Joint(np.empty((V, 2)), np.empty((V, 3)), np.empty(V), np.empty(V), np.empty(3), np.empty(3), np.empty(6))
+    lead, near, variance = np.empty(J), np.zeros(4), 1.0 / views.precision
+    for f in range(F):
+        lead[:] = 0.0
+        near[:] = 0.0
+        for least in (-np.inf, _DECIDED):
+            unsure = 0
+            for j in range(J):
+                if lead[j] < _SURE:
+                    _load(views, xy[f, :, j], joint)
+                    lead[j] = _solve(views, joint, confidence[f, :, j], near)
+                    _store(joint, variance, lead[j] >= least, xyz[f, j], covariance[f, j], weights[f, :, j])
+                    unsure += lead[j] < _SURE
+            if unsure == 0:
+                break
+            _around_body(xyz[f], lead, near)
+    return xyz, covariance, weights

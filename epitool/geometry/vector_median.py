@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from epitool.camera import Camera, Rig
 from epitool.geometry.correction import correct_matches
+from epitool.geometry.gauss_newton import reprojection
 from epitool.geometry.two_view import depths_along_rays, fundamental_of_pose, homogeneous
 
 Array = NDArray[np.float64]
@@ -17,7 +18,8 @@ def median_of_pairs(xy: Array, rig: Rig, method: str) -> tuple[Array, NDArray[np
     pairs = [(v, v + 1) for v in range(len(rig) - 1)]
     solve = {"polynomial": triangulate_pair, "dlt": _linear_pair}[method]
     candidates = np.stack([solve(xy[:, a], xy[:, b], rig.cameras[a], rig.cameras[b]) for a, b in pairs])
-    errors = np.stack([np.nanmean(_with_inf(reprojection(c, xy, rig)), axis=1) for c in candidates])
+    P = np.stack([camera.P for camera in rig.cameras])
+    errors = np.stack([np.nanmean(_with_inf(reprojection(P, c, xy)), axis=1) for c in candidates])
     chosen = vector_median(candidates, errors)
     xyz = np.take_along_axis(candidates, chosen[None, ..., None], axis=0)[0]
     views = np.arange(len(rig))[:, None]
@@ -81,16 +83,6 @@ def vector_median(candidates: Array, errors: Array) -> NDArray[np.intp]:
     least = total.min(axis=0)
     tied = total <= least * (1 + 1e-9)
     return np.where(tied, np.where(np.isnan(errors), np.inf, errors), np.inf).argmin(axis=0)
-
-
-def reprojection(xyz: Array, xy: Array, rig: Rig) -> Array:
-    """Distance `(F, V, J)` px in undistorted images."""
-    projected = []
-    for camera in rig.cameras:
-        in_camera = camera.to_camera(xyz) @ camera.K.T
-        with np.errstate(divide="ignore", invalid="ignore"):
-            projected.append(np.where(in_camera[..., 2:] > 0, in_camera[..., :2] / in_camera[..., 2:], np.nan))
-    return np.linalg.norm(np.stack(projected, axis=1) - xy, axis=-1)
 
 
 def _with_inf(errors: Array) -> Array:

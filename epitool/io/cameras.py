@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import sys
 import xml.etree.ElementTree as ElementTree
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ import cv2
 import numpy as np
 import tomli_w
 
-from epitool.camera import Camera, Rig
+from epitool.camera import Camera, Rig, Window
 from epitool.errors import InputError
 from epitool.files import writing
 from epitool.io.files import require_file
@@ -24,6 +25,8 @@ else:
     import tomli as tomllib
 
 CAMERAS_BY = "epitool calibrate"
+_FORMAT = "epitool.cameras/1"
+_EVER = (-(2**62), 2**62)
 _KNOWN = "a cameras TOML (ours, Anipose, Pose2Sim, caliscope), Qualisys .qca.txt, or OpenCV .yaml/.yml/.xml"
 
 
@@ -34,8 +37,15 @@ def read_rig(path: Path) -> Rig:
         InputError: The file is missing, damaged, of no known format, or a camera in it is not one.
     """
     require_file(path, CAMERAS_BY)
-    try:
+    with _explained(path):
         return _read_any(path)
+
+
+@contextmanager
+def _explained(path: Path) -> Iterator[None]:
+    """Whatever is wrong inside a camera file becomes one line."""
+    try:
+        yield
     except InputError:
         raise
     except KeyError as error:
@@ -65,9 +75,46 @@ def read_intrinsics(path: Path, views: Sequence[str]) -> tuple[Camera, ...]:
 
 def write_rig(path: Path, rig: Rig, statistics: dict[str, Any] | None = None) -> None:
     """Writes `cameras.toml`, with the calibration's own statistics in `[metadata]`."""
-    content: dict[str, Any] = {}
-    for i, camera in enumerate(rig.cameras):
-        content[f"cam_{i}"] = {
+    content = {**_tables(rig), "metadata": {**_facts(rig), **(statistics or {})}}
+    with writing(path) as temporary:
+        temporary.write_text(tomli_w.dumps(content), encoding="utf-8")
+
+
+def write_windows(path: Path, windows: Sequence[Window]) -> None:
+    """Writes the `cameras.toml` of cameras that move: an array `windows` of rigs, each with the frames it is for."""
+    rigs = [
+        {"first_frame": w.first, "last_frame": w.last, **_tables(w.rig), "metadata": {**_facts(w.rig), **w.statistics}}
+        for w in windows
+    ]
+    with writing(path) as temporary:
+        temporary.write_text(
+            tomli_w.dumps({"metadata": {"format": _FORMAT, "moving": True}, "windows": rigs}), encoding="utf-8"
+        )
+
+
+def read_windows(path: Path) -> list[Window]:
+    """Reads cameras that move, or from any other camera file one window that lasts for ever.
+
+    Raises:
+        InputError: As `read_rig`.
+    """
+    require_file(path, CAMERAS_BY)
+    if path.suffix.lower() != ".toml":
+        return [Window(_EVER[0], _EVER[1], read_rig(path))]
+    with _explained(path):
+        content = _checked_toml(path)
+        if not _is_moving(content):
+            return [Window(_EVER[0], _EVER[1], _rig_of_tables(content))]
+        return [
+            Window(int(w["first_frame"]), int(w["last_frame"]), _rig_of_tables(w), w.get("metadata", {}))
+            for w in content["windows"]
+        ]
+
+
+def _tables(rig: Rig) -> dict[str, Any]:
+    """A table per camera."""
+    return {
+        f"cam_{i}": {
             "name": camera.name,
             "size": list(camera.image_size),
             "matrix": camera.K.tolist(),
@@ -76,10 +123,12 @@ def write_rig(path: Path, rig: Rig, statistics: dict[str, Any] | None = None) ->
             "translation": camera.t.tolist(),
             **({"time_offset": camera.time_offset} if camera.time_offset else {}),
         }
-    facts = {"format": "epitool.cameras/1", "unit": rig.unit, "scale_source": rig.scale_source}
-    content["metadata"] = {**facts, **(statistics or {})}
-    with writing(path) as temporary:
-        temporary.write_text(tomli_w.dumps(content), encoding="utf-8")
+        for i, camera in enumerate(rig.cameras)
+    }
+
+
+def _facts(rig: Rig) -> dict[str, str]:
+    return {"format": _FORMAT, "unit": rig.unit, "scale_source": rig.scale_source}
 
 
 def _read_any(path: Path) -> Rig:
@@ -95,11 +144,28 @@ def _read_any(path: Path) -> Rig:
 
 
 def _read_toml(path: Path) -> Rig:
+    content = _checked_toml(path)
+    if _is_moving(content):
+        raise InputError(
+            f"{path}: holds cameras that move, by windows of frames; only `epitool triangulate` takes them"
+        )
+    return _rig_of_tables(content)
+
+
+def _checked_toml(path: Path) -> dict[str, Any]:
     content = tomllib.loads(path.read_text(encoding="utf-8"))
-    metadata = content.pop("metadata", {})
-    stated = metadata.get("format", "epitool.cameras/1")
-    if stated != "epitool.cameras/1":
-        raise InputError(f"{path}: states format '{stated}', 'epitool.cameras/1' is expected; `{CAMERAS_BY}` makes it")
+    stated = content.get("metadata", {}).get("format", _FORMAT)
+    if stated != _FORMAT:
+        raise InputError(f"{path}: states format '{stated}', '{_FORMAT}' is expected; `{CAMERAS_BY}` makes it")
+    return content
+
+
+def _is_moving(content: dict[str, Any]) -> bool:
+    return bool(content.get("metadata", {}).get("moving", False))
+
+
+def _rig_of_tables(content: dict[str, Any]) -> Rig:
+    metadata = content.get("metadata", {})
     tables = [table for table in content.values() if isinstance(table, dict) and "matrix" in table]
     if not tables:
         raise ValueError("holds no camera table with a 'matrix'")

@@ -29,6 +29,20 @@ def add_candidates(path: Path, candidates: Candidates) -> None:
             group.create_dataset(name, data=getattr(candidates, name).astype(np.int32))
 
 
+def has_candidates(path: Path) -> bool:
+    """Whether a `keypoints.h5` holds several people for some image.
+
+    Raises:
+        InputError: The file is missing or damaged.
+    """
+    require_file(path, _MADE_BY)
+    try:
+        with h5py.File(path, "r") as file:
+            return file.get(GROUP, getlink=True) is not None
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({str(error)[:200]}); make it anew with `{_MADE_BY}`") from None
+
+
 def read_candidates(path: Path, keypoints: Keypoints) -> Candidates | None:
     """All people found, by frame and view of the file's keypoints as they were read; None where the file has none.
 

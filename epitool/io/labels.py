@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +16,110 @@ from epitool.camera import Camera, Rig
 from epitool.errors import InputError
 from epitool.files import writing
 from epitool.io.files import check_format, require_file, stored_image, usable_image
-from epitool.pose import Keypoints, Labels, Poses
-from epitool.skeleton import Skeleton, skeleton_of
+from epitool.pose import Keypoints, Labels, Poses, RecordingDigest
+from epitool.skeleton import skeleton_of
 
 KEYPOINTS_BY = "epitool detect2d"
 LABELS_BY = "epitool triangulate"
+_LABEL_AXES = {"xyz": 3, "xyz_confidence": 2, "xyz_covariance": 3, "reprojection_px": 3, "swapped": 2, "used": 3}
+_SINCE = {"xyz_covariance", "used"}  # absent from files of the first release
+
+
+class KeypointsFile:
+    """An open `keypoints.h5`, of which parts can be read.
+
+    Attributes:
+        frames: All frame numbers `(F,)`, strictly increasing.
+        views: Names of the V views.
+        image_size: (width, height) per view, `(V, 2)`.
+        skeleton: Names and order of the joints.
+        source: What footage and detector the file says that it is of.
+    """
+
+    def __init__(self, file: h5py.File, path: Path) -> None:
+        self._file, self._path = file, path
+        self.frames: NDArray[np.int64] = _array(file, "frames", 1).astype(np.int64)
+        self.views = tuple(str(view) for view in file.attrs["views"])
+        self.image_size = np.asarray(file.attrs["image_size"])
+        self.skeleton = skeleton_of(str(file.attrs["skeleton"]), [str(joint) for joint in file.attrs["joints"]])
+        self.source = str(file.attrs.get("source", ""))
+        if (np.diff(self.frames) <= 0).any():
+            raise ValueError("frames are not strictly increasing")
+        for name, axes in (("xy", 4), ("confidence", 3), ("images", 2)):
+            shape = _dataset(file, name, axes).shape
+            if shape[0] != len(self.frames):
+                raise ValueError(f"{name} has shape {shape}, expected {len(self.frames)} frames")
+
+    def __len__(self) -> int:
+        return len(self.frames)
+
+    def read(self, start: int = 0, stop: int | None = None, step: int = 1) -> Keypoints:
+        """The keypoints of every `step`-th frame from index `start` to before `stop`.
+
+        Raises:
+            InputError: The file is damaged there.
+        """
+        part = slice(start, stop, step)
+        with _readable(self._path, "keypoints", KEYPOINTS_BY):
+            stored = _dataset(self._file, "images", 2).asstr()[part]
+            names = _renamed(stored.ravel().tolist(), lambda name: usable_image(name, self._path))
+            return Keypoints(
+                xy=_array(self._file, "xy", 4, part),
+                confidence=_array(self._file, "confidence", 3, part),
+                frames=self.frames[part],
+                views=self.views,
+                images=np.array(names, dtype=np.str_).reshape(stored.shape),
+                image_size=self.image_size,
+                skeleton=self.skeleton,
+            )
+
+
+class LabelsWriter:
+    """A `labels.h5` in the making, to which labels are appended in the frames' order."""
+
+    def __init__(self, file: h5py.File, path: Path, frames: NDArray[np.int64]) -> None:
+        self._file, self._path, self._frames = file, path, frames
+        self._written, self._digest = 0, RecordingDigest(frames, ())
+
+    def append(self, labels: Labels) -> None:
+        """Writes the labels of the next frames; all of a file are of one rig and skeleton."""
+        if not self._written:
+            self._digest = RecordingDigest(self._frames, labels.keypoints.views)
+            _write_header(self._file, labels.keypoints)
+            _write_rig(self._file, labels.rig)
+        arrays = {**_keypoint_arrays(labels.keypoints, self._path), **_label_arrays(labels)}
+        _store(self._file, arrays, self._written, len(self._frames))
+        self._digest.add(labels.keypoints.images)
+        self._written += len(labels.poses.frames)
+
+    def finish(self) -> None:
+        """Says what recording the file is of; every frame must have been appended."""
+        if self._written != len(self._frames):
+            raise ValueError(f"labels of {self._written} frames were appended, expected {len(self._frames)}")
+        self._file.attrs["recording_id"] = self._digest.value
+
+
+@contextmanager
+def open_keypoints(path: Path) -> Iterator[KeypointsFile]:
+    """Opens `keypoints.h5`, to read a part at a time; a `labels.h5` has keypoints too.
+
+    Raises:
+        InputError: The file is missing, damaged, of another format, or its arrays do not fit together.
+    """
+    with _opened(path, ("keypoints", "labels"), KEYPOINTS_BY) as file:
+        with _readable(path, "keypoints", KEYPOINTS_BY):
+            keypoints = KeypointsFile(file, path)
+        yield keypoints
+
+
+@contextmanager
+def writing_labels(path: Path, frames: NDArray[np.int64]) -> Iterator[LabelsWriter]:
+    """Writes `labels.h5` for frames `(F,)` a part at a time: whole or not at all, with images relative to the file."""
+    with writing(path) as temporary, h5py.File(temporary, "w") as file:
+        file.attrs["format"] = "epitool.labels/1"
+        writer = LabelsWriter(file, path, frames)
+        yield writer
+        writer.finish()
 
 
 def read_keypoints(path: Path) -> Keypoints:
@@ -28,8 +128,8 @@ def read_keypoints(path: Path) -> Keypoints:
     Raises:
         InputError: The file is missing, damaged, of another format, or its arrays do not fit together.
     """
-    with _opened(path, ("keypoints", "labels"), KEYPOINTS_BY) as file:
-        return _read_keypoints(file, path)
+    with open_keypoints(path) as file:
+        return file.read()
 
 
 def write_keypoints(path: Path, keypoints: Keypoints, source: str = "") -> None:
@@ -37,7 +137,8 @@ def write_keypoints(path: Path, keypoints: Keypoints, source: str = "") -> None:
     with writing(path) as temporary, h5py.File(temporary, "w") as file:
         file.attrs["format"] = "epitool.keypoints/1"
         file.attrs["source"] = source
-        _write_keypoints(file, keypoints, path)
+        _write_header(file, keypoints)
+        _store(file, _keypoint_arrays(keypoints, path), 0, len(keypoints.frames))
 
 
 def read_source(path: Path) -> str:
@@ -56,77 +157,86 @@ def read_labels(path: Path) -> Labels:
     Raises:
         InputError: The file is missing, damaged, of another format, or its arrays do not fit together.
     """
-    with _opened(path, ("labels",), LABELS_BY) as file:
-        keypoints = _read_keypoints(file, path)
+    with _opened(path, ("labels",), LABELS_BY) as file, _readable(path, "labels", LABELS_BY):
+        keypoints = KeypointsFile(file, path).read()
         unit = str(file.attrs["unit"])
         cameras = tuple(_read_camera(file["cameras"], v, name) for v, name in enumerate(keypoints.views))
         rig = Rig(cameras, unit, str(file.attrs["scale_source"]))
-        xyz, confidence = _array(file, "xyz", 3), _array(file, "xyz_confidence", 2)
-        poses = Poses(xyz, confidence, keypoints.frames, keypoints.skeleton, unit, "world")
-        swapped = _array(file, "swapped", 2).astype(bool)
-        return Labels(poses, keypoints, rig, _array(file, "reprojection_px", 3), swapped)
+        stored = [name for name in _LABEL_AXES if name in file or name not in _SINCE]
+        arrays: dict[str, NDArray[Any]] = {name: _array(file, name, _LABEL_AXES[name]) for name in stored}
+        poses = Poses(arrays["xyz"], arrays["xyz_confidence"], keypoints.frames, keypoints.skeleton, unit, "world")
+        newer = {"covariance": arrays["xyz_covariance"], "used": arrays["used"]} if set(stored) >= _SINCE else {}
+        if "moving" in file:
+            newer["moving"] = _array(file, "moving", 4)
+        return Labels(poses, keypoints, rig, arrays["reprojection_px"], arrays["swapped"], **newer)
 
 
 def write_labels(path: Path, labels: Labels) -> None:
     """Writes `labels.h5`; images are stored relative to it."""
-    with writing(path) as temporary, h5py.File(temporary, "w") as file:
-        file.attrs["format"] = "epitool.labels/1"
-        _write_keypoints(file, labels.keypoints, path)
-        file.attrs["unit"] = labels.rig.unit
-        file.attrs["scale_source"] = labels.rig.scale_source
-        file.attrs["recording_id"] = labels.recording_id
-        _store(file, "xyz", labels.poses.xyz)
-        _store(file, "xyz_confidence", labels.poses.confidence)
-        _store(file, "reprojection_px", labels.reprojection_px)
-        file.create_dataset("swapped", data=labels.swapped)
-        cameras = file.create_group("cameras").attrs
-        for field in ("K", "R", "t"):
-            cameras[field] = np.stack([getattr(camera, field) for camera in labels.rig.cameras])
-        longest = max(len(camera.distortion) for camera in labels.rig.cameras)
-        padded = [np.pad(camera.distortion, (0, longest - len(camera.distortion))) for camera in labels.rig.cameras]
-        cameras["distortion"] = np.stack(padded)
-        cameras["image_size"] = np.array([camera.image_size for camera in labels.rig.cameras])
+    with writing_labels(path, labels.poses.frames) as writer:
+        writer.append(labels)
+
+
+def _write_header(file: h5py.File, keypoints: Keypoints) -> None:
+    file.attrs["skeleton"] = keypoints.skeleton.name
+    file.attrs["joints"] = list(keypoints.skeleton.joints)
+    file.attrs["views"] = list(keypoints.views)
+    file.attrs["image_size"] = keypoints.image_size
+
+
+def _write_rig(file: h5py.File, rig: Rig) -> None:
+    file.attrs["unit"] = rig.unit
+    file.attrs["scale_source"] = rig.scale_source
+    cameras = file.create_group("cameras").attrs
+    for field in ("K", "R", "t", "image_size"):
+        cameras[field] = np.stack([np.asarray(getattr(camera, field)) for camera in rig.cameras])
+    longest = max(len(camera.distortion) for camera in rig.cameras)
+    cameras["distortion"] = np.stack([np.pad(c.distortion, (0, longest - len(c.distortion))) for c in rig.cameras])
+
+
+def _keypoint_arrays(keypoints: Keypoints, path: Path) -> dict[str, NDArray[Any]]:
+    names = _renamed(keypoints.images.ravel().tolist(), lambda name: stored_image(name, path))
+    return {
+        "xy": keypoints.xy.astype(np.float32),
+        "confidence": keypoints.confidence.astype(np.float32),
+        "frames": keypoints.frames,
+        "images": np.array(names, dtype=object).reshape(keypoints.images.shape),
+    }
+
+
+def _label_arrays(labels: Labels) -> dict[str, NDArray[Any]]:
+    return {
+        "xyz": labels.poses.xyz.astype(np.float32),
+        "xyz_confidence": labels.poses.confidence.astype(np.float32),
+        "xyz_covariance": labels.covariance.astype(np.float32),
+        "reprojection_px": labels.reprojection_px.astype(np.float32),
+        "swapped": labels.swapped,
+        "used": labels.used,
+        **({"moving": labels.moving} if labels.moving.size else {}),
+    }
+
+
+def _store(file: h5py.File, arrays: dict[str, NDArray[Any]], start: int, frames: int) -> None:
+    """Writes arrays `(N, ...)` as those of the frames from `start` on, of a file of so many frames."""
+    for name, values in arrays.items():
+        if name not in file:
+            dtype = h5py.string_dtype() if values.dtype == object else values.dtype
+            file.create_dataset(name, (frames, *values.shape[1:]), dtype)
+        file[name][start : start + len(values)] = values
+
+
+def _renamed(names: Sequence[str], place: Callable[[str], str]) -> list[str]:
+    """`place` of every image name, looked up once per folder: a long recording has millions of names."""
+    if os.altsep:  # where names can be separated in two ways
+        return [place(name) for name in names]
+    parts = [name.rpartition(os.sep) for name in names]
+    placed = {folder: place(f"{folder}x")[:-1] for folder in {folder + slash for folder, slash, _ in parts}}
+    return [placed[folder + slash] + last if last else "" for folder, slash, last in parts]
 
 
 def _read_camera(group: h5py.Group, v: int, name: str) -> Camera:
     K, distortion, R, t, size = (group.attrs[key][v] for key in ("K", "distortion", "R", "t", "image_size"))
     return Camera(name, K, distortion, R, t, (int(size[0]), int(size[1])))
-
-
-def _read_keypoints(file: h5py.File, path: Path) -> Keypoints:
-    stored = np.array(_dataset(file, "images", 2).asstr()[:], dtype=object)
-    images = [[usable_image(name, path) for name in row] for row in stored]
-    views = tuple(str(view) for view in file.attrs["views"])
-    frames = _array(file, "frames", 1).astype(np.int64)
-    return Keypoints(
-        xy=_array(file, "xy", 4),
-        confidence=_array(file, "confidence", 3),
-        frames=frames,
-        views=views,
-        images=np.array(images, dtype=np.str_).reshape(len(frames), len(views)),
-        image_size=np.asarray(file.attrs["image_size"]),
-        skeleton=_read_skeleton(file),
-    )
-
-
-def _write_keypoints(file: h5py.File, keypoints: Keypoints, path: Path) -> None:
-    file.attrs["skeleton"] = keypoints.skeleton.name
-    file.attrs["joints"] = list(keypoints.skeleton.joints)
-    file.attrs["views"] = list(keypoints.views)
-    file.attrs["image_size"] = keypoints.image_size
-    _store(file, "xy", keypoints.xy)
-    _store(file, "confidence", keypoints.confidence)
-    file.create_dataset("frames", data=keypoints.frames)
-    names = [[stored_image(image, path) for image in row] for row in keypoints.images.tolist()]
-    file.create_dataset("images", data=np.array(names, dtype=object), dtype=h5py.string_dtype())
-
-
-def _read_skeleton(file: h5py.File) -> Skeleton:
-    return skeleton_of(str(file.attrs["skeleton"]), [str(joint) for joint in file.attrs["joints"]])
-
-
-def _store(file: h5py.File, name: str, values: NDArray[Any]) -> None:
-    file.create_dataset(name, data=values.astype(np.float32))
 
 
 def _dataset(file: h5py.File, name: str, axes: int) -> h5py.Dataset:
@@ -139,27 +249,35 @@ def _dataset(file: h5py.File, name: str, axes: int) -> h5py.Dataset:
     return dataset
 
 
-def _array(file: h5py.File, name: str, axes: int) -> NDArray[np.float64]:
+def _array(file: h5py.File, name: str, axes: int, part: slice = slice(None)) -> NDArray[np.float64]:
     dataset = _dataset(file, name, axes)
     if dataset.dtype.kind not in "fiub":
         raise ValueError(f"'{name}' holds no numbers")
-    return dataset[:].astype(np.float64)
+    return dataset[part].astype(np.float64)
 
 
 @contextmanager
 def _opened(path: Path, kinds: tuple[str, ...], made_by: str) -> Iterator[h5py.File]:
-    """Opens a file of one of these kinds; whatever is wrong inside becomes one line."""
+    """Opens a file of one of these kinds."""
     require_file(path, made_by)
-    try:
-        with h5py.File(path, "r") as file:
+    with ExitStack() as stack:
+        with _readable(path, kinds[0], made_by):
+            file = stack.enter_context(h5py.File(path, "r"))
             found = file.attrs.get("format")
             if found not in [f"epitool.{kind}/1" for kind in kinds]:
                 check_format(found, kinds[0], path, made_by)
-            yield file
+        yield file
+
+
+@contextmanager
+def _readable(path: Path, kind: str, made_by: str) -> Iterator[None]:
+    """Whatever turns out to be wrong inside a file becomes one line."""
+    try:
+        yield
     except InputError as error:
         raise error if str(path) in str(error) else InputError(f"{path}: {error}") from None
     except KeyError as error:
         raise InputError(f"{path}: lacks {error.args[0]}; make it anew with `{made_by}`") from None
     except (OSError, ValueError, TypeError, IndexError, RuntimeError, OverflowError) as error:
         reason = str(error).splitlines()[0].removeprefix("Unable to synchronously open file ").strip("()")[:200]
-        raise InputError(f"{path}: cannot be read as {kinds[0]} ({reason}); make it anew with `{made_by}`") from None
+        raise InputError(f"{path}: cannot be read as {kind} ({reason}); make it anew with `{made_by}`") from None

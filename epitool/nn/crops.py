@@ -29,24 +29,24 @@ DEPTH_SPAN = 2.0
 
 
 def labels_to_volume(
-    xyz: Array, rig: Rig, boxes: Array, skeleton: Skeleton
+    in_cameras: Array, rig: Rig, boxes: Array, skeleton: Skeleton
 ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-    """Volume coordinates of world poses in every view.
+    """Volume coordinates of poses in every view.
 
     Args:
-        xyz: World poses `(F, J, 3)`.
-        rig: The V cameras.
+        in_cameras: Poses in every camera's axes `(F, V, J, 3)`.
+        rig: The V cameras, of which only the lenses count.
         boxes: Square boxes `(F, V, 4)` px.
         skeleton: Tells the root.
 
     Returns:
         x, y, z `(F, V, J, 3)`, and which of them are known and inside of the volume `(F, V, J)`.
     """
-    depth = rig.to_cameras(xyz)[..., 2]
+    depth = in_cameras[..., 2]
     root_depth = depth[..., skeleton.root, None]
     side = boxes[..., None, 2]
     focal = np.array([camera.focal for camera in rig.cameras])[:, None]
-    xy = (rig.project(xyz) - boxes[..., None, :2]) / side[..., None] - 0.5
+    xy = (rig.project_own(in_cameras) - boxes[..., None, :2]) / side[..., None] - 0.5
     z = (depth / root_depth - 1) * focal / side / DEPTH_SPAN
     volume = np.concatenate([xy, z[..., None]], axis=-1)
     with np.errstate(invalid="ignore"):

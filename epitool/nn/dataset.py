@@ -62,7 +62,7 @@ def usable_samples(labels: Labels) -> Samples:
         GeometryError: Training and validation parts have not enough of them.
     """
     boxes = labels.keypoints.boxes()
-    volume, visible = labels_to_volume(labels.poses.xyz, labels.rig, boxes, labels.poses.skeleton)
+    volume, visible = labels_to_volume(labels.in_cameras, labels.rig, boxes, labels.poses.skeleton)
     images = labels.keypoints.images
     frames, views = np.nonzero((visible.sum(axis=-1) >= MIN_JOINTS) & (images != "") & np.isfinite(boxes[..., 0]))
     names = tuple(str(name) for name in images[frames, views])

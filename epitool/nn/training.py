@@ -149,7 +149,8 @@ def _resume(state: _State, path: Path, labels: Labels, options: TrainOptions, de
 
 def _digest(labels: Labels) -> str:
     """Tells labels from others, also of the same recording."""
-    arrays = (labels.poses.xyz, labels.keypoints.xy, *(camera.P for camera in labels.rig.cameras))
+    cameras = [camera.P for camera in labels.rig.cameras]
+    arrays = (labels.poses.xyz, labels.keypoints.xy, *cameras, labels.moving)
     digest = hashlib.sha256(labels.recording_id.encode())
     for array in arrays:
         digest.update(array.astype(np.float32).tobytes())

@@ -3,32 +3,50 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from epitool.camera import Camera, Rig
-from epitool.console import Summary, say, warn
+from epitool.camera import Camera, Rig, Window
+from epitool.console import Summary, progress, say, warn
 from epitool.errors import GeometryError, InputError, UsageError
 from epitool.geometry.body import ScaleRule, apply_scale, parse_scale
-from epitool.geometry.calibrate import FRAME_BUDGET, Calibration, assumed_intrinsics, calibrate, informative_frames
+from epitool.geometry.calibrate import FRAME_BUDGET, Calibration, calibrate, informative_frames
 from epitool.geometry.labels import label
-from epitool.images import view_name
-from epitool.io.cameras import read_intrinsics, read_rig, write_rig
-from epitool.io.labels import read_keypoints
+from epitool.geometry.vertical import apply_world, level_world
+from epitool.io.cameras import write_rig, write_windows
 from epitool.pose import Keypoints
 from epitool.stages import calibration_report as report
-from epitool.stages import detect2d
+from epitool.stages.calibrate_inputs import given, intrinsics_of, keypoints_of, places
+from epitool.stages.choosing import chosen_by_geometry
 
-_SIZE_TOLERANCE = 0.02  # video coders crop a few pixels; a larger difference is another camera or mode
-_USUAL_FOV_DEG = 60.0
+Array = NDArray[np.float64]
+_SYNC_FRAMES = 5000
+_LEAST_WINDOW = 10
+
+
+@dataclass(frozen=True)
+class Choices:
+    """How cameras are sought, as `run` has it."""
+
+    method: str
+    focal: str
+    rule: ScaleRule | None
+    up: str | None
+    intrinsics: Path | None
+    extrinsics: Path | None
+    min_confidence: float
+    seed: int
+    jobs: int
 
 
 def run(
     *, views: Sequence[Path], keypoints: Path, intrinsics: Path | None, refine_intrinsics: bool,
-    extrinsics: Path | None, fov_deg: float | None, method: str, scale: str | None, min_confidence: float,
-    detector: str | None, device: str, out: Path, seed: int, jobs: int,
+    extrinsics: Path | None, fov_deg: float | None, method: str, sync: bool, moving: int | None, scale: str | None,
+    up: str | None, min_confidence: float, detector: str | None, device: str, out: Path, seed: int, jobs: int,
 ) -> Summary:  # fmt: skip
     """Recovers the cameras from the joints of one person (paper, section 3.1).
 
@@ -41,7 +59,10 @@ def run(
         fov_deg: Field of view of the longer image side, to be taken as known where there are no intrinsics; None to
             estimate each view's focal length.
         method: "essential" (all pairs, then bundle adjustment) or "fundamental" (the paper to the letter).
+        sync: Estimate each view's offset in time first, and take it into account.
+        moving: Solve windows of so many frames each by themselves, for cameras that move; None for cameras that stand.
         scale: What fixes millimetres, as `height=1.78m`.
+        up: "people" to turn the world upright by them, floor at 0; None to leave it in the first camera.
         min_confidence: Joints under it are not used.
         detector: For detecting first.
         device: For detecting first.
@@ -60,120 +81,176 @@ def run(
             raise InputError(f"{option} {path}: no such file")
     if refine_intrinsics and not intrinsics:
         raise UsageError("--refine-intrinsics needs --intrinsics; without them focal lengths are estimated anyway")
-    joints = _keypoints(views, keypoints, detector, device, jobs)
+    if moving is not None:
+        _check_moving(moving, rule, up, extrinsics)
+    joints = keypoints_of(views, keypoints, detector, device, jobs)
     if len(joints.views) < 2:
         raise GeometryError(f"{keypoints}: one view ({joints.views[0]}); cameras are found from two or more")
     if rule and rule.cameras and not set(rule.cameras) <= set(joints.views):
         raise UsageError(f"--scale {scale}: the views are {', '.join(joints.views)}")
+    cameras = intrinsics_of(joints, intrinsics or extrinsics, fov_deg, method)
+    if sync:
+        cameras = _with_offsets(cameras, joints, min_confidence, seed, jobs)
+        from epitool.geometry.sync import synchronized
+
+        joints = synchronized(joints, [camera.time_offset for camera in cameras])
+    focal = "refined" if refine_intrinsics else "known" if intrinsics or extrinsics or fov_deg else "unknown"
+    choices = Choices(method, focal, rule, up, intrinsics, extrinsics, min_confidence, seed, jobs)
+    if moving is not None:
+        return _calibrate_windows(joints, cameras, choices, moving, out)
     joints = informative_frames(joints, min_confidence, FRAME_BUDGET)
     report.warn_of_frozen_views(joints, min_confidence)
-    source = intrinsics or extrinsics
-    cameras = _intrinsics(joints, source, fov_deg, method)
-    if extrinsics:
-        result = Calibration(_given(_places(extrinsics, joints.views), cameras))
-    else:
-        focal = "refined" if refine_intrinsics else "known" if intrinsics or fov_deg else "unknown"
-        result = calibrate(
-            joints, cameras, method=method, min_confidence=min_confidence, seed=seed, jobs=jobs, focal=focal
-        )
-    return _finish(joints, result, rule, source, method if not extrinsics else "given", min_confidence, out)
+    result = _solved(joints, cameras, choices)
+    # people are told apart in the frames as they were recorded, which --sync does not leave as they are
+    chosen = None if sync else chosen_by_geometry(keypoints, result.rig, min_confidence)
+    if chosen:
+        joints = informative_frames(chosen, min_confidence, FRAME_BUDGET)
+        again = _solved(joints, [camera for camera in cameras if camera.name in joints.views], choices)
+        result = replace(again, left_out={**result.left_out, **again.left_out})
+    return _finish(joints, result, choices, out)
 
 
-def _places(path: Path, views: Sequence[str]) -> Rig:
-    """The cameras of the views named, with their places.
+def _check_moving(moving: int, rule: ScaleRule | None, up: str | None, extrinsics: Path | None) -> None:
+    """Refuses what has no meaning for cameras that move.
 
     Raises:
-        InputError: The file lacks one of them.
+        UsageError: Something has not.
     """
-    try:
-        return read_rig(path).select(views)
-    except InputError as error:
-        raise error if str(path) in str(error) else InputError(f"{path}: {error}") from None
+    if moving < _LEAST_WINDOW:
+        raise UsageError(f"--moving {moving}: a window needs at least {_LEAST_WINDOW} frames")
+    fixed = {"--up": up, "--extrinsics": extrinsics, "--scale baseline": rule and rule.cameras}
+    for option, value in fixed.items():
+        if value:
+            raise UsageError(f"{option} asks for cameras that stand still; leave out --moving or {option}")
 
 
-def _keypoints(views: Sequence[Path], path: Path, detector: str | None, device: str, jobs: int) -> Keypoints:
-    if not path.exists():
-        if not views:
-            raise InputError(f"{path}: no such file; name the footage with --views, or run `epitool detect2d` first")
-        say(f"{path} is not there: detecting joints first")
-        made = detect2d.run(views=views, detector=detector, out=path, jobs=jobs, device=device, overwrite=False)
-        say(made.text)
-    joints = read_keypoints(path)
-    if not views:
-        return joints
-    names = [view_name(view) for view in views]
-    if len(set(names)) < len(names):
-        raise UsageError(f"--views: a view is named twice: {', '.join(names)}")
-    try:
-        return joints.select_views(names)
-    except InputError as error:
-        raise InputError(f"{path}: {error}; `epitool detect2d --views ... --overwrite` makes it anew") from None
+def _with_offsets(
+    cameras: Sequence[Camera], joints: Keypoints, min_confidence: float, seed: int, jobs: int
+) -> list[Camera]:
+    """The cameras with their offsets in time, estimated from a stretch of the recording."""
+    from epitool.geometry.sync import estimate_offsets
+
+    middle = max(len(joints.frames) - _SYNC_FRAMES, 0) // 2
+    stretch = joints.select_frames(np.arange(middle, min(middle + _SYNC_FRAMES, len(joints.frames))))
+    found = estimate_offsets(stretch, cameras, min_confidence=min_confidence, seed=seed, jobs=jobs)
+    for name, offset, sd in zip(joints.views, found.offsets, found.sd, strict=True):
+        say(f"view {name}: {offset:+.2f} +- {sd:.2f} frames against view {joints.views[0]}")
+    return [replace(c, time_offset=float(offset)) for c, offset in zip(cameras, found.offsets, strict=True)]
 
 
-def _intrinsics(joints: Keypoints, path: Path | None, fov_deg: float | None, method: str) -> list[Camera]:
-    sizes = [(int(width), int(height)) for width, height in joints.image_size]
-    if path:
-        cameras = read_intrinsics(path, joints.views)
-        return [_fit_size(camera, size, path) for camera, size in zip(cameras, sizes, strict=True)]
-    if fov_deg is None and method == "essential" and len(sizes) > 2:
-        say("no --intrinsics: focal lengths are estimated from the joints too, distortion is taken as none")
-    else:
-        if not 1 <= (fov_deg or _USUAL_FOV_DEG) <= 170:
-            raise UsageError(f"--fov {fov_deg:g}: expected degrees between 1 and 170")
-        warn(
-            f"no --intrinsics: assuming that the longer image side spans {fov_deg or _USUAL_FOV_DEG:g} degrees, without"
-            " distortion; depth and angles will be off as far as this is"
-        )
-    return [
-        assumed_intrinsics(name, size, fov_deg or _USUAL_FOV_DEG)
-        for name, size in zip(joints.views, sizes, strict=True)
-    ]
+def _solved(joints: Keypoints, cameras: Sequence[Camera], choices: Choices) -> Calibration:
+    if choices.extrinsics:
+        return Calibration(given(places(choices.extrinsics, joints.views), cameras))
+    c = choices
+    return calibrate(
+        joints, cameras, method=c.method, min_confidence=c.min_confidence, seed=c.seed, jobs=c.jobs, focal=c.focal
+    )
 
 
-def _fit_size(camera: Camera, size: tuple[int, int], path: Path) -> Camera:
-    """The camera for images of this size: scaled with them, or as it is where only an edge is cropped."""
-    stated, found = np.array(camera.image_size), np.array(size)
-    if (stated == found).all():
-        return camera
-    ratio = found / stated
-    what = f"{path}: camera {camera.name} is for {stated[0]}x{stated[1]} images, the view has {found[0]}x{found[1]}"
-    if abs(ratio[0] / ratio[1] - 1) < 1e-3:
-        warn(f"{what}; its intrinsics are scaled by {ratio[0]:.4g}")
-        K = camera.K.copy()
-        K[:2] *= ratio.mean()
-        K[:2, 2] += (ratio.mean() - 1) / 2  # pixel centres are integers
-        return replace(camera, K=K, image_size=size)
-    if np.abs(ratio - 1).max() <= _SIZE_TOLERANCE:
-        warn(f"{what}; taken as cropped at the right and bottom")
-        return replace(camera, image_size=size)
-    raise InputError(f"{what}; give the intrinsics of the mode that was filmed in")
-
-
-def _given(rig: Rig, intrinsics: Sequence[Camera]) -> Rig:
-    cameras = tuple(replace(c, R=g.R, t=g.t) for c, g in zip(intrinsics, rig.cameras, strict=True))
-    return replace(rig, cameras=cameras)
-
-
-def _finish(
-    joints: Keypoints, result: Calibration, rule: ScaleRule | None, intrinsics: Path | None, method: str,
-    min_confidence: float, out: Path,
-) -> Summary:  # fmt: skip
+def _finish(joints: Keypoints, result: Calibration, choices: Choices, out: Path) -> Summary:
     """Fixes the scale, measures the fit, and writes the cameras."""
     report.show(result)
-    if result.verdict and result.verdict.level == "fail":
-        raise GeometryError(f"no cameras to be trusted: {'; '.join(result.verdict.reasons)}")
-    own = joints.select_views(result.rig.names)
-    labels = label(own, result.rig, method="polynomial", min_confidence=min_confidence, jobs=1)
-    if not np.isfinite(labels.poses.xyz).any():
-        raise GeometryError("no joint can be triangulated with these cameras; are the views in sync and in order?")
-    rig = result.rig
-    if rule or not (method == "given" and rig.unit == "mm"):
-        rig = apply_scale(rig, labels.poses, rule)
-    factor = float(np.linalg.norm(rig.cameras[1].t) / np.linalg.norm(result.rig.cameras[1].t))
-    statistics = report.statistics(result, labels, factor, method, intrinsics)
+    rig, statistics = _placed(joints, result, choices)
     write_rig(out, rig, statistics)
-    report.warn_where_doubtful(result, labels)
     error = statistics["median_reprojection_px"]
     text = f"{out}: {len(rig)} cameras, median reprojection error {error:.1f} px, unit {rig.unit}"
     text += f" (scale: {rig.scale_source})" + (f", verdict: {result.verdict.level}" if result.verdict else "")
     return Summary(text, {"out": str(out), "unit": rig.unit, **statistics})
+
+
+def _placed(joints: Keypoints, result: Calibration, choices: Choices) -> tuple[Rig, dict[str, Any]]:
+    """The rig in its final world and unit, and what is to be said of it.
+
+    Raises:
+        GeometryError: It is not to be trusted, or places no joint.
+    """
+    if result.verdict and result.verdict.level == "fail":
+        raise GeometryError(f"no cameras to be trusted: {'; '.join(result.verdict.reasons)}")
+    own = joints.select_views(result.rig.names)
+    labels = label(own, result.rig, method="polynomial", min_confidence=choices.min_confidence, jobs=choices.jobs)
+    if not np.isfinite(labels.poses.xyz).any():
+        raise GeometryError("no joint can be triangulated with these cameras; are the views in sync and in order?")
+    rig, levelled = result.rig, None
+    if choices.up:
+        levelled = level_world(labels.poses, rig)
+        rig = apply_world(rig, levelled.R, levelled.t)
+        if levelled.doubt:
+            warn(levelled.doubt)
+    if choices.rule or not (choices.extrinsics and rig.unit == "mm"):
+        rig = apply_scale(rig, labels.poses, choices.rule)
+    method = "given" if choices.extrinsics else choices.method
+    source = choices.intrinsics or choices.extrinsics
+    statistics = report.statistics(result, labels, _grown(result.rig, rig), method, source)
+    if levelled:
+        statistics |= {"up": "people", "up_sd_deg": round(levelled.sd_deg, 3)}
+    report.warn_where_doubtful(result, labels)
+    return rig, statistics
+
+
+def _grown(before: Rig, after: Rig) -> float:
+    """How many times larger the second rig is."""
+    lengths = [np.linalg.norm(rig.cameras[0].center - rig.cameras[1].center) for rig in (before, after)]
+    return float(lengths[1] / lengths[0])
+
+
+def _calibrate_windows(
+    joints: Keypoints, cameras: Sequence[Camera], choices: Choices, length: int, out: Path
+) -> Summary:
+    """Cameras that move (paper, section 3.1): windows of frames, each with cameras, world and scale of its own.
+
+    Focal lengths that are unknown are taken as the median of those that the windows give, and held.
+
+    Raises:
+        GeometryError: No window can be solved.
+    """
+    frames = np.arange(len(joints.frames))
+    parts = [joints.select_frames(frames[start : start + length]) for start in range(0, len(frames), length)]
+    if choices.focal != "known" and len(cameras) > 2:
+        cameras = _common_focal(parts, cameras, choices)
+    held, windows, problems = replace(choices, focal="known"), [], []
+    with progress("windows", len(parts)) as advance:
+        for part in parts:
+            first, last = int(part.frames[0]), int(part.frames[-1])
+            try:
+                rig, statistics = _placed(part, _with_all_views(_solved(part, cameras, held)), held)
+                windows.append(Window(first, last, rig, statistics))
+            except GeometryError as error:
+                problems.append(f"frames {first} to {last}: {error}")
+                warn(f"{problems[-1]}; they are left out")
+            advance(1)
+    if not windows:
+        raise GeometryError(f"no window of {length} frames gives cameras; {problems[0]}")
+    write_windows(out, windows)
+    residual = float(np.median([window.statistics["median_reprojection_px"] for window in windows]))
+    text = f"{out}: cameras of {len(windows)} of {len(parts)} windows of {length} frames, median reprojection error"
+    text += f" {residual:.1f} px, unit {windows[0].rig.unit}"
+    said = [{"first_frame": w.first, "last_frame": w.last, **w.statistics} for w in windows]
+    values = {"out": str(out), "unit": windows[0].rig.unit, "windows": said, "left_out": problems}
+    return Summary(text, values)
+
+
+def _with_all_views(result: Calibration) -> Calibration:
+    """The calibration itself, for a rig must have the same cameras in all windows.
+
+    Raises:
+        GeometryError: A view is left out.
+    """
+    for name, why in result.left_out.items():
+        raise GeometryError(f"view {name}: {why}")
+    return result
+
+
+def _common_focal(parts: Sequence[Keypoints], cameras: Sequence[Camera], choices: Choices) -> list[Camera]:
+    """The cameras with the median focal lengths of all windows that can be solved."""
+    factors: dict[str, list[float]] = {camera.name: [] for camera in cameras}
+    for part in parts:
+        try:
+            found = _solved(part, cameras, choices)
+        except GeometryError:
+            continue
+        for camera in found.rig.cameras:
+            start = next(c for c in cameras if c.name == camera.name)
+            factors[camera.name].append(camera.focal / start.focal)
+    scales = [float(np.median(factors[camera.name] or [1.0])) for camera in cameras]
+    by = [np.array([[s, s, 1], [1, s, 1], [1, 1, 1]]) for s in scales]
+    return [replace(camera, K=camera.K * factor) for camera, factor in zip(cameras, by, strict=True)]

@@ -1,80 +1,257 @@
-"""`epitool triangulate`: `keypoints.h5` and `cameras.toml` to `labels.h5`."""
+"""`epitool triangulate`: `keypoints.h5` and `cameras.toml` to `labels.h5`, a chunk of frames at a time."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import pairwise
+from math import ceil
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
-from epitool.console import Summary, say, warn
+from epitool.camera import Rig, Window
+from epitool.console import Summary, progress, say, warn
 from epitool.errors import GeometryError, InputError
-from epitool.geometry.labels import convert_labels, frames_solved, label
-from epitool.io.cameras import read_rig
-from epitool.io.labels import read_keypoints, write_labels
-from epitool.pose import Labels
+from epitool.geometry.labels import (
+    LabelSettings,
+    chunk_bounds,
+    convert_labels,
+    frames_solved,
+    label_chunk,
+    label_settings,
+    sample_bounds,
+)
+from epitool.io.cameras import read_windows
+from epitool.io.labels import KeypointsFile, open_keypoints, writing_labels
+from epitool.parallel import backend as working_on
+from epitool.parallel import stream_parallel
+from epitool.pose import Keypoints, Labels, join_keypoints
+from epitool.skeleton import Skeleton
 from epitool.skeleton import skeleton as named_skeleton
+from epitool.stages.choosing import chosen_by_geometry
 
 _DOUBTFUL_ERROR = 0.025  # of the person's box; detectors are off by about 0.01
+_JUDGED_FRAMES = 20_000  # at most, evenly spread, that the summary's medians are over
+
+
+@dataclass(frozen=True, eq=False)
+class Chunk:
+    """Keypoints of neighbouring frames, those outside `inner` only to resample the others in time; and their cameras.
+
+    Without cameras there are no poses.
+    """
+
+    keypoints: Keypoints
+    inner: slice
+    rig: Rig | None
+
+
+@dataclass
+class Tally:
+    """What the summary says, added up while chunks of labels go by."""
+
+    frames: int
+    views: int
+    solved: int = 0
+    swaps: NDArray[np.int64] = field(init=False)
+    errors_px: list[NDArray[np.float64]] = field(default_factory=list)
+    sides_px: list[NDArray[np.float64]] = field(default_factory=list)
+    _measured: int = 0
+
+    def __post_init__(self) -> None:
+        self.swaps = np.zeros(self.views, dtype=np.int64)
+
+    def add(self, labels: Labels) -> None:
+        """Counts the labels of the next frames."""
+        self.solved += int(frames_solved(labels).sum())
+        self.swaps += labels.swapped.sum(axis=0)
+        measured = np.flatnonzero(np.isfinite(labels.reprojection_px).any(axis=(1, 2)))
+        step = max(ceil(self.frames / _JUDGED_FRAMES), 1)
+        judged = measured[(self._measured + np.arange(len(measured))) % step == 0]
+        self._measured += len(measured)
+        self.errors_px.append(labels.reprojection_px[judged])
+        self.sides_px.append(labels.keypoints.select_frames(judged).boxes()[..., 2])
+
+    def medians(self) -> tuple[float, float]:
+        """Median reprojection error and median side of the person's box, px."""
+        return float(np.nanmedian(np.concatenate(self.errors_px))), float(np.nanmedian(np.concatenate(self.sides_px)))
 
 
 def run(
-    *, keypoints: Path, cameras: Path, method: str, skeleton: str, min_confidence: float, out: Path, jobs: int
-) -> Summary:
+    *, keypoints: Path, cameras: Path, method: str, combine: str, bones: bool, skeleton: str, min_confidence: float,
+    out: Path, backend: str, jobs: int,
+) -> Summary:  # fmt: skip
     """Triangulates world poses: labels for training (paper, section 3.1).
 
     Args:
         keypoints: The `keypoints.h5`.
         cameras: The `cameras.toml`, or another camera file with places.
-        method: "polynomial" (pairs, then vector median) or "dlt" (all views at once).
+        method: How "vector-median" solves a pair of views: "polynomial" (optimal) or "dlt" (linear).
+        combine: How what the views say becomes one place: "robust", or "vector-median" of pairs (paper).
+        bones: Whether lengths of bones, estimated from the recording, shall count.
         skeleton: Joints that the labels shall have.
         min_confidence: Joints under it are left out.
         out: The `labels.h5` to write.
-        jobs: Chunks of frames at a time.
+        backend: Where chunks of frames are worked on: "threads", "dask", or "dask:ADDRESS".
+        jobs: Chunks at a time.
 
     Raises:
+        UsageError: The backend does not exist or does not answer.
         InputError: A file cannot be read, or the cameras are not those of the views.
         GeometryError: No frame can be solved.
     """
     target = named_skeleton(skeleton)
-    joints = read_keypoints(keypoints)
-    if len(joints.views) < 2:
-        raise GeometryError(f"{keypoints}: one view ({', '.join(joints.views)}); triangulation needs two or more")
-    rig = read_rig(cameras)
-    views = [view for view in joints.views if view in rig.names]
-    if len(views) < 2:
+    with open_keypoints(keypoints) as source, working_on(backend):
+        windows = _windows(source, keypoints, cameras)
+        rig, moving = windows[0].rig, len(windows) > 1
+        chosen = (
+            None
+            if any(camera.time_offset for camera in rig.cameras) or moving
+            else (chosen_by_geometry(keypoints, rig, min_confidence))
+        )
+        reader = InMemory(chosen) if chosen else source
+        sample = join_keypoints([in_sync(chunk) for chunk in _sample(reader, windows)])
+        settings = label_settings(
+            sample, rig, method=method, combine=combine, min_confidence=min_confidence, bones=bones
+        )
+        bounds = chunk_bounds(len(source), len(source.views), len(source.skeleton))
+        chunks, tally = _chunks(reader, windows, bounds), Tally(len(source), len(rig))
+        with writing_labels(out, source.frames) as writer, progress("triangulate", len(source)) as done:
+            for labels in stream_parallel(labeller(rig, settings, target, moving), chunks, jobs):
+                writer.append(labels)
+                tally.add(labels)
+                done(len(labels.poses.frames))
+            if not tally.solved:
+                raise GeometryError(f"{keypoints}: no frame has enough joints seen by two views")
+    return _summary(tally, rig, target, settings, out)
+
+
+def labeller(rig: Rig, settings: LabelSettings, target: Skeleton, moving: bool) -> Callable[[Chunk], Labels]:
+    """What makes labels of one chunk: a function that can be sent to another process.
+
+    Args:
+        rig: Cameras that the labels' file shall name.
+        settings: Of the whole recording.
+        target: Joints that the labels shall have.
+        moving: Whether cameras stand elsewhere in other chunks.
+    """
+
+    def work(chunk: Chunk) -> Labels:
+        joints = in_sync(chunk)
+        if chunk.rig is None:
+            joints = replace(joints, confidence=np.zeros_like(joints.confidence))
+        labels = label_chunk(joints, resampled(chunk.rig or rig), settings)
+        if moving:
+            labels = replace(labels, rig=resampled(rig), moving=_places(chunk.rig or rig, len(joints.frames)))
+        return convert_labels(labels, target)
+
+    return work
+
+
+def resampled(rig: Rig) -> Rig:
+    """The rig for keypoints that have been brought in sync."""
+    return replace(rig, cameras=tuple(replace(camera, time_offset=0.0) for camera in rig.cameras))
+
+
+def _places(rig: Rig, frames: int) -> NDArray[np.float64]:
+    """Camera from world `[R | t] (F, V, 3, 4)`, the same in all frames."""
+    places = np.stack([np.column_stack([camera.R, camera.t]) for camera in rig.cameras])
+    return np.repeat(places[None], frames, axis=0)
+
+
+def in_sync(chunk: Chunk) -> Keypoints:
+    """The chunk's inner frames, all views at the first view's times."""
+    offsets = [camera.time_offset for camera in chunk.rig.cameras] if chunk.rig else []
+    if not any(offsets):
+        return chunk.keypoints.select_frames(np.arange(len(chunk.keypoints.frames))[chunk.inner])
+    from epitool.geometry.sync import synchronized
+
+    frames = np.arange(len(chunk.keypoints.frames))[chunk.inner]
+    return synchronized(chunk.keypoints, offsets).select_frames(frames)
+
+
+class InMemory:
+    """Keypoints that are read like those of a file."""
+
+    def __init__(self, keypoints: Keypoints) -> None:
+        self.keypoints, self.frames = keypoints, keypoints.frames
+
+    def __len__(self) -> int:
+        return len(self.frames)
+
+    def read(self, start: int = 0, stop: int | None = None) -> Keypoints:
+        """Keypoints of frames from index `start` to before `stop`."""
+        return self.keypoints.select_frames(np.arange(len(self))[start:stop])
+
+
+def _windows(source: KeypointsFile, keypoints: Path, cameras: Path) -> list[Window]:
+    """The cameras of the views that the keypoints are of, by frames."""
+    if len(source.views) < 2:
+        raise GeometryError(f"{keypoints}: one view ({', '.join(source.views)}); triangulation needs two or more")
+    windows = read_windows(cameras)
+    names = windows[0].rig.names
+    order = [name for name in names if name in source.views]  # the calibration's order says who is whose neighbour
+    if len(order) < 2:
         raise InputError(
-            f"{cameras}: has cameras {', '.join(rig.names)}, but {keypoints} has views {', '.join(joints.views)};"
+            f"{cameras}: has cameras {', '.join(names)}, but {keypoints} has views {', '.join(source.views)};"
             " at least two must have the same name"
         )
-    order = [name for name in rig.names if name in views]  # the calibration's order says who is whose neighbour
-    found = label(
-        joints.select_views(order), rig.select(order), method=method, min_confidence=min_confidence, jobs=jobs
-    )
-    labels = convert_labels(found, target)
-    solved = frames_solved(labels)
-    if not solved.any():
-        raise GeometryError(f"{keypoints}: no frame has enough joints seen by two neighbouring views")
-    write_labels(out, labels)
-    return _summary(labels, int(solved.sum()), method, out)
+    return [replace(window, rig=window.rig.select(order)) for window in windows]
 
 
-def _summary(labels: Labels, solved: int, method: str, out: Path) -> Summary:
-    swaps = {view: int(n) for view, n in zip(labels.keypoints.views, labels.swapped.sum(axis=0), strict=True) if n}
+def _sample(source: KeypointsFile | InMemory, windows: Sequence[Window]) -> Iterator[Chunk]:
+    """Frames that tell a recording's settings: spread over it, or from the first window of cameras that move."""
+    if len(windows) == 1:
+        return _chunks(source, windows, sample_bounds(len(source)))
+    first, last = np.searchsorted(source.frames, [windows[0].first, windows[0].last + 1]).tolist()
+    return _chunks(source, windows, [(first, last)])
+
+
+def _chunks(
+    source: KeypointsFile | InMemory, windows: Sequence[Window], bounds: Sequence[tuple[int, int]]
+) -> Iterator[Chunk]:
+    """Chunks of frames within one window, each with as many around it as the views' offsets in time reach."""
+    names = windows[0].rig.names
+    furthest = max(abs(camera.time_offset) for window in windows for camera in window.rig.cameras)
+    margin = ceil(furthest) + 1 if furthest else 0
+    for start, stop, rig in _cut(source.frames, windows, bounds):
+        first = max(start - margin, 0)
+        keypoints = source.read(first, stop + margin)
+        if keypoints.views != names:
+            keypoints = keypoints.select_views(names)
+        yield Chunk(keypoints, slice(start - first, stop - first), rig)
+
+
+def _cut(
+    frames: NDArray[np.int64], windows: Sequence[Window], bounds: Sequence[tuple[int, int]]
+) -> Iterator[tuple[int, int, Rig | None]]:
+    """Runs of frames cut where windows begin and end, and the cameras of each; None between windows."""
+    edges = np.searchsorted(frames, [edge for window in windows for edge in (window.first, window.last + 1)])
+    for start, stop in bounds:
+        cuts = [start, *sorted({int(edge) for edge in edges if start < edge < stop}), stop]
+        for begin, end in pairwise(cuts):
+            number = int(frames[begin]) if begin < len(frames) else 0
+            yield begin, end, next((w.rig for w in windows if w.first <= number <= w.last), None)
+
+
+def _summary(tally: Tally, rig: Rig, target: Skeleton, settings: LabelSettings, out: Path) -> Summary:
+    swaps = {view: int(n) for view, n in zip(rig.names, tally.swaps, strict=True) if n}
     if swaps:
         found = ", ".join(f"{view} in {n} frames" for view, n in swaps.items())
         say(f"left and right were exchanged by the detector and are put right: {found}")
-    error = float(np.nanmedian(labels.reprojection_px))
-    side = float(np.nanmedian(labels.keypoints.boxes()[..., 2]))
+    error, side = tally.medians()
     if error > _DOUBTFUL_ERROR * side:
         warn(
             f"the median reprojection error of {error:.1f} px is {error / side:.0%} of the person's size in the images;"
             " do not trust these labels: are the views in sync, of one person, and calibrated?"
         )
-    frames = len(labels.poses.frames)
-    text = f"{out}: {solved} of {frames} frames, {len(labels.poses.skeleton)} joints"
-    text += f", median reprojection error {error:.1f} px, unit {labels.rig.unit}"
+    text = f"{out}: {tally.solved} of {tally.frames} frames, {len(target)} joints"
+    text += f", median reprojection error {error:.1f} px, unit {rig.unit}"
     values = {
-        "out": str(out), "frames": frames, "solved": solved, "method": method, "unit": labels.rig.unit,
+        "out": str(out), "frames": tally.frames, "solved": tally.solved, "unit": rig.unit,
+        "method": settings.method, "combine": settings.combine, "noise_px": settings.noise.sigma_px,
         "median_reprojection_px": error, "frames_with_left_and_right_swapped": swaps,
     }  # fmt: skip
     return Summary(text, values)

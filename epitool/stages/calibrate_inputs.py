@@ -1,0 +1,110 @@
+"""What `epitool calibrate` starts from: keypoints, intrinsics, and places that are known."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from epitool.camera import Camera, Rig
+from epitool.console import say, warn
+from epitool.errors import InputError, UsageError
+from epitool.geometry.calibrate import assumed_intrinsics
+from epitool.images import view_name
+from epitool.io.cameras import read_intrinsics, read_rig
+from epitool.io.labels import read_keypoints
+from epitool.pose import Keypoints
+from epitool.stages import detect2d
+
+_SIZE_TOLERANCE = 0.02  # video coders crop a few pixels; a larger difference is another camera or mode
+_USUAL_FOV_DEG = 60.0
+
+
+def places(path: Path, views: Sequence[str]) -> Rig:
+    """The cameras of the views named, with their places.
+
+    Raises:
+        InputError: The file lacks one of them.
+    """
+    try:
+        return read_rig(path).select(views)
+    except InputError as error:
+        raise error if str(path) in str(error) else InputError(f"{path}: {error}") from None
+
+
+def keypoints_of(views: Sequence[Path], path: Path, detector: str | None, device: str, jobs: int) -> Keypoints:
+    """Keypoints of the views named, or of all; detected first where the file is missing.
+
+    Raises:
+        InputError: There is no file and no view, or the file lacks a view.
+        UsageError: A view is named twice.
+    """
+    if not path.exists():
+        if not views:
+            raise InputError(f"{path}: no such file; name the footage with --views, or run `epitool detect2d` first")
+        say(f"{path} is not there: detecting joints first")
+        made = detect2d.run(views=views, detector=detector, out=path, jobs=jobs, device=device, overwrite=False)
+        say(made.text)
+    joints = read_keypoints(path)
+    if not views:
+        return joints
+    names = [view_name(view) for view in views]
+    if len(set(names)) < len(names):
+        raise UsageError(f"--views: a view is named twice: {', '.join(names)}")
+    try:
+        return joints.select_views(names)
+    except InputError as error:
+        raise InputError(f"{path}: {error}; `epitool detect2d --views ... --overwrite` makes it anew") from None
+
+
+def intrinsics_of(joints: Keypoints, path: Path | None, fov_deg: float | None, method: str) -> list[Camera]:
+    """A camera for each view with what is known, or assumed, of its lens; says what is assumed.
+
+    Raises:
+        InputError: The file lacks a view, or is for images of another size.
+        UsageError: The field of view is none.
+    """
+    sizes = [(int(width), int(height)) for width, height in joints.image_size]
+    if path:
+        cameras = read_intrinsics(path, joints.views)
+        return [_fit_size(camera, size, path) for camera, size in zip(cameras, sizes, strict=True)]
+    if fov_deg is None and method == "essential" and len(sizes) > 2:
+        say("no --intrinsics: focal lengths are estimated from the joints too, distortion is taken as none")
+    else:
+        if not 1 <= (fov_deg or _USUAL_FOV_DEG) <= 170:
+            raise UsageError(f"--fov {fov_deg:g}: expected degrees between 1 and 170")
+        warn(
+            f"no --intrinsics: assuming that the longer image side spans {fov_deg or _USUAL_FOV_DEG:g} degrees, without"
+            " distortion; depth and angles will be off as far as this is"
+        )
+    return [
+        assumed_intrinsics(name, size, fov_deg or _USUAL_FOV_DEG)
+        for name, size in zip(joints.views, sizes, strict=True)
+    ]
+
+
+def _fit_size(camera: Camera, size: tuple[int, int], path: Path) -> Camera:
+    """The camera for images of this size: scaled with them, or as it is where only an edge is cropped."""
+    stated, found = np.array(camera.image_size), np.array(size)
+    if (stated == found).all():
+        return camera
+    ratio = found / stated
+    what = f"{path}: camera {camera.name} is for {stated[0]}x{stated[1]} images, the view has {found[0]}x{found[1]}"
+    if abs(ratio[0] / ratio[1] - 1) < 1e-3:
+        warn(f"{what}; its intrinsics are scaled by {ratio[0]:.4g}")
+        K = camera.K.copy()
+        K[:2] *= ratio.mean()
+        K[:2, 2] += (ratio.mean() - 1) / 2  # pixel centres are integers
+        return replace(camera, K=K, image_size=size)
+    if np.abs(ratio - 1).max() <= _SIZE_TOLERANCE:
+        warn(f"{what}; taken as cropped at the right and bottom")
+        return replace(camera, image_size=size)
+    raise InputError(f"{what}; give the intrinsics of the mode that was filmed in")
+
+
+def given(rig: Rig, intrinsics: Sequence[Camera]) -> Rig:
+    """The rig's places with the lenses of these cameras."""
+    cameras = tuple(replace(c, R=g.R, t=g.t) for c, g in zip(intrinsics, rig.cameras, strict=True))
+    return replace(rig, cameras=cameras)

@@ -117,10 +117,53 @@ def test_the_order_of_the_views_does_not_matter(truth):
     one = triangulate(xy, confidence, truth.rig, noise=noise).xyz
     other = triangulate(xy[:, order], confidence[:, order], rig, noise=noise).xyz
     same = np.isclose(one, other, atol=0.5, equal_nan=True).all(axis=-1)
-    assert same.mean() > 0.999
+    assert same.mean() > 0.999  # where chance makes a wrong place agree with three views, the first found stays
 
 
 def test_nothing_seen_is_nothing_found(truth):
     found = triangulate(np.full((3, 4, 17, 2), np.nan), np.zeros((3, 4, 17)), truth.rig)
     assert np.isnan(found.xyz).all()
     assert (found.confidence == 0).all()
+
+
+def test_joints_that_fewer_than_two_views_see_right_are_mostly_missing_and_never_far_from_the_body(truth):
+    """Without the body a third of them would be placed wherever two rays happen to pass."""
+    xy, bad = observed(truth, 0.4)
+    found = triangulate(xy, truth.keypoints.confidence, truth.rig)
+    hopeless = (~bad).sum(axis=1) < 2
+    assert hopeless.sum() > 200
+    placed = hopeless & np.isfinite(found.xyz[..., 0])
+    assert placed.sum() < 0.2 * hopeless.sum()
+    assert distance(found, truth)[placed].max() < 3000
+
+
+def test_a_frame_s_joints_do_not_depend_on_the_other_frames(truth):
+    xy, _ = observed(truth, 0.3)
+    confidence, noise = np.random.default_rng(3).uniform(0.2, 1, xy.shape[:3]), KeypointNoise(SIGMA, 0.7, 0.6)
+    whole = triangulate(xy, confidence, truth.rig, noise=noise)
+    part = triangulate(xy[40:47], confidence[40:47], truth.rig, noise=noise)
+    np.testing.assert_array_equal(part.xyz, whole.xyz[40:47])
+    np.testing.assert_array_equal(part.covariance, whole.covariance[40:47])
+
+
+@pytest.mark.parametrize("factor", [1e-3, 1e3])
+def test_a_world_of_another_unit_gives_the_same_joints(truth, factor):
+    xy, _ = observed(truth, 0.2)
+    noise, confidence = KeypointNoise(SIGMA, 0.8), truth.keypoints.confidence
+    one = triangulate(xy, confidence, truth.rig, noise=noise)
+    other = triangulate(xy, confidence, truth.rig.scaled(factor, "arbitrary", "none"), noise=noise)
+    np.testing.assert_allclose(other.xyz, one.xyz * factor, rtol=1e-6, atol=1e-6 * factor)
+    np.testing.assert_array_equal(other.used, one.used)
+
+
+def test_parallel_rays_determine_no_point(truth):
+    """Two cameras at one place, of three that see a joint: only the third can place it, and then with the two."""
+    one = truth.rig.cameras[0]
+    twin = replace(one, name="twin")
+    xy = np.stack([one.project(truth.poses.xyz)] * 2, axis=1)
+    rig = replace(truth.rig, cameras=(one, twin))
+    assert np.isnan(triangulate(xy, np.ones(xy.shape[:3]), rig, noise=KeypointNoise(1.0, 0.9)).xyz).all()
+    three = replace(truth.rig, cameras=(truth.rig.cameras[1], one, twin))
+    xy = np.concatenate([truth.rig.cameras[1].project(truth.poses.xyz)[:, None], xy], axis=1)
+    found = triangulate(xy, np.ones(xy.shape[:3]), three, noise=KeypointNoise(1.0, 0.9))
+    np.testing.assert_allclose(found.xyz, truth.poses.xyz, atol=1e-3)

@@ -217,13 +217,19 @@ def _deviations(
     bread = np.linalg.pinv(free.T @ S @ free, rcond=1e-14, hermitian=True)
     score = gradient @ free
     blocks = len(score)
-    covariance = free @ bread @ (score.T @ score * blocks / max(blocks - 1, 1)) @ bread @ free.T
+    robust = bread @ (score.T @ score * blocks / max(blocks - 1, 1)) @ bread
+    # with few blocks the sandwich is too optimistic; the model's own covariance is the least that there is
+    return tuple(np.maximum(*(_spread(free @ C @ free.T, state) for C in (robust, noise.variance * bread))))
+
+
+def _spread(covariance: Array, state: _State) -> Array:
+    """Standard deviations `(3, V)` of rotation, place and log focal length from the cameras' covariance."""
     views, p = len(state.R), CAMERA_PARAMETERS
     own = np.stack([covariance[p * v : p * v + p, p * v : p * v + p] for v in range(views)])
     by_center = np.stack([-R.T @ np.column_stack([skew(t), np.eye(3)]) for R, t in zip(state.R, state.t)])
     places = by_center @ own[:, :6, :6] @ np.swapaxes(by_center, 1, 2)
     rotation, place = np.trace(own[:, :3, :3], axis1=1, axis2=2), np.trace(places, axis1=1, axis2=2)
-    return np.sqrt(rotation), np.sqrt(np.maximum(place, 0.0)), np.sqrt(own[:, 6, 6])
+    return np.sqrt(np.maximum(np.stack([rotation, place, own[:, 6, 6]]), 0.0))
 
 
 def _rig_of(state: _State, rig: Rig) -> Rig:

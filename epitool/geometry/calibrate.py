@@ -18,13 +18,15 @@ from epitool.errors import GeometryError
 from epitool.geometry.bundle import Bundle
 from epitool.geometry.chain import chain
 from epitool.geometry.growth import Growth, adjusted, best_growth, ordered
-from epitool.geometry.judge import Verdict, judge
+from epitool.geometry.judge import Evidence, Verdict, judge
+from epitool.geometry.labels import label
 from epitool.geometry.pairs import PairPose, estimate_pair
 from epitool.parallel import run_parallel
-from epitool.pose import Keypoints
+from epitool.pose import Keypoints, Labels
 
 Array = NDArray[np.float64]
 _GROWTH_FRAMES = 300
+_BONE_SAMPLES = 20
 FRAME_BUDGET = 2000  # more frames make cameras no better than the model is true
 _GUESS_FRAMES = 100
 _FOCAL_GUESSES = (0.7, 0.85, 1.0, 1.2, 1.5, 1.9)  # times the one assumed
@@ -94,21 +96,25 @@ def calibrate(
         intrinsics = _guess_focal(sample, intrinsics, min_confidence, seed, jobs)
     grown, pairs = _start(sample, intrinsics, min_confidence, seed, jobs)
     mode = "known" if held else "each"
-    bundle, verdict, left_out = _settled(keypoints, grown, min_confidence, jobs, mode)
+    bundle, verdict, left_out = _settled(keypoints, grown, pairs, min_confidence, jobs, mode)
     return Calibration(bundle.rig, pairs, left_out, bundle, verdict)
 
 
 def _settled(
-    keypoints: Keypoints, grown: Growth, min_confidence: float, jobs: int, focal: str
+    keypoints: Keypoints,
+    grown: Growth,
+    pairs: dict[tuple[str, str], PairPose],
+    min_confidence: float,
+    jobs: int,
+    focal: str,
 ) -> tuple[Bundle, Verdict, dict[str, str]]:
     """The final adjustment; views that then do not fit are left out, as long as two others remain."""
     rig, left_out = grown.rig, dict(grown.left_out)
-    person_px = _person_px(keypoints, min_confidence)
     while True:
         bundle = adjusted(keypoints, rig, min_confidence, jobs, focal=focal)
         # once more, with the exchanged sides and gross errors that the first one's cameras show
         bundle = adjusted(keypoints, bundle.rig, min_confidence, jobs, focal=focal)
-        verdict = judge(bundle, person_px, left_out)
+        verdict = judge(bundle, _evidence(keypoints, bundle.rig, pairs, min_confidence), left_out)
         kept = [name for name in bundle.rig.names if name not in verdict.strangers]
         if not verdict.strangers or len(kept) < 2:
             return bundle, verdict, left_out
@@ -116,9 +122,37 @@ def _settled(
         rig = ordered(bundle.rig.select(kept), kept)
 
 
-def _person_px(keypoints: Keypoints, min_confidence: float) -> float:
-    """Median side of the person's box over all views and frames."""
-    return float(np.nanmedian(keypoints.boxes(min_confidence)[..., 2]))
+def _evidence(
+    keypoints: Keypoints, rig: Rig, pairs: dict[tuple[str, str], PairPose], min_confidence: float
+) -> Evidence:
+    """What the joints say of the rig apart from how well they fit it."""
+    sample = informative_frames(keypoints, min_confidence, _GROWTH_FRAMES).select_views(rig.names)
+    labels = label(sample, rig, method="polynomial", min_confidence=min_confidence, jobs=1)
+    sides = sample.boxes(min_confidence)[..., 2]
+    parallax = {names: pair.parallax_deg for names, pair in pairs.items() if set(names) <= set(rig.names)}
+    return Evidence(
+        frames=int(np.isfinite(labels.poses.xyz[..., 0]).any(axis=1).sum()),
+        person_px=float(np.nanmedian(sides)) if np.isfinite(sides).any() else np.nan,
+        parallax_deg=parallax,
+        bone_spread=_bone_spread(labels),
+    )
+
+
+def _bone_spread(labels: Labels) -> float:
+    """Median over bones of the scatter of their length, noise taken off, as a share of it; NaN where none is known."""
+    full = labels.covariance[..., [0, 1, 2, 1, 3, 4, 2, 4, 5]].reshape(*labels.poses.xyz.shape, 3)
+    spreads = []
+    for parent, child in labels.poses.skeleton.bones:
+        bone = labels.poses.xyz[:, child] - labels.poses.xyz[:, parent]
+        length = np.linalg.norm(bone, axis=-1)
+        along = bone / np.where(length > 0, length, np.nan)[:, None]
+        noise = np.einsum("fi,fij,fj->f", along, full[:, child] + full[:, parent], along)
+        known = np.isfinite(noise)
+        if known.sum() >= _BONE_SAMPLES:
+            usual = float(np.median(length[known]))
+            scatter = (1.4826 * float(np.median(np.abs(length[known] - usual)))) ** 2 - float(np.median(noise[known]))
+            spreads.append(np.sqrt(max(scatter, 0.0)) / usual)
+    return float(np.median(spreads)) if spreads else np.nan
 
 
 def with_focal(intrinsics: Sequence[Camera], factor: float) -> list[Camera]:

@@ -7,20 +7,22 @@ Lindstrom 2010) reaches the same optimum for all but awkward points; those go to
 from __future__ import annotations
 
 import numpy as np
+from numba import njit
 from numpy.typing import NDArray
 
-from epitool.geometry.two_view import homogeneous
-
 Array = NDArray[np.float64]
-_ITERATIONS = 10
+ComplexArray = NDArray[np.complex128]
+_ITERATIONS = 20
 _CONVERGED_PX = 1e-9
-_NEAR_EPIPOLE = 0.1  # of the distance to the epipole; a larger correction may lead to another local optimum
+_NEAR_EPIPOLE = 0.3  # of the distance to the epipole; a larger correction may lead to another local optimum
+_ROOT_ITERATIONS = 100
+_ROOT_CONVERGED = 1e-6  # relative; convergence is cubic, so that the next change would be far below rounding
 
 
 def correct_matches(F: Array, a: Array, b: Array) -> tuple[Array, Array]:
     """Matches `(N, 2)` in undistorted pixels, moved as little as possible to satisfy x_b^T F x_a = 0.
 
-    NaN stays NaN. Equals `cv2.correctMatches`, which solves the polynomial point by point.
+    NaN stays NaN. Does what `cv2.correctMatches` does, which solves the polynomial for every point.
 
     Args:
         F: Fundamental matrix `(3, 3)`, of rank 2.
@@ -30,122 +32,175 @@ def correct_matches(F: Array, a: Array, b: Array) -> tuple[Array, Array]:
     Returns:
         The corrected points of both views, `(N, 2)` each.
     """
-    F = F / np.linalg.norm(F)
-    new_a, new_b, converged = _iterate(F, a, b)
-    epipole_a, epipole_b = np.linalg.svd(F)[2][2], np.linalg.svd(F.T)[2][2]
-    doubtful = ~converged | _far(a, new_a, epipole_a) | _far(b, new_b, epipole_b)
-    doubtful &= np.isfinite(a).all(axis=-1) & np.isfinite(b).all(axis=-1)
-    if doubtful.any():
-        new_a[doubtful], new_b[doubtful] = correct_by_polynomial(F, a[doubtful], b[doubtful])
-    return new_a, new_b
-
-
-def _far(before: Array, after: Array, epipole: Array) -> NDArray[np.bool_]:
-    """Whether the correction is not small against the distance to the epipole `(3,)`, homogeneous."""
-    moved = np.linalg.norm(after - before, axis=-1)
-    distance = np.linalg.norm(epipole[:2] - before * epipole[2], axis=-1)  # times the epipole's third coordinate
-    return ~(moved * abs(epipole[2]) < _NEAR_EPIPOLE * distance)
-
-
-def _iterate(F: Array, a: Array, b: Array) -> tuple[Array, Array, NDArray[np.bool_]]:
-    """Fixed-point iteration on the direction of the correction; each step meets the constraint exactly."""
-    inner = F[:2, :2]
-    c = (homogeneous(b) * (homogeneous(a) @ F.T)).sum(axis=-1)
-    start_b, start_a = (homogeneous(a) @ F.T)[:, :2], (homogeneous(b) @ F)[:, :2]
-    step_a, step_b = np.zeros_like(a), np.zeros_like(b)
-    change = np.full(len(a), np.inf)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        for _ in range(_ITERATIONS):
-            toward_b = start_b - step_a @ inner.T
-            toward_a = start_a - step_b @ inner
-            half = ((toward_b * start_b).sum(-1) + (toward_a * start_a).sum(-1)) / 2
-            square = (toward_b * (toward_a @ inner.T)).sum(-1)
-            length = (c / (half + np.sign(half) * np.sqrt(half**2 - square * c)))[:, None]
-            change = np.abs(length * toward_a - step_a).max(-1) + np.abs(length * toward_b - step_b).max(-1)
-            step_a, step_b = length * toward_a, length * toward_b
-            if np.nanmax(change, initial=0.0) < _CONVERGED_PX:
-                break
-    return a - step_a, b - step_b, change < _CONVERGED_PX
+    return _corrected(F, a, b, _ITERATIONS)
 
 
 def correct_by_polynomial(F: Array, a: Array, b: Array) -> tuple[Array, Array]:
-    """As `correct_matches`, for every point by the roots of Hartley and Sturm's polynomial (all points at once)."""
-    back_a, f_a = _canonical_frame(a, np.linalg.svd(F)[2][2])
-    back_b, f_b = _canonical_frame(b, np.linalg.svd(F.T)[2][2])
-    canonical = np.swapaxes(back_b, 1, 2) @ F @ back_a
-    p, q, r, s = canonical[:, 1, 1], canonical[:, 1, 2], canonical[:, 2, 1], canonical[:, 2, 2]
-    t = _stationary_points(p, q, r, s, f_a, f_b)
-    # (u : w) is the pencil of epipolar lines, (t : 1) and the line that t never reaches, (1 : 0)
-    u = np.column_stack([t, np.ones(len(t))])
-    w = np.column_stack([np.ones_like(t), np.zeros(len(t))])
-    line_a = np.stack([u * f_a[:, None], w, -u], axis=-1)
-    num, den = r[:, None] * u + s[:, None] * w, p[:, None] * u + q[:, None] * w
-    line_b = np.stack([-f_b[:, None] * num, den, num], axis=-1)
-    best = np.argmin(np.nan_to_num(_squared_distance(line_a) + _squared_distance(line_b), nan=np.inf), axis=1)
-    rows = np.arange(len(a))
-    return _nearest_point(line_a[rows, best], back_a), _nearest_point(line_b[rows, best], back_b)
+    """As `correct_matches`, for every point by the roots of Hartley and Sturm's polynomial."""
+    return _corrected(F, a, b, 0)
 
 
-def _canonical_frame(xy: Array, epipole: Array) -> tuple[Array, Array]:
-    """Transforms `(N, 3, 3)` to the image from frames with point (0, 0) and epipole (1, 0, f); and f `(N,)`."""
-    local = epipole[:2] - xy * epipole[2]
-    norm = np.maximum(np.linalg.norm(local, axis=-1), np.finfo(float).tiny)
-    cos, sin = (local / norm[:, None]).T
-    back = np.zeros((len(xy), 3, 3))
-    back[:, 0, 0], back[:, 0, 1], back[:, 1, 0], back[:, 1, 1] = cos, -sin, sin, cos
-    back[:, :2, 2], back[:, 2, 2] = xy, 1.0
-    return back, epipole[2] / norm
+def _corrected(F: Array, a: Array, b: Array, iterations: int) -> tuple[Array, Array]:
+    F = np.ascontiguousarray(F / np.linalg.norm(F))
+    epipole_a, epipole_b = (e / np.abs(e).max() for e in (np.linalg.svd(F)[2][2], np.linalg.svd(F.T)[2][2]))
+    a, b = (np.ascontiguousarray(points, dtype=float) for points in (a, b))
+    corrected: tuple[Array, Array] = _correct_all(F, epipole_a, epipole_b, a, b, iterations)
+    return corrected
 
 
-def _stationary_points(p: Array, q: Array, r: Array, s: Array, f_a: Array, f_b: Array) -> Array:
-    """Real parts `(N, 6)` of the roots of g(t), Hartley & Sturm equation 7 (p, q, r, s are their a, b, c, d)."""
-    den, num = np.stack([q, p], axis=-1), np.stack([s, r], axis=-1)
-    quadratic = _product(den, den) + f_b[:, None] ** 2 * _product(num, num)
-    one = np.ones_like(f_a)
-    weight = np.stack([one, np.zeros_like(one), f_a**2], axis=-1)
-    first = _product(np.stack([np.zeros_like(one), one], axis=-1), _product(quadratic, quadratic))
-    second = _product(_product(weight, weight), _product(den, num))
-    g = -(p * s - q * r)[:, None] * second
-    g[:, : first.shape[1]] += first
-    return _roots(g)
+@njit(cache=True, nogil=True, error_model="numpy")
+def _correct_all(
+    F: Array, epipole_a: Array, epipole_b: Array, a: Array, b: Array, iterations: int
+) -> tuple[Array, Array]:
+    new_a, new_b = np.empty_like(a), np.empty_like(b)
+    g, roots = np.empty(7), np.empty(6, dtype=np.complex128)
+    for n in range(len(a)):
+        ax, ay, bx, by = a[n, 0], a[n, 1], b[n, 0], b[n, 1]
+        if not np.isfinite(ax + ay + bx + by):
+            new_a[n], new_b[n] = np.nan, np.nan
+            continue
+        converged, ax, ay, bx, by = _iterate(F, ax, ay, bx, by, iterations)
+        new_a[n, 0], new_a[n, 1], new_b[n, 0], new_b[n, 1] = ax, ay, bx, by
+        if not (converged and _near(a[n], new_a[n], epipole_a) and _near(b[n], new_b[n], epipole_b)):
+            _solve_polynomial(F, epipole_a, epipole_b, a[n], b[n], new_a[n], new_b[n], g, roots)
+    return new_a, new_b
 
 
-def _product(x: Array, y: Array) -> Array:
-    """Products of polynomials with coefficients `(N, degree + 1)`, lowest first."""
-    out = np.zeros((len(x), x.shape[1] + y.shape[1] - 1))
-    for i in range(x.shape[1]):
-        out[:, i : i + y.shape[1]] += x[:, i : i + 1] * y
-    return out
+@njit(cache=True, nogil=True, error_model="numpy")
+def _near(before: Array, after: Array, epipole: Array) -> bool:
+    """Whether the correction is small against the distance to the epipole `(3,)`, homogeneous."""
+    moved = ((after[0] - before[0]) ** 2 + (after[1] - before[1]) ** 2) * epipole[2] ** 2
+    x, y = epipole[0] - before[0] * epipole[2], epipole[1] - before[1] * epipole[2]
+    return moved < _NEAR_EPIPOLE**2 * (x * x + y * y)
 
 
-def _roots(g: Array) -> Array:
-    """Real parts of the roots of polynomials `(N, 7)`, as eigenvalues of companion matrices.
+@njit(cache=True, nogil=True, error_model="numpy")
+def _iterate(
+    F: Array, ax: float, ay: float, bx: float, by: float, iterations: int
+) -> tuple[bool, float, float, float, float]:
+    """Fixed-point iteration on the direction of the correction; each step meets the constraint exactly.
 
-    The variable is scaled so that the first and last coefficient are alike: t is in pixels, and its sixth power
+    Returns whether it converged, and the points.
+    """
+    start_bx, start_by = F[0, 0] * ax + F[0, 1] * ay + F[0, 2], F[1, 0] * ax + F[1, 1] * ay + F[1, 2]
+    start_ax, start_ay = F[0, 0] * bx + F[1, 0] * by + F[2, 0], F[0, 1] * bx + F[1, 1] * by + F[2, 1]
+    c = bx * start_bx + by * start_by + F[2, 0] * ax + F[2, 1] * ay + F[2, 2]
+    step_ax, step_ay, step_bx, step_by = 0.0, 0.0, 0.0, 0.0
+    for _ in range(iterations):
+        to_bx = start_bx - F[0, 0] * step_ax - F[0, 1] * step_ay
+        to_by = start_by - F[1, 0] * step_ax - F[1, 1] * step_ay
+        to_ax = start_ax - F[0, 0] * step_bx - F[1, 0] * step_by
+        to_ay = start_ay - F[0, 1] * step_bx - F[1, 1] * step_by
+        half = 0.5 * (to_bx * start_bx + to_by * start_by + to_ax * start_ax + to_ay * start_ay)
+        square = to_bx * (F[0, 0] * to_ax + F[0, 1] * to_ay) + to_by * (F[1, 0] * to_ax + F[1, 1] * to_ay)
+        length = c / (half + np.copysign(np.sqrt(half * half - square * c), half))
+        change = abs(length * to_ax - step_ax) + abs(length * to_ay - step_ay)
+        change += abs(length * to_bx - step_bx) + abs(length * to_by - step_by)
+        step_ax, step_ay, step_bx, step_by = length * to_ax, length * to_ay, length * to_bx, length * to_by
+        if change < _CONVERGED_PX:
+            return True, ax - step_ax, ay - step_ay, bx - step_bx, by - step_by
+    return False, ax, ay, bx, by
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _turned(xy: Array, epipole: Array) -> tuple[float, float, float]:
+    """A frame with the point in its origin and the epipole at (1, 0, f): cosine and sine of its first axis, and f."""
+    x, y = epipole[0] - xy[0] * epipole[2], epipole[1] - xy[1] * epipole[2]
+    norm = max(np.sqrt(x * x + y * y), 1e-300)
+    return x / norm, y / norm, epipole[2] / norm
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _solve_polynomial(
+    F: Array,
+    epipole_a: Array,
+    epipole_b: Array,
+    a: Array,
+    b: Array,
+    new_a: Array,
+    new_b: Array,
+    g: Array,
+    roots: ComplexArray,
+) -> None:
+    """The correction of one match `(2,)`, into new_a and new_b, by all roots of g (Hartley & Sturm, equation 7)."""
+    cos_a, sin_a, f_a = _turned(a, epipole_a)
+    cos_b, sin_b, f_b = _turned(b, epipole_b)
+    across_x, across_y = F[0, 1] * cos_a - F[0, 0] * sin_a, F[1, 1] * cos_a - F[1, 0] * sin_a
+    line_x, line_y = F[0, 0] * a[0] + F[0, 1] * a[1] + F[0, 2], F[1, 0] * a[0] + F[1, 1] * a[1] + F[1, 2]
+    p, q = across_y * cos_b - across_x * sin_b, line_y * cos_b - line_x * sin_b
+    r = b[0] * across_x + b[1] * across_y + F[2, 1] * cos_a - F[2, 0] * sin_a
+    s = b[0] * line_x + b[1] * line_y + F[2, 0] * a[0] + F[2, 1] * a[1] + F[2, 2]
+    _coefficients(p, q, r, s, f_a * f_a, f_b * f_b, g)
+    scale = _find_roots(g, roots)
+    least, best_u, best_w = np.inf, 1.0, 0.0
+    for k in range(7):  # (u : w) is the pencil of epipolar lines; (1 : 0) is the one that no root reaches
+        u, w = (roots[k].real * scale, 1.0) if k < 6 else (1.0, 0.0)
+        num, den = r * u + s * w, p * u + q * w
+        cost = u * u / (u * u * f_a * f_a + w * w) + num * num / (f_b * f_b * num * num + den * den)
+        if cost < least:
+            least, best_u, best_w = cost, u, w
+    num, den = r * best_u + s * best_w, p * best_u + q * best_w
+    _nearest_point(best_u * f_a, best_w, -best_u, cos_a, sin_a, a, new_a)
+    _nearest_point(-f_b * num, den, num, cos_b, sin_b, b, new_b)
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _coefficients(p: float, q: float, r: float, s: float, aa: float, bb: float, g: Array) -> None:
+    """Coefficients of g, lowest first; p, q, r, s are Hartley and Sturm's a, b, c, d, and aa, bb their f^2, f'^2."""
+    k0, k1, k2 = q * q + bb * s * s, 2 * (p * q + bb * r * s), p * p + bb * r * r
+    det = p * s - q * r
+    m0, m1, m2 = det * q * s, det * (q * r + p * s), det * p * r
+    g[0] = -m0
+    g[1] = k0 * k0 - m1
+    g[2] = 2 * k0 * k1 - m2 - 2 * aa * m0
+    g[3] = k1 * k1 + 2 * k0 * k2 - 2 * aa * m1
+    g[4] = 2 * k1 * k2 - 2 * aa * m2 - aa * aa * m0
+    g[5] = k2 * k2 - aa * aa * m1
+    g[6] = -aa * aa * m2
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _find_roots(g: Array, roots: ComplexArray) -> float:
+    """All roots of a polynomial by Aberth's method, over the factor that is returned; g is overwritten.
+
+    The variable is scaled so that the first and last coefficient are alike: it is in pixels, and its sixth power
     would otherwise drown the rest. A vanishing leading coefficient then gives a far root.
     """
-    tiny = np.finfo(float).tiny
-    scale = np.exp((np.log(np.abs(g[:, 0]) + tiny) - np.log(np.abs(g[:, 6]) + tiny)) / 6)
-    scale = np.clip(scale, 1e-6, 1e9)
-    g = g * scale[:, None] ** np.arange(7)
-    g = g / np.maximum(np.abs(g).max(axis=1, keepdims=True), tiny)
-    leading = np.where(np.abs(g[:, 6]) < 1e-14, 1e-14, g[:, 6])
-    companion = np.zeros((len(g), 6, 6))
-    companion[:, np.arange(1, 6), np.arange(5)] = 1.0
-    companion[:, :, 5] = -g[:, :6] / leading[:, None]
-    return np.linalg.eigvals(companion).real * scale[:, None]
+    scale = (abs(g[0]) + 1e-300) ** (1 / 6) / (abs(g[6]) + 1e-300) ** (1 / 6)
+    scale, power, largest = min(max(scale, 1e-6), 1e9), 1.0, 1e-300
+    for k in range(7):
+        g[k] *= power
+        power *= scale
+        largest = max(largest, abs(g[k]))
+    for k in range(7):
+        g[k] /= largest
+    g[6] = g[6] if abs(g[6]) > 1e-14 else 1e-14
+    for k in range(6):
+        roots[k] = np.exp(1j * (np.pi / 3 * k + 0.4))
+    for _ in range(_ROOT_ITERATIONS):
+        change = 0.0
+        for k in range(6):
+            z = roots[k]
+            value, slope, others = complex(g[6]), 0j, 0j
+            for i in range(5, -1, -1):
+                slope = slope * z + value
+                value = value * z + g[i]
+                if i != k:
+                    apart = z - roots[i]
+                    others += apart.conjugate() / (apart.real**2 + apart.imag**2)
+            if value != 0:
+                move = value / (slope - value * others)
+                roots[k] -= move
+                change = max(change, (move.real**2 + move.imag**2) / (z.real**2 + z.imag**2))
+        if change < _ROOT_CONVERGED**2:
+            break
+    return scale
 
 
-def _squared_distance(line: Array) -> Array:
-    """Squared distance of lines `(..., 3)` from the origin."""
-    with np.errstate(divide="ignore", invalid="ignore"):
-        return line[..., 2] ** 2 / (line[..., 0] ** 2 + line[..., 1] ** 2)
-
-
-def _nearest_point(line: Array, back: Array) -> Array:
-    """The lines' `(N, 3)` points nearest to the origin, in image coordinates."""
-    x, y, z = line.T
-    point = np.stack([-x * z, -y * z, x**2 + y**2], axis=-1)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        image = (back @ point[:, :, None])[:, :, 0]
-        return image[:, :2] / image[:, 2:]
+@njit(cache=True, nogil=True, error_model="numpy")
+def _nearest_point(x: float, y: float, z: float, cos: float, sin: float, origin: Array, out: Array) -> None:
+    """The point of a line (x, y, z) of the turned frame that is nearest to its origin, in image coordinates."""
+    square = x * x + y * y
+    near_x, near_y = -x * z / square, -y * z / square
+    out[0] = origin[0] + cos * near_x - sin * near_y
+    out[1] = origin[1] + sin * near_x + cos * near_y

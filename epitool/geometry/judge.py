@@ -18,7 +18,9 @@ _PLACE_SD = (0.03, 0.1)  # of the largest distance between cameras
 _OUTLIERS = (0.4, 0.6)  # of a view's keypoints
 _NOISE = (0.04, 0.08)  # of the person's size in the images
 _FOCAL_SD = (0.05, 0.15)
-_NARROW_DEG, _NO_PARALLAX_DEG = 5.0, 1.0
+_BONE_SPREAD = (0.07, 0.15)  # of a bone's length over time, noise taken off
+_FRAMES = 20  # under it little is known of anything
+_NARROW_DEG, _NO_PARALLAX_DEG, _SAME_DEG = 5.0, 1.0, 0.1
 _FEW_INLIERS = 0.5
 _STRANGE = "do not fit the other views"
 
@@ -38,12 +40,30 @@ class Verdict:
     strangers: dict[str, str]
 
 
-def judge(bundle: Bundle, person_px: float, left_out: dict[str, str]) -> Verdict:
+@dataclass(frozen=True)
+class Evidence:
+    """What speaks for or against a calibration besides its own deviations.
+
+    Attributes:
+        frames: How many were used.
+        person_px: The person's usual size in the images.
+        parallax_deg: Of the pairs of views that were solved, by their names.
+        bone_spread: How much the usual bone changes its length over time, as a share of it, noise taken off: a body
+            does not, whatever the keypoints agree on. NaN where unknown.
+    """
+
+    frames: int
+    person_px: float
+    parallax_deg: dict[tuple[str, str], float]
+    bone_spread: float
+
+
+def judge(bundle: Bundle, evidence: Evidence, left_out: dict[str, str]) -> Verdict:
     """The verdict on adjusted cameras.
 
     Args:
         bundle: What the adjustment found.
-        person_px: The person's usual size in the images.
+        evidence: What else is known.
         left_out: Views without a place, and why.
     """
     names, cameras = bundle.rig.names, bundle.rig.cameras
@@ -58,12 +78,28 @@ def judge(bundle: Bundle, person_px: float, left_out: dict[str, str]) -> Verdict
             (_level(outliers, _OUTLIERS), name, f"{outliers:.0%} of its keypoints {_STRANGE}"),
             (_level(focal, _FOCAL_SD), name, f"its focal length is known to {focal:.0%} only"),
         ]
-    noise = bundle.sigma_px / person_px
-    scatter = f"joints scatter by {noise:.0%} of the person's size; are the views in sync?"
-    doubts = [(level, f"view {name}: {text}") for level, name, text in found] + [(_level(noise, _NOISE), scatter)]
+    doubts = [(level, f"view {name}: {text}") for level, name, text in found] + _doubts_of_all(bundle, evidence)
     doubts = sorted((item for item in doubts if item[0] != "pass"), key=lambda item: -_LEVELS.index(item[0]))
     strangers = {name: text for level, name, text in found if level == "fail" and text.endswith(_STRANGE)}
     return Verdict(doubts[0][0] if doubts else "pass", tuple(text for _, text in doubts), strangers)
+
+
+def _doubts_of_all(bundle: Bundle, evidence: Evidence) -> list[tuple[Level, str]]:
+    """What concerns no single view."""
+    noise, spread = bundle.sigma_px / evidence.person_px, evidence.bone_spread
+    parallax = max(evidence.parallax_deg.values(), default=0.0)
+    twins = [" and ".join(names) for names, angle in evidence.parallax_deg.items() if angle < _SAME_DEG]
+    flat: Level = "fail" if parallax < _NO_PARALLAX_DEG else "warn" if parallax < _NARROW_DEG else "pass"
+    return [
+        (_level(noise, _NOISE), f"joints scatter by {noise:.0%} of the person's size; are the views in sync?"),
+        (
+            "pass" if np.isnan(spread) else _level(spread, _BONE_SPREAD),
+            f"bones change their length by {spread:.0%}; are the lenses as stated, and is no view mirrored?",
+        ),
+        (flat, f"the views see joints under {parallax:.1f} degrees at most; set the cameras further apart"),
+        ("warn" if twins else "pass", f"views {', '.join(twins)} see the same; is one video given twice?"),
+        ("warn" if evidence.frames < _FRAMES else "pass", f"only {evidence.frames} frames show the person in two views"),
+    ]
 
 
 def _level(value: float, thresholds: tuple[float, float]) -> Level:

@@ -27,7 +27,8 @@ class Triangulation:
 
     Attributes:
         xyz: World points `(F, J, 3)`; NaN where fewer than two views saw the joint, no point lies before them, or
-            the views leave open which of them is right.
+            it is open which views are right: two views alone that contradict each other by 5 sigma, two views against
+            the others that meet far from the body, or places that are about as likely.
         confidence: `(F, J)`: mean confidence of the keypoints that the point rests on.
         reprojection_px: Distance of the projected point from each view's keypoint, `(F, V, J)` undistorted px.
         covariance: Of `xyz`, `(F, J, 3, 3)` in the rig's unit squared; NaN where that is NaN.
@@ -136,7 +137,13 @@ def _views(rig: Rig, noise: KeypointNoise) -> Views:
     P, centers = (np.stack([getattr(camera, name) for camera in rig.cameras]) for name in ("P", "center"))
     areas = np.array([float(np.prod(camera.image_size)) for camera in rig.cameras])
     odds = noise.inlier_share / (1 - noise.inlier_share) * areas / (2 * np.pi * noise.sigma_px**2)
-    return Views(P, centers, np.linalg.inv(P[:, :, :3]), odds / noise.confidence, float(noise.sigma_px) ** -2)
+    return Views(P, centers, _inverse(P[:, :, :3]), odds / noise.confidence, float(noise.sigma_px) ** -2)
+
+
+def _inverse(M: Array) -> Array:
+    """Inverses of matrices `(V, 3, 3)`; LAPACK would wake all of its threads, which costs a good part of a chunk."""
+    adjugate = np.cross(M[:, [1, 2, 0]], M[:, [2, 0, 1]])
+    return np.swapaxes(adjugate, 1, 2) / (M[:, 0] * adjugate[:, 0]).sum(axis=1)[:, None, None]
 
 
 def point_covariance(xyz: Array, used: NDArray[np.bool_], rig: Rig, sigma_px: float) -> Array:

@@ -1,0 +1,27 @@
+"""A recording that hangs: one view shows the same joints in all frames."""
+
+from dataclasses import replace
+
+import pytest
+from outcomes import detected, outcome, scene, solved, worst_deg
+
+
+def frozen(keypoints, view):
+    xy = keypoints.xy.copy()
+    xy[:, view] = xy[30, view]
+    return replace(keypoints, xy=xy)
+
+
+@pytest.mark.parametrize("view", [0, 1, 3])
+def test_it_is_left_out_by_name_and_the_others_are_right(view):
+    labels = scene(4)
+    found = solved(frozen(detected(labels), view), labels.rig)
+    assert list(found.left_out) == [labels.rig.names[view]]
+    assert "joints fit the other views" in found.left_out[labels.rig.names[view]]
+    assert worst_deg(found, labels.rig) < 1
+    assert found.verdict.level == "warn"
+
+
+def test_of_two_views_none_is_trusted():
+    labels = scene(2)
+    assert outcome(frozen(detected(labels), 1), labels.rig).startswith(("fail", "error"))

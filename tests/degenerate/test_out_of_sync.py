@@ -1,0 +1,28 @@
+"""A view that is late, by a second and by one frame."""
+
+from dataclasses import replace
+
+import pytest
+from outcomes import detected, outcome, scene, solved, worst_deg
+
+
+def late(keypoints, by):
+    xy, confidence = keypoints.xy.copy(), keypoints.confidence.copy()
+    xy[:-by, 1], confidence[:-by, 1] = keypoints.xy[by:, 1], keypoints.confidence[by:, 1]
+    confidence[-by:, 1] = 0
+    return replace(keypoints, xy=xy, confidence=confidence)
+
+
+@pytest.mark.parametrize("by", [1, 15])
+def test_it_is_left_out_by_name(by):
+    """The person walks 5 frames a second: one frame is much."""
+    labels = scene(4)
+    found = solved(late(detected(labels), by), labels.rig)
+    assert list(found.left_out) == ["cam2"]
+    assert worst_deg(found, labels.rig) < 1
+
+
+@pytest.mark.parametrize("by", [1, 15])
+def test_of_two_views_none_is_trusted(by):
+    labels = scene(2)
+    assert outcome(late(detected(labels), by), labels.rig).startswith(("fail", "error"))

@@ -1,0 +1,35 @@
+"""Cameras at one place: rotations are known, distances are not."""
+
+from dataclasses import replace
+
+import cv2
+import numpy as np
+import pytest
+from outcomes import detected, outcome, scene
+
+from epitool.geometry.calibrate import calibrate
+from epitool.geometry.judge import pair_remark
+
+
+def turned_only():
+    rig = scene().rig
+    first, cameras = rig.cameras[0], []
+    for i, camera in enumerate(rig.cameras):
+        R = cv2.Rodrigues(np.array([0, 0.06 * i, 0]))[0] @ first.R
+        cameras.append(replace(camera, R=R, t=-R @ first.center))
+    return replace(rig, cameras=tuple(cameras))
+
+
+@pytest.mark.parametrize("views", [2, 4])
+def test_it_fails_for_want_of_parallax(views):
+    labels = scene(views, rig=turned_only())
+    said = outcome(detected(labels), labels.rig)
+    assert said.startswith("fail")
+    assert "set the cameras further apart" in said
+
+
+def test_the_pair_is_remarked_on():
+    labels = scene(2, rig=turned_only())
+    options = {"method": "essential", "min_confidence": 0.5, "seed": 0, "jobs": 1}
+    (pair,) = calibrate(detected(labels), labels.rig.cameras, **options).pairs.values()
+    assert pair_remark(pair).startswith("no parallax")

@@ -16,6 +16,7 @@ LIMBS = tuple(
     for upper, lower in (("elbow", "wrist"), ("knee", "ankle"))
 )
 MISSING_LIMBS = 0.02  # of each limb's appearances
+RUN_FRAMES = 10  # that a detector mistakes the sides for, once it does
 INLIER_CONFIDENCE, OUTLIER_CONFIDENCE = (0.7, 1.0), (0.35, 0.75)
 
 
@@ -55,3 +56,42 @@ def _missing(rng: np.random.Generator, shape: tuple[int, ...], skeleton: Skeleto
         for joint in limb:
             missing[..., skeleton.index(joint)] |= gone
     return missing
+
+
+def detector_like(
+    truth: Labels, *, noise: float, outliers: float, swap_share: float, frozen_view: int | None = None, seed: int = 0
+) -> Keypoints:
+    """The keypoints of a detector at its worst: heavy tails, gross errors, lost limbs, exchanged sides, a stuck view.
+
+    Args:
+        truth: Exact labels.
+        noise: Scale of Student's t with 3 degrees of freedom, as a share of the person's size in each view.
+        outliers: Share of the joints that land anywhere in the image, at a lower confidence that still counts.
+        swap_share: Share of the frames of one view, in runs of about ten frames, with left and right exchanged.
+        frozen_view: A view that repeats one of its frames; None for none.
+        seed: Chooses all that is random.
+
+    Returns:
+        Keypoints of the same frames and views; missing limbs as in `noisy_keypoints`.
+    """
+    rng = np.random.default_rng(seed)
+    size_px = np.nanmedian(truth.keypoints.boxes()[..., 2], axis=0)
+    clean = noisy_keypoints(truth, sigma_px=0.0, outliers=outliers, swap_share=0.0, seed=seed)
+    tails = rng.standard_t(3, clean.xy.shape) * (noise * size_px)[:, None, None]
+    swapped = np.zeros(clean.xy.shape[:2], dtype=bool)
+    swapped[:, rng.integers(swapped.shape[1])] = _runs(rng, len(swapped), swap_share)
+    keypoints = replace(clean, xy=clean.xy + tails).with_swaps(swapped)
+    if frozen_view is None:
+        return keypoints
+    xy, confidence, frame = keypoints.xy.copy(), keypoints.confidence.copy(), rng.integers(len(keypoints.frames))
+    xy[:, frozen_view], confidence[:, frozen_view] = xy[frame, frozen_view], confidence[frame, frozen_view]
+    return replace(keypoints, xy=xy, confidence=confidence)
+
+
+def _runs(rng: np.random.Generator, frames: int, share: float) -> NDArray[np.bool_]:
+    """Which of the frames lie in runs that together are this share of them."""
+    run = np.arange(frames) // RUN_FRAMES
+    rank = rng.permutation(run.max(initial=0) + 1)[run]
+    flagged = np.zeros(frames, dtype=bool)
+    flagged[np.argsort(rank, kind="stable")[: round(share * frames)]] = True
+    return flagged

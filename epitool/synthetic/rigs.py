@@ -1,0 +1,113 @@
+"""Rigs of cameras around a person, and what they would see of a motion: scenes without images, to measure methods on.
+
+World axes: mm, z up, floor at z = 0.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from epitool.camera import Camera, Rig
+from epitool.pose import Keypoints, Labels, Poses
+from epitool.skeleton import skeleton
+
+Array = NDArray[np.float64]
+_HIPS = 950.0  # height that the cameras of a random rig look at, mm
+_IMAGE_SIZES = ((640, 480), (1280, 720), (1000, 1000), (1920, 1080), (1080, 1920))
+_FOV_DEG = (45.0, 75.0)  # over the shorter side
+_SPREAD_MM = 150.0  # of the points that the cameras of a random rig look at
+
+
+def camera_looking_at(name: str, center: Array, target: Array, focal: float, image_size: tuple[int, int]) -> Camera:
+    """A camera without distortion, upright, its principal point at the image's centre.
+
+    Args:
+        name: Its name.
+        center: Where it stands, world `(3,)`.
+        target: What its optical axis runs through, world `(3,)`; not straight above or below it.
+        focal: Focal length in pixels.
+        image_size: (width, height) in pixels.
+
+    >>> camera = camera_looking_at("a", np.array([0.0, -4000.0, 1000.0]), np.array([0, 0, 1000.0]), 500.0, (641, 481))
+    >>> camera.project(np.array([[0.0, 0.0, 1000.0], [400.0, 0.0, 1400.0]])).round(6).tolist()
+    [[320.0, 240.0], [370.0, 190.0]]
+    """
+    forward = (target - center) / np.linalg.norm(target - center)
+    right = np.cross(forward, [0.0, 0.0, 1.0])
+    right /= np.linalg.norm(right)
+    R = np.stack([right, np.cross(forward, right), forward])
+    width, height = image_size
+    K = np.array([[focal, 0, (width - 1) / 2], [0, focal, (height - 1) / 2], [0, 0, 1]])
+    return Camera(name, K, np.zeros(0), R, -R @ center, image_size)
+
+
+def walking_room() -> Rig:
+    """Four cameras at the corners of 4 x 9 m, 1.5 m high, as Human3.6M's: 1000 x 1000 px, focal length 1145 px."""
+    corners = [(2000.0, 4500.0), (-2000.0, 4500.0), (-2000.0, -4500.0), (2000.0, -4500.0)]
+    middle = np.array([0.0, 0.0, 900.0])
+    cameras = [
+        camera_looking_at(f"cam{i}", np.array([x, y, 1500.0]), middle, 1145.0, (1000, 1000))
+        for i, (x, y) in enumerate(corners, 1)
+    ]
+    return Rig(tuple(cameras), "mm", "made up")
+
+
+def random_rig(seed: int) -> Rig:
+    """Two to eight cameras that see an area of 3 x 3 m: in a ring, an arc or along a wall.
+
+    Neighbours of an arc are 5 to 90 degrees apart, those of a wall 0.5 to 1.5 m. Distances, heights, image sizes and
+    focal lengths differ from camera to camera.
+
+    Args:
+        seed: Chooses all of it.
+    """
+    rng = np.random.default_rng(seed)
+    places = _places(rng, int(rng.integers(2, 9)))
+    cameras = []
+    for i, center in enumerate(places, 1):
+        size = _IMAGE_SIZES[rng.integers(len(_IMAGE_SIZES))]
+        focal = min(size) / 2 / np.tan(np.radians(rng.uniform(*_FOV_DEG)) / 2)
+        target = np.array([*rng.normal(0, _SPREAD_MM, 2), _HIPS])
+        cameras.append(camera_looking_at(f"cam{i}", center, target, float(focal), size))
+    return Rig(tuple(cameras), "mm", "made up")
+
+
+def _places(rng: np.random.Generator, count: int) -> Array:
+    """Centres `(count, 3)` of cameras."""
+    height = rng.uniform(800, 3000, count)
+    shape = rng.choice(["ring", "arc", "wall"])
+    if shape == "wall":
+        x = (np.arange(count) - (count - 1) / 2) * rng.uniform(500, 1500) + rng.normal(0, 100, count)
+        return np.column_stack([x, np.full(count, -5500.0), height])
+    step = 2 * np.pi / count if shape == "ring" else np.radians(rng.uniform(5, 90))
+    angle = np.arange(count) * step + (rng.normal(0, 0.2, count) if shape == "ring" else 0.0)
+    distance = rng.uniform(4500, 7000, count)
+    return np.column_stack([distance * np.cos(angle), distance * np.sin(angle), height])
+
+
+def labels_of(xyz: Array, rig: Rig, images: NDArray[np.str_] | None = None) -> Labels:
+    """Exact labels of a motion before a rig.
+
+    Args:
+        xyz: h36m17 joints `(F, 17, 3)` in the rig's world.
+        rig: The cameras.
+        images: Where each image is, `(F, V)`; "" everywhere if left out.
+
+    Returns:
+        The motion as poses and their projections with confidence 1, 0 where they lie outside the image. Joints
+        hidden behind the body count as seen.
+    """
+    h36m, frames, shape = skeleton("h36m17"), np.arange(len(xyz)), (len(xyz), len(rig))
+    sizes = np.array([camera.image_size for camera in rig.cameras])
+    xy = rig.project(xyz)
+    inside = ((xy >= 0) & (xy <= sizes[:, None] - 1)).all(axis=-1)
+    return Labels(
+        poses=Poses(xyz, np.ones(xyz.shape[:2]), frames, h36m, rig.unit, "world"),
+        keypoints=Keypoints(
+            xy, inside.astype(float), frames, rig.names, np.full(shape, "") if images is None else images, sizes, h36m
+        ),
+        rig=rig,
+        reprojection_px=np.zeros(inside.shape),
+        swapped=np.zeros(shape, dtype=bool),
+    )

@@ -27,6 +27,8 @@ from epitool.pose import Keypoints, Labels
 Array = NDArray[np.float64]
 _GROWTH_FRAMES = 300
 _BONE_SAMPLES = 20
+_MOVES, _STANDS = 0.05, 0.01  # of the person's size: usual distance of a joint from its usual place
+STILL = "its joints do not move while those of other views do; is its recording frozen?"
 FRAME_BUDGET = 2000  # more frames make cameras no better than the model is true
 _GUESS_FRAMES = 100
 _FOCAL_GUESSES = (0.7, 0.85, 1.0, 1.2, 1.5, 1.9)  # times the one assumed
@@ -89,12 +91,19 @@ def calibrate(
     """
     if method == "fundamental":
         return _calibrate_chain(keypoints, intrinsics, min_confidence, seed, jobs)
+    still = dict.fromkeys(still_views(keypoints, min_confidence), STILL)
+    if still:
+        intrinsics = [camera for camera in intrinsics if camera.name not in still]
+        if len(intrinsics) < 2:
+            raise GeometryError("; ".join(f"view {view}: {why}" for view, why in still.items()))
+        keypoints = keypoints.select_views([camera.name for camera in intrinsics])
     keypoints = informative_frames(keypoints, min_confidence, FRAME_BUDGET)
     sample = informative_frames(keypoints, min_confidence, _GROWTH_FRAMES)
     held = focal == "known" or len(intrinsics) == 2  # two views that look at one person do not tell focal lengths
     if focal == "unknown" and not held:
         intrinsics = _guess_focal(sample, intrinsics, min_confidence, seed, jobs)
     grown, pairs = _start(sample, intrinsics, min_confidence, seed, jobs)
+    grown = replace(grown, left_out={**still, **grown.left_out})
     mode = "known" if held else "each"
     bundle, verdict, left_out = _settled(keypoints, grown, pairs, min_confidence, jobs, mode)
     return Calibration(bundle.rig, pairs, left_out, bundle, verdict)
@@ -191,6 +200,25 @@ def _guess_focal(
         if best is None or rank < best[0]:
             best = (rank, factor)
     return with_focal(intrinsics, best[1] if best else 1.0)
+
+
+def still_views(keypoints: Keypoints, min_confidence: float) -> list[str]:
+    """Views in which nothing moves, while something does in others: what they show fits many geometries."""
+    moves = []
+    for v in range(len(keypoints.views)):
+        seen = keypoints.seen(min_confidence)[:, v]
+        steps = [_scatter(keypoints.xy[seen[:, j], v, j]) for j in range(seen.shape[1]) if seen[:, j].sum() > 1]
+        sides = keypoints.boxes(min_confidence)[:, v, 2]
+        sides = sides[np.isfinite(sides)]
+        moves.append(float(np.median(steps) / np.median(sides)) if steps and len(sides) else np.nan)
+    if not np.nanmax(moves, initial=0.0) > _MOVES:
+        return []
+    return [view for view, moved in zip(keypoints.views, moves, strict=True) if moved < _STANDS]
+
+
+def _scatter(xy: Array) -> float:
+    """Median distance of points `(N, 2)` from their median, by axis; the larger of both."""
+    return float(np.median(np.abs(xy - np.median(xy, axis=0)), axis=0).max())
 
 
 def informative_frames(keypoints: Keypoints, min_confidence: float, budget: int) -> Keypoints:

@@ -14,7 +14,7 @@ from epitool.camera import Camera, Rig, Window
 from epitool.console import Summary, progress, say, warn
 from epitool.errors import GeometryError, InputError, UsageError
 from epitool.geometry.body import ScaleRule, apply_scale, parse_scale
-from epitool.geometry.calibrate import FRAME_BUDGET, Calibration, calibrate, informative_frames
+from epitool.geometry.calibrate import FRAME_BUDGET, STILL, Calibration, calibrate, informative_frames, still_views
 from epitool.geometry.labels import label
 from epitool.geometry.vertical import apply_world, level_world
 from epitool.io.cameras import write_rig, write_windows
@@ -99,7 +99,9 @@ def run(
     if moving is not None:
         return _calibrate_windows(joints, cameras, choices, moving, out)
     joints = informative_frames(joints, min_confidence, FRAME_BUDGET)
-    report.warn_of_frozen_views(joints, min_confidence)
+    if method == "fundamental" or extrinsics:
+        for view in still_views(joints, min_confidence):
+            warn(f"view {view}: {STILL}")
     result = _solved(joints, cameras, choices)
     # people are told apart in the frames as they were recorded, which --sync does not leave as they are
     chosen = None if sync else chosen_by_geometry(keypoints, result.rig, min_confidence)

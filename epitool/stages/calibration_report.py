@@ -10,10 +10,9 @@ import numpy as np
 from epitool.console import say, show_table, warn
 from epitool.geometry.calibrate import Calibration
 from epitool.geometry.judge import pair_remark
-from epitool.pose import Keypoints, Labels
+from epitool.pose import Labels
 
 _DOUBTFUL_INLIERS = 0.5
-_FROZEN = 0.05  # of the views' median motion
 
 
 def show(result: Calibration) -> None:
@@ -103,18 +102,6 @@ def _focal_free(result: Calibration) -> bool:
 def _span(result: Calibration) -> float:
     centers = np.stack([camera.center for camera in result.rig.cameras])
     return float(np.linalg.norm(centers[:, None] - centers, axis=-1).max())
-
-
-def warn_of_frozen_views(joints: Keypoints, min_confidence: float) -> None:
-    """A view that hangs may give a geometry that fits, and is wrong."""
-    seen = joints.seen(min_confidence)
-    xy = np.where(seen[..., None], joints.xy, np.nan)
-    count = np.maximum(seen.sum(axis=0)[..., None], 1)
-    mean = np.nansum(xy, axis=0) / count
-    motion = np.median(np.sqrt(np.nansum((xy - mean) ** 2, axis=0) / count).max(axis=-1), axis=-1)  # px, per view
-    for view, moved in zip(joints.views, motion, strict=True):
-        if moved < _FROZEN * np.median(motion):
-            warn(f"view {view} hardly moves while the others do ({moved:.1f} px); is its recording frozen?")
 
 
 def warn_where_doubtful(result: Calibration, labels: Labels) -> None:

@@ -74,13 +74,13 @@ class _Waves:
         return rise * rise * (3 - 2 * rise)
 
 
-def random_motion(frames: int, seed: int) -> Motion:
+def random_motion(frames: int, seed: int, frames_per_second: float = FRAMES_PER_SECOND) -> Motion:
     """A person who walks loops in an area of 3 x 3 m, turns, swings and raises the arms, bends, squats and kicks.
 
-    Bone lengths are the same in all frames and for all seeds.
+    Bone lengths are the same in all frames and for all seeds; the motion of a seed is the same at any frame rate.
     """
     rng = np.random.default_rng(seed)
-    seconds = np.arange(frames) / FRAMES_PER_SECOND
+    seconds = np.arange(frames) / frames_per_second
     waves = _Waves(rng, seconds)
     place, heading = _walk(rng, seconds)
     squat, bend = waves.bursts(0.17) ** 2, waves.bursts(0.15)

@@ -13,7 +13,6 @@ import cv2
 import numpy as np
 import pytest
 from bench_calibrate import pairs_alone, with_epitool
-from crb import projection_derivatives
 from numpy.typing import NDArray
 from peers import adjust_with_anipose
 from scenes import Scene, by_point, rms, rotation_errors, timed, walking
@@ -71,7 +70,8 @@ class _Residuals:
 
     def values(self, parameters: Array) -> Array:
         rig, points = self.unpack(parameters)
-        xy = [projection_derivatives(camera, points)[0] for camera in rig.cameras]
+        homogeneous = [(points @ camera.R.T + camera.t) @ camera.K.T for camera in rig.cameras]
+        xy = [h[:, :2] / h[:, 2:] for h in homogeneous]  # OpenCV's projection would pay for derivatives too
         return np.concatenate([(p - o)[s].ravel() for p, o, s in zip(xy, self._observed(), self.seen.T)])
 
     def jacobian(self, parameters: Array) -> csr_matrix:
@@ -126,17 +126,18 @@ PEERS = {
     "scipy, closed form": by_scipy("linear", closed_form=True),
     "scipy, differences": by_scipy("linear", closed_form=False),
     "scipy, soft_l1": by_scipy("soft_l1", closed_form=True),
+    "scipy, cauchy": by_scipy("cauchy", closed_form=True),
     "aniposelib": by_aniposelib,
 }
 
 
 def measured(solve: Callable[[Start], Rig], start: Start, scene: Scene) -> tuple[float, float]:
-    """Error over the bound, and the seconds of the run that others on the machine disturbed least."""
+    """Error over the bound, and the median seconds."""
     runs = [timed(lambda: solve(start))]
     while len(runs) < REPEATS and runs[0][1] < LONG_SECONDS:
         runs.append(timed(lambda: solve(start)))
     errors = rotation_errors(runs[0][0], scene.truth.rig)
-    return rms(errors) / scene.bound_deg, min(seconds for _, seconds in runs)
+    return rms(errors) / scene.bound_deg, float(np.median([seconds for _, seconds in runs]))
 
 
 @pytest.mark.bench
@@ -155,7 +156,7 @@ def test_adjustment_is_faster_than_its_peers_at_no_worse_error(frames, outliers)
         try:
             other, took = measured(solve, start, scene)
         except ImportError:
-            print(f"  {name:<24}not installed")
+            print(f"  {name:<24}not installed: pip install 'epitool[bench]'")
             continue
         faster[name] = took / seconds
         print(f"  {name:<24}{took:8.3f} s {faster[name]:7.1f} x time {other:7.2f} x bound")
@@ -171,7 +172,7 @@ def test_a_thousand_frames_are_calibrated_in_one_and_a_half_seconds(outliers):
     with_epitool(scene.keypoints, scene.truth.rig)  # compiles
     runs = [timed(lambda: with_epitool(scene.keypoints, scene.truth.rig)) for _ in range(REPEATS)]
     errors, seconds = rotation_errors(runs[0][0], scene.truth.rig), sorted(took for _, took in runs)
-    between = f"{seconds[0]:.2f} to {seconds[-1]:.2f} s"
-    print(f"\ncalibrate, 4 cameras x 1000 frames, {outliers:.0%} gross errors: {between} on one thread,")
+    words = f"{np.median(seconds):.2f} s ({seconds[0]:.2f} to {seconds[-1]:.2f})"
+    print(f"\ncalibrate, 4 cameras x 1000 frames, {outliers:.0%} gross errors: {words} on one thread,")
     print(f"  {rms(errors) / scene.bound_deg:.2f} x bound")
-    assert seconds[0] < 1.5
+    assert np.median(seconds) < 1.5

@@ -7,6 +7,7 @@ that it is not to be used, else wrong though trusted. Run as `python tests/bench
 from __future__ import annotations
 
 import argparse
+import itertools
 import os
 from collections import Counter
 from collections.abc import Iterator
@@ -51,10 +52,17 @@ def random_scene(seed: int) -> tuple[Rig, Keypoints, str]:
         "swap_share": float(rng.choice([0.0, 0.1, 0.2, 0.3])),
         "frozen_view": int(rng.integers(len(rig))) if rng.random() < 0.2 else None,
     }
-    words = f"{len(rig)} views, {frames} frames, " + ", ".join(
+    angles = angles_between(rig)
+    words = f"{len(rig)} views {min(angles):.0f} to {max(angles):.0f} degrees apart, {frames} frames, " + ", ".join(
         f"{k} {v:.3g}" for k, v in faults.items() if v is not None
     )
     return rig, detector_like(labels_of(random_motion(frames, seed).xyz, rig), **faults, seed=seed), words
+
+
+def angles_between(rig: Rig) -> list[float]:
+    """Degrees between the optical axes of neighbouring cameras."""
+    axes = [camera.R[2] for camera in rig.cameras]
+    return [float(np.degrees(np.arccos(np.clip(a @ b, -1, 1)))) for a, b in itertools.pairwise(axes)]
 
 
 def judge_seed(seed: int) -> Outcome:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numba import njit
@@ -12,7 +12,7 @@ from epitool.camera import Rig
 from epitool.errors import GeometryError
 from epitool.geometry.hypotheses import Tree, Views, find_places
 from epitool.geometry.tree_solver import choose, refine_frame
-from epitool.geometry.triangulate import KeypointNoise
+from epitool.geometry.triangulate import KeypointNoise, solver_views
 from epitool.skeleton import Skeleton
 
 Array = NDArray[np.float64]
@@ -151,16 +151,8 @@ def refine_with_bones(
     if not noise.sigma_px > 0 or not 0 < noise.inlier_share < 1:
         raise ValueError(f"{noise} is out of range")
     joints_first = np.ascontiguousarray(np.swapaxes(xy, 1, 2), dtype=float)
-    views, tree = _views(rig, noise), _tree(skeleton, bones)
+    views, tree = solver_views(rig, replace(noise, confidence=1.0)), _tree(skeleton, bones)
     return BonePoses(*_refine(views, tree, joints_first, np.ascontiguousarray(start, dtype=float)))
-
-
-def _views(rig: Rig, noise: KeypointNoise) -> Views:
-    P = np.stack([camera.P for camera in rig.cameras])
-    areas = np.array([float(np.prod(camera.image_size)) for camera in rig.cameras])
-    odds = noise.inlier_share / (1 - noise.inlier_share) * areas / (2 * np.pi * noise.sigma_px**2)
-    centers = np.stack([camera.center for camera in rig.cameras])
-    return Views(P, centers, np.linalg.inv(P[:, :, :3]), odds, float(noise.sigma_px) ** -2)
 
 
 def _tree(skeleton: Skeleton, bones: BoneLengths) -> Tree:

@@ -79,7 +79,7 @@ def triangulate(
         noise: Of the keypoints; estimated from them where it is not given.
     """
     noise = noise or estimate_noise(xy, confidence, rig)
-    xy, confidence, views = _contiguous(xy), _contiguous(confidence), _views(rig, noise)
+    xy, confidence, views = _contiguous(xy), _contiguous(confidence), solver_views(rig, noise)
     if combine == "robust":
         xyz, covariance, weights = solve_frames(views, xy, confidence)
         used = weights > 0.5
@@ -102,7 +102,7 @@ def estimate_noise(xy: Array, confidence: Array, rig: Rig) -> KeypointNoise:
         return KeypointNoise(1.0, 0.9)
     noise = KeypointNoise(_first_guess(xy), 0.9, max(float(confidence[seen].mean()), _LEAST_CONFIDENCE))
     for _ in range(_NOISE_ROUNDS):
-        views = _views(rig, noise)
+        views = solver_views(rig, noise)
         xyz, _, weights = solve_frames(views, xy, confidence)
         squared = reprojection(views.P, xyz, xy) ** 2
         known = np.isfinite(xyz[..., 0])
@@ -132,7 +132,7 @@ def _contiguous(values: Array) -> Array:
     return np.ascontiguousarray(values, dtype=float)
 
 
-def _views(rig: Rig, noise: KeypointNoise) -> Views:
+def solver_views(rig: Rig, noise: KeypointNoise) -> Views:
     """The cameras, and the odds of a keypoint of confidence 1: noise against anywhere in the image."""
     P, centers = (np.stack([getattr(camera, name) for camera in rig.cameras]) for name in ("P", "center"))
     areas = np.array([float(np.prod(camera.image_size)) for camera in rig.cameras])

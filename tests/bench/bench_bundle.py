@@ -26,7 +26,8 @@ from epitool.geometry.triangulate import triangulate
 
 Array = NDArray[np.float64]
 SIGMA_PX, REPEATS = 5.0, 3
-LONG_SECONDS = 20.0  # what takes longer is run once
+SCENES = {200: 5, 1000: 3}
+ARRIVED = 2.0  # times the bound; what ends farther off has not solved the task, however soon
 
 
 @dataclass(frozen=True)
@@ -131,38 +132,38 @@ PEERS = {
 }
 
 
-def measured(solve: Callable[[Start], Rig], start: Start, scene: Scene) -> tuple[float, float]:
-    """Error over the bound, and the median seconds."""
-    runs = [timed(lambda: solve(start))]
-    while len(runs) < REPEATS and runs[0][1] < LONG_SECONDS:
-        runs.append(timed(lambda: solve(start)))
-    errors = rotation_errors(runs[0][0], scene.truth.rig)
-    return rms(errors) / scene.bound_deg, float(np.median([seconds for _, seconds in runs]))
+def measured(solve: Callable[[Start], Rig], starts: list[tuple[Start, Scene]]) -> tuple[float, NDArray[np.float64]]:
+    """RMS error over the bound's RMS, and the seconds of every scene."""
+    runs = [timed(lambda start=start: solve(start)) for start, _ in starts]
+    errors = [rms(rotation_errors(rig, scene.truth.rig)) for (rig, _), (_, scene) in zip(runs, starts)]
+    return rms(errors) / rms([scene.bound_deg for _, scene in starts]), np.array([seconds for _, seconds in runs])
 
 
 @pytest.mark.bench
-@pytest.mark.parametrize("frames", [200, 1000])
+@pytest.mark.parametrize("frames", SCENES)
 @pytest.mark.parametrize("outliers", [0.0, 0.1])
 def test_adjustment_is_faster_than_its_peers_at_no_worse_error(frames, outliers):
+    """Times are medians over the scenes of the ratio within each."""
     by_epitool(start_of(walking(50, 0, sigma_px=SIGMA_PX)))  # compiles
-    scene = walking(frames, 1, sigma_px=SIGMA_PX, outliers=outliers)
-    start = start_of(scene)
-    before = rms(rotation_errors(start.rig, scene.truth.rig)) / scene.bound_deg
-    print(f"\n{frames} frames, {outliers:.0%} gross errors, {len(start.points)} joints; start at {before:.2f} x bound")
-    ratio, seconds = measured(by_epitool, start, scene)
-    print(f"  epitool adjust          {seconds:8.3f} s               {ratio:7.2f} x bound")
-    faster = {}
+    scenes = [walking(frames, seed, sigma_px=SIGMA_PX, outliers=outliers) for seed in range(1, 1 + SCENES[frames])]
+    starts = [(start_of(scene), scene) for scene in scenes]
+    before, _ = measured(lambda start: start.rig, starts)
+    print(f"\n{frames} frames, {outliers:.0%} gross errors, {len(scenes)} scenes; starts at {before:.2f} x bound")
+    ratio, own = measured(by_epitool, starts)
+    print(f"  epitool adjust          {np.median(own):8.3f} s               {ratio:7.2f} x bound")
+    factors = {}
     for name, solve in PEERS.items():
         try:
-            other, took = measured(solve, start, scene)
+            other, seconds = measured(solve, starts)
         except ImportError:
             print(f"  {name:<24}not installed: pip install 'epitool[bench]'")
             continue
-        faster[name] = took / seconds
-        print(f"  {name:<24}{took:8.3f} s {faster[name]:7.1f} x time {other:7.2f} x bound")
-        assert ratio < 1.1 * other
-    for name, factor in faster.items():
-        assert factor >= (10 if name == "aniposelib" else 5), name
+        factor = float(np.median(seconds / own))
+        print(f"  {name:<24}{np.median(seconds):8.3f} s {factor:7.1f} x time {other:7.2f} x bound", flush=True)
+        assert ratio < max(1.1 * other, 1.2), name
+        if other < ARRIVED:
+            factors[name] = factor
+    assert all(factor >= (10 if name == "aniposelib" else 5) for name, factor in factors.items()), factors
 
 
 @pytest.mark.bench

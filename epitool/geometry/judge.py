@@ -98,7 +98,7 @@ def _doubts_of_all(bundle: Bundle, evidence: Evidence) -> list[tuple[Level, str]
         ),
         (flat, f"the views see joints under {parallax:.1f} degrees at most; set the cameras further apart"),
         ("warn" if twins else "pass", f"views {', '.join(twins)} see the same; is one video given twice?"),
-        ("warn" if evidence.frames < _FRAMES else "pass", f"only {evidence.frames} frames show the person in two views"),
+        ("warn" if evidence.frames < _FRAMES else "pass", f"only {evidence.frames} frames show joints in two views"),
     ]
 
 

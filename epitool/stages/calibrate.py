@@ -16,6 +16,7 @@ from epitool.errors import GeometryError, InputError, UsageError
 from epitool.geometry.body import ScaleRule, apply_scale, parse_scale
 from epitool.geometry.calibrate import FRAME_BUDGET, STILL, Calibration, calibrate, informative_frames, still_views
 from epitool.geometry.labels import label
+from epitool.geometry.sync import estimate_offsets, synchronized
 from epitool.geometry.vertical import apply_world, level_world
 from epitool.io.cameras import write_rig, write_windows
 from epitool.pose import Keypoints
@@ -91,8 +92,6 @@ def run(
     cameras = intrinsics_of(joints, intrinsics or extrinsics, fov_deg, method)
     if sync:
         cameras = _with_offsets(cameras, joints, min_confidence, seed, jobs)
-        from epitool.geometry.sync import synchronized
-
         joints = synchronized(joints, [camera.time_offset for camera in cameras])
     focal = "refined" if refine_intrinsics else "known" if intrinsics or extrinsics or fov_deg else "unknown"
     choices = Choices(method, focal, rule, up, intrinsics, extrinsics, min_confidence, seed, jobs)
@@ -130,13 +129,13 @@ def _with_offsets(
     cameras: Sequence[Camera], joints: Keypoints, min_confidence: float, seed: int, jobs: int
 ) -> list[Camera]:
     """The cameras with their offsets in time, estimated from a stretch of the recording."""
-    from epitool.geometry.sync import estimate_offsets
-
     middle = max(len(joints.frames) - _SYNC_FRAMES, 0) // 2
     stretch = joints.select_frames(np.arange(middle, min(middle + _SYNC_FRAMES, len(joints.frames))))
     found = estimate_offsets(stretch, cameras, min_confidence=min_confidence, seed=seed, jobs=jobs)
     for name, offset, sd in zip(joints.views, found.offsets, found.sd, strict=True):
         say(f"view {name}: {offset:+.2f} +- {sd:.2f} frames against view {joints.views[0]}")
+    for doubt in found.doubts:
+        warn(doubt)
     return [replace(c, time_offset=float(offset)) for c, offset in zip(cameras, found.offsets, strict=True)]
 
 

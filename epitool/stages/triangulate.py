@@ -23,6 +23,7 @@ from epitool.geometry.labels import (
     label_settings,
     sample_bounds,
 )
+from epitool.geometry.sync import synchronized
 from epitool.io.cameras import read_windows
 from epitool.io.labels import KeypointsFile, open_keypoints, writing_labels
 from epitool.parallel import backend as working_on
@@ -166,8 +167,6 @@ def in_sync(chunk: Chunk) -> Keypoints:
     offsets = [camera.time_offset for camera in chunk.rig.cameras] if chunk.rig else []
     if not any(offsets):
         return chunk.keypoints.select_frames(np.arange(len(chunk.keypoints.frames))[chunk.inner])
-    from epitool.geometry.sync import synchronized
-
     frames = np.arange(len(chunk.keypoints.frames))[chunk.inner]
     return synchronized(chunk.keypoints, offsets).select_frames(frames)
 

@@ -1,0 +1,288 @@
+"""Time offsets between views from the 2D joints alone, before the cameras are calibrated, and their application.
+
+Matched at the right offset, joints lie on each other's epipolar lines; at a wrong one moving joints do not. Every pair
+of views is scanned over whole frames, the scans agree on one offset for each view, a fit finds the fractions.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from epitool.camera import Camera
+from epitool.errors import GeometryError
+from epitool.geometry.offset_fit import PairOffset, fit_offset
+from epitool.geometry.offset_scan import contrast, scan_offsets
+from epitool.geometry.trajectories import without_gaps, without_gross_errors, without_jumps
+from epitool.parallel import run_parallel
+from epitool.pose import Keypoints
+from epitool.skeleton import Skeleton
+
+Array = NDArray[np.float64]
+Pair = tuple[int, int]
+_WHOLE = 1e-9  # frames from a whole number that count as none
+_CLEAR = 0.3  # mean loss by which the best offset must beat the usual one
+_RATES = (24, 25, 30, 50, 60)  # frames per second that cameras have
+_RATE_STEP = 2  # frames between the offsets that are tried at another rate
+_DRIFT_SD, _DRIFT_FRAMES = 5.0, 0.8  # an offset that drifts by more of both is refused
+_LONG = 150  # frames
+_INCONSISTENT_SD, _INCONSISTENT_FRAMES = 4.0, 0.3  # a pair that deviates by more of both is left out
+_UNSURE = 0.2  # frames of standard deviation
+
+
+@dataclass(frozen=True, eq=False)
+class TimeOffsets:
+    """By how much the views' frame numbers run ahead of the first view's.
+
+    Attributes:
+        offsets: `(V,)` frames: what the first view shows as frame f, view v shows as frame f + offsets[v].
+        sd: Standard deviations `(V,)`, frames; 0 for the first view.
+        pairs: What each pair of views says by itself.
+        doubts: What makes the offsets doubtful, in words; empty where nothing does.
+    """
+
+    offsets: Array
+    sd: Array
+    pairs: dict[tuple[str, str], PairOffset]
+    doubts: tuple[str, ...]
+
+
+def synchronized(keypoints: Keypoints, offsets: Sequence[float]) -> Keypoints:
+    """The keypoints as all views would have shown them at the first view's times.
+
+    View v's keypoints of frame f become those at frame f + offsets[v], exact for whole offsets, else linearly
+    interpolated between two adjacent frames that both show the joint, at the lower of both confidences; elsewhere they
+    are missing. An image is that of the nearest frame, "" where there is none.
+
+    Args:
+        keypoints: As recorded.
+        offsets: Frames per view, `(V,)`.
+    """
+    names = ("xy", "confidence", "images")
+    views = [_shifted(keypoints, v, float(offset)) for v, offset in enumerate(offsets)]
+    return replace(keypoints, **{name: np.stack(parts, axis=1) for name, parts in zip(names, zip(*views, strict=True))})
+
+
+def _shifted(keypoints: Keypoints, view: int, offset: float) -> tuple[Array, Array, NDArray[np.str_]]:
+    """Joints `(F, J, 2)`, confidences `(F, J)` and images `(F,)` of one view, read at frame + offset."""
+    whole = np.rint(offset) if abs(offset - np.rint(offset)) < _WHOLE else np.floor(offset)
+    fraction = max(offset - whole, 0.0) if abs(offset - whole) >= _WHOLE else 0.0
+    xy, confidence = keypoints.xy[:, view], keypoints.confidence[:, view]
+    before, there = _indices(keypoints.frames, keypoints.frames + int(whole))
+    after, also = _indices(keypoints.frames, keypoints.frames + int(whole) + (fraction > 0))
+    known = there & also
+    read = (1 - fraction) * xy[before] + fraction * xy[after]
+    lower = np.minimum(confidence[before], confidence[after])
+    nearest, shown = _indices(keypoints.frames, keypoints.frames + int(np.floor(offset + 0.5)))
+    images = np.where(shown, keypoints.images[nearest, view], "")
+    return np.where(known[:, None, None], read, np.nan), np.where(known[:, None], lower, 0.0), images
+
+
+def _indices(frames: NDArray[np.int64], numbers: NDArray[np.int64]) -> tuple[NDArray[np.intp], NDArray[np.bool_]]:
+    """Where frame numbers are, and whether they are there at all."""
+    index = np.clip(np.searchsorted(frames, numbers), 0, len(frames) - 1)
+    return index, frames[index] == numbers
+
+
+def estimate_offsets(
+    keypoints: Keypoints,
+    intrinsics: Sequence[Camera],
+    *,
+    min_confidence: float,
+    max_offset: int = 30,
+    seed: int = 0,
+    jobs: int = 1,
+) -> TimeOffsets:
+    """Each view's time offset to the first view, from the joints alone.
+
+    Args:
+        keypoints: As recorded, of a moving person.
+        intrinsics: A camera per view; only K and distortion count.
+        min_confidence: Joints below count as not seen.
+        max_offset: Largest offset to the first view that is looked for, frames.
+        seed: Of the random sampling.
+        jobs: How many pairs of views are worked on at a time.
+
+    Raises:
+        GeometryError: The joints determine no offset (the person hardly moves, views share too little), or views
+            have unequal frame rates.
+    """
+    _require_successive(keypoints)
+    skeleton, views = keypoints.skeleton, keypoints.views
+    joints = run_parallel(lambda v: _trajectories(keypoints, v, intrinsics[v], min_confidence), range(len(views)), jobs)
+    tried = np.arange(-2 * max_offset, 2 * max_offset + 1)
+    pairs = list(itertools.combinations(range(len(views)), 2))
+    losses = run_parallel(lambda pair: scan_offsets(joints[pair[0]], joints[pair[1]], tried, skeleton), pairs, jobs)
+    scans = {pair: loss for pair, loss in zip(pairs, losses) if contrast(loss) > _CLEAR}
+    _require_connected(list(scans), joints, keypoints, tried)
+    whole = _agree(scans, len(views), max_offset)
+
+    def fit(pair: Pair) -> PairOffset | None:
+        a, b = pair
+        focals = intrinsics[a].focal, intrinsics[b].focal
+        try:
+            return fit_offset(joints[a], joints[b], focals, float(whole[b] - whole[a]), skeleton, seed)
+        except GeometryError:
+            return None
+
+    fits = {pair: found for pair, found in zip(scans, run_parallel(fit, list(scans), jobs)) if found is not None}
+    _require_connected(list(fits), joints, keypoints, tried)
+    kept = _consistent(fits, len(views))
+    offsets, sd, _ = _combine({pair: (fit.offset, fit.sd) for pair, fit in kept.items()}, len(views))
+    _require_equal_rates(kept, offsets, keypoints)
+    doubts = _doubts(fits, kept, offsets, sd, views, max_offset)
+    return TimeOffsets(offsets, sd, {(views[a], views[b]): found for (a, b), found in fits.items()}, doubts)
+
+
+def _require_successive(keypoints: Keypoints) -> None:
+    """Refuses recordings of which frames were skipped: motion is read between successive frames.
+
+    Raises:
+        GeometryError: Most frames have no next one.
+    """
+    if len(keypoints.frames) < 2 or np.median(np.diff(keypoints.frames)) > 1:
+        raise GeometryError(
+            "most frames have no successor, and time offsets are read from motion between successive frames: "
+            "detect joints in every frame"
+        )
+
+
+def _trajectories(keypoints: Keypoints, view: int, camera: Camera, min_confidence: float) -> Array:
+    """Joints of one view on the plane z = 1, on every frame number, without gross errors."""
+    seen = keypoints.seen(min_confidence)[:, view]
+    xy = np.where(seen[..., None], keypoints.xy[:, view], np.nan)
+    dense = without_gaps(camera.normalize(xy), keypoints.frames)
+    return without_gross_errors(without_jumps(dense, keypoints.skeleton))
+
+
+def _agree(scans: dict[Pair, Array], views: int, max_offset: int) -> NDArray[np.int64]:
+    """Whole offsets `(V,)` that all scans together like best, from a tree of the clearest by coordinate descent."""
+    scans = {pair: np.where(np.isnan(loss), np.nanmax(loss), loss) for pair, loss in scans.items()}
+    both_ways = scans | {(b, a): loss[::-1] for (a, b), loss in scans.items()}
+    middle, allowed = 2 * max_offset, np.arange(-max_offset, max_offset + 1)
+    offsets, known = np.zeros(views, dtype=np.int64), {0}
+
+    def best(v: int) -> int:
+        near = [u for u in known - {v} if (u, v) in both_ways]
+        total = sum(both_ways[u, v][middle + allowed - offsets[u]] for u in near)
+        return int(allowed[np.argmin(total)])
+
+    while len(known) < views:
+        _, v = max((contrast(loss), b) for (a, b), loss in both_ways.items() if a in known and b not in known)
+        offsets[v] = best(v)
+        known.add(v)
+    for _ in range(views):
+        for v in range(1, views):
+            offsets[v] = best(v)
+    return offsets
+
+
+def _combine(measured: dict[Pair, tuple[float, float]], views: int) -> tuple[Array, Array, Array]:
+    """Values of the views by weighted least squares from (value, sd) of their pairs' differences.
+
+    Returns:
+        Values `(V,)`, 0 for the first view; their deviations `(V,)`, as large as the pairs disagree; and how far each
+        pair is off.
+    """
+    values, sd = np.array(list(measured.values())).T
+    design = np.zeros((len(measured), views))
+    for row, (a, b) in zip(design, measured):
+        row[[a, b]] = -1.0, 1.0
+    weighted = design[:, 1:] / sd[:, None]
+    covariance = np.linalg.inv(weighted.T @ weighted)
+    combined = np.concatenate([[0.0], covariance @ weighted.T @ (values / sd)])
+    error = np.abs(values - design @ combined)
+    spread = max(1.0, float(((error / sd) ** 2).sum()) / max(1, len(measured) - views + 1))
+    return combined, np.concatenate([[0.0], np.sqrt(np.diag(covariance) * spread)]), error
+
+
+def _consistent(fits: dict[Pair, PairOffset], views: int) -> dict[Pair, PairOffset]:
+    """The pairs without those that contradict the others, while all views stay connected."""
+    kept = dict(fits)
+    while True:
+        _, _, error = _combine({pair: (fit.offset, fit.sd) for pair, fit in kept.items()}, views)
+        deviation = error / [fit.sd for fit in kept.values()]
+        worst = list(kept)[int(np.argmax(deviation))]
+        others = {pair: fit for pair, fit in kept.items() if pair != worst}
+        outlying = deviation.max() > _INCONSISTENT_SD and error[np.argmax(deviation)] > _INCONSISTENT_FRAMES
+        if not outlying or _unreached(list(others), views):
+            return kept
+        kept = others
+
+
+def _doubts(
+    fits: dict[Pair, PairOffset], kept: dict[Pair, PairOffset], offsets: Array, sd: Array, views: Sequence[str],
+    max_offset: int,
+) -> tuple[str, ...]:  # fmt: skip
+    left_out = [
+        f"{views[a]} and {views[b]} alone: {fits[a, b].offset:.2f} frames, against the other pairs; left out"
+        for a, b in fits
+        if (a, b) not in kept
+    ]
+    unsure = [
+        f"the offset of view {views[v]} is known to +-{sd[v]:.2f} frames only" for v in np.flatnonzero(sd > _UNSURE)
+    ]
+    at_end = [
+        f"the offset of view {views[v]} is beyond what was looked for, {max_offset} frames"
+        for v in np.flatnonzero(np.abs(offsets) > max_offset)
+    ]
+    return (*left_out, *unsure, *at_end)
+
+
+def _unreached(pairs: list[Pair], views: int) -> list[int]:
+    """Views that no chain of pairs joins to the first."""
+    reached = {0}
+    for _ in range(views):
+        reached |= {v for pair in pairs if reached & set(pair) for v in pair}
+    return [v for v in range(views) if v not in reached]
+
+
+def _require_connected(pairs: list[Pair], joints: list[Array], keypoints: Keypoints, tried: NDArray[np.int64]) -> None:
+    """Refuses views whose offset to the first nothing tells, saying why as far as can be seen.
+
+    Raises:
+        GeometryError: There is such a view.
+    """
+    for v in _unreached(pairs, len(keypoints.views)):
+        name, first = keypoints.views[v], keypoints.views[0]
+        rate = _better_rate(joints[0], joints[v], tried, keypoints.skeleton)
+        if rate is not None:
+            raise GeometryError(
+                f"view {name} seems to record {rate:.2f} times as many frames per second as {first}: "
+                "record with equal frame rates, or convert the videos to one"
+            )
+        raise GeometryError(
+            f"no time offset within +-{tried[-1] // 2} frames explains the joints of {first} and {name} better than "
+            "others: the person hardly moves, the offset is larger, or the views share too few frames"
+        )
+
+
+def _better_rate(a: Array, b: Array, tried: NDArray[np.int64], skeleton: Skeleton) -> float | None:
+    """Ratio of unequal frame rates, b to a, at which some offset explains the joints clearly; None without any."""
+    ratios = sorted({y / x for x, y in itertools.product(_RATES, repeat=2)})
+    clarity = [contrast(scan_offsets(a, b, tried[::_RATE_STEP], skeleton, ratio)) for ratio in ratios]
+    best = int(np.argmax(clarity))
+    return ratios[best] if clarity[best] > _CLEAR and ratios[best] != 1 else None
+
+
+def _require_equal_rates(fits: dict[Pair, PairOffset], offsets: Array, keypoints: Keypoints) -> None:
+    """Refuses offsets that change over the recording.
+
+    Raises:
+        GeometryError: One does, by more than its uncertainty and a frame.
+    """
+    drift, sd, _ = _combine({pair: (fit.drift, fit.drift_sd) for pair, fit in fits.items()}, len(offsets))
+    frames = float(np.ptp([fit.frames for fit in fits.values()]))
+    caution = 1.0 if frames >= _LONG else 3.0  # over few frames the deviations are underestimated themselves
+    for v in np.argsort(-np.abs(drift)):
+        change = drift[v] * frames
+        if abs(change) > caution * max(_DRIFT_SD * sd[v] * frames, _DRIFT_FRAMES):
+            raise GeometryError(
+                f"view {keypoints.views[v]}'s clock runs {abs(drift[v]):.1%} {'fast' if change > 0 else 'slow'} "
+                f"against {keypoints.views[0]} (offset goes from {offsets[v] - change / 2:.1f} to "
+                f"{offsets[v] + change / 2:.1f} frames): record with equal frame rates, or convert the videos to one"
+            )

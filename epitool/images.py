@@ -137,6 +137,17 @@ def _open_video(path: Path) -> cv2.VideoCapture:
     return capture
 
 
+def frame_rate(image: str) -> float:
+    """Frames per second of the video that an image name `video.mp4#frame` is of; NaN where it is none, or not there."""
+    path = Path(image.rpartition("#")[0])
+    if not path.is_file():
+        return float("nan")
+    capture = cv2.VideoCapture(str(path))
+    rate = float(capture.get(cv2.CAP_PROP_FPS))
+    capture.release()
+    return rate or float("nan")
+
+
 def _decode(path: Path) -> Image:
     try:
         data = np.fromfile(path, dtype=np.uint8)

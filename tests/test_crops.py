@@ -56,7 +56,9 @@ def test_pose_comes_back_exactly_from_its_volume_coordinates():
 def test_scale_of_the_world_does_not_matter():
     rig, xyz = rig_of(), some_poses(3)
     larger, boxes = rig.scaled(1000, "mm", "none"), boxes_of(rig, xyz)
-    first, second = (labels_to_volume(r.to_cameras(x), r, boxes, H36M)[0] for x, r in ((xyz, rig), (xyz * 1000, larger)))
+    first, second = (
+        labels_to_volume(r.to_cameras(x), r, boxes, H36M)[0] for x, r in ((xyz, rig), (xyz * 1000, larger))
+    )
     np.testing.assert_allclose(first, second, atol=1e-6)
 
 

@@ -21,7 +21,7 @@ from epitool.geometry.vertical import apply_world, level_world
 from epitool.io.cameras import write_rig, write_windows
 from epitool.pose import Keypoints
 from epitool.stages import calibration_report as report
-from epitool.stages.calibrate_inputs import given, intrinsics_of, keypoints_of, places
+from epitool.stages.calibrate_inputs import check_frame_rates, given, intrinsics_of, keypoints_of, places
 from epitool.stages.choosing import chosen_by_geometry
 
 Array = NDArray[np.float64]
@@ -89,6 +89,7 @@ def run(
         raise GeometryError(f"{keypoints}: one view ({joints.views[0]}); cameras are found from two or more")
     if rule and rule.cameras and not set(rule.cameras) <= set(joints.views):
         raise UsageError(f"--scale {scale}: the views are {', '.join(joints.views)}")
+    check_frame_rates(joints)
     cameras = intrinsics_of(joints, intrinsics or extrinsics, fov_deg, method)
     if sync:
         cameras = _with_offsets(cameras, joints, min_confidence, seed, jobs)

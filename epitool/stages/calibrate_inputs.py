@@ -10,9 +10,9 @@ import numpy as np
 
 from epitool.camera import Camera, Rig
 from epitool.console import say, warn
-from epitool.errors import InputError, UsageError
+from epitool.errors import GeometryError, InputError, UsageError
 from epitool.geometry.calibrate import assumed_intrinsics
-from epitool.images import view_name
+from epitool.images import frame_rate, view_name
 from epitool.io.cameras import read_intrinsics, read_rig
 from epitool.io.labels import read_keypoints
 from epitool.pose import Keypoints
@@ -20,6 +20,7 @@ from epitool.stages import detect2d
 
 _SIZE_TOLERANCE = 0.02  # video coders crop a few pixels; a larger difference is another camera or mode
 _USUAL_FOV_DEG = 60.0
+_EQUAL_RATES = 1.005  # 29.97 and 30 differ by a frame in 1000, which the joints tell where it matters
 
 
 def places(path: Path, views: Sequence[str]) -> Rig:
@@ -57,6 +58,20 @@ def keypoints_of(views: Sequence[Path], path: Path, detector: str | None, device
         return joints.select_views(names)
     except InputError as error:
         raise InputError(f"{path}: {error}; `epitool detect2d --views ... --overwrite` makes it anew") from None
+
+
+def check_frame_rates(joints: Keypoints) -> None:
+    """Compares the frame rates that the views' videos state; views that are images, or have moved away, pass.
+
+    Raises:
+        GeometryError: They are not equal.
+    """
+    names = [next((name for name in column if name), "") for column in joints.images.T.tolist()]
+    rates = {view: frame_rate(name) for view, name in zip(joints.views, names, strict=True)}
+    known = {view: rate for view, rate in rates.items() if np.isfinite(rate)}
+    if known and max(known.values()) > min(known.values()) * _EQUAL_RATES:
+        said = ", ".join(f"{view} {rate:.5g}" for view, rate in known.items())
+        raise GeometryError(f"frames per second: {said}; record with equal frame rates, or convert the videos to one")
 
 
 def intrinsics_of(joints: Keypoints, path: Path | None, fov_deg: float | None, method: str) -> list[Camera]:

@@ -137,7 +137,7 @@ def _step(
     free = _free_directions(state, focal)
     one_block = np.zeros(len(observed), dtype=np.int64)
     while damping < _MAX_LAMBDA:
-        arguments = (state.R, state.t, state.K, state.points, observed, w, damping)
+        arguments = (state.R, state.t, state.K, state.points, observed, w, _parameters(focal), damping)
         S, own, gradient = reduced_system(*arguments, one_block)
         raised = np.concatenate([np.diag(block) for block in own])
         matrix = free.T @ (S + damping * np.diag(raised)) @ free
@@ -149,6 +149,10 @@ def _step(
             return candidate, max(damping / 10, 1e-10), True
         damping *= 10
     return state, _START_LAMBDA, False
+
+
+def _parameters(focal: str) -> int:
+    return CAMERA_PARAMETERS if focal != "known" else CAMERA_PARAMETERS - 1
 
 
 def _effective(weights: Array) -> Array:
@@ -213,7 +217,9 @@ def _deviations(
     """
     weights = _effective(noise.weights)
     free = _free_directions(state, focal)
-    S, _, gradient = reduced_system(state.R, state.t, state.K, state.points, observed, weights, 0.0, block)
+    S, _, gradient = reduced_system(
+        state.R, state.t, state.K, state.points, observed, weights, _parameters(focal), 0.0, block
+    )
     bread = np.linalg.pinv(free.T @ S @ free, rcond=1e-14, hermitian=True)
     score = gradient @ free
     blocks = len(score)

@@ -55,9 +55,12 @@ def _damped_inverse(H: Array, damping: float) -> Array:
 
 @njit(cache=True, nogil=True)
 def _point_blocks(
-    R: Array, t: Array, K: Array, X: Array, xy: Array, weight: Array, H_cc: Array, H_cp: Array, g_c: Array
+    R: Array, t: Array, K: Array, X: Array, xy: Array, weight: Array, free: int, H_cc: Array, H_cp: Array, g_c: Array
 ) -> tuple[Array, Array]:
-    """Blocks that one point `(3,)`, seen at `(V, 2)` with weights `(V,)`, adds; returns H_pp `(3, 3)`, g_p `(3,)`."""
+    """Blocks that one point `(3,)`, seen at `(V, 2)` with weights `(V,)`, adds; returns H_pp `(3, 3)`, g_p `(3,)`.
+
+    H_cc of no views is left alone, for a caller that does not need it.
+    """
     H_pp, g_p = np.zeros((3, 3)), np.zeros(3)
     Jc, Jp, r = np.empty((2, CAMERA_PARAMETERS)), np.empty((2, 3)), np.empty(2)
     for v in range(len(R)):
@@ -66,11 +69,12 @@ def _point_blocks(
             g_c[v] = 0.0
             continue
         _linearize(R[v], t[v], K[v], X, xy[v], Jc, Jp, r)
-        for i in range(CAMERA_PARAMETERS):
+        for i in range(free):
             a, b = weight[v] * Jc[0, i], weight[v] * Jc[1, i]
             g_c[v, i] = a * r[0] + b * r[1]
-            for j in range(i, CAMERA_PARAMETERS):
-                H_cc[v, i, j] += a * Jc[0, j] + b * Jc[1, j]
+            if len(H_cc):
+                for j in range(i, free):
+                    H_cc[v, i, j] += a * Jc[0, j] + b * Jc[1, j]
             for j in range(3):
                 H_cp[v, i, j] = a * Jp[0, j] + b * Jp[1, j]
         for i in range(3):
@@ -83,8 +87,9 @@ def _point_blocks(
 
 @njit(cache=True, nogil=True)
 def reduced_system(
-    R: Array, t: Array, K: Array, points: Array, xy: Array, weights: Array, damping: float, block: NDArray[np.int64]
-) -> tuple[Array, Array, Array]:
+    R: Array, t: Array, K: Array, points: Array, xy: Array, weights: Array, free: int, damping: float,
+    block: NDArray[np.int64],
+) -> tuple[Array, Array, Array]:  # fmt: skip
     """Normal equations of the cameras after the points are eliminated.
 
     Args:
@@ -94,6 +99,7 @@ def reduced_system(
         points: `(N, 3)`, in the rig's world.
         xy: Undistorted keypoints `(N, V, 2)` px; whatever stands where the weight is 0 is not read.
         weights: `(N, V)`; 0 for what is not seen.
+        free: How many of a camera's parameters may change, 6 or 7; the rows of the others stay zero.
         damping: Relative increase of the points' diagonals.
         block: Which of B groups each point's gradient is added to, `(N,)`; for covariances that allow for errors
             that go together.
@@ -106,12 +112,12 @@ def reduced_system(
     gradient = np.zeros((block.max() + 1, p * views))
     H_cp, g_c, eliminated = np.zeros((views, p, 3)), np.zeros((views, p)), np.zeros((p, 3))
     for n in range(len(points)):
-        H_pp, g_p = _point_blocks(R, t, K, points[n], xy[n], weights[n], H_cc, H_cp, g_c)
+        H_pp, g_p = _point_blocks(R, t, K, points[n], xy[n], weights[n], free, H_cc, H_cp, g_c)
         inverse = _damped_inverse(H_pp, damping)
         for a in range(views):
             if weights[n, a] <= 0.0:
                 continue
-            for i in range(p):
+            for i in range(free):
                 for k in range(3):
                     total = 0.0
                     for m in range(3):
@@ -122,8 +128,8 @@ def reduced_system(
             for b in range(a, views):
                 if weights[n, b] <= 0.0:
                     continue
-                for i in range(p):
-                    for j in range(p):
+                for i in range(free):
+                    for j in range(free):
                         S[p * a + i, p * b + j] -= (
                             eliminated[i, 0] * H_cp[b, j, 0]
                             + eliminated[i, 1] * H_cp[b, j, 1]
@@ -142,17 +148,18 @@ def reduced_system(
 
 @njit(cache=True, nogil=True)
 def point_steps(
-    R: Array, t: Array, K: Array, points: Array, xy: Array, weights: Array, damping: float, camera_step: Array
-) -> Array:
+    R: Array, t: Array, K: Array, points: Array, xy: Array, weights: Array, free: int, damping: float,
+    camera_step: Array,
+) -> Array:  # fmt: skip
     """Steps `(N, 3)` of the points that go with the cameras' step `(V, 7)`; arguments as `reduced_system`."""
     views, p = len(R), CAMERA_PARAMETERS
     steps = np.zeros((len(points), 3))
-    H_cc, H_cp, g_c = np.zeros((views, p, p)), np.zeros((views, p, 3)), np.zeros((views, p))
+    H_cc, H_cp, g_c = np.zeros((0, p, p)), np.zeros((views, p, 3)), np.zeros((views, p))
     for n in range(len(points)):
-        H_pp, g_p = _point_blocks(R, t, K, points[n], xy[n], weights[n], H_cc, H_cp, g_c)
+        H_pp, g_p = _point_blocks(R, t, K, points[n], xy[n], weights[n], free, H_cc, H_cp, g_c)
         inverse = _damped_inverse(H_pp, damping)
         for v in range(views):
-            for i in range(p):
+            for i in range(free):
                 for k in range(3):
                     g_p[k] += H_cp[v, i, k] * camera_step[v, i]
         for k in range(3):

@@ -26,7 +26,7 @@ _ITERATIONS = 60
 _ROUNDING = 1e-12
 _START_LAMBDA, _MAX_LAMBDA = 1e-4, 1e8
 _NO_WEIGHT = 1e-3
-_BLOCKS = 60  # of frames whose errors may go together
+_BLOCKS = 30  # of frames whose errors may go together
 
 
 @dataclass(frozen=True, eq=False)

@@ -18,7 +18,7 @@ from epitool.errors import GeometryError
 from epitool.geometry.bundle import Bundle
 from epitool.geometry.chain import chain
 from epitool.geometry.growth import Growth, adjusted, best_growth, ordered
-from epitool.geometry.judge import Evidence, Verdict, judge
+from epitool.geometry.judge import Evidence, Verdict, is_flat, judge
 from epitool.geometry.labels import label
 from epitool.geometry.pairs import PairPose, estimate_pair
 from epitool.parallel import run_parallel
@@ -123,7 +123,7 @@ def _settled(
         bundle = adjusted(keypoints, rig, min_confidence, jobs, focal=focal)
         # once more, with the exchanged sides and gross errors that the first one's cameras show
         bundle = adjusted(keypoints, bundle.rig, min_confidence, jobs, focal=focal)
-        verdict = judge(bundle, _evidence(keypoints, bundle.rig, pairs, min_confidence), left_out)
+        verdict = judge(bundle, _evidence(keypoints, bundle, pairs, min_confidence), left_out)
         kept = [name for name in bundle.rig.names if name not in verdict.strangers]
         if not verdict.strangers or len(kept) < 2:
             return bundle, verdict, left_out
@@ -132,19 +132,30 @@ def _settled(
 
 
 def _evidence(
-    keypoints: Keypoints, rig: Rig, pairs: dict[tuple[str, str], PairPose], min_confidence: float
+    keypoints: Keypoints, bundle: Bundle, pairs: dict[tuple[str, str], PairPose], min_confidence: float
 ) -> Evidence:
     """What the joints say of the rig apart from how well they fit it."""
+    rig = bundle.rig
     sample = informative_frames(keypoints, min_confidence, _GROWTH_FRAMES).select_views(rig.names)
     labels = label(sample, rig, method="polynomial", min_confidence=min_confidence, jobs=1)
     sides = sample.boxes(min_confidence)[..., 2]
-    parallax = {names: pair.parallax_deg for names, pair in pairs.items() if set(names) <= set(rig.names)}
+    among = {names: pair for names, pair in pairs.items() if set(names) <= set(rig.names)}
+    lenses = {} if bundle.focal_sd.any() or len(rig) < 3 else _focal_ratios(sample, rig, min_confidence)
     return Evidence(
         frames=int(np.isfinite(labels.poses.xyz[..., 0]).any(axis=1).sum()),
         person_px=float(np.nanmedian(sides)) if np.isfinite(sides).any() else np.nan,
-        parallax_deg=parallax,
+        parallax_deg={names: pair.parallax_deg for names, pair in among.items()},
+        flat=bool(among) and all(is_flat(pair) for pair in among.values()),
+        focal_ratio=lenses,
         bone_spread=_bone_spread(labels),
     )
+
+
+def _focal_ratios(sample: Keypoints, rig: Rig, min_confidence: float) -> dict[str, tuple[float, float]]:
+    """What an adjustment that is free to makes of the focal lengths, as multiples with their deviations."""
+    free = adjusted(sample, rig, min_confidence, 1, focal="each", rough=True)
+    ratios = [after.focal / before.focal for after, before in zip(free.rig.cameras, rig.cameras, strict=True)]
+    return dict(zip(rig.names, zip(ratios, free.focal_sd.tolist(), strict=True), strict=True))
 
 
 def _bone_spread(labels: Labels) -> float:
@@ -211,7 +222,7 @@ def still_views(keypoints: Keypoints, min_confidence: float) -> list[str]:
         sides = keypoints.boxes(min_confidence)[:, v, 2]
         sides = sides[np.isfinite(sides)]
         moves.append(float(np.median(steps) / np.median(sides)) if steps and len(sides) else np.nan)
-    if not np.nanmax(moves, initial=0.0) > _MOVES:
+    if not any(moved > _MOVES for moved in moves):
         return []
     return [view for view, moved in zip(keypoints.views, moves, strict=True) if moved < _STANDS]
 

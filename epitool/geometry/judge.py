@@ -19,9 +19,11 @@ _OUTLIERS = (0.4, 0.6)  # of a view's keypoints
 _NOISE = (0.04, 0.08)  # of the person's size in the images
 _FOCAL_SD = (0.05, 0.15)
 _BONE_SPREAD = (0.07, 0.15)  # of a bone's length over time, noise taken off
+_WRONG_LENS, _WRONG_LENS_SD = 0.05, 5.0  # share of a focal length, and standard deviations
 _FRAMES = 20  # under it little is known of anything
 _NARROW_DEG, _NO_PARALLAX_DEG, _SAME_DEG = 5.0, 1.0, 0.1
 _FEW_INLIERS = 0.5
+_FLAT = 0.95
 _STRANGE = "do not fit the other views"
 
 
@@ -48,6 +50,9 @@ class Evidence:
         frames: How many were used.
         person_px: The person's usual size in the images.
         parallax_deg: Of the pairs of views that were solved, by their names.
+        flat: Whether in every pair the joints might as well lie in a plane, which two poses of each pair explain.
+        focal_ratio: What the joints make of each camera's stated focal length, as a multiple of it, and the deviation
+            of that, by the cameras' names; empty where lengths are estimated anyway, or cannot be.
         bone_spread: How much the usual bone changes its length over time, as a share of it, noise taken off: a body
             does not, whatever the keypoints agree on. NaN where unknown.
     """
@@ -55,6 +60,8 @@ class Evidence:
     frames: int
     person_px: float
     parallax_deg: dict[tuple[str, str], float]
+    flat: bool
+    focal_ratio: dict[str, tuple[float, float]]
     bone_spread: float
 
 
@@ -97,9 +104,21 @@ def _doubts_of_all(bundle: Bundle, evidence: Evidence) -> list[tuple[Level, str]
             f"bones change their length by {spread:.0%}; are the lenses as stated, and is no view mirrored?",
         ),
         (flat, f"the views see joints under {parallax:.1f} degrees at most; set the cameras further apart"),
+        (
+            "warn" if evidence.flat else "pass",
+            "the joints might lie in a plane, which leaves places open; let people move",
+        ),
+        *(_doubt_of_lens(name, *ratio) for name, ratio in evidence.focal_ratio.items()),
         ("warn" if twins else "pass", f"views {', '.join(twins)} see the same; is one video given twice?"),
         ("warn" if evidence.frames < _FRAMES else "pass", f"only {evidence.frames} frames show joints in two views"),
     ]
+
+
+def _doubt_of_lens(name: str, ratio: float, sd: float) -> tuple[Level, str]:
+    """Whether the joints contradict a stated focal length."""
+    off = abs(ratio - 1)
+    text = f"view {name}: the joints make its focal length {ratio:.2f} of what is stated; try --refine-intrinsics"
+    return ("warn" if off > _WRONG_LENS and off > _WRONG_LENS_SD * sd else "pass"), text
 
 
 def _level(value: float, thresholds: tuple[float, float]) -> Level:
@@ -115,6 +134,9 @@ def pair_remark(pair: PairPose) -> str:
         return "no parallax: the cameras stand at one place, or the person is too far away"
     if pair.parallax_deg < _NARROW_DEG:
         return "narrow baseline"
-    if pair.planar_share > pair.inlier_share * 0.95:
-        return "the joints lie in a plane"
-    return ""
+    return "the joints lie in a plane" if is_flat(pair) else ""
+
+
+def is_flat(pair: PairPose) -> bool:
+    """Whether a homography explains a pair of views as well as a relative pose does."""
+    return pair.planar_share > _FLAT * pair.inlier_share

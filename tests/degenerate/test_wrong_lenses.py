@@ -1,10 +1,9 @@
-"""Focal lengths that are stated half as long again, or too short; telephoto lenses far away."""
+"""Focal lengths that are stated half as long again, or too short: of all cameras, and of one."""
 
 from dataclasses import replace
 
-import numpy as np
 import pytest
-from outcomes import detected, outcome, scene, solved, worst_deg
+from outcomes import detected, outcome, scene
 
 from epitool.geometry.calibrate import with_focal
 
@@ -20,12 +19,20 @@ def test_they_are_not_trusted(views, factor):
     assert ("bones change their length" if views == 2 else "is left out") in said
 
 
-def test_a_person_far_away_before_long_lenses():
-    """Nearly parallel rays: perspective says little, and what is claimed is true all the same."""
-    rig = scene().rig
-    K = np.array([[490.0 * 8, 0, 191.5], [0, 490.0 * 8, 191.5], [0, 0, 1]])
-    middle = np.array([0.0, 0.0, 950.0])
-    cameras = [replace(c, K=K, t=-c.R @ (middle + 8 * (c.center - middle))) for c in rig.cameras]
-    labels = scene(4, rig=replace(rig, cameras=tuple(cameras)))
-    found = solved(detected(labels), labels.rig)
-    assert found.verdict.level != "pass" or worst_deg(found, labels.rig) < 1
+@pytest.mark.xfail(strict=True, reason="it is 10 degrees off in direction, or more, and passes")
+@pytest.mark.parametrize("factor", [0.7, 1.5])
+def test_one_of_four_is_not_trusted(factor):
+    """The adjustment bends the places of the cameras to fit: freed, this focal length alone would change."""
+    labels = scene(4)
+    wrong, *others = labels.rig.cameras
+    stated = replace(labels.rig, cameras=(*with_focal([wrong], factor), *others))
+    said = outcome(detected(labels), stated)
+    assert said.startswith(("warn", "fail"))
+    assert "view cam1: its focal length" in said
+
+
+def test_one_of_two_is_warned_of():
+    labels = scene(2)
+    wrong, other = labels.rig.cameras
+    stated = replace(labels.rig, cameras=(*with_focal([wrong], 1.5), other))
+    assert outcome(detected(labels), stated).startswith(("warn", "fail"))

@@ -37,32 +37,36 @@ def _linearize(R: Array, t: Array, K: Array, X: Array, xy: Array, Jc: Array, Jp:
 
 
 @njit(cache=True, nogil=True)
-def _damped_inverse(H: Array, damping: float) -> Array:
-    """Inverse `(3, 3)` of a point's block with its diagonal raised; zero where no view sees the point."""
-    size = H[0, 0] + H[1, 1] + H[2, 2]
+def _damped_inverse(A: Array, damping: float, inverse: Array) -> None:
+    """Inverse `(3, 3)` of a point's block, whose diagonal is raised in place; zero where no view sees the point."""
+    size = A[0, 0] + A[1, 1] + A[2, 2]
     if not size > 0.0:
-        return np.zeros((3, 3))
-    A = H.copy()
+        inverse[:] = 0.0
+        return
     for k in range(3):
-        A[k, k] += damping * H[k, k] + 1e-12 * size
-    inverse = np.empty((3, 3))
+        A[k, k] += damping * A[k, k] + 1e-12 * size
     for i in range(3):
         for j in range(3):  # the adjugate of a symmetric matrix, by cyclic indices
             i1, i2, j1, j2 = (i + 1) % 3, (i + 2) % 3, (j + 1) % 3, (j + 2) % 3
             inverse[j, i] = A[i1, j1] * A[i2, j2] - A[i1, j2] * A[i2, j1]
-    return inverse / (A[0, 0] * inverse[0, 0] + A[0, 1] * inverse[1, 0] + A[0, 2] * inverse[2, 0])
+    det = A[0, 0] * inverse[0, 0] + A[0, 1] * inverse[1, 0] + A[0, 2] * inverse[2, 0]
+    for i in range(3):
+        for j in range(3):
+            inverse[i, j] /= det
 
 
 @njit(cache=True, nogil=True)
 def _point_blocks(
-    R: Array, t: Array, K: Array, X: Array, xy: Array, weight: Array, free: int, H_cc: Array, H_cp: Array, g_c: Array
-) -> tuple[Array, Array]:
-    """Blocks that one point `(3,)`, seen at `(V, 2)` with weights `(V,)`, adds; returns H_pp `(3, 3)`, g_p `(3,)`.
+    R: Array, t: Array, K: Array, X: Array, xy: Array, weight: Array, free: int,
+    H_cc: Array, H_cp: Array, g_c: Array, H_pp: Array, g_p: Array, Jc: Array, Jp: Array, r: Array,
+) -> None:  # fmt: skip
+    """Blocks that one point `(3,)`, seen at `(V, 2)` with weights `(V,)`, adds to H_cc, and its own: all in place.
 
-    H_cc of no views is left alone, for a caller that does not need it.
+    H_cc of no views is left alone, for a caller that does not need it. Jc, Jp and r are room to work in: arrays made
+    anew for every point would take longer than the arithmetic.
     """
-    H_pp, g_p = np.zeros((3, 3)), np.zeros(3)
-    Jc, Jp, r = np.empty((2, CAMERA_PARAMETERS)), np.empty((2, 3)), np.empty(2)
+    H_pp[:] = 0.0
+    g_p[:] = 0.0
     for v in range(len(R)):
         if weight[v] <= 0.0:
             H_cp[v] = 0.0
@@ -82,7 +86,6 @@ def _point_blocks(
             g_p[i] += a * r[0] + b * r[1]
             for j in range(3):
                 H_pp[i, j] += a * Jp[0, j] + b * Jp[1, j]
-    return H_pp, g_p
 
 
 @njit(cache=True, nogil=True)
@@ -111,9 +114,11 @@ def reduced_system(
     S, H_cc = np.zeros((p * views, p * views)), np.zeros((views, p, p))
     gradient = np.zeros((block.max() + 1, p * views))
     H_cp, g_c, eliminated = np.zeros((views, p, 3)), np.zeros((views, p)), np.zeros((p, 3))
+    H_pp, g_p, inverse = np.zeros((3, 3)), np.zeros(3), np.zeros((3, 3))
+    Jc, Jp, r = np.zeros((2, p)), np.zeros((2, 3)), np.zeros(2)
     for n in range(len(points)):
-        H_pp, g_p = _point_blocks(R, t, K, points[n], xy[n], weights[n], free, H_cc, H_cp, g_c)
-        inverse = _damped_inverse(H_pp, damping)
+        _point_blocks(R, t, K, points[n], xy[n], weights[n], free, H_cc, H_cp, g_c, H_pp, g_p, Jc, Jp, r)
+        _damped_inverse(H_pp, damping, inverse)
         for a in range(views):
             if weights[n, a] <= 0.0:
                 continue
@@ -155,9 +160,11 @@ def point_steps(
     views, p = len(R), CAMERA_PARAMETERS
     steps = np.zeros((len(points), 3))
     H_cc, H_cp, g_c = np.zeros((0, p, p)), np.zeros((views, p, 3)), np.zeros((views, p))
+    H_pp, g_p, inverse = np.zeros((3, 3)), np.zeros(3), np.zeros((3, 3))
+    Jc, Jp, r = np.zeros((2, p)), np.zeros((2, 3)), np.zeros(2)
     for n in range(len(points)):
-        H_pp, g_p = _point_blocks(R, t, K, points[n], xy[n], weights[n], free, H_cc, H_cp, g_c)
-        inverse = _damped_inverse(H_pp, damping)
+        _point_blocks(R, t, K, points[n], xy[n], weights[n], free, H_cc, H_cp, g_c, H_pp, g_p, Jc, Jp, r)
+        _damped_inverse(H_pp, damping, inverse)
         for v in range(views):
             for i in range(free):
                 for k in range(3):

@@ -18,7 +18,7 @@ from epitool.errors import GeometryError
 from epitool.geometry.bundle import Bundle
 from epitool.geometry.chain import chain
 from epitool.geometry.growth import Growth, adjusted, best_growth, ordered
-from epitool.geometry.judge import Evidence, Verdict, is_flat, judge
+from epitool.geometry.judge import Evidence, Verdict, judge
 from epitool.geometry.labels import label
 from epitool.geometry.pairs import PairPose, estimate_pair
 from epitool.parallel import run_parallel
@@ -145,7 +145,7 @@ def _evidence(
         frames=int(np.isfinite(labels.poses.xyz[..., 0]).any(axis=1).sum()),
         person_px=float(np.nanmedian(sides)) if np.isfinite(sides).any() else np.nan,
         parallax_deg={names: pair.parallax_deg for names, pair in among.items()},
-        flat=bool(among) and all(is_flat(pair) for pair in among.values()),
+        flat=bool(among) and all(pair.flat for pair in among.values()),
         focal_ratio=lenses,
         bone_spread=_bone_spread(labels),
     )

@@ -75,7 +75,7 @@ def best_growth(
             continue
         cost = _total_cost(bundle, cameras, seen)
         best = (cost, grown) if best is None or cost < best[0] else best
-        if not grown.left_out and _convinces(bundle):
+        if not grown.left_out and _convinces(bundle) and not pose.flat:
             break
     if best is None:
         raise failure
@@ -175,8 +175,14 @@ def _reason(found: Resection | str) -> str:
 
 
 def ordered(rig: Rig, names: Sequence[str]) -> Rig:
-    """The cameras in the order of these names, in the world of the first one, the first baseline of length 1."""
+    """The cameras in the order of these names, in the world of the first one, the first baseline of length 1.
+
+    Raises:
+        GeometryError: The first two stand at one place.
+    """
     first, *others = (rig.cameras[rig.names.index(name)] for name in names if name in rig.names)
     turned = [replace(c, R=c.R @ first.R.T, t=c.t - c.R @ first.R.T @ first.t) for c in (first, *others)]
     length = float(np.linalg.norm(turned[0].center - turned[1].center))
+    if not length > 0:
+        raise GeometryError(f"views {turned[0].name} and {turned[1].name} are at one place; is one video given twice?")
     return replace(rig, cameras=tuple(turned)).scaled(1 / length, "arbitrary", "none")

@@ -23,7 +23,6 @@ _WRONG_LENS, _WRONG_LENS_SD = 0.05, 5.0  # share of a focal length, and standard
 _FRAMES = 20  # under it little is known of anything
 _NARROW_DEG, _NO_PARALLAX_DEG, _SAME_DEG = 5.0, 1.0, 0.1
 _FEW_INLIERS = 0.5
-_FLAT = 0.95
 _STRANGE = "do not fit the other views"
 
 
@@ -134,9 +133,4 @@ def pair_remark(pair: PairPose) -> str:
         return "no parallax: the cameras stand at one place, or the person is too far away"
     if pair.parallax_deg < _NARROW_DEG:
         return "narrow baseline"
-    return "the joints lie in a plane" if is_flat(pair) else ""
-
-
-def is_flat(pair: PairPose) -> bool:
-    """Whether a homography explains a pair of views as well as a relative pose does."""
-    return pair.planar_share > _FLAT * pair.inlier_share
+    return "the joints might lie in a plane" if pair.flat else ""

@@ -26,6 +26,7 @@ _SETTLED = 1e-3  # of the variance: what a last step may still gain
 _PARALLEL = 1e-12  # squared sine of the angle between two rays
 _LEAST_CONFIDENCE = 1e-3
 _BODY_JOINTS, _BODY = 4, 2.0
+_MEDIAN_STEPS = 6
 
 
 class _Joint(NamedTuple):
@@ -130,7 +131,7 @@ def _best_pair(views: Views, joint: _Joint, number: int, near: Array) -> float:
 
     Returns its score: minus infinity where no two views agree, infinite where so many do that no other can win.
     """
-    best = -np.inf
+    best, few = -np.inf, True
     for a in range(len(views.P)):
         for b in range(a + 1, len(views.P)):
             gap = _meet(views.centers, views.back, joint.rays, a, b, joint.trial)
@@ -138,12 +139,11 @@ def _best_pair(views: Views, joint: _Joint, number: int, near: Array) -> float:
                 continue
             score, agreeing = _score(views.P, joint.xy, joint.odds, joint.trial, views.precision, near)
             if score > best:
-                best = score
+                best, few = score, agreeing < max(3, number - agreeing + 2)
                 copy(joint.trial, joint.X)
-            if agreeing >= max(3, number - agreeing + 2):
-                copy(joint.trial, joint.X)
+            if agreeing == number:
                 return np.inf
-    return best
+    return best if few else np.inf
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -233,18 +233,23 @@ def _store(joint: _Joint, variance: float, keep: bool, xyz: Array, covariance: A
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def _around_body(xyz: Array, lead: Array, near: Array) -> None:
-    """Where a frame's joints `(J, 3)` are expected, into near: about the median of those that are sure.
+    """Where a frame's joints `(J, 3)` are expected, into near: about the geometric median of those that are sure.
+
+    Six steps of Weiszfeld's algorithm (1937); a median by axis would depend on the world's axes.
 
     The prior's precision is 0, which says nothing, where few are sure.
     """
     sure = xyz[lead >= _SURE]
     near[:] = 0.0
     if len(sure) >= _BODY_JOINTS:
-        for k in range(3):
-            near[k] = np.median(sure[:, k])
-        away = np.zeros(len(sure))
-        for k in range(3):
-            away += (sure[:, k] - near[k]) ** 2
+        away = np.ones(len(sure))
+        for _ in range(_MEDIAN_STEPS):
+            weights = 1.0 / np.sqrt(away)
+            for k in range(3):
+                near[k] = (weights * sure[:, k]).sum() / weights.sum()
+            away[:] = 1e-12
+            for k in range(3):
+                away += (sure[:, k] - near[k]) ** 2
         near[3] = _BODY / max(float(np.median(away)), 1e-12)
 
 

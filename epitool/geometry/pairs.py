@@ -27,6 +27,8 @@ Array = NDArray[np.float64]
 _ROUNDS = 4
 _ENOUGH = 2000  # matches that a pose is sampled from; more make it slower and hardly better
 _PLANE_MATCHES = 300
+_PLANE_NOISE = 3.0  # times the epipolar threshold: a homography errs in both directions
+_FLAT = 0.7  # 0.02 to 0.2 for people who move, up to 0.76 for one who stands still, from 0.75 on in a plane
 _CONVINCING = 0.75  # share of inliers from which no other start is tried
 Solver = Callable[[Array, Array, float], tuple[Array, Array]]
 
@@ -43,7 +45,7 @@ class PairPose:
         inlier_share: Share of matches within the threshold.
         sampson_px: Median Sampson distance of the inliers.
         parallax_deg: Median angle between the rays of the inliers.
-        planar_share: Share of matches that a homography explains as well; near `inlier_share` for a flat scene.
+        planar_share: Share of matches that a homography explains too; near `inlier_share` for a flat scene.
     """
 
     R: Array
@@ -54,6 +56,11 @@ class PairPose:
     sampson_px: float
     parallax_deg: float
     planar_share: float
+
+    @property
+    def flat(self) -> bool:
+        """Whether a homography explains most of what the pose does: two poses then explain the joints alike."""
+        return self.planar_share > _FLAT * self.inlier_share
 
 
 def estimate_pair(a: Array, b: Array, K_a: Array, K_b: Array, skeleton: Skeleton, method: str, seed: int) -> PairPose:
@@ -129,7 +136,7 @@ def _alternate(
 def _planar_share(a: Array, b: Array, threshold_px: float) -> float:
     """Share of matches `(N, 2)`, of a few hundred, within a threshold of the best homography."""
     some = np.linspace(0, len(a) - 1, min(len(a), _PLANE_MATCHES)).astype(int)
-    _, near = cv2.findHomography(a[some], b[some], cv2.RANSAC, threshold_px, maxIters=200)
+    _, near = cv2.findHomography(a[some], b[some], cv2.RANSAC, _PLANE_NOISE * threshold_px, maxIters=200)
     return float(near.mean()) if near is not None else 0.0
 
 

@@ -45,7 +45,6 @@ def test_a_flat_body_that_moves_along_the_wall_is_enough(views):
     assert worst_deg(solved(keypoints, labels.rig), labels.rig) < 1
 
 
-@pytest.mark.xfail(strict=True, reason="the first pair that convinces may be the wrong one of both: 154 degrees off")
 def test_four_views_of_someone_lying_still_are_right():
     """Of each pair's two poses only one fits the other pairs."""
     for seed in (3, 4):
@@ -54,11 +53,10 @@ def test_four_views_of_someone_lying_still_are_right():
         assert worst_deg(found, labels.rig) < 3
 
 
-@pytest.mark.xfail(strict=True, reason="of both poses the wrong one, 75 degrees off, may pass")
 def test_two_views_of_someone_lying_still_are_not_trusted():
     """That a homography explains the joints as well tells it."""
     for seed in (3, 4):
         labels = scene(2, lying(seed))
         said = outcome(detected(labels, sigma_px=0.5), labels.rig)
         assert said.startswith(("warn", "fail"))
-        assert "the joints lie in a plane" in said
+        assert "the joints might lie in a plane" in said

@@ -22,6 +22,7 @@ from epitool.nn.inference import predict_images
 from epitool.nn.network import build_network, soft_argmax
 from epitool.options import SMALL
 from epitool.pose import MIN_CONFIDENCE, Keypoints, Labels, split_frames
+from epitool.skeleton import skeleton
 from epitool.stages import predict as predict_stage
 from epitool.stages import train as train_stage
 from epitool.synthetic import render_scene
@@ -275,10 +276,10 @@ def test_predict_takes_boxes_from_keypoints(run_folder, labels, tmp_path):
 
 
 class Nobody:
-    name = "nobody"
+    name, skeleton = "nobody", skeleton("coco17")
 
     def detect(self, image):
-        return np.full((17, 2), np.nan), np.zeros(17)
+        return np.empty((0, 17, 2)), np.empty((0, 17))
 
 
 def test_predict_leaves_out_images_without_a_person(run_folder, labels, tmp_path, monkeypatch):

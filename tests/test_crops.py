@@ -126,7 +126,7 @@ def test_augmentation_moves_target_and_image_alike():
     for epoch in range(20):
         dataset.epoch = epoch
         crop, target, visible = dataset[0]
-        bright = crop[0].numpy() > crop[0].numpy().max() - 1
+        bright = crop[..., 0].numpy() > crop.numpy().max() - 1
         found = np.array([axis.mean() for axis in np.nonzero(bright)])[::-1] / options.image_size - 0.5
         np.testing.assert_allclose(found, target[0, :2].numpy(), atol=1.5 / options.image_size)
         assert bool(visible[0])

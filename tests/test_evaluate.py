@@ -238,6 +238,7 @@ def test_nothing_to_measure(folder):
 
 def test_newest_model_runs_on_the_test_part(folder, capfd):
     torch = pytest.importorskip("torch")
+    from epitool.nn.card import ModelCard
     from epitool.nn.checkpoint import Model, save_model
     from epitool.nn.crops import bones
     from epitool.nn.network import build_network
@@ -247,14 +248,12 @@ def test_newest_model_runs_on_the_test_part(folder, capfd):
         Path(name).parent.mkdir(exist_ok=True)
         cv2.imwrite(name, np.zeros((SIZE, SIZE, 3), dtype=np.uint8))
     options = TrainOptions(backbone="resnet18", image_size=64, filters=8)
-    lengths, mean = np.full(len(bones(H36M)), 300.0), np.zeros((17, 3))
+    lengths, trained = np.full(len(bones(H36M)), 300.0), np.full(17, True)
     torch.manual_seed(0)
     weights = build_network(17, options).state_dict()
-    model = Model(
-        weights, options, H36M, lengths, mean, 1.0, "mm", "a person's height", folder.recording_id, 1, 0.0, 0.1
-    )
+    card = ModelCard(options, H36M, trained, lengths, 1.0, "mm", "a person's height", folder.recording_id, 1, 0.0, 0.1)
     Path("runs/first").mkdir(parents=True)
-    save_model(Path("runs/first/model.pt"), model)
+    save_model(Path("runs/first/model.pt"), Model(weights, card))
     write_predictions(Path("pose.json"), make_predictions(folder, images=("else.png",) * (F * V)))
     summary = run()
     assert summary.values["predictions"][0]["path"] == str(Path("runs/first/model.pt"))

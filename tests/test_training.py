@@ -19,7 +19,7 @@ from epitool.nn.dataset import CropDataset, cached_crops, usable_samples
 from epitool.nn.detector import CheckpointDetector
 from epitool.nn.device import pick_device
 from epitool.nn.inference import predict_images
-from epitool.nn.network import build_network, soft_argmax
+from epitool.nn.network import as_input, build_network, soft_argmax
 from epitool.options import SMALL
 from epitool.pose import MIN_CONFIDENCE, Keypoints, Labels, split_frames
 from epitool.skeleton import skeleton
@@ -63,12 +63,12 @@ def assert_same_bits(first: dict[str, torch.Tensor], second: dict[str, torch.Ten
 
 def test_run_leaves_model_and_a_line_per_epoch(run_folder, labels):
     lines = [json.loads(line) for line in (run_folder / training.LOG).read_text().splitlines()]
-    model = load_model(run_folder / training.BEST)
+    card = load_model(run_folder / training.BEST).card
     assert [line["epoch"] for line in lines] == [1, 2, 3]
-    assert model.epoch == training.best_epoch(lines)["epoch"]
-    assert model.val_error == min(line["val_nmpjpe"] for line in lines)
-    assert (model.recording_id, model.unit, model.skeleton) == (labels.recording_id, "mm", labels.poses.skeleton)
-    assert model.focal_ratio == pytest.approx(labels.rig.cameras[0].focal / max(labels.rig.cameras[0].image_size))
+    assert card.epoch == training.best_epoch(lines)["epoch"]
+    assert card.val_error == min(line["val_nmpjpe"] for line in lines)
+    assert (card.recording_id, card.unit, card.skeleton) == (labels.recording_id, "mm", labels.poses.skeleton)
+    assert card.focal_ratio == pytest.approx(labels.rig.cameras[0].focal / max(labels.rig.cameras[0].image_size))
     assert not list(run_folder.glob(".*"))
 
 
@@ -112,7 +112,8 @@ def test_network_learns_the_images_it_is_shown(labels, tmp_path):
     samples = usable_samples(labels)
     crops = cached_crops(samples, TINY.image_size, tmp_path)
     dataset = CropDataset(crops, samples, TINY, augment=False)
-    inputs, target, visible = (torch.stack(part) for part in zip(*(dataset[i] for i in range(4))))
+    crops, target, visible = (torch.stack(part) for part in zip(*(dataset[i] for i in range(4))))
+    inputs = as_input(crops, CPU)
     network = build_network(17, replace(TINY, filters=32))
     optimizer = torch.optim.Adam(network.parameters(), lr=3e-3)
     losses = []
@@ -194,9 +195,9 @@ def test_truncated_checkpoint_is_refused(run_folder, tmp_path, share):
         {"format": "epitool.refiner/1"},
         {"joints": ["a", "b"]},
         {"weights": {}},
-        {"convention": {"box_margin": 2.0, "depth_span": 2.0}},
+        {"convention": {"box_margin": 2.0}},
         {"options": {"backbone": "vgg"}},
-        {"mean_pose": torch.zeros(3)},
+        {"trained": [True] * 3},
     ],
 )
 def test_checkpoint_that_does_not_fit_together_is_refused(run_folder, tmp_path, change):
@@ -223,7 +224,7 @@ def test_batches_and_order_do_not_change_predictions(run_folder, labels):
 
 
 def test_joints_as_sharp_as_in_validation_count_as_seen(run_folder):
-    model = replace(load_model(run_folder / training.BEST), sharpness=0.2)
+    model = replace(load_model(run_folder / training.BEST).card, sharpness=0.2)
     confidence = model.confidence(np.array([0.0, model.sharpness, 1.0]))
     np.testing.assert_allclose(confidence[:2], [0.0, 0.8], atol=1e-9)
     assert MIN_CONFIDENCE < confidence[1] < confidence[2] <= 1

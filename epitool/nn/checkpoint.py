@@ -8,7 +8,7 @@ from __future__ import annotations
 import pickle
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from zipfile import BadZipFile
@@ -17,62 +17,29 @@ import torch
 from torch import Tensor
 
 from epitool import __version__
-from epitool.camera import Array
 from epitool.errors import CheckpointError, EpitoolError, InputError
 from epitool.files import writing
-from epitool.nn.crops import DEPTH_SPAN, bones
+from epitool.nn.card import ModelCard
 from epitool.nn.network import PoseNetwork, build_network
-from epitool.options import TrainOptions
-from epitool.pose import BOX_MARGIN
-from epitool.skeleton import Skeleton, skeleton_of
 
 FORMAT = "epitool.model/1"
-_CONVENTION = {"box_margin": BOX_MARGIN, "depth_span": DEPTH_SPAN}
 
 
 @dataclass(frozen=True, eq=False)
 class Model:
-    """A trained network with its conventions.
+    """A trained network.
 
     Attributes:
         weights: The network's `state_dict`.
-        options: What it was built and trained with.
-        skeleton: Its joints.
-        bone_lengths: Of `crops.bones(skeleton)` in training, `(B,)`; NaN where never seen.
-        mean_pose: Root-relative mean of the training poses, camera axes, `(J, 3)`; NaN for joints never seen.
-        focal_ratio: Focal length over the longer side of the training images.
-        unit: "mm" or "arbitrary".
-        scale_source: How metric scale was fixed, or "none".
-        recording_id: Of the labels trained on.
-        epoch: After which it was saved, counted from 1.
-        val_error: Its NMPJPE on the validation part, in the unit.
-        sharpness: Mean sharpness of its heatmaps there, see `soft_argmax`.
+        card: Its joints, conventions and origin.
     """
 
     weights: Mapping[str, Tensor]
-    options: TrainOptions
-    skeleton: Skeleton
-    bone_lengths: Array
-    mean_pose: Array
-    focal_ratio: float
-    unit: str
-    scale_source: str
-    recording_id: str
-    epoch: int
-    val_error: float
-    sharpness: float
-
-    def confidence(self, sharpness: Array) -> Array:
-        """Confidence in joints by the sharpness of their heatmaps: 0.8 if it is as in the validation part.
-
-        Nothing but the mean of a heatmap is trained: this orders the joints of one network, and is no probability. A
-        network can be as sure of an image without a person.
-        """
-        return sharpness / (sharpness + max(self.sharpness / 4, 1e-12))
+    card: ModelCard
 
     def network(self, device: torch.device) -> PoseNetwork:
         """The network on a device, ready for inference."""
-        network = build_network(len(self.skeleton), self.options)
+        network = build_network(len(self.card.skeleton), self.card.options)
         network.load_state_dict(dict(self.weights))
         return network.to(device).eval()
 
@@ -83,18 +50,8 @@ def save_model(path: Path, model: Model) -> None:
     Raises:
         InputError: It cannot be written.
     """
-    content = {name: value for name, value in vars(model).items() if name not in ("skeleton", "options")}
-    content |= {
-        "format": FORMAT,
-        "version": __version__,
-        "skeleton": model.skeleton.name,
-        "joints": list(model.skeleton.joints),
-        "options": asdict(model.options),
-        "convention": _CONVENTION,
-        "bone_lengths": torch.tensor(model.bone_lengths),
-        "mean_pose": torch.tensor(model.mean_pose),
-    }
-    save_plain(path, content)
+    header = {"format": FORMAT, "version": __version__}
+    save_plain(path, {**header, **model.card.to_plain(), "weights": model.weights})
 
 
 def load_model(path: Path) -> Model:
@@ -102,31 +59,15 @@ def load_model(path: Path) -> Model:
 
     Raises:
         InputError: There is no such file.
-        CheckpointError: It is damaged, another kind of file, or of another convention.
+        CheckpointError: It is damaged, or another kind of file.
     """
     content = load_plain(path, FORMAT, "epitool train")
     with damage_reported(path):
-        if content["convention"] != _CONVENTION:
-            raise CheckpointError(f"{path}: trained with crops {content['convention']}, this epitool has {_CONVENTION}")
-        skeleton = skeleton_of(content["skeleton"], content["joints"])
-        model = Model(
-            weights=content["weights"],
-            options=TrainOptions(**content["options"]),
-            skeleton=skeleton,
-            bone_lengths=content["bone_lengths"].numpy().reshape(len(bones(skeleton))),
-            mean_pose=content["mean_pose"].numpy().reshape(len(skeleton), 3),
-            focal_ratio=float(content["focal_ratio"]),
-            unit=str(content["unit"]),
-            scale_source=str(content["scale_source"]),
-            recording_id=str(content["recording_id"]),
-            epoch=int(content["epoch"]),
-            val_error=float(content["val_error"]),
-            sharpness=float(content["sharpness"]),
-        )
+        model = Model(content["weights"], ModelCard.from_plain(content))
         with torch.device("meta"):  # names and shapes without numbers
-            expected = build_network(len(skeleton), model.options).state_dict()
+            expected = build_network(len(model.card.skeleton), model.card.options).state_dict()
         if _shapes(model.weights) != _shapes(expected):
-            raise CheckpointError(f"{path}: the weights are not those of a {model.options.backbone} network")
+            raise CheckpointError(f"{path}: the weights are not those of a {model.card.options.backbone} network")
         return model
 
 

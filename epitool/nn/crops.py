@@ -17,15 +17,37 @@ so one image gives the pose but for the factor Z_root. The person's bone lengths
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from epitool.camera import Array, Rig
 from epitool.images import Image
+from epitool.pose import BOX_MARGIN
 from epitool.skeleton import Skeleton
 
 DEPTH_SPAN = 2.0
+
+
+@dataclass(frozen=True)
+class CropConvention:
+    """How a network's crops and volume coordinates relate to the image and the person.
+
+    Attributes:
+        margin: Side of the box over the extent of the joints in it.
+        depth_span: How many sides of the box -0.5..0.5 along z is.
+        box_size: Length that the box's side has at the root's depth, in the network's unit; None where it follows from
+            the bone lengths.
+    """
+
+    margin: float = BOX_MARGIN
+    depth_span: float = DEPTH_SPAN
+    box_size: float | None = None
+
+
+STANDARD_CROPS = CropConvention()
 
 
 def labels_to_volume(
@@ -55,7 +77,13 @@ def labels_to_volume(
 
 
 def volume_to_pose(
-    volume: Array, boxes: Array, K: Array, bone_lengths: Array, skeleton: Skeleton
+    volume: Array,
+    boxes: Array,
+    K: Array,
+    bone_lengths: Array,
+    skeleton: Skeleton,
+    convention: CropConvention = STANDARD_CROPS,
+    root_depth: Array | float | None = None,
 ) -> tuple[Array, Array]:
     """Poses that volume coordinates stand for.
 
@@ -65,6 +93,8 @@ def volume_to_pose(
         K: Intrinsics `(N, 3, 3)` or `(3, 3)`.
         bone_lengths: Of `bones(skeleton)`, in the unit wanted, NaN where unknown: they fix the scale.
         skeleton: Of the joints.
+        convention: Of the crops.
+        root_depth: Distance of the root along the optical axis `(N,)`, in the unit wanted: it fixes the scale instead.
 
     Returns:
         Root-relative joints in the camera's axes `(N, J, 3)`, and their pixels `(N, J, 2)`.
@@ -73,12 +103,16 @@ def volume_to_pose(
     xy = (volume[..., :2] + 0.5) * side[..., None] + boxes[:, None, :2]
     focal = (K[..., 0, 0] + K[..., 1, 1])[..., None] / 2
     # A joint cannot lie behind the camera, whatever an untrained network says.
-    relative_depth = np.maximum(1 + volume[..., 2] * DEPTH_SPAN * side / focal, 0.05)
+    relative_depth = np.maximum(1 + volume[..., 2] * convention.depth_span * side / focal, 0.05)
     rays = np.concatenate([xy, np.ones_like(xy[..., :1])], axis=-1) @ np.swapaxes(np.linalg.inv(K), -1, -2)
     up_to_scale = rays * relative_depth[..., None]
-    root_depth = np.nansum(bone_lengths) / _body_size(up_to_scale, bone_lengths, skeleton)
-    pose = (up_to_scale - up_to_scale[:, [skeleton.root]]) * root_depth[:, None, None]
-    return pose, xy
+    if root_depth is not None:
+        scale = np.broadcast_to(root_depth, len(volume))
+    elif convention.box_size is not None:
+        scale = convention.box_size * (focal / side)[:, 0]
+    else:
+        scale = np.nansum(bone_lengths) / _body_size(up_to_scale, bone_lengths, skeleton)
+    return (up_to_scale - up_to_scale[:, [skeleton.root]]) * scale[:, None, None], xy
 
 
 def bones(skeleton: Skeleton) -> tuple[tuple[int, int], ...]:

@@ -24,8 +24,6 @@ from epitool.options import TrainOptions
 from epitool.pose import Labels, split_frames
 
 CACHE_MARGIN = 1.5  # leaves room to rotate and scale
-_MEAN = np.array([0.485, 0.456, 0.406], np.float32) * 255  # ImageNet's
-_STD = np.array([0.229, 0.224, 0.225], np.float32) * 255
 MIN_JOINTS = 3
 MIN_IMAGES = 8
 
@@ -111,13 +109,8 @@ def _digest(samples: Samples, size: int) -> str:
     return digest.hexdigest()[:16]
 
 
-def normalized(crop: Image) -> Tensor:
-    """An RGB crop `(S, S, 3)` as the network's input `(3, S, S)`: ImageNet's mean 0 and deviation 1."""
-    return torch.from_numpy((crop.astype(np.float32) - _MEAN) / _STD).permute(2, 0, 1)
-
-
 class CropDataset(Dataset[tuple[Tensor, Tensor, Tensor]]):
-    """Samples as (input `(3, S, S)`, volume coordinates `(J, 3)`, visible `(J,)`).
+    """Samples as (RGB crop `(S, S, 3)`, volume coordinates `(J, 3)`, visible `(J,)`).
 
     An augmentation is drawn from the seed, the epoch and the sample alone: the same in any order and process, and
     after a restart.
@@ -136,7 +129,7 @@ class CropDataset(Dataset[tuple[Tensor, Tensor, Tensor]]):
         volume, visible = self.samples.volume[i], self.samples.visible[i]
         if not self.augment:
             crop = _warp(self.crops[i], np.eye(2), options.image_size)
-            return normalized(crop), torch.from_numpy(volume), torch.from_numpy(visible)
+            return torch.from_numpy(crop), torch.from_numpy(volume), torch.from_numpy(visible)
         rng = np.random.default_rng([options.seed, self.epoch, i])
         turn, scale = draw_turn(rng, options)
         crop = _warp(self.crops[i], turn / scale, options.image_size)
@@ -147,7 +140,7 @@ class CropDataset(Dataset[tuple[Tensor, Tensor, Tensor]]):
         volume[:, :2] = volume[:, :2] @ turn.T
         volume /= scale
         visible = visible & (np.abs(volume) <= 0.5).all(axis=-1)
-        return normalized(crop), torch.from_numpy(volume), torch.from_numpy(visible)
+        return torch.from_numpy(crop), torch.from_numpy(volume), torch.from_numpy(visible)
 
 
 def draw_turn(rng: np.random.Generator, options: TrainOptions) -> tuple[NDArray[np.float32], float]:

@@ -10,7 +10,6 @@ from epitool.camera import Array
 from epitool.images import Image
 from epitool.nn.checkpoint import load_model
 from epitool.nn.crops import crop_image, squared
-from epitool.nn.dataset import normalized
 from epitool.nn.device import pick_device
 from epitool.nn.inference import infer
 from epitool.pose import MIN_CONFIDENCE, square_boxes
@@ -30,10 +29,10 @@ class CheckpointDetector:
             CheckpointError: It cannot be used.
             UsageError: There is no such device.
         """
-        self._model = load_model(path)
-        self._network = self._model.network(pick_device(device))
+        model = load_model(path)
+        self._card, self._network = model.card, model.network(pick_device(device))
         self.name = f"checkpoint:{path.name}"
-        self.skeleton = self._model.skeleton
+        self.skeleton = self._card.skeleton
 
     def detect(self, image: Image) -> tuple[Array, Array]:
         """Joints `(J, 2)` px and their confidence `(J,)` in an RGB image; NaN and 0 where nobody is seen."""
@@ -45,9 +44,9 @@ class CheckpointDetector:
         return self._look(image, box)
 
     def _look(self, image: Image, box: Array) -> tuple[Array, Array]:
-        crop = crop_image(image, box, self._model.options.image_size)
-        volume, sharpness = infer(self._network, normalized(crop)[None])
+        crop = crop_image(image, box, self._card.options.image_size)
+        volume, sharpness = infer(self._network, crop[None])
         xy = (volume[0, :, :2] + 0.5) * box[2] + box[:2]
-        untrained = np.isnan(self._model.mean_pose).any(axis=-1)
-        confidence = self._model.confidence(sharpness[0])
-        return np.where(untrained[:, None], np.nan, xy), np.where(untrained, 0.0, confidence)
+        confidence = self._card.confidence(sharpness[0])
+        trained = self._card.trained
+        return np.where(trained[:, None], xy, np.nan), np.where(trained, confidence, 0.0)

@@ -7,15 +7,14 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from epitool.camera import Array
 from epitool.console import progress
 from epitool.images import Image, read_images
+from epitool.nn.card import ModelCard
 from epitool.nn.checkpoint import Model
 from epitool.nn.crops import assumed_intrinsics, crop_image, volume_to_pose
-from epitool.nn.dataset import normalized
-from epitool.nn.network import PoseNetwork, soft_argmax
+from epitool.nn.network import PoseNetwork, as_input, soft_argmax
 from epitool.pose import Predictions
 
 DEPTH_RULE = "relative to the root; bone lengths of the training labels fix the size"
@@ -27,7 +26,7 @@ class _Crop(NamedTuple):
     image: int
     box: Array
     K: Array
-    input: Tensor
+    pixels: Image
 
 
 class _Seen(NamedTuple):
@@ -41,11 +40,10 @@ class _Seen(NamedTuple):
 
 
 @torch.inference_mode()
-def infer(network: PoseNetwork, inputs: Tensor) -> tuple[Array, Array]:
-    """Volume coordinates `(N, J, 3)` and sharpness `(N, J)` for normalised crops `(N, 3, S, S)`."""
-    device = next(network.parameters()).device
-    volume = network(inputs.to(device, memory_format=torch.channels_last))
-    xyz, sharpness = soft_argmax(volume)
+def infer(network: PoseNetwork, crops: Image) -> tuple[Array, Array]:
+    """Volume coordinates `(N, J, 3)` and sharpness `(N, J)` for RGB crops `(N, S, S, 3)`."""
+    inputs = as_input(torch.from_numpy(crops), next(network.parameters()).device)
+    xyz, sharpness = soft_argmax(network(inputs))
     return xyz.cpu().double().numpy(), sharpness.cpu().double().numpy()
 
 
@@ -81,36 +79,35 @@ def predict_where_found(
     Raises:
         InputError: An image is missing or cannot be decoded.
     """
-    network, seen, batch = model.network(device), [], list[_Crop]()
+    network, card, seen, batch = model.network(device), model.card, [], list[_Crop]()
     with progress("predicting", len(names)) as advance:
         for i, image in read_images(names):
             box = np.asarray(find_box(i, image), dtype=float)
             if np.isfinite(box).all():
-                crop = crop_image(image, box, model.options.image_size)
-                K = assumed_intrinsics((image.shape[1], image.shape[0]), model.focal_ratio)
-                batch.append(_Crop(i, box, K, normalized(crop)))
+                crop = crop_image(image, box, card.options.image_size)
+                K = assumed_intrinsics((image.shape[1], image.shape[0]), card.focal_ratio)
+                batch.append(_Crop(i, box, K, crop))
             if len(batch) == batch_size:
-                seen.append(_look(network, model, batch))
+                seen.append(_look(network, card, batch))
                 batch.clear()
             advance(1)
     if batch:
-        seen.append(_look(network, model, batch))
-    return _in_order(seen, names, model)
+        seen.append(_look(network, card, batch))
+    return _in_order(seen, names, card)
 
 
-def _look(network: PoseNetwork, model: Model, batch: list[_Crop]) -> _Seen:
-    volume, sharpness = infer(network, torch.stack([crop.input for crop in batch]))
-    confidence = model.confidence(sharpness)
+def _look(network: PoseNetwork, card: ModelCard, batch: list[_Crop]) -> _Seen:
+    volume, sharpness = infer(network, np.stack([crop.pixels for crop in batch]))
+    confidence = card.confidence(sharpness)
     boxes, K = np.stack([crop.box for crop in batch]), np.stack([crop.K for crop in batch])
-    joints_3d, joints_2d = volume_to_pose(volume, boxes, K, model.bone_lengths, model.skeleton)
-    untrained = np.isnan(model.mean_pose).any(axis=-1)
-    joints_3d[:, untrained], joints_2d[:, untrained], confidence[:, untrained] = np.nan, np.nan, 0
+    joints_3d, joints_2d = volume_to_pose(volume, boxes, K, card.bone_lengths, card.skeleton, card.convention)
+    joints_3d[:, ~card.trained], joints_2d[:, ~card.trained], confidence[:, ~card.trained] = np.nan, np.nan, 0
     return _Seen([crop.image for crop in batch], boxes, joints_3d, joints_2d, confidence)
 
 
-def _in_order(seen: list[_Seen], names: Sequence[str], model: Model) -> Predictions:
+def _in_order(seen: list[_Seen], names: Sequence[str], card: ModelCard) -> Predictions:
     """Joins batches and puts them in the order of the images: those of videos come last from `read_images`."""
-    joints = len(model.skeleton)
+    joints = len(card.skeleton)
     nothing = _Seen([], np.empty((0, 4)), np.empty((0, joints, 3)), np.empty((0, joints, 2)), np.empty((0, joints)))
     images = np.concatenate([np.array(part.images, dtype=int) for part in (nothing, *seen)])
     order = np.argsort(images, kind="stable")
@@ -123,17 +120,17 @@ def _in_order(seen: list[_Seen], names: Sequence[str], model: Model) -> Predicti
         joints_3d=joints_3d,
         joints_2d=joints_2d,
         confidence=confidence,
-        skeleton=model.skeleton,
-        unit=model.unit,
-        provenance=_provenance(model),
+        skeleton=card.skeleton,
+        unit=card.unit,
+        provenance=_provenance(card),
     )
 
 
-def _provenance(model: Model) -> dict[str, str]:
+def _provenance(card: ModelCard) -> dict[str, str]:
     return {
-        "recording_id": model.recording_id,
+        "recording_id": card.recording_id,
         "depth": DEPTH_RULE,
-        "scale_source": model.scale_source,
-        "camera": f"assumed: focal length {model.focal_ratio:.4g} x the longer side, principal point in the middle",
+        "scale_source": card.scale_source,
+        "camera": f"assumed: focal length {card.focal_ratio:.4g} x the longer side, principal point in the middle",
         "confidence": "sharpness of the joint's heatmap; 0.8 where it is that of the validation frames",
     }

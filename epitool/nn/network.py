@@ -10,6 +10,8 @@ from torch import Tensor, nn
 from epitool.nn.backbone import resnet
 from epitool.options import TrainOptions
 
+_MEAN, _DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+
 
 class PoseNetwork(nn.Module):
     """ResNet trunk, three transposed convolutions, and a 1x1 convolution to one volume per joint.
@@ -55,6 +57,13 @@ class PoseNetwork(nn.Module):
 def _upsample(channels: int, filters: int) -> list[nn.Module]:
     deconvolution = nn.ConvTranspose2d(channels, filters, kernel_size=4, stride=2, padding=1, bias=False)
     return [deconvolution, nn.BatchNorm2d(filters), nn.ReLU(inplace=True)]
+
+
+def as_input(crops: Tensor, device: torch.device) -> Tensor:
+    """RGB crops `(N, S, S, 3)` of bytes as the network's input `(N, 3, S, S)`: ImageNet's mean 0 and deviation 1."""
+    mean, deviation = (torch.tensor(values, device=device) * 255 for values in (_MEAN, _DEVIATION))
+    # The axes are only renamed: in memory the channels stay last, which is what the network wants.
+    return ((crops.to(device) - mean) / deviation).permute(0, 3, 1, 2)
 
 
 def build_network(joints: int, options: TrainOptions) -> PoseNetwork:

@@ -24,12 +24,13 @@ from epitool.console import progress, say
 from epitool.errors import UsageError
 from epitool.files import writing
 from epitool.metrics import nmpjpe
+from epitool.nn.card import ModelCard
 from epitool.nn.checkpoint import Model, damage_reported, load_plain, save_model, save_plain
 from epitool.nn.crops import median_bone_lengths, volume_to_pose
 from epitool.nn.dataset import CropDataset, Samples, cached_crops, usable_samples
 from epitool.nn.device import computes_bfloat16
 from epitool.nn.inference import infer
-from epitool.nn.network import PoseNetwork, build_network, load_initial_weights, soft_argmax
+from epitool.nn.network import PoseNetwork, as_input, build_network, load_initial_weights, soft_argmax
 from epitool.options import TrainOptions
 from epitool.pose import Labels, split_frames
 
@@ -183,7 +184,7 @@ def _train_epoch(
     losses = []
     for inputs, target, visible in loader:
         with half:
-            volume = state.network(inputs.to(device, memory_format=torch.channels_last))
+            volume = state.network(as_input(inputs, device))
         predicted, _ = soft_argmax(volume)
         loss = coordinate_loss(predicted, target.to(device), visible.to(device), options.loss)
         losses.append(loss.item())
@@ -207,7 +208,7 @@ def _validate(
     part = samples.part("val", len(labels.poses.frames))
     dataset = CropDataset(crops, samples, options, augment=False)
     batches = np.array_split(part, range(options.batch_size, len(part), options.batch_size))
-    answers = [infer(network, torch.stack([dataset[i][0] for i in batch])) for batch in batches]
+    answers = [infer(network, np.stack([dataset[i][0] for i in batch])) for batch in batches]
     volume, sharpness = (np.concatenate(part) for part in zip(*answers, strict=True))
     skeleton = labels.poses.skeleton
     K = np.stack([camera.K for camera in labels.rig.cameras])[samples.views[part]]
@@ -265,12 +266,11 @@ def _save(state: _State, labels: Labels, options: TrainOptions, folder: Path) ->
 
 def _model(weights: dict[str, Tensor], labels: Labels, options: TrainOptions, record: dict[str, Any]) -> Model:
     ratios = [camera.focal / max(camera.image_size) for camera in labels.rig.cameras]
-    return Model(
-        weights=weights,
+    card = ModelCard(
         options=options,
         skeleton=labels.poses.skeleton,
+        trained=np.isfinite(_mean_pose(labels)).all(axis=-1),
         bone_lengths=_bone_lengths(labels),
-        mean_pose=_mean_pose(labels),
         focal_ratio=float(np.median(ratios)),
         unit=labels.rig.unit,
         scale_source=labels.rig.scale_source,
@@ -279,3 +279,4 @@ def _model(weights: dict[str, Tensor], labels: Labels, options: TrainOptions, re
         val_error=float(record["val_nmpjpe"]),
         sharpness=float(record["val_sharpness"]),
     )
+    return Model(weights, card)

@@ -233,7 +233,7 @@ def _run_model(path: Path, truth: Truth, split: str, device: str) -> Predicted:
     from epitool.nn.inference import predict_images
 
     network, where = load_model(path), pick_device(device)
-    _check_skeletons(str(path), network.skeleton, truth)
+    _check_skeletons(str(path), network.card.skeleton, truth)
     keypoints = truth.labels.keypoints
     boxes, part = keypoints.boxes(), part_of(len(keypoints.frames), split)
     usable = np.isfinite(boxes).all(axis=-1) & (keypoints.images != "")

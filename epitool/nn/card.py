@@ -1,0 +1,95 @@
+"""What the user of a trained network needs to know of it besides its weights; free of torch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from epitool.camera import Array
+from epitool.nn.crops import STANDARD_CROPS, CropConvention, bones
+from epitool.options import TrainOptions
+from epitool.skeleton import Skeleton, skeleton_of
+
+
+@dataclass(frozen=True, eq=False)
+class ModelCard:
+    """A trained network's joints, conventions and origin.
+
+    Attributes:
+        options: What it was built and trained with.
+        skeleton: Its joints.
+        trained: Which of them it has learned, `(J,)`.
+        bone_lengths: Of `crops.bones(skeleton)` in training, `(B,)`; NaN where never seen.
+        focal_ratio: Focal length over the longer side of the training images.
+        unit: "mm" or "arbitrary".
+        scale_source: How metric scale was fixed, or "none".
+        recording_id: Of the labels trained on.
+        epoch: After which it was saved, counted from 1.
+        val_error: Its error on the validation part: NMPJPE in the unit, or the error of x and y in percent of the
+            box where it learned only those.
+        sharpness: Mean sharpness of its heatmaps there, see `soft_argmax`.
+        convention: Of its crops.
+    """
+
+    options: TrainOptions
+    skeleton: Skeleton
+    trained: NDArray[np.bool_]
+    bone_lengths: Array
+    focal_ratio: float
+    unit: str
+    scale_source: str
+    recording_id: str
+    epoch: int
+    val_error: float
+    sharpness: float
+    convention: CropConvention = STANDARD_CROPS
+
+    def confidence(self, sharpness: Array) -> Array:
+        """Confidence in joints by the sharpness of their heatmaps: 0.8 if it is as in the validation part.
+
+        Nothing but the mean of a heatmap is trained: this orders the joints of one network, and is no probability. A
+        network can be as sure of an image without a person.
+        """
+        return sharpness / (sharpness + max(self.sharpness / 4, 1e-12))
+
+    def to_plain(self) -> dict[str, Any]:
+        """The card as values that JSON knows; the numbers of bones never seen are null."""
+        plain = {name: value for name, value in vars(self).items() if name != "skeleton"}
+        return plain | {
+            "options": asdict(self.options),
+            "skeleton": self.skeleton.name,
+            "joints": list(self.skeleton.joints),
+            "trained": self.trained.tolist(),
+            "bone_lengths": [length if np.isfinite(length) else None for length in self.bone_lengths.tolist()],
+            "convention": asdict(self.convention),
+        }
+
+    @classmethod
+    def from_plain(cls, content: Mapping[str, Any]) -> ModelCard:
+        """The card that `to_plain` gave; other keys are ignored.
+
+        Raises:
+            KeyError, TypeError, ValueError: Something is missing or unfit.
+            UsageError: So are the options.
+        """
+        skeleton = skeleton_of(content["skeleton"], content["joints"])
+        lengths = [np.nan if length is None else length for length in content["bone_lengths"]]
+        options: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in content["options"].items()}
+        return cls(
+            options=TrainOptions(**options),
+            skeleton=skeleton,
+            trained=np.array(content["trained"], dtype=bool).reshape(len(skeleton)),
+            bone_lengths=np.array(lengths, dtype=float).reshape(len(bones(skeleton))),
+            focal_ratio=float(content["focal_ratio"]),
+            unit=str(content["unit"]),
+            scale_source=str(content["scale_source"]),
+            recording_id=str(content["recording_id"]),
+            epoch=int(content["epoch"]),
+            val_error=float(content["val_error"]),
+            sharpness=float(content["sharpness"]),
+            convention=CropConvention(**content["convention"]),
+        )

@@ -9,6 +9,9 @@ from epitool.errors import UsageError
 
 BACKBONES = ("resnet18", "resnet34", "resnet50", "resnet101", "resnet152")
 LOSSES = ("smooth_l1", "l1")
+SUPERVISIONS = ("self", "full", "2d")
+SCHEDULES = ("step", "cosine")
+OPTIMIZERS = ("adam", "adamw")
 
 
 def run_folder(name: str) -> Path:
@@ -30,40 +33,62 @@ class TrainOptions:
     """How the pose network is built and trained.
 
     Attributes:
+        supervision: What is learned: "self" (triangulated poses), "full" (true poses), or "2d" (keypoints alone).
         backbone: Which of torchvision's ResNets.
         image_size: Side of the square crop that the network sees, px; the volume has a quarter of it.
         filters: Channels of the three transposed convolutions.
         epochs: Passes over the training frames.
         batch_size: Images in a step.
-        learning_rate: Of Adam, before the steps down.
+        optimizer: "adam" (the paper's) or "adamw".
+        learning_rate: At the start.
+        schedule: "step" (the paper's): multiplied by 0.1 at `lr_steps`; or "cosine": down to zero.
         lr_steps: At which parts of the epochs the learning rate is multiplied by 0.1.
         loss: "smooth_l1" (the paper's) or "l1".
         rotation_deg: Crops are rotated by up to this angle either way.
         scale_range: Crops are scaled by a factor between these.
         colour_range: Each colour channel is multiplied by a factor between these.
         occlusion: Whether to paint synthetic occluders.
+        occluders: Folder of the cut-outs to paste as such, images with alpha; "" for simple shapes.
+        flip: Whether half of the crops are mirrored.
+        together: Whether all views of a frame follow each other in the order of training.
+        label_weights: Whether joints weigh by the certainty of their triangulation.
+        ema: Decay a step of the moving average of the weights that is kept; 0 for none.
         seed: Of the initial weights, the order of the images and the augmentation.
     """
 
+    supervision: str = "self"
     backbone: str = "resnet50"
     image_size: int = 256
     filters: int = 256
     epochs: int = 140
     batch_size: int = 32
+    optimizer: str = "adam"
     learning_rate: float = 1e-3
+    schedule: str = "step"
     lr_steps: tuple[float, ...] = (90 / 140, 120 / 140)
     loss: str = "smooth_l1"
     rotation_deg: float = 30.0
     scale_range: tuple[float, float] = (0.8, 1.2)
     colour_range: tuple[float, float] = (0.8, 1.2)
     occlusion: bool = True
+    occluders: str = ""
+    flip: bool = False
+    together: bool = True
+    label_weights: bool = False
+    ema: float = 0.0
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if self.backbone not in BACKBONES:
-            raise UsageError(f"backbone '{self.backbone}' is none of {', '.join(BACKBONES)}")
-        if self.loss not in LOSSES:
-            raise UsageError(f"loss '{self.loss}' is none of {', '.join(LOSSES)}")
+        choices = {
+            "supervision": SUPERVISIONS,
+            "backbone": BACKBONES,
+            "optimizer": OPTIMIZERS,
+            "schedule": SCHEDULES,
+            "loss": LOSSES,
+        }
+        for name, allowed in choices.items():
+            if (found := getattr(self, name)) not in allowed:
+                raise UsageError(f"{name} '{found}' is none of {', '.join(allowed)}")
         if self.image_size < 64 or self.image_size % 32:
             raise UsageError(f"image size {self.image_size} must be a multiple of 32, and 64 or more")
         if min(self.filters, self.epochs) < 1 or self.batch_size < 2 or not self.learning_rate > 0:

@@ -90,7 +90,7 @@ def _dask_client(address: str | None) -> Any:
     except ImportError:
         raise UsageError("--backend dask: Dask is not installed; install it with pip install 'epitool[dask]'") from None
     try:
-        return Client(address)  # type: ignore[no-untyped-call]
+        return Client(address)
     except (OSError, ValueError) as error:
         where = address or "the address that is configured"
         raise UsageError(f"--backend dask: no scheduler answers at {where} ({error})") from None

@@ -118,8 +118,9 @@ def _shape(file):
 
 
 def _text(file):
+    shape = file["xyz"].shape
     del file["xyz"]
-    file["xyz"] = np.full((1, 17, 3), b"x")
+    file["xyz"] = np.full(shape, b"x")
 
 
 def _attribute(file):

@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 from epitool.errors import InputError
 from epitool.geometry.labels import convert_labels, join_labels
 from epitool.io.files import usable_image
+from epitool.io.h5 import renamed
 from epitool.io.labels import (
-    _renamed,
     open_keypoints,
     read_keypoints,
     read_labels,
@@ -135,4 +135,4 @@ file_name = name.filter(lambda text: text not in (".", ".."))
 def test_names_are_placed_as_if_one_by_one(parts):
     names = ["", *(root + "/".join([*folders, last]) for folders, last, root in parts)]
     for place in (lambda n: usable_image(n, Path("../a/k.h5")), lambda n: os.path.relpath(n) if n else ""):
-        assert _renamed(names, place) == [place(n) for n in names]
+        assert renamed(names, place) == [place(n) for n in names]

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from epitool.camera import Camera, Rig
-from epitool.errors import InputError
 from epitool.files import writing
-from epitool.io.files import check_format, require_file, stored_image, usable_image
+from epitool.io.files import stored_image, usable_image
+from epitool.io.h5 import array, dataset, opened, readable, renamed, store
 from epitool.pose import Keypoints, Labels, Poses, RecordingDigest
 from epitool.skeleton import skeleton_of
 
@@ -38,7 +37,7 @@ class KeypointsFile:
 
     def __init__(self, file: h5py.File, path: Path) -> None:
         self._file, self._path = file, path
-        self.frames: NDArray[np.int64] = _array(file, "frames", 1).astype(np.int64)
+        self.frames: NDArray[np.int64] = array(file, "frames", 1).astype(np.int64)
         self.views = tuple(str(view) for view in file.attrs["views"])
         self.image_size = np.asarray(file.attrs["image_size"])
         self.skeleton = skeleton_of(str(file.attrs["skeleton"]), [str(joint) for joint in file.attrs["joints"]])
@@ -46,7 +45,7 @@ class KeypointsFile:
         if (np.diff(self.frames) <= 0).any():
             raise ValueError("frames are not strictly increasing")
         for name, axes in (("xy", 4), ("confidence", 3), ("images", 2)):
-            shape = _dataset(file, name, axes).shape
+            shape = dataset(file, name, axes).shape
             if shape[0] != len(self.frames):
                 raise ValueError(f"{name} has shape {shape}, expected {len(self.frames)} frames")
 
@@ -60,18 +59,59 @@ class KeypointsFile:
             InputError: The file is damaged there.
         """
         part = slice(start, stop, step)
-        with _readable(self._path, "keypoints", KEYPOINTS_BY):
-            stored = _dataset(self._file, "images", 2).asstr()[part]
-            names = _renamed(stored.ravel().tolist(), lambda name: usable_image(name, self._path))
+        with readable(self._path, "keypoints", KEYPOINTS_BY):
+            stored = dataset(self._file, "images", 2).asstr()[part]
+            names = renamed(stored.ravel().tolist(), lambda name: usable_image(name, self._path))
             return Keypoints(
-                xy=_array(self._file, "xy", 4, part),
-                confidence=_array(self._file, "confidence", 3, part),
+                xy=array(self._file, "xy", 4, part),
+                confidence=array(self._file, "confidence", 3, part),
                 frames=self.frames[part],
                 views=self.views,
                 images=np.array(names, dtype=np.str_).reshape(stored.shape),
                 image_size=self.image_size,
                 skeleton=self.skeleton,
             )
+
+
+class LabelsFile:
+    """An open `labels.h5`, of which parts can be read.
+
+    Attributes:
+        keypoints: The keypoints in it.
+        rig: The cameras.
+    """
+
+    def __init__(self, file: h5py.File, path: Path) -> None:
+        self._file, self._path = file, path
+        self.keypoints = KeypointsFile(file, path)
+        cameras = tuple(_read_camera(file["cameras"], v, name) for v, name in enumerate(self.keypoints.views))
+        self.rig = Rig(cameras, str(file.attrs["unit"]), str(file.attrs["scale_source"]))
+        self._stored = [name for name in _LABEL_AXES if name in file or name not in _SINCE]
+        for name in self._stored:
+            if len(dataset(file, name, _LABEL_AXES[name])) != len(self.keypoints):
+                raise ValueError(f"{name} is not of {len(self.keypoints)} frames")
+
+    def __len__(self) -> int:
+        return len(self.keypoints)
+
+    def read(self, start: int = 0, stop: int | None = None) -> Labels:
+        """The labels of the frames from index `start` to before `stop`.
+
+        Raises:
+            InputError: The file is damaged there.
+        """
+        part = slice(start, stop)
+        with readable(self._path, "labels", LABELS_BY):
+            keypoints = self.keypoints.read(start, stop)
+            arrays: dict[str, NDArray[Any]] = {
+                name: array(self._file, name, _LABEL_AXES[name], part) for name in self._stored
+            }
+            frames, skeleton, unit = keypoints.frames, keypoints.skeleton, self.rig.unit
+            poses = Poses(arrays["xyz"], arrays["xyz_confidence"], frames, skeleton, unit, "world")
+            newer = {"covariance": arrays["xyz_covariance"], "used": arrays["used"]} if arrays.keys() >= _SINCE else {}
+            if "moving" in self._file:
+                newer["moving"] = array(self._file, "moving", 4, part)
+            return Labels(poses, keypoints, self.rig, arrays["reprojection_px"], arrays["swapped"], **newer)
 
 
 class LabelsWriter:
@@ -88,7 +128,7 @@ class LabelsWriter:
             _write_header(self._file, labels.keypoints)
             _write_rig(self._file, labels.rig)
         arrays = {**_keypoint_arrays(labels.keypoints, self._path), **_label_arrays(labels)}
-        _store(self._file, arrays, self._written, len(self._frames))
+        store(self._file, arrays, self._written, len(self._frames))
         self._digest.add(labels.keypoints.images)
         self._written += len(labels.poses.frames)
 
@@ -106,8 +146,8 @@ def open_keypoints(path: Path) -> Iterator[KeypointsFile]:
     Raises:
         InputError: The file is missing, damaged, of another format, or its arrays do not fit together.
     """
-    with _opened(path, ("keypoints", "labels"), KEYPOINTS_BY) as file:
-        with _readable(path, "keypoints", KEYPOINTS_BY):
+    with opened(path, ("keypoints", "labels"), KEYPOINTS_BY) as file:
+        with readable(path, "keypoints", KEYPOINTS_BY):
             keypoints = KeypointsFile(file, path)
         yield keypoints
 
@@ -138,7 +178,7 @@ def write_keypoints(path: Path, keypoints: Keypoints, source: str = "") -> None:
         file.attrs["format"] = "epitool.keypoints/1"
         file.attrs["source"] = source
         _write_header(file, keypoints)
-        _store(file, _keypoint_arrays(keypoints, path), 0, len(keypoints.frames))
+        store(file, _keypoint_arrays(keypoints, path), 0, len(keypoints.frames))
 
 
 def read_source(path: Path) -> str:
@@ -147,8 +187,21 @@ def read_source(path: Path) -> str:
     Raises:
         InputError: As `read_keypoints`.
     """
-    with _opened(path, ("keypoints", "labels"), KEYPOINTS_BY) as file:
+    with opened(path, ("keypoints", "labels"), KEYPOINTS_BY) as file:
         return str(file.attrs.get("source", ""))
+
+
+@contextmanager
+def open_labels(path: Path) -> Iterator[LabelsFile]:
+    """Opens `labels.h5`, to read a part at a time.
+
+    Raises:
+        InputError: The file is missing, damaged, of another format, or its arrays do not fit together.
+    """
+    with opened(path, ("labels",), LABELS_BY) as file:
+        with readable(path, "labels", LABELS_BY):
+            labels = LabelsFile(file, path)
+        yield labels
 
 
 def read_labels(path: Path) -> Labels:
@@ -157,18 +210,8 @@ def read_labels(path: Path) -> Labels:
     Raises:
         InputError: The file is missing, damaged, of another format, or its arrays do not fit together.
     """
-    with _opened(path, ("labels",), LABELS_BY) as file, _readable(path, "labels", LABELS_BY):
-        keypoints = KeypointsFile(file, path).read()
-        unit = str(file.attrs["unit"])
-        cameras = tuple(_read_camera(file["cameras"], v, name) for v, name in enumerate(keypoints.views))
-        rig = Rig(cameras, unit, str(file.attrs["scale_source"]))
-        stored = [name for name in _LABEL_AXES if name in file or name not in _SINCE]
-        arrays: dict[str, NDArray[Any]] = {name: _array(file, name, _LABEL_AXES[name]) for name in stored}
-        poses = Poses(arrays["xyz"], arrays["xyz_confidence"], keypoints.frames, keypoints.skeleton, unit, "world")
-        newer = {"covariance": arrays["xyz_covariance"], "used": arrays["used"]} if set(stored) >= _SINCE else {}
-        if "moving" in file:
-            newer["moving"] = _array(file, "moving", 4)
-        return Labels(poses, keypoints, rig, arrays["reprojection_px"], arrays["swapped"], **newer)
+    with open_labels(path) as file:
+        return file.read()
 
 
 def write_labels(path: Path, labels: Labels) -> None:
@@ -195,7 +238,7 @@ def _write_rig(file: h5py.File, rig: Rig) -> None:
 
 
 def _keypoint_arrays(keypoints: Keypoints, path: Path) -> dict[str, NDArray[Any]]:
-    names = _renamed(keypoints.images.ravel().tolist(), lambda name: stored_image(name, path))
+    names = renamed(keypoints.images.ravel().tolist(), lambda name: stored_image(name, path))
     return {
         "xy": keypoints.xy.astype(np.float32),
         "confidence": keypoints.confidence.astype(np.float32),
@@ -216,68 +259,6 @@ def _label_arrays(labels: Labels) -> dict[str, NDArray[Any]]:
     }
 
 
-def _store(file: h5py.File, arrays: dict[str, NDArray[Any]], start: int, frames: int) -> None:
-    """Writes arrays `(N, ...)` as those of the frames from `start` on, of a file of so many frames."""
-    for name, values in arrays.items():
-        if name not in file:
-            dtype = h5py.string_dtype() if values.dtype == object else values.dtype
-            file.create_dataset(name, (frames, *values.shape[1:]), dtype)
-        file[name][start : start + len(values)] = values
-
-
-def _renamed(names: Sequence[str], place: Callable[[str], str]) -> list[str]:
-    """`place` of every image name, looked up once per folder: a long recording has millions of names."""
-    if os.altsep:  # where names can be separated in two ways
-        return [place(name) for name in names]
-    parts = [name.rpartition(os.sep) for name in names]
-    placed = {folder: place(f"{folder}x")[:-1] for folder in {folder + slash for folder, slash, _ in parts}}
-    return [placed[folder + slash] + last if last else "" for folder, slash, last in parts]
-
-
 def _read_camera(group: h5py.Group, v: int, name: str) -> Camera:
     K, distortion, R, t, size = (group.attrs[key][v] for key in ("K", "distortion", "R", "t", "image_size"))
     return Camera(name, K, distortion, R, t, (int(size[0]), int(size[1])))
-
-
-def _dataset(file: h5py.File, name: str, axes: int) -> h5py.Dataset:
-    """A dataset that lies in this file itself: links and external storage could read any file of the user."""
-    if not isinstance(file.get(name, getlink=True), h5py.HardLink):
-        raise KeyError(f"dataset '{name}'")
-    dataset = file[name]
-    if not isinstance(dataset, h5py.Dataset) or dataset.external or dataset.is_virtual or dataset.ndim != axes:
-        raise ValueError(f"'{name}' is not a dataset of {axes} axes")
-    return dataset
-
-
-def _array(file: h5py.File, name: str, axes: int, part: slice = slice(None)) -> NDArray[np.float64]:
-    dataset = _dataset(file, name, axes)
-    if dataset.dtype.kind not in "fiub":
-        raise ValueError(f"'{name}' holds no numbers")
-    return dataset[part].astype(np.float64)
-
-
-@contextmanager
-def _opened(path: Path, kinds: tuple[str, ...], made_by: str) -> Iterator[h5py.File]:
-    """Opens a file of one of these kinds."""
-    require_file(path, made_by)
-    with ExitStack() as stack:
-        with _readable(path, kinds[0], made_by):
-            file = stack.enter_context(h5py.File(path, "r"))
-            found = file.attrs.get("format")
-            if found not in [f"epitool.{kind}/1" for kind in kinds]:
-                check_format(found, kinds[0], path, made_by)
-        yield file
-
-
-@contextmanager
-def _readable(path: Path, kind: str, made_by: str) -> Iterator[None]:
-    """Whatever turns out to be wrong inside a file becomes one line."""
-    try:
-        yield
-    except InputError as error:
-        raise error if str(path) in str(error) else InputError(f"{path}: {error}") from None
-    except KeyError as error:
-        raise InputError(f"{path}: lacks {error.args[0]}; make it anew with `{made_by}`") from None
-    except (OSError, ValueError, TypeError, IndexError, RuntimeError, OverflowError) as error:
-        reason = str(error).splitlines()[0].removeprefix("Unable to synchronously open file ").strip("()")[:200]
-        raise InputError(f"{path}: cannot be read as {kind} ({reason}); make it anew with `{made_by}`") from None

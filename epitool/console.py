@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import sys
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -13,6 +16,7 @@ from rich.markup import escape
 from rich.table import Table
 
 _stderr = Console(stderr=True, highlight=False, soft_wrap=True)
+_silent = threading.Event()
 
 
 @dataclass(frozen=True)
@@ -33,6 +37,13 @@ def set_quiet(quiet: bool) -> None:
     _stderr.quiet = quiet
 
 
+def fall_silent() -> None:
+    """Nothing of this process is printed any more, but for errors: another one speaks for all."""
+    set_quiet(True)
+    _silent.set()
+    sys.stdout = open(os.devnull, "w")  # noqa: SIM115, PTH123 - until the process ends
+
+
 def say(message: str) -> None:
     """A remark, on stderr."""
     _stderr.print(escape(message))
@@ -40,7 +51,8 @@ def say(message: str) -> None:
 
 def warn(message: str) -> None:
     """A warning, on stderr, also when quiet."""
-    _loudly(f"[yellow]warning:[/] {escape(message)}")
+    if not _silent.is_set():
+        _loudly(f"[yellow]warning:[/] {escape(message)}")
 
 
 def fail(message: str) -> None:

@@ -120,7 +120,7 @@ def _open_folder(path: Path) -> View:
     if len(set(frames)) != len(frames):
         raise InputError(f"view {path}: two images have the same number at the end of their names")
     order = np.argsort(frames)
-    first = _decode(files[order[0]])
+    first = read_image(files[order[0]])
     files_in_order = tuple(files[i] for i in order)
     size = (first.shape[1], first.shape[0])
     return View(view_name(path), path, tuple(sorted(frames)), files_in_order, size)
@@ -148,7 +148,12 @@ def frame_rate(image: str) -> float:
     return rate or float("nan")
 
 
-def _decode(path: Path) -> Image:
+def read_image(path: Path) -> Image:
+    """An image file as RGB.
+
+    Raises:
+        InputError: It is missing, empty, or cannot be decoded.
+    """
     try:
         data = np.fromfile(path, dtype=np.uint8)
     except OSError as error:
@@ -171,26 +176,45 @@ def read_view(view: View) -> Iterator[tuple[int, Image]]:
     """
     if view.files:
         for frame, file in zip(view.frames, view.files, strict=True):
-            image = _decode(file)
+            image = read_image(file)
             if (image.shape[1], image.shape[0]) != view.image_size:
                 found, first = f"{image.shape[1]}x{image.shape[0]}", f"{view.image_size[0]}x{view.image_size[1]}"
                 raise InputError(f"image {file}: is {found}, the first of its view is {first}; a camera has one size")
             yield frame, image
         return
-    yield from _read_video(view.path, view.frames)
+    yield from VideoReader(view.path).read(view.frames)
 
 
-def _read_video(path: Path, frames: Sequence[int]) -> Iterator[tuple[int, Image]]:
-    """The frames asked for, in increasing order, decoded in one pass."""
-    capture = _open_video(path)
-    wanted, last = set(frames), max(frames)
-    for frame in range(last + 1):
-        if not capture.grab():
-            return
-        if frame in wanted:
-            ok, image = capture.retrieve()
+class VideoReader:
+    """A video that is read forwards; asked for a frame that has gone by, it begins anew."""
+
+    def __init__(self, path: Path) -> None:
+        """Opens the video.
+
+        Raises:
+            InputError: It is missing or cannot be decoded.
+        """
+        self._path, self._capture, self._next = path, _open_video(path), 0
+
+    def read(self, frames: Sequence[int]) -> Iterator[tuple[int, Image]]:
+        """The frames asked for, in increasing order; those after the video's end are left out."""
+        wanted = sorted(set(frames))
+        if wanted and wanted[0] < self._next:
+            self._capture, self._next = _open_video(self._path), 0
+        for frame in wanted:
+            while self._next <= frame:
+                if not self._capture.grab():
+                    return
+                self._next += 1
+            ok, image = self._capture.retrieve()
             if ok:
                 yield frame, cv2.cvtColor(image, cv2.COLOR_BGR2RGB)  # type: ignore[misc]
+
+
+def frame_of_video(name: str) -> tuple[str, int] | None:
+    """The video and the frame that a name `video.mp4#12` means; None for an image of its own."""
+    video, _, number = name.rpartition("#")
+    return (video, int(number)) if video and number.isdigit() and not Path(name).exists() else None
 
 
 def read_images(names: Sequence[str]) -> Iterator[tuple[int, Image]]:
@@ -201,14 +225,13 @@ def read_images(names: Sequence[str]) -> Iterator[tuple[int, Image]]:
     """
     videos: dict[str, dict[int, list[int]]] = {}
     for i, name in enumerate(names):
-        video, _, number = name.rpartition("#")
-        if video and number.isdigit() and not Path(name).exists():
-            videos.setdefault(video, {}).setdefault(int(number), []).append(i)
+        if place := frame_of_video(name):
+            videos.setdefault(place[0], {}).setdefault(place[1], []).append(i)
         else:
-            yield i, _decode(Path(name))
+            yield i, read_image(Path(name))
     for video, frames in videos.items():
         found = 0
-        for frame, image in _read_video(Path(video), list(frames)):
+        for frame, image in VideoReader(Path(video)).read(list(frames)):
             found += 1
             for i in frames[frame]:
                 yield i, image

@@ -116,8 +116,8 @@ def join_keypoints(parts: Sequence[Keypoints]) -> Keypoints:
     return replace(parts[0], **{name: np.concatenate([getattr(part, name) for part in parts]) for name in names})
 
 
-def square_boxes(xy: Array) -> Array:
-    """Square boxes [x, y, width, height] `(..., 4)` around joints `(..., J, 2)`, with a margin of BOX_MARGIN.
+def square_boxes(xy: Array, margin: float = BOX_MARGIN) -> Array:
+    """Square boxes [x, y, width, height] `(..., 4)` around joints `(..., J, 2)`, `margin` times their extent.
 
     >>> square_boxes(np.array([[10.0, 0.0], [10.0, 80.0], [np.nan, np.nan]])).tolist()
     [-40.0, -10.0, 100.0, 100.0]
@@ -126,7 +126,7 @@ def square_boxes(xy: Array) -> Array:
     low = np.where(np.isnan(xy), np.inf, xy).min(axis=-2)
     high = np.where(np.isnan(xy), -np.inf, xy).max(axis=-2)
     with np.errstate(invalid="ignore"):
-        side = (high - low).max(axis=-1) * BOX_MARGIN
+        side = (high - low).max(axis=-1) * margin
         corner = (low + high) / 2 - side[..., None] / 2
     boxes = np.concatenate([corner, side[..., None], side[..., None]], axis=-1)
     return np.where((counted & (side > 0))[..., None], boxes, np.nan)
@@ -210,6 +210,18 @@ class Labels:
         set_field(self, "used", frozen_array(used, (f, v, j), "used", np.bool_))
         if self.moving.size:
             set_field(self, "moving", frozen_array(self.moving, (f, v, 3, 4), "moving"))
+
+    def between(self, start: int, stop: int) -> Labels:
+        """The labels of the frames from index `start` to before `stop`."""
+        part = slice(start, stop)
+        poses = {name: getattr(self.poses, name)[part] for name in ("xyz", "confidence", "frames")}
+        names = ("reprojection_px", "swapped", "covariance", "used", *(("moving",) if self.moving.size else ()))
+        return replace(
+            self,
+            poses=replace(self.poses, **poses),
+            keypoints=self.keypoints.select_frames(np.arange(len(self.poses.frames))[part]),
+            **{name: getattr(self, name)[part] for name in names},
+        )
 
     @property
     def in_cameras(self) -> Array:

@@ -1,12 +1,12 @@
-"""The volume's convention is undone exactly, and crops, targets and augmentation agree on where a joint is."""
-
-from dataclasses import replace
+"""The volume's convention is undone exactly, by each of the three rules for the scale, and crops show what it says."""
 
 import numpy as np
 import pytest
 
 from epitool.camera import Camera, Rig
 from epitool.nn.crops import (
+    RELEASED_CROPS,
+    STANDARD_CROPS,
     assumed_intrinsics,
     bones,
     crop_image,
@@ -14,12 +14,11 @@ from epitool.nn.crops import (
     median_bone_lengths,
     volume_to_pose,
 )
-from epitool.nn.dataset import CACHE_MARGIN, CropDataset, Samples
-from epitool.options import SMALL
 from epitool.pose import square_boxes
 from epitool.skeleton import Skeleton, skeleton
 
 H36M = skeleton("h36m17")
+NO_BONES = np.full(len(bones(H36M)), np.nan)
 
 
 def rig_of(distortion=(), focal=900.0):
@@ -51,6 +50,73 @@ def test_pose_comes_back_exactly_from_its_volume_coordinates():
         pose, xy = volume_to_pose(volume[i].astype(float), boxes[i], rig.cameras[0].K, sizes, H36M)
         np.testing.assert_allclose(xy, rig.project(xyz[[i]])[0], atol=1e-3)
         np.testing.assert_allclose(pose[0], (xyz[i] - xyz[i, 0]), atol=1e-5)
+
+
+def test_pose_off_the_axis_comes_back_from_the_depth_of_its_root():
+    rig, xyz = rig_of(), some_poses(6) + np.array([1.4, -0.9, 0.5])
+    boxes, in_cameras = boxes_of(rig, xyz), rig.to_cameras(xyz)
+    volume, visible = labels_to_volume(in_cameras, rig, boxes, H36M)
+    assert visible.all()
+    K, depth = rig.cameras[0].K, in_cameras[:, 0, 0, 2]
+    pose, xy = volume_to_pose(volume[:, 0].astype(float), boxes[:, 0], K, NO_BONES, H36M, root_depth=depth)
+    expected = in_cameras[:, 0] - in_cameras[:, 0, :1]
+    assert np.abs(pose - expected).max() < 1e-6 * np.abs(expected).max()
+    np.testing.assert_allclose(xy, rig.project(xyz)[:, 0], atol=1e-4)
+
+
+def test_pose_in_a_box_of_known_length_comes_back_exactly():
+    K, rng = np.array([[1145.0, 0, 512], [0, 1145, 515], [0, 0, 1]]), np.random.default_rng(2)
+    pose = rng.normal(0, 300, (5, 17, 3)) + rng.uniform(-800, 800, (5, 1, 3)) + [0, 0, 5000]
+    root, length = pose[:, :1], RELEASED_CROPS.box_size
+    side = 1145 * length / root[:, :, 2]
+    pixels = (pose @ K.T)[..., :2] / pose[..., 2:]
+    boxes = np.concatenate([pixels[:, 0] - side / 2, side, side], axis=-1)
+    x_y = (pixels - boxes[:, None, :2]) / side[..., None] - 0.5
+    volume = np.concatenate([x_y, (pose - root)[..., 2:] / length], axis=-1)  # as the release labels its crops
+    answer, xy = volume_to_pose(volume, boxes, K, NO_BONES, H36M, RELEASED_CROPS)
+    np.testing.assert_allclose(answer, pose - root, atol=1e-9)
+    np.testing.assert_allclose(xy, pixels, atol=1e-9)
+
+
+def test_depth_of_the_root_goes_before_the_box_and_the_box_before_the_bones():
+    K, box, volume = np.diag([900.0, 900.0, 1.0]), np.array([[-50.0, -50, 100, 100]]), some_poses(1) / 4
+    bone_lengths, depth = lengths(some_poses(1, seed=1))[0], 3.0
+    by_depth, by_box, by_bones = (
+        volume_to_pose(volume, box, K, bone_lengths, H36M, convention, root_depth)[0]
+        for convention, root_depth in ((RELEASED_CROPS, depth), (RELEASED_CROPS, None), (STANDARD_CROPS, None))
+    )
+    np.testing.assert_allclose(by_box, by_depth * (2000 * 900 / 100 / depth))
+    assert lengths(by_bones).sum() == pytest.approx(bone_lengths.sum())
+
+
+def test_pose_without_a_scale_is_missing_and_its_pixels_are_not():
+    pose, xy = volume_to_pose(some_poses(1), np.array([[0.0, 0, 9, 9]]), np.eye(3), NO_BONES, H36M)
+    assert np.isnan(pose).all()
+    assert np.isfinite(xy).all()
+
+
+def test_wrong_focal_length_harms_the_rule_of_the_root_depth_and_hardly_that_of_the_bones():
+    rig, xyz = rig_of(focal=1100.0), some_poses(20) / 3
+    boxes, in_cameras = boxes_of(rig, xyz), rig.to_cameras(xyz)
+    volume, _ = labels_to_volume(in_cameras, rig, boxes, H36M)
+    K = rig.cameras[0].K * [[1.2], [1.2], [1]] * [[1, 1, 1 / 1.2], [1, 1, 1 / 1.2], [1, 1, 1]]
+    expected = in_cameras[:, 0] - in_cameras[:, 0, :1]
+    errors = []
+    for depth in (in_cameras[:, 0, 0, 2], None):
+        answers = [
+            volume_to_pose(
+                volume[[i], 0].astype(float),
+                boxes[i],
+                K,
+                lengths(xyz)[i],
+                H36M,
+                root_depth=None if depth is None else depth[[i]],
+            )[0][0]
+            for i in range(20)
+        ]
+        errors.append(np.linalg.norm(answers - expected, axis=-1).mean() / np.linalg.norm(expected, axis=-1).mean())
+    assert errors[0] > 0.1
+    assert errors[1] < 0.03
 
 
 def test_scale_of_the_world_does_not_matter():
@@ -111,23 +177,3 @@ def test_crop_is_black_outside_of_the_image():
     crop = crop_image(np.full((50, 50, 3), 200, np.uint8), np.array([-50.0, -50.0, 100.0, 100.0]), 64)
     assert crop[:30, :30].max() == 0
     assert crop[36:, 36:].min() == 200
-
-
-def test_augmentation_moves_target_and_image_alike():
-    options = replace(SMALL, occlusion=False, colour_range=(1.0, 1.0))
-    size = round(options.image_size * CACHE_MARGIN)
-    volume = np.array([[[0.21, -0.13, 0.3]]], np.float32)
-    at = np.round((volume[0, 0, :2] / CACHE_MARGIN + 0.5) * size).astype(int)
-    crops = np.zeros((1, size, size, 3), np.uint8)
-    crops[0, at[1] - 3 : at[1] + 4, at[0] - 3 : at[0] + 4] = 255
-    one = np.zeros(1, np.intp)
-    samples = Samples(("a.png",), one, one, np.ones((1, 4)), volume, np.ones((1, 1), bool))
-    dataset = CropDataset(crops, samples, options, augment=True)
-    for epoch in range(20):
-        dataset.epoch = epoch
-        crop, target, visible = dataset[0]
-        bright = crop[..., 0].numpy() > crop.numpy().max() - 1
-        found = np.array([axis.mean() for axis in np.nonzero(bright)])[::-1] / options.image_size - 0.5
-        np.testing.assert_allclose(found, target[0, :2].numpy(), atol=1.5 / options.image_size)
-        assert bool(visible[0])
-    np.testing.assert_array_equal(dataset[0][0], dataset[0][0])

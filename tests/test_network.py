@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from epitool.errors import UsageError
-from epitool.nn.network import PoseNetwork, build_network, load_initial_weights, soft_argmax
+from epitool.nn.network import PoseNetwork, build_network, soft_argmax
 from epitool.options import PAPER, SMALL
 
 
@@ -67,14 +67,6 @@ def test_weights_are_those_of_the_seed_and_leave_the_global_generator_alone():
     other = build_network(4, replace(SMALL, seed=1))
     assert torch.equal(first.conv1.weight, second.conv1.weight)
     assert not torch.equal(first.conv1.weight, other.conv1.weight)
-
-
-def test_initial_weights_are_taken_where_name_and_shape_fit():
-    source, target = PoseNetwork(5, "resnet18", 64, 8), PoseNetwork(7, "resnet18", 64, 8)
-    weights = {f"module.{name}": tensor for name, tensor in source.state_dict().items()}
-    copied = load_initial_weights(target, weights | {"fc.weight": torch.zeros(3)})
-    assert copied == len(weights) - 2  # final_layer has other joints
-    assert torch.equal(source.layer3[0].conv1.weight, target.layer3[0].conv1.weight)
 
 
 @pytest.mark.parametrize("change", [{"backbone": "vgg16"}, {"image_size": 100}, {"batch_size": 1}, {"loss": "l2"}])

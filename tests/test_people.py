@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from epitool.camera import Rig
 from epitool.errors import InputError
-from epitool.geometry.identity import choose_by_geometry, reject_strangers
+from epitool.geometry.identity import choose_by_geometry
 from epitool.geometry.people import Candidates, choice_of, follow, with_choice
 from epitool.io.candidates import add_candidates, read_candidates
 from epitool.io.labels import read_keypoints, write_keypoints
@@ -175,28 +175,6 @@ def test_mirrored_detections_are_chosen_alike(crossing):
     np.testing.assert_array_equal(
         choose_by_geometry(changed, RIG, first, H36M), choose_by_geometry(candidates, RIG, first, H36M)
     )
-
-
-def test_a_stranger_found_instead_of_the_person_is_named():
-    person, stranger = seen(walker(2), 2), seen(standing(102, (-1300, 1200)), 52)
-    wrong = np.zeros((FRAMES, VIEWS), dtype=bool)
-    wrong[:, [1, 3]] = np.random.default_rng(0).random((FRAMES, 2)) < 0.2
-    xy = np.where(wrong[..., None, None], stranger.xy, person.xy)
-    confidence = np.where(wrong[..., None], stranger.confidence, person.confidence)
-    found = reject_strangers(replace(person, xy=xy, confidence=confidence), RIG)
-    assert not (found & ~wrong).any()
-    assert found[wrong].mean() > 0.95
-
-
-def test_nobody_is_a_stranger_in_what_one_person_does(detected):
-    assert not reject_strangers(detected, RIG).any()
-
-
-def test_two_views_alone_cannot_name_a_stranger():
-    person, stranger = seen(walker(2), 2), seen(standing(102, (-1300, 1200)), 52)
-    pair = replace(person, xy=np.where(np.arange(VIEWS)[:, None, None] == 1, stranger.xy, person.xy))
-    views = pair.views[:2]
-    assert not reject_strangers(pair.select_views(views), RIG.select(views)).any()
 
 
 def test_where_nobody_moves_the_one_seen_best_is_followed():

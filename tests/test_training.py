@@ -1,7 +1,6 @@
 """Training learns, is reproducible to the bit, survives interruptions, and its checkpoints are safe to read."""
 
 import json
-import pickle
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,18 +9,21 @@ import numpy as np
 import pytest
 import torch
 
-from epitool.errors import CheckpointError, GeometryError, InputError, UsageError
+from epitool.errors import GeometryError, InputError, UsageError
 from epitool.io.labels import write_labels
 from epitool.io.predictions import read_predictions
 from epitool.nn import training
 from epitool.nn.checkpoint import load_model
-from epitool.nn.dataset import CropDataset, cached_crops, usable_samples
-from epitool.nn.detector import CheckpointDetector
+from epitool.nn.dataset import CropDataset
 from epitool.nn.device import pick_device
+from epitool.nn.distributed import Compute
 from epitool.nn.inference import predict_images
 from epitool.nn.network import as_input, build_network, soft_argmax
+from epitool.nn.run import BEST, LAST, LOG, best_epoch
+from epitool.nn.samples import Recording, collect_samples
+from epitool.nn.training_set import open_training_set, prepare_training_set
 from epitool.options import SMALL
-from epitool.pose import MIN_CONFIDENCE, Keypoints, Labels, split_frames
+from epitool.pose import Keypoints, Labels
 from epitool.skeleton import skeleton
 from epitool.stages import predict as predict_stage
 from epitool.stages import train as train_stage
@@ -44,16 +46,21 @@ def labels(tmp_path_factory) -> Labels:
     return render_scene(tmp_path_factory.mktemp("scene"), frames=7, seed=3)
 
 
+def train(labels: Labels, options, folder: Path, **more):
+    fabric = Compute("cpu").start()
+    return training.train(Recording.of(labels), options, folder, fabric, None, **more)
+
+
 @pytest.fixture(scope="session")
 def run_folder(labels, tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("run")
     torch.set_num_threads(1)
-    training.train(labels, TINY, folder, CPU)
+    train(labels, TINY, folder)
     return folder
 
 
 def weights_of(folder: Path) -> dict[str, torch.Tensor]:
-    return torch.load(folder / training.LAST, weights_only=True)["weights"]
+    return torch.load(folder / LAST, weights_only=True)["weights"]
 
 
 def assert_same_bits(first: dict[str, torch.Tensor], second: dict[str, torch.Tensor]) -> None:
@@ -62,10 +69,10 @@ def assert_same_bits(first: dict[str, torch.Tensor], second: dict[str, torch.Ten
 
 
 def test_run_leaves_model_and_a_line_per_epoch(run_folder, labels):
-    lines = [json.loads(line) for line in (run_folder / training.LOG).read_text().splitlines()]
-    card = load_model(run_folder / training.BEST).card
+    lines = [json.loads(line) for line in (run_folder / LOG).read_text().splitlines()]
+    card = load_model(run_folder / BEST).card
     assert [line["epoch"] for line in lines] == [1, 2, 3]
-    assert card.epoch == training.best_epoch(lines)["epoch"]
+    assert card.epoch == best_epoch(lines)["epoch"]
     assert card.val_error == min(line["val_nmpjpe"] for line in lines)
     assert (card.recording_id, card.unit, card.skeleton) == (labels.recording_id, "mm", labels.poses.skeleton)
     assert card.focal_ratio == pytest.approx(labels.rig.cameras[0].focal / max(labels.rig.cameras[0].image_size))
@@ -83,42 +90,42 @@ def test_interrupted_run_goes_on_to_identical_bits(run_folder, labels, tmp_path,
 
     monkeypatch.setattr(training, "coordinate_loss", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        training.train(labels, TINY, tmp_path, CPU)
-    assert len((tmp_path / training.LOG).read_text().splitlines()) == 1
-    training.train(labels, TINY, tmp_path, CPU)
+        train(labels, TINY, tmp_path)
+    assert len((tmp_path / LOG).read_text().splitlines()) == 1
+    train(labels, TINY, tmp_path)
     assert_same_bits(weights_of(tmp_path), weights_of(run_folder))
 
 
 def test_finished_run_is_left_as_it_is(run_folder, labels):
-    before = (run_folder / training.LAST).read_bytes()
-    history = training.train(labels, TINY, run_folder, CPU)
+    before = (run_folder / LAST).read_bytes()
+    history = train(labels, TINY, run_folder)
     assert len(history) == 3
-    assert (run_folder / training.LAST).read_bytes() == before
+    assert (run_folder / LAST).read_bytes() == before
 
 
 @pytest.mark.parametrize("change", [{"epochs": 5}, {"learning_rate": 1e-4}, {"scale_range": (0.9, 1.1)}])
 def test_run_with_other_options_is_not_continued(run_folder, labels, change):
     with pytest.raises(UsageError, match="overwrite"):
-        training.train(labels, replace(TINY, **change), run_folder, CPU)
+        train(labels, replace(TINY, **change), run_folder)
 
 
 def test_run_on_other_labels_is_not_continued(run_folder, labels):
     moved = replace(labels, poses=replace(labels.poses, xyz=labels.poses.xyz + 1))
     with pytest.raises(UsageError, match="other labels"):
-        training.train(moved, TINY, run_folder, CPU)
+        train(moved, TINY, run_folder)
 
 
 def test_network_learns_the_images_it_is_shown(labels, tmp_path):
-    samples = usable_samples(labels)
-    crops = cached_crops(samples, TINY.image_size, tmp_path)
-    dataset = CropDataset(crops, samples, TINY, augment=False)
-    crops, target, visible = (torch.stack(part) for part in zip(*(dataset[i] for i in range(4))))
+    prepare_training_set(Recording.of(labels), TINY, tmp_path)
+    samples, store = open_training_set(labels.poses.skeleton, tmp_path)
+    dataset = CropDataset(store, samples, TINY, augment=False)
+    crops, target, weight = (torch.stack(part) for part in zip(*(dataset[i] for i in range(4))))
     inputs = as_input(crops, CPU)
     network = build_network(17, replace(TINY, filters=32))
     optimizer = torch.optim.Adam(network.parameters(), lr=3e-3)
     losses = []
     for _ in range(50):
-        loss = training.coordinate_loss(soft_argmax(network(inputs))[0], target, visible, "l1")
+        loss = training.coordinate_loss(soft_argmax(network(inputs))[0], target, weight, "l1")
         losses.append(loss.item())
         optimizer.zero_grad()
         loss.backward()
@@ -127,18 +134,18 @@ def test_network_learns_the_images_it_is_shown(labels, tmp_path):
 
 
 def test_infinite_loss_stops_and_keeps_the_last_epoch(labels, tmp_path, monkeypatch):
-    training.train(labels, replace(TINY, epochs=1), tmp_path / "good", CPU)
+    train(labels, replace(TINY, epochs=1), tmp_path / "good")
     real = training.coordinate_loss
     monkeypatch.setattr(training, "coordinate_loss", lambda *args: real(*args) * float("nan"))
     with pytest.raises(UsageError, match="lower --lr"):
-        training.train(labels, TINY, tmp_path / "bad", CPU)
-    assert not (tmp_path / "bad" / training.LAST).exists()
+        train(labels, TINY, tmp_path / "bad")
+    assert not (tmp_path / "bad" / LAST).exists()
 
 
 def test_recording_without_poses_is_refused(labels, tmp_path):
     empty = replace(labels, poses=replace(labels.poses, xyz=np.full_like(labels.poses.xyz, np.nan)))
     with pytest.raises(GeometryError, match="0 images"):
-        training.train(empty, TINY, tmp_path, CPU)
+        train(empty, TINY, tmp_path)
 
 
 def test_learning_rate_falls_where_the_paper_says():
@@ -147,73 +154,27 @@ def test_learning_rate_falls_where_the_paper_says():
     np.testing.assert_allclose(rates, [1e-3, 1e-3, 1e-4, 1e-4, 1e-5, 1e-5])
 
 
-def test_loss_is_a_sum_over_visible_coordinates_per_image():
-    target = torch.zeros(2, 3, 3)
-    predicted = torch.full((2, 3, 3), 0.5)
-    visible = torch.tensor([[True, False, False], [True, True, False]])
-    assert training.coordinate_loss(predicted, target, visible, "l1").item() == pytest.approx(9 * 0.5 / 2)
-    assert training.coordinate_loss(predicted, target, visible, "smooth_l1").item() == pytest.approx(9 * 0.125 / 2)
+def test_loss_is_a_weighted_sum_over_coordinates():
+    target, predicted = torch.zeros(2, 3, 3), torch.full((2, 3, 3), 0.5)
+    weight = torch.tensor([[1.0, 0, 0], [1, 2, 0]])[..., None] * torch.ones(3)
+    assert training.coordinate_loss(predicted, target, weight, "l1").item() == pytest.approx(12 * 0.5)
+    assert training.coordinate_loss(predicted, target, weight, "smooth_l1").item() == pytest.approx(12 * 0.125)
 
 
-def test_all_views_of_a_frame_are_in_one_batch(labels):
-    samples = usable_samples(labels)
-    part = samples.part("train", 7)
-    batches = training._batches(samples, part, replace(TINY, batch_size=4), epoch=1)
-    assert sorted(i for batch in batches for i in batch) == part.tolist()
-    assert all(len(set(samples.frames[batch])) == 1 for batch in batches)
-
-
-class Harmful:
-    def __reduce__(self):
-        return print, ("code of a stranger",)
-
-
-def test_checkpoint_with_code_in_it_is_refused(tmp_path, capsys):
-    path = tmp_path / "model.pt"
-    torch.save({"format": "epitool.model/1", "weights": Harmful()}, path)
-    with pytest.raises(CheckpointError, match=r"model\.pt"):
-        load_model(path)
-    path.write_bytes(pickle.dumps(Harmful()))
-    with pytest.raises(CheckpointError):
-        load_model(path)
-    assert "stranger" not in capsys.readouterr().out
-
-
-@pytest.mark.parametrize("share", [0.0, 0.01, 0.5, 0.99])
-def test_truncated_checkpoint_is_refused(run_folder, tmp_path, share):
-    content = (run_folder / training.BEST).read_bytes()
-    path = tmp_path / "model.pt"
-    path.write_bytes(content[: int(len(content) * share)])
-    with pytest.raises(CheckpointError) as caught:
-        load_model(path)
-    assert "\n" not in str(caught.value)
-
-
-@pytest.mark.parametrize(
-    "change",
-    [
-        {"format": "epitool.refiner/1"},
-        {"joints": ["a", "b"]},
-        {"weights": {}},
-        {"convention": {"box_margin": 2.0}},
-        {"options": {"backbone": "vgg"}},
-        {"trained": [True] * 3},
-    ],
-)
-def test_checkpoint_that_does_not_fit_together_is_refused(run_folder, tmp_path, change):
-    content = torch.load(run_folder / training.BEST, weights_only=True)
-    torch.save(content | change, tmp_path / "model.pt")
-    with pytest.raises(CheckpointError):
-        load_model(tmp_path / "model.pt")
-
-
-def test_missing_checkpoint_names_the_command_that_makes_it(tmp_path):
-    with pytest.raises(InputError, match="epitool train"):
-        load_model(tmp_path / "model.pt")
+def test_all_views_of_a_frame_are_in_one_batch_where_asked(labels, tmp_path):
+    samples = collect_samples(Recording.of(labels), tmp_path, "self")
+    part, options = samples.part("train"), replace(TINY, batch_size=4)
+    together, mixed = (
+        training.epoch_batches(samples, part, replace(options, together=t), epoch=1) for t in (True, False)
+    )
+    for batches in (together, mixed):
+        assert sorted(np.concatenate(batches).tolist()) == part.tolist()
+    assert all(len(set(samples.frames[batch])) == 1 for batch in together)
+    assert any(len(set(samples.frames[batch])) > 1 for batch in mixed)
 
 
 def test_batches_and_order_do_not_change_predictions(run_folder, labels):
-    model, keypoints = load_model(run_folder / training.BEST), labels.keypoints
+    model, keypoints = load_model(run_folder / BEST), labels.keypoints
     names, boxes = keypoints.images[:, 0].tolist(), keypoints.boxes()[:, 0]
     boxes[2] = np.nan
     first = predict_images(model, names, boxes, CPU, batch_size=2)
@@ -223,30 +184,12 @@ def test_batches_and_order_do_not_change_predictions(run_folder, labels):
     np.testing.assert_allclose(first.joints_3d[:, 0], 0, atol=1e-9)
 
 
-def test_joints_as_sharp_as_in_validation_count_as_seen(run_folder):
-    model = replace(load_model(run_folder / training.BEST).card, sharpness=0.2)
-    confidence = model.confidence(np.array([0.0, model.sharpness, 1.0]))
-    np.testing.assert_allclose(confidence[:2], [0.0, 0.8], atol=1e-9)
-    assert MIN_CONFIDENCE < confidence[1] < confidence[2] <= 1
-
-
-def test_network_serves_as_detector(run_folder, labels):
-    detector = CheckpointDetector(run_folder / training.BEST, "cpu")
-    xy, confidence = detector.detect(np.full((90, 160, 3), 127, np.uint8))
-    assert xy.shape == (17, 2)
-    assert confidence.shape == (17,)
-    assert np.isfinite(xy[confidence > 0]).all()
-    assert detector.skeleton == labels.poses.skeleton
-
-
 def test_unseen_joints_are_missing_from_predictions(labels, tmp_path):
     xyz = np.array(labels.poses.xyz)
     xyz[:, 9] = np.nan
-    training.train(replace(labels, poses=replace(labels.poses, xyz=xyz)), replace(TINY, epochs=1), tmp_path, CPU)
+    train(replace(labels, poses=replace(labels.poses, xyz=xyz)), replace(TINY, epochs=1), tmp_path)
     keypoints: Keypoints = labels.keypoints
-    seen = predict_images(
-        load_model(tmp_path / training.BEST), keypoints.images[:1, 0].tolist(), keypoints.boxes()[:1, 0], CPU
-    )
+    seen = predict_images(load_model(tmp_path / BEST), keypoints.images[:1, 0].tolist(), keypoints.boxes()[:1, 0], CPU)
     assert np.flatnonzero(np.isnan(seen.joints_3d[0, :, 0])).tolist() == [9]
     assert seen.confidence[0, 9] == 0
 
@@ -271,7 +214,7 @@ def test_train_then_predict(labels, tmp_path, monkeypatch):
 
 def test_predict_takes_boxes_from_keypoints(run_folder, labels, tmp_path):
     write_labels(tmp_path / "labels.h5", labels)
-    images, model, out = labels.keypoints.images[:2, 1].tolist(), run_folder / training.BEST, tmp_path / "pose.json"
+    images, model, out = labels.keypoints.images[:2, 1].tolist(), run_folder / BEST, tmp_path / "pose.json"
     predict_stage.run(images=images, model=model, boxes=tmp_path / "labels.h5", out=out, device="cpu")
     np.testing.assert_allclose(read_predictions(out).boxes, labels.keypoints.boxes()[:2, 1], atol=1e-2)
 
@@ -285,7 +228,7 @@ class Nobody:
 
 def test_predict_leaves_out_images_without_a_person(run_folder, labels, tmp_path, monkeypatch):
     image = labels.keypoints.images[0, 0]
-    options = {"images": [image], "model": run_folder / training.BEST, "out": tmp_path / "pose.json", "device": "cpu"}
+    options = {"images": [image], "model": run_folder / BEST, "out": tmp_path / "pose.json", "device": "cpu"}
     monkeypatch.setattr(predict_stage, "open_detector", lambda name, device: Nobody())
     with pytest.raises(GeometryError, match="nobody was found"):
         predict_stage.run(**options)
@@ -299,16 +242,10 @@ def test_predict_without_a_model_or_with_a_bad_box_says_what_to_do(run_folder, t
     cv2.imwrite("a.png", np.zeros((8, 8, 3), np.uint8))
     for box in ("1,2,3", "1,2,x,4", "0,0,-1,5", "nan,0,1,1"):
         with pytest.raises(UsageError, match="--box"):
-            predict_stage.run(images=["a.png"], model=run_folder / training.BEST, box=box, device="cpu")
+            predict_stage.run(images=["a.png"], model=run_folder / BEST, box=box, device="cpu")
 
 
 @pytest.mark.parametrize("name", ["tpu", "cuda:99", "meta"])
 def test_device_that_is_not_there_is_refused(name):
     with pytest.raises(UsageError):
         pick_device(name)
-
-
-def test_parts_are_disjoint_in_time(labels):
-    samples = usable_samples(labels)
-    assert set(samples.frames[samples.part("train", 7)]) == set(split_frames(7)["train"].tolist())
-    assert not set(samples.part("train", 7)) & set(samples.part("val", 7))

@@ -44,6 +44,23 @@ class Preset(str, Enum):
     small = "small"
 
 
+class Supervision(str, Enum):
+    """What the network learns."""
+
+    self = "self"
+    full = "full"
+    flat = "2d"
+
+
+class Precision(str, Enum):
+    """Of the products in training."""
+
+    auto = "auto"
+    single = "32"
+    bf16 = "bf16"
+    half = "16"
+
+
 class Split(str, Enum):
     """Contiguous parts of a recording."""
 

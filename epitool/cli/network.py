@@ -7,13 +7,30 @@ from typing import Annotated
 
 import typer
 
-from epitool.cli.flags import DetectorName, Device, Json, Labels, Out, Overwrite, Preset, Quiet, RunName, Seed
+from epitool.cli.flags import (
+    DetectorName,
+    Device,
+    Json,
+    Labels,
+    Out,
+    Overwrite,
+    Precision,
+    Preset,
+    Quiet,
+    RunName,
+    Seed,
+    Supervision,
+)
 from epitool.cli.running import run
 
 
 def train(
     pairs: Labels = Path("labels.h5"),
     name: RunName = "default",
+    supervision: Annotated[
+        Supervision,
+        typer.Option("--supervision", help="self: triangulated poses. full: true poses. 2d: x and y of keypoints."),
+    ] = Supervision.self,
     preset: Annotated[
         Preset,
         typer.Option("--preset", help="paper: ResNet-50 at 256 px. small: for a few CPU cores. auto: by device."),
@@ -24,8 +41,21 @@ def train(
     batch_size: Annotated[int | None, typer.Option("--batch-size", help="Images in a step.")] = None,
     lr: Annotated[float | None, typer.Option("--lr", help="Learning rate at the start.")] = None,
     loss: Annotated[str | None, typer.Option("--loss", help="smooth_l1 (the paper's) or l1.")] = None,
-    initial: Annotated[Path | None, typer.Option("--initial", help="Checkpoint to start from.")] = None,
+    occluders: Annotated[
+        Path | None, typer.Option("--occluders", help="Folder of cut-outs with alpha to paste over the crops.")
+    ] = None,
+    initial: Annotated[
+        str | None, typer.Option("--initial", metavar="FILE", help="Weights to start from: a checkpoint, or imagenet.")
+    ] = None,
     device: Device = "auto",
+    devices: Annotated[int, typer.Option("--devices", min=1, help="How many of them, on each machine.")] = 1,
+    nodes: Annotated[int, typer.Option("--nodes", min=1, help="How many machines.")] = 1,
+    precision: Annotated[
+        Precision, typer.Option("--precision", help="Bits of the products; auto: bf16 where the device has it.")
+    ] = Precision.auto,
+    accumulate: Annotated[
+        int, typer.Option("--accumulate", min=1, help="Pieces of a batch that a device computes one after the other.")
+    ] = 1,
     seed: Seed = 0,
     overwrite: Overwrite = False,
     quiet: Quiet = False,
@@ -41,8 +71,10 @@ def train(
 
     run(
         stage.run, quiet, as_json,
-        pairs=pairs, name=name, preset=preset.value, backbone=backbone, image_size=image_size, epochs=epochs,
-        batch_size=batch_size, learning_rate=lr, loss=loss, initial=initial, device=device, seed=seed,
+        pairs=pairs, name=name, supervision=supervision.value, preset=preset.value, backbone=backbone,
+        image_size=image_size, epochs=epochs, batch_size=batch_size, learning_rate=lr, loss=loss,
+        occluders=str(occluders) if occluders else None, occlusion=True if occluders else None, initial=initial,
+        device=device, devices=devices, nodes=nodes, precision=precision.value, accumulate=accumulate, seed=seed,
         overwrite=overwrite,
     )  # fmt: skip
 

@@ -16,7 +16,7 @@ from epitool.camera import Rig
 from epitool.geometry.people import Candidates
 from epitool.geometry.tracks import link, median_over, midline
 from epitool.geometry.two_view import fundamental_of_pose, sampson_distance
-from epitool.pose import MIN_CONFIDENCE, Keypoints
+from epitool.pose import MIN_CONFIDENCE
 from epitool.skeleton import Skeleton
 
 Array = NDArray[np.float64]
@@ -55,28 +55,16 @@ def choose_by_geometry(
     there = table >= 0
     xy = np.full((*table.shape, len(skeleton), 2), np.nan)
     xy[there] = candidates.seen(min_confidence)[table[there]]
-    slots, _ = _followed(_undistorted(xy, rig), rig, skeleton, there & (table == previous[..., None]))
+    slots = _followed(_undistorted(xy, rig), rig, skeleton, there & (table == previous[..., None]))
     return np.where(slots >= 0, np.take_along_axis(table, np.maximum(slots, 0)[..., None], axis=2)[..., 0], -1)
-
-
-def reject_strangers(keypoints: Keypoints, rig: Rig, min_confidence: float = MIN_CONFIDENCE) -> Flags:
-    """Frames and views `(F, V)` whose detection, as a whole, is not of the person that the other views agree on.
-
-    For detectors that find one person an image. Needs three views, of which two agree; one that shares too few joints
-    with them is not rejected.
-    """
-    xy = np.where(keypoints.seen(min_confidence)[..., None], keypoints.xy, np.nan)[:, :, None]
-    there = np.isfinite(xy[..., 0]).any(axis=-1)
-    slots, against = _followed(_undistorted(xy, rig), rig, keypoints.skeleton, there)
-    return (slots < 0) & against
 
 
 def _undistorted(xy: Array, rig: Rig) -> Array:
     return np.stack([camera.undistort(xy[:, v]) for v, camera in enumerate(rig.cameras)], axis=1)
 
 
-def _followed(xy: Array, rig: Rig, skeleton: Skeleton, previous: Flags) -> tuple[Indices, Flags]:
-    """The slot of one person in every frame and view `(F, V)`, -1 for none, and where someone else is, `(F, V)`.
+def _followed(xy: Array, rig: Rig, skeleton: Skeleton, previous: Flags) -> Indices:
+    """The slot of one person in every frame and view `(F, V)`, -1 for none.
 
     Args:
         xy: Undistorted joints of P slots `(F, V, P, J, 2)`, NaN where unseen.
@@ -85,20 +73,17 @@ def _followed(xy: Array, rig: Rig, skeleton: Skeleton, previous: Flags) -> tuple
         previous: Slots `(F, V, P)` of the person to follow, as far as known.
     """
     frames, views, people = xy.shape[:3]
-    member, against = _groups(xy, rig, skeleton)
+    member = _groups(xy, rig, skeleton)
     names = _names_in_space(member, xy, rig, skeleton)
     votes = np.einsum("fkc,fc->fk", member, previous.reshape(frames, -1).astype(float))
     group = _main_group(names, votes)
-    chosen = np.arange(frames), np.maximum(group, 0)
-    known = (group >= 0)[:, None]
-    mine = known & member[chosen]
-    strange = ((known & against[chosen]) | member.any(axis=1)) & ~mine
-    mine, strange = (flags.reshape(frames, views, people) for flags in (mine, strange))
-    return np.where(mine.any(axis=-1), mine.argmax(axis=-1), -1), strange.any(axis=-1)
+    mine = (group >= 0)[:, None] & member[np.arange(frames), np.maximum(group, 0)]
+    mine = mine.reshape(frames, views, people)
+    return np.where(mine.any(axis=-1), mine.argmax(axis=-1), -1)
 
 
-def _groups(xy: Array, rig: Rig, skeleton: Skeleton) -> tuple[Flags, Flags]:
-    """People in every frame: which slots are of each, and which speak against being so, both `(F, K, V * P)`."""
+def _groups(xy: Array, rig: Rig, skeleton: Skeleton) -> Flags:
+    """People in every frame: which slots are of each, `(F, K, V * P)`."""
     frames, views, people = xy.shape[:3]
     some = np.unique(np.linspace(0, frames - 1, _NOISE_FRAMES).astype(int))
     noise = _noise(xy[some], rig, skeleton)
@@ -106,10 +91,8 @@ def _groups(xy: Array, rig: Rig, skeleton: Skeleton) -> tuple[Flags, Flags]:
     found = []
     for start in range(0, frames, chunk):
         gains = _pair_gains(xy[start : start + chunk], rig, skeleton, noise)
-        member = _groups_of_people(gains, views)
-        found.append((member, member.astype(float) @ gains < 0))
-    member, against = (np.concatenate(each) for each in zip(*found))
-    return member, against
+        found.append(_groups_of_people(gains, views))
+    return np.concatenate(found)
 
 
 def _distances(xy: Array, rig: Rig, skeleton: Skeleton, a: int, b: int) -> Array:

@@ -181,6 +181,16 @@ def write_keypoints(path: Path, keypoints: Keypoints, source: str = "") -> None:
         store(file, _keypoint_arrays(keypoints, path), 0, len(keypoints.frames))
 
 
+def has_poses(path: Path) -> bool:
+    """Whether a file is a `labels.h5`, rather than a `keypoints.h5`.
+
+    Raises:
+        InputError: It is neither.
+    """
+    with opened(path, ("labels", "keypoints"), LABELS_BY) as file:
+        return bool(file.attrs["format"] == "epitool.labels/1")
+
+
 def read_source(path: Path) -> str:
     """What footage and detector a `keypoints.h5` says that it is of.
 

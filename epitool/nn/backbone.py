@@ -4,23 +4,51 @@ from __future__ import annotations
 
 import importlib
 import sys
+from contextlib import redirect_stdout
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import torch
+from torch import Tensor
+
+from epitool.errors import UsageError
 
 _NMS_SCHEMA = "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor"
 
 
 def resnet(name: str) -> Any:
     """A ResNet with random weights, e.g. `resnet50`."""
+    return getattr(_resnets(), name)(weights=None)
+
+
+def imagenet_weights(name: str) -> dict[str, Tensor]:
+    """The `state_dict` of a ResNet trained on ImageNet, from torch's cache or the network.
+
+    Raises:
+        UsageError: It is not in the cache and cannot be downloaded.
+    """
+    weights = getattr(_resnets(), f"{name.replace('resnet', 'ResNet')}_Weights").IMAGENET1K_V1
+    file = Path(torch.hub.get_dir(), "checkpoints", Path(weights.url).name)
     try:
-        models = importlib.import_module("torchvision.models.resnet")
+        with redirect_stdout(sys.stderr):  # where torch announces the download
+            values: dict[str, Tensor] = weights.get_state_dict(progress=False, check_hash=True, weights_only=True)
+    except Exception as error:  # of the network, the disk, or a file cut short: the way out is the same
+        reason = str(error).partition("\n")[0]
+        raise UsageError(
+            f"the ImageNet weights of {name} cannot be had here ({reason:.120}); put {weights.url} at {file}, or give"
+            " another file as --initial, or none"
+        ) from None
+    return values
+
+
+def _resnets() -> ModuleType:
+    try:
+        return importlib.import_module("torchvision.models.resnet")
     except RuntimeError as error:
         if "operator torchvision::" not in str(error):
             raise
-        models = _import_without_operators()
-    return getattr(models, name)(weights=None)
+    return _import_without_operators()
 
 
 def _import_without_operators() -> ModuleType:

@@ -30,7 +30,7 @@ class ModelCard:
         recording_id: Of the labels trained on.
         epoch: After which it was saved, counted from 1.
         val_error: Its error on the validation part: NMPJPE in the unit, or the error of x and y in percent of the
-            box where it learned only those.
+            box where it learned only those; NaN where not known.
         sharpness: Mean sharpness of its heatmaps there, see `soft_argmax`.
         convention: Of its crops.
     """
@@ -49,22 +49,32 @@ class ModelCard:
     convention: CropConvention = STANDARD_CROPS
 
     def confidence(self, sharpness: Array) -> Array:
-        """Confidence in joints by the sharpness of their heatmaps: 0.8 if it is as in the validation part.
+        """Confidence in joints by the sharpness of their heatmaps.
 
-        Nothing but the mean of a heatmap is trained: this orders the joints of one network, and is no probability. A
-        network can be as sure of an image without a person.
+        0.8 if a heatmap's variance is as in the validation part, 0.5 if it is four times that. Nothing but the mean of
+        a heatmap is trained: this orders the joints of one network, and is no probability. A network can be as sure of
+        an image without a person.
         """
-        return sharpness / (sharpness + max(self.sharpness / 4, 1e-12))
+        spread, expected = (1 / np.maximum(s, 1e-12) - 1 for s in (sharpness, np.asarray(self.sharpness)))
+        return 1 / (1 + np.maximum(spread, 0) / (4 * np.maximum(expected, 1e-6)))
+
+    @property
+    def scale_rule(self) -> str:
+        """What fixes the size of its poses where the depth of the root is not given."""
+        if self.convention.box_size is not None:
+            return f"the box is taken as {self.convention.box_size:g} {self.unit} wide at the root's depth"
+        return "bone lengths of the training labels" if np.isfinite(self.bone_lengths).any() else "none"
 
     def to_plain(self) -> dict[str, Any]:
-        """The card as values that JSON knows; the numbers of bones never seen are null."""
+        """The card as values that JSON knows; numbers that are not known are null."""
         plain = {name: value for name, value in vars(self).items() if name != "skeleton"}
         return plain | {
             "options": asdict(self.options),
             "skeleton": self.skeleton.name,
             "joints": list(self.skeleton.joints),
             "trained": self.trained.tolist(),
-            "bone_lengths": [length if np.isfinite(length) else None for length in self.bone_lengths.tolist()],
+            "bone_lengths": [_or_none(length) for length in self.bone_lengths.tolist()],
+            "val_error": _or_none(self.val_error),
             "convention": asdict(self.convention),
         }
 
@@ -77,19 +87,27 @@ class ModelCard:
             UsageError: So are the options.
         """
         skeleton = skeleton_of(content["skeleton"], content["joints"])
-        lengths = [np.nan if length is None else length for length in content["bone_lengths"]]
+        lengths = [_or_nan(length) for length in content["bone_lengths"]]
         options: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in content["options"].items()}
         return cls(
             options=TrainOptions(**options),
             skeleton=skeleton,
             trained=np.array(content["trained"], dtype=bool).reshape(len(skeleton)),
-            bone_lengths=np.array(lengths, dtype=float).reshape(len(bones(skeleton))),
+            bone_lengths=np.array(lengths).reshape(len(bones(skeleton))),
             focal_ratio=float(content["focal_ratio"]),
             unit=str(content["unit"]),
             scale_source=str(content["scale_source"]),
             recording_id=str(content["recording_id"]),
             epoch=int(content["epoch"]),
-            val_error=float(content["val_error"]),
+            val_error=_or_nan(content["val_error"]),
             sharpness=float(content["sharpness"]),
             convention=CropConvention(**content["convention"]),
         )
+
+
+def _or_none(number: float) -> float | None:
+    return number if np.isfinite(number) else None
+
+
+def _or_nan(number: float | None) -> float:
+    return np.nan if number is None else float(number)

@@ -1,17 +1,18 @@
 """`model.pt`: a trained pose network and all that is needed to use it.
 
-Checkpoints hold tensors and plain values only, so reading one runs no code of whoever wrote it.
+Checkpoints hold tensors and plain values only, so reading one runs no code of whoever wrote it. The files of the
+authors' release are read as well.
 """
 
 from __future__ import annotations
 
 import pickle
+import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile
 
 import torch
 from torch import Tensor
@@ -21,8 +22,10 @@ from epitool.errors import CheckpointError, EpitoolError, InputError
 from epitool.files import writing
 from epitool.nn.card import ModelCard
 from epitool.nn.network import PoseNetwork, build_network
+from epitool.nn.released import checked_weights, released_model, state_dict_of
 
 FORMAT = "epitool.model/1"
+_MADE_BY = "epitool train"
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,9 +42,11 @@ class Model:
 
     def network(self, device: torch.device) -> PoseNetwork:
         """The network on a device, ready for inference."""
-        network = build_network(len(self.card.skeleton), self.card.options)
-        network.load_state_dict(dict(self.weights))
-        return network.to(device).eval()
+        with torch.device("meta"):  # to draw random numbers first would take most of the time
+            network = build_network(len(self.card.skeleton), self.card.options)
+        network.load_state_dict({name: tensor.clone() for name, tensor in self.weights.items()}, assign=True)
+        network = network.to(device, torch.float32)
+        return network.to(memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
 
 
 def save_model(path: Path, model: Model) -> None:
@@ -55,24 +60,20 @@ def save_model(path: Path, model: Model) -> None:
 
 
 def load_model(path: Path) -> Model:
-    """Reads `model.pt`.
+    """Reads `model.pt`, or a file of the authors' release.
 
     Raises:
         InputError: There is no such file.
         CheckpointError: It is damaged, or another kind of file.
     """
-    content = load_plain(path, FORMAT, "epitool train")
+    content = _existing(path, _MADE_BY)
+    values = None if "format" in content else state_dict_of(content)
     with damage_reported(path):
-        model = Model(content["weights"], ModelCard.from_plain(content))
-        with torch.device("meta"):  # names and shapes without numbers
-            expected = build_network(len(model.card.skeleton), model.card.options).state_dict()
-        if _shapes(model.weights) != _shapes(expected):
-            raise CheckpointError(f"{path}: the weights are not those of a {model.card.options.backbone} network")
-        return model
-
-
-def _shapes(weights: Mapping[str, Tensor]) -> dict[str, tuple[int, ...]]:
-    return {name: tuple(tensor.shape) for name, tensor in weights.items()}
+        if values is not None:
+            return Model(*released_model(path, values))
+        _check_format(path, content, FORMAT, _MADE_BY)
+        card = ModelCard.from_plain(content)
+        return Model(checked_weights(path, content["weights"], len(card.skeleton), card.options), card)
 
 
 def save_plain(path: Path, content: Mapping[str, Any]) -> None:
@@ -91,13 +92,21 @@ def load_plain(path: Path, format_name: str, made_by: str) -> dict[str, Any]:
         InputError: There is no such file.
         CheckpointError: It is damaged, another kind of file, or holds more than tensors and plain values.
     """
+    content = _existing(path, made_by)
+    _check_format(path, content, format_name, made_by)
+    return content
+
+
+def _existing(path: Path, made_by: str) -> dict[str, Any]:
     if not path.is_file():
         raise InputError(f"{path}: no such file; `{made_by}` makes it")
-    content = load_tensors(path)
+    return load_tensors(path)
+
+
+def _check_format(path: Path, content: Mapping[str, Any], expected: str, made_by: str) -> None:
     found = content.get("format")
-    if found != format_name:
-        raise CheckpointError(f"{path}: its format is {found!r:.80}, expected {format_name}; `{made_by}` makes it")
-    return content
+    if found != expected:
+        raise CheckpointError(f"{path}: its format is {found!r:.80}, expected {expected}; `{made_by}` makes it")
 
 
 def load_tensors(path: Path) -> dict[str, Any]:
@@ -108,16 +117,48 @@ def load_tensors(path: Path) -> dict[str, Any]:
         CheckpointError: It is damaged, another kind of file, or holds more than tensors and plain values.
     """
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        file = path.open("rb")
     except OSError as error:
         raise InputError(f"{path}: {error.strerror or error}") from None
-    except pickle.UnpicklingError:
-        raise CheckpointError(f"{path}: no checkpoint, or it holds more than tensors and plain values") from None
-    except (RuntimeError, EOFError, BadZipFile, KeyError, ValueError, AttributeError, IndexError, TypeError):
-        raise CheckpointError(f"{path}: cannot be read as a checkpoint; it is damaged or of another kind") from None
+    with file, torch.serialization.safe_globals(_NUMBERS_OF_NUMPY):
+        try:
+            _check_declared_size(path)
+            content = torch.load(file, map_location="cpu", weights_only=True)
+        except CheckpointError:
+            raise
+        except pickle.UnpicklingError:
+            raise CheckpointError(f"{path}: no checkpoint, or it holds more than tensors and plain values") from None
+        except Exception:  # a file made to harm can make a parser raise anything
+            raise CheckpointError(f"{path}: cannot be read as a checkpoint; damaged, or of another kind") from None
     if not isinstance(content, dict):
         raise CheckpointError(f"{path}: holds no checkpoint but a {type(content).__name__}")
     return content
+
+
+class _Ignored:
+    """Stands for numbers of NumPy beside the weights, such as a score, which PyTorch would refuse otherwise."""
+
+    def __init__(self, *args: object) -> None:
+        pass
+
+    def __setstate__(self, state: object) -> None:
+        pass
+
+
+_NUMBERS_OF_NUMPY: list[Any] = [  # PyTorch finds what may be made by module and name
+    type(name, (_Ignored,), {"__module__": module})
+    for module, name in (("numpy.core.multiarray", "scalar"), ("numpy._core.multiarray", "scalar"), ("numpy", "dtype"))
+]
+
+
+def _check_declared_size(path: Path) -> None:
+    """Refuses archives that unpack to more than they are: `torch.save` does not compress."""
+    if not zipfile.is_zipfile(path):
+        return
+    with zipfile.ZipFile(path) as archive:
+        declared = sum(entry.file_size for entry in archive.infolist())
+    if declared > path.stat().st_size:
+        raise CheckpointError(f"{path}: declares {declared} bytes and holds {path.stat().st_size}; it is damaged")
 
 
 @contextmanager
@@ -133,6 +174,6 @@ def damage_reported(path: Path) -> Iterator[None]:
         raise
     except EpitoolError as error:
         raise CheckpointError(f"{path}: {error}") from None
-    except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
+    except Exception as error:
         reason = str(error).replace("\n", " ")[:200]
         raise CheckpointError(f"{path}: the checkpoint does not fit together ({reason})") from None

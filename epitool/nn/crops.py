@@ -12,7 +12,9 @@ DEPTH_SPAN boxes deep. Backwards, with the joint's ray r = ((u - cx) / f, (v - c
 
     Z / Z_root = 1 + z * DEPTH_SPAN * side / f        and        P = Z_root * (Z / Z_root) * r,
 
-so one image gives the pose but for the factor Z_root. The person's bone lengths, known from training, give that.
+so one image gives the pose but for the factor Z_root. One of three rules fixes it: the person's bone lengths, known
+from training; the length L of the box's side at the root's depth, where crops were cut so, as Z_root = L * f / side; or
+the depth of the root itself.
 """
 
 from __future__ import annotations
@@ -48,6 +50,9 @@ class CropConvention:
 
 
 STANDARD_CROPS = CropConvention()
+# The release cut the square of 2000 mm at the root's depth and took z over the same length. For a standing or walking
+# person with the bones of Human3.6M's universal skeleton that is 1.2 times the joints' extent (docs/models.md).
+RELEASED_CROPS = CropConvention(margin=1.2, depth_span=1.0, box_size=2000.0)
 
 
 def labels_to_volume(
@@ -91,13 +96,15 @@ def volume_to_pose(
         volume: x, y, z `(N, J, 3)`.
         boxes: Square boxes `(N, 4)` px.
         K: Intrinsics `(N, 3, 3)` or `(3, 3)`.
-        bone_lengths: Of `bones(skeleton)`, in the unit wanted, NaN where unknown: they fix the scale.
+        bone_lengths: Of `bones(skeleton)`, in the unit wanted, NaN where unknown. They fix the scale where neither
+            `root_depth` nor the convention does.
         skeleton: Of the joints.
-        convention: Of the crops.
-        root_depth: Distance of the root along the optical axis `(N,)`, in the unit wanted: it fixes the scale instead.
+        convention: Of the crops. Its `box_size` fixes the scale where there is no `root_depth`.
+        root_depth: Distance of the root along the optical axis `(N,)`, in the unit wanted: it fixes the scale.
 
     Returns:
-        Root-relative joints in the camera's axes `(N, J, 3)`, and their pixels `(N, J, 2)`.
+        Root-relative joints in the camera's axes `(N, J, 3)`, NaN where nothing fixes the scale; and their pixels
+        `(N, J, 2)`.
     """
     side = boxes[:, None, 2]
     xy = (volume[..., :2] + 0.5) * side[..., None] + boxes[:, None, :2]
@@ -111,7 +118,9 @@ def volume_to_pose(
     elif convention.box_size is not None:
         scale = convention.box_size * (focal / side)[:, 0]
     else:
-        scale = np.nansum(bone_lengths) / _body_size(up_to_scale, bone_lengths, skeleton)
+        known = np.isfinite(bone_lengths).any()
+        size = np.nansum(bone_lengths) if known else np.nan
+        scale = size / _body_size(up_to_scale, bone_lengths, skeleton)
     return (up_to_scale - up_to_scale[:, [skeleton.root]]) * scale[:, None, None], xy
 
 

@@ -18,11 +18,12 @@ from epitool.pose import MIN_CONFIDENCE, square_boxes
 class CheckpointDetector:
     """Finds the joints of one person by the x and y of a trained network's soft-argmax.
 
-    It looks at the whole image first, and then at the box around the joints found.
+    It looks at the whole image first, and then at the box around the joints found. How the network was supervised does
+    not matter, nor does its depth.
     """
 
     def __init__(self, path: Path, device: str = "auto") -> None:
-        """Loads a `model.pt`.
+        """Loads a `model.pt`, or a file of the authors' release.
 
         Raises:
             InputError: There is no such file.
@@ -35,13 +36,18 @@ class CheckpointDetector:
         self.skeleton = self._card.skeleton
 
     def detect(self, image: Image) -> tuple[Array, Array]:
-        """Joints `(J, 2)` px and their confidence `(J,)` in an RGB image; NaN and 0 where nobody is seen."""
+        """Joints `(P, J, 2)` px and confidence `(P, J)` in an RGB image; P is 1, or 0 where nobody is seen.
+
+        Joints that the network never learned are NaN with confidence 0.
+        """
         height, width = image.shape[:2]
         xy, confidence = self._look(image, squared(np.array([0.0, 0.0, width, height])))
-        box = square_boxes(np.where(confidence[:, None] >= MIN_CONFIDENCE, xy, np.nan))
+        seen = np.where(confidence[:, None] >= MIN_CONFIDENCE, xy, np.nan)
+        box = square_boxes(seen, self._card.convention.margin)
         if not np.isfinite(box).all():
-            return np.full_like(xy, np.nan), np.zeros_like(confidence)
-        return self._look(image, box)
+            return np.empty((0, *xy.shape)), np.empty((0, *confidence.shape))
+        xy, confidence = self._look(image, box)
+        return xy[None], confidence[None]
 
     def _look(self, image: Image, box: Array) -> tuple[Array, Array]:
         crop = crop_image(image, box, self._card.options.image_size)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import torch
 from torch import Tensor, nn
 
@@ -91,25 +89,9 @@ def soft_argmax(volume: Tensor) -> tuple[Tensor, Tensor]:
     # The expectation of a coordinate needs only its marginal.
     marginals = torch.stack([plane.sum(dim=2), plane.sum(dim=3), p.sum(dim=(3, 4))], dim=2)
     position = torch.arange(size, dtype=p.dtype, device=p.device)
-    mean = marginals @ position
-    variance = (marginals @ position.square() - mean.square())[..., :2].mean(dim=-1)
+    total = marginals.sum(dim=-1)  # which rounding keeps from being 1
+    mean = marginals @ position / total
+    variance = (marginals @ position.square() / total - mean.square())[..., :2].mean(dim=-1)
     uniform = (size**2 - 1) / 12
     sharpness = 1 / (1 + variance.clamp(min=0) / uniform)
     return mean / size - 0.5, sharpness.detach()
-
-
-def load_initial_weights(network: PoseNetwork, weights: Mapping[str, Tensor]) -> int:
-    """Copies the tensors that fit by name and shape, e.g. of an ImageNet ResNet or of the authors' checkpoints.
-
-    Args:
-        network: Changed in place.
-        weights: A `state_dict`; a prefix `module.` of its keys is dropped.
-
-    Returns:
-        How many tensors were copied.
-    """
-    own = network.state_dict()
-    named = {name.removeprefix("module."): tensor for name, tensor in weights.items()}
-    fitting = {name: t for name, t in named.items() if name in own and own[name].shape == t.shape}
-    network.load_state_dict(fitting, strict=False)
-    return len(fitting)

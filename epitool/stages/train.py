@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from epitool.console import Summary, say, warn
 from epitool.io.files import write_json
-from epitool.io.labels import read_labels
+from epitool.io.labels import has_poses, open_keypoints, open_labels
 from epitool.options import PRESETS, TrainOptions, run_folder
+
+if TYPE_CHECKING:
+    from epitool.nn.samples import Recording
 
 
 def run(
@@ -19,94 +24,97 @@ def run(
     out: Path | None = None,
     name: str = "default",
     preset: str = "auto",
-    backbone: str | None = None,
-    image_size: int | None = None,
-    epochs: int | None = None,
-    batch_size: int | None = None,
-    learning_rate: float | None = None,
-    loss: str | None = None,
-    occlusion: bool | None = None,
-    seed: int | None = None,
-    initial: Path | None = None,
+    initial: str | None = None,
     overwrite: bool = False,
     device: str = "auto",
+    devices: int = 1,
+    nodes: int = 1,
+    precision: str = "auto",
+    accumulate: int = 1,
+    **given: Any,
 ) -> Summary:
     """Trains a network on labels; goes on with a run of the same labels and options.
 
     Args:
-        pairs: `labels.h5`.
+        pairs: `labels.h5`, or `keypoints.h5` to learn x and y alone.
         out: Folder of the run; `runs/<name>` by default.
         name: Of the run.
-        preset: "paper", "small", or "auto": paper with CUDA, else small. What follows replaces its values.
-        backbone: Name of a ResNet.
-        image_size: Side of the crop, px.
-        epochs: Passes over the training frames.
-        batch_size: Images in a step.
-        learning_rate: At the start.
-        loss: "smooth_l1" or "l1".
-        occlusion: Whether to paint synthetic occluders.
-        seed: Of everything random.
-        initial: Checkpoint whose fitting tensors the network starts from.
+        preset: "paper", "small", or "auto": paper with CUDA, else small.
+        initial: What the weights start from: a checkpoint, or "imagenet".
         overwrite: Whether to delete an earlier run in the folder.
         device: "auto", "cpu", "cuda" or "cuda:N".
+        devices: How many of them on each machine.
+        nodes: How many machines.
+        precision: "auto", "32", "bf16" or "16".
+        accumulate: Into how many pieces each device divides its part of a batch.
+        given: Fields of `TrainOptions` that replace the preset's; None leaves it.
 
     Raises:
         UsageError: Options that do not fit, or the folder holds a run with others.
         InputError: Labels or images are missing or damaged.
         GeometryError: Too few frames have a pose.
-        CheckpointError: `initial` or the run's last checkpoint cannot be used.
+        CheckpointError: The initial weights or the run's last checkpoint cannot be used.
     """
-    from epitool.nn import training
-    from epitool.nn.checkpoint import load_tensors
-    from epitool.nn.device import pick_device
+    from epitool.nn.distributed import Compute
+    from epitool.nn.training import train
+    from epitool.nn.training_set import open_training_set
+    from epitool.nn.validation import baseline_error
 
-    folder = out or run_folder(name)
-    labels, where = read_labels(pairs), pick_device(device)
-    chosen = preset if preset != "auto" else "paper" if where.type == "cuda" else "small"
-    given: dict[str, Any] = {
-        "backbone": backbone,
-        "image_size": image_size,
-        "epochs": epochs,
-        "batch_size": batch_size,
-        "learning_rate": learning_rate,
-        "loss": loss,
-        "occlusion": occlusion,
-        "seed": seed,
-    }
-    options = replace(PRESETS[chosen], **{key: value for key, value in given.items() if value is not None})
-    say(f"training on {where} with preset {chosen}: {_described(options)}")
-    if overwrite:
-        shutil.rmtree(folder, ignore_errors=True)
-    weights = None
-    if initial is not None:
-        content = load_tensors(initial)
-        weights = content.get("state_dict", content.get("weights", content))
-    history = training.train(labels, options, folder, where, weights)
-    write_json(folder / "options.json", {"pairs": str(pairs), "preset": chosen, **asdict(options)})
-    return _summary(history, training.best_epoch(history), training.baseline_error(labels), labels.rig.unit, folder)
+    folder, compute = out or run_folder(name), Compute(device, devices, nodes, precision)
+    with _recording(pairs) as recording:
+        fabric = compute.start()
+        chosen = preset if preset != "auto" else "paper" if fabric.device.type == "cuda" else "small"
+        options = replace(PRESETS[chosen], **{key: value for key, value in given.items() if value is not None})
+        where = f"{fabric.world_size} x {fabric.device.type}, {compute.precision_on(fabric.device)}"
+        say(f"training ({where}) with preset {chosen}: {_described(options)}")
+        if overwrite and fabric.is_global_zero:
+            shutil.rmtree(folder, ignore_errors=True)
+        history = train(recording, options, folder, fabric, initial, accumulate)
+        baseline = baseline_error(open_training_set(recording.skeleton, folder)[0], options.supervision)
+    unit = recording.rig.unit if recording.rig else "arbitrary"
+    if fabric.is_global_zero:
+        write_json(folder / "options.json", {"pairs": str(pairs), "preset": chosen, **asdict(options)})
+    return _summary(history, baseline, options, unit, folder)
+
+
+@contextmanager
+def _recording(pairs: Path) -> Iterator[Recording]:
+    """What a file of labels or of keypoints gives to learn."""
+    from epitool.nn.samples import Recording
+
+    if has_poses(pairs):
+        with open_labels(pairs) as labels:
+            file = labels.keypoints
+            yield Recording(file.frames, file.views, file.skeleton, labels.rig, labels.read)
+    else:
+        with open_keypoints(pairs) as file:
+            yield Recording(file.frames, file.views, file.skeleton, None, file.read)
 
 
 def _described(options: TrainOptions) -> str:
     return (
-        f"{options.backbone}, {options.image_size} px, {options.epochs} epochs, batches of {options.batch_size},"
-        f" learning rate {options.learning_rate:g}, {options.loss} loss"
+        f"{options.supervision} supervision, {options.backbone}, {options.image_size} px, {options.epochs} epochs,"
+        f" batches of {options.batch_size}, learning rate {options.learning_rate:g}, {options.loss} loss"
     )
 
 
-def _summary(history: list[dict[str, Any]], best: dict[str, Any], baseline: float, unit: str, folder: Path) -> Summary:
-    model = folder / "model.pt"
-    if best["val_nmpjpe"] >= baseline:
+def _summary(history: list[dict[str, Any]], baseline: float, options: TrainOptions, unit: str, folder: Path) -> Summary:
+    from epitool.nn.run import BEST, best_epoch, error_key
+
+    model, best, key = folder / BEST, best_epoch(history), error_key(options)
+    found, name, unit = best[key], *(("2D error", "% of the box") if options.supervision == "2d" else ("NMPJPE", unit))
+    if found >= baseline:
         warn("the network is no better than always answering the mean pose; train longer, or on more footage")
     text = (
-        f"{model}: epoch {best['epoch']} of {len(history)}; validation NMPJPE {best['val_nmpjpe']:.1f} {unit}"
+        f"{model}: epoch {best['epoch']} of {len(history)}; validation {name} {found:.1f} {unit}"
         f" (always answering the mean pose: {baseline:.1f})"
     )
     values = {
         "model": str(model),
         "epochs": len(history),
         "best_epoch": best["epoch"],
-        "val_nmpjpe": best["val_nmpjpe"],
-        "val_nmpjpe_of_mean_pose": baseline,
+        key: found,
+        f"{key}_of_mean_pose": baseline,
         "unit": unit,
         "seconds": round(sum(record["seconds"] for record in history), 1),
     }

@@ -1,0 +1,126 @@
+"""What is done to a crop and its targets before the network sees them: other turns, sizes, colours and occluders."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from epitool.errors import InputError
+from epitool.images import Image
+from epitool.options import TrainOptions
+
+_REFERENCE_SIDE = 256  # px of the crops that cut-outs are made for
+_MOST_CUTOUTS = 500
+_SUFFIXES = (".png", ".webp", ".tif", ".tiff")
+
+
+def draw_turn(rng: np.random.Generator, options: TrainOptions) -> tuple[NDArray[np.float32], float]:
+    """A rotation `(2, 2)` of the crop's x and y, and the factor by which the box is enlarged."""
+    angle = np.radians(rng.uniform(-options.rotation_deg, options.rotation_deg))
+    turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]], np.float32)
+    return turn, float(rng.uniform(*options.scale_range))
+
+
+def warp(cached: Image, matrix: NDArray[np.floating[Any]], size: int, margin: float) -> Image:
+    """Cuts `(size, size, 3)` out of a crop that is `margin` times as large, mapped by a matrix of volume coordinates.
+
+    The crop's middle stays where it is.
+    """
+    linear = matrix * (size * margin / len(cached))
+    affine = np.column_stack([linear, size / 2 - linear @ np.full(2, len(cached) / 2)])
+    return cv2.warpAffine(cached, affine, (size, size), flags=cv2.INTER_LINEAR)  # type: ignore[return-value]
+
+
+def mirror(crop: Image, volume: NDArray[np.float32], order: NDArray[np.intp]) -> tuple[Image, NDArray[np.float32]]:
+    """The mirrored crop and volume coordinates `(J, 3)`, left joints taking the place of right ones.
+
+    Pixel i of a crop of S px is x = i / S - 0.5, and becomes pixel S - 1 - i.
+    """
+    mirrored = volume[order]
+    mirrored[:, 0] = -mirrored[:, 0] - 1 / len(crop)
+    return np.ascontiguousarray(crop[:, ::-1]), mirrored
+
+
+def recolour(crop: Image, rng: np.random.Generator, options: TrainOptions) -> Image:
+    """Each channel times a factor of its own."""
+    factors = rng.uniform(*options.colour_range, size=3)
+    table = np.clip(np.arange(256)[:, None] * factors, 0, 255).astype(np.uint8)
+    return cv2.LUT(crop, table[None])  # type: ignore[return-value]
+
+
+class Occluders:
+    """Objects in front of the person: the paper's synthetic occlusion (Sarandi et al. 2018)."""
+
+    def __init__(self, folder: str, seed: int) -> None:
+        """Reads the cut-outs of a folder, some hundreds at most; without a folder, ellipses stand for them.
+
+        Raises:
+            InputError: The folder holds no image with alpha.
+        """
+        self._cutouts = _read_cutouts(Path(folder), seed) if folder else []
+
+    def paint(self, crop: Image, rng: np.random.Generator) -> None:
+        """Paints over half of the crops, in place: up to seven cut-outs, or up to three ellipses."""
+        if rng.random() < 0.5:
+            return
+        if not self._cutouts:
+            _paint_ellipses(crop, rng)
+            return
+        for _ in range(rng.integers(1, 8)):
+            cutout = self._cutouts[rng.integers(len(self._cutouts))]
+            paste(
+                crop,
+                _resized(cutout, rng.uniform(0.2, 1.0) * len(crop) / _REFERENCE_SIDE),
+                rng.integers(0, len(crop), 2),
+            )
+
+
+def paste(crop: Image, cutout: Image, center: NDArray[np.int64]) -> None:
+    """Lays a cut-out, RGB and alpha `(h, w, 4)`, over a crop, in place; what is beyond the border is lost."""
+    height, width = cutout.shape[:2]
+    x, y = int(center[0]) - width // 2, int(center[1]) - height // 2
+    left, top, right, bottom = max(x, 0), max(y, 0), min(x + width, crop.shape[1]), min(y + height, crop.shape[0])
+    if right <= left or bottom <= top:
+        return
+    part, under = cutout[top - y : bottom - y, left - x : right - x], crop[top:bottom, left:right]
+    alpha = part[..., 3:].astype(np.float32) / 255
+    under[:] = np.round(alpha * part[..., :3] + (1 - alpha) * under).astype(np.uint8)
+
+
+def _paint_ellipses(crop: Image, rng: np.random.Generator) -> None:
+    size = len(crop)
+    for _ in range(rng.integers(1, 4)):
+        center = rng.integers(0, size, 2).tolist()
+        axes = (rng.uniform(0.05, 0.15, 2) * size).astype(int).tolist()
+        colour = rng.integers(0, 256, 3).tolist()
+        cv2.ellipse(crop, center, axes, float(rng.uniform(0, 180)), 0, 360, colour, thickness=-1)
+
+
+def _resized(cutout: Image, scale: float) -> Image:
+    size = [max(1, round(side * scale)) for side in (cutout.shape[1], cutout.shape[0])]
+    how = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
+    return cv2.resize(cutout, size, interpolation=how)  # type: ignore[return-value]
+
+
+def _read_cutouts(folder: Path, seed: int) -> list[Image]:
+    files = sorted(file for file in folder.glob("*") if file.suffix.lower() in _SUFFIXES)
+    chosen = sorted(np.random.default_rng(seed).permutation(len(files))[:_MOST_CUTOUTS].tolist())
+    found = [_read_cutout(files[i]) for i in chosen]
+    cutouts = [cutout for cutout in found if cutout is not None]
+    if not cutouts:
+        raise InputError(f"--occluders {folder}: holds no image with alpha ({', '.join(_SUFFIXES)})")
+    return cutouts
+
+
+def _read_cutout(file: Path) -> Image | None:
+    """RGB and alpha of an image that has it, no larger than a crop."""
+    data = np.fromfile(file, np.uint8)
+    image = cv2.imdecode(data, cv2.IMREAD_UNCHANGED) if data.size else None
+    if image is None or image.ndim != 3 or image.shape[2] != 4 or image.dtype != np.uint8:
+        return None
+    rgba = cv2.cvtColor(image, cv2.COLOR_BGRA2RGBA)
+    return _resized(rgba, min(1.0, _REFERENCE_SIDE / max(rgba.shape[:2])))  # type: ignore[arg-type]

@@ -1,0 +1,124 @@
+"""Training on several devices or machines (Lightning Fabric), with the result that one device would have."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.distributed
+from lightning_fabric import Fabric
+from torch import Tensor, nn
+
+from epitool.console import fall_silent
+from epitool.errors import UsageError
+from epitool.nn.device import computes_bfloat16, pick_device
+
+logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # what it says of devices, `train` says in one line
+_PRECISIONS: dict[str, Any] = {"32": "32-true", "bf16": "bf16-mixed", "16": "16-mixed"}
+
+
+@dataclass(frozen=True)
+class Compute:
+    """What computes, and how.
+
+    Attributes:
+        device: "auto", "cpu", "cuda", or "cuda:N".
+        devices: How many of them on each machine.
+        nodes: How many machines.
+        precision: "32", "bf16" or "16" of the products, or "auto": bf16 where the device is made for it.
+    """
+
+    device: str = "auto"
+    devices: int = 1
+    nodes: int = 1
+    precision: str = "auto"
+
+    def start(self) -> Fabric:
+        """Starts the processes: this one, and where several devices are asked for, one for each of the others.
+
+        Raises:
+            UsageError: A device is not there, or the precision is unknown or not the device's.
+        """
+        device = pick_device(self.device)
+        if device.type == "cuda" and self.devices > torch.cuda.device_count():
+            raise UsageError(f"--devices {self.devices}: PyTorch finds {torch.cuda.device_count()} CUDA devices")
+        fabric = Fabric(
+            accelerator=device.type,
+            devices=[device.index] if device.index is not None and self.devices == 1 else self.devices,
+            num_nodes=self.nodes,
+            precision=_PRECISIONS[self.precision_on(device)],
+        )
+        fabric.launch()
+        if not fabric.is_global_zero:
+            fall_silent()
+        return fabric
+
+    def precision_on(self, device: torch.device) -> str:
+        """The precision on a device, "auto" resolved.
+
+        Raises:
+            UsageError: It is unknown, or not the device's.
+        """
+        if self.precision == "auto":
+            return "bf16" if computes_bfloat16(device) else "32"
+        if self.precision not in _PRECISIONS:
+            raise UsageError(f"--precision {self.precision}: is none of auto, {', '.join(_PRECISIONS)}")
+        if self.precision == "16" and device.type == "cpu":
+            raise UsageError("--precision 16: needs a GPU; a CPU computes in bf16 or 32")
+        return self.precision
+
+
+class _SumOverProcesses(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, values: Tensor) -> Tensor:
+        return _summed(values)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
+        return _summed(gradient)
+
+
+def _summed(values: Tensor) -> Tensor:
+    total = values.contiguous().clone()
+    torch.distributed.all_reduce(total)
+    return total
+
+
+class SharedBatchNorm(nn.BatchNorm2d):
+    """Batch normalisation with the mean and variance over the images of all processes, on any device.
+
+    PyTorch's own is for GPUs alone.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Normalises `(N, C, H, W)`; processes may have other numbers of images."""
+        if not self.training:
+            return super().forward(x)
+        sums = torch.stack([x.double().sum(dim=(0, 2, 3)), x.double().square().sum(dim=(0, 2, 3))])
+        count = torch.full((1, x.shape[1]), x.numel() / x.shape[1], dtype=sums.dtype, device=x.device)
+        total, squares, number = _SumOverProcesses.apply(torch.cat([sums, count]))  # type: ignore[no-untyped-call]
+        mean = total / number
+        variance = squares / number - mean.square()
+        self._follow(mean.detach(), variance.detach(), number.detach())
+        scale = self.weight / (variance + self.eps).sqrt()
+        shift = self.bias - mean * scale
+        return x * scale.to(x.dtype)[:, None, None] + shift.to(x.dtype)[:, None, None]
+
+    @torch.no_grad()
+    def _follow(self, mean: Tensor, variance: Tensor, count: Tensor) -> None:
+        """Moves the running mean and variance, which inference uses."""
+        for running, value in ((self.running_mean, mean), (self.running_var, variance * count / (count - 1))):
+            running.lerp_(value.to(running.dtype), self.momentum)  # type: ignore[union-attr,arg-type]
+        self.num_batches_tracked.add_(1)  # type: ignore[union-attr]
+
+
+def share_batch_norm(network: nn.Module, device: torch.device) -> nn.Module:
+    """The network with batch normalisation over all processes; parameters and their names stay."""
+    if device.type == "cuda":
+        return nn.SyncBatchNorm.convert_sync_batchnorm(network)  # type: ignore[no-untyped-call]
+    for module in network.modules():
+        if type(module) is nn.BatchNorm2d:
+            module.__class__ = SharedBatchNorm
+    return network

@@ -1,0 +1,177 @@
+"""A training run: the network, its optimizer and its history, and the files in the run's folder that keep them."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+from epitool.console import say
+from epitool.errors import UsageError
+from epitool.files import writing
+from epitool.nn.card import ModelCard
+from epitool.nn.checkpoint import Model, damage_reported, load_plain, save_model, save_plain
+from epitool.nn.network import PoseNetwork, build_network
+from epitool.nn.samples import Recording, Samples
+from epitool.nn.weights import starting_weights
+from epitool.options import TrainOptions
+
+LAST, BEST, LOG = "last.pt", "model.pt", "log.jsonl"
+_FORMAT = "epitool.training/1"
+
+
+@dataclass
+class Run:
+    """What changes from epoch to epoch, and where it is kept.
+
+    Attributes:
+        network: In training.
+        optimizer: Of its weights.
+        average: Moving average of the network, if one is kept.
+        card: Of the models that the run saves, but for the epoch's own values.
+        digest: Of the samples.
+        folder: Of the run.
+        history: One record an epoch.
+    """
+
+    network: PoseNetwork
+    optimizer: torch.optim.Optimizer
+    average: AveragedModel | None
+    card: ModelCard
+    digest: str
+    folder: Path
+    history: list[dict[str, Any]] = field(default_factory=list)
+    _board: Any = None
+
+    @property
+    def judged(self) -> PoseNetwork:
+        """The network that is validated and saved: the average where one is kept."""
+        return self.average.module if self.average else self.network  # type: ignore[return-value]
+
+    def averaged(self) -> None:
+        """Takes a step into the moving average."""
+        if self.average:
+            self.average.update_parameters(self.network)
+
+    def add(self, record: dict[str, Any], keep: bool) -> None:
+        """Ends an epoch; with `keep` its files are written.
+
+        `last.pt` comes last, so that an interruption repeats the epoch and not its absence.
+        """
+        self.history.append(record)
+        if not keep:
+            return
+        weights = {name: tensor.cpu() for name, tensor in self.judged.state_dict().items()}
+        if best_epoch(self.history) is record:
+            measured = {"epoch": record["epoch"], "val_error": val_error(record), "sharpness": record["val_sharpness"]}
+            save_model(self.folder / BEST, Model(weights, ModelCard(**{**vars(self.card), **measured})))
+        with writing(self.folder / LOG) as temporary:
+            temporary.write_text("".join(json.dumps(line) + "\n" for line in self.history), encoding="utf-8")
+        self._log_to_tensorboard(record)
+        content = {
+            "format": _FORMAT,
+            "samples": self.digest,
+            "options": asdict(self.card.options),
+            "weights": {name: tensor.cpu() for name, tensor in self.network.state_dict().items()},
+            "average": self.average.state_dict() if self.average else None,
+            "optimizer": self.optimizer.state_dict(),
+            "history": self.history,
+        }
+        save_plain(self.folder / LAST, content)
+
+    def _log_to_tensorboard(self, record: dict[str, Any]) -> None:
+        """Writes the record as TensorBoard's scalars too, where that is installed."""
+        if importlib.util.find_spec("tensorboard") is None:
+            return
+        if self._board is None:
+            from torch.utils.tensorboard import SummaryWriter
+
+            self._board = SummaryWriter(str(self.folder), purge_step=record["epoch"])
+        for name, value in record.items():
+            if name != "epoch":
+                self._board.add_scalar(name, value, record["epoch"])
+        self._board.flush()
+
+
+def open_run(recording: Recording, samples: Samples, options: TrainOptions, folder: Path, initial: str | None) -> Run:
+    """The run in a folder, or a new one.
+
+    Raises:
+        UsageError: The folder holds a run of other labels or options.
+        CheckpointError: The folder's `last.pt` is damaged, or the initial weights do not fit.
+    """
+    network = build_network(len(samples.skeleton), options)
+    if initial is not None and not (folder / LAST).exists():
+        for line in starting_weights(initial, network, samples.skeleton):
+            say(line)
+    kind = torch.optim.AdamW if options.optimizer == "adamw" else torch.optim.Adam
+    optimizer = kind(network.parameters(), lr=options.learning_rate, fused=True)
+    average = _moving_average(network, options.ema) if options.ema else None
+    run = Run(network, optimizer, average, _card(recording, samples, options), samples.digest, folder)
+    if (folder / LAST).exists():
+        _resume(run, folder / LAST)
+    return run
+
+
+def best_epoch(history: list[dict[str, Any]]) -> dict[str, Any]:
+    """The record of the epoch whose network is `model.pt`."""
+    return min(history, key=val_error)
+
+
+def error_key(options: TrainOptions) -> str:
+    """Which value of a record is the validation error."""
+    return "val_2d_percent" if options.supervision == "2d" else "val_nmpjpe"
+
+
+def val_error(record: dict[str, Any]) -> float:
+    """The validation error of an epoch, whichever it is."""
+    return float(record.get("val_nmpjpe", record.get("val_2d_percent", np.nan)))
+
+
+def _moving_average(network: PoseNetwork, decay: float) -> AveragedModel:
+    follow = get_ema_multi_avg_fn(decay)  # type: ignore[no-untyped-call]
+    return AveragedModel(network, multi_avg_fn=follow, use_buffers=True)
+
+
+def _resume(run: Run, path: Path) -> None:
+    content = load_plain(path, _FORMAT, "epitool train")
+    with damage_reported(path):
+        earlier, same_samples = TrainOptions(**content["options"]), content["samples"] == run.digest
+    if earlier != run.card.options:
+        stated = ", ".join(f"{k} {v}" for k, v in asdict(earlier).items() if v != getattr(run.card.options, k))
+        raise UsageError(f"{path.parent} holds a run with {stated}; choose another --name, or --overwrite it")
+    if not same_samples:
+        raise UsageError(f"{path.parent} holds a run on other labels; choose another --name, or --overwrite it")
+    with damage_reported(path):
+        run.network.load_state_dict(content["weights"])
+        if run.average:
+            run.average.load_state_dict(content["average"])
+        run.optimizer.load_state_dict(content["optimizer"])
+        run.history = list(content["history"])
+    say(f"going on with {path.parent} after epoch {len(run.history)} of {run.card.options.epochs}")
+
+
+def _card(recording: Recording, samples: Samples, options: TrainOptions) -> ModelCard:
+    cameras = recording.rig.cameras if recording.rig else ()
+    trained = np.zeros(len(samples.skeleton), dtype=bool)
+    for i in np.array_split(samples.part("train"), 64):
+        trained |= (samples.weight[i] > 0).any(axis=(0, 2))
+    return ModelCard(
+        options=options,
+        skeleton=samples.skeleton,
+        trained=trained,
+        bone_lengths=samples.bone_lengths,
+        focal_ratio=float(np.median([camera.focal / max(camera.image_size) for camera in cameras] or [1.0])),
+        unit=recording.rig.unit if recording.rig else "arbitrary",
+        scale_source=recording.rig.scale_source if recording.rig else "none",
+        recording_id=samples.recording_id,
+        epoch=0,
+        val_error=0.0,
+        sharpness=0.0,
+    )

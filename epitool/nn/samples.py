@@ -1,0 +1,254 @@
+"""What training learns, image by image: collected from labels a part at a time, and kept on disk as plain arrays."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from epitool.camera import Array, Rig
+from epitool.errors import GeometryError, InputError, UsageError
+from epitool.files import writing
+from epitool.nn.crops import labels_to_volume, median_bone_lengths
+from epitool.pose import Keypoints, Labels, RecordingDigest, split_frames, square_boxes
+from epitool.skeleton import Skeleton
+
+MIN_JOINTS = 3
+MIN_IMAGES = 8
+_CHUNK_FRAMES = 2048
+_FRAMES_FOR_BONES = 20_000  # a median needs no more, and memory is bounded
+_META = "samples.json"
+_COLUMNS: dict[str, tuple[type, int]] = {  # with how many numbers: of an image, of a box, or of a joint
+    "frames": (np.int64, 1),
+    "views": (np.int64, 1),
+    "boxes": (np.float64, 4),
+    "volume": (np.float32, 3),
+    "weight": (np.float32, 3),
+    "pose": (np.float32, 3),
+}
+
+Chunk: TypeAlias = Labels | Keypoints
+
+
+@dataclass(frozen=True, eq=False)
+class Recording:
+    """Labels to learn from, of which a part is in memory at a time.
+
+    Attributes:
+        frames: All frame numbers `(F,)`.
+        views: Names of the V views.
+        skeleton: Of the joints.
+        rig: The cameras; None where there are keypoints only.
+        read: The labels (or keypoints) of the frames from one index to before another.
+    """
+
+    frames: NDArray[np.int64]
+    views: tuple[str, ...]
+    skeleton: Skeleton
+    rig: Rig | None
+    read: Callable[[int, int], Chunk]
+
+    @classmethod
+    def of(cls, labels: Labels) -> Recording:
+        """Labels that are in memory already."""
+        keypoints = labels.keypoints
+        return cls(keypoints.frames, keypoints.views, keypoints.skeleton, labels.rig, labels.between)
+
+    def chunks(self) -> Iterator[tuple[int, Chunk]]:
+        """All of it in order, a part at a time, each with the index of its first frame."""
+        for start in range(0, len(self.frames), _CHUNK_FRAMES):
+            yield start, self.read(start, min(start + _CHUNK_FRAMES, len(self.frames)))
+
+
+@dataclass(frozen=True, eq=False)
+class Samples:
+    """The images of a recording that can be trained on, in the order of frames and, within a frame, of views.
+
+    The arrays are memory-mapped.
+
+    Attributes:
+        frames: Index of each image's frame in the labels, `(N,)`.
+        views: Index of its view, `(N,)`.
+        boxes: Square boxes px, `(N, 4)`.
+        volume: Volume coordinates of the joints, `(N, J, 3)`.
+        weight: Of each coordinate in the loss, `(N, J, 3)`; 0 where it is unknown or outside of the volume.
+        pose: Joints in the camera's axes, root-relative, `(N, J, 3)`; NaN where unknown.
+        skeleton: Of the joints.
+        frame_count: F, of the recording.
+        bone_lengths: Medians over the training part, `(B,)`; NaN for bones never seen.
+        recording_id: Tells the recording.
+        digest: Tells all of the above.
+    """
+
+    frames: NDArray[np.int64]
+    views: NDArray[np.int64]
+    boxes: Array
+    volume: NDArray[np.float32]
+    weight: NDArray[np.float32]
+    pose: NDArray[np.float32]
+    skeleton: Skeleton
+    frame_count: int
+    bone_lengths: Array
+    recording_id: str
+    digest: str
+
+    def part(self, name: str) -> NDArray[np.intp]:
+        """Indices of the samples whose frames belong to a part of `split_frames`."""
+        frames = split_frames(self.frame_count)[name]
+        first, last = (frames[0], frames[-1]) if len(frames) else (0, -1)
+        return np.arange(*np.searchsorted(self.frames, [first, last + 1]))
+
+
+def collect_samples(recording: Recording, folder: Path, supervision: str, by_deviation: bool = False) -> Samples:
+    """The images of a recording that have a box, a root and at least MIN_JOINTS joints to learn.
+
+    Args:
+        recording: Streamed once.
+        folder: Where the arrays are written, over those of an earlier call.
+        supervision: "self" or "full": poses, in boxes around the keypoints or around the poses themselves. "2d": the
+            keypoints, whose x and y alone are learned.
+        by_deviation: Whether joints weigh by how certain their triangulation is.
+
+    Raises:
+        GeometryError: Training and validation parts have not enough of them.
+        InputError: The labels are damaged, or the folder cannot be written to.
+        UsageError: The recording has no poses, and poses are to be learned.
+    """
+    if recording.rig is None and supervision != "2d":
+        raise UsageError(
+            "there are keypoints and no poses to learn: `epitool triangulate` makes labels of them, or --supervision"
+            " 2d learns x and y alone"
+        )
+    digest, seen, skeleton = RecordingDigest(recording.frames, recording.views), list[Array](), recording.skeleton
+    with _columns(folder) as columns:
+        for start, chunk in recording.chunks():
+            keypoints = chunk.keypoints if isinstance(chunk, Labels) else chunk
+            if supervision == "2d" or isinstance(chunk, Keypoints):
+                targets = _flat_targets(keypoints)
+            else:
+                targets = _targets(chunk, supervision == "full", by_deviation)
+                seen.append(_spread_over_training(chunk.poses.xyz, start, len(recording.frames)))
+            boxes, _, weight, _ = targets
+            learned = (weight[..., 0] > 0).sum(axis=-1) >= MIN_JOINTS
+            frames, views = np.nonzero(learned & (keypoints.images != "") & np.isfinite(boxes[..., 0]))
+            columns.append(frames + start, views, *(values[frames, views] for values in targets))
+            digest.add(keypoints.images)
+    poses = np.concatenate([np.full((1, len(skeleton), 3), np.nan), *seen])
+    meta = {
+        "count": columns.count,
+        "frame_count": len(recording.frames),
+        "bone_lengths": median_bone_lengths(poses, skeleton).tolist(),
+        "recording_id": digest.value,
+        "digest": columns.digest,
+    }
+    with writing(folder / _META) as temporary:
+        temporary.write_text(json.dumps(meta))
+    samples = open_samples(folder, skeleton)
+    _check_count(samples)
+    return samples
+
+
+def open_samples(folder: Path, skeleton: Skeleton) -> Samples:
+    """The samples that `collect_samples` has left in a folder."""
+    meta = json.loads((folder / _META).read_text())
+    count, shapes = meta.pop("count"), {1: (), 4: (4,), 3: (len(skeleton), 3)}
+    mapped: dict[str, Any] = {
+        name: np.memmap(folder / f"{name}.bin", dtype, "r", shape=(count, *shapes[size]))
+        if count
+        else np.empty((0, *shapes[size]), dtype)
+        for name, (dtype, size) in _COLUMNS.items()
+    }
+    lengths = np.array(meta.pop("bone_lengths"), dtype=float)
+    return Samples(**mapped, **meta, bone_lengths=lengths, skeleton=skeleton)
+
+
+def image_chunks(recording: Recording, samples: Samples) -> Iterator[tuple[list[str], Array, NDArray[np.int64]]]:
+    """Names `(n,)`, boxes `(n, 4)` and stated sizes `(n, 2)` of the samples' images, a part at a time, in order."""
+    for start, chunk in recording.chunks():
+        keypoints = chunk.keypoints if isinstance(chunk, Labels) else chunk
+        first, last = np.searchsorted(samples.frames, [start, start + len(keypoints.frames)])
+        views = samples.views[first:last]
+        names = keypoints.images[samples.frames[first:last] - start, views].tolist()
+        yield names, samples.boxes[first:last], keypoints.image_size[views]
+
+
+def _targets(labels: Labels, own_boxes: bool, by_deviation: bool) -> tuple[NDArray[Any], ...]:
+    """Boxes, volume coordinates, weights and root-relative poses of every frame and view."""
+    in_cameras, skeleton = labels.in_cameras, labels.poses.skeleton
+    boxes = square_boxes(labels.rig.project_own(in_cameras)) if own_boxes else labels.keypoints.boxes()
+    volume, inside = labels_to_volume(in_cameras, labels.rig, boxes, skeleton)
+    weight = inside[..., None] * np.ones(3)
+    if by_deviation:
+        weight = weight * _certainty(labels.covariance)[:, None, :, None]
+    return boxes, volume, weight, in_cameras - in_cameras[:, :, [skeleton.root]]
+
+
+def _certainty(covariance: Array) -> Array:
+    """Weights `(F, J)` of joints by their covariance `(F, J, 6)`: 1 for the usual one, less for the less certain."""
+    variance = covariance[..., [0, 3, 5]].sum(axis=-1)
+    known = np.isfinite(variance)
+    usual = np.median(variance[known]) if known.any() else 1.0
+    return np.where(known, 2 / (1 + variance / max(usual, 1e-12)), 1.0)
+
+
+def _flat_targets(keypoints: Keypoints) -> tuple[NDArray[Any], ...]:
+    """As `_targets`, for x and y of the keypoints; z weighs nothing, and there are no poses."""
+    boxes, seen = keypoints.boxes(), keypoints.seen()
+    xy = (keypoints.xy - boxes[..., None, :2]) / boxes[..., None, 2:3] - 0.5
+    volume = np.concatenate([np.where(seen[..., None], xy, 0), np.zeros((*seen.shape, 1))], axis=-1)
+    weight = seen[..., None] * np.array([1.0, 1.0, 0.0])
+    return boxes, volume, weight, np.full(volume.shape, np.nan)
+
+
+def _check_count(samples: Samples) -> None:
+    parts = split_frames(samples.frame_count)
+    for part, enough in (("train", MIN_IMAGES), ("val", 1)):
+        if (found := len(samples.part(part))) < enough:
+            raise GeometryError(
+                f"only {found} images of the {part} part ({len(parts[part])} of {samples.frame_count} frames) have a"
+                f" pose to learn, {enough} are needed; label more frames"
+            )
+
+
+def _spread_over_training(xyz: Array, start: int, frame_count: int) -> Array:
+    """Poses of the training part among those from frame index `start` on, at most _FRAMES_FOR_BONES in all."""
+    count = len(split_frames(frame_count)["train"])
+    step = max(1, -(-count // _FRAMES_FOR_BONES))
+    return xyz[: max(count - start, 0)][-start % step :: step]
+
+
+class _Columns:
+    """Arrays that grow at their ends, each in a file of its own."""
+
+    def __init__(self, files: dict[str, BinaryIO]) -> None:
+        self._files, self._hashes, self.count = files, {name: hashlib.sha256() for name in files}, 0
+
+    def append(self, *columns: NDArray[Any]) -> None:
+        for (name, (dtype, _)), column in zip(_COLUMNS.items(), columns, strict=True):
+            stored = column.astype(dtype).tobytes()
+            self._hashes[name].update(stored)
+            self._files[name].write(stored)
+        self.count += len(columns[0])
+
+    @property
+    def digest(self) -> str:
+        """Of the columns' content, however it came in."""
+        whole = "".join(part.hexdigest() for part in self._hashes.values())
+        return hashlib.sha256(whole.encode()).hexdigest()[:16]
+
+
+@contextmanager
+def _columns(folder: Path) -> Iterator[_Columns]:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with ExitStack() as stack:
+            yield _Columns({name: stack.enter_context((folder / f"{name}.bin").open("wb")) for name in _COLUMNS})
+    except OSError as error:
+        raise InputError(f"cannot write {folder}: {error.strerror or error}") from None

@@ -1,0 +1,44 @@
+"""The samples and crops of a run: made once from labels and images, in the run's folder."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+from epitool.nn.crop_store import CACHE_MARGIN, CropStore, cut_crops, images_digest
+from epitool.nn.samples import Recording, Samples, collect_samples, image_chunks, open_samples
+from epitool.options import TrainOptions
+from epitool.skeleton import Skeleton
+
+_SAMPLES, _CROPS = "samples", "crops-{}.jpgs"
+
+
+def prepare_training_set(recording: Recording, options: TrainOptions, folder: Path) -> None:
+    """Collects the samples and cuts their crops, unless the folder holds these crops already.
+
+    Raises:
+        GeometryError: Too few frames have a pose.
+        InputError: An image is missing or cannot be decoded, or the disk is full.
+        UsageError: There are no poses to learn.
+    """
+    samples = collect_samples(recording, folder / _SAMPLES, options.supervision, options.label_weights)
+    size = round(options.image_size * CACHE_MARGIN)
+    path = folder / _CROPS.format(_digest(recording, samples, size))
+    if path.exists():
+        return
+    for stale in folder.glob("crops-*"):
+        stale.unlink()
+    cut_crops(image_chunks(recording, samples), path, size)
+
+
+def open_training_set(skeleton: Skeleton, folder: Path) -> tuple[Samples, CropStore]:
+    """What `prepare_training_set` has left in a folder."""
+    return open_samples(folder / _SAMPLES, skeleton), CropStore(next(folder.glob(_CROPS.format("*"))))
+
+
+def _digest(recording: Recording, samples: Samples, size: int) -> str:
+    """Tells crops by all that they depend on, so that stale ones are never used."""
+    digest = hashlib.sha256(f"{size} {CACHE_MARGIN}".encode())
+    digest.update(samples.boxes.round(3).tobytes())
+    digest.update(images_digest(name for names, _, _ in image_chunks(recording, samples) for name in names).encode())
+    return digest.hexdigest()[:16]

@@ -1,0 +1,82 @@
+"""How well a network answers on the validation part, while it is trained."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from lightning_fabric import Fabric
+from numpy.typing import NDArray
+
+from epitool.camera import Array
+from epitool.metrics import nmpjpe
+from epitool.nn.crop_store import CropStore
+from epitool.nn.crops import volume_to_pose
+from epitool.nn.dataset import CropDataset
+from epitool.nn.inference import infer
+from epitool.nn.network import PoseNetwork
+from epitool.nn.samples import Recording, Samples
+from epitool.options import TrainOptions
+
+_BLOCK = 65536
+
+
+@torch.no_grad()
+def validate(
+    network: PoseNetwork,
+    samples: Samples,
+    store: CropStore,
+    recording: Recording,
+    options: TrainOptions,
+    fabric: Fabric,
+) -> tuple[float, float]:
+    """Mean error and mean sharpness of heatmaps on the validation part; every process measures a share.
+
+    Returns:
+        NMPJPE, each image with its own intrinsics, in the recording's unit; for "2d" the distance of x and y in
+        percent of the box. And the sharpness.
+    """
+    network.eval()
+    part = samples.part("val")[fabric.global_rank :: fabric.world_size]
+    dataset, sums = CropDataset(store, samples, options, augment=False), np.zeros(4)
+    for start in range(0, len(part), options.batch_size):
+        indices = part[start : start + options.batch_size]
+        volume, sharpness = infer(network, np.stack([dataset[i][0].numpy() for i in indices]))
+        known = samples.weight[indices][..., 0] > 0
+        if recording.rig is None or options.supervision == "2d":
+            distance = np.linalg.norm(volume[..., :2] - samples.volume[indices][..., :2], axis=-1)
+            errors = 100 * distance[known]
+        else:
+            errors = _nmpjpe(volume, indices, samples, np.stack([camera.K for camera in recording.rig.cameras]))
+        found = np.isfinite(errors)
+        sums += [errors[found].sum(), found.sum(), sharpness[known].sum(), known.sum()]
+    totals = fabric.all_reduce(torch.from_numpy(sums).to(fabric.device), reduce_op="sum")
+    error, errors_count, sharp, joints = totals.tolist()  # type: ignore[union-attr]
+    return error / max(errors_count, 1), sharp / max(joints, 1)
+
+
+def _nmpjpe(volume: Array, indices: NDArray[np.intp], samples: Samples, K: Array) -> Array:
+    lengths, skeleton = samples.bone_lengths, samples.skeleton
+    poses, _ = volume_to_pose(volume, samples.boxes[indices], K[samples.views[indices]], lengths, skeleton)
+    return nmpjpe(poses, samples.pose[indices].astype(float), skeleton.root)
+
+
+def baseline_error(samples: Samples, supervision: str) -> float:
+    """The error that `validate` would find for a network that always answers the mean of the training part."""
+    train, val = samples.part("train"), samples.part("val")
+    if supervision != "2d":
+        mean = _mean(samples.pose, train)
+        return float(np.nanmean(nmpjpe(mean, samples.pose[val].astype(float), samples.skeleton.root)))
+    known = samples.weight[val][..., 0] > 0
+    mean = _mean(np.where(samples.weight[train] > 0, samples.volume[train], np.nan), np.arange(len(train)))
+    distance = np.linalg.norm(mean[:, :2] - samples.volume[val][..., :2], axis=-1)
+    return float(100 * distance[known].mean())
+
+
+def _mean(values: NDArray[np.float32], part: NDArray[np.intp]) -> Array:
+    """Mean `(J, 3)` over the images of a part, as many at a time as fit; NaN for joints never known."""
+    total, count = np.zeros(values.shape[1:]), np.zeros(values.shape[1:])
+    for start in range(0, len(part), _BLOCK):
+        block = values[part[start : start + _BLOCK]].astype(float)
+        total += np.nansum(block, axis=0)
+        count += np.isfinite(block).sum(axis=0)
+    return np.where(count > 0, total / np.maximum(count, 1), np.nan)

@@ -1,0 +1,131 @@
+"""Weights that training starts from: a trained network's, the release's, or a ResNet's of torchvision."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from epitool.errors import CheckpointError
+from epitool.nn.backbone import imagenet_weights
+from epitool.nn.card import ModelCard
+from epitool.nn.checkpoint import load_model, load_tensors
+from epitool.nn.crops import STANDARD_CROPS, CropConvention
+from epitool.nn.network import PoseNetwork
+from epitool.nn.released import backbone_of, check_tensor, released_joints, shape_text, state_dict_of
+from epitool.skeleton import Skeleton
+
+IMAGENET = "imagenet"
+_FINAL = ("final_layer.weight", "final_layer.bias")
+_TRUNK = ("conv1.", "bn1.", "layer1.", "layer2.", "layer3.", "layer4.")
+
+
+def starting_weights(
+    source: str | Path, network: PoseNetwork, skeleton: Skeleton, convention: CropConvention = STANDARD_CROPS
+) -> list[str]:
+    """Copies all weights that fit into a network.
+
+    The trunk is taken whole or not at all; of the last layer, the channels of joints with the same name.
+
+    Args:
+        source: `model.pt`, a file of the release, a `state_dict` of a ResNet or pose network, or "imagenet".
+        network: Changed in place.
+        skeleton: Its joints.
+        convention: Of its crops.
+
+    Returns:
+        Lines to say: how much was copied, and why the rest was not.
+
+    Raises:
+        InputError: There is no such file.
+        CheckpointError: It is damaged, or of a network with another trunk.
+        UsageError: The ImageNet weights cannot be had.
+    """
+    values, card = _read(source, network)
+    own = network.state_dict()
+    _check_trunk(source, values, own)
+    fitting = {name: values[name] for name in own if name not in _FINAL and _fits(name, values, own)}
+    for name, value in fitting.items():
+        check_tensor(source, name, value)
+    final, lines = _final_layer(values, own, card, skeleton)
+    fitting |= final
+    network.load_state_dict(fitting, strict=False)
+    others = [name for name in own if name not in fitting and name not in _FINAL]
+    if others:
+        lines.append(f"{len(others)} other tensors start random, the first is {_misfit(others[0], values, own)}")
+    if final and card is not None:
+        lines += _on_depth(card, convention)
+    return [f"{len(fitting)} of {len(own)} tensors start from {source}", *lines]
+
+
+def _on_depth(card: ModelCard, convention: CropConvention) -> list[str]:
+    if card.options.supervision == "2d":
+        return ["depth was not trained there"]
+    there, here = card.convention.depth_span, convention.depth_span
+    return [] if there == here else [f"z spans {there:g} boxes there and {here:g} here: depth has to be learned anew"]
+
+
+def _read(source: str | Path, network: PoseNetwork) -> tuple[dict[str, Any], ModelCard | None]:
+    """Tensors by parameter name, and what is known of the network that they are of."""
+    if str(source) == IMAGENET:
+        return imagenet_weights(backbone_of(network.state_dict())), None
+    path = Path(source)
+    content = load_tensors(path)
+    values = state_dict_of(content)
+    if "format" in content or (values is not None and released_joints(values)):
+        model = load_model(path)
+        return dict(model.weights), model.card
+    if values is None:
+        raise CheckpointError(f"{path}: holds neither a pose network nor a ResNet")
+    return values, None
+
+
+def _check_trunk(source: str | Path, values: Mapping[str, Any], own: Mapping[str, Tensor]) -> None:
+    """Half of another ResNet is worse than none: refuses what is not the network's own."""
+    expected, found = backbone_of(own), backbone_of(values)
+    if expected != found:
+        raise CheckpointError(f"{source}: is of a {found}, the network is a {expected}; train with --backbone {found}")
+    for name in own:
+        optional = not name.startswith(_TRUNK) or name.endswith("num_batches_tracked")
+        if not optional and not _fits(name, values, own):
+            raise CheckpointError(f"{source}: no {expected}: {_misfit(name, values, own)}")
+
+
+def _fits(name: str, values: Mapping[str, Any], own: Mapping[str, Tensor]) -> bool:
+    return name in values and shape_text(values[name]) == shape_text(own[name])
+
+
+def _misfit(name: str, values: Mapping[str, Any], own: Mapping[str, Tensor]) -> str:
+    there = shape_text(values[name]) if name in values else "missing"
+    return f"{name}, {there} there and {shape_text(own[name])} here"
+
+
+def _final_layer(
+    values: Mapping[str, Any], own: Mapping[str, Tensor], card: ModelCard | None, skeleton: Skeleton
+) -> tuple[dict[str, Tensor], list[str]]:
+    """The last layer with the channels of all joints that both networks know, and what to say of it.
+
+    Its channels are blocks of one joint's depths each.
+    """
+    if card is None:
+        return {}, [f"final_layer starts random: {_misfit(_FINAL[0], values, own)}"]
+    weight = own[_FINAL[0]]
+    depth, blocks = len(weight) // len(skeleton), values[_FINAL[0]]
+    if blocks.shape[1:] != weight.shape[1:] or len(blocks) != depth * len(card.skeleton):
+        return {}, [f"final_layer starts random: {_misfit(_FINAL[0], values, own)}"]
+    here = [j for j, joint in enumerate(skeleton.joints) if joint in card.skeleton.joints]
+    there = [card.skeleton.index(skeleton.joints[j]) for j in here]
+    if not here:
+        return {}, [f"final_layer starts random: skeleton {card.skeleton.name} has no joint of {skeleton.name}"]
+    copied = {}
+    for name in _FINAL:
+        target, given = (layer.reshape(-1, depth, *layer.shape[1:]) for layer in (own[name], values[name]))
+        target = target.clone()
+        target[here] = given.to(target)[there]
+        copied[name] = target.flatten(0, 1)
+    others = [joint for joint in skeleton.joints if joint not in card.skeleton.joints]
+    if not others:
+        return copied, []
+    return copied, [f"final_layer: {len(here)} of {len(skeleton)} joints by name; random are {', '.join(others)}"]

@@ -11,7 +11,7 @@ from epitool.camera import Camera, Rig
 from epitool.skeleton import skeleton
 from epitool.viz.colors import SIDE_COLORS, bone_side
 from epitool.viz.overlay import draw_pose, tile
-from epitool.viz.plots import plot_learning_curve
+from epitool.viz.plots import compare_learning_curves, plot_learning_curve
 from epitool.viz.poses3d import plot_poses, plot_pss_centres
 from epitool.viz.rigs import plot_rig
 
@@ -154,6 +154,12 @@ def test_no_poses_is_a_mistake(tmp_path: Path):
 def test_learning_curve_is_drawn(png: Callable[..., np.ndarray], epochs: int):
     log = [{"epoch": i, "train_loss": 1 / i, "val_nmpjpe": 100 / i} for i in range(1, epochs + 1)]
     assert png(plot_learning_curve, log).shape == (594, 704, 3)
+
+
+def test_learning_curves_of_runs_with_and_without_depth_are_compared(png: Callable[..., np.ndarray]):
+    flat = [{"epoch": i, "val_2d_percent": 30.0 / i} for i in range(1, 4)]
+    deep = [entry | {"val_nmpjpe": 300.0 / entry["epoch"]} for entry in flat]
+    assert png(compare_learning_curves, {"self": deep, "2d": flat}).shape == (418, 990, 3)
 
 
 def test_learning_curve_without_validation_is_drawn(png: Callable[..., np.ndarray]):

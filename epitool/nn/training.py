@@ -22,7 +22,7 @@ from epitool.errors import UsageError
 from epitool.nn.dataset import CropDataset
 from epitool.nn.distributed import share_batch_norm
 from epitool.nn.network import as_input, soft_argmax
-from epitool.nn.run import Run, error_key, open_run
+from epitool.nn.run import Run, open_run
 from epitool.nn.samples import Recording, Samples
 from epitool.nn.training_set import open_training_set, prepare_training_set
 from epitool.nn.validation import validate
@@ -78,9 +78,9 @@ def train(
                 step([next(loader) for _ in range(accumulate)], len(batch))
                 advance(len(batch))
             loss, seconds = step.mean_loss(), time.perf_counter() - begin
-            error, sharpness = validate(run.judged, samples, store, recording, options, fabric)
-            record = _record(epoch, loss, error, sharpness, options, seconds, len(part))
-            say(f"epoch {epoch}/{options.epochs}: loss {loss:.4f}, validation {_described(error, options, recording)}")
+            measured = validate(run.judged, samples, store, recording, options, fabric)
+            record = _record(epoch, loss, measured, options, seconds, len(part))
+            say(f"epoch {epoch}/{options.epochs}: loss {loss:.4f}, validation {_described(record, options, recording)}")
             run.add(record, keep=fabric.is_global_zero)
     return run.history
 
@@ -170,20 +170,19 @@ def _loader(dataset: CropDataset, batches: list[list[int]], device: torch.device
     return DataLoader(dataset, batch_sampler=batches, num_workers=workers, pin_memory=device.type == "cuda")
 
 
-def _described(error: float, options: TrainOptions, recording: Recording) -> str:
+def _described(record: dict[str, Any], options: TrainOptions, recording: Recording) -> str:
     if options.supervision == "2d" or recording.rig is None:
-        return f"2D error {error:.2f}% of the box"
-    return f"NMPJPE {error:.1f} {recording.rig.unit}"
+        return f"2D error {record['val_2d_percent']:.2f}% of the box"
+    return f"NMPJPE {record['val_nmpjpe']:.1f} {recording.rig.unit}"
 
 
 def _record(
-    epoch: int, loss: float, error: float, sharpness: float, options: TrainOptions, seconds: float, count: int
+    epoch: int, loss: float, measured: dict[str, float], options: TrainOptions, seconds: float, count: int
 ) -> dict[str, Any]:
     return {
         "epoch": epoch,
         "train_loss": loss,
-        error_key(options): error,
-        "val_sharpness": sharpness,
+        **measured,
         "learning_rate": learning_rate(options, epoch),
         "seconds": round(seconds, 3),
         "images_per_second": round(count / seconds, 1),

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 from lightning_fabric import Fabric
 from numpy.typing import NDArray
 
 from epitool.camera import Array
+from epitool.images import Image
 from epitool.metrics import nmpjpe
-from epitool.nn.crop_store import CropStore
 from epitool.nn.crops import volume_to_pose
 from epitool.nn.dataset import CropDataset
 from epitool.nn.inference import infer
@@ -24,34 +26,33 @@ _BLOCK = 65536
 def validate(
     network: PoseNetwork,
     samples: Samples,
-    store: CropStore,
+    store: Sequence[Image],
     recording: Recording,
     options: TrainOptions,
     fabric: Fabric,
-) -> tuple[float, float]:
-    """Mean error and mean sharpness of heatmaps on the validation part; every process measures a share.
+) -> dict[str, float]:
+    """Errors on the validation part; every process measures a share.
 
     Returns:
-        NMPJPE, each image with its own intrinsics, in the recording's unit; for "2d" the distance of x and y in
-        percent of the box. And the sharpness.
+        `val_2d_percent`: mean distance of x and y, in percent of the box. `val_nmpjpe`: each image with its own
+        intrinsics, in the recording's unit; not for "2d". `val_sharpness`: mean, of the heatmaps.
     """
     network.eval()
+    in_depth = recording.rig is not None and options.supervision != "2d"
+    K = np.stack([camera.K for camera in recording.rig.cameras]) if recording.rig is not None else np.empty(0)
     part = samples.part("val")[fabric.global_rank :: fabric.world_size]
-    dataset, sums = CropDataset(store, samples, options, augment=False), np.zeros(4)
+    dataset, sums = CropDataset(store, samples, options, augment=False), np.zeros((3, 2))
     for start in range(0, len(part), options.batch_size):
         indices = part[start : start + options.batch_size]
         volume, sharpness = infer(network, np.stack([dataset[i][0].numpy() for i in indices]))
         known = samples.weight[indices][..., 0] > 0
-        if recording.rig is None or options.supervision == "2d":
-            distance = np.linalg.norm(volume[..., :2] - samples.volume[indices][..., :2], axis=-1)
-            errors = 100 * distance[known]
-        else:
-            errors = _nmpjpe(volume, indices, samples, np.stack([camera.K for camera in recording.rig.cameras]))
-        found = np.isfinite(errors)
-        sums += [errors[found].sum(), found.sum(), sharpness[known].sum(), known.sum()]
+        distance = np.linalg.norm(volume[..., :2] - samples.volume[indices][..., :2], axis=-1)
+        errors = _nmpjpe(volume, indices, samples, K) if in_depth else np.empty(0)
+        for k, values in enumerate((100 * distance[known], sharpness[known], errors[np.isfinite(errors)])):
+            sums[k] += values.sum(), len(values)
     totals = fabric.all_reduce(torch.from_numpy(sums).to(fabric.device), reduce_op="sum")
-    error, errors_count, sharp, joints = totals.tolist()  # type: ignore[union-attr]
-    return error / max(errors_count, 1), sharp / max(joints, 1)
+    flat, sharp, deep = ((total / max(count, 1)) for total, count in totals.tolist())  # type: ignore[union-attr]
+    return {"val_2d_percent": flat, **({"val_nmpjpe": deep} if in_depth else {}), "val_sharpness": sharp}
 
 
 def _nmpjpe(volume: Array, indices: NDArray[np.intp], samples: Samples, K: Array) -> Array:

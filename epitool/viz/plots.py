@@ -42,3 +42,26 @@ def plot_learning_curve(path: Path, log: Sequence[Mapping[str, float]], unit: st
         axes.grid(alpha=0.25)
         axes.spines[["top", "right"]].set_visible(False)
     figure.savefig(path, format="png")
+
+
+def compare_learning_curves(path: Path, logs: Mapping[str, Sequence[Mapping[str, float]]], unit: str = "mm") -> None:
+    """Draws the validation errors of several runs over the epochs into a PNG: in the image, and in space.
+
+    Args:
+        path: The PNG to write.
+        logs: By the runs' names: one mapping an epoch with the keys `epoch`, `val_2d_percent` and, where the run
+            learned depth, `val_nmpjpe`.
+        unit: Of `val_nmpjpe`.
+    """
+    figure = Figure(figsize=(9.0, 3.8), dpi=DPI, layout="constrained")
+    panels = figure.subplots(1, 2)
+    named = zip(panels, ("val_2d_percent", "val_nmpjpe"), ("2D error (% of the box)", f"NMPJPE ({unit})"), strict=True)
+    for axes, key, label in named:
+        for k, (name, log) in enumerate(logs.items()):
+            if all(key in entry for entry in log):
+                axes.plot([e["epoch"] for e in log], [e[key] for e in log], color=f"C{k}", label=name)
+        axes.set(xlabel="epoch", ylabel=label, ylim=(0, None))
+        axes.legend(frameon=False)
+        axes.grid(alpha=0.25)
+        axes.spines[["top", "right"]].set_visible(False)
+    figure.savefig(path, format="png")

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import itertools
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
@@ -61,6 +63,28 @@ def stream_parallel(function: Callable[[Item], Result], items: Iterable[Item], j
     finally:
         for _ in running:  # no thread may be inside native code when the process ends
             pass
+
+
+def drawn_ahead(items: Iterable[Item], depth: int = 2) -> Iterator[Item]:
+    """Draws items in a thread of its own, so that the next ones are ready when the last has been used.
+
+    Args:
+        items: Drawn by one thread, in order.
+        depth: How many are drawn ahead at the most.
+
+    Raises:
+        Exception: What drawing raised, in its turn.
+    """
+    draw, end = iter(items), object()
+    with ThreadPoolExecutor(1) as thread:
+        ahead = deque(thread.submit(next, draw, end) for _ in range(depth))
+        try:
+            while (item := ahead.popleft().result()) is not end:
+                ahead.append(thread.submit(next, draw, end))
+                yield item  # type: ignore[misc]
+        finally:
+            for waiting in ahead:
+                waiting.cancel()
 
 
 @contextmanager

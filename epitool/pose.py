@@ -62,9 +62,9 @@ class Keypoints:
         """Which joints count as seen, `(F, V, J)`."""
         return np.isfinite(self.xy[..., 0]) & (self.confidence >= min_confidence)
 
-    def boxes(self, min_confidence: float = MIN_CONFIDENCE) -> Array:
+    def boxes(self, min_confidence: float = MIN_CONFIDENCE, margin: float = BOX_MARGIN) -> Array:
         """Square box [x, y, width, height] around the seen joints, `(F, V, 4)`; NaN with fewer than two of them."""
-        return square_boxes(np.where(self.seen(min_confidence)[..., None], self.xy, np.nan))
+        return square_boxes(np.where(self.seen(min_confidence)[..., None], self.xy, np.nan), margin)
 
     def select_views(self, views: Sequence[str]) -> Keypoints:
         """These views only, in this order.

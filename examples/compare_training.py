@@ -20,10 +20,8 @@ import numpy as np
 
 from epitool.io.labels import read_labels
 from epitool.metrics import nmpjpe, pmpjpe
-from epitool.nn.checkpoint import load_model
-from epitool.nn.device import pick_device
 from epitool.nn.distributed import Compute
-from epitool.nn.inference import predict_images
+from epitool.nn.inference import open_engine, predict_images
 from epitool.nn.samples import Recording
 from epitool.nn.training import train
 from epitool.options import SMALL
@@ -54,7 +52,7 @@ def measure(demo: Path, choice: str, seed: int) -> dict[str, Any]:
     boxes = read_labels(demo / "labels.h5").keypoints.boxes()[part].reshape(-1, 4)
     seen = np.isfinite(boxes[:, 0])
     images = truth.keypoints.images[part].ravel()[seen].tolist()
-    found = predict_images(load_model(folder / "model.pt"), images, boxes[seen], pick_device("auto"))
+    found = predict_images(open_engine(folder / "model.pt", "auto"), images, boxes[seen])
     xyz = truth.in_cameras[part].reshape(-1, *truth.poses.xyz.shape[1:])[seen]
     px = np.linalg.norm(found.joints_2d - truth.keypoints.xy[part].reshape(-1, xyz.shape[1], 2)[seen], axis=-1)
     row = {"name": choice, "seed": seed, "px": float(np.nanmean(px))}

@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from epitool.errors import UsageError
-from epitool.nn.network import PoseNetwork, build_network, soft_argmax
+from epitool.nn.network import PoseNetwork, build_network
+from epitool.nn.soft_argmax import soft_argmax
 from epitool.options import PAPER, SMALL
 
 

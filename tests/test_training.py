@@ -17,10 +17,11 @@ from epitool.nn.checkpoint import load_model
 from epitool.nn.dataset import CropDataset
 from epitool.nn.device import pick_device
 from epitool.nn.distributed import Compute
-from epitool.nn.inference import predict_images
-from epitool.nn.network import as_input, build_network, soft_argmax
+from epitool.nn.inference import open_engine, predict_images
+from epitool.nn.network import as_input, build_network
 from epitool.nn.run import BEST, LAST, LOG, best_epoch
 from epitool.nn.samples import Recording, collect_samples
+from epitool.nn.soft_argmax import soft_argmax
 from epitool.nn.training_set import open_training_set, prepare_training_set
 from epitool.options import SMALL
 from epitool.pose import Keypoints, Labels
@@ -174,11 +175,11 @@ def test_all_views_of_a_frame_are_in_one_batch_where_asked(labels, tmp_path):
 
 
 def test_batches_and_order_do_not_change_predictions(run_folder, labels):
-    model, keypoints = load_model(run_folder / BEST), labels.keypoints
+    model, keypoints = open_engine(run_folder / BEST, "cpu"), labels.keypoints
     names, boxes = keypoints.images[:, 0].tolist(), keypoints.boxes()[:, 0]
     boxes[2] = np.nan
-    first = predict_images(model, names, boxes, CPU, batch_size=2)
-    second = predict_images(model, names[::-1], boxes[::-1], CPU, batch_size=16)
+    first = predict_images(model, names, boxes, batch_size=2)
+    second = predict_images(model, names[::-1], boxes[::-1], batch_size=16)
     assert first.images == tuple(names[:2] + names[3:])
     np.testing.assert_allclose(first.joints_3d, second.joints_3d[::-1], atol=0.5)
     np.testing.assert_allclose(first.joints_3d[:, 0], 0, atol=1e-9)
@@ -189,7 +190,9 @@ def test_unseen_joints_are_missing_from_predictions(labels, tmp_path):
     xyz[:, 9] = np.nan
     train(replace(labels, poses=replace(labels.poses, xyz=xyz)), replace(TINY, epochs=1), tmp_path)
     keypoints: Keypoints = labels.keypoints
-    seen = predict_images(load_model(tmp_path / BEST), keypoints.images[:1, 0].tolist(), keypoints.boxes()[:1, 0], CPU)
+    seen = predict_images(
+        open_engine(tmp_path / BEST, "cpu"), keypoints.images[:1, 0].tolist(), keypoints.boxes()[:1, 0]
+    )
     assert np.flatnonzero(np.isnan(seen.joints_3d[0, :, 0])).tolist() == [9]
     assert seen.confidence[0, 9] == 0
 

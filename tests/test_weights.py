@@ -14,9 +14,9 @@ from epitool.nn.backbone import resnet
 from epitool.nn.checkpoint import load_model, save_model
 from epitool.nn.crops import volume_to_pose
 from epitool.nn.detector import CheckpointDetector
-from epitool.nn.inference import infer
 from epitool.nn.network import build_network
 from epitool.nn.released import backbone_of
+from epitool.nn.torch_engine import infer
 from epitool.nn.weights import starting_weights
 from epitool.options import BACKBONES, SMALL
 from epitool.skeleton import skeleton

@@ -30,6 +30,7 @@ for _command in (
     labels.triangulate,
     network.train,
     network.predict,
+    network.export,
     network.refine,
     measure.pss_fit,
     measure.evaluate,

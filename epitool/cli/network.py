@@ -84,7 +84,7 @@ def predict(
         list[str], typer.Argument(metavar="IMAGE", help="Images, folders, videos, or frames as video.mp4#12.")
     ],
     model: Annotated[
-        Path | None, typer.Option("--model", help="Checkpoint.", show_default="the newest in runs/")
+        Path | None, typer.Option("--model", help="Checkpoint, or model.onnx.", show_default="the newest in runs/")
     ] = None,
     out: Out = Path("pose.json"),
     box: Annotated[str | None, typer.Option("--box", help="Where the person is: x,y,w,h in px, or image.")] = None,
@@ -92,6 +92,10 @@ def predict(
         Path | None, typer.Option("--boxes", help="Where people are, from 2D joints that detect2d has found.")
     ] = None,
     detector: DetectorName = None,
+    root_depth: Annotated[
+        float | None,
+        typer.Option("--root-depth", min=0, help="Distance of the root from the camera, in the model's unit."),
+    ] = None,
     refiner: Annotated[Path | None, typer.Option("--refiner", help="Refinement unit to apply.")] = None,
     overlay: Annotated[Path | None, typer.Option("--overlay", help="Folder for images with the pose drawn.")] = None,
     batch_size: Annotated[int, typer.Option("--batch-size", min=1, help="Images at a time.")] = 16,
@@ -107,9 +111,24 @@ def predict(
 
     run(
         stage.run, quiet, as_json,
-        images=images, model=model, out=out, box=box, boxes=boxes, detector=detector, refiner=refiner,
-        overlay=overlay, batch_size=batch_size, device=device,
+        images=images, model=model, out=out, box=box, boxes=boxes, detector=detector, root_depth=root_depth,
+        refiner=refiner, overlay=overlay, batch_size=batch_size, device=device,
     )  # fmt: skip
+
+
+def export(
+    model: Annotated[Path, typer.Argument(metavar="MODEL", help="Checkpoint.")],
+    out: Out = Path("model.onnx"),
+    quiet: Quiet = False,
+    as_json: Json = False,
+) -> None:
+    """Write a trained network as an ONNX graph, which predict --model takes on machines without PyTorch.
+
+    Example: epitool export runs/default/model.pt --out model.onnx
+    """
+    from epitool.stages import export as stage
+
+    run(stage.run, quiet, as_json, model=model, out=out)
 
 
 def refine(

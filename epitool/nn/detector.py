@@ -8,10 +8,8 @@ import numpy as np
 
 from epitool.camera import Array
 from epitool.images import Image
-from epitool.nn.checkpoint import load_model
 from epitool.nn.crops import crop_image, squared
-from epitool.nn.device import pick_device
-from epitool.nn.inference import infer
+from epitool.nn.inference import open_engine
 from epitool.pose import MIN_CONFIDENCE, square_boxes
 
 
@@ -23,15 +21,15 @@ class CheckpointDetector:
     """
 
     def __init__(self, path: Path, device: str = "auto") -> None:
-        """Loads a `model.pt`, or a file of the authors' release.
+        """Loads a `model.pt` or `model.onnx`, or a file of the authors' release.
 
         Raises:
             InputError: There is no such file.
             CheckpointError: It cannot be used.
             UsageError: There is no such device.
         """
-        model = load_model(path)
-        self._card, self._network = model.card, model.network(pick_device(device))
+        self._engine = open_engine(path, device)
+        self._card = self._engine.card
         self.name = f"checkpoint:{path.name}"
         self.skeleton = self._card.skeleton
 
@@ -51,7 +49,7 @@ class CheckpointDetector:
 
     def _look(self, image: Image, box: Array) -> tuple[Array, Array]:
         crop = crop_image(image, box, self._card.options.image_size)
-        volume, sharpness = infer(self._network, crop[None])
+        volume, sharpness = self._engine(crop[None])
         xy = (volume[0, :, :2] + 0.5) * box[2] + box[:2]
         confidence = self._card.confidence(sharpness[0])
         trained = self._card.trained

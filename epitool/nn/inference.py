@@ -1,23 +1,49 @@
-"""From single images to poses (section 3.2)."""
+"""From single images to poses (section 3.2), whatever computes the network."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple, Protocol
 
 import numpy as np
-import torch
 
 from epitool.camera import Array
 from epitool.console import progress
+from epitool.errors import CheckpointError
 from epitool.images import Image, read_images
 from epitool.nn.card import ModelCard
-from epitool.nn.checkpoint import Model
 from epitool.nn.crops import assumed_intrinsics, crop_image, volume_to_pose
-from epitool.nn.network import PoseNetwork, as_input, soft_argmax
+from epitool.parallel import drawn_ahead
 from epitool.pose import Predictions
 
-DEPTH_RULE = "relative to the root; bone lengths of the training labels fix the size"
+
+class Engine(Protocol):
+    """A network that answers for crops."""
+
+    card: ModelCard
+
+    def __call__(self, crops: Image) -> tuple[Array, Array]:
+        """Volume coordinates `(N, J, 3)` and sharpness `(N, J)` for RGB crops `(N, S, S, 3)`."""
+        ...
+
+
+class KnownCameras(NamedTuple):
+    """What is known of the cameras of N images beyond what a single image tells.
+
+    Attributes:
+        K: Intrinsics `(N, 3, 3)`; None where they are to be assumed.
+        root_depth: Distance of the root along the optical axis `(N,)`, in the network's unit; None where it is to
+            follow from the network's scale rule.
+        stated: Where this comes from.
+    """
+
+    K: Array | None
+    root_depth: Array | None
+    stated: str
+
+
+NOTHING_KNOWN = KnownCameras(None, None, "")
 
 
 class _Crop(NamedTuple):
@@ -39,73 +65,112 @@ class _Seen(NamedTuple):
     confidence: Array
 
 
-@torch.inference_mode()
-def infer(network: PoseNetwork, crops: Image) -> tuple[Array, Array]:
-    """Volume coordinates `(N, J, 3)` and sharpness `(N, J)` for RGB crops `(N, S, S, 3)`."""
-    inputs = as_input(torch.from_numpy(crops), next(network.parameters()).device)
-    xyz, sharpness = soft_argmax(network(inputs))
-    return xyz.cpu().double().numpy(), sharpness.cpu().double().numpy()
+def open_engine(path: Path, device: str) -> Engine:
+    """Loads a network: `model.onnx` with ONNX Runtime, anything else with PyTorch.
+
+    Raises:
+        InputError: There is no such file.
+        CheckpointError: It cannot be used.
+        UsageError: There is no such device, or ONNX Runtime is not installed.
+    """
+    if path.suffix == ".onnx":
+        from epitool.nn.onnx_engine import OnnxEngine
+
+        return OnnxEngine(path)
+    from epitool.nn.checkpoint import load_model
+    from epitool.nn.device import pick_device
+    from epitool.nn.torch_engine import TorchEngine
+
+    return TorchEngine(load_model(path), pick_device(device))
+
+
+def check_depth(path: Path, card: ModelCard) -> None:
+    """Refuses networks that have learned x and y alone.
+
+    Raises:
+        CheckpointError: It is one.
+    """
+    if card.options.supervision == "2d":
+        raise CheckpointError(
+            f"{path}: learned x and y alone and knows no depth; use it as `detect2d --detector`, or `train --initial`"
+        )
 
 
 def predict_images(
-    model: Model, names: Sequence[str], boxes: Array, device: torch.device, batch_size: int = 16
+    engine: Engine, names: Sequence[str], boxes: Array, batch_size: int = 16, cameras: KnownCameras = NOTHING_KNOWN
 ) -> Predictions:
     """Poses of one person in each image.
 
     Args:
-        model: The trained network.
+        engine: The network.
         names: Paths, or `video.mp4#frame`.
         boxes: Square boxes [x, y, side, side] `(N, 4)` px; images whose box is NaN are left out.
-        device: Where to compute.
         batch_size: Crops at a time.
+        cameras: What is known of them.
 
     Raises:
         InputError: An image is missing or cannot be decoded.
     """
-    return predict_where_found(model, names, lambda i, image: boxes[i], device, batch_size)
+    return predict_where_found(engine, names, lambda i, image: boxes[i], batch_size, cameras)
 
 
 def predict_where_found(
-    model: Model,
+    engine: Engine,
     names: Sequence[str],
     find_box: Callable[[int, Image], Array],
-    device: torch.device,
     batch_size: int = 16,
+    cameras: KnownCameras = NOTHING_KNOWN,
 ) -> Predictions:
-    """Poses in the images where `find_box(index, image)` finds a person; the memory needed is that of a batch.
+    """Poses in the images where `find_box(index, image)` finds a person; the memory needed is that of three batches.
 
-    The camera of a single image is unknown: focal length and principal point are assumed as `provenance` states.
+    Images are read, people found and crops cut in a thread of its own, while the network looks at the batch before.
+    The camera of a single image is unknown: unless it is given, focal length and principal point are assumed as
+    `provenance` states.
 
     Raises:
         InputError: An image is missing or cannot be decoded.
     """
-    network, card, seen, batch = model.network(device), model.card, [], list[_Crop]()
+    card = engine.card
     with progress("predicting", len(names)) as advance:
-        for i, image in read_images(names):
-            box = np.asarray(find_box(i, image), dtype=float)
-            if np.isfinite(box).all():
-                crop = crop_image(image, box, card.options.image_size)
-                K = assumed_intrinsics((image.shape[1], image.shape[0]), card.focal_ratio)
-                batch.append(_Crop(i, box, K, crop))
-            if len(batch) == batch_size:
-                seen.append(_look(network, card, batch))
-                batch.clear()
-            advance(1)
-    if batch:
-        seen.append(_look(network, card, batch))
-    return _in_order(seen, names, card)
+        batches = drawn_ahead(_batches(card, names, find_box, batch_size, cameras, advance))
+        seen = [_look(engine, batch, cameras) for batch in batches if batch]
+    return _in_order(seen, names, card, cameras)
 
 
-def _look(network: PoseNetwork, card: ModelCard, batch: list[_Crop]) -> _Seen:
-    volume, sharpness = infer(network, np.stack([crop.pixels for crop in batch]))
+def _batches(
+    card: ModelCard,
+    names: Sequence[str],
+    find_box: Callable[[int, Image], Array],
+    size: int,
+    cameras: KnownCameras,
+    advance: Callable[[int], None],
+) -> Iterator[list[_Crop]]:
+    batch = list[_Crop]()
+    for i, image in read_images(names):
+        box = np.asarray(find_box(i, image), dtype=float)
+        if np.isfinite(box).all():
+            assumed = assumed_intrinsics((image.shape[1], image.shape[0]), card.focal_ratio)
+            K = assumed if cameras.K is None else cameras.K[i]
+            batch.append(_Crop(i, box, K, crop_image(image, box, card.options.image_size)))
+        if len(batch) == size:
+            yield batch
+            batch = []
+        advance(1)
+    yield batch
+
+
+def _look(engine: Engine, batch: list[_Crop], cameras: KnownCameras) -> _Seen:
+    card, images = engine.card, [crop.image for crop in batch]
+    volume, sharpness = engine(np.stack([crop.pixels for crop in batch]))
     confidence = card.confidence(sharpness)
     boxes, K = np.stack([crop.box for crop in batch]), np.stack([crop.K for crop in batch])
-    joints_3d, joints_2d = volume_to_pose(volume, boxes, K, card.bone_lengths, card.skeleton, card.convention)
-    joints_3d[:, ~card.trained], joints_2d[:, ~card.trained], confidence[:, ~card.trained] = np.nan, np.nan, 0
-    return _Seen([crop.image for crop in batch], boxes, joints_3d, joints_2d, confidence)
+    depth = None if cameras.root_depth is None else cameras.root_depth[images]
+    poses, xy = volume_to_pose(volume, boxes, K, card.bone_lengths, card.skeleton, card.convention, depth)
+    poses[:, ~card.trained], xy[:, ~card.trained], confidence[:, ~card.trained] = np.nan, np.nan, 0
+    return _Seen(images, boxes, poses, xy, confidence)
 
 
-def _in_order(seen: list[_Seen], names: Sequence[str], card: ModelCard) -> Predictions:
+def _in_order(seen: list[_Seen], names: Sequence[str], card: ModelCard, cameras: KnownCameras) -> Predictions:
     """Joins batches and puts them in the order of the images: those of videos come last from `read_images`."""
     joints = len(card.skeleton)
     nothing = _Seen([], np.empty((0, 4)), np.empty((0, joints, 3)), np.empty((0, joints, 2)), np.empty((0, joints)))
@@ -122,15 +187,19 @@ def _in_order(seen: list[_Seen], names: Sequence[str], card: ModelCard) -> Predi
         confidence=confidence,
         skeleton=card.skeleton,
         unit=card.unit,
-        provenance=_provenance(card),
+        provenance=_provenance(card, cameras),
     )
 
 
-def _provenance(card: ModelCard) -> dict[str, str]:
+def _provenance(card: ModelCard, cameras: KnownCameras) -> dict[str, str]:
+    assumed = f"assumed: focal length {card.focal_ratio:.4g} x the longer side, principal point in the middle"
+    rule, source = card.scale_rule, card.scale_source
+    if cameras.root_depth is not None:
+        rule = source = cameras.stated
     return {
         "recording_id": card.recording_id,
-        "depth": DEPTH_RULE,
-        "scale_source": card.scale_source,
-        "camera": f"assumed: focal length {card.focal_ratio:.4g} x the longer side, principal point in the middle",
+        "depth": f"relative to the root; what fixes the size: {rule}",
+        "scale_source": source,
+        "camera": assumed if cameras.K is None else cameras.stated,
         "confidence": "sharpness of the joint's heatmap; 0.8 where it is that of the validation frames",
     }

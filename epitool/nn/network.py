@@ -1,4 +1,4 @@
-"""The volumetric pose network of the paper (section 3, "Implementation details") and its soft-argmax."""
+"""The volumetric pose network of the paper (section 3, "Implementation details")."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class PoseNetwork(nn.Module):
         x = self.deconv_layers(x)
         with torch.autocast(x.device.type, enabled=False):  # bfloat16 logits would cost whole voxels
             x = self.final_layer(x.float())
-        return x.reshape(len(x), self.joints, self.size, self.size, self.size)
+        return x.unflatten(1, (self.joints, self.size))
 
 
 def _upsample(channels: int, filters: int) -> list[nn.Module]:
@@ -71,27 +71,3 @@ def build_network(joints: int, options: TrainOptions) -> PoseNetwork:
         network = PoseNetwork(joints, options.backbone, options.image_size, options.filters)
     # oneDNN and cuDNN both convolve faster with channels last.
     return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-
-
-def soft_argmax(volume: Tensor) -> tuple[Tensor, Tensor]:
-    """Expected position of every joint (section 3.2), and how concentrated its heatmap is.
-
-    Args:
-        volume: Logits `(N, J, D, D, D)`, axes (depth, y, x).
-
-    Returns:
-        Coordinates `(N, J, 3)` as x, y, z in -0.5..0.5: sum(i p(i)) / D - 0.5. Sharpness `(N, J)` in 0..1:
-        1 / (1 + variance of x and y under p / that of a uniform heatmap), so 1 at a peak and 0.5 if uniform.
-    """
-    n, joints, size = volume.shape[:3]
-    p = volume.float().reshape(n, joints, -1).softmax(dim=-1).reshape(n, joints, size, size, size)
-    plane = p.sum(dim=2)
-    # The expectation of a coordinate needs only its marginal.
-    marginals = torch.stack([plane.sum(dim=2), plane.sum(dim=3), p.sum(dim=(3, 4))], dim=2)
-    position = torch.arange(size, dtype=p.dtype, device=p.device)
-    total = marginals.sum(dim=-1)  # which rounding keeps from being 1
-    mean = marginals @ position / total
-    variance = (marginals @ position.square() / total - mean.square())[..., :2].mean(dim=-1)
-    uniform = (size**2 - 1) / 12
-    sharpness = 1 / (1 + variance.clamp(min=0) / uniform)
-    return mean / size - 0.5, sharpness.detach()

@@ -21,9 +21,10 @@ from epitool.console import progress, say
 from epitool.errors import UsageError
 from epitool.nn.dataset import CropDataset
 from epitool.nn.distributed import share_batch_norm
-from epitool.nn.network import as_input, soft_argmax
+from epitool.nn.network import as_input
 from epitool.nn.run import Run, open_run
 from epitool.nn.samples import Recording, Samples
+from epitool.nn.soft_argmax import soft_argmax
 from epitool.nn.training_set import open_training_set, prepare_training_set
 from epitool.nn.validation import validate
 from epitool.options import TrainOptions

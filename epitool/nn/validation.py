@@ -14,9 +14,9 @@ from epitool.images import Image
 from epitool.metrics import nmpjpe
 from epitool.nn.crops import volume_to_pose
 from epitool.nn.dataset import CropDataset
-from epitool.nn.inference import infer
 from epitool.nn.network import PoseNetwork
 from epitool.nn.samples import Recording, Samples
+from epitool.nn.torch_engine import infer
 from epitool.options import TrainOptions
 
 _BLOCK = 65536

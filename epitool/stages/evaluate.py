@@ -62,7 +62,7 @@ def run(
     if protocol not in PROTOCOLS:
         raise UsageError(f"protocol '{protocol}' is not one of {', '.join(PROTOCOLS)}")
     target = read_truth(truth)
-    predicted, split = find_all_predicted(predictions, model, target, split, device)
+    predicted, split = find_all_predicted(predictions, model, target, split, device, protocol)
     first = predicted[0]
     clusters, pss_source = _clusters(target, pss_ks, pss_file)
     scoring = _Scoring(target, target.xyz[first.frames, first.views], protocol, pss_ks, clusters, pss_source)

@@ -91,7 +91,7 @@ def read_truth(path: Path) -> Truth:
 
 
 def find_all_predicted(
-    predictions: Sequence[Path], model: Path | None, truth: Truth, split: str | None, device: str
+    predictions: Sequence[Path], model: Path | None, truth: Truth, split: str | None, device: str, protocol: str
 ) -> tuple[list[Predicted], str]:
     """As `find_predicted`, for several files: only what all of them predict, in one order, so that rows compare.
 
@@ -99,8 +99,8 @@ def find_all_predicted(
         InputError: As `find_predicted`, or the files have no pose in common.
         UsageError: As `find_predicted`.
     """
-    first, split = find_predicted(predictions[0] if predictions else None, model, truth, split, device)
-    found = [first, *(find_predicted(path, None, truth, split, device)[0] for path in predictions[1:])]
+    first, split = find_predicted(predictions[0] if predictions else None, model, truth, split, device, protocol)
+    found = [first, *(find_predicted(path, None, truth, split, device, protocol)[0] for path in predictions[1:])]
     keys = [one.frames * truth.xyz.shape[1] + one.views for one in found]
     common = functools.reduce(np.intersect1d, keys)
     if not len(common):
@@ -111,7 +111,7 @@ def find_all_predicted(
 
 
 def find_predicted(
-    predictions: Path | None, model: Path | None, truth: Truth, split: str | None, device: str
+    predictions: Path | None, model: Path | None, truth: Truth, split: str | None, device: str, protocol: str
 ) -> tuple[Predicted, str]:
     """What to measure, and which part of the truth's frames it is; with neither file given, chosen and said.
 
@@ -124,7 +124,7 @@ def find_predicted(
     predictions = predictions or (None if model else _default_predictions(truth))
     if predictions is None:
         split = split or "test"
-        found = _run_model(model or _newest_model(truth), truth, split, device)
+        found = _run_model(model or _newest_model(truth), truth, split, device, protocol)
     else:
         found = _read_predicted(predictions, truth)
         _check_skeletons(found.source, found.skeleton, truth)
@@ -225,24 +225,29 @@ def _match_labels(path: Path, truth: Labels) -> Predicted:
     return Predicted(str(path), xyz.reshape(-1, *xyz.shape[2:]), frames, truth_v, skeleton, unit, provenance)
 
 
-def _run_model(path: Path, truth: Truth, split: str, device: str) -> Predicted:
+def _run_model(path: Path, truth: Truth, split: str, device: str, protocol: str) -> Predicted:
+    """What a model sees in the images of a part; the authors' protocol gives it the true root depth and intrinsics."""
     if truth.labels is None:
         raise InputError(f"{truth.path} names no images to run {path} on; give predictions")
-    from epitool.nn.checkpoint import load_model
-    from epitool.nn.device import pick_device
-    from epitool.nn.inference import predict_images
+    from epitool.nn.inference import NOTHING_KNOWN, KnownCameras, check_depth, open_engine, predict_images
 
-    network, where = load_model(path), pick_device(device)
-    _check_skeletons(str(path), network.card.skeleton, truth)
+    engine = open_engine(path, device)
+    check_depth(path, engine.card)
+    _check_skeletons(str(path), engine.card.skeleton, truth)
     keypoints = truth.labels.keypoints
-    boxes, part = keypoints.boxes(), part_of(len(keypoints.frames), split)
+    boxes, part = keypoints.boxes(margin=engine.card.convention.margin), part_of(len(keypoints.frames), split)
     usable = np.isfinite(boxes).all(axis=-1) & (keypoints.images != "")
     frames, views = np.nonzero(usable & np.isin(np.arange(len(usable)), part)[:, None])
     if not len(frames):
         raise InputError(f"{truth.path}: part '{split}' has no image with keypoints to run {path} on")
     say(f"running {path} on {len(frames)} images of part '{split}' of {truth.path}, boxes from its keypoints")
+    cameras = NOTHING_KNOWN
+    if protocol == "epipolarpose":
+        K = np.stack([camera.K for camera in truth.labels.rig.cameras])[views]
+        depth = truth.xyz[frames, views, truth.skeleton.root, 2]
+        cameras = KnownCameras(K, depth, f"true, of {truth.path}")
     names = keypoints.images[frames, views].tolist()
-    found = predict_images(network, names, boxes[frames, views], where, _BATCH)
+    found = predict_images(engine, names, boxes[frames, views], _BATCH, cameras)
     return Predicted(str(path), found.joints_3d, frames, views, found.skeleton, found.unit, found.provenance)
 
 

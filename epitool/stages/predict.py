@@ -34,6 +34,7 @@ def run(
     box: str | None = None,
     boxes: Path | None = None,
     detector: str | None = None,
+    root_depth: float | None = None,
     refiner: Path | None = None,
     overlay: Path | None = None,
     batch_size: int = 16,
@@ -43,11 +44,13 @@ def run(
 
     Args:
         images: Image files, folders of images, videos, or single frames `video.mp4#12`.
-        model: `model.pt`; the newest in `runs/` by default.
+        model: `model.pt`, `model.onnx`, or a file of the authors' release; the newest in `runs/` by default.
         out: `pose.json`.
         box: Where the person is in every image: "x,y,w,h" in px, or "image" for all of it.
         boxes: `keypoints.h5` or `labels.h5` with the joints of the same images; their boxes are taken.
         detector: Which 2D detector, or checkpoint, finds the person otherwise; the default one if it is installed.
+        root_depth: Distance of the root joint along the optical axis, in the model's unit: it fixes the size of the
+            poses instead of the model's own rule.
         refiner: `refiner.pt` to correct the poses with.
         overlay: Folder for the images with the joints drawn in.
         batch_size: Crops at a time.
@@ -59,16 +62,18 @@ def run(
         CheckpointError: The model or the refiner cannot be used.
         GeometryError: No image shows a person.
     """
-    from epitool.nn.checkpoint import load_model
-    from epitool.nn.device import pick_device
-    from epitool.nn.inference import predict_where_found
-    from epitool.nn.refiner import load_refiner
+    from epitool.nn.inference import NOTHING_KNOWN, KnownCameras, check_depth, open_engine, predict_where_found
 
-    where, path = pick_device(device), model or newest_model(Path("runs"))
-    network, corrections = load_model(path), load_refiner(refiner) if refiner else None
+    path = model or newest_model(Path("runs"))
+    engine, corrections = open_engine(path, device), _open_refiner(refiner)
+    check_depth(path, engine.card)
     names = image_names(images)
-    find_box, box_source = _box_finder(names, box, boxes, detector, device)
-    predictions = predict_where_found(network, names, find_box, where, batch_size)
+    find_box, box_source = _box_finder(names, box, boxes, detector, device, engine.card.convention.margin)
+    cameras = NOTHING_KNOWN
+    if root_depth is not None:
+        stated = f"root at {root_depth:g} {engine.card.unit}, as given"
+        cameras = KnownCameras(None, np.full(len(names), root_depth), stated)
+    predictions = predict_where_found(engine, names, find_box, batch_size, cameras)
     predictions = _with_provenance(predictions, {"model": str(path), "boxes": box_source})
     if not predictions.images:
         raise GeometryError(f"nobody was found in any of the {len(names)} images; give --box x,y,w,h or --box image")
@@ -114,23 +119,23 @@ def image_names(inputs: Sequence[str]) -> list[str]:
 
 
 def _box_finder(
-    names: Sequence[str], box: str | None, boxes: Path | None, detector: str | None, device: str
+    names: Sequence[str], box: str | None, boxes: Path | None, detector: str | None, device: str, margin: float
 ) -> tuple[FindBox, str]:
     """How to find the person in an image, and what to call that."""
     if sum(way is not None for way in (box, boxes, detector)) > 1:
         raise UsageError("--box, --boxes and --detector exclude each other")
     if boxes is not None:
-        known = _boxes_of(names, boxes)
+        known = _boxes_of(names, boxes, margin)
         return (lambda i, image: known[i]), f"joints of {boxes}"
     if box == "image":
         return _whole_image, "whole image"
     if box is not None:
         fixed = parse_box(box)
         return (lambda i, image: fixed), f"given: {box}"
-    return _detected(detector, device)
+    return _detected(detector, device, margin)
 
 
-def _detected(detector: str | None, device: str) -> tuple[FindBox, str]:
+def _detected(detector: str | None, device: str, margin: float) -> tuple[FindBox, str]:
     try:
         found = open_any_detector(detector, device) if detector else open_detector(None, device)
     except UsageError as error:
@@ -142,15 +147,15 @@ def _detected(detector: str | None, device: str) -> tuple[FindBox, str]:
 
     def box_around(i: int, image: Image) -> Array:
         xy, confidence = person_found(found, image)
-        return square_boxes(np.where(confidence[:, None] >= MIN_CONFIDENCE, xy, np.nan))
+        return square_boxes(np.where(confidence[:, None] >= MIN_CONFIDENCE, xy, np.nan), margin)
 
     return box_around, f"detector {found.name}"
 
 
-def _boxes_of(names: Sequence[str], file: Path) -> Array:
+def _boxes_of(names: Sequence[str], file: Path, margin: float) -> Array:
     """Boxes `(N, 4)` of images by the joints that a file has for them; NaN where nobody was found."""
     keypoints = read_keypoints(file)
-    images, boxes = keypoints.images.ravel().tolist(), keypoints.boxes().reshape(-1, 4)
+    images, boxes = keypoints.images.ravel().tolist(), keypoints.boxes(margin=margin).reshape(-1, 4)
     known = {image_key(image): box for image, box in zip(images, boxes, strict=True) if image}
     strange = [name for name in names if image_key(name) not in known]
     if strange:
@@ -186,6 +191,14 @@ def _whole_image(i: int, image: Image) -> Array:
 
 def _with_provenance(predictions: Predictions, more: dict[str, str]) -> Predictions:
     return replace(predictions, provenance=predictions.provenance | more)
+
+
+def _open_refiner(path: Path | None) -> Refiner | None:
+    if path is None:
+        return None
+    from epitool.nn.refiner import load_refiner
+
+    return load_refiner(path)
 
 
 def _refined(predictions: Predictions, refiner: Refiner, name: str) -> Predictions:

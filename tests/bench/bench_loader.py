@@ -20,7 +20,8 @@ from epitool.nn.augment import draw_turn, recolour, warp
 from epitool.nn.crop_store import CACHE_MARGIN, CropStore, cut_crops
 from epitool.nn.dataset import CropDataset
 from epitool.nn.distributed import Compute
-from epitool.nn.network import as_input, build_network, soft_argmax
+from epitool.nn.network import as_input, build_network
+from epitool.nn.soft_argmax import soft_argmax
 from epitool.options import PAPER, SMALL, TrainOptions
 from epitool.skeleton import skeleton
 from epitool.synthetic import render_scene

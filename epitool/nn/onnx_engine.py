@@ -1,0 +1,62 @@
+"""A network as an ONNX graph, ready to answer without PyTorch."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+
+from epitool.camera import Array
+from epitool.errors import CheckpointError, EpitoolError, InputError, UsageError
+from epitool.images import Image
+from epitool.nn.card import ModelCard
+
+CARD, INPUT, OUTPUTS = "epitool.card", "crops", ("volume", "sharpness")
+
+
+class OnnxEngine:
+    """Answers for crops by ONNX Runtime, on the CPU."""
+
+    def __init__(self, path: Path) -> None:
+        """Loads a `model.onnx` that `epitool export` wrote.
+
+        Raises:
+            InputError: There is no such file.
+            CheckpointError: It is damaged, or no graph of ours.
+            UsageError: ONNX Runtime is not installed.
+        """
+        try:
+            import onnxruntime
+        except ImportError:
+            raise UsageError("ONNX Runtime is not installed; install it with pip install 'epitool[onnx]'") from None
+        if not path.is_file():
+            raise InputError(f"{path}: no such file; `epitool export` makes it")
+        options = onnxruntime.SessionOptions()
+        options.log_severity_level = 4
+        try:
+            self._session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        except Exception as error:  # of many kinds, none of them public
+            reason = str(error).splitlines()[0][:200]
+            raise CheckpointError(f"{path}: cannot be read as an ONNX graph ({reason})") from None
+        self.card = self._card(path)
+
+    def __call__(self, crops: Image) -> tuple[Array, Array]:
+        """Volume coordinates `(N, J, 3)` and sharpness `(N, J)` for RGB crops `(N, S, S, 3)`."""
+        xyz, sharpness = self._session.run(list(OUTPUTS), {INPUT: np.ascontiguousarray(crops)})
+        return xyz.astype(np.float64), sharpness.astype(np.float64)
+
+    def _card(self, path: Path) -> ModelCard:
+        """The card in the graph's metadata, checked against its inputs and outputs."""
+        stated = self._session.get_modelmeta().custom_metadata_map.get(CARD)
+        if stated is None:
+            raise CheckpointError(f"{path}: is no graph that `epitool export` wrote")
+        try:
+            card = ModelCard.from_plain(json.loads(stated))
+        except (EpitoolError, KeyError, TypeError, ValueError, AttributeError) as error:
+            raise CheckpointError(f"{path}: its card cannot be read ({str(error)[:200]})") from None
+        size, inputs, outputs = card.options.image_size, self._session.get_inputs(), self._session.get_outputs()
+        fits = [i.name for i in inputs] == [INPUT] and tuple(o.name for o in outputs) == OUTPUTS
+        if not fits or inputs[0].shape[1:] != [size, size, 3] or outputs[0].shape[1:] != [len(card.skeleton), 3]:
+            raise CheckpointError(f"{path}: the graph is not that of its card")
+        return card

@@ -1,0 +1,75 @@
+"""Soft-argmax over volumes (section 3.2), without a copy of the volume for every step of it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+
+def soft_argmax(volume: Tensor) -> tuple[Tensor, Tensor]:
+    """Expected position of every joint, and how concentrated its heatmap is.
+
+    Args:
+        volume: Logits `(N, J, D, D, D)`, axes (depth, y, x).
+
+    Returns:
+        Coordinates `(N, J, 3)` as x, y, z in -0.5..0.5: sum(i p(i)) / D - 0.5. Sharpness `(N, J)` in 0..1:
+        1 / (1 + variance of x and y under p / that of a uniform heatmap), so 1 at a peak and 0.5 if uniform.
+    """
+    size = volume.shape[-1]
+    mean, variance = _Moments.apply(volume)  # type: ignore[no-untyped-call]
+    uniform = (size**2 - 1) / 12
+    return mean / size - 0.5, 1 / (1 + variance[..., :2].mean(dim=-1).clamp(min=0) / uniform)
+
+
+class _Moments(torch.autograd.Function):
+    """Mean and variance `(N, J, 3)` of the voxel along x, y, z under softmax.
+
+    They need only marginals, and the gradient of the mean, p (i - mean) along each axis, only p and the mean.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, volume: Tensor) -> tuple[Tensor, Tensor]:
+        size = volume.shape[-1]
+        flat = volume.reshape(-1, size, size * size)
+        p = torch.empty_like(flat) if volume.requires_grad else None
+        marginals = torch.cat([_marginals(flat[part], None if p is None else p[part]) for part in _parts(flat)])
+        index = torch.arange(size, dtype=flat.dtype, device=flat.device)
+        mean = marginals @ index
+        variance = marginals @ index.square() - mean.square()
+        if p is not None:
+            ctx.save_for_backward(p, mean)
+        ctx.mark_non_differentiable(variance)
+        return mean.view(*volume.shape[:2], 3), variance.view(*volume.shape[:2], 3)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor, _: Tensor) -> Tensor:
+        p, mean = ctx.saved_tensors
+        size = p.shape[1]
+        index = torch.arange(size, dtype=p.dtype, device=p.device)
+        along = (index - mean[..., None]) * gradient.reshape(-1, 3, 1)
+        out = torch.empty_like(p)
+        for part in _parts(p):
+            x, y, z = along[part].unbind(dim=1)
+            plane = (y[..., None] + x[:, None]).reshape(len(x), 1, -1)
+            torch.add(z[..., None], plane, out=out[part]).mul_(p[part])
+        return out.view(*gradient.shape[:2], size, size, size)
+
+
+def _parts(flat: Tensor) -> list[slice]:
+    """Joints that are computed together: on a CPU one at a time, which stays in its cache; else all."""
+    step = 1 if flat.device.type == "cpu" else max(len(flat), 1)
+    return [slice(start, start + step) for start in range(0, len(flat), step)]
+
+
+def _marginals(logits: Tensor, p: Tensor | None) -> Tensor:
+    """Marginals `(K, 3, D)` along x, y, z of softmax over `(K, D, D * D)`; with `p` the softmax is left there."""
+    exponential = torch.sub(logits, logits.amax(dim=(1, 2), keepdim=True), out=p).exp_()
+    size = logits.shape[1]
+    plane, z = exponential.sum(dim=1).view(-1, size, size), exponential.sum(dim=2)
+    total = z.sum(dim=1)[:, None, None]
+    if p is not None:
+        p.div_(total)
+    return torch.stack([plane.sum(dim=1), plane.sum(dim=2), z], dim=1) / total

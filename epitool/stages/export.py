@@ -1,0 +1,28 @@
+"""`epitool export`: a trained network to one ONNX graph."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from epitool.console import Summary
+
+
+def run(*, model: Path, out: Path = Path("model.onnx")) -> Summary:
+    """Writes a network as a graph that ONNX Runtime computes, once its answers have been compared with PyTorch's.
+
+    Args:
+        model: `model.pt`, or a file of the authors' release.
+        out: `model.onnx`.
+
+    Raises:
+        InputError: There is no such model, or the file cannot be written.
+        CheckpointError: The model cannot be used, or the graph answers otherwise.
+        UsageError: The extra `[onnx]` is not installed.
+    """
+    from epitool.nn.checkpoint import load_model
+    from epitool.nn.export import export_onnx
+
+    voxels = export_onnx(load_model(model), out)
+    megabytes = out.stat().st_size / 1e6
+    text = f"{out}: {megabytes:.0f} MB, joints within {voxels:.1g} voxels of {model}'s"
+    return Summary(text, {"out": str(out), "model": str(model), "most_voxels": voxels})

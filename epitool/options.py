@@ -10,8 +10,6 @@ from epitool.errors import UsageError
 BACKBONES = ("resnet18", "resnet34", "resnet50", "resnet101", "resnet152")
 LOSSES = ("smooth_l1", "l1")
 SUPERVISIONS = ("self", "full", "2d")
-SCHEDULES = ("step", "cosine")
-OPTIMIZERS = ("adam", "adamw")
 
 
 def run_folder(name: str) -> Path:
@@ -39,9 +37,7 @@ class TrainOptions:
         filters: Channels of the three transposed convolutions.
         epochs: Passes over the training frames.
         batch_size: Images in a step.
-        optimizer: "adam" (the paper's) or "adamw".
-        learning_rate: At the start.
-        schedule: "step" (the paper's): multiplied by 0.1 at `lr_steps`; or "cosine": down to zero.
+        learning_rate: Of Adam, before the steps down.
         lr_steps: At which parts of the epochs the learning rate is multiplied by 0.1.
         loss: "smooth_l1" (the paper's) or "l1".
         rotation_deg: Crops are rotated by up to this angle either way.
@@ -49,10 +45,7 @@ class TrainOptions:
         colour_range: Each colour channel is multiplied by a factor between these.
         occlusion: Whether to paint synthetic occluders.
         occluders: Folder of the cut-outs to paste as such, images with alpha; "" for simple shapes.
-        flip: Whether half of the crops are mirrored.
         together: Whether all views of a frame follow each other in the order of training.
-        label_weights: Whether joints weigh by the certainty of their triangulation.
-        ema: Decay a step of the moving average of the weights that is kept; 0 for none.
         seed: Of the initial weights, the order of the images and the augmentation.
     """
 
@@ -62,9 +55,7 @@ class TrainOptions:
     filters: int = 256
     epochs: int = 140
     batch_size: int = 32
-    optimizer: str = "adam"
     learning_rate: float = 1e-3
-    schedule: str = "step"
     lr_steps: tuple[float, ...] = (90 / 140, 120 / 140)
     loss: str = "smooth_l1"
     rotation_deg: float = 30.0
@@ -72,18 +63,13 @@ class TrainOptions:
     colour_range: tuple[float, float] = (0.8, 1.2)
     occlusion: bool = True
     occluders: str = ""
-    flip: bool = False
     together: bool = True
-    label_weights: bool = False
-    ema: float = 0.0
     seed: int = 0
 
     def __post_init__(self) -> None:
         choices = {
             "supervision": SUPERVISIONS,
             "backbone": BACKBONES,
-            "optimizer": OPTIMIZERS,
-            "schedule": SCHEDULES,
             "loss": LOSSES,
         }
         for name, allowed in choices.items():

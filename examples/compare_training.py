@@ -32,11 +32,6 @@ CHOICES: dict[str, dict[str, Any]] = {
     "base": {},
     "mixed": {"together": False},
     "l1": {"loss": "l1"},
-    "cosine": {"schedule": "cosine"},
-    "adamw": {"optimizer": "adamw", "schedule": "cosine"},
-    "ema": {"ema": 0.995},
-    "weights": {"label_weights": True},
-    "flip": {"flip": True},
     "full": {"supervision": "full"},
     "2d": {"supervision": "2d"},
 }

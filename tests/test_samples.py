@@ -112,15 +112,6 @@ def test_parts_are_disjoint_in_time(labels, tmp_path):
         assert set(samples.frames[samples.part(name)]) == set(parts[name].tolist())
 
 
-def test_less_certain_joints_weigh_less(labels, tmp_path):
-    covariance = np.tile([1.0, 0, 0, 1, 0, 1], (FRAMES, 17, 1))
-    covariance[:, 4] *= 100
-    known = replace(labels, covariance=covariance)
-    weight = collect_samples(Recording.of(known), tmp_path, "self", by_deviation=True).weight[..., 0]
-    assert (weight[:, 4] < 0.1).all()
-    np.testing.assert_allclose(np.delete(weight, 4, axis=1), 1.0)
-
-
 def test_images_are_named_in_the_order_of_the_samples(labels, tmp_path, monkeypatch):
     monkeypatch.setattr(module, "_CHUNK_FRAMES", 7)
     gaps = without(labels, at=slice(10, 20))

@@ -35,16 +35,6 @@ def warp(cached: Image, matrix: NDArray[np.floating[Any]], size: int, margin: fl
     return cv2.warpAffine(cached, affine, (size, size), flags=cv2.INTER_LINEAR)  # type: ignore[return-value]
 
 
-def mirror(crop: Image, volume: NDArray[np.float32], order: NDArray[np.intp]) -> tuple[Image, NDArray[np.float32]]:
-    """The mirrored crop and volume coordinates `(J, 3)`, left joints taking the place of right ones.
-
-    Pixel i of a crop of S px is x = i / S - 0.5, and becomes pixel S - 1 - i.
-    """
-    mirrored = volume[order]
-    mirrored[:, 0] = -mirrored[:, 0] - 1 / len(crop)
-    return np.ascontiguousarray(crop[:, ::-1]), mirrored
-
-
 def recolour(crop: Image, rng: np.random.Generator, options: TrainOptions) -> Image:
     """Each channel times a factor of its own."""
     factors = rng.uniform(*options.colour_range, size=3)

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from epitool.images import Image
-from epitool.nn.augment import Occluders, draw_turn, mirror, recolour, warp
+from epitool.nn.augment import Occluders, draw_turn, recolour, warp
 from epitool.nn.crop_store import CACHE_MARGIN
 from epitool.nn.samples import Samples
 from epitool.options import TrainOptions
@@ -49,9 +49,5 @@ class CropDataset(Dataset[tuple[Tensor, Tensor, Tensor]]):
         volume /= scale
         if self.occluders is not None:
             self.occluders.paint(crop, rng)
-        if options.flip and rng.random() < 0.5:
-            order = samples.skeleton.flip_order
-            crop, volume = mirror(crop, volume, order)
-            weight = weight[order]
         weight *= (np.abs(volume) <= 0.5).all(axis=-1)[:, None]
         return torch.from_numpy(crop), torch.from_numpy(volume), torch.from_numpy(weight)

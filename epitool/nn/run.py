@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from epitool.console import say
 from epitool.errors import UsageError
@@ -33,7 +32,6 @@ class Run:
     Attributes:
         network: In training.
         optimizer: Of its weights.
-        average: Moving average of the network, if one is kept.
         card: Of the models that the run saves, but for the epoch's own values.
         digest: Of the samples.
         folder: Of the run.
@@ -42,22 +40,11 @@ class Run:
 
     network: PoseNetwork
     optimizer: torch.optim.Optimizer
-    average: AveragedModel | None
     card: ModelCard
     digest: str
     folder: Path
     history: list[dict[str, Any]] = field(default_factory=list)
     _board: Any = None
-
-    @property
-    def judged(self) -> PoseNetwork:
-        """The network that is validated and saved: the average where one is kept."""
-        return self.average.module if self.average else self.network  # type: ignore[return-value]
-
-    def averaged(self) -> None:
-        """Takes a step into the moving average."""
-        if self.average:
-            self.average.update_parameters(self.network)
 
     def add(self, record: dict[str, Any], keep: bool) -> None:
         """Ends an epoch; with `keep` its files are written.
@@ -67,7 +54,7 @@ class Run:
         self.history.append(record)
         if not keep:
             return
-        weights = {name: tensor.cpu() for name, tensor in self.judged.state_dict().items()}
+        weights = {name: tensor.cpu() for name, tensor in self.network.state_dict().items()}
         if best_epoch(self.history) is record:
             measured = {"epoch": record["epoch"], "val_error": val_error(record), "sharpness": record["val_sharpness"]}
             save_model(self.folder / BEST, Model(weights, ModelCard(**{**vars(self.card), **measured})))
@@ -78,8 +65,7 @@ class Run:
             "format": _FORMAT,
             "samples": self.digest,
             "options": asdict(self.card.options),
-            "weights": {name: tensor.cpu() for name, tensor in self.network.state_dict().items()},
-            "average": self.average.state_dict() if self.average else None,
+            "weights": weights,
             "optimizer": self.optimizer.state_dict(),
             "history": self.history,
         }
@@ -110,10 +96,8 @@ def open_run(recording: Recording, samples: Samples, options: TrainOptions, fold
     if initial is not None and not (folder / LAST).exists():
         for line in starting_weights(initial, network, samples.skeleton):
             say(line)
-    kind = torch.optim.AdamW if options.optimizer == "adamw" else torch.optim.Adam
-    optimizer = kind(network.parameters(), lr=options.learning_rate, fused=True)
-    average = _moving_average(network, options.ema) if options.ema else None
-    run = Run(network, optimizer, average, _card(recording, samples, options), samples.digest, folder)
+    optimizer = torch.optim.Adam(network.parameters(), lr=options.learning_rate, fused=True)
+    run = Run(network, optimizer, _card(recording, samples, options), samples.digest, folder)
     if (folder / LAST).exists():
         _resume(run, folder / LAST)
     return run
@@ -134,11 +118,6 @@ def val_error(record: dict[str, Any]) -> float:
     return float(record.get("val_nmpjpe", record.get("val_2d_percent", np.nan)))
 
 
-def _moving_average(network: PoseNetwork, decay: float) -> AveragedModel:
-    follow = get_ema_multi_avg_fn(decay)  # type: ignore[no-untyped-call]
-    return AveragedModel(network, multi_avg_fn=follow, use_buffers=True)
-
-
 def _resume(run: Run, path: Path) -> None:
     content = load_plain(path, _FORMAT, "epitool train")
     with damage_reported(path):
@@ -150,8 +129,6 @@ def _resume(run: Run, path: Path) -> None:
         raise UsageError(f"{path.parent} holds a run on other labels; choose another --name, or --overwrite it")
     with damage_reported(path):
         run.network.load_state_dict(content["weights"])
-        if run.average:
-            run.average.load_state_dict(content["average"])
         run.optimizer.load_state_dict(content["optimizer"])
         run.history = list(content["history"])
     say(f"going on with {path.parent} after epoch {len(run.history)} of {run.card.options.epochs}")

@@ -106,7 +106,7 @@ class Samples:
         return np.arange(*np.searchsorted(self.frames, [first, last + 1]))
 
 
-def collect_samples(recording: Recording, folder: Path, supervision: str, by_deviation: bool = False) -> Samples:
+def collect_samples(recording: Recording, folder: Path, supervision: str) -> Samples:
     """The images of a recording that have a box, a root and at least MIN_JOINTS joints to learn.
 
     Args:
@@ -114,7 +114,6 @@ def collect_samples(recording: Recording, folder: Path, supervision: str, by_dev
         folder: Where the arrays are written, over those of an earlier call.
         supervision: "self" or "full": poses, in boxes around the keypoints or around the poses themselves. "2d": the
             keypoints, whose x and y alone are learned.
-        by_deviation: Whether joints weigh by how certain their triangulation is.
 
     Raises:
         GeometryError: Training and validation parts have not enough of them.
@@ -133,7 +132,7 @@ def collect_samples(recording: Recording, folder: Path, supervision: str, by_dev
             if supervision == "2d" or isinstance(chunk, Keypoints):
                 targets = _flat_targets(keypoints)
             else:
-                targets = _targets(chunk, supervision == "full", by_deviation)
+                targets = _targets(chunk, supervision == "full")
                 seen.append(_spread_over_training(chunk.poses.xyz, start, len(recording.frames)))
             boxes, _, weight, _ = targets
             learned = (weight[..., 0] > 0).sum(axis=-1) >= MIN_JOINTS
@@ -179,23 +178,12 @@ def image_chunks(recording: Recording, samples: Samples) -> Iterator[tuple[list[
         yield names, samples.boxes[first:last], keypoints.image_size[views]
 
 
-def _targets(labels: Labels, own_boxes: bool, by_deviation: bool) -> tuple[NDArray[Any], ...]:
+def _targets(labels: Labels, own_boxes: bool) -> tuple[NDArray[Any], ...]:
     """Boxes, volume coordinates, weights and root-relative poses of every frame and view."""
     in_cameras, skeleton = labels.in_cameras, labels.poses.skeleton
     boxes = square_boxes(labels.rig.project_own(in_cameras)) if own_boxes else labels.keypoints.boxes()
     volume, inside = labels_to_volume(in_cameras, labels.rig, boxes, skeleton)
-    weight = inside[..., None] * np.ones(3)
-    if by_deviation:
-        weight = weight * _certainty(labels.covariance)[:, None, :, None]
-    return boxes, volume, weight, in_cameras - in_cameras[:, :, [skeleton.root]]
-
-
-def _certainty(covariance: Array) -> Array:
-    """Weights `(F, J)` of joints by their covariance `(F, J, 6)`: 1 for the usual one, less for the less certain."""
-    variance = covariance[..., [0, 3, 5]].sum(axis=-1)
-    known = np.isfinite(variance)
-    usual = np.median(variance[known]) if known.any() else 1.0
-    return np.where(known, 2 / (1 + variance / max(usual, 1e-12)), 1.0)
+    return boxes, volume, inside[..., None] * np.ones(3), in_cameras - in_cameras[:, :, [skeleton.root]]
 
 
 def _flat_targets(keypoints: Keypoints) -> tuple[NDArray[Any], ...]:

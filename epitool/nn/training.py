@@ -79,7 +79,7 @@ def train(
                 step([next(loader) for _ in range(accumulate)], len(batch))
                 advance(len(batch))
             loss, seconds = step.mean_loss(), time.perf_counter() - begin
-            measured = validate(run.judged, samples, store, recording, options, fabric)
+            measured = validate(run.network, samples, store, recording, options, fabric)
             record = _record(epoch, loss, measured, options, seconds, len(part))
             say(f"epoch {epoch}/{options.epochs}: loss {loss:.4f}, validation {_described(record, options, recording)}")
             run.add(record, keep=fabric.is_global_zero)
@@ -88,8 +88,6 @@ def train(
 
 def learning_rate(options: TrainOptions, epoch: int) -> float:
     """The learning rate in an epoch, counted from 1."""
-    if options.schedule == "cosine":
-        return options.learning_rate * (1 + math.cos(math.pi * (epoch - 1) / options.epochs)) / 2
     steps_taken = sum(epoch > step * options.epochs for step in options.lr_steps)
     return float(options.learning_rate * 0.1**steps_taken)
 
@@ -148,7 +146,6 @@ class _Step:
                 fabric.backward(loss * fabric.world_size)  # of which the processes' mean is taken
             total += loss.detach()
         self.optimizer.step()
-        self.run.averaged()
         self.losses.append(fabric.all_reduce(total, reduce_op="sum"))  # type: ignore[arg-type]
         self._check(len(self.losses) - 2)  # of the step before, so that a GPU has work while this waits
 

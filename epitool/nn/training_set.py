@@ -21,7 +21,7 @@ def prepare_training_set(recording: Recording, options: TrainOptions, folder: Pa
         InputError: An image is missing or cannot be decoded, or the disk is full.
         UsageError: There are no poses to learn.
     """
-    samples = collect_samples(recording, folder / _SAMPLES, options.supervision, options.label_weights)
+    samples = collect_samples(recording, folder / _SAMPLES, options.supervision)
     size = round(options.image_size * CACHE_MARGIN)
     path = folder / _CROPS.format(_digest(recording, samples, size))
     if path.exists():

@@ -26,14 +26,15 @@ def infer(network: PoseNetwork, crops: Image) -> tuple[Array, Array]:
 class TorchEngine:
     """Answers for crops on a CPU or GPU."""
 
-    def __init__(self, model: Model, device: torch.device) -> None:
-        """Puts the network on a device."""
+    def __init__(self, model: Model, device: torch.device, bf16: bool = False) -> None:
+        """Puts the network on a device; with `bf16` all but the last convolution computes in bfloat16."""
         self.card = model.card
-        self._network = folded(model.network(device))
+        self._network, self._half = folded(model.network(device)), torch.autocast(device.type, torch.bfloat16, bf16)
 
     def __call__(self, crops: Image) -> tuple[Array, Array]:
         """Volume coordinates `(N, J, 3)` and sharpness `(N, J)` for RGB crops `(N, S, S, 3)`."""
-        return infer(self._network, crops)
+        with self._half:
+            return infer(self._network, crops)
 
 
 def folded(network: PoseNetwork) -> PoseNetwork:

@@ -38,6 +38,7 @@ def run(
     refiner: Path | None = None,
     overlay: Path | None = None,
     batch_size: int = 16,
+    bf16: bool = False,
     device: str = "auto",
 ) -> Summary:
     """Predicts the pose of one person in each image.
@@ -54,6 +55,7 @@ def run(
         refiner: `refiner.pt` to correct the poses with.
         overlay: Folder for the images with the joints drawn in.
         batch_size: Crops at a time.
+        bf16: Whether the network computes in bfloat16.
         device: "auto", "cpu", "cuda" or "cuda:N".
 
     Raises:
@@ -65,7 +67,7 @@ def run(
     from epitool.nn.inference import NOTHING_KNOWN, KnownCameras, check_depth, open_engine, predict_where_found
 
     path = model or newest_model(Path("runs"))
-    engine, corrections = open_engine(path, device), _open_refiner(refiner)
+    engine, corrections = open_engine(path, device, bf16), _open_refiner(refiner)
     check_depth(path, engine.card)
     names = image_names(images)
     find_box, box_source = _box_finder(names, box, boxes, detector, device, engine.card.convention.margin)

@@ -17,7 +17,6 @@ from epitool.images import IMAGE_SUFFIXES, Image, check_name, image_key, open_vi
 from epitool.io.labels import read_keypoints
 from epitool.io.predictions import write_predictions
 from epitool.pose import MIN_CONFIDENCE, Predictions, square_boxes
-from epitool.stages.detect2d import open_any_detector
 
 if TYPE_CHECKING:
     from epitool.nn.refiner import Refiner
@@ -138,6 +137,8 @@ def _box_finder(
 
 
 def _detected(detector: str | None, device: str, margin: float) -> tuple[FindBox, str]:
+    from epitool.stages.detect2d import open_any_detector  # which imports much that other ways do not need
+
     try:
         found = open_any_detector(detector, device) if detector else open_detector(None, device)
     except UsageError as error:

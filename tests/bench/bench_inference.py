@@ -87,9 +87,7 @@ def test_reading_and_cropping_hide_behind_the_network(model, crops, tmp_path: Pa
     boxes = np.tile([500.0, 100.0, 800.0, 800.0], (len(names), 1))
     bare = len(names) * least(lambda: engine(crops), 3) / BATCH
     whole = least(lambda: predict_images(engine, names, boxes, BATCH), 3)
-    print(
-        f"\nfrom files of 1920 x 1080 to poses: {len(names) / whole:.1f} images/s, {bare / whole:.2f} of the engine alone"
-    )
+    print(f"\nfiles of 1920 x 1080 to poses: {len(names) / whole:.1f} images/s, {bare / whole:.2f} of the engine alone")
     assert bare / whole > FLOORS["end to end"]
 
 

@@ -48,8 +48,10 @@ class PoseNetwork(nn.Module):
         x = self.layer4(self.layer3(self.layer2(self.layer1(x))))
         x = self.deconv_layers(x)
         with torch.autocast(x.device.type, enabled=False):  # bfloat16 logits would cost whole voxels
-            x = self.final_layer(x.float())
-        return x.unflatten(1, (self.joints, self.size))
+            # As a product of matrices it leaves volumes joint by joint, as soft-argmax needs them.
+            weight, bias = self.final_layer.weight.flatten(1), self.final_layer.bias
+            x = torch.baddbmm(bias[:, None], weight.expand(x.shape[0], -1, -1), x.float().flatten(2))  # type: ignore[index]
+        return x.view(x.shape[0], self.joints, self.size, self.size, self.size)
 
 
 def _upsample(channels: int, filters: int) -> list[nn.Module]:

@@ -60,7 +60,7 @@ class _Moments(torch.autograd.Function):
 
 def _parts(flat: Tensor) -> list[slice]:
     """Joints that are computed together: on a CPU one at a time, which stays in its cache; else all."""
-    step = 1 if flat.device.type == "cpu" else max(len(flat), 1)
+    step = torch.get_num_threads() if flat.device.type == "cpu" else max(len(flat), 1)
     return [slice(start, start + step) for start in range(0, len(flat), step)]
 
 

@@ -20,6 +20,7 @@ from epitool.nn.detector import CheckpointDetector
 from epitool.nn.inference import open_engine
 from epitool.nn.network import as_input, build_network
 from epitool.nn.onnx_engine import CARD, OnnxEngine
+from epitool.nn.torch_engine import fold_batch_norm
 from epitool.options import SMALL
 from epitool.skeleton import skeleton
 from epitool.stages import export as stage
@@ -69,13 +70,14 @@ def test_graph_carries_the_card(files, model):
     assert OnnxEngine(files / "model.onnx").card.to_plain() == model.card.to_plain()
 
 
-def test_graph_predicts_where_pytorch_is_not_installed(files, tmp_path):
+@pytest.mark.parametrize(("name", "missing"), [("model.onnx", ["torch", "torchvision"]), ("model.pt", ["torchvision"])])
+def test_predict_loads_nothing_that_it_can_do_without(files, tmp_path, name, missing):
     cv2.imwrite(str(tmp_path / "a.png"), some_crops(1)[0])
     script = (
         "import sys\n"
-        "sys.modules['torch'] = sys.modules['torchvision'] = None\n"
+        f"sys.modules.update(dict.fromkeys({[*missing, 'h5py', 'mediapipe', 'matplotlib', 'scipy', 'sklearn']!r}))\n"
         "from epitool.cli import main\n"
-        f"sys.argv = ['epitool', 'predict', 'a.png', '--box', 'image', '--model', {str(files / 'model.onnx')!r}]\n"
+        f"sys.argv = ['epitool', 'predict', 'a.png', '--box', 'image', '--model', {str(files / name)!r}]\n"
         "main()\n"
     )
     done = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True)
@@ -94,6 +96,31 @@ def test_graph_that_answers_otherwise_is_not_written(model, tmp_path, monkeypatc
     with pytest.raises(CheckpointError, match=r"voxels from the network's.*nothing was written"):
         export.export_onnx(model, tmp_path / "model.onnx")
     assert not list(tmp_path.iterdir())
+
+
+def test_error_in_preparing_the_graph_is_noticed(model, tmp_path, monkeypatch):
+    def without_bias(network):
+        prepared = fold_batch_norm(network)
+        torch.nn.init.zeros_(prepared.deconv_layers[6].bias)
+        return prepared
+
+    weights = {name: tensor.clone() for name, tensor in model.weights.items()}
+    weights["deconv_layers.7.bias"] += 1
+    monkeypatch.setattr(export, "fold_batch_norm", without_bias)
+    with pytest.raises(CheckpointError, match="nothing was written"):
+        export.export_onnx(replace(model, weights=weights), tmp_path / "model.onnx")
+    assert not list(tmp_path.iterdir())
+
+
+def test_graph_is_named_so_that_predict_knows_it(files, tmp_path):
+    with pytest.raises(UsageError, match=r"ends in \.onnx"):
+        stage.run(model=files / "model.pt", out=tmp_path / "model.pt")
+
+
+@pytest.mark.parametrize(("device", "bf16", "message"), [("cuda", False, "--device"), ("cpu", True, "--bf16")])
+def test_graph_refuses_what_it_cannot_do(files, device, bf16, message):
+    with pytest.raises(UsageError, match=message):
+        open_engine(files / "model.onnx", device, bf16)
 
 
 @pytest.mark.parametrize("missing", ["onnx", "onnxscript", "onnxruntime"])

@@ -8,18 +8,19 @@ import numpy as np
 import pytest
 import torch
 
-from epitool.errors import CheckpointError, InputError
+from epitool.errors import CheckpointError, InputError, UsageError
 from epitool.nn import inference
 from epitool.nn.card import ModelCard
+from epitool.nn.checkpoint import Model
 from epitool.nn.crops import bones, labels_to_volume
 from epitool.nn.inference import NOTHING_KNOWN, KnownCameras, check_depth, predict_images
 from epitool.nn.network import as_input, build_network
 from epitool.nn.soft_argmax import _Moments, soft_argmax
-from epitool.nn.torch_engine import folded
+from epitool.nn.torch_engine import TorchEngine, fold_batch_norm
 from epitool.options import SMALL
 from epitool.parallel import drawn_ahead
 from epitool.skeleton import skeleton
-from epitool.stages import pairing
+from epitool.stages import pairing, predict
 from epitool.synthetic import labels_of, walking_room
 from epitool.synthetic.motion import random_motion
 
@@ -75,6 +76,24 @@ def test_root_depth_fixes_the_size(truth):
     np.testing.assert_allclose(far.joints_3d, 2 * near.joints_3d)
     assert far.provenance["scale_source"] == "given"
     assert "assumed" in far.provenance["camera"]
+
+
+@pytest.mark.parametrize("depth", [0.0, -1.0, np.nan, np.inf])
+def test_root_depth_that_is_no_distance_is_refused(depth):
+    with pytest.raises(UsageError, match="--root-depth"):
+        predict.run(images=["a.jpg"], root_depth=depth)
+
+
+def test_answer_for_a_crop_does_not_depend_on_the_others():
+    options = replace(SMALL, image_size=64, filters=8)
+    engine = TorchEngine(
+        Model(build_network(17, options).state_dict(), replace(Echo(np.empty(0)).card, options=options)),
+        torch.device("cpu"),
+    )
+    crops = np.random.default_rng(0).integers(0, 256, (5, 64, 64, 3)).astype(np.uint8)
+    together, alone = engine(crops), [engine(crops[i : i + 1]) for i in range(5)]
+    for found, parts in zip(together, zip(*alone)):
+        np.testing.assert_allclose(np.concatenate(parts), found, atol=1e-6)
 
 
 def test_joints_in_pixels_are_where_the_network_saw_them(truth):
@@ -140,7 +159,7 @@ def test_folding_batch_normalisation_changes_nothing(backbone):
             torch.nn.init.normal_(module.bias)
     with torch.inference_mode():
         crops = as_input(torch.randint(0, 256, (2, 64, 64, 3), dtype=torch.uint8), torch.device("cpu"))
-        before, after = network.eval()(crops), folded(network)(crops)
+        before, after = network.eval()(crops), fold_batch_norm(network)(crops)
     torch.testing.assert_close(after, before, atol=1e-4 * before.abs().max().item(), rtol=1e-3)
 
 

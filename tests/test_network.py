@@ -7,9 +7,11 @@ import pytest
 import torch
 
 from epitool.errors import UsageError
+from epitool.nn.backbone import _resnets
 from epitool.nn.network import PoseNetwork, build_network
+from epitool.nn.resnet import ResNetTrunk
 from epitool.nn.soft_argmax import soft_argmax
-from epitool.options import PAPER, SMALL
+from epitool.options import BACKBONES, PAPER, SMALL
 
 
 def test_paper_network_has_34_million_parameters_and_the_published_names():
@@ -27,6 +29,16 @@ def test_paper_network_has_34_million_parameters_and_the_published_names():
     assert names["deconv_layers.7.running_mean"] == (256,)
     assert names["final_layer.weight"] == (17 * 64, 256, 1, 1)
     assert names["final_layer.bias"] == (17 * 64,)
+
+
+@pytest.mark.parametrize("name", BACKBONES)
+def test_trunk_is_that_of_torchvision(name):
+    theirs, ours = getattr(_resnets(), name)(weights=None).eval(), ResNetTrunk(name).eval()
+    ours.load_state_dict({key: value for key, value in theirs.state_dict().items() if not key.startswith("fc.")})
+    theirs.avgpool = theirs.fc = torch.nn.Identity()
+    images = torch.randn(1, 3, 64, 64)
+    with torch.inference_mode():
+        torch.testing.assert_close(ours(images).flatten(1), theirs(images))
 
 
 @pytest.mark.parametrize("backbone", ["resnet18", "resnet50"])

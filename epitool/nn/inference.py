@@ -77,11 +77,13 @@ def open_engine(path: Path, device: str, bf16: bool = False) -> Engine:
     Raises:
         InputError: There is no such file.
         CheckpointError: It cannot be used.
-        UsageError: There is no such device, ONNX Runtime is not installed, or it is asked for bfloat16.
+        UsageError: There is no such device, ONNX Runtime is not installed, or it is asked for bfloat16 or a GPU.
     """
     if path.suffix == ".onnx":
         if bf16:
             raise UsageError(f"{path}: a graph computes in the precision that it was exported in; leave out --bf16")
+        if device not in ("auto", "cpu"):
+            raise UsageError(f"{path}: graphs are computed on the CPU; leave out --device {device}, or give a model.pt")
         from epitool.nn.onnx_engine import OnnxEngine
 
         return OnnxEngine(path)

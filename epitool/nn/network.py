@@ -5,48 +5,38 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from epitool.nn.backbone import resnet
+from epitool.nn.resnet import ResNetTrunk
 from epitool.options import TrainOptions
 
 _MEAN, _DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
-class PoseNetwork(nn.Module):
+class PoseNetwork(ResNetTrunk):
     """ResNet trunk, three transposed convolutions, and a 1x1 convolution to one volume per joint.
 
     An image of side S gives a volume of side S/4. Parameters are named as in the authors' checkpoints.
     """
 
     def __init__(self, joints: int, backbone: str, image_size: int, filters: int) -> None:
-        """Builds the network with random weights.
+        """Builds the network with PyTorch's default weights.
 
         Args:
             joints: J.
-            backbone: Name of a ResNet in torchvision.
+            backbone: Name of a ResNet, such as "resnet50".
             image_size: Side S of the crop in px, a multiple of 32.
             filters: Channels of the transposed convolutions.
         """
-        super().__init__()
+        super().__init__(backbone)
         self.joints = joints
         self.size = image_size // 4
-        trunk = resnet(backbone)
-        self.conv1, self.bn1, self.relu, self.maxpool = trunk.conv1, trunk.bn1, trunk.relu, trunk.maxpool
-        self.layer1, self.layer2, self.layer3, self.layer4 = trunk.layer1, trunk.layer2, trunk.layer3, trunk.layer4
-        channels = trunk.fc.in_features
         self.deconv_layers = nn.Sequential(
-            *_upsample(channels, filters), *_upsample(filters, filters), *_upsample(filters, filters)
+            *_upsample(self.channels, filters), *_upsample(filters, filters), *_upsample(filters, filters)
         )
         self.final_layer = nn.Conv2d(filters, joints * self.size, kernel_size=1)
-        for layer in (*self.deconv_layers, self.final_layer):
-            if isinstance(layer, nn.ConvTranspose2d | nn.Conv2d):
-                nn.init.normal_(layer.weight, std=0.001)
-        nn.init.zeros_(self.final_layer.bias)  # type: ignore[arg-type]
 
     def forward(self, images: Tensor) -> Tensor:
         """Volumes `(N, J, depth, y, x)` of logits for normalised RGB crops `(N, 3, S, S)`."""
-        x = self.maxpool(self.relu(self.bn1(self.conv1(images))))
-        x = self.layer4(self.layer3(self.layer2(self.layer1(x))))
-        x = self.deconv_layers(x)
+        x = self.deconv_layers(super().forward(images))
         with torch.autocast(x.device.type, enabled=False):  # bfloat16 logits would cost whole voxels
             # As a product of matrices it leaves volumes joint by joint, as soft-argmax needs them.
             weight, bias = self.final_layer.weight.flatten(1), self.final_layer.bias
@@ -71,5 +61,18 @@ def build_network(joints: int, options: TrainOptions) -> PoseNetwork:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(options.seed)
         network = PoseNetwork(joints, options.backbone, options.image_size, options.filters)
+        if not network.conv1.weight.is_meta:  # to draw nothing there, PyTorch would load its compiler
+            _draw_weights(network)
     # oneDNN and cuDNN both convolve faster with channels last.
     return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+
+def _draw_weights(network: PoseNetwork) -> None:
+    """Random weights of the trunk by its outputs (He et al. 2015), of the head as in the authors' release."""
+    for module in network.modules():
+        if isinstance(module, nn.Conv2d):
+            nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+    for layer in (*network.deconv_layers, network.final_layer):
+        if isinstance(layer, nn.ConvTranspose2d | nn.Conv2d):
+            nn.init.normal_(layer.weight, std=0.001)
+    nn.init.zeros_(network.final_layer.bias)  # type: ignore[arg-type]

@@ -59,17 +59,15 @@ class _Moments(torch.autograd.Function):
 
 
 def _parts(flat: Tensor) -> list[slice]:
-    """Joints that are computed together: on a CPU one at a time, which stays in its cache; else all."""
-    step = torch.get_num_threads() if flat.device.type == "cpu" else max(len(flat), 1)
+    """Joints that are computed together: on a CPU as many as stay in its caches, else all."""
+    step = 2 * torch.get_num_threads() if flat.device.type == "cpu" else max(len(flat), 1)
     return [slice(start, start + step) for start in range(0, len(flat), step)]
 
 
-def _marginals(logits: Tensor, p: Tensor | None) -> Tensor:
-    """Marginals `(K, 3, D)` along x, y, z of softmax over `(K, D, D * D)`; with `p` the softmax is left there."""
-    exponential = torch.sub(logits, logits.amax(dim=(1, 2), keepdim=True), out=p).exp_()
+def _marginals(logits: Tensor, out: Tensor | None) -> Tensor:
+    """Marginals `(K, 3, D)` along x, y, z of softmax over `(K, D, D * D)`, which is left in `out`."""
     size = logits.shape[1]
-    plane, z = exponential.sum(dim=1).view(-1, size, size), exponential.sum(dim=2)
-    total = z.sum(dim=1)[:, None, None]
-    if p is not None:
-        p.div_(total)
-    return torch.stack([plane.sum(dim=1), plane.sum(dim=2), z], dim=1) / total
+    flat = None if out is None else out.view(len(out), -1)
+    p = torch.softmax(logits.reshape(len(logits), -1), dim=-1, out=flat).view(logits.shape)
+    plane, z = p.sum(dim=1).view(-1, size, size), p.sum(dim=2)
+    return torch.stack([plane.sum(dim=1), plane.sum(dim=2), z], dim=1) / z.sum(dim=1)[:, None, None]  # rounding: not 1

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import copy
+from itertools import pairwise
 
 import torch
 from torch import nn
@@ -29,7 +29,10 @@ class TorchEngine:
     def __init__(self, model: Model, device: torch.device, bf16: bool = False) -> None:
         """Puts the network on a device; with `bf16` all but the last convolution computes in bfloat16."""
         self.card = model.card
-        self._network, self._half = folded(model.network(device)), torch.autocast(device.type, torch.bfloat16, bf16)
+        self._network, self._half = (
+            fold_batch_norm(model.network(device)),
+            torch.autocast(device.type, torch.bfloat16, bf16),
+        )
 
     def __call__(self, crops: Image) -> tuple[Array, Array]:
         """Volume coordinates `(N, J, 3)` and sharpness `(N, J)` for RGB crops `(N, S, S, 3)`."""
@@ -37,24 +40,12 @@ class TorchEngine:
             return infer(self._network, crops)
 
 
-def folded(network: PoseNetwork) -> PoseNetwork:
-    """The same network for inference, with batch normalisation folded into the convolutions before it."""
-    network = copy.deepcopy(network).eval()
-    _fold(network, "conv1", "bn1")
-    for layer in (network.layer1, network.layer2, network.layer3, network.layer4):
-        for block in layer:
-            for k in (1, 2, 3):
-                if hasattr(block, f"conv{k}"):
-                    _fold(block, f"conv{k}", f"bn{k}")
-            if block.downsample is not None:
-                _fold(block.downsample, "0", "1")
-    for k in (0, 3, 6):
-        _fold(network.deconv_layers, str(k), str(k + 1))
+def fold_batch_norm(network: PoseNetwork) -> PoseNetwork:
+    """A network made ready for inference: every batch normalisation goes into the convolution before it, in place."""
+    network.eval()
+    for parent in list(network.modules()):
+        for (name, layer), (name_after, after) in pairwise(list(parent.named_children())):
+            if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d) and isinstance(after, nn.BatchNorm2d):
+                setattr(parent, name, fuse_conv_bn_eval(layer, after, isinstance(layer, nn.ConvTranspose2d)))
+                setattr(parent, name_after, nn.Identity())
     return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-
-
-def _fold(parent: nn.Module, convolution: str, norm: str) -> None:
-    before, after = getattr(parent, convolution), getattr(parent, norm)
-    transposed = isinstance(before, nn.ConvTranspose2d)
-    setattr(parent, convolution, fuse_conv_bn_eval(before, after, transposed))
-    setattr(parent, norm, nn.Identity())

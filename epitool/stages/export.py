@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from epitool.console import Summary
+from epitool.errors import UsageError
 
 
 def run(*, model: Path, out: Path = Path("model.onnx")) -> Summary:
@@ -17,8 +18,10 @@ def run(*, model: Path, out: Path = Path("model.onnx")) -> Summary:
     Raises:
         InputError: There is no such model, or the file cannot be written.
         CheckpointError: The model cannot be used, or the graph answers otherwise.
-        UsageError: The extra `[onnx]` is not installed.
+        UsageError: The extra `[onnx]` is not installed, or the file is to have another suffix.
     """
+    if out.suffix != ".onnx":
+        raise UsageError(f"--out {out}: expected a name that ends in .onnx, by which predict --model knows a graph")
     from epitool.nn.checkpoint import load_model
     from epitool.nn.export import export_onnx
 

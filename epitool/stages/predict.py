@@ -14,7 +14,6 @@ from epitool.console import Summary, progress, say, warn
 from epitool.detectors import open_detector, person_found
 from epitool.errors import GeometryError, InputError, UsageError
 from epitool.images import IMAGE_SUFFIXES, Image, check_name, image_key, open_view, read_images
-from epitool.io.labels import read_keypoints
 from epitool.io.predictions import write_predictions
 from epitool.pose import MIN_CONFIDENCE, Predictions, square_boxes
 
@@ -65,6 +64,8 @@ def run(
     """
     from epitool.nn.inference import NOTHING_KNOWN, KnownCameras, check_depth, open_engine, predict_where_found
 
+    if root_depth is not None and not 0 < root_depth < np.inf:
+        raise UsageError(f"--root-depth {root_depth:g}: expected a distance above 0")
     path = model or newest_model(Path("runs"))
     engine, corrections = open_engine(path, device, bf16), _open_refiner(refiner)
     check_depth(path, engine.card)
@@ -157,6 +158,8 @@ def _detected(detector: str | None, device: str, margin: float) -> tuple[FindBox
 
 def _boxes_of(names: Sequence[str], file: Path, margin: float) -> Array:
     """Boxes `(N, 4)` of images by the joints that a file has for them; NaN where nobody was found."""
+    from epitool.io.labels import read_keypoints  # and with it HDF5, which other ways do not need
+
     keypoints = read_keypoints(file)
     images, boxes = keypoints.images.ravel().tolist(), keypoints.boxes(margin=margin).reshape(-1, 4)
     known = {image_key(image): box for image, box in zip(images, boxes, strict=True) if image}

@@ -1,13 +1,13 @@
 """How close inference on the CPU comes to what the machine can do, and what each step of it costs.
 
 Run with `pytest -m bench -s tests/bench/bench_inference.py`, on a machine without other work. All ratios are of times
-taken in this process, one after the other, the least of several.
+taken in this process on two threads, one after the other, the least of several.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import cv2
@@ -43,6 +43,14 @@ def least(function: Callable[[], object], rounds: int = 5) -> float:
         function()
         times.append(time.perf_counter() - begin)
     return min(times)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _two_threads() -> Iterator[None]:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(2)
+    yield
+    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="module")

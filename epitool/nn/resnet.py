@@ -61,7 +61,7 @@ class _Basic(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         out = self.bn2(self.conv2(self.relu(self.bn1(self.conv1(x)))))
-        return self.relu(out + (x if self.downsample is None else self.downsample(x)))
+        return self.relu(out.add_(x if self.downsample is None else self.downsample(x)))
 
 
 class _Bottleneck(nn.Module):
@@ -78,7 +78,7 @@ class _Bottleneck(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         out = self.relu(self.bn2(self.conv2(self.relu(self.bn1(self.conv1(x))))))
         out = self.bn3(self.conv3(out))
-        return self.relu(out + (x if self.downsample is None else self.downsample(x)))
+        return self.relu(out.add_(x if self.downsample is None else self.downsample(x)))
 
 
 def _layer(

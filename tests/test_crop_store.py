@@ -1,5 +1,6 @@
 """Crops are cut once, from folders and videos alike, and what is wrong with an image is said in one line."""
 
+import pickle
 from pathlib import Path
 
 import cv2
@@ -8,6 +9,7 @@ import pytest
 
 from epitool.errors import InputError
 from epitool.images import VideoReader, read_images
+from epitool.nn import crop_store
 from epitool.nn.crop_store import CACHE_MARGIN, CropStore, cut_crops, images_digest
 from epitool.nn.crops import crop_image, enlarged
 
@@ -52,10 +54,12 @@ def test_crops_are_those_of_the_images(footage, tmp_path):
         assert np.abs(store[i].astype(int) - exact).mean() < 2  # what JPEG loses
 
 
-def test_file_depends_neither_on_chunks_nor_on_threads(footage, tmp_path):
+def test_file_depends_neither_on_chunks_nor_on_parts_nor_on_threads(footage, tmp_path, monkeypatch):
     for name, size, jobs in (("a", 4, 1), ("b", 7, 3), ("c", 100, 2)):
         cut_crops(chunks(footage, size), tmp_path / f"{name}.jpgs", SIZE, jobs)
-    first, *others = ((tmp_path / f"{name}.jpgs").read_bytes() for name in "abc")
+    monkeypatch.setattr(crop_store, "_PART", 5)
+    cut_crops(chunks(footage, 100), tmp_path / "d.jpgs", SIZE, 2)
+    first, *others = ((tmp_path / f"{name}.jpgs").read_bytes() for name in "abcd")
     assert all(other == first for other in others)
 
 
@@ -66,6 +70,73 @@ def test_video_read_in_parts_is_read_once_and_gives_the_same_frames(footage):
         for frame, image in reader.read(part):
             np.testing.assert_array_equal(image, whole[frame])
     assert [frame for frame, _ in reader.read([7, 8, 9, 10])] == [7, 8]
+
+
+class CountedReader(VideoReader):
+    """Keeps count of those that are open; one that is forgotten closes."""
+
+    opened: list[str]
+    alive, most = 0, 0
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        cls = type(self)
+        cls.opened.append(path.name)
+        cls.alive += 1
+        cls.most = max(cls.most, cls.alive)
+
+    def __del__(self) -> None:
+        type(self).alive -= 1
+
+
+def test_each_video_is_opened_once_and_few_stay_open(footage, tmp_path, monkeypatch):
+    counted = type("Counted", (CountedReader,), {"opened": []})
+    monkeypatch.setattr(crop_store, "VideoReader", counted)
+    monkeypatch.setattr(crop_store, "_OPEN_VIDEOS", 2)
+    for k in range(8):
+        (tmp_path / f"{k}.avi").write_bytes((footage / "b.avi").read_bytes())
+
+    def pairs():  # two views of a take, one take after the other
+        for k in range(0, 8, 2):
+            for start in (0, 4):
+                names = [f"{tmp_path / f'{k + view}.avi'}#{i}" for i in range(start, start + 4) for view in (0, 1)]
+                yield names, np.tile([10.0, 5, 60, 60], (8, 1)), np.tile((WIDTH, HEIGHT), (8, 1))
+
+    cut_crops(pairs(), tmp_path / "crops.jpgs", SIZE)
+    assert sorted(counted.opened) == [f"{k}.avi" for k in range(8)]
+    assert counted.most <= 4
+    assert counted.alive == 0
+
+
+def test_frame_that_is_asked_for_twice_is_cut_twice(footage, tmp_path):
+    part = (
+        [f"{footage / 'b.avi'}#3"] * 2,
+        np.array([[10.0, 5, 60, 60], [30, 5, 80, 80]]),
+        np.tile((WIDTH, HEIGHT), (2, 1)),
+    )
+    cut_crops([part], tmp_path / "crops.jpgs", SIZE)
+    store = CropStore(tmp_path / "crops.jpgs")
+    [(_, image)] = VideoReader(footage / "b.avi").read([3])
+    for found, box in zip(store, part[1], strict=True):
+        assert np.abs(found.astype(int) - crop_image(image, enlarged(box, CACHE_MARGIN), SIZE)).mean() < 2
+
+
+def test_store_is_a_sequence(footage, tmp_path):
+    cut_crops(chunks(footage), tmp_path / "crops.jpgs", SIZE)
+    store = CropStore(tmp_path / "crops.jpgs")
+    np.testing.assert_array_equal(store[-1], store[2 * COUNT - 1])
+    with pytest.raises(IndexError):
+        store[2 * COUNT]
+    cut_crops([], tmp_path / "none.jpgs", SIZE)
+    assert len(CropStore(tmp_path / "none.jpgs")) == 0
+
+
+def test_pickled_store_is_its_path(footage, tmp_path):
+    cut_crops(chunks(footage), tmp_path / "crops.jpgs", SIZE)
+    store = CropStore(tmp_path / "crops.jpgs")
+    pickled = pickle.dumps(store)
+    assert len(pickled) < 1000
+    np.testing.assert_array_equal(pickle.loads(pickled)[3], store[3])
 
 
 def damaged(folder: Path, name: str, content: bytes | None) -> Path:
@@ -99,17 +170,36 @@ def test_frame_after_the_end_of_a_video_is_named(footage, tmp_path):
         cut_crops([part], tmp_path / "crops.jpgs", SIZE)
 
 
-@pytest.mark.parametrize("damage", ["shorter", "no places", "places of others"])
-def test_damaged_store_is_refused(footage, tmp_path, damage):
+@pytest.mark.parametrize(
+    "places",
+    [None, b"", b"text", np.arange(5), np.array(3), np.array([], int), [5, 10], [0, 20, 10], [0.0, 10.0]],
+    ids=["gone", "empty", "text", "of others", "scalar", "none", "late", "back", "float"],
+)
+def test_store_with_wrong_places_is_refused(footage, tmp_path, places):
     path = tmp_path / "crops.jpgs"
     cut_crops(chunks(footage), path, SIZE)
-    if damage == "shorter":
-        path.write_bytes(path.read_bytes()[:-10])
-    elif damage == "no places":
-        path.with_suffix(".npy").unlink()
+    beside = path.with_suffix(".npy")
+    if isinstance(places, list):  # the end is right, what comes before is not
+        places = np.array([*places, path.stat().st_size], type(places[0]))
+    if places is None:
+        beside.unlink()
+    elif isinstance(places, bytes):
+        beside.write_bytes(places)
     else:
-        np.save(path.with_suffix(".npy"), np.arange(5))
+        np.save(beside, places)
     with pytest.raises(InputError, match="remove it"):
+        CropStore(path)
+
+
+def test_store_with_wrong_bytes_is_refused(footage, tmp_path):
+    path = tmp_path / "crops.jpgs"
+    cut_crops(chunks(footage), path, SIZE)
+    content = path.read_bytes()
+    path.write_bytes(b"\0" * len(content))
+    with pytest.raises(InputError, match="crop 2 is damaged; remove"):
+        CropStore(path)[2]
+    path.write_bytes(content[:-10])
+    with pytest.raises(InputError, match="is damaged; remove"):
         CropStore(path)
 
 
@@ -121,3 +211,15 @@ def test_changed_image_is_noticed(footage, tmp_path):
     (tmp_path / "0.png").write_bytes((footage / "1.png").read_bytes() + b" ")
     assert images_digest(names) != before
     assert images_digest(names[::-1]) != images_digest(names)
+    missing = images_digest([str(tmp_path / "gone.png")])
+    (tmp_path / "gone.png").write_bytes(b"")
+    assert images_digest([str(tmp_path / "gone.png")]) != missing
+
+
+def test_digest_looks_at_a_video_once(footage, monkeypatch):
+    looked: list[str] = []
+    state = crop_store._state
+    monkeypatch.setattr(crop_store, "_state", lambda file: looked.append(file) or state(file))
+    images_digest(name for part in chunks(footage) for name in part[0])
+    assert looked.count(str(footage / "b.avi")) == 1
+    assert len(looked) == COUNT + 1

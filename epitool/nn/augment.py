@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 from typing import Any
 
@@ -45,13 +46,15 @@ def recolour(crop: Image, rng: np.random.Generator, options: TrainOptions) -> Im
 class Occluders:
     """Objects in front of the person: the paper's synthetic occlusion (Sarandi et al. 2018)."""
 
-    def __init__(self, folder: str, seed: int) -> None:
-        """Reads the cut-outs of a folder, some hundreds at most; without a folder, ellipses stand for them.
+    def __init__(self, folder: str, size: int, seed: int) -> None:
+        """Reads the cut-outs of a folder, for crops of `size` px; without a folder, ellipses stand for them.
+
+        Of many cut-outs some hundreds are kept, chosen by the seed.
 
         Raises:
             InputError: The folder holds no image with alpha.
         """
-        self._cutouts = _read_cutouts(Path(folder), seed) if folder else []
+        self._cutouts = _read_cutouts(Path(folder), size, seed) if folder else []
 
     def paint(self, crop: Image, rng: np.random.Generator) -> None:
         """Paints over half of the crops, in place: up to seven cut-outs, or up to three ellipses."""
@@ -62,23 +65,28 @@ class Occluders:
             return
         for _ in range(rng.integers(1, 8)):
             cutout = self._cutouts[rng.integers(len(self._cutouts))]
-            paste(
-                crop,
-                _resized(cutout, rng.uniform(0.2, 1.0) * len(crop) / _REFERENCE_SIDE),
-                rng.integers(0, len(crop), 2),
-            )
+            paste(crop, _resized(cutout, rng.uniform(0.2, 1.0)), rng.integers(0, len(crop), 2))
 
 
 def paste(crop: Image, cutout: Image, center: NDArray[np.int64]) -> None:
-    """Lays a cut-out, RGB and alpha `(h, w, 4)`, over a crop, in place; what is beyond the border is lost."""
+    """Lays a cut-out over a crop, in place; what is beyond the border is lost.
+
+    Args:
+        crop: RGB.
+        cutout: RGB times alpha, and alpha, `(h, w, 4)`.
+        center: Where its middle comes to lie, (x, y) px.
+    """
     height, width = cutout.shape[:2]
     x, y = int(center[0]) - width // 2, int(center[1]) - height // 2
     left, top, right, bottom = max(x, 0), max(y, 0), min(x + width, crop.shape[1]), min(y + height, crop.shape[0])
     if right <= left or bottom <= top:
         return
     part, under = cutout[top - y : bottom - y, left - x : right - x], crop[top:bottom, left:right]
-    alpha = part[..., 3:].astype(np.float32) / 255
-    under[:] = np.round(alpha * part[..., :3] + (1 - alpha) * under).astype(np.uint8)
+    shining = 255 - cv2.cvtColor(part[..., 3], cv2.COLOR_GRAY2RGB).astype(np.uint16)
+    shining *= under
+    shining += 127  # 255 is odd: no product lies in the middle between two levels
+    shining //= 255
+    under[:] = cv2.add(cv2.cvtColor(part, cv2.COLOR_RGBA2RGB), shining.astype(np.uint8))
 
 
 def _paint_ellipses(crop: Image, rng: np.random.Generator) -> None:
@@ -92,25 +100,34 @@ def _paint_ellipses(crop: Image, rng: np.random.Generator) -> None:
 
 def _resized(cutout: Image, scale: float) -> Image:
     size = [max(1, round(side * scale)) for side in (cutout.shape[1], cutout.shape[0])]
-    how = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
+    how = cv2.INTER_AREA if scale < 0.5 else cv2.INTER_LINEAR  # bilinear sampling would skip pixels
     return cv2.resize(cutout, size, interpolation=how)  # type: ignore[return-value]
 
 
-def _read_cutouts(folder: Path, seed: int) -> list[Image]:
+def _read_cutouts(folder: Path, size: int, seed: int) -> list[Image]:
     files = sorted(file for file in folder.glob("*") if file.suffix.lower() in _SUFFIXES)
-    chosen = sorted(np.random.default_rng(seed).permutation(len(files))[:_MOST_CUTOUTS].tolist())
-    found = [_read_cutout(files[i]) for i in chosen]
-    cutouts = [cutout for cutout in found if cutout is not None]
+    read = (_read_cutout(files[i], size) for i in np.random.default_rng(seed).permutation(len(files)))
+    cutouts = list(itertools.islice((cutout for cutout in read if cutout is not None), _MOST_CUTOUTS))
     if not cutouts:
-        raise InputError(f"--occluders {folder}: holds no image with alpha ({', '.join(_SUFFIXES)})")
+        raise InputError(
+            f"--occluders {folder}: holds no image with alpha ({', '.join(_SUFFIXES)}); name a folder of cut-outs, or"
+            " leave the option out for simple shapes"
+        )
     return cutouts
 
 
-def _read_cutout(file: Path) -> Image | None:
-    """RGB and alpha of an image that has it, no larger than a crop."""
-    data = np.fromfile(file, np.uint8)
-    image = cv2.imdecode(data, cv2.IMREAD_UNCHANGED) if data.size else None
+def _read_cutout(file: Path, size: int) -> Image | None:
+    """RGB times alpha, and alpha, of an image that has it, for crops of `size` px; no larger than they are.
+
+    Without the multiplication the colours of hidden pixels would shine through at the borders of a resized cut-out.
+    """
+    try:
+        image = cv2.imdecode(np.fromfile(file, np.uint8), cv2.IMREAD_UNCHANGED)
+    except (OSError, cv2.error):  # cannot be read, is empty, or is larger than OpenCV takes
+        return None
     if image is None or image.ndim != 3 or image.shape[2] != 4 or image.dtype != np.uint8:
         return None
     rgba = cv2.cvtColor(image, cv2.COLOR_BGRA2RGBA)
-    return _resized(rgba, min(1.0, _REFERENCE_SIDE / max(rgba.shape[:2])))  # type: ignore[arg-type]
+    alpha = rgba[..., 3:].astype(np.uint16)
+    rgba[..., :3] = (rgba[..., :3] * alpha + 127) // 255
+    return _resized(rgba, size / max(_REFERENCE_SIDE, *rgba.shape[:2]))  # type: ignore[arg-type]

@@ -30,7 +30,8 @@ class CropDataset(Dataset[tuple[Tensor, Tensor, Tensor]]):
             InputError: The folder of occluders holds none.
         """
         self.crops, self.samples, self.options, self.augment = crops, samples, options, augment
-        self.occluders = Occluders(options.occluders, options.seed) if augment and options.occlusion else None
+        occluded = augment and options.occlusion
+        self.occluders = Occluders(options.occluders, options.image_size, options.seed) if occluded else None
         self.epoch = 0
 
     def __len__(self) -> int:

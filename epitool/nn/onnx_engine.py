@@ -18,8 +18,12 @@ CARD, INPUT, OUTPUTS = "epitool.card", "crops", ("volume", "sharpness")
 class OnnxEngine:
     """Answers for crops by ONNX Runtime, on the CPU."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, threads: int = 0) -> None:
         """Loads a `model.onnx` that `epitool export` wrote.
+
+        Args:
+            path: The file.
+            threads: That compute; 0 for one per core, for ONNX Runtime does not heed OMP_NUM_THREADS.
 
         Raises:
             InputError: There is no such file.
@@ -33,7 +37,7 @@ class OnnxEngine:
         if not path.is_file():
             raise InputError(f"{path}: no such file; `epitool export` makes it")
         options = onnxruntime.SessionOptions()
-        options.log_severity_level = 4
+        options.log_severity_level, options.intra_op_num_threads = 4, threads
         try:
             self._session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
         except Exception as error:  # of many kinds, none of them public

@@ -2,35 +2,60 @@
 
 from __future__ import annotations
 
+from enum import Enum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from epitool.cli.flags import Device, Json, Out, Protocol, Quiet, Seed, Split, Views
+from epitool.cli.flags import Device, Jobs, Json, Out, Protocol, Quiet, Seed, Split, Views
 from epitool.cli.running import run
 
 
+class Align(str, Enum):
+    """What of a pose's orientation the score leaves out."""
+
+    none = "none"
+    yaw = "yaw"
+
+
 def pss_fit(
-    poses: Annotated[Path, typer.Option("--poses", help="Labels, or an array (N, J, 3) in .npz or .npy.")] = Path(
-        "labels.h5"
-    ),
-    k: Annotated[str, typer.Option("--k", help="Numbers of clusters.")] = "50,100",
+    poses: Annotated[
+        Path, typer.Option("--poses", help="Labels, pose.json, or an array (N, J, 3) in .npz or .npy.")
+    ] = Path("labels.h5"),
+    k: Annotated[
+        str | None, typer.Option("--k", help="Numbers of clusters.", show_default="50,100, or what the poses allow")
+    ] = None,
     split: Annotated[Split, typer.Option("--split", help="Which part of the poses.")] = Split.train,
+    align: Annotated[
+        Align, typer.Option("--align", help="yaw: turn poses about the vertical to face one way.")
+    ] = Align.none,
+    consensus: Annotated[
+        int, typer.Option("--consensus", min=0, help="Runs of k-means that are made one; 0: the best of 10.")
+    ] = 20,
+    stability: Annotated[bool, typer.Option("--stability", help="Measure how far runs of k-means agree.")] = False,
+    runs: Annotated[int, typer.Option("--runs", min=2, help="Of k-means, for --stability.")] = 100,
+    predictions: Annotated[
+        Path | None,
+        typer.Option("--predictions", help="Of the poses: how far does their mPSS move? For --stability."),
+    ] = None,
+    pictures: Annotated[Path | None, typer.Option("--pictures", help="Folder for pictures of the clusters.")] = None,
     out: Out = Path("pss.npz"),
+    jobs: Jobs = -1,
     seed: Seed = 0,
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
     """Cluster poses for the Pose Structure Score.
 
-    Example: epitool pss-fit --poses labels.h5 --k 50,100
+    Example: epitool pss-fit --poses labels.h5 --k 50,100 --pictures pss
     """
     from epitool.stages import pss_fit as stage
 
     run(
         stage.run, quiet, as_json,
-        poses=poses, ks=_numbers("--k", k), out=out, seed=seed, split=split.value,
+        poses=poses, ks=_numbers("--k", k) if k else None, out=out, seed=seed, split=split.value, align=align.value,
+        consensus=consensus, stability=stability, runs=runs, predictions=predictions, pictures=pictures, jobs=jobs,
     )  # fmt: skip
 
 

@@ -15,10 +15,11 @@ from epitool.errors import InputError
 from epitool.files import writing
 from epitool.io.files import check_format, require_file
 from epitool.pose import Poses
-from epitool.pss import N_INIT, NORMALIZATION, Codebook, PssModel
+from epitool.pss import NORMALIZATION, Codebook, PssModel, Yaw, yaw_of
 from epitool.skeleton import SKELETONS, Skeleton, skeleton, skeleton_of
 
 PSS_BY = "epitool pss-fit"
+PLAIN = "k-means, best of 10 runs"  # what made the files that do not say
 _UNREADABLE = (OSError, ValueError, EOFError, MemoryError, zipfile.BadZipFile, zlib.error, NotImplementedError)
 # What Human3.6M's own joint names are called here; the foot's joint is the ankle.
 _H36M_NAMES = {
@@ -41,7 +42,8 @@ def write_pss(path: Path, model: PssModel) -> None:
         "unit": "none",
         "normalization": NORMALIZATION,
         "seed": model.seed,
-        "n_init": N_INIT,
+        "method": model.method,
+        "alignment": model.alignment,
         "fitted_on": model.fitted_on,
         "counted": model.counted,
         "skipped": model.skipped,
@@ -63,17 +65,26 @@ def read_pss(path: Path) -> PssModel:
     check_format(str(arrays["format"]) if "format" in arrays else None, "pss", path, PSS_BY)
     try:
         body = skeleton_of(str(arrays["skeleton"]), arrays["joints"].tolist())
-        codebooks = tuple(_codebook(arrays, int(k), len(body)) for k in arrays["asked"])
+        yaw = _yaw(str(arrays.get("alignment", "none")), body)
+        codebooks = tuple(_codebook(arrays, int(k), len(body), yaw) for k in arrays["asked"])
         counted, skipped, seed = (int(arrays[key]) for key in ("counted", "skipped", "seed"))
-        return PssModel(codebooks, body, seed, str(arrays["fitted_on"]), counted, skipped)
+        method = str(arrays.get("method", PLAIN))
+        return PssModel(codebooks, body, seed, str(arrays["fitted_on"]), counted, skipped, method)
     except KeyError as error:
         raise InputError(f"{path}: lacks {error}; make it anew with `{PSS_BY}`") from None
     except (TypeError, ValueError, InputError) as error:
         raise InputError(f"{path}: {error}; make it anew with `{PSS_BY}`") from None
 
 
-def _codebook(arrays: Mapping[str, NDArray[Any]], k: int, joints: int) -> Codebook:
-    codebook = Codebook(k, arrays[f"centers_{k}"])
+def _yaw(alignment: str, body: Skeleton) -> Yaw | None:
+    known = {str(yaw): yaw for yaw in (yaw_of(body, axis) for axis in range(3))} if alignment != "none" else {}
+    if alignment != "none" and alignment not in known:
+        raise ValueError(f"alignment '{alignment}' is none of none, {', '.join(known)}")
+    return known.get(alignment)
+
+
+def _codebook(arrays: Mapping[str, NDArray[Any]], k: int, joints: int, yaw: Yaw | None) -> Codebook:
+    codebook = Codebook(k, arrays[f"centers_{k}"], yaw)
     if codebook.k == 0 or codebook.centers.shape[1] != joints or not np.isfinite(codebook.centers).all():
         raise ValueError(f"the centers of k = {k} are not numbers for {joints} joints")
     return codebook

@@ -2,69 +2,175 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
 
 from epitool.camera import Array
 from epitool.console import Summary, say, warn
-from epitool.errors import GeometryError
+from epitool.errors import GeometryError, InputError, UsageError
 from epitool.io.labels import read_labels
-from epitool.io.npz import read_pose_arrays, write_pss
-from epitool.pss import PssModel, fit_pss
+from epitool.io.mocap import read_mocap
+from epitool.io.npz import write_pss
+from epitool.io.predictions import read_predictions
+from epitool.pss import AXES, CONSENSUS_RUNS, PssModel, Yaw, count_distinct, find_up, fit_pss, flat_poses, yaw_of
 from epitool.skeleton import Skeleton
 from epitool.stages.pairing import part_of
 
+DEFAULT_KS = (50, 100)
+ALIGNMENTS = ("none", "yaw")
 
-def run(*, poses: Path, ks: tuple[int, ...], out: Path, seed: int, split: str) -> Summary:
+
+def run(
+    *,
+    poses: Path,
+    ks: tuple[int, ...] | None,
+    out: Path,
+    seed: int,
+    split: str,
+    align: str = "none",
+    consensus: int = CONSENSUS_RUNS,
+    stability: bool = False,
+    runs: int = 100,
+    predictions: Path | None = None,
+    pictures: Path | None = None,
+    jobs: int = 1,
+) -> Summary:
     """Fits the clusters of the Pose Structure Score and writes `pss.npz`.
 
     Args:
-        poses: `labels.h5`, whose poses are taken as each of its cameras sees them; or poses `(N, J, 3)` in a `.npz` or
-            `.npy`, taken as they are.
-        ks: Numbers of clusters.
+        poses: `labels.h5`, whose poses are taken as each of its cameras sees them; `pose.json`; or poses `(N, J, 3)` in
+            a `.npz` or `.npy`, taken as they are.
+        ks: Numbers of clusters; None for 50 and 100, or fewer where there are too few poses.
         out: Where `pss.npz` goes.
-        seed: Seed of k-means.
+        seed: Of everything random.
         split: Which part to use: "train", "val", "test" or "all".
+        align: "none", or "yaw" to turn poses about the vertical to face one way.
+        consensus: How many runs of k-means the clusters are made of; 0 for the best of 10.
+        stability: Also measure how far runs of k-means agree, and write it beside `out`.
+        runs: Of k-means, for that.
+        predictions: Of the poses, to see how far their mPSS moves between the runs.
+        pictures: Folder for pictures of the clusters.
+        jobs: Runs of k-means at a time.
 
     Raises:
-        InputError: The poses cannot be read.
-        GeometryError: There are too few complete poses.
-        UsageError: A k is less than two, or the split is none of the four.
+        InputError: The poses cannot be read, or there are too few complete ones.
+        UsageError: A k is less than two, or an option is none of those that there are.
     """
-    reference, skeleton, words = _reference(poses, split)
-    say(f"clustering {len(reference)} poses: {words}")
+    if align not in ALIGNMENTS:
+        raise UsageError(f"--align {align}: is none of {', '.join(ALIGNMENTS)}")
+    if predictions and not stability:
+        raise UsageError("--predictions is for --stability; `epitool evaluate` measures predictions")
+    reference = _reference(poses, split)
+    yaw = _yaw(reference, poses) if align == "yaw" else None
+    _check_ks(ks, reference, poses)
+    say(f"clustering {len(reference.xyz)} poses: {reference.words}")
     try:
-        model = fit_pss(reference, skeleton, ks, seed, words)
+        model = fit_pss(
+            reference.xyz, reference.skeleton, ks or DEFAULT_KS, seed, reference.words,
+            yaw=yaw, consensus=consensus, jobs=jobs,
+        )  # fmt: skip
     except GeometryError as error:
-        raise GeometryError(f"{poses}: {error}") from None
+        raise InputError(f"{poses}: {error}") from None
     for codebook in model.codebooks:
         if codebook.k != codebook.asked:
             warn(f"too few distinct poses for k = {codebook.asked}: {codebook.k} clusters, half their number")
     write_pss(out, model)
-    return _summary(model, out)
+    summary = _summary(model, out)
+    if stability:
+        from epitool.stages import pss_stability
+
+        found = pss_stability.measure(reference.xyz, model, runs, consensus, poses, predictions, jobs)
+        summary = pss_stability.report(found, out, summary)
+    if pictures:
+        from epitool.stages import pss_pictures
+
+        pss_pictures.draw(pictures, reference.xyz, model)
+    return summary
 
 
-def _reference(poses: Path, split: str) -> tuple[Array, Skeleton, str]:
-    """Poses `(N, J, 3)`, their skeleton, and what they are in words."""
-    if poses.suffix.lower() in (".npz", ".npy"):
-        arrays = read_pose_arrays(poses)
-        say(f"{poses}: taken as they are; predictions are in a camera's axes (x right, y down), so these must be too")
-        part = arrays.xyz[part_of(len(arrays.xyz), split)]
-        return part, arrays.skeleton, f"{poses.name}, split {split}, axes as given"
-    labels = read_labels(poses)
+@dataclass(frozen=True, eq=False)
+class Reference:
+    """Poses `(N, J, 3)` to cluster, their skeleton, and what they are in words."""
+
+    xyz: Array
+    skeleton: Skeleton
+    words: str
+
+
+def _reference(path: Path, split: str) -> Reference:
+    suffix = path.suffix.lower()
+    if suffix in (".npz", ".npy"):
+        return _from_arrays(path, split)
+    if suffix == ".json":
+        predicted = read_predictions(path)
+        part = predicted.joints_3d[part_of(len(predicted.joints_3d), split)]
+        return Reference(part, predicted.skeleton, f"{path.name}, split {split}, predictions in camera axes")
+    labels = read_labels(path)
     part = labels.in_cameras[part_of(len(labels.poses.frames), split)]
     views = part.shape[1]
-    words = f"{poses.name} (recording {labels.recording_id}), split {split}, in the axes of {views} cameras"
-    return part.reshape(-1, *part.shape[2:]), labels.poses.skeleton, words
+    words = f"{path.name} (recording {labels.recording_id}), split {split}, in the axes of {views} cameras"
+    return Reference(part.reshape(-1, *part.shape[2:]), labels.poses.skeleton, words)
+
+
+def _from_arrays(path: Path, split: str) -> Reference:
+    arrays, clips = read_mocap(path)
+    say(f"{path}: taken as they are; predictions are in a camera's axes (x right, y down), so these must be too")
+    if len(np.unique(clips)) > 1:
+        part, kind = part_of_clips(clips, split), " of whole clips"
+    else:
+        part, kind = part_of(len(arrays.xyz), split), ""
+    return Reference(arrays.xyz[part], arrays.skeleton, f"{path.name}, split {split}{kind}, axes as given")
+
+
+def part_of_clips(clips: NDArray[np.int64], split: str) -> NDArray[np.intp]:
+    """Indices of the poses of a part that is made of whole clips, drawn the same way every time.
+
+    Args:
+        clips: Which clip each pose is from, `(N,)`.
+        split: Which part.
+
+    Raises:
+        UsageError: There is no such part.
+    """
+    order = np.random.default_rng(0).permutation(np.unique(clips))
+    return np.flatnonzero(np.isin(clips, order[part_of(len(order), split)]))
+
+
+def _yaw(reference: Reference, path: Path) -> Yaw:
+    try:
+        axis, sign = find_up(reference.xyz, reference.skeleton)
+        say(f"{path}: bodies stand along {AXES[axis]}, which runs {'up' if sign > 0 else 'down'}: turned about it")
+        return yaw_of(reference.skeleton, axis)
+    except InputError as error:
+        raise InputError(f"{path}: --align yaw: {error}") from None
+
+
+def _check_ks(ks: tuple[int, ...] | None, reference: Reference, path: Path) -> None:
+    """Refuses numbers of clusters that somebody asked for and that there are not even poses for."""
+    distinct = count_distinct(flat_poses(reference.xyz, reference.skeleton.root, None)) if ks else 0
+    if ks and max(ks) > distinct:
+        raise InputError(
+            f"{path}: {max(ks)} clusters of {distinct} distinct complete poses; give --k fewer, or more poses"
+        )
 
 
 def _summary(model: PssModel, out: Path) -> Summary:
     made = ", ".join(str(codebook.k) for codebook in model.codebooks)
-    text = f"{out}: {made} clusters of {model.counted} poses ({model.skipped} skipped), {len(model.skeleton)} joints"
+    text = (
+        f"{out}: {made} clusters of {model.counted} poses ({model.skipped} skipped), {len(model.skeleton)} joints,"
+        f" alignment {model.alignment}, {model.method}"
+    )
     values = {
         "out": str(out),
         "clusters": {str(codebook.asked): codebook.k for codebook in model.codebooks},
         "counted": model.counted,
         "skipped": model.skipped,
         "fitted_on": model.fitted_on,
+        "alignment": model.alignment,
+        "method": model.method,
+        "seed": model.seed,
     }
     return Summary(text, values)

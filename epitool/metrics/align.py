@@ -1,0 +1,98 @@
+"""Alignments of a pose with another: root, least-squares scale, and similarity (Procrustes)."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.float64]
+
+MIN_JOINTS = 3  # a similarity fits any two joints exactly
+
+
+class Similarity(NamedTuple):
+    """`aligned = scale * pose @ R.T + t` of each pose: `scale (...)`, `R (..., 3, 3)`, `t (..., 3)`."""
+
+    scale: Array
+    R: Array
+    t: Array
+
+    def __call__(self, pose: Array) -> Array:
+        """Poses `(..., J, 3)` after the similarity."""
+        return self.scale[..., None, None] * pose @ np.swapaxes(self.R, -1, -2) + self.t[..., None, :]
+
+
+def root_centered(pose: Array, root: int) -> Array:
+    """Poses `(..., J, 3)` with the root at the origin; all NaN where the root is NaN.
+
+    >>> root_centered(np.array([[1.0, 2, 3], [1, 2, 5]]), root=0).tolist()
+    [[0.0, 0.0, 0.0], [0.0, 0.0, 2.0]]
+    """
+    return pose - pose[..., root, None, :]
+
+
+def least_squares_scale(prediction: Array, truth: Array, root: int) -> Array:
+    """Factors `(...)` that bring root-centred poses closest to the truth: s = <p, g> / <p, p> (Rhodin et al. 2018).
+
+    1 where the prediction is a single point, which no factor changes.
+
+    >>> pose = np.array([[0.0, 0, 0], [0, 1, 0], [0, 1, 1]])
+    >>> float(least_squares_scale(pose, 3 * pose, root=0))
+    3.0
+    """
+    p, g, _ = paired(root_centered(prediction, root), root_centered(truth, root))
+    square = (p * p).sum(axis=(-2, -1))
+    return np.where(square > 0, (p * g).sum(axis=(-2, -1)) / np.where(square > 0, square, 1), 1.0)
+
+
+def procrustes(prediction: Array, truth: Array) -> Similarity:
+    """The similarity of each pose `(..., J, 3)` with least squared distance to the truth (Umeyama, PAMI 1991).
+
+    Rotations only, never a mirror image. A collinear or flat pose leaves the rotation open and the distance determined;
+    one of the best is given. Where fewer than three joints are in both poses, the translation is NaN.
+    """
+    p, g, valid = paired(prediction, truth)
+    count = valid.sum(axis=-1)
+    divisor = np.maximum(count, 1)[..., None]
+    p_mean, g_mean = p.sum(axis=-2) / divisor, g.sum(axis=-2) / divisor
+    p = np.where(valid[..., None], p - p_mean[..., None, :], 0.0)
+    g = np.where(valid[..., None], g - g_mean[..., None, :], 0.0)
+    # Sizes of one keep products of tiny or huge poses within range.
+    p_size, g_size = _size(p), _size(g)
+    U, singular, Vt = np.linalg.svd(np.swapaxes(g / g_size, -1, -2) @ (p / p_size))
+    signs = np.ones_like(singular)
+    signs[..., 2] = np.where(np.linalg.det(U @ Vt) < 0, -1.0, 1.0)
+    R = (U * signs[..., None, :]) @ Vt
+    scale = (singular * signs).sum(axis=-1) * (g_size / p_size)[..., 0, 0]
+    t = g_mean - scale[..., None] * (R @ p_mean[..., None])[..., 0]
+    return Similarity(scale, R, np.where((count >= MIN_JOINTS)[..., None], t, np.nan))
+
+
+def procrustes_align(prediction: Array, truth: Array) -> Array:
+    """Predictions `(..., J, 3)` after the similarity that brings each closest to its truth.
+
+    >>> truth = np.array([[0.0, 0, 0], [0, 1, 0], [0, 1, 1]])
+    >>> turned = truth[:, [1, 2, 0]]
+    >>> bool(np.allclose(procrustes_align(5 - 2 * turned[:, [0, 2, 1]], truth), truth))
+    True
+    """
+    return procrustes(prediction, truth)(prediction)
+
+
+def missing_joints(prediction: Array, truth: Array) -> NDArray[np.int64]:
+    """How many joints of each pose are NaN in the prediction or in the truth, `(...)`."""
+    return (~paired(prediction, truth)[2]).sum(axis=-1)
+
+
+def paired(prediction: Array, truth: Array) -> tuple[Array, Array, NDArray[np.bool_]]:
+    """Both in float64 with zeros where a joint is missing in either, and which joints are in both."""
+    p, g = np.broadcast_arrays(np.asarray(prediction, dtype=np.float64), np.asarray(truth, dtype=np.float64))
+    valid = np.isfinite(p).all(axis=-1) & np.isfinite(g).all(axis=-1)
+    return np.where(valid[..., None], p, 0.0), np.where(valid[..., None], g, 0.0), valid
+
+
+def _size(centered: Array) -> Array:
+    size = np.sqrt((centered * centered).sum(axis=(-2, -1), keepdims=True))
+    return np.where(size > 0, size, 1.0)

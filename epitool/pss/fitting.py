@@ -1,0 +1,162 @@
+"""k-means in a reference set of poses: single runs, the best of several, and the consensus of several."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from epitool.errors import GeometryError, UsageError
+from epitool.parallel import run_parallel
+from epitool.pss.alignment import Yaw
+from epitool.pss.codebook import Codebook, PssModel, normalized
+from epitool.skeleton import Skeleton
+
+Array = NDArray[np.float64]
+Floats = NDArray[np.float32]
+Labels = NDArray[np.uint16]
+
+N_INIT = 10  # starts of plain k-means; the one with the least inertia is kept
+CONSENSUS_RUNS = 20
+POSES_PER_CLUSTER = 2  # on average, at least
+
+
+@dataclass(frozen=True, eq=False)
+class Run:
+    """One run of k-means.
+
+    Attributes:
+        centers: Means of the clusters, `(k, D)`.
+        labels: Cluster of each vector, `(N,)`.
+        inertia: Mean squared distance of the vectors from their centres.
+    """
+
+    centers: Floats
+    labels: Labels
+    inertia: float
+
+    @property
+    def sizes(self) -> NDArray[np.int64]:
+        """How many vectors are in each cluster, `(k,)`."""
+        return np.bincount(self.labels, minlength=len(self.centers))
+
+
+def fit_pss(
+    poses: Array,
+    skeleton: Skeleton,
+    ks: Sequence[int],
+    seed: int,
+    fitted_on: str,
+    *,
+    yaw: Yaw | None = None,
+    consensus: int = CONSENSUS_RUNS,
+    jobs: int = 1,
+) -> PssModel:
+    """Clusters a reference set of poses `(N, J, 3)` for each k.
+
+    k is lowered to half the number of distinct poses where it is more. Centres are scaled to length one, so that the
+    nearest centre is the one at the least angle.
+
+    Args:
+        poses: The reference set.
+        skeleton: Its joints.
+        ks: Numbers of clusters.
+        seed: Of everything random.
+        fitted_on: The reference set, in words.
+        yaw: What poses are turned by first; None to keep their orientation.
+        consensus: How many runs of k-means are made one by `consensus_of`; 0 for the best of 10.
+        jobs: How many runs at a time; the result does not depend on it.
+
+    Raises:
+        GeometryError: Fewer than four distinct poses, which do not make two clusters.
+        UsageError: A k is less than two.
+    """
+    if min(ks, default=2) < 2:
+        raise UsageError(f"PSS needs at least two clusters, not {min(ks)}")
+    flat = flat_poses(poses, skeleton.root, yaw)
+    distinct = count_distinct(flat)
+    largest = distinct // POSES_PER_CLUSTER
+    if largest < 2:
+        raise GeometryError(f"{distinct} distinct complete poses do not make two PSS clusters; at least 4 are needed")
+    codebooks = []
+    for k in ks:
+        runs = fit_runs(flat, min(k, largest), consensus or N_INIT, seed, jobs, "k-means++")
+        chosen = consensus_of(flat, runs, seed) if consensus else min(runs, key=lambda run: run.inertia)
+        codebooks.append(as_codebook(chosen, k, yaw))
+    return PssModel(tuple(codebooks), skeleton, seed, fitted_on, len(flat), len(poses) - len(flat), method(consensus))
+
+
+def method(consensus: int) -> str:
+    """How clusters are made, in words."""
+    return f"consensus of {consensus} k-means runs" if consensus else f"k-means, best of {N_INIT} runs"
+
+
+def flat_poses(poses: Array, root: int, yaw: Yaw | None) -> Floats:
+    """The complete ones of the poses `(N, J, 3)`, normalised, as vectors `(M, 3 J)`."""
+    flat = normalized(poses, root, yaw).reshape(len(poses), -1)
+    return flat[np.isfinite(flat).all(axis=-1)].astype(np.float32)
+
+
+def count_distinct(flat: Floats) -> int:
+    """How many of the vectors `(N, D)` differ."""
+    return len({row.tobytes() for row in flat + np.float32(0)})  # -0 becomes 0
+
+
+def as_codebook(run: Run, asked: int, yaw: Yaw | None) -> Codebook:
+    """The codebook of a run, the largest cluster first."""
+    centers = run.centers[np.argsort(-run.sizes, kind="stable")].astype(np.float64)
+    unit = centers / np.linalg.norm(centers, axis=-1, keepdims=True)
+    return Codebook(asked, unit.reshape(len(unit), -1, 3), yaw)
+
+
+def fit_runs(flat: Floats, k: int, count: int, seed: int, jobs: int, init: str) -> list[Run]:
+    """Runs of k-means from different starts.
+
+    Args:
+        flat: Vectors `(N, D)`.
+        k: Number of clusters.
+        count: How many runs.
+        seed: Of the starts: each has its own, whatever the number of jobs.
+        jobs: How many runs at a time.
+        init: How the first centres are drawn: "random" (the paper) or "k-means++".
+    """
+    from threadpoolctl import threadpool_limits
+
+    seeds = np.random.SeedSequence(seed).generate_state(count).tolist()
+    with threadpool_limits(1, user_api="blas"):
+        return run_parallel(lambda own: _fit_run(flat, k, own, init), seeds, jobs)
+
+
+def consensus_of(flat: Floats, runs: Sequence[Run], seed: int) -> Run:
+    """One clustering that many runs agree on.
+
+    The centres of all runs are clustered themselves, each with the weight of its cluster, and k-means goes on from
+    there over all vectors (Bradley and Fayyad 1998, with whole runs in place of their subsamples). Centres that most
+    runs find lie close together and stay; those that only some find do not count.
+
+    Args:
+        flat: Vectors `(N, D)`.
+        runs: Of k-means on them.
+        seed: Of the clustering of the centres.
+    """
+    k = len(runs[0].centers)
+    pooled = np.concatenate([run.centers for run in runs])
+    weights = np.concatenate([run.sizes for run in runs]).astype(np.float32)
+    start = _fit_run(pooled, k, seed, "k-means++", n_init=N_INIT, weights=weights)
+    return _fit_run(flat, k, seed, start.centers)
+
+
+def _fit_run(
+    flat: Floats, k: int, seed: int, init: str | Floats, n_init: int = 1, weights: Floats | None = None
+) -> Run:
+    """One run in one thread: several would add up in an order that changes from run to run."""
+    from sklearn.cluster import KMeans
+    from threadpoolctl import threadpool_limits
+
+    means: Any = KMeans(k, init=init, n_init=n_init, random_state=seed)
+    with threadpool_limits(1, user_api="openmp"):
+        means.fit(flat, sample_weight=weights)
+    return Run(means.cluster_centers_, means.labels_.astype(np.uint16), float(means.inertia_) / len(flat))

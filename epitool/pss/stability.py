@@ -1,0 +1,92 @@
+"""How far runs of k-means agree: the paper's analysis of its own score (section 3.4).
+
+For every pair of runs clusters are matched one to one so that the sum of their intersections over union is greatest.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+from scipy.optimize import linear_sum_assignment
+
+from epitool.parallel import run_parallel
+from epitool.pss.codebook import Codebook, nearest, normalized, same_cluster
+
+Array = NDArray[np.float64]
+Labels = NDArray[np.uint16]
+
+
+@dataclass(frozen=True, eq=False)
+class Agreement:
+    """How far each of P pairs of clusterings agree.
+
+    Attributes:
+        iou: Mean intersection over union of the matched clusters, `(P,)`.
+        share: Part of the vectors that are in matched clusters, `(P,)`.
+    """
+
+    iou: Array
+    share: Array
+
+
+def agreement(labels: Sequence[Labels], k: int, jobs: int = 1) -> Agreement:
+    """Every pair of clusterings of the same vectors.
+
+    Args:
+        labels: Clusters of the vectors in each of R clusterings, `(N,)` from 0 to k - 1.
+        k: Number of clusters.
+        jobs: How many clusterings are compared with the others at a time.
+
+    Returns:
+        Pairs in the order (0, 1), (0, 2) ... (1, 2), P = R (R - 1) / 2.
+    """
+    stack = np.stack(labels).astype(np.uint8 if k <= 256 else np.uint16)
+
+    def compare(a: int) -> list[tuple[float, float]]:
+        return [_matched(contingency(stack[a], stack[b], k)) for b in range(a + 1, len(stack))]
+
+    pairs = np.array([pair for row in run_parallel(compare, range(len(stack) - 1), jobs) for pair in row])
+    return Agreement(*pairs.reshape(-1, 2).T)
+
+
+def _matched(table: NDArray[np.int64]) -> tuple[float, float]:
+    """Mean IoU of matched clusters, and the part of the vectors in them, of a contingency table `(k, k)`."""
+    union = table.sum(axis=0)[None, :] + table.sum(axis=1)[:, None] - table
+    iou = table / np.maximum(union, 1)
+    matched = linear_sum_assignment(iou, maximize=True)
+    return float(iou[matched].mean()), float(table[matched].sum() / table.sum())
+
+
+@njit(cache=True, nogil=True)
+def contingency(a: Labels, b: Labels, k: int) -> NDArray[np.int64]:
+    """How many vectors are in cluster i of one clustering and j of another, `(k, k)`.
+
+    Four tables in turn: neighbouring frames mostly count in the same cell, and would wait for each other there.
+    """
+    counts = np.zeros((4, k * k), np.int64)
+    for i in range(len(a)):
+        counts[i & 3, np.int64(a[i]) * k + b[i]] += 1
+    return counts.sum(axis=0).reshape(k, k)
+
+
+def mpss_by_codebook(prediction: Array, truth: Array, codebooks: Sequence[Codebook], root: int, jobs: int = 1) -> Array:
+    """MPSS of predicted against true poses `(N, J, 3)` by each of R codebooks, `(R,)` in percent.
+
+    Raises:
+        ValueError: The codebooks are not aligned alike.
+    """
+    if len({codebook.yaw for codebook in codebooks}) != 1:
+        raise ValueError("codebooks of different alignments")
+    unit = [normalized(poses, root, codebooks[0].yaw).reshape(len(poses), -1) for poses in (prediction, truth)]
+    known = np.isfinite(unit[0]).all(axis=-1) & np.isfinite(unit[1]).all(axis=-1)
+    ours, theirs = (poses[known].astype(np.float32) for poses in unit)
+
+    def score(codebook: Codebook) -> float:
+        centers = codebook.centers.reshape(codebook.k, -1).astype(np.float32)
+        return 100 * float(same_cluster(nearest(ours, centers), nearest(theirs, centers)).mean())
+
+    return np.array(run_parallel(score, codebooks, jobs))

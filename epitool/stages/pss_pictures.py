@@ -1,0 +1,56 @@
+"""`epitool pss-fit --pictures`: the paper's Figures 5 and 6 of one's own clusters."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from epitool.camera import Array
+from epitool.console import say
+from epitool.errors import InputError
+from epitool.files import writing
+from epitool.pss import PssModel, assign, find_up, flat_poses
+from epitool.pss.embedding import embed
+from epitool.skeleton import Skeleton
+from epitool.viz.pss import plot_pss_centres, plot_pss_plane
+
+_EMBEDDED = 4000  # poses in the plane; t-SNE of them takes some 20 s
+
+
+def draw(folder: Path, reference: Array, model: PssModel) -> None:
+    """Draws `pss-centres-K.png` and `pss-tsne-K.png` for each k.
+
+    Args:
+        folder: Where to.
+        reference: The poses that the clusters were made from, `(N, J, 3)`.
+        model: The clusters.
+
+    Raises:
+        InputError: The folder cannot be written to.
+    """
+    root, yaw = model.skeleton.root, model.codebooks[0].yaw
+    known = reference[np.isfinite(reference).all(axis=(1, 2))]
+    rng = np.random.default_rng(model.seed)
+    sample = known[np.sort(rng.choice(len(known), min(_EMBEDDED, len(known)), replace=False))]
+    say(f"drawing {len(sample)} poses in a plane")
+    flat = flat_poses(sample, root, yaw)
+    places = embed(flat, model.seed)
+    for codebook in model.codebooks:
+        shares = np.bincount(assign(known, codebook, root), minlength=codebook.k) / len(known)
+        centres = in_camera_axes(codebook.centers, known, model.skeleton)
+        with writing(folder / f"pss-centres-{codebook.asked}.png") as path:
+            plot_pss_centres(path, centres, model.skeleton, shares)
+        with writing(folder / f"pss-tsne-{codebook.asked}.png") as path:
+            plot_pss_plane(path, places, assign(sample, codebook, root), codebook.k)
+
+
+def in_camera_axes(poses: Array, reference: Array, skeleton: Skeleton) -> Array:
+    """Poses turned so that y points down, as it is known from how the reference stands; as they are where it is not."""
+    try:
+        axis, sign = find_up(reference, skeleton)
+    except InputError:
+        return poses
+    a, b = [i for i in range(3) if i != axis]
+    handed = -sign if axis == 1 else sign  # so that the turn is no mirror
+    return np.stack([poses[..., a], -sign * poses[..., axis], handed * poses[..., b]], axis=-1)

@@ -1,0 +1,129 @@
+"""`epitool pss-fit --stability`: how far runs of k-means agree, and how far the score moves between them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from epitool.camera import Array
+from epitool.console import Summary, say
+from epitool.errors import UsageError
+from epitool.io.files import write_json
+from epitool.pss import NORMALIZATION, Codebook, PssModel
+from epitool.pss.fitting import Run, as_codebook, consensus_of, fit_runs, flat_poses
+from epitool.pss.stability import Agreement, agreement, mpss_by_codebook
+from epitool.stages.pairing import find_predicted, read_truth
+
+PAPER = "the paper: mean IoU 0.78 over 100 runs, mPSS within 0.1 of its mean"
+_HEADER = f"{'clusters':<32}{'mean IoU':>9}{'sd':>7}{'share %':>9}{'mPSS %':>9}{'sd':>7}{'+-':>7}"
+
+
+def measure(
+    reference: Array, model: PssModel, runs: int, consensus: int, truth: Path, predictions: Path | None, jobs: int
+) -> dict[str, Any]:
+    """The paper's analysis: runs of k-means from random starts, compared pair by pair.
+
+    Where codebooks are made by consensus, the runs are also made into as many codebooks as they suffice for, which
+    have no run in common, and these are compared too.
+
+    Args:
+        reference: The poses that the clusters were made from, `(N, J, 3)`.
+        model: The clusters.
+        runs: Of k-means, at least two.
+        consensus: Runs that make one codebook; 0 for none.
+        truth: The file of the reference poses.
+        predictions: Of them, to measure mPSS by every codebook; None for no mPSS.
+        jobs: Runs at a time.
+
+    Raises:
+        UsageError: Fewer than two runs.
+        InputError: The predictions cannot be read or do not fit the poses.
+    """
+    if runs < 2:
+        raise UsageError(f"--runs {runs}: at least two are needed to compare")
+    scored = _scored(truth, predictions) if predictions else None
+    yaw, root = model.codebooks[0].yaw, model.skeleton.root
+    flat = flat_poses(reference, root, yaw)
+    rows = []
+    for fitted in model.codebooks:
+        say(f"{runs} runs of k-means from random starts, k = {fitted.k}")
+        single = fit_runs(flat, fitted.k, runs, model.seed, jobs, "random")
+        kinds = {"single runs": single}
+        if consensus and runs >= 2 * consensus:
+            starts = range(0, runs - consensus + 1, consensus)
+            kinds[f"consensus of {consensus} runs"] = [
+                consensus_of(flat, single[start : start + consensus], model.seed) for start in starts
+            ]
+        for kind, found in kinds.items():
+            books = [as_codebook(run, fitted.asked, yaw) for run in found]
+            mpss = mpss_by_codebook(*scored, books, root, jobs) if scored else None
+            rows.append(_row(fitted, kind, found, agreement([run.labels for run in found], fitted.k, jobs), mpss))
+    return {
+        "format": "epitool.pss-stability/1",
+        "skeleton": model.skeleton.name,
+        "root": model.skeleton.joints[root],
+        "normalization": NORMALIZATION,
+        "alignment": model.alignment,
+        "fitted_on": model.fitted_on,
+        "poses": len(flat),
+        "seed": model.seed,
+        "predictions": str(predictions) if predictions else None,
+        "scored": len(scored[0]) if scored else 0,
+        "rows": rows,
+    }
+
+
+def _scored(truth: Path, predictions: Path) -> tuple[Array, Array]:
+    """Predicted and true poses `(N, J, 3)`."""
+    target = read_truth(truth)
+    found, _ = find_predicted(predictions, None, target, "all", "cpu", "standard")
+    return found.xyz, target.xyz[found.frames, found.views]
+
+
+def _row(fitted: Codebook, kind: str, runs: Sequence[Run], agreed: Agreement, mpss: Array | None) -> dict[str, Any]:
+    """What the runs of one kind have in common, and how each of them is."""
+    pairs = np.array(np.triu_indices(len(runs), 1))
+    own_iou = [float(agreed.iou[(pairs == run).any(axis=0)].mean()) for run in range(len(runs))]
+    return {
+        "metric": fitted.metric,
+        "k": fitted.k,
+        "kind": kind,
+        "runs": len(runs),
+        "pairs": len(agreed.iou),
+        "iou": _spread(agreed.iou),
+        "share_percent": _spread(100 * agreed.share),
+        "mpss_percent": _spread(mpss) if mpss is not None and np.isfinite(mpss).all() else None,
+        "run_iou": own_iou,
+        "run_inertia": [run.inertia for run in runs],
+        "run_mpss_percent": mpss.tolist() if mpss is not None and np.isfinite(mpss).all() else None,
+    }
+
+
+def _spread(values: Array) -> dict[str, float]:
+    return {
+        "mean": float(values.mean()),
+        "sd": float(values.std()),
+        "min": float(values.min()),
+        "max": float(values.max()),
+    }
+
+
+def report(document: dict[str, Any], out: Path, fitted: Summary) -> Summary:
+    """Writes `pss-stability.json`, named after `out`, and adds the table to what fitting said."""
+    path = out.with_name(f"{out.stem}-stability.json")
+    write_json(path, document)
+    lines = [fitted.text, _HEADER, *(_line(row) for row in document["rows"]), PAPER, f"{path}: every run"]
+    return Summary("\n".join(lines), fitted.values | {"stability": str(path), "rows": document["rows"]})
+
+
+def _line(row: dict[str, Any]) -> str:
+    iou, share, mpss = row["iou"], row["share_percent"], row["mpss_percent"]
+    name = f"k = {row['k']}, {row['runs']} x {row['kind']}"
+    line = f"{name:<32}{iou['mean']:>9.3f}{iou['sd']:>7.3f}{share['mean']:>9.1f}"
+    if mpss is None:
+        return line + f"{'n/a':>9}"
+    largest = max(mpss["max"] - mpss["mean"], mpss["mean"] - mpss["min"])
+    return line + f"{mpss['mean']:>9.2f}{mpss['sd']:>7.2f}{largest:>7.2f}"

@@ -91,6 +91,7 @@ class RefineOptions:
         batch_size: Poses in a step.
         learning_rate: Of Adam at the start; it falls to zero along a cosine.
         dropout: Probability.
+        loss: "distance", of each joint; or "squared", of each z-score, as in the paper.
         seed: Of the initial weights, the order of the poses and the dropout.
     """
 
@@ -99,6 +100,7 @@ class RefineOptions:
     batch_size: int = 64
     learning_rate: float = 1e-3
     dropout: float = 0.5
+    loss: str = "distance"
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -106,6 +108,8 @@ class RefineOptions:
             raise UsageError("width, epochs and learning rate must be positive, and the batch size 2 or more")
         if not 0 <= self.dropout < 1:
             raise UsageError(f"dropout {self.dropout} is no probability under 1")
+        if self.loss not in ("distance", "squared"):
+            raise UsageError(f"loss '{self.loss}' is neither distance nor squared")
 
 
 PAPER = TrainOptions()

@@ -16,11 +16,11 @@ from epitool.nn.refiner import (
     load_refiner,
     refine,
     save_refiner,
-    train_refiner,
 )
+from epitool.nn.refiner_training import checked, fixed_pairs, train_refiner
 from epitool.options import RefineOptions
 from epitool.pose import Keypoints, Labels, Poses, Predictions
-from epitool.skeleton import skeleton
+from epitool.skeleton import Skeleton, skeleton
 from epitool.stages import refine as refine_stage
 
 H36M = skeleton("h36m17")
@@ -51,7 +51,8 @@ def distorted(truth, seed=0, noise=15.0):
 def trained(noise=15.0, options=QUICK):
     truth, other = poses_of(300), poses_of(60, seed=1)
     validation = (distorted(other, 3, noise), other)
-    return train_refiner(distorted(truth, 2, noise), truth, validation, H36M, options, unit="mm", recording_id="r")
+    draw = fixed_pairs(distorted(truth, 2, noise), truth)
+    return train_refiner(draw, validation, H36M, options, unit="mm", recording_id="r")
 
 
 def predictions_of(joints_3d, images=None):
@@ -122,10 +123,35 @@ def test_damaged_refiner_is_refused(tmp_path):
         load_refiner(path)
 
 
-def test_poses_in_another_unit_are_refused():
-    poses = replace(predictions_of(distorted(poses_of(4))), unit="arbitrary")
+def test_poses_in_another_unit_or_of_other_joints_are_refused():
+    refiner, poses = trained(options=replace(QUICK, epochs=1)), predictions_of(distorted(poses_of(4)))
     with pytest.raises(InputError, match="arbitrary"):
-        refine(poses, trained(options=replace(QUICK, epochs=1)))
+        refine(replace(poses, unit="arbitrary"), refiner)
+    backwards = Skeleton("backwards", H36M.joints[::-1], (-1,) * len(H36M))
+    with pytest.raises(InputError, match="backwards"):
+        refine(replace(poses, skeleton=backwards), refiner)
+
+
+def test_strength_is_the_share_of_the_correction_that_suits_other_poses():
+    refiner, truth = trained(options=replace(QUICK, epochs=10)), poses_of(100, seed=5)
+    seen = distorted(truth, 5)
+    correction = refiner.refined(seen) - seen
+    half = checked(refiner, (seen, seen + 0.5 * correction), (seen, truth))
+    assert half.strength == pytest.approx(0.5)
+    np.testing.assert_allclose(half.refined(seen), seen + 0.5 * correction, atol=1e-9)
+    none = checked(refiner, (seen, seen - correction), (seen, truth))
+    assert none.strength == 0
+    assert none.val_error[0] == none.val_error[1]
+    np.testing.assert_array_equal(none.refined(seen), seen)
+
+
+def test_refiner_of_an_earlier_version_is_read(tmp_path):
+    refiner = trained(options=replace(QUICK, epochs=1))
+    save_refiner(tmp_path / "refiner.pt", refiner)
+    content = torch.load(tmp_path / "refiner.pt", weights_only=True)
+    torch.save({key: content[key] for key in content if key not in ("strength", "trained_on")}, tmp_path / "old.pt")
+    seen = distorted(poses_of(4))
+    np.testing.assert_array_equal(load_refiner(tmp_path / "old.pt").refined(seen), refiner.refined(seen))
 
 
 def recording(folder: Path, count: int) -> tuple[Labels, Predictions]:

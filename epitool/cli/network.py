@@ -139,16 +139,28 @@ def refine(
         "pose.json"
     ),
     pairs: Labels = Path("labels.h5"),
+    mocap: Annotated[
+        Path | None,
+        typer.Option("--mocap", help="Motion capture poses (.npz) to learn from, with errors like the network's."),
+    ] = None,
     name: RunName = "default",
-    epochs: Annotated[int, typer.Option("--epochs", min=1, help="Passes over the poses.")] = 200,
+    epochs: Annotated[
+        int | None, typer.Option("--epochs", min=1, help="Passes over the poses.", show_default="200; 60 with --mocap")
+    ] = None,
     seed: Seed = 0,
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
     """Train a refinement unit that corrects the network's poses; `predict --refiner` applies it.
 
+    It learns from the labels, or, with --mocap, from other people's poses, as far as the labels tell how the network
+    errs.
+
     Example: epitool refine --predictions pose.json --pairs labels.h5
     """
     from epitool.stages import refine as stage
 
-    run(stage.run, quiet, as_json, predictions=predictions, pairs=pairs, name=name, epochs=epochs, seed=seed)
+    run(
+        stage.run, quiet, as_json,
+        predictions=predictions, pairs=pairs, mocap=mocap, name=name, epochs=epochs, seed=seed,
+    )  # fmt: skip

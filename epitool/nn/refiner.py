@@ -1,12 +1,8 @@
-"""The refinement unit (section 3.3): a small network that corrects predicted poses after training.
-
-It learns on predictions and triangulated labels of the same recording. Predictions of images that the pose network
-was itself trained on are better than those of new ones, so it is the validation part that tells if refinement helps.
-"""
+"""The refinement unit (section 3.3): a small network that corrects predicted poses after training."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -17,10 +13,9 @@ from torch import Tensor, nn
 
 from epitool import __version__
 from epitool.camera import Array
-from epitool.console import progress
 from epitool.errors import InputError
-from epitool.metrics import mpjpe
 from epitool.nn.checkpoint import damage_reported, load_plain, save_plain
+from epitool.nn.mocap import mirrored
 from epitool.options import RefineOptions
 from epitool.pose import Predictions
 from epitool.skeleton import Skeleton, skeleton_of
@@ -78,6 +73,8 @@ class Refiner:
         unit: "mm" or "arbitrary".
         recording_id: Of the labels trained on.
         val_error: MPJPE of the validation part (unrefined, refined), in the unit.
+        strength: Share of the correction that is applied, 0 to 1.
+        trained_on: "pairs" or "mocap".
     """
 
     weights: Mapping[str, Tensor]
@@ -88,6 +85,8 @@ class Refiner:
     unit: str
     recording_id: str
     val_error: tuple[float, float]
+    strength: float = 1.0
+    trained_on: str = "pairs"
 
     def network(self) -> RefinementNetwork:
         """The network, ready for inference."""
@@ -95,70 +94,36 @@ class Refiner:
         network.load_state_dict(dict(self.weights))
         return network.eval()
 
+    def normalized(self, poses: Array) -> Tensor:
+        """Poses `(N, J, 3)` as the network takes them, `(N, 3 (J - 1))`: without the root, as z-scores."""
+        z_scores = (poses[:, self.others] - self.mean) / self.deviation
+        return torch.from_numpy(z_scores.reshape(len(poses), -1).astype(np.float32))
 
-def train_refiner(
-    predicted: Array,
-    truth: Array,
-    validation: tuple[Array, Array],
-    skeleton: Skeleton,
-    options: RefineOptions,
-    *,
-    unit: str,
-    recording_id: str,
-) -> Refiner:
-    """Learns to correct poses; keeps the weights of the epoch with the lowest validation error.
+    def refined(self, poses: Array, network: RefinementNetwork | None = None) -> Array:
+        """Corrected poses `(N, J, 3)` for root-relative ones of that shape; joints that are NaN stay so.
 
-    Args:
-        predicted: Root-relative poses `(N, J, 3)`.
-        truth: What they should have been, likewise; NaN joints are not learned from.
-        validation: Other such poses and truths.
-        skeleton: Of the joints.
-        options: How.
-        unit: Of the poses.
-        recording_id: Of the labels.
-    """
-    refiner = Refiner(
-        weights={},
-        options=options,
-        skeleton=skeleton,
-        mean=np.nanmean(predicted[:, _others(skeleton)], axis=0),
-        deviation=np.maximum(np.nanstd(predicted[:, _others(skeleton)], axis=0), 1e-9),
-        unit=unit,
-        recording_id=recording_id,
-        val_error=(_error(*validation, skeleton), np.inf),
-    )
-    inputs, targets = _normalized(predicted, refiner), _normalized(truth, refiner)
-    with torch.random.fork_rng(devices=[]), progress("refining", options.epochs) as advance:
-        torch.manual_seed(options.seed)
-        network = RefinementNetwork(len(skeleton), options.width, options.dropout)
-        for _ in _epochs(network, inputs, targets, options):
-            error = _error(_refined(validation[0], refiner, network), validation[1], skeleton)
-            if error < refiner.val_error[1]:
-                weights = {name: tensor.clone() for name, tensor in network.state_dict().items()}
-                refiner = replace(refiner, weights=weights, val_error=(refiner.val_error[0], error))
-            advance(1)
-    return refiner
+        Where the unit was trained on motion capture, which mirrors people, it also sees each pose mirrored and the
+        mean of both answers counts.
+        """
+        network = (network or self.network()).eval()
+        out = self._answer(poses, network)
+        if self.trained_on == "mocap":
+            other = self._answer(mirrored(poses, self.skeleton), network)
+            out = (out + mirrored(other, self.skeleton)) / 2
+        out = poses + self.strength * (out - poses)
+        return np.where(np.isfinite(poses), out, np.nan)
 
+    @property
+    def others(self) -> list[int]:
+        """All joints but the root."""
+        return [j for j in range(len(self.skeleton)) if j != self.skeleton.root]
 
-def _epochs(network: RefinementNetwork, inputs: Tensor, targets: Tensor, options: RefineOptions) -> Iterator[None]:
-    """Trains, and pauses after every epoch."""
-    known = torch.isfinite(targets) & torch.isfinite(inputs)
-    inputs, targets = inputs.nan_to_num(), targets.nan_to_num()
-    optimizer = torch.optim.Adam(network.parameters(), lr=options.learning_rate, fused=True)
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, options.epochs)
-    for _ in range(options.epochs):
-        network.train()
-        for batch in torch.split(torch.randperm(len(inputs)), options.batch_size):
-            if len(batch) < 2:  # batch normalisation needs two
-                continue
-            intermediate, final = network(inputs[batch])
-            loss = sum(_squared_error(pose, targets[batch], known[batch]) for pose in (intermediate, final))
-            optimizer.zero_grad()
-            loss.backward()  # type: ignore[union-attr]
-            nn.utils.clip_grad_norm_(network.parameters(), 1.0)
-            optimizer.step()
-        schedule.step()
-        yield
+    def _answer(self, poses: Array, network: RefinementNetwork) -> Array:
+        with torch.inference_mode():
+            z_scores = network(self.normalized(poses).nan_to_num())[1].double().numpy()
+        out = np.array(poses)
+        out[:, self.others] = z_scores.reshape(len(poses), -1, 3) * self.deviation + self.mean
+        return out
 
 
 def refine(predictions: Predictions, refiner: Refiner) -> Predictions:
@@ -172,8 +137,7 @@ def refine(predictions: Predictions, refiner: Refiner) -> Predictions:
             f"the refiner is for {refiner.skeleton.name} in {refiner.unit}, the poses are"
             f" {predictions.skeleton.name} in {predictions.unit}"
         )
-    joints_3d = _refined(predictions.joints_3d, refiner, refiner.network())
-    return replace(predictions, joints_3d=joints_3d)
+    return replace(predictions, joints_3d=refiner.refined(predictions.joints_3d))
 
 
 def save_refiner(path: Path, refiner: Refiner) -> None:
@@ -194,6 +158,8 @@ def save_refiner(path: Path, refiner: Refiner) -> None:
         "unit": refiner.unit,
         "recording_id": refiner.recording_id,
         "val_error": list(refiner.val_error),
+        "strength": refiner.strength,
+        "trained_on": refiner.trained_on,
     }
     save_plain(path, content)
 
@@ -218,33 +184,8 @@ def load_refiner(path: Path) -> Refiner:
             unit=str(content["unit"]),
             recording_id=str(content["recording_id"]),
             val_error=(float(before), float(after)),
+            strength=float(content.get("strength", 1.0)),  # files of earlier versions have neither
+            trained_on=str(content.get("trained_on", "pairs")),
         )
         refiner.network()
         return refiner
-
-
-def _others(skeleton: Skeleton) -> list[int]:
-    return [j for j in range(len(skeleton)) if j != skeleton.root]
-
-
-def _normalized(poses: Array, refiner: Refiner) -> Tensor:
-    z_scores = (poses[:, _others(refiner.skeleton)] - refiner.mean) / refiner.deviation
-    return torch.from_numpy(z_scores.reshape(len(poses), -1).astype(np.float32))
-
-
-def _refined(poses: Array, refiner: Refiner, network: RefinementNetwork) -> Array:
-    network.eval()
-    inputs = _normalized(poses, refiner)
-    with torch.inference_mode():
-        z_scores = network(inputs.nan_to_num())[1].double().numpy().reshape(len(poses), -1, 3)
-    out = np.array(poses)
-    out[:, _others(refiner.skeleton)] = z_scores * refiner.deviation + refiner.mean
-    return np.where(np.isfinite(poses), out, np.nan)
-
-
-def _squared_error(pose: Tensor, target: Tensor, known: Tensor) -> Tensor:
-    return ((pose - target).square() * known).sum() / known.sum().clamp(min=1)
-
-
-def _error(predicted: Array, truth: Array, skeleton: Skeleton) -> float:
-    return float(np.nanmean(mpjpe(predicted, truth, skeleton.root)))

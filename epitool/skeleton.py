@@ -160,6 +160,8 @@ _TREES = {
     "mpii16": "Rankle<Rknee Rknee<Rhip Rhip<pelvis Lhip<pelvis Lknee<Lhip Lankle<Lknee pelvis thorax<pelvis"
     " neck_nose<thorax head_top<neck_nose Rwrist<Relbow Relbow<Rshoulder Rshoulder<thorax Lshoulder<thorax"
     " Lelbow<Lshoulder Lwrist<Lelbow",
+    "common14": "pelvis Rhip<pelvis Rknee<Rhip Rankle<Rknee Lhip<pelvis Lknee<Lhip Lankle<Lknee thorax<pelvis"
+    " Lshoulder<thorax Lelbow<Lshoulder Lwrist<Lelbow Rshoulder<thorax Relbow<Rshoulder Rwrist<Relbow",
     "coco17": _COCO,
     "body25": "nose<neck neck<pelvis Rshoulder<neck Relbow<Rshoulder Rwrist<Relbow Lshoulder<neck Lelbow<Lshoulder"
     " Lwrist<Lelbow pelvis Rhip<pelvis Rknee<Rhip Rankle<Rknee Lhip<pelvis Lknee<Lhip Lankle<Lknee Reye<nose"

@@ -1,3 +1,4 @@
+import csv
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -7,7 +8,7 @@ import numpy as np
 import pytest
 
 from epitool.camera import Camera, Rig
-from epitool.errors import GeometryError, InputError, UsageError
+from epitool.errors import InputError, UsageError
 from epitool.io.labels import write_labels
 from epitool.io.npz import read_pss
 from epitool.io.predictions import write_predictions
@@ -121,8 +122,8 @@ def test_unknown_scale_gives_no_mpjpe_and_says_why(folder, units):
     write_predictions(Path("pose.json"), make_predictions(labels, unit=units[1]))
     summary = run()
     given = values(summary)
-    assert [name for name, value in given.items() if value is None] == ["MPJPE", "PCK@150"]
-    assert "n/a: MPJPE, PCK@150: no metric scale in the " in summary.text
+    assert [name for name, value in given.items() if value is None] == ["MPJPE", "PCK@150", "AUC"]
+    assert "n/a: MPJPE, PCK@150, AUC: no metric scale in the " in summary.text
     assert ("stature is 1700" in summary.text) == (units[0] == "arbitrary")
 
 
@@ -194,7 +195,7 @@ def test_file_says_what_every_number_is(folder):
     assert len(pmpjpe["joints"]) == 17
     assert f"{pmpjpe['value']:.1f}" in summary.text
     assert summary.text.isascii()
-    assert max(map(len, summary.text.splitlines()[:6])) <= 100
+    assert max(map(len, summary.text.splitlines()[:6])) <= 120
 
 
 def test_files_that_do_not_fit(folder):
@@ -215,7 +216,7 @@ def test_files_that_do_not_fit(folder):
         with pytest.raises(InputError, match=message):
             run(predictions=[Path("some.json")], **options)
     write_predictions(Path("some.json"), make_predictions(folder, joints_3d=np.full((n, 17, 3), np.nan)))
-    with pytest.raises(GeometryError, match="none of 80 poses can be measured"):
+    with pytest.raises(InputError, match="none of 80 poses can be measured"):
         run(predictions=[Path("some.json")])
     for options, message in (({"protocol": "best"}, "protocol 'best'"), ({"split": "half"}, "split 'half'")):
         with pytest.raises(UsageError, match=message):
@@ -261,3 +262,140 @@ def test_newest_model_runs_on_the_test_part(folder, capfd):
     said = capfd.readouterr().err
     assert "pose.json has no image of labels.h5" in said
     assert "running runs" in said
+
+
+@pytest.fixture
+def arrays(tmp_path, monkeypatch):
+    """True poses of twelve clips and two actions, a good prediction and a bad one."""
+    monkeypatch.chdir(tmp_path)
+    rng = np.random.default_rng(0)
+    truth = rng.normal(0, 300, (120, 17, 3))
+    context = {"clip_index": np.repeat(np.arange(12), 10), "action": np.repeat(["sit", "walk"], 60)}
+    np.savez("truth.npz", xyz_mm=truth, **context)
+    noise = np.where(np.arange(120) < 60, 10, 40)[:, None, None] * rng.normal(size=truth.shape)
+    np.savez("good.npz", xyz_mm=truth + noise)
+    np.savez("bad.npz", xyz_mm=truth + 1.5 * noise)
+    return truth
+
+
+def against_truth(*names, **changes):
+    return run(predictions=[Path(name) for name in names], truth=Path("truth.npz"), split="all", **changes)
+
+
+def test_actions_and_their_mean(arrays):
+    summary = against_truth("good.npz", by=("action",))
+    found = summary.values["rows"][0]["by_action"]["MPJPE"]
+    means = [found[name]["value"] for name in ("sit", "walk")]
+    assert means[1] == pytest.approx(4 * means[0], rel=0.1)
+    assert found["mean of actions"]["value"] == pytest.approx(np.mean(means))
+    assert [found[name]["counted"] for name in found] == [60, 60, 120]
+    assert "good.npz, by action" in summary.text
+    np.savez("truth.npz", xyz_mm=arrays)
+    with pytest.raises(InputError, match="does not say what is done"):
+        against_truth("good.npz", by=("action",))
+
+
+def test_difference_of_two_files_is_told_from_nothing_pose_by_pose(arrays):
+    summary = against_truth("good.npz", "bad.npz")
+    found = summary.values["differences"][0]
+    assert (found["name"], found["against"]) == ("bad.npz", "good.npz")
+    difference, first, other = found["metrics"]["MPJPE"], *(summary.values["rows"][i]["metrics"][0] for i in (0, 1))
+    assert difference["value"] == pytest.approx(other["value"] - first["value"])
+    assert difference["value"] == pytest.approx(first["value"] / 2, rel=0.02)
+    assert 0 < difference["interval"][0] < difference["value"] < difference["interval"][1]
+    assert first["interval"][1] > other["interval"][0]  # that apart the two tell nothing
+    assert "bad.npz against good.npz:" in summary.text
+    same = against_truth("good.npz", "good.npz").values["differences"][0]["metrics"]["MPJPE"]
+    assert (same["value"], same["interval"]) == (0, [0, 0])
+
+
+def test_sequences_are_clips_or_else_stretches_of_a_recording(arrays, folder):
+    assert against_truth_of_arrays(arrays).values["sequences"] == "the 12 clips"
+    write_predictions(Path("pose.json"), make_predictions(folder))
+    assert run().values["sequences"] == "20 stretches of one recording"
+    few = run(split="test")
+    assert few.values["sequences"] == "6 stretches of one recording"
+    write_labels(Path("labels.h5"), make_labels(frames=4))
+    write_predictions(Path("pose.json"), make_predictions(make_labels(frames=4)))
+    short = run()
+    assert short.values["rows"][0]["metrics"][0]["interval"] is None
+    assert "no intervals: 4 sequences, 5 are needed" in short.text
+
+
+def against_truth_of_arrays(arrays):
+    summary = against_truth("good.npz")
+    assert summary.values["rows"][0]["metrics"][0]["sequences"] == 12
+    return summary
+
+
+def test_fourteen_joints_are_found_by_name_whatever_the_skeleton(arrays):
+    mpii = skeleton("mpii16")
+    order = [H36M.joints.index(joint) for joint in mpii.joints]
+    moved = arrays[:, order] + 10 * np.eye(3)[0] * (np.arange(16) != mpii.root)[:, None]
+    np.savez("mpii.npz", xyz_mm=moved, joints=np.array(mpii.joints))
+    with pytest.raises(InputError, match="--joints 14"):
+        against_truth("mpii.npz")
+    summary = against_truth("mpii.npz", joints="14")
+    assert values(summary)["MPJPE"] == pytest.approx(10 * 13 / 14)
+    assert summary.values["joints"] == list(skeleton("common14").joints)
+    assert against_truth("good.npz", joints="17").values["joints"] == list(H36M.joints)
+    with pytest.raises(InputError, match=r"mpii\.npz has no spine"):
+        against_truth("mpii.npz", joints="17")
+    with pytest.raises(UsageError, match="--joints 15"):
+        against_truth("good.npz", joints="15")
+
+
+def test_poses_in_metres_are_not_taken_for_millimetres(arrays):
+    np.savez("metres.npz", xyz_mm=arrays / 1000)
+    with pytest.raises(InputError, match=r"bodies are about .* mm in metres\.npz and .* mm in truth\.npz"):
+        against_truth("metres.npz")
+
+
+def test_tables_hold_the_numbers_of_the_document(arrays):
+    document = against_truth("good.npz", "bad.npz", table=Path("t.csv")).values
+    with Path("t.csv").open(newline="") as file:
+        lines = list(csv.DictReader(file))
+    for row in document["rows"]:
+        for metric in row["metrics"]:
+            found = [x for x in lines if (x["row"], x["by"], x["metric"]) == (row["name"], "", metric["name"])]
+            assert len(found) == 1
+            assert float(found[0]["value"]) == pytest.approx(metric["value"], rel=1e-5)
+            assert float(found[0]["low"]) == pytest.approx(metric["interval"][0], rel=1e-5)
+            assert (found[0]["protocol"], found[0]["alignment"]) == (metric["protocol"], metric["alignment"])
+    wrist = [x for x in lines if (x["row"], x["part"], x["metric"]) == ("bad.npz", "left_wrist", "PMPJPE")]
+    expected = document["rows"][1]["by_joint"]["PMPJPE"]["left_wrist"]["value"]
+    assert float(wrist[0]["value"]) == pytest.approx(expected, rel=1e-5)
+    assert sum(x["by"] == "difference" for x in lines) == len(document["differences"][0]["metrics"])
+
+
+def test_rows_for_a_paper_are_in_its_order(arrays):
+    Path("good_1.npz").write_bytes(Path("good.npz").read_bytes())
+    document = against_truth("good_1.npz", table=Path("t.tex")).values
+    comment, head, row = Path("t.tex").read_text().splitlines()[:3]
+    assert comment.startswith("% Protocol standard, 17 joints of h36m17")
+    assert head == r"Methods & MPJPE & NMPJPE & PMPJPE & PCK@150 & NPCK@150 & AUC & mPSS@5 \\"
+    assert row.startswith(rf"good\_1.npz & {document['rows'][0]['metrics'][0]['value']:.2f} & ")
+    against_truth("good_1.npz", table=Path("t.md"))
+    lines = Path("t.md").read_text().splitlines()
+    assert lines[0].startswith("| Methods | MPJPE | NMPJPE | PMPJPE |")
+    assert {line.count("|") for line in lines[:4]} == {9}
+    with pytest.raises(UsageError, match=r"name it \.csv, \.md or \.tex"):
+        against_truth("good.npz", table=Path("t.xls"))
+
+
+def test_one_pose_is_measured(arrays):
+    np.savez("truth.npz", xyz_mm=arrays[:1])
+    np.savez("good.npz", xyz_mm=arrays[:1] + 1)
+    summary = against_truth("good.npz")
+    assert values(summary)["MPJPE"] == pytest.approx(0, abs=1e-9)
+    assert values(summary)["mPSS@5"] is None
+
+
+@pytest.mark.parametrize(
+    ("key", "wrong"),
+    [("clip_index", np.zeros(3, int)), ("clip_index", np.zeros(120)), ("action", np.zeros((2, 2), int))],
+)
+def test_clips_and_actions_that_do_not_fit_the_poses(arrays, key, wrong):
+    np.savez("truth.npz", xyz_mm=arrays, **{key: wrong})
+    with pytest.raises(InputError, match=f"'{key}' is .* expected 120"):
+        against_truth("good.npz")

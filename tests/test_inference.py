@@ -21,6 +21,7 @@ from epitool.options import SMALL
 from epitool.parallel import drawn_ahead
 from epitool.skeleton import skeleton
 from epitool.stages import pairing, predict
+from epitool.stages.truth import Truth
 from epitool.synthetic import labels_of, walking_room
 from epitool.synthetic.motion import random_motion
 
@@ -56,7 +57,9 @@ def answers(labels) -> np.ndarray:
 
 
 def test_authors_protocol_alone_is_given_the_truth(truth, monkeypatch):
-    target = pairing.Truth("labels.h5", truth.in_cameras, H36M, "mm", "made up", truth)
+    target = Truth(
+        "labels.h5", truth.in_cameras, H36M, "mm", "made up", truth, np.zeros(len(truth.poses.frames), int), None, "all"
+    )
     exact = truth.in_cameras - truth.in_cameras[:, :, [0]]
     monkeypatch.setattr(inference, "open_engine", lambda path, device: Echo(answers(truth)))
     for protocol, most_mm in (("epipolarpose", 0.1), ("standard", np.inf)):

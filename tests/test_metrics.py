@@ -7,7 +7,11 @@ from scipy.spatial import procrustes as scipy_procrustes
 from scipy.spatial.transform import Rotation
 
 from epitool.metrics import (
-    measure,
+    Bootstrap,
+    Ruler,
+    auc,
+    axis_errors,
+    joint_errors,
     missing_joints,
     mpjpe,
     nmpjpe,
@@ -17,6 +21,7 @@ from epitool.metrics import (
     procrustes,
     procrustes_align,
     root_centered,
+    set_errors,
 )
 from epitool.skeleton import skeleton
 
@@ -32,6 +37,10 @@ def person(rng, count=1):
         bone = rng.normal(size=(count, 3))
         poses[:, child] = poses[:, parent] + bone * rng.uniform(100, 400) / np.linalg.norm(bone, axis=-1, keepdims=True)
     return poses
+
+
+def ruler(truth, unit="mm", sequences=None):
+    return Ruler(truth, H36M, "standard", unit, Bootstrap(np.arange(len(truth)) if sequences is None else sequences))
 
 
 def pair(seed, count=4, noise=40.0):
@@ -163,11 +172,11 @@ def test_missing_joints_are_left_out_and_counted():
 def test_pose_without_root_or_joints_has_no_value():
     prediction, truth, _ = pair(8, count=3)
     prediction[0, ROOT], truth[1] = np.nan, np.nan
-    values = {metric.name: metric for metric in measure(prediction, truth, H36M, "standard", "mm", "mm")}
+    values = {metric.name: metric for metric in ruler(truth).measure(prediction, "mm").metrics}
     assert (values["MPJPE"].counted, values["MPJPE"].skipped) == (1, 2)
     # Procrustes needs no root
     assert (values["PMPJPE"].counted, values["PMPJPE"].skipped, values["PMPJPE"].missing_joints) == (2, 1, 1)
-    nothing = measure(prediction[1:2], truth[1:2], H36M, "standard", "mm", "mm")
+    nothing = ruler(truth[1:2]).measure(prediction[1:2], "mm").metrics
     assert all(metric.value is None and metric.reason for metric in nothing)
 
 
@@ -180,8 +189,8 @@ def test_two_joints_determine_no_procrustes_distance():
 @pytest.mark.parametrize("units", [("arbitrary", "mm"), ("mm", "arbitrary"), ("arbitrary", "arbitrary")])
 def test_unknown_scale_makes_mpjpe_and_pck_not_applicable(units):
     prediction, truth, _ = pair(10)
-    metrics = measure(prediction, truth, H36M, "standard", *units)
-    assert [metric.name for metric in metrics if metric.value is None] == ["MPJPE", "PCK@150"]
+    metrics = ruler(truth, units[1]).measure(prediction, units[0]).metrics
+    assert [metric.name for metric in metrics if metric.value is None] == ["MPJPE", "PCK@150", "AUC"]
     assert "no metric scale" in metrics[0].reason
     assert metrics[1].unit == units[1]
 
@@ -197,3 +206,119 @@ def test_unknown_protocol_is_a_mistake():
     prediction, truth, _ = pair(12)
     with pytest.raises(ValueError, match="protocol 'other'"):
         pmpjpe(prediction, truth, ROOT, "other")
+
+
+def svd_pmpjpe(prediction, truth):
+    """The recipe in batches of numpy's SVD that is in common use."""
+    p, g = prediction - prediction.mean(axis=1, keepdims=True), truth - truth.mean(axis=1, keepdims=True)
+    U, S, Vt = np.linalg.svd(np.swapaxes(p, 1, 2) @ g)
+    sign = np.sign(np.linalg.det(U @ Vt))
+    S[:, 2] *= sign
+    U[:, :, 2] *= sign[:, None]
+    size = (p * p).sum(axis=(1, 2))
+    scale = S.sum(axis=1) / np.where(size > 0, size, 1)
+    return np.linalg.norm(scale[:, None, None] * (p @ (U @ Vt)) - g, axis=-1).mean(axis=-1)
+
+
+@pytest.mark.parametrize("kind", ["plain", "mirrored", "flat", "collinear", "flat truth", "collinear truth", "far"])
+def test_one_pass_agrees_with_batched_svd(kind):
+    prediction, truth, _ = pair(12, count=2000)
+    if kind == "mirrored":
+        prediction *= [-1, 1, 1]
+    if kind in ("flat", "collinear"):
+        prediction *= [1, 1, 0] if kind == "flat" else [0, 1, 0]
+    if kind in ("flat truth", "collinear truth"):
+        truth = truth * ([1, 0, 1] if kind == "flat truth" else [0, 0, 1])
+    if kind == "far":
+        prediction, truth = prediction + 5000, truth - [0, 0, 8000]
+    R = Rotation.random(2000, random_state=1).as_matrix()
+    prediction, truth = prediction @ R, truth @ R[::-1]
+    ours, recipe = pmpjpe(prediction, truth, ROOT), svd_pmpjpe(prediction, truth)
+    np.testing.assert_allclose(ours, recipe, atol=1e-8)
+
+
+def test_single_point_is_as_far_as_the_truth_is_large():
+    _, truth, _ = pair(13)
+    size = np.linalg.norm(truth - truth.mean(axis=1, keepdims=True), axis=-1).mean(axis=-1)
+    np.testing.assert_allclose(pmpjpe(np.full_like(truth, 7.0), truth, ROOT), size, atol=1e-8)
+    np.testing.assert_allclose(pmpjpe(truth, np.full_like(truth, 7.0), ROOT), 0, atol=1e-8)
+
+
+def test_result_depends_neither_on_threads_nor_on_groups():
+    prediction, truth, rng = pair(14, count=10_000)
+    prediction[rng.random(prediction.shape[:2]) < 0.1] = np.nan
+    groups = rng.integers(0, 7, len(truth))
+    one = set_errors(prediction, truth, ROOT)
+    many = set_errors(prediction, truth, ROOT, groups=groups, jobs=1)
+    np.testing.assert_array_equal(many.values, one.values)
+    for ours, theirs in zip(set_errors(prediction, truth, ROOT, groups=groups, jobs=3), many):
+        np.testing.assert_array_equal(ours, theirs)
+    for name in ("joint_sums", "joint_counts", "axis_sums", "pose_counts"):
+        np.testing.assert_allclose(getattr(many, name).sum(axis=0), getattr(one, name)[0])
+
+
+@pytest.mark.parametrize("protocol", ["standard", "epipolarpose"])
+def test_means_over_joints_and_sums_by_sequence_are_the_metrics(protocol):
+    prediction, truth, _ = pair(15, count=50)
+    prediction[3, 4] = np.nan
+    groups = np.repeat(np.arange(5), 10)
+    found = set_errors(prediction, truth, ROOT, protocol, groups=groups)
+    metrics = (mpjpe, lambda *args: nmpjpe(*args, protocol), lambda *args: pmpjpe(*args, protocol))
+    for alignment, metric in enumerate(metrics):
+        distances = joint_errors(prediction, truth, ROOT, alignment, protocol)
+        np.testing.assert_allclose(np.nanmean(distances, axis=1), metric(prediction, truth, ROOT))
+        by_group = np.nansum(distances.reshape(5, 10, -1), axis=1)
+        np.testing.assert_allclose(found.joint_sums[:, alignment], by_group, atol=1e-9)
+        axes = axis_errors(prediction, truth, ROOT, alignment, protocol).reshape(5, 10, 3).sum(axis=1)
+        np.testing.assert_allclose(found.axis_sums[:, alignment], axes, atol=1e-9)
+
+
+def test_area_is_the_mean_of_pck_over_its_thresholds():
+    prediction, truth, _ = pair(16, count=20, noise=60)
+    below = [pck(prediction, truth, ROOT, np.nextafter(5.0 * k, 0)) if k else np.zeros(20) for k in range(31)]
+    np.testing.assert_allclose(auc(prediction, truth, ROOT), np.mean(below, axis=0))
+    assert auc(truth, truth, ROOT)[0] == pytest.approx(100 * 30 / 31)
+
+
+def test_interval_covers_the_true_mean_in_95_of_100_sets():
+    """Sequences of different lengths and means, poses within them alike: what an interval over poses would not see."""
+    rng, covered, naive = np.random.default_rng(17), 0, 0
+    for _ in range(400):
+        lengths = rng.integers(20, 60, 15)
+        values = np.repeat(rng.normal(50, 10, 15), lengths) + rng.normal(0, 3, lengths.sum())
+        low, high = Bootstrap(np.repeat(np.arange(15), lengths)).interval(values)
+        covered += low < 50 < high
+        naive += abs(values.mean() - 50) < 1.96 * values.std() / np.sqrt(len(values))
+    assert 0.92 < covered / 400 < 0.98
+    assert naive / 400 < 0.5
+
+
+def test_interval_of_sums_is_that_of_values():
+    rng = np.random.default_rng(18)
+    sequences, values = np.repeat([9, 2, 4, 7, 30, 1], 20), rng.normal(size=120)
+    values[rng.random(120) < 0.2] = np.nan
+    made = Bootstrap(sequences)
+    sums = np.array([np.nansum(values[sequences == s]) for s in np.unique(sequences)])
+    counts = np.array([np.isfinite(values[sequences == s]).sum() for s in np.unique(sequences)])
+    found = made.intervals(sums[:, None], counts[:, None].astype(float))
+    np.testing.assert_allclose(found[:, 0], made.interval(values))
+
+
+def test_four_sequences_give_no_interval():
+    assert Bootstrap(np.repeat(np.arange(4), 100)).interval(np.random.default_rng(0).normal(size=400)) is None
+    only_four = np.where(np.arange(600) < 400, 1.0, np.nan)
+    assert Bootstrap(np.repeat(np.arange(6), 100)).interval(only_four) is None
+    assert Bootstrap(np.repeat(np.arange(6), 100)).interval(np.full(600, np.nan)) is None
+
+
+def test_parts_by_joint_and_axis_have_intervals_and_counts():
+    prediction, truth, _ = pair(19, count=60)
+    prediction[:30, 16] = np.nan
+    measured = ruler(truth, sequences=np.repeat(np.arange(6), 10)).measure(prediction, "mm")
+    wrist = measured.by_joint["MPJPE"]["right_wrist"]
+    assert wrist.counted == 30
+    assert wrist.interval is None  # seen in three sequences alone
+    elbow = measured.by_joint["MPJPE"]["right_elbow"]
+    assert elbow.interval[0] < elbow.value < elbow.interval[1]
+    assert elbow.value == pytest.approx(joint_errors(prediction, truth, ROOT)[:, 15].mean())
+    assert measured.by_axis["PMPJPE"]["z"].counted == 60

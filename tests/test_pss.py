@@ -6,7 +6,8 @@ from scipy.spatial.transform import Rotation
 from sklearn.metrics import adjusted_rand_score
 
 from epitool.errors import GeometryError, InputError, UsageError
-from epitool.io.npz import read_pose_arrays, read_pss, write_pss
+from epitool.io.npz import read_pss, write_pss
+from epitool.io.pose_arrays import read_pose_arrays
 from epitool.metrics import mpjpe
 from epitool.pss import Yaw, assign, find_up, fit_pss, normalized, pss, yaw_of
 from epitool.pss.fitting import consensus_of, count_distinct, fit_runs, flat_poses
@@ -276,11 +277,11 @@ def test_arrays_are_put_in_order_by_joint_name(tmp_path):
     poses = np.random.default_rng(0).normal(size=(5, 17, 3)).astype(np.float32)
     order = np.random.default_rng(1).permutation(17)
     np.savez(tmp_path / "named.npz", xyz_mm=poses[:, order], joints=np.array(H36M_NAMES)[order], fps=30)
-    read = read_pose_arrays(tmp_path / "named.npz")
+    read = read_pose_arrays(tmp_path / "named.npz").poses
     assert (read.skeleton, read.unit) == (H36M, "mm")
     np.testing.assert_array_equal(read.xyz, poses)
     np.save(tmp_path / "plain.npy", poses)
-    plain = read_pose_arrays(tmp_path / "plain.npy")
+    plain = read_pose_arrays(tmp_path / "plain.npy").poses
     assert (plain.skeleton, plain.unit) == (H36M, "arbitrary")
 
 

@@ -12,7 +12,7 @@ from scipy.spatial.transform import Rotation
 from epitool.camera import Camera, Rig
 from epitool.errors import GeometryError, InputError
 from epitool.io.labels import write_labels
-from epitool.io.mocap import read_mocap
+from epitool.io.pose_arrays import read_pose_arrays
 from epitool.io.predictions import write_predictions
 from epitool.metrics import mpjpe
 from epitool.nn.mocap import (
@@ -280,7 +280,7 @@ def test_mocap_needs_predictions_of_both_halves_of_the_validation_part(recording
 
 def test_mocap_of_a_plain_array_is_one_clip(tmp_path):
     np.save(tmp_path / "poses.npy", random_motion(20, 0).xyz)
-    poses, clips = read_mocap(tmp_path / "poses.npy")
-    assert poses.unit == "arbitrary"
-    assert not clips.any()
-    assert len(clips) == 20
+    arrays = read_pose_arrays(tmp_path / "poses.npy")
+    assert arrays.poses.unit == "arbitrary"
+    assert not arrays.clips.any()
+    assert len(arrays.clips) == 20

@@ -23,7 +23,7 @@ def test_every_left_joint_has_its_right_one(name):
     np.testing.assert_array_equal(order[order], np.arange(len(order)))
 
 
-@pytest.mark.parametrize("name", SKELETONS)
+@pytest.mark.parametrize("name", sorted(set(SKELETONS) - {"common14"}))  # which has no face
 def test_every_skeleton_makes_the_17_joints_of_human36m_by_affine_weights(name):
     weights = skeleton("h36m17").weights_from(SKELETONS[name])
     np.testing.assert_allclose(weights.sum(axis=1), 1)

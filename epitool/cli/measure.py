@@ -12,6 +12,14 @@ from epitool.cli.flags import Device, Jobs, Json, Out, Protocol, Quiet, Seed, Sp
 from epitool.cli.running import run
 
 
+class Joints(str, Enum):
+    """Which joints count."""
+
+    all = "all"
+    fourteen = "14"
+    seventeen = "17"
+
+
 class Align(str, Enum):
     """What of a pose's orientation the score leaves out."""
 
@@ -78,27 +86,38 @@ def evaluate(
     protocol: Annotated[
         Protocol, typer.Option("--protocol", help="standard, or as the EpipolarPose release computes it.")
     ] = Protocol.standard,
+    joints: Annotated[
+        Joints, typer.Option("--joints", help="Those that count: 14 or 17 that many data sets share.")
+    ] = Joints.all,
+    by: Annotated[str, typer.Option("--by", help="Further tables: joint, axis, action.", show_default=False)] = "",
     split: Annotated[
         Split | None,
         typer.Option(
             "--split", help="Part of the truth's frames.", show_default="test where trained on them, else all"
         ),
     ] = None,
+    table: Annotated[
+        Path | None, typer.Option("--table", help="Also write a .csv of all numbers, or .md or .tex rows.")
+    ] = None,
     out: Out = Path("metrics.json"),
     device: Device = "auto",
+    jobs: Jobs = -1,
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
-    """Measure predicted poses: MPJPE, NMPJPE, PMPJPE, PCK, NPCK and the Pose Structure Score.
+    """Measure predicted poses: MPJPE, NMPJPE, PMPJPE, PCK, NPCK, AUC and the Pose Structure Score.
 
     Example: epitool evaluate --pss 50,100
+
+    Two models compared: epitool evaluate --predictions a.json b.json --table ab.tex
     """
     from epitool.stages import evaluate as stage
 
     run(
         stage.run, quiet, as_json,
         predictions=predictions, truth=truth, model=model, pss_ks=_numbers("--pss", pss), pss_file=pss_file,
-        protocol=protocol.value, split=split.value if split else None, out=out, device=device,
+        protocol=protocol.value, split=split.value if split else None, out=out, device=device, joints=joints.value,
+        by=[part.strip() for part in by.split(",") if part.strip()], table=table, jobs=jobs,
     )  # fmt: skip
 
 

@@ -1,4 +1,4 @@
-"""`pss.npz`, and plain pose arrays in `.npz` and `.npy`. Pickled objects are never loaded."""
+"""`pss.npz`, and what numpy's files have in common. Pickled objects are never loaded."""
 
 from __future__ import annotations
 
@@ -14,22 +14,12 @@ from numpy.typing import NDArray
 from epitool.errors import InputError
 from epitool.files import writing
 from epitool.io.files import check_format, require_file
-from epitool.pose import Poses
 from epitool.pss import NORMALIZATION, Codebook, PssModel, Yaw, yaw_of
-from epitool.skeleton import SKELETONS, Skeleton, skeleton, skeleton_of
+from epitool.skeleton import Skeleton, skeleton_of
 
 PSS_BY = "epitool pss-fit"
 PLAIN = "k-means, best of 10 runs"  # what made the files that do not say
 _UNREADABLE = (OSError, ValueError, EOFError, MemoryError, zipfile.BadZipFile, zlib.error, NotImplementedError)
-# What Human3.6M's own joint names are called here; the foot's joint is the ankle.
-_H36M_NAMES = {
-    "hip": "pelvis",
-    "nose": "neck_nose",
-    "neck/nose": "neck_nose",
-    "head": "head_top",
-    "left_foot": "left_ankle",
-    "right_foot": "right_ankle",
-}
 
 
 def write_pss(path: Path, model: PssModel) -> None:
@@ -61,7 +51,7 @@ def read_pss(path: Path) -> PssModel:
         InputError: The file is missing, damaged, of another format, or its arrays do not fit together.
     """
     require_file(path, PSS_BY)
-    arrays = _arrays(path)
+    arrays = arrays_of(path)
     check_format(str(arrays["format"]) if "format" in arrays else None, "pss", path, PSS_BY)
     try:
         body = skeleton_of(str(arrays["skeleton"]), arrays["joints"].tolist())
@@ -90,65 +80,12 @@ def _codebook(arrays: Mapping[str, NDArray[Any]], k: int, joints: int, yaw: Yaw 
     return codebook
 
 
-def read_pose_arrays(path: Path) -> Poses:
-    """Poses `(N, J, 3)` of a `.npy`, or of a `.npz`: its array `xyz_mm`, `xyz`, or the only one.
-
-    Joint names come from a `.npz`'s `joints`, in any order, by this toolkit's names or Human3.6M's ("RHip"); unnamed,
-    17 joints are taken for h36m17 and 16 for mpii16. The unit is mm for `xyz_mm`, else what `unit` says, or arbitrary.
+def arrays_of(path: Path) -> dict[str, NDArray[Any]]:
+    """All arrays of a `.npz`, or the one of a `.npy`, which is named "array".
 
     Raises:
-        InputError: The file is missing, damaged, holds no such array, or its joints are not known.
+        InputError: The file cannot be read.
     """
-    require_file(path, "numpy.save")
-    arrays = _arrays(path)
-    key = _pose_key(arrays, path)
-    xyz = arrays[key]
-    if xyz.dtype.kind not in "fiu" or xyz.ndim != 3 or xyz.shape[2] != 3 or not xyz.size:
-        raise InputError(f"{path}: '{key}' is {xyz.dtype} of shape {xyz.shape}, expected numbers of shape (N, J, 3)")
-    unit = "mm" if key == "xyz_mm" else str(arrays.get("unit", "arbitrary"))
-    if unit not in ("mm", "arbitrary"):
-        raise InputError(f"{path}: unit '{unit}' is neither mm nor arbitrary")
-    body, order = _skeleton_and_order(arrays.get("joints"), xyz.shape[1], path)
-    ordered = xyz.astype(np.float64)[:, order]
-    return Poses(ordered, np.ones(ordered.shape[:2]), np.arange(len(xyz)), body, unit, "root")
-
-
-def _pose_key(arrays: Mapping[str, NDArray[Any]], path: Path) -> str:
-    for key in ("xyz_mm", "xyz"):
-        if key in arrays:
-            return key
-    if len(arrays) != 1:
-        raise InputError(f"{path}: holds {', '.join(arrays) or 'nothing'}; the poses' array must be named 'xyz_mm'")
-    return next(iter(arrays))
-
-
-def _skeleton_and_order(names: NDArray[Any] | None, count: int, path: Path) -> tuple[Skeleton, list[int]]:
-    """The skeleton with these joints, and where in the array each of its joints is."""
-    if names is None:
-        if count not in (16, 17):
-            raise InputError(f"{path}: {count} joints without names; add an array 'joints' of {count} names")
-        return skeleton("h36m17" if count == 17 else "mpii16"), list(range(count))
-    joints = [standard_name(str(name)) for name in names.ravel().tolist()]
-    if len(joints) != count or len(set(joints)) != count:
-        raise InputError(f"{path}: 'joints' must name {count} different joints, found {', '.join(joints)[:200]}")
-    for known in SKELETONS.values():
-        if set(known.joints) == set(joints):
-            return known, [joints.index(joint) for joint in known.joints]
-    return skeleton_of("custom", joints), list(range(count))
-
-
-def standard_name(name: str) -> str:
-    """This toolkit's name of a joint that Human3.6M's files name.
-
-    >>> [standard_name(name) for name in ("Hip", "RFoot", "LShoulder", "Neck/Nose", "left_knee")]
-    ['pelvis', 'right_ankle', 'left_shoulder', 'neck_nose', 'left_knee']
-    """
-    if name[:1] in ("L", "R") and name[1:2].isupper():
-        name = {"L": "left_", "R": "right_"}[name[0]] + name[1:]
-    return _H36M_NAMES.get(name.lower(), name.lower())
-
-
-def _arrays(path: Path) -> dict[str, NDArray[Any]]:
     try:
         with path.open("rb") as file:
             content = np.load(file, allow_pickle=False)

@@ -1,4 +1,4 @@
-"""Distances between predicted and true poses: MPJPE, NMPJPE, PMPJPE, PCK, NPCK, AUC and NAUC.
+"""Distances between predicted and true poses: MPJPE, NMPJPE, PMPJPE, PCK, NPCK and AUC.
 
 Every function takes poses `(..., J, 3)` and gives one value a pose, `(...)`. A joint that is NaN in the prediction or
 in the truth is left out of its pose's mean; a pose that determines no value gives NaN. The root counts as a joint like
@@ -7,7 +7,7 @@ poses, not over its joints.
 
 Two protocols give numbers that must not be mixed. "standard" is the definition of each metric. "epipolarpose" is what
 the published EpipolarPose evaluation computes: it puts the root of the Procrustes-aligned pose on the true root again
-(PMPJPE), and scales by the factor of the Procrustes fit (NMPJPE, NPCK, NAUC).
+(PMPJPE), and scales by the factor of the Procrustes fit (NMPJPE, NPCK).
 """
 
 from epitool.metrics.align import (
@@ -18,6 +18,7 @@ from epitool.metrics.align import (
     procrustes_align,
     root_centered,
 )
+from epitool.metrics.bootstrap import LEAST_SEQUENCES, Bootstrap, Interval
 from epitool.metrics.one_pass import ROOT, SCALE, SIMILARITY
 from epitool.metrics.pose import (
     PCK_MM,
@@ -28,22 +29,28 @@ from epitool.metrics.pose import (
     joint_differences,
     joint_errors,
     mpjpe,
-    nauc,
     nmpjpe,
     npck,
     pck,
     pmpjpe,
     set_errors,
 )
-from epitool.metrics.record import Metric, measure, metric_of, not_applicable
+from epitool.metrics.record import DISTANCES, Mean, Measured, Metric, Ruler, mean_of
 
 __all__ = [
+    "DISTANCES",
+    "LEAST_SEQUENCES",
     "PCK_MM",
     "PROTOCOLS",
     "ROOT",
     "SCALE",
     "SIMILARITY",
+    "Bootstrap",
+    "Interval",
+    "Mean",
+    "Measured",
     "Metric",
+    "Ruler",
     "SetErrors",
     "Similarity",
     "auc",
@@ -51,13 +58,10 @@ __all__ = [
     "joint_differences",
     "joint_errors",
     "least_squares_scale",
-    "measure",
-    "metric_of",
+    "mean_of",
     "missing_joints",
     "mpjpe",
-    "nauc",
     "nmpjpe",
-    "not_applicable",
     "npck",
     "pck",
     "pmpjpe",

@@ -1,6 +1,6 @@
 """All distances between predicted and true poses in one pass, in numba; see `rotation` for the layout.
 
-A joint that is missing, or is not measured, has weight 0.
+A joint that is missing has weight 0.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _VALID = 6  # the row of results after values and axes
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def one_pass(
-    p: Any, g: Any, used: Any, root: int, published: bool, threshold: float,
+    p: Any, g: Any, root: int, published: bool, threshold: float,
     values: Any, joints: Any, axes: Any, differences: Any,
 ) -> None:  # fmt: skip
     """Measures the poses of a chunk under the three alignments.
@@ -29,7 +29,6 @@ def one_pass(
     Args:
         p: Predictions `(N, J, 3)`.
         g: Truth, as p.
-        used: 1 where a joint is measured, 0 where it serves as the root at most, `(J,)`.
         root: Index of the root.
         published: Follow the protocol "epipolarpose".
         threshold: Of PCK.
@@ -45,7 +44,7 @@ def one_pass(
     joint_sums, axis_sums = np.zeros((2, 3, J, LANES)), np.zeros((3, 3, LANES))
     for start in range(0, N, LANES):
         lanes = min(LANES, N - start)
-        _load(p, g, used, start, lanes, root, P, G, W, known)
+        _load(p, g, start, lanes, root, P, G, W, known)
         _center(P, W, known, shift)
         _center(G, W, known, shift)
         _relate(P, G, W, root, A, known)
@@ -66,7 +65,7 @@ def one_pass(
 
 @njit(cache=True, nogil=True, error_model="numpy", forceinline=True)
 def _load(
-    p: Any, g: Any, used: Any, start: int, lanes: int, root: int, P: Any, G: Any, W: Any, known: Any
+    p: Any, g: Any, start: int, lanes: int, root: int, P: Any, G: Any, W: Any, known: Any
 ) -> None:  # fmt: skip
     """Some poses as `[joint, axis, lane]`; counts their joints and notes whether the root is there."""
     for b in range(LANES):
@@ -78,7 +77,7 @@ def _load(
             there = total - total == 0.0
             P[j, 0, b], P[j, 1, b], P[j, 2, b] = x if there else 0.0, y if there else 0.0, z if there else 0.0
             G[j, 0, b], G[j, 1, b], G[j, 2, b] = u if there else 0.0, v if there else 0.0, w if there else 0.0
-            W[j, b] = used[j] if there and b < lanes else 0.0
+            W[j, b] = 1.0 if there and b < lanes else 0.0
             count += W[j, b]
             if j == root:
                 known[_ROOTED, b] = 1.0 if there else 0.0

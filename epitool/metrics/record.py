@@ -1,19 +1,44 @@
-"""The value of a metric over a set of poses, with all that tells it from other numbers of the same name."""
+"""The metrics of a set of predictions, with all that tells a number from others of the same name."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from epitool.metrics.align import missing_joints
-from epitool.metrics.pose import mpjpe, nmpjpe, npck, pck, pmpjpe
+from epitool.metrics.bootstrap import Bootstrap, Interval
+from epitool.metrics.one_pass import AREA, ERROR, ROOT, SCALE, SIMILARITY, WITHIN
+from epitool.metrics.pose import PCK_MM, SetErrors, set_errors
 from epitool.skeleton import Skeleton
 
 Array = NDArray[np.float64]
+
+DISTANCES = ("MPJPE", "NMPJPE", "PMPJPE")  # one for each alignment, in the order of ROOT, SCALE, SIMILARITY
+# In the order of the paper's columns, Tables 2 and 4.
+_DEFINED = (
+    ("MPJPE", ROOT, ERROR),
+    ("NMPJPE", SCALE, ERROR),
+    ("PMPJPE", SIMILARITY, ERROR),
+    (f"PCK@{PCK_MM:.0f}", ROOT, WITHIN),
+    (f"NPCK@{PCK_MM:.0f}", SCALE, WITHIN),
+    ("AUC", ROOT, AREA),
+)
+_ALIGNMENTS = {
+    "standard": ("root", "root and least-squares scale", "similarity"),
+    "epipolarpose": ("root", "root and Procrustes scale", "similarity, then root"),
+}
+
+
+class Mean(NamedTuple):
+    """A mean, its 95% interval by sequence (None where that is not known), and over how many poses it is."""
+
+    value: float | None
+    interval: Interval | None
+    counted: int
 
 
 @dataclass(frozen=True)
@@ -31,6 +56,8 @@ class Metric:
         counted: Poses that have a value.
         skipped: Poses that have none, through missing joints.
         missing_joints: Joints left out of the poses that are counted.
+        interval: Of 95%, by resampling sequences; None where there are too few.
+        sequences: How many there are.
         reason: Why there is no value; "" where there is one.
     """
 
@@ -44,63 +71,120 @@ class Metric:
     counted: int
     skipped: int
     missing_joints: int
+    interval: Interval | None
+    sequences: int
     reason: str = ""
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values, as JSON stores them."""
-        return {**asdict(self), "joints": list(self.joints)}
+        return {**asdict(self), "joints": list(self.joints), "interval": self.interval and list(self.interval)}
 
 
-def metric_of(
-    name: str, values: Array, missing: NDArray[np.int64], skeleton: Skeleton, protocol: str, unit: str, alignment: str
-) -> Metric:
-    """The mean of per-pose values `(N,)`, NaN where a pose has none; `missing (N,)` counts each pose's missing joints.
+@dataclass(frozen=True, eq=False)
+class Measured:
+    """Predictions measured.
 
-    >>> hip = Skeleton("hip", ("pelvis",), (-1,))
-    >>> made = metric_of("MPJPE", np.array([1.0, 2.0, np.nan]), np.array([0, 0, 1]), hip, "standard", "mm", "root")
-    >>> made.value, made.counted, made.skipped
-    (1.5, 2, 1)
+    Attributes:
+        metrics: In the paper's order.
+        values: Of each pose by the metric's name, `(N,)`, NaN where it has none; of metrics that are not n/a.
+        by_joint: Of MPJPE, NMPJPE and PMPJPE, where they are not n/a, the part of each joint.
+        by_axis: Likewise the mean absolute difference along x, y and z.
+    """
+
+    metrics: tuple[Metric, ...]
+    values: Mapping[str, Array]
+    by_joint: Mapping[str, Mapping[str, Mean]]
+    by_axis: Mapping[str, Mapping[str, Mean]]
+
+
+@dataclass(frozen=True, eq=False)
+class Ruler:
+    """What all predictions are measured with that are to be compared.
+
+    Attributes:
+        truth: Poses `(N, J, 3)`.
+        skeleton: Of them.
+        protocol: "standard" or "epipolarpose".
+        unit: Of the truth: "mm" or "arbitrary".
+        bootstrap: Of the sequences of the poses.
+    """
+
+    truth: Array
+    skeleton: Skeleton
+    protocol: str
+    unit: str
+    bootstrap: Bootstrap
+
+    def measure(self, prediction: Array, unit: str, jobs: int = 1) -> Measured:
+        """MPJPE, NMPJPE, PMPJPE, PCK@150, NPCK@150 and AUC of predictions `(N, J, 3)` in a unit.
+
+        Where either unit is "arbitrary", MPJPE, PCK and AUC are n/a. NPCK's threshold is 150 in the unit of the truth:
+        labels without scale are normalised to a stature of 1700.
+        """
+        errors = set_errors(
+            prediction, self.truth, self.skeleton.root, self.protocol, groups=self.bootstrap.groups, jobs=jobs
+        )
+        reason, missing = _unknown_scale(unit, self.unit), missing_joints(prediction, self.truth)
+        metrics, values = list[Metric](), dict[str, Array]()
+        for name, alignment, kind in _DEFINED:
+            made = (name, self.unit if kind == ERROR else "%", _ALIGNMENTS[self.protocol][alignment])
+            if reason and alignment == ROOT:
+                metrics.append(self.not_applicable(*made, reason))
+            else:
+                values[name] = errors.values[:, alignment, kind]
+                metrics.append(self.metric(*made, values[name], missing))
+        shown = [(a, name) for a, name in enumerate(DISTANCES) if name in values]
+        joints, axes = self.skeleton.joints, ("x", "y", "z")
+        by_joint = {name: self._parts(joints, errors.joint_sums[:, a], errors.joint_counts[:, a]) for a, name in shown}
+        by_axis = {name: self._parts(axes, errors.axis_sums[:, a], _axis_counts(errors, a)) for a, name in shown}
+        return Measured(tuple(metrics), values, by_joint, by_axis)
+
+    def metric(self, name: str, unit: str, alignment: str, values: Array, missing: NDArray[np.int64]) -> Metric:
+        """The mean of per-pose values `(N,)`, NaN where a pose has none; `missing (N,)` counts each pose's joints."""
+        mean, known = mean_of(values, self.bootstrap), np.isfinite(values)
+        reason = "" if mean.counted else "no pose has the joints that it needs"
+        skipped, left_out = len(values) - mean.counted, int(missing[known].sum())
+        return self._metric(name, mean, unit, alignment, skipped, left_out, reason)
+
+    def not_applicable(self, name: str, unit: str, alignment: str, reason: str) -> Metric:
+        """A metric that cannot be given, and why."""
+        return self._metric(name, Mean(None, None, 0), unit, alignment, 0, 0, reason)
+
+    def _metric(
+        self, name: str, mean: Mean, unit: str, alignment: str, skipped: int, missing: int, reason: str
+    ) -> Metric:
+        root, joints = self.skeleton.joints[self.skeleton.root], self.skeleton.joints
+        return Metric(
+            name, mean.value, unit, self.protocol, joints, root, alignment, mean.counted, skipped, missing,
+            mean.interval, self.bootstrap.count, reason,
+        )  # fmt: skip
+
+    def _parts(self, names: tuple[str, ...], sums: Array, counts: Array) -> dict[str, Mean]:
+        """Means of what each sequence has sums and counts of, `(G, M)`."""
+        intervals = self.bootstrap.intervals(sums, counts)
+        total, count = sums.sum(axis=0), counts.sum(axis=0)
+        return {name: _part(total[i], int(count[i]), intervals, i) for i, name in enumerate(names)}
+
+
+def _part(total: float, count: int, intervals: Array | None, i: int) -> Mean:
+    known = intervals is not None and np.isfinite(intervals[:, i]).all()
+    interval = (float(intervals[0, i]), float(intervals[1, i])) if intervals is not None and known else None
+    return Mean(float(total / count) if count else None, interval, count)
+
+
+def mean_of(values: Array, bootstrap: Bootstrap) -> Mean:
+    """Of the values `(N,)` that are not NaN.
+
+    >>> mean_of(np.array([1.0, 2.0, np.nan]), Bootstrap(np.zeros(3, int)))
+    Mean(value=1.5, interval=None, counted=2)
     """
     known = np.isfinite(values)
     counted = int(known.sum())
-    value = float(values[known].mean()) if counted else None
-    reason = "" if counted else "no pose has the joints that it needs"
-    root = skeleton.joints[skeleton.root]
-    skipped, left_out = len(values) - counted, int(missing[known].sum())
-    return Metric(name, value, unit, protocol, skeleton.joints, root, alignment, counted, skipped, left_out, reason)
+    return Mean(float(values[known].mean()) if counted else None, bootstrap.interval(values), counted)
 
 
-def measure(
-    prediction: Array, truth: Array, skeleton: Skeleton, protocol: str, prediction_unit: str, truth_unit: str
-) -> tuple[Metric, ...]:
-    """MPJPE, NMPJPE, PMPJPE, PCK@150 and NPCK@150 of poses `(N, J, 3)`.
-
-    Where either unit is "arbitrary", MPJPE and PCK are n/a. NPCK's threshold is 150 in the unit of the truth: labels
-    without scale are normalised to a stature of 1700.
-    """
-    root, missing = skeleton.root, missing_joints(prediction, truth)
-    scale = "root and Procrustes scale" if protocol == "epipolarpose" else "root and least-squares scale"
-    similarity = "similarity, then root" if protocol == "epipolarpose" else "similarity"
-    reason = _unknown_scale(prediction_unit, truth_unit)
-    definitions: tuple[tuple[str, str, str, str, Callable[[], Array]], ...] = (
-        ("MPJPE", truth_unit, "root", reason, lambda: mpjpe(prediction, truth, root)),
-        ("NMPJPE", truth_unit, scale, "", lambda: nmpjpe(prediction, truth, root, protocol)),
-        ("PMPJPE", truth_unit, similarity, "", lambda: pmpjpe(prediction, truth, root, protocol)),
-        ("PCK@150", "%", "root", reason, lambda: pck(prediction, truth, root)),
-        ("NPCK@150", "%", scale, "", lambda: npck(prediction, truth, root, protocol=protocol)),
-    )
-    return tuple(
-        not_applicable(name, why, skeleton, protocol, unit, alignment)
-        if why
-        else metric_of(name, values(), missing, skeleton, protocol, unit, alignment)
-        for name, unit, alignment, why, values in definitions
-    )
-
-
-def not_applicable(name: str, reason: str, skeleton: Skeleton, protocol: str, unit: str, alignment: str) -> Metric:
-    """A metric that cannot be given, and why."""
-    root = skeleton.joints[skeleton.root]
-    return Metric(name, None, unit, protocol, skeleton.joints, root, alignment, 0, 0, 0, reason)
+def _axis_counts(errors: SetErrors, alignment: int) -> Array:
+    return np.repeat(errors.pose_counts[:, alignment, None], 3, axis=1)
 
 
 def _unknown_scale(prediction_unit: str, truth_unit: str) -> str:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -15,16 +13,17 @@ from epitool.console import Summary, say
 from epitool.errors import GeometryError, InputError, UsageError
 from epitool.io.files import write_json
 from epitool.io.npz import read_pss
-from epitool.metrics import PROTOCOLS, Metric, measure, metric_of, missing_joints, not_applicable, root_centered
-from epitool.pss import N_INIT, NORMALIZATION, PssModel, fit_pss, pss
+from epitool.metrics import LEAST_SEQUENCES, PROTOCOLS, Bootstrap, Ruler, root_centered
+from epitool.pss import PssModel, fit_pss
 from epitool.skeleton import Skeleton
-from epitool.stages.pairing import Predicted, Truth, find_all_predicted, part_of, read_truth
+from epitool.stages.metric_tables import BY, check_table, difference_lines, main_table, parts_table, write_table
+from epitool.stages.pairing import Predicted, find_all_predicted
+from epitool.stages.scoring import Row, Scoring, plain_means
+from epitool.stages.truth import Truth, read_truth
 
 DEFAULT_PSS = Path("pss.npz")
 BASELINE, VIEW_BASELINE = "mean pose", "mean pose per view"
 _PSS_SEED = 0
-
-Rows = Mapping[str, tuple[Metric, ...]]
 
 
 def run(
@@ -38,6 +37,10 @@ def run(
     split: str | None,
     out: Path,
     device: str,
+    joints: str = "all",
+    by: Sequence[str] = (),
+    table: Path | None = None,
+    jobs: int = -1,
 ) -> Summary:
     """Measures predictions against the truth, prints a table, and writes `metrics.json`.
 
@@ -53,94 +56,80 @@ def run(
             here or was trained on this recording, else all.
         out: Where `metrics.json` goes.
         device: Where a model runs.
+        joints: "all", "14" or "17" of them.
+        by: Further tables: by "joint", "axis", "action".
+        table: A `.csv`, `.md` or `.tex` to write as well.
+        jobs: Threads.
 
     Raises:
-        InputError: Files do not fit each other, or have nothing in common.
-        GeometryError: No pose can be measured.
+        InputError: Files do not fit each other, have nothing in common, or no pose can be measured.
         UsageError: Options that do not exist or do not go together.
     """
     if protocol not in PROTOCOLS:
         raise UsageError(f"protocol '{protocol}' is not one of {', '.join(PROTOCOLS)}")
-    target = read_truth(truth)
+    if unknown := set(by) - set(BY):
+        raise UsageError(f"--by {', '.join(sorted(unknown))}: is none of {', '.join(BY)}")
+    check_table(table)
+    target = read_truth(truth, joints)
+    if "action" in by and target.actions is None:
+        raise InputError(f"{truth}: does not say what is done in its poses (array 'action'), as --by action needs")
     predicted, split = find_all_predicted(predictions, model, target, split, device, protocol)
-    first = predicted[0]
-    clusters, pss_source = _clusters(target, pss_ks, pss_file)
-    scoring = _Scoring(target, target.xyz[first.frames, first.views], protocol, pss_ks, clusters, pss_source)
-    rows = {one.source: scoring.row(one.xyz, one.unit) for one in predicted}
-    for source, row in rows.items():
-        if not any(metric.counted for metric in row):
-            raise GeometryError(f"{source}: none of {len(first.xyz)} poses can be measured: joints are missing")
-    for name, mean in _mean_poses(target).items():
-        rows[name] = scoring.row(mean[first.views], target.unit)
-    document = scoring.document(rows, predicted, split)
+    document = _document(target, predicted, split, protocol, _clusters(target, pss_ks, pss_file, jobs), pss_ks, jobs)
     write_json(out, document)
-    return Summary("\n".join([_table(rows), *_captions(document)]), {"out": str(out), **document})
+    if table:
+        write_table(table, document)
+    tables = [parts_table(row, part) for part in by for row in document["rows"][: len(predicted)]]
+    text = "\n".join([main_table(document["rows"]), *difference_lines(document), *_captions(document), *tables])
+    return Summary(text, {"out": str(out), **document})
 
 
-@dataclass(frozen=True, eq=False)
-class _Scoring:
-    """All that the rows of the table have in common."""
+def _document(
+    target: Truth, predicted: Sequence[Predicted], split: str, protocol: str,
+    clusters: tuple[PssModel | None, str], pss_ks: tuple[int, ...], jobs: int,
+) -> dict[str, Any]:  # fmt: skip
+    """What `metrics.json` holds."""
+    first = predicted[0]
+    sequences, words = target.sequences(first.frames)
+    ruler = Ruler(
+        target.xyz[first.frames, first.views], target.skeleton, protocol, target.unit, Bootstrap(sequences)
+    )  # fmt: skip
+    actions = None if target.actions is None else target.actions[first.frames]
+    scoring = Scoring(ruler, actions, pss_ks, *clusters, jobs)
+    rows = [scoring.row(one.source, one.xyz, one.unit) for one in predicted]
+    for row in rows:
+        if not any(metric.counted for metric in row.metrics):
+            raise InputError(f"{row.name}: none of {len(first.xyz)} poses can be measured: joints are missing")
+    means = [scoring.row(name, mean[first.views], target.unit) for name, mean in _mean_poses(target).items()]
+    skeleton = target.skeleton
+    return {
+        "format": "epitool.metrics/1",
+        "skeleton": skeleton.name,
+        "joints": list(skeleton.joints),
+        "root": skeleton.joints[skeleton.root],
+        "unit": target.unit,
+        "protocol": protocol,
+        "split": split,
+        "poses": len(ruler.truth),
+        "sequences": words,
+        "truth": {"path": str(target.path), "unit": target.unit, "scale_source": target.scale_source},
+        "predictions": [
+            {
+                "path": one.source,
+                "unit": one.unit,
+                "provenance": one.provenance,
+                "images_without_truth": one.without_truth,
+            }
+            for one in predicted
+        ],
+        "pss": scoring.pss_document(),
+        "rows": [row.as_dict() for row in (*rows, *means)],
+        "differences": [_difference(scoring, rows[0], row) for row in rows[1:]],
+    }
 
-    truth: Truth
-    poses: Array
-    protocol: str
-    pss_ks: tuple[int, ...]
-    clusters: PssModel | None
-    pss_source: str
 
-    def row(self, prediction: Array, unit: str) -> tuple[Metric, ...]:
-        """Every metric of the predictions `(N, J, 3)`."""
-        skeleton = self.truth.skeleton
-        distances = measure(prediction, self.poses, skeleton, self.protocol, unit, self.truth.unit)
-        return distances + tuple(self._mpss(prediction, k) for k in self.pss_ks)
-
-    def _mpss(self, prediction: Array, k: int) -> Metric:
-        skeleton, alignment = self.truth.skeleton, "root and length"
-        if self.clusters is None:
-            return not_applicable(f"mPSS@{k}", self.pss_source, skeleton, self.protocol, "%", alignment)
-        codebook = self.clusters.codebook(k)
-        scores = 100 * pss(prediction, self.poses, codebook, skeleton.root)
-        missing = missing_joints(prediction, self.poses)
-        return metric_of(codebook.metric, scores, missing, skeleton, self.protocol, "%", alignment)
-
-    def document(self, rows: Rows, predicted: Sequence[Predicted], split: str) -> dict[str, Any]:
-        """What `metrics.json` holds."""
-        truth, skeleton = self.truth, self.truth.skeleton
-        return {
-            "format": "epitool.metrics/1",
-            "skeleton": skeleton.name,
-            "joints": list(skeleton.joints),
-            "root": skeleton.joints[skeleton.root],
-            "unit": truth.unit,
-            "protocol": self.protocol,
-            "split": split,
-            "poses": len(self.poses),
-            "truth": {"path": str(truth.path), "unit": truth.unit, "scale_source": truth.scale_source},
-            "predictions": [
-                {
-                    "path": one.source,
-                    "unit": one.unit,
-                    "provenance": one.provenance,
-                    "images_without_truth": one.without_truth,
-                }
-                for one in predicted
-            ],
-            "pss": self._pss_document(),
-            "rows": [{"name": name, "metrics": [metric.as_dict() for metric in row]} for name, row in rows.items()],
-        }
-
-    def _pss_document(self) -> dict[str, Any]:
-        if self.clusters is None:
-            return {"source": None, "reason": self.pss_source}
-        return {
-            "source": self.pss_source,
-            "fitted_on": self.clusters.fitted_on,
-            "poses": self.clusters.counted,
-            "clusters": {str(k): self.clusters.codebook(k).k for k in self.pss_ks},
-            "seed": self.clusters.seed,
-            "n_init": N_INIT,
-            "normalization": NORMALIZATION,
-        }
+def _difference(scoring: Scoring, first: Row, other: Row) -> dict[str, Any]:
+    metrics = plain_means(scoring.difference(first, other))
+    return {"name": other.name, "against": first.name, "metrics": metrics}
 
 
 def _mean_poses(truth: Truth) -> dict[str, Array]:
@@ -149,7 +138,7 @@ def _mean_poses(truth: Truth) -> dict[str, Array]:
     Over all views, and, where there are several, of each view by itself: one who knows where the camera stands does
     better. Nothing where the train part has no joint.
     """
-    poses = root_centered(truth.xyz[part_of(len(truth.xyz), "train")], truth.skeleton.root)
+    poses = root_centered(truth.xyz[truth.frames_of("train")], truth.skeleton.root)
     views = poses.shape[1]
     overall = _mean(poses.reshape(-1, 1, *poses.shape[2:]))
     if not np.isfinite(overall).any():
@@ -165,7 +154,9 @@ def _mean(poses: Array) -> Array:
     return np.where(count > 0, total / np.maximum(count, 1), np.nan)
 
 
-def _clusters(truth: Truth, ks: tuple[int, ...], file: Path | None) -> tuple[PssModel | None, str]:
+def _clusters(
+    truth: Truth, ks: tuple[int, ...], file: Path | None, jobs: int
+) -> tuple[PssModel | None, str]:  # fmt: skip
     """The clusters that mPSS is measured with, and where they come from; None and the reason where there are none."""
     if not ks:
         return None, "not asked for"
@@ -180,7 +171,7 @@ def _clusters(truth: Truth, ks: tuple[int, ...], file: Path | None) -> tuple[Pss
         say(f"{path} is not used: {unfit}")
     words = f"{truth.path.name}, split train"
     try:
-        model = fit_pss(truth.part("train"), truth.skeleton, ks, _PSS_SEED, words)
+        model = fit_pss(truth.part("train"), truth.skeleton, ks, _PSS_SEED, words, jobs=jobs)
     except GeometryError as error:
         return None, str(error)
     say(f"PSS clusters are made from {model.counted} poses: {words}")
@@ -198,25 +189,6 @@ def _unfit(model: PssModel, skeleton: Skeleton, ks: tuple[int, ...]) -> str:
     return f"it has no clusters for k = {', '.join(map(str, missing))}" if missing else ""
 
 
-def _table(rows: Rows) -> str:
-    """The metrics side by side, as text 100 columns wide."""
-    from rich import box
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table(box=box.MARKDOWN)  # in ASCII, which every terminal and pipe can encode
-    table.add_column("", no_wrap=True)
-    for metric in next(iter(rows.values())):
-        table.add_column(f"{metric.name}\n{'' if metric.unit == 'arbitrary' else metric.unit}", justify="right")
-    table.add_column("poses", justify="right")
-    for name, row in rows.items():
-        values = ["n/a" if metric.value is None else f"{metric.value:.1f}" for metric in row]
-        table.add_row(name, *values, str(max(metric.counted for metric in row)))
-    text = StringIO()
-    Console(file=text, width=300, color_system=None, force_terminal=False, markup=False, emoji=False).print(table)
-    return "\n".join(line for line in text.getvalue().splitlines() if line.strip())
-
-
 def _captions(document: Mapping[str, Any]) -> list[str]:
     """What the numbers of the table mean, a line each."""
     truth, predicted, scores = document["truth"], document["predictions"][0], document["pss"]
@@ -232,6 +204,12 @@ def _captions(document: Mapping[str, Any]) -> list[str]:
     if scores["source"]:
         lines.append(f"mPSS: clusters of {scores['poses']} poses ({scores['fitted_on']}), {scores['source']}")
     metrics = document["rows"][0]["metrics"]
+    if any(metric["interval"] for metric in metrics):
+        lines.append(
+            f"under each mean and after each difference: its 95% interval, by drawing {document['sequences']} anew"
+        )
+    else:
+        lines.append(f"no intervals: {metrics[0]['sequences']} sequences, {LEAST_SEQUENCES} are needed")
     reasons = dict.fromkeys(metric["reason"] for metric in metrics if metric["reason"])
     lines += [f"n/a: {', '.join(m['name'] for m in metrics if m['reason'] == reason)}: {reason}" for reason in reasons]
     skipped, missing = (max(metric[key] for metric in metrics) for key in ("skipped", "missing_joints"))

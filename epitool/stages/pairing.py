@@ -8,39 +8,21 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from epitool.camera import Array
 from epitool.console import say, warn
 from epitool.errors import InputError, UsageError
 from epitool.images import image_key
 from epitool.io.labels import read_labels
-from epitool.io.npz import read_pose_arrays
+from epitool.io.pose_arrays import read_pose_arrays
 from epitool.io.predictions import read_predictions
-from epitool.pose import Labels, Predictions, split_frames
+from epitool.pose import Labels, Predictions
 from epitool.skeleton import Skeleton
+from epitool.stages.truth import ARRAYS, Indices, Truth, joints_of
 
 DEFAULT_PREDICTIONS, RUNS = Path("pose.json"), Path("runs")
-_ARRAYS = (".npz", ".npy")
+_LARGEST_RATIO = 5.0
 _BATCH = 32
-
-Indices = NDArray[np.intp]
-
-
-@dataclass(frozen=True, eq=False)
-class Truth:
-    """What is measured against: poses `(F, V, J, 3)` in the axes of each of V cameras (plain arrays: V = 1)."""
-
-    path: Path
-    xyz: Array
-    skeleton: Skeleton
-    unit: str
-    scale_source: str
-    labels: Labels | None
-
-    def part(self, split: str) -> Array:
-        """The poses of a part of the frames, all views, `(N, J, 3)`."""
-        return self.xyz[part_of(len(self.xyz), split)].reshape(-1, *self.xyz.shape[2:])
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,31 +47,6 @@ class Predicted:
         return replace(self, xyz=self.xyz[indices], frames=self.frames[indices], views=self.views[indices])
 
 
-def part_of(count: int, split: str) -> Indices:
-    """Indices of a part of so many frames.
-
-    Raises:
-        UsageError: There is no such part.
-    """
-    parts = split_frames(count)
-    if split not in parts:
-        raise UsageError(f"split '{split}' is not one of {', '.join(parts)}")
-    return parts[split]
-
-
-def read_truth(path: Path) -> Truth:
-    """Reads `labels.h5`, or a pose array.
-
-    Raises:
-        InputError: It cannot be read.
-    """
-    if path.suffix.lower() in _ARRAYS:
-        poses = read_pose_arrays(path)
-        return Truth(path, poses.xyz[:, None], poses.skeleton, poses.unit, "as given", None)
-    labels = read_labels(path)
-    return Truth(path, labels.in_cameras, labels.poses.skeleton, labels.poses.unit, labels.rig.scale_source, labels)
-
-
 def find_all_predicted(
     predictions: Sequence[Path], model: Path | None, truth: Truth, split: str | None, device: str, protocol: str
 ) -> tuple[list[Predicted], str]:
@@ -107,7 +64,9 @@ def find_all_predicted(
         raise InputError(f"{', '.join(one.source for one in found)}: no image is in all of them")
     if len(common) < max(map(len, keys)):
         say(f"measuring the {len(common)} poses that all have in common")
-    return [one.at(np.array([np.flatnonzero(key == k)[0] for k in common])) for one, key in zip(found, keys)], split
+    return [
+        one.at(np.unique(key, return_index=True)[1][np.isin(np.unique(key), common)]) for one, key in zip(found, keys)
+    ], split
 
 
 def find_predicted(
@@ -127,11 +86,10 @@ def find_predicted(
         found = _run_model(model or _newest_model(truth), truth, split, device, protocol)
     else:
         found = _read_predicted(predictions, truth)
-        _check_skeletons(found.source, found.skeleton, truth)
         split = split or _default_split(found, truth)
     if found.without_truth:
         warn(f"{found.source}: {found.without_truth} images are not in {truth.path}, and are left out")
-    kept = found.only(part_of(len(truth.xyz), split))
+    kept = _in_joint_set(found, truth).only(truth.frames_of(split))
     if not len(kept.xyz):
         raise InputError(f"{found.source}: no pose is in part '{split}' of {truth.path}; use `--split all`")
     return kept, split
@@ -172,13 +130,26 @@ def _check_skeletons(source: str, ours: Skeleton, truth: Truth) -> None:
     if ours.joints != theirs.joints:
         raise InputError(
             f"{source} has {len(ours)} joints ({ours.name}), {truth.path} has {len(theirs)} ({theirs.name});"
-            " numbers over other joints cannot be compared"
+            " numbers over other joints cannot be compared; --joints 14 measures those that most skeletons have"
         )
+
+
+def _in_joint_set(found: Predicted, truth: Truth) -> Predicted:
+    """The predictions with the truth's joints.
+
+    Raises:
+        InputError: They have others.
+    """
+    if truth.joint_set != "all":
+        xyz = joints_of(truth.skeleton, found.xyz, found.skeleton, found.source)
+        return replace(found, xyz=xyz, skeleton=truth.skeleton)
+    _check_skeletons(found.source, found.skeleton, truth)
+    return found
 
 
 def _read_predicted(path: Path, truth: Truth) -> Predicted:
     suffix = path.suffix.lower()
-    if (suffix in _ARRAYS) != (truth.labels is None):
+    if (suffix in ARRAYS) != (truth.labels is None):
         raise InputError(f"{path} and {truth.path}: a plain array is measured only against a plain array")
     if truth.labels is None:
         return _match_arrays(path, truth)
@@ -188,11 +159,30 @@ def _read_predicted(path: Path, truth: Truth) -> Predicted:
 
 
 def _match_arrays(path: Path, truth: Truth) -> Predicted:
-    poses = read_pose_arrays(path)
+    poses = read_pose_arrays(path).poses
+    _check_sizes(poses.xyz, poses.unit, path, truth)
     if len(poses.xyz) != len(truth.xyz):
         raise InputError(f"{path} has {len(poses.xyz)} poses, {truth.path} has {len(truth.xyz)}; they pair in order")
     index = np.arange(len(poses.xyz))
     return Predicted(str(path), poses.xyz, index, np.zeros_like(index), poses.skeleton, poses.unit, {})
+
+
+def _check_sizes(xyz: Array, unit: str, path: Path, truth: Truth) -> None:
+    """Refuses arrays in another unit than they state: bodies are of one size, give or take.
+
+    Raises:
+        InputError: One is more than five times larger than the other.
+    """
+    ours, theirs = (
+        float(np.nanmedian(np.nanmax(poses, axis=-2) - np.nanmin(poses, axis=-2)))
+        if np.isfinite(poses).any()
+        else np.nan
+        for poses in (xyz, truth.xyz)
+    )
+    if unit == truth.unit == "mm" and max(ours, theirs) > _LARGEST_RATIO * min(ours, theirs):
+        raise InputError(
+            f"bodies are about {ours:.3g} mm in {path} and {theirs:.3g} mm in {truth.path}: give both in mm"
+        )
 
 
 def _match_images(predictions: Predictions, path: Path, labels: Labels) -> Predicted:
@@ -233,9 +223,10 @@ def _run_model(path: Path, truth: Truth, split: str, device: str, protocol: str)
 
     engine = open_engine(path, device)
     check_depth(path, engine.card)
-    _check_skeletons(str(path), engine.card.skeleton, truth)
+    if truth.joint_set == "all":  # before the work
+        _check_skeletons(str(path), engine.card.skeleton, truth)
     keypoints = truth.labels.keypoints
-    boxes, part = keypoints.boxes(margin=engine.card.convention.margin), part_of(len(keypoints.frames), split)
+    boxes, part = keypoints.boxes(margin=engine.card.convention.margin), truth.frames_of(split)
     usable = np.isfinite(boxes).all(axis=-1) & (keypoints.images != "")
     frames, views = np.nonzero(usable & np.isin(np.arange(len(usable)), part)[:, None])
     if not len(frames):

@@ -6,18 +6,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from epitool.camera import Array
 from epitool.console import Summary, say, warn
 from epitool.errors import GeometryError, InputError, UsageError
 from epitool.io.labels import read_labels
-from epitool.io.mocap import read_mocap
 from epitool.io.npz import write_pss
+from epitool.io.pose_arrays import read_pose_arrays
 from epitool.io.predictions import read_predictions
 from epitool.pss import AXES, CONSENSUS_RUNS, PssModel, Yaw, count_distinct, find_up, fit_pss, flat_poses, yaw_of
 from epitool.skeleton import Skeleton
-from epitool.stages.pairing import part_of
+from epitool.stages.truth import part_of, part_of_clips
 
 DEFAULT_KS = (50, 100)
 ALIGNMENTS = ("none", "yaw")
@@ -116,27 +115,11 @@ def _reference(path: Path, split: str) -> Reference:
 
 
 def _from_arrays(path: Path, split: str) -> Reference:
-    arrays, clips = read_mocap(path)
+    arrays = read_pose_arrays(path)
     say(f"{path}: taken as they are; predictions are in a camera's axes (x right, y down), so these must be too")
-    if len(np.unique(clips)) > 1:
-        part, kind = part_of_clips(clips, split), " of whole clips"
-    else:
-        part, kind = part_of(len(arrays.xyz), split), ""
-    return Reference(arrays.xyz[part], arrays.skeleton, f"{path.name}, split {split}{kind}, axes as given")
-
-
-def part_of_clips(clips: NDArray[np.int64], split: str) -> NDArray[np.intp]:
-    """Indices of the poses of a part that is made of whole clips, drawn the same way every time.
-
-    Args:
-        clips: Which clip each pose is from, `(N,)`.
-        split: Which part.
-
-    Raises:
-        UsageError: There is no such part.
-    """
-    order = np.random.default_rng(0).permutation(np.unique(clips))
-    return np.flatnonzero(np.isin(clips, order[part_of(len(order), split)]))
+    kind = " of whole clips" if len(np.unique(arrays.clips)) > 1 else ""
+    part = arrays.poses.xyz[part_of_clips(arrays.clips, split)]
+    return Reference(part, arrays.poses.skeleton, f"{path.name}, split {split}{kind}, axes as given")
 
 
 def _yaw(reference: Reference, path: Path) -> Yaw:

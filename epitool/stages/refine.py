@@ -14,7 +14,7 @@ from epitool.console import Summary, say, warn
 from epitool.errors import GeometryError, InputError
 from epitool.images import image_key
 from epitool.io.labels import read_labels
-from epitool.io.mocap import read_mocap
+from epitool.io.pose_arrays import read_pose_arrays
 from epitool.io.predictions import read_predictions
 from epitool.options import RefineOptions, run_folder
 from epitool.pose import Labels, Predictions, split_frames
@@ -129,7 +129,8 @@ def _mocap_parts(path: Path, labels: Labels, seed: int) -> tuple[Mocap, Mocap]:
     """Poses to learn from and poses of other clips to choose by, with the bones and cameras of the recording."""
     from epitool.nn.mocap import Mocap, level_poses, median_bone_lengths, vertical_of, with_bone_lengths
 
-    found, clips = read_mocap(path)
+    arrays = read_pose_arrays(path)
+    found, clips = arrays.poses, arrays.clips
     body, unit = labels.poses.skeleton, labels.rig.unit
     if found.unit != unit:
         raise InputError(f"{path} is in {found.unit}, the labels in {unit}; --mocap needs poses in the labels' unit")

@@ -20,7 +20,7 @@ import numpy as np
 import pytest
 import torch
 
-from epitool.io.mocap import read_mocap
+from epitool.io.pose_arrays import read_pose_arrays
 from epitool.metrics import mpjpe, pmpjpe, procrustes_align, root_centered
 from epitool.nn.mocap import Mocap, level_poses, room_verticals
 from epitool.nn.pose_noise import estimate_errors
@@ -78,7 +78,8 @@ class Study:
 
 
 def study(seed: int) -> Study:
-    poses, clips = read_mocap(Path(os.environ["MOCAP"]))
+    arrays = read_pose_arrays(Path(os.environ["MOCAP"]))
+    poses, clips = arrays.poses, arrays.clips
     _, place, count = np.unique(
         np.round(poses.xyz.reshape(len(clips), -1)), axis=0, return_inverse=True, return_counts=True
     )

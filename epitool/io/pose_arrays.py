@@ -1,0 +1,122 @@
+"""Plain pose arrays in `.npz` and `.npy`: motion capture, and what other programs predict or measure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from epitool.errors import InputError
+from epitool.io.files import require_file
+from epitool.io.npz import arrays_of
+from epitool.pose import Poses
+from epitool.skeleton import SKELETONS, Skeleton, skeleton, skeleton_of
+
+# What Human3.6M's own joint names are called here; the foot's joint is the ankle.
+_H36M_NAMES = {
+    "hip": "pelvis",
+    "nose": "neck_nose",
+    "neck/nose": "neck_nose",
+    "head": "head_top",
+    "left_foot": "left_ankle",
+    "right_foot": "right_ankle",
+}
+
+
+@dataclass(frozen=True, eq=False)
+class PoseArrays:
+    """Poses of a `.npz` or `.npy`, and where each of the N comes from.
+
+    Attributes:
+        poses: Of frames numbered from 0.
+        clips: The number of each pose's clip, `(N,)`; 0 of all where the file does not say.
+        actions: What is done in each pose, `(N,)`; None where the file does not say.
+    """
+
+    poses: Poses
+    clips: NDArray[np.int64]
+    actions: NDArray[np.str_] | None = None
+
+
+def read_pose_arrays(path: Path) -> PoseArrays:
+    """Poses `(N, J, 3)` of a `.npy`, or of a `.npz`: its array `xyz_mm`, `xyz`, or the only one.
+
+    Joint names come from a `.npz`'s `joints`, in any order, by this toolkit's names or Human3.6M's ("RHip"); unnamed,
+    17 joints are taken for h36m17 and 16 for mpii16. The unit is mm for `xyz_mm`, else what `unit` says, or arbitrary.
+    `clip_index (N,)` numbers the poses' clips, and `action (N,)` says what is done in them.
+
+    Raises:
+        InputError: The file is missing, damaged, holds no such array, or its joints are not known; or its clips or
+            actions do not fit the poses.
+    """
+    require_file(path, "numpy.save")
+    arrays = arrays_of(path)
+    key = _pose_key(arrays, path)
+    xyz = arrays[key]
+    if xyz.dtype.kind not in "fiu" or xyz.ndim != 3 or xyz.shape[2] != 3 or not xyz.size:
+        raise InputError(f"{path}: '{key}' is {xyz.dtype} of shape {xyz.shape}, expected numbers of shape (N, J, 3)")
+    unit = "mm" if key == "xyz_mm" else str(arrays.get("unit", "arbitrary"))
+    if unit not in ("mm", "arbitrary"):
+        raise InputError(f"{path}: unit '{unit}' is neither mm nor arbitrary")
+    body, order = _skeleton_and_order(arrays.get("joints"), xyz.shape[1], path)
+    ordered = xyz.astype(np.float64)[:, order]
+    poses = Poses(ordered, np.ones(ordered.shape[:2]), np.arange(len(xyz)), body, unit, "root")
+    clips, actions = (
+        _of_each_pose(arrays, *what, len(xyz), path) for what in (("clip_index", "iu"), ("action", "iuUS"))
+    )
+    return PoseArrays(
+        poses,
+        np.zeros(len(xyz), dtype=np.int64) if clips is None else clips.astype(np.int64),
+        None if actions is None else actions.astype(np.str_),
+    )
+
+
+def _of_each_pose(
+    arrays: Mapping[str, NDArray[Any]], key: str, kinds: str, count: int, path: Path
+) -> NDArray[Any] | None:  # fmt: skip
+    if key not in arrays:
+        return None
+    found = arrays[key]
+    if found.shape != (count,) or found.dtype.kind not in kinds:
+        words = "integers" if kinds == "iu" else "names"
+        raise InputError(f"{path}: '{key}' is {found.dtype} of shape {found.shape}, expected {count} {words}")
+    return found
+
+
+def _pose_key(arrays: Mapping[str, NDArray[Any]], path: Path) -> str:
+    for key in ("xyz_mm", "xyz"):
+        if key in arrays:
+            return key
+    if len(arrays) != 1:
+        raise InputError(f"{path}: holds {', '.join(arrays) or 'nothing'}; the poses' array must be named 'xyz_mm'")
+    return next(iter(arrays))
+
+
+def _skeleton_and_order(names: NDArray[Any] | None, count: int, path: Path) -> tuple[Skeleton, list[int]]:
+    """The skeleton with these joints, and where in the array each of its joints is."""
+    if names is None:
+        if count not in (16, 17):
+            raise InputError(f"{path}: {count} joints without names; add an array 'joints' of {count} names")
+        return skeleton("h36m17" if count == 17 else "mpii16"), list(range(count))
+    joints = [standard_name(str(name)) for name in names.ravel().tolist()]
+    if len(joints) != count or len(set(joints)) != count:
+        raise InputError(f"{path}: 'joints' must name {count} different joints, found {', '.join(joints)[:200]}")
+    for known in SKELETONS.values():
+        if set(known.joints) == set(joints):
+            return known, [joints.index(joint) for joint in known.joints]
+    return skeleton_of("custom", joints), list(range(count))
+
+
+def standard_name(name: str) -> str:
+    """This toolkit's name of a joint that Human3.6M's files name.
+
+    >>> [standard_name(name) for name in ("Hip", "RFoot", "LShoulder", "Neck/Nose", "left_knee")]
+    ['pelvis', 'right_ankle', 'left_shoulder', 'neck_nose', 'left_knee']
+    """
+    if name[:1] in ("L", "R") and name[1:2].isupper():
+        name = {"L": "left_", "R": "right_"}[name[0]] + name[1:]
+    return _H36M_NAMES.get(name.lower(), name.lower())

@@ -1,0 +1,163 @@
+"""The numbers of `metrics.json` as text: for the terminal, as CSV, and as rows of a paper's table."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Mapping, Sequence
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+from epitool.errors import UsageError
+from epitool.files import writing
+
+Document = Mapping[str, Any]
+SUFFIXES = (".csv", ".md", ".tex")
+BY = ("joint", "axis", "action")
+_CSV = ("row", "by", "part", "metric", "value", "low", "high", "unit", "protocol", "joints", "root", "alignment")
+_CSV_COUNTS = ("counted", "skipped", "missing_joints", "sequences", "reason")
+
+
+def check_table(path: Path | None) -> None:
+    """Refuses a table's name that does not say its format.
+
+    Raises:
+        UsageError: Its suffix is none of `.csv`, `.md` and `.tex`.
+    """
+    if path is not None and path.suffix.lower() not in SUFFIXES:
+        raise UsageError(f"--table {path}: name it .csv, .md or .tex")
+
+
+def write_table(path: Path, document: Document) -> None:
+    """Writes all numbers as CSV, a line each, or the rows in the paper's order as Markdown or LaTeX."""
+    suffix = path.suffix.lower()
+    text = _csv(document) if suffix == ".csv" else _markdown(document) if suffix == ".md" else _latex(document)
+    with writing(path) as temporary:
+        temporary.write_text(text, encoding="utf-8", newline="")
+
+
+def main_table(rows: Sequence[Document]) -> str:
+    """The metrics side by side, the interval of each under it."""
+    first = rows[0]["metrics"]
+    titles = [f"{metric['name']}\n{_unit(metric)}" for metric in first]
+    lines = []
+    for row in rows:
+        metrics = row["metrics"]
+        lines.append([row["name"], *map(_value, metrics), str(max(metric["counted"] for metric in metrics))])
+        if any(metric["interval"] for metric in metrics):
+            lines.append(["", *map(_interval, metrics), ""])
+    return _grid(["", *titles, "poses"], lines)
+
+
+def difference_lines(document: Document) -> list[str]:
+    """What each further file has more or less than the first, where it is told apart from nothing and where not."""
+    units = {metric["name"]: metric["unit"] for metric in document["rows"][0]["metrics"]}
+    lines = []
+    for difference in document["differences"]:
+        cells = []
+        for name, mean in difference["metrics"].items():
+            if mean["value"] is not None:
+                interval = f" [{mean['interval'][0]:+.1f}, {mean['interval'][1]:+.1f}]" if mean["interval"] else ""
+                cells.append(f"{name} {mean['value']:+.1f}{interval}{' %' if units[name] == '%' else ''}")
+        lines += [f"{difference['name']} against {difference['against']}:", *(f"  {cell}" for cell in cells)]
+    return lines
+
+
+def parts_table(row: Document, by: str) -> str:
+    """One file's metrics by joint, axis or action."""
+    parts = row[f"by_{by}"]
+    lines = []
+    for name in next(iter(parts.values())):
+        means = [means[name] for means in parts.values()]
+        lines.append([name, *map(_value, means), str(max(mean["counted"] for mean in means))])
+        if any(mean["interval"] for mean in means):
+            lines.append(["", *map(_interval, means), ""])
+    return f"{row['name']}, by {by}\n" + _grid([by, *parts, "poses"], lines)
+
+
+def _grid(titles: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(box=box.MARKDOWN)  # in ASCII, which every terminal and pipe can encode
+    for i, title in enumerate(titles):
+        table.add_column(title, justify="right" if i else "left", no_wrap=True)
+    for line in lines:
+        table.add_row(*line)
+    text = StringIO()
+    Console(file=text, width=300, color_system=None, force_terminal=False, markup=False, emoji=False).print(table)
+    return "\n".join(line for line in text.getvalue().splitlines() if line.strip())
+
+
+def _value(mean: Document) -> str:
+    return "n/a" if mean["value"] is None else f"{mean['value']:.1f}"
+
+
+def _interval(mean: Document) -> str:
+    return f"{mean['interval'][0]:.3g}-{mean['interval'][1]:.3g}" if mean["interval"] else ""
+
+
+def _unit(metric: Document) -> str:
+    return "" if metric["unit"] == "arbitrary" else str(metric["unit"])
+
+
+def _csv(document: Document) -> str:
+    """A line for each number, each with all that tells it from others."""
+    text = StringIO()
+    writer = csv.DictWriter(text, (*_CSV, *_CSV_COUNTS), restval="", extrasaction="ignore", lineterminator="\n")
+    writer.writeheader()
+    for row in document["rows"]:
+        whole = {metric["name"]: {**metric, "joints": len(metric["joints"])} for metric in row["metrics"]}
+        for name, metric in whole.items():
+            writer.writerow({**metric, "row": row["name"], "metric": name, **_cells(metric)})
+        for by in BY:
+            for name, means in row.get(f"by_{by}", {}).items():
+                context = {key: whole[name][key] for key in ("unit", "protocol", "joints", "root", "alignment")}
+                for part, mean in means.items():
+                    cells = {"row": row["name"], "by": by, "part": part, "metric": name, "counted": mean["counted"]}
+                    writer.writerow({**context, **cells, **_cells(mean)})
+    for difference in document["differences"]:
+        for name, mean in difference["metrics"].items():
+            cells = {"row": difference["name"], "by": "difference", "part": difference["against"], "metric": name}
+            writer.writerow({**cells, "counted": mean["counted"], **_cells(mean)})
+    return text.getvalue()
+
+
+def _cells(mean: Document) -> dict[str, str]:
+    low, high = mean["interval"] or ("", "")
+    value = "" if mean["value"] is None else f"{mean['value']:.6g}"
+    return {"value": value, **{key: f"{x:.6g}" if x != "" else "" for key, x in (("low", low), ("high", high))}}
+
+
+def _markdown(document: Document) -> str:
+    names = [metric["name"] for metric in document["rows"][0]["metrics"]]
+    lines = [f"| Methods | {' | '.join(names)} |", f"|---|{'---|' * len(names)}"]
+    for row in document["rows"]:
+        lines.append(f"| {row['name'].replace('|', '/')} | {' | '.join(map(_paper, row['metrics']))} |")
+    return "\n".join([*lines, "", f"{_context(document)}."]) + "\n"
+
+
+def _latex(document: Document) -> str:
+    names = [metric["name"] for metric in document["rows"][0]["metrics"]]
+    lines = [f"% {_context(document)}", f"Methods & {' & '.join(names)} \\\\"]
+    for row in document["rows"]:
+        lines.append(f"{_escaped(row['name'])} & {' & '.join(map(_paper, row['metrics']))} \\\\")
+    return "\n".join(lines) + "\n"
+
+
+def _paper(metric: Document) -> str:
+    return "n/a" if metric["value"] is None else f"{metric['value']:.2f}"
+
+
+def _escaped(name: str) -> str:
+    plain = name.replace("\\", "/")
+    return "".join(f"\\{sign}" if sign in "&%$#_{}" else sign for sign in plain)
+
+
+def _context(document: Document) -> str:
+    joints = len(document["joints"])
+    return (
+        f"Protocol {document['protocol']}, {joints} joints of {document['skeleton']}, root {document['root']},"
+        f" {document['poses']} poses of part {document['split']}, unit {document['unit']}"
+    )

@@ -1,0 +1,125 @@
+"""Every number about predictions: metrics, their parts by joint, axis and action, and differences between files."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from epitool.camera import Array
+from epitool.metrics import Bootstrap, Mean, Metric, Ruler, mean_of, missing_joints
+from epitool.pss import NORMALIZATION, PssModel, pss
+
+MEAN_OF_ACTIONS = "mean of actions"
+Means = Mapping[str, Mean]
+Parts = Mapping[str, Means]
+
+
+@dataclass(frozen=True, eq=False)
+class Row:
+    """One file's predictions measured.
+
+    Attributes:
+        name: Of the file, or of what stands for one.
+        metrics: In the order of the table.
+        values: Of each pose by the metric's name, `(N,)`; NaN where it has none.
+        parts: By "joint", "axis" and "action": the means of each metric, by joint, axis or action.
+    """
+
+    name: str
+    metrics: tuple[Metric, ...]
+    values: Mapping[str, Array]
+    parts: Mapping[str, Parts]
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values, as JSON stores them."""
+        parts = {f"by_{kind}": _plain_parts(parts) for kind, parts in self.parts.items()}
+        return {"name": self.name, "metrics": [metric.as_dict() for metric in self.metrics], **parts}
+
+
+@dataclass(frozen=True, eq=False)
+class Scoring:
+    """What all rows of a table have in common.
+
+    Attributes:
+        ruler: Holds the truth.
+        actions: What is done in each true pose, `(N,)`, or None.
+        pss_ks: Numbers of clusters to give mPSS for.
+        clusters: By which; None where there are none.
+        pss_source: Where they come from, or why there are none.
+        jobs: Threads.
+    """
+
+    ruler: Ruler
+    actions: NDArray[np.str_] | None
+    pss_ks: tuple[int, ...]
+    clusters: PssModel | None
+    pss_source: str
+    jobs: int = -1
+
+    def row(self, name: str, prediction: Array, unit: str) -> Row:
+        """Everything about predictions `(N, J, 3)` in a unit."""
+        measured = self.ruler.measure(prediction, unit, self.jobs)
+        metrics, values = list(measured.metrics), dict(measured.values)
+        for k in self.pss_ks:
+            metric, scores = self._mpss(prediction, k)
+            metrics.append(metric)
+            if scores is not None:
+                values[metric.name] = scores
+        parts = {"joint": measured.by_joint, "axis": measured.by_axis}
+        if self.actions is not None:
+            parts["action"] = {metric: self._by_action(found) for metric, found in values.items()}
+        return Row(name, tuple(metrics), values, parts)
+
+    def difference(self, first: Row, other: Row) -> Means:
+        """How much more the other file's means are, over the poses that have a value in both."""
+        common = [name for name in first.values if name in other.values]
+        return {name: mean_of(other.values[name] - first.values[name], self.ruler.bootstrap) for name in common}
+
+    def _mpss(self, prediction: Array, k: int) -> tuple[Metric, Array | None]:
+        ruler, root = self.ruler, self.ruler.skeleton.root
+        if self.clusters is None:
+            return ruler.not_applicable(f"mPSS@{k}", "%", "root and length", self.pss_source), None
+        codebook = self.clusters.codebook(k)
+        scores = 100 * pss(prediction, ruler.truth, codebook, root)
+        alignment = "root and length" + (f", {codebook.yaw}" if codebook.yaw else "")
+        missing = missing_joints(prediction, ruler.truth)
+        return ruler.metric(codebook.metric, "%", alignment, scores, missing), scores
+
+    def _by_action(self, values: Array) -> Means:
+        """Means of each action, and the mean of these, which is what papers on Human3.6M call average."""
+        assert self.actions is not None
+        names, groups = np.unique(self.actions), self.ruler.bootstrap.groups
+        found = {
+            str(name): mean_of(values[self.actions == name], Bootstrap(groups[self.actions == name])) for name in names
+        }
+        known = [mean.value for mean in found.values() if mean.value is not None]
+        average = float(np.mean(known)) if known else None
+        return found | {MEAN_OF_ACTIONS: Mean(average, None, sum(mean.counted for mean in found.values()))}
+
+    def pss_document(self) -> dict[str, Any]:
+        """What `metrics.json` says of the clusters."""
+        if self.clusters is None:
+            return {"source": None, "reason": self.pss_source}
+        return {
+            "source": self.pss_source,
+            "fitted_on": self.clusters.fitted_on,
+            "poses": self.clusters.counted,
+            "clusters": {str(k): self.clusters.codebook(k).k for k in self.pss_ks},
+            "seed": self.clusters.seed,
+            "method": self.clusters.method,
+            "alignment": self.clusters.alignment,
+            "normalization": NORMALIZATION,
+        }
+
+
+def plain_means(means: Means) -> dict[str, dict[str, Any]]:
+    """Plain values, as JSON stores them."""
+    return {name: mean._asdict() | {"interval": mean.interval and list(mean.interval)} for name, mean in means.items()}
+
+
+def _plain_parts(parts: Parts) -> dict[str, dict[str, Any]]:
+    return {name: plain_means(means) for name, means in parts.items()}

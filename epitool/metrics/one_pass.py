@@ -54,10 +54,12 @@ def one_pass(
             _align(a, published, root, P, G, W, known, R, shift, result)
             _measure(P, G, W, R, shift, threshold, D, row, joint_sums[:, a], result)
             _average(known, result)
+            for k in range(3):
+                for b in range(LANES):
+                    axis_sums[a, k, b] += result[3 + k, b]
             for b in range(lanes):
-                for k in range(3):
-                    values[start + b, a, k] = result[k, b]
-                    axis_sums[a, k, b] += result[3 + k, b] if result[_VALID, b] > 0.0 else 0.0
+                out = values[start + b, a]
+                out[0], out[1], out[2] = result[0, b], result[1, b], result[2, b]
             if len(differences):
                 _store(D, W, result, lanes, differences[start : start + lanes, a])
     _add_lanes(joint_sums, axis_sums, joints, axes)
@@ -199,11 +201,15 @@ def _measure(
 
 @njit(cache=True, nogil=True, error_model="numpy", forceinline=True)
 def _average(known: Any, result: Any) -> None:
-    """Sums over joints to means, shares to percentages; NaN where the alignment is not determined."""
+    """Sums over joints to means, shares to percentages.
+
+    Where the alignment is not determined values are NaN, and differences along axes zero.
+    """
     for k in range(_VALID):
         unit = 1.0 if k not in (WITHIN, AREA) else 100.0 if k == WITHIN else 100.0 / (AUC_STEPS + 1)
+        unknown = np.nan if k < 3 else 0.0
         for b in range(LANES):
-            result[k, b] = unit * result[k, b] / known[_COUNT, b] if result[_VALID, b] > 0.0 else np.nan
+            result[k, b] = unit * result[k, b] / known[_COUNT, b] if result[_VALID, b] > 0.0 else unknown
 
 
 @njit(cache=True, nogil=True, error_model="numpy")

@@ -59,7 +59,7 @@ def set_errors(
 
     def measured(part: slice | NDArray[np.intp]) -> tuple[Array, Array]:
         ours, theirs = p[part], g[part]
-        found = np.empty((len(ours), 3, 3))
+        found = values[part]  # a view of a slice, a copy of others
         sums, axes = _run(ours, theirs, root, protocol, threshold, found)
         values[part] = found
         return sums, axes

@@ -11,7 +11,9 @@ from typing import Any
 import numpy as np
 from numba import njit
 
-LANES = 16
+# So many that the compiler makes vector instructions of a loop over them instead of unrolling it, and no power of two,
+# whose multiples would share their places in the processor's cache.
+LANES = 56
 SWEEPS = 5  # of Jacobi's method: the third leaves about 1e-8, and each squares that
 _TINY = 1e-300
 _NO_DIRECTION = 1e-15  # relative length under which a column is rounding

@@ -13,7 +13,6 @@ from epitool.pss.alignment import Yaw
 from epitool.skeleton import Skeleton
 
 Array = NDArray[np.float64]
-Floats = NDArray[np.float32]
 
 NORMALIZATION = "root-centred, then the flattened pose scaled to length 1"
 
@@ -108,7 +107,7 @@ def assign(poses: Array, codebook: Codebook, root: int) -> NDArray[np.int64]:
     return nearest(flat, codebook.centers.reshape(codebook.k, -1)).reshape(unit.shape[:-2])
 
 
-def nearest(flat: Array | Floats, centers: Array | Floats) -> NDArray[np.int64]:
+def nearest(flat: Array, centers: Array) -> NDArray[np.int64]:
     """Index of the centre `(k, D)` nearest to each vector `(N, D)`, `(N,)`; -1 where one of its values is NaN."""
     from sklearn.metrics import pairwise_distances_argmin
 

@@ -12,12 +12,15 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
+from threadpoolctl import threadpool_limits
 
 from epitool.parallel import run_parallel
-from epitool.pss.codebook import Codebook, nearest, normalized, same_cluster
+from epitool.pss.codebook import Codebook, normalized
 
 Array = NDArray[np.float64]
 Labels = NDArray[np.uint16]
+
+_PART = 4096  # poses whose products with a codebook stay in the processor's cache
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,19 +77,26 @@ def contingency(a: Labels, b: Labels, k: int) -> NDArray[np.int64]:
 
 
 def mpss_by_codebook(prediction: Array, truth: Array, codebooks: Sequence[Codebook], root: int, jobs: int = 1) -> Array:
-    """MPSS of predicted against true poses `(N, J, 3)` by each of R codebooks, `(R,)` in percent.
+    """MPSS of predicted against true poses `(N, J, 3)` by each of R codebooks, `(R,)` in percent; NaN without poses.
+
+    Poses and centres have length one, so the nearest centre is the one with the largest inner product.
 
     Raises:
         ValueError: The codebooks are not aligned alike.
     """
     if len({codebook.yaw for codebook in codebooks}) != 1:
         raise ValueError("codebooks of different alignments")
-    unit = [normalized(poses, root, codebooks[0].yaw).reshape(len(poses), -1) for poses in (prediction, truth)]
-    known = np.isfinite(unit[0]).all(axis=-1) & np.isfinite(unit[1]).all(axis=-1)
-    ours, theirs = (poses[known].astype(np.float32) for poses in unit)
+    centers = [codebook.centers.reshape(codebook.k, -1).T.astype(np.float32) for codebook in codebooks]
 
-    def score(codebook: Codebook) -> float:
-        centers = codebook.centers.reshape(codebook.k, -1).astype(np.float32)
-        return 100 * float(same_cluster(nearest(ours, centers), nearest(theirs, centers)).mean())
+    def agreeing(start: int) -> list[int]:
+        part = slice(start, start + _PART)
+        unit = np.stack([normalized(poses[part], root, codebooks[0].yaw) for poses in (prediction, truth)])
+        flat = unit.reshape(2, unit.shape[1], -1)
+        a, b = flat[:, np.isfinite(flat).all(axis=(0, 2))].astype(np.float32)
+        same = [np.count_nonzero((a @ center).argmax(axis=1) == (b @ center).argmax(axis=1)) for center in centers]
+        return [*same, len(a)]
 
-    return np.array(run_parallel(score, codebooks, jobs))
+    with threadpool_limits(1, user_api="blas"):
+        counts = np.array(run_parallel(agreeing, range(0, len(prediction), _PART), jobs), dtype=np.float64)
+    *same, known = counts.reshape(-1, len(centers) + 1).sum(axis=0)
+    return 100 * np.array(same) / (known or np.nan)

@@ -81,7 +81,7 @@ def run(
     if stability:
         from epitool.stages import pss_stability
 
-        found = pss_stability.measure(reference.xyz, model, runs, consensus, poses, predictions, jobs)
+        found = pss_stability.measure(reference.xyz, model, runs, consensus, poses, predictions, split, jobs)
         summary = pss_stability.report(found, out, summary)
     if pictures:
         from epitool.stages import pss_pictures

@@ -23,7 +23,14 @@ _HEADER = f"{'clusters':<32}{'mean IoU':>9}{'sd':>7}{'share %':>9}{'mPSS %':>9}{
 
 
 def measure(
-    reference: Array, model: PssModel, runs: int, consensus: int, truth: Path, predictions: Path | None, jobs: int
+    reference: Array,
+    model: PssModel,
+    runs: int,
+    consensus: int,
+    truth: Path,
+    predictions: Path | None,
+    split: str,
+    jobs: int,
 ) -> dict[str, Any]:
     """The paper's analysis: runs of k-means from random starts, compared pair by pair.
 
@@ -37,6 +44,7 @@ def measure(
         consensus: Runs that make one codebook; 0 for none.
         truth: The file of the reference poses.
         predictions: Of them, to measure mPSS by every codebook; None for no mPSS.
+        split: The part that the clusters were made from; "train" is scored on the test part.
         jobs: Runs at a time.
 
     Raises:
@@ -45,7 +53,8 @@ def measure(
     """
     if runs < 2:
         raise UsageError(f"--runs {runs}: at least two are needed to compare")
-    scored = _scored(truth, predictions) if predictions else None
+    part = "test" if split == "train" else split
+    scored = _scored(truth, predictions, part) if predictions else None
     yaw, root = model.codebooks[0].yaw, model.skeleton.root
     flat = flat_poses(reference, root, yaw)
     rows = []
@@ -73,14 +82,15 @@ def measure(
         "seed": model.seed,
         "predictions": str(predictions) if predictions else None,
         "scored": len(scored[0]) if scored else 0,
+        "scored_part": part if scored else None,
         "rows": rows,
     }
 
 
-def _scored(truth: Path, predictions: Path) -> tuple[Array, Array]:
-    """Predicted and true poses `(N, J, 3)`."""
+def _scored(truth: Path, predictions: Path, part: str) -> tuple[Array, Array]:
+    """Predicted and true poses `(N, J, 3)` of a part."""
     target = read_truth(truth)
-    found, _ = find_predicted(predictions, None, target, "all", "cpu", "standard")
+    found, _ = find_predicted(predictions, None, target, part, "cpu", "standard")
     return found.xyz, target.xyz[found.frames, found.views]
 
 

@@ -349,6 +349,9 @@ def test_poses_in_metres_are_not_taken_for_millimetres(arrays):
     np.savez("metres.npz", xyz_mm=arrays / 1000)
     with pytest.raises(InputError, match=r"bodies are about .* mm in metres\.npz and .* mm in truth\.npz"):
         against_truth("metres.npz")
+    np.savez("metres.npz", xyz_mm=np.where(np.arange(17)[:, None] == 3, np.inf, arrays))
+    with pytest.raises(InputError, match="numbers up to inf, which are no poses"):
+        against_truth("metres.npz")
 
 
 def test_tables_hold_the_numbers_of_the_document(arrays):

@@ -16,6 +16,7 @@ from epitool.io.npz import arrays_of
 from epitool.pose import Poses
 from epitool.skeleton import SKELETONS, Skeleton, skeleton, skeleton_of
 
+_LARGEST = 1e9  # a thousand kilometres
 # What Human3.6M's own joint names are called here; the foot's joint is the ankle.
 _H36M_NAMES = {
     "hip": "pelvis",
@@ -59,6 +60,9 @@ def read_pose_arrays(path: Path) -> PoseArrays:
     xyz = arrays[key]
     if xyz.dtype.kind not in "fiu" or xyz.ndim != 3 or xyz.shape[2] != 3 or not xyz.size:
         raise InputError(f"{path}: '{key}' is {xyz.dtype} of shape {xyz.shape}, expected numbers of shape (N, J, 3)")
+    largest = np.fmax.reduce(np.abs(xyz), axis=None)
+    if largest > _LARGEST:
+        raise InputError(f"{path}: '{key}' holds numbers up to {largest:.3g}, which are no poses; NaN marks a missing joint")
     unit = "mm" if key == "xyz_mm" else str(arrays.get("unit", "arbitrary"))
     if unit not in ("mm", "arbitrary"):
         raise InputError(f"{path}: unit '{unit}' is neither mm nor arbitrary")

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from epitool.console import Summary, progress, say, warn
-from epitool.detectors import Detector, default_detector, open_detector, people_found
+from epitool.detectors import BUILT_IN, Detector, default_detector, open_detector, people_found
 from epitool.errors import GeometryError, UsageError
 from epitool.files import writing
 from epitool.geometry.people import Candidates, follow, with_choice
@@ -89,7 +89,7 @@ def open_views(paths: Sequence[Path]) -> list[View]:
 
 def open_any_detector(name: str, device: str) -> Detector:
     """A built-in detector by name, or a checkpoint of ours by path: the paper's frozen 2D branch."""
-    if name.endswith((".pt", ".pth", ".tar")) or Path(name).is_file():
+    if name not in BUILT_IN and (name.endswith((".pt", ".pth", ".tar")) or Path(name).is_file()):
         from epitool.nn.detector import CheckpointDetector
 
         return CheckpointDetector(Path(name), device)

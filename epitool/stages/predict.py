@@ -231,7 +231,7 @@ def _draw(predictions: Predictions, folder: Path) -> None:
 def _summary(predictions: Predictions, names: Sequence[str], out: Path) -> Summary:
     seen = set(predictions.images)
     missing = [name for name in names if name not in seen]
-    text = f"{out}: {len(seen)} poses, in {predictions.unit} relative to the root"
+    text = f"{out}: {len(seen)} pose{'s' * (len(seen) != 1)}, in {predictions.unit} relative to the root"
     if missing:
         named = ", ".join(missing[:_NAMED]) + (", ..." if len(missing) > _NAMED else "")
         text += f"; nobody found in {len(missing)} images: {named}"

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from epitool import __version__
-from epitool.cli import labels, measure, network
+from epitool.cli import footage, labels, measure, network
 
 app = typer.Typer(
     name="epitool",
@@ -34,6 +34,7 @@ for _command in (
     network.refine,
     measure.pss_fit,
     measure.evaluate,
+    footage.synth,
     measure.demo,
 ):
     app.command()(_command)

@@ -62,7 +62,9 @@ def read_pose_arrays(path: Path) -> PoseArrays:
         raise InputError(f"{path}: '{key}' is {xyz.dtype} of shape {xyz.shape}, expected numbers of shape (N, J, 3)")
     largest = np.fmax.reduce(np.abs(xyz), axis=None)
     if largest > _LARGEST:
-        raise InputError(f"{path}: '{key}' holds numbers up to {largest:.3g}, which are no poses; NaN marks a missing joint")
+        raise InputError(
+            f"{path}: '{key}' holds numbers up to {largest:.3g}, which are no poses; NaN marks a missing joint"
+        )
     unit = "mm" if key == "xyz_mm" else str(arrays.get("unit", "arbitrary"))
     if unit not in ("mm", "arbitrary"):
         raise InputError(f"{path}: unit '{unit}' is neither mm nor arbitrary")

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from epitool.camera import Camera
 from epitool.images import Image
-from epitool.synthetic.motion import Motion
 from epitool.synthetic.render import Rays
 
 Array = NDArray[np.float64]
@@ -19,33 +20,32 @@ SHADOW_RADIUS, SHADOW_REACH = 260.0, 1300.0  # mm
 SHADOW_DEPTH = 0.4
 
 
-def hit_room(camera: Camera, rays: Rays) -> tuple[NDArray[np.int64], Array]:
-    """Face `(h, w)` of the room that each ray hits, and where in the world, `(h, w, 3)` mm."""
+def hit_room(camera: Camera, rays: Rays, room: Array = ROOM) -> tuple[NDArray[np.int64], Array]:
+    """Face `(h, w)` of a room `(2, 3)` around the camera that each ray hits, and where in the world, `(h, w, 3)` mm."""
     direction = rays.astype(float) @ camera.R
     direction[direction == 0] = 1e-12  # parallel to a wall: hits it far behind the others
-    reach = (np.where(direction > 0, ROOM[1], ROOM[0]) - camera.center) / direction
+    reach = (np.where(direction > 0, room[1], room[0]) - camera.center) / direction
     axis = reach.argmin(axis=-1)
     nearest = np.take_along_axis(reach, axis[..., None], axis=-1)
     upward = np.take_along_axis(direction, axis[..., None], axis=-1)[..., 0] > 0
     return 2 * axis + upward, camera.center + nearest * direction
 
 
-def draw_room(face: NDArray[np.int64], points: Array, rng: np.random.Generator) -> Image:
+def draw_room(face: NDArray[np.int64], points: Array, rng: np.random.Generator, room: Array = ROOM) -> Image:
     """The empty room as the camera sees it, given what `hit_room` found; the seed determines all faces."""
-    unit = (points - ROOM[0]) / (ROOM[1] - ROOM[0])
-    room = np.zeros((*face.shape, 3), np.uint8)
+    unit = (points - room[0]) / (room[1] - room[0])
+    image = np.zeros((*face.shape, 3), np.uint8)
     for i in range(6):
         texture = _floor_texture(rng) if i == FLOOR_FACE else _wall_texture(rng)
         first, second = (axis for axis in range(3) if axis != i // 2)
         u, v = ((TEXTURE_SIDE - 1) * unit[..., axis].astype(np.float32) for axis in (first, second))
-        room = np.where((face == i)[..., None], cv2.remap(texture, u, v, cv2.INTER_LINEAR), room)
-    return cv2.GaussianBlur(room, (5, 5), 1.0)  # type: ignore[return-value]
+        image = np.where((face == i)[..., None], cv2.remap(texture, u, v, cv2.INTER_LINEAR), image)
+    return cv2.GaussianBlur(image, (5, 5), 1.0)  # type: ignore[return-value]
 
 
-def draw_shadow(room: Image, face: NDArray[np.int64], points: Array, motion: Motion, frame: int) -> Image:
-    """A copy of the room with soft shadows under the feet and the pelvis."""
+def draw_shadow(room: Image, face: NDArray[np.int64], points: Array, casters: Sequence[Array]) -> Image:
+    """A copy of the room with soft shadows under some joints, of which the last is in the middle."""
     image = room.copy()
-    casters = [motion.joint(name)[frame] for name in ("left_ankle", "right_ankle", "pelvis")]
     x, y, _ = casters[-1]
     near = (
         (face == FLOOR_FACE) & (np.abs(points[..., 0] - x) < SHADOW_REACH) & (np.abs(points[..., 1] - y) < SHADOW_REACH)

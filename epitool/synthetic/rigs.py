@@ -10,12 +10,15 @@ from numpy.typing import NDArray
 
 from epitool.camera import Camera, Rig
 from epitool.pose import Keypoints, Labels, Poses
-from epitool.skeleton import skeleton
+from epitool.skeleton import Skeleton, skeleton
 
 Array = NDArray[np.float64]
+H36M = skeleton("h36m17")
+LAYOUTS = ("ring", "arc", "random")
 _HIPS = 950.0  # height that the cameras of a random rig look at, mm
 _IMAGE_SIZES = ((640, 480), (1280, 720), (1000, 1000), (1920, 1080), (1080, 1920))
 _FOV_DEG = (45.0, 75.0)  # over the shorter side
+_FOCAL_OF_SIDE = 1.1  # focal length over the side of an image: 49 degrees
 _SPREAD_MM = 150.0  # of the points that the cameras of a random rig look at
 
 
@@ -73,6 +76,30 @@ def random_rig(seed: int) -> Rig:
     return Rig(tuple(cameras), "mm", "made up")
 
 
+def studio_rig(layout: str, count: int, side: int, seed: int) -> Rig:
+    """Cameras with square images that see an area of 3 x 3 m from 3.8 to 5 m.
+
+    Args:
+        layout: "ring", all around; "arc", 30 degrees from one to the next; "random", anywhere around.
+        count: How many.
+        side: Of the images, px.
+        seed: Of distances, heights and small differences.
+    """
+    rng = np.random.default_rng(seed)
+    step = 2 * np.pi / count if layout == "ring" else np.radians(30.0)
+    angle = (
+        rng.uniform(0, 2 * np.pi, count) if layout == "random" else np.arange(count) * step + rng.normal(0, 0.1, count)
+    )
+    distance, height = rng.uniform(3800, 5000, count), rng.uniform(900, 2400, count)
+    places = np.column_stack([distance * np.cos(angle), distance * np.sin(angle), height])
+    targets = np.column_stack([rng.normal(0, _SPREAD_MM, (count, 2)), np.full(count, _HIPS)])
+    cameras = (
+        camera_looking_at(f"cam{i}", place, target, _FOCAL_OF_SIDE * side, (side, side))
+        for i, (place, target) in enumerate(zip(places, targets), 1)
+    )
+    return Rig(tuple(cameras), "mm", "made up")
+
+
 def _places(rng: np.random.Generator, count: int) -> Array:
     """Centres `(count, 3)` of cameras."""
     height = rng.uniform(800, 3000, count)
@@ -86,26 +113,29 @@ def _places(rng: np.random.Generator, count: int) -> Array:
     return np.column_stack([distance * np.cos(angle), distance * np.sin(angle), height])
 
 
-def labels_of(xyz: Array, rig: Rig, images: NDArray[np.str_] | None = None) -> Labels:
+def labels_of(
+    xyz: Array, rig: Rig, images: NDArray[np.str_] | None = None, body: Skeleton = H36M
+) -> Labels:  # fmt: skip
     """Exact labels of a motion before a rig.
 
     Args:
-        xyz: h36m17 joints `(F, 17, 3)` in the rig's world.
+        xyz: Joints `(F, J, 3)` in the rig's world.
         rig: The cameras.
         images: Where each image is, `(F, V)`; "" everywhere if left out.
+        body: Skeleton of the joints.
 
     Returns:
         The motion as poses and their projections with confidence 1, 0 where they lie outside the image. Joints
         hidden behind the body count as seen.
     """
-    h36m, frames, shape = skeleton("h36m17"), np.arange(len(xyz)), (len(xyz), len(rig))
+    frames, shape = np.arange(len(xyz)), (len(xyz), len(rig))
     sizes = np.array([camera.image_size for camera in rig.cameras])
     xy = rig.project(xyz)
     inside = ((xy >= 0) & (xy <= sizes[:, None] - 1)).all(axis=-1)
     return Labels(
-        poses=Poses(xyz, np.ones(xyz.shape[:2]), frames, h36m, rig.unit, "world"),
+        poses=Poses(xyz, np.ones(xyz.shape[:2]), frames, body, rig.unit, "world"),
         keypoints=Keypoints(
-            xy, inside.astype(float), frames, rig.names, np.full(shape, "") if images is None else images, sizes, h36m
+            xy, inside.astype(float), frames, rig.names, np.full(shape, "") if images is None else images, sizes, body
         ),
         rig=rig,
         reprojection_px=np.zeros(inside.shape),

@@ -26,6 +26,7 @@ AZIMUTHS_DEG = (20.0, 95.0, 165.0, 250.0)
 HEIGHTS = (1400.0, 2100.0, 1250.0, 1800.0)
 TARGET = np.array([0.0, 0.0, 950.0])
 JPEG_QUALITY = 92
+SHADOWED = ("left_ankle", "right_ankle", "pelvis")
 
 
 def render_scene(folder: Path, *, frames: int = 120, seed: int = 0) -> Labels:
@@ -49,7 +50,7 @@ def render_scene(folder: Path, *, frames: int = 120, seed: int = 0) -> Labels:
         for v, camera in enumerate(rig.cameras):
             (folder / camera.name).mkdir(parents=True, exist_ok=True)
             for f, image in enumerate(_footage(motion, camera, seed)):
-                _write_jpeg(Path(images[f][v]), image)
+                write_jpeg(Path(images[f][v]), image)
                 advance(1)
     return _truth(motion, rig, np.array(images))
 
@@ -76,12 +77,13 @@ def _footage(motion: Motion, camera: Camera, seed: int) -> Iterator[Image]:
     face, points = hit_room(camera, rays)
     room = draw_room(face, points, np.random.default_rng(seed))
     for f in range(len(motion.xyz)):
-        image = draw_shadow(room, face, points, motion, f)
+        image = draw_shadow(room, face, points, [motion.joint(name)[f] for name in SHADOWED])
         draw_solids(image, body_solids(motion, f), camera, rays)
         yield cv2.GaussianBlur(image, (3, 3), 0.6)  # type: ignore[misc]  # softens the stairs along edges
 
 
-def _write_jpeg(path: Path, image: Image) -> None:
+def write_jpeg(path: Path, image: Image) -> None:
+    """Writes an RGB image."""
     options = [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY]
     _, data = cv2.imencode(".jpg", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), options)
     data.tofile(path)  # cv2.imwrite cannot open every path on Windows

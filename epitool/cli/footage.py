@@ -1,0 +1,54 @@
+"""The command that makes footage: `synth`."""
+
+from __future__ import annotations
+
+from enum import Enum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from epitool.cli.flags import Jobs, Json, Quiet, Seed
+from epitool.cli.running import run
+
+
+class Layout(str, Enum):
+    """Where cameras stand."""
+
+    ring = "ring"
+    arc = "arc"
+    random = "random"
+
+
+def synth(
+    out: Annotated[Path, typer.Option("--out", help="Folder for images and truth.")] = Path("synth"),
+    frames: Annotated[int, typer.Option("--frames", min=1, help="Images of each camera.")] = 200,
+    cameras: Annotated[int, typer.Option("--cameras", min=1, help="How many.")] = 4,
+    layout: Annotated[
+        Layout, typer.Option("--layout", help="All around, 30 degrees apart, or anywhere.")
+    ] = Layout.ring,
+    rig: Annotated[
+        Path | None, typer.Option("--rig", help="Cameras of your own: mm, z up, the person about the origin.")
+    ] = None,
+    motion: Annotated[
+        Path | None, typer.Option("--motion", help="Motion capture (.npz) to play.", show_default="made up")
+    ] = None,
+    size: Annotated[int, typer.Option("--size", help="Side of the images, px; --rig has its own.")] = 512,
+    jobs: Jobs = -1,
+    seed: Seed = 0,
+    quiet: Quiet = False,
+    as_json: Json = False,
+) -> None:
+    """Render a person before cameras, with exact joints: to try a layout before building it, or to learn from.
+
+    Needs the extra [synth]. Run again, it goes on where it stopped.
+
+    Example: epitool synth --cameras 4 --out synth && epitool detect2d --views synth/cam*
+    """
+    from epitool.stages import synth as stage
+
+    run(
+        stage.run, quiet, as_json,
+        out=out, frames=frames, cameras=cameras, layout=layout.value, rig=rig, motion=motion, size=size, seed=seed,
+        jobs=jobs,
+    )  # fmt: skip

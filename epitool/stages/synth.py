@@ -1,0 +1,184 @@
+"""`epitool synth`: images of a rendered person before cameras of any layout, and the exact truth of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from epitool.camera import Array, Rig
+from epitool.console import Summary, progress, say
+from epitool.errors import GeometryError, InputError, UsageError
+from epitool.files import writing
+from epitool.io.cameras import read_rig, write_rig
+from epitool.io.files import read_json, write_json
+from epitool.io.labels import write_labels
+from epitool.io.pose_arrays import read_pose_arrays
+from epitool.parallel import stream_parallel
+from epitool.pose import Labels
+from epitool.pss import find_up
+from epitool.skeleton import skeleton
+from epitool.synthetic.anny_body import BodyMaker
+from epitool.synthetic.motion import random_motion
+from epitool.synthetic.rigs import LAYOUTS, labels_of, studio_rig
+from epitool.synthetic.scene import write_jpeg
+from epitool.synthetic.studio import Studio, Taken, wandering
+
+BY = "epitool synth"
+H36M, COCO = skeleton("h36m17"), skeleton("coco17")
+_FRAMES_PER_SECOND = 10.0  # of made-up motion
+_MOCAP_FRAMES_PER_SECOND = 30.0
+_LEAST_SEEN = 0.5  # of the joints, in every view: less, and a rig does not look at the person
+
+
+def run(
+    *,
+    out: Path,
+    frames: int = 200,
+    cameras: int = 4,
+    layout: str = "ring",
+    rig: Path | None = None,
+    motion: Path | None = None,
+    size: int = 512,
+    seed: int = 0,
+    jobs: int = -1,
+) -> Summary:
+    """Renders a person of Anny's and writes `camN/00000.jpg`, `truth.h5`, `truth_coco17.h5` and `cameras.toml`.
+
+    Run again, it goes on where it stopped.
+
+    Args:
+        out: Folder for all of it.
+        frames: How many each camera takes.
+        cameras: How many, in a layout.
+        layout: "ring", "arc" or "random".
+        rig: Cameras to use instead, in mm, z up, the floor at 0; the person moves about the origin.
+        motion: Motion capture poses, whose clips are played in an order drawn by the seed; else a made-up motion.
+        size: Side of the images of a layout, px.
+        seed: Of person, clothes, motion, layout, room and light.
+        jobs: Frames at a time; the images do not depend on it.
+
+    Raises:
+        UsageError: Options that do not fit, Anny is not installed, or the folder holds other work.
+        InputError: A file is missing, damaged, or does not fit.
+        GeometryError: The cameras of a rig do not look at the person.
+    """
+    _check(frames, cameras, layout, size, rig)
+    joints, places = _motion(motion, frames, seed)
+    used = _rig(rig) if rig else studio_rig(layout, cameras, size, seed)
+    _claim(
+        out, {"frames": len(joints), "cameras": [_plain(c) for c in used.cameras], "motion": str(motion), "seed": seed}
+    )
+    say("loading the body model; for the first time this takes a minute or two")
+    studio = Studio(BodyMaker().body(seed), used, seed)
+    images = np.array([[str(out / name / f"{f:05d}.jpg") for name in used.names] for f in range(len(joints))])
+    taken = _take(studio, joints, places, images, jobs)
+    labels = labels_of(np.array([one.h36m17 for one in taken]), used, images)
+    _check_seen(labels)
+    write_labels(out / "truth.h5", labels)
+    coco = labels_of(np.array([one.coco17 for one in taken]), used, images, COCO)
+    write_labels(out / "truth_coco17.h5", coco)
+    write_rig(out / "cameras.toml", used)
+    count = images.size
+    text = (
+        f"{out}: {count} images, {len(joints)} frames of {len(used)} cameras; truth.h5, truth_coco17.h5, cameras.toml"
+    )
+    return Summary(text, {"out": str(out), "images": count, "frames": len(joints), "views": list(used.names)})
+
+
+def _check(frames: int, cameras: int, layout: str, size: int, rig: Path | None) -> None:
+    if layout not in LAYOUTS:
+        raise UsageError(f"--layout {layout}: is none of {', '.join(LAYOUTS)}")
+    if frames < 1 or (rig is None and cameras < 1):
+        raise UsageError("at least one frame of one camera is needed")
+    if not 64 <= size <= 4096:
+        raise UsageError(f"--size {size}: is not between 64 and 4096 px")
+
+
+def _motion(path: Path | None, frames: int, seed: int) -> tuple[Array, Array]:
+    """Joints `(F, 17, 3)`, z up, and where the pelvis is on the floor `(F, 2)` mm."""
+    if path is None:
+        made = random_motion(frames, seed, _FRAMES_PER_SECOND)
+        return made.xyz, made.joint("pelvis")[:, :2]
+    arrays = read_pose_arrays(path)
+    if arrays.poses.skeleton.joints != H36M.joints:
+        raise InputError(f"{path}: has joints of {arrays.poses.skeleton.name}; a motion needs those of {H36M.name}")
+    complete = np.isfinite(arrays.poses.xyz).all(axis=(1, 2))
+    try:
+        upright = _z_up(arrays.poses.xyz[complete])
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from None
+    clips = arrays.clips[complete]
+    order = np.random.default_rng(seed).permutation(np.unique(clips))
+    played = np.concatenate([np.flatnonzero(clips == clip) for clip in order])[:frames]
+    if len(played) < frames:
+        say(f"{path}: has {len(played)} complete poses, {frames} were asked for")
+    return upright[played], wandering(len(played), _MOCAP_FRAMES_PER_SECOND, seed)
+
+
+def _z_up(xyz: Array) -> Array:
+    """Poses turned by quarters until z is up."""
+    axis, sign = find_up(xyz, H36M)
+    x, y, z = (xyz[..., (axis + i) % 3] for i in (1, 2, 0))
+    return np.stack([x, sign * y, sign * z], axis=-1)
+
+
+def _rig(path: Path) -> Rig:
+    rig = read_rig(path)
+    if rig.unit != "mm":
+        raise InputError(f"{path}: is in {rig.unit}; to place a person before cameras takes mm, z up, the floor at 0")
+    return rig
+
+
+def _check_seen(labels: Labels) -> None:
+    seen = labels.keypoints.confidence.mean(axis=(0, 2))
+    for name, share in zip(labels.rig.names, seen):
+        if share < _LEAST_SEEN:
+            raise GeometryError(
+                f"{name} has {100 * share:.0f}% of the joints in its image: cameras must look at the origin, in mm,"
+                " z up, the floor at 0"
+            )
+
+
+def _claim(out: Path, options: dict[str, Any]) -> None:
+    """Makes the folder this run's own.
+
+    Raises:
+        UsageError: It holds another run.
+    """
+    note, stated = out / "synth.json", {"format": "epitool.synth/1", **options}
+    if note.exists():
+        if read_json(note, "synth", BY) != stated:
+            raise UsageError(f"{out}: holds images made with other options; give --out another folder")
+        return
+    if out.exists() and any(out.iterdir()):
+        raise UsageError(f"{out}: is not empty; give --out another folder")
+    write_json(note, stated)
+
+
+def _plain(camera: Any) -> list[Any]:
+    return [camera.name, *(np.asarray(part).tolist() for part in (camera.K, camera.R, camera.t, camera.image_size))]
+
+
+def _take(studio: Studio, joints: Array, places: Array, images: NDArray[np.str_], jobs: int) -> list[Taken]:
+    """Takes what is missing of the images, and the joints of all frames."""
+
+    def take(frame: int) -> Taken:
+        paths = [Path(name) for name in images[frame].tolist()]
+        missing = not all(path.exists() for path in paths)
+        taken = studio.take(joints[frame], places[frame], frame, draw=missing)
+        for path, image in zip(paths, taken.images):
+            with writing(path) as temporary:
+                write_jpeg(temporary, image)
+        return Taken((), taken.h36m17, taken.coco17)
+
+    found: list[Taken] = []
+    with progress("rendering", images.size) as advance:
+        frames: Iterable[int] = range(len(joints))
+        for taken in stream_parallel(take, frames, jobs):
+            found.append(taken)
+            advance(images.shape[1])
+    return found

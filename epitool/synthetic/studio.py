@@ -101,7 +101,7 @@ class Studio:
             vertices, triangles = cuboid(low, high)
             colors = np.tile(color, (len(vertices), 1)).astype(np.float32)
             draw_mesh(image, depth, camera, vertices, triangles, colors, self._to_light)
-        return image, depth, face, points
+        return image, depth, np.where(np.isfinite(depth), -1, face), points  # no shadow falls on furniture
 
 
 def _piece(rng: np.random.Generator) -> tuple[Array, Array, Array]:

@@ -1,0 +1,298 @@
+"""The paper's Tables 1 to 3 where truth is exact: rendered people, none of them in two parts.
+
+    pip install 'epitool[mediapipe,synth]'
+    python study.py study --motion mocap.npz
+
+Recordings, one person, rig, room and set of clips each, are dealt out to training (70%), choice and test (15% each).
+All are joined to one set of labels per kind, whose frames `train`, `refine` and `evaluate` part at these places. What
+is there already is not made again; `study/results.json` has every number, `study/results.md` the tables.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from epitool.console import set_quiet
+from epitool.errors import EpitoolError
+from epitool.io.labels import read_labels, write_keypoints, write_labels
+from epitool.io.pose_arrays import read_pose_arrays
+from epitool.pose import Labels
+from epitool.stages import calibrate, detect2d, evaluate, predict, pss_fit, refine, synth, train, triangulate
+
+COLUMNS = ("MPJPE", "NMPJPE", "PMPJPE", "mPSS@50", "mPSS@100")
+LABELS = {  # table 1: 2D joints, and whether the cameras' places are known
+    "true 2D": ("truth", True),
+    "true 2D, no R": ("truth", False),
+    "detected 2D": ("detected", True),
+    "detected 2D, no R": ("detected", False),
+}
+WAYS = {"epitool": ("essential", "robust"), "paper": ("fundamental", "vector-median")}
+NETWORKS = {  # tables 2 and 3: labels, supervision, whether a refinement unit follows
+    "FS": ("truth", "full", True),
+    "SS": ("detected 2D", "self", True),
+    "SS, no R": ("detected 2D, no R", "self", False),
+    "SS, true 2D": ("true 2D", "self", False),
+}
+RATIOS = (  # name, above, below, column, the paper's
+    ("labels: detected / true 2D", "detected 2D", "true 2D", "PMPJPE", 17.3),
+    ("labels: no R / R, true 2D", "true 2D, no R", "true 2D", "NMPJPE", 7.8),
+    ("SS / FS", "SS", "FS", "NMPJPE", 1.46),
+    ("SS no R / SS", "SS, no R", "SS", "NMPJPE", 1.033),
+    ("SS + RU / SS", "SS + RU", "SS", "PMPJPE", 0.70),
+)
+
+
+@dataclass(frozen=True)
+class Study:
+    """Sizes, and the folder that everything is in."""
+
+    folder: Path
+    motion: Path | None
+    recordings: int
+    frames: int
+    size: int
+    epochs: int
+    seeds: tuple[int, ...]
+
+    def recording(self, i: int) -> Path:
+        """Folder of one person's images."""
+        return self.folder / f"rec{i:02d}"
+
+    def labels(self, kind: str, way: str) -> Path:
+        """Joined labels of a row of table 1."""
+        return self.folder / f"{way}-{kind.replace(',', '').replace(' ', '-')}.h5"
+
+    @property
+    def truth(self) -> Path:
+        """Joined exact labels."""
+        return self.folder / "truth.h5"
+
+
+def made(path: Path, make: Callable[[], object]) -> Path:
+    """The path, once it is there."""
+    if not path.exists():
+        print(f"making {path}", flush=True)
+        make()
+    return path
+
+
+def film(study: Study, i: int) -> None:
+    """Images, exact truth, and joints as a detector sees them."""
+    folder = study.recording(i)
+    clips = made(folder.with_suffix(".npz"), partial(deal_clips, study)) if study.motion else None
+    made(
+        folder / "truth.h5",
+        partial(synth.run, out=folder, frames=study.frames, motion=clips, size=study.size, seed=i),
+    )
+    views = [folder / name for name in read_labels(folder / "truth.h5").rig.names]
+    made(
+        folder / "detected.h5",
+        lambda: detect2d.run(
+            views=views, detector=None, out=folder / "detected.h5", jobs=-1, device="cpu", overwrite=False
+        ),
+    )
+    exact = replace(read_labels(folder / "truth.h5").keypoints)
+    made(folder / "truth-2d.h5", lambda: write_keypoints(folder / "truth-2d.h5", exact))
+
+
+def deal_clips(study: Study) -> None:
+    """Deals the clips out to the recordings, none to two of them; poses evenly through each share."""
+    assert study.motion is not None
+    arrays = read_pose_arrays(study.motion)
+    clips = np.random.default_rng(0).permutation(np.unique(arrays.clips))
+    for i, share in enumerate(np.array_split(clips, study.recordings)):
+        of_share = np.flatnonzero(np.isin(arrays.clips, share))
+        chosen = of_share[np.linspace(0, len(of_share) - 1, study.frames).astype(int)]
+        np.savez(
+            study.recording(i).with_suffix(".npz"), xyz_mm=arrays.poses.xyz[chosen], clip_index=arrays.clips[chosen]
+        )
+
+
+def label(study: Study, i: int, kind: str, way: str) -> Path | None:
+    """Labels of a recording; None where its cameras are not found."""
+    joints, known = LABELS[kind]
+    folder, (method, combine) = study.recording(i), WAYS[way]
+    keypoints = folder / ("truth-2d.h5" if joints == "truth" else "detected.h5")
+    cameras, out = folder / "cameras.toml", folder / study.labels(kind, way).name
+    if out.exists():
+        return out
+    try:
+        if not known:
+            cameras = folder / f"{out.stem}.toml"
+            calibrate.run(
+                views=[], keypoints=keypoints, intrinsics=folder / "cameras.toml", refine_intrinsics=False,
+                extrinsics=None, fov_deg=None, method=method, sync=False, moving=None, scale=None, up=None,
+                min_confidence=0.3, detector=None, device="cpu", out=cameras, seed=0, jobs=-1,
+            )  # fmt: skip
+        triangulate.run(
+            keypoints=keypoints, cameras=cameras, method="polynomial", combine=combine, bones=False,
+            skeleton="h36m17", min_confidence=0.3, out=out, backend="threads", jobs=-1,
+        )  # fmt: skip
+    except EpitoolError as error:
+        print(f"{out}: left out, {error}", flush=True)
+        return None
+    return out
+
+
+def join(study: Study, out: Path, paths: list[Path | None]) -> None:
+    """Labels of all recordings as those of one whose cameras stand elsewhere in each."""
+    truths = [read_labels(study.recording(i) / "truth.h5") for i in range(study.recordings)]
+    parts = [spread(read_labels(path) if path else None, truth) for path, truth in zip(paths, truths)]
+    unit = next(read_labels(path).rig.unit for path in paths if path)
+    first, frames = truths[0], np.arange(len(parts) * study.frames)
+    images = np.concatenate([truth.keypoints.images for truth in truths])
+
+    def all_of(get: Callable[[Labels], Any]) -> Any:
+        return np.concatenate([get(part) for part in parts])
+
+    poses = replace(
+        first.poses, xyz=all_of(lambda x: x.poses.xyz), confidence=all_of(lambda x: x.poses.confidence),
+        frames=frames, unit=unit,
+    )  # fmt: skip
+    keypoints = replace(
+        first.keypoints, xy=all_of(lambda x: x.keypoints.xy), confidence=all_of(lambda x: x.keypoints.confidence),
+        frames=frames, images=images,
+    )  # fmt: skip
+    rig = replace(first.rig, unit=unit, scale_source="rendered" if unit == "mm" else "none")
+    write_labels(
+        out,
+        Labels(
+            poses, keypoints, rig, all_of(lambda x: x.reprojection_px), all_of(lambda x: x.swapped),
+            moving=all_of(lambda x: x.moving),
+        ),
+    )  # fmt: skip
+
+
+def spread(labels: Labels | None, truth: Labels) -> Labels:
+    """Labels with all frames of the recording, NaN where there are none, and each camera's place in every frame."""
+    cameras, count = (labels or truth).rig.cameras, len(truth.poses.frames)
+    at = np.searchsorted(truth.poses.frames, labels.poses.frames) if labels else np.empty(0, dtype=int)
+
+    def filled(get: Callable[[Labels], Any], fill: float = np.nan) -> Any:
+        whole = np.full_like(get(truth), fill)
+        if labels:
+            whole[at] = get(labels)
+        return whole
+
+    poses = replace(
+        truth.poses, xyz=filled(lambda x: x.poses.xyz), confidence=filled(lambda x: x.poses.confidence, 0.0)
+    )
+    keypoints = replace(
+        truth.keypoints,
+        xy=filled(lambda x: x.keypoints.xy),
+        confidence=filled(lambda x: x.keypoints.confidence, 0.0),
+    )
+    places = np.array([np.column_stack([camera.R, camera.t]) for camera in cameras])
+    return replace(
+        truth, poses=poses, keypoints=keypoints, reprojection_px=filled(lambda x: x.reprojection_px),
+        moving=np.tile(places, (count, 1, 1, 1)), covariance=np.empty(0), used=np.empty(0, dtype=bool),
+    )  # fmt: skip
+
+
+def measure(study: Study, predictions: Path, part: str) -> dict[str, Any]:
+    """The columns of the paper's tables."""
+    summary = evaluate.run(
+        predictions=[predictions], truth=study.truth, model=None, pss_ks=(50, 100), pss_file=study.folder / "pss.npz",
+        protocol="standard", split=part, out=predictions.with_suffix(".metrics.json"), device="auto",
+    )  # fmt: skip
+    # of few poses fewer clusters are made, and the name says so: "mPSS@50 (k=44)"
+    metrics = {metric["name"].partition(" ")[0]: metric for metric in summary.values["rows"][0]["metrics"]}
+    return {name: metrics[name]["value"] for name in COLUMNS} | {"poses": metrics["NMPJPE"]["counted"]}
+
+
+def learn(study: Study, name: str, seed: int) -> Iterator[tuple[str, dict[str, Any]]]:
+    """A network, and after it a refinement unit, measured on people that neither has seen."""
+    kind, supervision, refined = NETWORKS[name]
+    pairs = study.truth if kind == "truth" else study.labels(kind, "epitool")
+    out = study.folder / "runs" / f"{name.replace(', ', '-').replace(' ', '-')}-{seed}"
+    images = read_labels(study.truth).keypoints.images.ravel().tolist()
+    options = {"epochs": study.epochs, "seed": seed, "supervision": supervision}
+    made(out / "model.pt", lambda: train.run(pairs=pairs, out=out, preset="small", **options))
+    look = {"images": images, "model": out / "model.pt", "boxes": study.labels("detected 2D", "epitool")}
+    pose = made(out / "pose.json", lambda: predict.run(**look, out=out / "pose.json", batch_size=64))
+    yield name, measure(study, pose, "test")
+    if refined:
+        unit = made(
+            out / "refiner.pt",
+            lambda: refine.run(predictions=pose, pairs=study.truth, out=out / "refiner.pt", seed=seed),
+        )
+        better = out / "refined.json"
+        made(better, lambda: predict.run(**look, out=better, batch_size=64, refiner=unit))
+        yield f"{name} + RU", measure(study, better, "test")
+
+
+def tables(study: Study, rows: list[dict[str, Any]]) -> str:
+    """The tables and the ratios, as Markdown."""
+    lines = [f"| | {' | '.join(COLUMNS)} | poses |", f"|---|{'---|' * (len(COLUMNS) + 1)}"]
+    means: dict[tuple[str, str], dict[str, float]] = {}
+    for name, way in dict.fromkeys((row["name"], row["way"]) for row in rows):
+        same = [row for row in rows if (row["name"], row["way"]) == (name, way)]
+        cells = []
+        for column in COLUMNS:
+            values = [row[column] for row in same if row[column] is not None]
+            means.setdefault((name, way), {})[column] = float(np.mean(values)) if values else np.nan
+            spread_ = f" ({min(values):.1f}-{max(values):.1f})" if len(values) > 1 else ""
+            cells.append(f"{np.mean(values):.1f}{spread_}" if values else "n/a")
+        lines.append(f"| {name}, {way} | {' | '.join(cells)} | {same[0]['poses']} |")
+    lines += ["", "| ratio | here | paper |", "|---|---|---|"]
+    for title, above, below, column, paper in RATIOS:
+        found = [means.get((name, "epitool"), {}).get(column, np.nan) for name in (above, below)]
+        lines.append(f"| {title} ({column}) | {found[0] / found[1]:.2f} | {paper} |")
+    return "\n".join(lines) + "\n"
+
+
+def run(study: Study) -> None:
+    """Makes what is missing, and the tables of what is there."""
+    rows: list[dict[str, Any]] = []
+
+    def add(name: str, way: str, values: dict[str, Any]) -> None:
+        rows.append({"name": name, "way": way, **values})
+        (study.folder / "results.json").write_text(json.dumps(rows, indent=1))
+        (study.folder / "results.md").write_text(tables(study, rows))
+        print(name, way, {key: value and round(value, 1) for key, value in values.items()}, flush=True)
+
+    for i in range(study.recordings):
+        film(study, i)
+    exact: list[Path | None] = [study.recording(i) / "truth.h5" for i in range(study.recordings)]
+    made(study.truth, lambda: join(study, study.truth, exact))
+    pss = study.folder / "pss.npz"
+    made(pss, lambda: pss_fit.run(poses=study.truth, ks=None, out=pss, seed=0, split="train", jobs=-1))
+    for kind in LABELS:
+        for way in WAYS:
+            out = study.labels(kind, way)
+            made(out, partial(label_all, study, kind, way, out))
+            add(kind, way, measure(study, out, "train"))
+    for seed in study.seeds:
+        for name in NETWORKS:
+            for row, values in learn(study, name, seed):
+                add(row, "epitool", values)
+    print((study.folder / "results.md").read_text())
+
+
+def label_all(study: Study, kind: str, way: str, out: Path) -> None:
+    """Labels of all recordings, joined."""
+    join(study, out, [label(study, i, kind, way) for i in range(study.recordings)])
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--motion", type=Path, help="poses of h36m17 in clips (.npz); a made-up motion without it")
+    parser.add_argument("--recordings", type=int, default=20, help="a multiple of 20 parts them evenly")
+    parser.add_argument("--frames", type=int, default=40, help="of each recording, by four cameras")
+    parser.add_argument("--size", type=int, default=512, help="of the images, px")
+    parser.add_argument("--epochs", type=int, default=10)
+    parser.add_argument("--seeds", type=int, nargs="*", default=[0, 1])
+    given = vars(parser.parse_args())
+    os.makedirs(given["folder"], exist_ok=True)  # noqa: PTH103 - a path of argparse
+    set_quiet(True)
+    run(Study(**{**given, "seeds": tuple(given["seeds"])}))

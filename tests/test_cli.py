@@ -16,7 +16,10 @@ import pytest
 from epitool.io.cameras import read_rig, write_rig
 from epitool.io.labels import read_labels, write_keypoints, write_labels
 
-COMMANDS = ["detect2d", "calibrate", "triangulate", "train", "predict", "refine", "pss-fit", "evaluate", "demo"]
+COMMANDS = [
+    "detect2d", "calibrate", "triangulate", "train", "predict", "export",
+    "refine", "pss-fit", "evaluate", "synth", "demo",
+]  # fmt: skip
 
 
 def epitool(*arguments, **options):

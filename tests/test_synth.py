@@ -1,5 +1,7 @@
 """Rendered people: the joints are exact, the images show them, and runs go on where they stopped."""
 
+import json
+import subprocess
 import sys
 from pathlib import Path
 
@@ -240,3 +242,14 @@ def test_a_detector_trained_on_photographs_finds_these_people(made, tmp_path):
             errors.append(np.linalg.norm(coco - labels.keypoints.xy[f, v], axis=-1))
     assert np.isfinite(errors).mean() > 0.95
     assert np.nanmedian(errors) <= 6
+
+
+def test_command_prints_its_summary_alone(tmp_path):
+    """What the libraries below have to say is kept from stdout."""
+    result = subprocess.run(
+        [sys.executable, "-m", "epitool", "synth", "--frames", "1", "--cameras", "1", "--size", "64", "--json"],
+        capture_output=True, text=True, cwd=tmp_path, check=False,
+    )  # fmt: skip
+    assert result.returncode == 0, result.stderr
+    assert json.loads(result.stdout)["images"] == 1
+    assert result.stderr.splitlines() == ["loading the body model; for the first time this takes a minute or two"]

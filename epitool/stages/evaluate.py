@@ -206,7 +206,7 @@ def _captions(document: Mapping[str, Any]) -> list[str]:
     metrics = document["rows"][0]["metrics"]
     if any(metric["interval"] for metric in metrics):
         lines.append(
-            f"under each mean and after each difference: its 95% interval, by drawing {document['sequences']} anew"
+            f"+-: half the width of the 95% interval, by drawing {document['sequences']} anew; [ends] after differences"
         )
     else:
         lines.append(f"no intervals: {metrics[0]['sequences']} sequences, {LEAST_SEQUENCES} are needed")

@@ -37,16 +37,16 @@ def write_table(path: Path, document: Document) -> None:
 
 
 def main_table(rows: Sequence[Document]) -> str:
-    """The metrics side by side, the interval of each under it."""
+    """The metrics side by side, half the width of each interval under it."""
     first = rows[0]["metrics"]
-    titles = [f"{metric['name']}\n{_unit(metric)}" for metric in first]
+    titles = [_title(metric) for metric in first]
     lines = []
     for row in rows:
         metrics = row["metrics"]
         lines.append([row["name"], *map(_value, metrics), str(max(metric["counted"] for metric in metrics))])
         if any(metric["interval"] for metric in metrics):
             lines.append(["", *map(_interval, metrics), ""])
-    return _grid(["", *titles, "poses"], lines)
+    return _grid(["", *titles, "\n\nposes"], lines)
 
 
 def difference_lines(document: Document) -> list[str]:
@@ -95,11 +95,14 @@ def _value(mean: Document) -> str:
 
 
 def _interval(mean: Document) -> str:
-    return f"{mean['interval'][0]:.3g}-{mean['interval'][1]:.3g}" if mean["interval"] else ""
+    """Half its width: both ends are in the files."""
+    return f"+-{(mean['interval'][1] - mean['interval'][0]) / 2:.1f}" if mean["interval"] else ""
 
 
-def _unit(metric: Document) -> str:
-    return "" if metric["unit"] == "arbitrary" else str(metric["unit"])
+def _title(metric: Document) -> str:
+    """In three lines, for terminals are narrow."""
+    name, at, rest = metric["name"].partition("@")
+    return f"{name}\n{at}{rest}\n{'' if metric['unit'] == 'arbitrary' else metric['unit']}"
 
 
 def _csv(document: Document) -> str:

@@ -12,7 +12,7 @@ from epitool.skeleton import skeleton
 from epitool.viz.colors import SIDE_COLORS, bone_side
 from epitool.viz.overlay import draw_pose, tile
 from epitool.viz.plots import compare_learning_curves, plot_learning_curve
-from epitool.viz.poses3d import plot_poses, plot_pss_centres
+from epitool.viz.poses3d import plot_poses
 from epitool.viz.rigs import plot_rig
 
 H36M = skeleton("h36m17")
@@ -139,15 +139,9 @@ def test_one_pose_in_arbitrary_units_is_drawn(png: Callable[..., np.ndarray]):
     png(plot_poses, poses(1, 0.3), H36M, ["only"], unit="arbitrary")
 
 
-def test_all_pss_centres_are_drawn(png: Callable[..., np.ndarray]):
-    small, large = png(plot_pss_centres, poses(3), H36M), png(plot_pss_centres, poses(50), H36M)
-    assert large.shape[0] > small.shape[0]
-    assert large.shape[1] > small.shape[1]
-
-
 def test_no_poses_is_a_mistake(tmp_path: Path):
     with pytest.raises(ValueError, match="no poses"):
-        plot_pss_centres(tmp_path / "none.png", poses(0), H36M)
+        plot_poses(tmp_path / "none.png", poses(0), H36M, [])
 
 
 @pytest.mark.parametrize("epochs", [1, 40])

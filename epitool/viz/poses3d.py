@@ -6,12 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from mpl_toolkits.mplot3d import Axes3D
 from numpy.typing import NDArray
-from scipy.spatial.transform import Rotation
 
 from epitool.skeleton import Skeleton
 from epitool.viz.colors import SIDE_COLORS, bone_side, plot_color
@@ -52,34 +50,6 @@ def plot_poses(
     figure.savefig(path, format="png")
 
 
-def plot_pss_centres(path: Path, centres: Array, skeleton: Skeleton) -> None:
-    """Draws the reference poses of the pose structure score into a PNG, at most ten a row.
-
-    Args:
-        path: The PNG to write.
-        centres: Normalised poses in camera axes (y down), `(k, J, 3)`, without unit.
-        skeleton: Names the joints and joins them.
-    """
-    columns, rows = _grid(len(centres), 10)
-    figure = Figure(figsize=(max(1.1 * columns, 4.5), 1.2 * rows + 0.9), dpi=DPI, layout="constrained")
-    axes = figure.subplots()
-    xy = _seen_from_side(centres)
-    width, height = 1.1 * np.ptp(xy, axis=(0, 1))
-    places = np.array([[width * (i % columns), -height * (i // columns)] for i in range(len(centres))])
-    segments = (xy + places[:, None])[:, list(skeleton.bones)].reshape(-1, 2, 2)
-    colors = [plot_color(bone_side(skeleton, bone)) for bone in skeleton.bones] * len(centres)
-    axes.add_collection(LineCollection(segments, colors=colors, linewidths=1.6, capstyle="round"))
-    for i, (x, y) in enumerate(places - [0.45 * width, -0.4 * height]):
-        axes.text(x, y, str(i), fontsize=7, color="0.4")
-    axes.margins(0.01)
-    axes.autoscale_view()
-    axes.set_aspect("equal")
-    axes.set_axis_off()
-    _add_legend(figure, with_truth=False)
-    figure.suptitle(f"The {len(centres)} reference poses of the pose structure score", fontsize=11)
-    figure.savefig(path, format="png")
-
-
 def _grid(count: int, most_columns: int) -> tuple[int, int]:
     """Columns and rows."""
     if not count:
@@ -91,13 +61,6 @@ def _grid(count: int, most_columns: int) -> tuple[int, int]:
 def _upright(xyz: Array) -> Array:
     """Camera axes (x right, y down, z forward) to axes whose third is up."""
     return np.stack([xyz[..., 0], xyz[..., 2], -xyz[..., 1]], axis=-1)
-
-
-def _seen_from_side(xyz: Array) -> Array:
-    """Orthographic image `(..., 2)`, y up, of poses in camera axes."""
-    view = Rotation.from_euler("yx", [AZIMUTH_DEG, ELEVATION_DEG], degrees=True).as_matrix()
-    turned = xyz @ view.T
-    return np.stack([turned[..., 0], -turned[..., 1]], axis=-1)
 
 
 def _add_bones(

@@ -196,6 +196,18 @@ def test_motion_capture_of_any_axes_is_played_upright(made, tmp_path):
         assert np.sign(mine[2]) == np.sign(wanted[2])
 
 
+def test_clips_face_different_ways(made, tmp_path):
+    """Else a camera of a rig would see people from one side only, and the mean pose of its view would be a good guess."""
+    pose = random_motion(1, 4).xyz
+    np.savez(tmp_path / "m.npz", xyz_mm=np.repeat(pose, 8, axis=0), clip_index=np.arange(8) // 2)
+    made(motion=tmp_path / "m.npz", frames=8)
+    poses = read_labels(tmp_path / "s" / "truth.h5").poses.xyz
+    across = poses[:, H36M.index("left_hip"), :2] - poses[:, H36M.index("right_hip"), :2]
+    angles = np.degrees(np.arctan2(across[:, 1], across[:, 0]))
+    np.testing.assert_allclose(angles[::2], angles[1::2], atol=1e-6)
+    assert np.ptp(angles) > 45
+
+
 def test_what_does_not_fit_is_said(made, tmp_path, monkeypatch):
     away = studio_rig("ring", 2, 128, 0)
     aside = Rig(

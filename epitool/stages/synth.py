@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.spatial.transform import Rotation
 
 from epitool.camera import Array, Rig
 from epitool.console import Summary, progress, say
@@ -56,7 +57,8 @@ def run(
         cameras: How many, in a layout.
         layout: "ring", "arc" or "random".
         rig: Cameras to use instead, in mm, z up, the floor at 0; the person moves about the origin.
-        motion: Motion capture poses, whose clips are played in an order drawn by the seed; else a made-up motion.
+        motion: Motion capture poses, whose clips are played in an order and with headings drawn by the seed; else a
+            made-up motion.
         size: Side of the images of a layout, px.
         seed: Of person, clothes, motion, layout, room and light.
         jobs: Frames at a time; the images do not depend on it.
@@ -112,11 +114,16 @@ def _motion(path: Path | None, frames: int, seed: int) -> tuple[Array, Array]:
     except InputError as error:
         raise InputError(f"{path}: {error}") from None
     clips = arrays.clips[complete]
-    order = np.random.default_rng(seed).permutation(np.unique(clips))
+    rng = np.random.default_rng(seed)
+    order = rng.permutation(np.unique(clips))
     played = np.concatenate([np.flatnonzero(clips == clip) for clip in order])[:frames]
+    headings = dict(zip(order.tolist(), rng.uniform(0, 2 * np.pi, len(order))))  # else all clips would face one camera
+    turns = Rotation.from_rotvec(np.outer([headings[clip] for clip in clips[played].tolist()], [0.0, 0.0, 1.0]))
     if len(played) < frames:
         say(f"{path}: has {len(played)} complete poses, {frames} were asked for")
-    return upright[played], wandering(len(played), _MOCAP_FRAMES_PER_SECOND, seed)
+    return np.einsum("fij,fkj->fki", turns.as_matrix(), upright[played]), wandering(
+        len(played), _MOCAP_FRAMES_PER_SECOND, seed
+    )
 
 
 def _z_up(xyz: Array) -> Array:

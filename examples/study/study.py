@@ -23,11 +23,16 @@ import numpy as np
 
 from epitool.console import set_quiet
 from epitool.errors import EpitoolError
+from epitool.images import read_image
 from epitool.io.labels import read_labels, write_keypoints, write_labels
 from epitool.io.pose_arrays import read_pose_arrays
+from epitool.io.predictions import read_predictions
 from epitool.metrics import nmpjpe, pmpjpe
+from epitool.nn.crops import crop_image
 from epitool.pose import Labels, split_frames
 from epitool.stages import calibrate, detect2d, evaluate, predict, pss_fit, refine, synth, train, triangulate
+from epitool.viz.overlay import draw_pose, save_image, tile
+from epitool.viz.poses3d import plot_poses
 
 COLUMNS = ("MPJPE", "NMPJPE", "PMPJPE", "mPSS@50", "mPSS@100")
 LABELS = {  # table 1: 2D joints, and whether the cameras' places are known
@@ -268,6 +273,27 @@ def same_poses(study: Study) -> str:
     return "; ".join(lines) + "\n"
 
 
+def picture(study: Study, predictions: Path) -> None:
+    """The paper's Figure 7: what a network sees in test images, from its best to its worst by NMPJPE."""
+    truth, seen = read_labels(study.truth), read_predictions(predictions)
+    part, root = split_frames(len(truth.poses.frames))["test"], truth.poses.skeleton.root
+    places = {name: i for i, name in enumerate(truth.keypoints.images[part].ravel().tolist())}
+    exact = truth.in_cameras[part].reshape(-1, *truth.poses.xyz.shape[1:])
+    chosen = [(i, places[name]) for i, name in enumerate(seen.images) if name in places]
+    errors = np.array([nmpjpe(seen.joints_3d[i], exact[j], root) for i, j in chosen])
+    order = np.argsort(errors)[: np.isfinite(errors).sum()]
+    shown = [int(order[round(share * (len(order) - 1))]) for share in (0.05, 0.35, 0.65, 0.9, 1.0)]
+    ours, theirs = (np.array([chosen[k][side] for k in shown]) for side in (0, 1))
+    images = [
+        crop_image(draw_pose(read_image(Path(seen.images[i])), seen.joints_2d[i], seen.skeleton), seen.boxes[i], 256)
+        for i in ours
+    ]
+    save_image(study.folder / "images.png", tile(images, len(images)))
+    relative = [poses - poses[:, [root]] for poses in (seen.joints_3d[ours], exact[theirs])]
+    titles = [f"NMPJPE {errors[k]:.0f} mm" for k in shown]
+    plot_poses(study.folder / "poses.png", relative[0], seen.skeleton, titles, relative[1])
+
+
 def run(study: Study) -> None:
     """Makes what is missing, and the tables of what is there."""
     rows: list[dict[str, Any]] = []
@@ -293,6 +319,8 @@ def run(study: Study) -> None:
         for name in NETWORKS:
             for row, values in learn(study, name, seed):
                 add(row, "epitool", values)
+    if study.seeds:
+        picture(study, study.folder / "runs" / f"SS-{study.seeds[0]}" / "pose.json")
     print((study.folder / "results.md").read_text(), same_poses(study), sep="\n")
 
 

@@ -197,7 +197,7 @@ def test_motion_capture_of_any_axes_is_played_upright(made, tmp_path):
 
 
 def test_clips_face_different_ways(made, tmp_path):
-    """Else a camera of a rig would see people from one side only, and the mean pose of its view would be a good guess."""
+    """Else a camera would see people from one side only, and the mean pose of its view would be a good guess."""
     pose = random_motion(1, 4).xyz
     np.savez(tmp_path / "m.npz", xyz_mm=np.repeat(pose, 8, axis=0), clip_index=np.arange(8) // 2)
     made(motion=tmp_path / "m.npz", frames=8)

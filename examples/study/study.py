@@ -47,6 +47,7 @@ NETWORKS = {  # tables 2 and 3: labels, supervision, whether a refinement unit f
     "SS": ("detected 2D", "self", True),
     "SS, no R": ("detected 2D, no R", "self", False),
     "SS, true 2D": ("true 2D", "self", False),
+    "S1": ("one fifth of the truth", "full", False),
 }
 RATIOS = (  # name, above, below, column, the paper's
     ("SS / FS", "SS", "FS", "NMPJPE", 1.46),
@@ -64,6 +65,7 @@ class Study:
     recordings: int
     frames: int
     size: int
+    start_epochs: int
     epochs: int
     seeds: tuple[int, ...]
 
@@ -79,6 +81,11 @@ class Study:
     def truth(self) -> Path:
         """Joined exact labels."""
         return self.folder / "truth.h5"
+
+    def learned(self, kind: str) -> Path:
+        """What a network learns from: exact labels of all or of one fifth of the people, or a row of table 1."""
+        exact = {"truth": self.truth, "one fifth of the truth": self.folder / "truth-of-a-fifth.h5"}
+        return exact.get(kind) or self.labels(kind, "epitool")
 
 
 def made(path: Path, make: Callable[[], object]) -> Path:
@@ -213,13 +220,27 @@ def measure(study: Study, predictions: Path, part: str) -> dict[str, Any]:
     return {name: metrics[name]["value"] for name in COLUMNS} | {"poses": metrics["NMPJPE"]["counted"]}
 
 
+def start(study: Study) -> Path:
+    """What all networks start from: one that has learned x and y of the detected joints, as the paper's had of MPII."""
+    pairs, out = study.labels("detected 2D", "epitool"), study.folder / "runs" / "start"
+    options = {"epochs": study.start_epochs, "seed": 0, "supervision": "2d"}
+    finished = out / "finished"
+
+    def learn_flat() -> None:
+        train.run(pairs=pairs, out=out, preset="small", **options)
+        finished.touch()
+
+    made(finished, learn_flat)
+    return out / "model.pt"
+
+
 def learn(study: Study, name: str, seed: int) -> Iterator[tuple[str, dict[str, Any]]]:
     """A network, and after it a refinement unit, measured on people that neither has seen."""
     kind, supervision, refined = NETWORKS[name]
-    pairs = study.truth if kind == "truth" else study.labels(kind, "epitool")
+    pairs = study.learned(kind)
     out = study.folder / "runs" / f"{name.replace(', ', '-').replace(' ', '-')}-{seed}"
     images = read_labels(study.truth).keypoints.images.ravel().tolist()
-    options = {"epochs": study.epochs, "seed": seed, "supervision": supervision}
+    options = {"epochs": study.epochs, "seed": seed, "supervision": supervision, "initial": str(start(study))}
     look = {"images": images, "model": out / "model.pt", "boxes": study.labels("detected 2D", "epitool")}
 
     def learn_and_look() -> None:
@@ -308,6 +329,9 @@ def run(study: Study) -> None:
         film(study, i)
     exact: list[Path | None] = [study.recording(i) / "truth.h5" for i in range(study.recordings)]
     made(study.truth, lambda: join(study, study.truth, exact))
+    training = split_frames(study.recordings)["train"]
+    fifth = [path if i < len(training) / 5 or i not in training else None for i, path in enumerate(exact)]
+    made(study.learned("one fifth of the truth"), lambda: join(study, study.learned("one fifth of the truth"), fifth))
     pss = study.folder / "pss.npz"
     made(pss, lambda: pss_fit.run(poses=study.truth, ks=None, out=pss, seed=0, split="train", jobs=-1))
     for kind in LABELS:
@@ -336,7 +360,8 @@ if __name__ == "__main__":
     parser.add_argument("--recordings", type=int, default=20, help="a multiple of 20 parts them evenly")
     parser.add_argument("--frames", type=int, default=40, help="of each recording, by four cameras")
     parser.add_argument("--size", type=int, default=512, help="of the images, px")
-    parser.add_argument("--epochs", type=int, default=10)
+    parser.add_argument("--start-epochs", type=int, default=10, help="in two dimensions, before all else")
+    parser.add_argument("--epochs", type=int, default=10, help="of each network")
     parser.add_argument("--seeds", type=int, nargs="*", default=[0, 1])
     given = vars(parser.parse_args())
     os.makedirs(given["folder"], exist_ok=True)  # noqa: PTH103 - a path of argparse

@@ -210,9 +210,13 @@ class Window:
         last: Number of the last frame.
         rig: The cameras; the world is the first one's, in every window anew.
         statistics: How well they are known; plain values.
+        name: Tells the window from others, as the name of a take does.
+        action: What is done in it; "" where that is not known.
     """
 
     first: int
     last: int
     rig: Rig
     statistics: dict[str, Any] = field(default_factory=dict)
+    name: str = ""
+    action: str = ""

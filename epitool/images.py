@@ -35,8 +35,8 @@ class View:
         name: File name without its suffix, or the folder's name.
         path: The video or folder.
         frames: Frame numbers: counted from 0 in a video, the last number in an image's name in a folder.
-        files: The images of a folder, empty for a video.
-        image_size: (width, height) of the first image.
+        files: The images of a folder, empty for a video; or names of listed images, some of them `video.mp4#12`.
+        image_size: (width, height) of the first image; 0 where they may differ.
     """
 
     name: str
@@ -174,15 +174,30 @@ def read_view(view: View) -> Iterator[tuple[int, Image]]:
 
     A video that ends before the frames that its header states just ends.
     """
-    if view.files:
-        for frame, file in zip(view.frames, view.files, strict=True):
-            image = read_image(file)
-            if (image.shape[1], image.shape[0]) != view.image_size:
-                found, first = f"{image.shape[1]}x{image.shape[0]}", f"{view.image_size[0]}x{view.image_size[1]}"
-                raise InputError(f"image {file}: is {found}, the first of its view is {first}; a camera has one size")
-            yield frame, image
+    if not view.files:
+        yield from VideoReader(view.path).read(view.frames)
         return
-    yield from VideoReader(view.path).read(view.frames)
+    for frame, image in zip(view.frames, _read_in_order(view.files), strict=False):
+        if view.image_size[0] and (image.shape[1], image.shape[0]) != view.image_size:
+            found, first = f"{image.shape[1]}x{image.shape[0]}", f"{view.image_size[0]}x{view.image_size[1]}"
+            file = view.image_name(frame)
+            raise InputError(f"image {file}: is {found}, the first of its view is {first}; a camera has one size")
+        yield frame, image
+
+
+def _read_in_order(files: Sequence[Path]) -> Iterator[Image]:
+    """The images of a view, or of a list in which some are frames of videos; one video is open at a time."""
+    reader: VideoReader | None = None
+    for file in files:
+        if (place := frame_of_video(str(file))) is None:
+            yield read_image(file)
+            continue
+        if reader is None or reader.path != Path(place[0]):
+            reader = VideoReader(Path(place[0]))
+        found = [image for _, image in reader.read([place[1]])]
+        if not found:
+            raise InputError(f"image {file}: the video ends before this frame, or is damaged there")
+        yield found[0]
 
 
 class VideoReader:
@@ -194,13 +209,13 @@ class VideoReader:
         Raises:
             InputError: It is missing or cannot be decoded.
         """
-        self._path, self._capture, self._next = path, _open_video(path), 0
+        self.path, self._capture, self._next = path, _open_video(path), 0
 
     def read(self, frames: Sequence[int]) -> Iterator[tuple[int, Image]]:
         """The frames asked for, in increasing order; those after the video's end are left out."""
         wanted = sorted(set(frames))
         if wanted and wanted[0] < self._next:
-            self._capture, self._next = _open_video(self._path), 0
+            self._capture, self._next = _open_video(self.path), 0
         for frame in wanted:
             while self._next <= frame:
                 if not self._capture.grab():

@@ -1,24 +1,24 @@
-"""Keypoints, poses and labels: what the commands hand to each other. Missing is NaN with confidence 0.
+"""Keypoints, poses and predictions: what the commands hand to each other. Missing is NaN with confidence 0.
 
 Axes: F frames, V views, J joints. Arrays are read-only; joints are matched by name.
 """
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from epitool.camera import Rig, frozen_array
+from epitool.camera import frozen_array
 from epitool.errors import InputError
 from epitool.skeleton import Skeleton, convert_joints
 
 Array = NDArray[np.float64]
 BOX_MARGIN = 1.25  # of the joints' extent, as the paper's MPII crops
 MIN_CONFIDENCE = 0.5  # under this a joint counts as not seen
+_OF_FRAMES = ("xy", "confidence", "frames", "images", "take_of")
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,8 +31,11 @@ class Keypoints:
         frames: Frame numbers `(F,)`, strictly increasing.
         views: Names of the V views.
         images: Where each image is, `(F, V)` strings: a path, or `video.mp4#frame`; "" where there is none.
-        image_size: (width, height) per view, `(V, 2)`.
+        image_size: (width, height) per view, `(V, 2)`; 0 where a view's images differ.
         skeleton: Names and order of the joints.
+        take_of: The number of the take that each frame belongs to, `(F,)`; 0 of all where it is left out.
+        split: How many frames are for training, and how many for training and choosing together, in that order; the
+            rest is for the test. None where nothing but their order parts them.
     """
 
     xy: Array
@@ -42,6 +45,8 @@ class Keypoints:
     images: NDArray[np.str_]
     image_size: NDArray[np.int64]
     skeleton: Skeleton
+    take_of: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, dtype=np.int64))
+    split: tuple[int, int] | None = None
 
     def __post_init__(self) -> None:
         set_field = object.__setattr__
@@ -55,6 +60,8 @@ class Keypoints:
         set_field(self, "views", tuple(self.views))
         set_field(self, "images", frozen_array(self.images, (f, v), "images", np.str_))
         set_field(self, "image_size", frozen_array(self.image_size, (v, 2), "image_size", np.int64))
+        take_of = self.take_of if self.take_of.size else np.zeros(f, dtype=np.int64)
+        set_field(self, "take_of", frozen_array(take_of, (f,), "take_of", np.int64))
         if (np.diff(self.frames) <= 0).any():
             raise ValueError("frames are not strictly increasing")
 
@@ -87,8 +94,7 @@ class Keypoints:
 
     def select_frames(self, chosen: NDArray[np.intp]) -> Keypoints:
         """The frames at these increasing indices only."""
-        names = ("xy", "confidence", "frames", "images")
-        return replace(self, **{name: getattr(self, name)[chosen] for name in names})
+        return replace(self, **{name: getattr(self, name)[chosen] for name in _OF_FRAMES})
 
     def convert(self, skeleton: Skeleton) -> Keypoints:
         """The same keypoints as joints of another skeleton."""
@@ -112,8 +118,8 @@ def flip_joints(values: Array, swapped: NDArray[np.bool_], order: NDArray[np.int
 
 def join_keypoints(parts: Sequence[Keypoints]) -> Keypoints:
     """The keypoints of successive frames of one recording as one."""
-    names = ("xy", "confidence", "frames", "images")
-    return replace(parts[0], **{name: np.concatenate([getattr(part, name) for part in parts]) for name in names})
+    together = {name: np.concatenate([getattr(part, name) for part in parts]) for name in _OF_FRAMES}
+    return replace(parts[0], **together)
 
 
 def square_boxes(xy: Array, margin: float = BOX_MARGIN) -> Array:
@@ -170,98 +176,6 @@ class Poses:
 
 
 @dataclass(frozen=True, eq=False)
-class Labels:
-    """All that training needs besides the images.
-
-    Attributes:
-        poses: World poses of F frames.
-        keypoints: The 2D joints that they come from, same frames and skeleton, swaps undone.
-        rig: The cameras.
-        reprojection_px: Distance between projected pose and keypoints, `(F, V, J)` px.
-        swapped: Where a detector had exchanged left and right, `(F, V)`.
-        covariance: Of the world poses, `(F, J, 6)`: xx, xy, xz, yy, yz, zz in squared units; NaN where not known.
-            All NaN where it is left out.
-        used: Keypoints that the poses rest on, `(F, V, J)`; where it is left out, all seen of joints that have one.
-        moving: Where the cameras stand in each frame, camera from world `[R | t] (F, V, 3, 4)`, if they move; empty
-            where they stand as in `rig`.
-    """
-
-    poses: Poses
-    keypoints: Keypoints
-    rig: Rig
-    reprojection_px: Array
-    swapped: NDArray[np.bool_]
-    covariance: Array = field(default_factory=lambda: np.empty(0))
-    used: NDArray[np.bool_] = field(default_factory=lambda: np.empty(0, dtype=np.bool_))
-    moving: Array = field(default_factory=lambda: np.empty(0))
-
-    def __post_init__(self) -> None:
-        f, v, j = self.keypoints.xy.shape[:3]
-        if self.poses.xyz.shape[:2] != (f, j) or self.poses.skeleton != self.keypoints.skeleton:
-            raise ValueError("poses and keypoints have other frames or joints")
-        if self.rig.names != self.keypoints.views:
-            raise ValueError("rig and keypoints have other views")
-        covariance = self.covariance if self.covariance.size else np.full((f, j, 6), np.nan)
-        used = self.used if self.used.size else self.keypoints.seen() & np.isfinite(self.poses.xyz[:, None, :, 0])
-        set_field = object.__setattr__
-        set_field(self, "reprojection_px", frozen_array(self.reprojection_px, (f, v, j), "reprojection_px"))
-        set_field(self, "swapped", frozen_array(self.swapped, (f, v), "swapped", np.bool_))
-        set_field(self, "covariance", frozen_array(covariance, (f, j, 6), "covariance"))
-        set_field(self, "used", frozen_array(used, (f, v, j), "used", np.bool_))
-        if self.moving.size:
-            set_field(self, "moving", frozen_array(self.moving, (f, v, 3, 4), "moving"))
-
-    def between(self, start: int, stop: int) -> Labels:
-        """The labels of the frames from index `start` to before `stop`."""
-        part = slice(start, stop)
-        poses = {name: getattr(self.poses, name)[part] for name in ("xyz", "confidence", "frames")}
-        names = ("reprojection_px", "swapped", "covariance", "used", *(("moving",) if self.moving.size else ()))
-        return replace(
-            self,
-            poses=replace(self.poses, **poses),
-            keypoints=self.keypoints.select_frames(np.arange(len(self.poses.frames))[part]),
-            **{name: getattr(self, name)[part] for name in names},
-        )
-
-    @property
-    def in_cameras(self) -> Array:
-        """Poses in every camera's axes, `(F, V, J, 3)`."""
-        if not self.moving.size:
-            return self.rig.to_cameras(self.poses.xyz)
-        turned = self.poses.xyz[:, None] @ np.swapaxes(self.moving[..., :3], -1, -2)
-        return np.asarray(turned + self.moving[..., None, :, 3])
-
-    @property
-    def recording_id(self) -> str:
-        """Tells one recording from another: a digest of its frames, views and image names."""
-        digest = RecordingDigest(self.keypoints.frames, self.keypoints.views)
-        digest.add(self.keypoints.images)
-        return digest.value
-
-
-class RecordingDigest:
-    """What tells one recording from another, made up while its image names come in.
-
-    Args:
-        frames: All frame numbers of the recording, `(F,)`.
-        views: Names of the V views.
-    """
-
-    def __init__(self, frames: NDArray[np.int64], views: Sequence[str]) -> None:
-        self._hash = hashlib.sha256("\n".join([*map(str, frames.tolist()), *views]).encode())
-
-    def add(self, images: NDArray[np.str_]) -> None:
-        """Takes in the image names `(N, V)` of the next N frames; folders do not count."""
-        names = [image.replace("\\", "/").rpartition("/")[2] for image in images.ravel().tolist()]
-        self._hash.update("\n".join(["", *names]).encode())
-
-    @property
-    def value(self) -> str:
-        """The digest of what has come in, 16 hexadecimal digits."""
-        return self._hash.hexdigest()[:16]
-
-
-@dataclass(frozen=True, eq=False)
 class Predictions:
     """Poses that a network saw in N single images.
 
@@ -290,17 +204,3 @@ class Predictions:
         shapes = {"boxes": (n, 4), "joints_3d": (n, j, 3), "joints_2d": (n, j, 2), "confidence": (n, j)}
         for name, shape in shapes.items():
             object.__setattr__(self, name, frozen_array(getattr(self, name), shape, name))
-
-
-def split_frames(count: int) -> dict[str, NDArray[np.intp]]:
-    """Frame indices of the contiguous parts for training, for choosing the checkpoint, and for the test.
-
-    The first 70%, the next 15% and the last 15%: neighbouring frames look alike, so a random split would test on
-    what was trained on.
-
-    >>> {part: len(indices) for part, indices in split_frames(100).items()}
-    {'train': 70, 'val': 15, 'test': 15, 'all': 100}
-    """
-    first, second = round(count * 0.70), round(count * 0.85)
-    every = np.arange(count)
-    return {"train": every[:first], "val": every[first:second], "test": every[second:], "all": every}

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from epitool.camera import Rig
-from epitool.pose import Keypoints, Labels
+from epitool.labels import Labels
+from epitool.pose import Keypoints
 from epitool.synthetic import labels_of, noisy_keypoints
 from epitool.synthetic.motion import random_motion
 from epitool.synthetic.scene import ring_of_cameras

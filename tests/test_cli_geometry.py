@@ -15,7 +15,7 @@ from epitool.geometry.people import Candidates
 from epitool.io.cameras import read_rig, write_rig
 from epitool.io.candidates import add_candidates
 from epitool.io.labels import read_labels, write_keypoints
-from epitool.pose import Labels
+from epitool.labels import Labels
 from epitool.synthetic import labels_of, noisy_keypoints
 from epitool.synthetic.motion import random_motion
 from epitool.synthetic.scene import ring_of_cameras

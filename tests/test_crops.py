@@ -31,6 +31,11 @@ def some_poses(count, seed=0):
     return rng.normal(0, 0.3, (count, len(H36M), 3)) + rng.normal(0, 0.3, (count, 1, 3))
 
 
+def to_volume(in_cameras, rig, boxes):
+    K = np.broadcast_to([camera.K for camera in rig.cameras], (*boxes.shape[:2], 3, 3))
+    return labels_to_volume(in_cameras, rig.project_own(in_cameras), K, boxes, H36M)
+
+
 def boxes_of(rig, xyz):
     return square_boxes(rig.project(xyz))
 
@@ -43,7 +48,7 @@ def lengths(xyz):
 def test_pose_comes_back_exactly_from_its_volume_coordinates():
     rig, xyz = rig_of(), some_poses(5)
     boxes = boxes_of(rig, xyz)
-    volume, visible = labels_to_volume(rig.to_cameras(xyz), rig, boxes, H36M)
+    volume, visible = to_volume(rig.to_cameras(xyz), rig, boxes)
     assert visible.all()
     for i in range(5):
         sizes = median_bone_lengths(xyz[[i]], H36M)
@@ -55,7 +60,7 @@ def test_pose_comes_back_exactly_from_its_volume_coordinates():
 def test_pose_off_the_axis_comes_back_from_the_depth_of_its_root():
     rig, xyz = rig_of(), some_poses(6) + np.array([1.4, -0.9, 0.5])
     boxes, in_cameras = boxes_of(rig, xyz), rig.to_cameras(xyz)
-    volume, visible = labels_to_volume(in_cameras, rig, boxes, H36M)
+    volume, visible = to_volume(in_cameras, rig, boxes)
     assert visible.all()
     K, depth = rig.cameras[0].K, in_cameras[:, 0, 0, 2]
     pose, xy = volume_to_pose(volume[:, 0].astype(float), boxes[:, 0], K, NO_BONES, H36M, root_depth=depth)
@@ -98,7 +103,7 @@ def test_pose_without_a_scale_is_missing_and_its_pixels_are_not():
 def test_wrong_focal_length_harms_the_rule_of_the_root_depth_and_hardly_that_of_the_bones():
     rig, xyz = rig_of(focal=1100.0), some_poses(20) / 3
     boxes, in_cameras = boxes_of(rig, xyz), rig.to_cameras(xyz)
-    volume, _ = labels_to_volume(in_cameras, rig, boxes, H36M)
+    volume, _ = to_volume(in_cameras, rig, boxes)
     K = rig.cameras[0].K * [[1.2], [1.2], [1]] * [[1, 1, 1 / 1.2], [1, 1, 1 / 1.2], [1, 1, 1]]
     expected = in_cameras[:, 0] - in_cameras[:, 0, :1]
     errors = []
@@ -122,16 +127,14 @@ def test_wrong_focal_length_harms_the_rule_of_the_root_depth_and_hardly_that_of_
 def test_scale_of_the_world_does_not_matter():
     rig, xyz = rig_of(), some_poses(3)
     larger, boxes = rig.scaled(1000, "mm", "none"), boxes_of(rig, xyz)
-    first, second = (
-        labels_to_volume(r.to_cameras(x), r, boxes, H36M)[0] for x, r in ((xyz, rig), (xyz * 1000, larger))
-    )
+    first, second = (to_volume(r.to_cameras(x), r, boxes)[0] for x, r in ((xyz, rig), (xyz * 1000, larger)))
     np.testing.assert_allclose(first, second, atol=1e-6)
 
 
 def test_x_and_y_follow_the_distorted_image():
     rig, xyz = rig_of(distortion=[-0.3, 0.1, 0, 0]), some_poses(2)
     boxes = boxes_of(rig, xyz)
-    volume, _ = labels_to_volume(rig.to_cameras(xyz), rig, boxes, H36M)
+    volume, _ = to_volume(rig.to_cameras(xyz), rig, boxes)
     xy = (volume[..., :2] + 0.5) * boxes[..., None, 2:] + boxes[..., None, :2]
     np.testing.assert_allclose(xy, rig.project(xyz), atol=1e-3)
 
@@ -140,7 +143,7 @@ def test_joints_beyond_the_box_or_unknown_are_not_learned():
     rig, xyz = rig_of(), some_poses(1)
     boxes = boxes_of(rig, xyz)
     xyz[0, 3], xyz[0, 5] = np.nan, [0.0, 30.0, 0.0]
-    volume, visible = labels_to_volume(rig.to_cameras(xyz), rig, boxes, H36M)
+    volume, visible = to_volume(rig.to_cameras(xyz), rig, boxes)
     assert np.flatnonzero(~visible[0, 0]).tolist() == [3, 5]
     assert np.isfinite(volume).all()
 
@@ -148,7 +151,7 @@ def test_joints_beyond_the_box_or_unknown_are_not_learned():
 def test_unseen_bones_do_not_count_towards_the_size():
     rig, xyz = rig_of(), some_poses(1)
     boxes = boxes_of(rig, xyz)
-    volume, _ = labels_to_volume(rig.to_cameras(xyz), rig, boxes, H36M)
+    volume, _ = to_volume(rig.to_cameras(xyz), rig, boxes)
     sizes = lengths(xyz)[0]
     sizes[4:9] = np.nan
     pose, _ = volume_to_pose(volume[0].astype(float), boxes[0], rig.cameras[0].K, sizes, H36M)

@@ -12,8 +12,9 @@ from epitool.errors import InputError, UsageError
 from epitool.io.labels import write_labels
 from epitool.io.npz import read_pss
 from epitool.io.predictions import write_predictions
+from epitool.labels import Labels, split_frames
 from epitool.metrics import mpjpe
-from epitool.pose import Keypoints, Labels, Poses, Predictions, split_frames
+from epitool.pose import Keypoints, Poses, Predictions
 from epitool.skeleton import skeleton
 from epitool.stages import evaluate, pss_fit
 
@@ -133,11 +134,7 @@ def test_labels_are_measured_against_labels_by_frame_and_view(folder):
     poses = replace(
         folder.poses, xyz=3 * folder.poses.xyz[part], confidence=np.ones((F // 2, 17)), frames=np.arange(F)[part]
     )
-    keypoints = folder.keypoints
-    keypoints = replace(
-        keypoints, xy=keypoints.xy[part], confidence=keypoints.confidence[part], frames=keypoints.frames[part],
-        images=keypoints.images[part],
-    ).select_views(["cam1"])  # fmt: skip
+    keypoints = folder.keypoints.select_frames(np.arange(F)[part]).select_views(["cam1"])
     rig = folder.rig.select(["cam1"]).scaled(3, "arbitrary", "none")
     n = F // 2
     made = Labels(replace(poses, unit="arbitrary"), keypoints, rig, np.zeros((n, 1, 17)), np.zeros((n, 1), dtype=bool))

@@ -25,7 +25,7 @@ from epitool.io.labels import (
     write_labels,
     writing_labels,
 )
-from epitool.pose import Labels
+from epitool.labels import Labels
 from epitool.skeleton import skeleton
 
 FIELDS = ("reprojection_px", "swapped", "covariance", "used")

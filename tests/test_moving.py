@@ -58,7 +58,8 @@ def test_each_window_gets_its_cameras_and_every_label_its_place(here, scene):
             assert pair.direction_deg < 1
     assert epitool("triangulate").returncode == 0
     labels = read_labels(Path("labels.h5"))
-    assert labels.moving.shape == (150, 4, 3, 4)
+    assert [take.name for take in labels.takes] == ["frames 0-49", "frames 50-99", "frames 100-149"]
+    assert labels.keypoints.take_of.tolist() == np.repeat([0, 1, 2], LENGTH).tolist()
     for i, rig in enumerate(rigs):
         part = slice(i * LENGTH, (i + 1) * LENGTH)
         true = rig.to_cameras(truth.poses.xyz)[part]

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from epitool.errors import InputError
-from epitool.pose import split_frames, square_boxes
+from epitool.labels import split_frames
+from epitool.pose import square_boxes
 
 
 def test_a_coordinate_that_is_not_finite_makes_the_joint_missing(truth):

@@ -14,6 +14,7 @@ from epitool.errors import GeometryError, InputError
 from epitool.io.labels import write_labels
 from epitool.io.pose_arrays import read_pose_arrays
 from epitool.io.predictions import write_predictions
+from epitool.labels import Labels
 from epitool.metrics import mpjpe
 from epitool.nn.mocap import (
     Mocap,
@@ -28,7 +29,7 @@ from epitool.nn.pose_noise import ErrorModel, estimate_errors, shrunk_covariance
 from epitool.nn.refiner import load_refiner
 from epitool.nn.refiner_training import noisy_mocap, train_refiner
 from epitool.options import RefineOptions
-from epitool.pose import Keypoints, Labels, Poses, Predictions
+from epitool.pose import Keypoints, Poses, Predictions
 from epitool.skeleton import skeleton
 from epitool.stages import refine as stage
 from epitool.synthetic.motion import random_motion

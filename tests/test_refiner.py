@@ -11,6 +11,7 @@ from epitool.camera import Camera, Rig
 from epitool.errors import CheckpointError, GeometryError, InputError
 from epitool.io.labels import write_labels
 from epitool.io.predictions import read_predictions, write_predictions
+from epitool.labels import Labels
 from epitool.nn.refiner import (
     RefinementNetwork,
     load_refiner,
@@ -19,7 +20,7 @@ from epitool.nn.refiner import (
 )
 from epitool.nn.refiner_training import checked, fixed_pairs, train_refiner
 from epitool.options import RefineOptions
-from epitool.pose import Keypoints, Labels, Poses, Predictions
+from epitool.pose import Keypoints, Poses, Predictions
 from epitool.skeleton import Skeleton, skeleton
 from epitool.stages import refine as refine_stage
 

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from epitool.pose import Labels
+from epitool.labels import Labels
 from epitool.synthetic import detector_like, labels_of, random_rig, walking_room
 from epitool.synthetic.motion import random_motion
 

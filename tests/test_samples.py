@@ -9,10 +9,11 @@ import pytest
 from epitool.camera import Rig
 from epitool.errors import GeometryError, InputError, UsageError
 from epitool.io.labels import open_labels, write_labels
+from epitool.labels import Labels, split_frames
 from epitool.nn import samples as module
 from epitool.nn.crops import volume_to_pose
 from epitool.nn.samples import Recording, collect_samples, image_chunks, open_samples
-from epitool.pose import Labels, split_frames, square_boxes
+from epitool.pose import square_boxes
 from epitool.synthetic.motion import random_motion
 from epitool.synthetic.rigs import labels_of, walking_room
 
@@ -47,7 +48,7 @@ def test_file_read_in_parts_is_learned_as_labels_in_memory(labels, tmp_path, mon
     write_labels(tmp_path / "labels.h5", labels)
     with open_labels(tmp_path / "labels.h5") as file:
         keypoints = file.keypoints
-        recording = Recording(keypoints.frames, keypoints.views, keypoints.skeleton, file.rig, file.read)
+        recording = Recording(keypoints.frames, keypoints.views, keypoints.skeleton, file.rigs, None, file.read)
         stored = collect_samples(recording, tmp_path / "stored", "self")
     memory = collect_samples(Recording.of(labels), tmp_path / "memory", "self")
     np.testing.assert_allclose(stored.volume, memory.volume, atol=1e-4)
@@ -77,7 +78,7 @@ def test_flat_supervision_learns_the_keypoints_alone(labels, tmp_path):
         return keypoints.select_frames(np.arange(start, stop))
 
     for recording in (
-        Recording(keypoints.frames, keypoints.views, keypoints.skeleton, None, read),
+        Recording(keypoints.frames, keypoints.views, keypoints.skeleton, (), None, read),
         Recording.of(without(labels, at=slice(None))),
     ):
         samples = collect_samples(recording, tmp_path, "2d")
@@ -87,7 +88,7 @@ def test_flat_supervision_learns_the_keypoints_alone(labels, tmp_path):
         seen = samples.weight[..., 0] > 0
         np.testing.assert_allclose(xy[seen], keypoints.xy[samples.frames, samples.views][seen], atol=1e-3)
     with pytest.raises(UsageError, match="supervision"):
-        collect_samples(Recording(keypoints.frames, keypoints.views, keypoints.skeleton, None, read), tmp_path, "self")
+        collect_samples(Recording(keypoints.frames, keypoints.views, keypoints.skeleton, (), None, read), tmp_path, "self")
 
 
 def test_frames_without_root_or_joints_are_left_out(labels, tmp_path):

@@ -28,8 +28,9 @@ from epitool.io.labels import (
     read_labels,
     write_keypoints,
 )
+from epitool.labels import Labels
 from epitool.parallel import backend, run_parallel, stream_parallel
-from epitool.pose import Keypoints, Labels
+from epitool.pose import Keypoints
 from epitool.skeleton import skeleton
 from epitool.stages import triangulate as stage
 

@@ -6,7 +6,8 @@ import cv2
 import numpy as np
 import pytest
 
-from epitool.pose import Keypoints, Labels, Poses, split_frames
+from epitool.labels import Labels, split_frames
+from epitool.pose import Keypoints, Poses
 from epitool.skeleton import skeleton
 from epitool.synthetic import noisy_keypoints, render_scene
 from epitool.synthetic.body import SLEEVES, Solid

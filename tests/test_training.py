@@ -12,6 +12,7 @@ import torch
 from epitool.errors import GeometryError, InputError, UsageError
 from epitool.io.labels import write_labels
 from epitool.io.predictions import read_predictions
+from epitool.labels import Labels
 from epitool.nn import training
 from epitool.nn.checkpoint import load_model
 from epitool.nn.dataset import CropDataset
@@ -24,7 +25,7 @@ from epitool.nn.samples import Recording, collect_samples
 from epitool.nn.soft_argmax import soft_argmax
 from epitool.nn.training_set import open_training_set, prepare_training_set
 from epitool.options import SMALL
-from epitool.pose import Keypoints, Labels
+from epitool.pose import Keypoints
 from epitool.skeleton import skeleton
 from epitool.stages import predict as predict_stage
 from epitool.stages import train as train_stage

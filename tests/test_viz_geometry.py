@@ -10,7 +10,7 @@ import pytest
 from conftest import exact_labels
 
 from epitool.camera import Camera
-from epitool.pose import Labels
+from epitool.labels import Labels
 from epitool.skeleton import skeleton
 from epitool.viz.geometry import plot_epipolar_lines, plot_residuals
 from epitool.viz.rigs import plot_rig

@@ -27,7 +27,10 @@ from epitool.cli.running import run
 
 
 def detect2d(
-    views: Views,
+    views: Views = [],  # noqa: B006 - typer wants a list
+    images: Annotated[
+        Path | None, typer.Option("--images", help="In place of views: labels whose images to look at.")
+    ] = None,
     detector: DetectorName = None,
     out: Out = Path("keypoints.h5"),
     jobs: Jobs = -1,
@@ -44,7 +47,7 @@ def detect2d(
 
     run(
         stage.run, quiet, as_json,
-        views=views, detector=detector, out=out, jobs=jobs, device=device, overwrite=overwrite,
+        views=views, images=images, detector=detector, out=out, jobs=jobs, device=device, overwrite=overwrite,
     )  # fmt: skip
 
 

@@ -21,8 +21,9 @@ from epitool.geometry.growth import Growth, adjusted, best_growth, ordered
 from epitool.geometry.judge import Evidence, Verdict, judge
 from epitool.geometry.labels import label
 from epitool.geometry.pairs import PairPose, estimate_pair
+from epitool.labels import Labels
 from epitool.parallel import run_parallel
-from epitool.pose import Keypoints, Labels
+from epitool.pose import Keypoints
 
 Array = NDArray[np.float64]
 _GROWTH_FRAMES = 300

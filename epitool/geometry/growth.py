@@ -14,8 +14,9 @@ from epitool.geometry.bundle import Bundle, adjust
 from epitool.geometry.labels import label
 from epitool.geometry.pairs import PairPose, initial_threshold
 from epitool.geometry.resection import Resection, resect
+from epitool.labels import Labels
 from epitool.parallel import run_parallel
-from epitool.pose import Keypoints, Labels
+from epitool.pose import Keypoints
 
 Array = NDArray[np.float64]
 _SEEDS = 5  # pairs that growth is tried from

@@ -13,8 +13,9 @@ from epitool.geometry.bones import BoneLengths, estimate_bone_lengths, refine_wi
 from epitool.geometry.gauss_newton import reprojection
 from epitool.geometry.swaps import find_swaps
 from epitool.geometry.triangulate import KeypointNoise, Triangulation, estimate_noise, triangulate
+from epitool.labels import Labels
 from epitool.parallel import run_parallel
-from epitool.pose import Keypoints, Labels, Poses, flip_joints, join_keypoints
+from epitool.pose import Keypoints, Poses, flip_joints, join_keypoints
 from epitool.skeleton import Skeleton
 
 Array = NDArray[np.float64]
@@ -105,6 +106,7 @@ def label_chunk(keypoints: Keypoints, rig: Rig, settings: LabelSettings) -> Labe
     if settings.bones:
         found = _with_bones(found, ideal, confidence, rig, keypoints.skeleton, settings.bones, settings.noise)
     upright = keypoints.with_swaps(swapped) if swapped.any() else keypoints
+    upright = replace(upright, take_of=np.zeros(len(keypoints.frames), dtype=np.int64))  # of this rig alone
     poses = Poses(found.xyz, found.confidence, keypoints.frames, keypoints.skeleton, rig.unit, "world")
     rows, columns = np.triu_indices(3)
     covariance = found.covariance[..., rows, columns]
@@ -170,7 +172,7 @@ def convert_labels(labels: Labels, skeleton: Skeleton) -> Labels:
     placed = replace(
         labels, poses=poses, keypoints=keypoints, reprojection_px=unknown, covariance=nothing, used=nothing.astype(bool)
     )
-    error = np.linalg.norm(labels.rig.project_own(placed.in_cameras) - keypoints.xy, axis=-1)
+    error = np.linalg.norm(labels.project_own(placed.in_cameras) - keypoints.xy, axis=-1)
     covariance = np.full((*error.shape[::2], 6), np.nan)
     used = np.zeros(error.shape, dtype=np.bool_)
     for j, weights in enumerate(skeleton.weights_from(source)):
@@ -192,5 +194,5 @@ def join_labels(parts: Sequence[Labels]) -> Labels:
     xyz, confidence = (np.concatenate([getattr(p.poses, name) for p in parts]) for name in ("xyz", "confidence"))
     poses = replace(parts[0].poses, xyz=xyz, confidence=confidence, frames=keypoints.frames)
     rest = ("reprojection_px", "swapped", "covariance", "used")
-    together = {name: np.concatenate([getattr(part, name) for part in parts]) for name in (*rest, "moving")}
+    together = {name: np.concatenate([getattr(part, name) for part in parts]) for name in rest}
     return replace(parts[0], poses=poses, keypoints=keypoints, **together)

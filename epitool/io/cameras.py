@@ -18,6 +18,7 @@ from epitool.camera import Camera, Rig, Window
 from epitool.errors import InputError
 from epitool.files import writing
 from epitool.io.files import require_file
+from epitool.io.labels import open_labels
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -27,7 +28,7 @@ else:
 CAMERAS_BY = "epitool calibrate"
 _FORMAT = "epitool.cameras/1"
 _EVER = (-(2**62), 2**62)
-_KNOWN = "a cameras TOML (ours, Anipose, Pose2Sim, caliscope), Qualisys .qca.txt, or OpenCV .yaml/.yml/.xml"
+_KNOWN = "a cameras TOML (ours, Anipose, Pose2Sim, caliscope), Qualisys .qca.txt, OpenCV .yaml/.yml/.xml, or labels.h5"
 
 
 def read_rig(path: Path) -> Rig:
@@ -63,7 +64,7 @@ def read_intrinsics(path: Path, views: Sequence[str]) -> tuple[Camera, ...]:
     Raises:
         InputError: As `read_rig`, or no camera has a view's name.
     """
-    rig = read_rig(path)
+    rig = read_windows(path)[0].rig if path.suffix.lower() == ".h5" else read_rig(path)
     if len(rig) == 1:
         one = rig.cameras[0]
         return tuple(Camera(view, one.K, one.distortion, one.R, one.t, one.image_size) for view in views)
@@ -95,10 +96,14 @@ def write_windows(path: Path, windows: Sequence[Window]) -> None:
 def read_windows(path: Path) -> list[Window]:
     """Reads cameras that move, or from any other camera file one window that lasts for ever.
 
+    Labels have a window for each run of frames of one take.
+
     Raises:
         InputError: As `read_rig`.
     """
     require_file(path, CAMERAS_BY)
+    if path.suffix.lower() == ".h5":
+        return list(_windows_of_labels(path))
     if path.suffix.lower() != ".toml":
         return [Window(_EVER[0], _EVER[1], read_rig(path))]
     with _explained(path):
@@ -109,6 +114,18 @@ def read_windows(path: Path) -> list[Window]:
             Window(int(w["first_frame"]), int(w["last_frame"]), _rig_of_tables(w), w.get("metadata", {}))
             for w in content["windows"]
         ]
+
+
+def _windows_of_labels(path: Path) -> Iterator[Window]:
+    with open_labels(path) as labels:
+        if not labels.takes:
+            yield Window(_EVER[0], _EVER[1], labels.rig)
+            return
+        frames, number = labels.keypoints.frames, labels.keypoints.take_of()
+        ends = np.flatnonzero(np.diff(number)) + 1
+        for run in np.split(np.arange(len(frames)), ends):
+            take = labels.takes[number[run[0]]]
+            yield Window(int(frames[run[0]]), int(frames[run[-1]]), take.rig, name=take.name, action=take.action)
 
 
 def _tables(rig: Rig) -> dict[str, Any]:
@@ -135,6 +152,11 @@ def _read_any(path: Path) -> Rig:
     suffix = path.suffix.lower()
     if suffix == ".toml":
         return _read_toml(path)
+    if suffix == ".h5":
+        windows = list(_windows_of_labels(path))
+        if len(windows) > 1:
+            raise InputError(f"{path}: holds cameras of {len(windows)} takes; only `epitool triangulate` takes them")
+        return windows[0].rig
     if suffix in (".yaml", ".yml"):
         return _read_opencv(path)
     if suffix in (".txt", ".xml", ".qca"):

@@ -11,11 +11,13 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from epitool.camera import Camera, Rig
+from epitool.camera import Rig
 from epitool.files import writing
 from epitool.io.files import stored_image, usable_image
 from epitool.io.h5 import array, dataset, opened, readable, renamed, store
-from epitool.pose import Keypoints, Labels, Poses, RecordingDigest
+from epitool.io.h5_rigs import read_rig, read_takes, write_rig, write_takes
+from epitool.labels import Labels, RecordingDigest
+from epitool.pose import Keypoints, Poses
 from epitool.skeleton import skeleton_of
 
 KEYPOINTS_BY = "epitool detect2d"
@@ -33,6 +35,7 @@ class KeypointsFile:
         image_size: (width, height) per view, `(V, 2)`.
         skeleton: Names and order of the joints.
         source: What footage and detector the file says that it is of.
+        split: As `Keypoints.split`.
     """
 
     def __init__(self, file: h5py.File, path: Path) -> None:
@@ -42,15 +45,22 @@ class KeypointsFile:
         self.image_size = np.asarray(file.attrs["image_size"])
         self.skeleton = skeleton_of(str(file.attrs["skeleton"]), [str(joint) for joint in file.attrs["joints"]])
         self.source = str(file.attrs.get("source", ""))
+        self.split = _split(file, len(self.frames))
         if (np.diff(self.frames) <= 0).any():
             raise ValueError("frames are not strictly increasing")
-        for name, axes in (("xy", 4), ("confidence", 3), ("images", 2)):
+        for name, axes in (("xy", 4), ("confidence", 3), ("images", 2), *((("take", 1),) if "take" in file else ())):
             shape = dataset(file, name, axes).shape
             if shape[0] != len(self.frames):
                 raise ValueError(f"{name} has shape {shape}, expected {len(self.frames)} frames")
 
     def __len__(self) -> int:
         return len(self.frames)
+
+    def take_of(self, part: slice = slice(None)) -> NDArray[np.int64]:
+        """As `Keypoints.take_of`, of a part of the frames."""
+        if "take" not in self._file:
+            return np.zeros(len(self.frames[part]), dtype=np.int64)
+        return array(self._file, "take", 1, part).astype(np.int64)
 
     def read(self, start: int = 0, stop: int | None = None, step: int = 1) -> Keypoints:
         """The keypoints of every `step`-th frame from index `start` to before `stop`.
@@ -70,6 +80,8 @@ class KeypointsFile:
                 images=np.array(names, dtype=np.str_).reshape(stored.shape),
                 image_size=self.image_size,
                 skeleton=self.skeleton,
+                take_of=self.take_of(part),
+                split=self.split,
             )
 
 
@@ -78,14 +90,15 @@ class LabelsFile:
 
     Attributes:
         keypoints: The keypoints in it.
-        rig: The cameras.
+        rig: The cameras; those of the first take, where there are several.
+        takes: As `Labels.takes`.
     """
 
     def __init__(self, file: h5py.File, path: Path) -> None:
         self._file, self._path = file, path
         self.keypoints = KeypointsFile(file, path)
-        cameras = tuple(_read_camera(file["cameras"], v, name) for v, name in enumerate(self.keypoints.views))
-        self.rig = Rig(cameras, str(file.attrs["unit"]), str(file.attrs["scale_source"]))
+        self.rig = read_rig(file, self.keypoints.views)
+        self.takes = read_takes(file["takes"], self.rig) if "takes" in file else ()
         self._stored = [name for name in _LABEL_AXES if name in file or name not in _SINCE]
         for name in self._stored:
             if len(dataset(file, name, _LABEL_AXES[name])) != len(self.keypoints):
@@ -93,6 +106,11 @@ class LabelsFile:
 
     def __len__(self) -> int:
         return len(self.keypoints)
+
+    @property
+    def rigs(self) -> tuple[Rig, ...]:
+        """The cameras of every take."""
+        return tuple(take.rig for take in self.takes) or (self.rig,)
 
     def read(self, start: int = 0, stop: int | None = None) -> Labels:
         """The labels of the frames from index `start` to before `stop`.
@@ -109,9 +127,8 @@ class LabelsFile:
             frames, skeleton, unit = keypoints.frames, keypoints.skeleton, self.rig.unit
             poses = Poses(arrays["xyz"], arrays["xyz_confidence"], frames, skeleton, unit, "world")
             newer = {"covariance": arrays["xyz_covariance"], "used": arrays["used"]} if arrays.keys() >= _SINCE else {}
-            if "moving" in self._file:
-                newer["moving"] = array(self._file, "moving", 4, part)
-            return Labels(poses, keypoints, self.rig, arrays["reprojection_px"], arrays["swapped"], **newer)
+            given = arrays["reprojection_px"], arrays["swapped"]
+            return Labels(poses, keypoints, self.rig, *given, **newer, takes=self.takes)
 
 
 class LabelsWriter:
@@ -126,7 +143,9 @@ class LabelsWriter:
         if not self._written:
             self._digest = RecordingDigest(self._frames, labels.keypoints.views)
             _write_header(self._file, labels.keypoints)
-            _write_rig(self._file, labels.rig)
+            write_rig(self._file, labels.rig)
+            if labels.takes:
+                write_takes(self._file.create_group("takes"), labels.takes)
         arrays = {**_keypoint_arrays(labels.keypoints, self._path), **_label_arrays(labels)}
         store(self._file, arrays, self._written, len(self._frames))
         self._digest.add(labels.keypoints.images)
@@ -235,16 +254,8 @@ def _write_header(file: h5py.File, keypoints: Keypoints) -> None:
     file.attrs["joints"] = list(keypoints.skeleton.joints)
     file.attrs["views"] = list(keypoints.views)
     file.attrs["image_size"] = keypoints.image_size
-
-
-def _write_rig(file: h5py.File, rig: Rig) -> None:
-    file.attrs["unit"] = rig.unit
-    file.attrs["scale_source"] = rig.scale_source
-    cameras = file.create_group("cameras").attrs
-    for field in ("K", "R", "t", "image_size"):
-        cameras[field] = np.stack([np.asarray(getattr(camera, field)) for camera in rig.cameras])
-    longest = max(len(camera.distortion) for camera in rig.cameras)
-    cameras["distortion"] = np.stack([np.pad(c.distortion, (0, longest - len(c.distortion))) for c in rig.cameras])
+    if keypoints.split:
+        file.attrs["split"] = keypoints.split
 
 
 def _keypoint_arrays(keypoints: Keypoints, path: Path) -> dict[str, NDArray[Any]]:
@@ -254,6 +265,7 @@ def _keypoint_arrays(keypoints: Keypoints, path: Path) -> dict[str, NDArray[Any]
         "confidence": keypoints.confidence.astype(np.float32),
         "frames": keypoints.frames,
         "images": np.array(names, dtype=object).reshape(keypoints.images.shape),
+        "take": keypoints.take_of,
     }
 
 
@@ -265,10 +277,14 @@ def _label_arrays(labels: Labels) -> dict[str, NDArray[Any]]:
         "reprojection_px": labels.reprojection_px.astype(np.float32),
         "swapped": labels.swapped,
         "used": labels.used,
-        **({"moving": labels.moving} if labels.moving.size else {}),
     }
 
 
-def _read_camera(group: h5py.Group, v: int, name: str) -> Camera:
-    K, distortion, R, t, size = (group.attrs[key][v] for key in ("K", "distortion", "R", "t", "image_size"))
-    return Camera(name, K, distortion, R, t, (int(size[0]), int(size[1])))
+def _split(file: h5py.File, frames: int) -> tuple[int, int] | None:
+    """What the file says of its parts, if it says it."""
+    if "split" not in file.attrs:
+        return None
+    first, second = (int(end) for end in file.attrs["split"])
+    if not 0 <= first <= second <= frames:
+        raise ValueError(f"split {first}, {second} of {frames} frames")
+    return first, second

@@ -25,7 +25,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from epitool.camera import Array, Rig
+from epitool.camera import Array
 from epitool.images import Image
 from epitool.pose import BOX_MARGIN
 from epitool.skeleton import Skeleton
@@ -56,13 +56,14 @@ RELEASED_CROPS = CropConvention(margin=1.2, depth_span=1.0, box_size=2000.0)
 
 
 def labels_to_volume(
-    in_cameras: Array, rig: Rig, boxes: Array, skeleton: Skeleton
+    in_cameras: Array, pixels: Array, K: Array, boxes: Array, skeleton: Skeleton
 ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
     """Volume coordinates of poses in every view.
 
     Args:
         in_cameras: Poses in every camera's axes `(F, V, J, 3)`.
-        rig: The V cameras, of which only the lenses count.
+        pixels: Where the cameras see them `(F, V, J, 2)`.
+        K: Intrinsics `(F, V, 3, 3)`.
         boxes: Square boxes `(F, V, 4)` px.
         skeleton: Tells the root.
 
@@ -72,8 +73,8 @@ def labels_to_volume(
     depth = in_cameras[..., 2]
     root_depth = depth[..., skeleton.root, None]
     side = boxes[..., None, 2]
-    focal = np.array([camera.focal for camera in rig.cameras])[:, None]
-    xy = (rig.project_own(in_cameras) - boxes[..., None, :2]) / side[..., None] - 0.5
+    focal = (K[..., 0, 0] + K[..., 1, 1])[..., None] / 2
+    xy = (pixels - boxes[..., None, :2]) / side[..., None] - 0.5
     z = (depth / root_depth - 1) * focal / side / DEPTH_SPAN
     volume = np.concatenate([xy, z[..., None]], axis=-1)
     with np.errstate(invalid="ignore"):

@@ -135,7 +135,7 @@ def _resume(run: Run, path: Path) -> None:
 
 
 def _card(recording: Recording, samples: Samples, options: TrainOptions) -> ModelCard:
-    cameras = recording.rig.cameras if recording.rig else ()
+    cameras = [camera for rig in recording.rigs for camera in rig.cameras]
     trained = np.zeros(len(samples.skeleton), dtype=bool)
     for i in np.array_split(samples.part("train"), 64):
         trained |= (samples.weight[i] > 0).any(axis=(0, 2))
@@ -145,8 +145,8 @@ def _card(recording: Recording, samples: Samples, options: TrainOptions) -> Mode
         trained=trained,
         bone_lengths=samples.bone_lengths,
         focal_ratio=float(np.median([camera.focal / max(camera.image_size) for camera in cameras] or [1.0])),
-        unit=recording.rig.unit if recording.rig else "arbitrary",
-        scale_source=recording.rig.scale_source if recording.rig else "none",
+        unit=recording.unit,
+        scale_source=recording.rigs[0].scale_source if recording.rigs else "none",
         recording_id=samples.recording_id,
         epoch=0,
         val_error=0.0,

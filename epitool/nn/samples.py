@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 from epitool.camera import Array, Rig
 from epitool.errors import GeometryError, InputError, UsageError
 from epitool.files import writing
+from epitool.labels import Labels, RecordingDigest, split_frames
 from epitool.nn.crops import labels_to_volume, median_bone_lengths
-from epitool.pose import Keypoints, Labels, RecordingDigest, split_frames, square_boxes
+from epitool.pose import Keypoints, square_boxes
 from epitool.skeleton import Skeleton
 
 MIN_JOINTS = 3
@@ -32,6 +33,7 @@ _COLUMNS: dict[str, tuple[type, int]] = {  # with how many numbers: of an image,
     "volume": (np.float32, 3),
     "weight": (np.float32, 3),
     "pose": (np.float32, 3),
+    "K": (np.float32, 9),
 }
 
 Chunk: TypeAlias = Labels | Keypoints
@@ -45,21 +47,30 @@ class Recording:
         frames: All frame numbers `(F,)`.
         views: Names of the V views.
         skeleton: Of the joints.
-        rig: The cameras; None where there are keypoints only.
+        rigs: The cameras of every take; none where there are keypoints only.
+        split: As `Keypoints.split`.
         read: The labels (or keypoints) of the frames from one index to before another.
     """
 
     frames: NDArray[np.int64]
     views: tuple[str, ...]
     skeleton: Skeleton
-    rig: Rig | None
+    rigs: tuple[Rig, ...]
+    split: tuple[int, int] | None
     read: Callable[[int, int], Chunk]
 
     @classmethod
     def of(cls, labels: Labels) -> Recording:
         """Labels that are in memory already."""
         keypoints = labels.keypoints
-        return cls(keypoints.frames, keypoints.views, keypoints.skeleton, labels.rig, labels.between)
+        return cls(
+            keypoints.frames, keypoints.views, keypoints.skeleton, labels.rigs, keypoints.split, labels.between
+        )  # fmt: skip
+
+    @property
+    def unit(self) -> str:
+        """Of the poses; "arbitrary" where there are none."""
+        return self.rigs[0].unit if self.rigs else "arbitrary"
 
     def chunks(self) -> Iterator[tuple[int, Chunk]]:
         """All of it in order, a part at a time, each with the index of its first frame."""
@@ -80,8 +91,10 @@ class Samples:
         volume: Volume coordinates of the joints, `(N, J, 3)`.
         weight: Of each coordinate in the loss, `(N, J, 3)`; 0 where it is unknown or outside of the volume.
         pose: Joints in the camera's axes, root-relative, `(N, J, 3)`; NaN where unknown.
+        K: Intrinsics, `(N, 3, 3)`; NaN where there are keypoints only.
         skeleton: Of the joints.
         frame_count: F, of the recording.
+        split: As `Keypoints.split`.
         bone_lengths: Medians over the training part, `(B,)`; NaN for bones never seen.
         recording_id: Tells the recording.
         digest: Tells all of the above.
@@ -93,15 +106,17 @@ class Samples:
     volume: NDArray[np.float32]
     weight: NDArray[np.float32]
     pose: NDArray[np.float32]
+    K: NDArray[np.float32]
     skeleton: Skeleton
     frame_count: int
+    split: tuple[int, int] | None
     bone_lengths: Array
     recording_id: str
     digest: str
 
     def part(self, name: str) -> NDArray[np.intp]:
         """Indices of the samples whose frames belong to a part of `split_frames`."""
-        frames = split_frames(self.frame_count)[name]
+        frames = split_frames(self.frame_count, self.split)[name]
         first, last = (frames[0], frames[-1]) if len(frames) else (0, -1)
         return np.arange(*np.searchsorted(self.frames, [first, last + 1]))
 
@@ -120,7 +135,7 @@ def collect_samples(recording: Recording, folder: Path, supervision: str) -> Sam
         InputError: The labels are damaged, or the folder cannot be written to.
         UsageError: The recording has no poses, and poses are to be learned.
     """
-    if recording.rig is None and supervision != "2d":
+    if not recording.rigs and supervision != "2d":
         raise UsageError(
             "there are keypoints and no poses to learn: `epitool triangulate` makes labels of them, or --supervision"
             " 2d learns x and y alone"
@@ -133,8 +148,8 @@ def collect_samples(recording: Recording, folder: Path, supervision: str) -> Sam
                 targets = _flat_targets(keypoints)
             else:
                 targets = _targets(chunk, supervision == "full")
-                seen.append(_spread_over_training(chunk.poses.xyz, start, len(recording.frames)))
-            boxes, _, weight, _ = targets
+                seen.append(_spread_over_training(chunk.poses.xyz, start, recording))
+            boxes, _, weight, *_ = targets
             learned = (weight[..., 0] > 0).sum(axis=-1) >= MIN_JOINTS
             frames, views = np.nonzero(learned & (keypoints.images != "") & np.isfinite(boxes[..., 0]))
             columns.append(frames + start, views, *(values[frames, views] for values in targets))
@@ -143,6 +158,7 @@ def collect_samples(recording: Recording, folder: Path, supervision: str) -> Sam
     meta = {
         "count": columns.count,
         "frame_count": len(recording.frames),
+        "split": recording.split,
         "bone_lengths": median_bone_lengths(poses, skeleton).tolist(),
         "recording_id": digest.value,
         "digest": columns.digest,
@@ -157,14 +173,15 @@ def collect_samples(recording: Recording, folder: Path, supervision: str) -> Sam
 def open_samples(folder: Path, skeleton: Skeleton) -> Samples:
     """The samples that `collect_samples` has left in a folder."""
     meta = json.loads((folder / _META).read_text())
-    count, shapes = meta.pop("count"), {1: (), 4: (4,), 3: (len(skeleton), 3)}
+    count, shapes = meta.pop("count"), {1: (), 4: (4,), 3: (len(skeleton), 3), 9: (3, 3)}
     mapped: dict[str, Any] = {
         name: np.memmap(folder / f"{name}.bin", dtype, "r", shape=(count, *shapes[size]))
         if count
         else np.empty((0, *shapes[size]), dtype)
         for name, (dtype, size) in _COLUMNS.items()
     }
-    lengths = np.array(meta.pop("bone_lengths"), dtype=float)
+    lengths, split = np.array(meta.pop("bone_lengths"), dtype=float), meta.pop("split")
+    meta["split"] = tuple(split) if split else None
     return Samples(**mapped, **meta, bone_lengths=lengths, skeleton=skeleton)
 
 
@@ -175,15 +192,17 @@ def image_chunks(recording: Recording, samples: Samples) -> Iterator[tuple[list[
         first, last = np.searchsorted(samples.frames, [start, start + len(keypoints.frames)])
         views = samples.views[first:last]
         names = keypoints.images[samples.frames[first:last] - start, views].tolist()
-        yield names, samples.boxes[first:last], keypoints.image_size[views]
+        sizes = chunk.image_sizes if isinstance(chunk, Labels) else np.tile(chunk.image_size, (len(chunk.frames), 1, 1))
+        yield names, samples.boxes[first:last], sizes[samples.frames[first:last] - start, views]
 
 
 def _targets(labels: Labels, own_boxes: bool) -> tuple[NDArray[Any], ...]:
-    """Boxes, volume coordinates, weights and root-relative poses of every frame and view."""
-    in_cameras, skeleton = labels.in_cameras, labels.poses.skeleton
-    boxes = square_boxes(labels.rig.project_own(in_cameras)) if own_boxes else labels.keypoints.boxes()
-    volume, inside = labels_to_volume(in_cameras, labels.rig, boxes, skeleton)
-    return boxes, volume, inside[..., None] * np.ones(3), in_cameras - in_cameras[:, :, [skeleton.root]]
+    """Boxes, volume coordinates, weights, root-relative poses and intrinsics of every frame and view."""
+    in_cameras, skeleton, K = labels.in_cameras, labels.poses.skeleton, labels.intrinsics
+    pixels = labels.project_own(in_cameras)
+    boxes = square_boxes(pixels) if own_boxes else labels.keypoints.boxes()
+    volume, inside = labels_to_volume(in_cameras, pixels, K, boxes, skeleton)
+    return boxes, volume, inside[..., None] * np.ones(3), in_cameras - in_cameras[:, :, [skeleton.root]], K
 
 
 def _flat_targets(keypoints: Keypoints) -> tuple[NDArray[Any], ...]:
@@ -192,11 +211,11 @@ def _flat_targets(keypoints: Keypoints) -> tuple[NDArray[Any], ...]:
     xy = (keypoints.xy - boxes[..., None, :2]) / boxes[..., None, 2:3] - 0.5
     volume = np.concatenate([np.where(seen[..., None], xy, 0), np.zeros((*seen.shape, 1))], axis=-1)
     weight = seen[..., None] * np.array([1.0, 1.0, 0.0])
-    return boxes, volume, weight, np.full(volume.shape, np.nan)
+    return boxes, volume, weight, np.full(volume.shape, np.nan), np.full((*seen.shape[:2], 3, 3), np.nan)
 
 
 def _check_count(samples: Samples) -> None:
-    parts = split_frames(samples.frame_count)
+    parts = split_frames(samples.frame_count, samples.split)
     for part, enough in (("train", MIN_IMAGES), ("val", 1)):
         if (found := len(samples.part(part))) < enough:
             raise GeometryError(
@@ -205,9 +224,9 @@ def _check_count(samples: Samples) -> None:
             )
 
 
-def _spread_over_training(xyz: Array, start: int, frame_count: int) -> Array:
+def _spread_over_training(xyz: Array, start: int, recording: Recording) -> Array:
     """Poses of the training part among those from frame index `start` on, at most _FRAMES_FOR_BONES in all."""
-    count = len(split_frames(frame_count)["train"])
+    count = len(split_frames(len(recording.frames), recording.split)["train"])
     step = max(1, -(-count // _FRAMES_FOR_BONES))
     return xyz[: max(count - start, 0)][-start % step :: step]
 

@@ -169,9 +169,9 @@ def _loader(dataset: CropDataset, batches: list[list[int]], device: torch.device
 
 
 def _described(record: dict[str, Any], options: TrainOptions, recording: Recording) -> str:
-    if options.supervision == "2d" or recording.rig is None:
+    if options.supervision == "2d" or not recording.rigs:
         return f"2D error {record['val_2d_percent']:.2f}% of the box"
-    return f"NMPJPE {record['val_nmpjpe']:.1f} {recording.rig.unit}"
+    return f"NMPJPE {record['val_nmpjpe']:.1f} {recording.unit}"
 
 
 def _record(

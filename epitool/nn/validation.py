@@ -38,8 +38,7 @@ def validate(
         intrinsics, in the recording's unit; not for "2d". `val_sharpness`: mean, of the heatmaps.
     """
     network.eval()
-    in_depth = recording.rig is not None and options.supervision != "2d"
-    K = np.stack([camera.K for camera in recording.rig.cameras]) if recording.rig is not None else np.empty(0)
+    in_depth = bool(recording.rigs) and options.supervision != "2d"
     part = samples.part("val")[fabric.global_rank :: fabric.world_size]
     dataset, sums = CropDataset(store, samples, options, augment=False), np.zeros((3, 2))
     for start in range(0, len(part), options.batch_size):
@@ -47,7 +46,7 @@ def validate(
         volume, sharpness = infer(network, np.stack([dataset[i][0].numpy() for i in indices]))
         known = samples.weight[indices][..., 0] > 0
         distance = np.linalg.norm(volume[..., :2] - samples.volume[indices][..., :2], axis=-1)
-        errors = _nmpjpe(volume, indices, samples, K) if in_depth else np.empty(0)
+        errors = _nmpjpe(volume, indices, samples) if in_depth else np.empty(0)
         for k, values in enumerate((100 * distance[known], sharpness[known], errors[np.isfinite(errors)])):
             sums[k] += values.sum(), len(values)
     totals = fabric.all_reduce(torch.from_numpy(sums).to(fabric.device), reduce_op="sum")
@@ -55,9 +54,9 @@ def validate(
     return {"val_2d_percent": flat, **({"val_nmpjpe": deep} if in_depth else {}), "val_sharpness": sharp}
 
 
-def _nmpjpe(volume: Array, indices: NDArray[np.intp], samples: Samples, K: Array) -> Array:
+def _nmpjpe(volume: Array, indices: NDArray[np.intp], samples: Samples) -> Array:
     lengths, skeleton = samples.bone_lengths, samples.skeleton
-    poses, _ = volume_to_pose(volume, samples.boxes[indices], K[samples.views[indices]], lengths, skeleton)
+    poses, _ = volume_to_pose(volume, samples.boxes[indices], samples.K[indices].astype(float), lengths, skeleton)
     return nmpjpe(poses, samples.pose[indices].astype(float), skeleton.root)
 
 

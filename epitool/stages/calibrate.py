@@ -83,12 +83,14 @@ def run(
     if refine_intrinsics and not intrinsics:
         raise UsageError("--refine-intrinsics needs --intrinsics; without them focal lengths are estimated anyway")
     if moving is not None:
-        _check_moving(moving, rule, up, extrinsics)
+        _check_moving(f"--moving {moving}", moving, rule, up, extrinsics)
     joints = keypoints_of(views, keypoints, detector, device, jobs)
     if len(joints.views) < 2:
         raise GeometryError(f"{keypoints}: one view ({joints.views[0]}); cameras are found from two or more")
     if rule and rule.cameras and not set(rule.cameras) <= set(joints.views):
         raise UsageError(f"--scale {scale}: the views are {', '.join(joints.views)}")
+    if joints.take_of.any():
+        _check_moving(f"{keypoints}: several takes", _LEAST_WINDOW, rule, up, extrinsics)
     check_frame_rates(joints)
     cameras = intrinsics_of(joints, intrinsics or extrinsics, fov_deg, method)
     if sync:
@@ -96,8 +98,8 @@ def run(
         joints = synchronized(joints, [camera.time_offset for camera in cameras])
     focal = "refined" if refine_intrinsics else "known" if intrinsics or extrinsics or fov_deg else "unknown"
     choices = Choices(method, focal, rule, up, intrinsics, extrinsics, min_confidence, seed, jobs)
-    if moving is not None:
-        return _calibrate_windows(joints, cameras, choices, moving, out)
+    if moving is not None or joints.take_of.any():
+        return _calibrate_windows(joints, cameras, choices, windows_of(joints.take_of, moving), out)
     joints = informative_frames(joints, min_confidence, FRAME_BUDGET)
     if method == "fundamental" or extrinsics:
         for view in still_views(joints, min_confidence):
@@ -112,18 +114,30 @@ def run(
     return _finish(joints, result, choices, out)
 
 
-def _check_moving(moving: int, rule: ScaleRule | None, up: str | None, extrinsics: Path | None) -> None:
-    """Refuses what has no meaning for cameras that move.
+def windows_of(take_of: NDArray[np.int64], moving: int | None) -> list[NDArray[np.intp]]:
+    """Indices of the frames that are solved together: of each take, in windows of so many of them.
+
+    >>> [window.tolist() for window in windows_of(np.array([0, 1, 0]), None)]
+    [[0, 2], [1]]
+    """
+    takes = [np.flatnonzero(take_of == number) for number in np.unique(take_of)]
+    if moving is None:
+        return takes
+    return [take[start : start + moving] for take in takes for start in range(0, len(take), moving)]
+
+
+def _check_moving(what: str, moving: int, rule: ScaleRule | None, up: str | None, extrinsics: Path | None) -> None:
+    """Refuses what has no meaning for cameras that do not stand still.
 
     Raises:
         UsageError: Something has not.
     """
     if moving < _LEAST_WINDOW:
-        raise UsageError(f"--moving {moving}: a window needs at least {_LEAST_WINDOW} frames")
+        raise UsageError(f"{what}: a window needs at least {_LEAST_WINDOW} frames")
     fixed = {"--up": up, "--extrinsics": extrinsics, "--scale baseline": rule and rule.cameras}
     for option, value in fixed.items():
         if value:
-            raise UsageError(f"{option} asks for cameras that stand still; leave out --moving or {option}")
+            raise UsageError(f"{what}: {option} asks for cameras that stand still all the time; leave it out")
 
 
 def _with_offsets(
@@ -196,38 +210,38 @@ def _grown(before: Rig, after: Rig) -> float:
 
 
 def _calibrate_windows(
-    joints: Keypoints, cameras: Sequence[Camera], choices: Choices, length: int, out: Path
+    joints: Keypoints, cameras: Sequence[Camera], choices: Choices, windows: Sequence[NDArray[np.intp]], out: Path
 ) -> Summary:
-    """Cameras that move (paper, section 3.1): windows of frames, each with cameras, world and scale of its own.
+    """Cameras that move (paper, section 3.1), or takes: windows of frames, each with its cameras, world and scale.
 
     Focal lengths that are unknown are taken as the median of those that the windows give, and held.
 
     Raises:
         GeometryError: No window can be solved.
     """
-    frames = np.arange(len(joints.frames))
-    parts = [joints.select_frames(frames[start : start + length]) for start in range(0, len(frames), length)]
+    parts = [joints.select_frames(window) for window in windows]
     if choices.focal != "known" and len(cameras) > 2:
         cameras = _common_focal(parts, cameras, choices)
-    held, windows, problems = replace(choices, focal="known"), [], []
+    held, solved, problems = replace(choices, focal="known"), list[Window](), list[str]()
     with progress("windows", len(parts)) as advance:
-        for part in parts:
-            first, last = int(part.frames[0]), int(part.frames[-1])
+        for part, indices in zip(parts, windows, strict=True):
+            runs = np.split(part.frames, np.flatnonzero(np.diff(indices) > 1) + 1)
             try:
                 rig, statistics = _placed(part, _with_all_views(_solved(part, cameras, held)), held)
-                windows.append(Window(first, last, rig, statistics))
+                solved += [Window(int(run[0]), int(run[-1]), rig, statistics) for run in runs]
             except GeometryError as error:
-                problems.append(f"frames {first} to {last}: {error}")
+                problems.append(f"frames {part.frames[0]} to {part.frames[-1]}: {error}")
                 warn(f"{problems[-1]}; they are left out")
             advance(1)
-    if not windows:
-        raise GeometryError(f"no window of {length} frames gives cameras; {problems[0]}")
-    write_windows(out, windows)
-    residual = float(np.median([window.statistics["median_reprojection_px"] for window in windows]))
-    text = f"{out}: cameras of {len(windows)} of {len(parts)} windows of {length} frames, median reprojection error"
-    text += f" {residual:.1f} px, unit {windows[0].rig.unit}"
-    said = [{"first_frame": w.first, "last_frame": w.last, **w.statistics} for w in windows]
-    values = {"out": str(out), "unit": windows[0].rig.unit, "windows": said, "left_out": problems}
+    if not solved:
+        raise GeometryError(f"none of {len(parts)} windows of frames gives cameras; {problems[0]}")
+    solved.sort(key=lambda window: window.first)
+    write_windows(out, solved)
+    residual = float(np.median([window.statistics["median_reprojection_px"] for window in solved]))
+    text = f"{out}: cameras of {len(parts) - len(problems)} of {len(parts)} windows of frames"
+    text += f", median reprojection error {residual:.1f} px, unit {solved[0].rig.unit}"
+    said = [{"first_frame": w.first, "last_frame": w.last, **w.statistics} for w in solved]
+    values = {"out": str(out), "unit": solved[0].rig.unit, "windows": said, "left_out": problems}
     return Summary(text, values)
 
 

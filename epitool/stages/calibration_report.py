@@ -10,7 +10,7 @@ import numpy as np
 from epitool.console import say, show_table, warn
 from epitool.geometry.calibrate import Calibration
 from epitool.geometry.judge import pair_remark
-from epitool.pose import Labels
+from epitool.labels import Labels
 
 _DOUBTFUL_INLIERS = 0.5
 

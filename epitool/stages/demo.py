@@ -20,7 +20,7 @@ from epitool.errors import EpitoolError, InputError, UsageError
 from epitool.io.cameras import read_rig
 from epitool.io.labels import write_keypoints, write_labels
 from epitool.io.sample import sample_recording
-from epitool.stages.detect2d import open_views
+from epitool.stages.footage import open_views
 from epitool.stages.report import Step, write_report
 
 _RENDERED_HEIGHT = "height=1.75m"

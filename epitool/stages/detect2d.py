@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 import shutil
 import threading
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,11 +17,12 @@ from epitool.detectors import BUILT_IN, Detector, default_detector, open_detecto
 from epitool.errors import GeometryError, UsageError
 from epitool.files import writing
 from epitool.geometry.people import Candidates, follow, with_choice
-from epitool.images import View, fingerprint, open_view, read_view
+from epitool.images import View, read_view
 from epitool.io.candidates import add_candidates
 from epitool.io.labels import read_keypoints, read_source, write_keypoints
 from epitool.parallel import run_parallel
 from epitool.pose import Keypoints
+from epitool.stages.footage import listed_views, open_views, report_lengths, source_of, source_of_list, split_of
 
 Array = NDArray[np.float64]
 People = tuple[Array, Array]  # joints (P, J, 2) and confidence (P, J) in one image
@@ -29,7 +30,10 @@ _PATIENCE_S = 10.0
 _PART_FRAMES = 50  # frames between two saved parts: what an interruption can cost
 
 
-def run(*, views: Sequence[Path], detector: str | None, out: Path, jobs: int, device: str, overwrite: bool) -> Summary:
+def run(
+    *, views: Sequence[Path], images: Path | None = None, detector: str | None, out: Path, jobs: int, device: str,
+    overwrite: bool,
+) -> Summary:  # fmt: skip
     """Detects the joints of one person in every frame of every view.
 
     Views are matched by frame number. Where an image shows several people, all are kept as candidates, and the one
@@ -38,6 +42,7 @@ def run(*, views: Sequence[Path], detector: str | None, out: Path, jobs: int, de
 
     Args:
         views: Folders of images, or videos.
+        images: In place of them a `labels.h5` or `keypoints.h5`, of whose images joints are wanted.
         detector: Name of a built-in detector, path of a checkpoint, or None for the default.
         out: The `keypoints.h5` to write.
         jobs: Views at a time; -1 for one per core.
@@ -49,42 +54,31 @@ def run(*, views: Sequence[Path], detector: str | None, out: Path, jobs: int, de
         InputError: A view cannot be read.
         GeometryError: Nobody is found in any image.
     """
-    opened = open_views(views)
+    if images and views:
+        raise UsageError("give either --views or --images, not both")
+    listed = read_keypoints(images) if images else None
+    opened = listed_views(listed) if listed else open_views(views)
     detector = detector or default_detector()
     detector = detector or open_detector(None).name  # says how to install one
-    source = _source(opened, detector)
+    source = source_of_list(listed, detector) if listed else source_of(opened, detector)
     if out.exists() and not overwrite:
         return _finished(out, source, opened)
     parts = out.parent / f".{out.name}.parts"
     if overwrite and parts.exists():
         shutil.rmtree(parts)
-    _report_lengths(opened)
+    report_lengths(opened)
     keypoints, candidates = _detect_all(opened, lambda: open_any_detector(detector, device), parts, source, jobs)
+    if listed:
+        rows = np.searchsorted(listed.frames, keypoints.frames)
+        keypoints = replace(keypoints, take_of=listed.take_of[rows], split=split_of(listed, rows))
     if not np.isfinite(keypoints.xy).any():
         shutil.rmtree(parts, ignore_errors=True)  # there is nothing to go on from
-        images = int((keypoints.images != "").sum())
-        raise GeometryError(f"nobody was found in any of the {images} images; is a person in view, and large enough?")
+        count = int((keypoints.images != "").sum())
+        raise GeometryError(f"nobody was found in any of the {count} images; is a person in view, and large enough?")
     _report_people(keypoints)
     _write(out, keypoints, candidates, source)
     shutil.rmtree(parts, ignore_errors=True)
     return _summary(keypoints, out, detector)
-
-
-def open_views(paths: Sequence[Path]) -> list[View]:
-    """Opens views and checks that their names tell them apart.
-
-    Raises:
-        UsageError: None is given, or two have the same name.
-        InputError: One cannot be read.
-    """
-    if not paths:
-        raise UsageError("no views are given; name folders or videos: --views cam1 cam2")
-    opened = [open_view(path) for path in paths]
-    names = [view.name for view in opened]
-    twice = sorted({name for name in names if names.count(name) > 1})
-    if twice:
-        raise UsageError(f"--views: two views are named '{twice[0]}'; rename a folder or file so that names differ")
-    return opened
 
 
 def open_any_detector(name: str, device: str) -> Detector:
@@ -96,15 +90,6 @@ def open_any_detector(name: str, device: str) -> Detector:
     return open_detector(name, device)
 
 
-def _source(views: Sequence[View], detector: str) -> str:
-    """What tells one run's footage and detector from another's."""
-    lines = [detector]
-    for view in views:
-        files = view.files or (view.path,)
-        lines += [view.name, *(f"{file.name} {fingerprint(file)}" for file in files)]
-    return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16]
-
-
 def _finished(out: Path, source: str, views: Sequence[View]) -> Summary:
     if read_source(out) != source:
         raise UsageError(
@@ -112,16 +97,6 @@ def _finished(out: Path, source: str, views: Sequence[View]) -> Summary:
         )
     say(f"{out} is already of this footage; --overwrite detects anew")
     return _summary(read_keypoints(out), out, "kept")
-
-
-def _report_lengths(views: Sequence[View]) -> None:
-    lengths = {view.name: len(view.frames) for view in views}
-    if len(set(lengths.values())) > 1:
-        warn("views have different lengths: " + ", ".join(f"{name} {count}" for name, count in lengths.items()))
-    common = set.intersection(*(set(view.frames) for view in views))
-    if not common:
-        spans = ", ".join(f"{view.name} {view.frames[0]}-{view.frames[-1]}" for view in views)
-        raise GeometryError(f"the views have no frame number in common: {spans}; are the images numbered alike?")
 
 
 def _write(out: Path, keypoints: Keypoints, candidates: Candidates | None, source: str) -> None:

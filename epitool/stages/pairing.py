@@ -16,7 +16,8 @@ from epitool.images import image_key
 from epitool.io.labels import read_labels
 from epitool.io.pose_arrays import read_pose_arrays
 from epitool.io.predictions import read_predictions
-from epitool.pose import Labels, Predictions
+from epitool.labels import Labels
+from epitool.pose import Predictions
 from epitool.skeleton import Skeleton
 from epitool.stages.truth import ARRAYS, Indices, Truth, joints_of
 
@@ -234,7 +235,7 @@ def _run_model(path: Path, truth: Truth, split: str, device: str, protocol: str)
     say(f"running {path} on {len(frames)} images of part '{split}' of {truth.path}, boxes from its keypoints")
     cameras = NOTHING_KNOWN
     if protocol == "epipolarpose":
-        K = np.stack([camera.K for camera in truth.labels.rig.cameras])[views]
+        K = truth.labels.intrinsics[frames, views]
         depth = truth.xyz[frames, views, truth.skeleton.root, 2]
         cameras = KnownCameras(K, depth, f"true, of {truth.path}")
     names = keypoints.images[frames, views].tolist()

@@ -108,7 +108,7 @@ def _reference(path: Path, split: str) -> Reference:
         part = predicted.joints_3d[part_of(len(predicted.joints_3d), split)]
         return Reference(part, predicted.skeleton, f"{path.name}, split {split}, predictions in camera axes")
     labels = read_labels(path)
-    part = labels.in_cameras[part_of(len(labels.poses.frames), split)]
+    part = labels.in_cameras[part_of(len(labels.poses.frames), split, labels.keypoints.split)]
     views = part.shape[1]
     words = f"{path.name} (recording {labels.recording_id}), split {split}, in the axes of {views} cameras"
     return Reference(part.reshape(-1, *part.shape[2:]), labels.poses.skeleton, words)

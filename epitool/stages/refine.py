@@ -16,8 +16,9 @@ from epitool.images import image_key
 from epitool.io.labels import read_labels
 from epitool.io.pose_arrays import read_pose_arrays
 from epitool.io.predictions import read_predictions
+from epitool.labels import Labels
 from epitool.options import RefineOptions, run_folder
-from epitool.pose import Labels, Predictions, split_frames
+from epitool.pose import Predictions
 
 if TYPE_CHECKING:
     from epitool.nn.mocap import Mocap
@@ -84,7 +85,7 @@ def _with(options: RefineOptions, epochs: int | None, seed: int) -> RefineOption
 def _from_pairs(predicted: Predictions, labels: Labels, options: RefineOptions, where: str) -> Refiner:
     from epitool.nn.refiner_training import fixed_pairs, train_refiner
 
-    parts = split_frames(len(labels.poses.frames))
+    parts = labels.parts
     train, val = (
         _matched(predicted, labels, parts[part], where.format(f"the {part} part")) for part in ("train", "val")
     )
@@ -98,7 +99,7 @@ def _from_mocap(predicted: Predictions, labels: Labels, path: Path, options: Ref
     from epitool.nn.pose_noise import estimate_errors
     from epitool.nn.refiner_training import checked, noisy_mocap, train_refiner
 
-    frames, body = split_frames(len(labels.poses.frames))["val"], labels.poses.skeleton
+    frames, body = labels.parts["val"], labels.poses.skeleton
     halves = (("earlier", frames[: len(frames) // 2]), ("later", frames[len(frames) // 2 :]))
     tuning, check = (
         _matched(predicted, labels, half, where.format(f"the {which} half of the val part")) for which, half in halves
@@ -146,8 +147,9 @@ def _mocap_parts(path: Path, labels: Labels, seed: int) -> tuple[Mocap, Mocap]:
     except InputError as error:
         raise InputError(f"{path}: {error}") from None
     level = with_bone_lengths(level, median_bone_lengths(labels.poses.xyz, body), body)
-    in_cameras = labels.in_cameras
-    verticals = np.array([vertical_of(in_cameras[:, v], body) for v in range(len(labels.rig))])
+    in_cameras, take_of = labels.in_cameras, labels.keypoints.take_of
+    of_takes = [in_cameras[take_of == number] for number in np.unique(take_of)]
+    verticals = np.array([vertical_of(poses[:, v], body) for poses in of_takes for v in range(len(labels.rig))])
     chosen = held_out_clips(clips[complete], seed)
     return Mocap(level[~chosen], body, verticals), Mocap(level[chosen], body, verticals)
 

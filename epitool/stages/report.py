@@ -20,8 +20,8 @@ from epitool.images import Image, image_key, read_images
 from epitool.io.cameras import read_rig
 from epitool.io.labels import read_labels
 from epitool.io.predictions import read_predictions
+from epitool.labels import Labels
 from epitool.metrics import procrustes
-from epitool.pose import Labels, split_frames
 
 Array = NDArray[np.float64]
 _SHOWN_POSES = 4
@@ -181,7 +181,7 @@ def _test_poses(folder: Path, labels: Labels) -> tuple[Array, Array, list[str]]:
     """A few predictions of the test part, in every view, with their labels, root-relative."""
     predictions = read_predictions(folder / "pose.json")
     place = {name: i for i, name in enumerate(map(image_key, predictions.images))}
-    test = split_frames(len(labels.poses.frames))["test"]
+    test = labels.parts["test"]
     root = labels.poses.skeleton.root
     found, true, titles = [], [], []
     for n in range(_SHOWN_POSES):

@@ -18,8 +18,8 @@ from epitool.io.cameras import read_rig, write_rig
 from epitool.io.files import read_json, write_json
 from epitool.io.labels import write_labels
 from epitool.io.pose_arrays import read_pose_arrays
+from epitool.labels import Labels
 from epitool.parallel import stream_parallel
-from epitool.pose import Labels
 from epitool.pss import find_up
 from epitool.skeleton import skeleton
 from epitool.synthetic.anny_body import BodyMaker

@@ -71,7 +71,7 @@ def run(
             shutil.rmtree(folder, ignore_errors=True)
         history = train(recording, options, folder, fabric, initial, accumulate)
         baseline = baseline_error(open_training_set(recording.skeleton, folder)[0], options.supervision)
-    unit = recording.rig.unit if recording.rig else "arbitrary"
+    unit = recording.unit
     if fabric.is_global_zero:
         write_json(folder / "options.json", {"pairs": str(pairs), "preset": chosen, **asdict(options)})
     return _summary(history, baseline, options, unit, folder)
@@ -85,10 +85,10 @@ def _recording(pairs: Path) -> Iterator[Recording]:
     if has_poses(pairs):
         with open_labels(pairs) as labels:
             file = labels.keypoints
-            yield Recording(file.frames, file.views, file.skeleton, labels.rig, labels.read)
+            yield Recording(file.frames, file.views, file.skeleton, labels.rigs, file.split, labels.read)
     else:
         with open_keypoints(pairs) as file:
-            yield Recording(file.frames, file.views, file.skeleton, None, file.read)
+            yield Recording(file.frames, file.views, file.skeleton, (), file.split, file.read)
 
 
 def _described(options: TrainOptions) -> str:

@@ -26,9 +26,10 @@ from epitool.geometry.labels import (
 from epitool.geometry.sync import synchronized
 from epitool.io.cameras import read_windows
 from epitool.io.labels import KeypointsFile, open_keypoints, writing_labels
+from epitool.labels import Labels, Take
 from epitool.parallel import backend as working_on
 from epitool.parallel import stream_parallel
-from epitool.pose import Keypoints, Labels, join_keypoints
+from epitool.pose import Keypoints, join_keypoints
 from epitool.skeleton import Skeleton
 from epitool.skeleton import skeleton as named_skeleton
 from epitool.stages.choosing import chosen_by_geometry
@@ -46,6 +47,7 @@ class Chunk:
 
     keypoints: Keypoints
     inner: slice
+    window: int | None
     rig: Rig | None
 
 
@@ -107,6 +109,7 @@ def run(
     with open_keypoints(keypoints) as source, working_on(backend):
         windows = _windows(source, keypoints, cameras)
         rig, moving = windows[0].rig, len(windows) > 1
+        takes = tuple(map(_take, windows)) if moving else ()
         chosen = (
             None
             if any(camera.time_offset for camera in rig.cameras) or moving
@@ -120,7 +123,7 @@ def run(
         bounds = chunk_bounds(len(source), len(source.views), len(source.skeleton))
         chunks, tally = _chunks(reader, windows, bounds), Tally(len(source), len(rig))
         with writing_labels(out, source.frames) as writer, progress("triangulate", len(source)) as done:
-            for labels in stream_parallel(labeller(rig, settings, target, moving), chunks, jobs):
+            for labels in stream_parallel(labeller(rig, settings, target, takes), chunks, jobs):
                 writer.append(labels)
                 tally.add(labels)
                 done(len(labels.poses.frames))
@@ -129,14 +132,14 @@ def run(
     return _summary(tally, rig, target, settings, out)
 
 
-def labeller(rig: Rig, settings: LabelSettings, target: Skeleton, moving: bool) -> Callable[[Chunk], Labels]:
+def labeller(rig: Rig, settings: LabelSettings, target: Skeleton, takes: tuple[Take, ...]) -> Callable[[Chunk], Labels]:
     """What makes labels of one chunk: a function that can be sent to another process.
 
     Args:
         rig: Cameras that the labels' file shall name.
         settings: Of the whole recording.
         target: Joints that the labels shall have.
-        moving: Whether cameras stand elsewhere in other chunks.
+        takes: Where cameras stand elsewhere in other chunks.
     """
 
     def work(chunk: Chunk) -> Labels:
@@ -144,8 +147,9 @@ def labeller(rig: Rig, settings: LabelSettings, target: Skeleton, moving: bool) 
         if chunk.rig is None:
             joints = replace(joints, confidence=np.zeros_like(joints.confidence))
         labels = label_chunk(joints, resampled(chunk.rig or rig), settings)
-        if moving:
-            labels = replace(labels, rig=resampled(rig), moving=_places(chunk.rig or rig, len(joints.frames)))
+        if takes:
+            numbered = replace(labels.keypoints, take_of=np.full(len(joints.frames), chunk.window or 0))
+            labels = replace(labels, rig=resampled(rig), takes=takes, keypoints=numbered)
         return convert_labels(labels, target)
 
     return work
@@ -156,10 +160,8 @@ def resampled(rig: Rig) -> Rig:
     return replace(rig, cameras=tuple(replace(camera, time_offset=0.0) for camera in rig.cameras))
 
 
-def _places(rig: Rig, frames: int) -> NDArray[np.float64]:
-    """Camera from world `[R | t] (F, V, 3, 4)`, the same in all frames."""
-    places = np.stack([np.column_stack([camera.R, camera.t]) for camera in rig.cameras])
-    return np.repeat(places[None], frames, axis=0)
+def _take(window: Window) -> Take:
+    return Take(window.name or f"frames {window.first}-{window.last}", resampled(window.rig), window.action)
 
 
 def in_sync(chunk: Chunk) -> Keypoints:
@@ -215,24 +217,25 @@ def _chunks(
     names = windows[0].rig.names
     furthest = max(abs(camera.time_offset) for window in windows for camera in window.rig.cameras)
     margin = ceil(furthest) + 1 if furthest else 0
-    for start, stop, rig in _cut(source.frames, windows, bounds):
+    for start, stop, number in _cut(source.frames, windows, bounds):
         first = max(start - margin, 0)
         keypoints = source.read(first, stop + margin)
         if keypoints.views != names:
             keypoints = keypoints.select_views(names)
-        yield Chunk(keypoints, slice(start - first, stop - first), rig)
+        rig = None if number is None else windows[number].rig
+        yield Chunk(keypoints, slice(start - first, stop - first), number, rig)
 
 
 def _cut(
     frames: NDArray[np.int64], windows: Sequence[Window], bounds: Sequence[tuple[int, int]]
-) -> Iterator[tuple[int, int, Rig | None]]:
-    """Runs of frames cut where windows begin and end, and the cameras of each; None between windows."""
+) -> Iterator[tuple[int, int, int | None]]:
+    """Runs of frames cut where windows begin and end, and the window of each; None between windows."""
     edges = np.searchsorted(frames, [edge for window in windows for edge in (window.first, window.last + 1)])
     for start, stop in bounds:
         cuts = [start, *sorted({int(edge) for edge in edges if start < edge < stop}), stop]
         for begin, end in pairwise(cuts):
             number = int(frames[begin]) if begin < len(frames) else 0
-            yield begin, end, next((w.rig for w in windows if w.first <= number <= w.last), None)
+            yield begin, end, next((i for i, w in enumerate(windows) if w.first <= number <= w.last), None)
 
 
 def _summary(tally: Tally, rig: Rig, target: Skeleton, settings: LabelSettings, out: Path) -> Summary:

@@ -12,7 +12,7 @@ from epitool.camera import Array
 from epitool.errors import InputError, UsageError
 from epitool.io.labels import read_labels
 from epitool.io.pose_arrays import read_pose_arrays
-from epitool.pose import Labels, split_frames
+from epitool.labels import Labels, split_frames
 from epitool.skeleton import Skeleton, skeleton
 
 ARRAYS = (".npz", ".npy")
@@ -28,7 +28,7 @@ class Truth:
     """What is measured against: poses `(F, V, J, 3)` in the axes of each of V cameras (plain arrays: V = 1).
 
     Attributes:
-        clips: The number of each frame's clip, `(F,)`; 0 of all of one recording.
+        clips: The number of each frame's clip or take, `(F,)`; 0 of all of one recording.
         actions: What is done in each frame, `(F,)`, or None.
         joint_set: Asked for: "all", or a key of JOINT_SETS.
     """
@@ -45,6 +45,8 @@ class Truth:
 
     def frames_of(self, split: str) -> Indices:
         """Indices of the frames of a part."""
+        if self.labels is not None:
+            return part_of(len(self.clips), split, self.labels.keypoints.split)
         return part_of_clips(self.clips, split)
 
     def part(self, split: str) -> Array:
@@ -64,13 +66,13 @@ class Truth:
         return stretch.astype(np.int64), f"{len(np.unique(stretch))} stretches of one recording"
 
 
-def part_of(count: int, split: str) -> Indices:
-    """Indices of a part of so many frames.
+def part_of(count: int, split: str, stated: tuple[int, int] | None = None) -> Indices:
+    """Indices of a part of so many frames, where the file states or by their order.
 
     Raises:
         UsageError: There is no such part.
     """
-    parts = split_frames(count)
+    parts = split_frames(count, stated)
     if split not in parts:
         raise UsageError(f"split '{split}' is not one of {', '.join(parts)}")
     return parts[split]
@@ -110,9 +112,11 @@ def read_truth(path: Path, joint_set: str = "all") -> Truth:
         )  # fmt: skip
     else:
         labels = read_labels(path)
-        xyz, body, clips = labels.in_cameras, labels.poses.skeleton, np.zeros(len(labels.poses.frames), np.int64)
+        clips, named = labels.keypoints.take_of, np.array([take.action for take in labels.takes])
+        actions = named[clips] if (named != "").any() else None
         truth = Truth(
-            path, xyz, body, labels.poses.unit, labels.rig.scale_source, labels, clips, None, joint_set
+            path, labels.in_cameras, labels.poses.skeleton, labels.poses.unit, labels.rig.scale_source, labels, clips,
+            actions, joint_set,
         )  # fmt: skip
     if joint_set == "all":
         return truth

@@ -7,7 +7,8 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from epitool.pose import Keypoints, Labels
+from epitool.labels import Labels
+from epitool.pose import Keypoints
 from epitool.skeleton import Skeleton
 
 LIMBS = tuple(

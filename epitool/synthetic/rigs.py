@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from epitool.camera import Camera, Rig
-from epitool.pose import Keypoints, Labels, Poses
+from epitool.labels import Labels
+from epitool.pose import Keypoints, Poses
 from epitool.skeleton import Skeleton, skeleton
 
 Array = NDArray[np.float64]

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from epitool.camera import Camera, Rig
 from epitool.console import progress
 from epitool.images import Image
-from epitool.pose import Keypoints, Labels, Poses
+from epitool.labels import Labels
+from epitool.pose import Keypoints, Poses
 from epitool.synthetic.backdrop import draw_room, draw_shadow, hit_room
 from epitool.synthetic.body import body_solids
 from epitool.synthetic.motion import SKELETON, Motion, random_motion

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from epitool.camera import Camera
 from epitool.geometry.two_view import fundamental_of_pose, homogeneous
 from epitool.images import Image
-from epitool.pose import Labels
+from epitool.labels import Labels
 from epitool.skeleton import Skeleton
 
 Array = NDArray[np.float64]

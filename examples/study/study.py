@@ -27,9 +27,9 @@ from epitool.images import read_image
 from epitool.io.labels import read_labels, write_keypoints, write_labels
 from epitool.io.pose_arrays import read_pose_arrays
 from epitool.io.predictions import read_predictions
+from epitool.labels import Labels, split_frames
 from epitool.metrics import nmpjpe, pmpjpe
 from epitool.nn.crops import crop_image
-from epitool.pose import Labels, split_frames
 from epitool.stages import calibrate, detect2d, evaluate, predict, pss_fit, refine, synth, train, triangulate
 from epitool.viz.overlay import draw_pose, save_image, tile
 from epitool.viz.poses3d import plot_poses

@@ -18,7 +18,8 @@ import pytest
 
 from epitool.io.cameras import write_rig
 from epitool.io.labels import write_keypoints
-from epitool.pose import Keypoints, Labels, Poses
+from epitool.labels import Labels
+from epitool.pose import Keypoints, Poses
 from epitool.skeleton import skeleton
 from epitool.synthetic import noisy_keypoints
 from epitool.synthetic.motion import random_motion

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from epitool.camera import Rig
 from epitool.geometry.compare import compare_rigs
-from epitool.pose import Keypoints, Labels
+from epitool.labels import Labels
+from epitool.pose import Keypoints
 from epitool.synthetic import labels_of, noisy_keypoints, walking_room
 from epitool.synthetic.motion import random_motion
 

@@ -11,7 +11,8 @@ from epitool.camera import Rig
 from epitool.errors import GeometryError
 from epitool.geometry.calibrate import Calibration, calibrate
 from epitool.geometry.compare import compare_rigs
-from epitool.pose import Keypoints, Labels
+from epitool.labels import Labels
+from epitool.pose import Keypoints
 from epitool.synthetic import noisy_keypoints
 
 FRAMES = 100

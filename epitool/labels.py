@@ -1,0 +1,176 @@
+"""Labels: world poses with the keypoints and cameras that they come from, of one recording or of many takes.
+
+Axes: F frames, V views, J joints, as in `pose`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from epitool.camera import Array, Rig, frozen_array
+from epitool.pose import Keypoints, Poses
+
+
+@dataclass(frozen=True, eq=False)
+class Take:
+    """Frames during which the cameras stand still: a recording among others, or a window of one.
+
+    Attributes:
+        name: Tells it from others, as "S9 Directions 1".
+        rig: Its cameras; their names are the same in all takes.
+        action: What is done in it; "" where that is not known.
+    """
+
+    name: str
+    rig: Rig
+    action: str = ""
+
+
+@dataclass(frozen=True, eq=False)
+class Labels:
+    """All that training needs besides the images.
+
+    Attributes:
+        poses: World poses of F frames.
+        keypoints: The 2D joints that they come from, same frames and skeleton, swaps undone.
+        rig: The cameras; those of the first take, where there are several.
+        reprojection_px: Distance between projected pose and keypoints, `(F, V, J)` px.
+        swapped: Where a detector had exchanged left and right, `(F, V)`.
+        covariance: Of the world poses, `(F, J, 6)`: xx, xy, xz, yy, yz, zz in squared units; NaN where not known.
+            All NaN where it is left out.
+        used: Keypoints that the poses rest on, `(F, V, J)`; where it is left out, all seen of joints that have one.
+        takes: What `keypoints.take_of` numbers; empty where there is one recording of cameras that stand still.
+    """
+
+    poses: Poses
+    keypoints: Keypoints
+    rig: Rig
+    reprojection_px: Array
+    swapped: NDArray[np.bool_]
+    covariance: Array = field(default_factory=lambda: np.empty(0))
+    used: NDArray[np.bool_] = field(default_factory=lambda: np.empty(0, dtype=np.bool_))
+    takes: tuple[Take, ...] = ()
+
+    def __post_init__(self) -> None:
+        f, v, j = self.keypoints.xy.shape[:3]
+        if self.poses.xyz.shape[:2] != (f, j) or self.poses.skeleton != self.keypoints.skeleton:
+            raise ValueError("poses and keypoints have other frames or joints")
+        if any(rig.names != self.keypoints.views for rig in self.rigs):
+            raise ValueError("rig and keypoints have other views")
+        number = self.keypoints.take_of
+        if f and not 0 <= number.min() <= number.max() < len(self.rigs):
+            raise ValueError(f"frames of take {number.max()}, but there are {len(self.rigs)}")
+        covariance = self.covariance if self.covariance.size else np.full((f, j, 6), np.nan)
+        used = self.used if self.used.size else self.keypoints.seen() & np.isfinite(self.poses.xyz[:, None, :, 0])
+        set_field = object.__setattr__
+        set_field(self, "reprojection_px", frozen_array(self.reprojection_px, (f, v, j), "reprojection_px"))
+        set_field(self, "swapped", frozen_array(self.swapped, (f, v), "swapped", np.bool_))
+        set_field(self, "covariance", frozen_array(covariance, (f, j, 6), "covariance"))
+        set_field(self, "used", frozen_array(used, (f, v, j), "used", np.bool_))
+
+    @property
+    def rigs(self) -> tuple[Rig, ...]:
+        """The cameras of every take."""
+        return tuple(take.rig for take in self.takes) or (self.rig,)
+
+    def between(self, start: int, stop: int) -> Labels:
+        """The labels of the frames from index `start` to before `stop`."""
+        part = slice(start, stop)
+        poses = {name: getattr(self.poses, name)[part] for name in ("xyz", "confidence", "frames")}
+        names = ("reprojection_px", "swapped", "covariance", "used")
+        return replace(
+            self,
+            poses=replace(self.poses, **poses),
+            keypoints=self.keypoints.select_frames(np.arange(len(self.poses.frames))[part]),
+            **{name: getattr(self, name)[part] for name in names},
+        )
+
+    @property
+    def in_cameras(self) -> Array:
+        """Poses in every camera's axes, `(F, V, J, 3)`."""
+        return self._of_takes(lambda rig, part: rig.to_cameras(self.poses.xyz[part]), (len(self.poses.skeleton), 3))
+
+    def project_own(self, in_cameras: Array) -> Array:
+        """Points in every camera's own axes `(F, V, J, 3)` to its pixels `(F, V, J, 2)`."""
+        return self._of_takes(lambda rig, part: rig.project_own(in_cameras[part]), (in_cameras.shape[2], 2))
+
+    @property
+    def intrinsics(self) -> Array:
+        """K of every frame and view, `(F, V, 3, 3)`."""
+        return self._of_takes(lambda rig, _: np.stack([camera.K for camera in rig.cameras]), (3, 3))
+
+    @property
+    def image_sizes(self) -> NDArray[np.int64]:
+        """(width, height) of every frame and view, `(F, V, 2)`."""
+        if not self.takes:
+            return np.tile(self.keypoints.image_size, (len(self.poses.frames), 1, 1))
+        sizes = self._of_takes(lambda rig, _: np.stack([camera.image_size for camera in rig.cameras]), (2,))
+        return sizes.astype(np.int64)
+
+    @property
+    def parts(self) -> dict[str, NDArray[np.intp]]:
+        """Frame indices of the parts, as of `split_frames`."""
+        return split_frames(len(self.poses.frames), self.keypoints.split)
+
+    def _of_takes(self, get: Callable[[Rig, NDArray[np.intp]], Array], shape: tuple[int, ...]) -> Array:
+        """What is different in every take, for all frames: `(F, V, *shape)`."""
+        out = np.empty((*self.keypoints.xy.shape[:2], *shape))
+        for rig, part in self._parts():
+            out[part] = get(rig, part)
+        return out
+
+    def _parts(self) -> Iterator[tuple[Rig, NDArray[np.intp]]]:
+        for number in np.unique(self.keypoints.take_of):
+            yield self.rigs[number], np.flatnonzero(self.keypoints.take_of == number)
+
+    @property
+    def recording_id(self) -> str:
+        """Tells one recording from another: a digest of its frames, views and image names."""
+        digest = RecordingDigest(self.keypoints.frames, self.keypoints.views)
+        digest.add(self.keypoints.images)
+        return digest.value
+
+
+class RecordingDigest:
+    """What tells one recording from another, made up while its image names come in.
+
+    Args:
+        frames: All frame numbers of the recording, `(F,)`.
+        views: Names of the V views.
+    """
+
+    def __init__(self, frames: NDArray[np.int64], views: Sequence[str]) -> None:
+        self._hash = hashlib.sha256("\n".join([*map(str, frames.tolist()), *views]).encode())
+
+    def add(self, images: NDArray[np.str_]) -> None:
+        """Takes in the image names `(N, V)` of the next N frames; folders do not count."""
+        names = [image.replace("\\", "/").rpartition("/")[2] for image in images.ravel().tolist()]
+        self._hash.update("\n".join(["", *names]).encode())
+
+    @property
+    def value(self) -> str:
+        """The digest of what has come in, 16 hexadecimal digits."""
+        return self._hash.hexdigest()[:16]
+
+
+def split_frames(count: int, split: tuple[int, int] | None = None) -> dict[str, NDArray[np.intp]]:
+    """Frame indices of the contiguous parts for training, for choosing the checkpoint, and for the test.
+
+    Where a file states no split, the first 70%, the next 15% and the last 15%: neighbouring frames look alike, so a
+    random one would test on what was trained on.
+
+    Args:
+        count: Of the frames.
+        split: As `Keypoints.split`.
+
+    >>> {part: len(indices) for part, indices in split_frames(100).items()}
+    {'train': 70, 'val': 15, 'test': 15, 'all': 100}
+    """
+    first, second = split or (round(count * 0.70), round(count * 0.85))
+    every = np.arange(count)
+    return {"train": every[:first], "val": every[first:second], "test": every[second:], "all": every}

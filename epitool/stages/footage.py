@@ -1,0 +1,89 @@
+"""What `detect2d` looks at: folders and videos, or the images that labels name."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from epitool.console import warn
+from epitool.errors import GeometryError, InputError, UsageError
+from epitool.images import View, fingerprint, open_view
+from epitool.labels import RecordingDigest
+from epitool.pose import Keypoints
+
+
+def open_views(paths: Sequence[Path]) -> list[View]:
+    """Opens views and checks that their names tell them apart.
+
+    Raises:
+        UsageError: None is given, or two have the same name.
+        InputError: One cannot be read.
+    """
+    if not paths:
+        raise UsageError("no views are given; name folders or videos: --views cam1 cam2")
+    opened = [open_view(path) for path in paths]
+    names = [view.name for view in opened]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise UsageError(f"--views: two views are named '{twice[0]}'; rename a folder or file so that names differ")
+    return opened
+
+
+def listed_views(listed: Keypoints) -> list[View]:
+    """Views of the images that keypoints name, wherever these are.
+
+    Raises:
+        InputError: None is named.
+    """
+    views = []
+    for v, name in enumerate(listed.views):
+        there = np.flatnonzero(listed.images[:, v] != "")
+        files = tuple(Path(image) for image in listed.images[there, v].tolist())
+        width, height = listed.image_size[v].tolist()
+        views.append(View(name, Path(), tuple(listed.frames[there].tolist()), files, (width, height)))
+    if not any(view.files for view in views):
+        raise InputError("--images: the file names no images")
+    return views
+
+
+def source_of(views: Sequence[View], detector: str) -> str:
+    """What tells one run's footage and detector from another's."""
+    lines = [detector]
+    for view in views:
+        files = view.files or (view.path,)
+        lines += [view.name, *(f"{file.name} {fingerprint(file)}" for file in files)]
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16]
+
+
+def source_of_list(listed: Keypoints, detector: str) -> str:
+    """As `source_of`, by the images' names alone: there may be millions."""
+    digest = RecordingDigest(listed.frames, (detector, *listed.views))
+    digest.add(listed.images)
+    return digest.value
+
+
+def split_of(listed: Keypoints, rows: NDArray[np.intp]) -> tuple[int, int] | None:
+    """The list's split, counted in those of its frames that have an image."""
+    if listed.split is None:
+        return None
+    first, second = np.searchsorted(rows, listed.split).tolist()
+    return first, second
+
+
+def report_lengths(views: Sequence[View]) -> None:
+    """Says where views are of different lengths.
+
+    Raises:
+        GeometryError: They have no frame number in common.
+    """
+    lengths = {view.name: len(view.frames) for view in views}
+    if len(set(lengths.values())) > 1:
+        warn("views have different lengths: " + ", ".join(f"{name} {count}" for name, count in lengths.items()))
+    common = set.intersection(*(set(view.frames) for view in views))
+    if not common:
+        spans = ", ".join(f"{view.name} {view.frames[0]}-{view.frames[-1]}" for view in views)
+        raise GeometryError(f"the views have no frame number in common: {spans}; are the images numbered alike?")

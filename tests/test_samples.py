@@ -88,7 +88,9 @@ def test_flat_supervision_learns_the_keypoints_alone(labels, tmp_path):
         seen = samples.weight[..., 0] > 0
         np.testing.assert_allclose(xy[seen], keypoints.xy[samples.frames, samples.views][seen], atol=1e-3)
     with pytest.raises(UsageError, match="supervision"):
-        collect_samples(Recording(keypoints.frames, keypoints.views, keypoints.skeleton, (), None, read), tmp_path, "self")
+        collect_samples(
+            Recording(keypoints.frames, keypoints.views, keypoints.skeleton, (), None, read), tmp_path, "self"
+        )
 
 
 def test_frames_without_root_or_joints_are_left_out(labels, tmp_path):

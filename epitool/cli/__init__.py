@@ -39,6 +39,7 @@ for _command in (
     measure.demo,
 ):
     app.command()(_command)
+app.command(name="import")(footage.import_dataset)
 
 
 def _version(wanted: bool) -> None:

@@ -1,4 +1,4 @@
-"""The command that makes footage: `synth`."""
+"""The commands that bring footage: `synth` makes it, `import` takes it from published datasets."""
 
 from __future__ import annotations
 
@@ -10,6 +10,15 @@ import typer
 
 from epitool.cli.flags import Jobs, Json, Quiet, Seed
 from epitool.cli.running import run
+
+
+class Dataset(str, Enum):
+    """What `import` reads."""
+
+    h36m = "h36m"
+    mpi_inf_3dhp = "mpi-inf-3dhp"
+    mpii = "mpii"
+    coco = "coco"
 
 
 class Layout(str, Enum):
@@ -52,3 +61,23 @@ def synth(
         out=out, frames=frames, cameras=cameras, layout=layout.value, rig=rig, motion=motion, size=size, seed=seed,
         jobs=jobs,
     )  # fmt: skip
+
+
+def import_dataset(
+    dataset: Annotated[Dataset, typer.Argument(help="What it is.", show_default=False)],
+    root: Annotated[Path, typer.Argument(help="Folder that it was unpacked in.")],
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", help="Folder for train.h5 and test.h5.", show_default="the dataset's name"),
+    ] = None,
+    every: Annotated[int, typer.Option("--every", min=1, help="Take every Nth frame of training recordings.")] = 5,
+    quiet: Quiet = False,
+    as_json: Json = False,
+) -> None:
+    """Read a published dataset from disk, and check it: labels with the paper's parts, or 2D joints of photographs.
+
+    Example: epitool import h36m /data/h36m --out h36m
+    """
+    from epitool.stages import import_dataset as stage
+
+    run(stage.run, quiet, as_json, dataset=dataset.value, root=root, out=out, every=every)

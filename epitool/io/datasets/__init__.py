@@ -1,0 +1,1 @@
+"""Readers of published datasets, as their users have them on disk."""

@@ -1,0 +1,104 @@
+"""What readers of datasets give, and what they check."""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.io.matlab import MatReadError
+
+from epitool.camera import Array, Rig
+from epitool.errors import InputError
+from epitool.images import frame_of_video
+from epitool.labels import Take
+
+# What JSON, Matlab, HDF5, CDF and XML readers raise for damaged files.
+_DAMAGE = (
+    OSError, ValueError, TypeError, IndexError, AttributeError, NotImplementedError, RecursionError, OverflowError,
+    EOFError, MemoryError, struct.error, zlib.error, MatReadError,
+)  # fmt: skip
+_AGREE_PX = 2.0  # between a dataset's own 2D joints and the projections of its 3D joints; rounding is under 1
+
+
+@dataclass(frozen=True, eq=False)
+class DatasetTake:
+    """A recording of a dataset.
+
+    Attributes:
+        take: Its name, action and cameras.
+        test: Whether it is of the test part.
+        frames: Numbers of its usable frames, increasing.
+        read: World joints `(n, J, 3)` in mm and image names `(n, V)` of n of these frames.
+    """
+
+    take: Take
+    test: bool
+    frames: NDArray[np.int64]
+    read: Callable[[NDArray[np.int64]], tuple[Array, NDArray[np.str_]]]
+
+
+@contextmanager
+def dataset_file(path: Path, what: str) -> Iterator[None]:
+    """Whatever is wrong inside a file of a dataset becomes one line.
+
+    Raises:
+        InputError: It is missing, or not what it should be.
+    """
+    if not path.is_file():
+        raise InputError(f"{path}: no such file; it should be {what}")
+    try:
+        yield
+    except InputError:
+        raise
+    except KeyError as error:
+        raise InputError(f"{path}: lacks {error}; it should be {what}") from None
+    except _DAMAGE as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0][:200]
+        raise InputError(f"{path}: cannot be read as {what} ({reason})") from None
+
+
+def check_projections(path: Path, rig: Rig, xyz: Array, xy: Array) -> None:
+    """Compares a dataset's 2D joints `(n, V, J, 2)` with projections of its 3D joints `(n, J, 3)`.
+
+    Raises:
+        InputError: They are elsewhere: cameras and joints are not of one recording, or one convention.
+    """
+    off = np.nanmedian(np.linalg.norm(rig.project(xyz) - xy, axis=-1), axis=(0, 2))
+    if not (off <= _AGREE_PX).all():
+        worst = int(np.nanargmax(np.where(np.isfinite(off), off, np.inf)))
+        raise InputError(
+            f"{path}: its 2D joints are {off[worst]:.0f} px from the projections of the 3D joints in camera"
+            f" {rig.names[worst]}; the calibration must be of the same recording"
+        )
+
+
+def check_images(take: DatasetTake) -> None:
+    """Looks whether the first frame's images, or the videos that it is in, are there.
+
+    Raises:
+        InputError: One is not.
+    """
+    for name in take.read(take.frames[:1])[1].ravel().tolist():
+        place = frame_of_video(name)
+        if not Path(place[0] if place else name).is_file():
+            raise InputError(f"{place[0] if place else name}: no such file, but {take.take.name} needs it")
+
+
+def only_existing(root: Path, names: Sequence[str], what: str) -> list[str]:
+    """Those of these subfolders that are there.
+
+    Raises:
+        InputError: None is.
+    """
+    if not root.is_dir():
+        raise InputError(f"{root}: no such folder")
+    found = [name for name in names if (root / name).is_dir()]
+    if not found:
+        raise InputError(f"{root}: has none of {', '.join(names)}; it should be {what}")
+    return found

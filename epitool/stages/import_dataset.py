@@ -1,0 +1,154 @@
+"""`epitool import`: a published dataset to `train.h5` and `test.h5`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from epitool.camera import Array, Rig
+from epitool.console import Summary, progress, say
+from epitool.errors import InputError
+from epitool.io.datasets.common import DatasetTake, check_images
+from epitool.io.datasets.h36m import read_h36m
+from epitool.io.datasets.mpi_inf_3dhp import read_mpi_inf_3dhp
+from epitool.io.datasets.photographs import read_coco, read_mpii
+from epitool.io.labels import write_keypoints, writing_labels
+from epitool.labels import Labels, Take
+from epitool.pose import Keypoints, Poses
+from epitool.skeleton import Skeleton, skeleton
+
+# Readers of recordings, their skeletons, and every how many frames the test has (paper, section 4).
+RECORDINGS = {"h36m": (read_h36m, "h36m17", 64), "mpi-inf-3dhp": (read_mpi_inf_3dhp, "mpi_inf_3dhp17", 1)}
+PHOTOGRAPHS = {"mpii": read_mpii, "coco": read_coco}
+_CHOICE_SHARE = 0.05  # of every training take, at its end, that chooses the checkpoint
+_CHUNK_FRAMES = 2048
+
+
+@dataclass(frozen=True, eq=False)
+class Piece:
+    """Frames of a take that follow each other in a file."""
+
+    source: DatasetTake
+    number: int
+    frames: NDArray[np.int64]
+
+
+def run(*, dataset: str, root: Path, out: Path | None, every: int) -> Summary:
+    """Reads a dataset from disk, checks it, and writes it as labels with the paper's parts (section 4).
+
+    Args:
+        dataset: "h36m", "mpi-inf-3dhp", "mpii" or "coco".
+        root: The folder that it was unpacked in.
+        out: Folder for `train.h5` and, where there are recordings, `test.h5`; named as the dataset by default.
+        every: Of the training recordings, only every so many frames.
+
+    Raises:
+        InputError: The folder does not hold the dataset, or a file in it is damaged or of another convention.
+        UsageError: An extra is missing.
+    """
+    folder = out or Path(dataset)
+    if dataset in PHOTOGRAPHS:
+        return _import_photographs(dataset, root, folder)
+    read, body, test_step = RECORDINGS[dataset]
+    takes = read(root)
+    for take in takes:
+        check_images(take)
+    written: dict[str, int] = {}
+    for name, of_part, step in (
+        ("train.h5", [take for take in takes if not take.test], every),
+        ("test.h5", [take for take in takes if take.test], test_step),
+    ):
+        if of_part:
+            written[str(folder / name)] = _write(folder / name, of_part, step, skeleton(body), name == "test.h5")
+        else:
+            say(f"{root}: no recordings for {name}")
+    said = ", ".join(f"{path} ({frames} frames)" for path, frames in written.items())
+    return Summary(f"{said}: {len(takes)} recordings", {"files": written, "recordings": len(takes)})
+
+
+def _import_photographs(dataset: str, root: Path, folder: Path) -> Summary:
+    keypoints = PHOTOGRAPHS[dataset](root)
+    path, count = folder / "train.h5", len(keypoints.frames)
+    folder.mkdir(parents=True, exist_ok=True)
+    write_keypoints(path, keypoints, source=dataset)
+    training = keypoints.split[0] if keypoints.split else count
+    return Summary(
+        f"{path}: {training} people to learn from, {count - training} to choose by",
+        {"files": {str(path): count}, "training": training},
+    )
+
+
+def plan(takes: Sequence[DatasetTake], step: int, test: bool) -> tuple[list[Piece], tuple[int, int]]:
+    """Which frames a file has, in which order, and its split.
+
+    Args:
+        takes: What it is made of.
+        step: Every so many frames are taken.
+        test: Whether all of it is for the test; else the end of every take is kept for the choice of a checkpoint.
+    """
+    chosen = [take.frames[::step] for take in takes]
+    if test:
+        return [Piece(take, n, frames) for n, (take, frames) in enumerate(zip(takes, chosen))], (0, 0)
+    cuts = [len(frames) - max(round(len(frames) * _CHOICE_SHARE), 1 if len(frames) > 1 else 0) for frames in chosen]
+    heads = [Piece(take, n, frames[:cut]) for n, (take, frames, cut) in enumerate(zip(takes, chosen, cuts))]
+    tails = [Piece(take, n, frames[cut:]) for n, (take, frames, cut) in enumerate(zip(takes, chosen, cuts))]
+    return heads + tails, (sum(cuts), sum(map(len, chosen)))
+
+
+def _write(path: Path, takes: Sequence[DatasetTake], step: int, body: Skeleton, test: bool) -> int:
+    """Writes the labels of some takes; returns of how many frames."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pieces, split = plan(takes, step, test)
+    count, named = sum(len(piece.frames) for piece in pieces), tuple(take.take for take in takes)
+    _check_views(path, named)
+    with writing_labels(path, np.arange(count)) as writer, progress(f"writing {path.name}", count) as done:
+        start = 0
+        for piece, frames in _chunks(pieces):
+            numbers = np.arange(start, start + len(frames))
+            writer.append(exact_labels(*piece.source.read(frames), numbers, piece.number, named, split, body))
+            start += len(frames)
+            done(len(frames))
+    return count
+
+
+def _check_views(path: Path, takes: Sequence[Take]) -> None:
+    if any(take.rig.names != takes[0].rig.names for take in takes):
+        raise InputError(f"{path}: recordings with other cameras than {', '.join(takes[0].rig.names)}")
+
+
+def _chunks(pieces: Sequence[Piece]) -> Iterator[tuple[Piece, NDArray[np.int64]]]:
+    for piece in pieces:
+        for start in range(0, len(piece.frames), _CHUNK_FRAMES):
+            yield piece, piece.frames[start : start + _CHUNK_FRAMES]
+
+
+def exact_labels(
+    xyz: Array, images: NDArray[np.str_], frames: NDArray[np.int64], number: int, takes: tuple[Take, ...],
+    split: tuple[int, int], body: Skeleton,
+) -> Labels:  # fmt: skip
+    """Labels of frames of one take, whose keypoints are the projections of the poses.
+
+    Args:
+        xyz: World joints `(F, J, 3)`.
+        images: `(F, V)`.
+        frames: Their numbers in the file `(F,)`.
+        number: Of the take.
+        takes: Of the file.
+        split: Of the file.
+        body: Skeleton of the joints.
+    """
+    rig: Rig = takes[number].rig
+    xy, sizes = rig.project(xyz), np.array([camera.image_size for camera in rig.cameras])
+    inside = ((xy >= 0) & (xy <= sizes[:, None] - 1)).all(axis=-1)
+    keypoints = Keypoints(
+        xy, inside.astype(float), frames, rig.names, images, sizes, body, np.full(len(frames), number), split
+    )
+    poses = Poses(xyz, np.ones(xyz.shape[:2]), frames, body, rig.unit, "world")
+    nothing = np.zeros(inside.shape)
+    return Labels(
+        poses, keypoints, takes[0].rig, nothing, nothing[..., 0].astype(bool), takes=takes
+    )  # fmt: skip

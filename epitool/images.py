@@ -37,6 +37,7 @@ class View:
         frames: Frame numbers: counted from 0 in a video, the last number in an image's name in a folder.
         files: The images of a folder, empty for a video; or names of listed images, some of them `video.mp4#12`.
         image_size: (width, height) of the first image; 0 where they may differ.
+        boxes: Where to look in the frames' images, `(N, 4)` px, NaN for all of the image; None for all of all.
     """
 
     name: str
@@ -44,6 +45,7 @@ class View:
     frames: tuple[int, ...]
     files: tuple[Path, ...]
     image_size: tuple[int, int]
+    boxes: NDArray[np.float64] | None = None
 
     def image_name(self, frame: int) -> str:
         """Path of the frame's image, or `video#frame`."""

@@ -127,6 +127,14 @@ def test_written_parts_are_the_papers(official, here):
     assert [take.action for take in test.takes] == ["Directions", "WalkDog"]
 
 
+def test_training_subjects_can_be_chosen(official, here):
+    epitool("import", "h36m", official, "--subjects", "1", "--out", "one")
+    assert {take.name[:2] for take in read_labels(Path("one/train.h5")).takes} == {"S1"}
+    said = failing(2, "import", "h36m", official, "--subjects", "4,5")
+    assert "no training recording of S4, S5" in said
+    assert "found S1" in said
+
+
 def test_takes_go_through_the_whole_geometry(official, here):
     epitool("import", "h36m", official, "--every", "1")
     path = Path("h36m/train.h5")
@@ -152,7 +160,7 @@ def test_takes_go_through_the_whole_geometry(official, here):
         )  # fmt: skip
         row = summary.values["rows"][0]
         assert {metric["name"]: metric["value"] for metric in row["metrics"]}["NMPJPE"] < 0.5
-        assert set(row["by_action"]["NMPJPE"]) == {"Directions", "WalkDog"}
+        assert set(row["by_action"]["NMPJPE"]) > {"Directions", "WalkDog"}
 
 
 class Whitest:
@@ -170,19 +178,22 @@ def test_joints_are_detected_in_the_images_that_labels_name(here, truth, monkeyp
     for f, row in enumerate(labels.keypoints.images.tolist()):
         for v, name in enumerate(row):
             image = np.zeros((200, 300, 3), np.uint8)
-            image[10 * f + 5, 20 * v + 7] = 255
+            image[10 * f + 5, 20 * v + 7] = 200
+            image[190, 290] = 255  # a brighter one, elsewhere
             Path(name).parent.mkdir(exist_ok=True)
             cv2.imwrite(str(Path(name).with_suffix(".png")), image)
     images = np.char.replace(labels.keypoints.images, ".jpg", ".png")
     sizes = np.tile([300, 200], (4, 1))
-    keypoints = replace(labels.keypoints, images=images, image_size=sizes, split=(4, 5))
+    spread = np.random.default_rng(0).uniform(-40, 40, (6, 4, 17, 2))
+    around = np.array([[[20 * v + 7, 10 * f + 5] for v in range(4)] for f in range(6)])
+    keypoints = replace(labels.keypoints, xy=spread + around[:, :, None], images=images, image_size=sizes, split=(4, 5))
     write_labels(Path("some.h5"), replace(labels, keypoints=keypoints))
     monkeypatch.setattr(detect2d, "open_any_detector", lambda *_: Whitest())
     options = {"views": [], "detector": "whitest", "jobs": 1, "device": "cpu", "overwrite": False}
     detect2d.run(images=Path("some.h5"), out=Path("found.h5"), **options)
     found = read_keypoints(Path("found.h5"))
     assert (found.split, found.views, found.frames.tolist()) == ((4, 5), labels.rig.names, list(range(6)))
-    assert found.xy[3, 2, 0].tolist() == [47, 35]
+    assert found.xy[3, 2, 0].tolist() == [47, 35]  # in the box of its joints, though counted from the image's corner
     with pytest.raises(Exception, match="not both"):
         detect2d.run(images=Path("some.h5"), out=Path("found.h5"), **{**options, "views": [Path("cam1")]})
 

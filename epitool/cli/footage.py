@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from epitool.cli.flags import Jobs, Json, Quiet, Seed
-from epitool.cli.running import run
+from epitool.cli.running import numbers, run
 
 
 class Dataset(str, Enum):
@@ -71,6 +71,9 @@ def import_dataset(
         typer.Option("--out", help="Folder for train.h5 and test.h5.", show_default="the dataset's name"),
     ] = None,
     every: Annotated[int, typer.Option("--every", min=1, help="Take every Nth frame of training recordings.")] = 5,
+    subjects: Annotated[
+        str, typer.Option("--subjects", help="Only these training subjects, as 1,5.", show_default="all")
+    ] = "",
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
@@ -80,4 +83,5 @@ def import_dataset(
     """
     from epitool.stages import import_dataset as stage
 
-    run(stage.run, quiet, as_json, dataset=dataset.value, root=root, out=out, every=every)
+    only = numbers("--subjects", subjects)
+    run(stage.run, quiet, as_json, dataset=dataset.value, root=root, out=out, every=every, subjects=only)

@@ -29,7 +29,8 @@ from epitool.cli.running import run
 def detect2d(
     views: Views = [],  # noqa: B006 - typer wants a list
     images: Annotated[
-        Path | None, typer.Option("--images", help="In place of views: labels whose images to look at.")
+        Path | None,
+        typer.Option("--images", help="In place of views: labels, for their images, looked at where their joints are."),
     ] = None,
     detector: DetectorName = None,
     out: Out = Path("keypoints.h5"),

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from epitool.cli.flags import Device, Jobs, Json, Out, Protocol, Quiet, Seed, Split, Views
-from epitool.cli.running import run
+from epitool.cli.running import numbers, run
 
 
 class Joints(str, Enum):
@@ -62,7 +62,7 @@ def pss_fit(
 
     run(
         stage.run, quiet, as_json,
-        poses=poses, ks=_numbers("--k", k) if k else None, out=out, seed=seed, split=split.value, align=align.value,
+        poses=poses, ks=numbers("--k", k) if k else None, out=out, seed=seed, split=split.value, align=align.value,
         consensus=consensus, stability=stability, runs=runs, predictions=predictions, pictures=pictures, jobs=jobs,
     )  # fmt: skip
 
@@ -115,7 +115,7 @@ def evaluate(
 
     run(
         stage.run, quiet, as_json,
-        predictions=predictions, truth=truth, model=model, pss_ks=_numbers("--pss", pss), pss_file=pss_file,
+        predictions=predictions, truth=truth, model=model, pss_ks=numbers("--pss", pss), pss_file=pss_file,
         protocol=protocol.value, split=split.value if split else None, out=out, device=device, joints=joints.value,
         by=[part.strip() for part in by.split(",") if part.strip()], table=table, jobs=jobs,
     )  # fmt: skip
@@ -144,11 +144,3 @@ def demo(
         stage.run, quiet, as_json,
         views=views, synthetic=synthetic, intrinsics=intrinsics, scale=scale, out=out, epochs=epochs, seed=seed,
     )  # fmt: skip
-
-
-def _numbers(option: str, text: str) -> tuple[int, ...]:
-    """Reads "50,100"."""
-    try:
-        return tuple(int(number) for number in text.split(",") if number.strip())
-    except ValueError:
-        raise typer.BadParameter(f"'{text}': expected whole numbers, as 50,100", param_hint=option) from None

@@ -81,7 +81,8 @@ def train(
 
 def predict(
     images: Annotated[
-        list[str], typer.Argument(metavar="IMAGE", help="Images, folders, videos, or frames as video.mp4#12.")
+        list[str],
+        typer.Argument(metavar="IMAGE", help="Images, folders, videos, video.mp4#12, or labels, for their images."),
     ],
     model: Annotated[
         Path | None, typer.Option("--model", help="Checkpoint, or model.onnx.", show_default="the newest in runs/")

@@ -36,6 +36,14 @@ def run(stage: Callable[..., console.Summary], quiet: bool, as_json: bool, **opt
         os._exit(130)  # threads inside detectors would otherwise be waited for
 
 
+def numbers(option: str, text: str) -> tuple[int, ...]:
+    """Reads "50,100"."""
+    try:
+        return tuple(int(number) for number in text.split(",") if number.strip())
+    except ValueError:
+        raise typer.BadParameter(f"'{text}': expected whole numbers, as 50,100", param_hint=option) from None
+
+
 def _leave(message: str, status: int) -> None:
     console.fail(message)
     raise typer.Exit(status)

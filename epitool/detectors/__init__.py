@@ -44,6 +44,20 @@ def people_found(detector: Detector, image: Image) -> tuple[Array, Array]:
     return xy[found], confidence[found]
 
 
+def people_in_box(detector: Detector, image: Image, box: Array) -> tuple[Array, Array]:
+    """As `people_found`, in the part of the image that lies in a box [x, y, width, height]; in all of it for NaN."""
+    if not np.isfinite(box).all():
+        return people_found(detector, image)
+    height, width = image.shape[:2]
+    left, top = np.clip(np.floor(box[:2]).astype(int), 0, [width, height]).tolist()
+    right, bottom = np.clip(np.ceil(box[:2] + box[2:]).astype(int), 0, [width, height]).tolist()
+    if right <= left or bottom <= top:
+        joints = len(detector.skeleton)
+        return np.empty((0, joints, 2)), np.empty((0, joints))
+    xy, confidence = people_found(detector, np.ascontiguousarray(image[top:bottom, left:right]))
+    return xy + np.array([left, top]), confidence
+
+
 def person_found(detector: Detector, image: Image) -> tuple[Array, Array]:
     """Joints `(J, 2)` px and confidence `(J,)` of the surest person; NaN and 0 where nobody is found."""
     xy, confidence = people_found(detector, image)

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from epitool.console import Summary, progress, say, warn
-from epitool.detectors import BUILT_IN, Detector, default_detector, open_detector, people_found
+from epitool.detectors import BUILT_IN, Detector, default_detector, open_detector, people_in_box
 from epitool.errors import GeometryError, UsageError
 from epitool.files import writing
 from epitool.geometry.people import Candidates, follow, with_choice
@@ -42,7 +42,7 @@ def run(
 
     Args:
         views: Folders of images, or videos.
-        images: In place of them a `labels.h5` or `keypoints.h5`, of whose images joints are wanted.
+        images: In place of them a `labels.h5` or `keypoints.h5`: its images are looked at where its joints are.
         detector: Name of a built-in detector, path of a checkpoint, or None for the default.
         out: The `keypoints.h5` to write.
         jobs: Views at a time; -1 for one per core.
@@ -147,11 +147,12 @@ def _detect_view(
     fresh: dict[int, People] = {}
     try:
         if len(done) < len(view.frames):
-            for frame, image in read_view(view):
+            boxes = np.full((len(view.frames), 4), np.nan) if view.boxes is None else view.boxes
+            for box, (frame, image) in zip(boxes, read_view(view), strict=False):
                 if stop.is_set():
                     break
                 if frame not in done:
-                    fresh[frame] = done[frame] = people_found(detector, image)
+                    fresh[frame] = done[frame] = people_in_box(detector, image, box)
                     advance(1)
                 if len(fresh) == _PART_FRAMES:
                     _save_part(folder, fresh)

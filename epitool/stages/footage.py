@@ -34,17 +34,18 @@ def open_views(paths: Sequence[Path]) -> list[View]:
 
 
 def listed_views(listed: Keypoints) -> list[View]:
-    """Views of the images that keypoints name, wherever these are.
+    """Views of the images that keypoints name, wherever these are; to be looked at where the keypoints are.
 
     Raises:
         InputError: None is named.
     """
-    views = []
+    views, boxes = [], listed.boxes()
     for v, name in enumerate(listed.views):
         there = np.flatnonzero(listed.images[:, v] != "")
         files = tuple(Path(image) for image in listed.images[there, v].tolist())
         width, height = listed.image_size[v].tolist()
-        views.append(View(name, Path(), tuple(listed.frames[there].tolist()), files, (width, height)))
+        frames = tuple(listed.frames[there].tolist())
+        views.append(View(name, Path(), frames, files, (width, height), boxes[there, v]))
     if not any(view.files for view in views):
         raise InputError("--images: the file names no images")
     return views

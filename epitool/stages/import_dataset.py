@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from epitool.camera import Array, Rig
 from epitool.console import Summary, progress, say
-from epitool.errors import InputError
+from epitool.errors import InputError, UsageError
 from epitool.io.datasets.common import DatasetTake, check_images
 from epitool.io.datasets.h36m import read_h36m
 from epitool.io.datasets.mpi_inf_3dhp import read_mpi_inf_3dhp
@@ -37,7 +37,7 @@ class Piece:
     frames: NDArray[np.int64]
 
 
-def run(*, dataset: str, root: Path, out: Path | None, every: int) -> Summary:
+def run(*, dataset: str, root: Path, out: Path | None, every: int, subjects: Sequence[int] = ()) -> Summary:
     """Reads a dataset from disk, checks it, and writes it as labels with the paper's parts (section 4).
 
     Args:
@@ -45,16 +45,19 @@ def run(*, dataset: str, root: Path, out: Path | None, every: int) -> Summary:
         root: The folder that it was unpacked in.
         out: Folder for `train.h5` and, where there are recordings, `test.h5`; named as the dataset by default.
         every: Of the training recordings, only every so many frames.
+        subjects: Only these people's training recordings; all where none is named.
 
     Raises:
         InputError: The folder does not hold the dataset, or a file in it is damaged or of another convention.
-        UsageError: An extra is missing.
+        UsageError: An extra is missing, or there is no training recording of a subject.
     """
+    if dataset in PHOTOGRAPHS and subjects:
+        raise UsageError(f"--subjects: {dataset} has photographs of many, and names none")
     folder = out or Path(dataset)
     if dataset in PHOTOGRAPHS:
         return _import_photographs(dataset, root, folder)
     read, body, test_step = RECORDINGS[dataset]
-    takes = read(root)
+    takes = _of_subjects(read(root), subjects)
     for take in takes:
         check_images(take)
     written: dict[str, int] = {}
@@ -68,6 +71,17 @@ def run(*, dataset: str, root: Path, out: Path | None, every: int) -> Summary:
             say(f"{root}: no recordings for {name}")
     said = ", ".join(f"{path} ({frames} frames)" for path, frames in written.items())
     return Summary(f"{said}: {len(takes)} recordings", {"files": written, "recordings": len(takes)})
+
+
+def _of_subjects(takes: list[DatasetTake], subjects: Sequence[int]) -> list[DatasetTake]:
+    """The takes without the training recordings of others than these people."""
+    if not subjects:
+        return takes
+    found = sorted({take.take.name.partition(" ")[0] for take in takes if not take.test})
+    wanted = [f"S{number}" for number in subjects]
+    if missing := [name for name in wanted if name not in found]:
+        raise UsageError(f"--subjects: no training recording of {', '.join(missing)}; found {', '.join(found)}")
+    return [take for take in takes if take.test or take.take.name.partition(" ")[0] in wanted]
 
 
 def _import_photographs(dataset: str, root: Path, folder: Path) -> Summary:

@@ -70,6 +70,8 @@ def run(
     engine, corrections = open_engine(path, device, bf16), _open_refiner(refiner)
     check_depth(path, engine.card)
     names = image_names(images)
+    if boxes is None and box is None and detector is None and len(images) == 1 and is_labels(images[0]):
+        boxes = Path(images[0])
     find_box, box_source = _box_finder(names, box, boxes, detector, device, engine.card.convention.margin)
     cameras = NOTHING_KNOWN
     if root_depth is not None:
@@ -99,8 +101,13 @@ def newest_model(runs: Path) -> Path:
     return models[-1]
 
 
+def is_labels(given: str) -> bool:
+    """Whether an input is labels or keypoints, which stand for their images."""
+    return given.lower().endswith(".h5")
+
+
 def image_names(inputs: Sequence[str]) -> list[str]:
-    """Every image of image files, folders, videos and `video.mp4#frame`, in order and each once.
+    """Every image of image files, folders, videos, `video.mp4#frame` and labels, in order and each once.
 
     Raises:
         InputError: One of them is missing or cannot be decoded.
@@ -109,6 +116,11 @@ def image_names(inputs: Sequence[str]) -> list[str]:
     for given in inputs:
         path, (video, _, frame) = Path(given), given.rpartition("#")
         check_name(path)
+        if is_labels(given):
+            from epitool.io.labels import read_keypoints
+
+            names |= dict.fromkeys(name for name in read_keypoints(path).images.ravel().tolist() if name)
+            continue
         single = path.suffix.lower() in IMAGE_SUFFIXES and not path.is_dir()
         if single or (video and frame.isdigit() and not path.exists()):
             if not Path(given if single else video).exists():

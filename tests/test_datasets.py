@@ -23,7 +23,7 @@ from epitool.skeleton import skeleton
 from epitool.stages import calibrate, detect2d, evaluate, triangulate
 
 H36M_IN_32 = [0, 1, 2, 3, 6, 7, 8, 12, 13, 14, 15, 17, 18, 19, 25, 26, 27]
-IN_28 = {"pelvis": 4, "spine": 3, "neck": 5, "head": 6, "head_top": 7, "left_hip": 18, "right_ankle": 25}
+IN_28 = {"pelvis": 4, "spine": 3, "thorax": 5, "neck_nose": 6, "head_top": 7, "left_hip": 18, "right_ankle": 25}
 FRAMES = 70
 
 
@@ -244,7 +244,6 @@ def test_processed_annotations_are_read(processed, here):
 def threedhp(tmp_path_factory) -> Path:
     """Sequence 1 of subject 1 with 14 cameras, and test sequence 5."""
     root, labels = tmp_path_factory.mktemp("3dhp"), exact_labels(30)
-    body = skeleton("mpi_inf_3dhp17")
     xyz = np.random.default_rng(0).normal([0, 0, 1000], 300, (30, 28, 3))
     (root / "S1" / "Seq1" / "imageSequence").mkdir(parents=True)
     text, own, flat = "Skeletool Camera Calibration File V1.0\n", np.empty((14, 1), object), np.empty((14, 1), object)
@@ -270,7 +269,6 @@ def threedhp(tmp_path_factory) -> Path:
         file["annot2"] = (seen[..., :2] / seen[..., 2:] * [1683, 1671] + [939, 560])[:, None]
         valid[:2] = 0
         file["valid_frame"] = valid
-    assert len(body) == 17
     return root
 
 
@@ -280,12 +278,17 @@ def test_3dhp_is_read(threedhp, here):
     xyz, images = training.read(np.array([0, 3]))
     truth = np.random.default_rng(0).normal([0, 0, 1000], 300, (30, 28, 3))
     for joint, place in IN_28.items():
-        np.testing.assert_allclose(xyz[:, skeleton("mpi_inf_3dhp17").index(joint)], truth[[0, 3], place], atol=1e-3)
+        np.testing.assert_allclose(xyz[:, skeleton("h36m17").index(joint)], truth[[0, 3], place], atol=1e-3)
     assert images[1, 4].endswith("S1/Seq1/imageSequence/video_8.avi#3")
     assert (test.test, test.frames.tolist()) == (True, list(range(2, 12)))
     camera = test.take.rig.cameras[0]
     np.testing.assert_allclose(camera.K, [[1683, 0, 939], [0, 1671, 560], [0, 0, 1]], atol=1e-6)
     assert camera.image_size == (1920, 1080)
+    seen = np.random.default_rng(1).normal([0, 0, 4000], 300, (12, 17, 3))
+    body = skeleton("mpi_inf_3dhp17")  # the order of the test set's own files
+    for joint in ("pelvis", "left_knee", "right_wrist", "spine", "head_top"):
+        found = test.read(np.array([4]))[0][0, skeleton("h36m17").index(joint)]
+        np.testing.assert_allclose(found, seen[4, body.index(joint)])
     assert epitool("import", "mpi-inf-3dhp", threedhp).returncode == 0
     assert read_labels(Path("mpi-inf-3dhp/test.h5")).keypoints.images[0, 0].endswith("img_000003.jpg")
     assert len(read_labels(Path("mpi-inf-3dhp/train.h5")).poses.frames) == 6

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from epitool.camera import Array, Rig
+from epitool.camera import Array
 from epitool.console import Summary, progress, say
 from epitool.errors import InputError, UsageError
 from epitool.io.datasets.common import DatasetTake, check_images
@@ -19,10 +19,10 @@ from epitool.io.datasets.photographs import read_coco, read_mpii
 from epitool.io.labels import write_keypoints, writing_labels
 from epitool.labels import Labels, Take
 from epitool.pose import Keypoints, Poses
-from epitool.skeleton import Skeleton, skeleton
+from epitool.skeleton import skeleton
 
-# Readers of recordings, their skeletons, and every how many frames the test has (paper, section 4).
-RECORDINGS = {"h36m": (read_h36m, "h36m17", 64), "mpi-inf-3dhp": (read_mpi_inf_3dhp, "mpi_inf_3dhp17", 1)}
+# Readers of recordings, and every how many frames the test has (paper, section 4).
+RECORDINGS = {"h36m": (read_h36m, 64), "mpi-inf-3dhp": (read_mpi_inf_3dhp, 1)}
 PHOTOGRAPHS = {"mpii": read_mpii, "coco": read_coco}
 _CHOICE_SHARE = 0.05  # of every training take, at its end, that chooses the checkpoint
 _CHUNK_FRAMES = 2048
@@ -56,7 +56,7 @@ def run(*, dataset: str, root: Path, out: Path | None, every: int, subjects: Seq
     folder = out or Path(dataset)
     if dataset in PHOTOGRAPHS:
         return _import_photographs(dataset, root, folder)
-    read, body, test_step = RECORDINGS[dataset]
+    read, test_step = RECORDINGS[dataset]
     takes = _of_subjects(read(root), subjects)
     for take in takes:
         check_images(take)
@@ -66,7 +66,7 @@ def run(*, dataset: str, root: Path, out: Path | None, every: int, subjects: Seq
         ("test.h5", [take for take in takes if take.test], test_step),
     ):
         if of_part:
-            written[str(folder / name)] = _write(folder / name, of_part, step, skeleton(body), name == "test.h5")
+            written[str(folder / name)] = _write(folder / name, of_part, step, name == "test.h5")
         else:
             say(f"{root}: no recordings for {name}")
     said = ", ".join(f"{path} ({frames} frames)" for path, frames in written.items())
@@ -113,7 +113,7 @@ def plan(takes: Sequence[DatasetTake], step: int, test: bool) -> tuple[list[Piec
     return heads + tails, (sum(cuts), sum(map(len, chosen)))
 
 
-def _write(path: Path, takes: Sequence[DatasetTake], step: int, body: Skeleton, test: bool) -> int:
+def _write(path: Path, takes: Sequence[DatasetTake], step: int, test: bool) -> int:
     """Writes the labels of some takes; returns of how many frames."""
     path.parent.mkdir(parents=True, exist_ok=True)
     pieces, split = plan(takes, step, test)
@@ -123,7 +123,7 @@ def _write(path: Path, takes: Sequence[DatasetTake], step: int, body: Skeleton, 
         start = 0
         for piece, frames in _chunks(pieces):
             numbers = np.arange(start, start + len(frames))
-            writer.append(exact_labels(*piece.source.read(frames), numbers, piece.number, named, split, body))
+            writer.append(exact_labels(*piece.source.read(frames), numbers, piece.number, named, split))
             start += len(frames)
             done(len(frames))
     return count
@@ -142,20 +142,19 @@ def _chunks(pieces: Sequence[Piece]) -> Iterator[tuple[Piece, NDArray[np.int64]]
 
 def exact_labels(
     xyz: Array, images: NDArray[np.str_], frames: NDArray[np.int64], number: int, takes: tuple[Take, ...],
-    split: tuple[int, int], body: Skeleton,
+    split: tuple[int, int],
 ) -> Labels:  # fmt: skip
     """Labels of frames of one take, whose keypoints are the projections of the poses.
 
     Args:
-        xyz: World joints `(F, J, 3)`.
+        xyz: World joints of h36m17 `(F, J, 3)`.
         images: `(F, V)`.
         frames: Their numbers in the file `(F,)`.
         number: Of the take.
         takes: Of the file.
         split: Of the file.
-        body: Skeleton of the joints.
     """
-    rig: Rig = takes[number].rig
+    rig, body = takes[number].rig, skeleton("h36m17")
     xy, sizes = rig.project(xyz), np.array([camera.image_size for camera in rig.cameras])
     inside = ((xy >= 0) & (xy <= sizes[:, None] - 1)).all(axis=-1)
     keypoints = Keypoints(

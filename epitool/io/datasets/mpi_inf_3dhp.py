@@ -24,7 +24,9 @@ from epitool.io.h5 import array
 from epitool.labels import Take
 
 CHEST_HEIGHT = (0, 2, 4, 7, 8)  # the cameras that the paper, and Mehta et al., train on
-_OF_28 = [7, 5, 14, 15, 16, 9, 10, 11, 23, 24, 25, 18, 19, 20, 4, 3, 6]  # in mpi_inf_3dhp17's order
+# Its joints in the order of h36m17, as is usual: the neck stands for the thorax, the head for Human3.6M's "Neck/Nose".
+_OF_28 = [4, 23, 24, 25, 18, 19, 20, 3, 5, 6, 7, 9, 10, 11, 14, 15, 16]
+_OF_17 = [14, 8, 9, 10, 11, 12, 13, 15, 1, 16, 0, 5, 6, 7, 2, 3, 4]
 _AGREE_MM = 5.0
 _IMAGES = "img_{:06d}.jpg"
 
@@ -111,8 +113,8 @@ def _training_frames(folder: Path, world: Array, frames: NDArray[np.int64]) -> t
 def _test_take(folder: Path) -> DatasetTake:
     path = folder / "annot_data.mat"
     with dataset_file(path, "annotations of MPI-INF-3DHP's test set"), h5py.File(path, "r") as file:
-        xyz = array(file, "annot3", 4).reshape(-1, 17, 3)
-        xy = array(file, "annot2", 4).reshape(-1, 17, 2)
+        xyz = array(file, "annot3", 4).reshape(-1, 17, 3)[:, _OF_17]
+        xy = array(file, "annot2", 4).reshape(-1, 17, 2)[:, _OF_17]
         valid = np.flatnonzero(array(file, "valid_frame", 2).ravel())
     if not len(valid):
         raise InputError(f"{path}: no frame is valid")

@@ -115,7 +115,8 @@ def test_the_releases_cameras_and_poses_are_read(official, here):
 
 
 def test_written_parts_are_the_papers(official, here):
-    assert epitool("import", "h36m", official, "--every", "2").returncode == 0
+    for out in ((), ("--out", "h36m")):  # the default is named as the dataset
+        assert epitool("import", "h36m", official, "--every", "2", *out).returncode == 0
     train, test = read_labels(Path("h36m/train.h5")), read_labels(Path("h36m/test.h5"))
     assert train.keypoints.split == (66, 70)  # the last 5% of each of two takes choose the checkpoint
     assert train.keypoints.take_of.tolist() == [0] * 33 + [1] * 33 + [0] * 2 + [1] * 2

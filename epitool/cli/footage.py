@@ -84,4 +84,4 @@ def import_dataset(
     from epitool.stages import import_dataset as stage
 
     only = numbers("--subjects", subjects)
-    run(stage.run, quiet, as_json, dataset=dataset.value, root=root, out=out, every=every, subjects=only)
+    run(stage.run, quiet, as_json, dataset=dataset.value, root=root, folder=out, every=every, subjects=only)

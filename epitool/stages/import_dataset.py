@@ -37,13 +37,13 @@ class Piece:
     frames: NDArray[np.int64]
 
 
-def run(*, dataset: str, root: Path, out: Path | None, every: int, subjects: Sequence[int] = ()) -> Summary:
+def run(*, dataset: str, root: Path, folder: Path | None, every: int, subjects: Sequence[int] = ()) -> Summary:
     """Reads a dataset from disk, checks it, and writes it as labels with the paper's parts (section 4).
 
     Args:
         dataset: "h36m", "mpi-inf-3dhp", "mpii" or "coco".
         root: The folder that it was unpacked in.
-        out: Folder for `train.h5` and, where there are recordings, `test.h5`; named as the dataset by default.
+        folder: Folder for `train.h5` and, where there are recordings, `test.h5`; named as the dataset by default.
         every: Of the training recordings, only every so many frames.
         subjects: Only these people's training recordings; all where none is named.
 
@@ -53,7 +53,7 @@ def run(*, dataset: str, root: Path, out: Path | None, every: int, subjects: Seq
     """
     if dataset in PHOTOGRAPHS and subjects:
         raise UsageError(f"--subjects: {dataset} has photographs of many, and names none")
-    folder = out or Path(dataset)
+    folder = folder or Path(dataset)
     if dataset in PHOTOGRAPHS:
         return _import_photographs(dataset, root, folder)
     read, test_step = RECORDINGS[dataset]

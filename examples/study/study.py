@@ -27,7 +27,7 @@ from epitool.images import read_image
 from epitool.io.labels import read_labels, write_keypoints, write_labels
 from epitool.io.pose_arrays import read_pose_arrays
 from epitool.io.predictions import read_predictions
-from epitool.labels import Labels, split_frames
+from epitool.labels import Labels, Take, split_frames
 from epitool.metrics import nmpjpe, pmpjpe
 from epitool.nn.crops import crop_image
 from epitool.stages import calibrate, detect2d, evaluate, predict, pss_fit, refine, synth, train, triangulate
@@ -155,10 +155,13 @@ def label(study: Study, i: int, kind: str, way: str) -> Path | None:
 
 
 def join(study: Study, out: Path, paths: list[Path | None]) -> None:
-    """Labels of all recordings as those of one whose cameras stand elsewhere in each."""
+    """Labels of all recordings as takes of one file."""
     truths = [read_labels(study.recording(i) / "truth.h5") for i in range(study.recordings)]
     parts = [spread(read_labels(path) if path else None, truth) for path, truth in zip(paths, truths)]
     unit = next(read_labels(path).rig.unit for path in paths if path)
+    source = "rendered" if unit == "mm" else "none"
+    rigs = [replace(part.rig, unit=unit, scale_source=source) for part in parts]
+    takes = tuple(Take(study.recording(i).name, rig) for i, rig in enumerate(rigs))
     first, frames = truths[0], np.arange(len(parts) * study.frames)
     images = np.concatenate([truth.keypoints.images for truth in truths])
 
@@ -171,21 +174,14 @@ def join(study: Study, out: Path, paths: list[Path | None]) -> None:
     )  # fmt: skip
     keypoints = replace(
         first.keypoints, xy=all_of(lambda x: x.keypoints.xy), confidence=all_of(lambda x: x.keypoints.confidence),
-        frames=frames, images=images,
+        frames=frames, images=images, take_of=np.repeat(np.arange(len(parts)), study.frames),
     )  # fmt: skip
-    rig = replace(first.rig, unit=unit, scale_source="rendered" if unit == "mm" else "none")
-    write_labels(
-        out,
-        Labels(
-            poses, keypoints, rig, all_of(lambda x: x.reprojection_px), all_of(lambda x: x.swapped),
-            moving=all_of(lambda x: x.moving),
-        ),
-    )  # fmt: skip
+    rest = all_of(lambda x: x.reprojection_px), all_of(lambda x: x.swapped)
+    write_labels(out, Labels(poses, keypoints, rigs[0], *rest, takes=takes))
 
 
 def spread(labels: Labels | None, truth: Labels) -> Labels:
-    """Labels with all frames of the recording, NaN where there are none, and each camera's place in every frame."""
-    cameras, count = (labels or truth).rig.cameras, len(truth.poses.frames)
+    """Labels with all frames of the recording, NaN where there are none, and their own cameras if there are some."""
     at = np.searchsorted(truth.poses.frames, labels.poses.frames) if labels else np.empty(0, dtype=int)
 
     def filled(get: Callable[[Labels], Any], fill: float = np.nan) -> Any:
@@ -202,10 +198,9 @@ def spread(labels: Labels | None, truth: Labels) -> Labels:
         xy=filled(lambda x: x.keypoints.xy),
         confidence=filled(lambda x: x.keypoints.confidence, 0.0),
     )
-    places = np.array([np.column_stack([camera.R, camera.t]) for camera in cameras])
     return replace(
-        truth, poses=poses, keypoints=keypoints, reprojection_px=filled(lambda x: x.reprojection_px),
-        moving=np.tile(places, (count, 1, 1, 1)), covariance=np.empty(0), used=np.empty(0, dtype=bool),
+        truth, poses=poses, keypoints=keypoints, rig=(labels or truth).rig,
+        reprojection_px=filled(lambda x: x.reprojection_px), covariance=np.empty(0), used=np.empty(0, dtype=bool),
     )  # fmt: skip
 
 

@@ -164,6 +164,15 @@ def test_takes_go_through_the_whole_geometry(official, here):
         assert set(row["by_action"]["NMPJPE"]) > {"Directions", "WalkDog"}
 
 
+def test_parts_without_training_frames_are_measured_too(official, here):
+    """There is no mean pose of training frames to compare with, and no poses to make clusters of."""
+    epitool("import", "h36m", official)
+    result = epitool("evaluate", "--predictions", "h36m/test.h5", "--truth", "h36m/test.h5", "--pss", "50")
+    assert result.returncode == 0, result.stderr
+    assert "give --pss-file" in result.stdout
+    assert "mean pose" not in result.stdout
+
+
 class Whitest:
     """Finds someone whose joints are all at the brightest pixel."""
 

@@ -169,9 +169,11 @@ def _clusters(
         if file:
             raise InputError(f"{path}: {unfit}; make it anew with `epitool pss-fit`")
         say(f"{path} is not used: {unfit}")
-    words = f"{truth.path.name}, split train"
+    words, poses = f"{truth.path.name}, split train", truth.part("train")
+    if not len(poses):
+        return None, f"no clusters: {truth.path} has no part 'train' to make them from; give --pss-file"
     try:
-        model = fit_pss(truth.part("train"), truth.skeleton, ks, _PSS_SEED, words, jobs=jobs)
+        model = fit_pss(poses, truth.skeleton, ks, _PSS_SEED, words, jobs=jobs)
     except GeometryError as error:
         return None, str(error)
     say(f"PSS clusters are made from {model.counted} poses: {words}")
@@ -197,8 +199,11 @@ def _captions(document: Mapping[str, Any]) -> list[str]:
         f"protocol {document['protocol']}; {len(document['joints'])} joints of {document['skeleton']}, the root"
         f" ({document['root']}) counts as one; part '{document['split']}' of {truth['path']}",
         f"truth in {truth['unit']}, scale: {truth['scale_source']}; predictions in {predicted['unit']}, scale: {scale}",
-        f"{BASELINE}: of the truth's part 'train', root-relative, over all its frames and views, or those of each view",
     ]
+    if any(row["name"] == BASELINE for row in document["rows"]):
+        lines.append(
+            f"{BASELINE}: of the truth's part 'train', root-relative, over all its frames and views, or of each view"
+        )
     if truth["unit"] == "arbitrary":
         lines.append("distances, and the 150 of NPCK, are in units of a body whose stature is 1700")
     if scores["source"]:

@@ -34,6 +34,7 @@ from epitool.stages import calibrate, detect2d, evaluate, predict, pss_fit, refi
 from epitool.viz.overlay import draw_pose, save_image, tile
 from epitool.viz.poses3d import plot_poses
 
+REFINER_EPOCHS = 60
 COLUMNS = ("MPJPE", "NMPJPE", "PMPJPE", "mPSS@50", "mPSS@100")
 LABELS = {  # table 1: 2D joints, and whether the cameras' places are known
     "true 2D": ("truth", True),
@@ -247,7 +248,9 @@ def learn(study: Study, name: str, seed: int) -> Iterator[tuple[str, dict[str, A
     if refined:
         unit = made(
             out / "refiner.pt",
-            lambda: refine.run(predictions=pose, pairs=study.truth, out=out / "refiner.pt", seed=seed),
+            lambda: refine.run(
+                predictions=pose, pairs=study.truth, out=out / "refiner.pt", epochs=REFINER_EPOCHS, seed=seed
+            ),
         )
         better = out / "refined.json"
         made(better, lambda: predict.run(**look, out=better, batch_size=64, refiner=unit))

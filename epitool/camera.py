@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -178,6 +179,19 @@ class Rig:
             raise InputError(f"no camera for view {', '.join(missing)}; the rig has {', '.join(self.names)}")
         return replace(self, cameras=tuple(self.cameras[self.names.index(name)] for name in names))
 
+    def named_as(self, views: Sequence[str]) -> Rig:
+        """The rig with the views' spelling of its cameras' names, where they differ in punctuation, case or noughts.
+
+        >>> cameras = [Camera(n, np.eye(3), [], np.eye(3), [0, 0, 0], (64, 64)) for n in ("Cam_01", "door")]
+        >>> Rig(tuple(cameras), "mm", "none").named_as(["cam1", "cam2"]).names
+        ('cam1', 'door')
+        """
+        spelled = {_plain(view): view for view in views}
+        names = [name if name in views else spelled.get(_plain(name), name) for name in self.names]
+        if len(spelled) < len(views) or len(set(names)) < len(names):
+            return self  # not told apart without
+        return replace(self, cameras=tuple(replace(c, name=name) for c, name in zip(self.cameras, names)))
+
     def to_cameras(self, xyz: Array) -> Array:
         """World points `(F, J, 3)` in every camera's axes: `(F, V, J, 3)`."""
         return np.stack([camera.to_camera(xyz) for camera in self.cameras], axis=-3)
@@ -199,6 +213,10 @@ class Rig:
         """The rig in a world that is `factor` times as large."""
         cameras = tuple(replace(camera, t=camera.t * factor) for camera in self.cameras)
         return Rig(cameras, unit, scale_source)
+
+
+def _plain(name: str) -> str:
+    return re.sub(r"0+(?=\d)", "", re.sub(r"[\W_]+", "", name).lower())
 
 
 @dataclass(frozen=True, eq=False)

@@ -167,6 +167,8 @@ _TREES = {
     " Lwrist<Lelbow pelvis Rhip<pelvis Rknee<Rhip Rankle<Rknee Lhip<pelvis Lknee<Lhip Lankle<Lknee Reye<nose"
     " Leye<nose Rear<Reye Lear<Leye Lbig_toe<Lankle Lsmall_toe<Lankle Lheel<Lankle Rbig_toe<Rankle"
     " Rsmall_toe<Rankle Rheel<Rankle",
+    "body25b": _COCO + " neck<nose head_top<neck Lbig_toe<Lankle Lsmall_toe<Lankle Lheel<Lankle Rbig_toe<Rankle"
+    " Rsmall_toe<Rankle Rheel<Rankle",
     "halpe26": _COCO + " head_top<neck neck<pelvis pelvis Lbig_toe<Lankle Rbig_toe<Rankle Lsmall_toe<Lankle"
     " Rsmall_toe<Rankle Lheel<Lankle Rheel<Rankle",
     "blazepose33": "nose Leye_inner<nose Leye<Leye_inner Leye_outer<Leye Reye_inner<nose Reye<Reye_inner"

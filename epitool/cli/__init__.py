@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from epitool import __version__
-from epitool.cli import footage, labels, measure, network
+from epitool.cli import exchange, footage, labels, measure, network
 
 app = typer.Typer(
     name="epitool",
@@ -36,6 +36,7 @@ for _command in (
     measure.pss_fit,
     measure.evaluate,
     footage.synth,
+    exchange.convert,
     measure.demo,
 ):
     app.command()(_command)

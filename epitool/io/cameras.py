@@ -69,7 +69,7 @@ def read_intrinsics(path: Path, views: Sequence[str]) -> tuple[Camera, ...]:
         one = rig.cameras[0]
         return tuple(Camera(view, one.K, one.distortion, one.R, one.t, one.image_size) for view in views)
     try:
-        return rig.select(views).cameras
+        return rig.named_as(views).select(views).cameras
     except InputError as error:
         raise InputError(f"{path}: {error}") from None
 

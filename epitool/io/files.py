@@ -4,11 +4,21 @@ from __future__ import annotations
 
 import json
 import os
+import struct
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from epitool.errors import InputError
 from epitool.files import writing
+
+# What readers of JSON, CSV, XML, HDF5, Matlab and CDF files raise for damaged files.
+_DAMAGE = (
+    OSError, ValueError, TypeError, IndexError, AttributeError, NotImplementedError, RecursionError, OverflowError,
+    EOFError, MemoryError, struct.error, zlib.error,
+)  # fmt: skip
 
 
 def require_file(path: Path, made_by: str) -> None:
@@ -54,6 +64,26 @@ def write_json(path: Path, content: dict[str, Any]) -> None:
     """Writes JSON; NaN must have been replaced by None."""
     with writing(path) as temporary:
         temporary.write_text(json.dumps(content, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+
+
+@contextmanager
+def foreign_file(path: Path, what: str) -> Iterator[None]:
+    """Whatever is wrong inside a file of another program becomes one line.
+
+    Raises:
+        InputError: It is missing, or not what it should be.
+    """
+    if not path.is_file():
+        raise InputError(f"{path}: no such file; it should be {what}")
+    try:
+        yield
+    except InputError:
+        raise
+    except KeyError as error:
+        raise InputError(f"{path}: lacks {error}; it should be {what}") from None
+    except _DAMAGE as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0][:200]
+        raise InputError(f"{path}: cannot be read as {what} ({reason})") from None
 
 
 def check_format(found: object, kind: str, path: Path, made_by: str) -> None:

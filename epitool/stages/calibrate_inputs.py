@@ -30,7 +30,7 @@ def places(path: Path, views: Sequence[str]) -> Rig:
         InputError: The file lacks one of them.
     """
     try:
-        return read_rig(path).select(views)
+        return read_rig(path).named_as(views).select(views)
     except InputError as error:
         raise error if str(path) in str(error) else InputError(f"{path}: {error}") from None
 

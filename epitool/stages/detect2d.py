@@ -12,20 +12,19 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from epitool.console import Summary, progress, say, warn
+from epitool.console import Summary, progress, say
 from epitool.detectors import BUILT_IN, Detector, default_detector, open_detector, people_in_box
 from epitool.errors import GeometryError, UsageError
 from epitool.files import writing
-from epitool.geometry.people import Candidates, follow, with_choice
+from epitool.geometry.people import Candidates
 from epitool.images import View, read_view
-from epitool.io.candidates import add_candidates
-from epitool.io.labels import read_keypoints, read_source, write_keypoints
+from epitool.io.labels import read_keypoints, read_source
 from epitool.parallel import run_parallel
 from epitool.pose import Keypoints
+from epitool.stages.assembling import People, assemble, report_people, write_people
 from epitool.stages.footage import listed_views, open_views, report_lengths, source_of, source_of_list, split_of
 
 Array = NDArray[np.float64]
-People = tuple[Array, Array]  # joints (P, J, 2) and confidence (P, J) in one image
 _PATIENCE_S = 10.0
 _PART_FRAMES = 50  # frames between two saved parts: what an interruption can cost
 
@@ -75,8 +74,8 @@ def run(
         shutil.rmtree(parts, ignore_errors=True)  # there is nothing to go on from
         count = int((keypoints.images != "").sum())
         raise GeometryError(f"nobody was found in any of the {count} images; is a person in view, and large enough?")
-    _report_people(keypoints)
-    _write(out, keypoints, candidates, source)
+    report_people(keypoints)
+    write_people(out, keypoints, candidates, source)
     shutil.rmtree(parts, ignore_errors=True)
     return _summary(keypoints, out, detector)
 
@@ -97,13 +96,6 @@ def _finished(out: Path, source: str, views: Sequence[View]) -> Summary:
         )
     say(f"{out} is already of this footage; --overwrite detects anew")
     return _summary(read_keypoints(out), out, "kept")
-
-
-def _write(out: Path, keypoints: Keypoints, candidates: Candidates | None, source: str) -> None:
-    with writing(out) as temporary:
-        write_keypoints(temporary, keypoints, source)
-        if candidates:
-            add_candidates(temporary, candidates)
 
 
 def _detect_all(
@@ -127,7 +119,7 @@ def _detect_all(
             found = run_parallel(work, views, jobs)
         finally:
             _let_finish(stop, working)
-    return _assemble(views, [frames for frames, _ in found], found[0][1])
+    return assemble(views, [frames for frames, _ in found], found[0][1].skeleton)
 
 
 def _let_finish(stop: threading.Event, working: set[str]) -> None:
@@ -178,53 +170,6 @@ def _load_parts(folder: Path) -> dict[int, People]:
             each = zip(np.split(part["xy"], ends), np.split(part["confidence"], ends), strict=True)
             done.update(zip(part["frames"].tolist(), each, strict=True))
     return done
-
-
-def _assemble(
-    views: Sequence[View], found: Sequence[dict[int, People]], detector: Detector
-) -> tuple[Keypoints, Candidates | None]:
-    """Keypoints of one person, and all candidates where an image shows more than one."""
-    frames = sorted({frame for view in views for frame in view.frames})
-    rows = {frame: i for i, frame in enumerate(frames)}
-    images = np.full((len(frames), len(views)), "", dtype=object)
-    for v, (view, detected) in enumerate(zip(views, found, strict=True)):
-        for frame in detected:
-            images[rows[frame], v] = view.image_name(frame)
-        if len(detected) < len(view.frames):
-            warn(f"view {view.name}: only {len(detected)} of its {len(view.frames)} frames could be decoded")
-    candidates = _candidates(found, rows, len(detector.skeleton))
-    shape = (len(frames), len(views), len(detector.skeleton))
-    sizes = np.array([view.image_size for view in views])
-    nobody = Keypoints(
-        np.full((*shape, 2), np.nan), np.zeros(shape), np.array(frames), tuple(view.name for view in views),
-        images.astype(np.str_), sizes, detector.skeleton,
-    )  # fmt: skip
-    choice = follow(candidates, len(frames), len(views), detector.skeleton)
-    several = candidates.table(len(frames), len(views)).shape[-1] > 1
-    return with_choice(nobody, candidates, choice), candidates if several else None
-
-
-def _candidates(found: Sequence[dict[int, People]], rows: dict[int, int], joints: int) -> Candidates:
-    people = [
-        (xy, confidence, rows[frame], v)
-        for v, detected in enumerate(found)
-        for frame, image in sorted(detected.items())
-        for xy, confidence in zip(*image, strict=True)
-    ]
-    if not people:
-        none = np.zeros(0, dtype=np.intp)
-        return Candidates(np.zeros((0, joints, 2)), np.zeros((0, joints)), none, none)
-    xy, confidence, frame_index, view_index = (np.array(each) for each in zip(*people, strict=True))
-    return Candidates(xy, confidence, frame_index, view_index)
-
-
-def _report_people(keypoints: Keypoints) -> None:
-    found = np.isfinite(keypoints.xy[..., 0]).any(axis=-1)
-    there = keypoints.images != ""
-    for v, name in enumerate(keypoints.views):
-        missing = int((there[:, v] & ~found[:, v]).sum())
-        if missing:
-            warn(f"view {name}: nobody was found in {missing} of its {int(there[:, v].sum())} images")
 
 
 def _summary(keypoints: Keypoints, out: Path, detector: str) -> Summary:

@@ -191,7 +191,7 @@ def _windows(source: KeypointsFile, keypoints: Path, cameras: Path) -> list[Wind
     """The cameras of the views that the keypoints are of, by frames."""
     if len(source.views) < 2:
         raise GeometryError(f"{keypoints}: one view ({', '.join(source.views)}); triangulation needs two or more")
-    windows = read_windows(cameras)
+    windows = [replace(window, rig=window.rig.named_as(source.views)) for window in read_windows(cameras)]
     names = windows[0].rig.names
     order = [name for name in names if name in source.views]  # the calibration's order says who is whose neighbour
     if len(order) < 2:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import struct
-import zlib
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.io import loadmat
 from scipy.io.matlab import MatReadError
 
 from epitool.camera import Array, Rig
@@ -18,11 +17,6 @@ from epitool.errors import InputError
 from epitool.images import frame_of_video
 from epitool.labels import Take
 
-# What JSON, Matlab, HDF5, CDF and XML readers raise for damaged files.
-_DAMAGE = (
-    OSError, ValueError, TypeError, IndexError, AttributeError, NotImplementedError, RecursionError, OverflowError,
-    EOFError, MemoryError, struct.error, zlib.error, MatReadError,
-)  # fmt: skip
 _AGREE_PX = 2.0  # between a dataset's own 2D joints and the projections of its 3D joints; rounding is under 1
 
 
@@ -43,24 +37,16 @@ class DatasetTake:
     read: Callable[[NDArray[np.int64]], tuple[Array, NDArray[np.str_]]]
 
 
-@contextmanager
-def dataset_file(path: Path, what: str) -> Iterator[None]:
-    """Whatever is wrong inside a file of a dataset becomes one line.
+def read_matlab(path: Path, **options: Any) -> dict[str, Any]:
+    """The variables of a Matlab file before version 7.3.
 
     Raises:
-        InputError: It is missing, or not what it should be.
+        ValueError: It is damaged.
     """
-    if not path.is_file():
-        raise InputError(f"{path}: no such file; it should be {what}")
     try:
-        yield
-    except InputError:
-        raise
-    except KeyError as error:
-        raise InputError(f"{path}: lacks {error}; it should be {what}") from None
-    except _DAMAGE as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0][:200]
-        raise InputError(f"{path}: cannot be read as {what} ({reason})") from None
+        return dict(loadmat(path, **options))
+    except MatReadError as error:
+        raise ValueError(str(error)) from None
 
 
 def check_projections(path: Path, rig: Rig, xyz: Array, xy: Array) -> None:

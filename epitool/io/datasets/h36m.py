@@ -23,7 +23,8 @@ from scipy.spatial.transform import Rotation
 
 from epitool.camera import Array, Camera, Rig
 from epitool.errors import InputError, UsageError
-from epitool.io.datasets.common import DatasetTake, check_projections, dataset_file
+from epitool.io.datasets.common import DatasetTake, check_projections
+from epitool.io.files import foreign_file
 from epitool.labels import Take
 
 TRAIN, TEST = (1, 5, 6, 7, 8), (9, 11)  # the paper's subjects, section 4
@@ -59,7 +60,7 @@ def read_metadata(path: Path) -> dict[int, Rig]:
     Raises:
         InputError: It is missing or is something else.
     """
-    with dataset_file(path, "Human3.6M's metadata.xml"):
+    with foreign_file(path, "Human3.6M's metadata.xml"):
         text = path.read_bytes()
         if b"<!DOCTYPE" in text or b"<!ENTITY" in text:  # entity expansion could fill the memory
             raise ValueError("XML with a document type is not read")
@@ -120,7 +121,7 @@ def _poses(path: Path, numbers: int) -> Array:
         import cdflib
     except ImportError:
         raise UsageError("CDF files need the extra [datasets]: pip install 'epitool[datasets]'") from None
-    with dataset_file(path, "a CDF file of Human3.6M"):
+    with foreign_file(path, "a CDF file of Human3.6M"):
         found = np.asarray(cdflib.CDF(path).varget("Pose"), dtype=float)
         return found.reshape(-1, numbers)
 
@@ -131,12 +132,12 @@ def _processed_subject(root: Path, subject: int) -> list[DatasetTake]:
     if not data.exists():
         return []
     what = "processed annotations of Human3.6M"
-    with dataset_file(camera, what):
+    with foreign_file(camera, what):
         rig = _processed_rig(json.loads(camera.read_bytes()))
-    with dataset_file(data, what):
+    with foreign_file(data, what):
         names, actions = _image_names(json.loads(data.read_bytes()))
     takes = []
-    with dataset_file(joints, what):
+    with foreign_file(joints, what):
         poses = json.loads(joints.read_bytes())
         for (action, part), images in sorted(names.items()):
             of_take = poses[str(action)][str(part)]

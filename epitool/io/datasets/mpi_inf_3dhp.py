@@ -14,12 +14,12 @@ from typing import Any
 import h5py
 import numpy as np
 from numpy.typing import NDArray
-from scipy.io import loadmat
 
 from epitool.camera import Array, Camera, Rig
 from epitool.errors import InputError
 from epitool.images import read_image
-from epitool.io.datasets.common import DatasetTake, check_projections, dataset_file, only_existing
+from epitool.io.datasets.common import DatasetTake, check_projections, only_existing, read_matlab
+from epitool.io.files import foreign_file
 from epitool.io.h5 import array
 from epitool.labels import Take
 
@@ -51,7 +51,7 @@ def read_skeletool(path: Path) -> dict[int, Camera]:
     Raises:
         InputError: It is missing or is something else.
     """
-    with dataset_file(path, "a Skeletool camera calibration"):
+    with foreign_file(path, "a Skeletool camera calibration"):
         lines = [line.split() for line in path.read_text(encoding="utf-8").splitlines()]
         if lines[:1] != [["Skeletool", "Camera", "Calibration", "File", "V1.0"]]:
             raise ValueError("another first line")
@@ -77,11 +77,11 @@ def _skeletool_camera(values: dict[str, list[str]]) -> Camera:
 def _training_take(folder: Path) -> DatasetTake:
     path, calibration = folder / "annot.mat", folder / "camera.calibration"
     cameras = read_skeletool(calibration)
-    with dataset_file(path, "annotations of MPI-INF-3DHP"):
-        content = loadmat(path, variable_names=["annot2", "annot3"])
+    with foreign_file(path, "annotations of MPI-INF-3DHP"):
+        content = read_matlab(path, variable_names=["annot2", "annot3"])
         own = np.stack([_of_camera(content["annot3"], c, 3) for c in CHEST_HEIGHT], axis=1)
         flat = np.stack([_of_camera(content["annot2"], c, 2) for c in CHEST_HEIGHT], axis=1)
-    with dataset_file(calibration, f"the calibration of cameras {CHEST_HEIGHT}"):
+    with foreign_file(calibration, f"the calibration of cameras {CHEST_HEIGHT}"):
         rig = Rig(tuple(cameras[c] for c in CHEST_HEIGHT), "mm", "MPI-INF-3DHP")
     first = rig.cameras[0]
     world = (own[:, 0] - first.t) @ first.R
@@ -112,7 +112,7 @@ def _training_frames(folder: Path, world: Array, frames: NDArray[np.int64]) -> t
 
 def _test_take(folder: Path) -> DatasetTake:
     path = folder / "annot_data.mat"
-    with dataset_file(path, "annotations of MPI-INF-3DHP's test set"), h5py.File(path, "r") as file:
+    with foreign_file(path, "annotations of MPI-INF-3DHP's test set"), h5py.File(path, "r") as file:
         xyz = array(file, "annot3", 4).reshape(-1, 17, 3)[:, _OF_17]
         xy = array(file, "annot2", 4).reshape(-1, 17, 2)[:, _OF_17]
         valid = np.flatnonzero(array(file, "valid_frame", 2).ravel())

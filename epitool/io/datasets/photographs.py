@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from scipy.io import loadmat
 
 from epitool.camera import Array
 from epitool.errors import InputError
-from epitool.io.datasets.common import dataset_file
+from epitool.io.datasets.common import read_matlab
+from epitool.io.files import foreign_file
 from epitool.pose import Keypoints
 from epitool.skeleton import Skeleton, skeleton
 
@@ -44,8 +44,10 @@ def read_mpii(root: Path) -> Keypoints:
         found = [*root.glob("*.mat"), *root.glob("annot*/*.mat"), *root.glob("*/mpii_human_pose*.mat")]
         if not found:
             raise InputError(f"{root}: holds neither annot/train.json nor mpii_human_pose_v1_u12_1.mat")
-        with dataset_file(found[0], "MPII's annotations"):
-            everyone = list(_mpii_release(root, loadmat(found[0], struct_as_record=False, squeeze_me=True)["RELEASE"]))
+        with foreign_file(found[0], "MPII's annotations"):
+            everyone = list(
+                _mpii_release(root, read_matlab(found[0], struct_as_record=False, squeeze_me=True)["RELEASE"])
+            )
         images = [person.image for person in everyone]
         cut = round(len(everyone) * (1 - _VAL_SHARE))
         while 0 < cut < len(everyone) and images[cut] == images[cut - 1]:  # no photograph in both parts
@@ -65,7 +67,7 @@ def read_coco(root: Path) -> Keypoints:
 
 
 def _mpii_people(root: Path, path: Path) -> Iterator[Person]:
-    with dataset_file(path, "MPII's annotations as JSON"):
+    with foreign_file(path, "MPII's annotations as JSON"):
         for one in json.loads(path.read_bytes()):
             xy = np.array(one["joints"], dtype=float).reshape(16, 2) - 1  # counted from 1, as Matlab does
             seen = np.array(one["joints_vis"], dtype=float).reshape(16) > 0
@@ -89,7 +91,7 @@ def _mpii_release(root: Path, release: Any) -> Iterator[Person]:
 def _coco_people(root: Path, part: str) -> Iterator[Person]:
     path = root / "annotations" / f"person_keypoints_{part}.json"
     folder = root / "images" / part if (root / "images" / part).is_dir() else root / part
-    with dataset_file(path, "COCO's annotations of keypoints"):
+    with foreign_file(path, "COCO's annotations of keypoints"):
         content = json.loads(path.read_bytes())
         names = {image["id"]: image["file_name"] for image in content["images"]}
         for one in content["annotations"]:

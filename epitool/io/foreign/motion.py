@@ -1,0 +1,91 @@
+"""3D joints for other programs: TRC (OpenSim, Pose2Sim), C3D, CSV (Anipose's, which `movement` reads), NPZ."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from epitool.errors import InputError, UsageError
+from epitool.files import writing
+from epitool.pose import Poses
+
+SUFFIXES = (".trc", ".c3d", ".csv", ".npz")
+
+
+def write_motion(path: Path, poses: Poses, fps: float, scale: float, unit: str) -> None:
+    """Writes poses in the format that the file's name says.
+
+    Args:
+        path: With one of SUFFIXES.
+        poses: F frames.
+        fps: Frames per second.
+        scale: By which lengths are multiplied.
+        unit: What they then are in: "mm", "m" or "arbitrary".
+
+    Raises:
+        InputError: The file cannot be written.
+        UsageError: An extra is missing.
+    """
+    write = {".trc": _trc, ".c3d": _c3d, ".csv": _csv, ".npz": _npz}[path.suffix.lower()]
+    write(path, poses, fps, scale, unit)
+
+
+def _trc(path: Path, poses: Poses, fps: float, scale: float, unit: str) -> None:
+    """OpenSim's marker file, tab-separated; a missing joint is left empty."""
+    names, count = poses.skeleton.joints, len(poses.frames)
+    head = [
+        f"PathFileType\t4\t(X/Y/Z)\t{path.name}",
+        "DataRate\tCameraRate\tNumFrames\tNumMarkers\tUnits\tOrigDataRate\tOrigDataStartFrame\tOrigNumFrames",
+        f"{fps:g}\t{fps:g}\t{count}\t{len(names)}\t{unit}\t{fps:g}\t1\t{count}",
+        "Frame#\tTime\t" + "\t\t\t".join(names) + "\t\t",
+        "\t\t" + "\t".join(f"{axis}{j + 1}" for j in range(len(names)) for axis in "XYZ"),
+        "",
+    ]
+    first = poses.frames[0] if count else 0
+    with writing(path) as temporary, temporary.open("w", encoding="utf-8") as file:
+        file.write("\n".join(head) + "\n")
+        for frame, xyz in zip(poses.frames.tolist(), poses.xyz * scale):
+            numbers = ("" if np.isnan(x) else f"{x:.6g}" for x in xyz.ravel())
+            file.write("\t".join([str(frame - first + 1), f"{(frame - first) / fps:.6f}", *numbers]) + "\n")
+
+
+def _c3d(path: Path, poses: Poses, fps: float, scale: float, unit: str) -> None:
+    try:
+        import ezc3d
+    except ImportError:
+        raise UsageError("C3D needs the extra [c3d]: pip install 'epitool[c3d]'") from None
+    if len(poses.frames) and (np.diff(poses.frames) != 1).any():
+        raise InputError(f"{path}: C3D has no gaps between frames, these have; write .trc or .csv")
+    file = ezc3d.c3d()
+    point = file["parameters"]["POINT"]
+    point["RATE"]["value"], point["LABELS"]["value"] = [fps], list(poses.skeleton.joints)
+    point["UNITS"]["value"] = [unit]
+    points = np.ones((4, len(poses.skeleton), len(poses.frames)))
+    points[:3] = (poses.xyz * scale).transpose(2, 1, 0)
+    file["data"]["points"] = points
+    with writing(path) as temporary:
+        file.write(str(temporary))
+
+
+def _csv(path: Path, poses: Poses, fps: float, scale: float, unit: str) -> None:
+    """Anipose's columns: joint_x, _y, _z, _error, _ncams, _score of every joint, and fnum."""
+    columns = [
+        f"{joint}_{what}" for joint in poses.skeleton.joints for what in ("x", "y", "z", "error", "ncams", "score")
+    ]
+    with writing(path) as temporary, temporary.open("w", encoding="utf-8") as file:
+        file.write(",".join([*columns, "fnum"]) + "\n")
+        for frame, xyz, confidence in zip(poses.frames.tolist(), poses.xyz * scale, poses.confidence):
+            cells: list[str] = []
+            for place, trust in zip(xyz, confidence):
+                numbers = [*place, np.nan, np.nan, trust]
+                cells += ["" if np.isnan(x) else f"{x:.6g}" for x in numbers]
+            file.write(",".join([*cells, str(frame)]) + "\n")
+
+
+def _npz(path: Path, poses: Poses, fps: float, scale: float, unit: str) -> None:
+    with writing(path) as temporary:
+        np.savez(
+            temporary, xyz=(poses.xyz * scale).astype(np.float32), confidence=poses.confidence.astype(np.float32),
+            frames=poses.frames, joints=np.array(poses.skeleton.joints), unit=np.array(unit), fps=np.array(fps),
+        )  # fmt: skip

@@ -1,0 +1,128 @@
+"""Cameras for other programs: Qualisys XML, OpenCV YAML and XML, EasyMocap; and EasyMocap's in."""
+
+from __future__ import annotations
+
+import xml.etree.ElementTree as ElementTree
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from epitool.camera import Camera, Rig
+from epitool.files import writing
+from epitool.io.files import foreign_file
+
+_INTRI, _EXTRI = "intri.yml", "extri.yml"
+
+
+def read_easymocap(folder: Path) -> Rig:
+    """The cameras of `intri.yml` and `extri.yml`; their sizes are taken as twice the principal point.
+
+    Raises:
+        InputError: One is missing or damaged.
+    """
+    cameras = []
+    with foreign_file(folder / _INTRI, "EasyMocap's intrinsics"), foreign_file(folder / _EXTRI, "its extrinsics"):
+        lenses, places = (cv2.FileStorage(str(folder / name), cv2.FILE_STORAGE_READ) for name in (_INTRI, _EXTRI))
+        names = lenses.getNode("names")
+        for n in range(names.size()):
+            name = names.at(n).string()
+            of_camera = (lenses, f"K_{name}"), (lenses, f"dist_{name}"), (places, f"Rot_{name}"), (places, f"T_{name}")
+            parts = [storage.getNode(key).mat() for storage, key in of_camera]
+            if any(part is None for part in parts):
+                raise ValueError(f"camera {name} lacks K_, dist_, Rot_ or T_")
+            K, distortion, R, t = (np.asarray(part, dtype=np.float64) for part in parts)
+            size = (round(2 * K[0, 2]), round(2 * K[1, 2]))
+            cameras.append(Camera(name, K, distortion, R, t, size))
+        if not cameras:
+            raise ValueError("no names")
+    return Rig(tuple(cameras), "arbitrary", "none")
+
+
+def write_foreign_rig(path: Path, rig: Rig, scale: float) -> list[Path]:
+    """Writes cameras in the format that a name says; returns the files.
+
+    Args:
+        path: `.qca.txt` (Qualisys), `.yml`, `.yaml` or `.xml` (OpenCV, one file a camera: `name_CAMERA.yml`), or a
+            folder (EasyMocap).
+        rig: The cameras.
+        scale: By which lengths are multiplied.
+    """
+    rig = rig.scaled(scale, rig.unit, rig.scale_source)
+    if path.name.endswith(".qca.txt"):
+        return [_write_qualisys(path, rig)]
+    if path.suffix.lower() in (".yml", ".yaml", ".xml"):
+        return [_write_opencv(path.with_name(f"{path.stem}_{c.name}{path.suffix}"), c) for c in rig.cameras]
+    return _write_easymocap(path, rig)
+
+
+def _write_opencv(path: Path, camera: Camera) -> Path:
+    with writing(path) as temporary:
+        storage = cv2.FileStorage(str(temporary), cv2.FILE_STORAGE_WRITE)
+        for name, value in zip(("image_width", "image_height"), camera.image_size, strict=True):
+            storage.write(name, value)
+        storage.write("camera_matrix", np.array(camera.K))
+        storage.write("distortion_coefficients", _five(camera)[None])
+        storage.write("rotation_matrix", np.array(camera.R))
+        storage.write("translation_vector", np.array(camera.t)[:, None])
+        storage.release()
+    return path
+
+
+def _write_easymocap(folder: Path, rig: Rig) -> list[Path]:
+    paths = [folder / _INTRI, folder / _EXTRI]
+    with writing(paths[0]) as intri, writing(paths[1]) as extri:
+        lenses, places = (cv2.FileStorage(str(path), cv2.FILE_STORAGE_WRITE) for path in (intri, extri))
+        for storage in (lenses, places):
+            storage.startWriteStruct("names", cv2.FileNode_SEQ)
+            for camera in rig.cameras:
+                storage.write("", camera.name)
+            storage.endWriteStruct()
+        for camera in rig.cameras:
+            lenses.write(f"K_{camera.name}", np.array(camera.K))
+            lenses.write(f"dist_{camera.name}", _five(camera)[:, None])
+            places.write(f"R_{camera.name}", cv2.Rodrigues(np.array(camera.R))[0])
+            places.write(f"Rot_{camera.name}", np.array(camera.R))
+            places.write(f"T_{camera.name}", np.array(camera.t)[:, None])
+        for storage in (lenses, places):
+            storage.release()
+    return paths
+
+
+def _write_qualisys(path: Path, rig: Rig) -> Path:
+    """As `io.cameras` reads it: 64ths of a pixel, axes x right, y up, z backward, the camera's centre."""
+    root = ElementTree.Element("calibration")
+    cameras = ElementTree.SubElement(root, "cameras")
+    for camera in rig.cameras:
+        node = ElementTree.SubElement(cameras, "camera", {"active": "1", "serial": camera.name})
+        width, height = camera.image_size
+        window = {"left": 0, "top": 0, "right": width - 1, "bottom": height - 1}
+        ElementTree.SubElement(node, "fov_video", {key: str(value) for key, value in window.items()})
+        stored = np.diag([1.0, -1.0, -1.0]) @ camera.R
+        numbers = {f"r{i + 1}{j + 1}": stored[i, j] for i in range(3) for j in range(3)}
+        place = dict(zip("xyz", camera.center.tolist(), strict=True)) | numbers
+        ElementTree.SubElement(node, "transform", {key: repr(float(value)) for key, value in place.items()})
+        k1, k2, p1, p2, k3 = _five(camera)
+        lens = {
+            "focalLengthU": camera.K[0, 0] * 64, "focalLengthV": camera.K[1, 1] * 64,
+            "centerPointU": camera.K[0, 2] * 64, "centerPointV": camera.K[1, 2] * 64, "skew": 0.0,
+            "radialDistortion1": k1, "radialDistortion2": k2, "radialDistortion3": k3,
+            "tangentalDistortion1": p1, "tangentalDistortion2": p2,
+        }  # fmt: skip
+        ElementTree.SubElement(node, "intrinsic", {key: repr(float(value)) for key, value in lens.items()})
+    with writing(path) as temporary:
+        ElementTree.ElementTree(root).write(temporary, encoding="utf-8", xml_declaration=True)
+    return path
+
+
+def _five(camera: Camera) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:
+    """The five coefficients that these formats have room for.
+
+    Raises:
+        InputError: The camera has more.
+    """
+    from epitool.errors import InputError
+
+    if camera.distortion[5:].any():
+        raise InputError(f"camera {camera.name} has {len(camera.distortion)} distortion coefficients, the format 5")
+    return np.pad(camera.distortion[:5], (0, max(5 - len(camera.distortion), 0)))

@@ -1,3 +1,45 @@
-"""3D human pose from a few cameras: calibrate, label, train and measure, without a board or 3D ground truth."""
+"""3D human pose from a few cameras: calibrate, label, train and measure, without a board or 3D ground truth.
+
+The names here are those that programs need most; each is imported when it is first used.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from epitool.camera import Camera as Camera
+    from epitool.camera import Rig as Rig
+    from epitool.geometry.calibrate import calibrate as calibrate
+    from epitool.geometry.labels import label as label
+    from epitool.geometry.triangulate import triangulate as triangulate
+    from epitool.io.cameras import read_rig as read_rig
+    from epitool.io.cameras import write_rig as write_rig
+    from epitool.io.labels import read_keypoints as read_keypoints
+    from epitool.io.labels import read_labels as read_labels
+    from epitool.io.labels import write_keypoints as write_keypoints
+    from epitool.io.labels import write_labels as write_labels
+    from epitool.io.predictions import read_predictions as read_predictions
+    from epitool.labels import Labels as Labels
+    from epitool.pose import Keypoints as Keypoints
+    from epitool.pose import Poses as Poses
 
 __version__ = "0.1.0"
+
+_HOME = {
+    "Camera": "camera", "Rig": "camera", "Keypoints": "pose", "Poses": "pose", "Labels": "labels",
+    "calibrate": "geometry.calibrate", "label": "geometry.labels", "triangulate": "geometry.triangulate",
+    "read_rig": "io.cameras", "write_rig": "io.cameras", "read_keypoints": "io.labels", "read_labels": "io.labels",
+    "write_keypoints": "io.labels", "write_labels": "io.labels", "read_predictions": "io.predictions",
+}  # fmt: skip
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'epitool' has no attribute '{name}'")
+    return getattr(importlib.import_module(f"epitool.{_HOME[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return [*_HOME, "__version__"]

@@ -25,6 +25,7 @@ FILES = [
     "pose_refined.json",
     "metrics.json",
     "report.md",
+    "labels.html",
 ]
 NAMED = [
     ["calibrate", "--views", "cam1", "cam2"],
@@ -131,6 +132,7 @@ def test_commands_are_those_of_the_readme_and_quote_odd_names():
     lines = demo.command_lines(footage, None, 0)
     assert [line[0] for line in lines] == [
         "detect2d", "calibrate", "triangulate", "pss-fit", "train", "predict", "refine", "predict", "evaluate",
+        "show",
     ]  # fmt: skip
 
 

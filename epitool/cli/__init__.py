@@ -37,6 +37,7 @@ for _command in (
     measure.evaluate,
     footage.synth,
     exchange.convert,
+    exchange.show,
     measure.demo,
 ):
     app.command()(_command)

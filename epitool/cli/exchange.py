@@ -1,4 +1,4 @@
-"""The command that exchanges files with other programs: `convert`."""
+"""The commands that show files and exchange them with other programs: `show`, `convert`."""
 
 from __future__ import annotations
 
@@ -56,6 +56,26 @@ def convert(
         inputs=inputs, out=out, views=views, size=_size(size), fps=fps or None,
         unit=unit.value if unit else None, inverse=inverse, skeleton=skeleton,
     )  # fmt: skip
+
+
+def show(
+    file: Annotated[
+        Path, typer.Argument(help="labels.h5, keypoints.h5, pose.json, cameras.toml, pss.npz, or a run's folder.")
+    ],
+    out: Annotated[
+        Path | None, typer.Option("--out", help="The page or picture.", show_default="beside the file")
+    ] = None,
+    frames: Annotated[int, typer.Option("--frames", min=1, help="At most so many, spread over all.")] = 150,
+    quiet: Quiet = False,
+    as_json: Json = False,
+) -> None:
+    """Show a file: a page that turns and plays in any browser, with its images in it, or a picture.
+
+    Example: epitool show labels.h5
+    """
+    from epitool.stages import show as stage
+
+    run(stage.run, quiet, as_json, file=file, out=out, frames=frames)
 
 
 def _size(text: str | None) -> tuple[int, int] | None:

@@ -23,7 +23,7 @@ from epitool.geometry.labels import label
 from epitool.geometry.pairs import PairPose, estimate_pair
 from epitool.labels import Labels
 from epitool.parallel import run_parallel
-from epitool.pose import Keypoints
+from epitool.pose import MIN_CONFIDENCE, Keypoints
 
 Array = NDArray[np.float64]
 _GROWTH_FRAMES = 300
@@ -70,10 +70,10 @@ def calibrate(
     keypoints: Keypoints,
     intrinsics: Sequence[Camera],
     *,
-    method: str,
-    min_confidence: float,
-    seed: int,
-    jobs: int,
+    method: str = "essential",
+    min_confidence: float = MIN_CONFIDENCE,
+    seed: int = 0,
+    jobs: int = -1,
     focal: str = "known",
 ) -> Calibration:
     """Recovers the cameras up to scale.

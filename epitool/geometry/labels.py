@@ -15,7 +15,7 @@ from epitool.geometry.swaps import find_swaps
 from epitool.geometry.triangulate import KeypointNoise, Triangulation, estimate_noise, triangulate
 from epitool.labels import Labels
 from epitool.parallel import run_parallel
-from epitool.pose import Keypoints, Poses, flip_joints, join_keypoints
+from epitool.pose import MIN_CONFIDENCE, Keypoints, Poses, flip_joints, join_keypoints
 from epitool.skeleton import Skeleton
 
 Array = NDArray[np.float64]
@@ -137,8 +137,9 @@ def _upright(
 
 
 def label(
-    keypoints: Keypoints, rig: Rig, *, method: str, min_confidence: float, jobs: int, combine: str = "robust"
-) -> Labels:
+    keypoints: Keypoints, rig: Rig, *, method: str = "polynomial", min_confidence: float = MIN_CONFIDENCE,
+    jobs: int = -1, combine: str = "robust",
+) -> Labels:  # fmt: skip
     """Triangulates every frame, after undoing exchanges of left and right.
 
     Args:

@@ -31,12 +31,13 @@ _EVER = (-(2**62), 2**62)
 _KNOWN = "a cameras TOML (ours, Anipose, Pose2Sim, caliscope), Qualisys .qca.txt, OpenCV .yaml/.yml/.xml, or labels.h5"
 
 
-def read_rig(path: Path) -> Rig:
+def read_rig(path: Path | str) -> Rig:
     """Reads cameras with their places in the world, from any of the formats.
 
     Raises:
         InputError: The file is missing, damaged, of no known format, or a camera in it is not one.
     """
+    path = Path(path)
     require_file(path, CAMERAS_BY)
     with _explained(path):
         return _read_any(path)
@@ -74,8 +75,9 @@ def read_intrinsics(path: Path, views: Sequence[str]) -> tuple[Camera, ...]:
         raise InputError(f"{path}: {error}") from None
 
 
-def write_rig(path: Path, rig: Rig, statistics: dict[str, Any] | None = None) -> None:
+def write_rig(path: Path | str, rig: Rig, statistics: dict[str, Any] | None = None) -> None:
     """Writes `cameras.toml`, with the calibration's own statistics in `[metadata]`."""
+    path = Path(path)
     content = {**_tables(rig), "metadata": {**_facts(rig), **(statistics or {})}}
     with writing(path) as temporary:
         temporary.write_text(tomli_w.dumps(content), encoding="utf-8")

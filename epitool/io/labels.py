@@ -181,18 +181,20 @@ def writing_labels(path: Path, frames: NDArray[np.int64]) -> Iterator[LabelsWrit
         writer.finish()
 
 
-def read_keypoints(path: Path) -> Keypoints:
+def read_keypoints(path: Path | str) -> Keypoints:
     """Reads `keypoints.h5`; a `labels.h5` has keypoints too.
 
     Raises:
         InputError: The file is missing, damaged, of another format, or its arrays do not fit together.
     """
+    path = Path(path)
     with open_keypoints(path) as file:
         return file.read()
 
 
-def write_keypoints(path: Path, keypoints: Keypoints, source: str = "") -> None:
+def write_keypoints(path: Path | str, keypoints: Keypoints, source: str = "") -> None:
     """Writes `keypoints.h5`; images are stored relative to it, `source` says what footage and detector they are of."""
+    path = Path(path)
     with writing(path) as temporary, h5py.File(temporary, "w") as file:
         file.attrs["format"] = "epitool.keypoints/1"
         file.attrs["source"] = source
@@ -233,18 +235,20 @@ def open_labels(path: Path) -> Iterator[LabelsFile]:
         yield labels
 
 
-def read_labels(path: Path) -> Labels:
+def read_labels(path: Path | str) -> Labels:
     """Reads `labels.h5`.
 
     Raises:
         InputError: The file is missing, damaged, of another format, or its arrays do not fit together.
     """
+    path = Path(path)
     with open_labels(path) as file:
         return file.read()
 
 
-def write_labels(path: Path, labels: Labels) -> None:
+def write_labels(path: Path | str, labels: Labels) -> None:
     """Writes `labels.h5`; images are stored relative to it."""
+    path = Path(path)
     with writing_labels(path, labels.poses.frames) as writer:
         writer.append(labels)
 

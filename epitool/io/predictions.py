@@ -16,12 +16,13 @@ from epitool.skeleton import skeleton_of
 PREDICTIONS_BY = "epitool predict"
 
 
-def read_predictions(path: Path) -> Predictions:
+def read_predictions(path: Path | str) -> Predictions:
     """Reads `pose.json`; image names become usable from the current directory.
 
     Raises:
         InputError: The file is missing, damaged, of another format, or a pose in it has another shape.
     """
+    path = Path(path)
     content = read_json(path, "poses", PREDICTIONS_BY)
     try:
         skeleton = skeleton_of(content["skeleton"], content["joints"])

@@ -94,7 +94,11 @@ def run(
     seconds = time.monotonic() - started
     text, values = write_report(out, footage.title, steps, footage.reference, footage.truth)
     folder = {"out": str(out), "seconds": round(seconds, 1)}
-    return Summary(f"{text}\n{out}/report.md: everything, with pictures; {seconds:.0f} s", {**folder, **values})
+    return Summary(
+        f"{text}\n{out}/report.md: everything, with pictures; {out}/labels.html: to turn and"
+        f" play in a browser; {seconds:.0f} s",
+        {**folder, **values},
+    )
 
 
 def command_lines(footage: Footage, epochs: int | None, seed: int) -> list[list[str]]:
@@ -120,7 +124,7 @@ def command_lines(footage: Footage, epochs: int | None, seed: int) -> list[list[
             ["evaluate", "--predictions", "labels.h5", *against, "metrics_labels.json"],
             ["evaluate", "--predictions", "pose.json", refined, *against, "metrics_truth.json"],
         ]
-    return lines
+    return [*lines, ["show", "labels.h5"]]
 
 
 def _step(folder: Path, arguments: list[str]) -> Step:

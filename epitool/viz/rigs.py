@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from epitool.camera import Camera, Rig
 from epitool.skeleton import Skeleton
 from epitool.viz.colors import SIDE_COLORS, bone_side, plot_color
+from epitool.viz.level import image_up, level_axes
 
 Array = NDArray[np.float64]
 DPI = 110
@@ -42,7 +43,7 @@ def plot_rig(path: Path, rig: Rig, xyz: Array, skeleton: Skeleton, up: Array | N
             upper side is taken for it, and the picture says so.
     """
     scale, unit = (METRE, "m") if rig.unit == "mm" else (1.0, "arbitrary unit")
-    level = _level_axes(_image_up(rig) if up is None else up)
+    level = level_axes(image_up(rig) if up is None else up)
     points = xyz @ level.T / scale
     centers = np.stack([camera.center for camera in rig.cameras]) @ level.T / scale
     low, high = _bounds(points.reshape(-1, 3), centers)
@@ -83,12 +84,6 @@ def _bounds(points: Array, centers: Array) -> tuple[Array, Array]:
     return low - margin, high + margin
 
 
-def _image_up(rig: Rig) -> Array:
-    """Direction `(3,)` in the world towards the upper side of the images, on average."""
-    up = -np.mean([camera.R[1] for camera in rig.cameras], axis=0)
-    return up if np.linalg.norm(up) > 1e-6 else -rig.cameras[0].R[1]
-
-
 def _add_legend(figure: Figure, floor: bool) -> None:
     handles = [Line2D([], [], color=plot_color(side), lw=2.5, label=side) for side in SIDE_COLORS]
     handles.append(Line2D([], [], color=PATH_COLOR, lw=1, ls=":", label="path of the pelvis"))
@@ -102,15 +97,6 @@ def _image_corners(camera: Camera) -> Array:
     width, height = camera.image_size
     corners = np.array([[0, 0], [width - 1, 0], [width - 1, height - 1], [0, height - 1]], dtype=float)
     return camera.unproject(corners, np.ones(4)) - camera.center
-
-
-def _level_axes(up: Array) -> Array:
-    """Rotation whose third row is `up`, and whose first is as near to the world's x as can be."""
-    third = np.asarray(up, dtype=float) / np.linalg.norm(up)
-    start = np.eye(3)[0] if abs(third[0]) < 0.9 else np.eye(3)[1]
-    first = start - third * (start @ third)
-    first /= np.linalg.norm(first)
-    return np.stack([first, np.cross(third, first), third])
 
 
 def _draw_people(axes: Axes, xy: Array, skeleton: Skeleton) -> None:

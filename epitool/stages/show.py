@@ -1,0 +1,173 @@
+"""`epitool show`: a file of ours as a page that turns and plays, or as a picture."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from epitool.camera import Rig
+from epitool.console import Summary, progress, warn
+from epitool.errors import InputError, UsageError
+from epitool.images import frame_rate, read_images
+from epitool.io.cameras import read_rig
+from epitool.io.files import require_file
+from epitool.io.labels import has_poses, read_keypoints, read_labels
+from epitool.io.npz import read_pss
+from epitool.io.predictions import read_predictions
+from epitool.labels import Labels
+from epitool.pose import Keypoints, Predictions
+from epitool.skeleton import skeleton
+from epitool.viz.level import image_up
+from epitool.viz.page import Scene, small_jpeg, write_page
+
+_PICTURED = (".npz", ".jsonl")
+_CAMERAS = (".toml", ".xml", ".yml", ".yaml", ".txt")
+_MADE_BY = "epitool"
+
+
+def run(*, file: Path, out: Path | None, frames: int) -> Summary:
+    """Shows labels, keypoints, predictions and cameras on a page; clusters of poses and learning curves as a picture.
+
+    Args:
+        file: What to show; a run's folder stands for its learning curve.
+        out: The `.html`, or `.png`; the file's name with that suffix by default.
+        frames: At most so many, spread over all, with their images.
+
+    Raises:
+        InputError: The file is missing, damaged, or none of ours.
+        UsageError: It cannot be shown so.
+    """
+    file = file / "log.jsonl" if file.is_dir() else file
+    require_file(file, _MADE_BY)
+    suffix = ".png" if file.suffix.lower() in _PICTURED else ".html"
+    path = out or file.with_suffix(suffix)
+    if path.suffix.lower() != suffix:
+        raise UsageError(f"--out {path}: {file} is shown as {suffix}")
+    if suffix == ".png":
+        return _picture(file, path)
+    scene = _scene(file, frames)
+    write_page(path, scene)
+    shown = f"{len(scene.frames)} frames, {len(scene.images)} images" if len(scene.frames) else "cameras alone"
+    text = f"{path}: {shown}, {path.stat().st_size / 1e6:.1f} MB; open it in a browser"
+    return Summary(text, {"out": str(path), "frames": len(scene.frames), "images": len(scene.images)})
+
+
+def _picture(file: Path, path: Path) -> Summary:
+    if file.suffix.lower() == ".npz":
+        from epitool.viz.pss import plot_pss_centres
+
+        model = read_pss(file)
+        book = model.codebooks[0]
+        plot_pss_centres(path, book.centers, model.skeleton)
+        return Summary(f"{path}: {book.k} cluster centres", {"out": str(path), "k": book.k})
+    from epitool.viz.plots import plot_learning_curve
+
+    log = _log(file)
+    plot_learning_curve(path, log)
+    return Summary(f"{path}: {len(log)} epochs", {"out": str(path), "epochs": len(log)})
+
+
+def _log(file: Path) -> list[dict[str, float]]:
+    try:
+        log = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines() if line]
+        if not log or not all(isinstance(entry, dict) and "epoch" in entry for entry in log):
+            raise ValueError("no epochs")
+    except (ValueError, RecursionError):
+        raise InputError(f"{file}: is no log of a run; `epitool train` writes one") from None
+    return log
+
+
+def _scene(file: Path, frames: int) -> Scene:
+    suffix = file.suffix.lower()
+    if suffix == ".json":
+        return _of_predictions(file.name, read_predictions(file), frames)
+    if suffix in _CAMERAS:
+        return _of_cameras(file.name, read_rig(file))
+    if suffix != ".h5":
+        raise InputError(
+            f"{file}: is none of keypoints.h5, labels.h5, pose.json, cameras.toml, pss.npz, or a run's folder"
+        )
+    if not has_poses(file):
+        return _of_keypoints(file.name, read_keypoints(file), frames)
+    return _of_labels(file.name, read_labels(file), frames)
+
+
+def spread(count: int, most: int) -> NDArray[np.intp]:
+    """Indices of at most so many of `count` things, evenly spread, the first and last among them.
+
+    >>> spread(10, 4).tolist()
+    [0, 3, 6, 9]
+    """
+    return np.unique(np.linspace(0, count - 1, min(count, most)).round().astype(np.intp)) if count else np.arange(0)
+
+
+def _of_cameras(title: str, rig: Rig) -> Scene:
+    facts = f"{len(rig)} cameras, unit {rig.unit}, scale: {rig.scale_source}"
+    return Scene(title, facts, skeleton("h36m17"), np.empty(0, dtype=np.int64), up=image_up(rig), rigs=(rig,))
+
+
+def _of_keypoints(title: str, keypoints: Keypoints, most: int) -> Scene:
+    shown = keypoints.select_frames(spread(len(keypoints.frames), most))
+    facts = f"{len(keypoints.frames)} frames, {len(keypoints.views)} views, {len(keypoints.skeleton)} joints"
+    sizes = np.tile(keypoints.image_size, (len(shown.frames), 1, 1))
+    scene = Scene(
+        title, facts, keypoints.skeleton, shown.frames, views=keypoints.views, sizes=sizes, fps=_fps(keypoints, shown),
+        xy=np.where(shown.seen()[..., None], shown.xy, np.nan),
+    )  # fmt: skip
+    return _with_images(scene, shown.images.tolist())
+
+
+def _of_labels(title: str, labels: Labels, most: int) -> Scene:
+    indices = spread(len(labels.poses.frames), most)
+    shown, in_cameras = labels.keypoints.select_frames(indices), labels.in_cameras[indices]
+    own = labels.project_own(labels.in_cameras)[indices]
+    poses, error = (
+        labels.poses,
+        np.nanmedian(labels.reprojection_px) if np.isfinite(labels.reprojection_px).any() else 0,
+    )
+    facts = f"{len(poses.frames)} frames, unit {poses.unit}, median reprojection error {error:.1f} px"
+    scene = Scene(
+        title, facts, poses.skeleton, shown.frames, xyz=poses.xyz[indices], up=image_up(labels.rig), rigs=labels.rigs,
+        take_of=shown.take_of, views=shown.views, xy=np.where(shown.seen()[..., None], shown.xy, np.nan),
+        own=np.where(in_cameras[..., 2:] > 0, own, np.nan), sizes=labels.image_sizes[indices],
+        fps=_fps(labels.keypoints, shown),
+    )  # fmt: skip
+    return _with_images(scene, shown.images.tolist())
+
+
+def _of_predictions(title: str, seen: Predictions, most: int) -> Scene:
+    indices = spread(len(seen.images), most)
+    facts = f"{len(seen.images)} images, relative to the root, unit {seen.unit}"
+    frames = indices.astype(np.int64)
+    scene = Scene(
+        title, facts, seen.skeleton, frames, xyz=seen.joints_3d[indices], up=np.array([0.0, -1.0, 0.0]),
+        views=("image",), xy=seen.joints_2d[indices][:, None], sizes=np.zeros((len(indices), 1, 2), dtype=np.int64),
+    )  # fmt: skip
+    return _with_images(scene, [[seen.images[i]] for i in indices])
+
+
+def _fps(whole: Keypoints, shown: Keypoints) -> float:
+    """Frames per second that the frames shown have of a video; 30 where there is none, or too few are shown."""
+    rate = frame_rate(next((name for name in whole.images.ravel().tolist() if name), ""))
+    step = len(whole.frames) / max(len(shown.frames), 1)
+    return float(np.clip(rate / step, 5, 60)) if np.isfinite(rate) else 30.0
+
+
+def _with_images(scene: Scene, names: Sequence[Sequence[str]]) -> Scene:
+    """The scene with small images, as far as they are still where they were; and with their sizes."""
+    places = {(f, v): name for f, row in enumerate(names) for v, name in enumerate(row) if name}
+    images, sizes = dict[tuple[int, int], bytes](), scene.sizes.copy()
+    keys = list(places)
+    with progress("images", len(keys)) as advance:
+        try:
+            for i, image in read_images([places[key] for key in keys]):
+                images[keys[i]], sizes[keys[i]] = small_jpeg(image), (image.shape[1], image.shape[0])
+                advance(1)
+        except InputError as error:
+            warn(f"{error}; images are left out from there on")
+    return replace(scene, images=images, sizes=np.where(sizes > 0, sizes, 1000))

@@ -1,0 +1,47 @@
+"""The package as a library: its few names, and the documentation's examples, run as they stand."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import epitool
+from epitool.io.cameras import write_rig
+from epitool.io.labels import write_keypoints, write_labels
+from epitool.synthetic import noisy_keypoints
+
+PAGE = Path(__file__).parent.parent / "docs" / "python.md"
+
+
+def test_every_name_is_there():
+    for name in dir(epitool):
+        assert getattr(epitool, name) is not None
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        epitool.nothing  # noqa: B018
+
+
+def test_import_brings_in_nothing_heavy():
+    code = "import epitool, sys; print([m for m in ('numpy', 'torch', 'cv2', 'scipy') if m in sys.modules])"
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert result.stdout.strip() == "[]"
+
+
+def test_examples_of_the_documentation_run(here, truth, capsys):
+    rig = replace(truth.rig, cameras=tuple(replace(c, R=np.eye(3), t=np.zeros(3)) for c in truth.rig.cameras))
+    write_keypoints(Path("keypoints.h5"), noisy_keypoints(truth, sigma_px=1.0, outliers=0.02, swap_share=0.0, seed=0))
+    write_rig(Path("lenses.toml"), rig)
+    write_labels(Path("truth.h5"), truth)
+    blocks = re.findall(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), flags=re.S)
+    assert len(blocks) == 2
+    for block in blocks:
+        exec(block, {})
+    said = capsys.readouterr().out.splitlines()
+    assert said[0].startswith("pass")
+    assert said[1] == "(120, 17, 3) (120, 17, 6)"
+    assert all(float(error) < 40 for error in said[2].split())

@@ -1,0 +1,166 @@
+"""Pages and pictures of files: what is in them, and that nothing else gets in."""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+import shutil
+import subprocess
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from test_cli import epitool, failing
+
+from epitool.io.cameras import write_rig
+from epitool.io.labels import write_keypoints, write_labels
+from epitool.io.predictions import write_predictions
+from epitool.labels import Take
+from epitool.pose import Predictions
+from epitool.viz.page import LONGEST_SIDE
+
+
+def scene(path: str) -> dict:
+    page = Path(path).read_text()
+    (data,) = re.findall(r'<script id="scene" type="application/json">(.*?)</script>', page, flags=re.S)
+    return json.loads(data)
+
+
+def unpacked(text: str, *shape: int) -> np.ndarray:
+    return np.frombuffer(base64.b64decode(text), "<f4").reshape(shape)
+
+
+@pytest.fixture
+def labels(here, truth):
+    """40 frames of four views whose images are there, but for the last view's."""
+    found = truth.between(0, 40)
+    for name in found.keypoints.images[:, :3].ravel().tolist():
+        Path(name).parent.mkdir(exist_ok=True)
+        cv2.imwrite(name, np.full((1000, 500, 3), 90, np.uint8))
+    images = found.keypoints.images.copy()
+    images[:, 3] = ""
+    found = replace(found, keypoints=replace(found.keypoints, images=images))
+    write_labels(Path("labels.h5"), found)
+    return found
+
+
+def test_page_of_labels_has_poses_cameras_and_images(labels):
+    result = epitool("show", "labels.h5", "--frames", "14", "--json")
+    assert json.loads(result.stdout) == {"out": "labels.html", "frames": 14, "images": 42}
+    shown = scene("labels.html")
+    assert (shown["frames"][0], shown["frames"][-1], len(shown["frames"])) == (0, 39, 14)
+    xyz = unpacked(shown["xyz"], 14, 17, 3)
+    exact = labels.poses.xyz[shown["frames"]]
+    np.testing.assert_allclose(  # turned as a whole
+        np.linalg.norm(np.diff(xyz, axis=1), axis=-1), np.linalg.norm(np.diff(exact, axis=1), axis=-1), rtol=1e-4
+    )
+    head, feet = (labels.poses.skeleton.index(joint) for joint in ("head_top", "left_ankle"))
+    assert np.median(xyz[:, head, 2] - xyz[:, feet, 2]) > 1000  # and upright
+    own = unpacked(shown["own"], 14, 4, 17, 2)
+    np.testing.assert_allclose(own, labels.rig.project(exact), atol=1e-2)
+    assert [camera["name"] for camera in shown["takes"][0]] == list(labels.rig.names)
+    assert shown["views"][3]["images"] == [None] * 14
+    jpeg = base64.b64decode(shown["views"][0]["images"][0].partition(",")[2])
+    assert cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR).shape == (LONGEST_SIDE, LONGEST_SIDE // 2, 3)
+    assert shown["views"][0]["sizes"][0] == [500, 1000]
+
+
+def test_page_needs_nothing_from_elsewhere(labels):
+    epitool("show", "labels.h5", "--frames", "2")
+    page = Path("labels.html").read_text()
+    assert not re.findall(r"""(?:src|href)=|url\(|https?://|import\s""", page)
+
+
+def test_names_cannot_become_code(labels):
+    name = "</script><script>alert(1)</script>"
+    rig = replace(labels.rig, cameras=(replace(labels.rig.cameras[0], name=name), *labels.rig.cameras[1:]))
+    keypoints = replace(labels.keypoints, views=rig.names)
+    write_labels(Path("odd.h5"), replace(labels, rig=rig, keypoints=keypoints))
+    epitool("show", "odd.h5", "--frames", "2")
+    assert scene("odd.html")["views"][0]["name"] == name
+    assert "<script>alert" not in Path("odd.html").read_text()
+
+
+@pytest.mark.skipif(shutil.which("node") is None, reason="node, which checks the page's script, is not installed")
+def test_script_is_valid(labels):
+    epitool("show", "labels.h5", "--frames", "2")
+    Path("page.js").write_text(re.findall(r"<script>(.*?)</script>", Path("labels.html").read_text(), flags=re.S)[0])
+    checked = subprocess.run(["node", "--check", "page.js"], capture_output=True, text=True)
+    assert checked.returncode == 0, checked.stderr
+
+
+def test_images_that_are_gone_are_said_and_left_out(labels):
+    for image in Path("cam1").iterdir():
+        image.unlink()
+    result = epitool("show", "labels.h5", "--frames", "3")
+    assert result.returncode == 0
+    assert "images are left out" in result.stderr
+    assert scene("labels.html")["views"][0]["sizes"][0] == labels.keypoints.image_size[0].tolist()
+
+
+def test_each_take_has_its_cameras(labels):
+    moved = replace(labels.rig, cameras=tuple(replace(c, t=c.t + 500) for c in labels.rig.cameras))
+    keypoints = replace(labels.keypoints, take_of=np.repeat([0, 1], 20))
+    takes = (Take("a", labels.rig), Take("b", moved))
+    write_labels(Path("two.h5"), replace(labels, keypoints=keypoints, takes=takes))
+    epitool("show", "two.h5", "--frames", "4")
+    shown = scene("two.html")
+    assert shown["take"] == [0, 0, 1, 1]
+    assert shown["takes"][0][0]["center"] != shown["takes"][1][0]["center"]
+
+
+def test_other_files_are_shown_too(labels):
+    write_keypoints(Path("keypoints.h5"), labels.keypoints)
+    write_rig(Path("cameras.toml"), labels.rig)
+    poses = labels.in_cameras[:3, 0]
+    write_predictions(
+        Path("pose.json"),
+        Predictions(
+            tuple(labels.keypoints.images[:3, 0]), np.tile([0.0, 0, 9, 9], (3, 1)), poses - poses[:, :1],
+            labels.keypoints.xy[:3, 0], np.ones((3, 17)), labels.poses.skeleton, "mm", {},
+        ),
+    )  # fmt: skip
+    for name in ("keypoints.h5", "cameras.toml", "pose.json"):
+        assert epitool("show", name).returncode == 0
+    assert scene("keypoints.html")["xyz"] is None
+    assert (scene("cameras.html")["frames"], len(scene("cameras.html")["takes"][0])) == ([], 4)
+    pose = unpacked(scene("pose.html")["xyz"], 3, 17, 3)
+    assert pose[0, 10, 2] > pose[0, 3, 2]  # the crown over the feet
+
+
+def test_clusters_and_learning_curves_are_pictures(labels):
+    epitool("pss-fit", "--k", "5")
+    assert epitool("show", "pss.npz").returncode == 0
+    run = Path("runs/a")
+    run.mkdir(parents=True)
+    entry = {"train_loss": 0.1, "val_2d_percent": 5.0, "val_nmpjpe": 100.0, "learning_rate": 1e-3, "seconds": 1.0}
+    lines = [json.dumps({"epoch": n, **entry}) for n in (1, 2)]
+    (run / "log.jsonl").write_text("\n".join(lines))
+    assert epitool("show", "runs/a").returncode == 0
+    for path in ("pss.png", "runs/a/log.png"):
+        assert cv2.imread(path) is not None
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "status", "said"),
+    [
+        ("x.h5", "no", 3, "cannot be read"),
+        ("x.txt", "no", 3, "is no camera file"),
+        ("x.bin", "no", 3, "is none of keypoints.h5"),
+        ("log.jsonl", "{", 3, "is no log of a run"),
+        ("log.jsonl", "[1]\n", 3, "is no log of a run"),
+        ("x.json", "{}", 3, "states no epitool format"),
+    ],
+)
+def test_what_cannot_be_shown_is_said(here, name, content, status, said):
+    Path(name).write_text(content)
+    assert said in failing(status, "show", name)
+    assert [path.name for path in here.iterdir()] == [name]
+
+
+def test_a_page_is_no_picture(labels):
+    assert "is shown as .html" in failing(2, "show", "labels.h5", "--out", "labels.png")
+    assert "no such file" in failing(3, "show", "nothing.h5")

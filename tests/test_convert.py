@@ -371,4 +371,4 @@ def test_real_openpose_and_qualisys_files_go_to_labels_and_on(here, openpose):
     assert np.nanmedian(own.reprojection_px) < 8 < np.nanmedian(shipped.reprojection_px)
     thigh = [own.poses.skeleton.index(joint) for joint in ("left_hip", "left_knee")]
     length = np.nanmedian(np.linalg.norm(np.diff(own.poses.xyz[:, thigh], axis=1), axis=-1))
-    assert length == pytest.approx(395, abs=25)
+    assert length == pytest.approx(410, abs=30)  # of a stature taken as 1.78 m

@@ -38,6 +38,7 @@ for _command in (
     footage.synth,
     exchange.convert,
     exchange.show,
+    exchange.doctor,
     measure.demo,
 ):
     app.command()(_command)

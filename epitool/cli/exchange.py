@@ -78,6 +78,16 @@ def show(
     run(stage.run, quiet, as_json, file=file, out=out, frames=frames)
 
 
+def doctor(quiet: Quiet = False, as_json: Json = False) -> None:
+    """Say what is installed and what the machine has, and try whether it works: for a report of a fault.
+
+    Example: epitool doctor --json
+    """
+    from epitool.stages import doctor as stage
+
+    run(stage.run, quiet, as_json)
+
+
 def _size(text: str | None) -> tuple[int, int] | None:
     """Reads "1920x1080"."""
     if text is None:

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from epitool.cli.config import Config, store_config
 from epitool.cli.flags import (
     DetectorName,
     Device,
@@ -22,9 +23,11 @@ from epitool.cli.flags import (
     Supervision,
 )
 from epitool.cli.running import run
+from epitool.options import run_folder
 
 
 def train(
+    ctx: typer.Context,
     pairs: Labels = Path("labels.h5"),
     name: RunName = "default",
     supervision: Annotated[
@@ -58,12 +61,13 @@ def train(
     ] = 1,
     seed: Seed = 0,
     overwrite: Overwrite = False,
+    config: Config = None,
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
     """Train the volumetric network on labels; an interrupted run goes on where it stopped.
 
-    What is not given comes from the preset. Writes runs/NAME/model.pt.
+    What is not given comes from the preset. Writes runs/NAME/model.pt, and train.toml, which --config reads.
 
     Example: epitool train --pairs labels.h5 --preset small --epochs 40
     """
@@ -77,6 +81,7 @@ def train(
         device=device, devices=devices, nodes=nodes, precision=precision.value, accumulate=accumulate, seed=seed,
         overwrite=overwrite,
     )  # fmt: skip
+    store_config(ctx, run_folder(name) / "train.toml")
 
 
 def predict(
@@ -136,6 +141,7 @@ def export(
 
 
 def refine(
+    ctx: typer.Context,
     predictions: Annotated[Path, typer.Option("--predictions", help="Poses that the network predicted.")] = Path(
         "pose.json"
     ),
@@ -149,6 +155,7 @@ def refine(
         int | None, typer.Option("--epochs", min=1, help="Passes over the poses.", show_default="200; 60 with --mocap")
     ] = None,
     seed: Seed = 0,
+    config: Config = None,
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
@@ -165,3 +172,4 @@ def refine(
         stage.run, quiet, as_json,
         predictions=predictions, pairs=pairs, mocap=mocap, name=name, epochs=epochs, seed=seed,
     )  # fmt: skip
+    store_config(ctx, run_folder(name) / "refine.toml")

@@ -1,0 +1,63 @@
+"""Options from a file: `--config`, and the file that a run leaves of its own."""
+
+from __future__ import annotations
+
+import sys
+from enum import Enum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+_NOT_STORED = ("config", "quiet", "as_json", "overwrite")
+
+
+def _use(ctx: typer.Context, path: Path | None) -> Path | None:
+    """Takes what the file says for default; options that are given win."""
+    if path is not None:
+        ctx.default_map = {**(ctx.default_map or {}), **_read(path, ctx)}
+    return path
+
+
+Config = Annotated[
+    Path | None,
+    typer.Option("--config", is_eager=True, callback=_use, help="TOML of these options, by their names."),
+]
+
+
+def _read(path: Path, ctx: typer.Context) -> dict[str, Any]:
+    """The file's options as parameters of the command; they may stand in a table that is called as the command."""
+    if sys.version_info >= (3, 11):
+        import tomllib
+    else:
+        import tomli as tomllib
+    try:
+        content = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise typer.BadParameter(f"{path}: {str(error).splitlines()[0][:200]}", param_hint="--config") from None
+    content = content.get(ctx.info_name or "", content)
+    names = {option.removeprefix("--"): p.name for p in ctx.command.params for option in p.opts}
+    unknown = [key for key in content if key.replace("_", "-") not in names]
+    if unknown:
+        known = ", ".join(sorted(set(names) - {"config", "help", "h"}))
+        raise typer.BadParameter(f"{path}: no option '{unknown[0]}'; there are {known}", param_hint="--config")
+    return {
+        str(names[key.replace("_", "-")]): value if isinstance(value, bool) else str(value)
+        for key, value in content.items()
+    }
+
+
+def store_config(ctx: typer.Context, path: Path) -> None:
+    """Writes all options of the command as they were resolved, for `--config`; images and labels keep their paths."""
+    import tomli_w  # only where a run has been made
+
+    from epitool.files import writing
+
+    named = {p.name: p.opts[0].removeprefix("--") for p in ctx.command.params}
+    values = {
+        named[name]: str(value) if isinstance(value, Path) else value.value if isinstance(value, Enum) else value
+        for name, value in ctx.params.items()
+        if value is not None and name not in _NOT_STORED
+    }
+    with writing(path) as temporary:
+        temporary.write_text(tomli_w.dumps({str(ctx.info_name): values}), encoding="utf-8")

@@ -1,0 +1,68 @@
+"""Options from a file, and the file that a run leaves."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from epitool.cli.config import Config, store_config
+from epitool.cli.flags import Precision
+
+app = typer.Typer()
+
+
+@app.command()
+def show(
+    ctx: typer.Context,
+    image_size: int = 1,
+    precision: Precision = Precision.auto,
+    fast: bool = False,
+    name: str | None = None,
+    config: Config = None,
+) -> None:
+    """A command with options of every kind."""
+    typer.echo(f"{image_size} {precision.value} {fast} {name}")
+    store_config(ctx, Path("stored.toml"))
+
+
+def said(*arguments: str) -> str:
+    result = CliRunner().invoke(app, arguments)
+    assert result.exit_code == 0, result.output
+    return result.stdout.strip()
+
+
+def test_file_sets_defaults_and_options_win(here):
+    Path("run.toml").write_text('image-size = 96\nprecision = 32\nfast = true\nname = "a"\n')
+    assert said() == "1 auto False None"
+    assert said("--config", "run.toml") == "96 32 True a"
+    assert said("--image-size", "64", "--config", "run.toml", "--name", "b") == "64 32 True b"
+
+
+def test_a_runs_own_file_repeats_it(here):
+    first = said("--image-size", "64", "--precision", "bf16", "--name", 'odd "name"')
+    assert said("--config", "stored.toml") == first
+
+
+def test_table_of_the_commands_name_counts(here):
+    Path("run.toml").write_text("[other]\nx = 1\n[show]\nimage_size = 5\n")
+    assert said("--config", "run.toml").startswith("5 ")
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("size = 1", "no option 'size'"),
+        ('image-size = "x"', "'x' is not a valid"),
+        ("= 1", "Invalid"),
+        (None, "No such file"),
+    ],
+)
+def test_bad_files_are_usage_errors(here, content, message):
+    if content is not None:
+        Path("run.toml").write_text(content)
+    result = CliRunner().invoke(app, ["--config", "run.toml"])
+    assert result.exit_code == 2
+    assert message.lower() in result.output.lower().replace("\n", " ")

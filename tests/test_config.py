@@ -55,7 +55,7 @@ def test_table_of_the_commands_name_counts(here):
     ("content", "message"),
     [
         ("size = 1", "no option 'size'"),
-        ('image-size = "x"', "'x' is not a valid"),
+        ('image-size = "x"', "--image-size"),
         ("= 1", "Invalid"),
         (None, "No such file"),
     ],

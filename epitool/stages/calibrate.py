@@ -181,7 +181,8 @@ def _placed(joints: Keypoints, result: Calibration, choices: Choices) -> tuple[R
         GeometryError: It is not to be trusted, or places no joint.
     """
     if result.verdict and result.verdict.level == "fail":
-        raise GeometryError(f"no cameras to be trusted: {'; '.join(result.verdict.reasons)}")
+        doubts = [*result.verdict.reasons, *report.two_people(result)]
+        raise GeometryError(f"no cameras to be trusted: {'; '.join(doubts)}")
     own = joints.select_views(result.rig.names)
     labels = label(own, result.rig, method="polynomial", min_confidence=choices.min_confidence, jobs=choices.jobs)
     if not np.isfinite(labels.poses.xyz).any():

@@ -12,6 +12,7 @@ from epitool.geometry.calibrate import Calibration
 from epitool.geometry.judge import pair_remark
 from epitool.labels import Labels
 
+_TORN = 0.6
 _DOUBTFUL_INLIERS = 0.5
 
 
@@ -106,6 +107,8 @@ def _span(result: Calibration) -> float:
 
 def warn_where_doubtful(result: Calibration, labels: Labels) -> None:
     """Reasons not to trust the result, and what was put right."""
+    for doubt in two_people(result):
+        warn(doubt)
     for reason in result.verdict.reasons if result.verdict else ():
         warn(reason)
     if not result.verdict:
@@ -116,3 +119,15 @@ def warn_where_doubtful(result: Calibration, labels: Labels) -> None:
     for view, swapped in zip(labels.keypoints.views, labels.swapped.sum(axis=0).tolist(), strict=True):
         if swapped:
             say(f"view {view}: the detector exchanged left and right in {swapped} frames; taken into account")
+
+
+def two_people(result: Calibration) -> list[str]:
+    """What to do where pairs of views have much in common that fits and much that does not, as if of two people."""
+    torn = [pair for pair, found in result.pairs.items() if found.inlier_share < _TORN]
+    if len(torn) < len(result.pairs) / 3:
+        return []
+    return [
+        f"in {len(torn)} of {len(result.pairs)} pairs hardly half of the joints fit one geometry: are there two people?"
+        " BlazePose finds one an image, perhaps another in each view; joints of all that OpenPose or another detector"
+        " found come in by `epitool convert`"
+    ]

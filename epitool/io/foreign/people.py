@@ -183,7 +183,8 @@ def _openpose(folder: Path, given: Skeleton | None) -> SeenView:
     for number, file in files.items():
         with foreign_file(file, "OpenPose's joints of one image"):
             content = json.loads(file.read_bytes())["people"]
-            people[number] = [np.array(one["pose_keypoints_2d"], dtype=float) for one in content]
+            found = [np.array(one.get("pose_keypoints_2d", []), dtype=float) for one in content]
+            people[number] = [one for one in found if one.size]  # Pose2Sim empties those that it leaves out
     counts = {one.size for found in people.values() for one in found}
     if len(counts) > 1 or any(size % 3 for size in counts):
         raise InputError(f"{folder}: people with different numbers of joints ({', '.join(map(str, sorted(counts)))})")

@@ -42,7 +42,7 @@ def labels(here, truth):
         cv2.imwrite(name, np.full((1000, 500, 3), 90, np.uint8))
     images = found.keypoints.images.copy()
     images[:, 3] = ""
-    found = replace(found, keypoints=replace(found.keypoints, images=images))
+    found = replace(found, keypoints=replace(found.keypoints, images=images, image_size=np.tile([500, 1000], (4, 1))))
     write_labels(Path("labels.h5"), found)
     return found
 
@@ -164,3 +164,22 @@ def test_what_cannot_be_shown_is_said(here, name, content, status, said):
 def test_a_page_is_no_picture(labels):
     assert "is shown as .html" in failing(2, "show", "labels.h5", "--out", "labels.png")
     assert "no such file" in failing(3, "show", "nothing.h5")
+
+
+def test_video_has_every_frame_and_the_pose_in_it(labels):
+    result = epitool("show", "labels.h5", "--out", "overlay.mp4", "--json")
+    assert result.returncode == 0, result.stderr
+    assert json.loads(result.stdout) == {"out": "overlay.mp4", "frames": 40, "fps": 30.0}
+    video = cv2.VideoCapture("overlay.mp4")
+    assert video.get(cv2.CAP_PROP_FRAME_COUNT) == 40
+    _, image = video.read()
+    assert image.shape == (2 * 640 + 4, 2 * 320 + 4, 3)
+    assert (image[700:900, 340:600] < 20).all()  # the last view has no images
+    blue = (image[..., 0] > 120) & (image[..., 2] < 80)
+    assert blue[:640, :320].any()  # the left side of the body, in the first view
+
+
+def test_video_of_images_that_are_gone_leaves_nothing(labels):
+    next(Path("cam2").iterdir()).unlink()
+    failing(3, "show", "labels.h5", "--out", "overlay.mp4")
+    assert not Path("overlay.mp4").exists()

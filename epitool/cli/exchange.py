@@ -69,9 +69,11 @@ def show(
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
-    """Show a file: a page that turns and plays in any browser, with its images in it, or a picture.
+    """Show a file: as a page that turns and plays in any browser, as a picture, or as a video.
 
     Example: epitool show labels.h5
+
+    Example: epitool show labels.h5 --out overlay.mp4
     """
     from epitool.stages import show as stage
 

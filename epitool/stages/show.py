@@ -22,6 +22,7 @@ from epitool.io.predictions import read_predictions
 from epitool.labels import Labels
 from epitool.pose import Keypoints, Predictions
 from epitool.skeleton import skeleton
+from epitool.stages.film import film
 from epitool.viz.level import image_up
 from epitool.viz.page import Scene, small_jpeg, write_page
 
@@ -35,7 +36,8 @@ def run(*, file: Path, out: Path | None, frames: int) -> Summary:
 
     Args:
         file: What to show; a run's folder stands for its learning curve.
-        out: The `.html`, or `.png`; the file's name with that suffix by default.
+        out: The `.html`, or `.png`; the file's name with that suffix by default. For labels and keypoints also `.mp4`:
+            every frame, all views side by side.
         frames: At most so many, spread over all, with their images.
 
     Raises:
@@ -46,6 +48,8 @@ def run(*, file: Path, out: Path | None, frames: int) -> Summary:
     require_file(file, _MADE_BY)
     suffix = ".png" if file.suffix.lower() in _PICTURED else ".html"
     path = out or file.with_suffix(suffix)
+    if path.suffix.lower() == ".mp4" and file.suffix.lower() == ".h5":
+        return film(file, path)
     if path.suffix.lower() != suffix:
         raise UsageError(f"--out {path}: {file} is shown as {suffix}")
     if suffix == ".png":

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from epitool.errors import InputError
 from epitool.files import writing
 from epitool.images import Image
 from epitool.pose import MIN_CONFIDENCE
@@ -62,6 +63,28 @@ def save_image(path: Path, image: Image) -> None:
         temporary.write_bytes(encoded.tobytes())
 
 
+def write_video(path: Path, images: Iterable[Image], fps: float) -> int:
+    """Writes RGB images of one size as an MP4, whole or not at all; returns how many.
+
+    Raises:
+        InputError: It cannot be written.
+    """
+    count, writer = 0, None
+    with writing(path) as temporary:
+        for image in images:
+            height, width = (side - side % 2 for side in image.shape[:2])  # which video formats want even
+            if writer is None:
+                codec = cv2.VideoWriter.fourcc(*"mp4v")
+                writer = cv2.VideoWriter(str(temporary), codec, fps, (width, height))
+                if not writer.isOpened():
+                    raise InputError(f"{path}: OpenCV was built without a codec for MP4")
+            writer.write(cv2.cvtColor(image[:height, :width], cv2.COLOR_RGB2BGR))
+            count += 1
+        if writer is not None:
+            writer.release()
+    return count
+
+
 def tile(images: Sequence[Image], columns: int) -> Image:
     """RGB images in rows of `columns`, each scaled to the first one's size and kept in proportion, on white."""
     if not images:
@@ -74,6 +97,12 @@ def tile(images: Sequence[Image], columns: int) -> Image:
         y, x = (i // columns) * (height + GAP), (i % columns) * (width + GAP)
         sheet[y : y + fitted.shape[0], x : x + fitted.shape[1]] = fitted
     return sheet
+
+
+def shrunk(image: Image, longest: int) -> Image:
+    """An image whose longer side is at most so many px."""
+    scale = min(longest / max(image.shape[:2]), 1.0)
+    return _fit(image, round(image.shape[1] * scale), round(image.shape[0] * scale))
 
 
 def _fit(image: Image, width: int, height: int) -> Image:

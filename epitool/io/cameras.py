@@ -27,6 +27,7 @@ else:
 
 CAMERAS_BY = "epitool calibrate"
 _FORMAT = "epitool.cameras/1"
+_LARGEST = 1e9  # a thousand kilometres, in millimetres
 _EVER = (-(2**62), 2**62)
 _KNOWN = "a cameras TOML (ours, Anipose, Pose2Sim, caliscope), Qualisys .qca.txt, OpenCV .yaml/.yml/.xml, or labels.h5"
 
@@ -52,7 +53,7 @@ def _explained(path: Path) -> Iterator[None]:
         raise
     except KeyError as error:
         raise InputError(f"{path}: a camera lacks {error}; known formats are {_KNOWN}") from None
-    except (ValueError, TypeError, AttributeError, IndexError, cv2.error, RecursionError) as error:
+    except (ValueError, TypeError, AttributeError, IndexError, cv2.error, SystemError, RecursionError) as error:
         reason = (str(error).splitlines() or ["unreadable"])[0][:200]
         raise InputError(f"{path}: is no camera file ({reason}); known formats are {_KNOWN}") from None
 
@@ -219,8 +220,10 @@ def _rodrigues(rotation: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
 def _checked(name: str, K: Any, distortion: Any, R: Any, t: Any, size: tuple[int, int]) -> Camera:
     camera = Camera(str(name), np.array(K, dtype=float), np.array(distortion, dtype=float), R, t, size)
     numbers = np.concatenate([camera.K.ravel(), camera.distortion, camera.t])
-    if not np.isfinite(numbers).all() or min(camera.K[0, 0], camera.K[1, 1]) <= 0:
-        raise ValueError(f"camera {name}: K, distortion or translation is not finite, or the focal length not positive")
+    if not (np.abs(numbers) < _LARGEST).all() or min(camera.K[0, 0], camera.K[1, 1]) <= 0:
+        raise ValueError(
+            f"camera {name}: K, distortion or translation is not finite, or too large, or the focal length not positive"
+        )
     if len(camera.distortion) not in (0, 4, 5, 8, 12, 14):
         raise ValueError(
             f"camera {name}: {len(camera.distortion)} distortion coefficients; OpenCV knows 4, 5, 8, 12, 14"

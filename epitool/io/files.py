@@ -17,7 +17,7 @@ from epitool.files import writing
 # What readers of JSON, CSV, XML, HDF5, Matlab and CDF files raise for damaged files.
 _DAMAGE = (
     OSError, ValueError, TypeError, IndexError, AttributeError, NotImplementedError, RecursionError, OverflowError,
-    EOFError, MemoryError, struct.error, zlib.error,
+    EOFError, MemoryError, SystemError, struct.error, zlib.error,
 )  # fmt: skip
 
 

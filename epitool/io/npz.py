@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tokenize
 import zipfile
 import zlib
 from collections.abc import Mapping
@@ -19,7 +20,10 @@ from epitool.skeleton import Skeleton, skeleton_of
 
 PSS_BY = "epitool pss-fit"
 PLAIN = "k-means, best of 10 runs"  # what made the files that do not say
-_UNREADABLE = (OSError, ValueError, EOFError, MemoryError, zipfile.BadZipFile, zlib.error, NotImplementedError)
+_UNREADABLE = (
+    OSError, ValueError, EOFError, MemoryError, zipfile.BadZipFile, zlib.error, NotImplementedError, SyntaxError,
+    tokenize.TokenError,  # of headers, which are Python literals
+)  # fmt: skip
 
 
 def write_pss(path: Path, model: PssModel) -> None:

@@ -13,6 +13,7 @@ from epitool.io.files import read_json, stored_image, usable_image, write_json
 from epitool.pose import Predictions
 from epitool.skeleton import skeleton_of
 
+_LARGEST = 1e9
 PREDICTIONS_BY = "epitool predict"
 
 
@@ -73,7 +74,10 @@ def _stack(poses: list[dict[str, Any]], key: str, shape: tuple[int, ...]) -> NDA
     wrong = [i for i, value in enumerate(values) if value.shape != shape]
     if wrong:
         raise ValueError(f"'{key}' of pose {wrong[0]} has shape {values[wrong[0]].shape}, expected {shape}")
-    return np.array(values).reshape(len(poses), *shape)
+    stacked = np.array(values).reshape(len(poses), *shape)
+    if (np.abs(np.where(np.isnan(stacked), 0, stacked)) > _LARGEST).any():
+        raise ValueError(f"'{key}' holds numbers that are of no pose and no image")
+    return stacked
 
 
 def _plain(values: NDArray[np.float64]) -> list[Any]:

@@ -28,6 +28,7 @@ from epitool.viz.page import Scene, small_jpeg, write_page
 
 _PICTURED = (".npz", ".jsonl")
 _CAMERAS = (".toml", ".xml", ".yml", ".yaml", ".txt")
+_LARGEST = 1e12
 _MADE_BY = "epitool"
 
 
@@ -81,7 +82,10 @@ def _log(file: Path) -> list[dict[str, float]]:
         log = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines() if line]
         if not log or not all(isinstance(entry, dict) and "epoch" in entry for entry in log):
             raise ValueError("no epochs")
-    except (ValueError, RecursionError):
+        numbers = np.array([[float(value) for value in entry.values()] for entry in log])
+        if not (np.abs(numbers) < _LARGEST).all():
+            raise ValueError("no losses")
+    except (ValueError, TypeError, RecursionError):
         raise InputError(f"{file}: is no log of a run; `epitool train` writes one") from None
     return log
 

@@ -20,6 +20,7 @@ from epitool.io.files import foreign_file
 from epitool.pose import Keypoints
 from epitool.skeleton import Skeleton, skeleton
 
+_LARGEST_PX = 1e7
 MIN_JOINTS = 5
 _VAL_SHARE = 0.1  # of photographs whose dataset leaves the choice to us
 
@@ -123,6 +124,8 @@ def _keypoints(view: str, parts: Iterable[list[Person]], body: Skeleton) -> Keyp
     if not first.is_file():
         raise InputError(f"{first}: no such file, but the annotations name it")
     xy = np.stack([one.xy for one in people])[:, None]
+    if (np.abs(np.nan_to_num(xy)) > _LARGEST_PX).any():
+        raise InputError(f"{view}: joints that lie in no image")
     return Keypoints(
         xy=xy,
         confidence=np.isfinite(xy[..., 0]).astype(float),

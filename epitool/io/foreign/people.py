@@ -27,6 +27,7 @@ People = tuple[Array, Array]  # joints (P, J, 2) and confidence (P, J) in one im
 # Orders that files without names may have; which one, is judged by the people in them.
 _UNNAMED = ("coco17", "h36m17", "body25", "body25b", "halpe26", "mpii16", "blazepose33")
 _SIDED = {joint for body in SKELETONS.values() for joint in body.joints if joint.startswith(("left_", "right_"))}
+_LARGEST_PX = 1e7
 _CLEARLY = 0.8  # of the next best order's bone lengths
 _SUFFIXES = ("_json", "_keypoints", "_poses")
 
@@ -161,6 +162,8 @@ def _mean_bone(xy: Array, body: Skeleton) -> float:
 def _stacked(found: Iterable[Array], joints: int) -> People:
     """People from arrays `(J, 3)` of x, y and confidence, where nought is not seen."""
     rows = np.array([one.reshape(joints, 3) for one in found], dtype=float).reshape(-1, joints, 3)
+    if (np.abs(np.nan_to_num(rows)) > _LARGEST_PX).any():
+        raise ValueError("joints that lie in no image")
     seen = np.isfinite(rows).all(axis=-1) & (rows[..., 2] > 0)
     xy = np.where(seen[..., None], rows[..., :2], np.nan)
     someone = seen.any(axis=-1)
@@ -189,8 +192,8 @@ def _openpose(folder: Path, given: Skeleton | None) -> SeenView:
     if len(counts) > 1 or any(size % 3 for size in counts):
         raise InputError(f"{folder}: people with different numbers of joints ({', '.join(map(str, sorted(counts)))})")
     joints = counts.pop() // 3 if counts else len(given or SKELETONS["body25"])
-    stacked = {number: _stacked(found, joints) for number, found in people.items()}
     with foreign_file(files[min(files)], "OpenPose's joints of one image"):
+        stacked = {number: _stacked(found, joints) for number, found in people.items()}
         body = _body(joints, None, stacked, given)
     return SeenView(_view_name(folder), stacked, body, None, "OpenPose")
 

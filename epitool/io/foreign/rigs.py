@@ -21,22 +21,29 @@ def read_easymocap(folder: Path) -> Rig:
     Raises:
         InputError: One is missing or damaged.
     """
-    cameras = []
     with foreign_file(folder / _INTRI, "EasyMocap's intrinsics"), foreign_file(folder / _EXTRI, "its extrinsics"):
-        lenses, places = (cv2.FileStorage(str(folder / name), cv2.FILE_STORAGE_READ) for name in (_INTRI, _EXTRI))
-        names = lenses.getNode("names")
-        for n in range(names.size()):
-            name = names.at(n).string()
-            of_camera = (lenses, f"K_{name}"), (lenses, f"dist_{name}"), (places, f"Rot_{name}"), (places, f"T_{name}")
-            parts = [storage.getNode(key).mat() for storage, key in of_camera]
-            if any(part is None for part in parts):
-                raise ValueError(f"camera {name} lacks K_, dist_, Rot_ or T_")
-            K, distortion, R, t = (np.asarray(part, dtype=np.float64) for part in parts)
-            size = (round(2 * K[0, 2]), round(2 * K[1, 2]))
-            cameras.append(Camera(name, K, distortion, R, t, size))
-        if not cameras:
-            raise ValueError("no names")
-    return Rig(tuple(cameras), "arbitrary", "none")
+        try:
+            return Rig(tuple(_easymocap_cameras(folder)), "arbitrary", "none")
+        except cv2.error as error:
+            raise ValueError(str(error)) from None
+
+
+def _easymocap_cameras(folder: Path) -> list[Camera]:
+    cameras = []
+    lenses, places = (cv2.FileStorage(str(folder / name), cv2.FILE_STORAGE_READ) for name in (_INTRI, _EXTRI))
+    names = lenses.getNode("names")
+    for n in range(names.size()):
+        name = names.at(n).string()
+        of_camera = (lenses, f"K_{name}"), (lenses, f"dist_{name}"), (places, f"Rot_{name}"), (places, f"T_{name}")
+        parts = [storage.getNode(key).mat() for storage, key in of_camera]
+        if any(part is None for part in parts):
+            raise ValueError(f"camera {name} lacks K_, dist_, Rot_ or T_")
+        K, distortion, R, t = (np.asarray(part, dtype=np.float64) for part in parts)
+        size = (round(2 * K[0, 2]), round(2 * K[1, 2]))
+        cameras.append(Camera(name, K, distortion, R, t, size))
+    if not cameras:
+        raise ValueError("no names")
+    return cameras
 
 
 def write_foreign_rig(path: Path, rig: Rig, scale: float) -> list[Path]:

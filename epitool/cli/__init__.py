@@ -16,7 +16,7 @@ app = typer.Typer(
     help="3D human pose from a few cameras, without a calibration board and without 3D ground truth.\n\n"
     "The commands in order: detect2d, calibrate, triangulate, train, predict; refine, pss-fit and evaluate;"
     " `epitool demo` runs them all on a sample recording, `epitool synth` renders one. Each reads what the one before"
-    " it wrote.",
+    " it wrote; `epitool show` shows it.",
     epilog="Exit status: 0 done, 2 usage, 3 bad input file, 4 geometry that determines no answer,"
     " 5 checkpoint that does not fit, 130 interrupted.",
     no_args_is_help=True,

@@ -14,7 +14,7 @@ import typer
 from epitool import console
 from epitool.errors import EpitoolError, InputError, UsageError
 
-_OWN_SUFFIXES = frozenset({".h5", ".toml", ".json", ".npz", ".pt", ".onnx", ".html", ".mp4"})
+_OWN_SUFFIXES = frozenset({".h5", ".toml", ".json", ".npz", ".pt", ".onnx", ".html"})
 
 
 def run(stage: Callable[..., console.Summary], quiet: bool, as_json: bool, **options: Any) -> None:

@@ -120,12 +120,16 @@ def _network() -> None:
 
 def _files() -> None:
     import cv2
-    import h5py
+
+    from epitool.io.labels import read_labels, write_labels
+    from epitool.synthetic import labels_of
+    from epitool.synthetic.motion import random_motion
+    from epitool.synthetic.scene import ring_of_cameras
 
     with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "trial"
-        with h5py.File(path, "w") as file:
-            file["x"] = np.arange(3)
+        path = Path(folder) / "trial.h5"
+        write_labels(path, labels_of(random_motion(3, 0).xyz, ring_of_cameras()))
+        read_labels(path)
         if not cv2.imencode(".jpg", np.zeros((8, 8, 3), np.uint8))[0]:
             raise EpitoolError("no JPEG can be written")
 

@@ -15,6 +15,8 @@ import pytest
 
 from epitool.io.cameras import read_rig, write_rig
 from epitool.io.labels import read_labels, write_keypoints, write_labels
+from epitool.io.predictions import write_predictions
+from epitool.pose import Predictions
 
 COMMANDS = [
     "detect2d", "calibrate", "triangulate", "train", "predict", "export",
@@ -281,3 +283,37 @@ def test_run_names_stay_in_runs(here, truth):
     write_labels(Path("labels.h5"), truth)
     assert "--name" in failing(2, "train", "--name", "../evil")
     assert "learning rate" in failing(2, "train", "--lr", "nan")
+
+
+def test_what_is_no_regular_file_is_written_into_not_replaced(here, truth):
+    """Or `--out /dev/null` would, for root, end the machine's /dev/null."""
+    write_keypoints(here / "keypoints.h5", truth.keypoints)
+    os.mkfifo(here / "pipe")
+    reader = subprocess.Popen(["cat", "pipe"], stdout=subprocess.PIPE, text=True)
+    assert epitool("calibrate", "--fov", "43", "--out", "pipe").returncode == 0
+    assert 'format = "epitool.cameras/1"' in reader.communicate()[0]
+    assert (here / "pipe").is_fifo()
+
+
+def test_a_dash_is_stdout_and_stdin(here, truth):
+    write_keypoints(here / "keypoints.h5", truth.keypoints)
+    result = epitool("calibrate", "--fov", "43", "--out", "-")
+    assert result.stdout.startswith("[cam_0]")
+    assert "verdict" in result.stderr or "cameras" in result.stderr
+    assert not (here / "-").exists()
+    assert "both are for stdout" in failing(2, "calibrate", "--out", "-", "--json")
+
+
+def test_predictions_come_through_a_pipe(here, truth):
+    write_labels(here / "labels.h5", truth)
+    poses, names = truth.in_cameras[:, 0], tuple(truth.keypoints.images[:, 0].tolist())
+    count = len(names)
+    seen = Predictions(
+        names, np.tile([0.0, 0, 9, 9], (count, 1)), poses - poses[:, :1], truth.keypoints.xy[:, 0],
+        np.ones((count, 17)), truth.poses.skeleton, "mm", {},
+    )  # fmt: skip
+    write_predictions(here / "seen.json", seen)
+    result = epitool("evaluate", "--predictions", "-", "--pss", "5", input=(here / "seen.json").read_text())
+    assert result.returncode == 0, result.stderr
+    assert "PMPJPE" in result.stdout + result.stderr
+    assert "-: is not JSON" in epitool("evaluate", "--predictions", "-", "--pss", "5", input="nonsense").stderr

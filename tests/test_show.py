@@ -52,6 +52,8 @@ def test_page_of_labels_has_poses_cameras_and_images(labels):
     assert json.loads(result.stdout) == {"out": "labels.html", "frames": 14, "images": 42}
     shown = scene("labels.html")
     assert (shown["frames"][0], shown["frames"][-1], len(shown["frames"])) == (0, 39, 14)
+    camera = labels.rig.cameras[2]
+    assert (shown["takes"][0][2]["K"], len(shown["takes"][0][2]["d"])) == (camera.K.tolist(), 8)  # for epipolar lines
     xyz = unpacked(shown["xyz"], 14, 17, 3)
     exact = labels.poses.xyz[shown["frames"]]
     np.testing.assert_allclose(  # turned as a whole

@@ -81,7 +81,7 @@ Views = Annotated[
     list[Path],
     typer.Option("--views", metavar="VIEW...", help="Folders of images or videos, one a camera.", show_default=False),
 ]
-Out = Annotated[Path, typer.Option("--out", help="File to write.")]
+Out = Annotated[Path, typer.Option("--out", help="File to write; -: stdout.")]
 Jobs = Annotated[int, typer.Option("--jobs", help="Pieces of work at a time; -1: one per core.")]
 Seed = Annotated[int, typer.Option("--seed", min=0, help="Seed of everything random.")]
 Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:1.")]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -87,7 +88,9 @@ def train(
 def predict(
     images: Annotated[
         list[str],
-        typer.Argument(metavar="IMAGE", help="Images, folders, videos, video.mp4#12, or labels, for their images."),
+        typer.Argument(
+            metavar="IMAGE", help="Images, folders, videos, video.mp4#12; labels, for their images; -: named on stdin."
+        ),
     ],
     model: Annotated[
         Path | None, typer.Option("--model", help="Checkpoint, or model.onnx.", show_default="the newest in runs/")
@@ -115,12 +118,15 @@ def predict(
     """Predict the 3D pose of a person from single images.
 
     Example: epitool predict img.jpg --out pose.json
+
+    In a pipe: find shots -name '*.png' | epitool predict - --out - | epitool evaluate --predictions -
     """
     from epitool.stages import predict as stage
 
+    named = sys.stdin.read().splitlines() if images == ["-"] else images
     run(
         stage.run, quiet, as_json,
-        images=images, model=model, out=out, box=box, boxes=boxes, detector=detector, root_depth=root_depth,
+        images=named, model=model, out=out, box=box, boxes=boxes, detector=detector, root_depth=root_depth,
         refiner=refiner, overlay=overlay, batch_size=batch_size, bf16=bf16, device=device,
     )  # fmt: skip
 

@@ -13,6 +13,7 @@ import typer
 
 from epitool import console
 from epitool.errors import EpitoolError, InputError, UsageError
+from epitool.files import STDIO
 
 _OWN_SUFFIXES = frozenset({".h5", ".toml", ".json", ".npz", ".pt", ".onnx", ".html"})
 
@@ -22,8 +23,11 @@ def run(stage: Callable[..., console.Summary], quiet: bool, as_json: bool, **opt
     console.set_quiet(quiet)
     try:
         _check_out(options)
+        to_stdout = options.get("out") == STDIO
+        if to_stdout and as_json:
+            raise UsageError("--json and --out -: both are for stdout; leave one out")
         summary = stage(**options)
-        typer.echo(json.dumps(summary.values, allow_nan=False) if as_json else summary.text)
+        typer.echo(json.dumps(summary.values, allow_nan=False) if as_json else summary.text, err=to_stdout)
         sys.stdout.flush()
     except EpitoolError as error:
         _leave(str(error), error.exit_status)

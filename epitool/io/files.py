@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import struct
+import sys
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from epitool.errors import InputError
-from epitool.files import writing
+from epitool.files import STDIO, writing
 
 # What readers of JSON, CSV, XML, HDF5, Matlab and CDF files raise for damaged files.
 _DAMAGE = (
@@ -29,9 +30,9 @@ def require_file(path: Path, made_by: str) -> None:
     """
     if not path.exists():
         raise InputError(f"{path}: no such file; `{made_by}` makes it")
-    if not path.is_file():
+    if path.is_dir():
         raise InputError(f"{path}: is a folder, a file is expected; `{made_by}` makes it")
-    if path.stat().st_size == 0:
+    if path.is_file() and path.stat().st_size == 0:
         raise InputError(f"{path}: the file is empty; make it anew with `{made_by}`")
 
 
@@ -46,14 +47,15 @@ def usable_image(stored: str, file: Path) -> str:
 
 
 def read_json(path: Path, kind: str, made_by: str) -> dict[str, Any]:
-    """A JSON file of the format `epitool.<kind>/1`.
+    """A JSON file of the format `epitool.<kind>/1`, or standard input for `-`.
 
     Raises:
         InputError: It is missing, no JSON, or of another format.
     """
-    require_file(path, made_by)
+    if path != STDIO:
+        require_file(path, made_by)
     try:
-        content = json.loads(path.read_bytes())
+        content = json.loads(sys.stdin.buffer.read() if path == STDIO else path.read_bytes())
     except (ValueError, RecursionError):
         raise InputError(f"{path}: is not JSON; make it anew with `{made_by}`") from None
     check_format(content.get("format") if isinstance(content, dict) else None, kind, path, made_by)

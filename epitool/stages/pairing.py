@@ -12,6 +12,7 @@ import numpy as np
 from epitool.camera import Array
 from epitool.console import say, warn
 from epitool.errors import InputError, UsageError
+from epitool.files import STDIO
 from epitool.images import image_key
 from epitool.io.labels import read_labels
 from epitool.io.pose_arrays import read_pose_arrays
@@ -154,7 +155,7 @@ def _read_predicted(path: Path, truth: Truth) -> Predicted:
         raise InputError(f"{path} and {truth.path}: a plain array is measured only against a plain array")
     if truth.labels is None:
         return _match_arrays(path, truth)
-    if suffix == ".json":
+    if suffix == ".json" or path == STDIO:
         return _match_images(read_predictions(path), path, truth.labels)
     return _match_labels(path, truth.labels)
 

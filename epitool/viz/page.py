@@ -26,6 +26,7 @@ _QUALITY = [cv2.IMWRITE_JPEG_QUALITY, 65]
 _FRUSTUM = 0.18  # of the scene's size, how deep a camera is drawn
 _FLOOR_PERCENTILE = 1.0  # of the joints' heights
 _PLAYED_FPS = 30.0
+_LENS = 8  # coefficients of OpenCV's rational model, which the page knows
 
 
 @dataclass(frozen=True, eq=False)
@@ -132,7 +133,9 @@ def _camera(camera: Any, turn: Array, size: float) -> dict[str, Any]:
     width, height = camera.image_size
     corners = np.array([[0, 0], [width - 1, 0], [width - 1, height - 1], [0, height - 1]], dtype=float)
     ends = camera.unproject(corners, np.full(4, _FRUSTUM * size / 2)) @ turn.T
-    return {"name": camera.name, "center": (turn @ camera.center).tolist(), "corners": ends.tolist()}
+    lens = np.pad(camera.distortion, (0, max(_LENS - len(camera.distortion), 0)))[:_LENS]
+    own = {"K": camera.K.tolist(), "d": lens.tolist(), "R": camera.R.tolist(), "t": camera.t.tolist()}
+    return {"name": camera.name, "center": (turn @ camera.center).tolist(), "corners": ends.tolist(), **own}
 
 
 def _bounds(xyz: Array | None, centers: Array) -> tuple[Array, Array]:

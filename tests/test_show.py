@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import base64
+import importlib.util
 import json
 import re
 import shutil
 import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -45,6 +47,21 @@ def labels(here, truth):
     found = replace(found, keypoints=replace(found.keypoints, images=images, image_size=np.tile([500, 1000], (4, 1))))
     write_labels(Path("labels.h5"), found)
     return found
+
+
+def test_a_recording_for_rerun_has_every_frame(labels):
+    pytest.importorskip("rerun", reason="the extra [rerun] wants numpy 2, mediapipe numpy 1")
+    assert epitool("show", "labels.h5", "--out", "labels.rrd", "--frames", "5").returncode == 0
+    command = [sys.executable, "-m", "rerun", "rrd", "stats", "labels.rrd"]
+    stats = subprocess.run(command, capture_output=True, text=True).stdout
+    assert "/world/person/joints" in stats
+    assert "num_rows_max = 5" in stats
+
+
+def test_without_rerun_the_extra_is_named(labels, monkeypatch):
+    if importlib.util.find_spec("rerun"):
+        pytest.skip("the extra [rerun] is installed")
+    assert "epitool[rerun]" in failing(2, "show", "labels.h5", "--out", "labels.rrd")
 
 
 def test_page_of_labels_has_poses_cameras_and_images(labels):

@@ -74,6 +74,8 @@ def show(
     Example: epitool show labels.h5
 
     Example: epitool show labels.h5 --out overlay.mp4
+
+    Example: epitool show labels.h5 --out labels.rrd (extra [rerun])
     """
     from epitool.stages import show as stage
 

@@ -15,7 +15,7 @@ from epitool import console
 from epitool.errors import EpitoolError, InputError, UsageError
 from epitool.files import STDIO
 
-_OWN_SUFFIXES = frozenset({".h5", ".toml", ".json", ".npz", ".pt", ".onnx", ".html"})
+_OWN_SUFFIXES = frozenset({".h5", ".toml", ".json", ".npz", ".pt", ".onnx", ".html", ".rrd"})
 
 
 def run(stage: Callable[..., console.Summary], quiet: bool, as_json: bool, **options: Any) -> None:

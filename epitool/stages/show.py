@@ -25,6 +25,7 @@ from epitool.skeleton import skeleton
 from epitool.stages.film import film
 from epitool.viz.level import image_up
 from epitool.viz.page import Scene, small_jpeg, write_page
+from epitool.viz.recording import write_recording
 
 _PICTURED = (".npz", ".jsonl")
 _CAMERAS = (".toml", ".xml", ".yml", ".yaml", ".txt")
@@ -38,7 +39,7 @@ def run(*, file: Path, out: Path | None, frames: int) -> Summary:
     Args:
         file: What to show; a run's folder stands for its learning curve.
         out: The `.html`, or `.png`; the file's name with that suffix by default. For labels and keypoints also `.mp4`:
-            every frame, all views side by side.
+            every frame, all views side by side; and for what a page shows `.rrd`, for the Rerun viewer.
         frames: At most so many, spread over all, with their images.
 
     Raises:
@@ -51,14 +52,18 @@ def run(*, file: Path, out: Path | None, frames: int) -> Summary:
     path = out or file.with_suffix(suffix)
     if path.suffix.lower() == ".mp4" and file.suffix.lower() == ".h5":
         return film(file, path)
-    if path.suffix.lower() != suffix:
+    if path.suffix.lower() != suffix and (suffix, path.suffix.lower()) != (".html", ".rrd"):
         raise UsageError(f"--out {path}: {file} is shown as {suffix}")
     if suffix == ".png":
         return _picture(file, path)
     scene = _scene(file, frames)
-    write_page(path, scene)
+    if path.suffix.lower() == ".rrd":
+        write_recording(path, scene)
+    else:
+        write_page(path, scene)
     shown = f"{len(scene.frames)} frames, {len(scene.images)} images" if len(scene.frames) else "cameras alone"
-    text = f"{path}: {shown}, {path.stat().st_size / 1e6:.1f} MB; open it in a browser"
+    viewer = "`rerun` opens it" if path.suffix.lower() == ".rrd" else "open it in a browser"
+    text = f"{path}: {shown}, {path.stat().st_size / 1e6:.1f} MB; {viewer}"
     return Summary(text, {"out": str(path), "frames": len(scene.frames), "images": len(scene.images)})
 
 

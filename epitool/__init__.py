@@ -6,6 +6,7 @@ The names here are those that programs need most; each is imported when it is fi
 from __future__ import annotations
 
 import importlib
+import os
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
     from epitool.labels import Labels as Labels
     from epitool.pose import Keypoints as Keypoints
     from epitool.pose import Poses as Poses
+
+# OpenCV reads this when it is loaded: a small file that unpacks to a huge image is refused, not unpacked.
+os.environ.setdefault("OPENCV_IO_MAX_IMAGE_PIXELS", str(1 << 28))
 
 __version__ = "0.1.0"
 

@@ -46,18 +46,27 @@ def fall_silent() -> None:
 
 def say(message: str) -> None:
     """A remark, on stderr."""
-    _stderr.print(escape(message))
+    _stderr.print(escape(printable(message)))
 
 
 def warn(message: str) -> None:
     """A warning, on stderr, also when quiet."""
     if not _silent.is_set():
-        _loudly(f"[yellow]warning:[/] {escape(message)}")
+        _loudly(f"[yellow]warning:[/] {escape(printable(message))}")
 
 
 def fail(message: str) -> None:
     """The one line with which a command fails, on stderr, also when quiet."""
-    _loudly(f"[red]error:[/] {escape(message)}")
+    _loudly(f"[red]error:[/] {escape(printable(message))}")
+
+
+def printable(text: str) -> str:
+    r"""Text whose control characters are spelled out: names come from files, and could command the terminal.
+
+    >>> print(printable("cam\x1b[2J\n1.mp4"))
+    cam\x1b[2J\n1.mp4
+    """
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def _loudly(markup: str) -> None:

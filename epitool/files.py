@@ -28,7 +28,7 @@ def writing(path: Path) -> Iterator[Path]:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         folder = Path(tempfile.gettempdir()) if streamed else path.parent
-        handle, name = tempfile.mkstemp(prefix=f".{path.stem}-", suffix=path.suffix, dir=folder)
+        handle, name = tempfile.mkstemp(prefix=".epitool-", suffix=path.suffix, dir=folder)
         os.close(handle)
         temporary = Path(name)
         temporary.chmod(0o666 & ~_umask())

@@ -104,7 +104,7 @@ def open_view(path: Path) -> View:
     if not ok:
         raise InputError(f"view {path}: holds no frame that can be decoded")
     count = int(capture.get(cv2.CAP_PROP_FRAME_COUNT))
-    if count <= 0:  # some containers do not say
+    if not 0 < count <= path.stat().st_size:  # some containers do not say, and a damaged one says anything
         count = 1 + sum(1 for _ in iter(capture.grab, False))
     return View(view_name(path), path, tuple(range(count)), (), (image.shape[1], image.shape[0]))
 
@@ -136,6 +136,9 @@ def _open_video(path: Path) -> cv2.VideoCapture:
     capture = cv2.VideoCapture(str(path))
     if not capture.isOpened():
         raise InputError(f"video {path}: cannot be decoded; is it a video ({', '.join(sorted(VIDEO_SUFFIXES))})?")
+    capture.set(
+        cv2.CAP_PROP_ORIENTATION_AUTO, 1
+    )  # phones store upright footage lying; not every OpenCV turns it unasked
     return capture
 
 

@@ -53,8 +53,6 @@ COMMANDS = {  # by the file that is damaged
     "log.jsonl": [["show", "log.jsonl", "--out", "o.png"]],
     "mpii/annot/train.json": [["import", "mpii", "mpii", "--out", "o"]],
 }  # fmt: skip
-# Within a damaged heap of strings the HDF5 library can go round for ever, which nothing outside of it can stop.
-IN_HDF5_ITSELF = ("flipped", "zeroed")
 KINDS = ("empty", "folder", "truncated", "flipped", "zeroed", "noise", "strange")
 
 
@@ -147,7 +145,6 @@ CASES = [
     for name, commands in COMMANDS.items()
     for command in commands
     for kind in KINDS
-    if not (name.endswith(".h5") and kind in IN_HDF5_ITSELF)
     for seed in range(1 if kind in ("empty", "folder") else SEEDS)
 ]
 
@@ -180,4 +177,4 @@ def test_damage_ends_in_a_line_and_a_status(sound, tmp_path, name, command, kind
         assert "error:" in result.output or "Error" in result.output
         assert not list(folder.glob("o*")), "something half written"
     assert all(file.read_bytes() == content for file, content in before.items()), "an input has changed"
-    assert not list(folder.glob(".o*")), "a temporary file is left"
+    assert not list(folder.glob(".epitool-*")), "a temporary file is left"

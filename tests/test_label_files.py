@@ -73,7 +73,7 @@ def test_appended_labels_are_those_written_at_once(here, truth):
     assert_same(read_labels(Path("parts.h5")), read_labels(Path("whole.h5")))
     assert_same(join_labels(parts), truth)
     with h5py.File("parts.h5") as file:
-        assert file.attrs["recording_id"] == truth.recording_id
+        assert file.attrs["recording_id"].decode() == truth.recording_id
 
 
 def test_a_recording_is_told_by_its_frames_views_and_image_names_as_ever(truth):

@@ -168,7 +168,7 @@ def test_ctrl_c_ends_in_130_and_leaves_nothing(recording):
         process.stdout.readline()
     process.send_signal(signal.SIGINT)
     _, error = process.communicate(timeout=60)
-    assert process.returncode == 130
+    assert process.returncode == 130, error
     assert "interrupted; run the same command again" in error
     assert "Traceback" not in error
     assert sorted(recording.iterdir()) == before

@@ -28,6 +28,7 @@ else:
 CAMERAS_BY = "epitool calibrate"
 _FORMAT = "epitool.cameras/1"
 _LARGEST = 1e9  # a thousand kilometres, in millimetres
+_LARGEST_FILE = 20_000_000  # bytes; a parser of text takes minutes for more
 _EVER = (-(2**62), 2**62)
 _KNOWN = "a cameras TOML (ours, Anipose, Pose2Sim, caliscope), Qualisys .qca.txt, OpenCV .yaml/.yml/.xml, or labels.h5"
 
@@ -47,6 +48,8 @@ def read_rig(path: Path | str) -> Rig:
 @contextmanager
 def _explained(path: Path) -> Iterator[None]:
     """Whatever is wrong inside a camera file becomes one line."""
+    if path.suffix.lower() != ".h5" and path.stat().st_size > _LARGEST_FILE:
+        raise InputError(f"{path}: has {path.stat().st_size / 1e6:.0f} MB, and so is no camera file")
     try:
         yield
     except InputError:

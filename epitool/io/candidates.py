@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from epitool.errors import InputError
 from epitool.geometry.people import Candidates
 from epitool.io.files import require_file
+from epitool.io.h5 import dataset
 from epitool.pose import Keypoints
 
 GROUP = "candidates"
@@ -61,20 +62,17 @@ def read_candidates(path: Path, keypoints: Keypoints) -> Candidates | None:
             raise ValueError(f"{candidates.xy.shape[1]} joints, its keypoints have {joints}")
         if (candidates.frame_index >= frames).any() or (candidates.view_index >= views).any():
             raise ValueError("frames or views that its keypoints lack")
-    except (OSError, KeyError, ValueError, TypeError, RuntimeError) as error:
-        reason = str(error).splitlines()[0][:200]
+    except (OSError, KeyError, ValueError, TypeError, RuntimeError, MemoryError) as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0][:200]
         raise InputError(f"{path}: its candidates cannot be read ({reason}); make it anew with `{_MADE_BY}`") from None
     return candidates
 
 
 def _array(file: h5py.File, name: str, axes: int) -> NDArray[Any]:
-    """An array that lies in this file itself: links and external storage could read any file of the user."""
-    for place in (GROUP, f"{GROUP}/{name}"):
-        if not isinstance(file.get(place, getlink=True), h5py.HardLink):
-            raise KeyError(f"it lacks {place}")
-    dataset = file[f"{GROUP}/{name}"]
-    if not isinstance(dataset, h5py.Dataset) or dataset.external or dataset.is_virtual or dataset.ndim != axes:
-        raise ValueError(f"'{name}' is not a dataset of {axes} axes")
-    if dataset.dtype.kind not in "fiu":
+    group = file[GROUP] if isinstance(file.get(GROUP, getlink=True), h5py.HardLink) else None
+    if not isinstance(group, h5py.Group):
+        raise KeyError(f"it lacks {GROUP}/{name}")
+    found = dataset(group, name, axes)
+    if found.dtype.kind not in "fiu":
         raise ValueError(f"'{name}' holds no numbers")
-    return np.asarray(dataset[:])
+    return np.asarray(found[:])

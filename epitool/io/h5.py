@@ -15,14 +15,48 @@ from numpy.typing import NDArray
 from epitool.errors import InputError
 from epitool.io.files import check_format, require_file
 
+_MOST_PACKED = 1100  # times that gzip can shorten what is read
+
 
 def store(file: h5py.File, arrays: dict[str, NDArray[Any]], start: int, frames: int) -> None:
     """Writes arrays `(N, ...)` as those of the frames from `start` on, of a file of so many frames."""
     for name, values in arrays.items():
+        values = texts(values) if values.dtype == object else values
         if name not in file:
-            dtype = h5py.string_dtype() if values.dtype == object else values.dtype
-            file.create_dataset(name, (frames, *values.shape[1:]), dtype)
+            file.create_dataset(name, (frames, *values.shape[1:]), values.dtype)
+        elif values.dtype.kind == "S" and values.dtype.itemsize > file[name].dtype.itemsize:
+            shorter = file[name][()]
+            del file[name]
+            file.create_dataset(name, data=shorter.astype(values.dtype), dtype=values.dtype)
         file[name][start : start + len(values)] = values
+
+
+def texts(values: Sequence[str] | NDArray[Any]) -> NDArray[np.bytes_]:
+    """Strings as HDF5 has them at one length in the array itself.
+
+    Strings of any length would lie in a heap, and in a damaged one the HDF5 library can go round for ever.
+    """
+    names = np.asarray(values, dtype=np.str_)
+    encoded = np.char.encode(names, "utf-8") if names.size else np.zeros(names.shape, dtype="S1")
+    return encoded.astype(h5py.string_dtype("utf-8", max(encoded.dtype.itemsize, 1)))
+
+
+def text(attributes: h5py.AttributeManager, name: str, default: str = "") -> str:
+    """An attribute that is a string, however it is stored."""
+    return _decoded(attributes[name]) if name in attributes else default
+
+
+def text_list(attributes: h5py.AttributeManager, name: str) -> list[str]:
+    """An attribute that is a list of strings, however they are stored.
+
+    Raises:
+        KeyError: There is none.
+    """
+    return [_decoded(value) for value in np.ravel(attributes[name])]
+
+
+def _decoded(value: Any) -> str:
+    return value.decode("utf-8") if isinstance(value, bytes) else str(value)
 
 
 def renamed(names: Sequence[str], place: Callable[[str], str]) -> list[str]:
@@ -41,6 +75,8 @@ def dataset(file: h5py.File, name: str, axes: int) -> h5py.Dataset:
     found = file[name]
     if not isinstance(found, h5py.Dataset) or found.external or found.is_virtual or found.ndim != axes:
         raise ValueError(f"'{name}' is not a dataset of {axes} axes")
+    if found.nbytes > _MOST_PACKED * Path(file.file.filename).stat().st_size:
+        raise ValueError(f"'{name}' claims {found.nbytes:.2g} bytes, more than the file can hold")
     return found
 
 
@@ -52,6 +88,14 @@ def array(file: h5py.File, name: str, axes: int, part: slice = slice(None)) -> N
     return stored[part].astype(np.float64)
 
 
+def integers(file: h5py.File, name: str, axes: int, part: slice = slice(None)) -> NDArray[np.int64]:
+    """A part of a dataset of whole numbers."""
+    stored = dataset(file, name, axes)
+    if stored.dtype.kind not in "iu":
+        raise ValueError(f"'{name}' holds no whole numbers")
+    return stored[part].astype(np.int64)
+
+
 @contextmanager
 def opened(path: Path, kinds: tuple[str, ...], made_by: str) -> Iterator[h5py.File]:
     """Opens a file of one of these kinds."""
@@ -59,9 +103,9 @@ def opened(path: Path, kinds: tuple[str, ...], made_by: str) -> Iterator[h5py.Fi
     with ExitStack() as stack:
         with readable(path, kinds[0], made_by):
             file = stack.enter_context(h5py.File(path, "r"))
-            found = file.attrs.get("format")
+            found = text(file.attrs, "format")
             if found not in [f"epitool.{kind}/1" for kind in kinds]:
-                check_format(found, kinds[0], path, made_by)
+                check_format(found or None, kinds[0], path, made_by)
         yield file
 
 
@@ -74,6 +118,10 @@ def readable(path: Path, kind: str, made_by: str) -> Iterator[None]:
         raise error if str(path) in str(error) else InputError(f"{path}: {error}") from None
     except KeyError as error:
         raise InputError(f"{path}: lacks {error.args[0]}; make it anew with `{made_by}`") from None
-    except (OSError, ValueError, TypeError, IndexError, RuntimeError, OverflowError) as error:
-        reason = str(error).splitlines()[0].removeprefix("Unable to synchronously open file ").strip("()")[:200]
+    except (OSError, ValueError, TypeError, IndexError, RuntimeError, OverflowError, MemoryError) as error:
+        reason = (
+            (str(error).splitlines() or [type(error).__name__])[0]
+            .removeprefix("Unable to synchronously open file ")
+            .strip("()")[:200]
+        )
         raise InputError(f"{path}: cannot be read as {kind} ({reason}); make it anew with `{made_by}`") from None

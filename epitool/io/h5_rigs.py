@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from epitool.camera import Camera, Rig
-from epitool.io.h5 import array, dataset
+from epitool.io.h5 import array, dataset, text, texts
 from epitool.labels import Take
 
 _OF_CAMERA = ("K", "R", "t", "image_size")
@@ -19,8 +19,8 @@ _OF_CAMERA = ("K", "R", "t", "image_size")
 
 def write_rig(file: h5py.File, rig: Rig) -> None:
     """Writes the cameras of a file as attributes."""
-    file.attrs["unit"] = rig.unit
-    file.attrs["scale_source"] = rig.scale_source
+    file.attrs["unit"] = texts(rig.unit)
+    file.attrs["scale_source"] = texts(rig.scale_source)
     file.create_group("cameras").attrs.update(_camera_arrays([rig], 0))
 
 
@@ -29,7 +29,7 @@ def write_takes(group: h5py.Group, takes: Sequence[Take]) -> None:
     for name, values in _camera_arrays([take.rig for take in takes]).items():
         group[name] = values
     for name in ("name", "action"):
-        group[name] = np.array([getattr(take, name) for take in takes], dtype=object)
+        group[name] = texts([getattr(take, name) for take in takes])
 
 
 def _camera_arrays(rigs: Sequence[Rig], only: int | slice = slice(None)) -> dict[str, NDArray[Any]]:
@@ -44,7 +44,7 @@ def _camera_arrays(rigs: Sequence[Rig], only: int | slice = slice(None)) -> dict
 def read_rig(file: h5py.File, views: Sequence[str]) -> Rig:
     """The cameras that a file has as attributes, one for each view."""
     cameras = tuple(_read_camera(file["cameras"].attrs, v, name) for v, name in enumerate(views))
-    return Rig(cameras, str(file.attrs["unit"]), str(file.attrs["scale_source"]))
+    return Rig(cameras, text(file.attrs, "unit"), text(file.attrs, "scale_source"))
 
 
 def _read_camera(stored: Mapping[str, NDArray[Any]], v: int, name: str) -> Camera:

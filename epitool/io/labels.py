@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from epitool.camera import Rig
 from epitool.files import writing
 from epitool.io.files import stored_image, usable_image
-from epitool.io.h5 import array, dataset, opened, readable, renamed, store
+from epitool.io.h5 import array, dataset, integers, opened, readable, renamed, store, text, text_list, texts
 from epitool.io.h5_rigs import read_rig, read_takes, write_rig, write_takes
 from epitool.labels import Labels, RecordingDigest
 from epitool.pose import Keypoints, Poses
@@ -40,11 +40,13 @@ class KeypointsFile:
 
     def __init__(self, file: h5py.File, path: Path) -> None:
         self._file, self._path = file, path
-        self.frames: NDArray[np.int64] = array(file, "frames", 1).astype(np.int64)
-        self.views = tuple(str(view) for view in file.attrs["views"])
+        self.frames: NDArray[np.int64] = integers(file, "frames", 1)
+        self.views = tuple(text_list(file.attrs, "views"))
         self.image_size = np.asarray(file.attrs["image_size"])
-        self.skeleton = skeleton_of(str(file.attrs["skeleton"]), [str(joint) for joint in file.attrs["joints"]])
-        self.source = str(file.attrs.get("source", ""))
+        if self.image_size.dtype.kind not in "iu":
+            raise ValueError("'image_size' holds no whole numbers")
+        self.skeleton = skeleton_of(text(file.attrs, "skeleton"), text_list(file.attrs, "joints"))
+        self.source = text(file.attrs, "source")
         self.split = _split(file, len(self.frames))
         if (np.diff(self.frames) <= 0).any():
             raise ValueError("frames are not strictly increasing")
@@ -60,7 +62,7 @@ class KeypointsFile:
         """As `Keypoints.take_of`, of a part of the frames."""
         if "take" not in self._file:
             return np.zeros(len(self.frames[part]), dtype=np.int64)
-        return array(self._file, "take", 1, part).astype(np.int64)
+        return integers(self._file, "take", 1, part)
 
     def read(self, start: int = 0, stop: int | None = None, step: int = 1) -> Keypoints:
         """The keypoints of every `step`-th frame from index `start` to before `stop`.
@@ -71,6 +73,8 @@ class KeypointsFile:
         part = slice(start, stop, step)
         with readable(self._path, "keypoints", KEYPOINTS_BY):
             stored = dataset(self._file, "images", 2).asstr()[part]
+            if any("\0" in name for name in stored.ravel().tolist()):
+                raise ValueError("'images' holds names that no file can have")
             names = renamed(stored.ravel().tolist(), lambda name: usable_image(name, self._path))
             return Keypoints(
                 xy=array(self._file, "xy", 4, part),
@@ -155,7 +159,7 @@ class LabelsWriter:
         """Says what recording the file is of; every frame must have been appended."""
         if self._written != len(self._frames):
             raise ValueError(f"labels of {self._written} frames were appended, expected {len(self._frames)}")
-        self._file.attrs["recording_id"] = self._digest.value
+        self._file.attrs["recording_id"] = texts(self._digest.value)
 
 
 @contextmanager
@@ -175,7 +179,7 @@ def open_keypoints(path: Path) -> Iterator[KeypointsFile]:
 def writing_labels(path: Path, frames: NDArray[np.int64]) -> Iterator[LabelsWriter]:
     """Writes `labels.h5` for frames `(F,)` a part at a time: whole or not at all, with images relative to the file."""
     with writing(path) as temporary, h5py.File(temporary, "w") as file:
-        file.attrs["format"] = "epitool.labels/1"
+        file.attrs["format"] = texts("epitool.labels/1")
         writer = LabelsWriter(file, path, frames)
         yield writer
         writer.finish()
@@ -196,8 +200,8 @@ def write_keypoints(path: Path | str, keypoints: Keypoints, source: str = "") ->
     """Writes `keypoints.h5`; images are stored relative to it, `source` says what footage and detector they are of."""
     path = Path(path)
     with writing(path) as temporary, h5py.File(temporary, "w") as file:
-        file.attrs["format"] = "epitool.keypoints/1"
-        file.attrs["source"] = source
+        file.attrs["format"] = texts("epitool.keypoints/1")
+        file.attrs["source"] = texts(source)
         _write_header(file, keypoints)
         store(file, _keypoint_arrays(keypoints, path), 0, len(keypoints.frames))
 
@@ -209,7 +213,7 @@ def has_poses(path: Path) -> bool:
         InputError: It is neither.
     """
     with opened(path, ("labels", "keypoints"), LABELS_BY) as file:
-        return bool(file.attrs["format"] == "epitool.labels/1")
+        return text(file.attrs, "format") == "epitool.labels/1"
 
 
 def read_source(path: Path) -> str:
@@ -219,7 +223,7 @@ def read_source(path: Path) -> str:
         InputError: As `read_keypoints`.
     """
     with opened(path, ("keypoints", "labels"), KEYPOINTS_BY) as file:
-        return str(file.attrs.get("source", ""))
+        return text(file.attrs, "source")
 
 
 @contextmanager
@@ -254,9 +258,9 @@ def write_labels(path: Path | str, labels: Labels) -> None:
 
 
 def _write_header(file: h5py.File, keypoints: Keypoints) -> None:
-    file.attrs["skeleton"] = keypoints.skeleton.name
-    file.attrs["joints"] = list(keypoints.skeleton.joints)
-    file.attrs["views"] = list(keypoints.views)
+    file.attrs["skeleton"] = texts(keypoints.skeleton.name)
+    file.attrs["joints"] = texts(keypoints.skeleton.joints)
+    file.attrs["views"] = texts(keypoints.views)
     file.attrs["image_size"] = keypoints.image_size
     if keypoints.split:
         file.attrs["split"] = keypoints.split

@@ -5,7 +5,7 @@ from __future__ import annotations
 import tokenize
 import zipfile
 import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from epitool.skeleton import Skeleton, skeleton_of
 
 PSS_BY = "epitool pss-fit"
 PLAIN = "k-means, best of 10 runs"  # what made the files that do not say
+_MOST_PACKED, _HARMLESS = 100, 1 << 28  # times that numbers of poses are shortened, and bytes that do no harm
 _UNREADABLE = (
     OSError, ValueError, EOFError, MemoryError, zipfile.BadZipFile, zlib.error, NotImplementedError, SyntaxError,
     tokenize.TokenError,  # of headers, which are Python literals
@@ -70,6 +71,12 @@ def read_pss(path: Path) -> PssModel:
         raise InputError(f"{path}: {error}; make it anew with `{PSS_BY}`") from None
 
 
+def _check_bomb(members: Sequence[zipfile.ZipInfo]) -> None:
+    packed, unpacked = sum(m.compress_size for m in members), sum(m.file_size for m in members)
+    if unpacked > max(_MOST_PACKED * packed, _HARMLESS):
+        raise ValueError(f"{packed} bytes would unpack to {unpacked}")
+
+
 def _yaw(alignment: str, body: Skeleton) -> Yaw | None:
     known = {str(yaw): yaw for yaw in (yaw_of(body, axis) for axis in range(3))} if alignment != "none" else {}
     if alignment != "none" and alignment not in known:
@@ -95,6 +102,7 @@ def arrays_of(path: Path) -> dict[str, NDArray[Any]]:
             content = np.load(file, allow_pickle=False)
             if isinstance(content, np.ndarray):
                 return {"array": content}
+            _check_bomb(content.zip.infolist())
             return {key: np.asarray(content[key]) for key in content}
     except _UNREADABLE as error:
         reason = str(error).splitlines()[0][:200] if str(error) else type(error).__name__

@@ -130,7 +130,8 @@ def command_lines(footage: Footage, epochs: int | None, seed: int) -> list[list[
 def _step(folder: Path, arguments: list[str]) -> Step:
     """Runs one command in the folder as a user would; its progress and remarks go to the terminal."""
     command = shlex.join(["epitool", *arguments])
-    say(f"\n$ {command}")
+    say("")
+    say(f"$ {command}")
     started = time.monotonic()
     result = subprocess.run(
         [sys.executable, "-m", "epitool", *arguments], cwd=folder, stdout=subprocess.PIPE, text=True, check=False

@@ -6,13 +6,15 @@ import os
 import shutil
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from epitool.errors import InputError
+from epitool.errors import InputError, UsageError
 
 STDIO = Path("-")
+_TEMPORARY, _STALE_S = ".epitool-", 86_400
 
 
 @contextmanager
@@ -27,8 +29,8 @@ def writing(path: Path) -> Iterator[Path]:
     temporary, streamed = path, path == STDIO or (path.exists() and not path.is_file() and not path.is_dir())
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        folder = Path(tempfile.gettempdir()) if streamed else path.parent
-        handle, name = tempfile.mkstemp(prefix=".epitool-", suffix=path.suffix, dir=folder)
+        folder = Path(tempfile.gettempdir()) if streamed and path != STDIO else path.parent
+        handle, name = tempfile.mkstemp(prefix=_TEMPORARY, suffix=path.suffix, dir=folder)
         os.close(handle)
         temporary = Path(name)
         temporary.chmod(0o666 & ~_umask())
@@ -42,6 +44,40 @@ def writing(path: Path) -> Iterator[Path]:
     finally:
         if temporary != path:
             temporary.unlink(missing_ok=True)
+
+
+def remove_stale(folder: Path) -> None:
+    """Removes what a killed run was writing in a folder a day ago or earlier."""
+    for file in folder.glob(f"{_TEMPORARY}*"):
+        with suppress(OSError):
+            if time.time() - file.stat().st_mtime > _STALE_S:
+                file.unlink()
+
+
+@contextmanager
+def alone_at(work: Path) -> Iterator[None]:
+    """Keeps other runs away from unfinished work that is kept beside or in `work`, until this one ends or is killed.
+
+    Raises:
+        UsageError: Another run is at it.
+        InputError: The folder cannot be written to.
+    """
+    from filelock import FileLock, Timeout
+
+    lock = FileLock(work.parent / f".{work.name.lstrip('.')}.lock", timeout=0)
+    try:
+        work.parent.mkdir(parents=True, exist_ok=True)
+        lock.acquire()
+    except Timeout:
+        raise UsageError(f"{work}: another run is at work there; wait for it, or name another") from None
+    except OSError as error:
+        raise InputError(f"cannot write {work}: {error.strerror or error}") from error
+    try:
+        yield
+    finally:
+        with suppress(OSError):
+            Path(lock.lock_file).unlink()  # before it is released: then nobody else can hold it
+        lock.release()
 
 
 def _copy(source: Path, path: Path) -> None:

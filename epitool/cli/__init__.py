@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from collections.abc import Sequence
 from typing import Annotated
@@ -10,6 +11,7 @@ import typer
 
 from epitool import __version__
 from epitool.cli import exchange, footage, labels, measure, network
+from epitool.cli.running import leave_at_once
 
 app = typer.Typer(
     name="epitool",
@@ -83,4 +85,11 @@ def spread_variadic(arguments: Sequence[str]) -> list[str]:
 
 def main() -> None:
     """Entry point of the `epitool` command."""
-    app(args=spread_variadic(sys.argv[1:]), prog_name="epitool")
+    heeded = signal.getsignal(signal.SIGINT) is signal.default_int_handler  # the background jobs of a shell ignore it
+    if heeded:
+        signal.signal(signal.SIGINT, leave_at_once)
+    try:
+        app(args=spread_variadic(sys.argv[1:]), prog_name="epitool")
+    finally:
+        if heeded:
+            signal.signal(signal.SIGINT, signal.SIG_IGN)  # all is done, and said

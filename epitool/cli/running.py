@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -13,16 +14,29 @@ import typer
 
 from epitool import console
 from epitool.errors import EpitoolError, InputError, UsageError
-from epitool.files import STDIO
+from epitool.files import STDIO, remove_stale
 
 _OWN_SUFFIXES = frozenset({".h5", ".toml", ".json", ".npz", ".pt", ".onnx", ".html", ".rrd"})
+
+
+_INTERRUPTED = "interrupted; run the same command again"
+
+
+def leave_at_once(*_: object) -> None:
+    """What Ctrl-C does before a stage is at work: there is nothing to put away."""
+    console.fail(_INTERRUPTED)
+    os._exit(130)
 
 
 def run(stage: Callable[..., console.Summary], quiet: bool, as_json: bool, **options: Any) -> None:
     """Runs a stage and prints its summary: the one place where errors become a line and an exit status."""
     console.set_quiet(quiet)
+    if signal.getsignal(signal.SIGINT) is leave_at_once:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         _check_out(options)
+        if isinstance(options.get("out"), Path):
+            remove_stale(options["out"].parent)
         to_stdout = options.get("out") == STDIO
         if to_stdout and as_json:
             raise UsageError("--json and --out -: both are for stdout; leave one out")
@@ -36,7 +50,8 @@ def run(stage: Callable[..., console.Summary], quiet: bool, as_json: bool, **opt
     except OSError as error:  # a disk that is full or read-only, a stream that cannot be written to
         _leave(f"{error.filename or 'output'}: {error.strerror or error}", InputError.exit_status)
     except KeyboardInterrupt:
-        console.fail("interrupted; run the same command again")
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second Ctrl-C has nothing more to stop
+        console.fail(_INTERRUPTED)
         os._exit(130)  # threads inside detectors would otherwise be waited for
 
 

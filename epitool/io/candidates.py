@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from epitool.errors import InputError
 from epitool.geometry.people import Candidates
 from epitool.io.files import require_file
-from epitool.io.h5 import dataset
+from epitool.io.h5 import dataset, written
 from epitool.pose import Keypoints
 
 GROUP = "candidates"
@@ -22,7 +22,7 @@ _AXES = {"xy": 3, "confidence": 2, "frame_index": 1, "view_index": 1}
 
 def add_candidates(path: Path, candidates: Candidates) -> None:
     """Adds all people found to a `keypoints.h5` that holds the one chosen."""
-    with h5py.File(path, "r+") as file:
+    with written(path, "r+") as file:
         group = file.create_group(GROUP)
         for name in ("xy", "confidence"):
             group.create_dataset(name, data=getattr(candidates, name).astype(np.float32))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -13,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from epitool.errors import InputError
+from epitool.files import writing
 from epitool.io.files import check_format, require_file
 
 _MOST_PACKED = 1100  # times that gzip can shorten what is read
@@ -94,6 +96,56 @@ def integers(file: h5py.File, name: str, axes: int, part: slice = slice(None)) -
     if stored.dtype.kind not in "iu":
         raise ValueError(f"'{name}' holds no whole numbers")
     return stored[part].astype(np.int64)
+
+
+@contextmanager
+def created(path: Path) -> Iterator[h5py.File]:
+    """A new HDF5 file, written whole or not at all.
+
+    Raises:
+        InputError: It cannot be written.
+    """
+    with writing(path) as temporary, written(temporary, "w") as file:
+        yield file
+
+
+@contextmanager
+def written(path: Path, mode: str) -> Iterator[h5py.File]:
+    """An HDF5 file that is made ("w") or added to ("r+").
+
+    Raises:
+        OSError: What is wrong with the disk.
+    """
+    with _OnceFailing(path, {"w": "w+", "r+": "r+"}[mode]) as disk:
+        try:
+            with h5py.File(disk, mode) as file:
+                yield file
+        except (OSError, RuntimeError):
+            if disk.error:
+                raise disk.error from None
+            raise
+        if disk.error:
+            raise disk.error
+
+
+class _OnceFailing(io.FileIO):
+    """A file that fails at most once, as when the disk is full, and forgets what is written after that.
+
+    HDF5 writes again when it is closed because of a failure, and if that fails too it ends the whole process.
+    """
+
+    error: OSError | None = None
+
+    def write(self, data: Any) -> int:
+        """Writes all of it, or raises the first time, and never more."""
+        rest = memoryview(data).cast("B")
+        try:
+            while len(rest) and not self.error:
+                rest = rest[super().write(rest) :]
+        except OSError as error:
+            self.error = error
+            raise
+        return memoryview(data).nbytes
 
 
 @contextmanager

@@ -12,9 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from epitool.camera import Rig
-from epitool.files import writing
 from epitool.io.files import stored_image, usable_image
-from epitool.io.h5 import array, dataset, integers, opened, readable, renamed, store, text, text_list, texts
+from epitool.io.h5 import array, created, dataset, integers, opened, readable, renamed, store, text, text_list, texts
 from epitool.io.h5_rigs import read_rig, read_takes, write_rig, write_takes
 from epitool.labels import Labels, RecordingDigest
 from epitool.pose import Keypoints, Poses
@@ -178,7 +177,7 @@ def open_keypoints(path: Path) -> Iterator[KeypointsFile]:
 @contextmanager
 def writing_labels(path: Path, frames: NDArray[np.int64]) -> Iterator[LabelsWriter]:
     """Writes `labels.h5` for frames `(F,)` a part at a time: whole or not at all, with images relative to the file."""
-    with writing(path) as temporary, h5py.File(temporary, "w") as file:
+    with created(path) as file:
         file.attrs["format"] = texts("epitool.labels/1")
         writer = LabelsWriter(file, path, frames)
         yield writer
@@ -199,7 +198,7 @@ def read_keypoints(path: Path | str) -> Keypoints:
 def write_keypoints(path: Path | str, keypoints: Keypoints, source: str = "") -> None:
     """Writes `keypoints.h5`; images are stored relative to it, `source` says what footage and detector they are of."""
     path = Path(path)
-    with writing(path) as temporary, h5py.File(temporary, "w") as file:
+    with created(path) as file:
         file.attrs["format"] = texts("epitool.keypoints/1")
         file.attrs["source"] = texts(source)
         _write_header(file, keypoints)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import tokenize
 import zipfile
 import zlib
@@ -45,8 +46,19 @@ def write_pss(path: Path, model: PssModel) -> None:
         "asked": np.array([codebook.asked for codebook in model.codebooks]),
     }
     centers = {f"centers_{codebook.asked}": codebook.centers for codebook in model.codebooks}
-    with writing(path) as temporary, temporary.open("wb") as file:
-        np.savez(file, **content, **centers)
+    write_arrays(path, {**content, **centers})
+
+
+def write_arrays(path: Path, arrays: Mapping[str, Any]) -> None:
+    """Writes a `.npz`, whole or not at all.
+
+    Raises:
+        InputError: It cannot be written.
+    """
+    packed = io.BytesIO()  # numpy's own writer leaves a full disk to the interpreter's last moments
+    np.savez(packed, **arrays)
+    with writing(path) as temporary:
+        temporary.write_bytes(packed.getbuffer())
 
 
 def read_pss(path: Path) -> PssModel:

@@ -6,6 +6,7 @@ authors' release are read as well.
 
 from __future__ import annotations
 
+import io
 import pickle
 import zipfile
 from collections.abc import Iterator, Mapping
@@ -78,11 +79,10 @@ def load_model(path: Path) -> Model:
 
 def save_plain(path: Path, content: Mapping[str, Any]) -> None:
     """Writes a checkpoint of tensors and plain values whole or not at all."""
+    packed = io.BytesIO()  # PyTorch puts a file's name into the archive, and has words of its own for a full disk
+    torch.save(dict(content), packed)
     with writing(path) as temporary:
-        try:
-            torch.save(dict(content), temporary)
-        except RuntimeError as error:  # how PyTorch reports a full disk
-            raise InputError(f"cannot write {path}: {str(error).splitlines()[0]}") from None
+        temporary.write_bytes(packed.getbuffer())
 
 
 def load_plain(path: Path, format_name: str, made_by: str) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from torch.utils.data import DataLoader
 from epitool.console import progress, say
 from epitool.errors import UsageError
 from epitool.nn.dataset import CropDataset
-from epitool.nn.distributed import share_batch_norm
+from epitool.nn.distributed import lost_process_reported, share_batch_norm
 from epitool.nn.network import as_input
 from epitool.nn.run import Run, open_run
 from epitool.nn.samples import Recording, Samples
@@ -75,11 +75,12 @@ def train(
             pieces = [piece for batch in batches for piece in shares(batch, fabric, accumulate)]
             loader = iter(_loader(dataset, pieces, fabric.device))
             step.begin(learning_rate(options, epoch))
-            for batch in batches:
-                step([next(loader) for _ in range(accumulate)], len(batch))
-                advance(len(batch))
-            loss, seconds = step.mean_loss(), time.perf_counter() - begin
-            measured = validate(run.network, samples, store, recording, options, fabric)
+            with lost_process_reported(fabric):
+                for batch in batches:
+                    step([next(loader) for _ in range(accumulate)], len(batch))
+                    advance(len(batch))
+                loss, seconds = step.mean_loss(), time.perf_counter() - begin
+                measured = validate(run.network, samples, store, recording, options, fabric)
             record = _record(epoch, loss, measured, options, seconds, len(part))
             say(f"epoch {epoch}/{options.epochs}: loss {loss:.4f}, validation {_described(record, options, recording)}")
             run.add(record, keep=fabric.is_global_zero)

@@ -15,10 +15,11 @@ from numpy.typing import NDArray
 from epitool.console import Summary, progress, say
 from epitool.detectors import BUILT_IN, Detector, default_detector, open_detector, people_in_box
 from epitool.errors import GeometryError, UsageError
-from epitool.files import writing
+from epitool.files import alone_at
 from epitool.geometry.people import Candidates
 from epitool.images import View, read_view
 from epitool.io.labels import read_keypoints, read_source
+from epitool.io.npz import write_arrays
 from epitool.parallel import run_parallel
 from epitool.pose import Keypoints
 from epitool.stages.assembling import People, assemble, report_people, write_people
@@ -63,20 +64,21 @@ def run(
     if out.exists() and not overwrite:
         return _finished(out, source, opened)
     parts = out.parent / f".{out.name}.parts"
-    if overwrite and parts.exists():
-        shutil.rmtree(parts)
     report_lengths(opened)
-    keypoints, candidates = _detect_all(opened, lambda: open_any_detector(detector, device), parts, source, jobs)
-    if listed:
-        rows = np.searchsorted(listed.frames, keypoints.frames)
-        keypoints = replace(keypoints, take_of=listed.take_of[rows], split=split_of(listed, rows))
-    if not np.isfinite(keypoints.xy).any():
-        shutil.rmtree(parts, ignore_errors=True)  # there is nothing to go on from
+    with alone_at(parts):
+        if overwrite and parts.exists():
+            shutil.rmtree(parts)
+        keypoints, candidates = _detect_all(opened, lambda: open_any_detector(detector, device), parts, source, jobs)
+        if listed:
+            rows = np.searchsorted(listed.frames, keypoints.frames)
+            keypoints = replace(keypoints, take_of=listed.take_of[rows], split=split_of(listed, rows))
+        if found := np.isfinite(keypoints.xy).any():
+            report_people(keypoints)
+            write_people(out, keypoints, candidates, source)
+        shutil.rmtree(parts, ignore_errors=True)
+    if not found:
         count = int((keypoints.images != "").sum())
         raise GeometryError(f"nobody was found in any of the {count} images; is a person in view, and large enough?")
-    report_people(keypoints)
-    write_people(out, keypoints, candidates, source)
-    shutil.rmtree(parts, ignore_errors=True)
     return _summary(keypoints, out, detector)
 
 
@@ -158,8 +160,8 @@ def _save_part(folder: Path, fresh: dict[int, People]) -> None:
     if fresh:
         xy, confidence = (np.concatenate(each) for each in zip(*fresh.values(), strict=True))
         people = [len(found) for found, _ in fresh.values()]
-        with writing(folder / f"{min(fresh):09d}.npz") as temporary:
-            np.savez(temporary, frames=list(fresh), people=people, xy=xy, confidence=confidence)
+        part = {"frames": list(fresh), "people": people, "xy": xy, "confidence": confidence}
+        write_arrays(folder / f"{min(fresh):09d}.npz", part)
 
 
 def _load_parts(folder: Path) -> dict[int, People]:

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from epitool.console import Summary, say, warn
+from epitool.errors import EpitoolError
+from epitool.files import alone_at
 from epitool.io.files import write_json
 from epitool.io.labels import has_poses, open_keypoints, open_labels
 from epitool.options import PRESETS, TrainOptions, run_folder
 
 if TYPE_CHECKING:
+    from lightning_fabric import Fabric
+
     from epitool.nn.samples import Recording
 
 
@@ -61,8 +65,9 @@ def run(
     from epitool.nn.validation import baseline_error
 
     folder, compute = out or run_folder(name), Compute(device, devices, nodes, precision)
-    with _recording(pairs) as recording:
+    with _recording(pairs) as recording, ExitStack() as stack:
         fabric = compute.start()
+        _enter_alone(stack, folder, fabric)
         chosen = preset if preset != "auto" else "paper" if fabric.device.type == "cuda" else "small"
         options = replace(PRESETS[chosen], **{key: value for key, value in given.items() if value is not None})
         where = f"{fabric.world_size} x {fabric.device.type}, {compute.precision_on(fabric.device)}"
@@ -75,6 +80,18 @@ def run(
     if fabric.is_global_zero:
         write_json(folder / "options.json", {"pairs": str(pairs), "preset": chosen, **asdict(options)})
     return _summary(history, baseline, options, unit, folder)
+
+
+def _enter_alone(stack: ExitStack, folder: Path, fabric: Fabric) -> None:
+    """The first process looks whether another run is at work; if so all of them end."""
+    refusal = None
+    if fabric.is_global_zero:
+        try:
+            stack.enter_context(alone_at(folder))
+        except EpitoolError as error:
+            refusal = error
+    if refusal := fabric.broadcast(refusal):
+        raise refusal
 
 
 @contextmanager

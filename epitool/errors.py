@@ -5,7 +5,10 @@ Programming mistakes raise `ValueError` instead, and are never caught.
 
 
 class EpitoolError(Exception):
-    """Root of all errors that a user can cause; the message says where, what was found, and what to do."""
+    """Root of all errors that a user can cause; the message says where, what was found, and what to do.
+
+    Itself: a process of a distributed run was lost.
+    """
 
     exit_status = 1
 

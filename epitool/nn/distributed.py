@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,10 +14,11 @@ from lightning_fabric import Fabric
 from torch import Tensor, nn
 
 from epitool.console import fall_silent
-from epitool.errors import UsageError
+from epitool.errors import EpitoolError, UsageError
 from epitool.nn.device import computes_bfloat16, pick_device
 
 logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # what it says of devices, `train` says in one line
+_LOST = ("connection", "timed out", "remote", "nccl", "gloo")  # in what PyTorch's backends say then
 _PRECISIONS: dict[str, Any] = {"32": "32-true", "bf16": "bf16-mixed", "16": "16-mixed"}
 
 
@@ -68,6 +71,25 @@ class Compute:
         if self.precision == "16" and device.type == "cpu":
             raise UsageError("--precision 16: needs a GPU; a CPU computes in bf16 or 32")
         return self.precision
+
+
+@contextmanager
+def lost_process_reported(fabric: Fabric) -> Iterator[None]:
+    """That another process of the run has ended becomes one line.
+
+    Raises:
+        EpitoolError: It has.
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        words = str(error).lower()
+        if fabric.world_size == 1 or not any(word in words for word in _LOST):
+            raise
+        raise EpitoolError(
+            f"process {fabric.global_rank} of {fabric.world_size} has lost another one, which was killed or has failed;"
+            " the same command goes on after the last whole epoch"
+        ) from None
 
 
 class _SumOverProcesses(torch.autograd.Function):

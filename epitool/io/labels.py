@@ -115,15 +115,15 @@ class LabelsFile:
         """The cameras of every take."""
         return tuple(take.rig for take in self.takes) or (self.rig,)
 
-    def read(self, start: int = 0, stop: int | None = None) -> Labels:
-        """The labels of the frames from index `start` to before `stop`.
+    def read(self, start: int = 0, stop: int | None = None, step: int = 1) -> Labels:
+        """The labels of every `step`-th frame from index `start` to before `stop`.
 
         Raises:
             InputError: The file is damaged there.
         """
-        part = slice(start, stop)
+        part = slice(start, stop, step)
         with readable(self._path, "labels", LABELS_BY):
-            keypoints = self.keypoints.read(start, stop)
+            keypoints = self.keypoints.read(start, stop, step)
             arrays: dict[str, NDArray[Any]] = {
                 name: array(self._file, name, _LABEL_AXES[name], part) for name in self._stored
             }

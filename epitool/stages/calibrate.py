@@ -84,7 +84,7 @@ def run(
         raise UsageError("--refine-intrinsics needs --intrinsics; without them focal lengths are estimated anyway")
     if moving is not None:
         _check_moving(f"--moving {moving}", moving, rule, up, extrinsics)
-    joints = keypoints_of(views, keypoints, detector, device, jobs)
+    joints = keypoints_of(views, keypoints, detector, device, jobs, all_frames=sync or moving is not None)
     if len(joints.views) < 2:
         raise GeometryError(f"{keypoints}: one view ({joints.views[0]}); cameras are found from two or more")
     if rule and rule.cameras and not set(rule.cameras) <= set(joints.views):

@@ -14,12 +14,13 @@ from epitool.errors import GeometryError, InputError, UsageError
 from epitool.geometry.calibrate import assumed_intrinsics
 from epitool.images import frame_rate, view_name
 from epitool.io.cameras import read_intrinsics, read_rig
-from epitool.io.labels import read_keypoints
+from epitool.io.labels import open_keypoints
 from epitool.pose import Keypoints
 from epitool.stages import detect2d
 
 _SIZE_TOLERANCE = 0.02  # video coders crop a few pixels; a larger difference is another camera or mode
 _USUAL_FOV_DEG = 60.0
+_MANY_FRAMES = 100_000
 _EQUAL_RATES = 1.005  # 29.97 and 30 differ by a frame in 1000, which the joints tell where it matters
 
 
@@ -35,8 +36,12 @@ def places(path: Path, views: Sequence[str]) -> Rig:
         raise error if str(path) in str(error) else InputError(f"{path}: {error}") from None
 
 
-def keypoints_of(views: Sequence[Path], path: Path, detector: str | None, device: str, jobs: int) -> Keypoints:
+def keypoints_of(
+    views: Sequence[Path], path: Path, detector: str | None, device: str, jobs: int, all_frames: bool = True
+) -> Keypoints:
     """Keypoints of the views named, or of all; detected first where the file is missing.
+
+    Where not all frames count, and they are more than an hour's, they are every second, third, ... frame.
 
     Raises:
         InputError: There is no file and no view, or the file lacks a view.
@@ -48,7 +53,8 @@ def keypoints_of(views: Sequence[Path], path: Path, detector: str | None, device
         say(f"{path} is not there: detecting joints first")
         made = detect2d.run(views=views, detector=detector, out=path, jobs=jobs, device=device, overwrite=False)
         say(made.text)
-    joints = read_keypoints(path)
+    with open_keypoints(path) as file:
+        joints = file.read(step=1 if all_frames or file.take_of().any() else max(1, len(file) // _MANY_FRAMES))
     if not views:
         return joints
     names = [view_name(view) for view in views]

@@ -8,7 +8,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from epitool.camera import Rig
 from epitool.console import Summary, progress, warn
@@ -16,10 +15,9 @@ from epitool.errors import InputError, UsageError
 from epitool.images import frame_rate, read_images
 from epitool.io.cameras import read_rig
 from epitool.io.files import require_file
-from epitool.io.labels import has_poses, read_keypoints, read_labels
+from epitool.io.labels import has_poses, open_keypoints, open_labels
 from epitool.io.npz import read_pss
 from epitool.io.predictions import read_predictions
-from epitool.labels import Labels
 from epitool.pose import Keypoints, Predictions
 from epitool.skeleton import skeleton
 from epitool.stages.film import film
@@ -106,17 +104,17 @@ def _scene(file: Path, frames: int) -> Scene:
             f"{file}: is none of keypoints.h5, labels.h5, pose.json, cameras.toml, pss.npz, or a run's folder"
         )
     if not has_poses(file):
-        return _of_keypoints(file.name, read_keypoints(file), frames)
-    return _of_labels(file.name, read_labels(file), frames)
+        return _of_keypoints(file, frames)
+    return _of_labels(file, frames)
 
 
-def spread(count: int, most: int) -> NDArray[np.intp]:
-    """Indices of at most so many of `count` things, evenly spread, the first and last among them.
+def _step(count: int, most: int) -> int:
+    """Every how manieth of `count` things is shown, that they be `most` at most.
 
-    >>> spread(10, 4).tolist()
-    [0, 3, 6, 9]
+    >>> _step(10, 4), _step(10, 20)
+    (3, 1)
     """
-    return np.unique(np.linspace(0, count - 1, min(count, most)).round().astype(np.intp)) if count else np.arange(0)
+    return max(1, -(-count // most))
 
 
 def _of_cameras(title: str, rig: Rig) -> Scene:
@@ -124,37 +122,38 @@ def _of_cameras(title: str, rig: Rig) -> Scene:
     return Scene(title, facts, skeleton("h36m17"), np.empty(0, dtype=np.int64), up=image_up(rig), rigs=(rig,))
 
 
-def _of_keypoints(title: str, keypoints: Keypoints, most: int) -> Scene:
-    shown = keypoints.select_frames(spread(len(keypoints.frames), most))
-    facts = f"{len(keypoints.frames)} frames, {len(keypoints.views)} views, {len(keypoints.skeleton)} joints"
-    sizes = np.tile(keypoints.image_size, (len(shown.frames), 1, 1))
+def _of_keypoints(path: Path, most: int) -> Scene:
+    with open_keypoints(path) as file:
+        count, step = len(file), _step(len(file), most)
+        shown = file.read(step=step)
+    facts = f"{count} frames, {len(shown.views)} views, {len(shown.skeleton)} joints"
+    sizes = np.tile(shown.image_size, (len(shown.frames), 1, 1))
     scene = Scene(
-        title, facts, keypoints.skeleton, shown.frames, views=keypoints.views, sizes=sizes, fps=_fps(keypoints, shown),
+        path.name, facts, shown.skeleton, shown.frames, views=shown.views, sizes=sizes, fps=_fps(shown, step),
         xy=np.where(shown.seen()[..., None], shown.xy, np.nan),
     )  # fmt: skip
     return _with_images(scene, shown.images.tolist())
 
 
-def _of_labels(title: str, labels: Labels, most: int) -> Scene:
-    indices = spread(len(labels.poses.frames), most)
-    shown, in_cameras = labels.keypoints.select_frames(indices), labels.in_cameras[indices]
-    own = labels.project_own(labels.in_cameras)[indices]
-    poses, error = (
-        labels.poses,
-        np.nanmedian(labels.reprojection_px) if np.isfinite(labels.reprojection_px).any() else 0,
-    )
-    facts = f"{len(poses.frames)} frames, unit {poses.unit}, median reprojection error {error:.1f} px"
+def _of_labels(path: Path, most: int) -> Scene:
+    with open_labels(path) as file:
+        count, step = len(file), _step(len(file), most)
+        labels = file.read(step=step)
+    shown, poses, in_cameras = labels.keypoints, labels.poses, labels.in_cameras
+    own, error = labels.project_own(in_cameras), labels.reprojection_px
+    apart = np.nanmedian(error) if np.isfinite(error).any() else 0
+    facts = f"{count} frames, unit {poses.unit}, median reprojection error {apart:.1f} px"
     scene = Scene(
-        title, facts, poses.skeleton, shown.frames, xyz=poses.xyz[indices], up=image_up(labels.rig), rigs=labels.rigs,
+        path.name, facts, poses.skeleton, shown.frames, xyz=poses.xyz, up=image_up(labels.rig), rigs=labels.rigs,
         take_of=shown.take_of, views=shown.views, xy=np.where(shown.seen()[..., None], shown.xy, np.nan),
-        own=np.where(in_cameras[..., 2:] > 0, own, np.nan), sizes=labels.image_sizes[indices],
-        fps=_fps(labels.keypoints, shown),
+        own=np.where(in_cameras[..., 2:] > 0, own, np.nan), sizes=labels.image_sizes,
+        fps=_fps(shown, step),
     )  # fmt: skip
     return _with_images(scene, shown.images.tolist())
 
 
 def _of_predictions(title: str, seen: Predictions, most: int) -> Scene:
-    indices = spread(len(seen.images), most)
+    indices = np.arange(0, len(seen.images), _step(len(seen.images), most))
     facts = f"{len(seen.images)} images, relative to the root, unit {seen.unit}"
     frames = indices.astype(np.int64)
     scene = Scene(
@@ -164,10 +163,9 @@ def _of_predictions(title: str, seen: Predictions, most: int) -> Scene:
     return _with_images(scene, [[seen.images[i]] for i in indices])
 
 
-def _fps(whole: Keypoints, shown: Keypoints) -> float:
-    """Frames per second that the frames shown have of a video; 30 where there is none, or too few are shown."""
-    rate = frame_rate(next((name for name in whole.images.ravel().tolist() if name), ""))
-    step = len(whole.frames) / max(len(shown.frames), 1)
+def _fps(shown: Keypoints, step: int) -> float:
+    """Frames per second that every `step`-th frame of a video has; 30 where there is none, or too few are shown."""
+    rate = frame_rate(next((name for name in shown.images.ravel().tolist() if name), ""))
     return float(np.clip(rate / step, 5, 60)) if np.isfinite(rate) else 30.0
 
 

@@ -150,7 +150,7 @@ def frame_rate(image: str) -> float:
     capture = cv2.VideoCapture(str(path))
     rate = float(capture.get(cv2.CAP_PROP_FPS))
     capture.release()
-    return rate or float("nan")
+    return rate if rate > 0 else float("nan")
 
 
 def read_image(path: Path) -> Image:

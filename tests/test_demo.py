@@ -1,5 +1,6 @@
 """The whole chain as command lines: rendered footage, a very short training, and what is left on disk."""
 
+import importlib.util
 import json
 import subprocess
 import sys
@@ -123,7 +124,7 @@ def test_a_step_that_fails_stops_the_demo_with_its_status(tmp_path):
     (tmp_path / "a.mp4").write_text("no video")
     (tmp_path / "b.mp4").write_text("no video")
     result = epitool("demo", "--views", "a.mp4", "b.mp4", cwd=tmp_path)
-    assert result.returncode == 3
+    assert result.returncode == (3 if importlib.util.find_spec("mediapipe") else 2)  # of detect2d, without a detector
     assert "Traceback" not in result.stderr
 
 

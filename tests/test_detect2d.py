@@ -250,10 +250,9 @@ def test_keypointrcnn_without_a_network_says_where_its_weights_go(detection, mon
 
 
 def test_keypointrcnn_with_random_weights_is_sure_of_nobody(detection, monkeypatch):
-    build = detection.keypointrcnn_resnet50_fpn
-    monkeypatch.setattr(
-        detection, "keypointrcnn_resnet50_fpn", lambda weights: build(weights=None, weights_backbone=None)
-    )
+    network = detection.keypointrcnn_resnet50_fpn(weights=None, weights_backbone=None)
+    network.roi_heads.box_predictor.cls_score.bias.data[1] = -50.0  # where random weights alone might see someone
+    monkeypatch.setattr(detection, "keypointrcnn_resnet50_fpn", lambda weights: network)
     xy, confidence = open_detector("keypointrcnn").detect(np.zeros((64, 64, 3), np.uint8))
     assert xy.shape == (0, 17, 2)
     assert confidence.shape == (0, 17)

@@ -127,7 +127,7 @@ def finish(process: subprocess.Popen, folder: Path, name: str) -> list[dict]:
 def test_two_processes_have_the_loss_curve_of_one(footage, undisturbed):
     two = finish(start(footage, "two", "--devices", "2"), footage, "two")
     for name in ("train_loss", "val_nmpjpe"):
-        np.testing.assert_allclose(*([line[name] for line in curve] for curve in (two, undisturbed)), rtol=5e-4)
+        np.testing.assert_allclose(*([line[name] for line in curve] for curve in (two, undisturbed)), rtol=2e-3)
 
 
 def test_killed_run_ends_in_the_bits_of_an_undisturbed_one(footage, undisturbed):

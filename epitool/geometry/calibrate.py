@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
 
 from epitool.camera import Camera, Rig
 from epitool.errors import GeometryError
@@ -90,8 +91,15 @@ def calibrate(
     Raises:
         GeometryError: No two views share enough joints, or they determine no pose.
     """
-    if method == "fundamental":
-        return _calibrate_chain(keypoints, intrinsics, min_confidence, seed, jobs)
+    with threadpool_limits(1, user_api="blas"):  # the order in which BLAS' threads add would show in the last bits
+        if method == "fundamental":
+            return _calibrate_chain(keypoints, intrinsics, min_confidence, seed, jobs)
+        return _calibrate_all(keypoints, intrinsics, min_confidence, seed, jobs, focal)
+
+
+def _calibrate_all(
+    keypoints: Keypoints, intrinsics: Sequence[Camera], min_confidence: float, seed: int, jobs: int, focal: str
+) -> Calibration:
     still = dict.fromkeys(still_views(keypoints, min_confidence), STILL)
     if still:
         intrinsics = [camera for camera in intrinsics if camera.name not in still]

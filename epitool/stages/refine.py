@@ -157,7 +157,7 @@ def _mocap_parts(path: Path, labels: Labels, seed: int) -> tuple[Mocap, Mocap]:
 def held_out_clips(clips: NDArray[np.int64], seed: int) -> NDArray[np.bool_]:
     """Which poses `(N,)` are of the 15% of clips kept for the choice; the last 15% of the poses of a single clip.
 
-    >>> held_out_clips(np.array([0, 0, 1, 1, 2, 2]), seed=0).sum()
+    >>> int(held_out_clips(np.array([0, 0, 1, 1, 2, 2]), seed=0).sum())
     2
     """
     numbers = np.unique(clips)

@@ -1,0 +1,53 @@
+"""The same seed gives the same bytes, whatever the number of threads; docs/conventions.md says where that ends."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from epitool.io.cameras import write_rig
+from epitool.io.labels import write_keypoints, write_labels
+
+COMMANDS = {
+    "calibrate": ["calibrate", "--fov", "43", "--out", "made.toml"],
+    "calibrate-unknown-lenses": ["calibrate", "--out", "made.toml"],
+    "calibrate-paper": ["calibrate", "--fov", "43", "--method", "fundamental", "--out", "made.toml"],
+    "triangulate": ["triangulate", "--out", "made.h5"],
+    "triangulate-bones": ["triangulate", "--bones", "--out", "made.h5"],
+    "triangulate-paper": ["triangulate", "--combine", "vector-median", "--out", "made.h5"],
+    "pss-fit": ["pss-fit", "--k", "10", "--out", "made.npz"],
+    "evaluate": ["evaluate", "--predictions", "labels.h5", "--pss", "10", "--out", "made.json"],
+}
+
+
+def made(folder: Path, arguments: list[str], threads: int, jobs: int) -> bytes:
+    """What a command makes with so many threads of BLAS and OpenMP, and of its own."""
+    variables = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+    environment = {**os.environ, **dict.fromkeys(variables, str(threads))}
+    command = [sys.executable, "-m", "epitool", *arguments, "--jobs", str(jobs), "--quiet"]
+    result = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=300)
+    assert result.returncode == 0, result.stderr
+    (path,) = folder.glob("made.*")
+    content = path.read_bytes()
+    path.unlink()
+    return content
+
+
+@pytest.fixture(scope="module")
+def recording(tmp_path_factory, truth, detected) -> Path:
+    folder = tmp_path_factory.mktemp("recording")
+    write_keypoints(folder / "keypoints.h5", detected)
+    write_rig(folder / "cameras.toml", truth.rig)
+    write_labels(folder / "labels.h5", truth)
+    return folder
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_bytes_do_not_depend_on_threads_or_on_the_run(recording, name):
+    first = made(recording, COMMANDS[name], threads=1, jobs=1)
+    assert made(recording, COMMANDS[name], threads=1, jobs=1) == first
+    assert made(recording, COMMANDS[name], threads=4, jobs=3) == first

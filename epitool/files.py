@@ -68,6 +68,8 @@ def alone_at(work: Path) -> Iterator[None]:
     try:
         work.parent.mkdir(parents=True, exist_ok=True)
         lock.acquire()
+        for folder in (work.parent, work):
+            remove_stale(folder)
     except Timeout:
         raise UsageError(f"{work}: another run is at work there; wait for it, or name another") from None
     except OSError as error:

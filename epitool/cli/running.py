@@ -8,6 +8,7 @@ import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import typer
@@ -19,6 +20,7 @@ from epitool.files import STDIO, remove_stale
 _OWN_SUFFIXES = frozenset({".h5", ".toml", ".json", ".npz", ".pt", ".onnx", ".html", ".rrd"})
 
 
+_SWALLOWING = ("__del__", "remove", "_remove")  # the latter two of weakref's dictionaries and sets
 _INTERRUPTED = "interrupted; run the same command again"
 
 
@@ -28,11 +30,24 @@ def leave_at_once(*_: object) -> None:
     os._exit(130)
 
 
+def interrupt(_: int, frame: FrameType | None) -> None:
+    """Ctrl-C while a stage is at work: as Python's own handler, but later where the exception would be swallowed.
+
+    That is inside of what the interpreter calls when it frees an object.
+    """
+    while frame is not None and frame.f_code.co_name not in _SWALLOWING:
+        frame = frame.f_back
+    if frame is None or not hasattr(signal, "setitimer"):
+        raise KeyboardInterrupt
+    signal.signal(signal.SIGALRM, interrupt)
+    signal.setitimer(signal.ITIMER_REAL, 0.01)
+
+
 def run(stage: Callable[..., console.Summary], quiet: bool, as_json: bool, **options: Any) -> None:
     """Runs a stage and prints its summary: the one place where errors become a line and an exit status."""
     console.set_quiet(quiet)
     if signal.getsignal(signal.SIGINT) is leave_at_once:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+        signal.signal(signal.SIGINT, interrupt)
     try:
         _check_out(options)
         if isinstance(options.get("out"), Path):

@@ -18,6 +18,7 @@ from epitool.camera import Camera, Rig, Window
 from epitool.errors import InputError
 from epitool.files import writing
 from epitool.io.files import require_file
+from epitool.io.h5_rigs import checked_camera
 from epitool.io.labels import open_labels
 
 if sys.version_info >= (3, 11):
@@ -27,7 +28,6 @@ else:
 
 CAMERAS_BY = "epitool calibrate"
 _FORMAT = "epitool.cameras/1"
-_LARGEST = 1e9  # a thousand kilometres, in millimetres
 _LARGEST_FILE = 20_000_000  # bytes; a parser of text takes minutes for more
 _EVER = (-(2**62), 2**62)
 _KNOWN = "a cameras TOML (ours, Anipose, Pose2Sim, caliscope), Qualisys .qca.txt, OpenCV .yaml/.yml/.xml, or labels.h5"
@@ -208,7 +208,7 @@ def _camera_of_table(table: dict[str, Any]) -> Camera:
     rotation = np.array(table.get("rotation", [0.0, 0.0, 0.0]), dtype=float)
     translation = np.array(table.get("translation", [0.0, 0.0, 0.0]), dtype=float)
     size = (int(table["size"][0]), int(table["size"][1]))
-    camera = _checked(
+    camera = checked_camera(
         table["name"], table["matrix"], table.get("distortions", []), _rodrigues(rotation), translation, size
     )
     return replace(camera, time_offset=float(table.get("time_offset", 0.0)))
@@ -218,20 +218,6 @@ def _rodrigues(rotation: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     if rotation.size not in (3, 9) or not np.isfinite(rotation).all():
         raise ValueError("a rotation is neither a Rodrigues vector nor a matrix")
     return rotation.reshape(3, 3) if rotation.size == 9 else np.asarray(cv2.Rodrigues(rotation)[0], dtype=float)
-
-
-def _checked(name: str, K: Any, distortion: Any, R: Any, t: Any, size: tuple[int, int]) -> Camera:
-    camera = Camera(str(name), np.array(K, dtype=float), np.array(distortion, dtype=float), R, t, size)
-    numbers = np.concatenate([camera.K.ravel(), camera.distortion, camera.t])
-    if not (np.abs(numbers) < _LARGEST).all() or min(camera.K[0, 0], camera.K[1, 1]) <= 0:
-        raise ValueError(
-            f"camera {name}: K, distortion or translation is not finite, or too large, or the focal length not positive"
-        )
-    if len(camera.distortion) not in (0, 4, 5, 8, 12, 14):
-        raise ValueError(
-            f"camera {name}: {len(camera.distortion)} distortion coefficients; OpenCV knows 4, 5, 8, 12, 14"
-        )
-    return camera
 
 
 def _read_qualisys(path: Path) -> Rig:
@@ -268,7 +254,7 @@ def _qualisys_camera(node: ElementTree.Element) -> Camera:
     t = -R @ numbers(place, "x", "y", "z")
     left, top, right, bottom = numbers(window, "left", "top", "right", "bottom")
     size = (int(right - left + 1), int(bottom - top + 1))
-    return _checked(node.get("serial", ""), [[fx, 0, cx], [0, fy, cy], [0, 0, 1]], distortion, R, t, size)
+    return checked_camera(node.get("serial", ""), [[fx, 0, cx], [0, fy, cy], [0, 0, 1]], distortion, R, t, size)
 
 
 def _read_opencv(path: Path) -> Rig:
@@ -284,4 +270,4 @@ def _read_opencv(path: Path) -> Rig:
         raise ValueError("holds no camera_matrix")
     none = np.zeros(0)
     found = none if distortion is None else distortion.ravel()
-    return Rig((_checked(path.stem, matrix, found, np.eye(3), np.zeros(3), size),), "arbitrary", "none")
+    return Rig((checked_camera(path.stem, matrix, found, np.eye(3), np.zeros(3), size),), "arbitrary", "none")

@@ -17,6 +17,7 @@ from epitool.errors import InputError
 from epitool.files import writing
 from epitool.io.files import check_format, require_file
 
+_LARGEST = 1e30
 _MOST_PACKED = 1100  # times that gzip can shorten what is read
 
 
@@ -87,7 +88,10 @@ def array(file: h5py.File, name: str, axes: int, part: slice = slice(None)) -> N
     stored = dataset(file, name, axes)
     if stored.dtype.kind not in "fiub":
         raise ValueError(f"'{name}' holds no numbers")
-    return stored[part].astype(np.float64)
+    values: NDArray[np.float64] = stored[part].astype(np.float64)
+    if (np.abs(np.nan_to_num(values, posinf=np.inf)) > _LARGEST).any():
+        raise ValueError(f"'{name}' holds numbers that are of no recording; NaN marks what is missing")
+    return values
 
 
 def integers(file: h5py.File, name: str, axes: int, part: slice = slice(None)) -> NDArray[np.int64]:

@@ -61,7 +61,8 @@ class KeypointsFile:
         """As `Keypoints.take_of`, of a part of the frames."""
         if "take" not in self._file:
             return np.zeros(len(self.frames[part]), dtype=np.int64)
-        return integers(self._file, "take", 1, part)
+        with readable(self._path, "keypoints", KEYPOINTS_BY):
+            return integers(self._file, "take", 1, part)
 
     def read(self, start: int = 0, stop: int | None = None, step: int = 1) -> Keypoints:
         """The keypoints of every `step`-th frame from index `start` to before `stop`.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import os
 import struct
@@ -18,7 +19,7 @@ from epitool.files import STDIO, writing
 # What readers of JSON, CSV, XML, HDF5, Matlab and CDF files raise for damaged files.
 _DAMAGE = (
     OSError, ValueError, TypeError, IndexError, AttributeError, NotImplementedError, RecursionError, OverflowError,
-    EOFError, MemoryError, SystemError, struct.error, zlib.error,
+    EOFError, MemoryError, SystemError, struct.error, zlib.error, csv.Error,
 )  # fmt: skip
 
 

@@ -117,6 +117,14 @@ IMAGES = {
 }
 
 
+def test_cmyk_images_are_read_as_rgb(here):
+    pillow = pytest.importorskip("PIL.Image")  # comes with matplotlib
+    pillow.new("CMYK", (30, 40), (0, 255, 255, 0)).save("a.jpg")
+    image = read_image(Path("a.jpg"))
+    assert image.shape == (40, 30, 3)
+    assert image[5, 5, 0] > 200 > 60 > image[5, 5, 1]
+
+
 @pytest.mark.parametrize("kind", IMAGES)
 def test_unusual_images_are_read_as_rgb_of_8_bits(here, kind):
     assert IMAGES[kind]("a.png")

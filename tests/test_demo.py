@@ -161,4 +161,4 @@ def test_readme_commands_are_what_ci_runs():
     readme = (root / "README.md").read_text().splitlines()
     first = [readme[i + 1] for i, line in enumerate(readme) if line == "```sh"][:2]
     assert first[0].endswith("epitool demo")
-    assert first[1].endswith("pytest")
+    assert first[1].endswith("pytest -n 4")

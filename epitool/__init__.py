@@ -17,9 +17,9 @@ if TYPE_CHECKING:
     from epitool.geometry.triangulate import triangulate as triangulate
     from epitool.io.cameras import read_rig as read_rig
     from epitool.io.cameras import write_rig as write_rig
-    from epitool.io.labels import read_keypoints as read_keypoints
+    from epitool.io.keypoints import read_keypoints as read_keypoints
+    from epitool.io.keypoints import write_keypoints as write_keypoints
     from epitool.io.labels import read_labels as read_labels
-    from epitool.io.labels import write_keypoints as write_keypoints
     from epitool.io.labels import write_labels as write_labels
     from epitool.io.predictions import read_predictions as read_predictions
     from epitool.labels import Labels as Labels

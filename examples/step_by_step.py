@@ -14,7 +14,7 @@ from epitool.geometry.calibrate import assumed_intrinsics, calibrate
 from epitool.geometry.compare import compare_rigs
 from epitool.geometry.labels import convert_labels, label
 from epitool.io.cameras import read_rig
-from epitool.io.labels import read_keypoints
+from epitool.io.keypoints import read_keypoints
 from epitool.io.sample import sample_recording
 from epitool.skeleton import skeleton
 from epitool.stages.calibrate_inputs import intrinsics_of

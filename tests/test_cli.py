@@ -14,7 +14,8 @@ import numpy as np
 import pytest
 
 from epitool.io.cameras import read_rig, write_rig
-from epitool.io.labels import read_labels, write_keypoints, write_labels
+from epitool.io.keypoints import write_keypoints
+from epitool.io.labels import read_labels, write_labels
 from epitool.io.predictions import write_predictions
 from epitool.pose import Predictions
 

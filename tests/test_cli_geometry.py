@@ -14,7 +14,8 @@ from epitool.geometry.compare import compare_rigs
 from epitool.geometry.people import Candidates
 from epitool.io.cameras import read_rig, write_rig
 from epitool.io.candidates import add_candidates
-from epitool.io.labels import read_labels, write_keypoints
+from epitool.io.keypoints import write_keypoints
+from epitool.io.labels import read_labels
 from epitool.labels import Labels
 from epitool.synthetic import labels_of, noisy_keypoints
 from epitool.synthetic.motion import random_motion

@@ -22,7 +22,8 @@ from epitool.io.cameras import read_rig, write_rig
 from epitool.io.candidates import has_candidates
 from epitool.io.foreign.people import body_by_anatomy, frame_number, read_views
 from epitool.io.foreign.rigs import read_easymocap
-from epitool.io.labels import read_keypoints, read_labels, write_labels
+from epitool.io.keypoints import read_keypoints
+from epitool.io.labels import read_labels, write_labels
 from epitool.io.pose_arrays import read_pose_arrays
 from epitool.skeleton import skeleton
 from epitool.stages.convert import inverted, parallax_deg

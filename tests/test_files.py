@@ -8,7 +8,8 @@ import pytest
 
 from epitool.errors import InputError
 from epitool.files import writing
-from epitool.io.labels import read_keypoints, read_labels, write_keypoints, write_labels
+from epitool.io.keypoints import read_keypoints, write_keypoints
+from epitool.io.labels import read_labels, write_labels
 from epitool.io.predictions import read_predictions, write_predictions
 from epitool.pose import Predictions
 

@@ -23,7 +23,8 @@ from test_images import write_video
 from epitool.console import printable
 from epitool.errors import InputError
 from epitool.images import open_view, read_image, read_view
-from epitool.io.labels import read_keypoints, read_labels, write_keypoints, write_labels, writing_labels
+from epitool.io.keypoints import read_keypoints, write_keypoints
+from epitool.io.labels import read_labels, write_labels, writing_labels
 from epitool.io.npz import arrays_of
 
 SEEDS = 4 * int(os.environ.get("EPITOOL_HOSTILE", "2"))

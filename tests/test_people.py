@@ -14,7 +14,7 @@ from epitool.errors import InputError
 from epitool.geometry.identity import choose_by_geometry
 from epitool.geometry.people import Candidates, choice_of, follow, with_choice
 from epitool.io.candidates import add_candidates, read_candidates
-from epitool.io.labels import read_keypoints, write_keypoints
+from epitool.io.keypoints import read_keypoints, write_keypoints
 from epitool.pose import Keypoints
 from epitool.skeleton import Skeleton, skeleton
 from epitool.synthetic import noisy_keypoints

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from epitool.io.cameras import write_rig
-from epitool.io.labels import write_keypoints, write_labels
+from epitool.io.keypoints import write_keypoints
+from epitool.io.labels import write_labels
 
 COMMANDS = {
     "calibrate": ["calibrate", "--fov", "43", "--out", "made.toml"],

@@ -18,7 +18,8 @@ import pytest
 from test_cli import epitool, failing
 
 from epitool.io.cameras import write_rig
-from epitool.io.labels import write_keypoints, write_labels
+from epitool.io.keypoints import write_keypoints
+from epitool.io.labels import write_labels
 from epitool.io.predictions import write_predictions
 from epitool.labels import Take
 from epitool.pose import Predictions

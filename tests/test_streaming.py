@@ -22,12 +22,8 @@ from epitool.geometry import labels as geometry_labels
 from epitool.geometry.labels import convert_labels, label, sample_bounds
 from epitool.io import labels as io_labels
 from epitool.io.cameras import write_rig
-from epitool.io.labels import (
-    KeypointsFile,
-    read_keypoints,
-    read_labels,
-    write_keypoints,
-)
+from epitool.io.keypoints import KeypointsFile, read_keypoints, write_keypoints
+from epitool.io.labels import read_labels
 from epitool.labels import Labels
 from epitool.parallel import backend, run_parallel, stream_parallel
 from epitool.pose import Keypoints

@@ -11,7 +11,7 @@ from test_cli import epitool
 
 from epitool.geometry.compare import compare_rigs
 from epitool.io.cameras import read_rig, write_rig
-from epitool.io.labels import write_keypoints
+from epitool.io.keypoints import write_keypoints
 from epitool.synthetic import noisy_keypoints
 
 

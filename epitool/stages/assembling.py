@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -13,65 +14,167 @@ from epitool.files import writing
 from epitool.geometry.people import Candidates, follow, with_choice
 from epitool.images import View
 from epitool.io.candidates import add_candidates
-from epitool.io.labels import write_keypoints
+from epitool.io.keypoints import writing_keypoints
 from epitool.pose import Keypoints
 from epitool.skeleton import Skeleton
 
 Array = NDArray[np.float64]
 People = tuple[Array, Array]  # joints (P, J, 2) and confidence (P, J) in one image
+_PART = 10_000  # frames written at a time
 
 
-def assemble(
-    views: Sequence[View], found: Sequence[dict[int, People]], body: Skeleton
-) -> tuple[Keypoints, Candidates | None]:
-    """Keypoints of one person, and all candidates where an image shows more than one."""
-    frames = sorted({frame for view in views for frame in view.frames})
-    rows = {frame: i for i, frame in enumerate(frames)}
-    images = np.full((len(frames), len(views)), "", dtype=object)
-    for v, (view, detected) in enumerate(zip(views, found, strict=True)):
-        for frame in detected:
-            images[rows[frame], v] = view.image_name(frame)
-        if len(detected) < len(view.frames):
-            warn(f"view {view.name}: only {len(detected)} of its {len(view.frames)} frames could be decoded")
-    candidates = _candidates(found, rows, len(body))
-    shape = (len(frames), len(views), len(body))
-    sizes = np.array([view.image_size for view in views])
-    nobody = Keypoints(
-        np.full((*shape, 2), np.nan), np.zeros(shape), np.array(frames), tuple(view.name for view in views),
-        images.astype(np.str_), sizes, body,
-    )  # fmt: skip
-    choice = follow(candidates, len(frames), len(views), body)
-    several = candidates.table(len(frames), len(views)).shape[-1] > 1
-    return with_choice(nobody, candidates, choice), candidates if several else None
+@dataclass(frozen=True, eq=False)
+class Found:
+    """The people found in N images of one view, P of them in all.
+
+    Attributes:
+        frames: Frame number of each image `(N,)`, strictly increasing.
+        people: How many are in each, `(N,)`.
+        xy: Their joints in pixels `(P, J, 2)`, one image's after the other's; NaN where missing.
+        confidence: `(P, J)`, 0 to 1.
+    """
+
+    frames: NDArray[np.int64]
+    people: NDArray[np.intp]
+    xy: NDArray[np.float32]
+    confidence: NDArray[np.float32]
 
 
-def _candidates(found: Sequence[dict[int, People]], rows: dict[int, int], joints: int) -> Candidates:
-    people = [
-        (xy, confidence, rows[frame], v)
-        for v, detected in enumerate(found)
-        for frame, image in sorted(detected.items())
-        for xy, confidence in zip(*image, strict=True)
-    ]
-    if not people:
-        none = np.zeros(0, dtype=np.intp)
-        return Candidates(np.zeros((0, joints, 2)), np.zeros((0, joints)), none, none)
-    xy, confidence, frame_index, view_index = (np.array(each) for each in zip(*people, strict=True))
-    return Candidates(xy, confidence, frame_index, view_index)
+def found_of(images: Mapping[int, People], joints: int) -> Found:
+    """What was found by frame number, in any order, as arrays."""
+    frames = sorted(images)
+    none = np.empty((0, joints, 2), dtype=np.float32), np.empty((0, joints), dtype=np.float32)
+    xy, confidence = (
+        np.concatenate([empty, *(images[frame][part] for frame in frames)]).astype(np.float32)
+        for part, empty in enumerate(none)
+    )
+    people = np.array([len(images[frame][0]) for frame in frames], dtype=np.intp)
+    return Found(np.array(frames, dtype=np.int64), people, xy, confidence)
 
 
-def report_people(keypoints: Keypoints) -> None:
-    """Says in how many images of a view nobody was found."""
-    found = np.isfinite(keypoints.xy[..., 0]).any(axis=-1)
-    there = keypoints.images != ""
-    for v, name in enumerate(keypoints.views):
-        missing = int((there[:, v] & ~found[:, v]).sum())
-        if missing:
-            warn(f"view {name}: nobody was found in {missing} of its {int(there[:, v].sum())} images")
+@dataclass
+class Tally:
+    """What keypoints hold, counted while they pass by a part at a time.
+
+    Attributes:
+        views: Their names, V of them.
+        joints: How many a person has.
+        frames: How many there are.
+        images: Images of every view, `(V,)`.
+        found: Those in which someone is, `(V,)`.
+        confidence: Sum over the joints of everyone found.
+    """
+
+    views: tuple[str, ...]
+    joints: int
+    images: NDArray[np.int64]
+    found: NDArray[np.int64]
+    frames: int = 0
+    confidence: float = 0.0
+
+    @classmethod
+    def empty(cls, views: Sequence[str], joints: int) -> Tally:
+        """Of no frame yet."""
+        return cls(tuple(views), joints, *np.zeros((2, len(views)), dtype=np.int64))
+
+    def add(self, keypoints: Keypoints) -> None:
+        """Counts the next frames."""
+        found = np.isfinite(keypoints.xy[..., 0]).any(axis=-1)
+        self.frames += len(found)
+        self.images += (keypoints.images != "").sum(axis=0)
+        self.found += found.sum(axis=0)
+        self.confidence += float(keypoints.confidence[found].sum())
+
+    @property
+    def mean_confidence(self) -> float:
+        """Of the joints of everyone found; NaN where nobody is."""
+        people = int(self.found.sum())
+        return self.confidence / (people * self.joints) if people else np.nan
+
+    def report(self) -> None:
+        """Says in how many images of a view nobody was found."""
+        for name, images, found in zip(self.views, self.images, self.found, strict=True):
+            if images > found:
+                warn(f"view {name}: nobody was found in {images - found} of its {images} images")
 
 
-def write_people(out: Path, keypoints: Keypoints, candidates: Candidates | None, source: str) -> None:
-    """Writes `keypoints.h5` with the candidates, whole or not at all."""
-    with writing(out) as temporary:
-        write_keypoints(temporary, keypoints, source)
-        if candidates:
-            add_candidates(temporary, candidates)
+class Assembly:
+    """One person chosen among all people found in several views.
+
+    Attributes:
+        views: The footage.
+        frames: All frame numbers `(F,)`, strictly increasing.
+        candidates: Everyone.
+        choice: Which of them in every frame and view, `(F, V)`; -1 for nobody.
+        skeleton: Names and order of the joints.
+    """
+
+    def __init__(self, views: Sequence[View], found: Sequence[Found], body: Skeleton) -> None:
+        self.views, self.skeleton = views, body
+        self.frames = np.array(sorted({frame for view in views for frame in view.frames}), dtype=np.int64)
+        self.candidates = _candidates(found, self.frames)
+        self.choice = follow(self.candidates, len(self.frames), len(views), body)
+        self._seen = [each.frames for each in found]
+        for view, seen in zip(views, self._seen, strict=True):
+            if len(seen) < len(view.frames):
+                warn(f"view {view.name}: only {len(seen)} of its {len(view.frames)} frames could be decoded")
+
+    @property
+    def anybody(self) -> bool:
+        """Whether someone is chosen anywhere."""
+        there = np.isfinite(self.candidates.xy[..., 0]).any(axis=-1)
+        return bool(there[self.choice[self.choice >= 0]].any())
+
+    def write(
+        self, out: Path, source: str, *, named: bool = True, take_of: NDArray[np.int64] | None = None,
+        split: tuple[int, int] | None = None,
+    ) -> Tally:  # fmt: skip
+        """Writes `keypoints.h5`, with all candidates where an image shows more than one: whole or not at all.
+
+        Args:
+            out: Where.
+            source: What footage and detector, or program, they are of.
+            named: Whether the images are there to be named.
+            take_of: Take of every frame, `(F,)`.
+            split: As `Keypoints.split`.
+        """
+        tally = Tally.empty([view.name for view in self.views], len(self.skeleton))
+        with writing(out) as temporary:
+            with writing_keypoints(temporary, len(self.frames), source) as file:
+                for start, part in self._parts(named):
+                    takes = () if take_of is None else take_of[start : start + _PART]
+                    file.append(replace(part, take_of=np.array(takes, dtype=np.int64), split=split))
+                    tally.add(part)
+            if self.candidates.table(*self.choice.shape).shape[-1] > 1:
+                add_candidates(temporary, self.candidates)
+        return tally
+
+    def _parts(self, named: bool) -> Iterator[tuple[int, Keypoints]]:
+        """The keypoints, with the index of their first frame; at least one part, be it of no frame."""
+        sizes = np.array([view.image_size for view in self.views])
+        for start in range(0, max(len(self.frames), 1), _PART):
+            frames, choice = self.frames[start : start + _PART], self.choice[start : start + _PART]
+            shape = (*choice.shape, len(self.skeleton))
+            names = self._names(frames) if named else np.full(choice.shape, "")
+            nobody = Keypoints(
+                np.full((*shape, 2), np.nan), np.zeros(shape), frames, tuple(view.name for view in self.views),
+                names, sizes, self.skeleton,
+            )  # fmt: skip
+            yield start, with_choice(nobody, self.candidates, choice)
+
+    def _names(self, frames: NDArray[np.int64]) -> NDArray[np.str_]:
+        """Images that could be decoded, `(F, V)`; empty for the others."""
+        names = np.full((len(frames), len(self.views)), "", dtype=object)
+        for v, (view, seen) in enumerate(zip(self.views, self._seen, strict=True)):
+            for row in np.flatnonzero(np.isin(frames, seen)):
+                names[row, v] = view.image_name(int(frames[row]))
+        return names.astype(np.str_)
+
+
+def _candidates(found: Sequence[Found], frames: NDArray[np.int64]) -> Candidates:
+    return Candidates(
+        np.concatenate([each.xy for each in found]),
+        np.concatenate([each.confidence for each in found]),
+        np.searchsorted(frames, np.concatenate([np.repeat(each.frames, each.people) for each in found])),
+        np.repeat(np.arange(len(found)), [len(each.xy) for each in found]),
+    )

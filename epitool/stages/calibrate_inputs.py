@@ -14,7 +14,7 @@ from epitool.errors import GeometryError, InputError, UsageError
 from epitool.geometry.calibrate import assumed_intrinsics
 from epitool.images import frame_rate, view_name
 from epitool.io.cameras import read_intrinsics, read_rig
-from epitool.io.labels import open_keypoints
+from epitool.io.keypoints import open_keypoints
 from epitool.pose import Keypoints
 from epitool.stages import detect2d
 

@@ -9,7 +9,7 @@ from epitool.console import say
 from epitool.geometry.identity import choose_by_geometry
 from epitool.geometry.people import choice_of, with_choice
 from epitool.io.candidates import has_candidates, read_candidates
-from epitool.io.labels import read_keypoints
+from epitool.io.keypoints import read_keypoints
 from epitool.pose import Keypoints
 
 

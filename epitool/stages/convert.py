@@ -7,7 +7,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from epitool.camera import Rig
 from epitool.console import Summary, say, warn
@@ -24,7 +23,7 @@ from epitool.io.predictions import read_predictions
 from epitool.pose import Poses
 from epitool.skeleton import Skeleton
 from epitool.skeleton import skeleton as named_skeleton
-from epitool.stages.assembling import assemble, report_people, write_people
+from epitool.stages.assembling import Assembly, found_of
 
 _CAMERAS = (".toml", ".xml", ".yml", ".yaml", ".txt")
 _METRES = (0.3, 50.0)  # how far apart cameras in a room are
@@ -198,18 +197,19 @@ def _convert_joints(
     if not common:
         spans = ", ".join(f"{view.name} {min(view.people, default=0)}-{max(view.people, default=0)}" for view in seen)
         raise GeometryError(f"the views have no frame number in common: {spans}")
-    keypoints, candidates = assemble(views, [view.people for view in seen], seen[0].skeleton)
-    if not filmed:
-        keypoints = replace(keypoints, images=np.full(keypoints.images.shape, ""))
-    found: NDArray[np.bool_] = np.isfinite(keypoints.xy[..., 0]).any(axis=-1)
-    if not found.any():
+    body = seen[0].skeleton
+    people = Assembly(views, [found_of(view.people, len(body)) for view in seen], body)
+    if not people.anybody:
         raise GeometryError(f"nobody is in any frame of {', '.join(names)}")
-    report_people(keypoints)
-    write_people(out, keypoints, candidates, f"{seen[0].program}: {', '.join(str(path) for path in inputs)}")
-    frames, count, joints = keypoints.xy.shape[:3]
-    text = f"{out}: {frames} frames x {count} views of {seen[0].program}, {joints} joints ({seen[0].skeleton.name})"
-    values = {"out": str(out), "frames": frames, "views": names, "joints": joints, "program": seen[0].program}
-    return Summary(f"{text}, a person in {int(found.sum())} images", values)
+    program = f"{seen[0].program}: {', '.join(str(path) for path in inputs)}"
+    tally = people.write(out, program, named=bool(filmed))
+    if filmed:
+        tally.report()
+    text = f"{out}: {tally.frames} frames x {len(names)} views of {seen[0].program}, {len(body)} joints ({body.name})"
+    values = {
+        "out": str(out), "frames": tally.frames, "views": names, "joints": len(body), "program": seen[0].program
+    }  # fmt: skip
+    return Summary(f"{text}, a person in {tally.found.sum()} images", values)
 
 
 def _alike_where_empty(seen: Sequence[SeenView]) -> list[SeenView]:

@@ -18,7 +18,8 @@ from epitool.console import Summary, say
 from epitool.detectors import default_detector, open_detector
 from epitool.errors import EpitoolError, InputError, UsageError
 from epitool.io.cameras import read_rig
-from epitool.io.labels import write_keypoints, write_labels
+from epitool.io.keypoints import write_keypoints
+from epitool.io.labels import write_labels
 from epitool.io.sample import sample_recording
 from epitool.stages.footage import open_views
 from epitool.stages.report import Step, write_report

@@ -5,8 +5,8 @@ from __future__ import annotations
 import shutil
 import threading
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, fields
 from pathlib import Path
 
 import numpy as np
@@ -16,18 +16,19 @@ from epitool.console import Summary, progress, say
 from epitool.detectors import BUILT_IN, Detector, default_detector, open_detector, people_in_box
 from epitool.errors import GeometryError, UsageError
 from epitool.files import alone_at
-from epitool.geometry.people import Candidates
 from epitool.images import View, read_view
-from epitool.io.labels import read_keypoints, read_source
-from epitool.io.npz import write_arrays
+from epitool.io.keypoints import open_keypoints, read_keypoints, read_source
+from epitool.io.npz import arrays_of, write_arrays
 from epitool.parallel import run_parallel
 from epitool.pose import Keypoints
-from epitool.stages.assembling import People, assemble, report_people, write_people
+from epitool.skeleton import Skeleton
+from epitool.stages.assembling import Assembly, Found, People, Tally, found_of
 from epitool.stages.footage import listed_views, open_views, report_lengths, source_of, source_of_list, split_of
 
 Array = NDArray[np.float64]
 _PATIENCE_S = 10.0
 _PART_FRAMES = 50  # frames between two saved parts: what an interruption can cost
+_READ_FRAMES = 10_000
 
 
 def run(
@@ -68,18 +69,15 @@ def run(
     with alone_at(parts):
         if overwrite and parts.exists():
             shutil.rmtree(parts)
-        keypoints, candidates = _detect_all(opened, lambda: open_any_detector(detector, device), parts, source, jobs)
-        if listed:
-            rows = np.searchsorted(listed.frames, keypoints.frames)
-            keypoints = replace(keypoints, take_of=listed.take_of[rows], split=split_of(listed, rows))
-        if found := np.isfinite(keypoints.xy).any():
-            report_people(keypoints)
-            write_people(out, keypoints, candidates, source)
+        people = _detect_all(opened, lambda: open_any_detector(detector, device), parts, source, jobs)
+        if people.anybody:
+            tally = _write(people, out, source, listed)
         shutil.rmtree(parts, ignore_errors=True)
-    if not found:
-        count = int((keypoints.images != "").sum())
+    if not people.anybody:
+        count = sum(len(view.frames) for view in opened)
         raise GeometryError(f"nobody was found in any of the {count} images; is a person in view, and large enough?")
-    return _summary(keypoints, out, detector)
+    tally.report()
+    return _summary(tally, out, detector)
 
 
 def open_any_detector(name: str, device: str) -> Detector:
@@ -97,20 +95,23 @@ def _finished(out: Path, source: str, views: Sequence[View]) -> Summary:
             f"{out}: is of other footage or another detector; --overwrite replaces it, --out writes elsewhere"
         )
     say(f"{out} is already of this footage; --overwrite detects anew")
-    return _summary(read_keypoints(out), out, "kept")
+    with open_keypoints(out) as file:
+        tally = Tally.empty(file.views, len(file.skeleton))
+        for start in range(0, len(file), _READ_FRAMES):
+            tally.add(file.read(start, start + _READ_FRAMES))
+    return _summary(tally, out, "kept")
 
 
-def _detect_all(
-    views: Sequence[View], opener: Callable[[], Detector], parts: Path, source: str, jobs: int
-) -> tuple[Keypoints, Candidates | None]:
+def _detect_all(views: Sequence[View], opener: Callable[[], Detector], parts: Path, source: str, jobs: int) -> Assembly:
     stop, working = threading.Event(), set[str]()
     with progress("detecting joints", sum(len(view.frames) for view in views)) as advance:
 
-        def work(view: View) -> tuple[dict[int, People], Detector]:
+        def work(view: View) -> Skeleton:
             working.add(view.name)
             try:
                 detector = opener()
-                return _detect_view(view, detector, parts / source / view.name, stop, advance), detector
+                _detect_view(view, detector, parts / source / view.name, stop, advance)
+                return detector.skeleton
             except BaseException:
                 stop.set()
                 raise
@@ -118,10 +119,17 @@ def _detect_all(
                 working.discard(view.name)
 
         try:
-            found = run_parallel(work, views, jobs)
+            body = run_parallel(work, views, jobs)[0]
         finally:
             _let_finish(stop, working)
-    return assemble(views, [frames for frames, _ in found], found[0][1].skeleton)
+    return Assembly(views, [_load_parts(parts / source / view.name, len(body)) for view in views], body)
+
+
+def _write(people: Assembly, out: Path, source: str, listed: Keypoints | None) -> Tally:
+    if not listed:
+        return people.write(out, source)
+    rows = np.searchsorted(listed.frames, people.frames)
+    return people.write(out, source, take_of=listed.take_of[rows], split=split_of(listed, rows))
 
 
 def _let_finish(stop: threading.Event, working: set[str]) -> None:
@@ -134,51 +142,56 @@ def _let_finish(stop: threading.Event, working: set[str]) -> None:
 
 def _detect_view(
     view: View, detector: Detector, folder: Path, stop: threading.Event, advance: Callable[[int], None]
-) -> dict[int, People]:
-    """Joints and confidence by frame; what a run before has saved is not detected again."""
-    done = _load_parts(folder)
+) -> None:
+    """Saves the people of every frame in parts; what a run before has saved is not detected again."""
+    done = _saved_frames(folder)
     advance(len(done))
+    if len(done) == len(view.frames):
+        return
     fresh: dict[int, People] = {}
+    boxes = np.full((len(view.frames), 4), np.nan) if view.boxes is None else view.boxes
     try:
-        if len(done) < len(view.frames):
-            boxes = np.full((len(view.frames), 4), np.nan) if view.boxes is None else view.boxes
-            for box, (frame, image) in zip(boxes, read_view(view), strict=False):
-                if stop.is_set():
-                    break
-                if frame not in done:
-                    fresh[frame] = done[frame] = people_in_box(detector, image, box)
-                    advance(1)
-                if len(fresh) == _PART_FRAMES:
-                    _save_part(folder, fresh)
-                    fresh = {}
+        for box, (frame, image) in zip(boxes, read_view(view), strict=False):
+            if stop.is_set():
+                break
+            if frame not in done:
+                fresh[frame] = people_in_box(detector, image, box)
+                advance(1)
+            if len(fresh) == _PART_FRAMES:
+                _save_part(folder, fresh, len(detector.skeleton))
+                fresh = {}
     finally:
-        _save_part(folder, fresh)
-    return done
+        _save_part(folder, fresh, len(detector.skeleton))
 
 
-def _save_part(folder: Path, fresh: dict[int, People]) -> None:
+def _save_part(folder: Path, fresh: Mapping[int, People], joints: int) -> None:
     if fresh:
-        xy, confidence = (np.concatenate(each) for each in zip(*fresh.values(), strict=True))
-        people = [len(found) for found, _ in fresh.values()]
-        part = {"frames": list(fresh), "people": people, "xy": xy, "confidence": confidence}
-        write_arrays(folder / f"{min(fresh):09d}.npz", part)
+        found = found_of(fresh, joints)
+        write_arrays(folder / f"{found.frames[0]:09d}.npz", asdict(found))
 
 
-def _load_parts(folder: Path) -> dict[int, People]:
-    done: dict[int, People] = {}
-    for file in sorted(folder.glob("[0-9]*.npz")):
-        with np.load(file, allow_pickle=False) as part:
-            ends = np.cumsum(part["people"])[:-1]
-            each = zip(np.split(part["xy"], ends), np.split(part["confidence"], ends), strict=True)
-            done.update(zip(part["frames"].tolist(), each, strict=True))
-    return done
+def _saved_frames(folder: Path) -> set[int]:
+    return {frame for file in _parts_in(folder) for frame in arrays_of(file)["frames"].tolist()}
 
 
-def _summary(keypoints: Keypoints, out: Path, detector: str) -> Summary:
-    found = np.isfinite(keypoints.xy[..., 0]).any(axis=-1)
-    people = dict(zip(keypoints.views, found.sum(axis=0).tolist(), strict=True))
-    frames, views, joints = keypoints.xy.shape[:3]
-    mean = float(keypoints.confidence[found].mean())
-    text = f"{out}: {frames} frames x {views} views, {joints} joints, a person in {int(found.sum())} images"
-    values = {"out": str(out), "frames": frames, "views": people, "joints": joints, "detector": detector}
-    return Summary(text + f", mean confidence {mean:.2f}", {**values, "mean_confidence": mean})
+def _load_parts(folder: Path, joints: int) -> Found:
+    """All that is saved, in the order of the frames: a resumed run fills gaps."""
+    parts = [found_of({}, joints), *(Found(**arrays_of(file)) for file in _parts_in(folder))]
+    frames, people, xy, confidence = (
+        np.concatenate([getattr(part, field.name) for part in parts]) for field in fields(Found)
+    )
+    of_people = np.argsort(np.repeat(frames, people), kind="stable")
+    of_images = np.argsort(frames)
+    return Found(frames[of_images], people[of_images], xy[of_people], confidence[of_people])
+
+
+def _parts_in(folder: Path) -> list[Path]:
+    return sorted(folder.glob("[0-9]*.npz"))
+
+
+def _summary(tally: Tally, out: Path, detector: str) -> Summary:
+    people = dict(zip(tally.views, tally.found.tolist(), strict=True))
+    size = f"{tally.frames} frames x {len(tally.views)} views, {tally.joints} joints"
+    values = {"out": str(out), "frames": tally.frames, "views": people, "joints": tally.joints, "detector": detector}
+    text = f"{out}: {size}, a person in {sum(people.values())} images, mean confidence {tally.mean_confidence:.2f}"
+    return Summary(text, {**values, "mean_confidence": tally.mean_confidence})

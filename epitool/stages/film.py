@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from epitool.console import Summary, progress
 from epitool.errors import InputError
 from epitool.images import Image, frame_rate, read_view
-from epitool.io.labels import has_poses, read_keypoints, read_labels
+from epitool.io.keypoints import read_keypoints
+from epitool.io.labels import has_poses, read_labels
 from epitool.pose import Keypoints
 from epitool.stages.footage import listed_views
 from epitool.viz.overlay import draw_pose, shrunk, tile, write_video

@@ -117,7 +117,7 @@ def image_names(inputs: Sequence[str]) -> list[str]:
         path, (video, _, frame) = Path(given), given.rpartition("#")
         check_name(path)
         if is_labels(given):
-            from epitool.io.labels import read_keypoints
+            from epitool.io.keypoints import read_keypoints
 
             names |= dict.fromkeys(name for name in read_keypoints(path).images.ravel().tolist() if name)
             continue
@@ -170,7 +170,7 @@ def _detected(detector: str | None, device: str, margin: float) -> tuple[FindBox
 
 def _boxes_of(names: Sequence[str], file: Path, margin: float) -> Array:
     """Boxes `(N, 4)` of images by the joints that a file has for them; NaN where nobody was found."""
-    from epitool.io.labels import read_keypoints  # and with it HDF5, which other ways do not need
+    from epitool.io.keypoints import read_keypoints  # and with it HDF5, which other ways do not need
 
     keypoints = read_keypoints(file)
     images, boxes = keypoints.images.ravel().tolist(), keypoints.boxes(margin=margin).reshape(-1, 4)

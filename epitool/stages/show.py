@@ -15,7 +15,8 @@ from epitool.errors import InputError, UsageError
 from epitool.images import frame_rate, read_images
 from epitool.io.cameras import read_rig
 from epitool.io.files import require_file
-from epitool.io.labels import has_poses, open_keypoints, open_labels
+from epitool.io.keypoints import open_keypoints
+from epitool.io.labels import has_poses, open_labels
 from epitool.io.npz import read_pss
 from epitool.io.predictions import read_predictions
 from epitool.pose import Keypoints, Predictions

@@ -25,7 +25,8 @@ from epitool.geometry.labels import (
 )
 from epitool.geometry.sync import synchronized
 from epitool.io.cameras import read_windows
-from epitool.io.labels import KeypointsFile, open_keypoints, writing_labels
+from epitool.io.keypoints import KeypointsFile, open_keypoints
+from epitool.io.labels import writing_labels
 from epitool.labels import Labels, Take
 from epitool.parallel import backend as working_on
 from epitool.parallel import stream_parallel

@@ -18,7 +18,7 @@ import numpy as np
 
 from epitool.io.cameras import write_rig
 from epitool.io.h5 import texts
-from epitool.io.labels import write_keypoints
+from epitool.io.keypoints import write_keypoints
 from epitool.synthetic import labels_of, noisy_keypoints
 from epitool.synthetic.motion import random_motion
 from epitool.synthetic.rigs import studio_rig

@@ -1,0 +1,192 @@
+"""`keypoints.h5`, and the part of a `labels.h5` that is the same."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+from epitool.io.files import stored_image, usable_image
+from epitool.io.h5 import array, created, dataset, integers, opened, readable, renamed, store, text, text_list, texts
+from epitool.pose import Keypoints
+from epitool.skeleton import skeleton_of
+
+KEYPOINTS_BY = "epitool detect2d"
+
+
+class KeypointsFile:
+    """An open `keypoints.h5`, of which parts can be read.
+
+    Attributes:
+        frames: All frame numbers `(F,)`, strictly increasing.
+        views: Names of the V views.
+        image_size: (width, height) per view, `(V, 2)`.
+        skeleton: Names and order of the joints.
+        source: What footage and detector the file says that it is of.
+        split: As `Keypoints.split`.
+    """
+
+    def __init__(self, file: h5py.File, path: Path) -> None:
+        self._file, self._path = file, path
+        self.frames: NDArray[np.int64] = integers(file, "frames", 1)
+        self.views = tuple(text_list(file.attrs, "views"))
+        self.image_size = np.asarray(file.attrs["image_size"])
+        if self.image_size.dtype.kind not in "iu":
+            raise ValueError("'image_size' holds no whole numbers")
+        self.skeleton = skeleton_of(text(file.attrs, "skeleton"), text_list(file.attrs, "joints"))
+        self.source = text(file.attrs, "source")
+        self.split = _split(file, len(self.frames))
+        if (np.diff(self.frames) <= 0).any():
+            raise ValueError("frames are not strictly increasing")
+        for name, axes in (("xy", 4), ("confidence", 3), ("images", 2), *((("take", 1),) if "take" in file else ())):
+            shape = dataset(file, name, axes).shape
+            if shape[0] != len(self.frames):
+                raise ValueError(f"{name} has shape {shape}, expected {len(self.frames)} frames")
+
+    def __len__(self) -> int:
+        return len(self.frames)
+
+    def take_of(self, part: slice = slice(None)) -> NDArray[np.int64]:
+        """As `Keypoints.take_of`, of a part of the frames."""
+        if "take" not in self._file:
+            return np.zeros(len(self.frames[part]), dtype=np.int64)
+        with readable(self._path, "keypoints", KEYPOINTS_BY):
+            return integers(self._file, "take", 1, part)
+
+    def read(self, start: int = 0, stop: int | None = None, step: int = 1) -> Keypoints:
+        """The keypoints of every `step`-th frame from index `start` to before `stop`.
+
+        Raises:
+            InputError: The file is damaged there.
+        """
+        part = slice(start, stop, step)
+        with readable(self._path, "keypoints", KEYPOINTS_BY):
+            stored = dataset(self._file, "images", 2).asstr()[part]
+            if any("\0" in name for name in stored.ravel().tolist()):
+                raise ValueError("'images' holds names that no file can have")
+            names = renamed(stored.ravel().tolist(), lambda name: usable_image(name, self._path))
+            return Keypoints(
+                xy=array(self._file, "xy", 4, part),
+                confidence=array(self._file, "confidence", 3, part),
+                frames=self.frames[part],
+                views=self.views,
+                images=np.array(names, dtype=np.str_).reshape(stored.shape),
+                image_size=self.image_size,
+                skeleton=self.skeleton,
+                take_of=self.take_of(part),
+                split=self.split,
+            )
+
+
+class KeypointsWriter:
+    """A `keypoints.h5` in the making, to which keypoints are appended in the frames' order."""
+
+    def __init__(self, file: h5py.File, path: Path, frames: int) -> None:
+        self._file, self._path, self._frames = file, path, frames
+        self._written = 0
+
+    def append(self, keypoints: Keypoints) -> None:
+        """Writes the keypoints of the next frames; all of a file are of the same views and skeleton."""
+        if not self._written:
+            write_header(self._file, keypoints)
+        store(self._file, keypoint_arrays(keypoints, self._path), self._written, self._frames)
+        self._written += len(keypoints.frames)
+
+    def finish(self) -> None:
+        """Checks that every frame was appended."""
+        if self._written != self._frames:
+            raise ValueError(f"keypoints of {self._written} frames were appended, expected {self._frames}")
+
+
+@contextmanager
+def open_keypoints(path: Path) -> Iterator[KeypointsFile]:
+    """Opens `keypoints.h5`, to read a part at a time; a `labels.h5` has keypoints too.
+
+    Raises:
+        InputError: The file is missing, damaged, of another format, or its arrays do not fit together.
+    """
+    with opened(path, ("keypoints", "labels"), KEYPOINTS_BY) as file:
+        with readable(path, "keypoints", KEYPOINTS_BY):
+            keypoints = KeypointsFile(file, path)
+        yield keypoints
+
+
+@contextmanager
+def writing_keypoints(path: Path, frames: int, source: str = "") -> Iterator[KeypointsWriter]:
+    """Writes `keypoints.h5` of so many frames a part at a time: whole or not at all, with images relative to the file.
+
+    Args:
+        path: Where.
+        frames: How many frames will be appended.
+        source: What footage and detector they are of.
+    """
+    with created(path) as file:
+        file.attrs["format"] = texts("epitool.keypoints/1")
+        file.attrs["source"] = texts(source)
+        writer = KeypointsWriter(file, path, frames)
+        yield writer
+        writer.finish()
+
+
+def read_keypoints(path: Path | str) -> Keypoints:
+    """Reads `keypoints.h5`; a `labels.h5` has keypoints too.
+
+    Raises:
+        InputError: The file is missing, damaged, of another format, or its arrays do not fit together.
+    """
+    path = Path(path)
+    with open_keypoints(path) as file:
+        return file.read()
+
+
+def write_keypoints(path: Path | str, keypoints: Keypoints, source: str = "") -> None:
+    """Writes `keypoints.h5`; images are stored relative to it, `source` says what footage and detector they are of."""
+    with writing_keypoints(Path(path), len(keypoints.frames), source) as writer:
+        writer.append(keypoints)
+
+
+def read_source(path: Path) -> str:
+    """What footage and detector a `keypoints.h5` says that it is of.
+
+    Raises:
+        InputError: As `read_keypoints`.
+    """
+    with opened(path, ("keypoints", "labels"), KEYPOINTS_BY) as file:
+        return text(file.attrs, "source")
+
+
+def write_header(file: h5py.File, keypoints: Keypoints) -> None:
+    """What is the same for all frames of keypoints."""
+    file.attrs["skeleton"] = texts(keypoints.skeleton.name)
+    file.attrs["joints"] = texts(keypoints.skeleton.joints)
+    file.attrs["views"] = texts(keypoints.views)
+    file.attrs["image_size"] = keypoints.image_size
+    if keypoints.split:
+        file.attrs["split"] = keypoints.split
+
+
+def keypoint_arrays(keypoints: Keypoints, path: Path) -> dict[str, NDArray[Any]]:
+    """What is stored of every frame of keypoints, in a file at `path`."""
+    names = renamed(keypoints.images.ravel().tolist(), lambda name: stored_image(name, path))
+    return {
+        "xy": keypoints.xy.astype(np.float32),
+        "confidence": keypoints.confidence.astype(np.float32),
+        "frames": keypoints.frames,
+        "images": np.array(names, dtype=object).reshape(keypoints.images.shape),
+        "take": keypoints.take_of,
+    }
+
+
+def _split(file: h5py.File, frames: int) -> tuple[int, int] | None:
+    """What the file says of its parts, if it says it."""
+    if "split" not in file.attrs:
+        return None
+    first, second = (int(end) for end in file.attrs["split"])
+    if not 0 <= first <= second <= frames:
+        raise ValueError(f"split {first}, {second} of {frames} frames")
+    return first, second

@@ -39,10 +39,14 @@ class Candidates:
     def __post_init__(self) -> None:
         set_field = object.__setattr__
         xy = frozen_array(self.xy, (None, None, 2), "xy")
+        confidence = frozen_array(self.confidence, xy.shape[:2], "confidence")
         missing = ~np.isfinite(xy).all(axis=-1)
-        set_field(self, "xy", frozen_array(np.where(missing[..., None], np.nan, xy), xy.shape, "xy"))
-        confidence = np.nan_to_num(np.where(missing, 0.0, frozen_array(self.confidence, xy.shape[:2], "confidence")))
-        set_field(self, "confidence", frozen_array(confidence, xy.shape[:2], "confidence"))
+        for values, unknown, nothing in ((xy, missing, np.nan), (confidence, missing | ~np.isfinite(confidence), 0.0)):
+            values.setflags(write=True)  # our own copy, changed in place: there may be millions
+            values[unknown] = nothing
+            values.setflags(write=False)
+        set_field(self, "xy", xy)
+        set_field(self, "confidence", confidence)
         for field in ("frame_index", "view_index"):
             set_field(self, field, frozen_array(getattr(self, field), (len(xy),), field, np.intp))
             if (getattr(self, field) < 0).any():

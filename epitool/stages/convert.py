@@ -16,8 +16,9 @@ from epitool.io.cameras import read_rig, write_rig
 from epitool.io.files import require_file
 from epitool.io.foreign.motion import SUFFIXES as MOTION
 from epitool.io.foreign.motion import write_motion
-from epitool.io.foreign.people import SeenView, read_views
+from epitool.io.foreign.people import read_views
 from epitool.io.foreign.rigs import read_easymocap, write_foreign_rig
+from epitool.io.foreign.seen import SeenView
 from epitool.io.labels import has_poses, read_labels
 from epitool.io.predictions import read_predictions
 from epitool.pose import Poses

@@ -67,9 +67,9 @@ def _openpose(folder: Path, given: Skeleton | None) -> SeenView:
         raise InputError(f"{folder}: people with different numbers of joints ({', '.join(map(str, sorted(counts)))})")
     joints = counts.pop() // 3 if counts else len(given or SKELETONS["body25"])
     with foreign_file(files[min(files)], "OpenPose's joints of one image"):
-        stacked = {number: stacked(found, joints) for number, found in people.items()}
-        body = body_of(joints, None, stacked, given)
-    return SeenView(view_name(folder), stacked, body, None, "OpenPose")
+        everyone = {number: stacked(found, joints) for number, found in people.items()}
+        body = body_of(joints, None, everyone, given)
+    return SeenView(view_name(folder), everyone, body, None, "OpenPose")
 
 
 def _json(path: Path, given: Skeleton | None) -> list[SeenView]:

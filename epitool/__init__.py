@@ -34,8 +34,8 @@ __version__ = "0.1.0"
 _HOME = {
     "Camera": "camera", "Rig": "camera", "Keypoints": "pose", "Poses": "pose", "Labels": "labels",
     "calibrate": "geometry.calibrate", "label": "geometry.labels", "triangulate": "geometry.triangulate",
-    "read_rig": "io.cameras", "write_rig": "io.cameras", "read_keypoints": "io.labels", "read_labels": "io.labels",
-    "write_keypoints": "io.labels", "write_labels": "io.labels", "read_predictions": "io.predictions",
+    "read_rig": "io.cameras", "write_rig": "io.cameras", "read_keypoints": "io.keypoints", "read_labels": "io.labels",
+    "write_keypoints": "io.keypoints", "write_labels": "io.labels", "read_predictions": "io.predictions",
 }  # fmt: skip
 
 

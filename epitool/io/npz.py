@@ -58,7 +58,7 @@ def write_arrays(path: Path, arrays: Mapping[str, Any]) -> None:
     packed = io.BytesIO()  # numpy's own writer leaves a full disk to the interpreter's last moments
     np.savez(packed, **arrays)
     with writing(path) as temporary:
-        temporary.write_bytes(packed.getbuffer())
+        temporary.write_bytes(packed.getvalue())  # a view of it in an error crashes Python 3.12.1's collector
 
 
 def read_pss(path: Path) -> PssModel:

@@ -82,7 +82,7 @@ def save_plain(path: Path, content: Mapping[str, Any]) -> None:
     packed = io.BytesIO()  # PyTorch puts a file's name into the archive, and has words of its own for a full disk
     torch.save(dict(content), packed)
     with writing(path) as temporary:
-        temporary.write_bytes(packed.getbuffer())
+        temporary.write_bytes(packed.getvalue())  # a view of it in an error crashes Python 3.12.1's collector
 
 
 def load_plain(path: Path, format_name: str, made_by: str) -> dict[str, Any]:

@@ -44,6 +44,18 @@ def fall_silent() -> None:
     sys.stdout = open(os.devnull, "w")  # noqa: SIM115, PTH123 - until the process ends
 
 
+@contextmanager
+def stream_redirected(stream: int, target: int) -> Iterator[None]:
+    """Sends what a library in C writes to one file descriptor to another one."""
+    kept = os.dup(stream)
+    os.dup2(target, stream)
+    try:
+        yield
+    finally:
+        os.dup2(kept, stream)
+        os.close(kept)
+
+
 def say(message: str) -> None:
     """A remark, on stderr."""
     _stderr.print(escape(printable(message)))

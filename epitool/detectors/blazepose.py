@@ -13,6 +13,7 @@ from contextlib import contextmanager, nullcontext
 import numpy as np
 from numpy.typing import NDArray
 
+from epitool.console import stream_redirected
 from epitool.errors import UsageError
 from epitool.images import Image
 from epitool.skeleton import skeleton
@@ -24,14 +25,8 @@ _silence = threading.RLock()
 @contextmanager
 def _native_stderr_silenced() -> Iterator[None]:
     """Keeps mediapipe's C++ start-up chatter, which no setting turns off, from the user's terminal."""
-    with _silence, open(os.devnull, "w") as nowhere:  # noqa: PTH123
-        kept = os.dup(2)
-        os.dup2(nowhere.fileno(), 2)
-        try:
-            yield
-        finally:
-            os.dup2(kept, 2)
-            os.close(kept)
+    with _silence, open(os.devnull, "w") as nowhere, stream_redirected(2, nowhere.fileno()):  # noqa: PTH123
+        yield
 
 
 class BlazePose:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +13,7 @@ import torch.distributed
 from lightning_fabric import Fabric
 from torch import Tensor, nn
 
-from epitool.console import fall_silent
+from epitool.console import fall_silent, stream_redirected
 from epitool.errors import EpitoolError, UsageError
 from epitool.nn.device import computes_bfloat16, pick_device
 
@@ -53,7 +53,8 @@ class Compute:
             num_nodes=self.nodes,
             precision=_PRECISIONS[self.precision_on(device)],
         )
-        fabric.launch()
+        with stream_redirected(1, 2) if self.devices * self.nodes > 1 else nullcontext():
+            fabric.launch()  # Gloo prints on stdout that it is connected
         if not fabric.is_global_zero:
             fall_silent()
         return fabric

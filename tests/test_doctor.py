@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import json
 
 import pytest
@@ -17,6 +18,11 @@ def test_everything_works_here():
     said = json.loads(result.stdout)
     assert all(trial.startswith("works") for trial in said["trials"].values())
     assert said["versions"]["numpy"]
+
+
+def test_every_extra_of_users_is_looked_for():
+    listed = set(importlib.metadata.metadata("epitool").get_all("Provides-Extra"))
+    assert listed - {"bench", "test", "docs", "dev"} == set(doctor.EXTRAS)
 
 
 def test_what_is_broken_or_missing_is_named(monkeypatch):

@@ -13,9 +13,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import cv2
+import h5py
 import numpy as np
 import pytest
 from conftest import exact_labels
+from test_convert_animals import write_deeplabcut
 from typer.testing import CliRunner
 
 from epitool.cli import app, spread_variadic
@@ -50,6 +52,8 @@ COMMANDS = {  # by the file that is damaged
     "alpha.json": [["convert", "alpha.json", "--skeleton", "coco17", "--size", "640x480", "--out", "o.h5"]],
     "coco.json": [["convert", "coco.json", "--skeleton", "coco17", "--size", "640x480", "--out", "o.h5"]],
     "dlc.csv": [["convert", "dlc.csv", "--size", "640x480", "--out", "o.h5"]],
+    "dlc/cam2.h5": [["convert", "dlc/cam2.h5", "--size", "640x480", "--out", "o.h5"]],
+    "sleap.h5": [["convert", "sleap.h5", "--size", "640x480", "--out", "o.h5"]],
     "pose_json/1.json": [["convert", "pose_json", "--skeleton", "coco17", "--size", "640x480", "--out", "o.h5"]],
     "log.jsonl": [["show", "log.jsonl", "--out", "o.png"]],
     "mpii/annot/train.json": [["import", "mpii", "mpii", "--out", "o"]],
@@ -88,6 +92,11 @@ def sound(tmp_path_factory) -> Path:
     ]
     lines = [*head, *([f, *rows[f, :3].ravel()] for f in range(4))]
     (folder / "dlc.csv").write_text("\n".join(",".join(map(str, line)) for line in lines))
+    (folder / "dlc").mkdir()
+    write_deeplabcut(folder / "dlc", rows[:, None].repeat(2, axis=1))
+    with h5py.File(folder / "sleap.h5", "w") as file:
+        file["tracks"], file["point_scores"] = rows[..., :2].T[None], rows[..., 2].T[None]
+        file["node_names"] = np.array([f"j{j}".encode() for j in range(17)])
     (folder / "pose_json").mkdir()
     person = {"pose_keypoints_2d": rows[0].ravel().tolist()}
     (folder / "pose_json" / "1.json").write_text(json.dumps({"people": [person]}))

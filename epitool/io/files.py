@@ -18,8 +18,8 @@ from epitool.files import STDIO, writing
 
 # What readers of JSON, CSV, XML, HDF5, Matlab and CDF files raise for damaged files.
 _DAMAGE = (
-    OSError, ValueError, TypeError, IndexError, AttributeError, NotImplementedError, RecursionError, OverflowError,
-    EOFError, MemoryError, SystemError, struct.error, zlib.error, csv.Error,
+    OSError, ValueError, TypeError, IndexError, AttributeError, RuntimeError, OverflowError, EOFError, MemoryError,
+    SystemError, struct.error, zlib.error, csv.Error,
 )  # fmt: skip
 
 

@@ -24,7 +24,8 @@ CORE = (
 )  # fmt: skip
 EXTRAS = {
     "mediapipe": ("mediapipe",), "synth": ("anny",), "onnx": ("onnx", "onnxscript", "onnxruntime"), "dask": ("dask",),
-    "tensorboard": ("tensorboard",), "datasets": ("cdflib",), "c3d": ("ezc3d",),
+    "tensorboard": ("tensorboard",), "datasets": ("cdflib",), "c3d": ("ezc3d",), "rerun": ("rerun",),
+    "sleap": ("sleap_io",),
 }  # fmt: skip
 _LARGEST_ANGLE_DEG = 1.0
 

@@ -106,8 +106,8 @@ def sleap(path: Path, given: Skeleton | None) -> list[SeenView]:
         import sleap_io
     except ImportError:
         raise UsageError(
-            f"{path}: needs sleap-io, which wants numpy 2 and so does not go with [mediapipe]: pip install sleap-io; or"
-            " export an analysis .h5 from SLEAP"
+            f"{path}: needs the extra [sleap], which wants numpy 2 and so an environment without [mediapipe]:"
+            " pip install 'epitool[sleap]'; or export an analysis .h5 from SLEAP"
         ) from None
     labels = sleap_io.load_slp(str(path), open_videos=False)
     names = [node.name for node in labels.skeletons[0].nodes]

@@ -188,6 +188,27 @@ def test_ctrl_c_while_an_object_is_freed_is_not_lost(tmp_path):
     assert (result.stdout, result.stderr) == ("freed\nheard\n", "")
 
 
+def test_ctrl_c_inside_of_compiled_code_is_not_lost(tmp_path):
+    """Numba's boxing goes on where the Python that it calls has failed, and ends in a SystemError."""
+    code = (
+        "import os, signal, time\n"
+        "import numpy as np\n"
+        "from numba import njit\n"
+        "from numba.core import serialize\n"
+        "from epitool.cli.running import interrupt\n"
+        "class Memo(dict):\n"
+        "    def __getitem__(self, key):\n        os.kill(os.getpid(), signal.SIGINT)\n"
+        "        return super().__getitem__(key)\n"
+        "two = njit(lambda x: (np.ones(3) * x, np.ones((2, 2))))\n"
+        "serialize._unpickled_memo = Memo()\n"
+        "signal.signal(signal.SIGINT, interrupt)\n"
+        "try:\n    two(1.0); time.sleep(10); print('lost')\n"
+        "except KeyboardInterrupt:\n    print('heard')\n"
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert (result.stdout, result.stderr) == ("heard\n", "")
+
+
 @pytest.mark.parametrize("name", ["detect2d", "train"])
 def test_a_second_run_at_the_same_work_is_refused_and_the_first_not_disturbed(sound, undisturbed, tmp_path, name):
     shutil.copytree(sound, tmp_path / "work")

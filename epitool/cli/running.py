@@ -20,7 +20,8 @@ from epitool.files import STDIO, remove_stale
 _OWN_SUFFIXES = frozenset({".h5", ".toml", ".json", ".npz", ".pt", ".onnx", ".html", ".rrd"})
 
 
-_SWALLOWING = ("__del__", "remove", "_remove")  # the latter two of weakref's dictionaries and sets
+# A finalizer, weakref's dictionaries and sets, and what numba calls from compiled code.
+_SWALLOWING = ("__del__", "remove", "_remove", "_numba_unpickle")
 _INTERRUPTED = "interrupted; run the same command again"
 
 

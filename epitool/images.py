@@ -174,13 +174,17 @@ def read_image(path: Path) -> Image:
     return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)  # type: ignore[return-value]
 
 
-def read_view(view: View) -> Iterator[tuple[int, Image]]:
+def read_view(view: View, times: list[float] | None = None) -> Iterator[tuple[int, Image]]:
     """Every (frame number, RGB image) of a view in order, one in memory at a time.
 
     A video that ends before the frames that its header states just ends.
+
+    Args:
+        view: A folder, video or list of images.
+        times: Gets when each frame of a video is shown, in seconds.
     """
     if not view.files:
-        yield from VideoReader(view.path).read(view.frames)
+        yield from VideoReader(view.path).read(view.frames, times)
         return
     for frame, image in zip(view.frames, _read_in_order(view.files), strict=False):
         if view.image_size[0] and (image.shape[1], image.shape[0]) != view.image_size:
@@ -216,8 +220,13 @@ class VideoReader:
         """
         self.path, self._capture, self._next = path, _open_video(path), 0
 
-    def read(self, frames: Sequence[int]) -> Iterator[tuple[int, Image]]:
-        """The frames asked for, in increasing order; those after the video's end are left out."""
+    def read(self, frames: Sequence[int], times: list[float] | None = None) -> Iterator[tuple[int, Image]]:
+        """The frames asked for, in increasing order; those after the video's end are left out.
+
+        Args:
+            frames: Their numbers.
+            times: Gets when each frame that is passed is shown, in seconds.
+        """
         wanted = sorted(set(frames))
         if wanted and wanted[0] < self._next:
             self._capture, self._next = _open_video(self.path), 0
@@ -226,6 +235,8 @@ class VideoReader:
                 if not self._capture.grab():
                     return
                 self._next += 1
+                if times is not None:
+                    times.append(self._capture.get(cv2.CAP_PROP_POS_MSEC) / 1000)
             ok, image = self._capture.retrieve()
             if ok:
                 yield frame, cv2.cvtColor(image, cv2.COLOR_BGR2RGB)  # type: ignore[misc]

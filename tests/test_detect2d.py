@@ -1,9 +1,11 @@
 import os
+import struct
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
+from test_images import write_video
 
 from epitool.detectors import open_detector, people_found, person_found
 from epitool.errors import GeometryError, InputError, UsageError
@@ -297,3 +299,38 @@ def test_blazepose_finds_nobody_in_noise():
     xy, confidence = open_detector("mediapipe").detect(np.full((64, 96, 3), 127, np.uint8))
     assert xy.shape == (0, 33, 2)
     assert confidence.shape == (0, 33)
+
+
+def retimed(video: bytes, durations: list[int]) -> bytes:
+    """An .mp4 whose frames are shown for so many ticks each: another table `stts`, and the boxes around it grown."""
+    place = video.index(b"stts")
+    assert struct.unpack(">2I", video[place + 8 : place + 16]) == (1, len(durations))
+    table = b"".join(struct.pack(">2I", 1, ticks) for ticks in durations)
+    content = bytearray(video[: place + 8] + struct.pack(">I", len(durations)) + table + video[place + 20 :])
+    for box in (b"stts", b"stbl", b"minf", b"mdia", b"trak", b"moov"):
+        at = video.rindex(box, 0, place + 4) - 4
+        size = int.from_bytes(video[at : at + 4], "big") + len(table) - 8
+        content[at : at + 4] = size.to_bytes(4, "big")
+    return bytes(content)
+
+
+@pytest.mark.parametrize(
+    ("ticks", "said"),
+    [
+        ([1] * 30, ""),
+        ([1] * 10 + [2] + [1] * 19, "after 40 to 80 ms"),  # a frame is dropped
+        ([1] * 15 + [2] * 15, "after 40 to 80 ms"),  # the light goes
+        ([4, 5] * 15, ""),  # times are rounded
+    ],
+)
+def test_videos_of_an_uneven_rate_are_said(here, bright, capsys, ticks, said):
+    write_video(Path("a.mp4"), count=30, size=(64, 48))
+    video = Path("a.mp4").read_bytes()
+    place = video.index(b"stts") + 16
+    one = int.from_bytes(video[place : place + 4], "big")
+    Path("a.mp4").write_bytes(retimed(video, [one * n // (4 if max(ticks) > 2 else 1) for n in ticks]))
+    run(["a.mp4"])
+    err = " ".join(capsys.readouterr().err.split())
+    assert (said in err) if said else ("ffmpeg" not in err)
+    assert ("ffmpeg -i a.mp4 -fps_mode cfr -r 25 even.mp4" in err) == bool(said)
+    assert len(read_keypoints(Path("keypoints.h5")).frames) == 30

@@ -23,7 +23,15 @@ from epitool.parallel import run_parallel
 from epitool.pose import Keypoints
 from epitool.skeleton import Skeleton
 from epitool.stages.assembling import Assembly, Found, People, Tally, found_of
-from epitool.stages.footage import listed_views, open_views, report_lengths, source_of, source_of_list, split_of
+from epitool.stages.footage import (
+    listed_views,
+    open_views,
+    report_lengths,
+    report_uneven_rate,
+    source_of,
+    source_of_list,
+    split_of,
+)
 
 Array = NDArray[np.float64]
 _PATIENCE_S = 10.0
@@ -149,9 +157,10 @@ def _detect_view(
     if len(done) == len(view.frames):
         return
     fresh: dict[int, People] = {}
+    times: list[float] = []
     boxes = np.full((len(view.frames), 4), np.nan) if view.boxes is None else view.boxes
     try:
-        for box, (frame, image) in zip(boxes, read_view(view), strict=False):
+        for box, (frame, image) in zip(boxes, read_view(view, times), strict=False):
             if stop.is_set():
                 break
             if frame not in done:
@@ -160,6 +169,8 @@ def _detect_view(
             if len(fresh) == _PART_FRAMES:
                 _save_part(folder, fresh, len(detector.skeleton))
                 fresh = {}
+        else:
+            report_uneven_rate(view, times)
     finally:
         _save_part(folder, fresh, len(detector.skeleton))
 

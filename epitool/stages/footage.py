@@ -15,6 +15,8 @@ from epitool.images import View, fingerprint, open_view
 from epitool.labels import RecordingDigest
 from epitool.pose import Keypoints
 
+_UNEVEN_GAP, _DRIFT_FRAMES = 0.5, 1.0  # in mean distances between frames
+
 
 def open_views(paths: Sequence[Path]) -> list[View]:
     """Opens views and checks that their names tell them apart.
@@ -73,6 +75,28 @@ def split_of(listed: Keypoints, rows: NDArray[np.intp]) -> tuple[int, int] | Non
         return None
     first, second = np.searchsorted(rows, listed.split).tolist()
     return first, second
+
+
+def report_uneven_rate(view: View, times: Sequence[float]) -> None:
+    """Says where a video's frames are not evenly spaced in time, as phones record and screens are captured.
+
+    Views are matched by frame number, which then is not time: after a frame that was dropped all others are early.
+
+    Args:
+        view: The video.
+        times: When its frames are shown, in seconds.
+    """
+    if len(times) < 3 or (step := (times[-1] - times[0]) / (len(times) - 1)) <= 0:
+        return
+    gaps = np.diff(times) / step
+    drift = (np.asarray(times) - times[0]) / step - np.arange(len(times))
+    if np.abs(gaps - 1).max() > _UNEVEN_GAP or np.abs(drift).max() > _DRIFT_FRAMES:
+        shortest, longest = 1000 * step * gaps.min(), 1000 * step * gaps.max()
+        warn(
+            f"{view.path}: frames follow each other after {shortest:.0f} to {longest:.0f} ms, so that its frame numbers"
+            f" do not match other views'; give all videos one constant rate first:"
+            f" ffmpeg -i {view.path.name} -fps_mode cfr -r {max(round(float(1 / step / np.median(gaps))), 1)} even.mp4"
+        )
 
 
 def report_lengths(views: Sequence[View]) -> None:

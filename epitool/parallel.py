@@ -7,16 +7,18 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any, TypeVar
 
-from joblib import Parallel, delayed, effective_n_jobs, parallel_config
+from joblib import Parallel, delayed, effective_n_jobs
 
-from epitool.errors import UsageError
+from epitool.errors import EpitoolError, UsageError
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 Outcome = tuple[Result | None, Exception | None]
 _WAVE_PER_WORKER, _LARGEST_WAVE = 4, 32  # items that are at work together; more would fill the memory
+_cluster: ContextVar[Any] = ContextVar("_cluster", default=None)  # Dask's client, inside of `backend("dask")`
 
 
 def run_parallel(function: Callable[[Item], Result], items: Iterable[Item], jobs: int) -> list[Result]:
@@ -49,7 +51,10 @@ def stream_parallel(function: Callable[[Item], Result], items: Iterable[Item], j
 
     Raises:
         Exception: What the function raised for the first item in order, after its wave and the next have ended.
+        EpitoolError: The cluster has ended, or its workers were killed again and again.
     """
+    if cluster := _cluster.get():
+        function, jobs = _sent_to(cluster, function), _LARGEST_WAVE
     draw, size = iter(items), min(_WAVE_PER_WORKER * effective_n_jobs(jobs or 1), _LARGEST_WAVE)
     running: Iterator[Outcome[Result]] = iter(())
     try:
@@ -102,8 +107,12 @@ def backend(name: str) -> Iterator[None]:
     if name == "threads":
         yield
     elif kind == "dask":
-        with _dask_client(address or None) as client, parallel_config(backend="dask", client=client):
-            yield
+        with _dask_client(address or None) as client:
+            before = _cluster.set(client)
+            try:
+                yield
+            finally:
+                _cluster.reset(before)
     else:
         raise UsageError(f"--backend {name}: is none of threads, dask, dask:ADDRESS")
 
@@ -122,16 +131,34 @@ def _dask_client(address: str | None) -> Any:
 
 def _start(function: Callable[[Item], Result], items: Sequence[Item], jobs: int) -> Iterator[Outcome[Result]]:
     """Sets the work going and hands out how each item ended, in order; with one job each is done when asked for."""
-
-    def attempt(item: Item) -> Outcome[Result]:
-        try:
-            return function(item), None
-        except Exception as error:  # raised by `_results`, when no other thread is at work any more
-            return None, error
-
     parallel = Parallel(n_jobs=jobs or 1, prefer="threads", return_as="generator", pre_dispatch="all", batch_size=1)
-    started: Iterator[Outcome[Result]] = parallel(delayed(attempt)(item) for item in items)
+    started: Iterator[Outcome[Result]] = parallel(delayed(_attempted)(function, item) for item in items)
     return started
+
+
+def _attempted(function: Callable[[Item], Result], item: Item) -> Outcome[Result]:
+    try:
+        return function(item), None
+    except Exception as error:  # raised by `_results`, when no other thread is at work any more
+        return None, error
+
+
+def _sent_to(cluster: Any, function: Callable[[Item], Result]) -> Callable[[Item], Result]:
+    """The function, done by a Dask cluster while a thread of this process waits.
+
+    Not joblib's own backend for Dask: it waits for ever where Dask gives work up, and brings work back into this
+    process where workers are few.
+    """
+
+    def send(item: Item) -> Result:
+        try:
+            outcome = cluster.submit(_attempted, function, item, pure=False).result()
+        except Exception as error:  # the item's own are in the outcome
+            reason = (str(error).splitlines() or [type(error).__name__])[0][:200]
+            raise EpitoolError(f"--backend dask: the cluster has lost the work ({reason}); run it again") from None
+        return _results([outcome])[0]
+
+    return send
 
 
 def _results(outcomes: Iterable[Outcome[Result]]) -> list[Result]:

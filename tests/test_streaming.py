@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import itertools
+import os
 import signal
 import subprocess
 import sys
@@ -17,7 +18,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from epitool.errors import GeometryError, UsageError
+from epitool.errors import EpitoolError, GeometryError, UsageError
 from epitool.geometry import labels as geometry_labels
 from epitool.geometry.labels import convert_labels, label, sample_bounds
 from epitool.io import labels as io_labels
@@ -87,6 +88,33 @@ def test_a_dask_cluster_of_two_processes_does_not_change_a_byte(recording, monke
         assert triangulated(backend="dask") == threads
     monkeypatch.undo()
     dask.config.refresh()
+
+
+def test_dask_replaces_a_killed_worker_and_what_it_gives_up_is_one_line(here):
+    distributed = pytest.importorskip("distributed", reason="needs pip install 'epitool[dask]'")
+    import dask
+
+    died = here / "died"
+
+    def dies_once(n: int) -> int:
+        if n == 3 and not died.exists():
+            died.touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+        return n * n
+
+    def dies(n: int) -> int:
+        os.kill(os.getpid(), signal.SIGKILL)
+        return n
+
+    with (
+        dask.config.set({"distributed.scheduler.allowed-failures": 1}),
+        distributed.LocalCluster(n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None) as cluster,
+        backend(f"dask:{cluster.scheduler_address}"),
+    ):
+        assert list(stream_parallel(dies_once, range(20), 2)) == [n * n for n in range(20)]
+        assert died.exists()
+        with pytest.raises(EpitoolError, match="the cluster has lost the work"):
+            list(stream_parallel(dies, range(2), 2))
 
 
 def test_backends_that_are_none_are_refused(recording, monkeypatch):

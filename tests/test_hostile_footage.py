@@ -104,7 +104,7 @@ def test_huge_and_deep_texts_are_refused_in_one_line(here, truth):
     Path("cameras.toml").write_bytes(b"a = 1\n" * 17_000_000)
     assert "102 MB" in failing(3, "triangulate")
     Path("cameras.toml").write_text("a = " + "[" * 100_000 + "]" * 100_000)
-    assert "is no camera file" in failing(3, "triangulate")
+    assert "cannot be read as cameras" in failing(3, "triangulate")
     Path("pose.json").write_text("[" * 100_000)
     assert "is not JSON" in failing(3, "show", "pose.json")
 

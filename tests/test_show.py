@@ -168,7 +168,7 @@ def test_clusters_and_learning_curves_are_pictures(labels):
     ("name", "content", "status", "said"),
     [
         ("x.h5", "no", 3, "cannot be read"),
-        ("x.txt", "no", 3, "is no camera file"),
+        ("x.txt", "no", 3, "cannot be read as cameras"),
         ("x.bin", "no", 3, "is none of keypoints.h5"),
         ("log.jsonl", "{", 3, "is no log of a run"),
         ("log.jsonl", "[1]\n", 3, "is no log of a run"),

@@ -17,7 +17,7 @@ import tomli_w
 from epitool.camera import Camera, Rig, Window
 from epitool.errors import InputError
 from epitool.files import writing
-from epitool.io.files import require_file
+from epitool.io.files import damage_in, require_file
 from epitool.io.h5_rigs import checked_camera
 from epitool.io.labels import open_labels
 
@@ -50,15 +50,11 @@ def _explained(path: Path) -> Iterator[None]:
     """Whatever is wrong inside a camera file becomes one line."""
     if path.suffix.lower() != ".h5" and path.stat().st_size > _LARGEST_FILE:
         raise InputError(f"{path}: has {path.stat().st_size / 1e6:.0f} MB, and so is no camera file")
-    try:
-        yield
-    except InputError:
-        raise
-    except KeyError as error:
-        raise InputError(f"{path}: a camera lacks {error}; known formats are {_KNOWN}") from None
-    except (ValueError, TypeError, AttributeError, IndexError, cv2.error, SystemError, RecursionError) as error:
-        reason = (str(error).splitlines() or ["unreadable"])[0][:200]
-        raise InputError(f"{path}: is no camera file ({reason}); known formats are {_KNOWN}") from None
+    with damage_in(path, "cameras", f"known formats are {_KNOWN}"):
+        try:
+            yield
+        except cv2.error as error:
+            raise ValueError(error) from None
 
 
 def read_intrinsics(path: Path, views: Sequence[str]) -> tuple[Camera, ...]:

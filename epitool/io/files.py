@@ -21,6 +21,7 @@ _DAMAGE = (
     OSError, ValueError, TypeError, IndexError, AttributeError, RuntimeError, OverflowError, EOFError, MemoryError,
     SystemError, struct.error, zlib.error, csv.Error,
 )  # fmt: skip
+_OPENING = "Unable to synchronously open file "  # as h5py begins, whatever the reason
 
 
 def require_file(path: Path, made_by: str) -> None:
@@ -70,6 +71,30 @@ def write_json(path: Path, content: dict[str, Any]) -> None:
 
 
 @contextmanager
+def damage_in(path: Path, what: str, advice: str = "") -> Iterator[None]:
+    """Whatever turns out to be wrong inside a file becomes one line.
+
+    Args:
+        path: The file.
+        what: What it should be.
+        advice: What to do, if that is known.
+
+    Raises:
+        InputError: Something was wrong.
+    """
+    end = f"; {advice}" if advice else ""
+    try:
+        yield
+    except InputError as error:
+        raise error if str(path) in str(error) else InputError(f"{path}: {error}{end}") from None
+    except KeyError as error:
+        raise InputError(f"{path}: lacks {error.args[0]}{end or f'; it should be {what}'}") from None
+    except _DAMAGE as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0].removeprefix(_OPENING).strip("()")[:200]
+        raise InputError(f"{path}: cannot be read as {what} ({reason}){end}") from None
+
+
+@contextmanager
 def foreign_file(path: Path, what: str) -> Iterator[None]:
     """Whatever is wrong inside a file of another program becomes one line.
 
@@ -78,15 +103,8 @@ def foreign_file(path: Path, what: str) -> Iterator[None]:
     """
     if not path.is_file():
         raise InputError(f"{path}: no such file; it should be {what}")
-    try:
+    with damage_in(path, what):
         yield
-    except InputError:
-        raise
-    except KeyError as error:
-        raise InputError(f"{path}: lacks {error}; it should be {what}") from None
-    except _DAMAGE as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0][:200]
-        raise InputError(f"{path}: cannot be read as {what} ({reason})") from None
 
 
 def check_format(found: object, kind: str, path: Path, made_by: str) -> None:

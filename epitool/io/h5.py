@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import os
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +13,8 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from epitool.errors import InputError
 from epitool.files import writing
-from epitool.io.files import check_format, require_file
+from epitool.io.files import check_format, damage_in, require_file
 
 _LARGEST = 1e30
 _MOST_PACKED = 1100  # times that gzip can shorten what is read
@@ -165,19 +164,6 @@ def opened(path: Path, kinds: tuple[str, ...], made_by: str) -> Iterator[h5py.Fi
         yield file
 
 
-@contextmanager
-def readable(path: Path, kind: str, made_by: str) -> Iterator[None]:
-    """Whatever turns out to be wrong inside a file becomes one line."""
-    try:
-        yield
-    except InputError as error:
-        raise error if str(path) in str(error) else InputError(f"{path}: {error}") from None
-    except KeyError as error:
-        raise InputError(f"{path}: lacks {error.args[0]}; make it anew with `{made_by}`") from None
-    except (OSError, ValueError, TypeError, IndexError, RuntimeError, OverflowError, MemoryError) as error:
-        reason = (
-            (str(error).splitlines() or [type(error).__name__])[0]
-            .removeprefix("Unable to synchronously open file ")
-            .strip("()")[:200]
-        )
-        raise InputError(f"{path}: cannot be read as {kind} ({reason}); make it anew with `{made_by}`") from None
+def readable(path: Path, kind: str, made_by: str) -> AbstractContextManager[None]:
+    """Whatever turns out to be wrong inside a file of ours becomes one line."""
+    return damage_in(path, kind, f"make it anew with `{made_by}`")

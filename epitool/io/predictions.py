@@ -8,8 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from epitool.errors import InputError
-from epitool.io.files import read_json, stored_image, usable_image, write_json
+from epitool.io.files import damage_in, read_json, stored_image, usable_image, write_json
 from epitool.pose import Predictions
 from epitool.skeleton import skeleton_of
 
@@ -25,7 +24,7 @@ def read_predictions(path: Path | str) -> Predictions:
     """
     path = Path(path)
     content = read_json(path, "poses", PREDICTIONS_BY)
-    try:
+    with damage_in(path, "poses", f"make it anew with `{PREDICTIONS_BY}`"):
         skeleton = skeleton_of(content["skeleton"], content["joints"])
         poses = content["poses"]
         return Predictions(
@@ -38,11 +37,6 @@ def read_predictions(path: Path | str) -> Predictions:
             unit=content["unit"],
             provenance={str(key): str(value) for key, value in content["provenance"].items()},
         )
-    except KeyError as error:
-        raise InputError(f"{path}: lacks {error}; make it anew with `{PREDICTIONS_BY}`") from None
-    except (TypeError, ValueError, AttributeError) as error:
-        reason = str(error).splitlines()[0][:200]
-        raise InputError(f"{path}: {reason}; make it anew with `{PREDICTIONS_BY}`") from None
 
 
 def write_predictions(path: Path, predictions: Predictions) -> None:

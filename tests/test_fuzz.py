@@ -1,0 +1,138 @@
+"""Readers of texts, given documents that are almost right: read, or refused in one line; what was found is kept.
+
+`EPITOOL_HOSTILE=2000 pytest tests/test_fuzz.py` tries a thousand times as many.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tomli_w
+from conftest import exact_labels
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from epitool.errors import EpitoolError
+from epitool.io.cameras import read_rig, write_rig
+from epitool.io.foreign.people import read_views
+from epitool.io.predictions import read_predictions, write_predictions
+from epitool.pose import Predictions
+from epitool.skeleton import skeleton
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+EXAMPLES = 60 * int(os.environ.get("EPITOOL_HOSTILE", "2"))
+HOLDS: dict[str, Any] = {}
+JOINTS = list(skeleton("coco17").joints)
+
+
+def documents() -> dict[str, tuple[str, Any, Callable[[Path], object]]]:
+    """Sound contents by what they are: the file's suffix, the content, and what reads it."""
+    if HOLDS:
+        return HOLDS
+    rows = np.random.default_rng(0).uniform(5, 400, (3, 17, 3)) * [1, 1, 0.002]
+    flat = [row.ravel().tolist() for row in rows]
+    coco = {
+        "images": [{"id": f, "file_name": f"{f}.jpg", "width": 640, "height": 480} for f in range(3)],
+        "annotations": [{"image_id": f, "keypoints": flat[f]} for f in range(3)],
+        "categories": [{"keypoints": JOINTS}],
+    }
+    mmpose = {
+        "meta_info": {"keypoint_id2name": dict(zip(map(str, range(17)), JOINTS))},
+        "instance_info": [
+            {"frame_id": f, "instances": [{"keypoints": rows[f, :, :2].tolist(), "keypoint_scores": [0.5] * 17}]}
+            for f in range(3)
+        ],
+    }
+    alpha = [{"image_id": f"{f}.jpg", "keypoints": flat[f], "score": 2.0} for f in range(3)]
+    labels = exact_labels(3)
+    folder = Path(tempfile.mkdtemp())
+    poses = labels.in_cameras[:, 0] - labels.in_cameras[:, 0, :1]
+    names, boxes = tuple("abc"), np.tile([0.0, 0, 99, 99], (3, 1))
+    seen = Predictions(
+        names, boxes, poses, labels.keypoints.xy[:, 0], np.ones((3, 17)), labels.poses.skeleton, "mm", {}
+    )
+    write_predictions(folder / "pose.json", seen)
+    write_rig(folder / "cameras.toml", labels.rig)
+    anipose = {
+        f"cam_{i}": {
+            "name": f"cam{i}", "size": [640, 480], "matrix": [[500.0, 0, 320], [0, 500, 240], [0, 0, 1]],
+            "distortions": [0.1, 0, 0, 0, 0], "rotation": [0.1 * i, 0, 0], "translation": [1.0 * i, 0, 0],
+        }
+        for i in range(3)
+    }  # fmt: skip
+    HOLDS.update({
+        "coco": (".json", coco, read_views), "mmpose": (".json", mmpose, read_views), "alphapose": (".json", alpha, read_views),
+        "pose": (".json", json.loads((folder / "pose.json").read_text()), read_predictions),
+        "cameras": (".toml", tomllib.loads((folder / "cameras.toml").read_text()), read_rig),
+        "anipose": (".toml", {**anipose, "metadata": {"error": 1.0}}, read_rig),
+    })  # fmt: skip
+    return HOLDS
+
+
+LEAVES = st.one_of(
+    st.none(), st.booleans(), st.integers(-2, 5), st.sampled_from([2**31, 2**63, -(2**63), 10**30]), st.floats(width=64),
+    st.text(max_size=5), st.sampled_from(["mm", "m", "coco17", "../x", "1e999", "nan", "a#3"]),
+)  # fmt: skip
+VALUES = st.recursive(
+    LEAVES,
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=4), inner, max_size=3),
+    max_leaves=6,
+)
+CHANGES = st.lists(
+    st.tuples(st.lists(st.integers(0, 2**16), min_size=1, max_size=6), st.just("drop") | VALUES), max_size=3
+)
+
+
+def changed(content: Any, steps: list[int], value: Any) -> Any:
+    """The content with what lies at the end of the steps dropped or replaced; each step picks a child by number."""
+    if not steps or not isinstance(content, dict | list) or not content:
+        return value
+    keys = list(content) if isinstance(content, dict) else range(len(content))
+    at = keys[steps[0] % len(keys)]
+    copy: Any = dict(content) if isinstance(content, dict) else list(content)
+    if len(steps) == 1 and value == "drop":
+        del copy[at]
+    else:
+        copy[at] = changed(copy[at], steps[1:], value)
+    return copy
+
+
+def written(content: Any, suffix: str) -> str | None:
+    """As a text; None for what TOML has no word for."""
+    if suffix == ".json":
+        return json.dumps(content)
+    try:
+        return tomli_w.dumps(content)
+    except (TypeError, ValueError, AttributeError):
+        return None
+
+
+@pytest.mark.parametrize("name", ["coco", "mmpose", "alphapose", "pose", "cameras", "anipose"])
+@given(changes=CHANGES)
+@settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_documents_that_are_almost_right_are_read_or_refused(here, name, changes):
+    suffix, content, read = documents()[name]
+    for steps, value in changes:
+        content = changed(content, steps, value)
+    text = written(content, suffix)
+    if text is None:
+        return
+    path = here / f"almost{suffix}"
+    path.write_text(text, encoding="utf-8", errors="surrogatepass")
+    try:
+        read(path)
+    except EpitoolError as error:
+        assert "almost" in str(error)
+        assert "\n" not in str(error)

@@ -27,7 +27,7 @@ from epitool.io.keypoints import read_keypoints
 from epitool.io.labels import read_labels, write_labels
 from epitool.io.pose_arrays import read_pose_arrays
 from epitool.skeleton import skeleton
-from epitool.stages.convert import inverted, parallax_deg
+from epitool.stages.convert_cameras import inverted, parallax_deg
 
 F = 6
 

@@ -12,7 +12,7 @@ ROOT = Path(__file__).parent.parent
 MODULES = (
     "epitool.camera", "epitool.skeleton", "epitool.pose", "epitool.labels", "epitool.geometry.calibrate",
     "epitool.geometry.labels", "epitool.geometry.triangulate", "epitool.metrics", "epitool.pss", "epitool.io.cameras",
-    "epitool.io.labels", "epitool.io.predictions",
+    "epitool.io.keypoints", "epitool.io.labels", "epitool.io.predictions",
 )  # fmt: skip
 
 

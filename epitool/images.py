@@ -24,6 +24,7 @@ IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".
 VIDEO_SUFFIXES = frozenset({".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg"})
 
 Image = NDArray[np.uint8]
+LARGEST_FRAME = int(np.iinfo(np.int64).max)  # that files hold
 _FINGERPRINT_BYTES = 1 << 16
 
 
@@ -81,6 +82,15 @@ def view_name(path: Path) -> str:
     return path.resolve().name if path.is_dir() else path.stem
 
 
+def plain_name(name: str) -> str:
+    """A view's name without what spellings differ in: punctuation, case, and noughts before a number.
+
+    >>> plain_name("Cam_01") == plain_name("cam1")
+    True
+    """
+    return re.sub(r"0+(?=\d)", "", re.sub(r"[\W_]+", "", name).lower())
+
+
 def image_key(name: str) -> str:
     """The same for all names of one image, from whichever directory they are given; `video.mp4#12` included."""
     return os.path.realpath(name)
@@ -119,6 +129,10 @@ def _open_folder(path: Path) -> View:
     frames = [int(n[-1]) if n else -1 for n in numbers]
     if -1 in frames:
         frames = list(range(len(files)))
+    if max(frames) > LARGEST_FRAME:
+        raise InputError(
+            f"view {path}: {files[frames.index(max(frames))].name} ends in a number too large for a frame's"
+        )
     if len(set(frames)) != len(frames):
         raise InputError(f"view {path}: two images have the same number at the end of their names")
     order = np.argsort(frames)
@@ -245,7 +259,7 @@ class VideoReader:
 def frame_of_video(name: str) -> tuple[str, int] | None:
     """The video and the frame that a name `video.mp4#12` means; None for an image of its own."""
     video, _, number = name.rpartition("#")
-    return (video, int(number)) if video and number.isdigit() and not Path(name).exists() else None
+    return (video, int(number)) if video and number.isdecimal() and not Path(name).exists() else None
 
 
 def read_images(names: Sequence[str]) -> Iterator[tuple[int, Image]]:

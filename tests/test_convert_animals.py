@@ -8,10 +8,12 @@ import pickle
 import shutil
 import subprocess
 import sys
+import tarfile
 from pathlib import Path
 
 import h5py
 import numpy as np
+import platformdirs
 import pytest
 from test_cli import epitool, failing
 
@@ -148,3 +150,40 @@ def test_without_sleap_io_the_extra_is_named(here):
         pytest.skip("the extra [sleap] is installed")
     Path("a.slp").write_text("x")
     assert "epitool[sleap]" in failing(2, "convert", "a.slp", "--size", "640x480", "--out", "k.h5")
+
+
+@pytest.fixture(scope="module")
+def reaching() -> Path:
+    """Joints of a mouse that DeepLabCut has found in a video, and in 3D, from the source of dlc2kinematics."""
+    folder = Path(platformdirs.user_cache_dir("epitool")) / "tests" / "dlc2kinematics-0.0.7"
+    if not (folder / "examples").is_dir():
+        options = ["--quiet", "--no-deps", "--no-binary", ":all:", "--dest", str(folder), "dlc2kinematics==0.0.7"]
+        fetched = subprocess.run([sys.executable, "-m", "pip", "download", *options], capture_output=True, text=True)
+        if fetched.returncode:
+            pytest.skip(f"dlc2kinematics==0.0.7 cannot be fetched: {fetched.stderr.strip()[-200:]}")
+        (archive,) = folder.glob("*.tar.gz")
+        (folder / "unpacked").mkdir(exist_ok=True)
+        with tarfile.open(archive) as packed:
+            for member in packed.getmembers():
+                if member.name.endswith(".h5") and (file := packed.extractfile(member)):
+                    (folder / "unpacked" / Path(member.name).name).write_bytes(file.read())
+        (folder / "unpacked").rename(folder / "examples")
+        archive.unlink()
+    return folder / "examples"
+
+
+def test_a_real_file_of_deeplabcut(here, reaching):
+    result = epitool("convert", reaching / "reachingDEMO_2D.h5", "--size", "1280x1024", "--out", "k.h5")
+    assert result.returncode == 0, result.stderr
+    keypoints = read_keypoints(Path("k.h5"))
+    assert (keypoints.xy.shape, keypoints.skeleton.name) == ((800, 1, 33, 2), "custom")
+    assert {"nose", "right_wrist", "right_shoulder"} <= set(keypoints.skeleton.joints)
+    with h5py.File(reaching / "reachingDEMO_2D.h5") as file:
+        rows = file["df_with_missing/table"]["values_block_0"].reshape(800, 33, 3)
+    np.testing.assert_allclose(keypoints.xy[:, 0], rows[..., :2], rtol=1e-6)
+    np.testing.assert_allclose(keypoints.confidence[:, 0], rows[..., 2], rtol=1e-6)
+
+
+def test_a_real_file_of_3d_joints_is_named(here, reaching):
+    said = failing(3, "convert", reaching / "reachingDEMO_3D.h5", "--size", "1280x1024", "--out", "k.h5")
+    assert "columns x, y, z; those of a video's 2D joints are x, y, likelihood" in said

@@ -334,3 +334,29 @@ def test_videos_of_an_uneven_rate_are_said(here, bright, capsys, ticks, said):
     assert (said in err) if said else ("ffmpeg" not in err)
     assert ("ffmpeg -i a.mp4 -fps_mode cfr -r 25 even.mp4" in err) == bool(said)
     assert len(read_keypoints(Path("keypoints.h5")).frames) == 30
+
+
+def test_videos_of_different_frame_rates_are_refused_before_detection(here, bright):
+    for name, rate in (("a.avi", 25), ("b.avi", 50)):
+        writer = cv2.VideoWriter(name, cv2.VideoWriter_fourcc(*"MJPG"), rate, (64, 48))
+        for level in range(1, 5):
+            writer.write(np.full((48, 64, 3), level, np.uint8))
+        writer.release()
+    with pytest.raises(GeometryError, match="frames per second: a 25, b 50"):
+        run(["a.avi", "b.avi"])
+    assert Bright.calls == 0
+
+
+def test_a_run_that_goes_on_reads_no_saved_people_for_their_frames(here, bright, monkeypatch):
+    """Of a saved part, only the frame numbers are unpacked."""
+    people = {f: (np.zeros((1, 17, 2)), np.ones((1, 17))) for f in range(1, 9)}
+    detect2d._save_part(Path("part"), people, 17)
+    monkeypatch.setattr(detect2d, "arrays_of", lambda path: pytest.fail("all of a part is read"))
+    assert detect2d._saved_frames(Path("part")) == set(people)
+
+
+def test_a_damaged_part_is_one_line(here):
+    Path("part").mkdir()
+    Path("part/000000001.npz").write_bytes(b"PK")
+    with pytest.raises(InputError, match=r"000000001\.npz: cannot be read"):
+        detect2d._saved_frames(Path("part"))

@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 from epitool.errors import InputError
-from epitool.images import open_view, read_images, read_view
+from epitool.images import frame_of_video, open_view, read_images, read_view
 
 
 def write_images(folder, names, size=(32, 24)):
@@ -84,3 +84,14 @@ def test_a_frame_beyond_the_end_of_a_video_is_said(tmp_path):
     write_video(tmp_path / "v.avi", count=3)
     with pytest.raises(InputError, match="only 1 of the 2 frames"):
         list(read_images([f"{tmp_path}/v.avi#1", f"{tmp_path}/v.avi#9"]))
+
+
+def test_a_number_too_large_for_a_frame_is_refused(tmp_path):
+    write_images(tmp_path / "cam", ["a_10000000000000000000.png"])
+    with pytest.raises(InputError, match="too large for a frame"):
+        open_view(tmp_path / "cam")
+
+
+def test_a_superscript_is_no_frame_number():
+    assert frame_of_video("v.mp4#²") is None
+    assert frame_of_video("v.mp4#12") == ("v.mp4", 12)

@@ -14,12 +14,11 @@ from epitool.files import writing
 from epitool.geometry.people import Candidates, follow, with_choice
 from epitool.images import View
 from epitool.io.candidates import add_candidates
+from epitool.io.foreign.seen import People
 from epitool.io.keypoints import writing_keypoints
 from epitool.pose import Keypoints
 from epitool.skeleton import Skeleton
 
-Array = NDArray[np.float64]
-People = tuple[Array, Array]  # joints (P, J, 2) and confidence (P, J) in one image
 _PART = 10_000  # frames written at a time
 
 
@@ -115,9 +114,6 @@ class Assembly:
         self.candidates = _candidates(found, self.frames)
         self.choice = follow(self.candidates, len(self.frames), len(views), body)
         self._seen = [each.frames for each in found]
-        for view, seen in zip(views, self._seen, strict=True):
-            if len(seen) < len(view.frames):
-                warn(f"view {view.name}: only {len(seen)} of its {len(view.frames)} frames could be decoded")
 
     @property
     def anybody(self) -> bool:

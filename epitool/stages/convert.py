@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
-from epitool.console import Summary
+from epitool.console import Summary, warn
 from epitool.errors import InputError, UsageError
-from epitool.images import frame_rate
+from epitool.images import frame_of_video, frame_rate
 from epitool.io.files import require_file
 from epitool.io.foreign.motion import SUFFIXES as MOTION
 from epitool.io.foreign.motion import write_motion
@@ -21,6 +23,8 @@ from epitool.stages.convert_cameras import convert_cameras
 from epitool.stages.convert_joints import convert_joints
 
 _CAMERAS = (".toml", ".xml", ".yml", ".yaml", ".txt")
+_EVENLY = (".trc", ".c3d")  # one frame after the other, at a rate that the file states
+_SAME_RATE = 0.01
 
 
 def run(
@@ -50,7 +54,7 @@ def run(
         if not path.exists():
             raise InputError(f"{path}: no such file or folder")
     if _holds_cameras(inputs[0]):
-        return convert_cameras(_only(inputs), out, views, unit, inverse)
+        return convert_cameras(inputs, out, views, unit, inverse)
     if _holds_poses(inputs[0]):
         return _convert_poses(_only(inputs), out, fps, unit)
     return convert_joints(inputs, out, views, size, named_skeleton(skeleton) if skeleton else None)
@@ -88,9 +92,9 @@ def _convert_poses(path: Path, out: Path, fps: float | None, unit: str | None) -
     if out.suffix.lower() not in MOTION:
         raise UsageError(f"--out {out}: poses are written as {', '.join(MOTION)}")
     poses, image = _poses_of(path)
-    rate = fps or frame_rate(image)
-    if not np.isfinite(rate):
-        raise UsageError(f"{path}: its images are no video that is still there; give --fps, frames per second")
+    rate = _rate(path, image, fps)
+    if out.suffix.lower() in _EVENLY:
+        poses, rate = _every_frame(poses, rate)
     if unit and poses.unit != "mm":
         raise UsageError(f"--unit {unit}: {path} has no scale; calibrate with --scale")
     write_motion(out, poses, rate, 0.001 if unit == "m" else 1.0, unit or poses.unit)
@@ -100,11 +104,51 @@ def _convert_poses(path: Path, out: Path, fps: float | None, unit: str | None) -
 
 
 def _poses_of(path: Path) -> tuple[Poses, str]:
-    """The poses of labels (world) or predictions (root-relative, one after the other), and the name of an image."""
+    """The poses of labels (world) or predictions (root-relative), and the name of an image."""
     if path.suffix.lower() == ".h5":
         labels = read_labels(path)
         return labels.poses, next((name for name in labels.keypoints.images.ravel().tolist() if name), "")
     seen = read_predictions(path)
-    frames = np.arange(len(seen.images))
-    poses = Poses(seen.joints_3d, seen.confidence, frames, seen.skeleton, seen.unit, "root")
+    frames = _frames_of(path, seen.images)
+    order = np.argsort(frames)
+    poses = Poses(seen.joints_3d[order], seen.confidence[order], frames[order], seen.skeleton, seen.unit, "root")
     return poses, seen.images[0] if seen.images else ""
+
+
+def _frames_of(path: Path, images: Sequence[str]) -> NDArray[np.int64]:
+    """Frame numbers `(N,)` of images: of a video its own, of images of a folder 0, 1, 2, ... in their order.
+
+    Raises:
+        InputError: They are of several videos or folders, or one is there twice.
+    """
+    places = [frame_of_video(name) for name in images]
+    sources = list(dict.fromkeys(at[0] if at else str(Path(name).parent) for name, at in zip(images, places)))
+    if len(sources) > 1:
+        raise InputError(
+            f"{path}: has images of {len(sources)} videos or folders ({', '.join(sources)[:200]}), which are no one"
+            " motion; `epitool predict` each into a file of its own"
+        )
+    numbers = [at[1] for at in places if at]
+    if len(numbers) < len(images):
+        return np.arange(len(images))
+    if len(set(numbers)) < len(numbers):
+        raise InputError(f"{path}: has frame {max(numbers, key=numbers.count)} of {sources[0]} twice")
+    return np.array(numbers, dtype=np.int64)
+
+
+def _rate(path: Path, image: str, fps: float | None) -> float:
+    """Frames per second: what is given, else what the video of this image states."""
+    stated = frame_rate(image)
+    if fps is None and not np.isfinite(stated):
+        raise UsageError(f"{path}: its images are no video that is still there; give --fps, frames per second")
+    if fps is not None and abs(stated / fps - 1) > _SAME_RATE:
+        warn(f"--fps {fps:g}: {image.rpartition('#')[0]} states {stated:g} frames per second; times are by --fps")
+    return fps or stated
+
+
+def _every_frame(poses: Poses, rate: float) -> tuple[Poses, float]:
+    """Poses of every tenth frame, say, as those of every frame at a tenth of the rate."""
+    step = int(np.gcd.reduce(np.diff(poses.frames), initial=0))
+    if step <= 1:
+        return poses, rate
+    return replace(poses, frames=(poses.frames - poses.frames[0]) // step), rate / step

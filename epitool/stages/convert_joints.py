@@ -8,13 +8,18 @@ from pathlib import Path
 
 import numpy as np
 
-from epitool.console import Summary
+from epitool.console import Summary, say, warn
 from epitool.errors import GeometryError, InputError, UsageError
-from epitool.images import View, open_view
+from epitool.images import View, open_view, plain_name
 from epitool.io.foreign.people import read_views
 from epitool.io.foreign.seen import SeenView
 from epitool.skeleton import Skeleton
 from epitool.stages.assembling import Assembly, found_of
+from epitool.stages.footage import check_frame_rates, check_names, report_lengths
+
+_NORMALISED = 2.0  # no person is as small as that in pixels; parts of an image are 0 to 1, or -1 to 1
+_FAR, _MOST_FAR = 0.5, 0.2  # of the image's size outside of it; share of the joints that may be
+_CORNER, _MANY_FRAMES = 0.55, 30  # joints of images of half the size never leave a quarter of the image
 
 
 def convert_joints(
@@ -26,28 +31,18 @@ def convert_joints(
     Raises:
         InputError: A file is damaged, of no known format, or of other images than the footage.
         UsageError: Something is missing or does not fit.
-        GeometryError: The views have no frame in common, or nobody is in any.
+        GeometryError: The views have no frame in common or other frame rates, or nobody is in any.
     """
     if out.suffix.lower() != ".h5":
         raise UsageError(f"--out {out}: 2D joints become a keypoints .h5")
     seen = [view for path in inputs for view in read_views(path, body)]
-    names = [view.name for view in seen]
-    if len(set(names)) < len(names):
-        raise UsageError(f"two views are named {max(names, key=names.count)}; rename a file or folder")
-    seen = _alike_where_empty(seen)
-    if any(view.skeleton.joints != seen[0].skeleton.joints for view in seen):
-        bodies = ", ".join(f"{view.name} {view.skeleton.name} ({len(view.skeleton)})" for view in seen)
-        raise InputError(f"views with other joints: {bodies}")
     filmed = [open_view(path) for path in footage]
-    if filmed and len(filmed) != len(seen):
-        raise UsageError(f"{len(seen)} views of joints ({', '.join(names)}), but {len(filmed)} of footage")
+    seen = _from_nought(_named_apart(seen, filmed), filmed)
+    seen, body = _of_one_body(seen)
     views = [_view(one, filmed[n] if filmed else None, size) for n, one in enumerate(seen)]
-    common = set.intersection(*(set(view.people) for view in seen))
-    if not common:
-        spans = ", ".join(f"{view.name} {min(view.people, default=0)}-{max(view.people, default=0)}" for view in seen)
-        raise GeometryError(f"the views have no frame number in common: {spans}")
-    body = seen[0].skeleton
+    report_lengths({view.name: view.people for view in seen})
     people = Assembly(views, [found_of(view.people, len(body)) for view in seen], body)
+    names = [view.name for view in seen]
     if not people.anybody:
         raise GeometryError(f"nobody is in any frame of {', '.join(names)}")
     program = f"{seen[0].program}: {', '.join(str(path) for path in inputs)}"
@@ -59,6 +54,66 @@ def convert_joints(
         "out": str(out), "frames": tally.frames, "views": names, "joints": len(body), "program": seen[0].program
     }  # fmt: skip
     return Summary(f"{text}, a person in {tally.found.sum()} images", values)
+
+
+def _named_apart(seen: Sequence[SeenView], filmed: Sequence[View]) -> list[SeenView]:
+    """The views, called as their footage where their own names do not tell them apart; they go together by place.
+
+    Raises:
+        UsageError: Two have the same name, or the footage is not so many, or in another order.
+        GeometryError: The footage has different frame rates.
+    """
+    names = [view.name for view in seen]
+    if filmed and len(filmed) != len(seen):
+        raise UsageError(f"{len(seen)} views of joints ({', '.join(names)}), but {len(filmed)} of footage")
+    if filmed and len(set(names)) < len(names):
+        seen = [replace(view, name=film.name) for view, film in zip(seen, filmed, strict=True)]
+    check_names([view.name for view in seen])
+    _check_order(seen, filmed)
+    check_frame_rates({one.name: film.image_name(film.frames[0]) for one, film in zip(seen, filmed)})
+    return list(seen)
+
+
+def _check_order(seen: Sequence[SeenView], filmed: Sequence[View]) -> None:
+    """Refuses footage whose names are those of the joints in another order, in whatever spelling."""
+    place = {plain_name(view.name): n for n, view in enumerate(filmed)}
+    wanted = [place.get(plain_name(view.name)) for view in seen]
+    named = [n for n in wanted if n is not None]
+    if len(place) < len(filmed) or len(set(named)) < len(named) or all(n in (None, i) for i, n in enumerate(wanted)):
+        return
+    others = iter(n for n in range(len(filmed)) if n not in named)
+    ordered = [filmed[next(others) if n is None else n] for n in wanted]
+    raise UsageError(
+        f"--views: in another order than the joints, which are of {', '.join(view.name for view in seen)}; give --views"
+        f" {' '.join(str(view.path) for view in ordered)}"
+    )
+
+
+def _from_nought(seen: Sequence[SeenView], filmed: Sequence[View]) -> list[SeenView]:
+    """The views, numbered as their videos where they all count these' frames from 1."""
+    spans = [(min(view.people, default=0), max(view.people, default=0)) for view in seen]
+    if not filmed or any(
+        film.files or span != (1, len(film.frames)) for film, span in zip(filmed, spans, strict=True)
+    ):  # fmt: skip
+        return list(seen)
+    say("the joints' frames are numbered from 1, those of videos from 0: each is taken as one less")
+    return [replace(view, people={frame - 1: people for frame, people in view.people.items()}) for view in seen]
+
+
+def _of_one_body(seen: Sequence[SeenView]) -> tuple[list[SeenView], Skeleton]:
+    """The views, and what skeleton all their joints are of; says it where only the people tell.
+
+    Raises:
+        InputError: They are not of one.
+    """
+    seen = _alike_where_empty(seen)
+    body = seen[0].skeleton
+    if any(view.skeleton.joints != body.joints for view in seen):
+        bodies = ", ".join(f"{view.name} {view.skeleton.name} ({len(view.skeleton)})" for view in seen)
+        raise InputError(f"views with other joints: {bodies}")
+    if any(view.judged for view in seen):
+        say(f"the files do not name joints; by the people's bones their order is {body.name} (else: --skeleton)")
+    return seen, body
 
 
 def _alike_where_empty(seen: Sequence[SeenView]) -> list[SeenView]:
@@ -79,23 +134,61 @@ def _view(seen: SeenView, filmed: View | None, size: tuple[int, int] | None) -> 
     """Where a view's images are, and how large; of footage that is not given only the size is known.
 
     Raises:
-        InputError: Joints lie outside of the images, or of frames that the footage does not have.
+        InputError: Joints lie outside of the images, or of frames that the footage does not have; or sizes differ.
         UsageError: Nothing tells the size.
     """
-    size = filmed.image_size if filmed else size or seen.size
-    if size is None:
+    size = _size_of(seen, filmed, size)
+    _check_places(seen, size)
+    frames = tuple(sorted(seen.people))
+    if filmed is None:
+        return View(seen.name, Path(seen.name), frames, (), size)
+    if strange := set(frames) - set(filmed.frames):
+        late = max(strange) == filmed.frames[-1] + 1 and min(frames) == filmed.frames[0] + 1
+        hint = "; the joints seem to be numbered from 1, the footage from 0" if late else ""
+        raise InputError(
+            f"{filmed.path}: has frames {filmed.frames[0]}-{filmed.frames[-1]}, the joints of {seen.name} are of frame"
+            f" {min(strange)} too{hint}"
+        )
+    if len(frames) < len(filmed.frames):
+        warn(f"view {seen.name}: joints for {len(frames)} of {len(filmed.frames)} frames")
+    return replace(filmed, name=seen.name)
+
+
+def _size_of(seen: SeenView, filmed: View | None, size: tuple[int, int] | None) -> tuple[int, int]:
+    said = {"the footage": filmed.image_size if filmed else None, "--size": size, "the file of joints": seen.size}
+    known = {what: found for what, found in said.items() if found}
+    if not known:
         raise UsageError(
             f"{seen.name}: the files do not say how large the images are; give --views footage or --size WxH"
         )
-    frames = tuple(sorted(seen.people))
-    if filmed and (strange := set(frames) - set(filmed.frames)):
+    if len(set(known.values())) > 1:
+        sizes = ", ".join(f"{what} says {width}x{height}" for what, (width, height) in known.items())
+        raise InputError(f"{seen.name}: images of different sizes: {sizes}; the joints must be of the images given")
+    return next(iter(known.values()))
+
+
+def _check_places(seen: SeenView, size: tuple[int, int]) -> None:
+    """Whether joints lie where images of this size have them.
+
+    Raises:
+        InputError: They do not.
+    """
+    xy = np.concatenate([np.empty((0, 2)), *(xy.reshape(-1, 2) for xy, _ in seen.people.values())])
+    xy = xy[np.isfinite(xy).all(axis=-1)]
+    if not len(xy):
+        return
+    if np.abs(xy).max() <= _NORMALISED:
         raise InputError(
-            f"{filmed.path}: has frames {filmed.frames[0]}-{filmed.frames[-1]}, the joints of {seen.name} are of frame"
-            f" {min(strange)} too"
+            f"{seen.name}: the joints lie between {xy.min():.2g} and {xy.max():.2g}, which are normalised coordinates;"
+            " pixels are needed (OpenPose: without --keypoint_scale)"
         )
-    everyone = np.concatenate([np.empty((0, 2)), *(xy.reshape(-1, 2) for xy, _ in seen.people.values())])
-    outside = (everyone > np.array(size) * 1.5).any(axis=-1).mean() if len(everyone) else 0
-    if outside > 0.2:
+    places = xy / size
+    outside = ((places > 1 + _FAR) | (places < -_FAR)).any(axis=-1).mean()
+    if outside > _MOST_FAR:
         raise InputError(f"{seen.name}: {outside:.0%} of the joints lie far outside of {size[0]}x{size[1]} images")
-    known = filmed or View(seen.name, Path(seen.name), frames, (), size)
-    return replace(known, name=seen.name, frames=known.frames if filmed else frames)
+    right, bottom = np.quantile(places, 0.995, axis=0).tolist()
+    if max(right, bottom) < _CORNER and sum(len(xy) > 0 for xy, _ in seen.people.values()) >= _MANY_FRAMES:
+        warn(
+            f"view {seen.name}: joints lie in the left {right:.0%} and the upper {bottom:.0%} of {size[0]}x{size[1]}"
+            " images only; if they were found in smaller images, give that size, and footage of it"
+        )

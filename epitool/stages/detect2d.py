@@ -12,18 +12,20 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from epitool.console import Summary, progress, say
+from epitool.console import Summary, progress, say, warn
 from epitool.detectors import BUILT_IN, Detector, default_detector, open_detector, people_in_box
 from epitool.errors import GeometryError, UsageError
 from epitool.files import alone_at
 from epitool.images import View, read_view
+from epitool.io.foreign.seen import People
 from epitool.io.keypoints import open_keypoints, read_keypoints, read_source
 from epitool.io.npz import arrays_of, write_arrays
 from epitool.parallel import run_parallel
 from epitool.pose import Keypoints
 from epitool.skeleton import Skeleton
-from epitool.stages.assembling import Assembly, Found, People, Tally, found_of
+from epitool.stages.assembling import Assembly, Found, Tally, found_of
 from epitool.stages.footage import (
+    check_frame_rates,
     listed_views,
     open_views,
     report_lengths,
@@ -61,7 +63,7 @@ def run(
     Raises:
         UsageError: No detector is installed, or `out` is of other footage.
         InputError: A view cannot be read.
-        GeometryError: Nobody is found in any image.
+        GeometryError: Nobody is found in any image, or views have no frame in common or other frame rates.
     """
     if images and views:
         raise UsageError("give either --views or --images, not both")
@@ -71,9 +73,11 @@ def run(
     detector = detector or open_detector(None).name  # says how to install one
     source = source_of_list(listed, detector) if listed else source_of(opened, detector)
     if out.exists() and not overwrite:
-        return _finished(out, source, opened)
+        return _finished(out, source)
     parts = out.parent / f".{out.name}.parts"
-    report_lengths(opened)
+    report_lengths({view.name: view.frames for view in opened})
+    if not listed:  # what is listed has been through here, or is of several takes
+        check_frame_rates({view.name: view.image_name(view.frames[0]) for view in opened})
     with alone_at(parts):
         if overwrite and parts.exists():
             shutil.rmtree(parts)
@@ -97,7 +101,7 @@ def open_any_detector(name: str, device: str) -> Detector:
     return open_detector(name, device)
 
 
-def _finished(out: Path, source: str, views: Sequence[View]) -> Summary:
+def _finished(out: Path, source: str) -> Summary:
     if read_source(out) != source:
         raise UsageError(
             f"{out}: is of other footage or another detector; --overwrite replaces it, --out writes elsewhere"
@@ -130,7 +134,11 @@ def _detect_all(views: Sequence[View], opener: Callable[[], Detector], parts: Pa
             body = run_parallel(work, views, jobs)[0]
         finally:
             _let_finish(stop, working)
-    return Assembly(views, [_load_parts(parts / source / view.name, len(body)) for view in views], body)
+    found = [_load_parts(parts / source / view.name, len(body)) for view in views]
+    for view, seen in zip(views, found, strict=True):
+        if len(seen.frames) < len(view.frames):
+            warn(f"view {view.name}: only {len(seen.frames)} of its {len(view.frames)} frames could be decoded")
+    return Assembly(views, found, body)
 
 
 def _write(people: Assembly, out: Path, source: str, listed: Keypoints | None) -> Tally:
@@ -182,7 +190,16 @@ def _save_part(folder: Path, fresh: Mapping[int, People], joints: int) -> None:
 
 
 def _saved_frames(folder: Path) -> set[int]:
-    return {frame for file in _parts_in(folder) for frame in arrays_of(file)["frames"].tolist()}
+    return {frame for file in _parts_in(folder) for frame in _frames_of(file)}
+
+
+def _frames_of(part: Path) -> list[int]:
+    """The frame numbers alone; the people in it are hundreds of times as many bytes."""
+    try:
+        with np.load(part, allow_pickle=False) as arrays:
+            return arrays["frames"].tolist()
+    except Exception:  # whatever damage raises, in one line
+        return arrays_of(part)["frames"].tolist()
 
 
 def _load_parts(folder: Path, joints: int) -> Found:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -11,11 +11,12 @@ from numpy.typing import NDArray
 
 from epitool.console import warn
 from epitool.errors import GeometryError, InputError, UsageError
-from epitool.images import View, fingerprint, open_view
+from epitool.images import View, fingerprint, frame_rate, open_view
 from epitool.labels import RecordingDigest
 from epitool.pose import Keypoints
 
 _UNEVEN_GAP, _DRIFT_FRAMES = 0.5, 1.0  # in mean distances between frames
+_EQUAL_RATES = 1.005  # 29.97 and 30 differ by a frame in 1000, which the joints tell where it matters
 
 
 def open_views(paths: Sequence[Path]) -> list[View]:
@@ -28,11 +29,19 @@ def open_views(paths: Sequence[Path]) -> list[View]:
     if not paths:
         raise UsageError("no views are given; name folders or videos: --views cam1 cam2")
     opened = [open_view(path) for path in paths]
-    names = [view.name for view in opened]
+    check_names([view.name for view in opened])
+    return opened
+
+
+def check_names(names: Sequence[str]) -> None:
+    """Checks that views are told apart by their names.
+
+    Raises:
+        UsageError: Two have the same one.
+    """
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
-        raise UsageError(f"--views: two views are named '{twice[0]}'; rename a folder or file so that names differ")
-    return opened
+        raise UsageError(f"two views are named '{twice[0]}'; rename a folder or file so that names differ")
 
 
 def listed_views(listed: Keypoints) -> list[View]:
@@ -99,16 +108,36 @@ def report_uneven_rate(view: View, times: Sequence[float]) -> None:
         )
 
 
-def report_lengths(views: Sequence[View]) -> None:
+def check_frame_rates(images: Mapping[str, str]) -> None:
+    """Compares the frame rates that the views' videos state; views that are images, or have moved away, pass.
+
+    Args:
+        images: By the view's name, that of one of its images.
+
+    Raises:
+        GeometryError: They are not equal.
+    """
+    rates = {view: frame_rate(image) for view, image in images.items()}
+    known = {view: rate for view, rate in rates.items() if np.isfinite(rate)}
+    if known and max(known.values()) > min(known.values()) * _EQUAL_RATES:
+        said = ", ".join(f"{view} {rate:.5g}" for view, rate in known.items())
+        raise GeometryError(f"frames per second: {said}; record with equal frame rates, or convert the videos to one")
+
+
+def report_lengths(frames: Mapping[str, Collection[int]]) -> None:
     """Says where views are of different lengths.
+
+    Args:
+        frames: Frame numbers by the view's name.
 
     Raises:
         GeometryError: They have no frame number in common.
     """
-    lengths = {view.name: len(view.frames) for view in views}
+    lengths = {name: len(numbers) for name, numbers in frames.items()}
     if len(set(lengths.values())) > 1:
         warn("views have different lengths: " + ", ".join(f"{name} {count}" for name, count in lengths.items()))
-    common = set.intersection(*(set(view.frames) for view in views))
-    if not common:
-        spans = ", ".join(f"{view.name} {view.frames[0]}-{view.frames[-1]}" for view in views)
+    if not set.intersection(*map(set, frames.values())):
+        spans = ", ".join(
+            f"{name} {min(numbers)}-{max(numbers)}" if numbers else f"{name} none" for name, numbers in frames.items()
+        )
         raise GeometryError(f"the views have no frame number in common: {spans}; are the images numbered alike?")

@@ -85,6 +85,8 @@ def _deeplabcut(
     """Values of columns (scorer, perhaps individual, body part, coordinate) by frame."""
     place = {(column[-3] if len(column) > 3 else "", *column[-2:]): i for i, column in enumerate(columns)}
     who, parts = (list(dict.fromkeys(column[k] for column in place)) for k in (0, 1))
+    if "likelihood" not in (found := {column[-1] for column in place}) and {"x", "y"} <= found:
+        raise ValueError(f"columns {', '.join(sorted(found))[:80]}; those of a video's 2D joints are x, y, likelihood")
     order = [[[place[w, part, c] for c in ("x", "y", "likelihood")] for part in parts] for w in who]
     people = {frame: stacked(row[order], len(parts)) for frame, row in zip(frames, values, strict=True)}
     return SeenView(view_name(path), people, body_of(len(parts), parts, people, given), None, "DeepLabCut")
@@ -94,6 +96,7 @@ def _sleap_analysis(path: Path, file: h5py.File, given: Skeleton | None) -> Seen
     """`tracks (P, 2, J, F)`, `point_scores`, `node_names`."""
     tracks = array(file, "tracks", 4)
     scores = array(file, "point_scores", 3) if "point_scores" in file else np.ones_like(tracks[:, 0])
+    scores = np.where(np.isfinite(tracks[:, 0]) & np.isnan(scores), 1.0, scores)  # people whom someone marked by hand
     names = [str(name) for name in dataset(file, "node_names", 1).asstr()[()]]
     rows = np.concatenate([tracks, scores[:, None]], axis=1).transpose(3, 0, 2, 1)
     people = {number: stacked(found, len(names)) for number, found in enumerate(rows)}

@@ -69,7 +69,7 @@ def _openpose(folder: Path, given: Skeleton | None) -> SeenView:
     with foreign_file(files[min(files)], "OpenPose's joints of one image"):
         everyone = {number: stacked(found, joints) for number, found in people.items()}
         body = body_of(joints, None, everyone, given)
-    return SeenView(view_name(folder), everyone, body, None, "OpenPose")
+    return SeenView(view_name(folder), everyone, body, None, "OpenPose", judged=given is None)
 
 
 def _json(path: Path, given: Skeleton | None) -> list[SeenView]:
@@ -78,7 +78,11 @@ def _json(path: Path, given: Skeleton | None) -> list[SeenView]:
 
 def _json_view(path: Path, content: Any, given: Skeleton | None) -> SeenView:
     if isinstance(content, dict) and "instance_info" in content:
-        return _mmpose(path, content, given)
+        named = content.get("meta_info", {}).get("keypoint_id2name")
+        names = [named[key] for key in sorted(named, key=int)] if named else None
+        return _mmpose(path, content["instance_info"], 1, names, given)
+    if isinstance(content, list) and content and {"frame_id", "instances"} <= content[0].keys():
+        return _mmpose(path, content, 0, None, given)
     if isinstance(content, dict) and "annotations" in content:
         return _coco(path, content, given)
     if isinstance(content, list) and content and "keypoints" in content[0]:
@@ -87,7 +91,7 @@ def _json_view(path: Path, content: Any, given: Skeleton | None) -> SeenView:
             number = one["image_id"] if isinstance(one["image_id"], int) else frame_number(one["image_id"])
             by_frame.setdefault(number, []).append(np.array(one["keypoints"], dtype=float))
         return _from_rows(path, by_frame, None, None, "AlphaPose or COCO results", given)
-    raise ValueError("neither AlphaPose's or COCO's results, COCO's annotations, nor MMPose's instance_info")
+    raise ValueError("neither AlphaPose's or COCO's results, COCO's annotations, nor MMPose's predictions")
 
 
 def _coco(path: Path, content: Mapping[str, Any], given: Skeleton | None) -> SeenView:
@@ -105,16 +109,16 @@ def _coco(path: Path, content: Mapping[str, Any], given: Skeleton | None) -> See
     return _from_rows(path, by_frame, names, sizes.pop() if len(sizes) == 1 else None, "COCO", given)
 
 
-def _mmpose(path: Path, content: Mapping[str, Any], given: Skeleton | None) -> SeenView:
+def _mmpose(
+    path: Path, frames: Sequence[Mapping[str, Any]], first: int, names: Sequence[str] | None, given: Skeleton | None
+) -> SeenView:
+    """Its demos count frames from 1 and name joints, its inferencer counts from 0 and does not."""
     by_frame: dict[int, list[Array]] = {}
-    for n, frame in enumerate(content["instance_info"]):
-        number = int(frame.get("frame_id", n + 1)) - 1  # counted from 1
-        by_frame[number] = [
+    for n, frame in enumerate(frames, first):
+        by_frame[int(frame.get("frame_id", n)) - first] = [
             np.column_stack([np.array(one["keypoints"], dtype=float)[:, :2], one["keypoint_scores"]])
             for one in frame["instances"]
         ]
-    named = content.get("meta_info", {}).get("keypoint_id2name")
-    names = [named[key] for key in sorted(named, key=int)] if named else None
     return _from_rows(path, by_frame, names, None, "MMPose", given)
 
 
@@ -129,4 +133,5 @@ def _from_rows(
     if names is not None and len(names) != joints:
         raise ValueError(f"{len(names)} names for {joints} joints")
     people = {number: stacked(found, joints) for number, found in sorted(by_frame.items())}
-    return SeenView(view_name(path), people, body_of(joints, names, people, given), size, program)
+    body, judged = body_of(joints, names, people, given), names is None and given is None
+    return SeenView(view_name(path), people, body, size, program, judged)

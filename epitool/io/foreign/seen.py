@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from epitool.images import LARGEST_FRAME
 from epitool.skeleton import SKELETONS, Skeleton, skeleton_of
 
 Array = NDArray[np.float64]
@@ -19,7 +20,12 @@ _UNNAMED = ("coco17", "h36m17", "body25", "body25b", "halpe26", "mpii16", "blaze
 _SIDED = {joint for body in SKELETONS.values() for joint in body.joints if joint.startswith(("left_", "right_"))}
 _LARGEST_PX = 1e7
 _CLEARLY = 0.8  # of the next best order's bone lengths
+_LIKE_A_BODY = (
+    0.6  # of the mean distance of two joints: bones are 0.2 to 0.5 in the right order, 0.7 up in a random one
+)
+_JUDGED_PEOPLE = 1000
 _SUFFIXES = ("_json", "_keypoints", "_poses")
+_ALPHAPOSE = "alphapose-results"  # what it calls every video's file
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,6 +38,7 @@ class SeenView:
         skeleton: Of the joints.
         size: (width, height) of the images, where the file says it.
         program: What wrote it, in words.
+        judged: Whether the order of the joints was told by the people alone.
     """
 
     name: str
@@ -39,13 +46,19 @@ class SeenView:
     skeleton: Skeleton
     size: tuple[int, int] | None
     program: str
+    judged: bool = False
+
+    def __post_init__(self) -> None:
+        strange = next((frame for frame in self.people if not 0 <= frame <= LARGEST_FRAME), None)
+        if strange is not None:
+            raise ValueError(f"{str(strange)[:80]} is no frame number")
 
 
 def frame_number(name: str) -> int:
     """The last number in a file's name.
 
     Raises:
-        ValueError: There is none.
+        ValueError: There is none, or it is too large.
 
     >>> frame_number("cam01_000000000012_keypoints.json")
     12
@@ -53,11 +66,18 @@ def frame_number(name: str) -> int:
     found = re.findall(r"\d+", Path(name).stem)
     if not found:
         raise ValueError(f"'{name[:80]}' has no frame number")
+    if len(found[-1].lstrip("0")) > len(str(LARGEST_FRAME)) or int(found[-1]) > LARGEST_FRAME:
+        raise ValueError(f"'{name[:80]}' ends in a number too large for a frame's")
     return int(found[-1])
 
 
 def view_name(path: Path) -> str:
-    """What the view of a file or folder is called: its name without what programs add."""
+    """What the view of a file or folder is called: its name without what programs add.
+
+    AlphaPose calls every video's file the same, in a folder for each.
+    """
+    if path.stem == _ALPHAPOSE:
+        return path.resolve().parent.name
     name = path.stem if path.is_file() else path.name
     for suffix in _SUFFIXES:
         name = name.removesuffix(suffix)
@@ -67,14 +87,18 @@ def view_name(path: Path) -> str:
 def body_of(
     count: int, names: Sequence[str] | None, people: Mapping[int, People], given: Skeleton | None
 ) -> Skeleton:  # fmt: skip
-    """The skeleton given; or that of joints named so, in any spelling; or, unnamed, the one that fits the people."""
-    if given is not None:
-        if len(given) != count:
-            raise ValueError(f"{count} joints, but {given.name} has {len(given)}")
-        return given
+    """The skeleton given; or that of joints named so, in any spelling; or, unnamed, the one that fits the people.
+
+    Raises:
+        ValueError: The one given is not what the joints are named, or not of so many; or none fits.
+    """
+    if given is not None and len(given) != count:
+        raise ValueError(f"{count} joints, but {given.name} has {len(given)}")
     if names is None:
-        return body_by_anatomy(count, people)
+        return given or body_by_anatomy(count, people)
     joints = tuple(map(spelled, names))
+    if given is not None and given.joints != joints:
+        raise ValueError(f"its joints are named {', '.join(joints)[:200]}, not as {given.name}'s; leave out --skeleton")
     known = [body for body in SKELETONS.values() if body.joints == joints]
     return known[0] if known else skeleton_of("custom", joints)
 
@@ -99,30 +123,43 @@ def body_by_anatomy(count: int, people: Mapping[int, People]) -> Skeleton:
     OpenPose's BODY_25 and BODY_25B, for one, have 25 joints each, and their files look alike.
 
     Raises:
-        ValueError: No order has so many joints, or two fit alike.
+        ValueError: No order has so many joints, two fit alike, or none makes a body.
     """
     known = [SKELETONS[name] for name in _UNNAMED if len(SKELETONS[name]) == count]
     if not known:
         raise ValueError(f"{count} joints without names; orders are known of 16, 17, 25, 26 and 33")
     everyone = np.concatenate([np.empty((0, count, 2)), *(xy for xy, _ in people.values())])
-    if len(known) == 1 or not len(everyone):
+    if not len(everyone):
         return known[0]
-    lengths = [_mean_bone(everyone, body) for body in known]
-    best, next_best = np.argsort(lengths)[:2]
-    if not lengths[best] < _CLEARLY * lengths[next_best]:
+    everyone = everyone[:: max(1, len(everyone) // _JUDGED_PEOPLE)]
+    found = sorted((_share_of_bones(everyone, body), n) for n, body in enumerate(known))
+    (share, best), others = found[0], found[1:]
+    if others and not share < _CLEARLY * others[0][0]:
         raise ValueError(
-            f"{count} joints without names, in the order of {known[best].name} or {known[next_best].name}: --skeleton"
-            " says which"
+            f"{count} joints without names, in the order of {known[best].name} or {known[others[0][1]].name}:"
+            " --skeleton says which"
+        )
+    half_seen = np.isfinite(everyone[..., 0]).any(axis=0).mean() >= 0.5  # a face alone would not tell
+    if share > _LIKE_A_BODY and half_seen:
+        raise ValueError(
+            f"{count} joints without names, and in the order of {known[best].name} they make no body; --skeleton says"
+            " the order, if it is a known one"
         )
     return known[best]
 
 
-def _mean_bone(xy: Array, body: Skeleton) -> float:
-    """Mean length of bones, of medians over the people `(N, J, 2)`."""
-    start, end = np.array(body.bones).T
+def _share_of_bones(xy: Array, body: Skeleton) -> float:
+    """Mean length of bones by the mean distance of any two joints, of medians over people `(N, J, 2)`."""
+    bones = _lengths(xy, *np.array(body.bones).T)
+    if not len(bones):
+        return np.inf
+    return float(bones.mean() / max(_lengths(xy, *np.triu_indices(len(body), 1)).mean(), 1e-9))
+
+
+def _lengths(xy: Array, start: NDArray[np.intp], end: NDArray[np.intp]) -> Array:
+    """Median distances of pairs of joints, those that are ever seen together."""
     lengths = np.linalg.norm(xy[:, start] - xy[:, end], axis=-1)
-    seen = np.isfinite(lengths).any(axis=0)
-    return float(np.nanmedian(lengths[:, seen], axis=0).mean()) if seen.any() else np.inf
+    return np.nanmedian(lengths[:, np.isfinite(lengths).any(axis=0)], axis=0)
 
 
 def stacked(found: Iterable[Array], joints: int) -> People:

@@ -7,7 +7,7 @@ Programming mistakes raise `ValueError` instead, and are never caught.
 class EpitoolError(Exception):
     """Root of all errors that a user can cause; the message says where, what was found, and what to do.
 
-    Itself: a process of a distributed run was lost.
+    Itself: a process of a distributed training, or the work of a Dask cluster, was lost.
     """
 
     exit_status = 1

@@ -15,6 +15,8 @@ from epitool.errors import InputError, UsageError
 
 STDIO = Path("-")
 _TEMPORARY, _STALE_S = ".epitool-", 86_400
+_UMASK = os.umask(0o077)  # which can only be read by setting it: once, before there are threads
+os.umask(_UMASK)
 
 
 @contextmanager
@@ -22,23 +24,25 @@ def writing(path: Path) -> Iterator[Path]:
     """Yields a temporary path beside `path`, renamed over it on success and removed on failure.
 
     What is no regular file, as `-`, a pipe or /dev/null, is not replaced: the content is copied into it in the end.
+    Where `path` is a link the file that it leads to is replaced.
 
     Raises:
         InputError: The folder cannot be written to, or the disk is full.
     """
     temporary, streamed = path, path == STDIO or (path.exists() and not path.is_file() and not path.is_dir())
+    target = path.resolve() if path.is_symlink() else path
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        folder = Path(tempfile.gettempdir()) if streamed and path != STDIO else path.parent
+        target.parent.mkdir(parents=True, exist_ok=True)
+        folder = Path(tempfile.gettempdir()) if streamed else target.parent
         handle, name = tempfile.mkstemp(prefix=_TEMPORARY, suffix=path.suffix, dir=folder)
         os.close(handle)
         temporary = Path(name)
-        temporary.chmod(0o666 & ~_umask())
+        temporary.chmod(0o666 & ~_UMASK)
         yield temporary
         if streamed:
             _copy(temporary, path)
         else:
-            temporary.replace(path)
+            temporary.replace(target)
     except OSError as error:
         raise InputError(f"cannot write {path}: {error.strerror or error}") from error
     finally:
@@ -82,6 +86,11 @@ def alone_at(work: Path) -> Iterator[None]:
         lock.release()
 
 
+def read_stdin() -> bytes:
+    """All of standard input; nothing where it is closed."""
+    return sys.stdin.buffer.read() if sys.stdin else b""
+
+
 def _copy(source: Path, path: Path) -> None:
     with source.open("rb") as content:
         if path == STDIO:
@@ -90,9 +99,3 @@ def _copy(source: Path, path: Path) -> None:
         else:
             with path.open("wb") as stream:
                 shutil.copyfileobj(content, stream)
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask

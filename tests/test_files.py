@@ -1,4 +1,6 @@
 import json
+import os
+import tempfile
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,10 +10,13 @@ import pytest
 
 from epitool.errors import InputError
 from epitool.files import writing
+from epitool.io.files import stored_image
 from epitool.io.keypoints import read_keypoints, write_keypoints
 from epitool.io.labels import read_labels, write_labels
 from epitool.io.predictions import read_predictions, write_predictions
 from epitool.pose import Predictions
+
+made = tempfile.mkstemp
 
 
 def test_keypoints_come_back_as_written(here, truth):
@@ -38,6 +43,61 @@ def test_images_are_found_from_any_directory(tmp_path, truth, monkeypatch):
     monkeypatch.chdir(tmp_path / "elsewhere")
     found = read_keypoints(Path("../out/keypoints.h5")).images[0, 0]
     assert Path(found).resolve() == (tmp_path / "work/cam1/00000.jpg").resolve()
+
+
+def test_images_are_found_from_a_folder_that_is_a_link(tmp_path, truth, monkeypatch):
+    (tmp_path / "disk" / "deep" / "out").mkdir(parents=True)
+    (tmp_path / "work").mkdir()
+    (tmp_path / "work" / "out").symlink_to(tmp_path / "disk" / "deep" / "out")
+    monkeypatch.chdir(tmp_path / "work")
+    for path in (Path("out/keypoints.h5"), tmp_path / "work" / "out" / "absolute.h5"):
+        write_keypoints(path, truth.keypoints)
+        found = read_keypoints(path).images[0, 0]
+        assert Path(found).resolve() == (tmp_path / "work/cam1/00000.jpg").resolve()
+
+
+def test_a_link_is_written_through(tmp_path, truth, monkeypatch):
+    """Then the images' names, which are relative to where the file really lies, hold."""
+    (tmp_path / "disk").mkdir()
+    (tmp_path / "work").mkdir()
+    (tmp_path / "work" / "keypoints.h5").symlink_to(tmp_path / "disk" / "k.h5")
+    monkeypatch.chdir(tmp_path / "work")
+    for _ in range(2):
+        write_keypoints(Path("keypoints.h5"), truth.keypoints)
+        assert Path("keypoints.h5").is_symlink()
+        for path in (Path("keypoints.h5"), Path("../disk/k.h5")):
+            assert Path(read_keypoints(path).images[0, 0]).resolve() == tmp_path / "work/cam1/00000.jpg"
+
+
+def test_names_are_stored_with_slashes_and_absolute_between_drives(here, monkeypatch):
+    file = Path("labels.h5")
+    monkeypatch.setattr("epitool.io.files.os.sep", "\\")
+    monkeypatch.setattr("epitool.io.files.os.path.relpath", lambda *_: "cam1\\0.jpg")
+    assert stored_image("x", file) == "cam1/0.jpg"
+
+    def other_drive(*_):
+        raise ValueError("path is on mount 'D:', start on mount 'C:'")
+
+    monkeypatch.setattr("epitool.io.files.os.path.relpath", other_drive)
+    assert stored_image("cam1/0.jpg", file) == f"{here}/cam1/0.jpg"
+
+
+@pytest.mark.skipif(os.name == "nt", reason="folders there have no such permission")
+def test_stdout_needs_no_folder_that_can_be_written_to(here, monkeypatch, capfdbinary):
+    asked = []
+    monkeypatch.setattr("epitool.files.tempfile.mkstemp", lambda **o: asked.append(o["dir"]) or made(**o))
+    with writing(Path("-")) as temporary:
+        temporary.write_text("content")
+    assert asked == [Path(tempfile.gettempdir())]
+    assert capfdbinary.readouterr().out == b"content"
+
+
+def test_files_have_the_permissions_that_the_user_gives_and_threads_do_not_change_them(here, monkeypatch):
+    monkeypatch.setattr("epitool.files.os.umask", lambda _: pytest.fail("the process's umask was touched"))
+    with writing(Path("a")) as temporary:
+        temporary.write_text("")
+    Path("b").write_text("")
+    assert Path("a").stat().st_mode == Path("b").stat().st_mode
 
 
 def test_predictions_come_back_and_missing_is_null(here, truth):

@@ -6,7 +6,6 @@ import csv
 import json
 import os
 import struct
-import sys
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from epitool.errors import InputError
-from epitool.files import STDIO, writing
+from epitool.files import STDIO, read_stdin, writing
 
 # What readers of JSON, CSV, XML, HDF5, Matlab and CDF files raise for damaged files.
 _DAMAGE = (
@@ -39,13 +38,25 @@ def require_file(path: Path, made_by: str) -> None:
 
 
 def stored_image(image: str, file: Path) -> str:
-    """An image's name as a file stores it: relative to the file's folder."""
-    return os.path.relpath(image, file.resolve().parent) if image else ""
+    """An image's name as a file stores it: relative to the folder that the file really lies in, with `/` between."""
+    return _relative(image, file.resolve().parent).replace(os.sep, "/") if image else ""
 
 
 def usable_image(stored: str, file: Path) -> str:
-    """A stored image name as one that can be opened from the current directory."""
-    return os.path.normpath(os.path.join(file.parent, stored)) if stored else ""  # noqa: PTH118 - keeps `#frame`
+    """A stored image name as one that can be opened from the current directory; relative where the file's is."""
+    if not stored:
+        return ""
+    folder = file.resolve().parent
+    start = folder if file.is_absolute() else _relative(str(folder), Path.cwd())
+    return os.path.normpath(os.path.join(start, stored))  # noqa: PTH118 - keeps `#frame`
+
+
+def _relative(path: str, folder: Path) -> str:
+    """The path from a folder on; the absolute one where there is none, as between drives of Windows."""
+    try:
+        return os.path.relpath(path, folder)
+    except ValueError:
+        return os.path.abspath(path)  # noqa: PTH100 - keeps `#frame`
 
 
 def read_json(path: Path, kind: str, made_by: str) -> dict[str, Any]:
@@ -57,7 +68,7 @@ def read_json(path: Path, kind: str, made_by: str) -> dict[str, Any]:
     if path != STDIO:
         require_file(path, made_by)
     try:
-        content = json.loads(sys.stdin.buffer.read() if path == STDIO else path.read_bytes())
+        content = json.loads(read_stdin() if path == STDIO else path.read_bytes())
     except (ValueError, RecursionError):
         raise InputError(f"{path}: is not JSON; make it anew with `{made_by}`") from None
     check_format(content.get("format") if isinstance(content, dict) else None, kind, path, made_by)

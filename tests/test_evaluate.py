@@ -259,6 +259,11 @@ def test_newest_model_runs_on_the_test_part(folder, capfd):
     said = capfd.readouterr().err
     assert "pose.json has no image of labels.h5" in said
     assert "running runs" in said
+    assert "epipolarpose" not in said
+    stated = run(protocol="epipolarpose").values["predictions"][0]["provenance"]
+    assert "runs/first/model.pt is given the true depth of the root and the true intrinsics" in capfd.readouterr().err
+    assert stated["camera"] == "true, of labels.h5, as --protocol epipolarpose has it"
+    assert stated["depth"].endswith(stated["camera"])
 
 
 @pytest.fixture

@@ -248,7 +248,7 @@ def test_candidates_that_do_not_fit_are_refused(stored, crossing):
         read_candidates(stored, keypoints.convert(skeleton("mpii16")))
     with h5py.File(stored, "r+") as file:
         del file["candidates/xy"]
-    with pytest.raises(InputError, match=r"candidates cannot be read .*'xy'.*epitool detect2d"):
+    with pytest.raises(InputError, match=r"lacks dataset 'xy'.*epitool detect2d"):
         read_candidates(stored, keypoints)
 
 

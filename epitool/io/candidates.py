@@ -9,10 +9,9 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from epitool.errors import InputError
 from epitool.geometry.people import Candidates
 from epitool.io.files import require_file
-from epitool.io.h5 import dataset, written
+from epitool.io.h5 import dataset, readable, written
 from epitool.pose import Keypoints
 
 GROUP = "candidates"
@@ -37,11 +36,8 @@ def has_candidates(path: Path) -> bool:
         InputError: The file is missing or damaged.
     """
     require_file(path, _MADE_BY)
-    try:
-        with h5py.File(path, "r") as file:
-            return file.get(GROUP, getlink=True) is not None
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({str(error)[:200]}); make it anew with `{_MADE_BY}`") from None
+    with readable(path, "keypoints", _MADE_BY), h5py.File(path, "r") as file:
+        return file.get(GROUP, getlink=True) is not None
 
 
 def read_candidates(path: Path, keypoints: Keypoints) -> Candidates | None:
@@ -51,7 +47,7 @@ def read_candidates(path: Path, keypoints: Keypoints) -> Candidates | None:
         InputError: The file is missing or damaged, or its candidates do not fit its keypoints.
     """
     require_file(path, _MADE_BY)
-    try:
+    with readable(path, "candidates", _MADE_BY):
         with h5py.File(path, "r") as file:
             if file.get(GROUP, getlink=True) is None:
                 return None
@@ -62,16 +58,13 @@ def read_candidates(path: Path, keypoints: Keypoints) -> Candidates | None:
             raise ValueError(f"{candidates.xy.shape[1]} joints, its keypoints have {joints}")
         if (candidates.frame_index >= frames).any() or (candidates.view_index >= views).any():
             raise ValueError("frames or views that its keypoints lack")
-    except (OSError, KeyError, ValueError, TypeError, RuntimeError, MemoryError) as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0][:200]
-        raise InputError(f"{path}: its candidates cannot be read ({reason}); make it anew with `{_MADE_BY}`") from None
-    return candidates
+        return candidates
 
 
 def _array(file: h5py.File, name: str, axes: int) -> NDArray[Any]:
     group = file[GROUP] if isinstance(file.get(GROUP, getlink=True), h5py.HardLink) else None
     if not isinstance(group, h5py.Group):
-        raise KeyError(f"it lacks {GROUP}/{name}")
+        raise KeyError(f"{GROUP}/{name}")
     found = dataset(group, name, axes)
     if found.dtype.kind not in "fiu":
         raise ValueError(f"'{name}' holds no numbers")

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from epitool.errors import InputError
 from epitool.files import writing
-from epitool.io.files import check_format, require_file
+from epitool.io.files import check_format, damage_in, require_file
 from epitool.pss import NORMALIZATION, Codebook, PssModel, Yaw, yaw_of
 from epitool.skeleton import Skeleton, skeleton_of
 
@@ -70,17 +70,13 @@ def read_pss(path: Path) -> PssModel:
     require_file(path, PSS_BY)
     arrays = arrays_of(path)
     check_format(str(arrays["format"]) if "format" in arrays else None, "pss", path, PSS_BY)
-    try:
+    with damage_in(path, "clusters of poses", f"make it anew with `{PSS_BY}`"):
         body = skeleton_of(str(arrays["skeleton"]), arrays["joints"].tolist())
         yaw = _yaw(str(arrays.get("alignment", "none")), body)
         codebooks = tuple(_codebook(arrays, int(k), len(body), yaw) for k in arrays["asked"])
         counted, skipped, seed = (int(arrays[key]) for key in ("counted", "skipped", "seed"))
         method = str(arrays.get("method", PLAIN))
         return PssModel(codebooks, body, seed, str(arrays["fitted_on"]), counted, skipped, method)
-    except KeyError as error:
-        raise InputError(f"{path}: lacks {error}; make it anew with `{PSS_BY}`") from None
-    except (TypeError, ValueError, InputError) as error:
-        raise InputError(f"{path}: {error}; make it anew with `{PSS_BY}`") from None
 
 
 def _check_bomb(members: Sequence[zipfile.ZipInfo]) -> None:

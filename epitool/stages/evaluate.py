@@ -18,6 +18,7 @@ from epitool.pss import PssModel, fit_pss
 from epitool.skeleton import Skeleton
 from epitool.stages.metric_tables import BY, check_table, difference_lines, main_table, parts_table, write_table
 from epitool.stages.pairing import Predicted, find_all_predicted
+from epitool.stages.pss_fit import shortages
 from epitool.stages.scoring import Row, Scoring, plain_means
 from epitool.stages.truth import Truth, read_truth
 
@@ -177,9 +178,8 @@ def _clusters(
     except GeometryError as error:
         return None, str(error)
     say(f"PSS clusters are made from {model.counted} poses: {words}")
-    for codebook in model.codebooks:
-        if codebook.k != codebook.asked:
-            say(f"too few distinct poses for k = {codebook.asked}: {codebook.k} clusters, half their number")
+    for shortage in shortages(model):
+        say(shortage)
     return model, "fitted here"
 
 

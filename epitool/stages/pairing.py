@@ -20,9 +20,10 @@ from epitool.io.predictions import read_predictions
 from epitool.labels import Labels
 from epitool.pose import Predictions
 from epitool.skeleton import Skeleton
+from epitool.stages.models import RUNS, newest_model
 from epitool.stages.truth import ARRAYS, Indices, Truth, joints_of
 
-DEFAULT_PREDICTIONS, RUNS = Path("pose.json"), Path("runs")
+DEFAULT_PREDICTIONS = Path("pose.json")
 _LARGEST_RATIO = 5.0
 _BATCH = 32
 
@@ -85,7 +86,7 @@ def find_predicted(
     predictions = predictions or (None if model else _default_predictions(truth))
     if predictions is None:
         split = split or "test"
-        found = _run_model(model or _newest_model(truth), truth, split, device, protocol)
+        found = _run_model(model or _model_for(truth), truth, split, device, protocol)
     else:
         found = _read_predicted(predictions, truth)
         split = split or _default_split(found, truth)
@@ -109,14 +110,14 @@ def _default_predictions(truth: Truth) -> Path | None:
     return DEFAULT_PREDICTIONS
 
 
-def _newest_model(truth: Truth) -> Path:
-    found = sorted(RUNS.glob("*/model.pt"), key=lambda path: path.stat().st_mtime)
-    if not found:
+def _model_for(truth: Truth) -> Path:
+    found = newest_model()
+    if found is None:
         raise InputError(
             f"nothing to measure against {truth.path}: no {DEFAULT_PREDICTIONS} with its images, no {RUNS}/*/model.pt;"
             " `epitool predict` or `epitool train` makes them"
         )
-    return found[-1]
+    return found
 
 
 def _default_split(predicted: Predicted, truth: Truth) -> str:
@@ -238,7 +239,8 @@ def _run_model(path: Path, truth: Truth, split: str, device: str, protocol: str)
     if protocol == "epipolarpose":
         K = truth.labels.intrinsics[frames, views]
         depth = truth.xyz[frames, views, truth.skeleton.root, 2]
-        cameras = KnownCameras(K, depth, f"true, of {truth.path}")
+        cameras = KnownCameras(K, depth, f"true, of {truth.path}, as --protocol epipolarpose has it")
+        say(f"--protocol epipolarpose: {path} is given the true depth of the root and the true intrinsics")
     names = keypoints.images[frames, views].tolist()
     found = predict_images(engine, names, boxes[frames, views], _BATCH, cameras)
     return Predicted(str(path), found.joints_3d, frames, views, found.skeleton, found.unit, found.provenance)

@@ -13,9 +13,10 @@ from epitool.camera import Array
 from epitool.console import Summary, progress, say, warn
 from epitool.detectors import open_detector, person_found
 from epitool.errors import GeometryError, InputError, UsageError
-from epitool.images import IMAGE_SUFFIXES, Image, check_name, image_key, open_view, read_images
+from epitool.images import IMAGE_SUFFIXES, Image, check_name, frame_of_video, image_key, open_view, read_images
 from epitool.io.predictions import write_predictions
 from epitool.pose import MIN_CONFIDENCE, Predictions, square_boxes
+from epitool.stages.models import RUNS, newest_model
 
 if TYPE_CHECKING:
     from epitool.nn.refiner import Refiner
@@ -66,7 +67,9 @@ def run(
 
     if root_depth is not None and not 0 < root_depth < np.inf:
         raise UsageError(f"--root-depth {root_depth:g}: expected a distance above 0")
-    path = model or newest_model(Path("runs"))
+    path = model or newest_model()
+    if path is None:
+        raise InputError(f"no model in {RUNS}/; run `epitool train` first, or give --model FILE")
     engine, corrections = open_engine(path, device, bf16), _open_refiner(refiner)
     check_depth(path, engine.card)
     names = image_names(images)
@@ -89,18 +92,6 @@ def run(
     return _summary(predictions, names, out)
 
 
-def newest_model(runs: Path) -> Path:
-    """The `model.pt` in the folders of `runs` that was written last.
-
-    Raises:
-        InputError: There is none.
-    """
-    models = sorted(runs.glob("*/model.pt"), key=lambda path: path.stat().st_mtime)
-    if not models:
-        raise InputError(f"no model in {runs}/; run `epitool train` first, or give --model FILE")
-    return models[-1]
-
-
 def is_labels(given: str) -> bool:
     """Whether an input is labels or keypoints, which stand for their images."""
     return given.lower().endswith(".h5")
@@ -114,16 +105,16 @@ def image_names(inputs: Sequence[str]) -> list[str]:
     """
     names: dict[str, None] = {}
     for given in inputs:
-        path, (video, _, frame) = Path(given), given.rpartition("#")
+        path = Path(given)
         check_name(path)
         if is_labels(given):
             from epitool.io.keypoints import read_keypoints
 
             names |= dict.fromkeys(name for name in read_keypoints(path).images.ravel().tolist() if name)
             continue
-        single = path.suffix.lower() in IMAGE_SUFFIXES and not path.is_dir()
-        if single or (video and frame.isdigit() and not path.exists()):
-            if not Path(given if single else video).exists():
+        single, place = path.suffix.lower() in IMAGE_SUFFIXES and not path.is_dir(), frame_of_video(given)
+        if single or place:
+            if not Path(place[0] if place else given).exists():
                 raise InputError(f"image {given}: no such file")
             names[given] = None
         else:

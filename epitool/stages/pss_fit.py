@@ -10,6 +10,7 @@ import numpy as np
 from epitool.camera import Array
 from epitool.console import Summary, say, warn
 from epitool.errors import GeometryError, InputError, UsageError
+from epitool.files import STDIO
 from epitool.io.labels import read_labels
 from epitool.io.npz import write_pss
 from epitool.io.pose_arrays import read_pose_arrays
@@ -73,9 +74,8 @@ def run(
         )  # fmt: skip
     except GeometryError as error:
         raise InputError(f"{poses}: {error}") from None
-    for codebook in model.codebooks:
-        if codebook.k != codebook.asked:
-            warn(f"too few distinct poses for k = {codebook.asked}: {codebook.k} clusters, half their number")
+    for shortage in shortages(model):
+        warn(shortage)
     write_pss(out, model)
     summary = _summary(model, out)
     if stability:
@@ -88,6 +88,15 @@ def run(
 
         pss_pictures.draw(pictures, reference.xyz, model)
     return summary
+
+
+def shortages(model: PssModel) -> list[str]:
+    """Where there are fewer clusters than were asked for, in words."""
+    return [
+        f"too few distinct poses for k = {codebook.asked}: {codebook.k} clusters, half their number"
+        for codebook in model.codebooks
+        if codebook.k != codebook.asked
+    ]
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,7 +112,7 @@ def _reference(path: Path, split: str) -> Reference:
     suffix = path.suffix.lower()
     if suffix in (".npz", ".npy"):
         return _from_arrays(path, split)
-    if suffix == ".json":
+    if suffix == ".json" or path == STDIO:
         predicted = read_predictions(path)
         part = predicted.joints_3d[part_of(len(predicted.joints_3d), split)]
         return Reference(part, predicted.skeleton, f"{path.name}, split {split}, predictions in camera axes")

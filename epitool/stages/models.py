@@ -1,0 +1,12 @@
+"""Which model is meant where none is named."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+RUNS = Path("runs")
+
+
+def newest_model() -> Path | None:
+    """The `model.pt` in the folders of `runs` that was written last; None where there is none."""
+    return max(RUNS.glob("*/model.pt"), key=lambda path: path.stat().st_mtime, default=None)

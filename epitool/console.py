@@ -15,7 +15,9 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-_stderr = Console(stderr=True, highlight=False, soft_wrap=True)
+from epitool.errors import EpitoolError
+
+_stderr = Console(stderr=True, highlight=False, soft_wrap=True, emoji=False)
 _silent = threading.Event()
 
 
@@ -26,10 +28,12 @@ class Summary:
     Attributes:
         text: For people, printed on stdout.
         values: For programs, printed by `--json`; plain values only.
+        failure: What the command ends in once the summary has been printed; None where all is well.
     """
 
     text: str
     values: dict[str, Any] = field(default_factory=dict)
+    failure: EpitoolError | None = None
 
 
 def set_quiet(quiet: bool) -> None:
@@ -57,8 +61,8 @@ def stream_redirected(stream: int, target: int) -> Iterator[None]:
 
 
 def say(message: str) -> None:
-    """A remark, on stderr."""
-    _stderr.print(escape(printable(message)))
+    """A remark of one line or several, on stderr."""
+    _stderr.print(escape(printable_lines(message)))
 
 
 def warn(message: str) -> None:
@@ -81,6 +85,11 @@ def printable(text: str) -> str:
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
+def printable_lines(text: str) -> str:
+    """As `printable`, but for the ends of lines, which stay."""
+    return "\n".join(map(printable, text.split("\n")))
+
+
 def _loudly(markup: str) -> None:
     quiet, _stderr.quiet = _stderr.quiet, False
     _stderr.print(markup)
@@ -89,11 +98,11 @@ def _loudly(markup: str) -> None:
 
 def show_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """A table of short texts, on stderr; the first column to the left, the others to the right."""
-    table = Table(title=escape(title), box=box.SIMPLE, title_justify="left", title_style="bold")
+    table = Table(title=escape(printable(title)), box=box.SIMPLE, title_justify="left", title_style="bold")
     for n, column in enumerate(columns):
-        table.add_column(escape(column), justify="right" if n > 0 and column else "left")
+        table.add_column(escape(printable_lines(column)), justify="right" if n > 0 and column else "left")
     for row in rows:
-        table.add_row(*(escape(cell) for cell in row))
+        table.add_row(*(escape(printable(cell)) for cell in row))
     _stderr.print(table)
 
 

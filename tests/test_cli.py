@@ -21,7 +21,7 @@ from epitool.pose import Predictions
 
 COMMANDS = [
     "detect2d", "calibrate", "triangulate", "train", "predict", "export",
-    "refine", "pss-fit", "evaluate", "synth", "demo",
+    "refine", "pss-fit", "evaluate", "synth", "demo", "import", "convert", "show", "doctor",
 ]  # fmt: skip
 
 
@@ -46,7 +46,8 @@ def failing(status, *arguments):
 def test_help_names_every_command_and_the_exit_statuses():
     text = epitool("--help").stdout
     assert all(command in text for command in COMMANDS)
-    assert "130 interrupted" in text
+    assert "1 a process of a distributed training, or a Dask cluster's work, lost" in " ".join(text.split())
+    assert "130 interrupted" in " ".join(text.split())
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -278,6 +279,22 @@ def test_a_full_output_is_said_in_one_line(here, truth, detected):
     assert result.returncode == 3
     assert "No space left" in result.stderr
     assert "Traceback" not in result.stderr
+
+
+def test_names_that_the_output_has_no_letters_for_are_spelled_out(here, truth):
+    write_rig(Path("cameras.toml"), truth.rig)
+    result = epitool("convert", "cameras.toml", "--out", "Halle-Ж.toml", env={"PYTHONIOENCODING": "cp1252"})
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.startswith(r"Halle-\u0416.toml: 4 cameras")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="shells there do not close streams")
+def test_a_closed_stdin_holds_nothing(here, truth):
+    write_labels(Path("labels.h5"), truth)
+    command = f"exec {sys.executable} -m epitool evaluate --predictions - <&-"
+    result = subprocess.run(["sh", "-c", command], capture_output=True, text=True, check=False, timeout=300)
+    assert (result.returncode, result.stderr.count("\n")) == (3, 1)
+    assert "-: is not JSON" in result.stderr
 
 
 def test_run_names_stay_in_runs(here, truth):

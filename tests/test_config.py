@@ -66,3 +66,25 @@ def test_bad_files_are_usage_errors(here, content, message):
     result = CliRunner().invoke(app, ["--config", "run.toml"])
     assert result.exit_code == 2
     assert message.lower() in result.output.lower().replace("\n", " ")
+
+
+@pytest.mark.parametrize("content", ["show = 1", 'show = "x"', "show = [1]"])
+def test_a_commands_name_that_is_no_table_is_a_usage_error(here, content):
+    Path("run.toml").write_text(content)
+    result = CliRunner().invoke(app, ["--config", "run.toml"])
+    assert result.exit_code == 2
+    assert "is no table of options" in " ".join(result.output.split())
+
+
+def test_a_disk_that_is_full_after_training_is_said_in_one_line(here, monkeypatch):
+    from epitool.cli import app as whole
+    from epitool.console import Summary
+    from epitool.stages import refine
+
+    monkeypatch.setattr(refine, "run", lambda **_: Summary("trained"))
+    Path("runs/default/refine.toml").mkdir(parents=True)  # where the file is to be
+    result = CliRunner().invoke(whole, ["refine"])
+    assert result.exit_code == 3
+    assert isinstance(result.exception, SystemExit)
+    assert result.stderr.startswith("error: cannot write runs/default/refine.toml")
+    assert result.stderr.count("\n") == 1

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 from collections.abc import Sequence
+from glob import glob, has_magic
+from inspect import cleandoc
+from io import TextIOWrapper
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -19,14 +24,22 @@ app = typer.Typer(
     "The commands in order: detect2d, calibrate, triangulate, train, predict; refine, pss-fit and evaluate;"
     " `epitool demo` runs them all on a sample recording, `epitool synth` renders one. Each reads what the one before"
     " it wrote; `epitool show` shows it.",
-    epilog="Exit status: 0 done, 1 a process of a distributed training lost, 2 usage, 3 bad input file, 4 geometry that"
-    " determines no answer, 5 checkpoint that does not fit, 130 interrupted.",
+    epilog="Exit status: 0 done, 1 a process of a distributed training, or a Dask cluster's work, lost, 2 usage, 3 bad"
+    " input file, 4 geometry that determines no answer, 5 checkpoint that does not fit, 130 interrupted.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-_VARIADIC = ("--views", "--predictions")  # options that take several values after one flag, as a shell's `cam*`
+# Options that take several values after one flag, as a shell's `cam*`, and the commands in which they do.
+_VARIADIC = {"--views": ("detect2d", "calibrate", "convert", "demo"), "--predictions": ("evaluate",)}
+
+
+def _paragraphs(text: str | None) -> str:
+    """A docstring whose lines end where its paragraphs do: the width of the terminal breaks them."""
+    return "\n\n".join(" ".join(part.split()) for part in cleandoc(text or "").split("\n\n"))
+
+
 for _command in (
     labels.detect2d,
     labels.calibrate,
@@ -43,8 +56,8 @@ for _command in (
     exchange.doctor,
     measure.demo,
 ):
-    app.command()(_command)
-app.command(name="import")(footage.import_dataset)
+    app.command(help=_paragraphs(_command.__doc__))(_command)
+app.command(name="import", help=_paragraphs(footage.import_dataset.__doc__))(footage.import_dataset)
 
 
 def _version(wanted: bool) -> None:
@@ -63,18 +76,20 @@ def root(
 
 
 def spread_variadic(arguments: Sequence[str]) -> list[str]:
-    """Repeats a variadic option before each of its values, as typer wants it.
+    """Repeats an option that is variadic in the command before each of its values, as typer wants it.
 
     >>> spread_variadic(["calibrate", "--views", "cam1", "cam2", "--seed", "1"])
     ['calibrate', '--views', 'cam1', '--views', 'cam2', '--seed', '1']
     """
     out: list[str] = []
     option, has_value = "", True
-    pieces = [part for a in arguments for part in (a.split("=", 1) if a.split("=", 1)[0] in _VARIADIC else [a])]
-    for argument in [*pieces, "-"]:
-        if argument.startswith("-"):
+    command = next((argument for argument in arguments if not argument.startswith("-")), "")
+    variadic = [name for name, commands in _VARIADIC.items() if command in commands]
+    pieces = [part for a in arguments for part in (a.split("=", 1) if a.split("=", 1)[0] in variadic else [a])]
+    for argument in [*pieces, "--"]:
+        if argument.startswith("-") and argument != "-":
             out += [] if has_value else [option]  # for typer to complain about
-            option = argument if argument in _VARIADIC else ""
+            option = argument if argument in variadic else ""
             has_value = not option
             out += [] if option else [argument]
         else:
@@ -83,13 +98,22 @@ def spread_variadic(arguments: Sequence[str]) -> list[str]:
     return out[:-1]
 
 
+def expand_patterns(arguments: Sequence[str]) -> list[str]:
+    """What a shell makes of `cam*`, for Windows, where that is left to programs; what matches nothing stays."""
+    matches = [sorted(glob(text)) if has_magic(text) and not Path(text).exists() else [] for text in arguments]  # noqa: PTH207
+    return [name for text, found in zip(arguments, matches) for name in found or [text]]
+
+
 def main() -> None:
     """Entry point of the `epitool` command."""
     heeded = signal.getsignal(signal.SIGINT) is signal.default_int_handler  # the background jobs of a shell ignore it
     if heeded:
         signal.signal(signal.SIGINT, leave_at_once)
+    if isinstance(sys.stdout, TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # not every terminal and pipe has letters for every name
     try:
-        app(args=spread_variadic(sys.argv[1:]), prog_name="epitool")
+        arguments = expand_patterns(sys.argv[1:]) if os.name == "nt" else sys.argv[1:]
+        app(args=spread_variadic(arguments), prog_name="epitool")
     finally:
         if heeded:
             signal.signal(signal.SIGINT, signal.SIG_IGN)  # all is done, and said

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from enum import Enum
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+
+from epitool.console import Summary
+from epitool.options import run_folder
 
 _NOT_STORED = ("config", "quiet", "as_json", "overwrite")
 
@@ -36,6 +40,8 @@ def _read(path: Path, ctx: typer.Context) -> dict[str, Any]:
     except (OSError, ValueError, RecursionError) as error:
         raise typer.BadParameter(f"{path}: {str(error).splitlines()[0][:200]}", param_hint="--config") from None
     content = content.get(ctx.info_name or "", content)
+    if not isinstance(content, dict):
+        raise typer.BadParameter(f"{path}: '{ctx.info_name}' is no table of options", param_hint="--config")
     names = {option.removeprefix("--"): p.name for p in ctx.command.params for option in p.opts}
     unknown = [key for key in content if key.replace("_", "-") not in names]
     if unknown:
@@ -45,6 +51,17 @@ def _read(path: Path, ctx: typer.Context) -> dict[str, Any]:
         str(names[key.replace("_", "-")]): value if isinstance(value, bool) else str(value)
         for key, value in content.items()
     }
+
+
+def storing(stage: Callable[..., Summary], ctx: typer.Context) -> Callable[..., Summary]:
+    """The stage, after which the options are stored in the folder of its run."""
+
+    def run_and_store(**options: Any) -> Summary:
+        summary = stage(**options)
+        store_config(ctx, run_folder(options["name"]) / f"{ctx.info_name}.toml")
+        return summary
+
+    return run_and_store
 
 
 def store_config(ctx: typer.Context, path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from enum import Enum
+from glob import escape
 from pathlib import Path
 from typing import Annotated
 
@@ -23,7 +24,9 @@ class Unit(str, Enum):
 def convert(
     inputs: Annotated[
         list[Path],
-        typer.Argument(metavar="INPUT", help="2D joints of each view, cameras, labels.h5, or pose.json."),
+        typer.Argument(
+            metavar="INPUT", help="2D joints of each view, cameras, labels.h5, or pose.json; -: that on stdin."
+        ),
     ],
     out: Annotated[Path, typer.Option("--out", help="What to write; the suffix says the format.", show_default=False)],
     views: Views = [],  # noqa: B006 - typer wants a list
@@ -52,7 +55,7 @@ def convert(
     from epitool.stages import convert as stage
 
     run(
-        stage.run, quiet, as_json,
+        stage.run, quiet, as_json, further=_camera_files(out), piped=False,
         inputs=inputs, out=out, views=views, size=_size(size), fps=fps or None,
         unit=unit.value if unit else None, inverse=inverse, skeleton=skeleton,
     )  # fmt: skip
@@ -60,7 +63,10 @@ def convert(
 
 def show(
     file: Annotated[
-        Path, typer.Argument(help="labels.h5, keypoints.h5, pose.json, cameras.toml, pss.npz, or a run's folder.")
+        Path,
+        typer.Argument(
+            help="labels.h5, keypoints.h5, pose.json (-: on stdin), cameras.toml, pss.npz, or a run's folder."
+        ),
     ],
     out: Annotated[
         Path | None, typer.Option("--out", help="The page or picture.", show_default="beside the file")
@@ -75,11 +81,12 @@ def show(
 
     Example: epitool show labels.h5 --out overlay.mp4
 
-    Example: epitool show labels.h5 --out labels.rrd (extra [rerun])
+    Example: epitool show labels.h5 --out labels.rrd (extra 'rerun')
     """
     from epitool.stages import show as stage
 
-    run(stage.run, quiet, as_json, file=file, out=out, frames=frames)
+    further = [] if out else [_page_of(file)]
+    run(stage.run, quiet, as_json, further=further, piped=False, file=file, out=out, frames=frames)
 
 
 def doctor(quiet: Quiet = False, as_json: Json = False) -> None:
@@ -90,6 +97,19 @@ def doctor(quiet: Quiet = False, as_json: Json = False) -> None:
     from epitool.stages import doctor as stage
 
     run(stage.run, quiet, as_json)
+
+
+def _camera_files(out: Path) -> list[Path]:
+    """Files that are there and bear names of those that `convert` makes of cameras for other programs."""
+    if out.suffix.lower() in (".yml", ".yaml", ".xml"):
+        return sorted(out.parent.glob(f"{escape(out.stem)}_*{out.suffix}"))
+    return [out / "intri.yml", out / "extri.yml"]
+
+
+def _page_of(file: Path) -> Path:
+    """What `show` makes where no name is given."""
+    file = file / "log.jsonl" if file.is_dir() else file
+    return file.with_suffix(".png" if file.suffix.lower() in (".npz", ".jsonl") else ".html")
 
 
 def _size(text: str | None) -> tuple[int, int] | None:

@@ -11,6 +11,8 @@ import typer
 from epitool.cli.flags import Jobs, Json, Quiet, Seed
 from epitool.cli.running import numbers, run
 
+_SYNTH_FILES = ("truth.h5", "truth_coco17.h5", "cameras.toml")
+
 
 class Dataset(str, Enum):
     """What `import` reads."""
@@ -50,21 +52,21 @@ def synth(
 ) -> None:
     """Render a person before cameras, with exact joints: to try a layout before building it, or to learn from.
 
-    Needs the extra [synth]. Run again, it goes on where it stopped.
+    Needs the extra 'synth'. Run again, it goes on where it stopped.
 
     Example: epitool synth --cameras 4 --out synth && epitool detect2d --views synth/cam*
     """
     from epitool.stages import synth as stage
 
     run(
-        stage.run, quiet, as_json,
+        stage.run, quiet, as_json, further=[out / name for name in _SYNTH_FILES], piped=False,
         out=out, frames=frames, cameras=cameras, layout=layout.value, rig=rig, motion=motion, size=size, seed=seed,
         jobs=jobs,
     )  # fmt: skip
 
 
 def import_dataset(
-    dataset: Annotated[Dataset, typer.Argument(help="What it is.", show_default=False)],
+    dataset: Annotated[Dataset, typer.Argument(metavar="DATASET", help="h36m, mpi-inf-3dhp, mpii or coco.")],
     root: Annotated[Path, typer.Argument(help="Folder that it was unpacked in.")],
     out: Annotated[
         Path | None,
@@ -84,4 +86,15 @@ def import_dataset(
     from epitool.stages import import_dataset as stage
 
     only = numbers("--subjects", subjects)
-    run(stage.run, quiet, as_json, dataset=dataset.value, root=root, folder=out, every=every, subjects=only)
+    further = [(out or Path(dataset.value)) / name for name in ("train.h5", "test.h5")]
+    run(
+        stage.run,
+        quiet,
+        as_json,
+        further=further,
+        dataset=dataset.value,
+        root=root,
+        folder=out,
+        every=every,
+        subjects=only,
+    )

@@ -79,7 +79,11 @@ def calibrate(
     ] = None,
     method: Annotated[
         PairMethod,
-        typer.Option("--method", help="essential: all pairs, then adjusted together. fundamental: the paper's chain."),
+        typer.Option(
+            "--method",
+            metavar="NAME",
+            help="essential: all pairs, then adjusted together. fundamental: the paper's chain.",
+        ),
     ] = PairMethod.essential,
     sync: Annotated[
         bool, typer.Option("--sync", help="Find the views' offsets in time, up to 30 frames, and allow for them.")
@@ -92,7 +96,11 @@ def calibrate(
     ] = None,
     scale: Annotated[
         str | None,
-        typer.Option("--scale", help="height=1.78m, femur=400mm or baseline:cam1,cam2=3.2m.", show_default="arbitrary"),
+        typer.Option(
+            "--scale",
+            help="height=1.78m, femur=400mm or baseline:a,b=3.2m, of cameras a and b.",
+            show_default="arbitrary",
+        ),
     ] = None,
     up: Annotated[
         Up | None,

@@ -60,8 +60,9 @@ def pss_fit(
     """
     from epitool.stages import pss_fit as stage
 
+    further = [out.with_name(f"{out.stem}-stability.json")] if stability else []
     run(
-        stage.run, quiet, as_json,
+        stage.run, quiet, as_json, further=further, piped=not stability,
         poses=poses, ks=numbers("--k", k) if k else None, out=out, seed=seed, split=split.value, align=align.value,
         consensus=consensus, stability=stability, runs=runs, predictions=predictions, pictures=pictures, jobs=jobs,
     )  # fmt: skip
@@ -141,6 +142,6 @@ def demo(
     from epitool.stages import demo as stage
 
     run(
-        stage.run, quiet, as_json,
+        stage.run, quiet, as_json, piped=False,
         views=views, synthetic=synthetic, intrinsics=intrinsics, scale=scale, out=out, epochs=epochs, seed=seed,
     )  # fmt: skip

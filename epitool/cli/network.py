@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from epitool.cli.config import Config, store_config
+from epitool.cli.config import Config, storing
 from epitool.cli.flags import (
     DetectorName,
     Device,
@@ -24,7 +23,6 @@ from epitool.cli.flags import (
     Supervision,
 )
 from epitool.cli.running import run
-from epitool.options import run_folder
 
 
 def train(
@@ -75,14 +73,13 @@ def train(
     from epitool.stages import train as stage
 
     run(
-        stage.run, quiet, as_json,
+        storing(stage.run, ctx), quiet, as_json,
         pairs=pairs, name=name, supervision=supervision.value, preset=preset.value, backbone=backbone,
         image_size=image_size, epochs=epochs, batch_size=batch_size, learning_rate=lr, loss=loss,
         occluders=str(occluders) if occluders else None, occlusion=True if occluders else None, initial=initial,
         device=device, devices=devices, nodes=nodes, precision=precision.value, accumulate=accumulate, seed=seed,
         overwrite=overwrite,
     )  # fmt: skip
-    store_config(ctx, run_folder(name) / "train.toml")
 
 
 def predict(
@@ -123,17 +120,16 @@ def predict(
     """
     from epitool.stages import predict as stage
 
-    named = sys.stdin.read().splitlines() if images == ["-"] else images
     run(
         stage.run, quiet, as_json,
-        images=named, model=model, out=out, box=box, boxes=boxes, detector=detector, root_depth=root_depth,
+        images=images, model=model, out=out, box=box, boxes=boxes, detector=detector, root_depth=root_depth,
         refiner=refiner, overlay=overlay, batch_size=batch_size, bf16=bf16, device=device,
     )  # fmt: skip
 
 
 def export(
     model: Annotated[Path, typer.Argument(metavar="MODEL", help="Checkpoint.")],
-    out: Out = Path("model.onnx"),
+    out: Annotated[Path, typer.Option("--out", help="File to write.")] = Path("model.onnx"),
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
@@ -143,7 +139,7 @@ def export(
     """
     from epitool.stages import export as stage
 
-    run(stage.run, quiet, as_json, model=model, out=out)
+    run(stage.run, quiet, as_json, piped=False, model=model, out=out)
 
 
 def refine(
@@ -175,7 +171,6 @@ def refine(
     from epitool.stages import refine as stage
 
     run(
-        stage.run, quiet, as_json,
+        storing(stage.run, ctx), quiet, as_json,
         predictions=predictions, pairs=pairs, mocap=mocap, name=name, epochs=epochs, seed=seed,
     )  # fmt: skip
-    store_config(ctx, run_folder(name) / "refine.toml")

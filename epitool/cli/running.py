@@ -6,7 +6,7 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -14,11 +14,10 @@ from typing import Any
 import typer
 
 from epitool import console
+from epitool.cli.outputs import check_outputs
+from epitool.cli.stdin import standard_input
 from epitool.errors import EpitoolError, InputError, UsageError
 from epitool.files import STDIO, remove_stale
-
-_OWN_SUFFIXES = frozenset({".h5", ".toml", ".json", ".npz", ".pt", ".onnx", ".html", ".rrd"})
-
 
 # A finalizer, weakref's dictionaries and sets, and what numba calls from compiled code.
 _SWALLOWING = ("__del__", "remove", "_remove", "_numba_unpickle")
@@ -44,21 +43,35 @@ def interrupt(_: int, frame: FrameType | None) -> None:
     signal.setitimer(signal.ITIMER_REAL, 0.01)
 
 
-def run(stage: Callable[..., console.Summary], quiet: bool, as_json: bool, **options: Any) -> None:
-    """Runs a stage and prints its summary: the one place where errors become a line and an exit status."""
+def run(
+    stage: Callable[..., console.Summary], quiet: bool, as_json: bool, *,
+    further: Sequence[Path] = (), piped: bool = True, **options: Any,
+) -> None:  # fmt: skip
+    """Runs a stage and prints its summary: the one place where errors become a line and an exit status.
+
+    Args:
+        stage: What to run.
+        quiet: Whether remarks and progress are left out.
+        as_json: Whether the summary is for programs.
+        further: Files that it writes besides its outputs, and whose names follow from the options.
+        piped: Whether `--out -` can be standard output.
+        options: Of the stage.
+    """
     console.set_quiet(quiet)
     if signal.getsignal(signal.SIGINT) is leave_at_once:
         signal.signal(signal.SIGINT, interrupt)
     try:
-        _check_out(options)
-        if isinstance(options.get("out"), Path):
-            remove_stale(options["out"].parent)
         to_stdout = options.get("out") == STDIO
+        if to_stdout and not piped:
+            raise UsageError("--out -: this command cannot write to stdout; name a file")
         if to_stdout and as_json:
             raise UsageError("--json and --out -: both are for stdout; leave one out")
-        summary = stage(**options)
-        typer.echo(json.dumps(summary.values, allow_nan=False) if as_json else summary.text, err=to_stdout)
-        sys.stdout.flush()
+        with standard_input(options) as options:
+            check_outputs(options, further)
+            if isinstance(options.get("out"), Path):
+                remove_stale(options["out"].parent)
+            summary = stage(**options)
+        _print(summary, as_json, to_stdout)
     except EpitoolError as error:
         _leave(str(error), error.exit_status)
     except BrokenPipeError:  # the reader has had enough, as `| head`
@@ -79,23 +92,14 @@ def numbers(option: str, text: str) -> tuple[int, ...]:
         raise typer.BadParameter(f"'{text}': expected whole numbers, as 50,100", param_hint=option) from None
 
 
+def _print(summary: console.Summary, as_json: bool, to_stderr: bool) -> None:
+    text = json.dumps(summary.values, allow_nan=False) if as_json else console.printable_lines(summary.text)
+    typer.echo(text, err=to_stderr)
+    sys.stdout.flush()
+    if summary.failure:
+        raise summary.failure
+
+
 def _leave(message: str, status: int) -> None:
     console.fail(message)
     raise typer.Exit(status)
-
-
-def _check_out(options: dict[str, Any]) -> None:
-    """Keeps a slip of the hand from replacing an input, or a file that is none of ours.
-
-    Raises:
-        UsageError: `--out` is an input, or exists and has a name that none of our files has.
-    """
-    out = options.get("out")
-    if not isinstance(out, Path):
-        return
-    values = [value for name, value in options.items() if name != "out"]
-    inputs = [item for value in values for item in (value if isinstance(value, list) else [value])]
-    if any(isinstance(item, str | Path) and Path(item).resolve() == out.resolve() for item in inputs if item):
-        raise UsageError(f"--out {out}: is an input of this command; name another file")
-    if out.is_file() and out.suffix.lower() not in _OWN_SUFFIXES:
-        raise UsageError(f"--out {out}: exists and is no file of epitool's; name another, or remove it")

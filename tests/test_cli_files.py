@@ -1,0 +1,277 @@
+"""What a command reads from a pipe, and what it may write over."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import cv2
+import h5py
+import numpy as np
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from epitool.cli import app, expand_patterns, spread_variadic
+from epitool.cli.outputs import check_outputs
+from epitool.cli.running import run
+from epitool.cli.stdin import standard_input
+from epitool.console import Summary, fail, printable_lines, say, set_quiet, show_table
+from epitool.errors import GeometryError, InputError, UsageError
+from epitool.files import STDIO
+from epitool.io.cameras import write_rig
+from epitool.io.keypoints import write_keypoints
+from epitool.io.labels import write_labels
+from epitool.io.predictions import write_predictions
+from epitool.pose import Predictions
+from epitool.stages import pss_fit
+from epitool.stages.predict import image_names
+
+
+def epitool(*arguments, **options):
+    """Runs a command in this process."""
+    return CliRunner().invoke(app, spread_variadic(list(map(str, arguments))), **options)
+
+
+def refused(status, *arguments, **options):
+    """Stderr, in one line of words, of a command that must end in this status."""
+    result = epitool(*arguments, **options)
+    assert result.exit_code == status, result.output
+    assert result.exception is None or isinstance(result.exception, SystemExit)
+    return " ".join(result.stderr.split())
+
+
+def seen(truth, folder=""):
+    count, poses = 6, truth.in_cameras[:6, 0]
+    names = tuple(f"{folder}{name}" for name in truth.keypoints.images[:6, 0].tolist())
+    boxes, confidence = np.tile([0.0, 0, 9, 9], (count, 1)), np.ones((count, 17))
+    xy = truth.keypoints.xy[:6, 0]
+    return Predictions(names, boxes, poses - poses[:, :1], xy, confidence, truth.poses.skeleton, "mm", {"a": "b"})
+
+
+# Standard input
+
+
+@pytest.mark.parametrize("content", [b"a.jpg\nb c.jpg\n", b"a.jpg\r\n\r\nb c.jpg", b"a.jpg\0b c.jpg\0"])
+def test_names_on_stdin_are_lines_or_have_nul_between_them(content):
+    def stage(images):
+        return Summary("|".join(images))
+
+    def named():
+        run(stage, False, False, images=["first.jpg", "-"])
+
+    small = typer.Typer()
+    small.command()(named)
+    assert CliRunner().invoke(small, input=content).stdout.strip() == "first.jpg|a.jpg|b c.jpg"
+
+
+@pytest.mark.parametrize(
+    ("content", "message"), [(b"", "names no image"), (b"\n\n", "names no image"), (b"\xff.jpg\n", "not UTF-8")]
+)
+def test_nothing_or_no_unicode_on_stdin_is_one_line(here, monkeypatch, content, message):
+    from epitool.nn import inference
+
+    def open_nothing(*_):
+        class Card:
+            convention = None
+
+        return type("Engine", (), {"card": Card})
+
+    monkeypatch.setattr(inference, "open_engine", open_nothing)
+    monkeypatch.setattr(inference, "check_depth", lambda *_: None)
+    assert message in refused(3, "predict", "-", "--model", "m.pt", input=content)
+
+
+def test_a_pose_json_comes_through_a_pipe_with_its_images(here, truth):
+    write_predictions(Path("pose.json"), seen(truth))
+    piped = Path("pose.json").read_bytes()
+    result = epitool("convert", "-", "--fps", 30, "--out", "walk.trc", input=piped)
+    assert result.exit_code == 0, result.output
+    assert Path("walk.trc").read_text().startswith("PathFileType")
+    for name in seen(truth).images[:1]:
+        Path(name).parent.mkdir()
+        cv2.imwrite(name, np.zeros((8, 8, 3), np.uint8))
+    result = epitool("show", "-", "--out", "page.html", "--frames", 1, input=piped)
+    assert result.exit_code == 0, result.output
+    assert "1 images" in result.stdout
+    assert "give --out FILE" in refused(2, "show", "-", input=piped)
+    assert "-: is not JSON" in refused(3, "convert", "-", "--out", "b.trc", input=b"nonsense")
+    result = epitool("pss-fit", "--poses", "-", "--split", "all", "--k", 2, input=piped)
+    assert result.exit_code == 0, result.output
+
+
+def test_a_frame_is_a_number_in_plain_digits(here):
+    Path("clip.mp4").write_bytes(b"film")
+    assert image_names(["clip.mp4#12"]) == ["clip.mp4#12"]
+    for name in ("clip.mp4#²", "gone.mp4#3"):
+        with pytest.raises(InputError, match=f"{name}: no such file"):
+            image_names([name])
+
+
+def test_other_options_are_left_as_they_are():
+    with standard_input({"images": Path("labels.h5"), "file": None}) as options:
+        assert options == {"images": Path("labels.h5"), "file": None}
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["convert", "labels.h5", "--out", "-"], ["show", "labels.h5", "--out", "-"], ["export", "m.pt", "--out", "-"],
+     ["pss-fit", "--stability", "--out", "-"], ["demo", "--out", "-"], ["synth", "--out", "-"]],
+)  # fmt: skip
+def test_what_cannot_go_to_stdout_is_said(here, arguments):
+    assert "--out -: this command cannot write to stdout" in refused(2, *arguments)
+    assert list(here.iterdir()) == []
+
+
+# What may be written over
+
+FOREIGN = {
+    "Calib.toml": '[cam]\nname = "a"\n', "other.json": '{"poses": []}', "paper.tex": "\\documentclass{article}",
+    "notes.md": "# Notes", "sheet.csv": "a,b\n", "page.html": "<title>Mine</title>", "model.onnx": "onnx",
+    "weights.pt": "weights", "walk.trc": "PathFileType", "film.mp4": "film", "picture.png": "\x89PNG",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", FOREIGN)
+@pytest.mark.parametrize("option", ["out", "table"])
+def test_what_epitool_has_not_made_is_not_replaced(here, name, option):
+    Path(name).write_text(FOREIGN[name])
+    with pytest.raises(UsageError, match=f"--{option} {name}: exists and was not made by epitool"):
+        check_outputs({option: Path(name)}, [])
+    with pytest.raises(UsageError, match=f"{name}: exists"):
+        check_outputs({}, [Path(name)])
+    Path(name).write_text("")
+    check_outputs({option: Path(name)}, [])
+
+
+def test_arrays_of_others_are_not_replaced(here):
+    np.savez("poses.npz", xyz_mm=np.zeros((2, 17, 3)))
+    with h5py.File("theirs.h5", "w") as file:
+        file["x"] = np.zeros(3)
+    for name in ("poses.npz", "theirs.h5"):
+        with pytest.raises(UsageError, match="not made by epitool"):
+            check_outputs({"out": Path(name)}, [])
+
+
+def test_what_epitool_has_made_is_replaced(here, truth):
+    write_keypoints(Path("keypoints.h5"), truth.keypoints)
+    write_labels(Path("labels.h5"), truth)
+    write_rig(Path("cameras.toml"), truth.rig)
+    write_predictions(Path("pose.json"), seen(truth))
+    pss_fit.run(poses=Path("pose.json"), ks=(2,), out=Path("pss.npz"), seed=0, split="all")
+    for name in ("labels.h5", "pss.npz"):
+        assert epitool("show", name, "--frames", 1).exit_code == 0
+    table = ["evaluate", "--predictions", "pose.json", "--pss", "2", "--table"]
+    for name in ("t.csv", "t.md", "t.tex"):
+        for _ in range(2):
+            assert epitool(*table, name).exit_code == 0
+    made = sorted(path.name for path in here.iterdir())
+    assert made == [
+        "cameras.toml", "keypoints.h5", "labels.h5", "labels.html", "metrics.json", "pose.json", "pss.npz", "pss.png",
+        "t.csv", "t.md", "t.tex",
+    ]  # fmt: skip
+    check_outputs({}, [Path(name) for name in made])
+    whole = Path("keypoints.h5").read_bytes()
+    Path("keypoints.h5").write_bytes(whole[: len(whole) // 2])  # damaged, and to be made anew
+    check_outputs({"out": Path("keypoints.h5")}, [])
+
+
+def test_files_whose_names_follow_from_others_are_kept_too(here, truth):
+    write_rig(Path("cameras.toml"), truth.rig)
+    write_labels(Path("labels.h5"), truth)
+    Path("easymocap").mkdir()
+    theirs = ["lens_a.yml", "easymocap/intri.yml", "labels.html", "pss-stability.json", "mpii/train.h5"]
+    for name in theirs:
+        Path(name).parent.mkdir(exist_ok=True)
+        Path(name).write_text("{}")
+    for command in (
+        ["convert", "cameras.toml", "--out", "lens.yml"],
+        ["convert", "cameras.toml", "--out", "easymocap"],
+        ["show", "labels.h5"],
+        ["pss-fit", "--stability", "--runs", "2", "--k", "2"],
+        ["import", "mpii", "."],
+    ):
+        assert "exists and was not made by epitool" in refused(2, *command)
+    assert [Path(name).read_text() for name in theirs] == ["{}"] * len(theirs)
+    assert epitool("convert", "cameras.toml", "--out", "other.yml").exit_code == 0
+
+
+@pytest.mark.parametrize("option", ["out", "table", "overlay", "pictures"])
+def test_no_output_is_an_input(here, option):
+    Path("labels.h5").write_text("epitool.labels/1")
+    os.link("labels.h5", "same.h5")
+    for name in ("labels.h5", "./labels.h5", "same.h5"):
+        with pytest.raises(UsageError, match="is an input of this command"):
+            check_outputs({option: Path(name), "pairs": Path("labels.h5")}, [])
+        with pytest.raises(UsageError, match="is an input of this command"):
+            check_outputs({option: Path("a"), "images": ["b", "labels.h5"]}, [Path(name)])
+    check_outputs({"out": STDIO, "predictions": [STDIO]}, [])
+
+
+# What is said
+
+
+def test_tables_and_summaries_cannot_command_the_terminal(capsys):
+    set_quiet(False)
+    show_table("Title", ["view\x1b[2J"], [["cam\x1b[2J\n1 :car: [red]"]])
+    said = capsys.readouterr().err
+    assert "\x1b" not in said
+    assert r"cam\x1b[2J\n1 :car: [red]" in said
+    assert printable_lines("a\x1b\nb") == "a\\x1b\nb"
+
+
+def test_remarks_keep_their_lines_and_errors_are_one(capsys):
+    set_quiet(False)
+    say("| a |\n| b\x07 |")
+    fail("one\ntwo")
+    assert capsys.readouterr().err == "| a |\n| b\\x07 |\nerror: one\\ntwo\n"
+
+
+def test_a_summary_is_printed_before_the_failure_that_it_ends_in(capsys):
+    def stage():
+        return Summary("cam\x1b1\nnext", {"works": False}, GeometryError("does not work: network"))
+
+    for as_json, printed in ((False, "cam\\x1b1\nnext\n"), (True, '{"works": false}\n')):
+        with pytest.raises(typer.Exit) as left:
+            run(stage, False, as_json)
+        assert left.value.exit_code == 4
+        said = capsys.readouterr()
+        assert (said.out, said.err) == (printed, "error: does not work: network\n")
+    assert json.loads(printed) == {"works": False}
+
+
+# Arguments
+
+
+def test_predictions_are_several_only_where_several_are_measured():
+    assert spread_variadic(["evaluate", "--predictions", "a", "b"]).count("--predictions") == 2
+    assert spread_variadic(["evaluate", "--predictions", "a", "-"])[-2:] == ["--predictions", "-"]
+    for command in ("refine", "pss-fit"):
+        assert spread_variadic([command, "--predictions", "a", "b"]) == [command, "--predictions", "a", "b"]
+        assert "unexpected extra argument" in refused(2, command, "--predictions", "a.json", "b.json").lower()
+
+
+def test_patterns_are_expanded_where_the_shell_leaves_it(here):
+    for name in ("cam2", "cam1", "odd[1]"):
+        Path(name).mkdir()
+    given = ["calibrate", "--views", "cam*", "odd[1]", "none*", "--scale", "height=1.7m"]
+    assert expand_patterns(given) == [*given[:2], "cam1", "cam2", *given[3:]]
+
+
+def test_help_keeps_what_stands_in_brackets_and_the_width_of_the_terminal():
+    for command in app.registered_commands:
+        name = command.name or command.callback.__name__.replace("_", "-")
+        said = epitool(name, "--help", env={"COLUMNS": "80", "TERM": "dumb"}).stdout
+        assert f"Example: epitool {name}" in said
+        assert "extra ." not in said
+        assert "(extra )" not in said
+        assert "…" not in said
+
+
+def test_errors_inside_of_a_stage_are_lines(here):
+    def stage():
+        raise InputError("a\nb")
+
+    with pytest.raises(typer.Exit):
+        run(stage, False, False)

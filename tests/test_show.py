@@ -15,14 +15,17 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 from test_cli import epitool, failing
 
+from epitool.images import VideoReader
 from epitool.io.cameras import write_rig
-from epitool.io.keypoints import write_keypoints
+from epitool.io.keypoints import KeypointsFile, write_keypoints
 from epitool.io.labels import write_labels
 from epitool.io.predictions import write_predictions
 from epitool.labels import Take
-from epitool.pose import Predictions
+from epitool.pose import Keypoints, Predictions
+from epitool.stages import film, show
 from epitool.viz.page import LONGEST_SIDE
 
 
@@ -160,8 +163,45 @@ def test_clusters_and_learning_curves_are_pictures(labels):
     lines = [json.dumps({"epoch": n, **entry}) for n in (1, 2)]
     (run / "log.jsonl").write_text("\n".join(lines))
     assert epitool("show", "runs/a").returncode == 0
-    for path in ("pss.png", "runs/a/log.png"):
+    assert epitool("show", "runs/a", "--out", "new/folder/curve.png").returncode == 0
+    for path in ("pss.png", "runs/a/log.png", "new/folder/curve.png"):
         assert cv2.imread(path) is not None
+
+
+def test_the_curve_of_a_run_without_depth_is_of_its_2d_error(here):
+    run = Path("runs/flat")
+    run.mkdir(parents=True)
+    lines = [json.dumps({"epoch": n, "train_loss": 0.1, "val_2d_percent": 5.0 / n}) for n in (1, 2)]
+    (run / "log.jsonl").write_text("\n".join(lines))
+    result = epitool("show", "runs/flat")
+    assert result.returncode == 0, result.stderr
+    assert cv2.imread("runs/flat/log.png") is not None
+
+
+@pytest.mark.parametrize(
+    ("stated", "said"),
+    [('{"unit": "mm"}', "mm"), ('{"unit": "arbitrary"}', "arbitrary unit"), ("[", "unit of the labels")],
+)
+def test_the_curve_states_the_unit_of_the_run(here, stated, said):
+    Path("options.json").write_text(stated)
+    assert show._unit(Path("log.jsonl")) == said
+
+
+@pytest.mark.parametrize("kept", [b"", b"a picture"])
+def test_a_picture_that_fails_midway_leaves_what_was_there(here, monkeypatch, kept):
+    def half(self, path, **_):
+        Path(path).write_bytes(b"half")
+        raise KeyboardInterrupt
+
+    Path("log.jsonl").write_text('{"epoch": 1, "train_loss": 0.1, "val_nmpjpe": 9.0}')
+    if kept:
+        Path("log.png").write_bytes(kept)
+    monkeypatch.setattr(Figure, "savefig", half)
+    with pytest.raises(KeyboardInterrupt):
+        show.run(file=Path("log.jsonl"), out=None, frames=1)
+    assert Path("log.png").exists() == bool(kept)
+    assert not kept or Path("log.png").read_bytes() == kept
+    assert not list(here.glob(".epitool-*"))
 
 
 @pytest.mark.parametrize(
@@ -172,6 +212,8 @@ def test_clusters_and_learning_curves_are_pictures(labels):
         ("x.bin", "no", 3, "is none of keypoints.h5"),
         ("log.jsonl", "{", 3, "is no log of a run"),
         ("log.jsonl", "[1]\n", 3, "is no log of a run"),
+        ("log.jsonl", '{"epoch": 1, "train_loss": 0.1}', 3, "is no log of a run"),
+        ("log.jsonl", '{"epoch": 1, "val_nmpjpe": 9}', 3, "is no log of a run"),
         ("x.json", "{}", 3, "states no epitool format"),
     ],
 )
@@ -203,3 +245,75 @@ def test_video_of_images_that_are_gone_leaves_nothing(labels):
     next(Path("cam2").iterdir()).unlink()
     failing(3, "show", "labels.h5", "--out", "overlay.mp4")
     assert not Path("overlay.mp4").exists()
+
+
+def test_video_has_every_frame_though_the_first_has_no_image(labels):
+    """A blank of another size than the images would make OpenCV leave out all frames but the first."""
+    images = labels.keypoints.images.copy()
+    images[0, 0] = images[1] = ""
+    write_labels(Path("late.h5"), replace(labels, keypoints=replace(labels.keypoints, images=images)))
+    result = epitool("show", "late.h5", "--out", "overlay.mp4", "--json")
+    assert json.loads(result.stdout)["frames"] == 40
+    video = cv2.VideoCapture("overlay.mp4")
+    shown = [image for ok, image in iter(video.read, (False, None)) if ok]
+    assert {image.shape for image in shown} == {(2 * 640 + 4, 2 * 320 + 4, 3)}
+    assert len(shown) == 40
+    assert (shown[0][100:140, 10:40] < 20).all()
+    assert (shown[0][100:140, 340:370] > 60).all()
+
+
+def test_video_of_images_that_differ_has_square_tiles(labels):
+    for name in labels.keypoints.images[5:, 0]:
+        cv2.imwrite(name, np.full((300, 600, 3), 90, np.uint8))
+    listed = replace(labels.keypoints, image_size=np.zeros((4, 2), int))
+    write_keypoints(Path("keypoints.h5"), listed)
+    assert epitool("show", "keypoints.h5", "--out", "overlay.mp4").returncode == 0
+    video = cv2.VideoCapture("overlay.mp4")
+    assert video.get(cv2.CAP_PROP_FRAME_COUNT) == 40
+    assert video.get(cv2.CAP_PROP_FRAME_WIDTH) == 2 * 640 + 4
+
+
+def test_video_of_an_image_of_another_size_is_refused(labels):
+    cv2.imwrite(str(labels.keypoints.images[7, 1]), np.zeros((300, 600, 3), np.uint8))
+    assert "00007.jpg: is 600x300, its view is 500x1000" in failing(3, "show", "labels.h5", "--out", "overlay.mp4")
+    assert not Path("overlay.mp4").exists()
+
+
+def test_video_of_no_images_is_refused(labels):
+    nameless = replace(labels.keypoints, images=np.full((40, 4), ""))
+    write_keypoints(Path("keypoints.h5"), nameless)
+    assert "names no images" in failing(3, "show", "keypoints.h5", "--out", "overlay.mp4")
+
+
+def test_video_is_made_a_part_at_a_time(labels, monkeypatch):
+    """Videos are read on from where the last part ended, and no more than a part of the frames is in memory."""
+    count, read = 300, KeypointsFile.read
+    writer = cv2.VideoWriter("a.mp4", cv2.VideoWriter.fourcc(*"mp4v"), 25.0, (64, 48))
+    for f in range(count):
+        writer.write(np.full((48, 64, 3), 10 + 20 * (f % 10), np.uint8))
+    writer.release()
+    spans, opened = [], []
+    listed = Keypoints(
+        np.full((count, 1, 17, 2), 20.0), np.ones((count, 1, 17)), np.arange(count), ("a",),
+        np.array([[f"a.mp4#{f}"] for f in range(count)]), np.array([[64, 48]]), labels.poses.skeleton,
+    )  # fmt: skip
+    write_keypoints(Path("keypoints.h5"), listed)
+
+    def spied(self, start=0, stop=None, step=1):
+        spans.append(stop - start)
+        return read(self, start, stop, step)
+
+    class Reader(VideoReader):
+        def __init__(self, path):
+            opened.append(path)
+            super().__init__(path)
+
+    monkeypatch.setattr(KeypointsFile, "read", spied)
+    monkeypatch.setattr(film, "VideoReader", Reader)
+    said = film.film(Path("keypoints.h5"), Path("overlay.mp4"))
+    assert said.values == {"out": "overlay.mp4", "frames": count, "fps": 25.0}
+    assert max(spans) < count
+    assert opened == [Path("a.mp4")]
+    shown = cv2.VideoCapture("overlay.mp4")
+    levels = np.array([image[40, 60].mean() for ok, image in iter(shown.read, (False, None)) if ok])
+    np.testing.assert_allclose(levels, 10 + 20 * (np.arange(count) % 10), atol=12)

@@ -1,5 +1,7 @@
 """Pictures: they get written, at the size expected, and show what they are given."""
 
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -8,9 +10,10 @@ import numpy as np
 import pytest
 
 from epitool.camera import Camera, Rig
+from epitool.errors import InputError
 from epitool.skeleton import skeleton
 from epitool.viz.colors import SIDE_COLORS, bone_side
-from epitool.viz.overlay import draw_pose, tile
+from epitool.viz.overlay import draw_pose, tile, write_video
 from epitool.viz.plots import compare_learning_curves, plot_learning_curve
 from epitool.viz.poses3d import plot_poses
 from epitool.viz.rigs import plot_rig
@@ -77,14 +80,6 @@ def test_overlay_leaves_out_joints_that_are_missing_unsure_or_far_off():
     np.testing.assert_array_equal(draw_pose(GREY, np.full((17, 2), 1e30), H36M), GREY)
 
 
-def test_overlay_draws_the_box_and_skips_one_that_is_unknown():
-    nothing = np.full((17, 2), np.nan)
-    boxed = draw_pose(GREY, nothing, H36M, box=np.array([20.0, 30.0, 100.0, 100.0]))
-    assert (boxed[30, 60] > 235).all()
-    assert (boxed[80, 70] == 128).all()
-    np.testing.assert_array_equal(draw_pose(GREY, nothing, H36M, box=np.full(4, np.nan)), GREY)
-
-
 def test_lines_are_thicker_on_larger_images():
     xy = np.full((17, 2), np.nan)
     xy[H36M.index("left_knee")], xy[H36M.index("left_ankle")] = (40, 60), (100, 60)
@@ -107,6 +102,52 @@ def test_tile_puts_images_in_rows_and_fits_other_sizes():
     assert (sheet[60, 30] == 255).all()
     with pytest.raises(ValueError, match="no images"):
         tile([], columns=2)
+
+
+def test_a_video_is_of_one_size(tmp_path: Path):
+    """OpenCV would leave the other images out, and say nothing."""
+    sizes = [(64, 64), (64, 64), (32, 64)]
+    with pytest.raises(ValueError, match="image 2 of a video is 64x32, the first 64x64"):
+        write_video(tmp_path / "a.mp4", (np.zeros((*size, 3), np.uint8) for size in sizes), 30.0)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_video_that_fails_midway_is_closed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    real, released = cv2.VideoWriter, []
+
+    class Writer:  # OpenCV's own does not bear subclasses
+        fourcc = real.fourcc
+
+        def __init__(self) -> None:
+            writer = real()
+            self.open, self.isOpened, self.write = (getattr(writer, name) for name in ("open", "isOpened", "write"))
+
+        def release(self) -> None:
+            released.append(self)
+
+    def images():
+        yield GREY
+        raise InputError("gone")
+
+    monkeypatch.setattr(cv2, "VideoWriter", Writer)
+    with pytest.raises(InputError, match="gone"):
+        write_video(tmp_path / "a.mp4", images(), 30.0)
+    assert len(released) == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="has no limit of a file's size")
+def test_a_video_on_a_full_disk_is_no_video(tmp_path: Path):
+    code = (
+        "import resource, signal; signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))\n"
+        "import numpy as np; from pathlib import Path; from epitool.viz.overlay import write_video\n"
+        "noise = np.random.default_rng(0).integers(0, 255, (9, 512, 512, 3), dtype=np.uint8)\n"
+        "write_video(Path('a.mp4'), noise, 30.0)\n"
+    )
+    result = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True)
+    assert "InputError: cannot write a.mp4" in result.stderr
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize(("unit", "up"), [("mm", [0, 0, 1]), ("arbitrary", [0, -1, 0]), ("mm", [1, 0, 0])])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from math import ceil, sqrt
 from pathlib import Path
 
@@ -11,54 +12,103 @@ from numpy.typing import NDArray
 
 from epitool.console import Summary, progress
 from epitool.errors import InputError
-from epitool.images import Image, frame_rate, read_view
-from epitool.io.keypoints import read_keypoints
-from epitool.io.labels import has_poses, read_labels
+from epitool.images import Image, VideoReader, frame_of_video, frame_rate, read_image
+from epitool.io.keypoints import KeypointsFile, open_keypoints
+from epitool.io.labels import LabelsFile, has_poses, open_labels
+from epitool.labels import Labels
 from epitool.pose import Keypoints
-from epitool.stages.footage import listed_views
-from epitool.viz.overlay import draw_pose, shrunk, tile, write_video
+from epitool.viz.overlay import draw_pose, shrunk, shrunk_size, tile, write_video
 
+Array = NDArray[np.float64]
 _TILE = 640  # px, of a view's longer side
 _FPS = 30.0
+_PART = 256  # frames in memory at a time, without their images
 
 
 def film(file: Path, path: Path) -> Summary:
     """Writes the video: in labels the pose as the cameras see it, in keypoints what was detected.
 
+    The memory needed is that of a few images, however long the recording is.
+
     Raises:
         InputError: The file is damaged, names no images, or one of them is gone.
     """
-    if has_poses(file):
-        labels = read_labels(file)
-        keypoints, in_cameras = labels.keypoints, labels.in_cameras
-        drawn = np.where(in_cameras[..., 2:] > 0, labels.project_own(in_cameras), np.nan)
-    else:
-        keypoints = read_keypoints(file)
-        drawn = np.where(keypoints.seen()[..., None], keypoints.xy, np.nan)
-    rate = frame_rate(next((name for name in keypoints.images.ravel().tolist() if name), ""))
-    fps = rate if np.isfinite(rate) else _FPS
-    with progress("drawing", len(keypoints.frames)) as advance:
-        count = write_video(path, _sheets(keypoints, drawn, advance), fps)
+    opened: Callable[[Path], AbstractContextManager[LabelsFile | KeypointsFile]]
+    opened = open_labels if has_poses(file) else open_keypoints
+    with opened(file) as recording, progress("drawing", len(recording)) as advance:
+        named = (rate_of(part) for part, _ in _parts(recording) if (part.images != "").any())
+        rate = next(named, None)
+        if rate is None:
+            raise InputError(f"{file}: names no images, so there is nothing to draw on")
+        fps = rate if np.isfinite(rate) else _FPS
+        count = write_video(path, _sheets(recording, advance), fps)
+        views = len(recording.keypoints.views if isinstance(recording, LabelsFile) else recording.views)
     return Summary(
-        f"{path}: {count} frames of {len(keypoints.views)} views, {fps:g} per second",
-        {"out": str(path), "frames": count, "fps": fps},
+        f"{path}: {count} frames of {views} views, {fps:g} per second", {"out": str(path), "frames": count, "fps": fps}
     )
 
 
-def _sheets(keypoints: Keypoints, drawn: NDArray[np.float64], advance: Callable[[int], None]) -> Iterator[Image]:
-    readers = {view.name: (image for _, image in read_view(view)) for view in listed_views(keypoints) if view.files}
-    columns = ceil(sqrt(len(keypoints.views)))
-    blanks: dict[str, Image] = {}
-    for f in range(len(keypoints.frames)):
-        tiles = []
-        for v, name in enumerate(keypoints.views):
-            if not keypoints.images[f, v]:
-                tiles.append(blanks.get(name, np.zeros((_TILE, _TILE, 3), np.uint8)))
-                continue
-            image = next(readers[name], None)
-            if image is None:
-                raise InputError(f"image {keypoints.images[f, v]}: the video ends before this frame")
-            tiles.append(shrunk(draw_pose(image, drawn[f, v], keypoints.skeleton), _TILE))
-            blanks.setdefault(name, np.zeros_like(tiles[-1]))
-        yield tile(tiles, columns)
-        advance(1)
+def rate_of(keypoints: Keypoints) -> float:
+    """Frames per second of the video that the first image named is of; NaN where it is of none, or is not there."""
+    return frame_rate(next((name for name in keypoints.images.ravel().tolist() if name), ""))
+
+
+def _parts(recording: LabelsFile | KeypointsFile) -> Iterator[tuple[Keypoints, Array]]:
+    """Successive parts of the frames, with the pixels `(F, V, J, 2)` of the joints to draw; NaN for those not seen."""
+    for start in range(0, len(recording), _PART):
+        part = recording.read(start, start + _PART)
+        if isinstance(part, Labels):
+            in_cameras = part.in_cameras
+            yield part.keypoints, np.where(in_cameras[..., 2:] > 0, part.project_own(in_cameras), np.nan)
+        else:
+            yield part, np.where(part.seen()[..., None], part.xy, np.nan)
+
+
+def _sheets(recording: LabelsFile | KeypointsFile, advance: Callable[[int], None]) -> Iterator[Image]:
+    """The views of every frame side by side, black where one has no image; all sheets have one size."""
+    readers: dict[str, _ViewReader] = {}
+    for part, joints in _parts(recording):
+        columns = ceil(sqrt(len(part.views)))
+        sizes = [shrunk_size((w, h), _TILE) if w and h else (_TILE, _TILE) for w, h in part.image_size.tolist()]
+        for f in range(len(part.frames)):
+            tiles = [np.zeros((height, width, 3), np.uint8) for width, height in sizes]
+            for v, view in enumerate(part.views):
+                if name := str(part.images[f, v]):
+                    image = readers.setdefault(view, _ViewReader()).read(name, part.image_size[v])
+                    tiles[v] = shrunk(draw_pose(image, joints[f, v], part.skeleton), _TILE)
+            yield tile(tiles, columns, sizes[0])
+            advance(1)
+
+
+class _ViewReader:
+    """The images of one view, read in their order; one video is open at a time."""
+
+    def __init__(self) -> None:
+        self._video: VideoReader | None = None
+
+    def read(self, name: str, size: NDArray[np.int64]) -> Image:
+        """The image of that name.
+
+        Args:
+            name: A path, or `video.mp4#frame`.
+            size: (width, height) that the view's images have; 0 where they differ.
+
+        Raises:
+            InputError: It is gone, damaged, or of another size.
+        """
+        image = self._read(name)
+        if size.all() and image.shape[1::-1] != tuple(size):
+            found, stated = f"{image.shape[1]}x{image.shape[0]}", f"{size[0]}x{size[1]}"
+            raise InputError(f"image {name}: is {found}, its view is {stated}; a camera has one size")
+        return image
+
+    def _read(self, name: str) -> Image:
+        place = frame_of_video(name)
+        if place is None:
+            return read_image(Path(name))
+        if self._video is None or self._video.path != Path(place[0]):
+            self._video = VideoReader(Path(place[0]))
+        found = next(self._video.read([place[1]]), None)
+        if found is None:
+            raise InputError(f"image {name}: the video ends before this frame, or is damaged there")
+        return found[1]

@@ -9,7 +9,6 @@ import numpy as np
 from epitool.camera import Array
 from epitool.console import say
 from epitool.errors import InputError
-from epitool.files import writing
 from epitool.pss import PssModel, assign, find_up, flat_poses
 from epitool.pss.embedding import embed
 from epitool.skeleton import Skeleton
@@ -39,10 +38,9 @@ def draw(folder: Path, reference: Array, model: PssModel) -> None:
     for codebook in model.codebooks:
         shares = np.bincount(assign(known, codebook, root), minlength=codebook.k) / len(known)
         centres = in_camera_axes(codebook.centers, known, model.skeleton)
-        with writing(folder / f"pss-centres-{codebook.asked}.png") as path:
-            plot_pss_centres(path, centres, model.skeleton, shares)
-        with writing(folder / f"pss-tsne-{codebook.asked}.png") as path:
-            plot_pss_plane(path, places, assign(sample, codebook, root), codebook.k)
+        plot_pss_centres(folder / f"pss-centres-{codebook.asked}.png", centres, model.skeleton, shares)
+        clusters = assign(sample, codebook, root)
+        plot_pss_plane(folder / f"pss-tsne-{codebook.asked}.png", places, clusters, codebook.k)
 
 
 def in_camera_axes(poses: Array, reference: Array, skeleton: Skeleton) -> Array:

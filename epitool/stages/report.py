@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from epitool.camera import Rig
-from epitool.errors import InputError
+from epitool.errors import GeometryError
 from epitool.files import writing
 from epitool.geometry.body import distance_between, stature
 from epitool.geometry.compare import compare_rigs
@@ -22,6 +22,7 @@ from epitool.io.labels import read_labels
 from epitool.io.predictions import read_predictions
 from epitool.labels import Labels
 from epitool.metrics import procrustes
+from epitool.pose import Poses
 
 Array = NDArray[np.float64]
 _SHOWN_POSES = 4
@@ -30,7 +31,13 @@ _UP = np.array([0.0, 0.0, 1.0])
 
 @dataclass(frozen=True)
 class Step:
-    """A command that was run, what it printed, and how long it took."""
+    """A command that was run.
+
+    Attributes:
+        command: As a user would type it.
+        said: What it printed on stdout.
+        seconds: How long it took.
+    """
 
     command: str
     said: str
@@ -63,6 +70,8 @@ def write_report(
     for step in steps:
         lines += [f"`{step.command}` ({step.seconds:.0f} s)", "", "```", step.said, "```", ""]
     lines += ["## Pictures", "", *(f"![{caption}]({path})\n\n{caption}\n" for path, caption in pictures)]
+    if not any(path.endswith("/poses.png") for path, _ in pictures):
+        lines.append("predictions from one image: n/a, as no image kept for the test has both one and a label")
     with writing(folder / "report.md") as temporary:
         temporary.write_text("\n".join(lines), encoding="utf-8")
     return text, values
@@ -86,14 +95,29 @@ def _figures(labels: Labels, rig: Rig, reference: Rig | None, exact: Labels | No
         "unit": rig.unit,
         "scale_source": rig.scale_source,
         "median_reprojection_px": float(np.nanmedian(labels.reprojection_px)),
-        "stature": stature(poses),
-        "lengths": {name: {"median": float(np.nanmedian(d)), "sd": float(np.nanstd(d))} for name, d in lengths.items()},
+        "stature": _stature(poses),
+        "lengths": {name: _median_and_sd(distances) for name, distances in lengths.items()},
     }
     if reference:
         values["pairs"] = [vars(pair) for pair in compare_rigs(rig, reference)]
     if exact:
         values["label_error_after_similarity_mm"] = _error_after_similarity(labels, exact)
     return values
+
+
+def _stature(poses: Poses) -> float | None:
+    """Of the person; None where the legs or the head are never seen, as in footage of the upper body."""
+    try:
+        return stature(poses)
+    except GeometryError:
+        return None
+
+
+def _median_and_sd(distances: Array) -> dict[str, float] | None:
+    """Over the frames `(F,)`; None where the distance is never known."""
+    if not np.isfinite(distances).any():
+        return None
+    return {"median": float(np.nanmedian(distances)), "sd": float(np.nanstd(distances))}
 
 
 def _error_after_similarity(labels: Labels, exact: Labels) -> dict[str, float]:
@@ -107,7 +131,10 @@ def _error_after_similarity(labels: Labels, exact: Labels) -> dict[str, float]:
 def _lines(values: dict[str, Any]) -> list[str]:
     unit = "mm" if values["unit"] == "mm" else "units of a body of stature 1700"
     lines = [f"scale: {values['scale_source']}; median reprojection error {values['median_reprojection_px']:.1f} px"]
-    lengths = [f"{name} {d['median']:.0f} +- {d['sd']:.0f}" for name, d in values["lengths"].items()]
+    lengths = [
+        f"{name} {d['median']:.0f} +- {d['sd']:.0f}" if d else f"{name} n/a (never seen)"
+        for name, d in values["lengths"].items()
+    ]
     lines.append(f"body, median +- standard deviation over frames, {unit}: {', '.join(lengths)}")
     for pair in values.get("pairs", []):
         if pair["consecutive"]:
@@ -148,8 +175,9 @@ def _pictures(folder: Path, labels: Labels, levelled: bool) -> list[tuple[str, s
     log = [json.loads(line) for line in (folder / "runs/default/log.jsonl").read_text().splitlines()]
     plot_learning_curve(picture("learning", "training and validation"), log, rig.unit)
     predicted, true, titles = _test_poses(folder, labels)
-    caption = "predictions from one image (colour) and labels (grey), frames kept for the test"
-    plot_poses(picture("poses", caption), predicted, skeleton, titles, true, rig.unit)
+    if titles:
+        caption = "predictions from one image (colour) and labels (grey), frames kept for the test"
+        plot_poses(picture("poses", caption), predicted, skeleton, titles, true, rig.unit)
     return drawn
 
 
@@ -178,20 +206,21 @@ def _views(labels: Labels, frame: int, images: list[Image | None]) -> Image:
 
 
 def _test_poses(folder: Path, labels: Labels) -> tuple[Array, Array, list[str]]:
-    """A few predictions of the test part, in every view, with their labels, root-relative."""
+    """A few predictions of the test part, view after view, with their labels `(N, J, 3)`, root-relative, and titles.
+
+    Only images that have both; there may be none.
+    """
     predictions = read_predictions(folder / "pose.json")
-    place = {name: i for i, name in enumerate(map(image_key, predictions.images))}
-    test = labels.parts["test"]
-    root = labels.poses.skeleton.root
+    place = {image_key(name): i for i, name in enumerate(predictions.images)}
+    in_cameras, root = labels.in_cameras, labels.poses.skeleton.root
     found, true, titles = [], [], []
     for n in range(_SHOWN_POSES):
-        f, v = test[(n * (len(test) - 1)) // max(_SHOWN_POSES - 1, 1)], n % len(labels.rig)
-        name = image_key(str(labels.keypoints.images[f, v]))
-        if name in place:
-            pose = labels.in_cameras[f, v]
-            found.append(predictions.joints_3d[place[name]])
-            true.append(pose - pose[root])
+        v = n % len(labels.rig)
+        keys = {f: image_key(str(labels.keypoints.images[f, v])) for f in labels.parts["test"].tolist()}
+        frames = [f for f, key in keys.items() if key in place and np.isfinite(in_cameras[f, v, root]).all()]
+        if frames:
+            f = frames[(n * (len(frames) - 1)) // max(_SHOWN_POSES - 1, 1)]
+            found.append(predictions.joints_3d[place[keys[f]]])
+            true.append(in_cameras[f, v] - in_cameras[f, v, root])
             titles.append(f"{labels.rig.names[v]}, frame {labels.poses.frames[f]}")
-    if not found:
-        raise InputError(f"{folder / 'pose.json'}: has none of the test images; run the demo anew in an empty folder")
     return np.array(found), np.array(true), titles

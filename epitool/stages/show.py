@@ -12,7 +12,7 @@ import numpy as np
 from epitool.camera import Rig
 from epitool.console import Summary, progress, warn
 from epitool.errors import InputError, UsageError
-from epitool.images import frame_rate, read_images
+from epitool.images import read_images
 from epitool.io.cameras import read_rig
 from epitool.io.files import require_file
 from epitool.io.keypoints import open_keypoints
@@ -21,7 +21,7 @@ from epitool.io.npz import read_pss
 from epitool.io.predictions import read_predictions
 from epitool.pose import Keypoints, Predictions
 from epitool.skeleton import skeleton
-from epitool.stages.film import film
+from epitool.stages.film import film, rate_of
 from epitool.viz.level import image_up
 from epitool.viz.page import Scene, small_jpeg, write_page
 from epitool.viz.recording import write_recording
@@ -29,6 +29,7 @@ from epitool.viz.recording import write_recording
 _PICTURED = (".npz", ".jsonl")
 _CAMERAS = (".toml", ".xml", ".yml", ".yaml", ".txt")
 _LARGEST = 1e12
+_ERRORS = ("val_nmpjpe", "val_2d_percent")  # of which every epoch of a log has one
 _MADE_BY = "epitool"
 
 
@@ -77,21 +78,32 @@ def _picture(file: Path, path: Path) -> Summary:
     from epitool.viz.plots import plot_learning_curve
 
     log = _log(file)
-    plot_learning_curve(path, log)
+    plot_learning_curve(path, log, _unit(file))
     return Summary(f"{path}: {len(log)} epochs", {"out": str(path), "epochs": len(log)})
 
 
 def _log(file: Path) -> list[dict[str, float]]:
     try:
         log = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines() if line]
-        if not log or not all(isinstance(entry, dict) and "epoch" in entry for entry in log):
+        if not log or not all(isinstance(entry, dict) for entry in log):
             raise ValueError("no epochs")
+        if not any(all(entry.keys() >= {"epoch", "train_loss", key} for entry in log) for key in _ERRORS):
+            raise ValueError("no losses and errors of every epoch")
         numbers = np.array([[float(value) for value in entry.values()] for entry in log])
         if not (np.abs(numbers) < _LARGEST).all():
             raise ValueError("no losses")
     except (ValueError, TypeError, RecursionError):
         raise InputError(f"{file}: is no log of a run; `epitool train` writes one") from None
     return log
+
+
+def _unit(log: Path) -> str:
+    """Of the labels that the run learned from, as the options beside its log state it."""
+    try:
+        stated = json.loads((log.parent / "options.json").read_bytes())["unit"]
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return "unit of the labels"
+    return "mm" if stated == "mm" else "arbitrary unit"
 
 
 def _scene(file: Path, frames: int) -> Scene:
@@ -166,7 +178,7 @@ def _of_predictions(title: str, seen: Predictions, most: int) -> Scene:
 
 def _fps(shown: Keypoints, step: int) -> float:
     """Frames per second that every `step`-th frame of a video has; 30 where there is none, or too few are shown."""
-    rate = frame_rate(next((name for name in shown.images.ravel().tolist() if name), ""))
+    rate = rate_of(shown)
     return float(np.clip(rate / step, 5, 60)) if np.isfinite(rate) else 30.0
 
 

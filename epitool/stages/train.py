@@ -79,7 +79,7 @@ def run(
         baseline = baseline_error(open_training_set(recording.skeleton, folder)[0], options.supervision)
     unit = recording.unit
     if fabric.is_global_zero:
-        write_json(folder / "options.json", {"pairs": str(pairs), "preset": chosen, **asdict(options)})
+        write_json(folder / "options.json", {"pairs": str(pairs), "unit": unit, "preset": chosen, **asdict(options)})
     return _summary(history, baseline, options, unit, folder)
 
 

@@ -17,9 +17,9 @@ from epitool.geometry.two_view import fundamental_of_pose, homogeneous
 from epitool.images import Image
 from epitool.labels import Labels
 from epitool.skeleton import Skeleton
+from epitool.viz.style import DPI, save_figure
 
 Array = NDArray[np.float64]
-DPI = 110
 PANEL = 5.2  # inches
 # Joints that are far from each other, so that their lines are told apart; the first six that both views see.
 SHOWN_JOINTS = (
@@ -71,7 +71,7 @@ def plot_epipolar_lines(
         for j, color, (a, b) in zip(shown, JOINT_COLORS, distances[:, shown].T)
     ]
     figure.legend(handles=handles, loc="outside lower center", ncols=3, fontsize=9.5, frameon=False)
-    figure.savefig(path, format="png")
+    save_figure(figure, path)
 
 
 def plot_residuals(path: Path, labels: Labels) -> None:
@@ -108,7 +108,7 @@ def plot_residuals(path: Path, labels: Labels) -> None:
     figure.suptitle("Reprojection error: median and quartiles (px)", fontsize=12)
     bar = figure.colorbar(picture, ax=axes, label="median (px)", shrink=0.7, extend="max" if clipped else "neither")
     bar.outline.set_visible(False)
-    figure.savefig(path, format="png")
+    save_figure(figure, path)
 
 
 def _shown_joints(skeleton: Skeleton, seen: NDArray[np.bool_]) -> list[int]:

@@ -22,9 +22,7 @@ SUBPIXEL_BITS = 4
 GAP = 4  # px between tiles
 
 
-def draw_pose(
-    image: Image, xy: Array, skeleton: Skeleton, confidence: Array | None = None, box: Array | None = None
-) -> Image:
+def draw_pose(image: Image, xy: Array, skeleton: Skeleton, confidence: Array | None = None) -> Image:
     """A copy of an RGB image with a pose drawn on it: left blue, right orange, middle green.
 
     Args:
@@ -32,7 +30,6 @@ def draw_pose(
         xy: Joints `(J, 2)` px; those that are NaN are left out, with their bones.
         skeleton: Names the joints and joins them.
         confidence: `(J,)`; joints under the limit for "seen" are left out too.
-        box: [x, y, width, height] px, drawn as a rectangle.
 
     Returns:
         RGB image of the same size. Lines are as thick as suits the image's size.
@@ -42,8 +39,6 @@ def draw_pose(
     seen = np.isfinite(xy).all(axis=-1) & (np.abs(np.nan_to_num(xy)) < 2**15).all(axis=-1)  # cv2's coordinates overflow
     if confidence is not None:
         seen &= confidence >= MIN_CONFIDENCE
-    if box is not None and np.isfinite(box).all():
-        _rectangle(canvas, box, thickness)
     for bone in skeleton.bones:
         if seen[list(bone)].all():
             _line(canvas, xy[list(bone)], SIDE_COLORS[bone_side(skeleton, bone)], thickness)
@@ -68,28 +63,47 @@ def write_video(path: Path, images: Iterable[Image], fps: float) -> int:
 
     Raises:
         InputError: It cannot be written.
+        ValueError: An image has another size than the first: OpenCV would leave it out without a word.
     """
-    count, writer = 0, None
+    count, size, writer = 0, (0, 0), cv2.VideoWriter()
     with writing(path) as temporary:
-        for image in images:
-            height, width = (side - side % 2 for side in image.shape[:2])  # which video formats want even
-            if writer is None:
-                codec = cv2.VideoWriter.fourcc(*"mp4v")
-                writer = cv2.VideoWriter(str(temporary), codec, fps, (width, height))
-                if not writer.isOpened():
-                    raise InputError(f"{path}: OpenCV was built without a codec for MP4")
-            writer.write(cv2.cvtColor(image[:height, :width], cv2.COLOR_RGB2BGR))
-            count += 1
-        if writer is not None:
+        try:
+            for image in images:
+                height, width = (side - side % 2 for side in image.shape[:2])  # which video formats want even
+                if not count:
+                    size = (width, height)
+                    writer.open(str(temporary), cv2.VideoWriter.fourcc(*"mp4v"), fps, size)
+                    if not writer.isOpened():
+                        raise InputError(f"{path}: OpenCV was built without a codec for MP4")
+                if (width, height) != size:
+                    raise ValueError(f"image {count} of a video is {width}x{height}, the first {size[0]}x{size[1]}")
+                writer.write(cv2.cvtColor(image[:height, :width], cv2.COLOR_RGB2BGR))
+                count += 1
+        finally:
             writer.release()
+        if count and _frames_in(temporary) != count:  # OpenCV does not say that the disk is full
+            raise InputError(f"cannot write {path}: not all of its frames were written; is the disk full?")
     return count
 
 
-def tile(images: Sequence[Image], columns: int) -> Image:
-    """RGB images in rows of `columns`, each scaled to the first one's size and kept in proportion, on white."""
+def _frames_in(video: Path) -> int:
+    capture = cv2.VideoCapture(str(video))
+    count = int(capture.get(cv2.CAP_PROP_FRAME_COUNT))
+    capture.release()
+    return count
+
+
+def tile(images: Sequence[Image], columns: int, size: tuple[int, int] | None = None) -> Image:
+    """RGB images in rows of `columns`, each scaled to one size and kept in proportion, on white.
+
+    Args:
+        images: RGB `(height, width, 3)` each.
+        columns: Images in a row.
+        size: (width, height) that each is scaled to fit in; the first one's where it is left out.
+    """
     if not images:
         raise ValueError("no images to tile")
-    height, width = images[0].shape[:2]
+    width, height = size or images[0].shape[1::-1]
     rows = -(-len(images) // columns)
     sheet = np.full((rows * (height + GAP) - GAP, columns * (width + GAP) - GAP, 3), 255, np.uint8)
     for i, image in enumerate(images):
@@ -99,10 +113,19 @@ def tile(images: Sequence[Image], columns: int) -> Image:
     return sheet
 
 
+def shrunk_size(size: tuple[int, int], longest: int) -> tuple[int, int]:
+    """(width, height) of an image after `shrunk`.
+
+    >>> shrunk_size((1920, 1080), 640), shrunk_size((320, 200), 640)
+    ((640, 360), (320, 200))
+    """
+    scale = min(longest / max(size), 1.0)
+    return max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
+
+
 def shrunk(image: Image, longest: int) -> Image:
-    """An image whose longer side is at most so many px."""
-    scale = min(longest / max(image.shape[:2]), 1.0)
-    return _fit(image, round(image.shape[1] * scale), round(image.shape[0] * scale))
+    """An RGB image whose longer side is at most so many px."""
+    return _fit(image, *shrunk_size((image.shape[1], image.shape[0]), longest))
 
 
 def _fit(image: Image, width: int, height: int) -> Image:
@@ -128,8 +151,3 @@ def _dot(canvas: Image, xy: Array, color: Color, thickness: int) -> None:
     radius = (thickness + 1) << SUBPIXEL_BITS
     cv2.circle(canvas, _fixed_point(xy), radius, color, cv2.FILLED, cv2.LINE_AA, SUBPIXEL_BITS)
     cv2.circle(canvas, _fixed_point(xy), radius, WHITE, 1, cv2.LINE_AA, SUBPIXEL_BITS)
-
-
-def _rectangle(canvas: Image, box: Array, thickness: int) -> None:
-    corner, opposite = np.array(box[:2], dtype=float), np.array(box[:2] + box[2:], dtype=float)
-    cv2.rectangle(canvas, _fixed_point(corner), _fixed_point(opposite), WHITE, thickness, cv2.LINE_AA, SUBPIXEL_BITS)

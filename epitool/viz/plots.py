@@ -10,9 +10,9 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from epitool.viz.colors import plot_color
+from epitool.viz.style import DPI, lighten, save_figure
 
 Array = NDArray[np.float64]
-DPI = 110
 
 
 def plot_learning_curve(path: Path, log: Sequence[Mapping[str, float]], unit: str = "mm") -> None:
@@ -20,17 +20,20 @@ def plot_learning_curve(path: Path, log: Sequence[Mapping[str, float]], unit: st
 
     Args:
         path: The PNG to write.
-        log: One mapping an epoch with the keys `epoch`, `train_loss` and `val_nmpjpe`.
+        log: One mapping an epoch with the keys `epoch`, `train_loss` and `val_nmpjpe`, or, where the run learned no
+            depth, `val_2d_percent`.
         unit: Of `val_nmpjpe`.
     """
-    epochs, losses, errors = (np.array([entry[key] for entry in log]) for key in ("epoch", "train_loss", "val_nmpjpe"))
+    in_depth = all("val_nmpjpe" in entry for entry in log)
+    key, name, unit = ("val_nmpjpe", "NMPJPE", unit) if in_depth else ("val_2d_percent", "2D error", "% of the box")
+    epochs, losses, errors = (np.array([entry[k] for entry in log]) for k in ("epoch", "train_loss", key))
     figure = Figure(figsize=(6.4, 5.4), dpi=DPI, layout="constrained")
     upper, lower = figure.subplots(2, 1, sharex=True)
     marker = "o" if len(epochs) < 30 else None
     upper.plot(epochs, losses, color=plot_color("left"), marker=marker, markersize=3)
     upper.set(title="Learning curve", ylabel="training loss")
     lower.plot(epochs, errors, color=plot_color("right"), marker=marker, markersize=3)
-    lower.set(xlabel="epoch", ylabel=f"validation error ({unit})")
+    lower.set(xlabel="epoch", ylabel=f"validation {name} ({unit})")
     lower.xaxis.get_major_locator().set_params(integer=True)
     if np.isfinite(errors).any():
         best = int(np.nanargmin(errors))
@@ -39,9 +42,8 @@ def plot_learning_curve(path: Path, log: Sequence[Mapping[str, float]], unit: st
         lower.plot(epochs[best], errors[best], "*", color="black", markersize=11, linestyle="none", label=label)
         lower.legend(frameon=False)
     for axes in (upper, lower):
-        axes.grid(alpha=0.25)
-        axes.spines[["top", "right"]].set_visible(False)
-    figure.savefig(path, format="png")
+        lighten(axes)
+    save_figure(figure, path)
 
 
 def compare_learning_curves(path: Path, logs: Mapping[str, Sequence[Mapping[str, float]]], unit: str = "mm") -> None:
@@ -62,6 +64,5 @@ def compare_learning_curves(path: Path, logs: Mapping[str, Sequence[Mapping[str,
                 axes.plot([e["epoch"] for e in log], [e[key] for e in log], color=f"C{k}", label=name)
         axes.set(xlabel="epoch", ylabel=label, ylim=(0, None))
         axes.legend(frameon=False)
-        axes.grid(alpha=0.25)
-        axes.spines[["top", "right"]].set_visible(False)
-    figure.savefig(path, format="png")
+        lighten(axes)
+    save_figure(figure, path)

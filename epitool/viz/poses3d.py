@@ -12,12 +12,11 @@ from mpl_toolkits.mplot3d import Axes3D
 from numpy.typing import NDArray
 
 from epitool.skeleton import Skeleton
-from epitool.viz.colors import SIDE_COLORS, bone_side, plot_color
+from epitool.viz.colors import bone_side, plot_color
+from epitool.viz.style import AZIMUTH_DEG, DPI, ELEVATION_DEG, add_side_legend, save_figure
 
 Array = NDArray[np.float64]
-DPI = 110
 TRUTH_COLOR = (0.6, 0.6, 0.6)
-ELEVATION_DEG, AZIMUTH_DEG = 12.0, 35.0  # from where poses are seen: a little above and to the side
 
 
 def plot_poses(
@@ -44,10 +43,10 @@ def plot_poses(
         _add_bones(axes, poses[i], skeleton, 2.0)
         _set_limits(axes, low, high)
         axes.set_title(title, fontsize=9, pad=0)
-    _add_legend(figure, with_truth=truth is not None)
+    add_side_legend(figure, *([] if truth is None else [Line2D([], [], color=TRUTH_COLOR, lw=4, label="truth")]))
     height = f"{high[1] - low[1]:,.0f} mm" if unit == "mm" else f"{high[1] - low[1]:.3g} units"
     figure.suptitle(f"3D poses relative to the root; each box is {height} high", fontsize=11)
-    figure.savefig(path, format="png")
+    save_figure(figure, path)
 
 
 def _grid(count: int, most_columns: int) -> tuple[int, int]:
@@ -80,10 +79,3 @@ def _set_limits(axes: Axes3D, low: Array, high: Array) -> None:
     axes.view_init(elev=ELEVATION_DEG, azim=AZIMUTH_DEG - 90)
     for axis in (axes.xaxis, axes.yaxis, axes.zaxis):
         axis.set_ticklabels([])
-
-
-def _add_legend(figure: Figure, with_truth: bool) -> None:
-    handles = [Line2D([], [], color=plot_color(side), lw=2.5, label=side) for side in SIDE_COLORS]
-    if with_truth:
-        handles.append(Line2D([], [], color=TRUTH_COLOR, lw=4, label="truth"))
-    figure.legend(handles=handles, loc="outside lower center", ncols=len(handles), fontsize=9, frameon=False)

@@ -8,18 +8,16 @@ from pathlib import Path
 import numpy as np
 from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 from matplotlib.patheffects import withStroke
 from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
 from epitool.skeleton import Skeleton
-from epitool.viz.colors import SIDE_COLORS, bone_side, plot_color
+from epitool.viz.colors import bone_side, plot_color
+from epitool.viz.style import AZIMUTH_DEG, DPI, ELEVATION_DEG, add_side_legend, save_figure
 
 Array = NDArray[np.float64]
-DPI = 110
 MOST_COLUMNS = 10
-ELEVATION_DEG, AZIMUTH_DEG = 12.0, 35.0  # from where poses are seen: a little above and to the side
 
 
 def plot_pss_centres(path: Path, centres: Array, skeleton: Skeleton, shares: Array | None = None) -> None:
@@ -50,10 +48,9 @@ def plot_pss_centres(path: Path, centres: Array, skeleton: Skeleton, shares: Arr
     axes.set(xlim=(-0.5 * width, (columns - 0.5) * width), ylim=(-(rows - 0.5) * height, 0.5 * height))
     axes.set_aspect("equal")
     axes.set_axis_off()
-    handles = [Line2D([], [], color=plot_color(side), lw=2.5, label=side) for side in SIDE_COLORS]
-    figure.legend(handles=handles, loc="outside lower center", ncols=len(handles), fontsize=9, frameon=False)
+    add_side_legend(figure)
     figure.suptitle(f"The {len(centres)} cluster centres of the pose structure score", fontsize=11)
-    figure.savefig(path, format="png")
+    save_figure(figure, path)
 
 
 def plot_pss_plane(path: Path, places: Array, clusters: NDArray[np.int64], k: int) -> None:
@@ -81,7 +78,7 @@ def plot_pss_plane(path: Path, places: Array, clusters: NDArray[np.int64], k: in
     axes.set_axis_off()
     title = f"t-SNE of {len(places)} poses, coloured by the {k} clusters of the pose structure score"
     figure.suptitle(title, fontsize=11)
-    figure.savefig(path, format="png")
+    save_figure(figure, path)
 
 
 def _densest(places: Array, width: float) -> Array:

@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 
 from epitool.camera import Camera, Rig
 from epitool.skeleton import Skeleton
-from epitool.viz.colors import SIDE_COLORS, bone_side, plot_color
+from epitool.viz.colors import bone_side, plot_color
 from epitool.viz.level import image_up, level_axes
+from epitool.viz.style import DPI, add_side_legend, save_figure
 
 Array = NDArray[np.float64]
-DPI = 110
 MAX_HEIGHT = 14.0  # inches
 SHOWN_FRAMES = 4
 SHOWN_PERCENTILES = (0.5, 99.5)  # a few badly triangulated joints would shrink all the rest
@@ -71,7 +71,7 @@ def plot_rig(path: Path, rig: Rig, xyz: Array, skeleton: Skeleton, up: Array | N
     _add_legend(figure, floor=up is not None)
     remark = "" if up is not None else "\nup unknown: taken from how the cameras are held"
     figure.suptitle(f"{len(rig)} cameras and {len(xyz)} frames{remark}")
-    figure.savefig(path, format="png")
+    save_figure(figure, path)
 
 
 def _bounds(points: Array, centers: Array) -> tuple[Array, Array]:
@@ -85,11 +85,8 @@ def _bounds(points: Array, centers: Array) -> tuple[Array, Array]:
 
 
 def _add_legend(figure: Figure, floor: bool) -> None:
-    handles = [Line2D([], [], color=plot_color(side), lw=2.5, label=side) for side in SIDE_COLORS]
-    handles.append(Line2D([], [], color=PATH_COLOR, lw=1, ls=":", label="path of the pelvis"))
-    if floor:
-        handles.append(Line2D([], [], color=FLOOR_COLOR, lw=2, label="floor"))
-    figure.legend(handles=handles, loc="outside lower center", ncols=len(handles), fontsize=9, frameon=False)
+    path = Line2D([], [], color=PATH_COLOR, lw=1, ls=":", label="path of the pelvis")
+    add_side_legend(figure, path, *([Line2D([], [], color=FLOOR_COLOR, lw=2, label="floor")] if floor else []))
 
 
 def _image_corners(camera: Camera) -> Array:

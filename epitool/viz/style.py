@@ -1,0 +1,38 @@
+"""What all diagrams have in common: their resolution, the legend of the body's sides, and how they are written."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from epitool.files import writing
+from epitool.viz.colors import SIDE_COLORS, plot_color
+
+DPI = 110
+ELEVATION_DEG, AZIMUTH_DEG = 12.0, 35.0  # from where poses are seen: a little above and to the side
+
+
+def add_side_legend(figure: Figure, *others: Line2D) -> None:
+    """A legend under the diagram: the colours of left, right and middle, then other lines, each with its label."""
+    sides = [Line2D([], [], color=plot_color(side), lw=2.5, label=side) for side in SIDE_COLORS]
+    handles = [*sides, *others]
+    figure.legend(handles=handles, loc="outside lower center", ncols=len(handles), fontsize=9, frameon=False)
+
+
+def lighten(axes: Axes) -> None:
+    """A faint grid, and no frame above and to the right."""
+    axes.grid(alpha=0.25)
+    axes.spines[["top", "right"]].set_visible(False)
+
+
+def save_figure(figure: Figure, path: Path) -> None:
+    """Writes a diagram as PNG, whole or not at all.
+
+    Raises:
+        InputError: It cannot be written.
+    """
+    with writing(path) as temporary:
+        figure.savefig(temporary, format="png")

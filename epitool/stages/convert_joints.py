@@ -111,23 +111,25 @@ def _of_one_body(seen: Sequence[SeenView]) -> tuple[list[SeenView], Skeleton]:
     if any(view.skeleton.joints != body.joints for view in seen):
         bodies = ", ".join(f"{view.name} {view.skeleton.name} ({len(view.skeleton)})" for view in seen)
         raise InputError(f"views with other joints: {bodies}")
-    if any(view.judged for view in seen):
+    if any(view.judged and _anybody(view) for view in seen):
         say(f"the files do not name joints; by the people's bones their order is {body.name} (else: --skeleton)")
     return seen, body
 
 
 def _alike_where_empty(seen: Sequence[SeenView]) -> list[SeenView]:
     """The views, those in which nobody is with the joints of the others: their files do not tell how many."""
-    known = [view.skeleton for view in seen if any(len(xy) for xy, _ in view.people.values())]
+    known = [view.skeleton for view in seen if _anybody(view)]
     if not known:
         return list(seen)
     nobody = np.empty((0, len(known[0]), 2)), np.empty((0, len(known[0])))
     return [
-        view
-        if any(len(xy) for xy, _ in view.people.values())
-        else replace(view, skeleton=known[0], people=dict.fromkeys(view.people, nobody))
+        view if _anybody(view) else replace(view, skeleton=known[0], people=dict.fromkeys(view.people, nobody))
         for view in seen
     ]
+
+
+def _anybody(view: SeenView) -> bool:
+    return any(len(xy) for xy, _ in view.people.values())
 
 
 def _view(seen: SeenView, filmed: View | None, size: tuple[int, int] | None) -> View:

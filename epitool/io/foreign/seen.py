@@ -98,7 +98,10 @@ def body_of(
         return given or body_by_anatomy(count, people)
     joints = tuple(map(spelled, names))
     if given is not None and given.joints != joints:
-        raise ValueError(f"its joints are named {', '.join(joints)[:200]}, not as {given.name}'s; leave out --skeleton")
+        raise ValueError(
+            f"its joints are named, not as {given.name}'s or in another order; leave out --skeleton:"
+            f" {', '.join(joints)[:80]} ..."
+        )
     known = [body for body in SKELETONS.values() if body.joints == joints]
     return known[0] if known else skeleton_of("custom", joints)
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import importlib.metadata
 import json
+import subprocess
+import sys
 
 import pytest
 from test_cli import epitool
@@ -32,9 +34,26 @@ def test_what_is_broken_or_missing_is_named(monkeypatch):
     monkeypatch.setattr(doctor, "TRIALS", {"network": broken, "files": lambda: None})
     monkeypatch.setattr(doctor, "CORE", ("numpy", "nothing-of-this-name"))
     monkeypatch.setattr(doctor, "EXTRAS", {"odd": ("nothing_of_this_name",)})
-    with pytest.raises(GeometryError) as raised:
-        doctor.run()
-    said = str(raised.value)
-    assert "network: RuntimeError: no such symbol" in said
-    assert "does not work: network (RuntimeError: no such symbol), nothing-of-this-name" in said
-    assert "pip install 'epitool[odd]'" in said
+    said = doctor.run()
+    assert "network: RuntimeError: no such symbol" in said.text
+    assert "pip install 'epitool[odd]'" in said.text
+    assert said.values["trials"]["network"] == "RuntimeError: no such symbol"
+    assert isinstance(said.failure, GeometryError)
+    assert str(said.failure).startswith("does not work: network (RuntimeError: no such symbol), nothing-of-this-name")
+
+
+@pytest.mark.parametrize("arguments", [[], ["--json"]])
+def test_what_was_found_is_printed_when_something_does_not_work(arguments):
+    code = (
+        "import sys; from epitool.stages import doctor; from epitool.cli import main\n"
+        "doctor.TRIALS = {'files': lambda: 1 / 0}\n"
+        f"sys.argv = ['epitool', 'doctor', *{arguments}]\n"
+        "main()\n"
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert result.returncode == 4
+    assert "error: does not work: files (ZeroDivisionError: division by zero)" in result.stderr
+    if arguments:
+        assert json.loads(result.stdout)["trials"]["files"].startswith("ZeroDivisionError")
+    else:
+        assert "files: ZeroDivisionError" in result.stdout.splitlines()[-1]

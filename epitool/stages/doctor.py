@@ -33,8 +33,8 @@ _LARGEST_ANGLE_DEG = 1.0
 def run() -> Summary:
     """Looks at versions, processors, extras and the cache, and tries the geometry, the network and the files.
 
-    Raises:
-        GeometryError: Something that is installed does not work.
+    Returns:
+        What was found; its failure is a GeometryError where something that is installed does not work.
     """
     import platformdirs
 
@@ -56,9 +56,10 @@ def run() -> Summary:
     lines += [f"{name}: {said}" for name, said in trials.items()]
     failed = [f"{name} ({said})" for name, said in trials.items() if not said.startswith("works")]
     missing = [name for name, version in versions.items() if version is None]
-    if failed or missing:
-        raise GeometryError("\n".join([*lines, f"does not work: {', '.join(failed + missing)}; install epitool anew"]))
-    return Summary("\n".join(lines), {**machine, "versions": versions, "extras": extras, "trials": trials})
+    broken = [*failed, *missing]
+    failure = GeometryError(f"does not work: {', '.join(broken)}; install epitool anew") if broken else None
+    values = {**machine, "versions": versions, "extras": extras, "trials": trials}
+    return Summary("\n".join(lines), values, failure)
 
 
 def _gpu() -> str:

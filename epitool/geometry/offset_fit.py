@@ -40,7 +40,6 @@ class PairOffset:
         drift: How much the offset grows per frame where it is not taken to be constant.
         drift_sd: Its standard deviation.
         frames: First and last frame of the first view that were compared.
-        residual_px: Robust standard deviation of the epipolar distances, after smoothing over time.
     """
 
     offset: float
@@ -48,7 +47,6 @@ class PairOffset:
     drift: float
     drift_sd: float
     frames: tuple[int, int]
-    residual_px: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -116,11 +114,11 @@ def fit_offset(
     state, sigma = _start(problem, start, seed)
     drifting, covariance, _ = _minimize(problem, state, sigma, _DRIFT + 1)
     drift, drift_sd = drifting.drift, _sd(covariance, _DRIFT)
-    state, covariance, sigma = _minimize(problem, replace(drifting, drift=0.0), sigma, _OFFSET + 1)
+    state, covariance, _ = _minimize(problem, replace(drifting, drift=0.0), sigma, _OFFSET + 1)
     sd = _sd(covariance, _OFFSET)
     if not (sd < _UNKNOWN and abs(state.offset - start) < _BASIN):
         raise GeometryError(f"no time offset near {start:.0f} frames explains the joints")
-    return PairOffset(state.offset, sd, drift, drift_sd, (int(low), int(high)), sigma)
+    return PairOffset(state.offset, sd, drift, drift_sd, (int(low), int(high)))
 
 
 def _start(problem: _Problem, offset: float, seed: int) -> tuple[_State, float]:

@@ -95,9 +95,7 @@ def choice_of(keypoints: Keypoints, candidates: Candidates) -> Indices:
     return np.where(found.any(axis=-1), np.take_along_axis(table, found.argmax(-1)[..., None], -1)[..., 0], -1)
 
 
-def follow(
-    candidates: Candidates, frames: int, views: int, skeleton: Skeleton, min_confidence: float = MIN_CONFIDENCE
-) -> Indices:
+def follow(candidates: Candidates, frames: int, views: int, skeleton: Skeleton) -> Indices:
     """Follows one person through every view without knowing the cameras: candidates `(F, V)`, -1 for nobody.
 
     Per view, candidates are linked to tracks, which end where people touch. A track counts by its length, its
@@ -108,9 +106,9 @@ def follow(
     table = candidates.table(frames, views)
     if table.shape[2] == 1:
         return table[..., 0]
-    limbs, legs = limb_motion(candidates.seen(min_confidence), skeleton)
+    limbs, legs = limb_motion(candidates.seen(MIN_CONFIDENCE), skeleton)
     heights = np.vstack([limbs[..., 1], np.full((1, limbs.shape[1]), np.nan)])  # the last row is of nobody, -1
-    tracks = [_tracks_of_view(candidates, table[:, v], skeleton, min_confidence) for v in range(views)]
+    tracks = [_tracks_of_view(candidates, table[:, v], skeleton) for v in range(views)]
     trust = candidates.confidence.mean(axis=1)
     worth = [np.array([trust[track].sum() * (swing(legs[track]) + _STILL) for track in found]) for found in tracks]
     alone = [_path(candidates, *each, frames) for each in zip(tracks, worth)]
@@ -125,10 +123,10 @@ def follow(
     return choice
 
 
-def _tracks_of_view(candidates: Candidates, table: Indices, skeleton: Skeleton, min_confidence: float) -> list[Indices]:
+def _tracks_of_view(candidates: Candidates, table: Indices, skeleton: Skeleton) -> list[Indices]:
     """Candidates of each track in a view, in order of time; `table (F, P)` holds the view's candidates."""
     there = table[table >= 0]
-    points = midline(candidates.seen(min_confidence)[there], skeleton)
+    points = midline(candidates.seen(MIN_CONFIDENCE)[there], skeleton)
     names = link(points, candidates.frame_index[there], bridge=_BRIDGE, cut=True)
     return [there[names == name] for name in range(names.max(initial=-1) + 1)]
 

@@ -24,6 +24,7 @@ from epitool.skeleton import Skeleton
 
 Array = NDArray[np.float64]
 Pair = tuple[int, int]
+_MAX_OFFSET = 30  # frames to the first view that are looked for
 _WHOLE = 1e-9  # frames from a whole number that count as none
 _CLEAR = 0.3  # mean loss by which the best offset must beat the usual one
 _RATES = (24, 25, 30, 50, 60)  # frames per second that cameras have
@@ -93,7 +94,6 @@ def estimate_offsets(
     intrinsics: Sequence[Camera],
     *,
     min_confidence: float,
-    max_offset: int = 30,
     seed: int = 0,
     jobs: int = 1,
 ) -> TimeOffsets:
@@ -103,7 +103,6 @@ def estimate_offsets(
         keypoints: As recorded, of a moving person.
         intrinsics: A camera per view; only K and distortion count.
         min_confidence: Joints below count as not seen.
-        max_offset: Largest offset to the first view that is looked for, frames.
         seed: Of the random sampling.
         jobs: How many pairs of views are worked on at a time.
 
@@ -114,12 +113,12 @@ def estimate_offsets(
     _require_successive(keypoints)
     skeleton, views = keypoints.skeleton, keypoints.views
     joints = run_parallel(lambda v: _trajectories(keypoints, v, intrinsics[v], min_confidence), range(len(views)), jobs)
-    tried = np.arange(-2 * max_offset, 2 * max_offset + 1)
+    tried = np.arange(-2 * _MAX_OFFSET, 2 * _MAX_OFFSET + 1)
     pairs = list(itertools.combinations(range(len(views)), 2))
     losses = run_parallel(lambda pair: scan_offsets(joints[pair[0]], joints[pair[1]], tried, skeleton), pairs, jobs)
     scans = {pair: loss for pair, loss in zip(pairs, losses) if contrast(loss) > _CLEAR}
     _require_connected(list(scans), joints, keypoints, tried)
-    whole = _agree(scans, len(views), max_offset)
+    whole = _agree(scans, len(views))
 
     def fit(pair: Pair) -> PairOffset | None:
         a, b = pair
@@ -134,7 +133,7 @@ def estimate_offsets(
     kept = _consistent(fits, len(views))
     offsets, sd, _ = _combine({pair: (fit.offset, fit.sd) for pair, fit in kept.items()}, len(views))
     _require_equal_rates(kept, offsets, keypoints)
-    doubts = _doubts(fits, kept, offsets, sd, views, max_offset)
+    doubts = _doubts(fits, kept, offsets, sd, views)
     return TimeOffsets(offsets, sd, {(views[a], views[b]): found for (a, b), found in fits.items()}, doubts)
 
 
@@ -159,11 +158,11 @@ def _trajectories(keypoints: Keypoints, view: int, camera: Camera, min_confidenc
     return without_gross_errors(without_jumps(dense, keypoints.skeleton))
 
 
-def _agree(scans: dict[Pair, Array], views: int, max_offset: int) -> NDArray[np.int64]:
+def _agree(scans: dict[Pair, Array], views: int) -> NDArray[np.int64]:
     """Whole offsets `(V,)` that all scans together like best, from a tree of the clearest by coordinate descent."""
     scans = {pair: np.where(np.isnan(loss), np.nanmax(loss), loss) for pair, loss in scans.items()}
     both_ways = scans | {(b, a): loss[::-1] for (a, b), loss in scans.items()}
-    middle, allowed = 2 * max_offset, np.arange(-max_offset, max_offset + 1)
+    middle, allowed = 2 * _MAX_OFFSET, np.arange(-_MAX_OFFSET, _MAX_OFFSET + 1)
     offsets, known = np.zeros(views, dtype=np.int64), {0}
 
     def best(v: int) -> int:
@@ -216,7 +215,6 @@ def _consistent(fits: dict[Pair, PairOffset], views: int) -> dict[Pair, PairOffs
 
 def _doubts(
     fits: dict[Pair, PairOffset], kept: dict[Pair, PairOffset], offsets: Array, sd: Array, views: Sequence[str],
-    max_offset: int,
 ) -> tuple[str, ...]:  # fmt: skip
     left_out = [
         f"{views[a]} and {views[b]} alone: {fits[a, b].offset:.2f} frames, against the other pairs; left out"
@@ -227,8 +225,8 @@ def _doubts(
         f"the offset of view {views[v]} is known to +-{sd[v]:.2f} frames only" for v in np.flatnonzero(sd > _UNSURE)
     ]
     at_end = [
-        f"the offset of view {views[v]} is beyond what was looked for, {max_offset} frames"
-        for v in np.flatnonzero(np.abs(offsets) > max_offset)
+        f"the offset of view {views[v]} is beyond what was looked for, {_MAX_OFFSET} frames"
+        for v in np.flatnonzero(np.abs(offsets) > _MAX_OFFSET)
     ]
     return (*left_out, *unsure, *at_end)
 

@@ -42,7 +42,6 @@ class Levelled:
         t: Translation `(3,)` in the poses' unit.
         sd_deg: Standard deviation of the vertical, degrees: root of the summed variances of both tilts.
         floor_sd_deg: The same from the feet's contacts alone: large where they determine no plane.
-        axis_sd_deg: The same from the body's axis alone.
         lean_deg: Angle between the verticals of both cues.
     """
 
@@ -50,7 +49,6 @@ class Levelled:
     t: Array
     sd_deg: float
     floor_sd_deg: float
-    axis_sd_deg: float
     lean_deg: float
 
     @property
@@ -95,7 +93,7 @@ def level_world(poses: Poses, rig: Rig) -> Levelled:
     t = -R @ rig.cameras[0].center
     t[2] = -leg * height
     lean_deg = float(np.degrees(np.linalg.norm(axis.slope - floor.slope)))
-    return Levelled(R, t, both.sd_deg, floor.sd_deg, axis.sd_deg, lean_deg)
+    return Levelled(R, t, both.sd_deg, floor.sd_deg, lean_deg)
 
 
 def apply_world(rig: Rig, R: Array, t: Array) -> Rig:

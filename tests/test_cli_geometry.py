@@ -100,6 +100,33 @@ def test_somebody_else_in_two_views_is_not_mixed_in(here, truth):
     assert np.nanmedian(error, axis=-1).max() < 10  # the same person in every frame and view
 
 
+def test_joints_with_left_and_right_exchanged_in_all_views_are_noticed(here, truth):
+    write_rig(Path("cameras.toml"), truth.rig)
+    order = truth.keypoints.skeleton.flip_order
+    for exchanged in (False, True):
+        xy = truth.keypoints.xy[:, :, order] if exchanged else truth.keypoints.xy
+        confidence = truth.keypoints.confidence[:, :, order] if exchanged else truth.keypoints.confidence
+        write_keypoints(Path("keypoints.h5"), replace(truth.keypoints, xy=xy, confidence=confidence))
+        result = epitool("triangulate")
+        assert result.returncode == 0
+        assert ("left and right seem to be exchanged in all views" in result.stderr) == exchanged
+
+
+def test_several_people_who_are_not_told_apart_by_geometry_are_warned_of(here, truth):
+    everyone = Candidates(
+        truth.keypoints.xy[0, :2], truth.keypoints.confidence[0, :2], np.array([0, 0]), np.array([0, 0])
+    )
+    write_keypoints(Path("keypoints.h5"), truth.keypoints)
+    add_candidates(Path("keypoints.h5"), everyone)
+    moved = replace(truth.rig, cameras=(truth.rig.cameras[0], replace(truth.rig.cameras[1], time_offset=1.0)))
+    write_rig(Path("cameras.toml"), moved)
+    said = "several people are in view, and with"
+    assert f"{said} cameras that are out of sync" in epitool("triangulate").stderr
+    options = ["--intrinsics", "cameras.toml", "--views", "cam1", "cam2", "--out", "again.toml"]
+    assert f"{said} cameras that move" in epitool("calibrate", *options, "--moving", "60").stderr
+    assert f"{said} --sync" in epitool("calibrate", *options, "--sync").stderr
+
+
 def test_bones_bring_joints_nearer_to_the_truth(here, truth):
     write_keypoints(Path("keypoints.h5"), noisy_keypoints(truth, sigma_px=2.0, outliers=0.1, swap_share=0.0, seed=0))
     write_rig(Path("cameras.toml"), truth.rig)

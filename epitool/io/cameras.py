@@ -57,6 +57,13 @@ def _explained(path: Path) -> Iterator[None]:
             raise ValueError(error) from None
 
 
+def is_foreign(path: Path) -> bool:
+    """Whether a camera file that can be read is of another program, which may mean other axes and units than we do."""
+    if path.suffix.lower() != ".toml":
+        return path.suffix.lower() != ".h5"
+    return "format" not in tomllib.loads(path.read_text(encoding="utf-8")).get("metadata", {})
+
+
 def read_intrinsics(path: Path, views: Sequence[str]) -> tuple[Camera, ...]:
     """The cameras of the views named; only K, distortion and image size are to be relied on.
 
@@ -231,7 +238,10 @@ def _read_qualisys(path: Path) -> Rig:
 
 
 def _qualisys_camera(node: ElementTree.Element) -> Camera:
-    """A Qualisys camera: intrinsics in 64ths of a pixel; axes x right, y up, z backward; position in mm."""
+    """A Qualisys camera: intrinsics in 64ths of a pixel; axes x right, y up, z backward; position in mm.
+
+    The principal point counts from the sensor's corner, of which `fov_video` is the window that was filmed.
+    """
     place, lens, window = node.find("transform"), node.find("intrinsic"), node.find("fov_video")
     if place is None or lens is None or window is None:
         raise ValueError(f"camera {node.get('serial')} lacks transform, intrinsic or fov_video")
@@ -250,20 +260,26 @@ def _qualisys_camera(node: ElementTree.Element) -> Camera:
     t = -R @ numbers(place, "x", "y", "z")
     left, top, right, bottom = numbers(window, "left", "top", "right", "bottom")
     size = (int(right - left + 1), int(bottom - top + 1))
-    return checked_camera(node.get("serial", ""), [[fx, 0, cx], [0, fy, cy], [0, 0, 1]], distortion, R, t, size)
+    K = [[fx, 0, cx - left], [0, fy, cy - top], [0, 0, 1]]
+    return checked_camera(node.get("serial", ""), K, distortion, R, t, size)
 
 
 def _read_opencv(path: Path) -> Rig:
-    """One camera of OpenCV's calibration sample: camera_matrix, distortion_coefficients, image_width, image_height."""
+    """One camera of OpenCV's calibration sample; with its place where the file has one, as ours do."""
     storage = cv2.FileStorage(str(path), cv2.FILE_STORAGE_READ)
     try:
-        matrix = storage.getNode("camera_matrix").mat()
-        distortion = storage.getNode("distortion_coefficients").mat()
+        names = ("camera_matrix", "distortion_coefficients", "rotation_matrix", "translation_vector")
+        parts: list[Any] = [storage.getNode(name).mat() for name in names]  # None where there is none
         size = (int(storage.getNode("image_width").real()), int(storage.getNode("image_height").real()))
+        name = storage.getNode("camera_name").string() or path.stem
     finally:
         storage.release()
+    matrix, distortion, R, t = parts
     if matrix is None:
         raise ValueError("holds no camera_matrix")
-    none = np.zeros(0)
-    found = none if distortion is None else distortion.ravel()
-    return Rig((checked_camera(path.stem, matrix, found, np.eye(3), np.zeros(3), size),), "arbitrary", "none")
+    if (R is None) != (t is None):
+        raise ValueError("holds one of rotation_matrix and translation_vector; a place is both")
+    if R is None:
+        R, t = np.eye(3), np.zeros(3)
+    found = np.zeros(0) if distortion is None else distortion.ravel()
+    return Rig((checked_camera(name, matrix, found, _rodrigues(R), t, size),), "arbitrary", "none")

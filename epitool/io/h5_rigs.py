@@ -15,7 +15,8 @@ from epitool.io.h5 import array, dataset, text, texts
 from epitool.labels import Take
 
 _LARGEST = 1e9  # a thousand kilometres, in millimetres
-_NO_ROTATION = 1e-3  # by which the rows of a rotation may be off length 1 and right angles
+_NO_ROTATION = 1e-3  # by which the rows of a rotation may be off length 1 and right angles: four decimals have 2e-4
+_EXACT = 1e-6  # from here on it is rounded, and the nearest rotation is taken
 _OF_CAMERA = ("K", "R", "t", "image_size")
 
 
@@ -67,14 +68,29 @@ def checked_camera(name: str, K: Any, distortion: Any, R: Any, t: Any, size: tup
             f"camera {name}: K, R, distortion or translation is not finite, or too large, or the focal length not"
             " positive"
         )
-    camera = Camera(str(name), K, distortion, R, t, size)
-    if np.abs(camera.R @ camera.R.T - np.eye(3)).max() > _NO_ROTATION or np.linalg.det(camera.R) < 0:
-        raise ValueError(f"camera {name}: R is no rotation")
+    if min(size) < 1:
+        raise ValueError(f"camera {name}: is for images of {size[0]}x{size[1]} pixels")
+    camera = Camera(str(name), K, distortion, _nearest_rotation(str(name), R), t, size)
     if len(camera.distortion) not in (0, 4, 5, 8, 12, 14):
         raise ValueError(
             f"camera {name}: {len(camera.distortion)} distortion coefficients; OpenCV knows 4, 5, 8, 12, 14"
         )
     return camera
+
+
+def _nearest_rotation(name: str, R: NDArray[Any]) -> NDArray[Any]:
+    """The rotation that nine numbers are, up to their rounding.
+
+    Raises:
+        ValueError: They are none.
+    """
+    off = np.abs(R @ R.T - np.eye(3)).max() if R.shape == (3, 3) else np.inf
+    if off > _NO_ROTATION or np.linalg.det(R) < 0:
+        raise ValueError(f"camera {name}: R is no rotation")
+    if off <= _EXACT:
+        return R
+    U, _, Vt = np.linalg.svd(R)
+    return np.asarray(U @ Vt)
 
 
 def read_takes(group: h5py.Group, rig: Rig) -> tuple[Take, ...]:

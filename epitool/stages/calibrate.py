@@ -21,7 +21,14 @@ from epitool.geometry.vertical import apply_world, level_world
 from epitool.io.cameras import write_rig, write_windows
 from epitool.pose import Keypoints
 from epitool.stages import calibration_report as report
-from epitool.stages.calibrate_inputs import check_frame_rates, given, intrinsics_of, keypoints_of, places
+from epitool.stages.calibrate_inputs import (
+    check_frame_rates,
+    given,
+    intrinsics_of,
+    keypoints_of,
+    places,
+    warn_of_people,
+)
 from epitool.stages.choosing import chosen_by_geometry
 
 Array = NDArray[np.float64]
@@ -31,14 +38,26 @@ _LEAST_WINDOW = 10
 
 @dataclass(frozen=True)
 class Choices:
-    """How cameras are sought, as `run` has it."""
+    """How cameras are sought, as `run` has it.
+
+    Attributes:
+        method: "essential" or "fundamental".
+        focal: Whether focal lengths are "known", "refined", or "unknown".
+        rule: What fixes millimetres.
+        up: "people" to turn the world upright.
+        lenses: The file that intrinsics are from.
+        places: Cameras whose places are taken as they are.
+        min_confidence: Joints under it are not used.
+        seed: Of the random sampling.
+        jobs: Pairs at a time.
+    """
 
     method: str
     focal: str
     rule: ScaleRule | None
     up: str | None
-    intrinsics: Path | None
-    extrinsics: Path | None
+    lenses: Path | None
+    places: Rig | None
     min_confidence: float
     seed: int
     jobs: int
@@ -77,41 +96,73 @@ def run(
         GeometryError: The joints determine no cameras, or none that are to be trusted.
     """
     rule = parse_scale(scale) if scale else None
-    for option, path in (("--intrinsics", intrinsics), ("--extrinsics", extrinsics)):
-        if path and not path.exists():
-            raise InputError(f"{option} {path}: no such file")
-    if refine_intrinsics and not intrinsics:
-        raise UsageError("--refine-intrinsics needs --intrinsics; without them focal lengths are estimated anyway")
+    _check_options(intrinsics, extrinsics, refine_intrinsics)
     if moving is not None:
         _check_moving(f"--moving {moving}", moving, rule, up, extrinsics)
     joints = keypoints_of(views, keypoints, detector, device, jobs, all_frames=sync or moving is not None)
-    if len(joints.views) < 2:
-        raise GeometryError(f"{keypoints}: one view ({joints.views[0]}); cameras are found from two or more")
-    if rule and rule.cameras and not set(rule.cameras) <= set(joints.views):
-        raise UsageError(f"--scale {scale}: the views are {', '.join(joints.views)}")
+    _check_joints(joints, keypoints, rule)
     if joints.take_of.any():
         _check_moving(f"{keypoints}: several takes", _LEAST_WINDOW, rule, up, extrinsics)
-    check_frame_rates(joints)
     cameras = intrinsics_of(joints, intrinsics or extrinsics, fov_deg, method)
+    known = places(extrinsics, joints.views) if extrinsics else None
     if sync:
         cameras = _with_offsets(cameras, joints, min_confidence, seed, jobs)
         joints = synchronized(joints, [camera.time_offset for camera in cameras])
     focal = "refined" if refine_intrinsics else "known" if intrinsics or extrinsics or fov_deg else "unknown"
-    choices = Choices(method, focal, rule, up, intrinsics, extrinsics, min_confidence, seed, jobs)
-    if moving is not None or joints.take_of.any():
+    choices = Choices(method, focal, rule, up, intrinsics or extrinsics, known, min_confidence, seed, jobs)
+    windowed = moving is not None or bool(joints.take_of.any())
+    if sync or windowed:  # people are told apart in the frames as they were recorded, by cameras that stand still
+        warn_of_people(keypoints, "--sync" if sync else "cameras that move")
+    if windowed:
         return _calibrate_windows(joints, cameras, choices, windows_of(joints.take_of, moving), out)
     joints = informative_frames(joints, min_confidence, FRAME_BUDGET)
     if method == "fundamental" or extrinsics:
         for view in still_views(joints, min_confidence):
             warn(f"view {view}: {STILL}")
     result = _solved(joints, cameras, choices)
-    # people are told apart in the frames as they were recorded, which --sync does not leave as they are
-    chosen = None if sync else chosen_by_geometry(keypoints, result.rig, min_confidence)
-    if chosen:
-        joints = informative_frames(chosen, min_confidence, FRAME_BUDGET)
-        again = _solved(joints, [camera for camera in cameras if camera.name in joints.views], choices)
-        result = replace(again, left_out={**result.left_out, **again.left_out})
+    if not sync:
+        joints, result = _of_one_person(joints, cameras, result, choices, keypoints)
     return _finish(joints, result, choices, out)
+
+
+def _check_options(intrinsics: Path | None, extrinsics: Path | None, refine_intrinsics: bool) -> None:
+    """Refuses files that are not there, and options that do not fit together.
+
+    Raises:
+        UsageError: Options do not.
+        InputError: A file is missing.
+    """
+    for option, path in (("--intrinsics", intrinsics), ("--extrinsics", extrinsics)):
+        if path and not path.exists():
+            raise InputError(f"{option} {path}: no such file")
+    if refine_intrinsics and not intrinsics:
+        raise UsageError("--refine-intrinsics needs --intrinsics; without them focal lengths are estimated anyway")
+
+
+def _check_joints(joints: Keypoints, path: Path, rule: ScaleRule | None) -> None:
+    """Refuses keypoints of which no cameras can be found.
+
+    Raises:
+        UsageError: The rule of scale names a view that is not there.
+        GeometryError: There is one view, or frame rates differ.
+    """
+    if len(joints.views) < 2:
+        raise GeometryError(f"{path}: one view ({joints.views[0]}); cameras are found from two or more")
+    if rule and rule.cameras and not set(rule.cameras) <= set(joints.views):
+        raise UsageError(f"--scale {rule}: the views are {', '.join(joints.views)}")
+    check_frame_rates(joints)
+
+
+def _of_one_person(
+    joints: Keypoints, cameras: Sequence[Camera], result: Calibration, choices: Choices, path: Path
+) -> tuple[Keypoints, Calibration]:
+    """The joints of the person whom all views agree on, and the cameras that they give; the same where one is seen."""
+    chosen = chosen_by_geometry(path, result.rig, choices.min_confidence)
+    if not chosen:
+        return joints, result
+    joints = informative_frames(chosen, choices.min_confidence, FRAME_BUDGET)
+    again = _solved(joints, [camera for camera in cameras if camera.name in joints.views], choices)
+    return joints, replace(again, left_out={**result.left_out, **again.left_out})
 
 
 def windows_of(take_of: NDArray[np.int64], moving: int | None) -> list[NDArray[np.intp]]:
@@ -155,8 +206,8 @@ def _with_offsets(
 
 
 def _solved(joints: Keypoints, cameras: Sequence[Camera], choices: Choices) -> Calibration:
-    if choices.extrinsics:
-        return Calibration(given(places(choices.extrinsics, joints.views), cameras))
+    if choices.places:
+        return Calibration(given(choices.places.select(joints.views), cameras))
     c = choices
     return calibrate(
         joints, cameras, method=c.method, min_confidence=c.min_confidence, seed=c.seed, jobs=c.jobs, focal=c.focal
@@ -193,11 +244,10 @@ def _placed(joints: Keypoints, result: Calibration, choices: Choices) -> tuple[R
         rig = apply_world(rig, levelled.R, levelled.t)
         if levelled.doubt:
             warn(levelled.doubt)
-    if choices.rule or not (choices.extrinsics and rig.unit == "mm"):
+    if choices.rule or not (choices.places and rig.unit == "mm"):
         rig = apply_scale(rig, labels.poses, choices.rule)
-    method = "given" if choices.extrinsics else choices.method
-    source = choices.intrinsics or choices.extrinsics
-    statistics = report.statistics(result, labels, _grown(result.rig, rig), method, source)
+    method = "given" if choices.places else choices.method
+    statistics = report.statistics(result, labels, _grown(result.rig, rig), method, choices.lenses)
     if levelled:
         statistics |= {"up": "people", "up_sd_deg": round(levelled.sd_deg, 3)}
     report.warn_where_doubtful(result, labels)

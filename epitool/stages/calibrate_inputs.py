@@ -14,24 +14,27 @@ from epitool.errors import GeometryError, InputError, UsageError
 from epitool.geometry.calibrate import assumed_intrinsics
 from epitool.images import frame_rate, view_name
 from epitool.io.cameras import read_intrinsics, read_rig
+from epitool.io.candidates import has_candidates
 from epitool.io.keypoints import open_keypoints
 from epitool.pose import Keypoints
 from epitool.stages import detect2d
+from epitool.stages.camera_checks import check_foreign, fit_sizes
 
-_SIZE_TOLERANCE = 0.02  # video coders crop a few pixels; a larger difference is another camera or mode
 _USUAL_FOV_DEG = 60.0
 _MANY_FRAMES = 100_000
 _EQUAL_RATES = 1.005  # 29.97 and 30 differ by a frame in 1000, which the joints tell where it matters
 
 
 def places(path: Path, views: Sequence[str]) -> Rig:
-    """The cameras of the views named, with their places.
+    """The cameras of the views named, with their places; says what is odd about them.
 
     Raises:
         InputError: The file lacks one of them.
     """
+    rig = read_rig(path)
+    check_foreign(path, rig)
     try:
-        return read_rig(path).named_as(views).select(views)
+        return rig.named_as(views).select(views)
     except InputError as error:
         raise error if str(path) in str(error) else InputError(f"{path}: {error}") from None
 
@@ -66,6 +69,23 @@ def keypoints_of(
         raise InputError(f"{path}: {error}; `epitool detect2d --views ... --overwrite` makes it anew") from None
 
 
+def warn_of_people(path: Path, why: str) -> None:
+    """Warns where keypoints hold several people, of whom none can be chosen by geometry.
+
+    Args:
+        path: The `keypoints.h5`.
+        why: What makes it impossible.
+
+    Raises:
+        InputError: The file cannot be read.
+    """
+    if has_candidates(path):
+        warn(
+            f"{path}: several people are in view, and with {why} the one whom all views agree on is not looked for; the"
+            " one whose legs swing most is taken as `detect2d` followed them, which may be another in some frames"
+        )
+
+
 def check_frame_rates(joints: Keypoints) -> None:
     """Compares the frame rates that the views' videos state; views that are images, or have moved away, pass.
 
@@ -89,8 +109,7 @@ def intrinsics_of(joints: Keypoints, path: Path | None, fov_deg: float | None, m
     """
     sizes = [(int(width), int(height)) for width, height in joints.image_size]
     if path:
-        cameras = read_intrinsics(path, joints.views)
-        return [_fit_size(camera, size, path) for camera, size in zip(cameras, sizes, strict=True)]
+        return fit_sizes(read_intrinsics(path, joints.views), sizes, path)
     if fov_deg is None and method == "essential" and len(sizes) > 2:
         say("no --intrinsics: focal lengths are estimated from the joints too, distortion is taken as none")
     else:
@@ -104,25 +123,6 @@ def intrinsics_of(joints: Keypoints, path: Path | None, fov_deg: float | None, m
         assumed_intrinsics(name, size, fov_deg or _USUAL_FOV_DEG)
         for name, size in zip(joints.views, sizes, strict=True)
     ]
-
-
-def _fit_size(camera: Camera, size: tuple[int, int], path: Path) -> Camera:
-    """The camera for images of this size: scaled with them, or as it is where only an edge is cropped."""
-    stated, found = np.array(camera.image_size), np.array(size)
-    if (stated == found).all():
-        return camera
-    ratio = found / stated
-    what = f"{path}: camera {camera.name} is for {stated[0]}x{stated[1]} images, the view has {found[0]}x{found[1]}"
-    if abs(ratio[0] / ratio[1] - 1) < 1e-3:
-        warn(f"{what}; its intrinsics are scaled by {ratio[0]:.4g}")
-        K = camera.K.copy()
-        K[:2] *= ratio.mean()
-        K[:2, 2] += (ratio.mean() - 1) / 2  # pixel centres are integers
-        return replace(camera, K=K, image_size=size)
-    if np.abs(ratio - 1).max() <= _SIZE_TOLERANCE:
-        warn(f"{what}; taken as cropped at the right and bottom")
-        return replace(camera, image_size=size)
-    raise InputError(f"{what}; give the intrinsics of the mode that was filmed in")
 
 
 def given(rig: Rig, intrinsics: Sequence[Camera]) -> Rig:

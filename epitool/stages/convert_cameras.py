@@ -2,82 +2,98 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
-
 from epitool.camera import Rig
-from epitool.console import Summary, say, warn
-from epitool.errors import UsageError
+from epitool.console import Summary, warn
+from epitool.errors import InputError, UsageError
 from epitool.images import view_name
 from epitool.io.cameras import read_rig, write_rig
 from epitool.io.foreign.rigs import read_easymocap, write_foreign_rig
+from epitool.stages.camera_checks import check_direction, check_unit, inverted
+from epitool.stages.camera_checks import parallax_deg as parallax_deg
 
-_METRES = (0.3, 50.0)  # how far apart cameras in a room are
+_IN_MM = {None: 1.0, "mm": 1.0, "cm": 10.0, "m": 1000.0}
+_SEPARATORS = "_-. "
 
 
 def convert_cameras(
-    path: Path, out: Path, views: Sequence[Path], unit: str | None, inverse: bool
+    paths: Sequence[Path], out: Path, views: Sequence[Path], unit: str | None, inverse: bool
 ) -> Summary:  # fmt: skip
-    """Converts a camera file, or EasyMocap's folder, to what the name of `out` says; arguments as of `convert`.
+    """Converts a camera file, EasyMocap's folder, or files of one camera each, to what the name of `out` says.
+
+    Arguments are as of `convert`.
 
     Raises:
-        InputError: The file is damaged or of no known format.
+        InputError: A file is damaged, of no known format, or does not go with the others.
         UsageError: `views` are not as many as the cameras.
     """
-    rig = read_easymocap(path) if path.is_dir() else read_rig(path)
+    rig = read_rigs(paths)
     if views:
         if len(views) != len(rig):
-            raise UsageError(f"{len(views)} --views, but {path} has {len(rig)} cameras: {', '.join(rig.names)}")
+            raise UsageError(f"{len(views)} --views, but {paths[0]} has {len(rig)} cameras: {', '.join(rig.names)}")
         named = zip(rig.cameras, map(view_name, views), strict=True)
         rig = replace(rig, cameras=tuple(replace(camera, name=name) for camera, name in named))
     if inverse:
         rig = inverted(rig)
-    elif len(rig) > 1 and parallax_deg(inverted(rig)) > 2 * parallax_deg(rig) + 5:
-        warn(f"{path}: these look at one place from several sides if they are camera to world: --inverse")
-    stated, factor = rig.unit == "mm", 1000.0 if unit == "m" else 1.0
+    else:
+        check_direction(paths[0], rig)
+    stated, factor = rig.unit == "mm", _IN_MM[unit]
     if not stated and unit:
-        rig = rig.scaled(factor, "mm", f"{path.name}, in {unit}")
-    elif not stated:
-        _guess_unit(path, rig)
+        rig = rig.scaled(factor, "mm", f"{paths[0].name}, in {unit}")
+    else:
+        check_unit(paths[0], rig)
     out_factor = 1 / factor if stated else 1.0
+    said = unit if stated and unit and factor != 1 else rig.unit
     if out.suffix.lower() == ".toml":
-        write_rig(out, rig if out_factor == 1 else rig.scaled(out_factor, "arbitrary", "metres, for another program"))
+        write_rig(out, rig if out_factor == 1 else rig.scaled(out_factor, "arbitrary", f"{said}, for another program"))
         written = [out]
     else:
         written = write_foreign_rig(out, rig, out_factor)
     names = ", ".join(map(str, written))
-    said = "m" if out_factor != 1 else rig.unit
     return Summary(f"{names}: {len(rig)} cameras, unit {said}", {"files": [str(p) for p in written], "unit": said})
 
 
-def inverted(rig: Rig) -> Rig:
-    """The rig whose R and t were taken for camera from world, and are world from camera."""
-    return replace(rig, cameras=tuple(replace(c, R=c.R.T, t=-c.R.T @ c.t) for c in rig.cameras))
+def read_rigs(paths: Sequence[Path]) -> Rig:
+    """The cameras of a file, or of several files of one camera each, as OpenCV's are.
 
-
-def parallax_deg(rig: Rig) -> float:
-    """From how far apart the cameras look at the point that their axes come nearest to: the median angle of two.
-
-    Nought where it is not in front of every camera, near its axis.
+    Raises:
+        InputError: One is missing or damaged, or they do not go together.
     """
-    ahead, centers = np.stack([c.R[2] for c in rig.cameras]), np.stack([c.center for c in rig.cameras])
-    across = np.eye(3) - ahead[:, :, None] * ahead[:, None]
-    point = np.linalg.lstsq(across.sum(axis=0), (across @ centers[..., None]).sum(axis=0)[:, 0], rcond=None)[0]
-    directions = point - centers
-    directions /= np.maximum(np.linalg.norm(directions, axis=1, keepdims=True), 1e-12)
-    if ((directions * ahead).sum(axis=1) < np.cos(np.radians(40))).any():
-        return 0.0
-    between = (directions @ directions.T)[np.triu_indices(len(rig), 1)]
-    return float(np.degrees(np.median(np.arccos(np.clip(between, -1, 1)))))
+    if len(paths) == 1:
+        return read_easymocap(paths[0]) if paths[0].is_dir() else read_rig(paths[0])
+    rigs = [read_rig(path) for path in paths]
+    for path, rig in zip(paths, rigs, strict=True):
+        if len(rig) > 1:
+            raise InputError(f"{path}: holds {len(rig)} cameras; only files of one camera each are put together")
+        if rig.unit != rigs[0].unit:
+            raise InputError(f"{path}: its unit is {rig.unit}, that of {paths[0]} is {rigs[0].unit}")
+    cameras = [rig.cameras[0] for rig in rigs]
+    names = _told_apart([c.name for c in cameras], [path.stem for path in paths])
+    for path, name in zip(paths, names, strict=True):
+        if names.count(name) > 1:
+            raise InputError(f"{path}: another of these files holds a camera of the name {name} too")
+    unplaced = [str(path) for path, c in zip(paths, cameras, strict=True) if not c.t.any()]
+    if len(unplaced) > 1:
+        warn(f"{', '.join(unplaced)}: hold no places of cameras; what is written is good for --intrinsics alone")
+    placed = tuple(replace(camera, name=name) for camera, name in zip(cameras, names, strict=True))
+    return replace(rigs[0], cameras=placed)
 
 
-def _guess_unit(path: Path, rig: Rig) -> None:
-    centers = np.stack([camera.center for camera in rig.cameras])
-    apart = float(np.median(np.linalg.norm(centers - np.roll(centers, 1, axis=0), axis=1)))
-    if _METRES[0] < apart < _METRES[1]:
-        say(f"{path}: states no unit; cameras {apart:.2g} apart are probably in metres: --unit m makes them mm")
-    elif apart > 1000 * _METRES[0]:
-        say(f"{path}: states no unit; cameras {apart:.0f} apart are probably in mm: --unit mm says so")
+def _told_apart(names: Sequence[str], stems: Sequence[str]) -> list[str]:
+    """Names of cameras: those stated, or those of their files without the words that all of these begin with.
+
+    >>> _told_apart(["lens_cam1", "lens_cam2"], ["lens_cam1", "lens_cam2"])
+    ['cam1', 'cam2']
+    >>> _told_apart(["lens_cam_1", "lens_cam_2"], ["lens_cam_1", "lens_cam_2"])
+    ['cam_1', 'cam_2']
+    """
+    if list(names) != list(stems):
+        return list(names)
+    common = os.path.commonprefix(list(stems))  # noqa: RUF071 - of letters, not of folders
+    starts = [0, *(i + 1 for i, letter in enumerate(common) if letter in _SEPARATORS)]
+    start = max(i for i in starts if not i or all(stem[i : i + 1].isalpha() for stem in stems))
+    return [stem[start:] for stem in stems]

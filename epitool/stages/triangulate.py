@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from epitool.camera import Rig, Window
 from epitool.console import Summary, progress, say, warn
 from epitool.errors import GeometryError, InputError
+from epitool.geometry.facing import facing_of
 from epitool.geometry.labels import (
     LabelSettings,
     chunk_bounds,
@@ -30,13 +31,16 @@ from epitool.io.labels import writing_labels
 from epitool.labels import Labels, Take
 from epitool.parallel import backend as working_on
 from epitool.parallel import stream_parallel
-from epitool.pose import Keypoints, join_keypoints
+from epitool.pose import Keypoints, Poses, join_keypoints
 from epitool.skeleton import Skeleton
 from epitool.skeleton import skeleton as named_skeleton
+from epitool.stages.calibrate_inputs import warn_of_people
+from epitool.stages.camera_checks import check_foreign, check_stature, fit_rigs
 from epitool.stages.choosing import chosen_by_geometry
 
 _DOUBTFUL_ERROR = 0.025  # of the person's box; detectors are off by about 0.01
 _JUDGED_FRAMES = 20_000  # at most, evenly spread, that the summary's medians are over
+_JUDGED_POSES = 200  # by which a body's sides and stature are looked at
 
 
 @dataclass(frozen=True, eq=False)
@@ -111,11 +115,11 @@ def run(
         windows = _windows(source, keypoints, cameras)
         rig, moving = windows[0].rig, len(windows) > 1
         takes = tuple(map(_take, windows)) if moving else ()
-        chosen = (
-            None
-            if any(camera.time_offset for camera in rig.cameras) or moving
-            else (chosen_by_geometry(keypoints, rig, min_confidence))
-        )
+        chosen = None
+        if moving or any(camera.time_offset for camera in rig.cameras):
+            warn_of_people(keypoints, "cameras that move" if moving else "cameras that are out of sync")
+        else:
+            chosen = chosen_by_geometry(keypoints, rig, min_confidence)
         reader = InMemory(chosen) if chosen else source
         sample = join_keypoints([in_sync(chunk) for chunk in _sample(reader, windows)])
         settings = label_settings(
@@ -130,6 +134,7 @@ def run(
                 done(len(labels.poses.frames))
             if not tally.solved:
                 raise GeometryError(f"{keypoints}: no frame has enough joints seen by two views")
+    _judge(_some_poses(sample, resampled(rig), settings), rig, keypoints, cameras)
     return _summary(tally, rig, target, settings, out)
 
 
@@ -193,6 +198,8 @@ def _windows(source: KeypointsFile, keypoints: Path, cameras: Path) -> list[Wind
     if len(source.views) < 2:
         raise GeometryError(f"{keypoints}: one view ({', '.join(source.views)}); triangulation needs two or more")
     windows = [replace(window, rig=window.rig.named_as(source.views)) for window in read_windows(cameras)]
+    if len(windows) == 1:
+        check_foreign(cameras, windows[0].rig)
     names = windows[0].rig.names
     order = [name for name in names if name in source.views]  # the calibration's order says who is whose neighbour
     if len(order) < 2:
@@ -200,7 +207,28 @@ def _windows(source: KeypointsFile, keypoints: Path, cameras: Path) -> list[Wind
             f"{cameras}: has cameras {', '.join(names)}, but {keypoints} has views {', '.join(source.views)};"
             " at least two must have the same name"
         )
-    return [replace(window, rig=window.rig.select(order)) for window in windows]
+    sizes = source.read(0, 0).select_views(order).image_size.tolist()
+    rigs = fit_rigs([window.rig.select(order) for window in windows], [(int(w), int(h)) for w, h in sizes], cameras)
+    return [replace(window, rig=rig) for window, rig in zip(windows, rigs, strict=True)]
+
+
+def _some_poses(sample: Keypoints, rig: Rig, settings: LabelSettings) -> Poses:
+    """Poses of some of the sample's frames, with all joints that were detected."""
+    step = max(ceil(len(sample.frames) / _JUDGED_POSES), 1)
+    return label_chunk(sample.select_frames(np.arange(len(sample.frames))[::step]), rig, settings).poses
+
+
+def _judge(poses: Poses, rig: Rig, keypoints: Path, cameras: Path) -> None:
+    """Warns where bodies say that left and right are exchanged in all views, or that the unit is metres or cm."""
+    facing = facing_of(poses)
+    if facing.exchanged:
+        warn(
+            f"{keypoints}: left and right seem to be exchanged in all views: in {facing.backward} of {facing.frames}"
+            " frames looked at, faces look, feet point or knees bend backward; are the images mirrored, or the joints"
+            " in another order than was said (`epitool convert --skeleton`)?"
+        )
+    if rig.unit != "mm" and rig.scale_source == "none":
+        check_stature(cameras, poses)
 
 
 def _sample(source: KeypointsFile | InMemory, windows: Sequence[Window]) -> Iterator[Chunk]:

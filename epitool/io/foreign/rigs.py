@@ -9,27 +9,39 @@ import cv2
 import numpy as np
 
 from epitool.camera import Camera, Rig
+from epitool.console import warn
+from epitool.errors import InputError
 from epitool.files import writing
-from epitool.io.files import foreign_file
+from epitool.io.files import damage_in
+from epitool.io.h5_rigs import checked_camera
 
 _INTRI, _EXTRI = "intri.yml", "extri.yml"
 
 
 def read_easymocap(folder: Path) -> Rig:
-    """The cameras of `intri.yml` and `extri.yml`; their sizes are taken as twice the principal point.
+    """The cameras of `intri.yml` and `extri.yml`; a size that is not stated is taken as twice the principal point.
 
     Raises:
         InputError: One is missing or damaged.
     """
-    with foreign_file(folder / _INTRI, "EasyMocap's intrinsics"), foreign_file(folder / _EXTRI, "its extrinsics"):
+    for name in (_INTRI, _EXTRI):
+        if not (folder / name).is_file():
+            raise InputError(f"{folder / name}: no such file; EasyMocap's cameras are in {_INTRI} and {_EXTRI}")
+    with damage_in(folder, f"EasyMocap's {_INTRI} and {_EXTRI}"):
         try:
-            return Rig(tuple(_easymocap_cameras(folder)), "arbitrary", "none")
+            cameras, guessed = _easymocap_cameras(folder)
+            rig = Rig(tuple(cameras), "arbitrary", "none")
         except cv2.error as error:
             raise ValueError(str(error)) from None
+    if guessed:
+        sizes = ", ".join(f"{c.name} {c.image_size[0]}x{c.image_size[1]}" for c in cameras if c.name in guessed)
+        warn(f"{folder / _INTRI}: states no image size (H_, W_); twice the principal point is taken: {sizes}")
+    return rig
 
 
-def _easymocap_cameras(folder: Path) -> list[Camera]:
-    cameras = []
+def _easymocap_cameras(folder: Path) -> tuple[list[Camera], list[str]]:
+    """The cameras, and the names of those whose size is guessed."""
+    cameras, guessed = [], []
     lenses, places = (cv2.FileStorage(str(folder / name), cv2.FILE_STORAGE_READ) for name in (_INTRI, _EXTRI))
     names = lenses.getNode("names")
     for n in range(names.size()):
@@ -39,11 +51,16 @@ def _easymocap_cameras(folder: Path) -> list[Camera]:
         if any(part is None for part in parts):
             raise ValueError(f"camera {name} lacks K_, dist_, Rot_ or T_")
         K, distortion, R, t = (np.asarray(part, dtype=np.float64) for part in parts)
-        size = (round(2 * K[0, 2]), round(2 * K[1, 2]))
-        cameras.append(Camera(name, K, distortion, R, t, size))
+        width, height = (lenses.getNode(f"{side}_{name}") for side in "WH")
+        if width.empty() or height.empty():
+            guessed.append(name)
+            size = (round(2 * K[0, 2]), round(2 * K[1, 2]))
+        else:
+            size = (int(width.real()), int(height.real()))
+        cameras.append(checked_camera(name, K, distortion.ravel(), R, t.ravel(), size))
     if not cameras:
         raise ValueError("no names")
-    return cameras
+    return cameras, guessed
 
 
 def write_foreign_rig(path: Path, rig: Rig, scale: float) -> list[Path]:
@@ -66,6 +83,7 @@ def write_foreign_rig(path: Path, rig: Rig, scale: float) -> list[Path]:
 def _write_opencv(path: Path, camera: Camera) -> Path:
     with writing(path) as temporary:
         storage = cv2.FileStorage(str(temporary), cv2.FILE_STORAGE_WRITE)
+        storage.write("camera_name", camera.name)
         for name, value in zip(("image_width", "image_height"), camera.image_size, strict=True):
             storage.write(name, value)
         storage.write("camera_matrix", np.array(camera.K))
@@ -88,6 +106,8 @@ def _write_easymocap(folder: Path, rig: Rig) -> list[Path]:
         for camera in rig.cameras:
             lenses.write(f"K_{camera.name}", np.array(camera.K))
             lenses.write(f"dist_{camera.name}", _five(camera)[:, None])
+            for side, length in zip("WH", camera.image_size, strict=True):
+                lenses.write(f"{side}_{camera.name}", length)
             places.write(f"R_{camera.name}", cv2.Rodrigues(np.array(camera.R))[0])
             places.write(f"Rot_{camera.name}", np.array(camera.R))
             places.write(f"T_{camera.name}", np.array(camera.t)[:, None])
@@ -128,8 +148,6 @@ def _five(camera: Camera) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:
     Raises:
         InputError: The camera has more.
     """
-    from epitool.errors import InputError
-
     if camera.distortion[5:].any():
         raise InputError(f"camera {camera.name} has {len(camera.distortion)} distortion coefficients, the format 5")
     return np.pad(camera.distortion[:5], (0, max(5 - len(camera.distortion), 0)))

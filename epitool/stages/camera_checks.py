@@ -1,0 +1,135 @@
+"""What cameras of other programs are looked at for before they are used: their axes, their unit, their images' size."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from epitool.camera import Camera, Rig
+from epitool.console import warn
+from epitool.errors import GeometryError, InputError
+from epitool.geometry.body import stature
+from epitool.io.cameras import is_foreign
+from epitool.pose import Poses
+
+_SIZE_TOLERANCE = 0.02  # video coders crop a few pixels; a larger difference is another camera or mode
+_SAME_ASPECT = 1e-3
+_TALL = (1.0, 2.4)  # how tall people are, in metres
+_METRES, _CENTIMETRES, _BOTH = 50.0, 300.0, 1000.0  # cameras in a room are less apart than this, in that unit
+
+
+def check_foreign(path: Path, rig: Rig) -> None:
+    """Warns where a camera file of another program seems to have other axes, or a unit that it does not state.
+
+    Args:
+        path: The file.
+        rig: The cameras that were read from it.
+    """
+    if len(rig) > 1 and is_foreign(path):
+        check_direction(path, rig)
+        check_unit(path, rig)
+
+
+def check_direction(path: Path, rig: Rig) -> None:
+    """Warns where R and t seem to be from camera to world, and not the other way as with us."""
+    if len(rig) > 1 and parallax_deg(inverted(rig)) > 2 * parallax_deg(rig) + 5:
+        warn(
+            f"{path}: these look at one place from several sides if they are camera to world:"
+            " `epitool convert --inverse` turns them"
+        )
+
+
+def check_unit(path: Path, rig: Rig) -> None:
+    """Warns where no unit is stated, with what the cameras' distances suggest."""
+    centers = np.stack([camera.center for camera in rig.cameras])
+    apart = float(np.median(np.linalg.norm(centers - np.roll(centers, 1, axis=0), axis=1)))
+    if rig.unit == "mm" or not apart > 0:  # cameras at one place are lenses alone
+        return
+    said = f"{path}: states no unit; cameras {apart:.3g} apart are"
+    scale = "`calibrate --extrinsics` with --scale makes them mm"
+    if apart < _METRES:
+        warn(f"{said} probably in metres: `epitool convert --unit m` makes them mm")
+    elif apart < _CENTIMETRES:
+        warn(f"{said} probably in cm, or in mm: `epitool convert --unit mm` says that it is mm; of cm, {scale}")
+    elif apart < _BOTH:
+        warn(f"{said} in mm or in cm: `epitool convert --unit mm` says that it is mm; of cm, {scale}")
+    else:
+        warn(f"{said} probably in mm: `epitool convert --unit mm` says so")
+
+
+def check_stature(path: Path, poses: Poses) -> None:
+    """Warns where poses of no stated unit are as tall as people are in metres or centimetres."""
+    try:
+        tall = stature(poses)
+    except GeometryError:
+        return  # nobody is seen whole
+    said = f"{path}: states no unit, and people are {tall:.3g} tall: units look like"
+    if _TALL[0] < tall < _TALL[1]:
+        warn(f"{said} metres; `epitool convert {path} --unit m --out cameras.toml` makes them mm")
+    elif 100 * _TALL[0] < tall < 100 * _TALL[1]:
+        warn(f"{said} cm; `epitool calibrate --extrinsics {path} --scale height=1.78m` makes them mm")
+
+
+def inverted(rig: Rig) -> Rig:
+    """The rig whose R and t were taken for camera from world, and are world from camera."""
+    return replace(rig, cameras=tuple(replace(c, R=c.R.T, t=-c.R.T @ c.t) for c in rig.cameras))
+
+
+def parallax_deg(rig: Rig) -> float:
+    """From how far apart the cameras look at the point that their axes come nearest to: the median angle of two.
+
+    Nought where it is not in front of every camera, near its axis.
+    """
+    ahead, centers = np.stack([c.R[2] for c in rig.cameras]), np.stack([c.center for c in rig.cameras])
+    across = np.eye(3) - ahead[:, :, None] * ahead[:, None]
+    point = np.linalg.lstsq(across.sum(axis=0), (across @ centers[..., None]).sum(axis=0)[:, 0], rcond=None)[0]
+    directions = point - centers
+    directions /= np.maximum(np.linalg.norm(directions, axis=1, keepdims=True), 1e-12)
+    if ((directions * ahead).sum(axis=1) < np.cos(np.radians(40))).any():
+        return 0.0
+    between = (directions @ directions.T)[np.triu_indices(len(rig), 1)]
+    return float(np.degrees(np.median(np.arccos(np.clip(between, -1, 1)))))
+
+
+def fit_rigs(rigs: Sequence[Rig], sizes: Sequence[tuple[int, int]], path: Path) -> list[Rig]:
+    """The rigs for images of these sizes, one for each camera of a rig; as `fit_sizes`."""
+    cameras = fit_sizes([c for rig in rigs for c in rig.cameras], [size for _ in rigs for size in sizes], path)
+    each = len(sizes)
+    return [replace(rig, cameras=tuple(cameras[i * each : (i + 1) * each])) for i, rig in enumerate(rigs)]
+
+
+def fit_sizes(cameras: Sequence[Camera], sizes: Sequence[tuple[int, int]], path: Path) -> list[Camera]:
+    """The cameras for images of these sizes: scaled with them, or as they are where only an edge is cropped.
+
+    Args:
+        cameras: As a file has them.
+        sizes: (width, height) of each one's images; 0 where they are not of one size, and nothing is known.
+        path: The cameras' file.
+
+    Raises:
+        InputError: The images are of another shape.
+    """
+    fitted = [_fitted(camera, size, path) for camera, size in zip(cameras, sizes, strict=True)]
+    for remark in dict.fromkeys(remark for _, remark in fitted if remark):  # cameras that move are many times the same
+        warn(remark)
+    return [camera for camera, _ in fitted]
+
+
+def _fitted(camera: Camera, size: tuple[int, int], path: Path) -> tuple[Camera, str]:
+    """A camera for images of this size, and what is to be said of it."""
+    stated, found = np.array(camera.image_size), np.array(size)
+    if (stated == found).all() or not found.all():
+        return camera, ""
+    ratio = found / stated
+    what = f"{path}: camera {camera.name} is for {stated[0]}x{stated[1]} images, the view has {found[0]}x{found[1]}"
+    if abs(ratio[0] / ratio[1] - 1) < _SAME_ASPECT:
+        K = camera.K.copy()
+        K[:2] *= ratio.mean()
+        K[:2, 2] += (ratio.mean() - 1) / 2  # pixel centres are integers
+        return replace(camera, K=K, image_size=size), f"{what}; its intrinsics are scaled by {ratio[0]:.4g}"
+    if np.abs(ratio - 1).max() <= _SIZE_TOLERANCE:
+        return replace(camera, image_size=size), f"{what}; taken as cropped at the right and bottom"
+    raise InputError(f"{what}; give the cameras of the mode that was filmed in")

@@ -127,7 +127,8 @@ def test_what_cannot_go_to_stdout_is_said(here, arguments):
 # What may be written over
 
 FOREIGN = {
-    "Calib.toml": '[cam]\nname = "a"\n', "other.json": '{"poses": []}', "paper.tex": "\\documentclass{article}",
+    "Calib.toml": '[cam]\nname = "a"\n', "pyproject.toml": 'epitool = "epitool.cli:main"',
+    "other.json": '{"poses": []}', "paper.tex": "\\documentclass{article}",
     "notes.md": "# Notes", "sheet.csv": "a,b\n", "page.html": "<title>Mine</title>", "model.onnx": "onnx",
     "weights.pt": "weights", "walk.trc": "PathFileType", "film.mp4": "film", "picture.png": "\x89PNG",
 }  # fmt: skip

@@ -224,8 +224,8 @@ def _judge(poses: Poses, rig: Rig, keypoints: Path, cameras: Path) -> None:
     if facing.exchanged:
         warn(
             f"{keypoints}: left and right seem to be exchanged in all views: in {facing.backward} of {facing.frames}"
-            " frames looked at, faces look, feet point or knees bend backward; are the images mirrored, or the joints"
-            " in another order than was said (`epitool convert --skeleton`)?"
+            " frames looked at, faces look, feet point or knees bend backward; do not train on these labels: are the"
+            " joints in another order than was said (`epitool convert --skeleton`), or named as a mirror shows them?"
         )
     if rig.unit != "mm" and rig.scale_source == "none":
         check_stature(cameras, poses)

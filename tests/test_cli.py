@@ -105,7 +105,8 @@ def test_damaged_inputs_end_in_3_and_write_nothing(here, content):
     for name in ("keypoints.h5", "labels.h5", "cameras.toml", "pose.json"):
         Path(name).write_bytes(content)
     before = {path: path.read_bytes() for path in here.rglob("*")}
-    for arguments in (["calibrate"], ["triangulate"], ["train"], ["pss-fit"], ["evaluate"], ["refine"]):
+    anew = (["calibrate", "--out", "new.toml"], ["triangulate", "--out", "new.h5"])
+    for arguments in (*anew, ["train"], ["pss-fit"], ["evaluate"], ["refine"]):
         message = failing(3, *arguments)
         assert message.count("\n") == 1
     assert {path: path.read_bytes() for path in here.rglob("*")} == before

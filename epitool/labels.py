@@ -114,7 +114,7 @@ class Labels:
 
     @property
     def parts(self) -> dict[str, NDArray[np.intp]]:
-        """Frame indices of the parts, as of `split_frames`."""
+        """Frame indices `(n,)` of the parts, as of `split_frames`."""
         return split_frames(len(self.poses.frames), self.keypoints.split)
 
     def _of_takes(self, get: Callable[[Rig, NDArray[np.intp]], Array], shape: tuple[int, ...]) -> Array:

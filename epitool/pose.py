@@ -93,7 +93,7 @@ class Keypoints:
         )
 
     def select_frames(self, chosen: NDArray[np.intp]) -> Keypoints:
-        """The frames at these increasing indices only."""
+        """The frames at these increasing indices `(n,)` only."""
         return replace(self, **{name: getattr(self, name)[chosen] for name in _OF_FRAMES})
 
     def convert(self, skeleton: Skeleton) -> Keypoints:

@@ -164,11 +164,11 @@ def test_mirror_is_its_own_inverse_and_changes_the_handedness(seed):
 
 def test_poses_take_on_the_bones_of_the_recording():
     poses = motion([0], 30)
-    wanted = median_bone_lengths(poses, H36M) * np.random.default_rng(0).uniform(0.7, 1.3, J)
+    wanted = median_bone_lengths(poses, H36M) * np.random.default_rng(0).uniform(0.7, 1.3, len(H36M.bones))
     fitted = with_bone_lengths(poses, wanted, H36M)
     np.testing.assert_allclose(median_bone_lengths(fitted, H36M), wanted)
     np.testing.assert_allclose(with_bone_lengths(fitted, median_bone_lengths(poses, H36M), H36M), poses, atol=1e-9)
-    np.testing.assert_allclose(with_bone_lengths(poses, np.full(J, np.nan), H36M), poses, atol=1e-9)
+    np.testing.assert_allclose(with_bone_lengths(poses, np.full(len(H36M.bones), np.nan), H36M), poses, atol=1e-9)
 
 
 def test_unit_trained_on_motion_capture_lowers_the_error_of_people_not_seen():

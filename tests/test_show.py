@@ -180,7 +180,7 @@ def test_the_curve_of_a_run_without_depth_is_of_its_2d_error(here):
 
 @pytest.mark.parametrize(
     ("stated", "said"),
-    [('{"unit": "mm"}', "mm"), ('{"unit": "arbitrary"}', "arbitrary unit"), ("[", "unit of the labels")],
+    [('{"unit": "mm"}', "mm"), ('{"unit": "arbitrary"}', "arbitrary units"), ("[", "")],
 )
 def test_the_curve_states_the_unit_of_the_run(here, stated, said):
     Path("options.json").write_text(stated)

@@ -52,7 +52,7 @@ class KeypointsFile:
         return len(self.frames)
 
     def take_of(self, part: slice = slice(None)) -> NDArray[np.int64]:
-        """As `Keypoints.take_of`, of a part of the frames."""
+        """As `Keypoints.take_of`, of a part of the frames, `(n,)`."""
         if "take" not in self._file:
             return np.zeros(len(self.frames[part]), dtype=np.int64)
         with readable(self._path, "keypoints", KEYPOINTS_BY):

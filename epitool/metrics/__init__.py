@@ -12,7 +12,6 @@ the published EpipolarPose evaluation computes: it puts the root of the Procrust
 
 from epitool.metrics.align import (
     Similarity,
-    least_squares_scale,
     missing_joints,
     procrustes,
     procrustes_align,
@@ -57,7 +56,6 @@ __all__ = [
     "axis_errors",
     "joint_differences",
     "joint_errors",
-    "least_squares_scale",
     "mean_of",
     "missing_joints",
     "mpjpe",

@@ -1,4 +1,4 @@
-"""Alignments of a pose with another: root, least-squares scale, and similarity (Procrustes)."""
+"""Alignments of a pose with another: root, and similarity (Procrustes)."""
 
 from __future__ import annotations
 
@@ -13,7 +13,13 @@ MIN_JOINTS = 3  # a similarity fits any two joints exactly
 
 
 class Similarity(NamedTuple):
-    """`aligned = scale * pose @ R.T + t` of each pose: `scale (...)`, `R (..., 3, 3)`, `t (..., 3)`."""
+    """`aligned = scale * pose @ R.T + t`, of each of any number of poses.
+
+    Attributes:
+        scale: Factors `(...)`.
+        R: Rotations `(..., 3, 3)`.
+        t: Translations `(..., 3)`.
+    """
 
     scale: Array
     R: Array
@@ -31,20 +37,6 @@ def root_centered(pose: Array, root: int) -> Array:
     [[0.0, 0.0, 0.0], [0.0, 0.0, 2.0]]
     """
     return pose - pose[..., root, None, :]
-
-
-def least_squares_scale(prediction: Array, truth: Array, root: int) -> Array:
-    """Factors `(...)` that bring root-centred poses closest to the truth: s = <p, g> / <p, p> (Rhodin et al. 2018).
-
-    1 where the prediction is a single point, which no factor changes.
-
-    >>> pose = np.array([[0.0, 0, 0], [0, 1, 0], [0, 1, 1]])
-    >>> float(least_squares_scale(pose, 3 * pose, root=0))
-    3.0
-    """
-    p, g, _ = paired(root_centered(prediction, root), root_centered(truth, root))
-    square = (p * p).sum(axis=(-2, -1))
-    return np.where(square > 0, (p * g).sum(axis=(-2, -1)) / np.where(square > 0, square, 1), 1.0)
 
 
 def procrustes(prediction: Array, truth: Array) -> Similarity:
@@ -87,7 +79,7 @@ def missing_joints(prediction: Array, truth: Array) -> NDArray[np.int64]:
 
 
 def paired(prediction: Array, truth: Array) -> tuple[Array, Array, NDArray[np.bool_]]:
-    """Both in float64 with zeros where a joint is missing in either, and which joints are in both."""
+    """Poses `(..., J, 3)` in float64, zero where a joint is missing in either, and which are in both `(..., J)`."""
     p, g = np.broadcast_arrays(np.asarray(prediction, dtype=np.float64), np.asarray(truth, dtype=np.float64))
     valid = np.isfinite(p).all(axis=-1) & np.isfinite(g).all(axis=-1)
     return np.where(valid[..., None], p, 0.0), np.where(valid[..., None], g, 0.0), valid

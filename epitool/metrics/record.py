@@ -34,7 +34,13 @@ _ALIGNMENTS = {
 
 
 class Mean(NamedTuple):
-    """A mean, its 95% interval by sequence (None where that is not known), and over how many poses it is."""
+    """The mean of a metric over poses.
+
+    Attributes:
+        value: None where no pose has one.
+        interval: 95%, by sequence; None where that is not known.
+        counted: Over how many poses it is.
+    """
 
     value: float | None
     interval: Interval | None

@@ -49,7 +49,7 @@ class ModelCard:
     convention: CropConvention = STANDARD_CROPS
 
     def confidence(self, sharpness: Array) -> Array:
-        """Confidence in joints by the sharpness of their heatmaps.
+        """Confidence in joints `(N, J)` by the sharpness of their heatmaps `(N, J)`.
 
         0.8 if a heatmap's variance is as in the validation part, 0.5 if it is four times that. Nothing but the mean of
         a heatmap is trained: this orders the joints of one network, and is no probability. A network can be as sure of

@@ -132,7 +132,7 @@ def bones(skeleton: Skeleton) -> tuple[tuple[int, int], ...]:
 
 
 def median_bone_lengths(xyz: Array, skeleton: Skeleton) -> Array:
-    """Length of every bone over the frames of `(F, J, 3)`; NaN for bones never seen."""
+    """Length of each of the `bones` over the frames of `(F, J, 3)`, `(B,)`; NaN for bones never seen."""
     lengths = _lengths(xyz, skeleton)
     seen = np.isfinite(lengths).any(axis=0)
     out = np.full(lengths.shape[1], np.nan)

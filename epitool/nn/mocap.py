@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
 from epitool.errors import InputError
+from epitool.nn.crops import median_bone_lengths as median_bone_lengths
 from epitool.skeleton import Skeleton
 
 Array = NDArray[np.float64]
@@ -94,27 +95,17 @@ def room_verticals() -> Array:
 
 
 def with_bone_lengths(poses: Array, lengths: Array, skeleton: Skeleton) -> Array:
-    """Poses `(N, J, 3)` with each bone, from a joint's parent to the joint, as long as stated `(J,)`.
+    """Poses `(N, J, 3)` with each of the skeleton's bones as long as stated `(B,)`, as by `median_bone_lengths`.
 
     Bones of unknown length (NaN), and those of no extent in the pose, stay as they are.
     """
-    out = poses.copy()
+    out, wanted = poses.copy(), {child: length for (_, child), length in zip(skeleton.bones, lengths)}
     for j in _parents_first(skeleton):
         bone = poses[:, j] - poses[:, skeleton.parents[j]]
         extent = np.linalg.norm(bone, axis=-1, keepdims=True)
-        factor = np.where((extent > 0) & np.isfinite(lengths[j]), lengths[j] / np.where(extent > 0, extent, 1), 1.0)
+        factor = np.where((extent > 0) & np.isfinite(wanted[j]), wanted[j] / np.where(extent > 0, extent, 1), 1.0)
         out[:, j] = out[:, skeleton.parents[j]] + factor * bone
     return out - out[:, [skeleton.root]]
-
-
-def median_bone_lengths(xyz: Array, skeleton: Skeleton) -> Array:
-    """Of poses `(N, J, 3)`, by the bones' lower ends `(J,)`; NaN for roots and what no pose has."""
-    lengths = np.full(len(skeleton), np.nan)
-    for parent, child in skeleton.bones:
-        lengths_seen = np.linalg.norm(xyz[:, child] - xyz[:, parent], axis=-1)
-        known = np.isfinite(lengths_seen)
-        lengths[child] = np.median(lengths_seen[known]) if known.any() else np.nan
-    return lengths
 
 
 def _parents_first(skeleton: Skeleton) -> list[int]:

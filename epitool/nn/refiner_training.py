@@ -115,7 +115,7 @@ def checked(refiner: Refiner, tuning: tuple[Array, Array], check: tuple[Array, A
 
 
 def error_of(predicted: Array, truth: Array, skeleton: Skeleton) -> float:
-    """MPJPE of a set of poses."""
+    """MPJPE of a set of poses `(N, J, 3)`."""
     return float(np.nanmean(mpjpe(predicted, truth, skeleton.root)))
 
 

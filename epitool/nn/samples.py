@@ -115,7 +115,7 @@ class Samples:
     digest: str
 
     def part(self, name: str) -> NDArray[np.intp]:
-        """Indices of the samples whose frames belong to a part of `split_frames`."""
+        """Indices `(n,)` of the samples whose frames belong to a part of `split_frames`."""
         frames = split_frames(self.frame_count, self.split)[name]
         first, last = (frames[0], frames[-1]) if len(frames) else (0, -1)
         return np.arange(*np.searchsorted(self.frames, [first, last + 1]))

@@ -102,7 +102,10 @@ def coordinate_loss(predicted: Tensor, target: Tensor, weight: Tensor, kind: str
 def epoch_batches(
     samples: Samples, part: NDArray[np.intp], options: TrainOptions, epoch: int, pieces: int = 1
 ) -> list[NDArray[np.intp]]:
-    """Batches of a shuffled epoch; with `together`, as in the paper, all views of a frame follow each other."""
+    """Batches `(n,)` of the samples `part` `(N,)` in a shuffled epoch.
+
+    With the option `together`, as in the paper, all views of a frame follow each other.
+    """
     rng = np.random.default_rng([options.seed, epoch])
     order = part[rng.permutation(len(part))]
     if options.together:
@@ -115,7 +118,7 @@ def epoch_batches(
 
 
 def shares(batch: NDArray[np.intp], fabric: Fabric, accumulate: int) -> list[list[int]]:
-    """The pieces of a batch that this process computes."""
+    """The pieces of a batch `(n,)` that this process computes."""
     own = batch[fabric.global_rank :: fabric.world_size]
     return [own[k::accumulate].tolist() for k in range(accumulate)]
 

@@ -133,5 +133,5 @@ def pss(prediction: Array, truth: Array, codebook: Codebook, root: int) -> Array
 
 
 def same_cluster(ours: NDArray[np.int64], theirs: NDArray[np.int64]) -> Array:
-    """1 where two assignments agree, 0 where not, NaN where one is unknown (-1)."""
+    """1 where two assignments `(...)` agree, 0 where not, NaN where one is unknown (-1)."""
     return np.where((ours < 0) | (theirs < 0), np.nan, (ours == theirs).astype(float))

@@ -98,12 +98,12 @@ def _log(file: Path) -> list[dict[str, float]]:
 
 
 def _unit(log: Path) -> str:
-    """Of the labels that the run learned from, as the options beside its log state it."""
+    """Of the labels that the run learned from, as the options beside its log state it; "" where they do not."""
     try:
         stated = json.loads((log.parent / "options.json").read_bytes())["unit"]
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
-        return "unit of the labels"
-    return "mm" if stated == "mm" else "arbitrary unit"
+        return ""
+    return "mm" if stated == "mm" else "arbitrary units"
 
 
 def _scene(file: Path, frames: int) -> Scene:

@@ -32,7 +32,14 @@ def hit_room(camera: Camera, rays: Rays, room: Array = ROOM) -> tuple[NDArray[np
 
 
 def draw_room(face: NDArray[np.int64], points: Array, rng: np.random.Generator, room: Array = ROOM) -> Image:
-    """The empty room as the camera sees it, given what `hit_room` found; the seed determines all faces."""
+    """The empty room as the camera sees it; the seed determines all faces.
+
+    Args:
+        face: Of the room, by pixel `(height, width)`, as `hit_room` found it.
+        points: Of the room, by pixel `(height, width, 3)`, as `hit_room` found them.
+        rng: Paints the faces.
+        room: Lowest and highest corner `(2, 3)`.
+    """
     unit = (points - room[0]) / (room[1] - room[0])
     image = np.zeros((*face.shape, 3), np.uint8)
     for i in range(6):
@@ -44,7 +51,14 @@ def draw_room(face: NDArray[np.int64], points: Array, rng: np.random.Generator, 
 
 
 def draw_shadow(room: Image, face: NDArray[np.int64], points: Array, casters: Sequence[Array]) -> Image:
-    """A copy of the room with soft shadows under some joints, of which the last is in the middle."""
+    """A copy of the room with soft shadows on its floor.
+
+    Args:
+        room: RGB `(height, width, 3)`.
+        face: As of `draw_room`.
+        points: As of `draw_room`.
+        casters: Joints `(3,)` that cast a shadow, the last of them in the middle.
+    """
     image = room.copy()
     x, y, _ = casters[-1]
     near = (

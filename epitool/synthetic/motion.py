@@ -61,7 +61,7 @@ class _Waves:
         self.rng, self.seconds = rng, seconds
 
     def between(self, low: float, high: float, hertz: float = 0.25) -> Array:
-        """A curve that swings over all of [low, high] at about this pace."""
+        """A curve `(F,)` that swings over all of [low, high] at about this pace."""
         turns, wobble = self.rng.uniform(0.0, 2 * np.pi, 2)
         pace = hertz * self.rng.uniform(0.8, 1.25)
         phase = 2 * np.pi * pace * self.seconds + turns
@@ -69,7 +69,7 @@ class _Waves:
         return low + (high - low) * (0.5 + 0.5 * np.sin(bent))
 
     def bursts(self, hertz: float = 0.2) -> Array:
-        """A curve in [0, 1] that is 0 for about half of the time and now and then rises to 1."""
+        """A curve `(F,)` in [0, 1] that is 0 for about half of the time and now and then rises to 1."""
         rise = np.clip(self.between(-1.0, 1.0, hertz) * 1.3, 0.0, 1.0)
         return rise * rise * (3 - 2 * rise)
 

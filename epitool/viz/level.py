@@ -17,7 +17,7 @@ def image_up(rig: Rig) -> Array:
 
 
 def level_axes(up: Array) -> Array:
-    """Rotation whose third row is `up`, and whose first is as near to the world's x as can be."""
+    """Rotation `(3, 3)` whose third row is `up` `(3,)`, and whose first is as near to the world's x as can be."""
     third = np.asarray(up, dtype=float) / np.linalg.norm(up)
     start = np.eye(3)[0] if abs(third[0]) < 0.9 else np.eye(3)[1]
     first = start - third * (start @ third)

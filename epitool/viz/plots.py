@@ -22,7 +22,7 @@ def plot_learning_curve(path: Path, log: Sequence[Mapping[str, float]], unit: st
         path: The PNG to write.
         log: One mapping an epoch with the keys `epoch`, `train_loss` and `val_nmpjpe`, or, where the run learned no
             depth, `val_2d_percent`.
-        unit: Of `val_nmpjpe`.
+        unit: Of `val_nmpjpe`; "" where it is not known.
     """
     in_depth = all("val_nmpjpe" in entry for entry in log)
     key, name, unit = ("val_nmpjpe", "NMPJPE", unit) if in_depth else ("val_2d_percent", "2D error", "% of the box")
@@ -33,11 +33,11 @@ def plot_learning_curve(path: Path, log: Sequence[Mapping[str, float]], unit: st
     upper.plot(epochs, losses, color=plot_color("left"), marker=marker, markersize=3)
     upper.set(title="Learning curve", ylabel="training loss")
     lower.plot(epochs, errors, color=plot_color("right"), marker=marker, markersize=3)
-    lower.set(xlabel="epoch", ylabel=f"validation {name} ({unit})")
+    lower.set(xlabel="epoch", ylabel=f"validation {name}" + (f" ({unit})" if unit else ""))
     lower.xaxis.get_major_locator().set_params(integer=True)
     if np.isfinite(errors).any():
         best = int(np.nanargmin(errors))
-        label = f"best: {errors[best]:.4g} {unit} at epoch {epochs[best]:g}"
+        label = f"best: {errors[best]:.4g}{f' {unit}' if unit else ''} at epoch {epochs[best]:g}"
         lower.axhline(errors[best], color="0.6", linewidth=0.8, linestyle="--", zorder=0)
         lower.plot(epochs[best], errors[best], "*", color="black", markersize=11, linestyle="none", label=label)
         lower.legend(frameon=False)

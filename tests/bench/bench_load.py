@@ -1,17 +1,20 @@
 """Peak memory and time as files grow: more frames, more cameras, more threads.
 
 `python tests/bench/bench_load.py FOLDER` prints the tables of docs/benchmarks.md; FOLDER takes some 10 GB. Each row is
-one command in a process of its own; memory is the most that it ever held.
+one command in a process of its own; memory is the most that it ever held. The rows are also kept in FOLDER/rows.jsonl:
+`--picture FILE.png` draws them; with `--drawn` nothing is measured, and those that are there are drawn.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
@@ -24,6 +27,8 @@ from epitool.synthetic.motion import random_motion
 from epitool.synthetic.rigs import studio_rig
 
 BLOCK = 2000
+ROWS = "rows.jsonl"
+CAMERAS, JOBS = 4, 1  # unless a curve is over them
 
 
 def recording(folder: Path, cameras: int, frames: int) -> None:
@@ -58,8 +63,8 @@ def poses(path: Path, count: int, noise: float) -> None:
     )
 
 
-def measure(folder: Path, *arguments: str) -> None:
-    """Runs a command and prints a row."""
+def measure(folder: Path, *arguments: str, **about: int) -> None:
+    """Runs a command, prints a row, and keeps it in the folder above, with what it is about: cameras, frames, poses."""
     begin = time.perf_counter()
     process = subprocess.Popen(
         [sys.executable, "-m", "epitool", *arguments, "--quiet"], cwd=folder, stdout=-1, text=True
@@ -67,24 +72,80 @@ def measure(folder: Path, *arguments: str) -> None:
     out = process.stdout.read()
     _, status, used = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)
-    seconds, megabytes = time.perf_counter() - begin, used.ru_maxrss / 1000
+    row = {
+        "folder": folder.name, "command": " ".join(arguments), **about, "seconds": time.perf_counter() - begin,
+        "processor_seconds": used.ru_utime + used.ru_stime, "megabytes": used.ru_maxrss / 1000,
+        "status": process.returncode,
+    }  # fmt: skip
+    with (folder.parent / ROWS).open("a") as file:
+        file.write(json.dumps(row) + "\n")
     state = "" if process.returncode == 0 else f"status {process.returncode} {out}"
     print(
-        f"| {folder.name} | {' '.join(arguments)} | {seconds:.1f} | {used.ru_utime + used.ru_stime:.1f}"
-        f" | {megabytes:.0f} | {state}",
+        f"| {folder.name} | {row['command']} | {row['seconds']:.1f} | {row['processor_seconds']:.1f}"
+        f" | {row['megabytes']:.0f} | {state}",
         flush=True,
     )
 
 
-def main() -> None:
-    """Prints the table."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("folder", type=Path)
-    parser.add_argument("--video", type=Path, help="a long one, for detect2d")
-    parser.add_argument("--only", default="", help="rows whose command starts so")
-    options = parser.parse_args()
-    print("| file | command | s | processor s | MB at most | |\n|---|---|---|---|---|---|")
-    for cameras, frames in ((4, 1000), (4, 10_000), (4, 100_000), (4, 1_000_000), (2, 100_000), (8, 100_000)):
+def measured(path: Path) -> list[dict[str, Any]]:
+    """The rows of commands that did what they should; of several of one command on one file the last."""
+    rows = [json.loads(line) for line in path.read_text().splitlines()]
+    return list({(row["folder"], row["command"]): row for row in rows if row["status"] == 0}.values())
+
+
+def curve(rows: list[dict[str, Any]], command: str, over: str, **fixed: int) -> list[tuple[int, float, float]]:
+    """(value of `over`, seconds, MB) of the rows of a command in which all else is as stated."""
+    own = [row for row in rows if row["command"].startswith(command) and "frames" in row]
+    own = [row for row in own if all(row.get(name, value) == value for name, value in fixed.items()) and over in row]
+    return sorted((row[over], row["seconds"], row["megabytes"]) for row in own)
+
+
+def draw(path: Path, rows: list[dict[str, Any]]) -> None:
+    """Seconds (above) and MB (below) over frames, cameras and jobs, both axes logarithmic."""
+    from matplotlib.figure import Figure
+    from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullLocator
+
+    most = max((row["frames"] for row in rows if "jobs" in row), default=0)
+    of_cameras = [row["frames"] for row in rows if row.get("cameras", CAMERAS) != CAMERAS]
+    panels = (
+        ("frames", f"{CAMERAS} cameras", {"cameras": CAMERAS, "jobs": JOBS}),
+        (
+            "cameras",
+            f"{max(of_cameras, default=most):,} frames",
+            {"frames": max(of_cameras, default=most), "jobs": JOBS},
+        ),
+        ("jobs", f"{most:,} frames, {CAMERAS} cameras", {"frames": most, "cameras": CAMERAS}),
+    )
+    figure = Figure(figsize=(10.5, 6.2), dpi=110, layout="constrained")
+    axes = figure.subplots(2, 3, sharex="col", sharey="row")
+    for column, (over, title, fixed) in enumerate(panels):
+        for command, color in (("calibrate", "#0072b2"), ("triangulate", "#d55e00"), ("show", "#009e73")):
+            points = np.array(curve(rows, command, over, **fixed)).reshape(-1, 3)
+            for row in (0, 1):
+                if len(points):
+                    axes[row, column].plot(points[:, 0], points[:, row + 1], "o-", color=color, label=command)
+        ticks = sorted({row[over] for row in rows if "frames" in row and over in row})
+        for panel in axes[:, column]:
+            panel.set(xscale="log", yscale="log")
+            panel.xaxis.set(major_locator=FixedLocator(ticks), minor_locator=NullLocator())
+            panel.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
+            panel.yaxis.set(major_locator=LogLocator(subs=(1, 2, 5)), minor_locator=NullLocator())
+            panel.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,g}"))
+            panel.grid(alpha=0.25)
+            panel.spines[["top", "right"]].set_visible(False)
+        axes[0, column].set_title(title, fontsize=10)
+        axes[1, column].set_xlabel(over)
+    axes[0, 0].set_ylabel("seconds")
+    axes[1, 0].set_ylabel("MB at most")
+    handles, labels = axes[0, 0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=3, frameon=False)
+    figure.savefig(path, format="png")
+
+
+def measure_recordings(options: argparse.Namespace) -> None:
+    """Rows of the commands on recordings of ever more frames and cameras."""
+    others = [(cameras, min(100_000, max(options.frames))) for cameras in (2, 8)]
+    for cameras, frames in [*((CAMERAS, frames) for frames in options.frames), *others]:
         folder = options.folder / f"{cameras} x {frames}"
         if not (folder / "keypoints.h5").exists():
             recording(folder, cameras, frames)
@@ -94,8 +155,13 @@ def main() -> None:
             ["show", "labels.h5"],
         ):
             if command[0].startswith(options.only):
-                measure(folder, *command)
-    for count in (10_000, 100_000, 1_000_000):
+                jobs = {"jobs": int(command[-1])} if "--jobs" in command else {}
+                measure(folder, *command, cameras=cameras, frames=frames, **jobs)
+
+
+def measure_poses(options: argparse.Namespace) -> None:
+    """Rows of the commands on arrays of ever more poses."""
+    for count in options.poses:
         folder = options.folder / f"{count} poses"
         if not folder.exists():
             folder.mkdir(parents=True)
@@ -106,9 +172,29 @@ def main() -> None:
             ["evaluate", "--predictions", "poses.npz", "--truth", "truth.npz"],
         ):
             if command[0].startswith(options.only):
-                measure(folder, *command)
-    if options.video:
-        measure(options.folder, "detect2d", "--views", str(options.video), "--overwrite")
+                measure(folder, *command, poses=count)
+
+
+def main() -> None:
+    """Prints the table."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--video", type=Path, help="a long one, for detect2d")
+    parser.add_argument("--only", default="", help="rows whose command starts so")
+    parser.add_argument("--frames", type=int, nargs="+", default=[1000, 10_000, 100_000, 1_000_000])
+    parser.add_argument("--poses", type=int, nargs="*", default=[10_000, 100_000, 1_000_000])
+    parser.add_argument("--picture", type=Path, help="PNG for the curves of all rows in FOLDER/rows.jsonl")
+    parser.add_argument("--drawn", action="store_true", help="measure nothing")
+    options = parser.parse_args()
+    if not options.drawn:
+        print("| file | command | s | processor s | MB at most | |\n|---|---|---|---|---|---|")
+        measure_recordings(options)
+        measure_poses(options)
+        if options.video:
+            (options.folder / "video").mkdir(exist_ok=True)
+            measure(options.folder / "video", "detect2d", "--views", str(options.video.resolve()), "--overwrite")
+    if options.picture:
+        draw(options.picture, measured(options.folder / ROWS))
 
 
 if __name__ == "__main__":

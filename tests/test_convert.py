@@ -317,6 +317,14 @@ def test_npz_is_read_as_poses(labels):
     np.testing.assert_allclose(found.xyz, labels.poses.xyz, atol=1e-2)
 
 
+@pytest.mark.parametrize("name", ["walk.trc", "walk.c3d", "walk.npz"])
+def test_a_script_that_runs_again_writes_its_files_again(labels, name):
+    if name.endswith(".c3d"):
+        pytest.importorskip("ezc3d", reason="the extra [c3d] is not installed")
+    for fps in ("50", "25"):
+        assert epitool("convert", "labels.h5", "--fps", fps, "--out", name).returncode == 0
+
+
 def test_what_is_missing_for_poses_is_said(labels):
     assert "give --fps" in failing(2, "convert", "labels.h5", "--out", "walk.trc")
     assert "written as .trc" in failing(2, "convert", "labels.h5", "--fps", "50", "--out", "walk.xyz")

@@ -35,7 +35,7 @@ def _trc(path: Path, poses: Poses, fps: float, scale: float, unit: str) -> None:
     """OpenSim's marker file, tab-separated; a missing joint is left empty."""
     names, count = poses.skeleton.joints, len(poses.frames)
     head = [
-        f"PathFileType\t4\t(X/Y/Z)\t{path.name}",
+        f"PathFileType\t4\t(X/Y/Z)\t{path.name}\tepitool",  # readers look at the first word alone
         "DataRate\tCameraRate\tNumFrames\tNumMarkers\tUnits\tOrigDataRate\tOrigDataStartFrame\tOrigNumFrames",
         f"{fps:g}\t{fps:g}\t{count}\t{len(names)}\t{unit}\t{fps:g}\t1\t{count}",
         "Frame#\tTime\t" + "\t\t\t".join(names) + "\t\t",
@@ -61,6 +61,7 @@ def _c3d(path: Path, poses: Poses, fps: float, scale: float, unit: str) -> None:
     point = file["parameters"]["POINT"]
     point["RATE"]["value"], point["LABELS"]["value"] = [fps], list(poses.skeleton.joints)
     point["UNITS"]["value"] = [unit]
+    file.add_parameter("MANUFACTURER", "SOFTWARE", ["epitool"])
     points = np.ones((4, len(poses.skeleton), len(poses.frames)))
     points[:3] = (poses.xyz * scale).transpose(2, 1, 0)
     file["data"]["points"] = points
@@ -88,4 +89,5 @@ def _npz(path: Path, poses: Poses, fps: float, scale: float, unit: str) -> None:
         np.savez(
             temporary, xyz=(poses.xyz * scale).astype(np.float32), confidence=poses.confidence.astype(np.float32),
             frames=poses.frames, joints=np.array(poses.skeleton.joints), unit=np.array(unit), fps=np.array(fps),
+            format=np.array("epitool.poses/1"),
         )  # fmt: skip

@@ -16,10 +16,10 @@ from epitool.io.pose_arrays import read_pose_arrays
 from epitool.io.predictions import write_predictions
 from epitool.labels import Labels
 from epitool.metrics import mpjpe
+from epitool.nn.crops import median_bone_lengths
 from epitool.nn.mocap import (
     Mocap,
     level_poses,
-    median_bone_lengths,
     mirrored,
     room_verticals,
     vertical_of,

@@ -9,7 +9,6 @@ from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
 from epitool.errors import InputError
-from epitool.nn.crops import median_bone_lengths as median_bone_lengths
 from epitool.skeleton import Skeleton
 
 Array = NDArray[np.float64]

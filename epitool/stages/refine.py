@@ -128,7 +128,8 @@ def _from_mocap(predicted: Predictions, labels: Labels, path: Path, options: Ref
 
 def _mocap_parts(path: Path, labels: Labels, seed: int) -> tuple[Mocap, Mocap]:
     """Poses to learn from and poses of other clips to choose by, with the bones and cameras of the recording."""
-    from epitool.nn.mocap import Mocap, level_poses, median_bone_lengths, vertical_of, with_bone_lengths
+    from epitool.nn.crops import median_bone_lengths
+    from epitool.nn.mocap import Mocap, level_poses, vertical_of, with_bone_lengths
 
     arrays = read_pose_arrays(path)
     found, clips = arrays.poses, arrays.clips

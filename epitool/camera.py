@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -16,6 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from epitool.errors import InputError
+from epitool.images import plain_name
 
 Array = NDArray[np.float64]
 
@@ -186,8 +186,8 @@ class Rig:
         >>> Rig(tuple(cameras), "mm", "none").named_as(["cam1", "cam2"]).names
         ('cam1', 'door')
         """
-        spelled = {_plain(view): view for view in views}
-        names = [name if name in views else spelled.get(_plain(name), name) for name in self.names]
+        spelled = {plain_name(view): view for view in views}
+        names = [name if name in views else spelled.get(plain_name(name), name) for name in self.names]
         if len(spelled) < len(views) or len(set(names)) < len(names):
             return self  # not told apart without
         return replace(self, cameras=tuple(replace(c, name=name) for c, name in zip(self.cameras, names)))
@@ -213,10 +213,6 @@ class Rig:
         """The rig in a world that is `factor` times as large."""
         cameras = tuple(replace(camera, t=camera.t * factor) for camera in self.cameras)
         return Rig(cameras, unit, scale_source)
-
-
-def _plain(name: str) -> str:
-    return re.sub(r"0+(?=\d)", "", re.sub(r"[\W_]+", "", name).lower())
 
 
 @dataclass(frozen=True, eq=False)

@@ -17,6 +17,7 @@ from epitool.io.candidates import add_candidates
 from epitool.io.keypoints import write_keypoints
 from epitool.io.labels import read_labels
 from epitool.labels import Labels
+from epitool.skeleton import skeleton_of
 from epitool.synthetic import labels_of, noisy_keypoints
 from epitool.synthetic.motion import random_motion
 from epitool.synthetic.scene import ring_of_cameras
@@ -125,6 +126,18 @@ def test_several_people_who_are_not_told_apart_by_geometry_are_warned_of(here, t
     options = ["--intrinsics", "cameras.toml", "--views", "cam1", "cam2", "--out", "again.toml"]
     assert f"{said} cameras that move" in epitool("calibrate", *options, "--moving", "60").stderr
     assert f"{said} --sync" in epitool("calibrate", *options, "--sync").stderr
+
+
+def test_joints_of_an_animal_are_labelled_as_they_are_and_no_network_learns_them(here, truth, detected):
+    parts = skeleton_of("custom", [f"part{j}" for j in range(17)])
+    write_keypoints(Path("keypoints.h5"), replace(detected, skeleton=parts))
+    write_rig(Path("cameras.toml"), truth.rig)
+    assert "no person's (part0, part1, part2, ...)" in epitool("triangulate").stderr
+    labels = read_labels(Path("labels.h5"))
+    assert labels.poses.skeleton == parts
+    apart = np.linalg.norm(labels.poses.xyz - truth.poses.xyz, axis=-1)
+    assert np.nanmedian(apart) < 30
+    assert "have no bones" in failing(3, "train", "--pairs", "labels.h5")
 
 
 def test_bones_bring_joints_nearer_to_the_truth(here, truth):

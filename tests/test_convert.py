@@ -27,7 +27,7 @@ from epitool.io.keypoints import read_keypoints
 from epitool.io.labels import read_labels, write_labels
 from epitool.io.pose_arrays import read_pose_arrays
 from epitool.skeleton import skeleton
-from epitool.stages.convert_cameras import inverted, parallax_deg
+from epitool.stages.camera_checks import inverted, parallax_deg
 
 F = 6
 
@@ -289,6 +289,14 @@ def test_trc(labels):
     np.testing.assert_allclose(np.array(row[2:], dtype=float).reshape(17, 3), labels.poses.xyz[3] / 1000, atol=1e-5)
     assert lines[6 + 2][2 + 15 : 2 + 18] == ["", "", ""]
     assert all(len(line) == 2 + 51 for line in lines[6:])
+
+
+@pytest.mark.parametrize(("unit", "each"), [("mm", 1), ("cm", 10), ("m", 1000)])
+def test_units_of_poses(labels, unit, each):
+    assert epitool("convert", "labels.h5", "--fps", "50", "--unit", unit, "--out", "walk.npz").returncode == 0
+    arrays = np.load("walk.npz")
+    np.testing.assert_allclose(arrays["xyz"] * each, labels.poses.xyz, rtol=1e-5)
+    assert arrays["unit"] == unit
 
 
 def test_c3d_is_read_by_its_library(labels):

@@ -18,6 +18,7 @@ class Unit(str, Enum):
     """Of lengths."""
 
     mm = "mm"
+    cm = "cm"
     m = "m"
 
 

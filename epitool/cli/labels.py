@@ -144,7 +144,12 @@ def triangulate(
     bones: Annotated[
         bool, typer.Option("--bones", help="Let constant lengths of bones, estimated first, count.")
     ] = False,
-    skeleton: Annotated[str, typer.Option("--skeleton", help="Joints that the labels shall have.")] = "h36m17",
+    skeleton: Annotated[
+        str | None,
+        typer.Option(
+            "--skeleton", help="Joints that the labels shall have.", show_default="h36m17, or an animal's own"
+        ),
+    ] = None,
     min_confidence: Confidence = 0.5,
     out: Out = Path("labels.h5"),
     backend: Annotated[

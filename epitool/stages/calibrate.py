@@ -22,7 +22,6 @@ from epitool.io.cameras import write_rig, write_windows
 from epitool.pose import Keypoints
 from epitool.stages import calibration_report as report
 from epitool.stages.calibrate_inputs import (
-    check_frame_rates,
     given,
     intrinsics_of,
     keypoints_of,
@@ -30,6 +29,7 @@ from epitool.stages.calibrate_inputs import (
     warn_of_people,
 )
 from epitool.stages.choosing import chosen_by_geometry
+from epitool.stages.footage import check_frame_rates
 
 Array = NDArray[np.float64]
 _SYNC_FRAMES = 5000
@@ -150,7 +150,8 @@ def _check_joints(joints: Keypoints, path: Path, rule: ScaleRule | None) -> None
         raise GeometryError(f"{path}: one view ({joints.views[0]}); cameras are found from two or more")
     if rule and rule.cameras and not set(rule.cameras) <= set(joints.views):
         raise UsageError(f"--scale {rule}: the views are {', '.join(joints.views)}")
-    check_frame_rates(joints)
+    first = [next((name for name in column if name), "") for column in joints.images.T.tolist()]
+    check_frame_rates(dict(zip(joints.views, first, strict=True)))
 
 
 def _of_one_person(

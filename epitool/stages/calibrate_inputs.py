@@ -6,13 +6,11 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
-
 from epitool.camera import Camera, Rig
 from epitool.console import say, warn
-from epitool.errors import GeometryError, InputError, UsageError
+from epitool.errors import InputError, UsageError
 from epitool.geometry.calibrate import assumed_intrinsics
-from epitool.images import frame_rate, view_name
+from epitool.images import view_name
 from epitool.io.cameras import read_intrinsics, read_rig
 from epitool.io.candidates import has_candidates
 from epitool.io.keypoints import open_keypoints
@@ -22,7 +20,6 @@ from epitool.stages.camera_checks import check_foreign, fit_sizes
 
 _USUAL_FOV_DEG = 60.0
 _MANY_FRAMES = 100_000
-_EQUAL_RATES = 1.005  # 29.97 and 30 differ by a frame in 1000, which the joints tell where it matters
 
 
 def places(path: Path, views: Sequence[str]) -> Rig:
@@ -84,20 +81,6 @@ def warn_of_people(path: Path, why: str) -> None:
             f"{path}: several people are in view, and with {why} the one whom all views agree on is not looked for; the"
             " one whose legs swing most is taken as `detect2d` followed them, which may be another in some frames"
         )
-
-
-def check_frame_rates(joints: Keypoints) -> None:
-    """Compares the frame rates that the views' videos state; views that are images, or have moved away, pass.
-
-    Raises:
-        GeometryError: They are not equal.
-    """
-    names = [next((name for name in column if name), "") for column in joints.images.T.tolist()]
-    rates = {view: frame_rate(name) for view, name in zip(joints.views, names, strict=True)}
-    known = {view: rate for view, rate in rates.items() if np.isfinite(rate)}
-    if known and max(known.values()) > min(known.values()) * _EQUAL_RATES:
-        said = ", ".join(f"{view} {rate:.5g}" for view, rate in known.items())
-        raise GeometryError(f"frames per second: {said}; record with equal frame rates, or convert the videos to one")
 
 
 def intrinsics_of(joints: Keypoints, path: Path | None, fov_deg: float | None, method: str) -> list[Camera]:

@@ -49,13 +49,12 @@ def check_unit(path: Path, rig: Rig) -> None:
     if rig.unit == "mm" or not apart > 0:  # cameras at one place are lenses alone
         return
     said = f"{path}: states no unit; cameras {apart:.3g} apart are"
-    scale = "`calibrate --extrinsics` with --scale makes them mm"
     if apart < _METRES:
         warn(f"{said} probably in metres: `epitool convert --unit m` makes them mm")
     elif apart < _CENTIMETRES:
-        warn(f"{said} probably in cm, or in mm: `epitool convert --unit mm` says that it is mm; of cm, {scale}")
+        warn(f"{said} probably in cm, or in mm: `epitool convert --unit cm` makes them mm, `--unit mm` says so")
     elif apart < _BOTH:
-        warn(f"{said} in mm or in cm: `epitool convert --unit mm` says that it is mm; of cm, {scale}")
+        warn(f"{said} in mm or in cm: `epitool convert --unit mm` says so, `--unit cm` makes them mm")
     else:
         warn(f"{said} probably in mm: `epitool convert --unit mm` says so")
 
@@ -70,7 +69,7 @@ def check_stature(path: Path, poses: Poses) -> None:
     if _TALL[0] < tall < _TALL[1]:
         warn(f"{said} metres; `epitool convert {path} --unit m --out cameras.toml` makes them mm")
     elif 100 * _TALL[0] < tall < 100 * _TALL[1]:
-        warn(f"{said} cm; `epitool calibrate --extrinsics {path} --scale height=1.78m` makes them mm")
+        warn(f"{said} cm; `epitool convert {path} --unit cm --out cameras.toml` makes them mm")
 
 
 def inverted(rig: Rig) -> Rig:

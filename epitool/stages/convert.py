@@ -19,7 +19,7 @@ from epitool.io.labels import has_poses, read_labels
 from epitool.io.predictions import read_predictions
 from epitool.pose import Poses
 from epitool.skeleton import skeleton as named_skeleton
-from epitool.stages.convert_cameras import convert_cameras
+from epitool.stages.convert_cameras import IN_MM, convert_cameras
 from epitool.stages.convert_joints import convert_joints
 
 _CAMERAS = (".toml", ".xml", ".yml", ".yaml", ".txt")
@@ -39,7 +39,7 @@ def run(
         views: The footage that 2D joints are of, in the same order; or what cameras are to be called, in theirs.
         size: (width, height) of its images, where neither footage nor files tell.
         fps: Frames per second of poses, where no video tells.
-        unit: "m" or "mm" of the other program's file, where it does not say.
+        unit: "mm", "cm" or "m" of the other program's file, where it does not say.
         inverse: Whether the cameras given are from camera to world.
         skeleton: Order of 2D joints, where files do not name them; judged by the people where it is not given.
 
@@ -97,7 +97,7 @@ def _convert_poses(path: Path, out: Path, fps: float | None, unit: str | None) -
         poses, rate = _every_frame(poses, rate)
     if unit and poses.unit != "mm":
         raise UsageError(f"--unit {unit}: {path} has no scale; calibrate with --scale")
-    write_motion(out, poses, rate, 0.001 if unit == "m" else 1.0, unit or poses.unit)
+    write_motion(out, poses, rate, 1 / IN_MM[unit], unit or poses.unit)
     text = f"{out}: {len(poses.frames)} frames at {rate:g} per second, {len(poses.skeleton)} joints"
     values = {"out": str(out), "frames": len(poses.frames), "fps": rate, "unit": unit or poses.unit}
     return Summary(f"{text}, unit {unit or poses.unit}", values)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,9 +14,8 @@ from epitool.images import view_name
 from epitool.io.cameras import read_rig, write_rig
 from epitool.io.foreign.rigs import read_easymocap, write_foreign_rig
 from epitool.stages.camera_checks import check_direction, check_unit, inverted
-from epitool.stages.camera_checks import parallax_deg as parallax_deg
 
-_IN_MM = {None: 1.0, "mm": 1.0, "cm": 10.0, "m": 1000.0}
+IN_MM: Mapping[str | None, float] = {None: 1.0, "mm": 1.0, "cm": 10.0, "m": 1000.0}
 _SEPARATORS = "_-. "
 
 
@@ -41,7 +40,7 @@ def convert_cameras(
         rig = inverted(rig)
     else:
         check_direction(paths[0], rig)
-    stated, factor = rig.unit == "mm", _IN_MM[unit]
+    stated, factor = rig.unit == "mm", IN_MM[unit]
     if not stated and unit:
         rig = rig.scaled(factor, "mm", f"{paths[0].name}, in {unit}")
     else:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from epitool.console import Summary, say, warn
-from epitool.errors import EpitoolError
+from epitool.errors import EpitoolError, InputError
 from epitool.files import alone_at
 from epitool.io.files import write_json
 from epitool.io.keypoints import open_keypoints
@@ -103,6 +103,11 @@ def _recording(pairs: Path) -> Iterator[Recording]:
     if has_poses(pairs):
         with open_labels(pairs) as labels:
             file = labels.keypoints
+            if not file.skeleton.bones:
+                raise InputError(
+                    f"{pairs}: its joints ({', '.join(file.skeleton.joints[:3])}, ...) have no bones, whose lengths a"
+                    " network takes its scale from; only joints of a named skeleton are learned"
+                )
             yield Recording(file.frames, file.views, file.skeleton, labels.rigs, file.split, labels.read)
     else:
         with open_keypoints(pairs) as file:

@@ -39,6 +39,7 @@ from epitool.stages.camera_checks import check_foreign, check_stature, fit_rigs
 from epitool.stages.choosing import chosen_by_geometry
 
 _DOUBTFUL_ERROR = 0.025  # of the person's box; detectors are off by about 0.01
+_USUAL_SKELETON, _MOST_OF_A_PERSON = "h36m17", 0.5
 _JUDGED_FRAMES = 20_000  # at most, evenly spread, that the summary's medians are over
 _JUDGED_POSES = 200  # by which a body's sides and stature are looked at
 
@@ -88,8 +89,8 @@ class Tally:
 
 
 def run(
-    *, keypoints: Path, cameras: Path, method: str, combine: str, bones: bool, skeleton: str, min_confidence: float,
-    out: Path, backend: str, jobs: int,
+    *, keypoints: Path, cameras: Path, method: str, combine: str, bones: bool, skeleton: str | None,
+    min_confidence: float, out: Path, backend: str, jobs: int,
 ) -> Summary:  # fmt: skip
     """Triangulates world poses: labels for training (paper, section 3.1).
 
@@ -99,7 +100,7 @@ def run(
         method: How "vector-median" solves a pair of views: "polynomial" (optimal) or "dlt" (linear).
         combine: How what the views say becomes one place: "robust", or "vector-median" of pairs (paper).
         bones: Whether lengths of bones, estimated from the recording, shall count.
-        skeleton: Joints that the labels shall have.
+        skeleton: Joints that the labels shall have; by default h36m17, or an animal's own.
         min_confidence: Joints under it are left out.
         out: The `labels.h5` to write.
         backend: Where chunks of frames are worked on: "threads", "dask", or "dask:ADDRESS".
@@ -110,8 +111,8 @@ def run(
         InputError: A file cannot be read, or the cameras are not those of the views.
         GeometryError: No frame can be solved.
     """
-    target = named_skeleton(skeleton)
     with open_keypoints(keypoints) as source, working_on(backend):
+        target = named_skeleton(skeleton) if skeleton else _own_or_usual(source.skeleton)
         windows = _windows(source, keypoints, cameras)
         rig, moving = windows[0].rig, len(windows) > 1
         takes = tuple(map(_take, windows)) if moving else ()
@@ -136,6 +137,16 @@ def run(
                 raise GeometryError(f"{keypoints}: no frame has enough joints seen by two views")
     _judge(_some_poses(sample, resampled(rig), settings), rig, keypoints, cameras)
     return _summary(tally, rig, target, settings, out)
+
+
+def _own_or_usual(own: Skeleton) -> Skeleton:
+    """The joints that networks learn; where not half of them can be made of those given, as of an animal's, these."""
+    usual = named_skeleton(_USUAL_SKELETON)
+    possible = np.isfinite(usual.weights_from(own)).all(axis=-1).mean()
+    if possible >= _MOST_OF_A_PERSON:
+        return usual
+    say(f"the joints are no person's ({', '.join(own.joints[:3])}, ...): labels have them as they are")
+    return own
 
 
 def labeller(rig: Rig, settings: LabelSettings, target: Skeleton, takes: tuple[Take, ...]) -> Callable[[Chunk], Labels]:

@@ -24,7 +24,7 @@ app = typer.Typer(
     "The commands in order: detect2d, calibrate, triangulate, train, predict; refine, pss-fit and evaluate;"
     " `epitool demo` runs them all on a sample recording, `epitool synth` renders one. Each reads what the one before"
     " it wrote; `epitool show` shows it.",
-    epilog="Exit status: 0 done, 1 a process of a distributed training, or a Dask cluster's work, lost, 2 usage, 3 bad"
+    epilog="Exit status: 0 done, 1 a process or cluster that was at work is lost, 2 usage, 3 bad"
     " input file, 4 geometry that determines no answer, 5 checkpoint that does not fit, 130 interrupted.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,

@@ -38,7 +38,9 @@ def convert(
         str | None,
         typer.Option("--skeleton", help="Order of unnamed 2D joints.", show_default="judged by the people's bones"),
     ] = None,
-    fps: Annotated[float | None, typer.Option("--fps", min=0, help="Where no video tells.")] = None,
+    fps: Annotated[
+        float | None, typer.Option("--fps", min=0, help="Frames per second of poses; their video's, where not given.")
+    ] = None,
     unit: Annotated[Unit | None, typer.Option("--unit", help="Of the other program's file.")] = None,
     inverse: Annotated[bool, typer.Option("--inverse", help="The cameras given are camera to world.")] = False,
     quiet: Quiet = False,

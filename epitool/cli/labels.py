@@ -60,7 +60,9 @@ def calibrate(
     intrinsics: Annotated[
         Path | None,
         typer.Option(
-            "--intrinsics", help="K and distortion: TOML, Qualisys .qca.txt, OpenCV YAML.", show_default="estimated"
+            "--intrinsics",
+            help="K and distortion: TOML, Qualisys .qca.txt, OpenCV YAML or XML.",
+            show_default="estimated",
         ),
     ] = None,
     refine_intrinsics: Annotated[

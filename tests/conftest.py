@@ -6,6 +6,7 @@ import os
 
 if "PYTEST_XDIST_WORKER" in os.environ:  # threads of processes side by side wait for each other: twice the time
     os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.update(COLUMNS="200", NO_COLOR="1")  # for what commands say
 
 from pathlib import Path
 
@@ -43,3 +44,21 @@ def here(tmp_path, monkeypatch) -> Path:
     """An empty current directory."""
     monkeypatch.chdir(tmp_path)
     return tmp_path
+
+
+# Files whose fixtures take longer than their tests: one process runs all of such a file.
+TOGETHER = {
+    "test_deviations.py", "test_demo.py", "test_distributed.py", "test_faults.py", "test_recording.py", "test_synth.py",
+}  # fmt: skip
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config, log):
+    from xdist.scheduler import LoadScopeScheduling
+
+    class ByFixtures(LoadScopeScheduling):
+        def _split_scope(self, nodeid):
+            file = nodeid.partition("::")[0]
+            return file if Path(file).name in TOGETHER else nodeid
+
+    return ByFixtures(config, log)

@@ -130,3 +130,12 @@ def test_names_are_placed_as_if_one_by_one(parts):
     names = ["", *(root + "/".join([*folders, last]) for folders, last, root in parts)]
     for place in (lambda n: usable_image(n, Path("../a/k.h5")), lambda n: os.path.relpath(n) if n else ""):
         assert renamed(names, place) == [place(n) for n in names]
+
+
+def test_a_joint_at_infinity_has_no_covariance_and_the_file_is_readable(truth, tmp_path):
+    covariance = np.ones((*truth.poses.xyz.shape[:2], 6))
+    covariance[3, 5], covariance[4, 5] = 1e300, 1e35
+    write_labels(tmp_path / "labels.h5", replace(truth, covariance=covariance))
+    found = read_labels(tmp_path / "labels.h5").covariance
+    assert np.isnan(found[3:5, 5]).all()
+    assert np.isfinite(found).sum() == covariance.size - 12

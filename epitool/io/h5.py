@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from epitool.files import writing
 from epitool.io.files import check_format, damage_in, require_file
 
-_LARGEST = 1e30
+LARGEST = 1e30  # of numbers in files of ours
 _MOST_PACKED = 1100  # times that gzip can shorten what is read
 
 
@@ -88,7 +88,7 @@ def array(file: h5py.File, name: str, axes: int, part: slice = slice(None)) -> N
     if stored.dtype.kind not in "fiub":
         raise ValueError(f"'{name}' holds no numbers")
     values: NDArray[np.float64] = stored[part].astype(np.float64)
-    if (np.abs(np.nan_to_num(values, posinf=np.inf)) > _LARGEST).any():
+    if (np.abs(np.nan_to_num(values, posinf=np.inf)) > LARGEST).any():
         raise ValueError(f"'{name}' holds numbers that are of no recording; NaN marks what is missing")
     return values
 

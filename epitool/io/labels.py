@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from epitool.camera import Rig
-from epitool.io.h5 import array, created, dataset, opened, readable, store, text, texts
+from epitool.io.h5 import LARGEST, array, created, dataset, opened, readable, store, text, texts
 from epitool.io.h5_rigs import read_rig, read_takes, write_rig, write_takes
 from epitool.io.keypoints import KeypointsFile, keypoint_arrays, write_header
 from epitool.labels import Labels, RecordingDigest
@@ -151,8 +151,13 @@ def _label_arrays(labels: Labels) -> dict[str, NDArray[Any]]:
     return {
         "xyz": labels.poses.xyz.astype(np.float32),
         "xyz_confidence": labels.poses.confidence.astype(np.float32),
-        "xyz_covariance": labels.covariance.astype(np.float32),
-        "reprojection_px": labels.reprojection_px.astype(np.float32),
+        "xyz_covariance": _stored(labels.covariance),
+        "reprojection_px": _stored(labels.reprojection_px),
         "swapped": labels.swapped,
         "used": labels.used,
     }
+
+
+def _stored(values: NDArray[np.float64]) -> NDArray[np.float32]:
+    """As float32, and NaN where they are larger than a reader takes: that of a joint at infinity is not known."""
+    return np.where(np.abs(values) < LARGEST, values, np.nan).astype(np.float32)

@@ -195,7 +195,8 @@ def test_files_whose_names_follow_from_others_are_kept_too(here, truth):
     ):
         assert "exists and was not made by epitool" in refused(2, *command)
     assert [Path(name).read_text() for name in theirs] == ["{}"] * len(theirs)
-    assert epitool("convert", "cameras.toml", "--out", "other.yml").exit_code == 0
+    for ours in ("other.yml", "other.xml", "other.yaml", "folder", "other.qca.txt") * 2:
+        assert epitool("convert", "cameras.toml", "--out", ours).exit_code == 0
 
 
 @pytest.mark.parametrize("option", ["out", "table", "overlay", "pictures"])

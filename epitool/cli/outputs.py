@@ -15,8 +15,8 @@ _OUTPUTS = ("out", "table", "overlay", "pictures")
 _FORMAT = rb"epitool\.[a-z-]+/\d"
 # What our files of each suffix hold near their beginning or end; files of other suffixes are never replaced.
 _MARKS = {
-    ".toml": _FORMAT, ".json": _FORMAT, ".h5": _FORMAT, ".npz": _FORMAT, ".pt": _FORMAT, ".onnx": rb"epitool\.card",
-    ".rrd": rb"RRF", ".trc": rb"\APathFileType[^\n]*\tepitool\n", ".c3d": rb"epitool",
+    **dict.fromkeys((".toml", ".json", ".h5", ".npz", ".pt", ".yml", ".yaml", ".xml", ".txt"), _FORMAT),
+    ".onnx": rb"epitool\.card", ".rrd": rb"RRF", ".trc": rb"\APathFileType[^\n]*\tepitool\n", ".c3d": rb"epitool",
     ".html": rb"<title>epitool", ".png": rb"Matplotlib", ".csv": rb"\Arow,by,part,metric,", ".md": rb"\A\| Methods \|",
     ".tex": rb"\A% Protocol ",
 }  # fmt: skip

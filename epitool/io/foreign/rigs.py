@@ -16,6 +16,7 @@ from epitool.io.files import damage_in
 from epitool.io.h5_rigs import checked_camera
 
 _INTRI, _EXTRI = "intri.yml", "extri.yml"
+_MADE_BY = "epitool.cameras/1"  # by which a later run knows that it may write the file again
 
 
 def read_easymocap(folder: Path) -> Rig:
@@ -83,6 +84,7 @@ def write_foreign_rig(path: Path, rig: Rig, scale: float) -> list[Path]:
 def _write_opencv(path: Path, camera: Camera) -> Path:
     with writing(path) as temporary:
         storage = cv2.FileStorage(str(temporary), cv2.FILE_STORAGE_WRITE)
+        storage.writeComment(_MADE_BY)
         storage.write("camera_name", camera.name)
         for name, value in zip(("image_width", "image_height"), camera.image_size, strict=True):
             storage.write(name, value)
@@ -99,6 +101,7 @@ def _write_easymocap(folder: Path, rig: Rig) -> list[Path]:
     with writing(paths[0]) as intri, writing(paths[1]) as extri:
         lenses, places = (cv2.FileStorage(str(path), cv2.FILE_STORAGE_WRITE) for path in (intri, extri))
         for storage in (lenses, places):
+            storage.writeComment(_MADE_BY)
             storage.startWriteStruct("names", cv2.FileNode_SEQ)
             for camera in rig.cameras:
                 storage.write("", camera.name)
@@ -118,7 +121,7 @@ def _write_easymocap(folder: Path, rig: Rig) -> list[Path]:
 
 def _write_qualisys(path: Path, rig: Rig) -> Path:
     """As `io.cameras` reads it: 64ths of a pixel, axes x right, y up, z backward, the camera's centre."""
-    root = ElementTree.Element("calibration")
+    root = ElementTree.Element("calibration", {"created_by": _MADE_BY})
     cameras = ElementTree.SubElement(root, "cameras")
     for camera in rig.cameras:
         node = ElementTree.SubElement(cameras, "camera", {"active": "1", "serial": camera.name})

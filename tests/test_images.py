@@ -15,7 +15,7 @@ def write_images(folder, names, size=(32, 24)):
 def write_video(path, count=10, size=(64, 48)):
     writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*"MJPG"), 25, size)
     for i in range(count):
-        writer.write(np.full((size[1], size[0], 3), 20 * i, np.uint8))
+        writer.write(np.full((size[1], size[0], 3), 20 * i % 256, np.uint8))
     writer.release()
 
 

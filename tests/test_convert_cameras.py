@@ -119,8 +119,9 @@ def test_easymocap_states_the_size_or_it_is_guessed_aloud(here, rig, capsys):
 def test_easymocap_is_checked_when_it_is_read(here, rig):
     write_foreign_rig(Path("folder"), rig, 1.0)
     intri = Path("folder/intri.yml")
-    assert "-0.10000000000000001" in intri.read_text()
-    intri.write_text(intri.read_text().replace("-0.10000000000000001", ".Nan"))
+    text = intri.read_text()
+    written = next(n for n in ("-0.10000000000000001", "-1.0000000000000001e-01") if n in text)  # OpenCV 5, 4.9
+    intri.write_text(text.replace(written, ".Nan"))
     assert "not finite" in failing(3, "convert", "folder", "--out", "x.toml")
 
 

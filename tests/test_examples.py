@@ -24,7 +24,7 @@ with open("ran.txt", "a") as file:
 absent = [word for word in rest if Path(word).suffix and not Path(word).exists() and word != str(options.get("out"))]
 if absent:
     sys.exit(f"{{name}} reads {{absent}}, which nothing has made")
-made = [options["out"]] if options.get("out") else []
+made = [Path(options["out"])] if options.get("out") else []
 made += [Path("runs", options["name"], "model.pt")] if name == "train" else []
 made += [Path("runs", options["name"], "refiner.pt")] if name == "refine" else []
 for path in made:

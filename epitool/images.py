@@ -200,7 +200,7 @@ def read_view(view: View, times: list[float] | None = None) -> Iterator[tuple[in
     if not view.files:
         yield from VideoReader(view.path).read(view.frames, times)
         return
-    for frame, image in zip(view.frames, _read_in_order(view.files), strict=False):
+    for frame, image in zip(view.frames, map(ImageReader().read, map(str, view.files)), strict=False):
         if view.image_size[0] and (image.shape[1], image.shape[0]) != view.image_size:
             found, first = f"{image.shape[1]}x{image.shape[0]}", f"{view.image_size[0]}x{view.image_size[1]}"
             file = view.image_name(frame)
@@ -208,19 +208,26 @@ def read_view(view: View, times: list[float] | None = None) -> Iterator[tuple[in
         yield frame, image
 
 
-def _read_in_order(files: Sequence[Path]) -> Iterator[Image]:
-    """The images of a view, or of a list in which some are frames of videos; one video is open at a time."""
-    reader: VideoReader | None = None
-    for file in files:
-        if (place := frame_of_video(str(file))) is None:
-            yield read_image(file)
-            continue
-        if reader is None or reader.path != Path(place[0]):
-            reader = VideoReader(Path(place[0]))
-        found = [image for _, image in reader.read([place[1]])]
+class ImageReader:
+    """Images that are read in their order, of which some may be frames of videos; one video is open at a time."""
+
+    def __init__(self) -> None:
+        self._video: VideoReader | None = None
+
+    def read(self, name: str) -> Image:
+        """The image of that name, a path or `video.mp4#frame`.
+
+        Raises:
+            InputError: It is gone or damaged.
+        """
+        if (place := frame_of_video(name)) is None:
+            return read_image(Path(name))
+        if self._video is None or self._video.path != Path(place[0]):
+            self._video = VideoReader(Path(place[0]))
+        found = [image for _, image in self._video.read([place[1]])]
         if not found:
-            raise InputError(f"image {file}: the video ends before this frame, or is damaged there")
-        yield found[0]
+            raise InputError(f"image {name}: the video ends before this frame, or is damaged there")
+        return found[0]
 
 
 class VideoReader:

@@ -18,6 +18,7 @@ import pytest
 from matplotlib.figure import Figure
 from test_cli import epitool, failing
 
+from epitool import images
 from epitool.images import VideoReader
 from epitool.io.cameras import write_rig
 from epitool.io.keypoints import KeypointsFile, write_keypoints
@@ -309,7 +310,7 @@ def test_video_is_made_a_part_at_a_time(labels, monkeypatch):
             super().__init__(path)
 
     monkeypatch.setattr(KeypointsFile, "read", spied)
-    monkeypatch.setattr(film, "VideoReader", Reader)
+    monkeypatch.setattr(images, "VideoReader", Reader)
     said = film.film(Path("keypoints.h5"), Path("overlay.mp4"))
     assert said.values == {"out": "overlay.mp4", "frames": count, "fps": 25.0}
     assert max(spans) < count

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from enum import Enum
-from glob import escape
 from pathlib import Path
 from typing import Annotated
 
@@ -55,10 +54,11 @@ def convert(
 
     Example: epitool convert labels.h5 --unit m --out walk.trc
     """
+    from epitool.io.foreign.rigs import foreign_files
     from epitool.stages import convert as stage
 
     run(
-        stage.run, quiet, as_json, further=_camera_files(out), piped=False,
+        stage.run, quiet, as_json, further=foreign_files(out), piped=False,
         inputs=inputs, out=out, views=views, size=_size(size), fps=fps or None,
         unit=unit.value if unit else None, inverse=inverse, skeleton=skeleton,
     )  # fmt: skip
@@ -88,7 +88,7 @@ def show(
     """
     from epitool.stages import show as stage
 
-    further = [] if out else [_page_of(file)]
+    further = [] if out else [stage.page_of(file)]
     run(stage.run, quiet, as_json, further=further, piped=False, file=file, out=out, frames=frames)
 
 
@@ -100,19 +100,6 @@ def doctor(quiet: Quiet = False, as_json: Json = False) -> None:
     from epitool.stages import doctor as stage
 
     run(stage.run, quiet, as_json)
-
-
-def _camera_files(out: Path) -> list[Path]:
-    """Files that are there and bear names of those that `convert` makes of cameras for other programs."""
-    if out.suffix.lower() in (".yml", ".yaml", ".xml"):
-        return sorted(out.parent.glob(f"{escape(out.stem)}_*{out.suffix}"))
-    return [out / "intri.yml", out / "extri.yml"]
-
-
-def _page_of(file: Path) -> Path:
-    """What `show` makes where no name is given."""
-    file = file / "log.jsonl" if file.is_dir() else file
-    return file.with_suffix(".png" if file.suffix.lower() in (".npz", ".jsonl") else ".html")
 
 
 def _size(text: str | None) -> tuple[int, int] | None:

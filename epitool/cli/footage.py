@@ -88,13 +88,6 @@ def import_dataset(
     only = numbers("--subjects", subjects)
     further = [(out or Path(dataset.value)) / name for name in ("train.h5", "test.h5")]
     run(
-        stage.run,
-        quiet,
-        as_json,
-        further=further,
-        dataset=dataset.value,
-        root=root,
-        folder=out,
-        every=every,
-        subjects=only,
-    )
+        stage.run, quiet, as_json, further=further,
+        dataset=dataset.value, root=root, folder=out, every=every, subjects=only,
+    )  # fmt: skip

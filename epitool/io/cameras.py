@@ -27,6 +27,7 @@ else:
     import tomli as tomllib
 
 CAMERAS_BY = "epitool calibrate"
+CAMERA_SUFFIXES = (".toml", ".xml", ".yml", ".yaml", ".txt")  # that nothing else has
 _FORMAT = "epitool.cameras/1"
 _LARGEST_FILE = 20_000_000  # bytes; a parser of text takes minutes for more
 _EVER = (-(2**62), 2**62)

@@ -12,9 +12,11 @@ from numpy.typing import NDArray
 from epitool.console import Summary, warn
 from epitool.errors import InputError, UsageError
 from epitool.images import frame_of_video, frame_rate
+from epitool.io.cameras import CAMERA_SUFFIXES
 from epitool.io.files import require_file
 from epitool.io.foreign.motion import SUFFIXES as MOTION
 from epitool.io.foreign.motion import write_motion
+from epitool.io.foreign.rigs import INTRI
 from epitool.io.labels import has_poses, read_labels
 from epitool.io.predictions import read_predictions
 from epitool.pose import Poses
@@ -22,7 +24,6 @@ from epitool.skeleton import skeleton as named_skeleton
 from epitool.stages.convert_cameras import IN_MM, convert_cameras
 from epitool.stages.convert_joints import convert_joints
 
-_CAMERAS = (".toml", ".xml", ".yml", ".yaml", ".txt")
 _EVENLY = (".trc", ".c3d")  # one frame after the other, at a rate that the file states
 _SAME_RATE = 0.01
 
@@ -67,7 +68,7 @@ def _only(inputs: Sequence[Path]) -> Path:
 
 
 def _holds_cameras(path: Path) -> bool:
-    return (path / "intri.yml").exists() if path.is_dir() else path.suffix.lower() in _CAMERAS
+    return (path / INTRI).exists() if path.is_dir() else path.suffix.lower() in CAMERA_SUFFIXES
 
 
 def _holds_poses(path: Path) -> bool:

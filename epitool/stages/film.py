@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from epitool.console import Summary, progress
 from epitool.errors import InputError
-from epitool.images import Image, VideoReader, frame_of_video, frame_rate, read_image
+from epitool.images import Image, ImageReader, frame_rate
 from epitool.io.keypoints import KeypointsFile, open_keypoints
 from epitool.io.labels import LabelsFile, has_poses, open_labels
 from epitool.labels import Labels
@@ -66,7 +66,7 @@ def _parts(recording: LabelsFile | KeypointsFile) -> Iterator[tuple[Keypoints, A
 
 def _sheets(recording: LabelsFile | KeypointsFile, advance: Callable[[int], None]) -> Iterator[Image]:
     """The views of every frame side by side, black where one has no image; all sheets have one size."""
-    readers: dict[str, _ViewReader] = {}
+    readers: dict[str, ImageReader] = {}
     for part, joints in _parts(recording):
         columns = ceil(sqrt(len(part.views)))
         sizes = [shrunk_size((w, h), _TILE) if w and h else (_TILE, _TILE) for w, h in part.image_size.tolist()]
@@ -74,41 +74,19 @@ def _sheets(recording: LabelsFile | KeypointsFile, advance: Callable[[int], None
             tiles = [np.zeros((height, width, 3), np.uint8) for width, height in sizes]
             for v, view in enumerate(part.views):
                 if name := str(part.images[f, v]):
-                    image = readers.setdefault(view, _ViewReader()).read(name, part.image_size[v])
+                    image = readers.setdefault(view, ImageReader()).read(name)
+                    _check_size(name, image, part.image_size[v])
                     tiles[v] = shrunk(draw_pose(image, joints[f, v], part.skeleton), _TILE)
             yield tile(tiles, columns, sizes[0])
             advance(1)
 
 
-class _ViewReader:
-    """The images of one view, read in their order; one video is open at a time."""
+def _check_size(name: str, image: Image, size: NDArray[np.int64]) -> None:
+    """Refuses an image of another (width, height) than its view's, which is 0 where images differ.
 
-    def __init__(self) -> None:
-        self._video: VideoReader | None = None
-
-    def read(self, name: str, size: NDArray[np.int64]) -> Image:
-        """The image of that name.
-
-        Args:
-            name: A path, or `video.mp4#frame`.
-            size: (width, height) that the view's images have; 0 where they differ.
-
-        Raises:
-            InputError: It is gone, damaged, or of another size.
-        """
-        image = self._read(name)
-        if size.all() and image.shape[1::-1] != tuple(size):
-            found, stated = f"{image.shape[1]}x{image.shape[0]}", f"{size[0]}x{size[1]}"
-            raise InputError(f"image {name}: is {found}, its view is {stated}; a camera has one size")
-        return image
-
-    def _read(self, name: str) -> Image:
-        place = frame_of_video(name)
-        if place is None:
-            return read_image(Path(name))
-        if self._video is None or self._video.path != Path(place[0]):
-            self._video = VideoReader(Path(place[0]))
-        found = next(self._video.read([place[1]]), None)
-        if found is None:
-            raise InputError(f"image {name}: the video ends before this frame, or is damaged there")
-        return found[1]
+    Raises:
+        InputError: It is.
+    """
+    if size.all() and image.shape[1::-1] != tuple(size):
+        found, stated = f"{image.shape[1]}x{image.shape[0]}", f"{size[0]}x{size[1]}"
+        raise InputError(f"image {name}: is {found}, its view is {stated}; a camera has one size")

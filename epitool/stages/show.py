@@ -13,7 +13,7 @@ from epitool.camera import Rig
 from epitool.console import Summary, progress, warn
 from epitool.errors import InputError, UsageError
 from epitool.images import read_images
-from epitool.io.cameras import read_rig
+from epitool.io.cameras import CAMERA_SUFFIXES, read_rig
 from epitool.io.files import require_file
 from epitool.io.keypoints import open_keypoints
 from epitool.io.labels import has_poses, open_labels
@@ -27,7 +27,6 @@ from epitool.viz.page import Scene, small_jpeg, write_page
 from epitool.viz.recording import write_recording
 
 _PICTURED = (".npz", ".jsonl")
-_CAMERAS = (".toml", ".xml", ".yml", ".yaml", ".txt")
 _LARGEST = 1e12
 _ERRORS = ("val_nmpjpe", "val_2d_percent")  # of which every epoch of a log has one
 _MADE_BY = "epitool"
@@ -46,10 +45,9 @@ def run(*, file: Path, out: Path | None, frames: int) -> Summary:
         InputError: The file is missing, damaged, or none of ours.
         UsageError: It cannot be shown so.
     """
-    file = file / "log.jsonl" if file.is_dir() else file
+    usual = page_of(file)
+    file, suffix, path = _shown(file), usual.suffix, out or usual
     require_file(file, _MADE_BY)
-    suffix = ".png" if file.suffix.lower() in _PICTURED else ".html"
-    path = out or file.with_suffix(suffix)
     if path.suffix.lower() == ".mp4" and file.suffix.lower() == ".h5":
         return film(file, path)
     if path.suffix.lower() != suffix and (suffix, path.suffix.lower()) != (".html", ".rrd"):
@@ -65,6 +63,16 @@ def run(*, file: Path, out: Path | None, frames: int) -> Summary:
     viewer = "`rerun` opens it" if path.suffix.lower() == ".rrd" else "open it in a browser"
     text = f"{path}: {shown}, {path.stat().st_size / 1e6:.1f} MB; {viewer}"
     return Summary(text, {"out": str(path), "frames": len(scene.frames), "images": len(scene.images)})
+
+
+def page_of(file: Path) -> Path:
+    """What is written where no name is given."""
+    file = _shown(file)
+    return file.with_suffix(".png" if file.suffix.lower() in _PICTURED else ".html")
+
+
+def _shown(file: Path) -> Path:
+    return file / "log.jsonl" if file.is_dir() else file
 
 
 def _picture(file: Path, path: Path) -> Summary:
@@ -110,7 +118,7 @@ def _scene(file: Path, frames: int) -> Scene:
     suffix = file.suffix.lower()
     if suffix == ".json":
         return _of_predictions(file.name, read_predictions(file), frames)
-    if suffix in _CAMERAS:
+    if suffix in CAMERA_SUFFIXES:
         return _of_cameras(file.name, read_rig(file))
     if suffix != ".h5":
         raise InputError(

@@ -218,8 +218,8 @@ def _windows(source: KeypointsFile, keypoints: Path, cameras: Path) -> list[Wind
             f"{cameras}: has cameras {', '.join(names)}, but {keypoints} has views {', '.join(source.views)};"
             " at least two must have the same name"
         )
-    sizes = source.read(0, 0).select_views(order).image_size.tolist()
-    rigs = fit_rigs([window.rig.select(order) for window in windows], [(int(w), int(h)) for w, h in sizes], cameras)
+    sizes = dict(zip(source.views, map(tuple, source.image_size.tolist()), strict=True))
+    rigs = fit_rigs([window.rig.select(order) for window in windows], [sizes[name] for name in order], cameras)
     return [replace(window, rig=rig) for window, rig in zip(windows, rigs, strict=True)]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import xml.etree.ElementTree as ElementTree
+from glob import escape
 from pathlib import Path
 
 import cv2
@@ -15,7 +16,8 @@ from epitool.files import writing
 from epitool.io.files import damage_in
 from epitool.io.h5_rigs import checked_camera
 
-_INTRI, _EXTRI = "intri.yml", "extri.yml"
+INTRI, EXTRI = "intri.yml", "extri.yml"
+OPENCV_SUFFIXES = (".yml", ".yaml", ".xml")
 _MADE_BY = "epitool.cameras/1"  # by which a later run knows that it may write the file again
 
 
@@ -25,10 +27,10 @@ def read_easymocap(folder: Path) -> Rig:
     Raises:
         InputError: One is missing or damaged.
     """
-    for name in (_INTRI, _EXTRI):
+    for name in (INTRI, EXTRI):
         if not (folder / name).is_file():
-            raise InputError(f"{folder / name}: no such file; EasyMocap's cameras are in {_INTRI} and {_EXTRI}")
-    with damage_in(folder, f"EasyMocap's {_INTRI} and {_EXTRI}"):
+            raise InputError(f"{folder / name}: no such file; EasyMocap's cameras are in {INTRI} and {EXTRI}")
+    with damage_in(folder, f"EasyMocap's {INTRI} and {EXTRI}"):
         try:
             cameras, guessed = _easymocap_cameras(folder)
             rig = Rig(tuple(cameras), "arbitrary", "none")
@@ -36,14 +38,14 @@ def read_easymocap(folder: Path) -> Rig:
             raise ValueError(str(error)) from None
     if guessed:
         sizes = ", ".join(f"{c.name} {c.image_size[0]}x{c.image_size[1]}" for c in cameras if c.name in guessed)
-        warn(f"{folder / _INTRI}: states no image size (H_, W_); twice the principal point is taken: {sizes}")
+        warn(f"{folder / INTRI}: states no image size (H_, W_); twice the principal point is taken: {sizes}")
     return rig
 
 
 def _easymocap_cameras(folder: Path) -> tuple[list[Camera], list[str]]:
     """The cameras, and the names of those whose size is guessed."""
     cameras, guessed = [], []
-    lenses, places = (cv2.FileStorage(str(folder / name), cv2.FILE_STORAGE_READ) for name in (_INTRI, _EXTRI))
+    lenses, places = (cv2.FileStorage(str(folder / name), cv2.FILE_STORAGE_READ) for name in (INTRI, EXTRI))
     names = lenses.getNode("names")
     for n in range(names.size()):
         name = names.at(n).string()
@@ -64,6 +66,13 @@ def _easymocap_cameras(folder: Path) -> tuple[list[Camera], list[str]]:
     return cameras, guessed
 
 
+def foreign_files(path: Path) -> list[Path]:
+    """Files that `write_foreign_rig` may write over: those of one camera that are there, or a folder's two."""
+    if path.suffix.lower() in OPENCV_SUFFIXES:
+        return sorted(path.parent.glob(f"{escape(path.stem)}_*{path.suffix}"))
+    return [path / INTRI, path / EXTRI]
+
+
 def write_foreign_rig(path: Path, rig: Rig, scale: float) -> list[Path]:
     """Writes cameras in the format that a name says; returns the files.
 
@@ -76,7 +85,7 @@ def write_foreign_rig(path: Path, rig: Rig, scale: float) -> list[Path]:
     rig = rig.scaled(scale, rig.unit, rig.scale_source)
     if path.name.endswith(".qca.txt"):
         return [_write_qualisys(path, rig)]
-    if path.suffix.lower() in (".yml", ".yaml", ".xml"):
+    if path.suffix.lower() in OPENCV_SUFFIXES:
         return [_write_opencv(path.with_name(f"{path.stem}_{c.name}{path.suffix}"), c) for c in rig.cameras]
     return _write_easymocap(path, rig)
 
@@ -97,7 +106,7 @@ def _write_opencv(path: Path, camera: Camera) -> Path:
 
 
 def _write_easymocap(folder: Path, rig: Rig) -> list[Path]:
-    paths = [folder / _INTRI, folder / _EXTRI]
+    paths = [folder / INTRI, folder / EXTRI]
     with writing(paths[0]) as intri, writing(paths[1]) as extri:
         lenses, places = (cv2.FileStorage(str(path), cv2.FILE_STORAGE_WRITE) for path in (intri, extri))
         for storage in (lenses, places):

@@ -3,64 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from epitool.camera import Camera, Rig, Window
-from epitool.console import Summary, progress, say, warn
+from epitool.camera import Camera
+from epitool.console import Summary, say, warn
 from epitool.errors import GeometryError, InputError, UsageError
-from epitool.geometry.body import ScaleRule, apply_scale, parse_scale
-from epitool.geometry.calibrate import FRAME_BUDGET, STILL, Calibration, calibrate, informative_frames, still_views
-from epitool.geometry.labels import label
+from epitool.geometry.body import ScaleRule, parse_scale
+from epitool.geometry.calibrate import FRAME_BUDGET, STILL, Calibration, informative_frames, still_views
 from epitool.geometry.sync import estimate_offsets, synchronized
-from epitool.geometry.vertical import apply_world, level_world
-from epitool.io.cameras import write_rig, write_windows
+from epitool.io.cameras import write_rig
 from epitool.pose import Keypoints
 from epitool.stages import calibration_report as report
-from epitool.stages.calibrate_inputs import (
-    given,
-    intrinsics_of,
-    keypoints_of,
-    places,
-    warn_of_people,
-)
+from epitool.stages.calibrate_inputs import intrinsics_of, keypoints_of, places, warn_of_people
+from epitool.stages.calibrate_rig import Choices, placed, solved
+from epitool.stages.calibrate_windows import LEAST_WINDOW, calibrate_windows, check_moving, windows_of
 from epitool.stages.choosing import chosen_by_geometry
 from epitool.stages.footage import check_frame_rates
 
 Array = NDArray[np.float64]
 _SYNC_FRAMES = 5000
-_LEAST_WINDOW = 10
-
-
-@dataclass(frozen=True)
-class Choices:
-    """How cameras are sought, as `run` has it.
-
-    Attributes:
-        method: "essential" or "fundamental".
-        focal: Whether focal lengths are "known", "refined", or "unknown".
-        rule: What fixes millimetres.
-        up: "people" to turn the world upright.
-        lenses: The file that intrinsics are from.
-        places: Cameras whose places are taken as they are.
-        min_confidence: Joints under it are not used.
-        seed: Of the random sampling.
-        jobs: Pairs at a time.
-    """
-
-    method: str
-    focal: str
-    rule: ScaleRule | None
-    up: str | None
-    lenses: Path | None
-    places: Rig | None
-    min_confidence: float
-    seed: int
-    jobs: int
 
 
 def run(
@@ -98,11 +63,11 @@ def run(
     rule = parse_scale(scale) if scale else None
     _check_options(intrinsics, extrinsics, refine_intrinsics)
     if moving is not None:
-        _check_moving(f"--moving {moving}", moving, rule, up, extrinsics)
+        check_moving(f"--moving {moving}", moving, rule, up, extrinsics)
     joints = keypoints_of(views, keypoints, detector, device, jobs, all_frames=sync or moving is not None)
     _check_joints(joints, keypoints, rule)
     if joints.take_of.any():
-        _check_moving(f"{keypoints}: several takes", _LEAST_WINDOW, rule, up, extrinsics)
+        check_moving(f"{keypoints}: several takes", LEAST_WINDOW, rule, up, extrinsics)
     cameras = intrinsics_of(joints, intrinsics or extrinsics, fov_deg, method)
     known = places(extrinsics, joints.views) if extrinsics else None
     if sync:
@@ -114,12 +79,12 @@ def run(
     if sync or windowed:  # people are told apart in the frames as they were recorded, by cameras that stand still
         warn_of_people(keypoints, "--sync" if sync else "cameras that move")
     if windowed:
-        return _calibrate_windows(joints, cameras, choices, windows_of(joints.take_of, moving), out)
+        return calibrate_windows(joints, cameras, choices, windows_of(joints.take_of, moving), out)
     joints = informative_frames(joints, min_confidence, FRAME_BUDGET)
     if method == "fundamental" or extrinsics:
         for view in still_views(joints, min_confidence):
             warn(f"view {view}: {STILL}")
-    result = _solved(joints, cameras, choices)
+    result = solved(joints, cameras, choices)
     if not sync:
         joints, result = _of_one_person(joints, cameras, result, choices, keypoints)
     return _finish(joints, result, choices, out)
@@ -162,34 +127,8 @@ def _of_one_person(
     if not chosen:
         return joints, result
     joints = informative_frames(chosen, choices.min_confidence, FRAME_BUDGET)
-    again = _solved(joints, [camera for camera in cameras if camera.name in joints.views], choices)
+    again = solved(joints, [camera for camera in cameras if camera.name in joints.views], choices)
     return joints, replace(again, left_out={**result.left_out, **again.left_out})
-
-
-def windows_of(take_of: NDArray[np.int64], moving: int | None) -> list[NDArray[np.intp]]:
-    """Indices of the frames that are solved together: of each take, in windows of so many of them.
-
-    >>> [window.tolist() for window in windows_of(np.array([0, 1, 0]), None)]
-    [[0, 2], [1]]
-    """
-    takes = [np.flatnonzero(take_of == number) for number in np.unique(take_of)]
-    if moving is None:
-        return takes
-    return [take[start : start + moving] for take in takes for start in range(0, len(take), moving)]
-
-
-def _check_moving(what: str, moving: int, rule: ScaleRule | None, up: str | None, extrinsics: Path | None) -> None:
-    """Refuses what has no meaning for cameras that do not stand still.
-
-    Raises:
-        UsageError: Something has not.
-    """
-    if moving < _LEAST_WINDOW:
-        raise UsageError(f"{what}: a window needs at least {_LEAST_WINDOW} frames")
-    fixed = {"--up": up, "--extrinsics": extrinsics, "--scale baseline": rule and rule.cameras}
-    for option, value in fixed.items():
-        if value:
-            raise UsageError(f"{what}: {option} asks for cameras that stand still all the time; leave it out")
 
 
 def _with_offsets(
@@ -206,119 +145,12 @@ def _with_offsets(
     return [replace(c, time_offset=float(offset)) for c, offset in zip(cameras, found.offsets, strict=True)]
 
 
-def _solved(joints: Keypoints, cameras: Sequence[Camera], choices: Choices) -> Calibration:
-    if choices.places:
-        return Calibration(given(choices.places.select(joints.views), cameras))
-    c = choices
-    return calibrate(
-        joints, cameras, method=c.method, min_confidence=c.min_confidence, seed=c.seed, jobs=c.jobs, focal=c.focal
-    )
-
-
 def _finish(joints: Keypoints, result: Calibration, choices: Choices, out: Path) -> Summary:
     """Fixes the scale, measures the fit, and writes the cameras."""
     report.show(result)
-    rig, statistics = _placed(joints, result, choices)
+    rig, statistics = placed(joints, result, choices)
     write_rig(out, rig, statistics)
     error = statistics["median_reprojection_px"]
     text = f"{out}: {len(rig)} cameras, median reprojection error {error:.1f} px, unit {rig.unit}"
     text += f" (scale: {rig.scale_source})" + (f", verdict: {result.verdict.level}" if result.verdict else "")
     return Summary(text, {"out": str(out), "unit": rig.unit, **statistics})
-
-
-def _placed(joints: Keypoints, result: Calibration, choices: Choices) -> tuple[Rig, dict[str, Any]]:
-    """The rig in its final world and unit, and what is to be said of it.
-
-    Raises:
-        GeometryError: It is not to be trusted, or places no joint.
-    """
-    if result.verdict and result.verdict.level == "fail":
-        doubts = [*result.verdict.reasons, *report.two_people(result)]
-        raise GeometryError(f"no cameras to be trusted: {'; '.join(doubts)}")
-    own = joints.select_views(result.rig.names)
-    labels = label(own, result.rig, method="polynomial", min_confidence=choices.min_confidence, jobs=choices.jobs)
-    if not np.isfinite(labels.poses.xyz).any():
-        raise GeometryError("no joint can be triangulated with these cameras; are the views in sync and in order?")
-    rig, levelled = result.rig, None
-    if choices.up:
-        levelled = level_world(labels.poses, rig)
-        rig = apply_world(rig, levelled.R, levelled.t)
-        if levelled.doubt:
-            warn(levelled.doubt)
-    if choices.rule or not (choices.places and rig.unit == "mm"):
-        rig = apply_scale(rig, labels.poses, choices.rule)
-    method = "given" if choices.places else choices.method
-    statistics = report.statistics(result, labels, _grown(result.rig, rig), method, choices.lenses)
-    if levelled:
-        statistics |= {"up": "people", "up_sd_deg": round(levelled.sd_deg, 3)}
-    report.warn_where_doubtful(result, labels)
-    return rig, statistics
-
-
-def _grown(before: Rig, after: Rig) -> float:
-    """How many times larger the second rig is."""
-    lengths = [np.linalg.norm(rig.cameras[0].center - rig.cameras[1].center) for rig in (before, after)]
-    return float(lengths[1] / lengths[0])
-
-
-def _calibrate_windows(
-    joints: Keypoints, cameras: Sequence[Camera], choices: Choices, windows: Sequence[NDArray[np.intp]], out: Path
-) -> Summary:
-    """Cameras that move (paper, section 3.1), or takes: windows of frames, each with its cameras, world and scale.
-
-    Focal lengths that are unknown are taken as the median of those that the windows give, and held.
-
-    Raises:
-        GeometryError: No window can be solved.
-    """
-    parts = [joints.select_frames(window) for window in windows]
-    if choices.focal != "known" and len(cameras) > 2:
-        cameras = _common_focal(parts, cameras, choices)
-    held, solved, problems = replace(choices, focal="known"), list[Window](), list[str]()
-    with progress("windows", len(parts)) as advance:
-        for part, indices in zip(parts, windows, strict=True):
-            runs = np.split(part.frames, np.flatnonzero(np.diff(indices) > 1) + 1)
-            try:
-                rig, statistics = _placed(part, _with_all_views(_solved(part, cameras, held)), held)
-                solved += [Window(int(run[0]), int(run[-1]), rig, statistics) for run in runs]
-            except GeometryError as error:
-                problems.append(f"frames {part.frames[0]} to {part.frames[-1]}: {error}")
-                warn(f"{problems[-1]}; they are left out")
-            advance(1)
-    if not solved:
-        raise GeometryError(f"none of {len(parts)} windows of frames gives cameras; {problems[0]}")
-    solved.sort(key=lambda window: window.first)
-    write_windows(out, solved)
-    residual = float(np.median([window.statistics["median_reprojection_px"] for window in solved]))
-    text = f"{out}: cameras of {len(parts) - len(problems)} of {len(parts)} windows of frames"
-    text += f", median reprojection error {residual:.1f} px, unit {solved[0].rig.unit}"
-    said = [{"first_frame": w.first, "last_frame": w.last, **w.statistics} for w in solved]
-    values = {"out": str(out), "unit": solved[0].rig.unit, "windows": said, "left_out": problems}
-    return Summary(text, values)
-
-
-def _with_all_views(result: Calibration) -> Calibration:
-    """The calibration itself, for a rig must have the same cameras in all windows.
-
-    Raises:
-        GeometryError: A view is left out.
-    """
-    for name, why in result.left_out.items():
-        raise GeometryError(f"view {name}: {why}")
-    return result
-
-
-def _common_focal(parts: Sequence[Keypoints], cameras: Sequence[Camera], choices: Choices) -> list[Camera]:
-    """The cameras with the median focal lengths of all windows that can be solved."""
-    factors: dict[str, list[float]] = {camera.name: [] for camera in cameras}
-    for part in parts:
-        try:
-            found = _solved(part, cameras, choices)
-        except GeometryError:
-            continue
-        for camera in found.rig.cameras:
-            start = next(c for c in cameras if c.name == camera.name)
-            factors[camera.name].append(camera.focal / start.focal)
-    scales = [float(np.median(factors[camera.name] or [1.0])) for camera in cameras]
-    by = [np.array([[s, s, 1], [1, s, 1], [1, 1, 1]]) for s in scales]
-    return [replace(camera, K=camera.K * factor) for camera, factor in zip(cameras, by, strict=True)]

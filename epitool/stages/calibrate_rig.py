@@ -1,0 +1,97 @@
+"""Joints of one person seen by cameras that stand, to cameras in their final world and unit."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from epitool.camera import Camera, Rig
+from epitool.console import warn
+from epitool.errors import GeometryError
+from epitool.geometry.body import ScaleRule, apply_scale
+from epitool.geometry.calibrate import Calibration, calibrate
+from epitool.geometry.labels import label
+from epitool.geometry.vertical import apply_world, level_world
+from epitool.pose import Keypoints
+from epitool.stages import calibration_report as report
+from epitool.stages.calibrate_inputs import given
+
+
+@dataclass(frozen=True)
+class Choices:
+    """How cameras are sought, as `calibrate.run` has it.
+
+    Attributes:
+        method: "essential" or "fundamental".
+        focal: Whether focal lengths are "known", "refined", or "unknown".
+        rule: What fixes millimetres.
+        up: "people" to turn the world upright.
+        lenses: The file that intrinsics are from.
+        places: Cameras whose places are taken as they are.
+        min_confidence: Joints under it are not used.
+        seed: Of the random sampling.
+        jobs: Pairs at a time.
+    """
+
+    method: str
+    focal: str
+    rule: ScaleRule | None
+    up: str | None
+    lenses: Path | None
+    places: Rig | None
+    min_confidence: float
+    seed: int
+    jobs: int
+
+
+def solved(joints: Keypoints, cameras: Sequence[Camera], choices: Choices) -> Calibration:
+    """The cameras up to scale, or with the places that are given.
+
+    Raises:
+        GeometryError: The joints determine none.
+    """
+    if choices.places:
+        return Calibration(given(choices.places.select(joints.views), cameras))
+    c = choices
+    return calibrate(
+        joints, cameras, method=c.method, min_confidence=c.min_confidence, seed=c.seed, jobs=c.jobs, focal=c.focal
+    )
+
+
+def placed(joints: Keypoints, result: Calibration, choices: Choices) -> tuple[Rig, dict[str, Any]]:
+    """The rig in its final world and unit, and what is to be said of it.
+
+    Raises:
+        GeometryError: It is not to be trusted, or places no joint.
+    """
+    if result.verdict and result.verdict.level == "fail":
+        doubts = [*result.verdict.reasons, *report.two_people(result)]
+        raise GeometryError(f"no cameras to be trusted: {'; '.join(doubts)}")
+    own = joints.select_views(result.rig.names)
+    labels = label(own, result.rig, method="polynomial", min_confidence=choices.min_confidence, jobs=choices.jobs)
+    if not np.isfinite(labels.poses.xyz).any():
+        raise GeometryError("no joint can be triangulated with these cameras; are the views in sync and in order?")
+    rig, levelled = result.rig, None
+    if choices.up:
+        levelled = level_world(labels.poses, rig)
+        rig = apply_world(rig, levelled.R, levelled.t)
+        if levelled.doubt:
+            warn(levelled.doubt)
+    if choices.rule or not (choices.places and rig.unit == "mm"):
+        rig = apply_scale(rig, labels.poses, choices.rule)
+    method = "given" if choices.places else choices.method
+    statistics = report.statistics(result, labels, _grown(result.rig, rig), method, choices.lenses)
+    if levelled:
+        statistics |= {"up": "people", "up_sd_deg": round(levelled.sd_deg, 3)}
+    report.warn_where_doubtful(result, labels)
+    return rig, statistics
+
+
+def _grown(before: Rig, after: Rig) -> float:
+    """How many times larger the second rig is."""
+    lengths = [np.linalg.norm(rig.cameras[0].center - rig.cameras[1].center) for rig in (before, after)]
+    return float(lengths[1] / lengths[0])

@@ -1,0 +1,110 @@
+"""Cameras that move, and takes: windows of frames, each with cameras of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from epitool.camera import Camera, Window
+from epitool.console import Summary, progress, warn
+from epitool.errors import GeometryError, UsageError
+from epitool.geometry.body import ScaleRule
+from epitool.geometry.calibrate import Calibration
+from epitool.io.cameras import write_windows
+from epitool.pose import Keypoints
+from epitool.stages.calibrate_rig import Choices, placed, solved
+
+LEAST_WINDOW = 10  # frames
+
+
+def windows_of(take_of: NDArray[np.int64], moving: int | None) -> list[NDArray[np.intp]]:
+    """Indices of the frames that are solved together: of each take, in windows of so many of them.
+
+    >>> [window.tolist() for window in windows_of(np.array([0, 1, 0]), None)]
+    [[0, 2], [1]]
+    """
+    takes = [np.flatnonzero(take_of == number) for number in np.unique(take_of)]
+    if moving is None:
+        return takes
+    return [take[start : start + moving] for take in takes for start in range(0, len(take), moving)]
+
+
+def check_moving(what: str, moving: int, rule: ScaleRule | None, up: str | None, extrinsics: Path | None) -> None:
+    """Refuses what has no meaning for cameras that do not stand still.
+
+    Raises:
+        UsageError: Something has not.
+    """
+    if moving < LEAST_WINDOW:
+        raise UsageError(f"{what}: a window needs at least {LEAST_WINDOW} frames")
+    fixed = {"--up": up, "--extrinsics": extrinsics, "--scale baseline": rule and rule.cameras}
+    for option, value in fixed.items():
+        if value:
+            raise UsageError(f"{what}: {option} asks for cameras that stand still all the time; leave it out")
+
+
+def calibrate_windows(
+    joints: Keypoints, cameras: Sequence[Camera], choices: Choices, windows: Sequence[NDArray[np.intp]], out: Path
+) -> Summary:
+    """Cameras that move (paper, section 3.1), or takes: windows of frames, each with its cameras, world and scale.
+
+    Focal lengths that are unknown are taken as the median of those that the windows give, and held.
+
+    Raises:
+        GeometryError: No window can be solved.
+    """
+    parts = [joints.select_frames(window) for window in windows]
+    if choices.focal != "known" and len(cameras) > 2:
+        cameras = _common_focal(parts, cameras, choices)
+    held, found, problems = replace(choices, focal="known"), list[Window](), list[str]()
+    with progress("windows", len(parts)) as advance:
+        for part, indices in zip(parts, windows, strict=True):
+            runs = np.split(part.frames, np.flatnonzero(np.diff(indices) > 1) + 1)
+            try:
+                rig, statistics = placed(part, _with_all_views(solved(part, cameras, held)), held)
+                found += [Window(int(run[0]), int(run[-1]), rig, statistics) for run in runs]
+            except GeometryError as error:
+                problems.append(f"frames {part.frames[0]} to {part.frames[-1]}: {error}")
+                warn(f"{problems[-1]}; they are left out")
+            advance(1)
+    if not found:
+        raise GeometryError(f"none of {len(parts)} windows of frames gives cameras; {problems[0]}")
+    found.sort(key=lambda window: window.first)
+    write_windows(out, found)
+    residual = float(np.median([window.statistics["median_reprojection_px"] for window in found]))
+    text = f"{out}: cameras of {len(parts) - len(problems)} of {len(parts)} windows of frames"
+    text += f", median reprojection error {residual:.1f} px, unit {found[0].rig.unit}"
+    said = [{"first_frame": w.first, "last_frame": w.last, **w.statistics} for w in found]
+    values = {"out": str(out), "unit": found[0].rig.unit, "windows": said, "left_out": problems}
+    return Summary(text, values)
+
+
+def _with_all_views(result: Calibration) -> Calibration:
+    """The calibration itself, for a rig must have the same cameras in all windows.
+
+    Raises:
+        GeometryError: A view is left out.
+    """
+    for name, why in result.left_out.items():
+        raise GeometryError(f"view {name}: {why}")
+    return result
+
+
+def _common_focal(parts: Sequence[Keypoints], cameras: Sequence[Camera], choices: Choices) -> list[Camera]:
+    """The cameras with the median focal lengths of all windows that can be solved."""
+    factors: dict[str, list[float]] = {camera.name: [] for camera in cameras}
+    for part in parts:
+        try:
+            found = solved(part, cameras, choices)
+        except GeometryError:
+            continue
+        for camera in found.rig.cameras:
+            start = next(c for c in cameras if c.name == camera.name)
+            factors[camera.name].append(camera.focal / start.focal)
+    scales = [float(np.median(factors[camera.name] or [1.0])) for camera in cameras]
+    by = [np.array([[s, s, 1], [1, s, 1], [1, 1, 1]]) for s in scales]
+    return [replace(camera, K=camera.K * factor) for camera, factor in zip(cameras, by, strict=True)]

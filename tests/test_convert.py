@@ -316,6 +316,7 @@ def test_csv_has_the_columns_of_anipose(labels):
     assert float(rows[4]["left_knee_y"]) == pytest.approx(labels.poses.xyz[4, 5, 1], abs=1e-2)
     assert (rows[2]["left_knee_x"], rows[4]["fnum"]) == ("", "4")
     assert {"pelvis_error", "pelvis_ncams", "pelvis_score"} <= rows[0].keys()
+    assert [rows[0][name] for name in ("M_00", "M_01", "M_22", "center_0")] == ["1", "0", "1", "0"]
 
 
 def test_npz_is_read_as_poses(labels):

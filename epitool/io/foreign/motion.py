@@ -11,6 +11,8 @@ from epitool.files import writing
 from epitool.pose import Poses
 
 SUFFIXES = (".trc", ".c3d", ".csv", ".npz")
+# The axes' rotation and origin that Anipose's files state, and that `movement` asks for: none.
+_UNTURNED = {f"M_{i}{j}": str(int(i == j)) for i in range(3) for j in range(3)} | {f"center_{i}": "0" for i in range(3)}
 
 
 def write_motion(path: Path, poses: Poses, fps: float, scale: float, unit: str) -> None:
@@ -70,18 +72,18 @@ def _c3d(path: Path, poses: Poses, fps: float, scale: float, unit: str) -> None:
 
 
 def _csv(path: Path, poses: Poses, fps: float, scale: float, unit: str) -> None:
-    """Anipose's columns: joint_x, _y, _z, _error, _ncams, _score of every joint, and fnum."""
+    """Anipose's columns: joint_x, _y, _z, _error, _ncams, _score of every joint, how the axes were turned, and fnum."""
     columns = [
         f"{joint}_{what}" for joint in poses.skeleton.joints for what in ("x", "y", "z", "error", "ncams", "score")
     ]
     with writing(path) as temporary, temporary.open("w", encoding="utf-8") as file:
-        file.write(",".join([*columns, "fnum"]) + "\n")
+        file.write(",".join([*columns, *_UNTURNED, "fnum"]) + "\n")
         for frame, xyz, confidence in zip(poses.frames.tolist(), poses.xyz * scale, poses.confidence):
             cells: list[str] = []
             for place, trust in zip(xyz, confidence):
                 numbers = [*place, np.nan, np.nan, trust]
                 cells += ["" if np.isnan(x) else f"{x:.6g}" for x in numbers]
-            file.write(",".join([*cells, str(frame)]) + "\n")
+            file.write(",".join([*cells, *_UNTURNED.values(), str(frame)]) + "\n")
 
 
 def _npz(path: Path, poses: Poses, fps: float, scale: float, unit: str) -> None:

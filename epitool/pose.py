@@ -64,6 +64,8 @@ class Keypoints:
         set_field(self, "take_of", frozen_array(take_of, (f,), "take_of", np.int64))
         if (np.diff(self.frames) <= 0).any():
             raise ValueError("frames are not strictly increasing")
+        if len(set(self.views)) < v:
+            raise ValueError(f"two views have the same name: {', '.join(self.views)}")
 
     def seen(self, min_confidence: float = MIN_CONFIDENCE) -> NDArray[np.bool_]:
         """Which joints count as seen, `(F, V, J)`."""

@@ -27,6 +27,7 @@ from epitool.io.predictions import write_predictions
 from epitool.pose import Predictions
 from epitool.stages import pss_fit
 from epitool.stages.predict import image_names
+from epitool.viz.overlay import write_video
 
 
 def epitool(*arguments, **options):
@@ -129,7 +130,7 @@ def test_what_cannot_go_to_stdout_is_said(here, arguments):
 FOREIGN = {
     "Calib.toml": '[cam]\nname = "a"\n', "pyproject.toml": 'epitool = "epitool.cli:main"',
     "other.json": '{"poses": []}', "paper.tex": "\\documentclass{article}",
-    "notes.md": "# Notes", "sheet.csv": "a,b\n", "page.html": "<title>Mine</title>", "model.onnx": "onnx",
+    "notes.md": "# Notes", "sheet.csv": "a,b\n", "anipose.csv": "M_00,center_2,fnum\n1.0,0.0,0\n", "page.html": "<title>Mine</title>", "model.onnx": "onnx",
     "weights.pt": "weights", "walk.trc": "PathFileType", "film.mp4": "film", "picture.png": "\x89PNG",
 }  # fmt: skip
 
@@ -167,10 +168,13 @@ def test_what_epitool_has_made_is_replaced(here, truth):
     for name in ("t.csv", "t.md", "t.tex"):
         for _ in range(2):
             assert epitool(*table, name).exit_code == 0
+    for _ in range(2):
+        assert epitool("convert", "pose.json", "--out", "walk.csv", "--fps", 30).exit_code == 0
+    write_video(Path("overlay.mp4"), [np.zeros((32, 32, 3), np.uint8)] * 3, 30.0)
     made = sorted(path.name for path in here.iterdir())
     assert made == [
-        "cameras.toml", "keypoints.h5", "labels.h5", "labels.html", "metrics.json", "pose.json", "pss.npz", "pss.png",
-        "t.csv", "t.md", "t.tex",
+        "cameras.toml", "keypoints.h5", "labels.h5", "labels.html", "metrics.json", "overlay.mp4", "pose.json", "pss.npz",
+        "pss.png", "t.csv", "t.md", "t.tex", "walk.csv",
     ]  # fmt: skip
     check_outputs({}, [Path(name) for name in made])
     whole = Path("keypoints.h5").read_bytes()

@@ -15,10 +15,10 @@ _OUTPUTS = ("out", "table", "overlay", "pictures")
 _FORMAT = rb"epitool\.[a-z-]+/\d"
 # What our files of each suffix hold near their beginning or end; files of other suffixes are never replaced.
 _MARKS = {
-    **dict.fromkeys((".toml", ".json", ".h5", ".npz", ".pt", ".yml", ".yaml", ".xml", ".txt"), _FORMAT),
+    **dict.fromkeys((".toml", ".json", ".h5", ".npz", ".pt", ".mp4", ".yml", ".yaml", ".xml", ".txt"), _FORMAT),
     ".onnx": rb"epitool\.card", ".rrd": rb"RRF", ".trc": rb"\APathFileType[^\n]*\tepitool\n", ".c3d": rb"epitool",
-    ".html": rb"<title>epitool", ".png": rb"Matplotlib", ".csv": rb"\Arow,by,part,metric,", ".md": rb"\A\| Methods \|",
-    ".tex": rb"\A% Protocol ",
+    ".html": rb"<title>epitool", ".png": rb"Matplotlib", ".md": rb"\A\| Methods \|", ".tex": rb"\A% Protocol ",
+    ".csv": rb"\Arow,by,part,metric,|,1,0,0,0,1,0,0,0,1,0,0,0,\d+\s*\Z",  # Anipose states its axes as 1.0,0.0,...
 }  # fmt: skip
 _LOOKED_AT = 1 << 20  # bytes at either end
 

@@ -20,6 +20,8 @@ Array = NDArray[np.float64]
 WHITE: Color = (255, 255, 255)
 SUBPIXEL_BITS = 4
 GAP = 4  # px between tiles
+_MARK = b"epitool.video/1"  # in a box of MP4 that players pass over, so that the file can be told from footage
+_MADE_BY = (8 + len(_MARK)).to_bytes(4, "big") + b"free" + _MARK
 
 
 def draw_pose(image: Image, xy: Array, skeleton: Skeleton, confidence: Array | None = None) -> Image:
@@ -83,6 +85,8 @@ def write_video(path: Path, images: Iterable[Image], fps: float) -> int:
             writer.release()
         if count and _frames_in(temporary) != count:  # OpenCV does not say that the disk is full
             raise InputError(f"cannot write {path}: not all of its frames were written; is the disk full?")
+        with temporary.open("ab") as file:
+            file.write(_MADE_BY)
     return count
 
 

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from epitool.camera import Rig
 from epitool.errors import GeometryError
+from epitool.geometry.gauss_newton import copy
 from epitool.geometry.hypotheses import Tree, Views, find_places
 from epitool.geometry.tree_solver import choose, refine_frame
 from epitool.geometry.triangulate import KeypointNoise, solver_views
@@ -185,7 +186,7 @@ def _refine(views: Views, tree: Tree, xy: Array, start: Array) -> tuple[Array, A
         places = find_places(views, tree, xy[f], start[f])
         choose(tree, places, chosen, clear)
         for j in range(J):
-            xyz[f, j] = places.xyz[j, chosen[j]]
+            copy(places.xyz[j, chosen[j]], xyz[f, j])
         converged[f] = refine_frame(views, tree, xy[f], xyz[f], covariance[f])
         for j in range(J):
             if not clear[j] or not np.trace(covariance[f, j]) < (_UNSURE * tree.size) ** 2:

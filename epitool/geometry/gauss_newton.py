@@ -14,9 +14,16 @@ Array = NDArray[np.float64]
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def copy(values: Array, out: Array) -> None:
-    """As `out[:] = values`, for few values many times faster."""
+    """As `out[:] = values`, for few values many times faster, and compiled in a tenth of the time."""
     for k in range(len(values)):
         out[k] = values[k]
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def copy_matrix(values: Array, out: Array) -> None:
+    """`copy` of `(m, n)`."""
+    for k in range(len(values)):
+        copy(values[k], out[k])
 
 
 @njit(cache=True, nogil=True, error_model="numpy")

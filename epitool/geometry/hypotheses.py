@@ -8,6 +8,8 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from epitool.geometry.gauss_newton import copy, copy_matrix
+
 Array = NDArray[np.float64]
 Integers = NDArray[np.int64]
 CAPACITY = 24  # places a joint; the first is "nowhere"
@@ -128,8 +130,7 @@ def find_places(views: Views, tree: Tree, xy: Array, start: Array) -> Places:
     rays = np.empty((J, len(views.P), 3))
     for j in range(J):
         for v in range(len(views.P)):
-            ray = views.back[v, :, 0] * xy[j, v, 0] + views.back[v, :, 1] * xy[j, v, 1] + views.back[v, :, 2]
-            rays[j, v] = ray / np.sqrt((ray**2).sum())
+            _direction(views.back[v], xy[j, v], rays[j, v])
         _add_pairs(views, tree.size, rays[j], xy[j], start[j], places, j)
     _keep_within_reach(tree.reach, places)
     alone = np.empty(J, dtype=np.bool_)
@@ -146,6 +147,17 @@ def find_places(views: Views, tree: Tree, xy: Array, start: Array) -> Places:
 
 
 @njit(cache=True, nogil=True)
+def _direction(back: Array, xy: Array, out: Array) -> None:
+    """The unit vector `(3,)` in which a camera sees a pixel."""
+    squared = 0.0
+    for i in range(3):
+        out[i] = back[i, 0] * xy[0] + back[i, 1] * xy[1] + back[i, 2]
+        squared += out[i] * out[i]
+    for i in range(3):
+        out[i] /= np.sqrt(squared)
+
+
+@njit(cache=True, nogil=True)
 def _add_pairs(views: Views, size: float, rays: Array, xy: Array, start: Array, places: Places, j: int) -> None:
     """Enters the start and where pairs of views see joint j, until most views agree on one place."""
     X, seen = np.empty(3), 0
@@ -153,14 +165,14 @@ def _add_pairs(views: Views, size: float, rays: Array, xy: Array, start: Array, 
         seen += xy[v, 0] == xy[v, 0]
     beyond_doubt = -max(_MAJORITY, 0.5 * seen + 0.6) * np.log1p(views.odds.max())
     if start[0] == start[0]:
-        _consider(views, size, xy, start, 1, places, j)
+        _consider(views, size, xy, start, np.int64(1), places, j)  # for a literal it would be compiled once more
     for a in range(len(xy)):
         for b in range(a + 1, len(xy)):
             if np.min(places.costs[j, : places.counts[j]]) < beyond_doubt:
                 return
             both = xy[a, 0] == xy[a, 0] and xy[b, 0] == xy[b, 0]
             if both and _midpoint(views.centers[a], rays[a], views.centers[b], rays[b], X):
-                _consider(views, size, xy, X, 2, places, j)
+                _consider(views, size, xy, X, np.int64(2), places, j)
 
 
 @njit(cache=True, nogil=True)
@@ -210,8 +222,8 @@ def _enter(X: Array, cost: float, C: Array, merge: float, places: Places, j: int
             at = k
             break
     if at == n or cost < costs[at]:
-        places.xyz[j, at] = X
-        places.covariances[j, at] = C
+        copy(X, places.xyz[j, at])
+        copy_matrix(C, places.covariances[j, at])
         costs[at] = cost
         places.counts[j] = max(n, at + 1)
 
@@ -223,16 +235,19 @@ def _keep_within_reach(reach: float, places: Places) -> None:
     best, middle = np.full((J, 3), np.nan), np.empty(3)
     for j in range(J):
         if places.counts[j] > 1:
-            best[j] = places.xyz[j, 1 + np.argmin(places.costs[j, 1 : places.counts[j]])]
+            copy(places.xyz[j, 1 + np.argmin(places.costs[j, 1 : places.counts[j]])], best[j])
     for i in range(3):
         middle[i] = np.nanmedian(best[:, i])
     for j in range(J):
         kept = 1
         for k in range(1, places.counts[j]):
-            if ((places.xyz[j, k] - middle) ** 2).sum() < reach * reach:
-                places.xyz[j, kept] = places.xyz[j, k]
+            away = 0.0
+            for i in range(3):
+                away += (places.xyz[j, k, i] - middle[i]) ** 2
+            if away < reach * reach:
+                copy(places.xyz[j, k], places.xyz[j, kept])
                 places.costs[j, kept] = places.costs[j, k]
-                places.covariances[j, kept] = places.covariances[j, k]
+                copy_matrix(places.covariances[j, k], places.covariances[j, kept])
                 kept += 1
         places.counts[j] = kept
 
@@ -242,16 +257,23 @@ def _add_along_bone(
     views: Views, size: float, rays: Array, xy: Array, length: float, places: Places, j: int, neighbour: int
 ) -> None:
     """Enters where each view's ray is one bone away from the best places of a neighbour of joint j."""
-    ranked = 1 + np.argsort(places.costs[neighbour, 1 : places.counts[neighbour]])
-    for k in ranked[:_REACHING]:
+    untried, X = places.costs[neighbour, : places.counts[neighbour]].copy(), np.empty(3)
+    for _ in range(min(_REACHING, len(untried) - 1)):
+        k = 1 + np.argmin(untried[1:])
+        untried[k] = np.inf
         for v in range(len(xy)):
             if xy[v, 0] != xy[v, 0]:
                 continue
-            to = places.xyz[neighbour, k] - views.centers[v]
-            near = (rays[v] * to).sum()
-            miss = (to * to).sum() - near * near
+            near, squared = 0.0, 0.0
+            for i in range(3):
+                to = places.xyz[neighbour, k, i] - views.centers[v, i]
+                near += rays[v, i] * to
+                squared += to * to
+            miss = squared - near * near
             if miss > (_BEND * length) ** 2:
                 continue
             half = np.sqrt(max(length * length - miss, 0.0))
             for sign in (-1.0, 1.0):
-                _consider(views, size, xy, views.centers[v] + (near + sign * half) * rays[v], 0, places, j)
+                for i in range(3):
+                    X[i] = views.centers[v, i] + (near + sign * half) * rays[v, i]
+                _consider(views, size, xy, X, np.int64(0), places, j)

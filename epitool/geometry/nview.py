@@ -185,7 +185,7 @@ def _refine(P: Array, xy: Array, odds: Array, weights: Array, X: Array, H: Array
 @njit(cache=True, nogil=True, error_model="numpy", inline="always")
 def _solve(views: Views, joint: _Joint, confidence: Array, near: Array) -> float:
     """Solves a loaded joint into X, H and weights; returns the lead, NaN where there is no solution."""
-    number, first, second = 0, -1, -1
+    number, first, second = np.int64(0), np.int64(-1), np.int64(-1)  # for literals callees would be compiled once more
     for v in range(len(views.P)):
         if joint.weights[v] > 0.0:
             number += 1

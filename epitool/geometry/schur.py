@@ -142,9 +142,9 @@ def reduced_system(
                         )
     for v in range(views):
         for i in range(p):
-            for j in range(i):
-                H_cc[v, i, j] = H_cc[v, j, i]
-        S[p * v : p * v + p, p * v : p * v + p] += H_cc[v]
+            for j in range(p):
+                H_cc[v, i, j] = H_cc[v, min(i, j), max(i, j)]
+                S[p * v + i, p * v + j] += H_cc[v, i, j]
     for i in range(p * views):
         for j in range(i):
             S[i, j] = S[j, i]

@@ -6,6 +6,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from epitool.geometry.gauss_newton import copy, copy_matrix
 from epitool.geometry.hypotheses import CAPACITY, Integers, Places, Tree, Views, invert, observe
 
 Array = NDArray[np.float64]
@@ -29,6 +30,16 @@ def _bone_cost(X: Array, C: Array, Y: Array, D: Array, length: float, spread: fl
 
 
 @njit(cache=True, nogil=True)
+def _least(values: Array, more: Array) -> tuple[int, float]:
+    """Where the sum of two `(n,)` is least, and the least sum; the first may be longer than the second."""
+    at, least = 0, np.inf
+    for k in range(len(more)):
+        if values[k] + more[k] < least:
+            at, least = k, values[k] + more[k]
+    return at, least
+
+
+@njit(cache=True, nogil=True)
 def choose(tree: Tree, places: Places, chosen: Integers, clear: NDArray[np.bool_]) -> None:
     """The places of all joints that are most probable together: dynamic programming over the tree.
 
@@ -48,15 +59,16 @@ def choose(tree: Tree, places: Places, chosen: Integers, clear: NDArray[np.bool_
                     places.xyz[p, a], places.covariances[p, a], places.xyz[j, b], places.covariances[j, b],
                     tree.lengths[j], tree.spreads[j],
                 )  # fmt: skip
-            told[j, a] = np.min(link[j, a, : counts[j]] + total[j, : counts[j]])
-        total[p] += told[j]
+            told[j, a] = _least(link[j, a], total[j, : counts[j]])[1]
+            total[p, a] += told[j, a]
     for j in tree.order:
         p, own = tree.parents[j], total[j, : counts[j]]
         if p >= 0:
-            chosen[j] = np.argmin(link[j, chosen[p], : counts[j]] + own)
-            others = total[p, : counts[p]] - told[j, : counts[p]]
+            chosen[j], _ = _least(link[j, chosen[p]], own)
+            for a in range(counts[p]):
+                told[j, a] = total[p, a] - told[j, a]  # what all joints but j's side of the tree say of the parent
             for b in range(counts[j]):
-                own[b] += np.min(others + link[j, : counts[p], b])
+                own[b] += _least(link[j, :, b], told[j, : counts[p]])[1]
         else:
             chosen[j] = np.argmin(own)
         best = own[chosen[j]]
@@ -92,7 +104,7 @@ def refine_frame(views: Views, tree: Tree, xy: Array, X: Array, covariance: Arra
         new = X + step
         new_cost = _assemble(views, tree, xy, new, trial)
         if new_cost <= cost:
-            X[:] = new
+            copy_matrix(new, X)
             system, trial = trial, system
             converged = cost - new_cost < _ENOUGH
             cost, damping = new_cost, max(0.1 * damping, 1e-9)
@@ -150,15 +162,16 @@ def _assemble(views: Views, tree: Tree, xy: Array, X: Array, system: System) -> 
 def _eliminate(tree: Tree, system: System, damping: float, inverse: Array, right: Array) -> None:
     """From the leaves to the roots: each joint's own inverse, and what it tells its parent."""
     A, g, B = system
-    inverse[:] = A
-    right[:] = g
+    for j in range(len(g)):
+        copy_matrix(A[j], inverse[j])
+        copy(g[j], right[j])
     weakest = (_WEAKEST / tree.size) ** 2
     D, told = np.empty((3, 3)), np.empty((3, 3))
     for j in tree.order[::-1]:
         extra = weakest + damping * (inverse[j, 0, 0] + inverse[j, 1, 1] + inverse[j, 2, 2])
         for a in range(3):
             inverse[j, a, a] += extra
-        D[:] = inverse[j]
+        copy_matrix(inverse[j], D)
         invert(D, inverse[j])
         p = tree.parents[j]
         if p >= 0:
@@ -176,7 +189,7 @@ def _substitute(tree: Tree, system: System, inverse: Array, right: Array) -> Non
     B, total = system[2], np.empty(3)
     for j in tree.order:
         p = tree.parents[j]
-        total[:] = right[j]
+        copy(right[j], total)
         if p >= 0:
             for a in range(3):
                 total[a] += B[j, a, 0] * right[p, 0] + B[j, a, 1] * right[p, 1] + B[j, a, 2] * right[p, 2]
@@ -190,12 +203,15 @@ def _covariances(tree: Tree, system: System, inverse: Array, covariance: Array) 
     B = system[2]
     gain, spread = np.empty((3, 3)), np.empty((3, 3))
     for j in tree.order:
-        covariance[j] = inverse[j]
+        copy_matrix(inverse[j], covariance[j])
         p = tree.parents[j]
         if p >= 0:
             _multiply(inverse[j], B[j], gain)
             _multiply(gain, covariance[p], spread)
-            covariance[j] += spread @ gain.T
+            for a in range(3):
+                for b in range(3):
+                    for k in range(3):
+                        covariance[j, a, b] += spread[a, k] * gain[b, k]
 
 
 @njit(cache=True, nogil=True)

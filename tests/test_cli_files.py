@@ -130,7 +130,8 @@ def test_what_cannot_go_to_stdout_is_said(here, arguments):
 FOREIGN = {
     "Calib.toml": '[cam]\nname = "a"\n', "pyproject.toml": 'epitool = "epitool.cli:main"',
     "other.json": '{"poses": []}', "paper.tex": "\\documentclass{article}",
-    "notes.md": "# Notes", "sheet.csv": "a,b\n", "anipose.csv": "M_00,center_2,fnum\n1.0,0.0,0\n", "page.html": "<title>Mine</title>", "model.onnx": "onnx",
+    "notes.md": "# Notes", "sheet.csv": "a,b\n", "pose.csv": "fnum\n1.0,0.0,0\n",
+    "page.html": "<title>Mine</title>", "model.onnx": "onnx",
     "weights.pt": "weights", "walk.trc": "PathFileType", "film.mp4": "film", "picture.png": "\x89PNG",
 }  # fmt: skip
 
@@ -173,8 +174,8 @@ def test_what_epitool_has_made_is_replaced(here, truth):
     write_video(Path("overlay.mp4"), [np.zeros((32, 32, 3), np.uint8)] * 3, 30.0)
     made = sorted(path.name for path in here.iterdir())
     assert made == [
-        "cameras.toml", "keypoints.h5", "labels.h5", "labels.html", "metrics.json", "overlay.mp4", "pose.json", "pss.npz",
-        "pss.png", "t.csv", "t.md", "t.tex", "walk.csv",
+        "cameras.toml", "keypoints.h5", "labels.h5", "labels.html", "metrics.json", "overlay.mp4", "pose.json",
+        "pss.npz", "pss.png", "t.csv", "t.md", "t.tex", "walk.csv",
     ]  # fmt: skip
     check_outputs({}, [Path(name) for name in made])
     whole = Path("keypoints.h5").read_bytes()

@@ -11,8 +11,6 @@ import typer
 from epitool.cli.flags import Jobs, Json, Quiet, Seed
 from epitool.cli.running import numbers, run
 
-_SYNTH_FILES = ("truth.h5", "truth_coco17.h5", "cameras.toml")
-
 
 class Dataset(str, Enum):
     """What `import` reads."""
@@ -59,7 +57,7 @@ def synth(
     from epitool.stages import synth as stage
 
     run(
-        stage.run, quiet, as_json, further=[out / name for name in _SYNTH_FILES], piped=False,
+        stage.run, quiet, as_json, further=[out / name for name in stage.FILES], piped=False,
         out=out, frames=frames, cameras=cameras, layout=layout.value, rig=rig, motion=motion, size=size, seed=seed,
         jobs=jobs,
     )  # fmt: skip
@@ -86,7 +84,7 @@ def import_dataset(
     from epitool.stages import import_dataset as stage
 
     only = numbers("--subjects", subjects)
-    further = [(out or Path(dataset.value)) / name for name in ("train.h5", "test.h5")]
+    further = [(out or Path(dataset.value)) / name for name in stage.FILES]
     run(
         stage.run, quiet, as_json, further=further,
         dataset=dataset.value, root=root, folder=out, every=every, subjects=only,

@@ -60,7 +60,7 @@ def pss_fit(
     """
     from epitool.stages import pss_fit as stage
 
-    further = [out.with_name(f"{out.stem}-stability.json")] if stability else []
+    further = [stage.stability_file(out)] if stability else []
     run(
         stage.run, quiet, as_json, further=further, piped=not stability,
         poses=poses, ks=numbers("--k", k) if k else None, out=out, seed=seed, split=split.value, align=align.value,

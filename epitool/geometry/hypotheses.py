@@ -165,14 +165,18 @@ def _add_pairs(views: Views, size: float, rays: Array, xy: Array, start: Array, 
         seen += xy[v, 0] == xy[v, 0]
     beyond_doubt = -max(_MAJORITY, 0.5 * seen + 0.6) * np.log1p(views.odds.max())
     if start[0] == start[0]:
-        _consider(views, size, xy, start, np.int64(1), places, j)  # for a literal it would be compiled once more
+        copy(start, X)
+        _improve(views, size, xy, X)
+        _consider(views, size, xy, X, places, j)
     for a in range(len(xy)):
         for b in range(a + 1, len(xy)):
             if np.min(places.costs[j, : places.counts[j]]) < beyond_doubt:
                 return
             both = xy[a, 0] == xy[a, 0] and xy[b, 0] == xy[b, 0]
             if both and _midpoint(views.centers[a], rays[a], views.centers[b], rays[b], X):
-                _consider(views, size, xy, X, np.int64(2), places, j)
+                _improve(views, size, xy, X)
+                _improve(views, size, xy, X)
+                _consider(views, size, xy, X, places, j)
 
 
 @njit(cache=True, nogil=True)
@@ -193,18 +197,31 @@ def _midpoint(c: Array, d: Array, e: Array, f: Array, out: Array) -> bool:
 
 
 @njit(cache=True, nogil=True)
-def _consider(views: Views, size: float, xy: Array, X: Array, steps: int, places: Places, j: int) -> None:
-    """Improves a place of joint j by Gauss-Newton steps and enters it, unless no view is near."""
-    A, g, C, X = np.empty((3, 3)), np.empty(3), np.empty((3, 3)), X.copy()
-    for step in range(steps + 1):
-        A[:], g[:] = 0.0, 0.0
-        cost = observe(views, xy, X, A, g)
-        for i in range(3):
-            A[i, i] += 1.0 / (_VAGUE * size) ** 2
-        invert(A, C)
-        if step < steps:
-            for i in range(3):
-                X[i] += C[i, 0] * g[0] + C[i, 1] * g[1] + C[i, 2] * g[2]
+def _look(views: Views, size: float, xy: Array, X: Array, g: Array, C: Array) -> float:
+    """Cost of a place, with its gradient and covariance."""
+    A = np.zeros((3, 3))
+    g[:] = 0.0
+    cost = observe(views, xy, X, A, g)
+    for i in range(3):
+        A[i, i] += 1.0 / (_VAGUE * size) ** 2
+    invert(A, C)
+    return cost
+
+
+@njit(cache=True, nogil=True)
+def _improve(views: Views, size: float, xy: Array, X: Array) -> None:
+    """Moves a place by one Gauss-Newton step."""
+    g, C = np.empty(3), np.empty((3, 3))
+    _look(views, size, xy, X, g, C)
+    for i in range(3):
+        X[i] += C[i, 0] * g[0] + C[i, 1] * g[1] + C[i, 2] * g[2]
+
+
+@njit(cache=True, nogil=True)
+def _consider(views: Views, size: float, xy: Array, X: Array, places: Places, j: int) -> None:
+    """Enters a place of joint j, unless no view is near."""
+    g, C = np.empty(3), np.empty((3, 3))
+    cost = _look(views, size, xy, X, g, C)
     if cost < -1e-3:
         _enter(X, cost, C, _MERGE * size, places, j)
 
@@ -276,4 +293,4 @@ def _add_along_bone(
             for sign in (-1.0, 1.0):
                 for i in range(3):
                     X[i] = views.centers[v, i] + (near + sign * half) * rays[v, i]
-                _consider(views, size, xy, X, np.int64(0), places, j)
+                _consider(views, size, xy, X, places, j)

@@ -182,14 +182,21 @@ def _refine(P: Array, xy: Array, odds: Array, weights: Array, X: Array, H: Array
     return True
 
 
+@njit(cache=True, nogil=True, error_model="numpy")
+def _last_two(weights: Array) -> tuple[int, int, int]:
+    """How many views see a joint, and the last two of them."""
+    number, first, second = 0, -1, -1
+    for v in range(len(weights)):
+        if weights[v] > 0.0:
+            number += 1
+            first, second = second, v
+    return number, first, second
+
+
 @njit(cache=True, nogil=True, error_model="numpy", inline="always")
 def _solve(views: Views, joint: _Joint, confidence: Array, near: Array) -> float:
     """Solves a loaded joint into X, H and weights; returns the lead, NaN where there is no solution."""
-    number, first, second = np.int64(0), np.int64(-1), np.int64(-1)  # for literals callees would be compiled once more
-    for v in range(len(views.P)):
-        if joint.weights[v] > 0.0:
-            number += 1
-            first, second = second, v
+    number, first, second = _last_two(joint.weights)
     if number < 2:
         return np.nan
     limit = _TWO_VIEWS if number == 2 else _AGREE

@@ -222,6 +222,10 @@ def _store(D: Any, W: Any, result: Any, lanes: int, differences: Any) -> None:
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def _add_lanes(joint_sums: Any, axis_sums: Any, joints: Any, axes: Any) -> None:
-    for b in range(LANES):
-        joints += joint_sums[:, :, :, b]
-        axes += axis_sums[:, :, b]
+    for a in range(3):
+        for b in range(LANES):
+            for k in range(3):
+                axes[a, k] += axis_sums[a, k, b]
+            for j in range(joints.shape[2]):
+                joints[0, a, j] += joint_sums[0, a, j, b]
+                joints[1, a, j] += joint_sums[1, a, j, b]

@@ -25,6 +25,7 @@ from epitool.skeleton import skeleton
 # Readers of recordings, and every how many frames the test has (paper, section 4).
 RECORDINGS = {"h36m": (read_h36m, 64), "mpi-inf-3dhp": (read_mpi_inf_3dhp, 1)}
 PHOTOGRAPHS = {"mpii": read_mpii, "coco": read_coco}
+FILES = ("train.h5", "test.h5")
 _CHOICE_SHARE = 0.05  # of every training take, at its end, that chooses the checkpoint
 _CHUNK_FRAMES = 2048
 
@@ -62,12 +63,9 @@ def run(*, dataset: str, root: Path, folder: Path | None, every: int, subjects: 
     for take in takes:
         check_images(take)
     written: dict[str, int] = {}
-    for name, of_part, step in (
-        ("train.h5", [take for take in takes if not take.test], every),
-        ("test.h5", [take for take in takes if take.test], test_step),
-    ):
-        if of_part:
-            written[str(folder / name)] = _write(folder / name, of_part, step, name == "test.h5")
+    for name, test, step in zip(FILES, (False, True), (every, test_step)):
+        if of_part := [take for take in takes if take.test == test]:
+            written[str(folder / name)] = _write(folder / name, of_part, step, test)
         else:
             say(f"{root}: no recordings for {name}")
     said = ", ".join(f"{path} ({frames} frames)" for path, frames in written.items())
@@ -87,7 +85,7 @@ def _of_subjects(takes: list[DatasetTake], subjects: Sequence[int]) -> list[Data
 
 def _import_photographs(dataset: str, root: Path, folder: Path) -> Summary:
     keypoints = PHOTOGRAPHS[dataset](root)
-    path, count = folder / "train.h5", len(keypoints.frames)
+    path, count = folder / FILES[0], len(keypoints.frames)
     folder.mkdir(parents=True, exist_ok=True)
     write_keypoints(path, keypoints, source=dataset)
     training = keypoints.split[0] if keypoints.split else count

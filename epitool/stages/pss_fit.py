@@ -82,12 +82,17 @@ def run(
         from epitool.stages import pss_stability
 
         found = pss_stability.measure(reference.xyz, model, runs, consensus, poses, predictions, split, jobs)
-        summary = pss_stability.report(found, out, summary)
+        summary = pss_stability.report(found, stability_file(out), summary)
     if pictures:
         from epitool.stages import pss_pictures
 
         pss_pictures.draw(pictures, reference.xyz, model)
     return summary
+
+
+def stability_file(out: Path) -> Path:
+    """What `--stability` writes beside the clusters."""
+    return out.with_name(f"{out.stem}-stability.json")
 
 
 def shortages(model: PssModel) -> list[str]:

@@ -122,9 +122,8 @@ def _spread(values: Array) -> dict[str, float]:
     }
 
 
-def report(document: dict[str, Any], out: Path, fitted: Summary) -> Summary:
-    """Writes `pss-stability.json`, named after `out`, and adds the table to what fitting said."""
-    path = out.with_name(f"{out.stem}-stability.json")
+def report(document: dict[str, Any], path: Path, fitted: Summary) -> Summary:
+    """Writes every run, and adds the table to what fitting said."""
     write_json(path, document)
     lines = [fitted.text, _HEADER, *(_line(row) for row in document["rows"]), PAPER, f"{path}: every run"]
     return Summary("\n".join(lines), fitted.values | {"stability": str(path), "rows": document["rows"]})

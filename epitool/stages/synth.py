@@ -29,6 +29,7 @@ from epitool.synthetic.scene import write_jpeg
 from epitool.synthetic.studio import Studio, Taken, wandering
 
 BY = "epitool synth"
+FILES = ("truth.h5", "truth_coco17.h5", "cameras.toml")  # besides the images
 H36M, COCO = skeleton("h36m17"), skeleton("coco17")
 _FRAMES_PER_SECOND = 10.0  # of made-up motion
 _MOCAP_FRAMES_PER_SECOND = 30.0
@@ -80,14 +81,13 @@ def run(
     taken = _take(studio, joints, places, images, jobs)
     labels = labels_of(np.array([one.h36m17 for one in taken]), used, images)
     _check_seen(labels)
-    write_labels(out / "truth.h5", labels)
+    of_h36m, of_coco, cameras_of = (out / name for name in FILES)
+    write_labels(of_h36m, labels)
     coco = labels_of(np.array([one.coco17 for one in taken]), used, images, COCO)
-    write_labels(out / "truth_coco17.h5", coco)
-    write_rig(out / "cameras.toml", used)
+    write_labels(of_coco, coco)
+    write_rig(cameras_of, used)
     count = images.size
-    text = (
-        f"{out}: {count} images, {len(joints)} frames of {len(used)} cameras; truth.h5, truth_coco17.h5, cameras.toml"
-    )
+    text = f"{out}: {count} images, {len(joints)} frames of {len(used)} cameras; {', '.join(FILES)}"
     return Summary(text, {"out": str(out), "images": count, "frames": len(joints), "views": list(used.names)})
 
 

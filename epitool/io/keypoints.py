@@ -47,7 +47,7 @@ class KeypointsFile:
             shape = dataset(file, name, axes).shape
             if shape[0] != len(self.frames):
                 raise ValueError(f"{name} has shape {shape}, expected {len(self.frames)} frames")
-        self.read(stop=0)  # what is said of all frames must fit together before any of them is used
+        self.read(0, 0)  # what is said of all frames must fit together before any of them is used
 
     def __len__(self) -> int:
         return len(self.frames)

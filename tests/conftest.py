@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 
 if "PYTEST_XDIST_WORKER" in os.environ:  # threads of processes side by side wait for each other: twice the time
     os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -46,10 +47,11 @@ def here(tmp_path, monkeypatch) -> Path:
     return tmp_path
 
 
-# Files whose fixtures take longer than their tests: one process runs all of such a file.
+# Files whose fixtures take longer than their tests: one process runs all of such a file, or all of one command in it.
 TOGETHER = {
-    "test_deviations.py", "test_demo.py", "test_distributed.py", "test_faults.py", "test_recording.py", "test_synth.py",
+    "test_deviations.py", "test_demo.py", "test_distributed.py", "test_recording.py", "test_synth.py",
 }  # fmt: skip
+BY_COMMAND = "test_faults.py"
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -58,7 +60,9 @@ def pytest_xdist_make_scheduler(config, log):
 
     class ByFixtures(LoadScopeScheduling):
         def _split_scope(self, nodeid):
-            file = nodeid.partition("::")[0]
+            file, _, test = nodeid.partition("::")
+            if Path(file).name == BY_COMMAND:
+                return f"{file}[{re.split('[^a-z0-9]', test.partition('[')[2])[0]}"
             return file if Path(file).name in TOGETHER else nodeid
 
     return ByFixtures(config, log)

@@ -13,7 +13,9 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
 import cv2
@@ -116,17 +118,20 @@ def sound(tmp_path_factory, truth) -> Path:
 
 
 @pytest.fixture(scope="module")
-def undisturbed(sound, tmp_path_factory) -> dict[str, tuple[float, dict[str, object]]]:
-    """How long each command takes, and what it makes."""
-    made = {}
-    for name, arguments in COMMANDS.items():
+def undisturbed(sound, tmp_path_factory) -> Callable[[str], tuple[float, dict[str, object]]]:
+    """How long a command takes, and what it makes."""
+
+    @cache
+    def run(name: str) -> tuple[float, dict[str, object]]:
         folder = tmp_path_factory.mktemp(name) / "work"
         shutil.copytree(sound, folder)
         begin = time.monotonic()
-        finish(folder, arguments)
-        made[name] = time.monotonic() - begin, found(folder)
-        assert made[name][1]
-    return made
+        finish(folder, COMMANDS[name])
+        seconds, made = time.monotonic() - begin, found(folder)
+        assert made
+        return seconds, made
+
+    return run
 
 
 def leftovers(folder: Path) -> list[str]:
@@ -137,7 +142,7 @@ def leftovers(folder: Path) -> list[str]:
 @pytest.mark.parametrize("moment", range(MOMENTS))
 @pytest.mark.parametrize("name", COMMANDS)
 def test_after_a_kill_the_next_run_ends_in_the_same_bytes(sound, undisturbed, tmp_path, name, moment):
-    seconds, expected = undisturbed[name]
+    seconds, expected = undisturbed(name)
     shutil.copytree(sound, tmp_path / "work")
     rng = np.random.default_rng([moment, *name.encode()])
     for share in rng.uniform(0.2, 1.0, 2):  # the run that goes on is killed too
@@ -152,7 +157,7 @@ def test_after_a_kill_the_next_run_ends_in_the_same_bytes(sound, undisturbed, tm
 @pytest.mark.parametrize("moment", range(MOMENTS))
 @pytest.mark.parametrize("name", COMMANDS)
 def test_ctrl_c_at_any_moment_is_one_line_and_leaves_nothing_half_done(sound, undisturbed, tmp_path, name, moment):
-    seconds, expected = undisturbed[name]
+    seconds, expected = undisturbed(name)
     shutil.copytree(sound, tmp_path / "work")
     share = np.random.default_rng([moment, 1, *name.encode()]).uniform(0.3, 1.0)
     process = start(tmp_path / "work", COMMANDS[name])
@@ -218,7 +223,7 @@ def test_a_second_run_at_the_same_work_is_refused_and_the_first_not_disturbed(so
         assert (process.returncode, out) == (2, "")
         assert "another run is at work there" in said
     finish(tmp_path / "work", COMMANDS[name])
-    assert same(found(tmp_path / "work"), undisturbed[name][1])
+    assert same(found(tmp_path / "work"), undisturbed(name)[1])
 
 
 def test_the_lock_of_a_killed_run_does_not_stay(tmp_path):

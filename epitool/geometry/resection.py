@@ -94,6 +94,7 @@ def _pose(xy: Array, xyz: Array, K: Array, threshold_px: float, seed: int) -> tu
     require_matches(len(image))
     some = np.random.default_rng(seed).permutation(len(image))[:_ENOUGH]
     camera = {"model": "PINHOLE", "width": 1, "height": 1, "params": [K[0, 0], K[1, 1], K[0, 2], K[1, 2]]}
+    # a thousand samples find what three joints in ten agree on; with fewer no view is placed
     ransac = {"max_reproj_error": threshold_px, "seed": seed, "max_iterations": 1000, "min_iterations": 100}
     # far from the unit of the world, PoseLib's refinement would stop early
     size = float(np.median(np.abs(world - np.median(world, axis=0)))) or 1.0

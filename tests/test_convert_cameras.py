@@ -104,6 +104,16 @@ def test_a_window_of_qualisys_shifts_the_principal_point(here, rig):
         assert found.image_size == camera.image_size
 
 
+@pytest.mark.parametrize("r11", ["3.5", "nan"])
+def test_a_qualisys_camera_that_is_turned_by_no_rotation_is_refused(here, rig, r11):
+    (path,) = write_foreign_rig(Path("a.qca.txt"), rig, 1.0)
+    text, count = re.subn(r'r11="[^"]*"', f'r11="{r11}"', path.read_text())
+    assert count == len(rig)
+    path.write_text(text)
+    with pytest.raises(InputError, match="R is no rotation"):
+        read_rig(path)
+
+
 def test_easymocap_states_the_size_or_it_is_guessed_aloud(here, rig, capsys):
     off = np.array([[0, 0, 9.0], [0, 0, 0], [0, 0, 0]])
     moved = replace(rig, cameras=tuple(replace(c, K=c.K + off) for c in rig.cameras))

@@ -11,6 +11,8 @@ from hypothesis import strategies as st
 
 from epitool.camera import Rig
 from epitool.errors import InputError
+from epitool.geometry import identity
+from epitool.geometry import people as people_module
 from epitool.geometry.identity import choose_by_geometry
 from epitool.geometry.people import Candidates, choice_of, follow, with_choice
 from epitool.io.candidates import add_candidates, read_candidates
@@ -117,6 +119,7 @@ def test_three_people_and_one_of_them_in_one_view_only():
 
 
 def test_one_person_stays_as_found_bit_for_bit(detected):
+    detected = replace(detected, **{n: getattr(detected, n).astype(np.float32) for n in ("xy", "confidence")})
     there = np.isfinite(detected.xy[..., 0]).any(axis=-1)
     frame, view = np.nonzero(there)
     candidates = Candidates(detected.xy[there], detected.confidence[there], frame, view)
@@ -125,6 +128,16 @@ def test_one_person_stays_as_found_bit_for_bit(detected):
     again = with_choice(detected, candidates, first)
     np.testing.assert_array_equal(again.xy, detected.xy)
     np.testing.assert_array_equal(again.confidence, detected.confidence)
+
+
+def test_how_many_are_worked_on_at_a_time_does_not_matter(crossing, monkeypatch):
+    candidates, _ = crossing
+    first = follow(candidates, FRAMES, VIEWS, H36M)
+    found = choose_by_geometry(candidates, RIG, first, H36M)
+    monkeypatch.setattr(people_module, "_PART", 7)
+    monkeypatch.setattr(identity, "_CHUNK", 11 * (VIEWS * 2) ** 3)
+    np.testing.assert_array_equal(follow(candidates, FRAMES, VIEWS, H36M), first)
+    np.testing.assert_array_equal(choose_by_geometry(candidates, RIG, first, H36M), found)
 
 
 def test_frames_without_anybody_stay_empty(crossing):
@@ -227,33 +240,32 @@ def stored(tmp_path, crossing):
 def test_candidates_survive_the_file_and_the_choice_is_one_of_them(stored, crossing):
     candidates, _ = crossing
     keypoints = read_keypoints(stored)
-    assert read_candidates(stored, keypoints) is None
+    assert read_candidates(stored, keypoints.xy.shape[:3]) is None
     add_candidates(stored, candidates)
-    read = read_candidates(stored, keypoints)
+    read = read_candidates(stored, keypoints.xy.shape[:3])
     np.testing.assert_array_equal(read.xy, candidates.xy.astype(np.float32))
     np.testing.assert_array_equal(read.frame_index, candidates.frame_index)
-    choice = follow(candidates, FRAMES, VIEWS, H36M)
-    np.testing.assert_array_equal(choice_of(keypoints, read), choice)
+    choice, table = follow(candidates, FRAMES, VIEWS, H36M), read.table(FRAMES, VIEWS)
+    np.testing.assert_array_equal(choice_of(keypoints, read, table), choice)
     np.testing.assert_array_equal(with_choice(keypoints, read, choice).xy, keypoints.xy)
-    assert (choice_of(replace(keypoints, xy=keypoints.xy + 1), read) == -1).all()
+    assert (choice_of(replace(keypoints, xy=keypoints.xy + 1), read, table) == -1).all()
 
 
 def test_candidates_that_do_not_fit_are_refused(stored, crossing):
     candidates, _ = crossing
     add_candidates(stored, candidates)
-    keypoints = read_keypoints(stored)
     with pytest.raises(InputError, match="frames or views that its keypoints lack"):
-        read_candidates(stored, keypoints.select_frames(np.arange(5)))
+        read_candidates(stored, (5, VIEWS, 17))
     with pytest.raises(InputError, match="17 joints, its keypoints have 16"):
-        read_candidates(stored, keypoints.convert(skeleton("mpii16")))
+        read_candidates(stored, (FRAMES, VIEWS, 16))
     with h5py.File(stored, "r+") as file:
         del file["candidates/xy"]
     with pytest.raises(InputError, match=r"lacks dataset 'xy'.*epitool detect2d"):
-        read_candidates(stored, keypoints)
+        read_candidates(stored, (FRAMES, VIEWS, 17))
 
 
 def test_linked_candidates_are_refused(stored, tmp_path):
     with h5py.File(stored, "r+") as file:
         file["candidates"] = h5py.ExternalLink(str(tmp_path / "other.h5"), "/")
     with pytest.raises(InputError, match="lacks candidates"):
-        read_candidates(stored, read_keypoints(stored))
+        read_candidates(stored, (FRAMES, VIEWS, 17))

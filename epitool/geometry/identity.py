@@ -8,6 +8,7 @@ Left and right may be exchanged in any detection.
 from __future__ import annotations
 
 import itertools
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -48,51 +49,49 @@ def choose_by_geometry(
         Candidates `(F, V)`; -1 where the person is not seen, and in frames in which fewer than two views agree on
         them. `previous` itself where no image shows more than one person.
     """
-    frames, views = previous.shape
-    table = candidates.table(frames, views)
+    table = candidates.table(*previous.shape)
     if table.shape[2] == 1:
         return previous
-    there = table >= 0
-    xy = np.full((*table.shape, len(skeleton), 2), np.nan)
-    xy[there] = candidates.seen(min_confidence)[table[there]]
-    slots = _followed(_undistorted(xy, rig), rig, skeleton, there & (table == previous[..., None]))
+    noise = _noise(_joints(candidates, table[_spread(len(table))], rig, min_confidence), rig, skeleton)
+    members, sightings = [], []
+    chunk = max(1, _CHUNK // (previous.shape[1] * table.shape[2]) ** 3)
+    for start in range(0, len(table), chunk):
+        xy = _joints(candidates, table[start : start + chunk], rig, min_confidence)
+        member = _groups_of_people(_pair_gains(xy, rig, skeleton, noise), len(rig))
+        members.append(member)
+        sightings.append(_places(member, xy, rig, skeleton))
+    slots = _followed(np.concatenate(members), sightings, (table >= 0) & (table == previous[..., None]))
     return np.where(slots >= 0, np.take_along_axis(table, np.maximum(slots, 0)[..., None], axis=2)[..., 0], -1)
 
 
-def _undistorted(xy: Array, rig: Rig) -> Array:
+def _spread(frames: int) -> Indices:
+    """Frames from which the noise is measured."""
+    return np.unique(np.linspace(0, frames - 1, _NOISE_FRAMES).astype(int))
+
+
+def _joints(candidates: Candidates, table: Indices, rig: Rig, min_confidence: float) -> Array:
+    """Undistorted joints of P slots `(F, V, P, J, 2)`, NaN where unseen."""
+    xy = np.where((table >= 0)[..., None, None], candidates.seen(table, min_confidence), np.nan)
     return np.stack([camera.undistort(xy[:, v]) for v, camera in enumerate(rig.cameras)], axis=1)
 
 
-def _followed(xy: Array, rig: Rig, skeleton: Skeleton, previous: Flags) -> Indices:
+def _followed(member: Flags, places: Sequence[Array], previous: Flags) -> Indices:
     """The slot of one person in every frame and view `(F, V)`, -1 for none.
 
     Args:
-        xy: Undistorted joints of P slots `(F, V, P, J, 2)`, NaN where unseen.
-        rig: The cameras.
-        skeleton: Of the joints.
+        member: People in every frame: which slots are of each, `(F, K, V * P)`.
+        places: Where in space they are, `(F, K, M, 3)` in parts.
         previous: Slots `(F, V, P)` of the person to follow, as far as known.
     """
-    frames, views, people = xy.shape[:3]
-    member = _groups(xy, rig, skeleton)
-    names = _names_in_space(member, xy, rig, skeleton)
+    frames, count = member.shape[:2]
+    frame = np.repeat(np.arange(frames), count)
+    points = np.concatenate([part.reshape(-1, *part.shape[2:]) for part in places])
+    names = link(points, frame, bridge=_BRIDGE, cut=False).reshape(frames, count)
     votes = np.einsum("fkc,fc->fk", member, previous.reshape(frames, -1).astype(float))
     group = _main_group(names, votes)
     mine = (group >= 0)[:, None] & member[np.arange(frames), np.maximum(group, 0)]
-    mine = mine.reshape(frames, views, people)
+    mine = mine.reshape(previous.shape)
     return np.where(mine.any(axis=-1), mine.argmax(axis=-1), -1)
-
-
-def _groups(xy: Array, rig: Rig, skeleton: Skeleton) -> Flags:
-    """People in every frame: which slots are of each, `(F, K, V * P)`."""
-    frames, views, people = xy.shape[:3]
-    some = np.unique(np.linspace(0, frames - 1, _NOISE_FRAMES).astype(int))
-    noise = _noise(xy[some], rig, skeleton)
-    chunk = max(1, _CHUNK // (views * people) ** 3)
-    found = []
-    for start in range(0, frames, chunk):
-        gains = _pair_gains(xy[start : start + chunk], rig, skeleton, noise)
-        found.append(_groups_of_people(gains, views))
-    return np.concatenate(found)
 
 
 def _distances(xy: Array, rig: Rig, skeleton: Skeleton, a: int, b: int) -> Array:
@@ -174,16 +173,14 @@ def _best_group(gains: Array, views: int) -> Flags:
     return member[rows, chosen] & (value[rows, chosen] > 0)[:, None]
 
 
-def _names_in_space(member: Flags, xy: Array, rig: Rig, skeleton: Skeleton) -> Indices:
-    """Which track in space each group belongs to, `(F, K)`; -1 for an empty group."""
+def _places(member: Flags, xy: Array, rig: Rig, skeleton: Skeleton) -> Array:
+    """Where each group is in space, `(F, K, M, 3)`: joints that have no mirror image; NaN for an empty group."""
     frames, views, people = xy.shape[:3]
     points = midline(xy, skeleton).reshape(frames, 1, views * people, -1, 2)
     mine = np.where(member[..., None, None], points, np.nan).reshape(*member.shape[:2], views, people, -1, 2)
     one_a_view = np.where(np.isfinite(mine), mine, 0.0).sum(axis=3)  # a group has at most one slot a view
     seen = np.isfinite(mine[..., 0]).any(axis=3)
-    xyz = _nearest_to_rays(np.where(seen[..., None], one_a_view, np.nan), rig)
-    frame = np.repeat(np.arange(frames), member.shape[1])
-    return link(xyz.reshape(len(frame), -1, 3), frame, bridge=_BRIDGE, cut=False).reshape(frames, -1)
+    return _nearest_to_rays(np.where(seen[..., None], one_a_view, np.nan), rig)
 
 
 def _nearest_to_rays(xy: Array, rig: Rig) -> Array:
@@ -207,12 +204,13 @@ def _nearest_to_rays(xy: Array, rig: Rig) -> Array:
 def _main_group(names: Indices, votes: Array) -> Indices:
     """Per frame the group `(F,)` of the track with the most votes, -1 for none; gaps go to tracks that fit in whole."""
     group, taken = np.full(len(names), -1), np.zeros(len(names), dtype=bool)
-    frames = np.broadcast_to(np.arange(len(names))[:, None], names.shape)
-    total = np.bincount(names[names >= 0], weights=votes[names >= 0])
+    order = np.argsort(names, axis=None, kind="stable")
+    starts = np.searchsorted(names.ravel()[order], np.arange(names.max(initial=-1) + 1))
+    sightings = np.split(order, starts)[1:]  # of each track; before them are those of nobody, -1
+    total = np.array([votes.ravel()[places].sum() for places in sightings])
     for name in np.argsort(-total, kind="stable"):
-        when, which = np.nonzero(names == name)
-        first, last = int(when.min()), int(when.max())
-        if total[name] >= 1 and not taken[first : last + 1].any():
-            group[frames[when, which]] = which
-            taken[first : last + 1] = True
+        when, which = np.divmod(sightings[name], names.shape[1])
+        if total[name] >= 1 and not taken[when[0] : when[-1] + 1].any():
+            group[when] = which
+            taken[when[0] : when[-1] + 1] = True
     return group

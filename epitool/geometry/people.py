@@ -17,6 +17,7 @@ Array = NDArray[np.float64]
 Indices = NDArray[np.intp]
 _BRIDGE = 5  # frames that someone may be out of sight in a view
 _STILL = 1e-3  # of a size: where nobody moves, the one seen longest and best counts most
+_PART = 100_000  # candidates worked on at a time
 _SWEEPS = 4  # over the views, each against the others' choices
 
 
@@ -25,24 +26,24 @@ class Candidates:
     """All people found, C of them over all frames and views.
 
     Attributes:
-        xy: Pixels `(C, J, 2)`; NaN where missing.
-        confidence: `(C, J)`, 0 to 1.
+        xy: Pixels `(C, J, 2)` in 32 bits as files have them, for there may be millions; NaN where missing.
+        confidence: `(C, J)`, 0 to 1, in 32 bits.
         frame_index: Which of the keypoints' frames each is of, `(C,)`.
         view_index: Which of the keypoints' views, `(C,)`.
     """
 
-    xy: Array
-    confidence: Array
+    xy: NDArray[np.float32]
+    confidence: NDArray[np.float32]
     frame_index: Indices
     view_index: Indices
 
     def __post_init__(self) -> None:
         set_field = object.__setattr__
-        xy = frozen_array(self.xy, (None, None, 2), "xy")
-        confidence = frozen_array(self.confidence, xy.shape[:2], "confidence")
+        xy = frozen_array(self.xy, (None, None, 2), "xy", np.float32)
+        confidence = frozen_array(self.confidence, xy.shape[:2], "confidence", np.float32)
         missing = ~np.isfinite(xy).all(axis=-1)
         for values, unknown, nothing in ((xy, missing, np.nan), (confidence, missing | ~np.isfinite(confidence), 0.0)):
-            values.setflags(write=True)  # our own copy, changed in place: there may be millions
+            values.setflags(write=True)  # our own copy, changed in place
             values[unknown] = nothing
             values.setflags(write=False)
         set_field(self, "xy", xy)
@@ -64,16 +65,19 @@ class Candidates:
         out[cell[order], rank] = order
         return out.reshape(frames, views, -1)
 
-    def seen(self, min_confidence: float) -> Array:
-        """Joints `(C, J, 2)`, NaN where not seen."""
-        return np.where((self.confidence >= min_confidence)[..., None], self.xy, np.nan)
+    def seen(self, chosen: Indices | slice, min_confidence: float) -> Array:
+        """Joints `(..., J, 2)` of those at these indices, NaN where not seen."""
+        sure = self.confidence[chosen].astype(np.float64) >= min_confidence
+        return np.where(sure[..., None], self.xy[chosen].astype(np.float64), np.nan)
 
     def select_views(self, views: Sequence[int]) -> Candidates:
         """Those of the views at these indices only, renumbered in this order."""
-        place = np.full(max([*views, *self.view_index.tolist()], default=-1) + 1, -1)
+        place = np.full(max(max(views, default=-1), int(self.view_index.max(initial=-1))) + 1, -1)
         place[list(views)] = np.arange(len(views))
         renumbered = place[self.view_index]
         kept = renumbered >= 0
+        if (renumbered == self.view_index).all():
+            return self
         return Candidates(self.xy[kept], self.confidence[kept], self.frame_index[kept], renumbered[kept])
 
 
@@ -85,12 +89,17 @@ def with_choice(keypoints: Keypoints, candidates: Candidates, choice: Indices) -
     return replace(keypoints, xy=xy, confidence=confidence)
 
 
-def choice_of(keypoints: Keypoints, candidates: Candidates) -> Indices:
-    """Which candidates keypoints are, `(F, V)`; -1 where nobody is, or nobody of these."""
-    table = candidates.table(*keypoints.xy.shape[:2])
+def choice_of(keypoints: Keypoints, candidates: Candidates, table: Indices) -> Indices:
+    """Which candidates keypoints are, `(F, V)`; -1 where nobody is, or nobody of these.
+
+    Args:
+        keypoints: Of F frames.
+        candidates: Of these frames, and of others.
+        table: The candidates' table for these frames, `(F, V, P)`.
+    """
     if not len(candidates):
         return table[..., 0]
-    same = np.nan_to_num(candidates.xy)[table] == np.nan_to_num(keypoints.xy)[:, :, None]
+    same = np.nan_to_num(candidates.xy[table]) == np.nan_to_num(keypoints.xy)[:, :, None]
     found = same.all(axis=(-1, -2)) & (table >= 0) & np.isfinite(keypoints.xy).any(axis=(-1, -2))[..., None]
     return np.where(found.any(axis=-1), np.take_along_axis(table, found.argmax(-1)[..., None], -1)[..., 0], -1)
 
@@ -106,13 +115,15 @@ def follow(candidates: Candidates, frames: int, views: int, skeleton: Skeleton) 
     table = candidates.table(frames, views)
     if table.shape[2] == 1:
         return table[..., 0]
-    limbs, legs = limb_motion(candidates.seen(MIN_CONFIDENCE), skeleton)
-    heights = np.vstack([limbs[..., 1], np.full((1, limbs.shape[1]), np.nan)])  # the last row is of nobody, -1
+    heights, legs = _limbs(candidates, skeleton)
     tracks = [_tracks_of_view(candidates, table[:, v], skeleton) for v in range(views)]
-    trust = candidates.confidence.mean(axis=1)
+    trust = candidates.confidence.mean(axis=1, dtype=np.float64)
     worth = [np.array([trust[track].sum() * (swing(legs[track]) + _STILL) for track in found]) for found in tracks]
     alone = [_path(candidates, *each, frames) for each in zip(tracks, worth)]
-    gained = [sum(w for track, w in zip(*each) if track[0] in path) for *each, path in zip(tracks, worth, alone)]
+    gained = [
+        sum(w for track, w in zip(*each) if path[candidates.frame_index[track[0]]] == track[0])
+        for *each, path in zip(tracks, worth, alone)
+    ]
     choice = np.full((frames, views), -1)
     single = (table[..., 1:] < 0).all(axis=(0, 2))
     for v in [*np.argsort(-np.array(gained), kind="stable")] * _SWEEPS:
@@ -123,12 +134,23 @@ def follow(candidates: Candidates, frames: int, views: int, skeleton: Skeleton) 
     return choice
 
 
+def _limbs(candidates: Candidates, skeleton: Skeleton) -> tuple[Array, Array]:
+    """How high the limbs are, `(C + 1, K)`, of which the last row is of nobody, -1; and what the legs do."""
+    parts = [slice(start, start + _PART) for start in range(0, len(candidates), _PART)]
+    motion = [limb_motion(candidates.seen(part, MIN_CONFIDENCE), skeleton) for part in parts]
+    heights = [limbs[..., 1].copy() for limbs, _ in motion]
+    nobody = np.full((1, heights[0].shape[1]), np.nan)
+    return np.concatenate([*heights, nobody]), np.concatenate([legs for _, legs in motion])
+
+
 def _tracks_of_view(candidates: Candidates, table: Indices, skeleton: Skeleton) -> list[Indices]:
     """Candidates of each track in a view, in order of time; `table (F, P)` holds the view's candidates."""
     there = table[table >= 0]
-    points = midline(candidates.seen(MIN_CONFIDENCE)[there], skeleton)
+    points = midline(candidates.seen(there, MIN_CONFIDENCE), skeleton)
     names = link(points, candidates.frame_index[there], bridge=_BRIDGE, cut=True)
-    return [there[names == name] for name in range(names.max(initial=-1) + 1)]
+    order = np.argsort(names, kind="stable")
+    starts = np.searchsorted(names[order], np.arange(names.max(initial=-1) + 1))  # before them are the nameless, -1
+    return np.split(there[order], starts)[1:]
 
 
 def _path(candidates: Candidates, tracks: Sequence[Indices], worth: Array, frames: int) -> Indices:

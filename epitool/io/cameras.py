@@ -18,7 +18,7 @@ from epitool.camera import Camera, Rig, Window
 from epitool.errors import InputError
 from epitool.files import writing
 from epitool.io.files import damage_in, require_file
-from epitool.io.h5_rigs import checked_camera
+from epitool.io.h5_rigs import checked_camera, nearest_rotation
 from epitool.io.labels import open_labels
 
 if sys.version_info >= (3, 11):
@@ -256,13 +256,13 @@ def _qualisys_camera(node: ElementTree.Element) -> Camera:
     tangential = numbers(lens, "tangentalDistortion1", "tangentalDistortion2")
     distortion = [*radial, *tangential, float(lens.get("radialDistortion3", 0))]
     stored = numbers(place, *(f"r{i}{j}" for i in "123" for j in "123")).reshape(3, 3)
-    U, _, Vt = np.linalg.svd(np.diag([1.0, -1.0, -1.0]) @ stored)
-    R = U @ Vt  # the file's nine numbers are a rotation up to their rounding
+    name = node.get("serial", "")
+    R = nearest_rotation(name, np.diag([1.0, -1.0, -1.0]) @ stored)
     t = -R @ numbers(place, "x", "y", "z")
     left, top, right, bottom = numbers(window, "left", "top", "right", "bottom")
     size = (int(right - left + 1), int(bottom - top + 1))
     K = [[fx, 0, cx - left], [0, fy, cy - top], [0, 0, 1]]
-    return checked_camera(node.get("serial", ""), K, distortion, R, t, size)
+    return checked_camera(name, K, distortion, R, t, size)
 
 
 def _read_opencv(path: Path) -> Rig:

@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 from epitool.geometry.people import Candidates
 from epitool.io.files import require_file
 from epitool.io.h5 import dataset, readable, written
-from epitool.pose import Keypoints
 
 GROUP = "candidates"
 _MADE_BY = "epitool detect2d"
+_MEASURED = ("xy", "confidence")
 _AXES = {"xy": 3, "confidence": 2, "frame_index": 1, "view_index": 1}
 
 
@@ -23,8 +23,8 @@ def add_candidates(path: Path, candidates: Candidates) -> None:
     """Adds all people found to a `keypoints.h5` that holds the one chosen."""
     with written(path, "r+") as file:
         group = file.create_group(GROUP)
-        for name in ("xy", "confidence"):
-            group.create_dataset(name, data=getattr(candidates, name).astype(np.float32))
+        for name in _MEASURED:
+            group.create_dataset(name, data=getattr(candidates, name))
         for name in ("frame_index", "view_index"):
             group.create_dataset(name, data=getattr(candidates, name).astype(np.int32))
 
@@ -40,8 +40,12 @@ def has_candidates(path: Path) -> bool:
         return file.get(GROUP, getlink=True) is not None
 
 
-def read_candidates(path: Path, keypoints: Keypoints) -> Candidates | None:
-    """All people found, by frame and view of the file's keypoints as they were read; None where the file has none.
+def read_candidates(path: Path, shape: tuple[int, int, int]) -> Candidates | None:
+    """All people found, by frame and view of the file's keypoints; None where the file has none.
+
+    Args:
+        path: The `keypoints.h5`.
+        shape: How many frames, views and joints its keypoints have.
 
     Raises:
         InputError: The file is missing or damaged, or its candidates do not fit its keypoints.
@@ -53,7 +57,7 @@ def read_candidates(path: Path, keypoints: Keypoints) -> Candidates | None:
                 return None
             arrays = {name: _array(file, name, axes) for name, axes in _AXES.items()}
         candidates = Candidates(**arrays)
-        frames, views, joints = keypoints.xy.shape[:3]
+        frames, views, joints = shape
         if candidates.xy.shape[1] != joints:
             raise ValueError(f"{candidates.xy.shape[1]} joints, its keypoints have {joints}")
         if (candidates.frame_index >= frames).any() or (candidates.view_index >= views).any():
@@ -68,4 +72,4 @@ def _array(file: h5py.File, name: str, axes: int) -> NDArray[Any]:
     found = dataset(group, name, axes)
     if found.dtype.kind not in "fiu":
         raise ValueError(f"'{name}' holds no numbers")
-    return np.asarray(found[:])
+    return np.asarray(found.astype(np.float32)[:] if name in _MEASURED else found[:])

@@ -70,7 +70,7 @@ def checked_camera(name: str, K: Any, distortion: Any, R: Any, t: Any, size: tup
         )
     if min(size) < 1:
         raise ValueError(f"camera {name}: is for images of {size[0]}x{size[1]} pixels")
-    camera = Camera(str(name), K, distortion, _nearest_rotation(str(name), R), t, size)
+    camera = Camera(str(name), K, distortion, nearest_rotation(str(name), R), t, size)
     if len(camera.distortion) not in (0, 4, 5, 8, 12, 14):
         raise ValueError(
             f"camera {name}: {len(camera.distortion)} distortion coefficients; OpenCV knows 4, 5, 8, 12, 14"
@@ -78,14 +78,14 @@ def checked_camera(name: str, K: Any, distortion: Any, R: Any, t: Any, size: tup
     return camera
 
 
-def _nearest_rotation(name: str, R: NDArray[Any]) -> NDArray[Any]:
+def nearest_rotation(name: str, R: NDArray[Any]) -> NDArray[Any]:
     """The rotation that nine numbers are, up to their rounding.
 
     Raises:
         ValueError: They are none.
     """
     off = np.abs(R @ R.T - np.eye(3)).max() if R.shape == (3, 3) else np.inf
-    if off > _NO_ROTATION or np.linalg.det(R) < 0:
+    if not off <= _NO_ROTATION or np.linalg.det(R) < 0:
         raise ValueError(f"camera {name}: R is no rotation")
     if off <= _EXACT:
         return R

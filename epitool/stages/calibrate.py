@@ -16,9 +16,10 @@ from epitool.geometry.body import ScaleRule, parse_scale
 from epitool.geometry.calibrate import FRAME_BUDGET, STILL, Calibration, informative_frames, still_views
 from epitool.geometry.sync import estimate_offsets, synchronized
 from epitool.io.cameras import write_rig
+from epitool.io.keypoints import open_keypoints
 from epitool.pose import Keypoints
 from epitool.stages import calibration_report as report
-from epitool.stages.calibrate_inputs import intrinsics_of, keypoints_of, places, warn_of_people
+from epitool.stages.calibrate_inputs import enough_step, intrinsics_of, keypoints_of, places, warn_of_people
 from epitool.stages.calibrate_rig import Choices, placed, solved
 from epitool.stages.calibrate_windows import LEAST_WINDOW, calibrate_windows, check_moving, windows_of
 from epitool.stages.choosing import chosen_by_geometry
@@ -123,10 +124,11 @@ def _of_one_person(
     joints: Keypoints, cameras: Sequence[Camera], result: Calibration, choices: Choices, path: Path
 ) -> tuple[Keypoints, Calibration]:
     """The joints of the person whom all views agree on, and the cameras that they give; the same where one is seen."""
-    chosen = chosen_by_geometry(path, result.rig, choices.min_confidence)
-    if not chosen:
-        return joints, result
-    joints = informative_frames(chosen, choices.min_confidence, FRAME_BUDGET)
+    with open_keypoints(path) as source:
+        chosen = chosen_by_geometry(source, path, result.rig, choices.min_confidence)
+        if not chosen:
+            return joints, result
+        joints = informative_frames(chosen.read(step=enough_step(source)), choices.min_confidence, FRAME_BUDGET)
     again = solved(joints, [camera for camera in cameras if camera.name in joints.views], choices)
     return joints, replace(again, left_out={**result.left_out, **again.left_out})
 

@@ -13,7 +13,7 @@ from epitool.geometry.calibrate import assumed_intrinsics
 from epitool.images import view_name
 from epitool.io.cameras import read_intrinsics, read_rig
 from epitool.io.candidates import has_candidates
-from epitool.io.keypoints import open_keypoints
+from epitool.io.keypoints import KeypointsFile, open_keypoints
 from epitool.pose import Keypoints
 from epitool.stages import detect2d
 from epitool.stages.camera_checks import check_foreign, fit_sizes
@@ -54,7 +54,7 @@ def keypoints_of(
         made = detect2d.run(views=views, detector=detector, out=path, jobs=jobs, device=device, overwrite=False)
         say(made.text)
     with open_keypoints(path) as file:
-        joints = file.read(step=1 if all_frames or file.take_of().any() else max(1, len(file) // _MANY_FRAMES))
+        joints = file.read(step=1 if all_frames or file.take_of().any() else enough_step(file))
     if not views:
         return joints
     names = [view_name(view) for view in views]
@@ -64,6 +64,11 @@ def keypoints_of(
         return joints.select_views(names)
     except InputError as error:
         raise InputError(f"{path}: {error}; `epitool detect2d --views ... --overwrite` makes it anew") from None
+
+
+def enough_step(file: KeypointsFile) -> int:
+    """Every how manieth frame is to be read where an hour's are enough."""
+    return max(1, len(file) // _MANY_FRAMES)
 
 
 def warn_of_people(path: Path, why: str) -> None:

@@ -2,40 +2,82 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
 
 from epitool.camera import Rig
 from epitool.console import say
 from epitool.geometry.identity import choose_by_geometry
-from epitool.geometry.people import choice_of, with_choice
-from epitool.io.candidates import has_candidates, read_candidates
-from epitool.io.keypoints import read_keypoints
+from epitool.geometry.people import Candidates, choice_of, with_choice
+from epitool.io.candidates import read_candidates
+from epitool.io.keypoints import KeypointsFile
 from epitool.pose import Keypoints
 
+_PART = 10_000  # frames read at a time
 
-def chosen_by_geometry(path: Path, rig: Rig, min_confidence: float) -> Keypoints | None:
-    """Keypoints of the person whom all views of the rig agree on; None where no image shows more than one person.
 
-    All frames are held in memory: who someone is follows from the whole recording.
+@dataclass(frozen=True, eq=False)
+class Chosen:
+    """One of several people, read like the keypoints of a file.
+
+    Attributes:
+        source: The file.
+        views: Which of its views.
+        candidates: Everyone in these.
+        choice: Which of them in every frame and view, `(F, V)`; -1 for nobody.
+    """
+
+    source: KeypointsFile
+    views: tuple[str, ...]
+    candidates: Candidates
+    choice: NDArray[np.intp]
+
+    @property
+    def frames(self) -> NDArray[np.int64]:
+        """As the file's."""
+        return self.source.frames
+
+    def __len__(self) -> int:
+        return len(self.source)
+
+    def read(self, start: int = 0, stop: int | None = None, step: int = 1) -> Keypoints:
+        """The keypoints of every `step`-th frame from index `start` to before `stop`."""
+        part = self.source.read(start, stop, step).select_views(self.views)
+        return with_choice(part, self.candidates, self.choice[start:stop:step])
+
+
+def chosen_by_geometry(source: KeypointsFile, path: Path, rig: Rig, min_confidence: float) -> Chosen | None:
+    """The person whom all views of the rig agree on; None where no image shows more than one person.
+
+    Everyone is held in memory, for who someone is follows from the whole recording.
 
     Args:
-        path: The `keypoints.h5`.
+        source: The `keypoints.h5`.
+        path: Where it is.
         rig: Cameras of its views, or of some of them.
         min_confidence: Joints under it say nothing.
 
     Raises:
         InputError: The file cannot be read.
     """
-    if not has_candidates(path):
+    everyone = read_candidates(path, (len(source), len(source.views), len(source.skeleton)))
+    if everyone is None:
         return None
-    everyone = read_keypoints(path)
-    found = read_candidates(path, everyone)
-    if found is None:
-        return None
-    joints = everyone.select_views(rig.names)
-    candidates = found.select_views([everyone.views.index(name) for name in rig.names])
-    before = choice_of(joints, candidates)
-    choice = choose_by_geometry(candidates, rig, before, joints.skeleton, min_confidence)
+    candidates = everyone.select_views([source.views.index(name) for name in rig.names])
+    before = np.concatenate(list(_choices(source, rig, candidates)))
+    choice = choose_by_geometry(candidates, rig, before, source.skeleton, min_confidence)
     changed = int((choice != before).any(axis=1).sum())
     say(f"several people: the one whom all views agree on is taken, in {changed} frames another than was followed")
-    return with_choice(joints, candidates, choice)
+    return Chosen(source, rig.names, candidates, choice)
+
+
+def _choices(source: KeypointsFile, rig: Rig, candidates: Candidates) -> Iterator[NDArray[np.intp]]:
+    """Which candidates the file's keypoints are, a part of the frames at a time."""
+    table = candidates.table(len(source), len(rig))
+    for start in range(0, len(source), _PART):
+        part = source.read(start, start + _PART).select_views(rig.names)
+        yield choice_of(part, candidates, table[start : start + _PART])

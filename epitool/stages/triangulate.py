@@ -36,7 +36,7 @@ from epitool.skeleton import Skeleton
 from epitool.skeleton import skeleton as named_skeleton
 from epitool.stages.calibrate_inputs import warn_of_people
 from epitool.stages.camera_checks import check_foreign, check_stature, fit_rigs
-from epitool.stages.choosing import chosen_by_geometry
+from epitool.stages.choosing import Chosen, chosen_by_geometry
 
 _DOUBTFUL_ERROR = 0.025  # of the person's box; detectors are off by about 0.01
 _USUAL_SKELETON, _MOST_OF_A_PERSON = "h36m17", 0.5
@@ -120,8 +120,8 @@ def run(
         if moving or any(camera.time_offset for camera in rig.cameras):
             warn_of_people(keypoints, "cameras that move" if moving else "cameras that are out of sync")
         else:
-            chosen = chosen_by_geometry(keypoints, rig, min_confidence)
-        reader = InMemory(chosen) if chosen else source
+            chosen = chosen_by_geometry(source, keypoints, rig, min_confidence)
+        reader = chosen or source
         sample = join_keypoints([in_sync(chunk) for chunk in _sample(reader, windows)])
         settings = label_settings(
             sample, rig, method=method, combine=combine, min_confidence=min_confidence, bones=bones
@@ -190,20 +190,6 @@ def in_sync(chunk: Chunk) -> Keypoints:
     return synchronized(chunk.keypoints, offsets).select_frames(frames)
 
 
-class InMemory:
-    """Keypoints that are read like those of a file."""
-
-    def __init__(self, keypoints: Keypoints) -> None:
-        self.keypoints, self.frames = keypoints, keypoints.frames
-
-    def __len__(self) -> int:
-        return len(self.frames)
-
-    def read(self, start: int = 0, stop: int | None = None) -> Keypoints:
-        """Keypoints of frames from index `start` to before `stop`."""
-        return self.keypoints.select_frames(np.arange(len(self))[start:stop])
-
-
 def _windows(source: KeypointsFile, keypoints: Path, cameras: Path) -> list[Window]:
     """The cameras of the views that the keypoints are of, by frames."""
     if len(source.views) < 2:
@@ -242,7 +228,7 @@ def _judge(poses: Poses, rig: Rig, keypoints: Path, cameras: Path) -> None:
         check_stature(cameras, poses)
 
 
-def _sample(source: KeypointsFile | InMemory, windows: Sequence[Window]) -> Iterator[Chunk]:
+def _sample(source: KeypointsFile | Chosen, windows: Sequence[Window]) -> Iterator[Chunk]:
     """Frames that tell a recording's settings: spread over it, or from the first window of cameras that move."""
     if len(windows) == 1:
         return _chunks(source, windows, sample_bounds(len(source)))
@@ -251,7 +237,7 @@ def _sample(source: KeypointsFile | InMemory, windows: Sequence[Window]) -> Iter
 
 
 def _chunks(
-    source: KeypointsFile | InMemory, windows: Sequence[Window], bounds: Sequence[tuple[int, int]]
+    source: KeypointsFile | Chosen, windows: Sequence[Window], bounds: Sequence[tuple[int, int]]
 ) -> Iterator[Chunk]:
     """Chunks of frames within one window, each with as many around it as the views' offsets in time reach."""
     names = windows[0].rig.names

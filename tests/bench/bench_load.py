@@ -13,15 +13,20 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import h5py
 import numpy as np
 
+from epitool.camera import Rig
+from epitool.geometry.people import Candidates
 from epitool.io.cameras import write_rig
+from epitool.io.candidates import add_candidates
 from epitool.io.h5 import texts
 from epitool.io.keypoints import write_keypoints
+from epitool.pose import Keypoints
 from epitool.synthetic import labels_of, noisy_keypoints
 from epitool.synthetic.motion import random_motion
 from epitool.synthetic.rigs import studio_rig
@@ -31,15 +36,15 @@ ROWS = "rows.jsonl"
 CAMERAS, JOBS = 4, 1  # unless a curve is over them
 
 
-def recording(folder: Path, cameras: int, frames: int) -> None:
+def recording(folder: Path, cameras: int, frames: int, people: int = 1) -> None:
     """`cameras.toml`, and a `keypoints.h5` of 2000 frames over and over, with image names of their own."""
     folder.mkdir(parents=True, exist_ok=True)
     rig = studio_rig("ring", cameras, 1000, 0)
     write_rig(folder / "cameras.toml", rig)
-    block = labels_of(random_motion(BLOCK, 0).xyz, rig)
-    write_keypoints(
-        folder / "keypoints.h5", noisy_keypoints(block, sigma_px=2.0, outliers=0.05, swap_share=0.0, seed=1)
-    )
+    block = [detected(rig, person) for person in range(people)]
+    write_keypoints(folder / "keypoints.h5", block[0])
+    if people > 1:
+        add_candidates(folder / "keypoints.h5", everyone(block, frames))
     with h5py.File(folder / "keypoints.h5", "r+") as file:
         for name in ("xy", "confidence", "take"):
             values = file[name][:]
@@ -50,6 +55,22 @@ def recording(folder: Path, cameras: int, frames: int) -> None:
         del file["images"], file["frames"]
         file["frames"] = np.arange(frames)
         file["images"] = texts([[f"{view}/{f:07d}.jpg" for view in rig.names] for f in range(frames)])
+
+
+def detected(rig: Rig, person: int) -> Keypoints:
+    """What is seen of one of several people in the first 2000 frames; the second stands 1.2 m off, and so on."""
+    xyz = random_motion(BLOCK, person).xyz + np.array([1200.0 * person, 0.0, 0.0])
+    return noisy_keypoints(labels_of(xyz, rig), sigma_px=2.0, outliers=0.05, swap_share=0.0, seed=1 + person)
+
+
+def everyone(block: Sequence[Keypoints], frames: int) -> Candidates:
+    """All people in all frames, in the order that `detect2d` has them: view by view."""
+    shape = (len(block[0].views), frames, len(block))
+    view, frame, person = (axis.ravel() for axis in np.indices(shape, dtype=np.int32))
+    xy, confidence = (
+        np.stack([getattr(each, name) for each in block]).astype(np.float32) for name in ("xy", "confidence")
+    )
+    return Candidates(xy[person, frame % BLOCK, view], confidence[person, frame % BLOCK, view], frame, view)
 
 
 def poses(path: Path, count: int, noise: float) -> None:
@@ -96,6 +117,7 @@ def measured(path: Path) -> list[dict[str, Any]]:
 def curve(rows: list[dict[str, Any]], command: str, over: str, **fixed: int) -> list[tuple[int, float, float]]:
     """(value of `over`, seconds, MB) of the rows of a command in which all else is as stated."""
     own = [row for row in rows if row["command"].startswith(command) and "frames" in row]
+    own = [row for row in own if row.get("people", 1) == 1]
     own = [row for row in own if all(row.get(name, value) == value for name, value in fixed.items()) and over in row]
     return sorted((row[over], row["seconds"], row["megabytes"]) for row in own)
 
@@ -144,11 +166,12 @@ def draw(path: Path, rows: list[dict[str, Any]]) -> None:
 
 def measure_recordings(options: argparse.Namespace) -> None:
     """Rows of the commands on recordings of ever more frames and cameras."""
-    others = [(cameras, min(100_000, max(options.frames))) for cameras in (2, 8)]
+    several = options.people > 1
+    others = [] if several else [(cameras, min(100_000, max(options.frames))) for cameras in (2, 8)]
     for cameras, frames in [*((CAMERAS, frames) for frames in options.frames), *others]:
-        folder = options.folder / f"{cameras} x {frames}"
+        folder = options.folder / f"{cameras} x {frames}{f' x {options.people} people' * several}"
         if not (folder / "keypoints.h5").exists():
-            recording(folder, cameras, frames)
+            recording(folder, cameras, frames, options.people)
         for command in (
             ["calibrate", "--intrinsics", "cameras.toml", "--out", "found.toml"],
             *(["triangulate", "--jobs", jobs] for jobs in ("1", "2", "4")),
@@ -156,7 +179,7 @@ def measure_recordings(options: argparse.Namespace) -> None:
         ):
             if command[0].startswith(options.only):
                 jobs = {"jobs": int(command[-1])} if "--jobs" in command else {}
-                measure(folder, *command, cameras=cameras, frames=frames, **jobs)
+                measure(folder, *command, cameras=cameras, frames=frames, people=options.people, **jobs)
 
 
 def measure_poses(options: argparse.Namespace) -> None:
@@ -182,6 +205,7 @@ def main() -> None:
     parser.add_argument("--video", type=Path, help="a long one, for detect2d")
     parser.add_argument("--only", default="", help="rows whose command starts so")
     parser.add_argument("--frames", type=int, nargs="+", default=[1000, 10_000, 100_000, 1_000_000])
+    parser.add_argument("--people", type=int, default=1, help="in every image")
     parser.add_argument("--poses", type=int, nargs="*", default=[10_000, 100_000, 1_000_000])
     parser.add_argument("--picture", type=Path, help="PNG for the curves of all rows in FOLDER/rows.jsonl")
     parser.add_argument("--drawn", action="store_true", help="measure nothing")

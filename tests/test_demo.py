@@ -28,6 +28,7 @@ FILES = [
     "report.md",
     "labels.html",
 ]
+QUICK = {"train": ["--image-size", "64"], "refine": ["--epochs", "10"]}
 NAMED = [
     ["calibrate", "--views", "cam1", "cam2"],
     ["train", "--pairs", "labels.h5"],
@@ -44,11 +45,13 @@ def epitool(*arguments, cwd):
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """A demo on 40 frames: the number is not an option, so the scene's default is set in the child."""
+    """A demo on 40 frames that learns little: what is not an option of it is set in the child."""
     work = tmp_path_factory.mktemp("demo")
     code = (
-        "import sys, functools, epitool.synthetic as s\n"
+        "import sys, functools, epitool.synthetic as s, epitool.stages.demo as d\n"
         "s.render_scene = functools.partial(s.render_scene, frames=40)\n"
+        f"quick, lines = {QUICK}, d.command_lines\n"
+        "d.command_lines = lambda *a: [[*line, *quick.get(line[0], [])] for line in lines(*a)]\n"
         "from epitool.cli import main\n"
         "sys.argv = ['epitool', 'demo', '--synthetic', '--epochs', '2', '--json', '--out', 'out']\n"
         "main()\n"
@@ -115,7 +118,7 @@ def test_running_again_uses_what_is_there(folder):
     again = epitool("detect2d", "--views", "cam1", "cam2", "cam3", "cam4", cwd=folder)
     if again.returncode == 0:
         assert "is already of this footage" in again.stderr
-    trained = epitool("train", "--pairs", "labels.h5", "--epochs", "2", cwd=folder)
+    trained = epitool("train", "--pairs", "labels.h5", "--epochs", "2", *QUICK["train"], cwd=folder)
     assert trained.returncode == 0, trained.stderr
     assert "going on with runs/default after epoch 2 of 2" in trained.stderr
 

@@ -131,11 +131,10 @@ def test_two_processes_have_the_loss_curve_of_one(footage, undisturbed):
 
 
 def test_killed_run_ends_in_the_bits_of_an_undisturbed_one(footage, undisturbed):
-    for epoch in (1, 2):
-        process = start(footage, "killed")
-        assert any(f"epoch {epoch}/" in line for line in process.stderr)  # while its files are being written
-        process.kill()
-        process.communicate()
+    process = start(footage, "killed")
+    assert any("epoch 1/" in line for line in process.stderr)  # while its files are being written
+    process.kill()
+    process.communicate()
     finish(start(footage, "killed"), footage, "killed")
     first, second = (torch.load(footage / "runs" / name / "last.pt")["weights"] for name in ("one", "killed"))
     assert all(torch.equal(first[name], second[name]) for name in first)

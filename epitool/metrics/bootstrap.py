@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import norm, t
+from scipy.special import ndtr, stdtrit  # scipy.stats has these too, and takes a second to import
 
 Array = NDArray[np.float64]
 Interval = tuple[float, float]
@@ -74,5 +74,5 @@ class Bootstrap:
 
 
 def _quantiles(count: int) -> tuple[float, float]:
-    tail = float(norm.cdf(np.sqrt(count / (count - 1)) * t.ppf((1 - LEVEL) / 2, count - 1)))
+    tail = float(ndtr(np.sqrt(count / (count - 1)) * stdtrit(count - 1, (1 - LEVEL) / 2)))
     return tail, 1 - tail

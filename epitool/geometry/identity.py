@@ -8,7 +8,6 @@ Left and right may be exchanged in any detection.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -53,14 +52,14 @@ def choose_by_geometry(
     if table.shape[2] == 1:
         return previous
     noise = _noise(_joints(candidates, table[_spread(len(table))], rig, min_confidence), rig, skeleton)
-    members, sightings = [], []
+    members, places = [], []
     chunk = max(1, _CHUNK // (previous.shape[1] * table.shape[2]) ** 3)
     for start in range(0, len(table), chunk):
         xy = _joints(candidates, table[start : start + chunk], rig, min_confidence)
         member = _groups_of_people(_pair_gains(xy, rig, skeleton, noise), len(rig))
         members.append(member)
-        sightings.append(_places(member, xy, rig, skeleton))
-    slots = _followed(np.concatenate(members), sightings, (table >= 0) & (table == previous[..., None]))
+        places.append(_places(member, xy, rig, skeleton)[member.any(axis=-1)])
+    slots = _followed(np.concatenate(members), np.concatenate(places), (table >= 0) & (table == previous[..., None]))
     return np.where(slots >= 0, np.take_along_axis(table, np.maximum(slots, 0)[..., None], axis=2)[..., 0], -1)
 
 
@@ -75,18 +74,17 @@ def _joints(candidates: Candidates, table: Indices, rig: Rig, min_confidence: fl
     return np.stack([camera.undistort(xy[:, v]) for v, camera in enumerate(rig.cameras)], axis=1)
 
 
-def _followed(member: Flags, places: Sequence[Array], previous: Flags) -> Indices:
+def _followed(member: Flags, places: Array, previous: Flags) -> Indices:
     """The slot of one person in every frame and view `(F, V)`, -1 for none.
 
     Args:
         member: People in every frame: which slots are of each, `(F, K, V * P)`.
-        places: Where in space they are, `(F, K, M, 3)` in parts.
+        places: Where in space the groups that have members are, `(N, M, 3)`.
         previous: Slots `(F, V, P)` of the person to follow, as far as known.
     """
-    frames, count = member.shape[:2]
-    frame = np.repeat(np.arange(frames), count)
-    points = np.concatenate([part.reshape(-1, *part.shape[2:]) for part in places])
-    names = link(points, frame, bridge=_BRIDGE, cut=False).reshape(frames, count)
+    frames, names = len(member), np.full(member.shape[:2], -1)
+    frame, group_of = np.nonzero(member.any(axis=-1))
+    names[frame, group_of] = link(places, frame, bridge=_BRIDGE, cut=False)
     votes = np.einsum("fkc,fc->fk", member, previous.reshape(frames, -1).astype(float))
     group = _main_group(names, votes)
     mine = (group >= 0)[:, None] & member[np.arange(frames), np.maximum(group, 0)]

@@ -22,6 +22,7 @@ _WIDEST_GATE = 1.8
 _FARTHEST = 2.0  # sizes by which a single point can be off: a gross error must not decide
 _TOUCHING = 0.6  # two people nearer than this, in sizes, may be mistaken for each other
 _REMEMBERED = 5.0  # frames after which someone unseen is no longer expected to have moved on
+_PART = 100_000  # sightings measured at a time
 _CLIP = 3.0  # standard deviations
 _FORBIDDEN = 1e3  # far above any distance, yet finite: an assignment always exists
 _LEAST_SWING = 0.25  # of the deviation
@@ -90,7 +91,8 @@ def link(points: Array, frames: Indices, *, bridge: int, cut: bool) -> Indices:
         cut: End tracks where people touch, rather than risk that they take each other's name.
     """
     names = np.full(len(points), -1)
-    size = centers_and_sizes(points)[1]
+    parts = np.split(points, np.arange(_PART, len(points), _PART))
+    size = np.concatenate([centers_and_sizes(part)[1] for part in parts])
     usable = np.isfinite(size) & (size > 0)
     none = np.zeros(0, dtype=np.intp)
     tracks, following = _Tracks(none, points[:0], points[:0, 0], size[:0], none), 0

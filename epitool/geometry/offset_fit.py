@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
-from scipy.spatial.transform import Rotation
 
 from epitool.errors import GeometryError
 from epitool.geometry.pairs import estimate_pair
@@ -235,6 +235,6 @@ def _normal_equations(residual: Array, slope: Array, weight: Array) -> tuple[Arr
 
 def _moved(state: _State, step: Array) -> _State:
     t = state.t + _tangents(state.t) @ step[3:5]
-    R = Rotation.from_rotvec(step[:3]).as_matrix() @ state.R
+    R = cv2.Rodrigues(step[:3])[0] @ state.R
     drift = state.drift + (step[_DRIFT] if len(step) > _DRIFT else 0.0)
     return _State(R, t / np.linalg.norm(t), state.offset + float(step[_OFFSET]), float(drift))

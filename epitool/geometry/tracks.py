@@ -10,7 +10,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import linear_sum_assignment
 
 from epitool.skeleton import Skeleton
 
@@ -137,6 +136,8 @@ def _carry(found: _Tracks, before: _Tracks, columns: Indices, rows: Indices, fra
 
 def _assign(tracks: _Tracks, points: Array, size: Array, frame: int) -> tuple[Indices, Indices]:
     """Pairs of track and sighting that belong together."""
+    from scipy.optimize import linear_sum_assignment  # half a second, which only several people are worth
+
     if not len(tracks.names):
         return np.zeros(0, dtype=np.intp), np.zeros(0, dtype=np.intp)
     distance = _mean_distance(tracks.expected(frame)[:, None], points, (tracks.size[:, None] + size) / 2)

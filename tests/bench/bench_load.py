@@ -174,7 +174,7 @@ def measure_recordings(options: argparse.Namespace) -> None:
             recording(folder, cameras, frames, options.people)
         for command in (
             ["calibrate", "--intrinsics", "cameras.toml", "--out", "found.toml"],
-            *(["triangulate", "--jobs", jobs] for jobs in ("1", "2", "4")),
+            *(["triangulate", "--jobs", jobs] for jobs in ("1", "2", "4")[: 1 if several else 3]),
             ["show", "labels.h5"],
         ):
             if command[0].startswith(options.only):

@@ -14,6 +14,7 @@ from epitool.skeleton import Skeleton
 
 Array = NDArray[np.float64]
 
+_PART = 100_000  # poses at a time
 NORMALIZATION = "root-centred, then the flattened pose scaled to length 1"
 
 
@@ -111,10 +112,11 @@ def nearest(flat: Array, centers: Array) -> NDArray[np.int64]:
     """Index of the centre `(k, D)` nearest to each vector `(N, D)`, `(N,)`; -1 where one of its values is NaN."""
     from scipy.cluster.vq import vq  # scikit-learn's own is as good, and takes three seconds to import
 
-    known = np.isfinite(flat).all(axis=-1)
+    known = np.flatnonzero(np.isfinite(flat).all(axis=-1))
     clusters = np.full(len(flat), -1)
-    if known.any():
-        clusters[known] = vq(flat[known], centers)[0]
+    for start in range(0, len(known), _PART):  # of which it makes a table of all distances
+        part = known[start : start + _PART]
+        clusters[part] = vq(flat[part], centers)[0]
     return clusters
 
 

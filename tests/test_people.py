@@ -16,9 +16,10 @@ from epitool.geometry import people as people_module
 from epitool.geometry.identity import choose_by_geometry
 from epitool.geometry.people import Candidates, choice_of, follow, with_choice
 from epitool.io.candidates import add_candidates, read_candidates
-from epitool.io.keypoints import read_keypoints, write_keypoints
+from epitool.io.keypoints import open_keypoints, read_keypoints, write_keypoints
 from epitool.pose import Keypoints
 from epitool.skeleton import Skeleton, skeleton
+from epitool.stages.choosing import chosen_by_geometry
 from epitool.synthetic import noisy_keypoints
 from epitool.synthetic.motion import random_motion
 from epitool.synthetic.scene import ring_of_cameras
@@ -262,6 +263,16 @@ def test_candidates_that_do_not_fit_are_refused(stored, crossing):
         del file["candidates/xy"]
     with pytest.raises(InputError, match=r"lacks dataset 'xy'.*epitool detect2d"):
         read_candidates(stored, (FRAMES, VIEWS, 17))
+
+
+def test_a_file_in_which_nobody_is_has_nobody_to_choose_from(stored, tmp_path, crossing):
+    candidates, _ = crossing
+    nobody = Candidates(*(getattr(candidates, name)[:0] for name in ("xy", "confidence", "frame_index", "view_index")))
+    for frames in (0, FRAMES):
+        write_keypoints(tmp_path / "k.h5", read_keypoints(stored).select_frames(np.arange(frames)))
+        add_candidates(tmp_path / "k.h5", nobody)
+        with open_keypoints(tmp_path / "k.h5") as file:
+            assert chosen_by_geometry(file, tmp_path / "k.h5", RIG, 0.3) is None
 
 
 def test_linked_candidates_are_refused(stored, tmp_path):

@@ -67,7 +67,7 @@ def keypoints_of(
 
 
 def enough_step(file: KeypointsFile) -> int:
-    """Every how manieth frame is to be read where an hour's are enough."""
+    """Of how many frames one is read, where those of an hour are enough."""
     return max(1, len(file) // _MANY_FRAMES)
 
 

@@ -65,7 +65,7 @@ def chosen_by_geometry(source: KeypointsFile, path: Path, rig: Rig, min_confiden
         InputError: The file cannot be read.
     """
     everyone = read_candidates(path, (len(source), len(source.views), len(source.skeleton)))
-    if everyone is None:
+    if everyone is None or not len(everyone):
         return None
     candidates = everyone.select_views([source.views.index(name) for name in rig.names])
     before = np.concatenate(list(_choices(source, rig, candidates)))

@@ -151,6 +151,7 @@ def test_frames_without_anybody_stay_empty(crossing):
     assert (choice[:40] >= 0).mean() > 0.8
     none = Candidates(np.zeros((0, 17, 2)), np.zeros((0, 17)), np.zeros(0, int), np.zeros(0, int))
     assert (follow(none, 5, 2, H36M) == -1).all()
+    assert follow(none, 0, 2, H36M).shape == (0, 2)
 
 
 def test_people_nobody_is_sure_of_are_not_chosen(crossing):

@@ -63,7 +63,7 @@ class Candidates:
         rank = np.arange(len(cell)) - np.searchsorted(cell[order], cell[order])
         out = np.full((frames * views, int(rank.max(initial=0)) + 1), -1)
         out[cell[order], rank] = order
-        return out.reshape(frames, views, -1)
+        return out.reshape(frames, views, out.shape[1])
 
     def seen(self, chosen: Indices | slice, min_confidence: float) -> Array:
         """Joints `(..., J, 2)` of those at these indices, NaN where not seen."""

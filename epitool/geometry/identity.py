@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from epitool.camera import Rig
 from epitool.geometry.people import Candidates
-from epitool.geometry.tracks import link, median_over, midline
+from epitool.geometry.tracks import link, median_over, midline, sightings_of
 from epitool.geometry.two_view import fundamental_of_pose, sampson_distance
 from epitool.pose import MIN_CONFIDENCE
 from epitool.skeleton import Skeleton
@@ -202,10 +202,8 @@ def _nearest_to_rays(xy: Array, rig: Rig) -> Array:
 def _main_group(names: Indices, votes: Array) -> Indices:
     """Per frame the group `(F,)` of the track with the most votes, -1 for none; gaps go to tracks that fit in whole."""
     group, taken = np.full(len(names), -1), np.zeros(len(names), dtype=bool)
-    order = np.argsort(names, axis=None, kind="stable")
-    starts = np.searchsorted(names.ravel()[order], np.arange(names.max(initial=-1) + 1))
-    sightings = np.split(order, starts)[1:]  # of each track; before them are those of nobody, -1
-    total = np.array([votes.ravel()[places].sum() for places in sightings])
+    sightings = sightings_of(names.ravel())
+    total = np.array([votes.ravel()[of_track].sum() for of_track in sightings])
     for name in np.argsort(-total, kind="stable"):
         when, which = np.divmod(sightings[name], names.shape[1])
         if total[name] >= 1 and not taken[when[0] : when[-1] + 1].any():

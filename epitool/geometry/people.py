@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from epitool.camera import frozen_array
-from epitool.geometry.tracks import agreement, limb_motion, link, mean_over, midline, swing
+from epitool.geometry.tracks import agreement, limb_motion, link, mean_over, midline, sightings_of, swing
 from epitool.pose import MIN_CONFIDENCE, Keypoints
 from epitool.skeleton import Skeleton
 
@@ -148,9 +148,7 @@ def _tracks_of_view(candidates: Candidates, table: Indices, skeleton: Skeleton) 
     there = table[table >= 0]
     points = midline(candidates.seen(there, MIN_CONFIDENCE), skeleton)
     names = link(points, candidates.frame_index[there], bridge=_BRIDGE, cut=True)
-    order = np.argsort(names, kind="stable")
-    starts = np.searchsorted(names[order], np.arange(names.max(initial=-1) + 1))  # before them are the nameless, -1
-    return np.split(there[order], starts)[1:]
+    return [there[track] for track in sightings_of(names)]
 
 
 def _path(candidates: Candidates, tracks: Sequence[Indices], worth: Array, frames: int) -> Indices:

@@ -119,6 +119,16 @@ def link(points: Array, frames: Indices, *, bridge: int, cut: bool) -> Indices:
     return names
 
 
+def sightings_of(names: Indices) -> list[Indices]:
+    """Indices `(n,)` of each track's sightings in their order, from the names `(N,)` that `link` gives.
+
+    >>> [of_track.tolist() for of_track in sightings_of(np.array([1, -1, 0, 1]))]
+    [[2], [0, 3]]
+    """
+    order = np.argsort(names, kind="stable")
+    return np.split(order, np.searchsorted(names[order], np.arange(names.max(initial=-1) + 1)))[1:]
+
+
 def _started(points: Array, size: Array, frame: int) -> _Tracks:
     count = len(points)
     return _Tracks(np.full(count, -1), points.copy(), np.zeros_like(points[:, 0]), size.copy(), np.full(count, frame))
@@ -136,7 +146,7 @@ def _carry(found: _Tracks, before: _Tracks, columns: Indices, rows: Indices, fra
 
 def _assign(tracks: _Tracks, points: Array, size: Array, frame: int) -> tuple[Indices, Indices]:
     """Pairs of track and sighting that belong together."""
-    from scipy.optimize import linear_sum_assignment  # half a second, which only several people are worth
+    from scipy.optimize import linear_sum_assignment  # slow to import, and only several people need it
 
     if not len(tracks.names):
         return np.zeros(0, dtype=np.intp), np.zeros(0, dtype=np.intp)

@@ -23,6 +23,7 @@ class KeypointsFile:
     """An open `keypoints.h5`, of which parts can be read.
 
     Attributes:
+        path: Where it is.
         frames: All frame numbers `(F,)`, strictly increasing.
         views: Names of the V views.
         image_size: (width, height) per view, `(V, 2)`.
@@ -32,7 +33,7 @@ class KeypointsFile:
     """
 
     def __init__(self, file: h5py.File, path: Path) -> None:
-        self._file, self._path = file, path
+        self._file, self.path = file, path
         self.frames: NDArray[np.int64] = integers(file, "frames", 1)
         self.views = tuple(text_list(file.attrs, "views"))
         self.image_size = np.asarray(file.attrs["image_size"])
@@ -56,7 +57,7 @@ class KeypointsFile:
         """As `Keypoints.take_of`, of a part of the frames, `(n,)`."""
         if "take" not in self._file:
             return np.zeros(len(self.frames[part]), dtype=np.int64)
-        with readable(self._path, "keypoints", KEYPOINTS_BY):
+        with readable(self.path, "keypoints", KEYPOINTS_BY):
             return integers(self._file, "take", 1, part)
 
     def read(self, start: int = 0, stop: int | None = None, step: int = 1) -> Keypoints:
@@ -66,11 +67,11 @@ class KeypointsFile:
             InputError: The file is damaged there.
         """
         part = slice(start, stop, step)
-        with readable(self._path, "keypoints", KEYPOINTS_BY):
+        with readable(self.path, "keypoints", KEYPOINTS_BY):
             stored = dataset(self._file, "images", 2).asstr()[part]
             if any("\0" in name for name in stored.ravel().tolist()):
                 raise ValueError("'images' holds names that no file can have")
-            names = renamed(stored.ravel().tolist(), lambda name: usable_image(name, self._path))
+            names = renamed(stored.ravel().tolist(), lambda name: usable_image(name, self.path))
             return Keypoints(
                 xy=array(self._file, "xy", 4, part),
                 confidence=array(self._file, "confidence", 3, part),

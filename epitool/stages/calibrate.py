@@ -125,8 +125,8 @@ def _of_one_person(
 ) -> tuple[Keypoints, Calibration]:
     """The joints of the person whom all views agree on, and the cameras that they give; the same where one is seen."""
     with open_keypoints(path) as source:
-        chosen = chosen_by_geometry(source, path, result.rig, choices.min_confidence)
-        if not chosen:
+        chosen = chosen_by_geometry(source, result.rig, choices.min_confidence)
+        if chosen is None:
             return joints, result
         joints = informative_frames(chosen.read(step=enough_step(source)), choices.min_confidence, FRAME_BUDGET)
     again = solved(joints, [camera for camera in cameras if camera.name in joints.views], choices)

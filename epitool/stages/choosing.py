@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -50,21 +49,20 @@ class Chosen:
         return with_choice(part, self.candidates, self.choice[start:stop:step])
 
 
-def chosen_by_geometry(source: KeypointsFile, path: Path, rig: Rig, min_confidence: float) -> Chosen | None:
+def chosen_by_geometry(source: KeypointsFile, rig: Rig, min_confidence: float) -> Chosen | None:
     """The person whom all views of the rig agree on; None where no image shows more than one person.
 
     Everyone is held in memory, for who someone is follows from the whole recording.
 
     Args:
         source: The `keypoints.h5`.
-        path: Where it is.
         rig: Cameras of its views, or of some of them.
         min_confidence: Joints under it say nothing.
 
     Raises:
         InputError: The file cannot be read.
     """
-    everyone = read_candidates(path, (len(source), len(source.views), len(source.skeleton)))
+    everyone = read_candidates(source.path, (len(source), len(source.views), len(source.skeleton)))
     if everyone is None or not len(everyone):
         return None
     candidates = everyone.select_views([source.views.index(name) for name in rig.names])

@@ -120,8 +120,8 @@ def run(
         if moving or any(camera.time_offset for camera in rig.cameras):
             warn_of_people(keypoints, "cameras that move" if moving else "cameras that are out of sync")
         else:
-            chosen = chosen_by_geometry(source, keypoints, rig, min_confidence)
-        reader = chosen or source
+            chosen = chosen_by_geometry(source, rig, min_confidence)
+        reader = source if chosen is None else chosen
         sample = join_keypoints([in_sync(chunk) for chunk in _sample(reader, windows)])
         settings = label_settings(
             sample, rig, method=method, combine=combine, min_confidence=min_confidence, bones=bones

@@ -100,6 +100,12 @@ class Labels:
         return self._of_takes(lambda rig, part: rig.project_own(in_cameras[part]), (in_cameras.shape[2], 2))
 
     @property
+    def undistorted(self) -> Array:
+        """The keypoints as ideal pinholes with the same K would see them, `(F, V, J, 2)` px."""
+        shape = self.keypoints.xy.shape[2:]
+        return self._of_takes(lambda rig, part: rig.undistort(self.keypoints.xy[part]), shape)
+
+    @property
     def intrinsics(self) -> Array:
         """K of every frame and view, `(F, V, 3, 3)`."""
         return self._of_takes(lambda rig, _: np.stack([camera.K for camera in rig.cameras]), (3, 3))

@@ -87,29 +87,29 @@ class RefineOptions:
 
     Attributes:
         width: Units of its linear layers.
-        epochs: Passes over the training poses.
-        batch_size: Poses in a step.
-        learning_rate: Of Adam at the start; it falls to zero along a cosine.
+        steps: How many batches it learns from, each drawn anew.
+        batch_size: Poses in a batch.
+        learning_rate: Of AdamW at its highest.
+        weight_decay: Of AdamW.
         dropout: Probability.
-        loss: "distance", of each joint; or "squared", of each z-score, as in the paper.
-        seed: Of the initial weights, the order of the poses and the dropout.
+        average: How much of the moving average of the weights each step keeps.
+        seed: Of the initial weights, of what is drawn, and of the dropout.
     """
 
-    width: int = 1024
-    epochs: int = 200
-    batch_size: int = 64
-    learning_rate: float = 1e-3
-    dropout: float = 0.5
-    loss: str = "distance"
+    width: int = 512
+    steps: int = 400
+    batch_size: int = 256
+    learning_rate: float = 3e-4
+    weight_decay: float = 0.01
+    dropout: float = 0.2
+    average: float = 0.99
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if min(self.width, self.epochs) < 1 or self.batch_size < 2 or self.learning_rate <= 0:
-            raise UsageError("width, epochs and learning rate must be positive, and the batch size 2 or more")
-        if not 0 <= self.dropout < 1:
-            raise UsageError(f"dropout {self.dropout} is no probability under 1")
-        if self.loss not in ("distance", "squared"):
-            raise UsageError(f"loss '{self.loss}' is neither distance nor squared")
+        if min(self.width, self.steps) < 1 or self.batch_size < 2 or self.learning_rate <= 0:
+            raise UsageError("width, steps and learning rate must be positive, and the batch size 2 or more")
+        if not 0 <= self.dropout < 1 or not 0 <= self.average < 1 or self.weight_decay < 0:
+            raise UsageError("dropout and average must be at least 0 and under 1, and weight decay no less than 0")
 
 
 PAPER = TrainOptions()

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +19,22 @@ from epitool.skeleton import Skeleton, convert_joints
 Array = NDArray[np.float64]
 BOX_MARGIN = 1.25  # of the joints' extent, as the paper's MPII crops
 MIN_CONFIDENCE = 0.5  # under this a joint counts as not seen
-_OF_FRAMES = ("xy", "confidence", "frames", "images", "take_of")
+_OF_FRAMES = ("xy", "confidence", "frames", "images", "take_of", "detected_xyz")
+
+
+class People(NamedTuple):
+    """The P people that a detector, or another program, has found in one image.
+
+    Attributes:
+        xy: Joints in pixels `(P, J, 2)`; NaN where missing.
+        confidence: `(P, J)`, 0 to 1.
+        xyz: What the detector itself takes their joints in space to be, `(P, J, 3)`: mm from the middle of the hips,
+            x right, y down, z away from a camera that looks straight at the person. None where it says nothing.
+    """
+
+    xy: Array
+    confidence: Array
+    xyz: Array | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,6 +52,8 @@ class Keypoints:
         take_of: The number of the take that each frame belongs to, `(F,)`; 0 of all where it is left out.
         split: How many frames are for training, and how many for training and choosing together, in that order; the
             rest is for the test. None where nothing but their order parts them.
+        detected_xyz: The detector's own 3D joints `(F, V, J, 3)`, as `People.xyz`; NaN where it says nothing. Empty,
+            `(0,)`, where it never does.
     """
 
     xy: Array
@@ -47,10 +65,13 @@ class Keypoints:
     skeleton: Skeleton
     take_of: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, dtype=np.int64))
     split: tuple[int, int] | None = None
+    detected_xyz: Array = field(default_factory=lambda: np.empty(0))
 
     def __post_init__(self) -> None:
         set_field = object.__setattr__
         f, v, j = len(self.frames), len(self.views), len(self.skeleton)
+        if self.detected_xyz.size:
+            set_field(self, "detected_xyz", frozen_array(self.detected_xyz, (f, v, j, 3), "detected_xyz"))
         xy = frozen_array(self.xy, (f, v, j, 2), "xy")
         seen = np.isfinite(xy[..., 0]) & np.isfinite(xy[..., 1])
         set_field(self, "xy", frozen_array(np.where(seen[..., None], xy, np.nan), xy.shape, "xy"))
@@ -92,22 +113,31 @@ class Keypoints:
             views=tuple(views),
             images=self.images[:, order],
             image_size=self.image_size[order],
+            detected_xyz=self.detected_xyz[:, order] if self.detected_xyz.size else self.detected_xyz,
         )
 
     def select_frames(self, chosen: NDArray[np.intp]) -> Keypoints:
         """The frames at these increasing indices `(n,)` only."""
-        return replace(self, **{name: getattr(self, name)[chosen] for name in _OF_FRAMES})
+        chosen_of = {name: getattr(self, name) for name in _OF_FRAMES}
+        return replace(self, **{name: values[chosen] if values.size else values for name, values in chosen_of.items()})
 
     def convert(self, skeleton: Skeleton) -> Keypoints:
         """The same keypoints as joints of another skeleton."""
         xy, confidence = convert_joints(self.xy, self.confidence, self.skeleton, skeleton)
-        return replace(self, xy=xy, confidence=confidence, skeleton=skeleton)
+        xyz = self.detected_xyz
+        if xyz.size:
+            xyz, _ = convert_joints(xyz, self.confidence, self.skeleton, skeleton)
+        return replace(self, xy=xy, confidence=confidence, skeleton=skeleton, detected_xyz=xyz)
 
     def with_swaps(self, swapped: NDArray[np.bool_]) -> Keypoints:
         """Left and right joints exchanged in the views and frames given, `(F, V)`."""
         order = self.skeleton.flip_order
+        own = self.detected_xyz
         return replace(
-            self, xy=flip_joints(self.xy, swapped, order), confidence=flip_joints(self.confidence, swapped, order)
+            self,
+            xy=flip_joints(self.xy, swapped, order),
+            confidence=flip_joints(self.confidence, swapped, order),
+            detected_xyz=flip_joints(own, swapped, order) if own.size else own,
         )
 
 

@@ -137,7 +137,8 @@ def test_a_detector_of_one_person_may_leave_out_the_axis_of_people():
     assert people_found(Bright(), image)[0].shape == (1, 17, 2)
     assert people_found(Bright(), 0 * image)[0].shape == (0, 17, 2)
     np.testing.assert_array_equal(person_found(Crowd(), image)[0], Crowd().detect(image)[0][0])
-    xy, confidence = person_found(Bright(), 0 * image)
+    xy, confidence, xyz = person_found(Bright(), 0 * image)
+    assert np.isnan(xyz).all()
     assert np.isnan(xy).all()
     assert confidence.shape == (17,)
 
@@ -285,7 +286,7 @@ def test_blazepose_finds_the_rendered_person(tmp_path):
     names = truth.keypoints.images.ravel().tolist()
     errors = []
     for i, image in read_images(names):
-        xy, confidence = person_found(detector, image)
+        xy, confidence, _ = person_found(detector, image)
         exact = truth.keypoints.xy.reshape(-1, 17, 2)[i]
         for joint in ("left_shoulder", "right_hip", "left_knee"):
             j = detector.skeleton.index(joint)
@@ -297,7 +298,7 @@ def test_blazepose_finds_the_rendered_person(tmp_path):
 
 def test_blazepose_finds_nobody_in_noise():
     pytest.importorskip("mediapipe", reason="needs the detector: pip install 'epitool[mediapipe]' (Python up to 3.12)")
-    xy, confidence = open_detector("mediapipe").detect(np.full((64, 96, 3), 127, np.uint8))
+    xy, confidence, _ = open_detector("mediapipe").detect(np.full((64, 96, 3), 127, np.uint8))
     assert xy.shape == (0, 33, 2)
     assert confidence.shape == (0, 33)
 
@@ -350,7 +351,7 @@ def test_videos_of_different_frame_rates_are_refused_before_detection(here, brig
 
 def test_a_run_that_goes_on_reads_no_saved_people_for_their_frames(here, bright, monkeypatch):
     """Of a saved part, only the frame numbers are unpacked."""
-    people = {f: (np.zeros((1, 17, 2)), np.ones((1, 17))) for f in range(1, 9)}
+    people = {f: People(np.zeros((1, 17, 2)), np.ones((1, 17))) for f in range(1, 9)}
     detect2d._save_part(Path("part"), people, 17)
     monkeypatch.setattr(detect2d, "arrays_of", lambda path: pytest.fail("all of a part is read"))
     assert detect2d._saved_frames(Path("part")) == set(people)

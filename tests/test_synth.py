@@ -249,7 +249,7 @@ def test_a_detector_trained_on_photographs_finds_these_people(made, tmp_path):
     errors = []
     for f, row in enumerate(labels.keypoints.images.tolist()):
         for v, name in enumerate(row):
-            xy, confidence = person_found(detector, read_image(Path(name)))
+            xy, confidence, _ = person_found(detector, read_image(Path(name)))
             coco, _ = convert_joints(xy, confidence, detector.skeleton, skeleton("coco17"))
             errors.append(np.linalg.norm(coco - labels.keypoints.xy[f, v], axis=-1))
     assert np.isfinite(errors).mean() > 0.95

@@ -32,7 +32,11 @@ app = typer.Typer(
 )
 
 # Options that take several values after one flag, as a shell's `cam*`, and the commands in which they do.
-_VARIADIC = {"--views": ("detect2d", "calibrate", "convert", "demo"), "--predictions": ("evaluate",)}
+_VARIADIC = {
+    "--views": ("detect2d", "calibrate", "convert", "demo"),
+    "--predictions": ("evaluate",),
+    "--pairs": ("refine",),
+}
 
 
 def _paragraphs(text: str | None) -> str:

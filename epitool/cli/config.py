@@ -47,10 +47,14 @@ def _read(path: Path, ctx: typer.Context) -> dict[str, Any]:
     if unknown:
         known = ", ".join(sorted(set(names) - {"config", "help", "h"}))
         raise typer.BadParameter(f"{path}: no option '{unknown[0]}'; there are {known}", param_hint="--config")
-    return {
-        str(names[key.replace("_", "-")]): value if isinstance(value, bool) else str(value)
-        for key, value in content.items()
-    }
+    return {str(names[key.replace("_", "-")]): _as_typed(value) for key, value in content.items()}
+
+
+def _as_typed(value: Any) -> Any:
+    """A value of the file as it would be typed, for typer to read."""
+    if isinstance(value, list):
+        return [_as_typed(one) for one in value]
+    return value if isinstance(value, bool) else str(value)
 
 
 def storing(stage: Callable[..., Summary], ctx: typer.Context) -> Callable[..., Summary]:
@@ -64,6 +68,13 @@ def storing(stage: Callable[..., Summary], ctx: typer.Context) -> Callable[..., 
     return run_and_store
 
 
+def _plain(value: Any) -> Any:
+    """A parameter's value as TOML has it."""
+    if isinstance(value, (list, tuple)):
+        return [_plain(one) for one in value]
+    return str(value) if isinstance(value, Path) else value.value if isinstance(value, Enum) else value
+
+
 def store_config(ctx: typer.Context, path: Path) -> None:
     """Writes all options of the command as they were resolved, for `--config`; images and labels keep their paths."""
     import tomli_w  # only where a run has been made
@@ -72,7 +83,7 @@ def store_config(ctx: typer.Context, path: Path) -> None:
 
     named = {p.name: p.opts[0].removeprefix("--") for p in ctx.command.params}
     values = {
-        named[name]: str(value) if isinstance(value, Path) else value.value if isinstance(value, Enum) else value
+        named[name]: _plain(value)
         for name, value in ctx.params.items()
         if value is not None and name not in _NOT_STORED
     }

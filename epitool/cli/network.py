@@ -90,7 +90,10 @@ def predict(
         ),
     ],
     model: Annotated[
-        Path | None, typer.Option("--model", help="Checkpoint, or model.onnx.", show_default="the newest in runs/")
+        Path | None,
+        typer.Option(
+            "--model", help="Checkpoint, or model.onnx.", show_default="the newest in runs/, where the unit wants it"
+        ),
     ] = None,
     out: Out = Path("pose.json"),
     box: Annotated[str | None, typer.Option("--box", help="Where the person is: x,y,w,h in px, or image.")] = None,
@@ -102,7 +105,15 @@ def predict(
         float | None,
         typer.Option("--root-depth", min=0, help="Distance of the root from the camera, in the model's unit."),
     ] = None,
-    refiner: Annotated[Path | None, typer.Option("--refiner", help="Refinement unit to apply.")] = None,
+    height: Annotated[
+        str | None, typer.Option("--height", metavar="LENGTH", help="Of the person, as 1.78m: gives poses their size.")
+    ] = None,
+    refiner: Annotated[
+        Path | None,
+        typer.Option("--refiner", help="Refinement unit.", show_default="the newest in runs/, or the shipped one"),
+    ] = None,
+    no_refiner: Annotated[bool, typer.Option("--no-refiner", help="The volumetric network alone.")] = False,
+    smooth: Annotated[bool, typer.Option("--smooth", help="Average poses in videos over 0.1 s or so.")] = False,
     overlay: Annotated[Path | None, typer.Option("--overlay", help="Folder for images with the pose drawn.")] = None,
     batch_size: Annotated[int, typer.Option("--batch-size", min=1, help="Images at a time.")] = 16,
     bf16: Annotated[
@@ -114,6 +125,9 @@ def predict(
 ) -> None:
     """Predict the 3D pose of a person from single images.
 
+    A detector finds the joints, and a refinement unit lifts them to 3D: one of your own (epitool refine), or the one
+    that comes with epitool. In videos, poses of neighbouring frames must agree about left and right.
+
     Example: epitool predict img.jpg --out pose.json
 
     In a pipe: find shots -name '*.png' | epitool predict - --out - | epitool evaluate --predictions -
@@ -123,7 +137,8 @@ def predict(
     run(
         stage.run, quiet, as_json,
         images=images, model=model, out=out, box=box, boxes=boxes, detector=detector, root_depth=root_depth,
-        refiner=refiner, overlay=overlay, batch_size=batch_size, bf16=bf16, device=device,
+        height=height, refiner=refiner, no_refiner=no_refiner, smooth=smooth, overlay=overlay, batch_size=batch_size,
+        bf16=bf16, device=device,
     )  # fmt: skip
 
 
@@ -144,33 +159,38 @@ def export(
 
 def refine(
     ctx: typer.Context,
-    predictions: Annotated[Path, typer.Option("--predictions", help="Poses that the network predicted.")] = Path(
-        "pose.json"
-    ),
-    pairs: Labels = Path("labels.h5"),
-    mocap: Annotated[
+    pairs: Annotated[
+        list[Path], typer.Option("--pairs", metavar="FILE...", help="Labels; several only with --mocap.")
+    ] = [Path("labels.h5")],  # noqa: B006 - typer wants a list
+    predictions: Annotated[
         Path | None,
-        typer.Option("--mocap", help="Motion capture poses (.npz) to learn from, with errors like the network's."),
+        typer.Option("--predictions", help="A network's poses, as a hint.", show_default="pose.json, if it fits"),
+    ] = None,
+    mocap: Annotated[
+        Path | None, typer.Option("--mocap", help="Motion capture (.npz): train a unit for everybody from it.")
     ] = None,
     name: RunName = "default",
-    epochs: Annotated[
-        int | None, typer.Option("--epochs", min=1, help="Passes over the poses.", show_default="200; 60 with --mocap")
+    out: Annotated[
+        Path | None, typer.Option("--out", help="File to write.", show_default="runs/NAME/refiner.pt")
+    ] = None,
+    steps: Annotated[
+        int | None, typer.Option("--steps", min=1, help="Batches to learn from.", show_default="400; 3000 with --mocap")
     ] = None,
     seed: Seed = 0,
     config: Config = None,
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
-    """Train a refinement unit that corrects the network's poses; `predict --refiner` applies it.
+    """Train a refinement unit on your own labels, in half a minute; predict then uses it.
 
-    It learns from the labels, or, with --mocap, from other people's poses, as far as the labels tell how the network
-    errs.
+    It goes on from the unit that comes with epitool, keeps to what the labels show, and is measured on frames that it
+    has not seen. With --mocap a unit for everybody is trained anew; labels then only tell how the detector errs.
 
-    Example: epitool refine --predictions pose.json --pairs labels.h5
+    Example: epitool refine --pairs labels.h5
     """
     from epitool.stages import refine as stage
 
     run(
         storing(stage.run, ctx), quiet, as_json,
-        predictions=predictions, pairs=pairs, mocap=mocap, name=name, epochs=epochs, seed=seed,
+        pairs=pairs, predictions=predictions, mocap=mocap, name=name, out=out, steps=steps, seed=seed,
     )  # fmt: skip

@@ -51,14 +51,17 @@ class BlazePose:
                 f"--detector mediapipe: {error}; install it with `pip install 'epitool[mediapipe]'` (Python up to 3.12)"
             ) from None
 
-    def detect(self, image: Image) -> tuple[Array, Array]:
-        """Joints `(P, 33, 2)` px and visibility `(P, 33)` of one person or nobody."""
+    def detect(self, image: Image) -> tuple[Array, Array, Array]:
+        """Joints `(P, 33, 2)` px, visibility `(P, 33)` and joints in space `(P, 33, 3)` mm of one person or nobody."""
         with nullcontext() if self._warm else _native_stderr_silenced():
-            found = self._network.process(np.ascontiguousarray(image)).pose_landmarks
+            seen = self._network.process(np.ascontiguousarray(image))
+        found = seen.pose_landmarks
         if found is None:
-            return np.zeros((0, 33, 2)), np.zeros((0, 33))
+            return np.zeros((0, 33, 2)), np.zeros((0, 33)), np.zeros((0, 33, 3))
         self._warm = True
         height, width = image.shape[:2]
         xy = np.array([[joint.x * width, joint.y * height] for joint in found.landmark])
+        xyz = np.array([[joint.x, joint.y, joint.z] for joint in seen.pose_world_landmarks.landmark])
         # its coordinates run over the pixels' area, ours count from the centre of the first pixel
-        return xy[None] - 0.5, np.array([[joint.visibility for joint in found.landmark]])
+        visibility = np.array([[joint.visibility for joint in found.landmark]], dtype=np.float64)
+        return xy[None] - 0.5, visibility, np.asarray(1000 * xyz[None], dtype=np.float64)

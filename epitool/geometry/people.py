@@ -86,7 +86,11 @@ def with_choice(keypoints: Keypoints, candidates: Candidates, choice: Indices) -
     there = choice >= 0
     xy, confidence = np.full(keypoints.xy.shape, np.nan), np.zeros(keypoints.confidence.shape)
     xy[there], confidence[there] = candidates.xy[choice[there]], candidates.confidence[choice[there]]
-    return replace(keypoints, xy=xy, confidence=confidence)
+    own = keypoints.detected_xyz
+    if own.size:  # it is of the one chosen before
+        same = (np.nan_to_num(xy) == np.nan_to_num(keypoints.xy)).all(axis=(-1, -2))
+        own = np.where(same[..., None, None], own, np.nan)
+    return replace(keypoints, xy=xy, confidence=confidence, detected_xyz=own)
 
 
 def choice_of(keypoints: Keypoints, candidates: Candidates, table: Indices) -> Indices:

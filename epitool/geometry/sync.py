@@ -65,7 +65,20 @@ def synchronized(keypoints: Keypoints, offsets: Sequence[float]) -> Keypoints:
     """
     names = ("xy", "confidence", "images")
     views = [_shifted(keypoints, v, float(offset)) for v, offset in enumerate(offsets)]
-    return replace(keypoints, **{name: np.stack(parts, axis=1) for name, parts in zip(names, zip(*views, strict=True))})
+    shifted = {name: np.stack(parts, axis=1) for name, parts in zip(names, zip(*views, strict=True))}
+    return replace(keypoints, **shifted, detected_xyz=_nearest_xyz(keypoints, offsets))
+
+
+def _nearest_xyz(keypoints: Keypoints, offsets: Sequence[float]) -> Array:
+    """The detector's own 3D in the images that `synchronized` names, `(F, V, J, 3)`; empty where there is none."""
+    own = keypoints.detected_xyz
+    if not own.size:
+        return own
+    out = np.full(own.shape, np.nan)
+    for v, offset in enumerate(offsets):
+        rows, there = _indices(keypoints.frames, keypoints.frames + int(np.floor(offset + 0.5)))
+        out[there, v] = own[rows[there], v]
+    return out
 
 
 def _shifted(keypoints: Keypoints, view: int, offset: float) -> tuple[Array, Array, NDArray[np.str_]]:

@@ -17,6 +17,7 @@ from epitool.pose import Keypoints
 from epitool.skeleton import skeleton_of
 
 KEYPOINTS_BY = "epitool detect2d"
+_LATER = {"take": 1, "detected_xyz": 4}  # axes of what not every file has
 
 
 class KeypointsFile:
@@ -44,7 +45,8 @@ class KeypointsFile:
         self.split = _split(file, len(self.frames))
         if (np.diff(self.frames) <= 0).any():
             raise ValueError("frames are not strictly increasing")
-        for name, axes in (("xy", 4), ("confidence", 3), ("images", 2), *((("take", 1),) if "take" in file else ())):
+        later = {name: axes for name, axes in _LATER.items() if name in file}
+        for name, axes in ({"xy": 4, "confidence": 3, "images": 2} | later).items():
             shape = dataset(file, name, axes).shape
             if shape[0] != len(self.frames):
                 raise ValueError(f"{name} has shape {shape}, expected {len(self.frames)} frames")
@@ -82,7 +84,11 @@ class KeypointsFile:
                 skeleton=self.skeleton,
                 take_of=self.take_of(part),
                 split=self.split,
+                detected_xyz=self._detected_xyz(part),
             )
+
+    def _detected_xyz(self, part: slice) -> NDArray[np.float64]:
+        return array(self._file, "detected_xyz", 4, part) if "detected_xyz" in self._file else np.empty(0)
 
 
 class KeypointsWriter:
@@ -175,12 +181,15 @@ def write_header(file: h5py.File, keypoints: Keypoints) -> None:
 def keypoint_arrays(keypoints: Keypoints, path: Path) -> dict[str, NDArray[Any]]:
     """What is stored of every frame of keypoints, in a file at `path`."""
     names = renamed(keypoints.images.ravel().tolist(), lambda name: stored_image(name, path))
+    # half precision holds a body's extent to a millimetre
+    own = {"detected_xyz": keypoints.detected_xyz.astype(np.float16)} if keypoints.detected_xyz.size else {}
     return {
         "xy": keypoints.xy.astype(np.float32),
         "confidence": keypoints.confidence.astype(np.float32),
         "frames": keypoints.frames,
         "images": np.array(names, dtype=object).reshape(keypoints.images.shape),
         "take": keypoints.take_of,
+        **own,
     }
 
 

@@ -1,4 +1,7 @@
-"""Motion capture poses as the cameras of a recording might have seen them."""
+"""Poses to learn from: motion capture or a recording's own, mixed, given other proportions, seen by random cameras.
+
+Poses are root-relative with the joints of `looks.BODY`, in mm, in the axes of a level camera (y down) unless said.
+"""
 
 from __future__ import annotations
 
@@ -9,44 +12,207 @@ from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
 from epitool.errors import InputError
+from epitool.nn.looks import BODY, PELVIS, THORAX
 from epitool.skeleton import Skeleton
 
 Array = NDArray[np.float64]
 
 _UP = np.array([0.0, -1.0, 0.0])  # of the axes that poses are kept in: a level camera's
 _UPPER, _LOWER = ("head", "neck", "nose", "thorax", "shoulder"), ("ankle", "knee")
-_SIZE = (0.9, 1.1)  # of the person, drawn for each pose
-_TILT_DEG = 5.0  # standard deviation about a recording's own cameras
 _CLEARLY_UP = 0.8  # cosine
-ROOM_ELEVATIONS_DEG = (-5.0, 0.0, 5.0, 10.0, 15.0, 20.0, 25.0)  # of cameras at 0.8 to 3 m, hips in the middle
+_CHAINS = [[BODY.index(f"{side}_{j}") for j in chain] for side in ("left", "right")
+           for chain in (("hip", "knee", "ankle"), ("shoulder", "elbow", "wrist"))]  # fmt: skip
+_ARMS = _CHAINS[1::2]
+_ABOVE = [THORAX, *(BODY.index(joint) for joint in ("neck_nose", "head_top")), *_ARMS[0], *_ARMS[1]]
+_KINDS = ("hip", "knee", "ankle", "thorax", "shoulder", "elbow", "wrist")  # a bone is called after its end
+_NEAREST = 300.0  # mm before the camera
+_BODY = 1750.0  # mm, what distances of cameras are told in
+
+
+@dataclass(frozen=True)
+class Mixing:
+    """How poses are made of others.
+
+    Attributes:
+        trunk: Share whose upper body is another pose's, carried over with the pelvis.
+        arm: Share of arms that are another pose's, carried over with the chest.
+        turn: Share of limbs whose two segments are turned at random.
+        turn_rad: Standard deviation of these rotations.
+    """
+
+    trunk: float = 0.7
+    arm: float = 0.6
+    turn: float = 0.5
+    turn_rad: float = 0.35
+
+
+@dataclass(frozen=True)
+class Cameras:
+    """Cameras that look on from anywhere around, drawn for each pose.
+
+    Attributes:
+        pitch_deg: How far they look down, drawn evenly between these.
+        roll_deg: Standard deviation.
+        distance: From these to those many body heights, evenly in the logarithm.
+        aside: Up to this share of the distance, the person is off the optical axis.
+        fallen: Share of bodies that are tilted by `fallen_deg` (a standard deviation), for not all people stand.
+        fallen_deg: See there.
+    """
+
+    pitch_deg: tuple[float, float] = (-10.0, 35.0)
+    roll_deg: float = 5.0
+    distance: tuple[float, float] = (1.3, 6.0)
+    aside: float = 0.35
+    fallen: float = 0.1
+    fallen_deg: float = 40.0
 
 
 @dataclass(frozen=True, eq=False)
-class Mocap:
-    """Poses to be seen by random cameras.
+class Wardrobe:
+    """Poses to draw from, and what is done to each that is drawn.
 
     Attributes:
-        poses: Root-relative, in the axes of a level camera (y down), `(N, J, 3)`.
-        skeleton: Of the joints.
-        verticals: Which way is up for each camera that looks on, in its axes, `(V, 3)`, unit length.
+        poses: `(M, 16, 3)`.
+        lengths: Of the bones, by the joint they end at, `(16,)` mm; NaN leaves a bone as it is.
+        lengths_sd: Standard deviations of their logarithms: of a kind of bone, and between left and right.
+        mixings: How poses are mixed, for equal shares of what is drawn.
+        cameras: What looks on.
+        new_heads: Whether heads are set anew, as motion capture's head joints are not those that detectors find.
     """
 
     poses: Array
-    skeleton: Skeleton
-    verticals: Array
+    lengths: Array
+    lengths_sd: tuple[float, float]
+    mixings: tuple[Mixing, ...]
+    cameras: Cameras = Cameras()
+    new_heads: bool = False
 
-    def seen(self, rng: np.random.Generator) -> Array:
-        """All poses, each by another camera, in its axes `(N, J, 3)`.
+    def draw(self, count: int, rng: np.random.Generator) -> Array:
+        """Poses in front of cameras, `(count, 16, 3)` mm, in the axes of each one's camera."""
+        shares = np.array_split(np.arange(count), len(self.mixings))
+        mixed = np.concatenate(
+            [mixed_poses(self.poses, len(part), how, rng) for part, how in zip(shares, self.mixings)]
+        )
+        posed = with_lengths(mixed, drawn_lengths(self.lengths, self.lengths_sd, count, rng))
+        return seen_by(with_heads(posed, rng) if self.new_heads else posed, self.cameras, rng)
 
-        The person is turned about the vertical and up to 10% larger or smaller; the camera is tilted as one of those
-        of `verticals`, give or take 5 degrees.
-        """
-        count = len(self.poses)
-        turns = Rotation.from_rotvec(rng.uniform(0, 2 * np.pi, (count, 1)) * _UP)
-        jitter = np.radians(_TILT_DEG) * rng.normal(size=(count, 3)) * (1 - np.abs(_UP))
-        tilts = _shortest(_UP, self.verticals[rng.integers(len(self.verticals), size=count)])
-        R = (tilts * Rotation.from_rotvec(jitter) * turns).as_matrix()
-        return self.poses @ np.swapaxes(R, 1, 2) * rng.uniform(*_SIZE, (count, 1, 1))
+
+def mixed_poses(poses: Array, count: int, how: Mixing, rng: np.random.Generator) -> Array:
+    """`count` poses made of poses `(M, 16, 3)`, half of them mirrored."""
+
+    def others() -> Array:
+        return poses[rng.integers(len(poses), size=count)]
+
+    out, other = others().copy(), others()
+    chosen = rng.random(count) < how.trunk
+    carried = _carried(_trunk(out, "hip") @ _transposed(_trunk(other, "hip")), other, PELVIS, _ABOVE, out)
+    out[np.ix_(chosen, np.array(_ABOVE))] = carried[chosen]
+    for shoulder, *arm in _ARMS:
+        other, chosen = others(), rng.random(count) < how.arm
+        turn = _trunk(out, "shoulder") @ _transposed(_trunk(other, "shoulder"))
+        out[np.ix_(chosen, np.array(arm))] = _carried(turn, other, shoulder, arm, out)[chosen]
+    for chain in _CHAINS:
+        chosen = rng.random((count, 1)) < how.turn
+        for start in (0, 1):
+            R = Rotation.from_rotvec(rng.normal(0, how.turn_rad, (count, 3)) * chosen).as_matrix()
+            out[:, chain[start + 1 :]] = _carried(R, out, chain[start], chain[start + 1 :], out)
+    mirror = rng.random(count) < 0.5
+    out[mirror] = mirrored(out[mirror], BODY)
+    return out
+
+
+def _carried(turn: Array, source: Array, start: int, joints: list[int], target: Array) -> Array:
+    """Joints of `source`, seen from its joint `start`, turned by `(N, 3, 3)` and put on to that joint of `target`."""
+    return (source[:, joints] - source[:, [start]]) @ _transposed(turn) + target[:, [start]]
+
+
+def _transposed(R: Array) -> Array:
+    return np.swapaxes(R, 1, 2)
+
+
+def _trunk(poses: Array, across: str) -> Array:
+    """Axes of the trunk as columns `(N, 3, 3)`: from right to left hip or shoulder, and up as nearly as that allows."""
+    x = poses[:, BODY.index(f"left_{across}")] - poses[:, BODY.index(f"right_{across}")]
+    x = x / np.maximum(np.linalg.norm(x, axis=-1, keepdims=True), 1e-9)
+    z = poses[:, THORAX] - poses[:, PELVIS]
+    z = z - (z * x).sum(axis=-1, keepdims=True) * x
+    z = z / np.maximum(np.linalg.norm(z, axis=-1, keepdims=True), 1e-9)
+    return np.stack([x, np.cross(z, x), z], axis=-1)
+
+
+def drawn_lengths(lengths: Array, deviations: tuple[float, float], count: int, rng: np.random.Generator) -> Array:
+    """Lengths of bones `(count, 16)` about `lengths (16,)`, by factors of a kind and smaller ones of each side."""
+    of_kinds = np.exp(rng.normal(0, deviations[0], (count, len(_KINDS))))
+    out = lengths * np.exp(rng.normal(0, deviations[1], (count, len(lengths))))
+    for k, kind in enumerate(_KINDS):
+        ends = [j for j, joint in enumerate(BODY.joints) if joint.endswith(kind)]
+        out[:, ends] *= of_kinds[:, [k]]
+    return out
+
+
+def with_lengths(poses: Array, lengths: Array) -> Array:
+    """Poses `(N, 16, 3)` whose bones are as long as stated by the joint they end at, `(N, 16)`.
+
+    Bones of unknown length (NaN), and those of no extent in the pose, stay as they are. The pelvis and the thorax are
+    put in the middle of hips and shoulders again.
+    """
+    out = poses.copy()
+    for parent, child in BODY.bones:  # parents come first
+        bone = poses[:, child] - poses[:, parent]
+        extent = np.linalg.norm(bone, axis=-1)
+        known = np.isfinite(lengths[:, child]) & (extent > 0)
+        factor = np.where(known, lengths[:, child], 1.0) / np.where(known, extent, 1.0)
+        out[:, child] = out[:, parent] + factor[:, None] * bone
+    for middle, joint in ((PELVIS, "hip"), (THORAX, "shoulder")):
+        out[:, middle] = out[:, [BODY.index(f"{side}_{joint}") for side in ("left", "right")]].mean(axis=1)
+    return out - out[:, [PELVIS]]
+
+
+def median_lengths(poses: Array) -> Array:
+    """Median length of each bone of poses `(N, 16, 3)`, by the joint it ends at, `(16,)`; NaN at the pelvis."""
+    out = np.full(len(BODY), np.nan)
+    for parent, child in BODY.bones:
+        length = np.linalg.norm(poses[:, child] - poses[:, parent], axis=-1)
+        out[child] = np.median(length[np.isfinite(length)]) if np.isfinite(length).any() else np.nan
+    return out
+
+
+# Where BlazePose finds nose and ears, in the axes of the head from the middle of the shoulders, mm: ahead, to the left,
+# up. Triangulated from rendered people (examples/shipped_unit); so is the scatter of heads, in degrees.
+_NOSE, _EAR = np.array([155.0, 0.0, 200.0]), np.array([55.0, 70.0, 210.0])
+_HEAD_TURN_DEG, _HEAD_NOD_DEG, _HEAD_TILT_DEG = (0.0, 25.0), (8.0, 15.0), (0.0, 8.0)  # mean and deviation
+
+
+def with_heads(poses: Array, rng: np.random.Generator) -> Array:
+    """Poses `(N, 16, 3)` with nose and crown set anew, turned about the chest at random."""
+    count = len(poses)
+    chest = _trunk(poses, "shoulder")  # columns: left, back, up
+    axes = np.stack([-chest[..., 1], chest[..., 0], chest[..., 2]], axis=-1)
+    angles = [rng.normal(*degrees, count) for degrees in (_HEAD_TURN_DEG, _HEAD_NOD_DEG, _HEAD_TILT_DEG)]
+    axes = axes @ Rotation.from_euler("ZYX", np.stack(angles, axis=1), degrees=True).as_matrix()
+    thorax = poses[:, THORAX]
+    nose, left, right = (thorax + axes @ place for place in (_NOSE, _EAR, _EAR * [1.0, -1.0, 1.0]))
+    out = poses.copy()
+    out[:, BODY.index("neck_nose")] = nose
+    out[:, BODY.index("head_top")] = 0.75 * (left + right) - 0.5 * thorax  # as skeleton.DERIVED has it
+    return out
+
+
+def seen_by(poses: Array, cameras: Cameras, rng: np.random.Generator) -> Array:
+    """Level poses `(N, 16, 3)` in the axes of a random camera each, at their place before it."""
+    count = len(poses)
+    fallen = rng.normal(0, np.radians(cameras.fallen_deg), (count, 3)) * (rng.random((count, 1)) < cameras.fallen)
+    around = Rotation.from_rotvec(rng.uniform(0, 2 * np.pi, (count, 1)) * _UP)
+    down = Rotation.from_euler("x", rng.uniform(*cameras.pitch_deg, (count, 1)), degrees=True)
+    aslant = Rotation.from_euler("z", rng.normal(0, cameras.roll_deg, (count, 1)), degrees=True)
+    R = (aslant * down * around * Rotation.from_rotvec(fallen)).as_matrix()
+    out = poses @ _transposed(R)
+    away = _BODY * np.exp(rng.uniform(np.log(cameras.distance[0]), np.log(cameras.distance[1]), count))
+    place = np.column_stack([rng.uniform(-cameras.aside, cameras.aside, (count, 2)) * away[:, None], away])
+    out = out - 0.5 * (out[:, [PELVIS]] + out[:, [THORAX]]) + place[:, None]
+    behind = np.minimum(out[..., 2].min(axis=1) - _NEAREST, 0.0)
+    out[..., 2] -= behind[:, None]
+    return out
 
 
 def mirrored(poses: Array, skeleton: Skeleton) -> Array:
@@ -66,8 +232,14 @@ def level_poses(xyz: Array, skeleton: Skeleton) -> Array:
     axis = int(np.abs(up).argmax())
     if not abs(up[axis]) >= _CLEARLY_UP:
         raise InputError("none of the axes x, y and z of the poses is up: heads are not above feet along any")
-    R = _shortest(np.sign(up[axis]) * np.eye(3)[axis], _UP[None]).as_matrix()[0]
-    return (xyz - xyz[:, [skeleton.root]]) @ R.T
+    return upright(xyz - xyz[:, [skeleton.root]], np.sign(up[axis]) * np.eye(3)[axis])
+
+
+def upright(poses: Array, up: Array) -> Array:
+    """Poses `(N, J, 3)` turned by the least angle so that the direction `up (3,)` becomes -y."""
+    sine, cosine = np.linalg.norm(np.cross(up, _UP)), float(up @ _UP)
+    axis = np.cross(up, _UP) / sine if sine > 1e-9 else np.array([1.0, 0.0, 0.0])
+    return np.asarray(poses @ Rotation.from_rotvec(axis * np.arctan2(sine, cosine)).as_matrix().T)
 
 
 def vertical_of(xyz: Array, skeleton: Skeleton) -> Array:
@@ -85,44 +257,3 @@ def vertical_of(xyz: Array, skeleton: Skeleton) -> Array:
     up = trunk[np.isfinite(trunk).all(axis=-1)].sum(axis=0)
     length = np.linalg.norm(up)
     return np.asarray(up / length) if length > 0 else np.full(3, np.nan)
-
-
-def room_verticals() -> Array:
-    """Verticals `(7, 3)` of level cameras in a room that look up by 5 to down by 25 degrees."""
-    down = np.radians(ROOM_ELEVATIONS_DEG)
-    return np.column_stack([np.zeros_like(down), -np.cos(down), -np.sin(down)])
-
-
-def with_bone_lengths(poses: Array, lengths: Array, skeleton: Skeleton) -> Array:
-    """Poses `(N, J, 3)` with each of the skeleton's bones as long as stated `(B,)`, as by `median_bone_lengths`.
-
-    Bones of unknown length (NaN), and those of no extent in the pose, stay as they are.
-    """
-    out, wanted = poses.copy(), {child: length for (_, child), length in zip(skeleton.bones, lengths)}
-    for j in _parents_first(skeleton):
-        bone = poses[:, j] - poses[:, skeleton.parents[j]]
-        extent = np.linalg.norm(bone, axis=-1, keepdims=True)
-        factor = np.where((extent > 0) & np.isfinite(wanted[j]), wanted[j] / np.where(extent > 0, extent, 1), 1.0)
-        out[:, j] = out[:, skeleton.parents[j]] + factor * bone
-    return out - out[:, [skeleton.root]]
-
-
-def _parents_first(skeleton: Skeleton) -> list[int]:
-    order: list[int] = []
-    waiting = [child for _, child in skeleton.bones]
-    while waiting:
-        ready = [j for j in waiting if skeleton.parents[j] not in waiting]
-        order += ready
-        waiting = [j for j in waiting if j not in ready]
-    return order
-
-
-def _shortest(start: Array, ends: Array) -> Rotation:
-    """The rotations about the least angle that take a unit vector `(3,)` to unit vectors `(N, 3)`."""
-    across = np.cross(start, ends)
-    sine = np.linalg.norm(across, axis=-1, keepdims=True)
-    angle = np.arctan2(sine, (ends @ start)[:, None])
-    # opposite vectors leave the axis open: any one across the start does
-    other = np.roll(start, 1) - start * (np.roll(start, 1) @ start)
-    axis = np.where(sine > 1e-9, across / np.where(sine > 1e-9, sine, 1), other / np.linalg.norm(other))
-    return Rotation.from_rotvec(axis * angle)

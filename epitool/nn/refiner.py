@@ -1,11 +1,15 @@
-"""The refinement unit (section 3.3): a small network that corrects predicted poses after training."""
+"""The refinement unit (section 3.3): 2D joints and a noisy 3D pose to a better one, by a small network.
+
+The paper trains it on motion capture seen by random cameras, and lets it "accept noisy 3D detections". Here it is told
+the detected joints, how sure they are, and a hint: the volumetric network's pose, the detector's own, or none.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field
+from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -13,51 +17,39 @@ from torch import Tensor, nn
 
 from epitool import __version__
 from epitool.camera import Array
-from epitool.errors import InputError
 from epitool.nn.checkpoint import damage_reported, load_plain, save_plain
+from epitool.nn.looks import BODY, FEATURES, Looks, described
 from epitool.nn.mocap import mirrored
 from epitool.options import RefineOptions
-from epitool.pose import Predictions
-from epitool.skeleton import Skeleton, skeleton_of
 
-FORMAT = "epitool.refiner/1"
-LEAK = 0.01
+FORMAT = "epitool.refiner/2"
+MADE_BY = "epitool refine"
+SHIPPED = Path(__file__).with_name("shipped_refiner.pt")
+_BLOCKS = 2
 
 
 class RefinementNetwork(nn.Module):
-    """Two stages of four linear layers; the first one's pose is fed to the second, and both are corrections.
+    """Linear layers with batch normalisation and dropout in two residual blocks (section 3.3 of the paper)."""
 
-    Each stage adds a correction to the pose it is given, through a last layer that starts at zero: an untrained unit
-    changes nothing, and what few poses cannot teach stays as the pose network saw it.
-    """
-
-    def __init__(self, joints: int, width: int, dropout: float) -> None:
-        """Builds the unit for poses of J joints, of which the root is left out."""
+    def __init__(self, width: int, dropout: float) -> None:
+        """Builds it, with random weights."""
         super().__init__()
-        size = (joints - 1) * 3
-        self.enter = nn.ModuleList([_layer(size, width, dropout), _layer(size, width, dropout)])
-        self.blocks = nn.ModuleList([_block(width, dropout), _block(width, dropout)])
-        self.leave = nn.ModuleList([nn.Linear(width, size), nn.Linear(width, size)])
-        for layer in self.leave:
-            nn.init.zeros_(layer.weight)  # type: ignore[arg-type]
-            nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
+        self.enter = _layer(FEATURES, width, dropout)
+        self.blocks = nn.ModuleList(
+            [nn.Sequential(_layer(width, width, dropout), _layer(width, width, dropout)) for _ in range(_BLOCKS)]
+        )
+        self.leave = nn.Linear(width, 3 * len(BODY))
 
-    def forward(self, pose: Tensor) -> tuple[Tensor, Tensor]:
-        """The intermediate and the final pose `(N, 3 (J - 1))` for normalised poses of that shape."""
-        features = self.enter[0](pose)
-        features = features + self.blocks[0](features)
-        intermediate = pose + self.leave[0](features)
-        features = features + self.enter[1](intermediate)
-        features = features + self.blocks[1](features)
-        return intermediate, intermediate + self.leave[1](features)
+    def forward(self, described: Tensor) -> Tensor:
+        """Poses `(N, 16, 3)` of about unit size for what `looks.described` tells, `(N, 97)`."""
+        features = self.enter(described)
+        for block in self.blocks:
+            features = features + block(features)
+        return self.leave(features).reshape(len(described), len(BODY), 3)
 
 
 def _layer(inputs: int, outputs: int, dropout: float) -> nn.Sequential:
-    return nn.Sequential(nn.Linear(inputs, outputs), nn.BatchNorm1d(outputs), nn.LeakyReLU(LEAK), nn.Dropout(dropout))
-
-
-def _block(width: int, dropout: float) -> nn.Sequential:
-    return nn.Sequential(*(_layer(width, width, dropout) for _ in range(3)))
+    return nn.Sequential(nn.Linear(inputs, outputs), nn.BatchNorm1d(outputs), nn.ReLU(), nn.Dropout(dropout))
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,126 +58,104 @@ class Refiner:
 
     Attributes:
         weights: The network's `state_dict`.
-        options: What it was built and trained with.
-        skeleton: Its joints.
-        mean: Of the training predictions without the root, `(J - 1, 3)`.
-        deviation: Likewise.
-        unit: "mm" or "arbitrary".
-        recording_id: Of the labels trained on.
-        val_error: MPJPE of the validation part (unrefined, refined), in the unit.
-        strength: Share of the correction that is applied, 0 to 1.
-        trained_on: "pairs" or "mocap".
+        options: How it was built and trained.
+        lengths: Bones of the person it gives poses the size of, by the joint of `BODY` they end at, `(16,)`.
+        unit: Of these lengths: "mm", or "arbitrary" for a body whose stature is 1700.
+        scale_source: How their scale was fixed.
+        focal_ratio: Focal length over the longer side of an image, assumed where a camera is not known.
+        hint: What it was trained to be hinted at by: "detector", "network" or "none".
+        trained_on: In words.
+        recording_id: Of the labels that it learned from; "" for motion capture.
+        measured: NMPJPE and PMPJPE of held-out frames, by what answers, in the unit.
     """
 
     weights: Mapping[str, Tensor]
     options: RefineOptions
-    skeleton: Skeleton
-    mean: Array
-    deviation: Array
+    lengths: Array
     unit: str
-    recording_id: str
-    val_error: tuple[float, float]
-    strength: float = 1.0
-    trained_on: str = "pairs"
+    scale_source: str
+    focal_ratio: float
+    hint: str
+    trained_on: str
+    recording_id: str = ""
+    measured: Mapping[str, tuple[float, float]] = field(default_factory=dict)
 
+    @cached_property
     def network(self) -> RefinementNetwork:
         """The network, ready for inference."""
-        network = RefinementNetwork(len(self.skeleton), self.options.width, self.options.dropout)
-        network.load_state_dict(dict(self.weights))
+        network = RefinementNetwork(self.options.width, self.options.dropout)
+        network.load_state_dict({name: tensor.float() for name, tensor in self.weights.items()})
         return network.eval()
 
-    def normalized(self, poses: Array) -> Tensor:
-        """Poses `(N, J, 3)` as the network takes them, `(N, 3 (J - 1))`: without the root, as z-scores."""
-        z_scores = (poses[:, self.others] - self.mean) / self.deviation
-        return torch.from_numpy(z_scores.reshape(len(poses), -1).astype(np.float32))
+    def answers(self, looks: Looks) -> Array:
+        """Poses `(N, 16, 3)` of about unit size, camera axes, from the pelvis; NaN for looks that are not usable.
 
-    def refined(self, poses: Array, network: RefinementNetwork | None = None) -> Array:
-        """Corrected poses `(N, J, 3)` for root-relative ones of that shape; joints that are NaN stay so.
-
-        Where the unit was trained on motion capture, which mirrors people, it also sees each pose mirrored and the
-        mean of both answers counts.
+        Every look is answered as it is and as a mirror shows it, so that both sides of the body are treated alike.
         """
-        network = (network or self.network()).eval()
-        out = self._answer(poses, network)
-        if self.trained_on == "mocap":
-            other = self._answer(mirrored(poses, self.skeleton), network)
-            out = (out + mirrored(other, self.skeleton)) / 2
-        out = poses + self.strength * (out - poses)
-        return np.where(np.isfinite(poses), out, np.nan)
-
-    @property
-    def others(self) -> list[int]:
-        """All joints but the root."""
-        return [j for j in range(len(self.skeleton)) if j != self.skeleton.root]
-
-    def _answer(self, poses: Array, network: RefinementNetwork) -> Array:
-        with torch.inference_mode():
-            z_scores = network(self.normalized(poses).nan_to_num())[1].double().numpy()
-        out = np.array(poses)
-        out[:, self.others] = z_scores.reshape(len(poses), -1, 3) * self.deviation + self.mean
+        usable = looks.usable
+        out = np.full((len(looks), len(BODY), 3), np.nan)
+        straight, reflected = (self._answer(each) for each in (looks.at(usable), looks.at(usable).mirrored()))
+        out[usable] = 0.5 * (straight + mirrored(reflected, BODY))
         return out
 
-
-def refine(predictions: Predictions, refiner: Refiner) -> Predictions:
-    """The predictions with corrected `joints_3d`; joints that are NaN stay so.
-
-    Raises:
-        InputError: They have other joints or another unit than the refiner was trained on.
-    """
-    if predictions.skeleton.joints != refiner.skeleton.joints or predictions.unit != refiner.unit:
-        raise InputError(
-            f"the refiner is for {refiner.skeleton.name} in {refiner.unit}, the poses are"
-            f" {predictions.skeleton.name} in {predictions.unit}"
-        )
-    return replace(predictions, joints_3d=refiner.refined(predictions.joints_3d))
+    def _answer(self, looks: Looks) -> Array:
+        inputs, R, _ = described(looks)
+        with torch.inference_mode():
+            poses = self.network(torch.from_numpy(inputs)).double().numpy()
+        return np.asarray(poses @ R)
 
 
 def save_refiner(path: Path, refiner: Refiner) -> None:
-    """Writes `refiner.pt`.
+    """Writes `refiner.pt`, its weights in 16 bits.
 
     Raises:
         InputError: It cannot be written.
     """
-    content: dict[str, Any] = {
+    halves = {name: tensor.half() if tensor.is_floating_point() else tensor for name, tensor in refiner.weights.items()}
+    content = {
         "format": FORMAT,
         "version": __version__,
-        "weights": dict(refiner.weights),
+        "weights": halves,
         "options": asdict(refiner.options),
-        "skeleton": refiner.skeleton.name,
-        "joints": list(refiner.skeleton.joints),
-        "mean": torch.tensor(refiner.mean),
-        "deviation": torch.tensor(refiner.deviation),
+        "skeleton": BODY.name,
+        "joints": list(BODY.joints),
+        "lengths": torch.tensor(refiner.lengths),
         "unit": refiner.unit,
-        "recording_id": refiner.recording_id,
-        "val_error": list(refiner.val_error),
-        "strength": refiner.strength,
+        "scale_source": refiner.scale_source,
+        "focal_ratio": refiner.focal_ratio,
+        "hint": refiner.hint,
         "trained_on": refiner.trained_on,
+        "recording_id": refiner.recording_id,
+        "measured": {name: list(errors) for name, errors in refiner.measured.items()},
     }
     save_plain(path, content)
 
 
-def load_refiner(path: Path) -> Refiner:
-    """Reads `refiner.pt`.
+def load_refiner(path: Path = SHIPPED) -> Refiner:
+    """Reads `refiner.pt`; the one that comes with epitool if none is named.
 
     Raises:
         InputError: There is no such file.
         CheckpointError: It is damaged or another kind of file.
     """
-    content = load_plain(path, FORMAT, "epitool refine")
+    content = load_plain(path, FORMAT, MADE_BY)
     with damage_reported(path):
-        skeleton = skeleton_of(content["skeleton"], content["joints"])
-        before, after = content["val_error"]
+        if tuple(content["joints"]) != BODY.joints:
+            raise ValueError("its joints are not those of this version")
         refiner = Refiner(
             weights=content["weights"],
             options=RefineOptions(**content["options"]),
-            skeleton=skeleton,
-            mean=content["mean"].numpy().reshape(len(skeleton) - 1, 3),
-            deviation=content["deviation"].numpy().reshape(len(skeleton) - 1, 3),
+            lengths=content["lengths"].double().numpy().reshape(len(BODY)),
             unit=str(content["unit"]),
+            scale_source=str(content["scale_source"]),
+            focal_ratio=float(content["focal_ratio"]),
+            hint=str(content["hint"]),
+            trained_on=str(content["trained_on"]),
             recording_id=str(content["recording_id"]),
-            val_error=(float(before), float(after)),
-            strength=float(content.get("strength", 1.0)),  # files of earlier versions have neither
-            trained_on=str(content.get("trained_on", "pairs")),
+            measured={str(name): (float(a), float(b)) for name, (a, b) in content["measured"].items()},
         )
-        refiner.network()
+        if refiner.unit not in ("mm", "arbitrary") or refiner.hint not in ("detector", "network", "none"):
+            raise ValueError(f"unit '{refiner.unit}' or hint '{refiner.hint}'")
+        if not all(torch.isfinite(tensor).all() for tensor in refiner.network.state_dict().values()):
+            raise ValueError("weights that are not finite")
         return refiner

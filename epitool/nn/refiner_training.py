@@ -1,10 +1,11 @@
-"""How the refinement unit learns: from given predictions and truths, or from ones drawn anew in each epoch."""
+"""How the refinement unit learns: from motion capture once, for everybody; then from a recording's own labels."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import copy
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from functools import partial
 
 import numpy as np
 import torch
@@ -12,146 +13,103 @@ from torch import Tensor, nn
 
 from epitool.camera import Array
 from epitool.console import progress
-from epitool.metrics import mpjpe
-from epitool.nn.mocap import Mocap, mirrored
-from epitool.nn.pose_noise import ErrorModel
+from epitool.nn.detector_errors import Batch, DetectorErrors, Hardships, training_batches
+from epitool.nn.looks import BODY
+from epitool.nn.mocap import Mixing, Wardrobe, median_lengths
 from epitool.nn.refiner import RefinementNetwork, Refiner
 from epitool.options import RefineOptions
-from epitool.skeleton import Skeleton
 
-Draw = Callable[[np.random.Generator], tuple[Array, Array]]
-_SOFTENED = 0.01  # of the distances in the loss, z-scores: no kink at zero
-
-
-def fixed_pairs(predicted: Array, truth: Array) -> Draw:
-    """The same predictions and truths `(N, J, 3)` in every epoch."""
-    return lambda rng: (predicted, truth)
-
-
-def noisy_mocap(mocap: Mocap, errors: ErrorModel, least: int = 0) -> Draw:
-    """Motion capture seen by other cameras, and other errors of the network, in every epoch.
-
-    Every other pose is mirrored together with its error, so that the unit treats both sides of the body alike.
-
-    Args:
-        mocap: The poses.
-        errors: Of the network.
-        least: How many poses an epoch has at least; fewer are seen several times, each time otherwise.
-    """
-    times = max(1, -(-least // len(mocap.poses)))
-
-    def draw(rng: np.random.Generator) -> tuple[Array, Array]:
-        truth = np.concatenate([mocap.seen(rng) for _ in range(times)])
-        predicted = errors.predicted(truth, rng)
-        side = rng.random((len(truth), 1, 1)) < 0.5
-        both = (np.where(side, mirrored(poses, mocap.skeleton), poses) for poses in (predicted, truth))
-        return next(both), next(both)
-
-    return draw
+Draw = Callable[[int, np.random.Generator], Batch]
+# Bones as detectors find them, by the joint they end at: medians of rendered people's, for a stature of 1700.
+_SHARES = {
+    "hip": 0.052, "knee": 0.222, "ankle": 0.211, "thorax": 0.282, "shoulder": 0.093, "elbow": 0.149, "wrist": 0.133,
+}  # fmt: skip
+_OF = 1830.0  # mm, what these are shares of
+_FOCAL_RATIO = 0.9  # of telephones 0.75, of a 35 mm lens on a full frame 1
+_MIXINGS = (Mixing(), Mixing(turn=0.8, turn_rad=0.6))
+_OWN_MIXING = Mixing(trunk=0.7, arm=0.6, turn=0.6, turn_rad=0.35)
+_LENGTHS_SD, _OWN_LENGTHS_SD = (0.06, 0.02), (0.02, 0.02)
+GENERIC = RefineOptions(steps=8800, learning_rate=2e-3, dropout=0.1, average=0.999)
+# So few steps that nothing is forgotten: half a minute on a processor of today.
+OWN = RefineOptions(steps=400, learning_rate=3e-4, dropout=0.2, average=0.99)
 
 
-def train_refiner(
-    draw: Draw,
-    validation: tuple[Array, Array],
-    skeleton: Skeleton,
-    options: RefineOptions,
-    *,
-    unit: str,
-    recording_id: str,
-    trained_on: str = "pairs",
-) -> Refiner:
-    """Learns to correct poses; keeps the weights of the epoch with the lowest validation error.
+def reference_lengths() -> Array:
+    """Lengths of the bones of a body of the stature that arbitrary units stand for, `(16,)`; NaN for the head's."""
+    of_kind = {kind: share * _OF for kind, share in _SHARES.items()}
+    return np.array([next((mm for kind, mm in of_kind.items() if j.endswith(kind)), np.nan) for j in BODY.joints])
 
-    Args:
-        draw: Gives an epoch's root-relative predictions `(N, J, 3)` and what they should have been, likewise; joints
-            that are NaN in either are not learned from.
-        validation: Other such poses and truths.
-        skeleton: Of the joints.
-        options: How.
-        unit: Of the poses.
-        recording_id: Of the labels.
-        trained_on: "pairs" or "mocap".
-    """
-    predicted, _ = draw(np.random.default_rng(options.seed))
-    others = [j for j in range(len(skeleton)) if j != skeleton.root]
-    refiner = Refiner(
-        weights={},
-        options=options,
-        skeleton=skeleton,
-        mean=np.nanmean(predicted[:, others], axis=0),
-        deviation=np.maximum(np.nanstd(predicted[:, others], axis=0), 1e-9),
-        unit=unit,
-        recording_id=recording_id,
-        val_error=(error_of(*validation, skeleton), np.inf),
-        trained_on=trained_on,
-    )
-    with torch.random.fork_rng(devices=[]), progress("refining", options.epochs) as advance:
+
+def generic_wardrobe(poses: Array) -> Wardrobe:
+    """Motion capture poses, level `(M, 16, 3)` mm, with the proportions that detectors find, and new heads."""
+    return Wardrobe(poses, reference_lengths(), _LENGTHS_SD, _MIXINGS, new_heads=True)
+
+
+def own_wardrobe(poses: Array) -> Wardrobe:
+    """A recording's poses, level `(M, 16, 3)`, with the bones of its person."""
+    return Wardrobe(poses, median_lengths(poses), _OWN_LENGTHS_SD, (_OWN_MIXING,))
+
+
+def train_generic(wardrobe: Wardrobe, errors: DetectorErrors, options: RefineOptions, trained_on: str) -> Refiner:
+    """A unit for everybody, from motion capture and a detector's errors on people whose poses are known."""
+    with torch.random.fork_rng(devices=[]):
         torch.manual_seed(options.seed)
-        for network in _epochs(draw, refiner):
-            error = error_of(refiner.refined(validation[0], network), validation[1], skeleton)
-            if error < refiner.val_error[1]:
-                weights = {name: tensor.clone() for name, tensor in network.state_dict().items()}
-                refiner = replace(refiner, weights=weights, val_error=(refiner.val_error[0], error))
-            advance(1)
-    return refiner
+        network = RefinementNetwork(options.width, options.dropout)
+        draw = training_batches(wardrobe.draw, errors, Hardships())
+        weights = _trained(network, draw, options, one_cycle=True)
+    lengths, source = reference_lengths(), "none: a body whose stature is 1700"
+    return Refiner(weights, options, lengths, "arbitrary", source, _FOCAL_RATIO, "detector", trained_on)
 
 
-def checked(refiner: Refiner, tuning: tuple[Array, Array], check: tuple[Array, Array]) -> Refiner:
-    """The refiner with the strength that suits real predictions, and its errors on others of them.
-
-    Args:
-        refiner: Trained on poses that are not those of the recording.
-        tuning: Predictions `(N, J, 3)` and truths of the recording; the strength is the share of the correction that
-            brings them closest by least squares.
-        check: Other such poses: what `val_error` is measured on.
-    """
-    correction, wanted = refiner.refined(tuning[0]) - tuning[0], tuning[1] - tuning[0]
-    known = np.isfinite(correction) & np.isfinite(wanted)
-    square = (correction[known] ** 2).sum()
-    strength = float(np.clip((correction[known] * wanted[known]).sum() / square, 0, 1)) if square > 0 else 0.0
-    refiner = replace(refiner, strength=strength)
-    after = error_of(refiner.refined(check[0]), check[1], refiner.skeleton)
-    return replace(refiner, val_error=(error_of(*check, refiner.skeleton), after))
+def train_own(
+    start: Refiner, wardrobe: Wardrobe, errors: DetectorErrors, options: RefineOptions, *, unit: str,
+    scale_source: str, focal_ratio: float, hint: str, recording_id: str,
+) -> Refiner:  # fmt: skip
+    """A unit for one person before certain cameras, from `start` and the recording's own labels."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(options.seed)
+        options = replace(options, width=start.options.width)
+        network = RefinementNetwork(options.width, options.dropout)
+        network.load_state_dict(start.network.state_dict())
+        hardships = Hardships(made_up=0.0, no_hint=1.0 if hint == "none" else 0.05, unseen=0.0, hint_turn_deg=0.0)
+        weights = _trained(network, training_batches(wardrobe.draw, errors, hardships), options, one_cycle=False)
+    trained_on = f"labels of recording {recording_id}, from: {start.trained_on}"
+    return Refiner(weights, options, wardrobe.lengths, unit, scale_source, focal_ratio, hint, trained_on, recording_id)
 
 
-def error_of(predicted: Array, truth: Array, skeleton: Skeleton) -> float:
-    """MPJPE of a set of poses `(N, J, 3)`."""
-    return float(np.nanmean(mpjpe(predicted, truth, skeleton.root)))
-
-
-def _epochs(draw: Draw, refiner: Refiner) -> Iterator[RefinementNetwork]:
-    """Trains, and pauses after every epoch."""
-    options = refiner.options
-    network = RefinementNetwork(len(refiner.skeleton), options.width, options.dropout)
-    optimizer = torch.optim.Adam(network.parameters(), lr=options.learning_rate, fused=True)
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, options.epochs)
-    scale = torch.from_numpy((refiner.deviation / refiner.deviation.mean()).astype(np.float32))
-    measure = _squared if options.loss == "squared" else partial(_distance, scale=scale)
-    rng = np.random.default_rng(options.seed)
-    for _ in range(options.epochs):
-        inputs, targets = (refiner.normalized(poses) for poses in draw(rng))
-        known = torch.isfinite(targets) & torch.isfinite(inputs)
-        inputs, targets = inputs.nan_to_num(), targets.nan_to_num()
-        network.train()
-        for batch in torch.split(torch.randperm(len(inputs)), options.batch_size):
-            if len(batch) < 2:  # batch normalisation needs two
-                continue
-            loss = sum(measure(pose - targets[batch], known[batch]) for pose in network(inputs[batch]))
+def _trained(network: RefinementNetwork, draw: Draw, options: RefineOptions, *, one_cycle: bool) -> dict[str, Tensor]:
+    """The moving average of the weights after all steps."""
+    average, rng = copy.deepcopy(network), np.random.default_rng(options.seed)
+    optimizer = torch.optim.AdamW(
+        network.parameters(), lr=options.learning_rate, weight_decay=options.weight_decay, fused=True
+    )
+    steps = options.steps
+    schedule: torch.optim.lr_scheduler.LRScheduler
+    if one_cycle:
+        schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, options.learning_rate, steps)
+    else:
+        schedule = torch.optim.lr_scheduler.LinearLR(optimizer, 1.0, 1e-3, steps)
+    network.train()
+    with ThreadPoolExecutor(1) as ahead, progress("refining", steps) as advance:
+        waiting = ahead.submit(draw, options.batch_size, rng)
+        for step in range(steps):
+            inputs, targets = (torch.from_numpy(values) for values in waiting.result())
+            waiting = ahead.submit(draw, options.batch_size, rng)
+            loss = torch.linalg.vector_norm(network(inputs) - targets, dim=-1).mean()
             optimizer.zero_grad()
-            loss.backward()  # type: ignore[union-attr]
+            loss.backward()
             nn.utils.clip_grad_norm_(network.parameters(), 1.0)
             optimizer.step()
-        schedule.step()
-        yield network
+            schedule.step()
+            _average(average, network, min(options.average, (1 + step) / (10 + step)))
+            advance(1)
+    return dict(average.state_dict())
 
 
-def _squared(apart: Tensor, known: Tensor) -> Tensor:
-    """Mean square of the coordinates that are known."""
-    return (apart.square() * known).sum() / known.sum().clamp(min=1)
-
-
-def _distance(apart: Tensor, known: Tensor, scale: Tensor) -> Tensor:
-    """Mean distance of the joints that are known; coordinates `(N, 3 (J - 1))` in the unit that `scale` is in."""
-    counted = known.reshape(len(known), -1, 3).any(dim=-1)
-    square = ((apart * known).reshape(len(known), -1, 3) * scale).square().sum(dim=-1)
-    return ((square + _SOFTENED**2).sqrt() * counted).sum() / counted.sum().clamp(min=1)
+@torch.no_grad()
+def _average(average: nn.Module, network: nn.Module, keep: float) -> None:
+    for mean, value in zip(average.state_dict().values(), network.state_dict().values(), strict=True):
+        if mean.is_floating_point():
+            mean.lerp_(value, 1 - keep)
+        else:
+            mean.copy_(value)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,9 +15,8 @@ from epitool.files import writing
 from epitool.geometry.people import Candidates, follow, with_choice
 from epitool.images import View
 from epitool.io.candidates import add_candidates
-from epitool.io.foreign.seen import People
 from epitool.io.keypoints import writing_keypoints
-from epitool.pose import Keypoints
+from epitool.pose import Keypoints, People
 from epitool.skeleton import Skeleton
 
 _PART = 10_000  # frames written at a time
@@ -31,24 +31,26 @@ class Found:
         people: How many are in each, `(N,)`.
         xy: Their joints in pixels `(P, J, 2)`, one image's after the other's; NaN where missing.
         confidence: `(P, J)`, 0 to 1.
+        xyz: The detector's own 3D joints as of `People`, `(P, J, 3)` in 16 bits; `(0, J, 3)` where it has none.
     """
 
     frames: NDArray[np.int64]
     people: NDArray[np.intp]
     xy: NDArray[np.float32]
     confidence: NDArray[np.float32]
+    xyz: NDArray[np.float16]
 
 
-def found_of(images: Mapping[int, People], joints: int) -> Found:
-    """What was found by frame number, in any order, as arrays."""
+def found_of(images: Mapping[int, tuple[Any, ...]], joints: int) -> Found:
+    """What was found by frame number, in any order: the fields of `People`, the last of which may be missing."""
     frames = sorted(images)
-    none = np.empty((0, joints, 2), dtype=np.float32), np.empty((0, joints), dtype=np.float32)
-    xy, confidence = (
-        np.concatenate([empty, *(images[frame][part] for frame in frames)]).astype(np.float32)
-        for part, empty in enumerate(none)
-    )
-    people = np.array([len(images[frame][0]) for frame in frames], dtype=np.intp)
-    return Found(np.array(frames, dtype=np.int64), people, xy, confidence)
+    found = [People(*images[frame]) for frame in frames]
+    xy = np.concatenate([np.empty((0, joints, 2)), *(each.xy for each in found)]).astype(np.float32)
+    confidence = np.concatenate([np.empty((0, joints)), *(each.confidence for each in found)]).astype(np.float32)
+    own = [each.xyz for each in found if each.xyz is not None]
+    xyz = np.concatenate([np.empty((0, joints, 3)), *own]).astype(np.float16)
+    people = np.array([len(each.xy) for each in found], dtype=np.intp)
+    return Found(np.array(frames, dtype=np.int64), people, xy, confidence, xyz)
 
 
 @dataclass
@@ -112,6 +114,7 @@ class Assembly:
         self.views, self.skeleton = views, body
         self.frames = np.array(sorted({frame for view in views for frame in view.frames}), dtype=np.int64)
         self.candidates = _candidates(found, self.frames)
+        self._xyz = np.concatenate([each.xyz for each in found])
         self.choice = follow(self.candidates, len(self.frames), len(views), body)
         self._seen = [each.frames for each in found]
 
@@ -156,7 +159,15 @@ class Assembly:
                 np.full((*shape, 2), np.nan), np.zeros(shape), frames, tuple(view.name for view in self.views),
                 names, sizes, self.skeleton,
             )  # fmt: skip
-            yield start, with_choice(nobody, self.candidates, choice)
+            yield start, replace(with_choice(nobody, self.candidates, choice), detected_xyz=self._xyz_of(choice))
+
+    def _xyz_of(self, choice: NDArray[np.intp]) -> NDArray[np.float64]:
+        """The detector's own 3D of those chosen, `(F, V, J, 3)`; empty where it has none of all candidates."""
+        if len(self._xyz) < max(len(self.candidates), 1):
+            return np.empty(0)
+        own = self._xyz[choice].astype(np.float64)
+        own[choice < 0] = np.nan
+        return own
 
     def _names(self, frames: NDArray[np.int64]) -> NDArray[np.str_]:
         """Images that could be decoded, `(F, V)`; empty for the others."""

@@ -17,11 +17,10 @@ from epitool.detectors import BUILT_IN, Detector, default_detector, open_detecto
 from epitool.errors import GeometryError, UsageError
 from epitool.files import alone_at
 from epitool.images import View, read_view
-from epitool.io.foreign.seen import People
 from epitool.io.keypoints import open_keypoints, read_keypoints, read_source
 from epitool.io.npz import arrays_of, write_arrays
 from epitool.parallel import run_parallel
-from epitool.pose import Keypoints
+from epitool.pose import Keypoints, People
 from epitool.skeleton import Skeleton
 from epitool.stages.assembling import Assembly, Found, Tally, found_of
 from epitool.stages.footage import (
@@ -205,12 +204,13 @@ def _frames_of(part: Path) -> list[int]:
 def _load_parts(folder: Path, joints: int) -> Found:
     """All that is saved, in the order of the frames: a resumed run fills gaps."""
     parts = [found_of({}, joints), *(Found(**arrays_of(file)) for file in _parts_in(folder))]
-    frames, people, xy, confidence = (
+    frames, people, xy, confidence, xyz = (
         np.concatenate([getattr(part, field.name) for part in parts]) for field in fields(Found)
     )
     of_people = np.argsort(np.repeat(frames, people), kind="stable")
     of_images = np.argsort(frames)
-    return Found(frames[of_images], people[of_images], xy[of_people], confidence[of_people])
+    own = xyz[of_people] if len(xyz) else xyz
+    return Found(frames[of_images], people[of_images], xy[of_people], confidence[of_people], own)
 
 
 def _parts_in(folder: Path) -> list[Path]:

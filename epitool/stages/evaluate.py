@@ -20,7 +20,7 @@ from epitool.stages.metric_tables import BY, check_table, difference_lines, main
 from epitool.stages.pairing import Predicted, find_all_predicted
 from epitool.stages.pss_fit import shortages
 from epitool.stages.scoring import Row, Scoring, plain_means
-from epitool.stages.truth import Truth, read_truth
+from epitool.stages.truth import Truth, joints_of, read_truth
 
 DEFAULT_PSS = Path("pss.npz")
 BASELINE, VIEW_BASELINE = "mean pose", "mean pose per view"
@@ -101,6 +101,7 @@ def _document(
         if not any(metric.counted for metric in row.metrics):
             raise InputError(f"{row.name}: none of {len(first.xyz)} poses can be measured: joints are missing")
     means = [scoring.row(name, mean[first.views], target.unit) for name, mean in _mean_poses(target).items()]
+    means += [scoring.row(name, poses, unit) for name, (poses, unit) in _peers(target, first).items()]
     skeleton = target.skeleton
     return {
         "format": "epitool.metrics/1",
@@ -146,6 +147,19 @@ def _mean_poses(truth: Truth) -> dict[str, Array]:
         return {}
     means = {BASELINE: np.repeat(overall, views, axis=0)}
     return means if views == 1 else means | {VIEW_BASELINE: _mean(poses)}
+
+
+def _peers(truth: Truth, predicted: Predicted) -> dict[str, tuple[Array, str]]:
+    """What would answer in the same images without training: poses of the truth's joints, and their unit."""
+    if truth.labels is None or not (truth.labels.keypoints.confidence > 0).any():
+        return {}
+    from epitool.stages.lifting import peer_poses  # and with it PyTorch
+
+    found = peer_poses(truth.labels, predicted.frames, predicted.views)
+    given = truth.labels.poses.skeleton
+    if truth.joint_set == "all":
+        return found
+    return {name: (joints_of(truth.skeleton, xyz, given, name), unit) for name, (xyz, unit) in found.items()}
 
 
 def _mean(poses: Array) -> Array:

@@ -10,3 +10,8 @@ RUNS = Path("runs")
 def newest_model() -> Path | None:
     """The `model.pt` in the folders of `runs` that was written last; None where there is none."""
     return max(RUNS.glob("*/model.pt"), key=lambda path: path.stat().st_mtime, default=None)
+
+
+def newest_refiner() -> Path | None:
+    """The `refiner.pt` in the folders of `runs` that was written last; None where there is none."""
+    return max(RUNS.glob("*/refiner.pt"), key=lambda path: path.stat().st_mtime, default=None)

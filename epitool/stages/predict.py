@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,18 +11,20 @@ import numpy as np
 
 from epitool.camera import Array
 from epitool.console import Summary, progress, say, warn
-from epitool.detectors import open_detector, person_found
+from epitool.detectors import open_detector
 from epitool.errors import GeometryError, InputError, UsageError
-from epitool.images import IMAGE_SUFFIXES, Image, check_name, frame_of_video, image_key, open_view, read_images
+from epitool.geometry.body import parse_scale
+from epitool.images import IMAGE_SUFFIXES, check_name, frame_of_video, open_view, read_images
 from epitool.io.predictions import write_predictions
-from epitool.pose import MIN_CONFIDENCE, Predictions, square_boxes
-from epitool.stages.models import RUNS, newest_model
+from epitool.pose import BOX_MARGIN, Predictions
+from epitool.stages.looking import DetectorLooks, FileLooks, FixedBox, Looking
+from epitool.stages.models import RUNS, newest_model, newest_refiner
 
 if TYPE_CHECKING:
+    from epitool.nn.inference import Engine
     from epitool.nn.refiner import Refiner
 
-FindBox = Callable[[int, Image], Array]
-_NAMED = 5  # images without a person that the summary names
+_NAMED = 5  # images that the summary names
 
 
 def run(
@@ -34,7 +36,10 @@ def run(
     boxes: Path | None = None,
     detector: str | None = None,
     root_depth: float | None = None,
+    height: str | None = None,
     refiner: Path | None = None,
+    no_refiner: bool = False,
+    smooth: bool = False,
     overlay: Path | None = None,
     batch_size: int = 16,
     bf16: bool = False,
@@ -42,16 +47,23 @@ def run(
 ) -> Summary:
     """Predicts the pose of one person in each image.
 
+    A detector finds the joints, and a refinement unit lifts them to 3D: the newest in `runs/`, or the one that comes
+    with epitool. It is hinted at by the volumetric network's pose, where one is named or the unit was trained with
+    one, else by the detector's own.
+
     Args:
         images: Image files, folders of images, videos, or single frames `video.mp4#12`.
-        model: `model.pt`, `model.onnx`, or a file of the authors' release; the newest in `runs/` by default.
+        model: `model.pt`, `model.onnx`, or a file of the authors' release.
         out: `pose.json`.
         box: Where the person is in every image: "x,y,w,h" in px, or "image" for all of it.
-        boxes: `keypoints.h5` or `labels.h5` with the joints of the same images; their boxes are taken.
+        boxes: `keypoints.h5` or `labels.h5` with the joints of the same images.
         detector: Which 2D detector, or checkpoint, finds the person otherwise; the default one if it is installed.
-        root_depth: Distance of the root joint along the optical axis, in the model's unit: it fixes the size of the
-            poses instead of the model's own rule.
-        refiner: `refiner.pt` to correct the poses with.
+        root_depth: Distance of the root joint along the optical axis, in the answer's unit: it fixes the size of the
+            poses instead of bones.
+        height: Of the person, as "1.78m": it fixes the size of the poses.
+        refiner: `refiner.pt`.
+        no_refiner: The volumetric network alone, as in the paper.
+        smooth: Whether poses in videos are averaged over time.
         overlay: Folder for the images with the joints drawn in.
         batch_size: Crops at a time.
         bf16: Whether the network computes in bfloat16.
@@ -63,33 +75,78 @@ def run(
         CheckpointError: The model or the refiner cannot be used.
         GeometryError: No image shows a person.
     """
-    from epitool.nn.inference import NOTHING_KNOWN, KnownCameras, check_depth, open_engine, predict_where_found
-
-    if root_depth is not None and not 0 < root_depth < np.inf:
-        raise UsageError(f"--root-depth {root_depth:g}: expected a distance above 0")
-    path = model or newest_model()
-    if path is None:
-        raise InputError(f"no model in {RUNS}/; run `epitool train` first, or give --model FILE")
-    engine, corrections = open_engine(path, device, bf16), _open_refiner(refiner)
-    check_depth(path, engine.card)
+    _check(root_depth, height, refiner, no_refiner)
+    who = _who_answers(model, refiner, no_refiner, device, bf16)
     names = image_names(images)
     if boxes is None and box is None and detector is None and len(images) == 1 and is_labels(images[0]):
         boxes = Path(images[0])
-    find_box, box_source = _box_finder(names, box, boxes, detector, device, engine.card.convention.margin)
-    cameras = NOTHING_KNOWN
-    if root_depth is not None:
-        stated = f"root at {root_depth:g} {engine.card.unit}, as given"
-        cameras = KnownCameras(None, np.full(len(names), root_depth), stated)
-    predictions = predict_where_found(engine, names, find_box, batch_size, cameras)
-    predictions = _with_provenance(predictions, {"model": str(path), "boxes": box_source})
+    margin = who.engine.card.convention.margin if who.engine else BOX_MARGIN
+    looking = _looking(names, box, boxes, detector, device, margin, who)
+    by_network = _network_poses(who.engine, names, looking, batch_size, root_depth)
+    predictions = _answer(who, names, looking, by_network, root_depth, height, smooth)
     if not predictions.images:
-        raise GeometryError(f"nobody was found in any of the {len(names)} images; give --box x,y,w,h or --box image")
-    if corrections is not None:
-        predictions = _refined(predictions, corrections, str(refiner))
+        raise GeometryError(
+            f"nobody, or too little of anybody, was found in any of the {len(names)} images;"
+            " --box x,y,w,h says where to look"
+        )
     write_predictions(out, predictions)
     if overlay is not None:
         _draw(predictions, overlay)
-    return _summary(predictions, names, out)
+    return _summary(predictions, names, looking, who, out)
+
+
+@dataclass(frozen=True, eq=False)
+class _Answerer:
+    """Who answers: a network, a refinement unit, or both, their files, and what they are called."""
+
+    engine: Engine | None
+    model: Path | None
+    refiner: Refiner | None
+    unit: Path | None
+    words: str
+
+
+def _check(root_depth: float | None, height: str | None, refiner: Path | None, no_refiner: bool) -> None:
+    if root_depth is not None and not 0 < root_depth < np.inf:
+        raise UsageError(f"--root-depth {root_depth:g}: expected a distance above 0")
+    if height is not None and root_depth is not None:
+        raise UsageError("--height and --root-depth exclude each other: each fixes the size of the poses")
+    if no_refiner and (refiner is not None or height is not None):
+        raise UsageError("--no-refiner goes with neither --refiner nor --height")
+
+
+def _who_answers(
+    model: Path | None, refiner: Path | None, no_refiner: bool, device: str, bf16: bool
+) -> _Answerer:  # fmt: skip
+    """Opens what answers: the files named, or the newest ones in `runs/`, or the unit that comes with epitool."""
+    unit, path = None, None
+    if not no_refiner:
+        from epitool.nn.refiner import load_refiner
+
+        path = refiner or newest_refiner()
+        unit = load_refiner(path) if path else load_refiner()
+    if unit is None or unit.hint == "network":
+        model = model or newest_model()
+        if model is None and unit is None:
+            raise InputError(f"no model in {RUNS}/; run `epitool train` first, give --model FILE, or no --no-refiner")
+    engine = _open_engine(model, device, bf16) if model else None
+    if unit is None:
+        return _Answerer(engine, model, None, None, f"network {model}")
+    words = str(path) if path else "the shipped unit"
+    if engine:
+        words = f"network {model}, refined by {words}"
+    elif unused := newest_model():
+        why = "the detector's own 3D was the better hint" if path else "`epitool refine` tells whether it helps"
+        words += f", without {unused} ({why})"
+    return _Answerer(engine, model, unit, path, words)
+
+
+def _open_engine(path: Path, device: str, bf16: bool) -> Engine:
+    from epitool.nn.inference import check_depth, open_engine
+
+    engine = open_engine(path, device, bf16)
+    check_depth(path, engine.card)
+    return engine
 
 
 def is_labels(given: str) -> bool:
@@ -123,53 +180,72 @@ def image_names(inputs: Sequence[str]) -> list[str]:
     return list(names)
 
 
-def _box_finder(
-    names: Sequence[str], box: str | None, boxes: Path | None, detector: str | None, device: str, margin: float
-) -> tuple[FindBox, str]:
-    """How to find the person in an image, and what to call that."""
-    if sum(way is not None for way in (box, boxes, detector)) > 1:
-        raise UsageError("--box, --boxes and --detector exclude each other")
+def _looking(
+    names: Sequence[str], box: str | None, boxes: Path | None, detector: str | None, device: str, margin: float,
+    who: _Answerer,
+) -> Looking:  # fmt: skip
+    """How to find the person, and the joints, in an image."""
+    if sum(way is not None for way in (box, boxes)) > 1 or (boxes is not None and detector is not None):
+        raise UsageError("--boxes goes with neither --box nor --detector")
     if boxes is not None:
-        known = _boxes_of(names, boxes, margin)
-        return (lambda i, image: known[i]), f"joints of {boxes}"
-    if box == "image":
-        return _whole_image, "whole image"
-    if box is not None:
-        fixed = parse_box(box)
-        return (lambda i, image: fixed), f"given: {box}"
-    return _detected(detector, device, margin)
-
-
-def _detected(detector: str | None, device: str, margin: float) -> tuple[FindBox, str]:
+        return FileLooks(names, boxes, margin)
+    fixed = parse_box(box) if box is not None and box != "image" else None
+    if who.refiner is None and box is not None and detector is None:  # which needs no joints
+        return FixedBox(len(names), fixed, "whole image" if fixed is None else f"given: {box}")
     from epitool.stages.detect2d import open_any_detector  # which imports much that other ways do not need
 
     try:
-        found = open_any_detector(detector, device) if detector else open_detector(None, device)
+        pair = tuple(open_any_detector(detector, device) if detector else open_detector(None, device) for _ in range(2))
     except UsageError as error:
-        if detector:
+        if detector or who.engine is None:
             raise
         warn(f"{error}; the network looks at whole images instead, which fits only where the person fills them")
-        return _whole_image, "whole image, for want of a detector"
-    say(f"finding people with {found.name}")
-
-    def box_around(i: int, image: Image) -> Array:
-        xy, confidence = person_found(found, image)
-        return square_boxes(np.where(confidence[:, None] >= MIN_CONFIDENCE, xy, np.nan), margin)
-
-    return box_around, f"detector {found.name}"
+        return FixedBox(len(names), fixed, "whole image, for want of a detector" if box is None else f"given: {box}")
+    say(f"finding people with {pair[0].name}")
+    return DetectorLooks((pair[0], pair[1]), len(names), fixed, margin)
 
 
-def _boxes_of(names: Sequence[str], file: Path, margin: float) -> Array:
-    """Boxes `(N, 4)` of images by the joints that a file has for them; NaN where nobody was found."""
-    from epitool.io.keypoints import read_keypoints  # and with it HDF5, which other ways do not need
+def _network_poses(
+    engine: Engine | None, names: Sequence[str], looking: Looking, batch_size: int, root_depth: float | None
+) -> Predictions | None:
+    """What the network sees, where there is one; in any case all images have been looked at afterwards."""
+    if engine is None:
+        if not looking.image_size.all():  # a file's joints may do without the images
+            with progress("looking", len(names)) as advance:
+                for i, image in read_images(names):
+                    looking(i, image)
+                    advance(1)
+        return None
+    from epitool.nn.inference import NOTHING_KNOWN, KnownCameras, predict_where_found
 
-    keypoints = read_keypoints(file)
-    images, boxes = keypoints.images.ravel().tolist(), keypoints.boxes(margin=margin).reshape(-1, 4)
-    known = {image_key(image): box for image, box in zip(images, boxes, strict=True) if image}
-    strange = [name for name in names if image_key(name) not in known]
-    if strange:
-        raise InputError(f"{file}: lacks {strange[0]}, {len(strange)} images in all; leave out --boxes")
-    return np.array([known[image_key(name)] for name in names])
+    cameras = NOTHING_KNOWN
+    if root_depth is not None:
+        stated = f"root at {root_depth:g} {engine.card.unit}, as given"
+        cameras = KnownCameras(None, np.full(len(names), root_depth), stated)
+    return predict_where_found(engine, names, looking, batch_size, cameras)
+
+
+def _answer(
+    who: _Answerer, names: Sequence[str], looking: Looking, by_network: Predictions | None,
+    root_depth: float | None, height: str | None, smooth: bool,
+) -> Predictions:  # fmt: skip
+    from epitool.stages.lifting import refined_predictions, without_unseen
+
+    if who.refiner is not None:
+        height_mm = None if height is None else parse_scale(f"height={height}").length_mm
+        found = refined_predictions(
+            who.refiner, names, looking, by_network, root_depth=root_depth, height_mm=height_mm, smooth=smooth
+        )
+        more = {"refiner": str(who.unit) if who.unit else "shipped"}
+    else:
+        assert by_network is not None
+        found, more = without_unseen(by_network, names, looking, smooth), {}
+    if who.model is not None:
+        more["model"] = str(who.model)
+        if who.engine and not found.provenance.get("recording_id"):
+            more["recording_id"] = who.engine.card.recording_id
+    more |= {"answered_by": who.words, "boxes": looking.source}
+    return replace(found, provenance=found.provenance | more)
 
 
 def parse_box(text: str) -> Array:
@@ -192,33 +268,6 @@ def parse_box(text: str) -> Array:
     return squared(values)
 
 
-def _whole_image(i: int, image: Image) -> Array:
-    from epitool.nn.crops import squared
-
-    return squared(np.array([0.0, 0.0, image.shape[1], image.shape[0]]))
-
-
-def _with_provenance(predictions: Predictions, more: dict[str, str]) -> Predictions:
-    return replace(predictions, provenance=predictions.provenance | more)
-
-
-def _open_refiner(path: Path | None) -> Refiner | None:
-    if path is None:
-        return None
-    from epitool.nn.refiner import load_refiner
-
-    return load_refiner(path)
-
-
-def _refined(predictions: Predictions, refiner: Refiner, name: str) -> Predictions:
-    from epitool.nn.refiner import refine
-
-    before, after = refiner.val_error
-    if after >= before:
-        warn(f"{name} did not lower the error of its validation frames ({before:.1f} to {after:.1f} {refiner.unit})")
-    return _with_provenance(refine(predictions, refiner), {"refiner": name})
-
-
 def _draw(predictions: Predictions, folder: Path) -> None:
     """Writes every image with its joints, numbered in the order of the predictions."""
     from epitool.viz.overlay import draw_pose, save_image
@@ -231,12 +280,42 @@ def _draw(predictions: Predictions, folder: Path) -> None:
             advance(1)
 
 
-def _summary(predictions: Predictions, names: Sequence[str], out: Path) -> Summary:
+def _summary(
+    predictions: Predictions, names: Sequence[str], looking: Looking, who: _Answerer, out: Path
+) -> Summary:  # fmt: skip
     seen = set(predictions.images)
     missing = [name for name in names if name not in seen]
-    text = f"{out}: {len(seen)} pose{'s' * (len(seen) != 1)}, in {predictions.unit} relative to the root"
+    cut = [name for name, shown in zip(predictions.images, _shown(predictions)) if shown < 1]
+    text = f"{out}: {len(seen)} pose{'s' * (len(seen) != 1)} by {who.words}, in {predictions.unit} relative to the root"
+    if told := _told(who):
+        text += f"; {told}"
     if missing:
-        named = ", ".join(missing[:_NAMED]) + (", ..." if len(missing) > _NAMED else "")
-        text += f"; nobody found in {len(missing)} images: {named}"
-    values = {"out": str(out), "poses": len(seen), "without_person": missing, "unit": predictions.unit}
+        text += f"; nobody, or too little of anybody, in {_listed(missing)}"
+    if cut:
+        warn(f"parts of the body are outside {_listed(cut)}, and are left out; size and turn of the rest are less sure")
+    if looking.crowded:
+        warn(f"several people in {_listed([names[i] for i in looking.crowded])}; the one seen best is answered for")
+    values = {"out": str(out), "poses": len(seen), "without_person": missing, "cut_off": cut, "unit": predictions.unit}
     return Summary(text, {**values, **predictions.provenance})
+
+
+def _shown(predictions: Predictions) -> Array:
+    """Share of the joints that have a place, of those that any pose has one of, `(N,)`."""
+    known = np.isfinite(predictions.joints_3d[..., 0])
+    return np.asarray(known[:, known.any(axis=0)].mean(axis=1))
+
+
+def _told(who: _Answerer) -> str:
+    """How good the answer was on frames that were kept from training, where that is known."""
+    if who.refiner is not None and who.refiner.measured:
+        best = min(who.refiner.measured.values())
+        return f"NMPJPE on held-out frames of its recording {best[0]:.0f} {who.refiner.unit}"
+    if who.refiner is None and who.engine and np.isfinite(who.engine.card.val_error):
+        return f"NMPJPE on held-out frames of its recording {who.engine.card.val_error:.0f} {who.engine.card.unit}"
+    return ""
+
+
+def _listed(names: Sequence[str]) -> str:
+    """How many images, and the names of the first."""
+    named = ", ".join(names[:_NAMED]) + (", ..." if len(names) > _NAMED else "")
+    return f"{len(names)} image{'s' * (len(names) != 1)}: {named}"

@@ -1,8 +1,9 @@
-"""`epitool refine`: predictions and labels of the same images to a refinement unit, with or without motion capture."""
+"""`epitool refine`: a recording's own labels, or motion capture, to a refinement unit."""
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 
 from epitool.camera import Array
 from epitool.console import Summary, say, warn
-from epitool.errors import GeometryError, InputError
+from epitool.errors import GeometryError, InputError, UsageError
 from epitool.images import image_key
 from epitool.io.labels import read_labels
 from epitool.io.pose_arrays import read_pose_arrays
@@ -21,188 +22,268 @@ from epitool.options import RefineOptions, run_folder
 from epitool.pose import Predictions
 
 if TYPE_CHECKING:
-    from epitool.nn.mocap import Mocap
+    from epitool.nn.looks import Looks
     from epitool.nn.refiner import Refiner
 
+DEFAULT_PREDICTIONS = Path("pose.json")
 MIN_POSES = 16
 MIN_MOCAP = 100
-PAIRS_OPTIONS = RefineOptions()
-# Errors drawn anew each epoch keep the unit from learning poses by heart; dropout would only slow it down.
-MOCAP_OPTIONS = RefineOptions(width=512, dropout=0.0, batch_size=256, epochs=60)
-MOCAP_DRAWS = 10_000  # in an epoch, at least: the unit needs steps, however few poses there are
-_CHOICE_SHARE = 0.15  # of the clips
+Measured = tuple[float, float]
 
 
 def run(
     *,
-    predictions: Path = Path("pose.json"),
-    pairs: Path = Path("labels.h5"),
+    pairs: Sequence[Path] = (Path("labels.h5"),),
+    predictions: Path | None = None,
     mocap: Path | None = None,
     out: Path | None = None,
     name: str = "default",
-    epochs: int | None = None,
+    steps: int | None = None,
     seed: int = 0,
 ) -> Summary:
-    """Trains a refinement unit and measures it on frames of the validation part.
+    """Trains a refinement unit.
 
-    Without `mocap` it learns from predictions and labels of the training part, and the validation part chooses. With
-    it, the labels only tell how the network errs: it learns from motion capture poses with such errors, other clips
-    choose, and the later half of the validation part, which the errors were not taken from, tells if it helps.
+    From a recording's own labels it goes on from the unit that comes with epitool: it learns their poses, mixed with
+    each other, seen by random cameras, with the errors that the detector made in this recording. Frames of the
+    validation part that it does not learn from choose what it is hinted at by, and tell whether it helps. With `mocap`
+    it starts anew and learns from motion capture, for everybody; labels only tell how the detector errs.
 
     Args:
-        predictions: `pose.json` with poses predicted in the labels' images.
-        pairs: `labels.h5`: what the poses should have been.
-        mocap: Motion capture poses to learn from, `.npz` or `.npy`.
+        pairs: `labels.h5`; with `mocap` one or many.
+        predictions: `pose.json` of a network in the labels' images, which may serve as a hint; `pose.json` where it
+            holds such.
+        mocap: Motion capture poses, `.npz` or `.npy`.
         out: `refiner.pt`; `runs/<name>/refiner.pt` by default.
         name: Of the run.
-        epochs: Passes over the training poses; 200, or 60 with `mocap`, by default.
+        steps: How many batches to learn from; 400, or 8800 with `mocap`, by default.
         seed: Of everything random.
 
     Raises:
         UsageError: Options that do not fit.
         InputError: A file is missing or damaged, or they do not fit together.
-        GeometryError: Too few predictions are of the labels' images, or too few poses of motion capture.
+        GeometryError: Too few of the labels, or of the poses, are complete.
     """
-    from epitool.nn.refiner import save_refiner
-
-    predicted, labels = read_predictions(predictions), read_labels(pairs)
-    _check_fit(predicted, labels, predictions, pairs)
-    if mocap is None:
-        options = _with(PAIRS_OPTIONS, epochs, seed)
-        refiner = _from_pairs(predicted, labels, options, f"{predictions} are of {{}} of {pairs}")
-    else:
-        options = _with(MOCAP_OPTIONS, epochs, seed)
-        refiner = _from_mocap(predicted, labels, mocap, options, f"{predictions} are of {{}} of {pairs}")
     path = out or run_folder(name) / "refiner.pt"
+    if mocap is None:
+        if len(pairs) != 1:
+            raise UsageError(f"--pairs: {len(pairs)} files; a recording's own labels are one, several go with --mocap")
+        return _from_labels(pairs[0], predictions, path, steps, seed)
+    if predictions is not None:
+        raise UsageError("--predictions goes with a recording's own labels, not with --mocap")
+    return _from_mocap(mocap, pairs, path, steps, seed)
+
+
+def _from_mocap(mocap: Path, pairs: Sequence[Path], path: Path, steps: int | None, seed: int) -> Summary:
+    from epitool.nn.detector_errors import errors_of
+    from epitool.nn.looks import join_looks
+    from epitool.nn.refiner import save_refiner
+    from epitool.nn.refiner_training import GENERIC, generic_wardrobe, train_generic
+
+    poses = _mocap_poses(mocap)
+    seen = [_seen_in(read_labels(file), file) for file in pairs]
+    looks, truth = join_looks([each.looks for each in seen]), np.concatenate([each.truth for each in seen])
+    say(f"learning from {len(poses)} poses of motion capture; errors as in {len(truth)} images")
+    trained_on = f"{len(poses)} poses of {mocap.name}, errors of {len(truth)} images of {len(pairs)} recordings"
+    options = replace(GENERIC, steps=steps or GENERIC.steps, seed=seed)
+    refiner = train_generic(generic_wardrobe(poses), errors_of(looks, truth, seed), options, trained_on)
     save_refiner(path, refiner)
-    return _summary(path, refiner)
+    text = f"{path}: a refinement unit for everybody, from {trained_on}"
+    return Summary(text, {"refiner": str(path), "poses": len(poses), "images": len(truth), "steps": options.steps})
 
 
-def _with(options: RefineOptions, epochs: int | None, seed: int) -> RefineOptions:
-    return replace(options, epochs=epochs or options.epochs, seed=seed)
+def _mocap_poses(path: Path) -> Array:
+    """Level poses `(M, 16, 3)` mm of motion capture, those that are complete."""
+    from epitool.nn.looks import BODY, body_joints
+    from epitool.nn.mocap import level_poses
 
-
-def _from_pairs(predicted: Predictions, labels: Labels, options: RefineOptions, where: str) -> Refiner:
-    from epitool.nn.refiner_training import fixed_pairs, train_refiner
-
-    parts = labels.parts
-    train, val = (
-        _matched(predicted, labels, parts[part], where.format(f"the {part} part")) for part in ("train", "val")
-    )
-    say(f"learning from {len(train[0])} poses, choosing by {len(val[0])} others")
-    return train_refiner(
-        fixed_pairs(*train), val, labels.poses.skeleton, options, unit=labels.rig.unit, recording_id=labels.recording_id
-    )
-
-
-def _from_mocap(predicted: Predictions, labels: Labels, path: Path, options: RefineOptions, where: str) -> Refiner:
-    from epitool.nn.pose_noise import estimate_errors
-    from epitool.nn.refiner_training import checked, noisy_mocap, train_refiner
-
-    frames, body = labels.parts["val"], labels.poses.skeleton
-    halves = (("earlier", frames[: len(frames) // 2]), ("later", frames[len(frames) // 2 :]))
-    tuning, check = (
-        _matched(predicted, labels, half, where.format(f"the {which} half of the val part")) for which, half in halves
-    )
-    train, choice = _mocap_parts(path, labels, options.seed)
-    errors = estimate_errors(*tuning, body)
-    say(
-        f"learning from {len(train.poses)} poses of motion capture, choosing by {len(choice.poses)} of other clips;"
-        f" errors as in {len(tuning[0])} predictions"
-    )
-    held_out = noisy_mocap(choice, errors)(np.random.default_rng(options.seed + 1))
-    unit, recording = labels.rig.unit, labels.recording_id
-    refiner = train_refiner(
-        noisy_mocap(train, errors, MOCAP_DRAWS),
-        held_out,
-        body,
-        options,
-        unit=unit,
-        recording_id=recording,
-        trained_on="mocap",
-    )
-    before, after = refiner.val_error
-    say(f"motion capture kept for the choice: MPJPE {before:.1f} to {after:.1f} {unit}")
-    return checked(refiner, tuning, check)
-
-
-def _mocap_parts(path: Path, labels: Labels, seed: int) -> tuple[Mocap, Mocap]:
-    """Poses to learn from and poses of other clips to choose by, with the bones and cameras of the recording."""
-    from epitool.nn.crops import median_bone_lengths
-    from epitool.nn.mocap import Mocap, level_poses, vertical_of, with_bone_lengths
-
-    arrays = read_pose_arrays(path)
-    found, clips = arrays.poses, arrays.clips
-    body, unit = labels.poses.skeleton, labels.rig.unit
-    if found.unit != unit:
-        raise InputError(f"{path} is in {found.unit}, the labels in {unit}; --mocap needs poses in the labels' unit")
-    poses = found.convert(body).xyz
-    missing = [joint for j, joint in enumerate(body.joints) if np.isnan(poses[:, j]).all()]
+    found = read_pose_arrays(path).poses
+    if found.unit != "mm":
+        raise InputError(f"{path}: is in {found.unit}; motion capture in mm is needed")
+    poses, _ = body_joints(found.xyz, found.skeleton)
+    missing = [joint for j, joint in enumerate(BODY.joints) if np.isnan(poses[:, j]).all()]
     if missing:
-        raise InputError(f"{path}: {found.skeleton.name} has no {', '.join(missing)}, which {body.name} needs")
-    complete = np.isfinite(poses).all(axis=(1, 2))
-    if complete.sum() < MIN_MOCAP:
-        raise GeometryError(f"{path}: {complete.sum()} complete poses; {MIN_MOCAP} are needed to learn from")
+        raise InputError(f"{path}: {found.skeleton.name} has no {', '.join(missing)}, which the unit needs")
+    poses = poses[np.isfinite(poses).all(axis=(1, 2))]
+    if len(poses) < MIN_MOCAP:
+        raise GeometryError(f"{path}: {len(poses)} complete poses; {MIN_MOCAP} are needed to learn from")
     try:
-        level = level_poses(poses[complete], body)
+        return level_poses(poses, BODY)
     except InputError as error:
         raise InputError(f"{path}: {error}") from None
-    level = with_bone_lengths(level, median_bone_lengths(labels.poses.xyz, body), body)
-    in_cameras, take_of = labels.in_cameras, labels.keypoints.take_of
-    of_takes = [in_cameras[take_of == number] for number in np.unique(take_of)]
-    verticals = np.array([vertical_of(poses[:, v], body) for poses in of_takes for v in range(len(labels.rig))])
-    chosen = held_out_clips(clips[complete], seed)
-    return Mocap(level[~chosen], body, verticals), Mocap(level[chosen], body, verticals)
 
 
-def held_out_clips(clips: NDArray[np.int64], seed: int) -> NDArray[np.bool_]:
-    """Which poses `(N,)` are of the 15% of clips kept for the choice; the last 15% of the poses of a single clip.
+@dataclass(frozen=True, eq=False)
+class _Seen:
+    """N images of labelled people: what a detector said of them, what is true, and which frames and views they are."""
 
-    >>> int(held_out_clips(np.array([0, 0, 1, 1, 2, 2]), seed=0).sum())
-    2
-    """
-    numbers = np.unique(clips)
-    if len(numbers) == 1:
-        return np.arange(len(clips)) >= round(len(clips) * (1 - _CHOICE_SHARE))
-    kept = np.random.default_rng(seed).permutation(numbers)[: max(1, round(len(numbers) * _CHOICE_SHARE))]
-    return np.isin(clips, kept)
+    looks: Looks
+    truth: Array
+    frames: NDArray[np.intp]
+    views: NDArray[np.intp]
+
+    def of_frames(self, frames: NDArray[np.intp]) -> _Seen:
+        return self.at(np.isin(self.frames, frames))
+
+    def at(self, chosen: NDArray[np.bool_]) -> _Seen:
+        return _Seen(self.looks.at(chosen), self.truth[chosen], self.frames[chosen], self.views[chosen])
 
 
-def _check_fit(predicted: Predictions, labels: Labels, predictions: Path, pairs: Path) -> None:
-    if predicted.skeleton.joints != labels.poses.skeleton.joints:
-        raise InputError(
-            f"{predictions} has joints of {predicted.skeleton.name}, {pairs} those of {labels.poses.skeleton.name}"
-        )
-    if predicted.unit != labels.rig.unit:
-        raise InputError(f"{predictions} is in {predicted.unit}, {pairs} in {labels.rig.unit}")
+def _seen_in(labels: Labels, path: Path) -> _Seen:
+    """All images of labels with a complete pose and enough joints in the image."""
+    from epitool.nn.looks import BODY, body_joints
+    from epitool.stages.lifting import labelled_looks
+
+    keypoints, shape = labels.keypoints, labels.keypoints.xy.shape
+    truth, _ = body_joints(labels.in_cameras.reshape(-1, *shape[2:3], 3), keypoints.skeleton)
+    missing = [joint for joint, row in zip(BODY.joints, BODY.weights_from(keypoints.skeleton)) if np.isnan(row[0])]
+    if missing:
+        raise InputError(f"{path}: {keypoints.skeleton.name} has no {', '.join(missing)}, which the unit needs")
+    looks = labelled_looks(labels)
+    frames, views = (index.ravel() for index in np.indices(shape[:2]))
+    complete = np.isfinite(truth).all(axis=(1, 2)) & (np.nan_to_num(truth[..., 2], nan=-1.0) > 0).all(axis=1)
+    return _Seen(looks, truth, frames, views).at(complete & looks.usable)
+
+
+def _from_labels(pairs: Path, predictions: Path | None, path: Path, steps: int | None, seed: int) -> Summary:
+    from epitool.nn.refiner import load_refiner, save_refiner
+    from epitool.nn.refiner_training import OWN
+
+    labels = read_labels(pairs)
+    seen, parts = _seen_in(labels, pairs), labels.parts
+    half = len(parts["val"]) // 2
+    learned, told = np.concatenate([parts["train"], parts["val"][:half]]), parts["val"][half:]
+    for what, frames in (("learn from", learned), ("choose by", told)):
+        count = len(np.unique(seen.of_frames(frames).frames))
+        if count < (MIN_POSES if frames is learned else 1):
+            raise GeometryError(
+                f"{pairs}: {count} frames to {what} have all joints; record more, or use the unit that comes with"
+                " epitool, which `epitool predict` does by itself"
+            )
+    options, shipped = replace(OWN, steps=steps or OWN.steps, seed=seed), load_refiner()
+    hinted = _hinted(seen, labels, pairs, predictions)
+    candidates = {"the shipped unit": (shipped, next(iter(hinted.values())))}
+    for hint, given in hinted.items():
+        # a network has learned the training part by heart, and errs less there than elsewhere
+        erring = given.of_frames(parts["val"][:half] if hint == "network" else learned)
+        if len(erring.truth) < MIN_POSES:
+            say(f"hint '{hint}' is not tried: {len(erring.truth)} images tell how it errs, {MIN_POSES} are needed")
+            continue
+        say(f"learning from {len(np.unique(given.of_frames(learned).frames))} frames, {_WORDS[hint]}")
+        refiner = _trained(shipped, labels, given.of_frames(learned), erring, options, hint)
+        candidates[f"refined, {_WORDS[hint]}"] = refiner, given
+    measured = {name: _error(refiner, given.of_frames(told)) for name, (refiner, given) in candidates.items()}
+    measured |= _hint_errors(hinted, told)
+    best = min(candidates, key=lambda name: measured[name])
+    refiner = replace(candidates[best][0], measured=measured)
+    save_refiner(path, refiner)
+    return _summary(path, refiner, best, labels.rig.unit, len(told))
+
+
+_WORDS = {"detector": "with the detector's own 3D", "network": "with the network's poses", "none": "with no hint"}
+
+
+def _trained(
+    start: Refiner, labels: Labels, learned: _Seen, erring: _Seen, options: RefineOptions, hint: str
+) -> Refiner:
+    from epitool.nn.detector_errors import errors_of
+    from epitool.nn.refiner_training import own_wardrobe, train_own
+
+    return train_own(
+        start, own_wardrobe(_own_poses(labels, learned)), errors_of(erring.looks, erring.truth, options.seed), options,
+        unit=labels.rig.unit, scale_source=labels.rig.scale_source, focal_ratio=_focal_ratio(labels), hint=hint,
+        recording_id=labels.recording_id,
+    )  # fmt: skip
+
+
+def _focal_ratio(labels: Labels) -> float:
+    """Median focal length of the cameras over the longer side of their images."""
+    cameras = [camera for rig in labels.rigs for camera in rig.cameras]
+    return float(np.median([camera.focal / max(camera.image_size) for camera in cameras]))
+
+
+def _own_poses(labels: Labels, seen: _Seen) -> Array:
+    """Level poses `(M, 16, 3)` of the frames of labels: up is where heads are above feet on the mean of each take."""
+    from epitool.nn.looks import BODY, PELVIS, body_joints
+    from epitool.nn.mocap import upright, vertical_of
+
+    frames = np.unique(seen.frames)
+    poses, _ = body_joints(labels.poses.xyz[frames], labels.poses.skeleton)
+    takes, out = labels.keypoints.take_of[frames], np.empty_like(poses)
+    for take in np.unique(takes):
+        here = poses[takes == take]
+        out[takes == take] = upright(here - here[:, [PELVIS]], vertical_of(here, BODY))
+    return out
+
+
+def _hinted(seen: _Seen, labels: Labels, pairs: Path, predictions: Path | None) -> dict[str, _Seen]:
+    """The images by what could hint at their poses: the detector, a network's predictions, or nothing."""
+    found: dict[str, _Seen] = {}
+    if np.isfinite(seen.looks.hint).any():
+        found["detector"] = seen
+    by_network = _by_network(seen, labels, pairs, predictions)
+    if by_network is not None:
+        found["network"] = by_network
+    return found or {"none": replace(seen, looks=seen.looks.without_hint())}
+
+
+def _by_network(seen: _Seen, labels: Labels, pairs: Path, given: Path | None) -> _Seen | None:
+    """The images of which a network has predicted the pose, with that as the hint; None where no network has."""
+    path = given or (DEFAULT_PREDICTIONS if DEFAULT_PREDICTIONS.exists() else None)
+    if path is None:
+        return None
+    predicted = read_predictions(path)
     if "refiner" in predicted.provenance:
-        raise InputError(f"{predictions} has been refined already; predict without --refiner")
-
-
-def _matched(predicted: Predictions, labels: Labels, frames: NDArray[np.intp], where: str) -> tuple[Array, Array]:
-    """Predicted and true root-relative poses `(N, J, 3)` of the images of these frames that are in both."""
+        if given is None:
+            return None
+        raise InputError(f"{path} has been refined already; predict with --no-refiner")
     place = {image_key(image): i for i, image in enumerate(predicted.images)}
-    images = labels.keypoints.images[frames]
-    found = np.array([place.get(image_key(image), -1) for image in images.ravel().tolist()], dtype=int).reshape(
-        images.shape
-    )
-    truth = labels.in_cameras[frames]
-    truth = truth - truth[:, :, [labels.poses.skeleton.root]]
-    usable: NDArray[np.bool_] = (found >= 0) & np.isfinite(truth).any(axis=(-2, -1))
-    if usable.sum() < MIN_POSES:
-        raise GeometryError(
-            f"only {usable.sum()} predictions in {where}, {MIN_POSES} are needed; predict all images of the recording"
-        )
-    return predicted.joints_3d[found[usable]], truth[usable]
+    images = labels.keypoints.images[seen.frames, seen.views].tolist()
+    rows = np.array([place.get(image_key(image), -1) if image else -1 for image in images])
+    if not (rows >= 0).any():
+        if given is None:
+            return None
+        raise InputError(f"{path}: none of its {len(predicted.images)} images is of {pairs}")
+    return _with_hint(seen.at(rows >= 0), predicted, rows[rows >= 0])
 
 
-def _summary(path: Path, refiner: Refiner) -> Summary:
-    (before, after), unit = refiner.val_error, refiner.unit
-    change = f"validation MPJPE {before:.1f} {unit} as predicted, {after:.1f} {unit} refined"
-    if after >= before:
-        warn("refinement did not lower the error of the validation frames; better leave it out")
-    values = {
-        "refiner": str(path), "val_mpjpe": before, "val_mpjpe_refined": after, "unit": unit,
-        "trained_on": refiner.trained_on, "strength": refiner.strength,
-    }  # fmt: skip
-    return Summary(f"{path}: {change}", values)
+def _with_hint(seen: _Seen, predicted: Predictions, rows: NDArray[np.intp]) -> _Seen:
+    from epitool.nn.looks import body_joints, network_hint
+
+    poses, _ = body_joints(predicted.joints_3d[rows], predicted.skeleton)
+    return replace(seen, looks=replace(seen.looks, hint=network_hint(poses, seen.looks.rays)))
+
+
+def _error(refiner: Refiner, seen: _Seen) -> Measured:
+    from epitool.nn.refining import Times, agreed_poses
+
+    return _errors(agreed_poses(refiner, [seen.looks], Times.unrelated(len(seen.looks))).poses, seen.truth)
+
+
+def _hint_errors(hinted: Mapping[str, _Seen], told: NDArray[np.intp]) -> dict[str, Measured]:
+    """How good the hints are by themselves."""
+    names = {"detector": "the detector's own 3D", "network": "the network"}
+    shown = {names[hint]: seen.of_frames(told) for hint, seen in hinted.items() if hint in names}
+    return {name: _errors(seen.looks.hint, seen.truth) for name, seen in shown.items() if len(seen.truth)}
+
+
+def _errors(poses: Array, truth: Array) -> Measured:
+    """NMPJPE and PMPJPE over the limbs, of the poses `(N, 16, 3)` that are whole."""
+    from epitool.metrics import nmpjpe, pmpjpe
+    from epitool.nn.looks import LIMBS, PELVIS
+
+    whole = np.isfinite(poses[:, LIMBS]).all(axis=(1, 2))
+    limbs, true = poses[whole][:, LIMBS], truth[whole][:, LIMBS]
+    root = int(np.flatnonzero(LIMBS == PELVIS)[0])
+    if not whole.any():
+        return np.inf, np.inf
+    return float(nmpjpe(limbs, true, root).mean()), float(pmpjpe(limbs, true, root).mean())
+
+
+def _summary(path: Path, refiner: Refiner, best: str, unit: str, frames: int) -> Summary:
+    if not refiner.recording_id:
+        warn("the recording's own labels did not lower the error of its validation frames; the shipped unit is kept")
+    told = ", ".join(f"{name} {n:.0f} / {p:.0f}" for name, (n, p) in refiner.measured.items())
+    text = f"{path}: {best}; NMPJPE / PMPJPE of {frames} validation frames, {unit}, 14 joints: {told}"
+    values = {"refiner": str(path), "chosen": best, "hint": refiner.hint, "unit": unit, "frames": frames}
+    measured = {name: {"nmpjpe": n, "pmpjpe": p} for name, (n, p) in refiner.measured.items()}
+    return Summary(text, {**values, "measured": measured})

@@ -1,0 +1,209 @@
+"""What a detector says of a person in single images, in the form that the refinement unit takes it in.
+
+A look is a person's joints in one image: rays through them, confidences, and perhaps a hint of the pose in space. It
+is described in the axes of a camera turned to look straight at the person, so that it does not matter where in an
+image somebody stands; that the person is seen from there in perspective still does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+
+import numpy as np
+from numpy.typing import NDArray
+
+from epitool.skeleton import Skeleton, convert_joints, skeleton
+
+Array = NDArray[np.float64]
+_H36M = skeleton("h36m17")
+_JOINTS = tuple(joint for joint in _H36M.joints if joint != "spine")
+# The unit's joints. Pelvis and thorax are in the middle of hips and shoulders, and the spine would be between them.
+BODY = Skeleton(
+    "h36m16",
+    _JOINTS,
+    tuple(
+        -1 if joint == "pelvis" else _JOINTS.index({"thorax": "pelvis"}.get(joint, _H36M.joints[_H36M.parents[j]]))
+        for j, joint in enumerate(_H36M.joints)
+        if joint in _JOINTS
+    ),
+)
+PELVIS, THORAX = BODY.index("pelvis"), BODY.index("thorax")
+LIMBS = np.array([j for j, joint in enumerate(BODY.joints) if joint not in ("neck_nose", "head_top")])
+FEATURES = len(BODY) * 6 + 1
+_HIPS, _SHOULDERS = ([BODY.index(f"{side}_{joint}") for side in ("left", "right")] for joint in ("hip", "shoulder"))
+_MIRROR, _REVERSE = np.array([-1.0, 1.0, 1.0]), np.array([1.0, 1.0, -1.0])
+_TYPICAL_EXTENT = -2.0  # logarithm of the joints' extent over their distance
+_LEAST_JOINTS = 3
+
+
+@dataclass(frozen=True, eq=False)
+class Looks:
+    """What is said of one person in each of N images, camera axes.
+
+    Attributes:
+        rays: x / z and y / z of the direction to each joint of `BODY`, `(N, 16, 2)`; NaN where not seen.
+        confidence: `(N, 16)`; 0 where not seen.
+        hint: A pose in space, of any size and origin, `(N, 16, 3)`, in axes that look straight at the person; NaN where
+            there is none.
+    """
+
+    rays: Array
+    confidence: Array
+    hint: Array
+
+    def __len__(self) -> int:
+        return len(self.rays)
+
+    def at(self, chosen: NDArray[np.intp] | NDArray[np.bool_] | slice) -> Looks:
+        """Those with these indices."""
+        return Looks(*(getattr(self, field.name)[chosen] for field in fields(self)))
+
+    @property
+    def usable(self) -> NDArray[np.bool_]:
+        """Which of them show enough of a person to be answered, `(N,)`: some joints that do not all lie together."""
+        seen = np.isfinite(self.rays[:, LIMBS, 0])
+        return (seen.sum(axis=1) >= _LEAST_JOINTS) & (_extent(self.rays) > 0)
+
+    def mirrored(self) -> Looks:
+        """As a mirror shows them: x changes its sign, and left becomes right."""
+        order = BODY.flip_order
+        return Looks(self.rays[:, order] * _MIRROR[:2], self.confidence[:, order], self.hint[:, order] * _MIRROR)
+
+    def exchanged(self) -> Looks:
+        """As they would be if the detector had taken left for right.
+
+        One who faces the camera is then seen from behind, so the hint is reversed along the depth too.
+        """
+        order = BODY.flip_order
+        return Looks(self.rays[:, order], self.confidence[:, order], self.hint[:, order] * _REVERSE)
+
+    def without_hint(self) -> Looks:
+        """The joints in the image alone."""
+        return Looks(self.rays, self.confidence, np.full(self.hint.shape, np.nan))
+
+
+def join_looks(parts: Sequence[Looks]) -> Looks:
+    """Looks one after the other."""
+    return Looks(*(np.concatenate([getattr(part, field.name) for part in parts]) for field in fields(Looks)))
+
+
+def looks_of(xy: Array, confidence: Array, hint: Array, K: Array, body: Skeleton) -> Looks:
+    """Looks from joints in pixels.
+
+    Args:
+        xy: Undistorted pixels `(N, J, 2)`; NaN where not seen.
+        confidence: `(N, J)`.
+        hint: Joints in space `(N, J, 3)`, NaN where there are none; empty where there are none at all.
+        K: Intrinsics of each image, `(N, 3, 3)`.
+        body: Skeleton of the joints.
+    """
+    pixels, sure = body_joints(xy, body, confidence)
+    homogeneous = np.concatenate([pixels, np.ones((*pixels.shape[:2], 1))], axis=-1)
+    rays = np.einsum("nij,nkj->nki", np.linalg.inv(K), homogeneous)[..., :2]
+    seen = np.isfinite(rays).all(axis=-1)
+    space = body_joints(hint, body)[0] if hint.size else np.full((*sure.shape, 3), np.nan)
+    complete = np.isfinite(space[:, LIMBS]).all(axis=(1, 2))
+    return Looks(rays, np.where(seen, np.clip(sure, 0, 1), 0.0), np.where(complete[:, None, None], space, np.nan))
+
+
+def body_joints(values: Array, body: Skeleton, confidence: Array | None = None) -> tuple[Array, Array]:
+    """Joints `(N, J, D)` of any skeleton, and their confidence, as those of `BODY`, `(N, 16, D)` and `(N, 16)`.
+
+    Pelvis and thorax are in the middle of hips and shoulders, whatever else the skeleton calls so.
+    """
+    sure = np.ones(values.shape[:-1]) if confidence is None else confidence
+    out, out_sure = convert_joints(values, sure, body, BODY)
+    out, out_sure = np.array(out), np.array(out_sure)
+    for middle, pair in ((PELVIS, _HIPS), (THORAX, _SHOULDERS)):
+        both = out[:, pair].mean(axis=1)
+        known = np.isfinite(both).all(axis=-1)
+        out[known, middle], out_sure[known, middle] = both[known], out_sure[known][:, pair].min(axis=1)
+    return out, out_sure
+
+
+def described(looks: Looks) -> tuple[NDArray[np.float32], Array, Array]:
+    """What the unit is told of N usable looks.
+
+    Returns:
+        Numbers of order one `(N, 97)`: joints from their origin over their extent, confidences, the extent, the hint
+        likewise; 0 for what is not known. Rotations `(N, 3, 3)` from the camera's axes to those that look straight at
+        the person. The rays in those, `(N, 16, 2)`.
+    """
+    R = facing_rotation(np.nan_to_num(_middle(looks.rays)))
+    rays = turned(looks.rays, R)
+    extent = _extent(rays)
+    xy = (rays - _origin(rays)[:, None]) / extent[:, None, None]
+    parts = (xy.reshape(len(looks), -1), looks.confidence, np.log(extent)[:, None] - _TYPICAL_EXTENT)
+    hint = unit_size(looks.hint)[0].reshape(len(looks), -1)
+    return np.nan_to_num(np.concatenate([*parts, hint], axis=1)).astype(np.float32), R, rays
+
+
+def unit_size(poses: Array) -> tuple[Array, Array]:
+    """Poses `(N, 16, 3)` from the pelvis, whose limbs are at a distance of 1 (root mean square); and what that was."""
+    poses = poses - poses[:, [PELVIS]]
+    size = np.sqrt((poses[:, LIMBS] ** 2).sum(axis=-1).mean(axis=-1))
+    return poses / np.where(size > 0, size, 1.0)[:, None, None], size
+
+
+def facing_rotation(rays: Array) -> Array:
+    """Rotations `(N, 3, 3)` to the axes of a camera that looks along rays `(N, 2)`, its x axis level."""
+    z = np.column_stack([rays, np.ones(len(rays))])
+    z /= np.linalg.norm(z, axis=-1, keepdims=True)
+    x = np.cross([0.0, 1.0, 0.0], z)
+    x /= np.linalg.norm(x, axis=-1, keepdims=True)
+    return np.stack([x, np.cross(z, x), z], axis=1)
+
+
+def turned(rays: Array, R: Array) -> Array:
+    """Rays `(N, J, 2)` in axes turned by `R (N, 3, 3)`."""
+    directions = np.concatenate([rays, np.ones((*rays.shape[:-1], 1))], axis=-1) @ np.swapaxes(R, 1, 2)
+    with np.errstate(invalid="ignore"):
+        return directions[..., :2] / np.maximum(directions[..., 2:], 1e-3)
+
+
+def facing(poses: Array) -> Array:
+    """Which way the trunk of each pose `(..., 16, 3)` faces: across from right to left, times upwards, `(..., 3)`."""
+    across = poses[..., _SHOULDERS[0], :] - poses[..., _SHOULDERS[1], :]
+    across = across + poses[..., _HIPS[0], :] - poses[..., _HIPS[1], :]
+    return np.cross(across, poses[..., THORAX, :] - poses[..., PELVIS, :])
+
+
+def face_apart(first: Array, second: Array) -> NDArray[np.bool_]:
+    """Whether two poses `(..., 16, 3)` face ways more than a right angle apart, `(...)`."""
+    return np.asarray((facing(first) * facing(second)).sum(axis=-1) < 0)
+
+
+def _middle(rays: Array) -> Array:
+    """The middle of the trunk `(N, 2)`, or of what is seen of it, or of all that is seen."""
+    trunk = _mean(rays[:, [PELVIS, THORAX]])
+    return np.where(np.isfinite(trunk), trunk, _mean(rays))
+
+
+def _origin(rays: Array) -> Array:
+    """What joints are told from, `(N, 2)`: the pelvis where it is seen, else the middle of the trunk."""
+    pelvis = rays[:, PELVIS]
+    return np.where(np.isfinite(pelvis), pelvis, _middle(rays))
+
+
+def _extent(rays: Array) -> Array:
+    """Root mean square distance of the limbs that are seen from the origin, `(N,)`; 0 where none is."""
+    square = ((rays - _origin(rays)[:, None])[:, LIMBS] ** 2).sum(axis=-1)
+    seen = np.isfinite(square)
+    return np.sqrt(np.where(seen, square, 0.0).sum(axis=1) / np.maximum(seen.sum(axis=1), 1))
+
+
+def _mean(values: Array) -> Array:
+    """Mean `(N, D)` of what is known of `(N, J, D)`; NaN where nothing is."""
+    known = np.isfinite(values)
+    count = known.sum(axis=1)
+    return np.where(count > 0, np.where(known, values, 0.0).sum(axis=1) / np.maximum(count, 1), np.nan)
+
+
+def network_hint(poses: Array, rays: Array) -> Array:
+    """A network's poses `(N, 16, 3)`, camera axes, as hints for looks with these rays `(N, 16, 2)`.
+
+    A detector's own 3D comes in axes that look straight at the person, and so do hints.
+    """
+    R = facing_rotation(np.nan_to_num(_middle(rays)))
+    return np.asarray(poses @ np.swapaxes(R, 1, 2))

@@ -1,0 +1,213 @@
+"""From what is seen in single images to predictions: the unit's poses, given a size, cut off at the image's edge."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from epitool.camera import Array
+from epitool.geometry.body import CANONICAL_STATURE
+from epitool.images import frame_of_video, frame_rate
+from epitool.labels import Labels
+from epitool.nn.crops import assumed_intrinsics
+from epitool.nn.looks import BODY, LIMBS, Looks, body_joints, looks_of, network_hint
+from epitool.nn.refiner import Refiner, load_refiner
+from epitool.nn.refiner_training import reference_lengths
+from epitool.nn.refining import Times, agreed_poses, sized, smoothed
+from epitool.pose import Predictions, square_boxes
+from epitool.skeleton import Skeleton, convert_joints, skeleton
+from epitool.stages.looking import Looking, Seen
+
+H36M = skeleton("h36m17")
+
+SMOOTH_S = 0.05  # standard deviation of the window
+LEAST_LIMBS = 4  # joints of limbs in the image: fewer, and there is too little of a person to answer for
+_EDGE = 0.02  # of the side of the box: joints so near beyond the edge count as in the image
+_FPS = 30.0  # of videos that do not say
+
+
+def refined_predictions(
+    refiner: Refiner, names: Sequence[str], looking: Looking, by_network: Predictions | None, *,
+    root_depth: float | None = None, height_mm: float | None = None, smooth: bool = False,
+) -> Predictions:  # fmt: skip
+    """Poses of the refinement unit in N images, of those in which enough of a person is seen.
+
+    Args:
+        refiner: The unit.
+        names: Of the images.
+        looking: What has looked at all of them.
+        by_network: What a network has predicted in them, as a hint; None for the detector's own.
+        root_depth: Distance of the pelvis along the optical axis, which then fixes the size.
+        height_mm: Stature of the person, which then fixes the size.
+        smooth: Whether poses in videos are averaged over time.
+    """
+    seen = looking.found if looking.found is not None else _seen_by_network(names, by_network)
+    ratio = refiner.focal_ratio
+    sizes = [(int(w), int(h)) for w, h in np.maximum(looking.image_size, 1)]
+    K = np.array([assumed_intrinsics(size, ratio) for size in sizes]).reshape(-1, 3, 3)
+    looks = [
+        looks_of(seen.xy[:, look], seen.confidence[:, look], seen.xyz[:, look], K, seen.skeleton)
+        for look in range(seen.xy.shape[1])
+    ]
+    if by_network is not None:
+        hint = _hints(names, by_network)
+        looks = [replace(look, hint=network_hint(hint, look.rays)) for look in looks]
+    times = times_of(names)
+    agreed = agreed_poses(refiner, looks, times)
+    lengths, unit, scale_source = _scale(refiner, height_mm)
+    poses = sized(agreed.poses, lengths)
+    if root_depth is not None:
+        poses, scale_source = agreed.poses * (root_depth / agreed.root[:, 2])[:, None, None], f"root at {root_depth:g}"
+    poses = smoothed(poses, times, SMOOTH_S) if smooth else poses
+    xy = np.concatenate([agreed.rays, np.ones((*agreed.rays.shape[:2], 1))], axis=-1) @ np.swapaxes(K, 1, 2)
+    body = by_network.skeleton if by_network is not None else H36M
+    return _cut_off(names, poses, xy[..., :2], agreed.confidence, looking.image_size, body, unit, _said(
+        refiner, ratio, scale_source, "bones" if root_depth is None else "distance of the root"
+    ))  # fmt: skip
+
+
+def labelled_looks(labels: Labels) -> Looks:
+    """What the detector said in every image of labels, `(F * V)` of them, with their own cameras."""
+    keypoints = labels.keypoints
+    joints = len(keypoints.skeleton)
+    own = keypoints.detected_xyz
+    return looks_of(
+        labels.undistorted.reshape(-1, joints, 2),
+        keypoints.confidence.reshape(-1, joints),
+        own.reshape(-1, joints, 3) if own.size else own,
+        labels.intrinsics.reshape(-1, 3, 3),
+        keypoints.skeleton,
+    )
+
+
+def peer_poses(labels: Labels, frames: NDArray[np.intp], views: NDArray[np.intp]) -> dict[str, tuple[Array, str]]:
+    """What would answer in these images without any training here: poses `(N, J, 3)` of the labels' joints, and unit.
+
+    The detector's own 3D, where it says any, and what the unit that comes with epitool makes of the detected joints.
+    """
+    keypoints, body = labels.keypoints, labels.keypoints.skeleton
+    found = dict[str, tuple[Array, str]]()
+    if keypoints.detected_xyz.size:
+        own = keypoints.detected_xyz[frames, views]
+        found["detector's own 3D"] = own - own[:, [body.root]], "mm"
+    if not np.isnan(BODY.weights_from(body)[LIMBS]).any():
+        looks = labelled_looks(labels).at(frames * len(labels.rig) + views)
+        refiner = load_refiner()
+        poses = sized(agreed_poses(refiner, [looks], Times.unrelated(len(looks))).poses, refiner.lengths)
+        found["shipped unit"] = convert_joints(poses, np.ones(poses.shape[:2]), BODY, body)[0], refiner.unit
+    return found
+
+
+def times_of(names: Sequence[str]) -> Times:
+    """When images were taken: frames of one video follow each other; any others have nothing to do with each other."""
+    places = [frame_of_video(name) for name in names]
+    rates: dict[str, float] = {}
+    numbers: dict[str, int] = {}
+    sequence, seconds = np.arange(len(names)), np.zeros(len(names))
+    for i, (name, place) in enumerate(zip(names, places)):
+        if place is None:
+            continue
+        video, frame = place
+        if video not in rates:
+            found = frame_rate(name)
+            rates[video] = found if np.isfinite(found) else _FPS
+        sequence[i] = numbers.setdefault(video, len(names) + len(numbers))
+        seconds[i] = frame / rates[video]
+    return Times(sequence, seconds)
+
+
+def inside(xy: Array, image_size: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Which joints `(N, J, 2)` px are in the image of size `(N, 2)`, or just beyond its edge, `(N, J)`."""
+    reach = _EDGE * np.nan_to_num(square_boxes(xy)[:, 2])[:, None, None]
+    with np.errstate(invalid="ignore"):
+        return np.asarray(((xy >= -0.5 - reach) & (xy <= image_size[:, None] - 0.5 + reach)).all(axis=-1))
+
+
+def _cut_off(
+    names: Sequence[str], poses: Array, xy: Array, confidence: Array, image_size: NDArray[np.int64], body: Skeleton,
+    unit: str, provenance: dict[str, str],
+) -> Predictions:  # fmt: skip
+    """Predictions of the joints of `body` that are in the image; the root is what they are told from, seen or not."""
+    shown = inside(xy, image_size) & np.isfinite(poses).all(axis=-1)
+    limbs = [j for j in LIMBS if BODY.joints[j] not in ("pelvis", "thorax")]
+    kept = np.flatnonzero(shown[:, limbs].sum(axis=1) >= LEAST_LIMBS)
+    shown, poses, xy = shown[kept], poses[kept], xy[kept]
+    visible = np.where(shown[..., None], poses, np.nan)
+    sure = np.where(shown, confidence[kept], 0.0)
+    joints_3d, out_sure = convert_joints(visible, sure, BODY, body)
+    joints_2d, _ = convert_joints(np.where(shown[..., None], xy, np.nan), sure, BODY, body)
+    joints_3d, out_sure = np.array(joints_3d), np.array(out_sure)
+    joints_3d[:, body.root] = 0.0
+    boxes = square_boxes(xy)
+    return Predictions(
+        tuple(names[i] for i in kept), boxes, joints_3d, joints_2d, out_sure, body, unit, provenance
+    )  # fmt: skip
+
+
+def _scale(refiner: Refiner, height_mm: float | None) -> tuple[Array, str, str]:
+    """Lengths of the bones, their unit, and what fixed them."""
+    if height_mm is None:
+        return refiner.lengths, refiner.unit, refiner.scale_source
+    reference = reference_lengths()
+    known = np.isfinite(refiner.lengths) & np.isfinite(reference)
+    stature = CANONICAL_STATURE * refiner.lengths[known].sum() / reference[known].sum()
+    return refiner.lengths * (height_mm / stature), "mm", f"height={height_mm:g}mm"
+
+
+def _said(refiner: Refiner, ratio: float, scale_source: str, rule: str) -> dict[str, str]:
+    return {
+        "recording_id": refiner.recording_id,
+        "depth": f"relative to the root; what fixes the size: {rule}",
+        "scale_source": scale_source,
+        "camera": f"assumed: focal length {ratio:.4g} x the longer side, principal point in the middle",
+        "confidence": "of the detected joint; 0 where it is outside the image",
+    }
+
+
+def _rows(names: Sequence[str], by_network: Predictions) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Indices of the images that a network has answered for, and of its answers."""
+    place = {name: i for i, name in enumerate(by_network.images)}
+    known = np.array([i for i, name in enumerate(names) if name in place], dtype=np.intp)
+    return known, np.array([place[names[i]] for i in known], dtype=np.intp)
+
+
+def _hints(names: Sequence[str], by_network: Predictions) -> Array:
+    """A network's poses `(N, 16, 3)`; NaN where it has none."""
+    hints = np.full((len(names), len(BODY), 3), np.nan)
+    known, rows = _rows(names, by_network)
+    hints[known] = body_joints(by_network.joints_3d[rows], by_network.skeleton)[0]
+    hints[~np.isfinite(hints[:, LIMBS]).all(axis=(1, 2))] = np.nan
+    return hints
+
+
+def _seen_by_network(names: Sequence[str], by_network: Predictions | None) -> Seen:
+    """The joints in the image that a network has found, where nothing else has."""
+    if by_network is None:
+        raise ValueError("nothing has looked at the images")
+    shape = (len(names), 1, len(by_network.skeleton))
+    seen = Seen(np.full((*shape, 2), np.nan), np.zeros(shape), np.full((*shape, 3), np.nan), by_network.skeleton)
+    known, rows = _rows(names, by_network)
+    seen.xy[known, 0], seen.confidence[known, 0] = by_network.joints_2d[rows], by_network.confidence[rows]
+    return seen
+
+
+def without_unseen(
+    by_network: Predictions, names: Sequence[str], looking: Looking, smooth: bool
+) -> Predictions:  # fmt: skip
+    """A network's predictions without the joints that it, or the detector, sees outside the image."""
+    known, rows = _rows(names, by_network)
+    size = looking.image_size[known]
+    shown = inside(by_network.joints_2d[rows], size)
+    if looking.found is not None:
+        seen = looking.found
+        detected, _ = convert_joints(seen.xy[known, 0], seen.confidence[known, 0], seen.skeleton, by_network.skeleton)
+        shown &= inside(np.asarray(detected), size) | ~np.isfinite(detected).all(axis=-1)
+    out = by_network.joints_3d[rows].copy()
+    root = by_network.skeleton.root
+    out[~shown & (np.arange(out.shape[1]) != root)] = np.nan
+    if smooth:
+        out = smoothed(out, times_of(by_network.images), SMOOTH_S)
+    return replace(by_network, joints_3d=out, confidence=np.where(shown, by_network.confidence[rows], 0.0))

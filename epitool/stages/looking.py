@@ -1,0 +1,189 @@
+"""What is seen of people in single images: by a detector, straight and in a mirror, or by what a file holds."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from epitool.camera import Array
+from epitool.detectors import Detector, people_in_box
+from epitool.errors import InputError
+from epitool.images import Image, image_key
+from epitool.pose import BOX_MARGIN, MIN_CONFIDENCE, People, square_boxes
+from epitool.skeleton import Skeleton
+
+_SAME_PERSON = 0.25  # of the box's side: the middle of whom the mirror shows is no farther from the one seen
+_MIRROR = np.array([-1.0, 1.0, 1.0])
+
+
+@dataclass(frozen=True, eq=False)
+class Seen:
+    """The joints of one person in each of N images, in L looks at it.
+
+    Attributes:
+        xy: Pixels `(N, L, J, 2)`; NaN where not seen.
+        confidence: `(N, L, J)`.
+        xyz: A detector's own 3D joints `(N, L, J, 3)`, as of `pose.People`; NaN where there are none.
+        skeleton: Of the joints.
+    """
+
+    xy: Array
+    confidence: Array
+    xyz: Array
+    skeleton: Skeleton
+
+    def boxes(self, margin: float = BOX_MARGIN) -> Array:
+        """Square boxes around the joints of the first look that are seen, `(N, 4)` px; NaN where nobody is."""
+        seen = self.confidence[:, 0, :, None] >= MIN_CONFIDENCE
+        return square_boxes(np.where(seen, self.xy[:, 0], np.nan), margin)
+
+
+class Looking(Protocol):
+    """Looks at images one after the other.
+
+    Attributes:
+        source: Where what is seen comes from, in words.
+        image_size: (width, height) of the images, `(N, 2)`; 0 where an image was not looked at.
+        crowded: Numbers of the images that show several people.
+    """
+
+    source: str
+    image_size: NDArray[np.int64]
+    crowded: list[int]
+
+    @property
+    def found(self) -> Seen | None:
+        """What has been seen in the images; None for one that sees no joints."""
+        ...
+
+    def __call__(self, i: int, image: Image) -> Array:
+        """The person's square box [x, y, side, side] in image number `i`, px; NaN where nobody is."""
+        ...
+
+
+class DetectorLooks:
+    """A `Looking` that has a detector look at every image and at its mirror image: it errs differently in both."""
+
+    def __init__(self, detectors: tuple[Detector, Detector], count: int, box: Array | None, margin: float) -> None:
+        """Takes two detectors of a kind, one for each look, as they work side by side.
+
+        Args:
+            detectors: They find the joints.
+            count: How many images there will be.
+            box: Where the person is in all of them, px; None for anywhere.
+            margin: Of boxes around the joints.
+        """
+        self._detectors, self._margin = detectors, margin
+        self._box = np.full(4, np.nan) if box is None else box
+        body = detectors[0].skeleton
+        shape = (count, 2, len(body))
+        self.found = Seen(np.full((*shape, 2), np.nan), np.zeros(shape), np.full((*shape, 3), np.nan), body)
+        self.source = f"detector {detectors[0].name}"
+        self.image_size = np.zeros((count, 2), dtype=np.int64)
+        self.crowded: list[int] = []
+        self._beside = ThreadPoolExecutor(1)
+
+    def __call__(self, i: int, image: Image) -> Array:
+        """Looks at an image twice; the box is around the joints of the straight look."""
+        straight, mirror = self._detectors
+        mirrored = self._beside.submit(_people_in_mirror, mirror, image, self._box)
+        self.image_size[i] = image.shape[1], image.shape[0]
+        people = people_in_box(straight, image, self._box)
+        others = mirrored.result()
+        if len(people.xy) > 1:
+            self.crowded.append(i)
+        if not len(people.xy):
+            return np.full(4, np.nan)
+        self._keep(i, 0, people, 0)
+        seen = np.where(people.confidence[0, :, None] >= MIN_CONFIDENCE, people.xy[0], np.nan)
+        box = square_boxes(seen, self._margin)
+        same = _nearest(others.xy, people.xy[0], _SAME_PERSON * box[2])
+        if same is not None:
+            self._keep(i, 1, others, same)
+        return box
+
+    def _keep(self, i: int, look: int, people: People, which: int) -> None:
+        self.found.xy[i, look], self.found.confidence[i, look] = people.xy[which], people.confidence[which]
+        if people.xyz is not None:
+            self.found.xyz[i, look] = people.xyz[which]
+
+
+def _people_in_mirror(detector: Detector, image: Image, box: Array) -> People:
+    """The people in the mirror image, mirrored back."""
+    width, order = image.shape[1], detector.skeleton.flip_order
+    across = np.array([width - 1 - box[0] - box[2], *box[1:]])
+    people = people_in_box(detector, np.ascontiguousarray(image[:, ::-1]), across)
+    xy = people.xy[:, order]
+    xy = np.stack([width - 1 - xy[..., 0], xy[..., 1]], axis=-1)
+    xyz = None if people.xyz is None else people.xyz[:, order] * _MIRROR
+    return people._replace(xy=xy, confidence=people.confidence[:, order], xyz=xyz)
+
+
+def _nearest(people: Array, person: Array, reach: float) -> int | None:
+    """Which of people `(P, J, 2)` has its joints nearest to a person's `(J, 2)`; None if none is within reach."""
+    apart = [np.nanmedian(np.linalg.norm(other - person, axis=-1)) for other in people]
+    best = int(np.argmin(apart)) if apart else -1
+    return best if best >= 0 and apart[best] <= reach else None
+
+
+class FileLooks:
+    """A `Looking` at the joints that `keypoints.h5` or `labels.h5` has of every image: one look."""
+
+    def __init__(self, names: Sequence[str], file: Path, margin: float) -> None:
+        """Reads the file.
+
+        Raises:
+            InputError: It cannot be read, or lacks an image.
+        """
+        from epitool.io.keypoints import read_keypoints  # and with it HDF5, which other ways do not need
+
+        keypoints = read_keypoints(file)
+        place = {image_key(name): i for i, name in enumerate(keypoints.images.ravel().tolist()) if name}
+        strange = [name for name in names if image_key(name) not in place]
+        if strange:
+            raise InputError(f"{file}: lacks {strange[0]}, {len(strange)} images in all; leave out --boxes")
+        rows = np.array([place[image_key(name)] for name in names], dtype=np.intp)
+        f, v, j = keypoints.confidence.shape
+        own = keypoints.detected_xyz if keypoints.detected_xyz.size else np.full((f, v, j, 3), np.nan)
+        self.found = Seen(
+            keypoints.xy.reshape(-1, 1, j, 2)[rows],
+            keypoints.confidence.reshape(-1, 1, j)[rows],
+            own.reshape(-1, 1, j, 3)[rows],
+            keypoints.skeleton,
+        )
+        self.source, self.crowded = f"joints of {file}", list[int]()
+        self.image_size = np.tile(keypoints.image_size, (f, 1))[rows]
+        self._boxes = self.found.boxes(margin)
+
+    def __call__(self, i: int, image: Image) -> Array:
+        """The box around the joints."""
+        self.image_size[i] = image.shape[1], image.shape[0]
+        return self._boxes[i]
+
+
+class FixedBox:
+    """A `Looking` that sees no joints, but a box that is the same in all images, or all of each."""
+
+    def __init__(self, count: int, box: Array | None, source: str) -> None:
+        """Takes the number of images, and the box [x, y, side, side] px; None for whole images."""
+        self.source, self.crowded = source, list[int]()
+        self.image_size = np.zeros((count, 2), dtype=np.int64)
+        self._box = box
+
+    def __call__(self, i: int, image: Image) -> Array:
+        """The box."""
+        from epitool.nn.crops import squared
+
+        self.image_size[i] = image.shape[1], image.shape[0]
+        return squared(np.array([0.0, 0.0, image.shape[1], image.shape[0]])) if self._box is None else self._box
+
+    @property
+    def found(self) -> Seen | None:
+        """Nothing."""
+        return None

@@ -174,7 +174,7 @@ def refine(
         Path | None, typer.Option("--out", help="File to write.", show_default="runs/NAME/refiner.pt")
     ] = None,
     steps: Annotated[
-        int | None, typer.Option("--steps", min=1, help="Batches to learn from.", show_default="400; 3000 with --mocap")
+        int | None, typer.Option("--steps", min=1, help="Batches to learn from.", show_default="400; 4000 with --mocap")
     ] = None,
     seed: Seed = 0,
     config: Config = None,

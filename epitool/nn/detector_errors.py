@@ -32,7 +32,7 @@ Floats = NDArray[np.float32]
 Batch = tuple[Floats, Floats]
 _GROSS = 0.35  # of the extent of the joints in the image
 _GROSS_KEPT = 0.3  # share of the looks with gross errors, which are far more telling of their own pose than of others
-_CANDIDATES = 24
+_CANDIDATES = 12
 _SCALE_SD = 0.3  # of the logarithm of a factor for all residuals of a look
 _SCATTER = (0.015, 0.03, 0.06)  # of the joints in the image, in extents, where errors are made up
 _MADE_UP_GROSS, _GROSS_FACTOR = 0.03, 6.0
@@ -112,9 +112,9 @@ class Hardships:
     """
 
     made_up: float = 0.5
-    no_hint: float = 0.15
+    no_hint: float = 0.3
     unseen: float = 0.15
-    hint_turn_deg: float = 8.0
+    hint_turn_deg: float = 10.0
 
 
 def training_batches(

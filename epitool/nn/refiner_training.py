@@ -29,7 +29,7 @@ _FOCAL_RATIO = 0.9  # of telephones 0.75, of a 35 mm lens on a full frame 1
 _MIXINGS = (Mixing(), Mixing(turn=0.8, turn_rad=0.6))
 _OWN_MIXING = Mixing(trunk=0.7, arm=0.6, turn=0.6, turn_rad=0.35)
 _LENGTHS_SD, _OWN_LENGTHS_SD = (0.06, 0.02), (0.02, 0.02)
-GENERIC = RefineOptions(steps=8800, learning_rate=2e-3, dropout=0.1, average=0.999)
+GENERIC = RefineOptions(steps=4000, learning_rate=2e-3, dropout=0.15, average=0.999)
 # So few steps that nothing is forgotten: half a minute on a processor of today.
 OWN = RefineOptions(steps=400, learning_rate=3e-4, dropout=0.2, average=0.99)
 

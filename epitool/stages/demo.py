@@ -25,6 +25,7 @@ from epitool.stages.footage import open_views
 from epitool.stages.report import Step, write_report
 
 _RENDERED_HEIGHT = "height=1.75m"
+EPOCHS = 10  # of train: to show the step; more footage and a GPU are what a network of one's own takes
 _IMITATED = {"sigma_px": 3.0, "outliers": 0.02, "swap_share": 0.05}
 
 
@@ -69,7 +70,7 @@ def run(
         intrinsics: Of own footage.
         scale: Of own footage.
         out: Folder to work in; what is there is used again.
-        epochs: Of `train`; its preset's by default.
+        epochs: Of `train`; 10 by default.
         seed: Of everything random.
 
     Raises:
@@ -106,24 +107,24 @@ def command_lines(footage: Footage, epochs: int | None, seed: int) -> list[list[
     """The arguments of each command, in order, as typed in the demo's folder."""
     views, seeded = list(footage.views), ["--seed", str(seed)]
     detect = [] if footage.detected else [["detect2d", "--views", *views]]
-    predict = ["predict", *views, "--boxes", "keypoints.h5"]
-    refined = "pose_refined.json"
+    known = ["--boxes", "keypoints.h5"]
+    by_network = "pose_network.json"
     lines = [
         *detect,
         ["calibrate", "--views", *views, *footage.calibrate, *seeded],
         ["triangulate"],
         ["pss-fit", *seeded],
-        ["train", "--pairs", "labels.h5", *(["--epochs", str(epochs)] if epochs else []), *seeded],
-        [*predict, "--out", "pose.json"],
-        ["refine", *seeded],
-        [*predict, "--refiner", "runs/default/refiner.pt", "--out", refined],
-        ["evaluate", "--pss", "50,100", "--predictions", "pose.json", refined],
+        ["train", "--pairs", "labels.h5", "--epochs", str(epochs or EPOCHS), *seeded],
+        ["predict", *views, *known, "--no-refiner", "--out", by_network],
+        ["refine", "--predictions", by_network, *seeded],
+        ["predict", *views, *(known if footage.detected else []), "--out", "pose.json"],
+        ["evaluate", "--pss", "50,100", "--predictions", "pose.json", by_network],
     ]
     if footage.truth:
         against = ["--truth", footage.truth, "--pss", "50,100", "--out"]
         lines += [
             ["evaluate", "--predictions", "labels.h5", *against, "metrics_labels.json"],
-            ["evaluate", "--predictions", "pose.json", refined, *against, "metrics_truth.json"],
+            ["evaluate", "--predictions", "pose.json", by_network, *against, "metrics_truth.json"],
         ]
     return [*lines, ["show", "labels.h5"]]
 

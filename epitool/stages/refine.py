@@ -55,7 +55,7 @@ def run(
         mocap: Motion capture poses, `.npz` or `.npy`.
         out: `refiner.pt`; `runs/<name>/refiner.pt` by default.
         name: Of the run.
-        steps: How many batches to learn from; 400, or 8800 with `mocap`, by default.
+        steps: How many batches to learn from; 400, or 4000 with `mocap`, by default.
         seed: Of everything random.
 
     Raises:
@@ -79,7 +79,7 @@ def _from_mocap(mocap: Path, pairs: Sequence[Path], path: Path, steps: int | Non
     from epitool.nn.refiner import save_refiner
     from epitool.nn.refiner_training import GENERIC, generic_wardrobe, train_generic
 
-    poses = _mocap_poses(mocap)
+    poses = mocap_poses(mocap)
     seen = [_seen_in(read_labels(file), file) for file in pairs]
     looks, truth = join_looks([each.looks for each in seen]), np.concatenate([each.truth for each in seen])
     say(f"learning from {len(poses)} poses of motion capture; errors as in {len(truth)} images")
@@ -91,8 +91,13 @@ def _from_mocap(mocap: Path, pairs: Sequence[Path], path: Path, steps: int | Non
     return Summary(text, {"refiner": str(path), "poses": len(poses), "images": len(truth), "steps": options.steps})
 
 
-def _mocap_poses(path: Path) -> Array:
-    """Level poses `(M, 16, 3)` mm of motion capture, those that are complete."""
+def mocap_poses(path: Path) -> Array:
+    """Level poses `(M, 16, 3)` mm of motion capture, those that are complete.
+
+    Raises:
+        InputError: The file cannot be read, is not in mm, lacks joints, or does not tell which way is up.
+        GeometryError: Too few poses are complete.
+    """
     from epitool.nn.looks import BODY, body_joints
     from epitool.nn.mocap import level_poses
 

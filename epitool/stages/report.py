@@ -21,11 +21,12 @@ from epitool.io.cameras import read_rig
 from epitool.io.labels import read_labels
 from epitool.io.predictions import read_predictions
 from epitool.labels import Labels
-from epitool.metrics import procrustes
-from epitool.pose import Poses
+from epitool.metrics import pmpjpe, procrustes
+from epitool.pose import Poses, Predictions
+from epitool.skeleton import Skeleton
 
 Array = NDArray[np.float64]
-_SHOWN_POSES = 4
+_CROP = 480  # px
 _UP = np.array([0.0, 0.0, 1.0])
 
 
@@ -174,10 +175,13 @@ def _pictures(folder: Path, labels: Labels, levelled: bool) -> list[tuple[str, s
         plot_epipolar_lines(path, (rig.cameras[0], rig.cameras[1]), (first, second), xy, skeleton)
     log = [json.loads(line) for line in (folder / "runs/default/log.jsonl").read_text().splitlines()]
     plot_learning_curve(picture("learning", "training and validation"), log, rig.unit)
-    predicted, true, titles = _test_poses(folder, labels)
-    if titles:
-        caption = "predictions from one image (colour) and labels (grey), frames kept for the test"
-        plot_poses(picture("poses", caption), predicted, skeleton, titles, true, rig.unit)
+    answers = _test_answers(folder, labels)
+    if answers:
+        caption = "best, median and worst answers to one image (PMPJPE), of frames kept for the test: the joints seen"
+        save_image(picture("images", caption), _overlays(answers))
+        caption = "the same in 3D (colour), and the labels (grey)"
+        posed, true = np.array([one.pose for one in answers]), np.array([one.truth for one in answers])
+        plot_poses(picture("poses", caption), posed, skeleton, [one.title for one in answers], true, rig.unit)
     return drawn
 
 
@@ -205,22 +209,69 @@ def _views(labels: Labels, frame: int, images: list[Image | None]) -> Image:
     return np.asarray(cv2.resize(sheet, size, interpolation=cv2.INTER_AREA), dtype=np.uint8)
 
 
-def _test_poses(folder: Path, labels: Labels) -> tuple[Array, Array, list[str]]:
-    """A few predictions of the test part, view after view, with their labels `(N, J, 3)`, root-relative, and titles.
+@dataclass(frozen=True, eq=False)
+class _Answer:
+    """What was predicted in an image, and its label `(J, 3)`, both root-relative."""
 
-    Only images that have both; there may be none.
-    """
+    image: str
+    box: Array
+    xy: Array
+    confidence: Array
+    pose: Array
+    truth: Array
+    error: float
+    title: str
+    skeleton: Skeleton
+
+
+def _test_answers(folder: Path, labels: Labels) -> list[_Answer]:
+    """The best, median and worst prediction of the test part, by PMPJPE; there may be none with both pose and label."""
     predictions = read_predictions(folder / "pose.json")
     place = {image_key(name): i for i, name in enumerate(predictions.images)}
-    in_cameras, root = labels.in_cameras, labels.poses.skeleton.root
-    found, true, titles = [], [], []
-    for n in range(_SHOWN_POSES):
-        v = n % len(labels.rig)
-        keys = {f: image_key(str(labels.keypoints.images[f, v])) for f in labels.parts["test"].tolist()}
-        frames = [f for f, key in keys.items() if key in place and np.isfinite(in_cameras[f, v, root]).all()]
-        if frames:
-            f = frames[(n * (len(frames) - 1)) // max(_SHOWN_POSES - 1, 1)]
-            found.append(predictions.joints_3d[place[keys[f]]])
-            true.append(in_cameras[f, v] - in_cameras[f, v, root])
-            titles.append(f"{labels.rig.names[v]}, frame {labels.poses.frames[f]}")
-    return np.array(found), np.array(true), titles
+    root, found = labels.poses.skeleton.root, []
+    in_cameras = labels.in_cameras
+    factor, unit = _size_factor(predictions, labels), "mm" if labels.rig.unit == "mm" else "units"
+    for f in labels.parts["test"].tolist():
+        for v, view in enumerate(labels.rig.names):
+            i = place.get(image_key(str(labels.keypoints.images[f, v])), -1)
+            truth = in_cameras[f, v] - in_cameras[f, v, root]
+            if i < 0 or not np.isfinite(truth[root]).all():
+                continue
+            pose = predictions.joints_3d[i] * factor
+            error = float(pmpjpe(pose, truth, root))
+            title = (
+                f"{view}, frame {labels.poses.frames[f]}: {error:.0f} {'mm' if labels.rig.unit == 'mm' else 'units'}"
+            )
+            found.append(
+                _Answer(
+                    predictions.images[i], predictions.boxes[i], predictions.joints_2d[i], predictions.confidence[i],
+                    pose, truth, error, title, predictions.skeleton,
+                )
+            )  # fmt: skip
+    ranked = sorted((one for one in found if np.isfinite(one.error)), key=lambda one: one.error)
+    return [ranked[0], ranked[len(ranked) // 2], ranked[-1]] if len(ranked) > 2 else []
+
+
+def _size_factor(predictions: Predictions, labels: Labels) -> float:
+    """What makes bodies of another unit as large as the labels', to be drawn over them."""
+    if predictions.unit == labels.rig.unit:
+        return 1.0
+    ours, theirs = (
+        np.nanmedian(np.nanmax(xyz, axis=-2) - np.nanmin(xyz, axis=-2))
+        for xyz in (predictions.joints_3d, labels.poses.xyz)
+    )
+    return float(theirs / ours)
+
+
+def _overlays(answers: list[_Answer]) -> Image:
+    """The people in the images, cut out, with the joints seen."""
+    from epitool.nn.crops import crop_image, enlarged
+    from epitool.viz.overlay import draw_pose, tile
+
+    shown = []
+    images = dict(read_images([one.image for one in answers]))
+    for i, one in enumerate(answers):
+        box = enlarged(one.box, 1.1)
+        crop = crop_image(images[i], box, _CROP)
+        shown.append(draw_pose(crop, (one.xy - box[:2]) * _CROP / box[2], one.skeleton, one.confidence))
+    return tile(shown, len(shown))

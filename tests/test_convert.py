@@ -20,8 +20,8 @@ from test_cli import epitool, failing
 from epitool.camera import Rig
 from epitool.io.cameras import read_rig, write_rig
 from epitool.io.candidates import has_candidates
+from epitool.io.foreign.easymocap import read_easymocap
 from epitool.io.foreign.people import read_views
-from epitool.io.foreign.rigs import read_easymocap
 from epitool.io.foreign.seen import body_by_anatomy, frame_number
 from epitool.io.keypoints import read_keypoints
 from epitool.io.labels import read_labels, write_labels

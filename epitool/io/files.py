@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import csv
 import json
 import os
@@ -57,6 +58,19 @@ def _relative(path: str, folder: Path) -> str:
         return os.path.relpath(path, folder)
     except ValueError:
         return os.path.abspath(path)  # noqa: PTH100 - keeps `#frame`
+
+
+def read_text(path: Path) -> str:
+    """The text of a file of another program: UTF-8, with or without a mark at its start, or UTF-16 with one.
+
+    Raises:
+        ValueError: It is neither.
+    """
+    content = path.read_bytes()
+    try:
+        return content.decode("utf-16" if content[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE) else "utf-8-sig")
+    except UnicodeDecodeError:
+        raise ValueError("no text in UTF-8 or UTF-16") from None
 
 
 def read_json(path: Path, kind: str, made_by: str) -> dict[str, Any]:

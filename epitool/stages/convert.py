@@ -14,9 +14,9 @@ from epitool.errors import InputError, UsageError
 from epitool.images import frame_of_video, frame_rate
 from epitool.io.cameras import CAMERA_SUFFIXES
 from epitool.io.files import require_file
+from epitool.io.foreign.easymocap import INTRI
 from epitool.io.foreign.motion import SUFFIXES as MOTION
 from epitool.io.foreign.motion import write_motion
-from epitool.io.foreign.rigs import INTRI
 from epitool.io.labels import has_poses, read_labels
 from epitool.io.predictions import read_predictions
 from epitool.pose import Poses
@@ -55,7 +55,7 @@ def run(
         if not path.exists():
             raise InputError(f"{path}: no such file or folder")
     if _holds_cameras(inputs[0]):
-        return convert_cameras(inputs, out, views, unit, inverse)
+        return convert_cameras(inputs, out, views, size, unit, inverse)
     if _holds_poses(inputs[0]):
         return _convert_poses(_only(inputs), out, fps, unit)
     return convert_joints(inputs, out, views, size, named_skeleton(skeleton) if skeleton else None)

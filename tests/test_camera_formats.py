@@ -116,15 +116,10 @@ def test_a_qualisys_camera_that_is_not_calibrated_is_left_out_aloud(here, truth,
     bad = 'serial="cam3" calibrated="false" message="Camera not calibrated"'
     path.write_text(text.replace('serial="cam3"', bad).replace('serial="cam1"', 'serial="cam1" calibrated="true"'))
     assert read_rig(path).names == ("cam1", "cam2", "cam4")
-    assert (
-        'camera cam3 is left out, for the file states calibrated="false" of it ("Camera not' in capfd.readouterr().err
-    )
-    for words in ('<calibration calibrated="false"', "<calibration"):
-        path.write_text(
-            text.replace("<calibration", words).replace("serial=", 'calibrated="false" serial=')
-            if words == "<calibration"
-            else text.replace("<calibration", words)
-        )
+    said = capfd.readouterr().err
+    assert 'camera cam3 is left out, for the file states calibrated="false" of it ("Camera not calibrated")' in said
+    for word in ("<calibration", "<camera"):
+        path.write_text(text.replace(f"{word} ", f'{word} calibrated="false" '))
         with pytest.raises(InputError, match='states calibrated="false" of the whole file'):
             read_rig(path)
 

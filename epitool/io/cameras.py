@@ -268,8 +268,8 @@ def _stated(path: Path, name: str, table: dict[str, Any]) -> Stated:
         raise ValueError(f"camera {name} is a fisheye, which is not supported")
     if table.get("rotation_count"):
         warn(
-            f"{path}: camera {name} states rotation_count = {table['rotation_count']}: it was mounted turned, and its place is"
-            " for images as they were recorded; joints of images turned upright do not fit"
+            f"{path}: camera {name} states rotation_count = {table['rotation_count']}: it was mounted turned, and its"
+            " place is for images as they were recorded; joints of images turned upright do not fit"
         )
     place = {key: table[word] for key, word in (("R", "rotation"), ("t", "translation")) if word in table}
     return Stated(name, table["matrix"], table.get("distortions"), table.get("size"), **place)

@@ -21,8 +21,9 @@ from epitool.camera import Rig
 from epitool.io.cameras import read_rig, write_rig
 from epitool.io.candidates import has_candidates
 from epitool.io.foreign.easymocap import read_easymocap
+from epitool.io.foreign.orders import body_by_anatomy
 from epitool.io.foreign.people import read_views
-from epitool.io.foreign.seen import body_by_anatomy, frame_number
+from epitool.io.foreign.seen import frame_number
 from epitool.io.keypoints import read_keypoints
 from epitool.io.labels import read_labels, write_labels
 from epitool.io.pose_arrays import read_pose_arrays
@@ -143,7 +144,7 @@ def test_footage_gives_names_and_sizes(here, joints):
     result = epitool(*command, "k.h5")
     assert result.returncode == 0, result.stderr
     keypoints = read_keypoints(Path("k.h5"))
-    assert keypoints.views == ("cam1", "cam2")
+    assert keypoints.views == ("left", "right")
     assert keypoints.images[2].tolist() == ["left/2.png", "right/2.png"]
     Path("right/3.png").unlink()
     assert "right: has frames" in failing(3, *command, "k2.h5")
@@ -195,10 +196,10 @@ def test_order_of_unnamed_joints_is_told_by_anatomy(name):
     assert body_by_anatomy(len(tree), {0: (xy, np.ones(xy.shape[:2]))}).name == name
 
 
-def test_orders_that_fit_alike_are_asked_for(here, joints):
+def test_orders_that_fit_nobody_are_asked_for(here, joints):
     write("cam_json/0.json", {"people": [{"pose_keypoints_2d": joints[0, 1].ravel().tolist()}]})
     options = ["convert", "in/cam_json", "--size", "640x480", "--out", "k.h5"]
-    assert "--skeleton says which" in failing(3, *options)
+    assert "--skeleton says the order" in failing(3, *options)
     assert "17 joints, but body25 has 25" in failing(3, *options, "--skeleton", "body25")
 
 

@@ -43,7 +43,8 @@ def write_openpose(folder: str, frames=range(F), name: str = "coco17", change=la
 
 
 def converted(*inputs: Path | str, out: Path = OUT, **options: object) -> convert.Summary:
-    given = {"views": [], "size": None, "fps": None, "unit": None, "inverse": False, "skeleton": "coco17", **options}
+    body = "coco17" if out.suffix == ".h5" else None
+    given = {"views": [], "size": None, "fps": None, "unit": None, "inverse": False, "skeleton": body, **options}
     return convert.run(inputs=[Path(path) for path in inputs], out=out, **given)
 
 

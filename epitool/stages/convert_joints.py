@@ -11,6 +11,7 @@ import numpy as np
 from epitool.console import Summary, say, warn
 from epitool.errors import GeometryError, InputError, UsageError
 from epitool.images import View, differing_parts, open_view, plain_name
+from epitool.io.cameras import CAMERA_SUFFIXES
 from epitool.io.foreign.people import read_views
 from epitool.io.foreign.seen import SeenView
 from epitool.skeleton import Skeleton
@@ -34,7 +35,10 @@ def convert_joints(
         GeometryError: The views have no frame in common or other frame rates, or nobody is in any.
     """
     if out.suffix.lower() != ".h5":
-        raise UsageError(f"--out {out}: 2D joints become a keypoints .h5")
+        raise UsageError(
+            f"--out {out}: 2D joints become a keypoints .h5, and {inputs[0]} is read as such; cameras are read from"
+            f" {', '.join(CAMERA_SUFFIXES)} and EasyMocap's folder"
+        )
     seen = [view for path in inputs for view in read_views(path, body)]
     filmed = [open_view(path) for path in footage]
     seen = _from_nought(_named(seen, filmed), filmed)

@@ -149,7 +149,10 @@ def written(content: Any, suffix: str) -> str | None:
         return None
 
 
-NAMES = "coco mmpose alphapose open pose cameras anipose caliscope ros kalibr stereo mccalib".split()
+NAMES = [
+    "coco", "mmpose", "alphapose", "open", "pose", "cameras", "anipose", "caliscope", "ros", "kalibr", "stereo",
+    "mccalib",
+]  # fmt: skip
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -59,7 +59,8 @@ def convert_cameras(
     else:
         written = write_foreign_rig(out, rig, out_factor)
     names = ", ".join(map(str, written))
-    return Summary(f"{names}: {len(rig)} cameras, unit {said}", {"files": [str(p) for p in written], "unit": said})
+    count = f"{len(rig)} camera{'s' if len(rig) > 1 else ''}"
+    return Summary(f"{names}: {count}, unit {said}", {"files": [str(p) for p in written], "unit": said})
 
 
 def read_rigs(paths: Sequence[Path], size: tuple[int, int] | None = None) -> Rig:

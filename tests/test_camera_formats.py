@@ -275,13 +275,13 @@ def test_mccalibs_poses_are_from_camera_to_world(here, rig):
         storage.write("camera_pose_matrix", pose)
         storage.endWriteStruct()
     storage.release()
-    same(read_rig(Path("mccalib.yml")), named(rig, "camera0", "camera1", "camera2", "camera3"))
+    same(read_rig(Path("mccalib.yml")), named(rig, "camera_0", "camera_1", "camera_2", "camera_3"))
 
 
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        ({"board_width": 9, "square_size": 25}, "holds no camera matrix, but boardwidth, squaresize"),
+        ({"board_width": 9, "square_size": 25}, "holds no camera matrix, but board_width, square_size"),
         ("just words", "no YAML of named values"),
         ("a: [1, 2", "no YAML: "),
         ("a: b: c", "no YAML: "),

@@ -33,8 +33,9 @@ def read_lenses(path: Path, size: tuple[int, int] | None = None) -> Rig:
     Raises:
         ValueError: It is damaged, of no known layout, or a lens is of no known kind.
     """
-    content = plain_keys(read_storage(path))
-    parts = {key: plain_keys(value) for key, value in content.items() if isinstance(value, dict)}
+    stored = read_storage(path)
+    content = plain_keys(stored)
+    parts = {name: plain_keys(value) for name, value in stored.items() if isinstance(value, dict)}
     layouts: list[tuple[Any, Callable[[], tuple[Camera, ...]]]] = [
         (first_of(content, *_LENS), lambda: _one(path, content, size)),
         (first_of(content, *_numbered(_LENS, 1)), lambda: _stereo(path, content, size)),
@@ -43,7 +44,7 @@ def read_lenses(path: Path, size: tuple[int, int] | None = None) -> Rig:
     ]
     read = next((read for fits, read in layouts if fits is not None), None)
     if read is None:
-        raise ValueError(f"holds no camera matrix, but {', '.join(content)[:120] or 'nothing'}")
+        raise ValueError(f"holds no camera matrix, but {', '.join(stored)[:120] or 'nothing'}")
     return Rig(read(), "arbitrary", "none")
 
 

@@ -293,6 +293,7 @@ def test_mccalibs_poses_are_from_camera_to_world(here, rig):
         ({"camera_matrix": np.eye(3).tolist(), "distortion_model": "equidistant"}, "a lens of the kind 'equidistant'"),
         ({"camera_matrix": np.eye(3).tolist(), "fisheye_model": 1}, "is a fisheye, which is not supported"),
         ({"cam0": {"intrinsics": [1, 2]}}, "camera cam0: intrinsics has 2 numbers, expected 4"),
+        ({"cam0": {"intrinsics": [1, 2, 3, float("nan")]}}, "camera cam0: intrinsics is not finite"),
         ({"M1": np.eye(3).tolist()}, "holds a matrix of the first camera only"),
     ],
 )

@@ -103,7 +103,7 @@ def test_a_qualisys_camera_that_is_turned_by_no_rotation_is_refused(here, rig, r
     text, count = re.subn(r'r11="[^"]*"', f'r11="{r11}"', path.read_text())
     assert count == len(rig)
     path.write_text(text)
-    with pytest.raises(InputError, match="R is no rotation"):
+    with pytest.raises(InputError, match=r"R is no rotation|its transform is not finite"):
         read_rig(path)
 
 

@@ -68,7 +68,7 @@ def _camera(stated: Stated, given: tuple[int, int] | None) -> Camera:
     who = f"camera {stated.name}"
     K = numbers(stated.K, f"{who}: its matrix", 9).reshape(3, 3)
     distortion = numbers([] if stated.distortion is None else stated.distortion, f"{who}: its distortion")
-    guess = np.clip(np.nan_to_num(K[:2, 2]), 1, 1e6)  # sizes are even, and pixel centres integers
+    guess = np.clip(K[:2, 2], 1, 1e6)  # sizes are even, and pixel centres integers
     size = numbers(stated.size or given or 2 * np.round(guess + 0.25), f"{who}: its images' size", 2)
     if not (np.abs(size) < _LARGEST_SIZE).all():
         raise ValueError(f"{who}: is for images of {size[0]:g}x{size[1]:g} pixels")
@@ -83,7 +83,7 @@ def rotation(name: str, values: Any) -> Array:
         ValueError: It is neither.
     """
     found = numbers(values, f"camera {name}: its rotation")
-    if found.size not in (3, 9) or not np.isfinite(found).all():
+    if found.size not in (3, 9):
         raise ValueError(f"camera {name}: its rotation is neither a Rodrigues vector nor a matrix")
     return found.reshape(3, 3) if found.size == 9 else np.asarray(cv2.Rodrigues(found)[0], dtype=float)
 

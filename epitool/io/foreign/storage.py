@@ -16,6 +16,7 @@ from epitool.io.files import read_text
 
 Array = NDArray[np.float64]
 _NUMBERS = (cv2.FileNode_INT, cv2.FileNode_REAL)
+_LARGEST = 1e9  # a thousand kilometres, in millimetres
 _MATRIX = {"rows", "cols", "data"}
 
 
@@ -52,11 +53,18 @@ def first_of(content: Mapping[str, Any], *keys: str) -> Any:
 
 
 def numbers(values: Any, what: str, count: int | None = None) -> Array:
-    """Numbers in an array of one axis.
+    """Numbers of a camera, in an array of one axis.
 
     Raises:
-        ValueError: They are no numbers, or not so many.
+        ValueError: They are no numbers, not so many, not finite, or too large.
     """
+    found = _floats(values, what, count)
+    if not (np.abs(found) < _LARGEST).all():
+        raise ValueError(f"{what} is not finite, or too large")
+    return found
+
+
+def _floats(values: Any, what: str, count: int | None = None) -> Array:
     try:
         found = np.array(values, dtype=np.float64).ravel()
     except (TypeError, ValueError):
@@ -96,5 +104,5 @@ def _with_arrays(value: Any) -> Any:
         return value
     if value.keys() >= _MATRIX:
         shape = [int(value[side]) for side in ("rows", "cols")]
-        return numbers(value["data"], "a matrix", shape[0] * shape[1]).reshape(shape)
+        return _floats(value["data"], "a matrix", shape[0] * shape[1]).reshape(shape)
     return {str(key): _with_arrays(one) for key, one in value.items()}

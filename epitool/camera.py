@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from epitool.errors import InputError
-from epitool.images import plain_name
+from epitool.images import differing_parts, plain_name
 
 Array = NDArray[np.float64]
 
@@ -180,14 +180,22 @@ class Rig:
         return replace(self, cameras=tuple(self.cameras[self.names.index(name)] for name in names))
 
     def named_as(self, views: Sequence[str]) -> Rig:
-        """The rig with the views' spelling of its cameras' names, where they differ in punctuation, case or noughts.
+        """The rig with the views' spelling of its cameras' names.
+
+        They may differ in punctuation, case or noughts; or, where no name is another's, in what all of them begin or
+        end with: cameras `port_0` and `port_1` serve views `cam_0` and `cam_1`, but not `cam_1` and `cam_2`.
 
         >>> cameras = [Camera(n, np.eye(3), [], np.eye(3), [0, 0, 0], (64, 64)) for n in ("Cam_01", "door")]
         >>> Rig(tuple(cameras), "mm", "none").named_as(["cam1", "cam2"]).names
         ('cam1', 'door')
         """
         spelled = {plain_name(view): view for view in views}
-        names = [name if name in views else spelled.get(plain_name(name), name) for name in self.names]
+        plain = [plain_name(name) for name in self.names]
+        if not set(plain) & spelled.keys():
+            spelled, plain = dict(zip(differing_parts(views), views)), differing_parts(self.names)
+            if set(plain) != spelled.keys() or "" in spelled:
+                return self
+        names = [name if name in views else spelled.get(part, name) for name, part in zip(self.names, plain)]
         if len(spelled) < len(views) or len(set(names)) < len(names):
             return self  # not told apart without
         return replace(self, cameras=tuple(replace(c, name=name) for c, name in zip(self.cameras, names)))

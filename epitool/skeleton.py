@@ -153,6 +153,7 @@ _COCO = _FACE + (
     " Lshoulder Rshoulder<Lshoulder Lelbow<Lshoulder Relbow<Rshoulder Lwrist<Lelbow Rwrist<Relbow"
     " Lhip<Lshoulder Rhip<Rshoulder Lknee<Lhip Rknee<Rhip Lankle<Lknee Rankle<Rknee"
 )
+_TOES = " Lbig_toe<Lankle Lsmall_toe<Lankle Lheel<Lankle Rbig_toe<Rankle Rsmall_toe<Rankle Rheel<Rankle"
 _TREES = {
     "h36m17": "pelvis Rhip<pelvis Rknee<Rhip Rankle<Rknee Lhip<pelvis Lknee<Lhip Lankle<Lknee spine<pelvis"
     " thorax<spine neck_nose<thorax head_top<neck_nose Lshoulder<thorax Lelbow<Lshoulder Lwrist<Lelbow"
@@ -163,12 +164,14 @@ _TREES = {
     "common14": "pelvis Rhip<pelvis Rknee<Rhip Rankle<Rknee Lhip<pelvis Lknee<Lhip Lankle<Lknee thorax<pelvis"
     " Lshoulder<thorax Lelbow<Lshoulder Lwrist<Lelbow Rshoulder<thorax Relbow<Rshoulder Rwrist<Relbow",
     "coco17": _COCO,
+    "coco23": _COCO + _TOES,
+    "coco18": "nose<neck neck Rshoulder<neck Relbow<Rshoulder Rwrist<Relbow Lshoulder<neck Lelbow<Lshoulder"
+    " Lwrist<Lelbow Rhip<neck Rknee<Rhip Rankle<Rknee Lhip<neck Lknee<Lhip Lankle<Lknee Reye<nose Leye<nose Rear<Reye"
+    " Lear<Leye",
     "body25": "nose<neck neck<pelvis Rshoulder<neck Relbow<Rshoulder Rwrist<Relbow Lshoulder<neck Lelbow<Lshoulder"
     " Lwrist<Lelbow pelvis Rhip<pelvis Rknee<Rhip Rankle<Rknee Lhip<pelvis Lknee<Lhip Lankle<Lknee Reye<nose"
-    " Leye<nose Rear<Reye Lear<Leye Lbig_toe<Lankle Lsmall_toe<Lankle Lheel<Lankle Rbig_toe<Rankle"
-    " Rsmall_toe<Rankle Rheel<Rankle",
-    "body25b": _COCO + " neck<nose head_top<neck Lbig_toe<Lankle Lsmall_toe<Lankle Lheel<Lankle Rbig_toe<Rankle"
-    " Rsmall_toe<Rankle Rheel<Rankle",
+    " Leye<nose Rear<Reye Lear<Leye" + _TOES,
+    "body25b": _COCO + " neck<nose head_top<neck" + _TOES,
     "halpe26": _COCO + " head_top<neck neck<pelvis pelvis Lbig_toe<Lankle Rbig_toe<Rankle Lsmall_toe<Lankle"
     " Rsmall_toe<Rankle Lheel<Lankle Rheel<Rankle",
     "blazepose33": "nose Leye_inner<nose Leye<Leye_inner Leye_outer<Leye Reye_inner<nose Reye<Reye_inner"

@@ -18,15 +18,19 @@ import pytest
 from test_cli import epitool, failing
 
 from epitool.camera import Rig
+from epitool.errors import InputError
 from epitool.io.cameras import read_rig, write_rig
 from epitool.io.candidates import has_candidates
+from epitool.io.foreign.easymocap import read_easymocap
+from epitool.io.foreign.motion import write_motion
+from epitool.io.foreign.orders import body_by_anatomy
 from epitool.io.foreign.people import read_views
-from epitool.io.foreign.rigs import read_easymocap
-from epitool.io.foreign.seen import body_by_anatomy, frame_number
+from epitool.io.foreign.seen import frame_number
 from epitool.io.keypoints import read_keypoints
 from epitool.io.labels import read_labels, write_labels
 from epitool.io.pose_arrays import read_pose_arrays
-from epitool.skeleton import skeleton
+from epitool.pose import Poses
+from epitool.skeleton import Skeleton, skeleton
 from epitool.stages.camera_checks import inverted, parallax_deg
 
 F = 6
@@ -143,7 +147,7 @@ def test_footage_gives_names_and_sizes(here, joints):
     result = epitool(*command, "k.h5")
     assert result.returncode == 0, result.stderr
     keypoints = read_keypoints(Path("k.h5"))
-    assert keypoints.views == ("cam1", "cam2")
+    assert keypoints.views == ("left", "right")
     assert keypoints.images[2].tolist() == ["left/2.png", "right/2.png"]
     Path("right/3.png").unlink()
     assert "right: has frames" in failing(3, *command, "k2.h5")
@@ -195,10 +199,10 @@ def test_order_of_unnamed_joints_is_told_by_anatomy(name):
     assert body_by_anatomy(len(tree), {0: (xy, np.ones(xy.shape[:2]))}).name == name
 
 
-def test_orders_that_fit_alike_are_asked_for(here, joints):
+def test_orders_that_fit_nobody_are_asked_for(here, joints):
     write("cam_json/0.json", {"people": [{"pose_keypoints_2d": joints[0, 1].ravel().tolist()}]})
     options = ["convert", "in/cam_json", "--size", "640x480", "--out", "k.h5"]
-    assert "--skeleton says which" in failing(3, *options)
+    assert "--skeleton says the order" in failing(3, *options)
     assert "17 joints, but body25 has 25" in failing(3, *options, "--skeleton", "body25")
 
 
@@ -287,8 +291,49 @@ def test_trc(labels):
     row = lines[6 + 3]
     assert (row[0], row[1]) == ("4", "0.060000")
     np.testing.assert_allclose(np.array(row[2:], dtype=float).reshape(17, 3), labels.poses.xyz[3] / 1000, atol=1e-5)
-    assert lines[6 + 2][2 + 15 : 2 + 18] == ["", "", ""]
+    assert lines[6 + 2][2 + 15 : 2 + 18] == ["NaN", "NaN", "NaN"]
     assert all(len(line) == 2 + 51 for line in lines[6:])
+
+
+def opensim(path: str) -> tuple[dict[str, str], np.ndarray]:
+    """Head and positions of a TRC as strict as OpenSim 4.6: empty cells at the end of a row do not count."""
+    lines = Path(path).read_text().split("\n")
+    kind, keys, values, names, axes, *body = [line.rstrip("\t").split("\t") for line in lines]
+    head = dict(zip(keys, values, strict=True))
+    count = int(head["NumMarkers"])
+    assert kind[0] == "PathFileType"
+    assert len([name for name in names if name]) == count + 2
+    assert [axis for axis in axes if axis] == [f"{axis}{n}" for n in range(1, count + 1) for axis in "XYZ"]
+    table = [line for line in body if any(line)]
+    assert len(table) == int(head["NumFrames"])
+    for line in table:
+        assert len(line) == 2 + 3 * count, f"Expected = {2 + 3 * count}. Received = {len(line)}"
+    return head, np.array([[float(x or "nan") for x in line[2:]] for line in table]).reshape(len(table), count, 3)
+
+
+@pytest.mark.parametrize("gone", ["none", "first", "last", "first and last", "all of a frame", "one for ever"])
+def test_trc_is_read_by_a_strict_reader_wherever_joints_are_missing(here, truth, gone):
+    xyz = truth.poses.xyz[:20].copy()
+    where = {
+        "first": (3, 0), "last": (3, -1), "first and last": (slice(2, 5), [0, -1]), "all of a frame": 7,
+        "one for ever": (slice(None), -1),
+    }  # fmt: skip
+    if gone in where:
+        xyz[where[gone]] = np.nan
+    write_labels(Path("labels.h5"), replace(truth.between(0, 20), poses=replace(truth.between(0, 20).poses, xyz=xyz)))
+    epitool("convert", "labels.h5", "--fps", "59.94005994", "--out", "walk.trc")
+    head, found = opensim("walk.trc")
+    np.testing.assert_allclose(found, xyz, rtol=1e-5, atol=1e-2)
+    assert float(head["DataRate"]) == pytest.approx(59.94005994, abs=1e-7)
+
+
+def test_the_strict_reader_is_strict(labels):
+    epitool("convert", "labels.h5", "--fps", "50", "--out", "walk.trc")
+    lines = Path("walk.trc").read_text().split("\n")
+    lines[8] = "\t".join([*lines[8].split("\t")[:-3], "", "", ""])
+    Path("walk.trc").write_text("\n".join(lines))
+    with pytest.raises(AssertionError, match=r"Expected = 53\. Received = 50"):
+        opensim("walk.trc")
 
 
 @pytest.mark.parametrize(("unit", "each"), [("mm", 1), ("cm", 10), ("m", 1000)])
@@ -307,6 +352,73 @@ def test_c3d_is_read_by_its_library(labels):
     assert file["header"]["points"]["frame_rate"] == 50
     points = file["data"]["points"][:3].transpose(2, 1, 0)
     np.testing.assert_allclose(points, labels.poses.xyz, atol=1e-2, equal_nan=True)
+
+
+def test_what_is_missing_in_c3d_is_marked_as_such(labels):
+    ezc3d = pytest.importorskip("ezc3d", reason="the extra [c3d] is not installed")
+    assert epitool("convert", "labels.h5", "--fps", "50", "--out", "walk.c3d").returncode == 0
+    gone = np.isnan(labels.poses.xyz[..., 0]).T
+    assert gone.any()
+    np.testing.assert_array_equal(ezc3d.c3d("walk.c3d")["data"]["meta_points"]["residuals"][0], np.where(gone, -1, 0))
+    content = Path("walk.c3d").read_bytes()
+    start = (int.from_bytes(content[16:18], "little") - 1) * 512  # where the header says that points begin
+    stored = np.frombuffer(content[start:], "<f4", count=gone.size * 4).reshape(*gone.T.shape, 4)
+    np.testing.assert_array_equal(stored[..., 3], np.where(gone.T, -1, 0))
+    assert np.isfinite(stored).all()
+
+
+@pytest.mark.parametrize(("count", "fits"), [(65_535, True), (65_536, False)])
+def test_more_frames_than_c3d_counts_are_refused(here, count, fits):
+    ezc3d = pytest.importorskip("ezc3d", reason="the extra [c3d] is not installed")
+    body = Skeleton("one", ("nose",), (-1,))
+    poses = Poses(np.ones((count, 1, 3)), np.ones((count, 1)), np.arange(count), body, "mm", "world")
+    if fits:
+        write_motion(Path("walk.c3d"), poses, 60, 1, "mm")
+        assert ezc3d.c3d("walk.c3d")["data"]["points"].shape[2] == count
+        return
+    with pytest.raises(InputError, match=r"C3D holds 65535 frames, these are 65536; write \.trc or \.csv"):
+        write_motion(Path("walk.c3d"), poses, 60, 1, "mm")
+    assert not Path("walk.c3d").exists()
+
+
+@pytest.mark.parametrize(("name", "said"), [("walk.trc", 1), ("walk.c3d", 1), ("walk.csv", 0), ("walk.npz", 0)])
+def test_lengths_without_a_unit_are_warned_of_where_programs_want_one(here, truth, name, said):
+    if name.endswith(".c3d"):
+        pytest.importorskip("ezc3d", reason="the extra [c3d] is not installed")
+    short = truth.between(0, 9)
+    rig, poses = replace(short.rig, unit="arbitrary"), replace(short.poses, unit="arbitrary")
+    write_labels(Path("labels.h5"), replace(short, rig=rig, poses=poses))
+    result = epitool("convert", "labels.h5", "--fps", "50", "--out", name)
+    assert result.returncode == 0, result.stderr
+    assert result.stderr.count("lengths are in no unit, for labels.h5 has no scale") == said
+
+
+@pytest.mark.parametrize("unit", ["mm", "cm", "m"])
+def test_poses_of_any_unit_come_back_in_mm(labels, unit):
+    epitool("convert", "labels.h5", "--fps", "50", "--unit", unit, "--out", "walk.npz")
+    found = read_pose_arrays(Path("walk.npz")).poses
+    assert found.unit == "mm"
+    np.testing.assert_allclose(found.xyz, labels.poses.xyz, atol=1e-2)
+    result = epitool("evaluate", "--truth", "walk.npz", "--predictions", "walk.npz", "--out", "m.json", "--quiet")
+    assert result.returncode == 0, result.stderr
+
+
+@pytest.mark.parametrize(
+    ("file", "options", "flag"),
+    [
+        ("labels.h5", ["--skeleton", "body25"], "--skeleton"), ("labels.h5", ["--size", "64x48"], "--size"),
+        ("labels.h5", ["--views", "a"], "--views"), ("labels.h5", ["--inverse"], "--inverse"),
+        ("rig.toml", ["--skeleton", "body25"], "--skeleton"), ("rig.toml", ["--fps", "50"], "--fps"),
+        ("in/cam", ["--fps", "50"], "--fps"), ("in/cam", ["--unit", "m"], "--unit"),
+        ("in/cam", ["--inverse"], "--inverse"),
+    ],
+)  # fmt: skip
+def test_options_that_do_not_apply_are_refused(labels, file, options, flag):
+    write_rig(Path("rig.toml"), labels.rig)
+    write("cam/1.json", {"people": []})
+    said = failing(2, "convert", file, *options, "--out", "walk.trc")
+    assert said.startswith(f"error: {flag}: {file} holds ")
+    assert not Path("walk.trc").exists()
 
 
 def test_csv_has_the_columns_of_anipose(labels):

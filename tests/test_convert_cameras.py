@@ -15,7 +15,7 @@ from test_cli import epitool, failing
 from epitool.camera import Camera, Rig
 from epitool.errors import InputError
 from epitool.io.cameras import read_rig, tomllib, write_rig
-from epitool.io.foreign.rigs import read_easymocap, write_foreign_rig
+from epitool.io.foreign.rigs import write_foreign_rig
 from epitool.io.h5_rigs import checked_camera
 from epitool.io.keypoints import write_keypoints
 from epitool.io.labels import read_labels
@@ -83,14 +83,7 @@ def test_lenses_without_places_are_said_to_be_just_that(here, rig):
         path.write_text(path.read_text().partition("rotation_matrix")[0])
     result = epitool("convert", *paths, "--out", "x.toml")
     assert result.returncode == 0
-    assert "hold no places" in result.stderr
-
-
-def test_an_opencv_file_without_a_size_is_refused(here, rig):
-    (path, *_) = write_foreign_rig(Path("lens.yml"), rig, 1.0)
-    path.write_text(path.read_text().replace("image_width", "width"))
-    with pytest.raises(InputError, match="is for images of 0x384 pixels"):
-        read_rig(path)
+    assert "no places are stated of cameras cam1, cam2, cam3, cam4" in result.stderr
 
 
 def test_a_window_of_qualisys_shifts_the_principal_point(here, rig):
@@ -110,20 +103,8 @@ def test_a_qualisys_camera_that_is_turned_by_no_rotation_is_refused(here, rig, r
     text, count = re.subn(r'r11="[^"]*"', f'r11="{r11}"', path.read_text())
     assert count == len(rig)
     path.write_text(text)
-    with pytest.raises(InputError, match="R is no rotation"):
+    with pytest.raises(InputError, match=r"R is no rotation|its transform is not finite"):
         read_rig(path)
-
-
-def test_easymocap_states_the_size_or_it_is_guessed_aloud(here, rig, capsys):
-    off = np.array([[0, 0, 9.0], [0, 0, 0], [0, 0, 0]])
-    moved = replace(rig, cameras=tuple(replace(c, K=c.K + off) for c in rig.cameras))
-    write_foreign_rig(Path("folder"), moved, 1.0)
-    same(read_easymocap(Path("folder")), moved)
-    assert capsys.readouterr().err == ""
-    intri = Path("folder/intri.yml")
-    intri.write_text(re.sub("(?m)^[HW]_.*\n", "", intri.read_text()))
-    assert read_easymocap(Path("folder")).cameras[0].image_size == (401, 383)
-    assert "states no image size" in capsys.readouterr().err
 
 
 def test_easymocap_is_checked_when_it_is_read(here, rig):

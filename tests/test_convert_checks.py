@@ -10,8 +10,8 @@ import pytest
 from test_images import write_images, write_video
 
 from epitool.errors import GeometryError, InputError, UsageError
+from epitool.io.foreign.orders import body_by_anatomy, body_of
 from epitool.io.foreign.people import read_views
-from epitool.io.foreign.seen import body_by_anatomy, body_of
 from epitool.io.keypoints import read_keypoints
 from epitool.io.predictions import write_predictions
 from epitool.pose import Predictions
@@ -43,7 +43,8 @@ def write_openpose(folder: str, frames=range(F), name: str = "coco17", change=la
 
 
 def converted(*inputs: Path | str, out: Path = OUT, **options: object) -> convert.Summary:
-    given = {"views": [], "size": None, "fps": None, "unit": None, "inverse": False, "skeleton": "coco17", **options}
+    body = "coco17" if out.suffix == ".h5" else None
+    given = {"views": [], "size": None, "fps": None, "unit": None, "inverse": False, "skeleton": body, **options}
     return convert.run(inputs=[Path(path) for path in inputs], out=out, **given)
 
 

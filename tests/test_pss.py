@@ -292,7 +292,7 @@ def test_arrays_are_put_in_order_by_joint_name(tmp_path):
         ({"xyz": np.zeros((2, 17))}, r"shape \(2, 17\), expected"),
         ({"xyz": np.zeros((2, 5, 3))}, "5 joints without names"),
         ({"xyz": np.zeros((2, 2, 3)), "joints": np.array(["Hip", "pelvis"])}, "2 different joints"),
-        ({"xyz": np.zeros((2, 17, 3)), "unit": "feet"}, "neither mm nor arbitrary"),
+        ({"xyz": np.zeros((2, 17, 3)), "unit": "feet"}, "unit 'feet' is none of mm, cm, m and arbitrary"),
     ],
 )
 def test_arrays_that_are_no_poses(tmp_path, content, message):

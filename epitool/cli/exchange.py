@@ -48,7 +48,8 @@ def convert(
     """Read files of other programs, and write files for them.
 
     2D joints (OpenPose, AlphaPose, MMPose, COCO, DeepLabCut, SLEAP) become a keypoints.h5; cameras (TOML of Anipose,
-    Pose2Sim, caliscope; Qualisys; OpenCV; EasyMocap) and poses (to .trc, .c3d, .csv, .npz) go in and out.
+    Pose2Sim, caliscope; Qualisys; OpenCV; EasyMocap) and poses (to .trc, .c3d, .csv, .npz) go in and out. Cameras of
+    ROS, Kalibr and MC-Calib come in.
 
     Example: epitool convert pose/cam1_json pose/cam2_json --views cam1.mp4 cam2.mp4 --out keypoints.h5
 

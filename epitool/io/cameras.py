@@ -1,9 +1,8 @@
-"""Camera files: our `cameras.toml` (also Anipose's, Pose2Sim's, caliscope's), Qualisys `.qca.txt`, OpenCV YAML/XML."""
+"""Camera files: our `cameras.toml` (also Anipose's, Pose2Sim's, caliscope's), and through `foreign` those of others."""
 
 from __future__ import annotations
 
 import sys
-import xml.etree.ElementTree as ElementTree
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -15,10 +14,13 @@ import numpy as np
 import tomli_w
 
 from epitool.camera import Camera, Rig, Window
+from epitool.console import warn
 from epitool.errors import InputError
 from epitool.files import writing
-from epitool.io.files import damage_in, require_file
-from epitool.io.h5_rigs import checked_camera, nearest_rotation
+from epitool.io.files import damage_in, read_text, require_file
+from epitool.io.foreign.lenses import read_lenses
+from epitool.io.foreign.qualisys import read_qualisys
+from epitool.io.foreign.stated import Stated, cameras_of
 from epitool.io.labels import open_labels
 
 if sys.version_info >= (3, 11):
@@ -31,11 +33,22 @@ CAMERA_SUFFIXES = (".toml", ".xml", ".yml", ".yaml", ".txt")  # that nothing els
 _FORMAT = "epitool.cameras/1"
 _LARGEST_FILE = 20_000_000  # bytes; a parser of text takes minutes for more
 _EVER = (-(2**62), 2**62)
-_KNOWN = "a cameras TOML (ours, Anipose, Pose2Sim, caliscope), Qualisys .qca.txt, OpenCV .yaml/.yml/.xml, or labels.h5"
+_KNOWN = (
+    "a cameras TOML (ours, Anipose, Pose2Sim, caliscope), Qualisys .qca.txt, .yaml/.yml/.xml of OpenCV, ROS, Kalibr or"
+    " MC-Calib, EasyMocap's folder, or labels.h5"
+)
+_NUMBERED = {"cam_id": "cam", "port": "port"}  # how caliscope numbers a camera, and calls its footage
+_NOTHING = ("null", "")  # as some writers of TOML, which has no word for it, put down what is not known
 
 
-def read_rig(path: Path | str) -> Rig:
+def read_rig(path: Path | str, size: tuple[int, int] | None = None) -> Rig:
     """Reads cameras with their places in the world, from any of the formats.
+
+    Cameras that the file itself calls unfit are left out, and that is said.
+
+    Args:
+        path: The file.
+        size: (width, height) of the images, where the file does not say.
 
     Raises:
         InputError: The file is missing, damaged, of no known format, or a camera in it is not one.
@@ -43,7 +56,7 @@ def read_rig(path: Path | str) -> Rig:
     path = Path(path)
     require_file(path, CAMERAS_BY)
     with _explained(path):
-        return _read_any(path)
+        return _read_any(path, size)
 
 
 @contextmanager
@@ -62,7 +75,7 @@ def is_foreign(path: Path) -> bool:
     """Whether a camera file that can be read is of another program, which may mean other axes and units than we do."""
     if path.suffix.lower() != ".toml":
         return path.suffix.lower() != ".h5"
-    return "format" not in tomllib.loads(path.read_text(encoding="utf-8")).get("metadata", {})
+    return "format" not in tomllib.loads(read_text(path)).get("metadata", {})
 
 
 def read_intrinsics(path: Path, views: Sequence[str]) -> tuple[Camera, ...]:
@@ -73,7 +86,9 @@ def read_intrinsics(path: Path, views: Sequence[str]) -> tuple[Camera, ...]:
     Raises:
         InputError: As `read_rig`, or no camera has a view's name.
     """
-    rig = read_windows(path)[0].rig if path.suffix.lower() == ".h5" else read_rig(path)
+    require_file(path, CAMERAS_BY)
+    with _explained(path):
+        rig = read_windows(path)[0].rig if path.suffix.lower() == ".h5" else _read_any(path, None, lenses_only=True)
     if len(rig) == 1:
         one = rig.cameras[0]
         return tuple(Camera(view, one.K, one.distortion, one.R, one.t, one.image_size) for view in views)
@@ -119,9 +134,9 @@ def read_windows(path: Path) -> list[Window]:
     with _explained(path):
         content = _checked_toml(path)
         if not _is_moving(content):
-            return [Window(_EVER[0], _EVER[1], _rig_of_tables(content))]
+            return [Window(_EVER[0], _EVER[1], _rig_of_tables(path, content))]
         return [
-            Window(int(w["first_frame"]), int(w["last_frame"]), _rig_of_tables(w), w.get("metadata", {}))
+            Window(int(w["first_frame"]), int(w["last_frame"]), _rig_of_tables(path, w), w.get("metadata", {}))
             for w in content["windows"]
         ]
 
@@ -158,34 +173,33 @@ def _facts(rig: Rig) -> dict[str, str]:
     return {"format": _FORMAT, "unit": rig.unit, "scale_source": rig.scale_source}
 
 
-def _read_any(path: Path) -> Rig:
+def _read_any(path: Path, size: tuple[int, int] | None, lenses_only: bool = False) -> Rig:
     suffix = path.suffix.lower()
     if suffix == ".toml":
-        return _read_toml(path)
+        return _read_toml(path, size, lenses_only)
     if suffix == ".h5":
         windows = list(_windows_of_labels(path))
         if len(windows) > 1:
             raise InputError(f"{path}: holds cameras of {len(windows)} takes; only `epitool triangulate` takes them")
         return windows[0].rig
     if suffix in (".yaml", ".yml"):
-        return _read_opencv(path)
+        return read_lenses(path, size)
     if suffix in (".txt", ".xml", ".qca"):
-        head = path.read_bytes()[:4096]
-        return _read_opencv(path) if b"opencv_storage" in head else _read_qualisys(path)
+        return read_lenses(path, size) if b"opencv_storage" in path.read_bytes()[:4096] else read_qualisys(path)
     raise InputError(f"{path}: is of no known camera format; known are {_KNOWN}")
 
 
-def _read_toml(path: Path) -> Rig:
+def _read_toml(path: Path, size: tuple[int, int] | None, lenses_only: bool) -> Rig:
     content = _checked_toml(path)
     if _is_moving(content):
         raise InputError(
             f"{path}: holds cameras that move, by windows of frames; only `epitool triangulate` takes them"
         )
-    return _rig_of_tables(content)
+    return _rig_of_tables(path, content, size, lenses_only)
 
 
 def _checked_toml(path: Path) -> dict[str, Any]:
-    content = tomllib.loads(path.read_text(encoding="utf-8"))
+    content = tomllib.loads(read_text(path))
     stated = content.get("metadata", {}).get("format", _FORMAT)
     if stated != _FORMAT:
         raise InputError(f"{path}: states format '{stated}', '{_FORMAT}' is expected; `{CAMERAS_BY}` makes it")
@@ -196,91 +210,66 @@ def _is_moving(content: dict[str, Any]) -> bool:
     return bool(content.get("metadata", {}).get("moving", False))
 
 
-def _rig_of_tables(content: dict[str, Any]) -> Rig:
-    metadata = content.get("metadata", {})
-    tables = [table for table in content.values() if isinstance(table, dict) and "matrix" in table]
+def _rig_of_tables(
+    path: Path, content: dict[str, Any], size: tuple[int, int] | None = None, lenses_only: bool = False
+) -> Rig:  # fmt: skip
+    """The cameras of a TOML's tables, but for those that it calls unfit; for lenses alone these are good."""
+    metadata, tables = content.get("metadata", {}), _named_tables(content)
+    unfit = {name: _unfit(table, list(tables.values()), lenses_only) for name, table in tables.items()}
+    for name, why in unfit.items():
+        if why:
+            warn(f"{path}: camera {name} is left out, for {why}")
+    tables = {name: table for name, table in tables.items() if not unfit[name]}
     if not tables:
-        raise ValueError("holds no camera table with a 'matrix'")
-    cameras = tuple(_camera_of_table(table) for table in tables)
+        raise ValueError(f"holds no camera table with a 'matrix'; it holds {', '.join(content)[:80] or 'nothing'}")
+    cameras = cameras_of(path, [_stated(path, name, table) for name, table in tables.items()], size)
+    offsets = [float(table.get("time_offset", 0.0)) for table in tables.values()]
+    placed = tuple(replace(camera, time_offset=offset) for camera, offset in zip(cameras, offsets, strict=True))
     # Files of other tools do not state a unit; without one, millimetres would be a guess.
-    return Rig(cameras, metadata.get("unit", "arbitrary"), metadata.get("scale_source", "none"))
+    return Rig(placed, metadata.get("unit", "arbitrary"), metadata.get("scale_source", "none"))
 
 
-def _camera_of_table(table: dict[str, Any]) -> Camera:
-    if table.get("fisheye"):
-        raise ValueError(f"camera {table['name']} is a fisheye, which is not supported")
-    rotation = np.array(table.get("rotation", [0.0, 0.0, 0.0]), dtype=float)
-    translation = np.array(table.get("translation", [0.0, 0.0, 0.0]), dtype=float)
-    size = (int(table["size"][0]), int(table["size"][1]))
-    camera = checked_camera(
-        table["name"], table["matrix"], table.get("distortions", []), _rodrigues(rotation), translation, size
-    )
-    return replace(camera, time_offset=float(table.get("time_offset", 0.0)))
+def _named_tables(content: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """The tables of cameras by their names; caliscope numbers its cameras, and calls their footage by the number.
 
-
-def _rodrigues(rotation: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-    if rotation.size not in (3, 9) or not np.isfinite(rotation).all():
-        raise ValueError("a rotation is neither a Rodrigues vector nor a matrix")
-    return rotation.reshape(3, 3) if rotation.size == 9 else np.asarray(cv2.Rodrigues(rotation)[0], dtype=float)
-
-
-def _read_qualisys(path: Path) -> Rig:
-    text = path.read_bytes()
-    if b"<!DOCTYPE" in text or b"<!ENTITY" in text:  # entity expansion could fill the memory
-        raise ValueError("XML with a document type is not read")
-    try:
-        root = ElementTree.fromstring(text)
-    except ElementTree.ParseError as error:
-        raise ValueError(f"no XML: {error}") from None
-    cameras = tuple(_qualisys_camera(node) for node in root.iter("camera") if node.get("active", "1") == "1")
-    if not cameras:
-        raise ValueError("holds no camera")
-    return Rig(cameras, "mm", "Qualisys calibration")
-
-
-def _qualisys_camera(node: ElementTree.Element) -> Camera:
-    """A Qualisys camera: intrinsics in 64ths of a pixel; axes x right, y up, z backward; position in mm.
-
-    The principal point counts from the sensor's corner, of which `fov_video` is the window that was filmed.
+    Raises:
+        ValueError: Two have the same name.
     """
-    place, lens, window = node.find("transform"), node.find("intrinsic"), node.find("fov_video")
-    if place is None or lens is None or window is None:
-        raise ValueError(f"camera {node.get('serial')} lacks transform, intrinsic or fov_video")
-
-    def numbers(element: ElementTree.Element, *names: str) -> np.ndarray[Any, Any]:
-        return np.array([float(element.attrib[name]) for name in names])
-
-    fx, fy, cx, cy = numbers(lens, "focalLengthU", "focalLengthV", "centerPointU", "centerPointV") / 64
-    radial = numbers(lens, "radialDistortion1", "radialDistortion2")
-    # Qualisys spells it "tangental"
-    tangential = numbers(lens, "tangentalDistortion1", "tangentalDistortion2")
-    distortion = [*radial, *tangential, float(lens.get("radialDistortion3", 0))]
-    stored = numbers(place, *(f"r{i}{j}" for i in "123" for j in "123")).reshape(3, 3)
-    name = node.get("serial", "")
-    R = nearest_rotation(name, np.diag([1.0, -1.0, -1.0]) @ stored)
-    t = -R @ numbers(place, "x", "y", "z")
-    left, top, right, bottom = numbers(window, "left", "top", "right", "bottom")
-    size = (int(right - left + 1), int(bottom - top + 1))
-    K = [[fx, 0, cx - left], [0, fy, cy - top], [0, 0, 1]]
-    return checked_camera(name, K, distortion, R, t, size)
+    inner = content.get("cameras", {})
+    found: list[tuple[str, Any]] = [*content.items(), *(inner.items() if isinstance(inner, dict) else ())]
+    named: dict[str, dict[str, Any]] = {}
+    for key, table in found:
+        if not isinstance(table, dict) or not table.keys() & {"matrix", *_NUMBERED}:
+            continue
+        numbered = [f"{word}_{table[stated]}" for stated, word in _NUMBERED.items() if stated in table]
+        name = str(table.get("name", next(iter(numbered), f"cam_{key}" if key.isdigit() else key)))
+        if name in named:
+            raise ValueError(f"two cameras are named {name}")
+        named[name] = {what: value for what, value in table.items() if value not in _NOTHING}
+    return named
 
 
-def _read_opencv(path: Path) -> Rig:
-    """One camera of OpenCV's calibration sample; with its place where the file has one, as ours do."""
-    storage = cv2.FileStorage(str(path), cv2.FILE_STORAGE_READ)
-    try:
-        names = ("camera_matrix", "distortion_coefficients", "rotation_matrix", "translation_vector")
-        parts: list[Any] = [storage.getNode(name).mat() for name in names]  # None where there is none
-        size = (int(storage.getNode("image_width").real()), int(storage.getNode("image_height").real()))
-        name = storage.getNode("camera_name").string() or path.stem
-    finally:
-        storage.release()
-    matrix, distortion, R, t = parts
-    if matrix is None:
-        raise ValueError("holds no camera_matrix")
-    if (R is None) != (t is None):
-        raise ValueError("holds one of rotation_matrix and translation_vector; a place is both")
-    if R is None:
-        R, t = np.eye(3), np.zeros(3)
-    found = np.zeros(0) if distortion is None else distortion.ravel()
-    return Rig((checked_camera(name, matrix, found, _rodrigues(R), t, size),), "arbitrary", "none")
+def _unfit(table: dict[str, Any], everyone: Sequence[dict[str, Any]], lenses_only: bool) -> str:
+    """Why a camera is not to be used; "" where it may be. For its lens alone it needs no place."""
+    if "matrix" not in table:
+        return "the file states no matrix of it"
+    if lenses_only:
+        return ""
+    if table.get("ignore"):
+        return "the file states ignore = true of it"
+    missing = [what for what in ("rotation", "translation") if what not in table]
+    if missing and any({"rotation", "translation"} <= other.keys() for other in everyone):
+        return f"the file states no {' and no '.join(missing)} of it, as it does of others"
+    return ""
+
+
+def _stated(path: Path, name: str, table: dict[str, Any]) -> Stated:
+    if table.get("fisheye"):
+        raise ValueError(f"camera {name} is a fisheye, which is not supported")
+    if table.get("rotation_count"):
+        warn(
+            f"{path}: camera {name} states rotation_count = {table['rotation_count']}: it was mounted turned, and its"
+            " place is for images as they were recorded; joints of images turned upright do not fit"
+        )
+    place = {key: table[word] for key, word in (("R", "rotation"), ("t", "translation")) if word in table}
+    return Stated(name, table["matrix"], table.get("distortions"), table.get("size"), **place)

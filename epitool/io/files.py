@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import codecs
 import csv
 import json
 import os
+import re
 import struct
 import zlib
 from collections.abc import Iterator
@@ -20,6 +22,11 @@ _DAMAGE = (
     OSError, ValueError, TypeError, IndexError, AttributeError, RuntimeError, OverflowError, EOFError, MemoryError,
     SystemError, struct.error, zlib.error, csv.Error,
 )  # fmt: skip
+# Words of Python and numpy about their own values, which say nothing of the file
+_OF_CODE = re.compile(
+    r"exception set|broadcast|reshape|inhomogeneous|could not convert|invalid literal|setting an array|not supported"
+    r" between|to unpack|out of bounds|ufunc|unhashable|not iterable|zero-size"
+)
 _OPENING = "Unable to synchronously open file "  # as h5py begins, whatever the reason
 
 
@@ -57,6 +64,19 @@ def _relative(path: str, folder: Path) -> str:
         return os.path.relpath(path, folder)
     except ValueError:
         return os.path.abspath(path)  # noqa: PTH100 - keeps `#frame`
+
+
+def read_text(path: Path) -> str:
+    """The text of a file of another program: UTF-8, with or without a mark at its start, or UTF-16 with one.
+
+    Raises:
+        ValueError: It is neither.
+    """
+    content = path.read_bytes()
+    try:
+        return content.decode("utf-16" if content[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE) else "utf-8-sig")
+    except UnicodeDecodeError:
+        raise ValueError("no text in UTF-8 or UTF-16") from None
 
 
 def read_json(path: Path, kind: str, made_by: str) -> dict[str, Any]:
@@ -102,6 +122,8 @@ def damage_in(path: Path, what: str, advice: str = "") -> Iterator[None]:
         raise InputError(f"{path}: lacks {error.args[0]}{end or f'; it should be {what}'}") from None
     except _DAMAGE as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0].removeprefix(_OPENING).strip("()")[:200]
+        if isinstance(error, (TypeError, IndexError, AttributeError, SystemError)) or _OF_CODE.search(reason):
+            reason = "its content is laid out in another way, or holds other things than numbers"
         raise InputError(f"{path}: cannot be read as {what} ({reason}){end}") from None
 
 

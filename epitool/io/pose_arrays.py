@@ -16,6 +16,7 @@ from epitool.io.npz import arrays_of
 from epitool.pose import Poses
 from epitool.skeleton import SKELETONS, Skeleton, skeleton, skeleton_of
 
+_IN_MM = {"mm": 1.0, "cm": 10.0, "m": 1000.0}
 _LARGEST = 1e9  # a thousand kilometres
 # What Human3.6M's own joint names are called here; the foot's joint is the ankle.
 _H36M_NAMES = {
@@ -47,8 +48,8 @@ def read_pose_arrays(path: Path) -> PoseArrays:
     """Poses `(N, J, 3)` of a `.npy`, or of a `.npz`: its array `xyz_mm`, `xyz`, or the only one.
 
     Joint names come from a `.npz`'s `joints`, in any order, by this toolkit's names or Human3.6M's ("RHip"); unnamed,
-    17 joints are taken for h36m17 and 16 for mpii16. The unit is mm for `xyz_mm`, else what `unit` says, or arbitrary.
-    `clip_index (N,)` numbers the poses' clips, and `action (N,)` says what is done in them.
+    17 joints are taken for h36m17 and 16 for mpii16. The unit is mm for `xyz_mm`, else what `unit` says, or arbitrary;
+    cm and m become mm. `clip_index (N,)` numbers the poses' clips, and `action (N,)` says what is done in them.
 
     Raises:
         InputError: The file is missing, damaged, holds no such array, or its joints are not known; or its clips or
@@ -66,10 +67,11 @@ def read_pose_arrays(path: Path) -> PoseArrays:
             f"{path}: '{key}' holds numbers up to {largest:.3g}, which are no poses; NaN marks a missing joint"
         )
     unit = "mm" if key == "xyz_mm" else str(arrays.get("unit", "arbitrary"))
-    if unit not in ("mm", "arbitrary"):
-        raise InputError(f"{path}: unit '{unit}' is neither mm nor arbitrary")
+    if unit not in _IN_MM and unit != "arbitrary":
+        raise InputError(f"{path}: unit '{unit}' is none of {', '.join(_IN_MM)} and arbitrary")
     body, order = _skeleton_and_order(arrays.get("joints"), xyz.shape[1], path)
-    ordered = xyz.astype(np.float64)[:, order]
+    ordered = xyz.astype(np.float64)[:, order] * _IN_MM.get(unit, 1.0)
+    unit = "mm" if unit in _IN_MM else unit
     poses = Poses(ordered, np.ones(ordered.shape[:2]), np.arange(len(xyz)), body, unit, "root")
     clips, actions = (
         _of_each_pose(arrays, *what, len(xyz), path) for what in (("clip_index", "iu"), ("action", "iuUS"))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,9 +14,9 @@ from epitool.errors import InputError, UsageError
 from epitool.images import frame_of_video, frame_rate
 from epitool.io.cameras import CAMERA_SUFFIXES
 from epitool.io.files import require_file
+from epitool.io.foreign.easymocap import INTRI
 from epitool.io.foreign.motion import SUFFIXES as MOTION
 from epitool.io.foreign.motion import write_motion
-from epitool.io.foreign.rigs import INTRI
 from epitool.io.labels import has_poses, read_labels
 from epitool.io.predictions import read_predictions
 from epitool.pose import Poses
@@ -54,11 +54,29 @@ def run(
     for path in inputs:
         if not path.exists():
             raise InputError(f"{path}: no such file or folder")
+    given = {
+        "--views": views, "--size": size, "--fps": fps, "--unit": unit, "--inverse": inverse, "--skeleton": skeleton
+    }  # fmt: skip
     if _holds_cameras(inputs[0]):
-        return convert_cameras(inputs, out, views, unit, inverse)
+        _check_flags(inputs[0], "cameras", given, ("--views", "--size", "--unit", "--inverse"))
+        return convert_cameras(inputs, out, views, size, unit, inverse)
     if _holds_poses(inputs[0]):
+        _check_flags(inputs[0], "poses", given, ("--fps", "--unit"))
         return _convert_poses(_only(inputs), out, fps, unit)
+    _check_flags(inputs[0], "2D joints", given, ("--views", "--size", "--skeleton"))
     return convert_joints(inputs, out, views, size, named_skeleton(skeleton) if skeleton else None)
+
+
+def _check_flags(path: Path, what: str, given: Mapping[str, object], known: Sequence[str]) -> None:
+    """Refuses what someone asks for in vain.
+
+    Raises:
+        UsageError: An option does not go with what the file holds.
+    """
+    for flag, value in given.items():
+        if value and flag not in known:
+            hint = "; `epitool triangulate --skeleton` makes labels of other joints" if flag == "--skeleton" else ""
+            raise UsageError(f"{flag}: {path} holds {what}, to which it does not apply{hint}")
 
 
 def _only(inputs: Sequence[Path]) -> Path:
@@ -98,6 +116,11 @@ def _convert_poses(path: Path, out: Path, fps: float | None, unit: str | None) -
         poses, rate = _every_frame(poses, rate)
     if unit and poses.unit != "mm":
         raise UsageError(f"--unit {unit}: {path} has no scale; calibrate with --scale")
+    if poses.unit != "mm" and out.suffix.lower() in _EVENLY:
+        warn(
+            f"{out}: lengths are in no unit, for {path} has no scale; OpenSim and others take them for metres or"
+            " millimetres all the same. `epitool calibrate --scale` gives one"
+        )
     write_motion(out, poses, rate, 1 / IN_MM[unit], unit or poses.unit)
     text = f"{out}: {len(poses.frames)} frames at {rate:g} per second, {len(poses.skeleton)} joints"
     values = {"out": str(out), "frames": len(poses.frames), "fps": rate, "unit": unit or poses.unit}

@@ -12,7 +12,8 @@ from epitool.console import Summary, warn
 from epitool.errors import InputError, UsageError
 from epitool.images import view_name
 from epitool.io.cameras import read_rig, write_rig
-from epitool.io.foreign.rigs import read_easymocap, write_foreign_rig
+from epitool.io.foreign.easymocap import read_easymocap
+from epitool.io.foreign.rigs import write_foreign_rig
 from epitool.stages.camera_checks import check_direction, check_unit, inverted
 
 IN_MM: Mapping[str | None, float] = {None: 1.0, "mm": 1.0, "cm": 10.0, "m": 1000.0}
@@ -20,7 +21,8 @@ _SEPARATORS = "_-. "
 
 
 def convert_cameras(
-    paths: Sequence[Path], out: Path, views: Sequence[Path], unit: str | None, inverse: bool
+    paths: Sequence[Path], out: Path, views: Sequence[Path], size: tuple[int, int] | None, unit: str | None,
+    inverse: bool,
 ) -> Summary:  # fmt: skip
     """Converts a camera file, EasyMocap's folder, or files of one camera each, to what the name of `out` says.
 
@@ -30,7 +32,11 @@ def convert_cameras(
         InputError: A file is damaged, of no known format, or does not go with the others.
         UsageError: `views` are not as many as the cameras.
     """
-    rig = read_rigs(paths)
+    rig = read_rigs(paths, size)
+    for camera in rig.cameras:
+        if size and camera.image_size != size:
+            (width, height), given = camera.image_size, f"--size says {size[0]}x{size[1]}"
+            raise InputError(f"{paths[0]}: camera {camera.name} is for {width}x{height} images, {given}")
     if views:
         if len(views) != len(rig):
             raise UsageError(f"{len(views)} --views, but {paths[0]} has {len(rig)} cameras: {', '.join(rig.names)}")
@@ -53,31 +59,42 @@ def convert_cameras(
     else:
         written = write_foreign_rig(out, rig, out_factor)
     names = ", ".join(map(str, written))
-    return Summary(f"{names}: {len(rig)} cameras, unit {said}", {"files": [str(p) for p in written], "unit": said})
+    count = f"{len(rig)} camera{'s' if len(rig) > 1 else ''}"
+    return Summary(f"{names}: {count}, unit {said}", {"files": [str(p) for p in written], "unit": said})
 
 
-def read_rigs(paths: Sequence[Path]) -> Rig:
+def read_rigs(paths: Sequence[Path], size: tuple[int, int] | None = None) -> Rig:
     """The cameras of a file, or of several files of one camera each, as OpenCV's are.
+
+    Args:
+        paths: The files, or EasyMocap's folder.
+        size: (width, height) of the images, where files do not say.
 
     Raises:
         InputError: One is missing or damaged, or they do not go together.
     """
-    if len(paths) == 1:
-        return read_easymocap(paths[0]) if paths[0].is_dir() else read_rig(paths[0])
-    rigs = [read_rig(path) for path in paths]
+    rigs = [read_easymocap(path, size) if path.is_dir() else read_rig(path, size) for path in paths]
+    rig = rigs[0] if len(rigs) == 1 else _together(paths, rigs)
+    unplaced = [camera.name for camera in rig.cameras if not camera.t.any()]
+    if len(unplaced) > 1:
+        files, names = ", ".join(map(str, paths)), ", ".join(unplaced)
+        warn(f"{files}: no places are stated of cameras {names}; what is written is good for --intrinsics alone")
+    return rig
+
+
+def _together(paths: Sequence[Path], rigs: Sequence[Rig]) -> Rig:
+    """One rig of files of one camera each."""
     for path, rig in zip(paths, rigs, strict=True):
         if len(rig) > 1:
             raise InputError(f"{path}: holds {len(rig)} cameras; only files of one camera each are put together")
         if rig.unit != rigs[0].unit:
             raise InputError(f"{path}: its unit is {rig.unit}, that of {paths[0]} is {rigs[0].unit}")
     cameras = [rig.cameras[0] for rig in rigs]
-    names = _told_apart([c.name for c in cameras], [path.stem for path in paths])
+    stems, names = [path.stem for path in paths], [c.name for c in cameras]
+    names = _told_apart(names if len(set(names)) == len(names) else stems, stems)  # ROS may call every camera "camera"
     for path, name in zip(paths, names, strict=True):
         if names.count(name) > 1:
             raise InputError(f"{path}: another of these files holds a camera of the name {name} too")
-    unplaced = [str(path) for path, c in zip(paths, cameras, strict=True) if not c.t.any()]
-    if len(unplaced) > 1:
-        warn(f"{', '.join(unplaced)}: hold no places of cameras; what is written is good for --intrinsics alone")
     placed = tuple(replace(camera, name=name) for camera, name in zip(cameras, names, strict=True))
     return replace(rigs[0], cameras=placed)
 

@@ -10,7 +10,8 @@ import numpy as np
 
 from epitool.console import Summary, say, warn
 from epitool.errors import GeometryError, InputError, UsageError
-from epitool.images import View, open_view, plain_name
+from epitool.images import View, differing_parts, open_view, plain_name
+from epitool.io.cameras import CAMERA_SUFFIXES
 from epitool.io.foreign.people import read_views
 from epitool.io.foreign.seen import SeenView
 from epitool.skeleton import Skeleton
@@ -34,10 +35,13 @@ def convert_joints(
         GeometryError: The views have no frame in common or other frame rates, or nobody is in any.
     """
     if out.suffix.lower() != ".h5":
-        raise UsageError(f"--out {out}: 2D joints become a keypoints .h5")
+        raise UsageError(
+            f"--out {out}: 2D joints become a keypoints .h5, and {inputs[0]} is read as such; cameras are read from"
+            f" {', '.join(CAMERA_SUFFIXES)} and EasyMocap's folder"
+        )
     seen = [view for path in inputs for view in read_views(path, body)]
     filmed = [open_view(path) for path in footage]
-    seen = _from_nought(_named_apart(seen, filmed), filmed)
+    seen = _from_nought(_named(seen, filmed), filmed)
     seen, body = _of_one_body(seen)
     views = [_view(one, filmed[n] if filmed else None, size) for n, one in enumerate(seen)]
     report_lengths({view.name: view.people for view in seen})
@@ -56,28 +60,31 @@ def convert_joints(
     return Summary(f"{text}, a person in {tally.found.sum()} images", values)
 
 
-def _named_apart(seen: Sequence[SeenView], filmed: Sequence[View]) -> list[SeenView]:
-    """The views, called as their footage where their own names do not tell them apart; they go together by place.
+def _named(seen: Sequence[SeenView], filmed: Sequence[View]) -> list[SeenView]:
+    """The views, called as their footage where it is given; they go together by place.
 
     Raises:
         UsageError: Two have the same name, or the footage is not so many, or in another order.
         GeometryError: The footage has different frame rates.
     """
-    names = [view.name for view in seen]
     if filmed and len(filmed) != len(seen):
-        raise UsageError(f"{len(seen)} views of joints ({', '.join(names)}), but {len(filmed)} of footage")
-    if filmed and len(set(names)) < len(names):
+        names = ", ".join(view.name for view in seen)
+        raise UsageError(f"{len(seen)} views of joints ({names}), but {len(filmed)} of footage")
+    if filmed:
+        _check_order(seen, filmed)
         seen = [replace(view, name=film.name) for view, film in zip(seen, filmed, strict=True)]
     check_names([view.name for view in seen])
-    _check_order(seen, filmed)
     check_frame_rates({one.name: film.image_name(film.frames[0]) for one, film in zip(seen, filmed)})
     return list(seen)
 
 
 def _check_order(seen: Sequence[SeenView], filmed: Sequence[View]) -> None:
     """Refuses footage whose names are those of the joints in another order, in whatever spelling."""
-    place = {plain_name(view.name): n for n, view in enumerate(filmed)}
-    wanted = [place.get(plain_name(view.name)) for view in seen]
+    films, joints = [plain_name(view.name) for view in filmed], [plain_name(view.name) for view in seen]
+    if not set(films) & set(joints):  # names may begin and end with what programs add
+        films, joints = (differing_parts([view.name for view in views]) for views in (filmed, seen))
+    place = {name: n for n, name in enumerate(films)}
+    wanted = [place.get(name) for name in joints]
     named = [n for n in wanted if n is not None]
     if len(place) < len(filmed) or len(set(named)) < len(named) or all(n in (None, i) for i, n in enumerate(wanted)):
         return
@@ -113,6 +120,8 @@ def _of_one_body(seen: Sequence[SeenView]) -> tuple[list[SeenView], Skeleton]:
         raise InputError(f"views with other joints: {bodies}")
     if any(view.judged and _anybody(view) for view in seen):
         say(f"the files do not name joints; by the people's bones their order is {body.name} (else: --skeleton)")
+    if any(view.left_out for view in seen):
+        say(f"of whole bodies the body's {len(body)} joints are taken; those of face and hands are left out")
     return seen, body
 
 
@@ -192,5 +201,5 @@ def _check_places(seen: SeenView, size: tuple[int, int]) -> None:
     if max(right, bottom) < _CORNER and sum(len(xy) > 0 for xy, _ in seen.people.values()) >= _MANY_FRAMES:
         warn(
             f"view {seen.name}: joints lie in the left {right:.0%} and the upper {bottom:.0%} of {size[0]}x{size[1]}"
-            " images only; if they were found in smaller images, give that size, and footage of it"
+            " images only; if they were found in smaller images, or in a part of these, give its size and footage"
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 import pickle
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -12,27 +13,43 @@ from typing import Any
 import h5py
 import numpy as np
 
+from epitool.console import say
 from epitool.errors import UsageError
-from epitool.io.foreign.seen import Array, SeenView, body_of, frame_number, stacked, view_name
+from epitool.io.files import read_text
+from epitool.io.foreign.orders import view_of
+from epitool.io.foreign.seen import Array, SeenView, frame_number, row_of, stacked, view_name
 from epitool.io.h5 import array, dataset
 from epitool.skeleton import Skeleton
 
 _HEADS = ("scorer", "individuals", "bodyparts", "coords")
+_UNIQUE = "single"  # what DeepLabCut calls the owner of parts that there are once, like a feeder
+_SLEAP_AXES = ("track", "xy", "node", "frame")
 _DLC_GROUP, _DLC_BLOCK = "df_with_missing", "values_block_0"
 
 
 def deeplabcut_csv(path: Path, given: Skeleton | None) -> list[SeenView]:
-    """Rows `scorer`, perhaps `individuals`, `bodyparts`, `coords`, then one row for each frame."""
-    with path.open(newline="", encoding="utf-8") as file:
-        rows = list(csv.reader(file))
-    heads = {row[0]: row[1:] for row in rows[:4] if row and row[0] in _HEADS}
+    """Rows `scorer`, perhaps `individuals`, `bodyparts`, `coords`, then one row for each frame.
+
+    Spreadsheets of some countries write semicolons between cells, and commas for points.
+    """
+    text = read_text(path)
+    semicolons = text[:7] == "scorer;"
+    rows = [row for row in csv.reader(text.splitlines(), delimiter=";" if semicolons else ",") if row]
+    heads = {row[0]: row[1:] for row in rows[:4] if row[0] in _HEADS}
     if not {"scorer", "bodyparts", "coords"} <= heads.keys():
-        raise ValueError("not DeepLabCut's rows scorer, bodyparts and coords")
+        found = ", ".join(rows[0])[:80] if rows else "nothing"
+        hint = "; of SLEAP's export the analysis .h5 is read" if "frame_idx" in found else ""
+        raise ValueError(f"not DeepLabCut's rows scorer, bodyparts and coords; the first row is: {found}{hint}")
     columns = list(zip(*heads.values(), strict=True))
-    body = rows[len(heads) :]
-    values = [[float(x) if x else np.nan for x in row[-len(columns) :]] for row in body]
-    frames = [frame_number(row[0]) for row in body]
-    return [_deeplabcut(path, columns, frames, np.array(values).reshape(-1, len(columns)), given)]
+    values = np.full((len(rows) - len(heads), len(columns)), np.nan)
+    frames = []
+    for n, row in enumerate(rows[len(heads) :]):
+        if len(row) <= len(columns):
+            raise ValueError(f"row {n + len(heads) + 1} has {len(row)} cells, expected {len(columns) + 1} or more")
+        frames.append(frame_number(row[0] if len(row) == len(columns) + 1 else row[-len(columns) - 1]))
+        cells = [cell.replace(",", ".") if semicolons else cell for cell in row[-len(columns) :]]
+        values[n] = row_of([cell or np.nan for cell in cells])
+    return [_deeplabcut(path, columns, frames, values, given)]
 
 
 def hdf5(path: Path, given: Skeleton | None) -> list[SeenView]:
@@ -84,23 +101,50 @@ def _deeplabcut(
 ) -> SeenView:
     """Values of columns (scorer, perhaps individual, body part, coordinate) by frame."""
     place = {(column[-3] if len(column) > 3 else "", *column[-2:]): i for i, column in enumerate(columns)}
-    who, parts = (list(dict.fromkeys(column[k] for column in place)) for k in (0, 1))
-    if "likelihood" not in (found := {column[-1] for column in place}) and {"x", "y"} <= found:
+    if not {"x", "y", "likelihood"} <= (found := {column[-1] for column in place}):
         raise ValueError(f"columns {', '.join(sorted(found))[:80]}; those of a video's 2D joints are x, y, likelihood")
-    order = [[[place[w, part, c] for c in ("x", "y", "likelihood")] for part in parts] for w in who]
-    people = {frame: stacked(row[order], len(parts)) for frame, row in zip(frames, values, strict=True)}
-    return SeenView(view_name(path), people, body_of(len(parts), parts, people, given), None, "DeepLabCut")
+    who = list(dict.fromkeys(column[0] for column in place))
+    if len(who) > 1 and _UNIQUE in who:
+        unique = ", ".join(dict.fromkeys(column[1] for column in place if column[0] == _UNIQUE))
+        say(f"{path}: the parts that belong to no individual ('{_UNIQUE}') are left out: {unique}")
+        who.remove(_UNIQUE)
+    parts_of = {w: list(dict.fromkeys(column[1] for column in place if column[0] == w)) for w in who}
+    parts = list(dict.fromkeys(part for own in parts_of.values() for part in own))
+    none = len(columns)  # an individual that lacks a part that others have
+    order = [[[place.get((w, part, c), none) for c in ("x", "y", "likelihood")] for part in parts] for w in who]
+    rows = np.column_stack([values, np.full(len(values), np.nan)])
+    people = {frame: stacked(row[order], len(parts)) for frame, row in zip(frames, rows, strict=True)}
+    name = path.stem.partition(str(columns[0][0]))[0]  # to the video's name that of the network is added
+    return view_of(name or view_name(path), "DeepLabCut", people, len(parts), parts, given)
 
 
 def _sleap_analysis(path: Path, file: h5py.File, given: Skeleton | None) -> SeenView:
-    """`tracks (P, 2, J, F)`, `point_scores`, `node_names`."""
-    tracks = array(file, "tracks", 4)
-    scores = array(file, "point_scores", 3) if "point_scores" in file else np.ones_like(tracks[:, 0])
-    scores = np.where(np.isfinite(tracks[:, 0]) & np.isnan(scores), 1.0, scores)  # people whom someone marked by hand
+    """`tracks`, `point_scores`, `node_names`; axes are as SLEAP has them, `(P, 2, J, F)`, or as `dims` says."""
+    axes = _dims(file)
+    tracks = array(file, "tracks", 4).transpose([axes.index(axis) for axis in ("frame", "track", "node", "xy")])
     names = [str(name) for name in dataset(file, "node_names", 1).asstr()[()]]
-    rows = np.concatenate([tracks, scores[:, None]], axis=1).transpose(3, 0, 2, 1)
+    if tracks.shape[2:] != (len(names), 2):
+        shape = ", ".join(f"{axis} {n}" for axis, n in zip(("frames", "tracks", "nodes", "xy"), tracks.shape))
+        raise ValueError(f"'tracks' is of {shape}, but {len(names)} nodes are named; what its axes are is unknown")
+    scores = np.ones(tracks.shape[:3])
+    if "point_scores" in file:
+        own = [axis for axis in axes if axis != "xy"]
+        scores = array(file, "point_scores", 3).transpose([own.index(axis) for axis in ("frame", "track", "node")])
+        if scores.shape != tracks.shape[:3]:
+            raise ValueError(f"'point_scores' is of {scores.shape}, 'tracks' of {tracks.shape}")
+    scores = np.where(np.isfinite(tracks[..., 0]) & np.isnan(scores), 1.0, scores)  # people marked by hand
+    rows = np.concatenate([tracks, scores[..., None]], axis=-1)
     people = {number: stacked(found, len(names)) for number, found in enumerate(rows)}
-    return SeenView(view_name(path), people, body_of(len(names), names, people, given), None, "SLEAP")
+    return view_of(view_name(path), "SLEAP", people, len(names), names, given)
+
+
+def _dims(file: h5py.File) -> list[str]:
+    """The names of the axes of `tracks`, which sleap-io states as JSON."""
+    stated = file["tracks"].attrs.get("dims")
+    axes = list(_SLEAP_AXES) if stated is None else [str(axis) for axis in json.loads(stated)]
+    if sorted(axes) != sorted(_SLEAP_AXES):
+        raise ValueError(f"'tracks' has the axes {', '.join(axes)[:80]}; expected are {', '.join(_SLEAP_AXES)}")
+    return axes
 
 
 def sleap(path: Path, given: Skeleton | None) -> list[SeenView]:
@@ -113,6 +157,9 @@ def sleap(path: Path, given: Skeleton | None) -> list[SeenView]:
             " pip install 'epitool[sleap]'; or export an analysis .h5 from SLEAP"
         ) from None
     labels = sleap_io.load_slp(str(path), open_videos=False)
+    if len(labels.skeletons) != 1:
+        said = ", ".join(str(body.name) for body in labels.skeletons) or "none"
+        raise ValueError(f"a project with other than one skeleton ({said}); export what is of one")
     names = [node.name for node in labels.skeletons[0].nodes]
     views = []
     for number, video in enumerate(labels.videos):
@@ -124,7 +171,7 @@ def sleap(path: Path, given: Skeleton | None) -> list[SeenView]:
         one = isinstance(video.filename, str) and len(labels.videos) > 1
         name = Path(video.filename).stem if one else view_name(path) + (f"_{number}" if number else "")
         size = tuple(video.shape[2:0:-1]) if video.shape else None
-        views.append(SeenView(name, people, body_of(len(names), names, people, given), size, "SLEAP"))
+        views.append(view_of(name, "SLEAP", people, len(names), names, given, size))
     return views
 
 

@@ -11,6 +11,8 @@ from epitool.files import writing
 from epitool.pose import Poses
 
 SUFFIXES = (".trc", ".c3d", ".csv", ".npz")
+_C3D_FRAMES = 65_535  # more are counted in no two bytes; readers would see a part
+_C3D_MISSING = -1.0  # the residual of a point that was not seen
 # The axes' rotation and origin that Anipose's files state, and that `movement` asks for: none.
 _UNTURNED = {f"M_{i}{j}": str(int(i == j)) for i in range(3) for j in range(3)} | {f"center_{i}": "0" for i in range(3)}
 
@@ -34,12 +36,12 @@ def write_motion(path: Path, poses: Poses, fps: float, scale: float, unit: str) 
 
 
 def _trc(path: Path, poses: Poses, fps: float, scale: float, unit: str) -> None:
-    """OpenSim's marker file, tab-separated; a missing joint is left empty."""
+    """OpenSim's marker file, tab-separated; a missing joint is NaN: OpenSim 4.6 drops empty cells at a row's end."""
     names, count = poses.skeleton.joints, len(poses.frames)
     head = [
         f"PathFileType\t4\t(X/Y/Z)\t{path.name}\tepitool",  # readers look at the first word alone
         "DataRate\tCameraRate\tNumFrames\tNumMarkers\tUnits\tOrigDataRate\tOrigDataStartFrame\tOrigNumFrames",
-        f"{fps:g}\t{fps:g}\t{count}\t{len(names)}\t{unit}\t{fps:g}\t1\t{count}",
+        f"{fps:.9g}\t{fps:.9g}\t{count}\t{len(names)}\t{unit}\t{fps:.9g}\t1\t{count}",
         "Frame#\tTime\t" + "\t\t\t".join(names) + "\t\t",
         "\t\t" + "\t".join(f"{axis}{j + 1}" for j in range(len(names)) for axis in "XYZ"),
         "",
@@ -48,7 +50,7 @@ def _trc(path: Path, poses: Poses, fps: float, scale: float, unit: str) -> None:
     with writing(path) as temporary, temporary.open("w", encoding="utf-8") as file:
         file.write("\n".join(head) + "\n")
         for frame, xyz in zip(poses.frames.tolist(), poses.xyz * scale):
-            numbers = ("" if np.isnan(x) else f"{x:.6g}" for x in xyz.ravel())
+            numbers = ("NaN" if np.isnan(x) else f"{x:.6g}" for x in xyz.ravel())
             file.write("\t".join([str(frame - first + 1), f"{(frame - first) / fps:.6f}", *numbers]) + "\n")
 
 
@@ -59,6 +61,8 @@ def _c3d(path: Path, poses: Poses, fps: float, scale: float, unit: str) -> None:
         raise UsageError("C3D needs the extra [c3d]: pip install 'epitool[c3d]'") from None
     if len(poses.frames) and (np.diff(poses.frames) != 1).any():
         raise InputError(f"{path}: C3D has no gaps between frames, these have; write .trc or .csv")
+    if len(poses.frames) > _C3D_FRAMES:
+        raise InputError(f"{path}: C3D holds {_C3D_FRAMES} frames, these are {len(poses.frames)}; write .trc or .csv")
     file = ezc3d.c3d()
     point = file["parameters"]["POINT"]
     point["RATE"]["value"], point["LABELS"]["value"] = [fps], list(poses.skeleton.joints)
@@ -67,6 +71,7 @@ def _c3d(path: Path, poses: Poses, fps: float, scale: float, unit: str) -> None:
     points = np.ones((4, len(poses.skeleton), len(poses.frames)))
     points[:3] = (poses.xyz * scale).transpose(2, 1, 0)
     file["data"]["points"] = points
+    file["data"]["meta_points"]["residuals"] = np.where(np.isnan(points[0]), _C3D_MISSING, 0.0)[None]
     with writing(path) as temporary:
         file.write(str(temporary))
 

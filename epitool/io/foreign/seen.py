@@ -1,4 +1,4 @@
-"""What other programs have seen in a view: people by frame number, and what their joints are called."""
+"""What other programs have seen in a view: people by frame number."""
 
 from __future__ import annotations
 
@@ -6,25 +6,18 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from epitool.images import LARGEST_FRAME
-from epitool.skeleton import SKELETONS, Skeleton, skeleton_of
+from epitool.skeleton import Skeleton
 
 Array = NDArray[np.float64]
 People = tuple[Array, Array]  # joints (P, J, 2) and confidence (P, J) in one image
-# Orders that files without names may have; which one, is judged by the people in them.
-_UNNAMED = ("coco17", "h36m17", "body25", "body25b", "halpe26", "mpii16", "blazepose33")
-_SIDED = {joint for body in SKELETONS.values() for joint in body.joints if joint.startswith(("left_", "right_"))}
 _LARGEST_PX = 1e7
-_CLEARLY = 0.8  # of the next best order's bone lengths
-_LIKE_A_BODY = (
-    0.6  # of the mean distance of two joints: bones are 0.2 to 0.5 in the right order, 0.7 up in a random one
-)
-_JUDGED_PEOPLE = 1000
-_SUFFIXES = ("_json", "_keypoints", "_poses")
+_SUFFIXES = ("_json", "_keypoints", "_poses", ".analysis")
 _ALPHAPOSE = "alphapose-results"  # what it calls every video's file
 
 
@@ -39,6 +32,7 @@ class SeenView:
         size: (width, height) of the images, where the file says it.
         program: What wrote it, in words.
         judged: Whether the order of the joints was told by the people alone.
+        left_out: How many further joints of each person, of face and hands, were left out.
     """
 
     name: str
@@ -47,6 +41,7 @@ class SeenView:
     size: tuple[int, int] | None
     program: str
     judged: bool = False
+    left_out: int = 0
 
     def __post_init__(self) -> None:
         strange = next((frame for frame in self.people if not 0 <= frame <= LARGEST_FRAME), None)
@@ -84,89 +79,16 @@ def view_name(path: Path) -> str:
     return name
 
 
-def body_of(
-    count: int, names: Sequence[str] | None, people: Mapping[int, People], given: Skeleton | None
-) -> Skeleton:  # fmt: skip
-    """The skeleton given; or that of joints named so, in any spelling; or, unnamed, the one that fits the people.
-
-    Raises:
-        ValueError: The one given is not what the joints are named, or not of so many; or none fits.
-    """
-    if given is not None and len(given) != count:
-        raise ValueError(f"{count} joints, but {given.name} has {len(given)}")
-    if names is None:
-        return given or body_by_anatomy(count, people)
-    joints = tuple(map(spelled, names))
-    if given is not None and given.joints != joints:
-        raise ValueError(
-            f"its joints are named, not as {given.name}'s or in another order; leave out --skeleton:"
-            f" {', '.join(joints)[:80]} ..."
-        )
-    known = [body for body in SKELETONS.values() if body.joints == joints]
-    return known[0] if known else skeleton_of("custom", joints)
-
-
-def spelled(name: str) -> str:
-    """Our spelling of a joint's name.
-
-    >>> [spelled(name) for name in ("Left Knee", "R-Big Toe", "LShoulder", "rhip", "nose")]
-    ['left_knee', 'right_big_toe', 'left_shoulder', 'right_hip', 'nose']
-    """
-    plain = re.sub(r"[\s_-]+", "_", name).lower()
-    for side in ("left", "right"):
-        for prefix in (f"{side}_", f"{side[0]}_", side, side[0]):
-            if plain.startswith(prefix) and f"{side}_{plain[len(prefix) :]}" in _SIDED:
-                return f"{side}_{plain[len(prefix) :]}"
-    return plain
-
-
-def body_by_anatomy(count: int, people: Mapping[int, People]) -> Skeleton:
-    """Which known order so many joints are in: the one by which bones are shortest.
-
-    OpenPose's BODY_25 and BODY_25B, for one, have 25 joints each, and their files look alike.
-
-    Raises:
-        ValueError: No order has so many joints, two fit alike, or none makes a body.
-    """
-    known = [SKELETONS[name] for name in _UNNAMED if len(SKELETONS[name]) == count]
-    if not known:
-        raise ValueError(f"{count} joints without names; orders are known of 16, 17, 25, 26 and 33")
-    everyone = np.concatenate([np.empty((0, count, 2)), *(xy for xy, _ in people.values())])
-    if not len(everyone):
-        return known[0]
-    everyone = everyone[:: max(1, len(everyone) // _JUDGED_PEOPLE)]
-    found = sorted((_share_of_bones(everyone, body), n) for n, body in enumerate(known))
-    (share, best), others = found[0], found[1:]
-    if others and not share < _CLEARLY * others[0][0]:
-        raise ValueError(
-            f"{count} joints without names, in the order of {known[best].name} or {known[others[0][1]].name}:"
-            " --skeleton says which"
-        )
-    half_seen = np.isfinite(everyone[..., 0]).any(axis=0).mean() >= 0.5  # a face alone would not tell
-    if share > _LIKE_A_BODY and half_seen:
-        raise ValueError(
-            f"{count} joints without names, and in the order of {known[best].name} they make no body; --skeleton says"
-            " the order, if it is a known one"
-        )
-    return known[best]
-
-
-def _share_of_bones(xy: Array, body: Skeleton) -> float:
-    """Mean length of bones by the mean distance of any two joints, of medians over people `(N, J, 2)`."""
-    bones = _lengths(xy, *np.array(body.bones).T)
-    if not len(bones):
-        return np.inf
-    return float(bones.mean() / max(_lengths(xy, *np.triu_indices(len(body), 1)).mean(), 1e-9))
-
-
-def _lengths(xy: Array, start: NDArray[np.intp], end: NDArray[np.intp]) -> Array:
-    """Median distances of pairs of joints, those that are ever seen together."""
-    lengths = np.linalg.norm(xy[:, start] - xy[:, end], axis=-1)
-    return np.nanmedian(lengths[:, np.isfinite(lengths).any(axis=0)], axis=0)
-
-
 def stacked(found: Iterable[Array], joints: int) -> People:
-    """People from arrays `(J, 3)` of x, y and confidence, where nought is not seen."""
+    """People from arrays of x, y and confidence of each joint, where nought is not seen.
+
+    Raises:
+        ValueError: Someone has another number of joints, or they lie in no image.
+    """
+    found = list(found)
+    strange = next((one for one in found if one.size != 3 * joints), None)
+    if strange is not None:
+        raise ValueError(f"{strange.size} numbers for someone's joints, which are {joints} of 3 numbers each")
     rows = np.array([one.reshape(joints, 3) for one in found], dtype=float).reshape(-1, joints, 3)
     if (np.abs(np.nan_to_num(rows)) > _LARGEST_PX).any():
         raise ValueError("joints that lie in no image")
@@ -174,3 +96,29 @@ def stacked(found: Iterable[Array], joints: int) -> People:
     xy = np.where(seen[..., None], rows[..., :2], np.nan)
     someone = seen.any(axis=-1)
     return xy[someone], np.where(seen, np.clip(rows[..., 2], 0, 1), 0.0)[someone]
+
+
+def row_of(values: Any) -> Array:
+    """Someone's numbers as a file has them, in one axis; a missing one (`null`) is NaN.
+
+    Raises:
+        ValueError: They are no numbers.
+    """
+    try:
+        return np.array(values, dtype=float).ravel()
+    except (TypeError, ValueError):
+        raise ValueError(f"joints that are no numbers: {str(values)[:60]}") from None
+
+
+def frames_of(by_frame: Mapping[int, Sequence[Array]], joints: int | None) -> tuple[dict[int, People], int]:
+    """People by frame number, from each one's numbers, and how many joints they have; of nobody, those expected.
+
+    Raises:
+        ValueError: They have different numbers of joints, or numbers that are not three for each.
+    """
+    sizes = {row.size for found in by_frame.values() for row in found}
+    if len(sizes) > 1 or any(size % 3 for size in sizes):
+        said = " and ".join(f"{size / 3:.3g}" for size in sorted(sizes))
+        raise ValueError(f"people with different numbers of joints, or not 3 numbers for each: {said} joints")
+    count = sizes.pop() // 3 if sizes else joints or 17
+    return {number: stacked(found, count) for number, found in sorted(by_frame.items())}, count

@@ -239,9 +239,7 @@ def _test_answers(folder: Path, labels: Labels) -> list[_Answer]:
                 continue
             pose = predictions.joints_3d[i] * factor
             error = float(pmpjpe(pose, truth, root))
-            title = (
-                f"{view}, frame {labels.poses.frames[f]}: {error:.0f} {'mm' if labels.rig.unit == 'mm' else 'units'}"
-            )
+            title = f"{view}, frame {labels.poses.frames[f]}: {error:.0f} {unit}"
             found.append(
                 _Answer(
                     predictions.images[i], predictions.boxes[i], predictions.joints_2d[i], predictions.confidence[i],
@@ -256,10 +254,8 @@ def _size_factor(predictions: Predictions, labels: Labels) -> float:
     """What makes bodies of another unit as large as the labels', to be drawn over them."""
     if predictions.unit == labels.rig.unit:
         return 1.0
-    ours, theirs = (
-        np.nanmedian(np.nanmax(xyz, axis=-2) - np.nanmin(xyz, axis=-2))
-        for xyz in (predictions.joints_3d, labels.poses.xyz)
-    )
+    both = predictions.joints_3d, labels.poses.xyz
+    ours, theirs = (np.nanmedian(np.nanmax(xyz, axis=-2) - np.nanmin(xyz, axis=-2)) for xyz in both)
     return float(theirs / ours)
 
 

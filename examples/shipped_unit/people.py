@@ -42,11 +42,8 @@ def main() -> None:
     poses, body = mocap_poses(Path(mocap)), skeleton("h36m17")
     for seed in range(int(first[0]) if first else 0, (int(first[0]) if first else 0) + int(people)):
         rng = np.random.default_rng(seed)
-        drawn = (
-            mixed_poses(poses, int(frames), Mixing(), rng)
-            if mixed
-            else poses[rng.integers(len(poses), size=int(frames))]
-        )
+        count = int(frames)
+        drawn = mixed_poses(poses, count, Mixing(), rng) if mixed else poses[rng.integers(len(poses), size=count)]
         xyz, _ = convert_joints(drawn, np.ones(drawn.shape[:2]), BODY, body)
         path = Path(folder) / f"{seed:04d}"
         path.mkdir(parents=True, exist_ok=True)

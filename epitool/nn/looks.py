@@ -176,8 +176,8 @@ def face_apart(first: Array, second: Array) -> NDArray[np.bool_]:
 
 def _middle(rays: Array) -> Array:
     """The middle of the trunk `(N, 2)`, or of what is seen of it, or of all that is seen."""
-    trunk = _mean(rays[:, [PELVIS, THORAX]])
-    return np.where(np.isfinite(trunk), trunk, _mean(rays))
+    trunk = mean_ray(rays[:, [PELVIS, THORAX]])
+    return np.where(np.isfinite(trunk), trunk, mean_ray(rays))
 
 
 def _origin(rays: Array) -> Array:
@@ -193,11 +193,11 @@ def _extent(rays: Array) -> Array:
     return np.sqrt(np.where(seen, square, 0.0).sum(axis=1) / np.maximum(seen.sum(axis=1), 1))
 
 
-def _mean(values: Array) -> Array:
-    """Mean `(N, D)` of what is known of `(N, J, D)`; NaN where nothing is."""
-    known = np.isfinite(values)
+def mean_ray(rays: Array) -> Array:
+    """Mean `(N, 2)` of the rays that are known of `(N, J, 2)`; NaN where none is."""
+    known = np.isfinite(rays)
     count = known.sum(axis=1)
-    return np.where(count > 0, np.where(known, values, 0.0).sum(axis=1) / np.maximum(count, 1), np.nan)
+    return np.where(count > 0, np.where(known, rays, 0.0).sum(axis=1) / np.maximum(count, 1), np.nan)
 
 
 def network_hint(poses: Array, rays: Array) -> Array:

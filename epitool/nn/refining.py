@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from epitool.nn.looks import BODY, LIMBS, PELVIS, Looks, face_apart, facing_rotation, turned
+from epitool.nn.looks import BODY, LIMBS, PELVIS, Looks, face_apart, facing_rotation, mean_ray, turned
 from epitool.nn.refiner import Refiner
 
 Array = NDArray[np.float64]
@@ -131,7 +131,7 @@ def on_rays(poses: Array, rays: Array) -> tuple[Array, Array]:
     The root's place `(N, 3)`, which is given as well, is that from which limbs come closest to their rays
     `(N, 16, 2)` by least squares.
     """
-    R = facing_rotation(np.nan_to_num(np.nanmean(np.where(np.isfinite(rays), rays, np.nan), axis=1)))
+    R = facing_rotation(np.nan_to_num(mean_ray(rays)))
     there = poses @ np.swapaxes(R, 1, 2)
     xy = turned(rays, R)
     seen = np.isfinite(xy).all(axis=-1)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from epitool.camera import Array
 from epitool.console import Summary, progress, say, warn
@@ -285,7 +286,7 @@ def _summary(
 ) -> Summary:  # fmt: skip
     seen = set(predictions.images)
     missing = [name for name in names if name not in seen]
-    cut = [name for name, shown in zip(predictions.images, _shown(predictions)) if shown < 1]
+    cut = [name for name, whole in zip(predictions.images, _whole(predictions, who)) if not whole]
     text = f"{out}: {len(seen)} pose{'s' * (len(seen) != 1)} by {who.words}, in {predictions.unit} relative to the root"
     if told := _told(who):
         text += f"; {told}"
@@ -299,10 +300,10 @@ def _summary(
     return Summary(text, {**values, **predictions.provenance})
 
 
-def _shown(predictions: Predictions) -> Array:
-    """Share of the joints that have a place, of those that any pose has one of, `(N,)`."""
+def _whole(predictions: Predictions, who: _Answerer) -> NDArray[np.bool_]:
+    """Which poses `(N,)` have every joint that is to be had."""
     known = np.isfinite(predictions.joints_3d[..., 0])
-    return np.asarray(known[:, known.any(axis=0)].mean(axis=1))
+    return np.asarray((known | ~who.engine.card.trained if who.engine and not who.refiner else known).all(axis=1))
 
 
 def _told(who: _Answerer) -> str:

@@ -1,0 +1,328 @@
+"""Single images to poses: what two looks and neighbouring frames agree on, sizes, edges of images, and who answers."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from epitool.errors import GeometryError, InputError, UsageError
+from epitool.io.keypoints import write_keypoints
+from epitool.nn.looks import BODY, LIMBS, PELVIS, Looks, body_joints, face_apart
+from epitool.nn.mocap import Cameras, median_lengths, mirrored, seen_by
+from epitool.nn.refiner import SHIPPED, Refiner, load_refiner
+from epitool.nn.refiner_training import reference_lengths
+from epitool.nn.refining import Times, agreed_poses, on_rays, sized, smoothed
+from epitool.pose import Keypoints
+from epitool.skeleton import skeleton
+from epitool.stages import looking, predict
+from epitool.stages.lifting import inside, times_of
+from epitool.synthetic.motion import random_motion
+
+H36M = skeleton("h36m17")
+DOWN = np.array([[1.0, 0, 0], [0, 0, -1], [0, 1, 0]])  # z up to y down
+
+
+def walk(count=60, seed=0, fps=30.0, yaw=0.0):
+    """Someone who moves on the spot before a level camera, `(count, 16, 3)` mm."""
+    poses, _ = body_joints(random_motion(count, seed, fps).xyz @ DOWN.T, H36M)
+    poses = poses - poses[:, [PELVIS]]
+    turn = np.array([[np.cos(yaw), 0, np.sin(yaw)], [0, 1, 0], [-np.sin(yaw), 0, np.cos(yaw)]])
+    return poses @ turn.T + [0, 0, 4500.0]
+
+
+def looks_at(poses, hint=True):
+    rays = poses[..., :2] / poses[..., 2:]
+    return Looks(rays, np.ones(rays.shape[:2]), poses if hint else np.full(poses.shape, np.nan))
+
+
+def some(looks, other, chosen):
+    """The looks, but the others where chosen."""
+    pick = chosen[:, None, None]
+    return Looks(
+        np.where(pick, other.rays, looks.rays), looks.confidence, np.where(pick, other.hint, looks.hint)
+    )  # fmt: skip
+
+
+class Plain(Refiner):
+    """Takes the hint for the answer."""
+
+    def answers(self, looks):
+        from epitool.nn.looks import unit_size
+
+        return np.where(looks.usable[:, None, None], unit_size(looks.hint)[0], np.nan)
+
+
+@pytest.fixture
+def plain():
+    shipped = load_refiner()
+    return Plain(**{name: getattr(shipped, name) for name in shipped.__dataclass_fields__})
+
+
+def video(count, fps=30.0):
+    return Times(np.zeros(count, dtype=int), np.arange(count) / fps)
+
+
+def test_sides_taken_for_each_other_now_and_then_are_put_right_in_a_video(plain):
+    poses = walk()
+    looks = looks_at(poses)
+    wrong = np.zeros(60, dtype=bool)
+    wrong[[5, 20, 21, 22, 23, 24, 25, 40]] = True
+    seen = some(looks, looks.exchanged(), wrong)
+    found = agreed_poses(plain, [seen], video(60))
+    assert found.exchanged.tolist() == wrong.tolist()
+    assert not face_apart(found.poses, poses).any()
+    alone = agreed_poses(plain, [seen], Times.unrelated(60))
+    assert not alone.exchanged.any()
+
+
+def test_what_is_right_most_of_the_time_is_not_overruled_by_what_is_wrong(plain):
+    looks = looks_at(walk())
+    wrong = np.zeros(60, dtype=bool)
+    wrong[10:18] = True
+    other = some(looks, looks.exchanged(), ~wrong)  # nearly all wrong: nothing tells, and it is kept
+    assert agreed_poses(plain, [other], video(60)).exchanged.sum() <= 8
+
+
+def test_two_looks_that_face_the_same_way_are_averaged(plain):
+    poses = walk(5)
+    shifted = replace(looks_at(poses), hint=poses + np.random.default_rng(0).normal(0, 30, poses.shape))
+    both = agreed_poses(plain, [looks_at(poses), shifted], Times.unrelated(5)).poses
+    one = agreed_poses(plain, [looks_at(poses)], Times.unrelated(5)).poses
+    other = agreed_poses(plain, [shifted], Times.unrelated(5)).poses
+    np.testing.assert_allclose(both, (one + other) / 2, atol=0.02)
+
+
+def test_of_two_looks_that_face_opposite_ways_the_surer_counts(plain):
+    looks = looks_at(walk(6))
+    back = looks.exchanged()
+    unsure = Looks(back.rays, 0.5 * back.confidence, back.hint)
+    found = agreed_poses(plain, [unsure, looks], Times.unrelated(6))
+    assert not face_apart(found.poses, looks.hint).any()
+
+
+def test_a_look_at_nobody_leaves_the_other_one(plain):
+    looks = looks_at(walk(4))
+    nobody = Looks(np.full(looks.rays.shape, np.nan), 0 * looks.confidence, np.full(looks.hint.shape, np.nan))
+    found = agreed_poses(plain, [nobody, looks], video(4))
+    assert np.isfinite(found.poses).all()
+    assert np.isnan(agreed_poses(plain, [nobody, nobody], video(4)).poses).all()
+
+
+def test_videos_with_a_gap_are_not_joined():
+    times = Times(np.zeros(4, dtype=int), np.array([0.0, 0.1, 3.0, 3.1]))
+    assert [run.tolist() for run in times.runs(np.array([True, True, True, True]))] == [[0, 1], [2, 3]]
+    assert [run.tolist() for run in times.runs(np.array([True, False, False, True]))] == [[0], [3]]
+
+
+def test_exact_poses_stay_where_they_are_on_their_rays():
+    poses = walk(10)
+    found, root = on_rays(poses - poses[:, [PELVIS]], poses[..., :2] / poses[..., 2:])
+    np.testing.assert_allclose(found, poses - poses[:, [PELVIS]], atol=1e-6)
+    np.testing.assert_allclose(root, poses[:, PELVIS], atol=1e-6)
+
+
+def test_joints_are_drawn_halfway_to_their_rays_and_unseen_ones_stay():
+    poses = walk(3)
+    rays = poses[..., :2] / poses[..., 2:]
+    wrist, hand = BODY.index("left_wrist"), BODY.index("right_wrist")
+    moved = poses.copy()
+    moved[:, [wrist, hand], 0] += 60.0
+    rays[:, hand] = np.nan
+    found, _ = on_rays(moved - moved[:, [PELVIS]], rays)
+    error = found - (poses - poses[:, [PELVIS]])
+    assert np.abs(error[:, hand, 0] - 60).max() < 12
+    assert (np.abs(error[:, wrist, 0]) < 40).all()
+
+
+def test_poses_get_the_size_of_the_bones():
+    poses = walk(4)
+    assert median_lengths(sized(poses, 2 * median_lengths(poses)))[LIMBS[1:]] == pytest.approx(
+        2 * median_lengths(poses)[LIMBS[1:]], rel=0.02
+    )
+
+
+def test_smoothing_lowers_jitter_and_keeps_what_is_missing():
+    rng, poses = np.random.default_rng(0), walk(200, fps=60.0)
+    noisy = poses + rng.normal(0, 20, poses.shape)
+    noisy[50] = np.nan
+    found = smoothed(noisy, video(200, 60.0), 0.05)
+    assert np.isnan(found[50]).all()
+    known = np.arange(200) != 50
+    jitter = [np.abs(np.diff(xyz[51:], 2, axis=0)).mean() for xyz in (noisy, found)]
+    assert jitter[1] < 0.2 * jitter[0]
+    assert np.abs(found - poses)[known].mean() < 0.7 * np.abs(noisy - poses)[known].mean()
+
+
+def test_the_shipped_unit_treats_both_sides_alike_and_beats_its_noisy_hint():
+    refiner = load_refiner()
+    poses = seen_by(walk(200) - [0, 0, 4500.0], Cameras(fallen=0.0), np.random.default_rng(0))
+    exact = looks_at(poses)
+    hint = poses - poses[:, [PELVIS]]
+    hint = hint * [1, 1, 0.7] + np.random.default_rng(1).normal(0, 60, poses.shape)
+    looks = replace(exact, hint=hint)
+    answers = refiner.answers(looks)
+    np.testing.assert_allclose(mirrored(refiner.answers(looks.mirrored()), BODY), answers, atol=1e-5)
+    truth = poses - poses[:, [PELVIS]]
+    assert _nmpjpe(answers, truth) < 0.8 * _nmpjpe(hint - hint[:, [PELVIS]], truth)
+    assert _nmpjpe(refiner.answers(looks.without_hint()), truth) < 140
+
+
+def _nmpjpe(poses, truth):
+    scale = (poses * truth).sum(axis=(1, 2)) / (poses**2).sum(axis=(1, 2))
+    return np.linalg.norm(scale[:, None, None] * poses - truth, axis=-1).mean()
+
+
+def test_the_shipped_unit_is_small_and_made_for_everybody():
+    assert SHIPPED.stat().st_size <= 5e6
+    refiner = load_refiner()
+    assert (refiner.unit, refiner.recording_id, refiner.hint) == ("arbitrary", "", "detector")
+    np.testing.assert_allclose(refiner.lengths, reference_lengths())
+
+
+def test_joints_beyond_the_edge_are_told():
+    xy = np.array([[[10.0, 10], [50, 120], [-30, 50], [np.nan, np.nan]]])
+    assert inside(xy, np.array([[100, 100]])).tolist() == [[True, False, False, False]]
+
+
+def test_only_frames_of_videos_follow_each_other(tmp_path):
+    times = times_of(["a.jpg", "b.jpg", "walk.mp4#3", "walk.mp4#4", "run.mp4#4"])
+    assert len(set(times.sequence.tolist())) == 4
+    assert times.sequence[2] == times.sequence[3]
+    assert times.seconds[3] - times.seconds[2] == pytest.approx(1 / 30)
+
+
+class Posed:
+    """Sees somebody who stands, in the upper two thirds of the image; as many people as asked for."""
+
+    name, skeleton, people = "posed", skeleton("h36m17"), 1
+
+    def detect(self, image):
+        height, width = image.shape[:2]
+        pose = walk(1)[0]
+        xy = pose[:, :2] / pose[:, 2:] * 0.9 * height + [width / 2, height / 2]
+        full = np.insert(xy, 7, xy[[0, 7]].mean(axis=0), axis=0)  # the spine
+        return np.repeat(full[None], self.people, axis=0), np.ones((self.people, 17))
+
+
+@pytest.fixture
+def posed(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(predict, "open_detector", lambda *a: Posed())
+    cv2.imwrite("img.jpg", np.full((300, 200, 3), 90, np.uint8))
+    return Posed
+
+
+def run(**options):
+    return predict.run(images=["img.jpg"], **options)
+
+
+def poses_of(path="pose.json"):
+    return json.loads(Path(path).read_bytes())["poses"][0]
+
+
+def test_an_image_is_answered_right_after_installation(posed):
+    summary = run()
+    assert "1 pose by the shipped unit, in arbitrary" in summary.text
+    assert summary.values["refiner"] == "shipped"
+    joints = np.array(poses_of()["joints_3d"])
+    assert joints.shape == (17, 3)
+    assert np.isfinite(joints).all()
+    assert (joints[0] == 0).all()
+
+
+def test_height_gives_the_size(posed):
+    run(out=Path("a.json"))
+    summary = run(out=Path("b.json"), height="1.87m")
+    assert summary.values["unit"] == "mm"
+    assert summary.values["scale_source"] == "height=1870mm"
+    a, b = (np.array(poses_of(name)["joints_3d"]) for name in ("a.json", "b.json"))
+    np.testing.assert_allclose(b, a * 1.1, atol=1)
+
+
+def test_root_depth_gives_the_size(posed):
+    summary = run(root_depth=4500.0)
+    joints = np.array(poses_of()["joints_3d"])
+    assert "distance of the root" in summary.values["depth"]
+    assert 1000 < np.ptp(joints[:, 1]) < 2200
+
+
+@pytest.mark.parametrize(
+    "options", [{"height": "tall"}, {"height": "1.8m", "root_depth": 3.0}, {"no_refiner": True, "height": "1.8m"}]
+)
+def test_sizes_that_make_no_sense_are_refused(posed, options):
+    with pytest.raises(UsageError):
+        run(**options)
+
+
+def test_several_people_are_said(posed, monkeypatch, capsys):
+    monkeypatch.setattr(posed, "people", 2)
+    run()
+    assert "several people in 1 image: img.jpg" in capsys.readouterr().err
+
+
+def test_nothing_is_invented_beyond_the_edge(posed, monkeypatch, capsys):
+    """A portrait: the detector guesses legs below the image, and no answer has them."""
+    whole = posed.detect
+
+    def lower(self, image):
+        xy, sure = whole(self, image)
+        return (xy - [100, 150]) * 2 + [100, 400], sure
+
+    monkeypatch.setattr(posed, "detect", lower)
+    run()
+    pose = poses_of()
+    shown = [joint[0] is not None for joint in pose["joints_3d"]]
+    names = H36M.joints
+    assert shown[names.index("left_shoulder")]
+    assert not shown[names.index("left_ankle")]
+    assert not shown[names.index("right_knee")]
+    assert pose["confidence"][names.index("left_ankle")] == 0
+    assert "parts of the body are outside 1 image: img.jpg" in capsys.readouterr().err
+
+
+def test_too_little_of_a_person_is_nobody(posed, monkeypatch):
+    whole = posed.detect
+    monkeypatch.setattr(posed, "detect", lambda self, image: (whole(self, image)[0] + [0, 240], np.ones((1, 17))))
+    with pytest.raises(GeometryError, match="too little of anybody"):
+        run()
+    assert not Path("pose.json").exists()
+
+
+def test_joints_of_a_file_do_without_the_image(posed):
+    xy, _ = Posed().detect(np.zeros((300, 200, 3), np.uint8))
+    keypoints = Keypoints(
+        xy[:, None], np.ones((1, 1, 17)), np.array([0]), ("cam",), np.array([["img.jpg"]]), np.array([[200, 300]]), H36M
+    )
+    write_keypoints("keypoints.h5", keypoints)
+    Path("img.jpg").unlink()
+    Path("img.jpg").touch()
+    summary = run(boxes=Path("keypoints.h5"))
+    assert summary.values["boxes"] == "joints of keypoints.h5"
+    assert np.isfinite(np.array(poses_of()["joints_3d"])).all()
+
+
+def test_the_mirror_look_finds_the_same_person():
+    """A detector that is right: its look at the mirror image, mirrored back, is its look at the image."""
+    image = np.zeros((300, 200, 3), np.uint8)
+
+    class Lopsided(Posed):
+        def detect(self, image):
+            xy, sure = super().detect(image)
+            moved = xy + np.array([20.0, 0.0])
+            if image[0, 0, 0]:  # the mirror image
+                moved = np.array([199.0, 0.0]) - moved * [1, -1]
+                moved = moved[:, H36M.flip_order]
+            return moved, sure
+
+    image[:, 100:] = 255
+    looks = looking.DetectorLooks((Lopsided(), Lopsided()), 1, None, 1.25)
+    looks(0, image)
+    np.testing.assert_allclose(looks.found.xy[0, 1], looks.found.xy[0, 0], atol=1e-9)
+
+
+def test_no_refiner_without_a_model_says_what_to_do(posed):
+    with pytest.raises(InputError, match="epitool train"):
+        run(no_refiner=True)

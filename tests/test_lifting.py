@@ -269,7 +269,7 @@ def test_nothing_is_invented_beyond_the_edge(posed, monkeypatch, capsys):
 
     def lower(self, image):
         xy, sure = whole(self, image)
-        return (xy - [100, 150]) * 2 + [100, 400], sure
+        return (xy - [[100.0, 150.0]]) * 2.2 + [[100.0, 260.0]], sure
 
     monkeypatch.setattr(posed, "detect", lower)
     run()

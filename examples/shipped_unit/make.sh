@@ -15,7 +15,8 @@ for person in people/*; do
         seed=$((10#$(basename "$person")))
         epitool synth --quiet --out "$person/scene" --motion "$person/motion.npz" --rig "$person/rig.toml" --frames 40 --seed "$seed"
         epitool detect2d --quiet --views "$person"/scene/cam[0-9] --out "$person/keypoints.h5"
-        epitool triangulate --quiet --keypoints "$person/keypoints.h5" --cameras "$person/rig.toml" --out "$person/labels.h5"
+        epitool triangulate --quiet --min-confidence 0.1 --keypoints "$person/keypoints.h5" \
+            --cameras "$person/rig.toml" --out "$person/labels.h5"
     fi
 done
 epitool refine --mocap "$mocap" --pairs people/*/labels.h5 --out shipped_refiner.pt

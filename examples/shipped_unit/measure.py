@@ -1,0 +1,86 @@
+"""How good a refinement unit is on people that it has not seen: the figures of docs/models.md.
+
+    python measure.py MOCAP.npz [LABELS.h5 ...]
+
+NMPJPE and PMPJPE in mm over 14 joints, and how many poses face more than a right angle away. Of motion capture: exact joints
+in the image, no hint, random cameras. Of labels of rendered people: against the joints that the detector's triangulate to,
+and against the body's own (scene/truth.h5 beside the labels), by the detector's own 3D, the unit from one look, and, where
+`epitool predict` has written pose.json beside them, from two.
+"""
+
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from epitool.images import image_key
+from epitool.io.labels import read_labels
+from epitool.io.predictions import read_predictions
+from epitool.metrics import nmpjpe, pmpjpe
+from epitool.nn.looks import BODY, LIMBS, body_joints, face_apart, looks_of
+from epitool.nn.mocap import Cameras, seen_by, with_heads, with_lengths
+from epitool.nn.refiner import load_refiner
+from epitool.nn.refiner_training import reference_lengths
+from epitool.nn.refining import Times, agreed_poses
+from epitool.stages.lifting import labelled_looks
+from epitool.stages.refine import mocap_poses
+
+COUNT = 5000
+
+
+def line(name: str, found: list[np.ndarray], truth: list[np.ndarray]) -> None:
+    """Prints the figures of poses `(N, 16, 3)`."""
+    poses, true = np.concatenate(found), np.concatenate(truth)
+    whole = np.isfinite(poses[:, LIMBS]).all(axis=(1, 2)) & np.isfinite(true[:, LIMBS]).all(axis=(1, 2))
+    poses, true = poses[whole], true[whole]
+    limbs = [pose[:, LIMBS] for pose in (poses, true)]
+    root = int(np.argmax(LIMBS == BODY.root))
+    away = 100 * face_apart(poses, true).mean()
+    print(
+        f"{name:45} {nmpjpe(*limbs, root).mean():6.1f} {pmpjpe(*limbs, root).mean():6.1f} {away:5.1f}% {len(poses):6}"
+    )
+
+
+def of_mocap(path: Path) -> None:
+    """Exact joints of motion capture, no hint."""
+    rng, poses = np.random.default_rng(0), mocap_poses(path)
+    poses = poses[rng.integers(len(poses), size=COUNT)]
+    poses = with_heads(with_lengths(poses, np.tile(reference_lengths(), (COUNT, 1))), rng)
+    truth = seen_by(poses, Cameras(fallen=0.0), rng)
+    K = np.tile(np.eye(3), (COUNT, 1, 1))
+    looks = looks_of(truth[..., :2] / truth[..., 2:], np.ones(truth.shape[:2]), np.empty(0), K, BODY)
+    line("motion capture, exact joints", [agreed_poses(load_refiner(), [looks], Times.unrelated(COUNT)).poses], [truth])
+
+
+def of_people(files: list[Path]) -> None:
+    """Labels of people."""
+    own, one, two, triangulated, exact, exact_two = ([] for _ in range(6))
+    for file in files:
+        labels = read_labels(file)
+        looks, shape = labelled_looks(labels), labels.keypoints.xy.shape
+        truth = body_joints(labels.in_cameras.reshape(-1, *shape[2:3], 3), labels.poses.skeleton)[0]
+        bodies = read_labels(file.parent / "scene/truth.h5")
+        body = body_joints(bodies.in_cameras.reshape(-1, 17, 3), bodies.poses.skeleton)[0]
+        own.append(looks.hint)
+        one.append(agreed_poses(load_refiner(), [looks], Times.unrelated(len(looks))).poses)
+        triangulated.append(truth)
+        exact.append(body)
+        if (file.parent / "pose.json").exists():
+            found = read_predictions(file.parent / "pose.json")
+            place = {image_key(name): i for i, name in enumerate(found.images)}
+            rows = [place.get(image_key(name), -1) for name in labels.keypoints.images.ravel().tolist()]
+            poses = body_joints(found.joints_3d, found.skeleton)[0][rows]
+            poses[np.array(rows) < 0] = np.nan
+            two.append(poses)
+            exact_two.append(body)
+    for name, truth in (("triangulated", triangulated), ("body", exact)):
+        line(f"detector's own 3D, against {name}", own, truth)
+        line(f"unit, one look, against {name}", one, truth)
+        if len(two) == len(files):
+            line(f"unit, two looks, against {name}", two, truth)
+
+
+print(f"{'':45} NMPJPE PMPJPE  away  poses")
+of_mocap(Path(sys.argv[1]))
+if len(sys.argv) > 2:
+    of_people([Path(name) for name in sys.argv[2:]])

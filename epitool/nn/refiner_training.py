@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import replace
 
 import numpy as np
@@ -90,7 +91,7 @@ def _trained(network: RefinementNetwork, draw: Draw, options: RefineOptions, *, 
     else:
         schedule = torch.optim.lr_scheduler.LinearLR(optimizer, 1.0, 1e-3, steps)
     network.train()
-    with ThreadPoolExecutor(1) as ahead, progress("refining", steps) as advance:
+    with _one_thread(), ThreadPoolExecutor(1) as ahead, progress("refining", steps) as advance:
         waiting = ahead.submit(draw, options.batch_size, rng)
         for step in range(steps):
             inputs, targets = (torch.from_numpy(values) for values in waiting.result())
@@ -104,6 +105,17 @@ def _trained(network: RefinementNetwork, draw: Draw, options: RefineOptions, *, 
             _average(average, network, min(options.average, (1 + step) / (10 + step)))
             advance(1)
     return dict(average.state_dict())
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Sums are taken in one order on every machine; so small a network gains little from more threads."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 @torch.no_grad()

@@ -2,10 +2,10 @@
 
     python measure.py MOCAP.npz [LABELS.h5 ...]
 
-NMPJPE and PMPJPE in mm over 14 joints, and how many poses face more than a right angle away. Of motion capture: exact joints
-in the image, no hint, random cameras. Of labels of rendered people: against the joints that the detector's triangulate to,
-and against the body's own (scene/truth.h5 beside the labels), by the detector's own 3D, the unit from one look, and, where
-`epitool predict` has written pose.json beside them, from two.
+NMPJPE and PMPJPE in mm over 14 joints, and how many poses face more than a right angle away. Of motion capture: exact
+joints in the image, no hint, random cameras. Of labels of rendered people: against the joints that the detector's
+triangulate to, and against the body's own (scene/truth.h5 beside the labels), by the detector's own 3D, the unit from
+one look, and, where `epitool predict` has written pose.json beside them, from two.
 """
 
 import sys
@@ -34,7 +34,7 @@ def line(name: str, found: list[np.ndarray], truth: list[np.ndarray]) -> None:
     whole = np.isfinite(poses[:, LIMBS]).all(axis=(1, 2)) & np.isfinite(true[:, LIMBS]).all(axis=(1, 2))
     poses, true = poses[whole], true[whole]
     limbs = [pose[:, LIMBS] for pose in (poses, true)]
-    root = int(np.argmax(LIMBS == BODY.root))
+    root = LIMBS.tolist().index(BODY.root)
     away = 100 * face_apart(poses, true).mean()
     print(
         f"{name:45} {nmpjpe(*limbs, root).mean():6.1f} {pmpjpe(*limbs, root).mean():6.1f} {away:5.1f}% {len(poses):6}"

@@ -14,7 +14,6 @@ from epitool.nn.refiner import Refiner
 Array = NDArray[np.float64]
 Indices = NDArray[np.intp]
 _WRONG_PER_SECOND = 1.2  # what it costs to take left for right, in sizes of the body by which joints jump
-_LESS_SURE = 0.005  # what it costs to believe the look that is less sure
 _BREAK_S = 0.5  # a longer gap tells nothing
 _ON_RAYS = 0.5  # of the way to its ray, that each joint is moved
 
@@ -66,8 +65,8 @@ def agreed_poses(refiner: Refiner, looks: Sequence[Looks], times: Times) -> Agre
     """What the unit makes of one or two looks at each image.
 
     A detector that sees somebody from behind may take left for right, in one look or in both. Each look is answered as
-    it is and with its sides exchanged; of all ways through a recording, the one is taken along which joints move least
-    and the fewest looks are exchanged (Viterbi's algorithm). Looks that face the same way are averaged.
+    it is and with its sides exchanged; of all ways through a recording, the one is taken along which joints move least,
+    fit their rays best, and the fewest looks are exchanged (Viterbi's algorithm). Looks that face the same way are averaged.
 
     Args:
         refiner: The unit.
@@ -77,21 +76,28 @@ def agreed_poses(refiner: Refiner, looks: Sequence[Looks], times: Times) -> Agre
     readings = [reading for look in looks for reading in (look, look.exchanged())]
     answers = np.stack([refiner.answers(reading) for reading in readings], axis=1)
     rays = np.stack([reading.rays for reading in readings], axis=1)
-    sure = np.stack([look.confidence[:, LIMBS].mean(axis=1) for look in looks for _ in range(2)], axis=1)
+    misfit = np.stack([_misfit(answers[:, k], rays[:, k]) for k in range(len(readings))], axis=1)
     there = np.isfinite(answers[..., PELVIS, 0])
     chosen = np.zeros(len(answers), dtype=np.intp)
     for run in times.runs(there.any(axis=1)):
-        chosen[run] = _least_motion(answers[run], _cost(there[run], sure[run], times.seconds[run]))
+        chosen[run] = _least_motion(answers[run], _cost(there[run], misfit[run], times.seconds[run]))
     confidence = np.stack([reading.confidence for reading in readings], axis=1)
     poses, seen, sure = _with_partner(answers, rays, confidence, chosen)
     placed, root = on_rays(poses, seen)
     return Agreed(placed, root, seen, sure, (chosen % 2 == 1) & there.any(axis=1))
 
 
-def _cost(there: NDArray[np.bool_], sure: Array, seconds: Array) -> Array:
+def _misfit(poses: Array, rays: Array) -> Array:
+    """How far joints are from the rays they were seen on, `(N,)`: a body turned the wrong way fits them less well."""
+    moved = np.linalg.norm((on_rays(poses, rays)[0] - poses)[:, LIMBS], axis=-1) / _ON_RAYS
+    known = np.isfinite(moved)
+    return np.asarray(np.where(known, moved, 0.0).sum(axis=1) / np.maximum(known.sum(axis=1), 1))
+
+
+def _cost(there: NDArray[np.bool_], misfit: Array, seconds: Array) -> Array:
     """Of each reading of each image of a run, `(N, H)`: infinite for nobody, more where sides are exchanged."""
     step = float(np.median(np.diff(seconds))) if len(seconds) > 1 else 1.0
-    cost = np.where(there, _LESS_SURE * (sure < np.where(there, sure, -1.0).max(axis=1, keepdims=True)), np.inf)
+    cost = np.where(there, misfit, np.inf)
     cost[:, 1::2] += _WRONG_PER_SECOND * step
     return cost
 

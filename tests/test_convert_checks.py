@@ -33,10 +33,17 @@ def person(name: str, seed: int = 0) -> np.ndarray:
     return 300 + xy + rng.normal(0, 2, xy.shape)
 
 
-def write_openpose(folder: str, frames=range(F), name: str = "coco17", change=lambda xy: xy) -> Path:
+def write_openpose(
+    folder: str,
+    frames=range(F),
+    name: str = "coco17",
+    change=lambda xy: xy,
+    confidence=lambda xy: np.full(len(xy), 0.8),
+) -> Path:
     Path(folder).mkdir(parents=True)
     for f in frames:
-        rows = np.column_stack([change(person(name, f)), np.full(len(skeleton(name)), 0.8)])
+        xy = change(person(name, f))
+        rows = np.column_stack([xy, confidence(xy)])
         content = {"people": [{"pose_keypoints_2d": rows.ravel().tolist()}]}
         (Path(folder) / f"a_{f:06d}_keypoints.json").write_text(json.dumps(content))
     return Path(folder)
@@ -58,6 +65,33 @@ def test_normalised_coordinates_are_refused(here, low):
     write_openpose("cam1_json", change=lambda xy: low + xy / 640)
     with pytest.raises(InputError, match=r"normalised coordinates; pixels are needed"):
         converted("cam1_json", size=(1920, 1080))
+
+
+@pytest.mark.parametrize("size", [(640, 480), (480, 640)])
+def test_joints_of_frames_that_were_not_turned_are_refused(size, here):
+    """The joints are spread over images of 640x480."""
+
+    def spread(xy):
+        return (xy - xy.min(axis=0)) / np.ptp(xy, axis=0) * [600, 440] + 10
+
+    write_openpose("cam1_json", change=spread)
+    if size == (640, 480):
+        assert converted("cam1_json", size=size)
+        return
+    with pytest.raises(
+        InputError, match="hardly any outside of 640x480: they were found in frames that were not turne"
+    ):
+        converted("cam1_json", size=size)
+
+
+def test_joints_guessed_below_the_image_are_no_turn(here):
+    """Someone seated, legs out of view, in the left half of a wide image; the detector is not sure of the legs."""
+
+    def below(xy):
+        return (xy - xy.min(axis=0)) / np.ptp(xy, axis=0) * [400, 620] + 10
+
+    write_openpose("cam1_json", change=below, confidence=lambda xy: np.where(xy[..., 1] < 480, 0.9, 0.2))
+    assert converted("cam1_json", size=(640, 480))
 
 
 def test_joints_left_of_the_images_are_far_outside_too(here):

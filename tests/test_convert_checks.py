@@ -17,6 +17,7 @@ from epitool.io.predictions import write_predictions
 from epitool.pose import Predictions
 from epitool.skeleton import SKELETONS, skeleton
 from epitool.stages import convert
+from epitool.stages.footage import check_frame_rates
 
 F = 6
 OUT = Path("k.h5")
@@ -229,6 +230,14 @@ def test_footage_of_different_frame_rates_is_refused(here):
         write_openpose(f"cam{n}_json")
     with pytest.raises(GeometryError, match="frames per second: cam1 25, cam2 50"):
         converted("cam1_json", "cam2_json", views=[Path("cam1.avi"), Path("cam2.avi")])
+
+
+def test_rates_of_5994_and_60_are_warned_of_where_they_come_to_half_a_frame(here, capfd):
+    for rate, frames, drifts in ((59.94, 600, True), (59.94, 400, False), (60, 600, False)):
+        for n, each in enumerate((60, rate), 1):
+            write_rated(f"cam{n}.avi", each)
+        check_frame_rates({"cam1": "cam1.avi#0", "cam2": "cam2.avi#0"}, frames)
+        assert ("the views drift 0.6 frames apart" in capfd.readouterr().err) == drifts
 
 
 def test_images_without_joints_are_not_called_undecodable(here, capfd):

@@ -72,7 +72,8 @@ def _named_apart(seen: Sequence[SeenView], filmed: Sequence[View]) -> list[SeenV
         seen = [replace(view, name=film.name) for view, film in zip(seen, filmed, strict=True)]
     check_names([view.name for view in seen])
     _check_order(seen, filmed)
-    check_frame_rates({one.name: film.image_name(film.frames[0]) for one, film in zip(seen, filmed)})
+    longest = max((len(film.frames) for film in filmed), default=0)
+    check_frame_rates({one.name: film.image_name(film.frames[0]) for one, film in zip(seen, filmed)}, longest)
     return list(seen)
 
 

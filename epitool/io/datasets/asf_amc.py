@@ -193,7 +193,7 @@ def _frames(lines: Iterator[str]) -> Iterator[tuple[int, list[str]]]:
     Raises:
         ValueError: Frames are missing, or angles are not in degrees.
     """
-    number, found = 0, []
+    number, found = 0, list[str]()
     for line in lines:
         line = line.partition("#")[0].strip()
         if line.upper() == ":RADIANS":

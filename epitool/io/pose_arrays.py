@@ -116,13 +116,14 @@ def writing_pose_arrays(path: Path, body: Skeleton, fps: float) -> Iterator[Call
             "format": "epitool.poses/1", "joints": body.joints, "unit": "mm", "fps": fps, "clip_names": names,
             "clip_index": clips, "subject": np.array(subjects, dtype=np.int64)[clips],
         }  # fmt: skip
+        numpys: Any = np.lib.format  # untyped
         with zipfile.ZipFile(temporary, "w") as archive:
             for key, values in arrays.items():
                 with archive.open(f"{key}.npy", "w") as member:
-                    np.lib.format.write_array(member, np.asarray(values), allow_pickle=False)
+                    numpys.write_array(member, np.asarray(values), allow_pickle=False)
             with archive.open("xyz.npy", "w", force_zip64=True) as member:
                 header = {"descr": "<f4", "fortran_order": False, "shape": (len(clips), len(body), 3)}
-                np.lib.format.write_array_header_1_0(member, header)
+                numpys.write_array_header_1_0(member, header)
                 gathered.seek(0)
                 shutil.copyfileobj(gathered, member)
 

@@ -9,6 +9,8 @@ import importlib
 import os
 from typing import TYPE_CHECKING, Any
 
+from platformdirs import user_cache_path
+
 if TYPE_CHECKING:
     from epitool.camera import Camera as Camera
     from epitool.camera import Rig as Rig
@@ -28,6 +30,10 @@ if TYPE_CHECKING:
 
 # OpenCV reads this when it is loaded: a small file that unpacks to a huge image is refused, not unpacked.
 os.environ.setdefault("OPENCV_IO_MAX_IMAGE_PIXELS", str(1 << 28))
+
+# Numba reads this when it is loaded. Compiled functions are kept in the user's cache: beside the sources they would
+# outlive an uninstalled package.
+os.environ.setdefault("NUMBA_CACHE_DIR", str(user_cache_path("epitool") / "numba"))
 
 __version__ = "0.1.0"
 

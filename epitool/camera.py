@@ -18,6 +18,7 @@ from epitool.errors import InputError
 from epitool.images import differing_parts, plain_name
 
 Array = NDArray[np.float64]
+LENS = 14  # coefficients that OpenCV knows at most
 
 
 def frozen_array(values: ArrayLike, shape: tuple[int | None, ...], what: str, dtype: type = np.float64) -> NDArray[Any]:
@@ -31,6 +32,18 @@ def frozen_array(values: ArrayLike, shape: tuple[int | None, ...], what: str, dt
         raise ValueError(f"{what} has shape {array.shape}, expected {shape}")
     array.setflags(write=False)
     return array
+
+
+def undistorted(xy: Array, K: Array, distortion: Array) -> Array:
+    """Pixels `(..., 2)` that a lens with OpenCV's coefficients shows, as a pinhole with the same K would see them."""
+    flat = np.ascontiguousarray(xy, dtype=float).reshape(-1, 1, 2)
+    if not distortion.any() or not len(flat):
+        return np.array(xy, dtype=float)
+    stop = (cv2.TERM_CRITERIA_COUNT | cv2.TERM_CRITERIA_EPS, 40, 1e-10)
+    # OpenCV 4 has the stopping rule under a name of its own, OpenCV 5 in `undistortPoints`
+    undistort: Any = getattr(cv2, "undistortPointsIter", cv2.undistortPoints)
+    ideal = undistort(flat, K, distortion, R=np.eye(3), P=K, criteria=stop)
+    return np.asarray(ideal, dtype=float).reshape(np.shape(xy))
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,6 +80,11 @@ class Camera:
             raise ValueError(f"camera {self.name}: R is not a rotation")
 
     @property
+    def lens(self) -> Array:
+        """The distortion as OpenCV's longest list of coefficients, `(14,)`, so that lenses can be stacked."""
+        return np.pad(self.distortion, (0, LENS - len(self.distortion)))
+
+    @property
     def P(self) -> Array:
         """Projection matrix `(3, 4)` without distortion: K [R | t]."""
         return self.K @ np.column_stack([self.R, self.t])
@@ -101,16 +119,7 @@ class Camera:
 
     def undistort(self, xy: Array) -> Array:
         """Pixels `(..., 2)` as an ideal pinhole with the same K would see them."""
-        if not self.distortion.any():
-            return np.array(xy, dtype=float)
-        stop = (cv2.TERM_CRITERIA_COUNT | cv2.TERM_CRITERIA_EPS, 40, 1e-10)
-        flat = np.ascontiguousarray(xy, dtype=float).reshape(-1, 1, 2)
-        if not len(flat):
-            return np.array(xy, dtype=float)
-        # OpenCV 4 has the stopping rule under a name of its own, OpenCV 5 in `undistortPoints`
-        undistort: Any = getattr(cv2, "undistortPointsIter", cv2.undistortPoints)
-        ideal = undistort(flat, self.K, self._cv_distortion, R=np.eye(3), P=self.K, criteria=stop)
-        return np.asarray(ideal, dtype=float).reshape(np.shape(xy))
+        return undistorted(xy, self.K, self.distortion)
 
     def normalize(self, xy: Array) -> Array:
         """Pixels `(..., 2)` to undistorted coordinates on the plane z = 1, `(..., 2)`."""

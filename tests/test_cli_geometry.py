@@ -48,6 +48,17 @@ def test_offsets_in_time_are_found_and_undone(here, walk):
     assert labels.keypoints.images[20, 1] == walk.keypoints.images[27, 1]
 
 
+def test_takes_are_not_synchronized_across(here, detected):
+    takes = np.repeat([0, 1], [60, 60])
+    write_keypoints(Path("keypoints.h5"), replace(detected, take_of=takes))
+    assert "--sync needs one take a file" in failing(2, "calibrate", "--sync")
+    assert "give that too" in failing(2, "calibrate", "--sync-reach", "50")
+
+
+def test_a_method_that_would_have_no_effect_is_refused(here):
+    assert "--combine vector-median" in failing(2, "triangulate", "--method", "dlt")
+
+
 def test_videos_of_unequal_frame_rates_are_refused(here, truth):
     for name, rate in (("cam1", 25), ("cam2", 30)):
         writer = cv2.VideoWriter(f"{name}.avi", cv2.VideoWriter_fourcc(*"MJPG"), rate, (64, 64))

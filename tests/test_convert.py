@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import csv
 import json
-import subprocess
-import sys
 import zipfile
 from dataclasses import replace
 from pathlib import Path
@@ -13,8 +11,8 @@ from pathlib import Path
 import cv2
 import h5py
 import numpy as np
-import platformdirs
 import pytest
+from conftest import fetched
 from test_cli import epitool, failing
 
 from epitool.camera import Rig
@@ -458,29 +456,13 @@ def test_what_is_missing_for_poses_is_said(labels):
 @pytest.fixture(scope="module")
 def openpose() -> Path:
     """OpenPose's joints of the sample recording, and Qualisys's cameras, from an earlier wheel of Pose2Sim's."""
-    folder = Path(platformdirs.user_cache_dir("epitool")) / "tests" / "pose2sim-0.8.4"
-    if not (folder / "S01_Demo_SingleTrial").is_dir():
-        command = [
-            sys.executable,
-            "-m",
-            "pip",
-            "download",
-            "--quiet",
-            "--no-deps",
-            "--dest",
-            str(folder),
-            "pose2sim==0.8.4",
-        ]
-        fetched = subprocess.run(command, capture_output=True, text=True)
-        if fetched.returncode:
-            pytest.skip(f"pose2sim==0.8.4 cannot be fetched: {fetched.stderr.strip()[-200:]}")
-        (wheel,) = folder.glob("*.whl")
-        with zipfile.ZipFile(wheel) as archive:
-            wanted = [name for name in archive.namelist() if "/S01_Demo_SingleTrial/" in name and "_img/" not in name]
-            archive.extractall(folder / "all", wanted)
-        (folder / "all" / "Pose2Sim" / "S01_Demo_SingleTrial").rename(folder / "S01_Demo_SingleTrial")
-        wheel.unlink()
-    return folder / "S01_Demo_SingleTrial"
+
+    def unpack(archive: Path, folder: Path) -> None:
+        with zipfile.ZipFile(archive) as packed:
+            wanted = [name for name in packed.namelist() if "/S01_Demo_SingleTrial/" in name and "_img/" not in name]
+            packed.extractall(folder, wanted)
+
+    return fetched("pose2sim==0.8.4", unpack) / "Pose2Sim" / "S01_Demo_SingleTrial"
 
 
 def test_real_openpose_and_qualisys_files_go_to_labels_and_on(here, openpose):

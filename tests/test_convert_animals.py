@@ -13,8 +13,8 @@ from pathlib import Path
 
 import h5py
 import numpy as np
-import platformdirs
 import pytest
+from conftest import fetched
 from test_cli import epitool, failing
 
 from epitool.io.foreign.animals import hdf5
@@ -155,21 +155,14 @@ def test_without_sleap_io_the_extra_is_named(here):
 @pytest.fixture(scope="module")
 def reaching() -> Path:
     """Joints of a mouse that DeepLabCut has found in a video, and in 3D, from the source of dlc2kinematics."""
-    folder = Path(platformdirs.user_cache_dir("epitool")) / "tests" / "dlc2kinematics-0.0.7"
-    if not (folder / "examples").is_dir():
-        options = ["--quiet", "--no-deps", "--no-binary", ":all:", "--dest", str(folder), "dlc2kinematics==0.0.7"]
-        fetched = subprocess.run([sys.executable, "-m", "pip", "download", *options], capture_output=True, text=True)
-        if fetched.returncode:
-            pytest.skip(f"dlc2kinematics==0.0.7 cannot be fetched: {fetched.stderr.strip()[-200:]}")
-        (archive,) = folder.glob("*.tar.gz")
-        (folder / "unpacked").mkdir(exist_ok=True)
+
+    def unpack(archive: Path, folder: Path) -> None:
         with tarfile.open(archive) as packed:
             for member in packed.getmembers():
                 if member.name.endswith(".h5") and (file := packed.extractfile(member)):
-                    (folder / "unpacked" / Path(member.name).name).write_bytes(file.read())
-        (folder / "unpacked").rename(folder / "examples")
-        archive.unlink()
-    return folder / "examples"
+                    (folder / Path(member.name).name).write_bytes(file.read())
+
+    return fetched("dlc2kinematics==0.0.7", unpack, "--no-binary", ":all:")
 
 
 def test_a_real_file_of_deeplabcut(here, reaching):

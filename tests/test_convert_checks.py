@@ -17,6 +17,7 @@ from epitool.io.predictions import write_predictions
 from epitool.pose import Predictions
 from epitool.skeleton import SKELETONS, skeleton
 from epitool.stages import convert
+from epitool.stages.footage import check_frame_rates
 
 F = 6
 OUT = Path("k.h5")
@@ -33,10 +34,17 @@ def person(name: str, seed: int = 0) -> np.ndarray:
     return 300 + xy + rng.normal(0, 2, xy.shape)
 
 
-def write_openpose(folder: str, frames=range(F), name: str = "coco17", change=lambda xy: xy) -> Path:
+def write_openpose(
+    folder: str,
+    frames=range(F),
+    name: str = "coco17",
+    change=lambda xy: xy,
+    confidence=lambda xy: np.full(len(xy), 0.8),
+) -> Path:
     Path(folder).mkdir(parents=True)
     for f in frames:
-        rows = np.column_stack([change(person(name, f)), np.full(len(skeleton(name)), 0.8)])
+        xy = change(person(name, f))
+        rows = np.column_stack([xy, confidence(xy)])
         content = {"people": [{"pose_keypoints_2d": rows.ravel().tolist()}]}
         (Path(folder) / f"a_{f:06d}_keypoints.json").write_text(json.dumps(content))
     return Path(folder)
@@ -59,6 +67,33 @@ def test_normalised_coordinates_are_refused(here, low):
     write_openpose("cam1_json", change=lambda xy: low + xy / 640)
     with pytest.raises(InputError, match=r"normalised coordinates; pixels are needed"):
         converted("cam1_json", size=(1920, 1080))
+
+
+@pytest.mark.parametrize("size", [(640, 480), (480, 640)])
+def test_joints_of_frames_that_were_not_turned_are_refused(size, here):
+    """The joints are spread over images of 640x480."""
+
+    def spread(xy):
+        return (xy - xy.min(axis=0)) / np.ptp(xy, axis=0) * [600, 440] + 10
+
+    write_openpose("cam1_json", change=spread)
+    if size == (640, 480):
+        assert converted("cam1_json", size=size)
+        return
+    with pytest.raises(
+        InputError, match="hardly any outside of 640x480: they were found in frames that were not turne"
+    ):
+        converted("cam1_json", size=size)
+
+
+def test_joints_guessed_below_the_image_are_no_turn(here):
+    """Someone seated, legs out of view, in the left half of a wide image; the detector is not sure of the legs."""
+
+    def below(xy):
+        return (xy - xy.min(axis=0)) / np.ptp(xy, axis=0) * [400, 620] + 10
+
+    write_openpose("cam1_json", change=below, confidence=lambda xy: np.where(xy[..., 1] < 480, 0.9, 0.2))
+    assert converted("cam1_json", size=(640, 480))
 
 
 def test_joints_left_of_the_images_are_far_outside_too(here):
@@ -196,6 +231,14 @@ def test_footage_of_different_frame_rates_is_refused(here):
         write_openpose(f"cam{n}_json")
     with pytest.raises(GeometryError, match="frames per second: cam1 25, cam2 50"):
         converted("cam1_json", "cam2_json", views=[Path("cam1.avi"), Path("cam2.avi")])
+
+
+def test_rates_of_5994_and_60_are_warned_of_where_they_come_to_half_a_frame(here, capfd):
+    for rate, frames, drifts in ((59.94, 600, True), (59.94, 400, False), (60, 600, False)):
+        for n, each in enumerate((60, rate), 1):
+            write_rated(f"cam{n}.avi", each)
+        check_frame_rates({"cam1": "cam1.avi#0", "cam2": "cam2.avi#0"}, frames)
+        assert ("the views drift 0.6 frames apart" in capfd.readouterr().err) == drifts
 
 
 def test_images_without_joints_are_not_called_undecodable(here, capfd):

@@ -1,3 +1,7 @@
+import os
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -47,6 +51,14 @@ def pair(seed, count=4, noise=40.0):
     rng = np.random.default_rng(seed)
     truth = person(rng, count)
     return truth + rng.normal(0, noise, truth.shape), truth, rng
+
+
+def test_compiled_functions_are_kept_in_the_users_cache_whatever_is_imported_first(tmp_path):
+    code = "from epitool.metrics import nmpjpe; import numba; print(numba.config.CACHE_DIR)"
+    environment = {**os.environ, "XDG_CACHE_HOME": str(tmp_path)}
+    environment.pop("NUMBA_CACHE_DIR", None)
+    ran = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+    assert ran.stdout.strip().endswith("numba")
 
 
 @given(seeds)

@@ -1,6 +1,9 @@
 """The sample recording: fetched once, checked whenever it is used, unpacked under known names only."""
 
+import threading
+import time
 import zipfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -51,6 +54,21 @@ def test_a_damaged_cache_is_fetched_anew(recording, tmp_path, offline):
         video.write(b"tampered")
     with pytest.raises(AssertionError, match="network was asked"):
         sample.sample_recording(tmp_path)
+
+
+def test_those_who_ask_at_once_fetch_it_once(tmp_path, monkeypatch):
+    fetched, there = [], threading.Event()
+
+    def fetch(folder):
+        fetched.append(folder)
+        time.sleep(0.3)
+        there.set()
+
+    monkeypatch.setattr(sample, "_complete", lambda _: there.is_set())
+    monkeypatch.setattr(sample, "_fetch", fetch)
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(sample.sample_recording, [tmp_path] * 4))
+    assert len(set(found)) == len(fetched) == 1
 
 
 def wheel_of(path: Path, members: dict[str, bytes]) -> Path:

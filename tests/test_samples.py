@@ -10,6 +10,7 @@ from epitool.camera import Rig
 from epitool.errors import GeometryError, InputError, UsageError
 from epitool.io.labels import open_labels, write_labels
 from epitool.labels import Labels, split_frames
+from epitool.metrics import nmpjpe
 from epitool.nn import samples as module
 from epitool.nn.crops import volume_to_pose
 from epitool.nn.samples import Recording, collect_samples, image_chunks, open_samples
@@ -55,13 +56,21 @@ def test_file_read_in_parts_is_learned_as_labels_in_memory(labels, tmp_path, mon
     assert stored.recording_id == memory.recording_id
 
 
-def test_targets_stand_for_the_poses_they_come_from(labels, tmp_path):
+@pytest.mark.parametrize("lens", [(), (-0.2, 0.24, -0.001, -0.003, -0.002)], ids=["pinhole", "Human3.6M's lens"])
+def test_targets_stand_for_the_poses_they_come_from(lens, labels, tmp_path):
+    rig = replace(labels.rig, cameras=tuple(replace(camera, distortion=lens) for camera in labels.rig.cameras))
+    labels = labels_of(labels.poses.xyz, rig, labels.keypoints.images)
     samples = collect_samples(Recording.of(labels), tmp_path, "self")
     K = np.stack([camera.K for camera in labels.rig.cameras])[samples.views]
     depth = labels.in_cameras[samples.frames, samples.views, labels.poses.skeleton.root, 2]
     lengths, skeleton = samples.bone_lengths, labels.poses.skeleton
-    poses, _ = volume_to_pose(samples.volume, samples.boxes, K, lengths, skeleton, root_depth=depth)
+    known = {"root_depth": depth, "lenses": samples.lenses}
+    poses, _ = volume_to_pose(samples.volume, samples.boxes, K, lengths, skeleton, **known)
     np.testing.assert_allclose(poses, samples.pose, atol=0.1)
+    # As `validate` has it: the size of the person follows from the bones.
+    boxes, K, lenses = samples.boxes, samples.K.astype(float), samples.lenses
+    poses, _ = volume_to_pose(samples.volume, boxes, K, lengths, skeleton, lenses=lenses)
+    assert nmpjpe(poses, samples.pose.astype(float), skeleton.root).max() < 0.1
 
 
 def test_full_supervision_looks_at_boxes_around_the_poses(labels, tmp_path):

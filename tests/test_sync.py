@@ -26,9 +26,9 @@ def recorded(offsets, *, frames=240, fps=30.0, rates=None, still=False, swap_sha
     """What views with these clocks show of a walk; offsets in frames, multiples of 1/20."""
     truth = exact_labels(frames, rig=RIG.select(RIG.names[: len(offsets)]))
     moments = random_motion(FINE * (frames + 100), seed, fps * FINE).xyz
-    xy = []
+    xy, start = [], max(40, max(offsets) + 5)
     for camera, offset, rate in zip(truth.rig.cameras, offsets, rates or np.ones(len(offsets))):
-        at = np.rint(FINE * (np.arange(frames) / rate - offset + 40)).astype(int)
+        at = np.rint(FINE * (np.arange(frames) / rate - offset + start)).astype(int)
         xy.append(camera.project(moments[np.full(frames, 0) if still else at]))
     exact = replace(truth.keypoints, xy=np.stack(xy, axis=1), confidence=np.ones((frames, len(offsets), 17)))
     return noisy_keypoints(
@@ -140,6 +140,15 @@ def test_frame_rates_of_24_and_25_are_refused_by_the_drift():
 def test_frame_rates_of_25_and_30_are_refused():
     with pytest.raises(GeometryError, match="equal frame rates"):
         found(recorded((0, 2), rates=(1, 30 / 25), fps=25.0))
+
+
+@pytest.mark.parametrize("offset", [45, 90])  # where other offsets are tried for the sake of other views, and beyond
+def test_an_offset_out_of_reach_is_said_and_found_with_more_reach(offset):
+    keypoints = recorded((0, offset), frames=300)
+    with pytest.raises(GeometryError, match=rf"cam2 seems to be about \+{offset // 10}\d frames .*--sync-reach"):
+        found(keypoints)
+    there = estimate_offsets(keypoints, RIG.select(keypoints.views).cameras, min_confidence=0.3, reach=100)
+    assert abs(there.offsets[1] - offset) < 0.2
 
 
 def test_frames_that_were_skipped_are_refused():

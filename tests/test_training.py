@@ -3,6 +3,7 @@
 import json
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -173,6 +174,30 @@ def test_all_views_of_a_frame_are_in_one_batch_where_asked(labels, tmp_path):
         assert sorted(np.concatenate(batches).tolist()) == part.tolist()
     assert all(len(set(samples.frames[batch])) == 1 for batch in together)
     assert any(len(set(samples.frames[batch])) > 1 for batch in mixed)
+
+
+@pytest.mark.parametrize(("images", "size"), [(8, 32), (8, 8), (33, 32), (34, 32), (5, 4)])
+@pytest.mark.parametrize("processes", [1, 2, 4])
+@pytest.mark.parametrize("accumulate", [1, 3, 16])
+def test_an_epoch_has_batches_whose_pieces_all_have_images(images, size, processes, accumulate):
+    samples = SimpleNamespace(frame_count=images, frames=np.arange(images))
+    batches = training.epoch_batches(samples, np.arange(images), replace(TINY, batch_size=size), 1, processes)
+    assert sum(map(len, batches)) > images - max(2, processes)
+    for batch in batches:
+        pieces = [training.shares(batch, process, processes, accumulate) for process in range(processes)]
+        assert sorted(i for of_one in pieces for piece in of_one for i in piece) == sorted(batch.tolist())
+        assert len({len(of_one) for of_one in pieces}) == 1  # processes wait for each other after each
+        assert all(piece for of_one in pieces for piece in of_one)
+
+
+def test_more_processes_than_images_are_refused():
+    samples = SimpleNamespace(frame_count=8, frames=np.arange(8))
+    with pytest.raises(UsageError, match="9 processes share batches of 8 images"):
+        training.epoch_batches(samples, np.arange(8), TINY, 1, 9)
+
+
+def test_more_pieces_than_images_train(labels, tmp_path):
+    assert train(labels, replace(TINY, epochs=1, batch_size=3), tmp_path, accumulate=16)
 
 
 def test_batches_and_order_do_not_change_predictions(run_folder, labels):

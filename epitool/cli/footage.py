@@ -19,6 +19,7 @@ class Dataset(str, Enum):
     mpi_inf_3dhp = "mpi-inf-3dhp"
     mpii = "mpii"
     coco = "coco"
+    cmu = "cmu"
 
 
 class Layout(str, Enum):
@@ -64,13 +65,18 @@ def synth(
 
 
 def import_dataset(
-    dataset: Annotated[Dataset, typer.Argument(metavar="DATASET", help="h36m, mpi-inf-3dhp, mpii or coco.")],
+    dataset: Annotated[Dataset, typer.Argument(metavar="DATASET", help="h36m, mpi-inf-3dhp, mpii, coco or cmu.")],
     root: Annotated[Path, typer.Argument(help="Folder that it was unpacked in.")],
     out: Annotated[
         Path | None,
-        typer.Option("--out", help="Folder for train.h5 and test.h5.", show_default="the dataset's name"),
+        typer.Option(
+            "--out", help="Folder for train.h5 and test.h5, or for poses.npz.", show_default="the dataset's name"
+        ),
     ] = None,
-    every: Annotated[int, typer.Option("--every", min=1, help="Take every Nth frame of training recordings.")] = 5,
+    every: Annotated[
+        int | None,
+        typer.Option("--every", min=1, help="Take every Nth frame of training recordings.", show_default="5; cmu 4"),
+    ] = None,
     subjects: Annotated[
         str, typer.Option("--subjects", help="Only these training subjects, as 1,5.", show_default="all")
     ] = "",
@@ -79,7 +85,11 @@ def import_dataset(
 ) -> None:
     """Read a published dataset from disk, and check it: labels with the paper's parts, or 2D joints of photographs.
 
+    Of CMU's motion capture (ASF and AMC) it makes poses, for `refine --mocap`, `synth --motion` and `pss-fit`.
+
     Example: epitool import h36m /data/h36m --out h36m
+
+    Example: epitool import cmu /data/all_asfamc --out cmu
     """
     from epitool.stages import import_dataset as stage
 

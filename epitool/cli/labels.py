@@ -87,9 +87,11 @@ def calibrate(
             help="essential: all pairs, then adjusted together. fundamental: the paper's chain.",
         ),
     ] = PairMethod.essential,
-    sync: Annotated[
-        bool, typer.Option("--sync", help="Find the views' offsets in time, up to 30 frames, and allow for them.")
-    ] = False,
+    sync: Annotated[bool, typer.Option("--sync", help="Find the views' offsets in time, and allow for them.")] = False,
+    sync_reach: Annotated[
+        int | None,
+        typer.Option("--sync-reach", min=1, metavar="FRAMES", help="How far --sync looks.", show_default="30"),
+    ] = None,
     moving: Annotated[
         int | None,
         typer.Option(
@@ -126,7 +128,7 @@ def calibrate(
     run(
         stage.run, quiet, as_json,
         views=views, keypoints=keypoints, intrinsics=intrinsics, refine_intrinsics=refine_intrinsics,
-        extrinsics=extrinsics, fov_deg=fov, method=method.value, sync=sync, moving=moving,
+        extrinsics=extrinsics, fov_deg=fov, method=method.value, sync=sync, moving=moving, sync_reach=sync_reach,
         scale=scale, up=up.value if up else None, min_confidence=min_confidence, detector=detector, device=device,
         out=out, seed=seed, jobs=jobs,
     )  # fmt: skip
@@ -136,9 +138,13 @@ def triangulate(
     keypoints: Annotated[Path, typer.Option("--keypoints", help="2D joints.")] = Path("keypoints.h5"),
     cameras: Annotated[Path, typer.Option("--cameras", help="Calibrated cameras.")] = Path("cameras.toml"),
     method: Annotated[
-        PointMethod,
-        typer.Option("--method", help="How vector-median solves a pair of views. polynomial: optimal. dlt: linear."),
-    ] = PointMethod.polynomial,
+        PointMethod | None,
+        typer.Option(
+            "--method",
+            help="How --combine vector-median solves a pair of views. polynomial: optimal. dlt: linear.",
+            show_default="polynomial",
+        ),
+    ] = None,
     combine: Annotated[
         CombineMethod,
         typer.Option("--combine", help="robust: all views but gross errors. vector-median: the paper's, of pairs."),
@@ -167,8 +173,13 @@ def triangulate(
     """
     from epitool.stages import triangulate as stage
 
+    if method and combine is not CombineMethod.vector_median:
+        raise typer.BadParameter(
+            "is of pairs of views, which --combine vector-median solves and robust does not", param_hint="--method"
+        )
+    pairwise = method or PointMethod.polynomial
     run(
         stage.run, quiet, as_json,
-        keypoints=keypoints, cameras=cameras, method=method.value, combine=combine.value, bones=bones,
+        keypoints=keypoints, cameras=cameras, method=pairwise.value, combine=combine.value, bones=bones,
         skeleton=skeleton, min_confidence=min_confidence, out=out, backend=backend, jobs=jobs,
     )  # fmt: skip

@@ -67,7 +67,7 @@ def run(
         if to_stdout and as_json:
             raise UsageError("--json and --out -: both are for stdout; leave one out")
         with standard_input(options) as options:
-            check_outputs(options, further)
+            check_outputs(options, further, stage.__module__.rpartition(".")[2])
             if isinstance(options.get("out"), Path):
                 remove_stale(options["out"].parent)
             summary = stage(**options)

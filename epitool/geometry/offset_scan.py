@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -15,6 +17,10 @@ _SCAN_FRAMES = 200  # that one offset is judged by
 _MIN_FRAMES = 30  # that two views must share
 _MIN_MATCHES = 100
 _ROUNDS = 5
+CLEAR = 0.3  # mean loss by which the best offset must beat the usual one
+_RATES = (24, 25, 30, 50, 60)  # frames per second that cameras have
+_STEP = 2  # frames between the offsets that are tried to explain a failure
+_SHARED = 1 / 3  # of the recording that views share at the largest of them
 _CHI2_MEDIAN = 0.455  # of one degree of freedom
 
 
@@ -51,6 +57,34 @@ def scan_offsets(a: Array, b: Array, offsets: NDArray[np.int64], skeleton: Skele
 def contrast(loss: Array) -> float:
     """By how much the best offset beats the usual one; 0 where nothing is known."""
     return float(np.nanmedian(loss) - np.nanmin(loss)) if np.isfinite(loss).any() else 0.0
+
+
+def why_none_is_near(a: Array, b: Array, reach: int, skeleton: Skeleton) -> str | None:
+    """Why no offset within reach explains the joints, in words that name the first view {first}; None if unclear.
+
+    Args:
+        a: Joints of the first view, as of `scan_offsets`.
+        b: The same of the second.
+        reach: Frames that were looked for.
+        skeleton: What the joints are.
+    """
+    most = round(min(len(a), len(b)) * (1 - _SHARED))
+    offsets, near = np.arange(-most, most + 1, _STEP), np.arange(-2 * reach, 2 * reach + 1, _STEP)
+    loss = scan_offsets(a, b, offsets, skeleton)
+    ratios = sorted({y / x for x, y in itertools.product(_RATES, repeat=2)} - {1.0})
+    clarity = [contrast(scan_offsets(a, b, near, skeleton, ratio)) for ratio in ratios]
+    best = int(np.argmax(clarity))
+    if contrast(loss) > max(CLEAR, clarity[best]):
+        offset = int(offsets[np.nanargmin(loss)])
+        wanted = -(-(abs(offset) + 5) // 10) * 10  # some frames more than it seems
+        said = f"seems to be about {offset:+d} frames against {{first}}, and +-{reach} were looked for: --sync-reach"
+        return f"{said} {wanted} looks farther" if abs(offset) > reach else None
+    if clarity[best] > CLEAR:
+        return (
+            f"seems to record {ratios[best]:.2f} times as many frames per second as {{first}}: record with equal frame"
+            " rates, or convert the videos to one"
+        )
+    return None
 
 
 def _squared_distances(a: Array, b: Array) -> Array:

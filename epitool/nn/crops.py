@@ -12,7 +12,8 @@ DEPTH_SPAN boxes deep. Backwards, with the joint's ray r = ((u - cx) / f, (v - c
 
     Z / Z_root = 1 + z * DEPTH_SPAN * side / f        and        P = Z_root * (Z / Z_root) * r,
 
-so one image gives the pose but for the factor Z_root. One of three rules fixes it: the person's bone lengths, known
+where a lens that is known has been taken out of (u, v) first: the network sees images as they are. So one image gives
+the pose but for the factor Z_root. One of three rules fixes it: the person's bone lengths, known
 from training; the length L of the box's side at the root's depth, where crops were cut so, as Z_root = L * f / side; or
 the depth of the root itself.
 """
@@ -25,7 +26,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from epitool.camera import Array
+from epitool.camera import Array, undistorted
 from epitool.images import Image
 from epitool.pose import BOX_MARGIN
 from epitool.skeleton import Skeleton
@@ -90,6 +91,7 @@ def volume_to_pose(
     skeleton: Skeleton,
     convention: CropConvention = STANDARD_CROPS,
     root_depth: Array | float | None = None,
+    lenses: Array | None = None,
 ) -> tuple[Array, Array]:
     """Poses that volume coordinates stand for.
 
@@ -102,6 +104,7 @@ def volume_to_pose(
         skeleton: Of the joints.
         convention: Of the crops. Its `box_size` fixes the scale where there is no `root_depth`.
         root_depth: Distance of the root along the optical axis `(N,)`, in the unit wanted: it fixes the scale.
+        lenses: OpenCV's distortion coefficients `(N, D)`; none where they are not known.
 
     Returns:
         Root-relative joints in the camera's axes `(N, J, 3)`, NaN where nothing fixes the scale; and their pixels
@@ -112,7 +115,8 @@ def volume_to_pose(
     focal = (K[..., 0, 0] + K[..., 1, 1])[..., None] / 2
     # A joint cannot lie behind the camera, whatever an untrained network says.
     relative_depth = np.maximum(1 + volume[..., 2] * convention.depth_span * side / focal, 0.05)
-    rays = np.concatenate([xy, np.ones_like(xy[..., :1])], axis=-1) @ np.swapaxes(np.linalg.inv(K), -1, -2)
+    seen = xy if lenses is None else _without_lens(xy, K, lenses)
+    rays = np.concatenate([seen, np.ones_like(xy[..., :1])], axis=-1) @ np.swapaxes(np.linalg.inv(K), -1, -2)
     up_to_scale = rays * relative_depth[..., None]
     if root_depth is not None:
         scale = np.broadcast_to(root_depth, len(volume))
@@ -123,6 +127,11 @@ def volume_to_pose(
         size = np.nansum(bone_lengths) if known else np.nan
         scale = size / _body_size(up_to_scale, bone_lengths, skeleton)
     return (up_to_scale - up_to_scale[:, [skeleton.root]]) * scale[:, None, None], xy
+
+
+def _without_lens(xy: Array, K: Array, lenses: Array) -> Array:
+    each = np.broadcast_to(K, (len(xy), 3, 3))
+    return np.array([undistorted(*one) for one in zip(xy, each, lenses)]).reshape(xy.shape)
 
 
 def bones(skeleton: Skeleton) -> tuple[tuple[int, int], ...]:

@@ -36,11 +36,13 @@ class KnownCameras(NamedTuple):
         root_depth: Distance of the root along the optical axis `(N,)`, in the network's unit; None where it is to
             follow from the network's scale rule.
         stated: Where this comes from.
+        lenses: OpenCV's distortion coefficients `(N, D)`; None where they are not known.
     """
 
     K: Array | None
     root_depth: Array | None
     stated: str
+    lenses: Array | None = None
 
 
 NOTHING_KNOWN = KnownCameras(None, None, "")
@@ -175,7 +177,8 @@ def _look(engine: Engine, batch: list[_Crop], cameras: KnownCameras) -> _Seen:
     confidence = card.confidence(sharpness)
     boxes, K = np.stack([crop.box for crop in batch]), np.stack([crop.K for crop in batch])
     depth = None if cameras.root_depth is None else cameras.root_depth[images]
-    poses, xy = volume_to_pose(volume, boxes, K, card.bone_lengths, card.skeleton, card.convention, depth)
+    lenses = None if cameras.lenses is None else cameras.lenses[images]
+    poses, xy = volume_to_pose(volume, boxes, K, card.bone_lengths, card.skeleton, card.convention, depth, lenses)
     poses[:, ~card.trained], xy[:, ~card.trained], confidence[:, ~card.trained] = np.nan, np.nan, 0
     return _Seen(images, boxes, poses, xy, confidence)
 

@@ -13,7 +13,7 @@ from typing import Any, BinaryIO, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from epitool.camera import Array, Rig
+from epitool.camera import LENS, Array, Rig
 from epitool.errors import GeometryError, InputError, UsageError
 from epitool.files import writing
 from epitool.labels import Labels, RecordingDigest, split_frames
@@ -34,7 +34,9 @@ _COLUMNS: dict[str, tuple[type, int]] = {  # with how many numbers: of an image,
     "weight": (np.float32, 3),
     "pose": (np.float32, 3),
     "K": (np.float32, 9),
+    "lenses": (np.float64, LENS),
 }
+_TOLD = {"lenses"}  # by others: pixels and poses differ with the lens
 
 Chunk: TypeAlias = Labels | Keypoints
 
@@ -92,6 +94,7 @@ class Samples:
         weight: Of each coordinate in the loss, `(N, J, 3)`; 0 where it is unknown or outside of the volume.
         pose: Joints in the camera's axes, root-relative, `(N, J, 3)`; NaN where unknown.
         K: Intrinsics, `(N, 3, 3)`; NaN where there are keypoints only.
+        lenses: OpenCV's distortion coefficients, `(N, 14)`; 0 where there are keypoints only.
         skeleton: Of the joints.
         frame_count: F, of the recording.
         split: As `Keypoints.split`.
@@ -107,6 +110,7 @@ class Samples:
     weight: NDArray[np.float32]
     pose: NDArray[np.float32]
     K: NDArray[np.float32]
+    lenses: Array
     skeleton: Skeleton
     frame_count: int
     split: tuple[int, int] | None
@@ -173,7 +177,7 @@ def collect_samples(recording: Recording, folder: Path, supervision: str) -> Sam
 def open_samples(folder: Path, skeleton: Skeleton) -> Samples:
     """The samples that `collect_samples` has left in a folder."""
     meta = json.loads((folder / _META).read_text())
-    count, shapes = meta.pop("count"), {1: (), 4: (4,), 3: (len(skeleton), 3), 9: (3, 3)}
+    count, shapes = meta.pop("count"), {1: (), 4: (4,), 3: (len(skeleton), 3), 9: (3, 3), LENS: (LENS,)}
     mapped: dict[str, Any] = {
         name: np.memmap(folder / f"{name}.bin", dtype, "r", shape=(count, *shapes[size]))
         if count
@@ -197,12 +201,13 @@ def image_chunks(recording: Recording, samples: Samples) -> Iterator[tuple[list[
 
 
 def _targets(labels: Labels, own_boxes: bool) -> tuple[NDArray[Any], ...]:
-    """Boxes, volume coordinates, weights, root-relative poses and intrinsics of every frame and view."""
+    """Boxes, volume coordinates, weights, root-relative poses, intrinsics and lenses of every frame and view."""
     in_cameras, skeleton, K = labels.in_cameras, labels.poses.skeleton, labels.intrinsics
     pixels = labels.project_own(in_cameras)
     boxes = square_boxes(pixels) if own_boxes else labels.keypoints.boxes()
     volume, inside = labels_to_volume(in_cameras, pixels, K, boxes, skeleton)
-    return boxes, volume, inside[..., None] * np.ones(3), in_cameras - in_cameras[:, :, [skeleton.root]], K
+    relative = in_cameras - in_cameras[:, :, [skeleton.root]]
+    return boxes, volume, inside[..., None] * np.ones(3), relative, K, labels.lenses
 
 
 def _flat_targets(keypoints: Keypoints) -> tuple[NDArray[Any], ...]:
@@ -211,7 +216,9 @@ def _flat_targets(keypoints: Keypoints) -> tuple[NDArray[Any], ...]:
     xy = (keypoints.xy - boxes[..., None, :2]) / boxes[..., None, 2:3] - 0.5
     volume = np.concatenate([np.where(seen[..., None], xy, 0), np.zeros((*seen.shape, 1))], axis=-1)
     weight = seen[..., None] * np.array([1.0, 1.0, 0.0])
-    return boxes, volume, weight, np.full(volume.shape, np.nan), np.full((*seen.shape[:2], 3, 3), np.nan)
+    cells = seen.shape[:2]
+    K, lenses = np.full((*cells, 3, 3), np.nan), np.zeros((*cells, LENS))
+    return boxes, volume, weight, np.full(volume.shape, np.nan), K, lenses
 
 
 def _check_count(samples: Samples) -> None:
@@ -247,7 +254,7 @@ class _Columns:
     @property
     def digest(self) -> str:
         """Of the columns' content, however it came in."""
-        whole = "".join(part.hexdigest() for part in self._hashes.values())
+        whole = "".join(part.hexdigest() for name, part in self._hashes.items() if name not in _TOLD)
         return hashlib.sha256(whole.encode()).hexdigest()[:16]
 
 

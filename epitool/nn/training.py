@@ -6,6 +6,7 @@ import math
 import os
 import sys
 import time
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -71,13 +72,13 @@ def train(
         advance(len(run.history) * len(part))
         for epoch in range(len(run.history) + 1, options.epochs + 1):
             begin, dataset.epoch = time.perf_counter(), epoch
-            batches = epoch_batches(samples, part, options, epoch, fabric.world_size * accumulate)
-            pieces = [piece for batch in batches for piece in shares(batch, fabric, accumulate)]
-            loader = iter(_loader(dataset, pieces, fabric.device))
+            batches = epoch_batches(samples, part, options, epoch, fabric.world_size)
+            pieces = [shares(batch, fabric.global_rank, fabric.world_size, accumulate) for batch in batches]
+            loader = iter(_loader(dataset, list(chain.from_iterable(pieces)), fabric.device))
             step.begin(learning_rate(options, epoch))
             with lost_process_reported(fabric):
-                for batch in batches:
-                    step([next(loader) for _ in range(accumulate)], len(batch))
+                for batch, own in zip(batches, pieces):
+                    step([next(loader) for _ in own], len(batch))
                     advance(len(batch))
                 loss, seconds = step.mean_loss(), time.perf_counter() - begin
                 measured = validate(run.network, samples, store, recording, options, fabric)
@@ -100,12 +101,20 @@ def coordinate_loss(predicted: Tensor, target: Tensor, weight: Tensor, kind: str
 
 
 def epoch_batches(
-    samples: Samples, part: NDArray[np.intp], options: TrainOptions, epoch: int, pieces: int = 1
+    samples: Samples, part: NDArray[np.intp], options: TrainOptions, epoch: int, processes: int = 1
 ) -> list[NDArray[np.intp]]:
     """Batches `(n,)` of the samples `part` `(N,)` in a shuffled epoch.
 
     With the option `together`, as in the paper, all views of a frame follow each other.
+
+    Raises:
+        UsageError: There are more processes than images in a batch.
     """
+    if min(len(part), options.batch_size) < processes:
+        raise UsageError(
+            f"{processes} processes share batches of {min(len(part), options.batch_size)} images; each needs one:"
+            " take fewer --devices, or a larger --batch-size"
+        )
     rng = np.random.default_rng([options.seed, epoch])
     order = part[rng.permutation(len(part))]
     if options.together:
@@ -113,14 +122,14 @@ def epoch_batches(
         order = part[np.argsort(place, kind="stable")]
     size = options.batch_size
     batches = [order[start : start + size] for start in range(0, len(order), size)]
-    # Batch normalisation needs two images, and every process one.
-    return batches if len(batches[-1]) >= max(2, pieces) else batches[:-1]
+    # Batch normalisation needs two images, and every process one; an epoch needs a batch.
+    return batches if len(batches[-1]) >= max(2, processes) or len(batches) == 1 else batches[:-1]
 
 
-def shares(batch: NDArray[np.intp], fabric: Fabric, accumulate: int) -> list[list[int]]:
-    """The pieces of a batch `(n,)` that this process computes."""
-    own = batch[fabric.global_rank :: fabric.world_size]
-    return [own[k::accumulate].tolist() for k in range(accumulate)]
+def shares(batch: NDArray[np.intp], process: int, processes: int, accumulate: int) -> list[list[int]]:
+    """The pieces of a batch `(n,)` that a process computes: as many in each process, and none without an image."""
+    own, count = batch[process::processes], min(accumulate, len(batch) // processes)
+    return [own[k::count].tolist() for k in range(count)]
 
 
 class _Step:

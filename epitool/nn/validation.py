@@ -56,7 +56,8 @@ def validate(
 
 def _nmpjpe(volume: Array, indices: NDArray[np.intp], samples: Samples) -> Array:
     lengths, skeleton = samples.bone_lengths, samples.skeleton
-    poses, _ = volume_to_pose(volume, samples.boxes[indices], samples.K[indices].astype(float), lengths, skeleton)
+    boxes, K, lenses = samples.boxes[indices], samples.K[indices].astype(float), samples.lenses[indices]
+    poses, _ = volume_to_pose(volume, boxes, K, lengths, skeleton, lenses=lenses)
     return nmpjpe(poses, samples.pose[indices].astype(float), skeleton.root)
 
 

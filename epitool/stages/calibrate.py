@@ -14,7 +14,7 @@ from epitool.console import Summary, say, warn
 from epitool.errors import GeometryError, InputError, UsageError
 from epitool.geometry.body import ScaleRule, parse_scale
 from epitool.geometry.calibrate import FRAME_BUDGET, STILL, Calibration, informative_frames, still_views
-from epitool.geometry.sync import estimate_offsets, synchronized
+from epitool.geometry.sync import REACH, estimate_offsets, synchronized
 from epitool.io.cameras import write_rig
 from epitool.io.keypoints import open_keypoints
 from epitool.pose import Keypoints
@@ -23,7 +23,7 @@ from epitool.stages.calibrate_inputs import enough_step, intrinsics_of, keypoint
 from epitool.stages.calibrate_rig import Choices, placed, solved
 from epitool.stages.calibrate_windows import LEAST_WINDOW, calibrate_windows, check_moving, windows_of
 from epitool.stages.choosing import chosen_by_geometry
-from epitool.stages.footage import check_frame_rates
+from epitool.stages.footage import check_rates_of
 
 Array = NDArray[np.float64]
 _SYNC_FRAMES = 5000
@@ -33,6 +33,7 @@ def run(
     *, views: Sequence[Path], keypoints: Path, intrinsics: Path | None, refine_intrinsics: bool,
     extrinsics: Path | None, fov_deg: float | None, method: str, sync: bool, moving: int | None, scale: str | None,
     up: str | None, min_confidence: float, detector: str | None, device: str, out: Path, seed: int, jobs: int,
+    sync_reach: int | None = None,
 ) -> Summary:  # fmt: skip
     """Recovers the cameras from the joints of one person (paper, section 3.1).
 
@@ -55,6 +56,7 @@ def run(
         out: The `cameras.toml` to write.
         seed: Of the random sampling.
         jobs: Pairs at a time.
+        sync_reach: Frames to the first view that `sync` looks for; 30 by default.
 
     Raises:
         UsageError: Options do not fit together.
@@ -63,16 +65,20 @@ def run(
     """
     rule = parse_scale(scale) if scale else None
     _check_options(intrinsics, extrinsics, refine_intrinsics)
+    if sync_reach and not sync:
+        raise UsageError("--sync-reach says how far --sync looks; give that too")
     if moving is not None:
         check_moving(f"--moving {moving}", moving, rule, up, extrinsics)
     joints = keypoints_of(views, keypoints, detector, device, jobs, all_frames=sync or moving is not None)
     _check_joints(joints, keypoints, rule)
     if joints.take_of.any():
         check_moving(f"{keypoints}: several takes", LEAST_WINDOW, rule, up, extrinsics)
+        if sync:
+            raise UsageError(f"{keypoints}: several takes, each with offsets of its own; --sync needs one take a file")
     cameras = intrinsics_of(joints, intrinsics or extrinsics, fov_deg, method)
     known = places(extrinsics, joints.views) if extrinsics else None
     if sync:
-        cameras = _with_offsets(cameras, joints, min_confidence, seed, jobs)
+        cameras = _with_offsets(cameras, joints, min_confidence, sync_reach or REACH, seed, jobs)
         joints = synchronized(joints, [camera.time_offset for camera in cameras])
     focal = "refined" if refine_intrinsics else "known" if intrinsics or extrinsics or fov_deg else "unknown"
     choices = Choices(method, focal, rule, up, intrinsics or extrinsics, known, min_confidence, seed, jobs)
@@ -116,8 +122,7 @@ def _check_joints(joints: Keypoints, path: Path, rule: ScaleRule | None) -> None
         raise GeometryError(f"{path}: one view ({joints.views[0]}); cameras are found from two or more")
     if rule and rule.cameras and not set(rule.cameras) <= set(joints.views):
         raise UsageError(f"--scale {rule}: the views are {', '.join(joints.views)}")
-    first = [next((name for name in column if name), "") for column in joints.images.T.tolist()]
-    check_frame_rates(dict(zip(joints.views, first, strict=True)))
+    check_rates_of(joints)
 
 
 def _of_one_person(
@@ -134,12 +139,12 @@ def _of_one_person(
 
 
 def _with_offsets(
-    cameras: Sequence[Camera], joints: Keypoints, min_confidence: float, seed: int, jobs: int
+    cameras: Sequence[Camera], joints: Keypoints, min_confidence: float, reach: int, seed: int, jobs: int
 ) -> list[Camera]:
     """The cameras with their offsets in time, estimated from a stretch of the recording."""
     middle = max(len(joints.frames) - _SYNC_FRAMES, 0) // 2
     stretch = joints.select_frames(np.arange(middle, min(middle + _SYNC_FRAMES, len(joints.frames))))
-    found = estimate_offsets(stretch, cameras, min_confidence=min_confidence, seed=seed, jobs=jobs)
+    found = estimate_offsets(stretch, cameras, min_confidence=min_confidence, reach=reach, seed=seed, jobs=jobs)
     for name, offset, sd in zip(joints.views, found.offsets, found.sd, strict=True):
         say(f"view {name}: {offset:+.2f} +- {sd:.2f} frames against view {joints.views[0]}")
     for doubt in found.doubts:

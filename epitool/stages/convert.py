@@ -92,7 +92,7 @@ def _holds_cameras(path: Path) -> bool:
 def _holds_poses(path: Path) -> bool:
     if path.is_dir() or path.suffix.lower() not in (".h5", ".json"):
         return False
-    require_file(path, "epitool triangulate")
+    require_file(path, "epitool predict" if path.suffix.lower() == ".json" else "epitool triangulate")
     with path.open("rb") as file:
         head = file.read(4096)
     if path.suffix.lower() == ".json":

@@ -14,12 +14,14 @@ from epitool.images import View, differing_parts, open_view, plain_name
 from epitool.io.cameras import CAMERA_SUFFIXES
 from epitool.io.foreign.people import read_views
 from epitool.io.foreign.seen import SeenView
+from epitool.pose import MIN_CONFIDENCE
 from epitool.skeleton import Skeleton
 from epitool.stages.assembling import Assembly, found_of
 from epitool.stages.footage import check_frame_rates, check_names, report_lengths
 
 _NORMALISED = 2.0  # no person is as small as that in pixels; parts of an image are 0 to 1, or -1 to 1
 _FAR, _MOST_FAR = 0.5, 0.2  # of the image's size outside of it; share of the joints that may be
+_TURNED = 0.1  # share of the joints seen that lie outside of the image, where hardly any would if it lay on its side
 _CORNER, _MANY_FRAMES = 0.55, 30  # joints of images of half the size never leave a quarter of the image
 
 
@@ -74,7 +76,8 @@ def _named(seen: Sequence[SeenView], filmed: Sequence[View]) -> list[SeenView]:
         _check_order(seen, filmed)
         seen = [replace(view, name=film.name) for view, film in zip(seen, filmed, strict=True)]
     check_names([view.name for view in seen])
-    check_frame_rates({one.name: film.image_name(film.frames[0]) for one, film in zip(seen, filmed)})
+    longest = max((len(film.frames) for film in filmed), default=0)
+    check_frame_rates({one.name: film.image_name(film.frames[0]) for one, film in zip(seen, filmed)}, longest)
     return list(seen)
 
 
@@ -194,6 +197,7 @@ def _check_places(seen: SeenView, size: tuple[int, int]) -> None:
             " pixels are needed (OpenPose: without --keypoint_scale)"
         )
     places = xy / size
+    _check_turn(seen, size)
     outside = ((places > 1 + _FAR) | (places < -_FAR)).any(axis=-1).mean()
     if outside > _MOST_FAR:
         raise InputError(f"{seen.name}: {outside:.0%} of the joints lie far outside of {size[0]}x{size[1]} images")
@@ -202,4 +206,25 @@ def _check_places(seen: SeenView, size: tuple[int, int]) -> None:
         warn(
             f"view {seen.name}: joints lie in the left {right:.0%} and the upper {bottom:.0%} of {size[0]}x{size[1]}"
             " images only; if they were found in smaller images, or in a part of these, give its size and footage"
+        )
+
+
+def _check_turn(seen: SeenView, size: tuple[int, int]) -> None:
+    """Whether joints are of frames that stand as these images do: phones store them lying, with a note to turn them.
+
+    Raises:
+        InputError: They fit images that are turned by a quarter.
+    """
+    joints = [people[0][people[1] >= MIN_CONFIDENCE] for people in seen.people.values()]
+    xy = np.concatenate([np.empty((0, 2)), *joints])
+    xy = xy[np.isfinite(xy).all(axis=-1)]
+    if not len(xy):
+        return
+    here, turned = (((xy < 0) | (xy >= space)).any(axis=-1).mean() for space in (size, size[::-1]))
+    if here > _TURNED and turned < _TURNED * here:
+        width, height = size
+        raise InputError(
+            f"{seen.name}: {here:.0%} of the joints lie outside of {width}x{height} images, and hardly any outside of"
+            f" {height}x{width}: they were found in frames that were not turned as these are; find them anew in turned"
+            " frames (`ffmpeg -i VIDEO turned.mp4` turns a phone's), or give footage that lies as theirs did"
         )

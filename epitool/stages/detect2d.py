@@ -76,7 +76,8 @@ def run(
     parts = out.parent / f".{out.name}.parts"
     report_lengths({view.name: view.frames for view in opened})
     if not listed:  # what is listed has been through here, or is of several takes
-        check_frame_rates({view.name: view.image_name(view.frames[0]) for view in opened})
+        longest = max(len(view.frames) for view in opened)
+        check_frame_rates({view.name: view.image_name(view.frames[0]) for view in opened}, longest)
     with alone_at(parts):
         if overwrite and parts.exists():
             shutil.rmtree(parts)

@@ -16,7 +16,8 @@ from epitool.labels import RecordingDigest
 from epitool.pose import Keypoints
 
 _UNEVEN_GAP, _DRIFT_FRAMES = 0.5, 1.0  # in mean distances between frames
-_EQUAL_RATES = 1.005  # 29.97 and 30 differ by a frame in 1000, which the joints tell where it matters
+_EQUAL_RATES = 1.005  # 29.97 and 30 differ by a frame in 1000, which matters in long recordings only
+_MATTERS = 0.5  # frames that views may drift apart
 
 
 def open_views(paths: Sequence[Path]) -> list[View]:
@@ -108,20 +109,41 @@ def report_uneven_rate(view: View, times: Sequence[float]) -> None:
         )
 
 
-def check_frame_rates(images: Mapping[str, str]) -> None:
+def check_frame_rates(images: Mapping[str, str], frames: int) -> None:
     """Compares the frame rates that the views' videos state; views that are images, or have moved away, pass.
+
+    Rates that differ by a thousandth, as 59.94 and 60, are warned of where they come to half a frame.
 
     Args:
         images: By the view's name, that of one of its images.
+        frames: How many the recording has.
 
     Raises:
         GeometryError: They are not equal.
     """
     rates = {view: frame_rate(image) for view, image in images.items()}
     known = {view: rate for view, rate in rates.items() if np.isfinite(rate)}
-    if known and max(known.values()) > min(known.values()) * _EQUAL_RATES:
-        said = ", ".join(f"{view} {rate:.5g}" for view, rate in known.items())
+    if not known:
+        return
+    ratio, said = max(known.values()) / min(known.values()), ", ".join(f"{v} {rate:.5g}" for v, rate in known.items())
+    if ratio > _EQUAL_RATES:
         raise GeometryError(f"frames per second: {said}; record with equal frame rates, or convert the videos to one")
+    if (drift := (ratio - 1) * frames) > _MATTERS:
+        warn(
+            f"frames per second: {said}; over {frames} frames the views drift {drift:.1f} frames apart, which puts"
+            " joints in wrong places: convert the videos to one rate first (`ffmpeg -i VIDEO -r RATE even.mp4`)"
+        )
+
+
+def check_rates_of(keypoints: Keypoints) -> None:
+    """As `check_frame_rates`, of the videos that keypoints name.
+
+    Raises:
+        GeometryError: Their rates are not equal.
+    """
+    first = [next((name for name in column if name), "") for column in keypoints.images.T.tolist()]
+    span = int(np.ptp(keypoints.frames)) + 1 if len(keypoints.frames) else 0
+    check_frame_rates(dict(zip(keypoints.views, first, strict=True)), span)
 
 
 def report_lengths(frames: Mapping[str, Collection[int]]) -> None:

@@ -1,4 +1,4 @@
-"""`epitool import`: a published dataset to `train.h5` and `test.h5`."""
+"""`epitool import`: a published dataset to `train.h5` and `test.h5`, or to poses of motion capture."""
 
 from __future__ import annotations
 
@@ -12,12 +12,14 @@ from numpy.typing import NDArray
 from epitool.camera import Array
 from epitool.console import Summary, progress, say
 from epitool.errors import InputError, UsageError
+from epitool.io.datasets import cmu
 from epitool.io.datasets.common import DatasetTake, check_images
 from epitool.io.datasets.h36m import read_h36m
 from epitool.io.datasets.mpi_inf_3dhp import read_mpi_inf_3dhp
 from epitool.io.datasets.photographs import read_coco, read_mpii
 from epitool.io.keypoints import write_keypoints
 from epitool.io.labels import writing_labels
+from epitool.io.pose_arrays import writing_pose_arrays
 from epitool.labels import Labels, Take
 from epitool.pose import Keypoints, Poses
 from epitool.skeleton import skeleton
@@ -25,7 +27,9 @@ from epitool.skeleton import skeleton
 # Readers of recordings, and every how many frames the test has (paper, section 4).
 RECORDINGS = {"h36m": (read_h36m, 64), "mpi-inf-3dhp": (read_mpi_inf_3dhp, 1)}
 PHOTOGRAPHS = {"mpii": read_mpii, "coco": read_coco}
-FILES = ("train.h5", "test.h5")
+MOCAP = "cmu"
+FILES = ("train.h5", "test.h5", "poses.npz")
+_EVERY, _EVERY_MOCAP = 5, 4  # frames, where nothing is asked for; motion capture then has 30 a second
 _CHOICE_SHARE = 0.05  # of every training take, at its end, that chooses the checkpoint
 _CHUNK_FRAMES = 2048
 
@@ -39,15 +43,19 @@ class Piece:
     frames: NDArray[np.int64]
 
 
-def run(*, dataset: str, root: Path, folder: Path | None, every: int, subjects: Sequence[int] = ()) -> Summary:
-    """Reads a dataset from disk, checks it, and writes it as labels with the paper's parts (section 4).
+def run(
+    *, dataset: str, root: Path, folder: Path | None, every: int | None = None, subjects: Sequence[int] = ()
+) -> Summary:
+    """Reads a dataset from disk, checks it, and writes it as labels with the paper's parts (section 4), or as poses.
 
     Args:
-        dataset: "h36m", "mpi-inf-3dhp", "mpii" or "coco".
+        dataset: "h36m", "mpi-inf-3dhp", "mpii", "coco" or "cmu".
         root: The folder that it was unpacked in.
-        folder: Folder for `train.h5` and, where there are recordings, `test.h5`; named as the dataset by default.
-        every: Of the training recordings, only every so many frames.
-        subjects: Only these people's training recordings; all where none is named.
+        folder: Folder for `train.h5` and, where there are recordings, `test.h5`, or for motion capture's `poses.npz`;
+            named as the dataset by default.
+        every: Of training recordings and motion capture, only every so many frames; 5, and 4 of motion capture, by
+            default.
+        subjects: Only these people's training recordings or motion capture; all where none is named.
 
     Raises:
         InputError: The folder does not hold the dataset, or a file in it is damaged or of another convention.
@@ -55,7 +63,11 @@ def run(*, dataset: str, root: Path, folder: Path | None, every: int, subjects: 
     """
     if dataset in PHOTOGRAPHS and subjects:
         raise UsageError(f"--subjects: {dataset} has photographs of many, and names none")
+    if dataset in PHOTOGRAPHS and every:
+        raise UsageError(f"--every: {dataset} has photographs, of which all are taken")
     folder = folder or Path(dataset)
+    if dataset == MOCAP:
+        return _import_mocap(root, folder / FILES[2], every or _EVERY_MOCAP, subjects)
     if dataset in PHOTOGRAPHS:
         return _import_photographs(dataset, root, folder)
     read, test_step = RECORDINGS[dataset]
@@ -63,7 +75,7 @@ def run(*, dataset: str, root: Path, folder: Path | None, every: int, subjects: 
     for take in takes:
         check_images(take)
     written: dict[str, int] = {}
-    for name, test, step in zip(FILES, (False, True), (every, test_step)):
+    for name, test, step in zip(FILES, (False, True), (every or _EVERY, test_step)):
         if of_part := [take for take in takes if take.test == test]:
             written[str(folder / name)] = _write(folder / name, of_part, step, test)
         else:
@@ -81,6 +93,24 @@ def _of_subjects(takes: list[DatasetTake], subjects: Sequence[int]) -> list[Data
     if missing := [name for name in wanted if name not in found]:
         raise UsageError(f"--subjects: no training recording of {', '.join(missing)}; found {', '.join(found)}")
     return [take for take in takes if take.test or take.take.name.partition(" ")[0] in wanted]
+
+
+def _import_mocap(root: Path, path: Path, every: int, subjects: Sequence[int]) -> Summary:
+    clips = cmu.find_clips(root)
+    found = sorted({clip.subject for clip in clips})
+    if missing := sorted(set(subjects) - set(found)):
+        raise UsageError(f"--subjects: no clip of {', '.join(map(str, missing))}; found {', '.join(map(str, found))}")
+    clips = [clip for clip in clips if not subjects or clip.subject in subjects]
+    fps, count = cmu.FRAMES_PER_SECOND / every, 0
+    with writing_pose_arrays(path, cmu.H36M, fps) as append, progress(f"reading {root}", len(clips)) as done:
+        for clip in clips:
+            poses = cmu.read_poses(clip, every)
+            append(poses, clip.path.stem, clip.subject)
+            count += len(poses)
+            done(1)
+    people = len({clip.subject for clip in clips})
+    text = f"{path}: {count} poses of {people} subject(s) in {len(clips)} clip(s), {fps:g} a second"
+    return Summary(text, {"poses_file": str(path), "poses": count, "subjects": people, "clips": len(clips), "fps": fps})
 
 
 def _import_photographs(dataset: str, root: Path, folder: Path) -> Summary:

@@ -237,9 +237,9 @@ def _run_model(path: Path, truth: Truth, split: str, device: str, protocol: str)
     say(f"running {path} on {len(frames)} images of part '{split}' of {truth.path}, boxes from its keypoints")
     cameras = NOTHING_KNOWN
     if protocol == "epipolarpose":
-        K = truth.labels.intrinsics[frames, views]
+        K, lenses = truth.labels.intrinsics[frames, views], truth.labels.lenses[frames, views]
         depth = truth.xyz[frames, views, truth.skeleton.root, 2]
-        cameras = KnownCameras(K, depth, f"true, of {truth.path}, as --protocol epipolarpose has it")
+        cameras = KnownCameras(K, depth, f"true, of {truth.path}, as --protocol epipolarpose has it", lenses)
         say(f"--protocol epipolarpose: {path} is given the true depth of the root and the true intrinsics")
     names = keypoints.images[frames, views].tolist()
     found = predict_images(engine, names, boxes[frames, views], _BATCH, cameras)

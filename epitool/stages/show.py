@@ -13,7 +13,7 @@ from epitool.camera import Rig
 from epitool.console import Summary, progress, warn
 from epitool.errors import InputError, UsageError
 from epitool.images import read_images
-from epitool.io.cameras import CAMERA_SUFFIXES, read_rig
+from epitool.io.cameras import CAMERA_SUFFIXES, CAMERAS_BY, read_rig
 from epitool.io.files import require_file
 from epitool.io.keypoints import open_keypoints
 from epitool.io.labels import has_poses, open_labels
@@ -29,7 +29,10 @@ from epitool.viz.recording import write_recording
 _PICTURED = (".npz", ".jsonl")
 _LARGEST = 1e12
 _ERRORS = ("val_nmpjpe", "val_2d_percent")  # of which every epoch of a log has one
-_MADE_BY = "epitool"
+_MADE_BY = {
+    ".h5": "epitool detect2d` or `epitool triangulate", ".json": "epitool predict", ".npz": "epitool pss-fit",
+    ".jsonl": "epitool train",
+}  # fmt: skip
 
 
 def run(*, file: Path, out: Path | None, frames: int) -> Summary:
@@ -47,7 +50,7 @@ def run(*, file: Path, out: Path | None, frames: int) -> Summary:
     """
     usual = page_of(file)
     file, suffix, path = _shown(file), usual.suffix, out or usual
-    require_file(file, _MADE_BY)
+    require_file(file, _MADE_BY.get(file.suffix.lower(), CAMERAS_BY))
     if path.suffix.lower() == ".mp4" and file.suffix.lower() == ".h5":
         return film(file, path)
     if path.suffix.lower() != suffix and (suffix, path.suffix.lower()) != (".html", ".rrd"):

@@ -37,6 +37,7 @@ from epitool.skeleton import skeleton as named_skeleton
 from epitool.stages.calibrate_inputs import warn_of_people
 from epitool.stages.camera_checks import check_foreign, check_stature, fit_rigs
 from epitool.stages.choosing import Chosen, chosen_by_geometry
+from epitool.stages.footage import check_rates_of
 
 _DOUBTFUL_ERROR = 0.025  # of the person's box; detectors are off by about 0.01
 _USUAL_SKELETON, _MOST_OF_A_PERSON = "h36m17", 0.5
@@ -123,6 +124,7 @@ def run(
             chosen = chosen_by_geometry(source, rig, min_confidence)
         reader = source if chosen is None else chosen
         sample = join_keypoints([in_sync(chunk) for chunk in _sample(reader, windows)])
+        check_rates_of(sample)
         settings = label_settings(
             sample, rig, method=method, combine=combine, min_confidence=min_confidence, bones=bones
         )
@@ -279,7 +281,8 @@ def _summary(tally: Tally, rig: Rig, target: Skeleton, settings: LabelSettings, 
     text += f", median reprojection error {error:.1f} px, unit {rig.unit}"
     values = {
         "out": str(out), "frames": tally.frames, "solved": tally.solved, "unit": rig.unit,
-        "method": settings.method, "combine": settings.combine, "noise_px": settings.noise.sigma_px,
+        "method": settings.method if settings.combine == "vector-median" else None,  # robust solves no pairs
+        "combine": settings.combine, "noise_px": settings.noise.sigma_px,
         "median_reprojection_px": error, "frames_with_left_and_right_swapped": swaps,
     }  # fmt: skip
     return Summary(text, values)

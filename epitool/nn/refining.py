@@ -66,7 +66,8 @@ def agreed_poses(refiner: Refiner, looks: Sequence[Looks], times: Times) -> Agre
 
     A detector that sees somebody from behind may take left for right, in one look or in both. Each look is answered as
     it is and with its sides exchanged; of all ways through a recording, the one is taken along which joints move least,
-    fit their rays best, and the fewest looks are exchanged (Viterbi's algorithm). Looks that face the same way are averaged.
+    fit their rays best, and the fewest looks are exchanged (Viterbi's algorithm). Looks that face the same way are
+    averaged.
 
     Args:
         refiner: The unit.

@@ -24,6 +24,7 @@ MAX_POINTS = 30_000  # more joints than this make cameras no better than the mod
 _MIN_POINTS = 30
 _ITERATIONS = 60
 _ROUNDING = 1e-12
+_SETTLED = 1e-7  # relative change of the negative log likelihood at which nothing more is learnt
 _START_LAMBDA, _MAX_LAMBDA = 1e-4, 1e8
 _NO_WEIGHT = 1e-3
 _BLOCKS = 30  # of frames whose errors may go together
@@ -49,6 +50,21 @@ class Bundle:
     rotation_sd: Array
     position_sd: Array
     focal_sd: Array
+    cost: float
+
+
+@dataclass(frozen=True, eq=False)
+class Fit:
+    """How keypoints fit cameras that are taken as they are.
+
+    Attributes:
+        sigma_px: Standard deviation of a coordinate of a keypoint that is no gross error.
+        inlier_share: Estimated share of keypoints that are no gross errors, `(V,)`.
+        cost: Negative log likelihood of all keypoints seen; those of joints without a place may be anywhere.
+    """
+
+    sigma_px: float
+    inlier_share: Array
     cost: float
 
 
@@ -108,6 +124,34 @@ def adjust(
     seen = np.isfinite(observed[..., 0]).sum(axis=0)
     share = noise.weights.sum(axis=0) / np.maximum(seen, 1)
     return Bundle(_rig_of(state, rig), float(np.sqrt(noise.variance)), share, *deviations, noise.cost / seen.sum())
+
+
+def measured(xy: Array, xyz: Array, rig: Rig) -> Fit:
+    """How keypoints fit the cameras of a rig as they are.
+
+    Args:
+        xy: Undistorted keypoints `(F, V, J, 2)`, NaN where unseen.
+        xyz: Where these cameras place the joints, `(F, J, 3)`.
+        rig: The cameras.
+
+    Raises:
+        GeometryError: Fewer than 30 joints are seen by two views and triangulated.
+    """
+    observed, points, _ = _usable(xy, xyz, MAX_POINTS)
+    R, t, K = (np.stack([getattr(camera, name) for camera in rig.cameras]) for name in ("R", "t", "K"))
+    areas = np.array([np.prod(camera.image_size) for camera in rig.cameras], dtype=float)
+    squared = squared_errors(R, t, K, points, observed)
+    noise = _first_noise(squared, areas)
+    for _ in range(_ITERATIONS):
+        before, noise = noise, _estimate_noise(squared, noise, areas, cameras=0)
+        if abs(before.cost - noise.cost) < _SETTLED * abs(noise.cost):
+            break
+    seen, every = np.isfinite(observed[..., 0]).sum(axis=0), np.isfinite(xy[..., 0]).sum(axis=(0, 2))
+    # where points were thinned out, those left stand for all with a place
+    placed = (np.isfinite(xyz[..., 0])[:, None] & np.isfinite(xy[..., 0])).sum(axis=(0, 2))
+    thinned = placed.sum() / max(seen.sum(), 1)
+    cost = noise.cost * thinned + float((every - placed) @ np.log(areas))
+    return Fit(float(np.sqrt(noise.variance)), noise.weights.sum(axis=0) / np.maximum(seen, 1), cost)
 
 
 def _usable(xy: Array, xyz: Array, max_points: int) -> tuple[Array, Array, NDArray[np.int64]]:
@@ -198,10 +242,10 @@ def _first_noise(squared: Array, areas: Array) -> _Noise:
     return _estimate_noise(squared, _Noise(max(median / (2 * np.log(2)), 1e-12), 0.9, np.empty(0), np.inf), areas)
 
 
-def _estimate_noise(squared: Array, noise: _Noise, areas: Array) -> _Noise:
-    """One step of EM; the variance allows for what the joints and cameras take from the residuals."""
+def _estimate_noise(squared: Array, noise: _Noise, areas: Array, cameras: int | None = None) -> _Noise:
+    """One step of EM; the variance allows for what the joints and so many cameras take from the residuals."""
     weights, (seen, total, errors, freedom, cost) = expectation(squared, noise.variance, noise.share, areas)
-    freedom -= 6 * (len(areas) - 1)
+    freedom -= 6 * (len(areas) - 1 if cameras is None else cameras)
     variance = max(float(errors / max(freedom, 1.0)), 1e-12)
     share = float(np.clip(total / max(seen, 1), 0.05, 0.999))
     return _Noise(variance, share, weights, float(cost))

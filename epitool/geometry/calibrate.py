@@ -16,19 +16,18 @@ from threadpoolctl import threadpool_limits
 
 from epitool.camera import Camera, Rig
 from epitool.errors import GeometryError
+from epitool.geometry.bones import bone_spread
 from epitool.geometry.bundle import Bundle
 from epitool.geometry.chain import chain
 from epitool.geometry.growth import Growth, adjusted, best_growth, ordered
 from epitool.geometry.judge import Evidence, Verdict, judge
 from epitool.geometry.labels import label
 from epitool.geometry.pairs import PairPose, estimate_pair
-from epitool.labels import Labels
 from epitool.parallel import run_parallel
 from epitool.pose import MIN_CONFIDENCE, Keypoints
 
 Array = NDArray[np.float64]
 _GROWTH_FRAMES = 300
-_BONE_SAMPLES = 20
 _MOVES, _STANDS = 0.05, 0.01  # of the person's size: usual distance of a joint from its usual place
 STILL = "its joints do not move while those of other views do; is its recording frozen?"
 FRAME_BUDGET = 2000  # more frames make cameras no better than the model is true
@@ -156,7 +155,7 @@ def _evidence(
         parallax_deg={names: pair.parallax_deg for names, pair in among.items()},
         flat=bool(among) and all(pair.flat for pair in among.values()),
         focal_ratio=lenses,
-        bone_spread=_bone_spread(labels),
+        bone_spread=bone_spread(labels),
     )
 
 
@@ -165,23 +164,6 @@ def _focal_ratios(sample: Keypoints, rig: Rig, min_confidence: float) -> dict[st
     free = adjusted(sample, rig, min_confidence, 1, focal="each", rough=True)
     ratios = [after.focal / before.focal for after, before in zip(free.rig.cameras, rig.cameras, strict=True)]
     return dict(zip(rig.names, zip(ratios, free.focal_sd.tolist(), strict=True), strict=True))
-
-
-def _bone_spread(labels: Labels) -> float:
-    """Median over bones of the scatter of their length, noise taken off, as a share of it; NaN where none is known."""
-    full = labels.covariance[..., [0, 1, 2, 1, 3, 4, 2, 4, 5]].reshape(*labels.poses.xyz.shape, 3)
-    spreads = []
-    for parent, child in labels.poses.skeleton.bones:
-        bone = labels.poses.xyz[:, child] - labels.poses.xyz[:, parent]
-        length = np.linalg.norm(bone, axis=-1)
-        along = bone / np.where(length > 0, length, np.nan)[:, None]
-        noise = np.einsum("fi,fij,fj->f", along, full[:, child] + full[:, parent], along)
-        known = np.isfinite(noise)
-        if known.sum() >= _BONE_SAMPLES:
-            usual = float(np.median(length[known]))
-            scatter = (1.4826 * float(np.median(np.abs(length[known] - usual)))) ** 2 - float(np.median(noise[known]))
-            spreads.append(np.sqrt(max(scatter, 0.0)) / usual)
-    return float(np.median(spreads)) if spreads else np.nan
 
 
 def with_focal(intrinsics: Sequence[Camera], factor: float) -> list[Camera]:

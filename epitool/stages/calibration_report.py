@@ -75,8 +75,15 @@ def statistics(
 
 
 def _adjustment(result: Calibration, factor: float) -> dict[str, Any]:
-    if not result.bundle or not result.verdict:
+    if not result.verdict:
         return {}
+    judged = {
+        "verdict": result.verdict.level,
+        "reasons": list(result.verdict.reasons),
+        "left_out": dict(result.left_out),
+    }
+    if not result.bundle:
+        return judged
     bundle = result.bundle
     deviations = {
         name: {
@@ -88,9 +95,7 @@ def _adjustment(result: Calibration, factor: float) -> dict[str, Any]:
         for v, name in enumerate(result.rig.names)
     }
     return {
-        "verdict": result.verdict.level,
-        "reasons": list(result.verdict.reasons),
-        "left_out": dict(result.left_out),
+        **judged,
         "noise_px": round(bundle.sigma_px, 3),
         "standard_deviations": deviations,
     }
@@ -124,7 +129,7 @@ def warn_where_doubtful(result: Calibration, labels: Labels) -> None:
 def two_people(result: Calibration) -> list[str]:
     """What to do where pairs of views have much in common that fits and much that does not, as if of two people."""
     torn = [pair for pair, found in result.pairs.items() if found.inlier_share < _TORN]
-    if len(torn) < len(result.pairs) / 3:
+    if not torn or len(torn) < len(result.pairs) / 3:
         return []
     return [
         f"in {len(torn)} of {len(result.pairs)} pairs hardly half of the joints fit one geometry: are there two people?"

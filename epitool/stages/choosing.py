@@ -17,6 +17,7 @@ from epitool.io.keypoints import KeypointsFile
 from epitool.pose import Keypoints
 
 _PART = 10_000  # frames read at a time
+_ENOUGH, _HARDLY = 20, 0.02  # frames that tell whether a view shows the person, and share in which it hardly does
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,6 +48,18 @@ class Chosen:
         """The keypoints of every `step`-th frame from index `start` to before `stop`."""
         part = self.source.read(start, stop, step).select_views(self.views)
         return with_choice(part, self.candidates, self.choice[start:stop:step])
+
+    def views_without_the_person(self) -> dict[str, str]:
+        """Views that show somebody, but hardly ever the one whom others agree on; and what is likely."""
+        agreed = (self.choice >= 0).sum(axis=1) >= 2
+        anybody = self.candidates.table(*self.choice.shape)[agreed, :, 0] >= 0
+        frames, shown = anybody.sum(axis=0), (anybody & (self.choice[agreed] >= 0)).sum(axis=0)
+        return {
+            name: f"it shows the person whom others agree on in {found} of {there} frames; does it show the same"
+            " people, in sync, not mirrored, and does the camera stand where it is said to?"
+            for name, there, found in zip(self.views, frames.tolist(), shown.tolist(), strict=True)
+            if there >= _ENOUGH and found < _HARDLY * there
+        }
 
 
 def chosen_by_geometry(source: KeypointsFile, rig: Rig, min_confidence: float) -> Chosen | None:

@@ -24,7 +24,7 @@ _WRONG_LENS, _WRONG_LENS_SD = 0.05, 5.0  # share of a focal length, and standard
 _FRAMES = 20  # under it little is known of anything
 _NARROW_DEG, _NO_PARALLAX_DEG, _SAME_DEG = 5.0, 1.0, 0.1
 _FEW_INLIERS = 0.5
-_STRANGE = "do not fit the other views"
+_STRANGE = "do not fit the other views; is it in sync, and of the same person?"
 
 
 @dataclass(frozen=True)
@@ -145,7 +145,8 @@ def _doubts_of_all(bundle: Bundle, evidence: Evidence) -> list[tuple[Level, str]
 def _doubt_of_lens(name: str, ratio: float, sd: float) -> tuple[Level, str]:
     """Whether the joints contradict a stated focal length."""
     off = abs(ratio - 1)
-    text = f"view {name}: the joints make its focal length {ratio:.2f} of what is stated; try --refine-intrinsics"
+    text = f"view {name}: the joints make its focal length {ratio:.2f} of what is stated; are its intrinsics of"
+    text += " this lens, zoom and image size? Only if they are not: --refine-intrinsics"
     return ("warn" if off > _WRONG_LENS and off > _WRONG_LENS_SD * sd else "pass"), text
 
 

@@ -132,7 +132,7 @@ def two_people(result: Calibration) -> list[str]:
     if not torn or len(torn) < len(result.pairs) / 3:
         return []
     return [
-        f"in {len(torn)} of {len(result.pairs)} pairs hardly half of the joints fit one geometry: are there two people?"
-        " BlazePose finds one an image, perhaps another in each view; joints of all that OpenPose or another detector"
-        " found come in by `epitool convert`"
+        f"in {len(torn)} of {len(result.pairs)} pairs hardly half of the joints fit one geometry: are the views in"
+        " sync, and do they show the same person? are there two people? Where a detector finds one an image, it may be"
+        " another in each view: use one that finds all"
     ]

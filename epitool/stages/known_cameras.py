@@ -15,7 +15,7 @@ from epitool.io.keypoints import KeypointsFile
 from epitool.pose import Keypoints, join_keypoints
 from epitool.stages.calibrate_inputs import warn_of_people
 from epitool.stages.camera_checks import check_foreign, fit_rigs
-from epitool.stages.choosing import Chosen, chosen_by_geometry
+from epitool.stages.choosing import Chosen, chosen_by_geometry, say_whom
 from epitool.stages.chunks import in_sync, resampled, sampled
 
 NO_CAMERA = "the camera file has none of that name"
@@ -84,6 +84,8 @@ def fitting(source: KeypointsFile, windows: list[Window], min_confidence: float,
             return Fitting(reader, windows, sample, Verdict("pass", (), {}), left_out)
         verdict = judge_known(sample, resampled(rig), min_confidence, jobs, left_out)
         if not verdict.strangers:
+            if isinstance(reader, Chosen):
+                say_whom(reader)
             return Fitting(reader, windows, sample, verdict, left_out)
         left_out |= verdict.strangers
         windows = _without(windows, verdict.strangers)

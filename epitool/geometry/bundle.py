@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from epitool.camera import Camera, Rig
 from epitool.errors import GeometryError
+from epitool.geometry.deviations import against_others
 from epitool.geometry.mixture import expectation, squared_errors
 from epitool.geometry.schur import CAMERA_PARAMETERS, point_steps, reduced_system
 from epitool.geometry.two_view import skew
@@ -24,7 +25,6 @@ MAX_POINTS = 30_000  # more joints than this make cameras no better than the mod
 _MIN_POINTS = 30
 _ITERATIONS = 60
 _ROUNDING = 1e-12
-_SETTLED = 1e-7  # relative change of the negative log likelihood at which nothing more is learnt
 _START_LAMBDA, _MAX_LAMBDA = 1e-4, 1e8
 _NO_WEIGHT = 1e-3
 _BLOCKS = 30  # of frames whose errors may go together
@@ -41,6 +41,8 @@ class Bundle:
         rotation_sd: Standard deviation of each camera's rotation against the first, `(V,)` radians.
         position_sd: The same of its place, `(V,)` in the rig's unit, the first baseline's length being given.
         focal_sd: The same of its focal length as a share of it, `(V,)`; 0 where it was held.
+        rotation_sd_in_rig: Standard deviation of each rotation against the other cameras, `(V,)` radians.
+        position_sd_in_rig: The same of its place, `(V,)` in the rig's unit, the rig's size being given.
         cost: Negative log likelihood per keypoint; lower is better among solutions for the same keypoints.
     """
 
@@ -50,6 +52,8 @@ class Bundle:
     rotation_sd: Array
     position_sd: Array
     focal_sd: Array
+    rotation_sd_in_rig: Array
+    position_sd_in_rig: Array
     cost: float
 
 
@@ -144,13 +148,12 @@ def measured(xy: Array, xyz: Array, rig: Rig) -> Fit:
     noise = _first_noise(squared, areas)
     for _ in range(_ITERATIONS):
         before, noise = noise, _estimate_noise(squared, noise, areas, cameras=0)
-        if abs(before.cost - noise.cost) < _SETTLED * abs(noise.cost):
+        if abs(before.cost - noise.cost) < 1e-7 * abs(noise.cost):
             break
     seen, every = np.isfinite(observed[..., 0]).sum(axis=0), np.isfinite(xy[..., 0]).sum(axis=(0, 2))
     # where points were thinned out, those left stand for all with a place
     placed = (np.isfinite(xyz[..., 0])[:, None] & np.isfinite(xy[..., 0])).sum(axis=(0, 2))
-    thinned = placed.sum() / max(seen.sum(), 1)
-    cost = noise.cost * thinned + float((every - placed) @ np.log(areas))
+    cost = noise.cost * placed.sum() / max(seen.sum(), 1) + float((every - placed) @ np.log(areas))
     return Fit(float(np.sqrt(noise.variance)), noise.weights.sum(axis=0) / np.maximum(seen, 1), cost)
 
 
@@ -253,8 +256,8 @@ def _estimate_noise(squared: Array, noise: _Noise, areas: Array, cameras: int | 
 
 def _deviations(
     state: _State, observed: Array, noise: _Noise, block: NDArray[np.int64], focal: str
-) -> tuple[Array, Array, Array]:
-    """Standard deviations `(V,)` of rotation (radians), place and focal length (share).
+) -> tuple[Array, Array, Array, Array, Array]:
+    """Standard deviations `(V,)` of rotation (radians), place and focal length (share); the first two in the rig.
 
     The sandwich estimate over blocks of frames (Huber 1967): it asks only that errors in different blocks be
     independent, so it holds for tails, unequal noise and joints that err together.
@@ -273,13 +276,15 @@ def _deviations(
 
 
 def _spread(covariance: Array, state: _State) -> Array:
-    """Standard deviations `(3, V)` of rotation, place and log focal length from the cameras' covariance."""
+    """Standard deviations `(5, V)` of rotation, place and log focal length; and of the first two in the rig."""
     views, p = len(state.R), CAMERA_PARAMETERS
     own = np.stack([covariance[p * v : p * v + p, p * v : p * v + p] for v in range(views)])
     by_center = np.stack([-R.T @ np.column_stack([skew(t), np.eye(3)]) for R, t in zip(state.R, state.t)])
     places = by_center @ own[:, :6, :6] @ np.swapaxes(by_center, 1, 2)
     rotation, place = np.trace(own[:, :3, :3], axis1=1, axis2=2), np.trace(places, axis1=1, axis2=2)
-    return np.sqrt(np.maximum(np.stack([rotation, place, own[:, 6, 6]]), 0.0))
+    alone = np.sqrt(np.maximum(np.stack([rotation, place, own[:, 6, 6]]), 0.0))
+    poses = covariance.reshape(views, p, views, p)[:, :6, :, :6]
+    return np.concatenate([alone, against_others(poses, state.R, state.t)])
 
 
 def _rig_of(state: _State, rig: Rig) -> Rig:

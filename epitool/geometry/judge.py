@@ -82,7 +82,7 @@ def judge(bundle: Bundle, evidence: Evidence, left_out: dict[str, str]) -> Verdi
     span = max(float(np.linalg.norm(a.center - b.center)) for a in cameras for b in cameras)
     found: list[tuple[Level, str, str]] = [("warn", name, f"is left out: {why}") for name, why in left_out.items()]
     for v, name in enumerate(names):
-        rotation, place = float(np.degrees(bundle.rotation_sd[v])), float(bundle.position_sd[v] / span)
+        rotation, place = float(np.degrees(bundle.rotation_sd_in_rig[v])), float(bundle.position_sd_in_rig[v] / span)
         outliers, focal = float(1 - bundle.inlier_share[v]), float(bundle.focal_sd[v])
         found += [
             (graded(rotation, _ROTATION_SD_DEG), name, f"its rotation is known to {rotation:.1f} degrees only"),

@@ -27,7 +27,6 @@ from epitool.stages.footage import check_frame_rates
 
 Array = NDArray[np.float64]
 _SYNC_FRAMES = 5000
-_ROUNDS = 3  # in which views without a place are tried with the person that the others agree on
 
 
 def run(
@@ -129,7 +128,7 @@ def _of_one_person(
     All views take part again, those too that had no place by the person that was followed: the verdict is on the whole.
     """
     with open_keypoints(path) as source:
-        for _ in range(_ROUNDS):
+        while True:
             chosen = chosen_in_all_views(
                 source, result.rig, _lenses(cameras, result, choices), choices.min_confidence, choices.seed
             )
@@ -138,9 +137,8 @@ def _of_one_person(
             joints = informative_frames(chosen.read(step=enough_step(source)), choices.min_confidence, FRAME_BUDGET)
             lost, result = len(result.left_out), solved(joints, cameras, choices)
             if not result.left_out or len(result.left_out) >= lost:
-                break
-        say_whom(chosen)
-    return joints, result
+                say_whom(chosen)
+                return joints, result
 
 
 def _lenses(cameras: Sequence[Camera], result: Calibration, choices: Choices) -> list[Camera]:

@@ -282,11 +282,13 @@ def test_offsets_in_time_are_undone_alike_in_any_chunks(recording, truth, monkey
     offsets = [0.0, 2.4, -3.0, 0.5]
     cameras = tuple(replace(c, time_offset=o) for c, o in zip(truth.rig.cameras, offsets, strict=True))
     write_rig(Path("cameras.toml"), replace(truth.rig, cameras=cameras))
+    late = sync.synchronized(detected_as_stored(), [-offset for offset in offsets])
+    write_keypoints(Path("keypoints.h5"), late)
     triangulated("once.h5")
     monkeypatch.setattr(geometry_labels, "_CHUNK_KEYPOINTS", 1 << 20)
     triangulated()
     assert_same_labels(read_labels(Path("labels.h5")), read_labels(Path("once.h5")))
-    labels, moved = read_labels(Path("labels.h5")), sync.synchronized(detected_as_stored(), offsets)
+    labels, moved = read_labels(Path("labels.h5")), sync.synchronized(read_keypoints(Path("keypoints.h5")), offsets)
     back = labels.keypoints.with_swaps(labels.swapped)
     np.testing.assert_allclose(back.xy, moved.xy, rtol=1e-6)
 

@@ -14,6 +14,7 @@ from epitool.geometry.gauss_newton import copy
 from epitool.geometry.hypotheses import Tree, Views, find_places
 from epitool.geometry.tree_solver import choose, refine_frame
 from epitool.geometry.triangulate import KeypointNoise, solver_views
+from epitool.labels import Labels
 from epitool.skeleton import Skeleton
 
 Array = NDArray[np.float64]
@@ -50,6 +51,23 @@ class BonePoses:
     xyz: Array
     covariance: Array
     converged: NDArray[np.bool_]
+
+
+def bone_spread(labels: Labels) -> float:
+    """Median over bones of the scatter of their length, noise taken off, as a share of it; NaN where none is known."""
+    full = labels.covariance[..., [0, 1, 2, 1, 3, 4, 2, 4, 5]].reshape(*labels.poses.xyz.shape, 3)
+    spreads = []
+    for parent, child in labels.poses.skeleton.bones:
+        bone = labels.poses.xyz[:, child] - labels.poses.xyz[:, parent]
+        length = np.linalg.norm(bone, axis=-1)
+        along = bone / np.where(length > 0, length, np.nan)[:, None]
+        noise = np.einsum("fi,fij,fj->f", along, full[:, child] + full[:, parent], along)
+        known = np.isfinite(noise)
+        if known.sum() >= _MIN_SAMPLES:
+            usual = float(np.median(length[known]))
+            scatter = (1.4826 * float(np.median(np.abs(length[known] - usual)))) ** 2 - float(np.median(noise[known]))
+            spreads.append(np.sqrt(max(scatter, 0.0)) / usual)
+    return float(np.median(spreads)) if spreads else np.nan
 
 
 def estimate_bone_lengths(xyz: Array, covariance: Array, skeleton: Skeleton) -> BoneLengths:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from epitool.camera import Camera, Rig
 from epitool.errors import GeometryError
+from epitool.geometry.deviations import against_others
 from epitool.geometry.mixture import expectation, squared_errors
 from epitool.geometry.schur import CAMERA_PARAMETERS, point_steps, reduced_system
 from epitool.geometry.two_view import skew
@@ -40,6 +41,8 @@ class Bundle:
         rotation_sd: Standard deviation of each camera's rotation against the first, `(V,)` radians.
         position_sd: The same of its place, `(V,)` in the rig's unit, the first baseline's length being given.
         focal_sd: The same of its focal length as a share of it, `(V,)`; 0 where it was held.
+        rotation_sd_in_rig: Standard deviation of each rotation against the other cameras, `(V,)` radians.
+        position_sd_in_rig: The same of its place, `(V,)` in the rig's unit, the rig's size being given.
         cost: Negative log likelihood per keypoint; lower is better among solutions for the same keypoints.
     """
 
@@ -49,6 +52,23 @@ class Bundle:
     rotation_sd: Array
     position_sd: Array
     focal_sd: Array
+    rotation_sd_in_rig: Array
+    position_sd_in_rig: Array
+    cost: float
+
+
+@dataclass(frozen=True, eq=False)
+class Fit:
+    """How keypoints fit cameras that are taken as they are.
+
+    Attributes:
+        sigma_px: Standard deviation of a coordinate of a keypoint that is no gross error.
+        inlier_share: Estimated share of keypoints that are no gross errors, `(V,)`.
+        cost: Negative log likelihood of all keypoints seen; those of joints without a place may be anywhere.
+    """
+
+    sigma_px: float
+    inlier_share: Array
     cost: float
 
 
@@ -108,6 +128,33 @@ def adjust(
     seen = np.isfinite(observed[..., 0]).sum(axis=0)
     share = noise.weights.sum(axis=0) / np.maximum(seen, 1)
     return Bundle(_rig_of(state, rig), float(np.sqrt(noise.variance)), share, *deviations, noise.cost / seen.sum())
+
+
+def measured(xy: Array, xyz: Array, rig: Rig) -> Fit:
+    """How keypoints fit the cameras of a rig as they are.
+
+    Args:
+        xy: Undistorted keypoints `(F, V, J, 2)`, NaN where unseen.
+        xyz: Where these cameras place the joints, `(F, J, 3)`.
+        rig: The cameras.
+
+    Raises:
+        GeometryError: Fewer than 30 joints are seen by two views and triangulated.
+    """
+    observed, points, _ = _usable(xy, xyz, MAX_POINTS)
+    R, t, K = (np.stack([getattr(camera, name) for camera in rig.cameras]) for name in ("R", "t", "K"))
+    areas = np.array([np.prod(camera.image_size) for camera in rig.cameras], dtype=float)
+    squared = squared_errors(R, t, K, points, observed)
+    noise = _first_noise(squared, areas)
+    for _ in range(_ITERATIONS):
+        before, noise = noise, _estimate_noise(squared, noise, areas, cameras=0)
+        if abs(before.cost - noise.cost) < 1e-7 * abs(noise.cost):
+            break
+    seen, every = np.isfinite(observed[..., 0]).sum(axis=0), np.isfinite(xy[..., 0]).sum(axis=(0, 2))
+    # where points were thinned out, those left stand for all with a place
+    placed = (np.isfinite(xyz[..., 0])[:, None] & np.isfinite(xy[..., 0])).sum(axis=(0, 2))
+    cost = noise.cost * placed.sum() / max(seen.sum(), 1) + float((every - placed) @ np.log(areas))
+    return Fit(float(np.sqrt(noise.variance)), noise.weights.sum(axis=0) / np.maximum(seen, 1), cost)
 
 
 def _usable(xy: Array, xyz: Array, max_points: int) -> tuple[Array, Array, NDArray[np.int64]]:
@@ -198,10 +245,10 @@ def _first_noise(squared: Array, areas: Array) -> _Noise:
     return _estimate_noise(squared, _Noise(max(median / (2 * np.log(2)), 1e-12), 0.9, np.empty(0), np.inf), areas)
 
 
-def _estimate_noise(squared: Array, noise: _Noise, areas: Array) -> _Noise:
-    """One step of EM; the variance allows for what the joints and cameras take from the residuals."""
+def _estimate_noise(squared: Array, noise: _Noise, areas: Array, cameras: int | None = None) -> _Noise:
+    """One step of EM; the variance allows for what the joints and so many cameras take from the residuals."""
     weights, (seen, total, errors, freedom, cost) = expectation(squared, noise.variance, noise.share, areas)
-    freedom -= 6 * (len(areas) - 1)
+    freedom -= 6 * (len(areas) - 1 if cameras is None else cameras)
     variance = max(float(errors / max(freedom, 1.0)), 1e-12)
     share = float(np.clip(total / max(seen, 1), 0.05, 0.999))
     return _Noise(variance, share, weights, float(cost))
@@ -209,8 +256,8 @@ def _estimate_noise(squared: Array, noise: _Noise, areas: Array) -> _Noise:
 
 def _deviations(
     state: _State, observed: Array, noise: _Noise, block: NDArray[np.int64], focal: str
-) -> tuple[Array, Array, Array]:
-    """Standard deviations `(V,)` of rotation (radians), place and focal length (share).
+) -> tuple[Array, Array, Array, Array, Array]:
+    """Standard deviations `(V,)` of rotation (radians), place and focal length (share); the first two in the rig.
 
     The sandwich estimate over blocks of frames (Huber 1967): it asks only that errors in different blocks be
     independent, so it holds for tails, unequal noise and joints that err together.
@@ -229,13 +276,15 @@ def _deviations(
 
 
 def _spread(covariance: Array, state: _State) -> Array:
-    """Standard deviations `(3, V)` of rotation, place and log focal length from the cameras' covariance."""
+    """Standard deviations `(5, V)` of rotation, place and log focal length; and of the first two in the rig."""
     views, p = len(state.R), CAMERA_PARAMETERS
     own = np.stack([covariance[p * v : p * v + p, p * v : p * v + p] for v in range(views)])
     by_center = np.stack([-R.T @ np.column_stack([skew(t), np.eye(3)]) for R, t in zip(state.R, state.t)])
     places = by_center @ own[:, :6, :6] @ np.swapaxes(by_center, 1, 2)
     rotation, place = np.trace(own[:, :3, :3], axis1=1, axis2=2), np.trace(places, axis1=1, axis2=2)
-    return np.sqrt(np.maximum(np.stack([rotation, place, own[:, 6, 6]]), 0.0))
+    alone = np.sqrt(np.maximum(np.stack([rotation, place, own[:, 6, 6]]), 0.0))
+    poses = covariance.reshape(views, p, views, p)[:, :6, :, :6]
+    return np.concatenate([alone, against_others(poses, state.R, state.t)])
 
 
 def _rig_of(state: _State, rig: Rig) -> Rig:

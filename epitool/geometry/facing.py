@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from epitool.pose import Poses
+from epitool.skeleton import Skeleton
 
 Array = NDArray[np.float64]
 _LEAST_FRAMES, _CLEAR = 20, 0.8
@@ -42,6 +43,11 @@ class Facing:
         return self.frames >= _LEAST_FRAMES and self.backward > _CLEAR * self.frames
 
 
+def is_of_a_person(skeleton: Skeleton) -> bool:
+    """Whether joints are those of a person, of whose bones and sides something is known."""
+    return set(_NEEDED) <= set(skeleton.joints)
+
+
 def facing_of(poses: Poses) -> Facing:
     """In how many frames a body's front is where the names of its sides say.
 
@@ -51,7 +57,7 @@ def facing_of(poses: Poses) -> Facing:
     Args:
         poses: In any space that is no mirror image of the world, in any unit.
     """
-    if not set(_NEEDED) <= set(poses.skeleton.joints):
+    if not is_of_a_person(poses.skeleton):
         return Facing(0, 0)  # an animal's knees and face are elsewhere
     signs = np.sign(np.stack([_face(poses), *(way(poses, side) for way in (_foot, _knee) for side in _SIDES)]))
     votes = np.sign(np.nan_to_num(signs).sum(axis=0))

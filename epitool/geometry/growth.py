@@ -172,7 +172,8 @@ def _resections(
 def _reason(found: Resection | str) -> str:
     if isinstance(found, str):
         return found
-    return f"only {found.inlier_share:.0%} of its {found.matches} joints fit the other views"
+    share = f"only {found.inlier_share:.0%} of its {found.matches} joints"
+    return f"{share} fit the other views; is it in sync, of the same person, and not mirrored?"
 
 
 def ordered(rig: Rig, names: Sequence[str]) -> Rig:

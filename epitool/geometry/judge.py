@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -15,7 +16,7 @@ _LEVELS: tuple[Level, ...] = ("pass", "warn", "fail")
 # from which value on a calibration is doubtful, and from which it is not to be used
 _ROTATION_SD_DEG = (0.75, 1.5)
 _PLACE_SD = (0.03, 0.1)  # of the largest distance between cameras
-_OUTLIERS = (0.4, 0.6)  # of a view's keypoints
+OUTLIERS = (0.4, 0.6)  # of a view's keypoints
 _NOISE = (0.04, 0.08)  # of the person's size in the images
 _FOCAL_SD = (0.05, 0.15)
 _BONE_SPREAD = (0.07, 0.15)  # of a bone's length over time, noise taken off
@@ -23,7 +24,7 @@ _WRONG_LENS, _WRONG_LENS_SD = 0.05, 5.0  # share of a focal length, and standard
 _FRAMES = 20  # under it little is known of anything
 _NARROW_DEG, _NO_PARALLAX_DEG, _SAME_DEG = 5.0, 1.0, 0.1
 _FEW_INLIERS = 0.5
-_STRANGE = "do not fit the other views"
+_STRANGE = "do not fit the other views; is it in sync, and of the same person?"
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,11 @@ class Verdict:
     level: Level
     reasons: tuple[str, ...]
     strangers: dict[str, str]
+
+    def with_doubts(self, doubts: Sequence[tuple[Level, str]]) -> Verdict:
+        """The verdict where there are these doubts too; those that are none ("pass") change nothing."""
+        own = [(self.level, reason) for reason in self.reasons]
+        return verdict_of([*own, *doubts], self.strangers)
 
 
 @dataclass(frozen=True)
@@ -76,18 +82,44 @@ def judge(bundle: Bundle, evidence: Evidence, left_out: dict[str, str]) -> Verdi
     span = max(float(np.linalg.norm(a.center - b.center)) for a in cameras for b in cameras)
     found: list[tuple[Level, str, str]] = [("warn", name, f"is left out: {why}") for name, why in left_out.items()]
     for v, name in enumerate(names):
-        rotation, place = float(np.degrees(bundle.rotation_sd[v])), float(bundle.position_sd[v] / span)
+        rotation, place = float(np.degrees(bundle.rotation_sd_in_rig[v])), float(bundle.position_sd_in_rig[v] / span)
         outliers, focal = float(1 - bundle.inlier_share[v]), float(bundle.focal_sd[v])
         found += [
-            (_level(rotation, _ROTATION_SD_DEG), name, f"its rotation is known to {rotation:.1f} degrees only"),
-            (_level(place, _PLACE_SD), name, f"its place is known to {place:.0%} of the cameras' distances only"),
-            (_level(outliers, _OUTLIERS), name, f"{outliers:.0%} of its keypoints {_STRANGE}"),
-            (_level(focal, _FOCAL_SD), name, f"its focal length is known to {focal:.0%} only"),
+            (graded(rotation, _ROTATION_SD_DEG), name, f"its rotation is known to {rotation:.1f} degrees only"),
+            (graded(place, _PLACE_SD), name, f"its place is known to {place:.0%} of the cameras' distances only"),
+            (graded(outliers, OUTLIERS), name, f"{outliers:.0%} of its keypoints {_STRANGE}"),
+            (graded(focal, _FOCAL_SD), name, f"its focal length is known to {focal:.0%} only"),
         ]
     doubts = [(level, f"view {name}: {text}") for level, name, text in found] + _doubts_of_all(bundle, evidence)
-    doubts = sorted((item for item in doubts if item[0] != "pass"), key=lambda item: -_LEVELS.index(item[0]))
     strangers = {name: text for level, name, text in found if level == "fail" and text.endswith(_STRANGE)}
-    return Verdict(doubts[0][0] if doubts else "pass", tuple(text for _, text in doubts), strangers)
+    return verdict_of(doubts, strangers)
+
+
+def verdict_of(doubts: Sequence[tuple[Level, str]], strangers: dict[str, str]) -> Verdict:
+    """The verdict that follows from doubts, of which some may be none ("pass"), and from views that do not fit."""
+    real = sorted((item for item in doubts if item[0] != "pass"), key=lambda item: -_LEVELS.index(item[0]))
+    return Verdict(real[0][0] if real else "pass", tuple(text for _, text in real), strangers)
+
+
+def doubts_of_lost(left_out: dict[str, str]) -> list[tuple[Level, str]]:
+    """What to think of views without a place, and why they have none."""
+    return [("warn", f"view {name}: is left out: {why}") for name, why in left_out.items()]
+
+
+def doubt_of_noise(share: float) -> tuple[Level, str]:
+    """What to think of joints that scatter by this share of the person's size."""
+    return graded(share, _NOISE), f"joints scatter by {share:.0%} of the person's size; are the views in sync?"
+
+
+def doubt_of_bones(spread: float) -> tuple[Level, str]:
+    """What to think of bones that change their length by this share; nothing where it is not known."""
+    text = f"bones change their length by {spread:.0%}; are the lenses as stated, and is no view mirrored?"
+    return "pass" if np.isnan(spread) else graded(spread, _BONE_SPREAD), text
+
+
+def doubt_of_outliers(view: str, share: float) -> tuple[Level, str]:
+    """What to think of a view of whose keypoints this share does not fit."""
+    return graded(share, OUTLIERS), f"view {view}: {share:.0%} of its keypoints {_STRANGE}"
 
 
 def _doubts_of_all(bundle: Bundle, evidence: Evidence) -> list[tuple[Level, str]]:
@@ -97,11 +129,8 @@ def _doubts_of_all(bundle: Bundle, evidence: Evidence) -> list[tuple[Level, str]
     twins = [" and ".join(names) for names, angle in evidence.parallax_deg.items() if angle < _SAME_DEG]
     flat: Level = "fail" if parallax < _NO_PARALLAX_DEG else "warn" if parallax < _NARROW_DEG else "pass"
     return [
-        (_level(noise, _NOISE), f"joints scatter by {noise:.0%} of the person's size; are the views in sync?"),
-        (
-            "pass" if np.isnan(spread) else _level(spread, _BONE_SPREAD),
-            f"bones change their length by {spread:.0%}; are the lenses as stated, and is no view mirrored?",
-        ),
+        doubt_of_noise(noise),
+        doubt_of_bones(spread),
         (flat, f"the views see joints under {parallax:.1f} degrees at most; set the cameras further apart"),
         (
             "warn" if evidence.flat else "pass",
@@ -116,11 +145,12 @@ def _doubts_of_all(bundle: Bundle, evidence: Evidence) -> list[tuple[Level, str]
 def _doubt_of_lens(name: str, ratio: float, sd: float) -> tuple[Level, str]:
     """Whether the joints contradict a stated focal length."""
     off = abs(ratio - 1)
-    text = f"view {name}: the joints make its focal length {ratio:.2f} of what is stated; try --refine-intrinsics"
+    text = f"view {name}: the joints make its focal length {ratio:.2f} of what is stated; are its intrinsics of"
+    text += " this lens, zoom and image size? Only if they are not: --refine-intrinsics"
     return ("warn" if off > _WRONG_LENS and off > _WRONG_LENS_SD * sd else "pass"), text
 
 
-def _level(value: float, thresholds: tuple[float, float]) -> Level:
+def graded(value: float, thresholds: tuple[float, float]) -> Level:
     """The level of a value that should be small; one that is not a number fails."""
     return "pass" if value < thresholds[0] else "warn" if value < thresholds[1] else "fail"
 

@@ -120,7 +120,7 @@ def follow(candidates: Candidates, frames: int, views: int, skeleton: Skeleton) 
     if table.shape[2] == 1:
         return table[..., 0]
     heights, legs = _limbs(candidates, skeleton)
-    tracks = [_tracks_of_view(candidates, table[:, v], skeleton) for v in range(views)]
+    tracks = [tracks_of_view(candidates, table[:, v], skeleton) for v in range(views)]
     trust = candidates.confidence.mean(axis=1, dtype=np.float64)
     worth = [np.array([trust[track].sum() * (swing(legs[track]) + _STILL) for track in found]) for found in tracks]
     alone = [_path(candidates, *each, frames) for each in zip(tracks, worth)]
@@ -147,7 +147,7 @@ def _limbs(candidates: Candidates, skeleton: Skeleton) -> tuple[Array, Array]:
     return np.concatenate([*heights, nobody]), np.concatenate([legs for _, legs in motion])
 
 
-def _tracks_of_view(candidates: Candidates, table: Indices, skeleton: Skeleton) -> list[Indices]:
+def tracks_of_view(candidates: Candidates, table: Indices, skeleton: Skeleton) -> list[Indices]:
     """Candidates of each track in a view, in order of time; `table (F, P)` holds the view's candidates."""
     there = table[table >= 0]
     points = midline(candidates.seen(there, MIN_CONFIDENCE), skeleton)

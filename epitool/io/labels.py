@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -88,6 +88,11 @@ class LabelsWriter:
         store(self._file, arrays, self._written, len(self._frames))
         self._digest.add(labels.keypoints.images)
         self._written += len(labels.poses.frames)
+
+    def judge(self, verdict: str, reasons: Sequence[str]) -> None:
+        """Says what to think of the labels: "pass" or "warn", and why."""
+        self._file.attrs["verdict"] = texts(verdict)
+        self._file.attrs["reasons"] = texts(list(reasons))
 
     def finish(self) -> None:
         """Says what recording the file is of; every frame must have been appended."""

@@ -13,7 +13,7 @@ from epitool.camera import Camera
 from epitool.console import Summary, say, warn
 from epitool.errors import GeometryError, InputError, UsageError
 from epitool.geometry.body import ScaleRule, parse_scale
-from epitool.geometry.calibrate import FRAME_BUDGET, STILL, Calibration, informative_frames, still_views
+from epitool.geometry.calibrate import FRAME_BUDGET, STILL, Calibration, informative_frames, still_views, with_focal
 from epitool.geometry.sync import REACH, estimate_offsets, synchronized
 from epitool.io.cameras import write_rig
 from epitool.io.keypoints import open_keypoints
@@ -22,7 +22,7 @@ from epitool.stages import calibration_report as report
 from epitool.stages.calibrate_inputs import enough_step, intrinsics_of, keypoints_of, places, warn_of_people
 from epitool.stages.calibrate_rig import Choices, placed, solved
 from epitool.stages.calibrate_windows import LEAST_WINDOW, calibrate_windows, check_moving, windows_of
-from epitool.stages.choosing import chosen_by_geometry
+from epitool.stages.choosing import chosen_in_all_views, say_whom
 from epitool.stages.footage import check_rates_of
 
 Array = NDArray[np.float64]
@@ -128,14 +128,30 @@ def _check_joints(joints: Keypoints, path: Path, rule: ScaleRule | None) -> None
 def _of_one_person(
     joints: Keypoints, cameras: Sequence[Camera], result: Calibration, choices: Choices, path: Path
 ) -> tuple[Keypoints, Calibration]:
-    """The joints of the person whom all views agree on, and the cameras that they give; the same where one is seen."""
+    """The joints of the person whom all views agree on, and the cameras that they give; the same where one is seen.
+
+    All views take part again, those too that had no place by the person that was followed: the verdict is on the whole.
+    """
     with open_keypoints(path) as source:
-        chosen = chosen_by_geometry(source, result.rig, choices.min_confidence)
-        if chosen is None:
-            return joints, result
-        joints = informative_frames(chosen.read(step=enough_step(source)), choices.min_confidence, FRAME_BUDGET)
-    again = solved(joints, [camera for camera in cameras if camera.name in joints.views], choices)
-    return joints, replace(again, left_out={**result.left_out, **again.left_out})
+        while True:
+            chosen = chosen_in_all_views(
+                source, result.rig, _lenses(cameras, result, choices), choices.min_confidence, choices.seed
+            )
+            if chosen is None:
+                return joints, result
+            joints = informative_frames(chosen.read(step=enough_step(source)), choices.min_confidence, FRAME_BUDGET)
+            lost, result = len(result.left_out), solved(joints, cameras, choices)
+            if not result.left_out or len(result.left_out) >= lost:
+                say_whom(chosen)
+                return joints, result
+
+
+def _lenses(cameras: Sequence[Camera], result: Calibration, choices: Choices) -> list[Camera]:
+    """The cameras of all views with what is known of their lenses; where focal lengths were guessed, as found."""
+    if choices.focal != "unknown":
+        return list(cameras)
+    start = {camera.name: camera.focal for camera in cameras}
+    return with_focal(cameras, float(np.median([camera.focal / start[camera.name] for camera in result.rig.cameras])))
 
 
 def _with_offsets(

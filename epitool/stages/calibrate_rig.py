@@ -14,6 +14,7 @@ from epitool.console import warn
 from epitool.errors import GeometryError
 from epitool.geometry.body import ScaleRule, apply_scale
 from epitool.geometry.calibrate import Calibration, calibrate
+from epitool.geometry.known import judge_known
 from epitool.geometry.labels import label
 from epitool.geometry.vertical import apply_world, level_world
 from epitool.pose import Keypoints
@@ -55,7 +56,10 @@ def solved(joints: Keypoints, cameras: Sequence[Camera], choices: Choices) -> Ca
         GeometryError: The joints determine none.
     """
     if choices.places:
-        return Calibration(given(choices.places.select(joints.views), cameras))
+        rig = given(choices.places.select(joints.views), cameras)
+        verdict = judge_known(joints, rig, choices.min_confidence, choices.jobs)
+        kept = [name for name in rig.names if name not in verdict.strangers]
+        return Calibration(rig.select(kept), left_out=verdict.strangers, verdict=verdict)
     c = choices
     return calibrate(
         joints, cameras, method=c.method, min_confidence=c.min_confidence, seed=c.seed, jobs=c.jobs, focal=c.focal

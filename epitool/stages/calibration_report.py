@@ -26,17 +26,19 @@ def show(result: Calibration) -> None:
         ]  # fmt: skip
         columns = ["views", "joints in common", "that fit", "error px", "parallax deg", "frames swapped", ""]
         show_table("Pairs of views, each by itself", columns, rows)
-    if result.bundle:
+    if bundle := result.bundle:
         span = _span(result)
         rows = [
             [name, f"{np.degrees(r):.2f}", f"{p / span:.2%}", f"{c.focal:.0f}", f"{f:.1%}" if f else "held", f"{i:.0%}"]
             for name, c, r, p, f, i in zip(
-                result.rig.names, result.rig.cameras, result.bundle.rotation_sd, result.bundle.position_sd,
-                result.bundle.focal_sd, result.bundle.inlier_share, strict=True,
+                result.rig.names, result.rig.cameras, bundle.rotation_sd_in_rig, bundle.position_sd_in_rig,
+                bundle.focal_sd, bundle.inlier_share, strict=True,
             )
         ]  # fmt: skip
         columns = ["view", "rotation sd deg", "place sd", "focal px", "focal sd", "keypoints that fit"]
-        show_table("Cameras together, against the first; places in shares of the cameras' distances", columns, rows)
+        show_table(
+            "Cameras together, each against the others; places in shares of the cameras' distances", columns, rows
+        )
 
 
 def statistics(
@@ -75,22 +77,29 @@ def statistics(
 
 
 def _adjustment(result: Calibration, factor: float) -> dict[str, Any]:
-    if not result.bundle or not result.verdict:
+    if not result.verdict:
         return {}
+    judged = {
+        "verdict": result.verdict.level,
+        "reasons": list(result.verdict.reasons),
+        "left_out": dict(result.left_out),
+    }
+    if not result.bundle:
+        return judged
     bundle = result.bundle
     deviations = {
         name: {
             "rotation_deg": round(float(np.degrees(bundle.rotation_sd[v])), 4),
             "position": round(float(bundle.position_sd[v] * factor), 4),
+            "rotation_in_rig_deg": round(float(np.degrees(bundle.rotation_sd_in_rig[v])), 4),
+            "position_in_rig": round(float(bundle.position_sd_in_rig[v] * factor), 4),
             "focal_share": round(float(bundle.focal_sd[v]), 5),
             "gross_error_share": round(float(1 - bundle.inlier_share[v]), 4),
         }
         for v, name in enumerate(result.rig.names)
     }
     return {
-        "verdict": result.verdict.level,
-        "reasons": list(result.verdict.reasons),
-        "left_out": dict(result.left_out),
+        **judged,
         "noise_px": round(bundle.sigma_px, 3),
         "standard_deviations": deviations,
     }
@@ -124,10 +133,10 @@ def warn_where_doubtful(result: Calibration, labels: Labels) -> None:
 def two_people(result: Calibration) -> list[str]:
     """What to do where pairs of views have much in common that fits and much that does not, as if of two people."""
     torn = [pair for pair, found in result.pairs.items() if found.inlier_share < _TORN]
-    if len(torn) < len(result.pairs) / 3:
+    if not torn or len(torn) < len(result.pairs) / 3:
         return []
     return [
-        f"in {len(torn)} of {len(result.pairs)} pairs hardly half of the joints fit one geometry: are there two people?"
-        " BlazePose finds one an image, perhaps another in each view; joints of all that OpenPose or another detector"
-        " found come in by `epitool convert`"
+        f"in {len(torn)} of {len(result.pairs)} pairs hardly half of the joints fit one geometry: are the views in"
+        " sync, and do they show the same person? are there two people? Where a detector finds one an image, it may be"
+        " another in each view: use one that finds all"
     ]

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from epitool.camera import Rig
+from epitool.camera import Camera, Rig
 from epitool.console import say
 from epitool.geometry.identity import choose_by_geometry
+from epitool.geometry.labels import label
+from epitool.geometry.lost_views import placed_by_someone
 from epitool.geometry.people import Candidates, choice_of, with_choice
 from epitool.io.candidates import read_candidates
 from epitool.io.keypoints import KeypointsFile
 from epitool.pose import Keypoints
 
 _PART = 10_000  # frames read at a time
+_PLACED_FRAMES = 1000  # about so many, spread over the recording, tell where a person is
+_ENOUGH, _HARDLY = 20, 0.02  # frames that tell whether a view shows the person, and share in which it hardly does
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,8 +52,22 @@ class Chosen:
         part = self.source.read(start, stop, step).select_views(self.views)
         return with_choice(part, self.candidates, self.choice[start:stop:step])
 
+    def views_without_the_person(self) -> dict[str, str]:
+        """Views that show somebody, but hardly ever the one whom others agree on; and what is likely."""
+        agreed = (self.choice >= 0).sum(axis=1) >= 2
+        anybody = self.candidates.table(*self.choice.shape)[agreed, :, 0] >= 0
+        frames, shown = anybody.sum(axis=0), (anybody & (self.choice[agreed] >= 0)).sum(axis=0)
+        return {
+            name: f"it shows the person whom others agree on in {found} of {there} frames; does it show the same"
+            " people, in sync, not mirrored, and does the camera stand where it is said to?"
+            for name, there, found in zip(self.views, frames.tolist(), shown.tolist(), strict=True)
+            if there >= _ENOUGH and found < _HARDLY * there
+        }
 
-def chosen_by_geometry(source: KeypointsFile, rig: Rig, min_confidence: float) -> Chosen | None:
+
+def chosen_by_geometry(
+    source: KeypointsFile, rig: Rig, min_confidence: float, views: Sequence[str] = ()
+) -> Chosen | None:
     """The person whom all views of the rig agree on; None where no image shows more than one person.
 
     Everyone is held in memory, for who someone is follows from the whole recording.
@@ -58,6 +76,8 @@ def chosen_by_geometry(source: KeypointsFile, rig: Rig, min_confidence: float) -
         source: The `keypoints.h5`.
         rig: Cameras of its views, or of some of them.
         min_confidence: Joints under it say nothing.
+        views: Which views are read, those of the rig among them; views without a camera show whom they showed before.
+            Where none are named, those of the rig.
 
     Raises:
         InputError: The file cannot be read.
@@ -65,17 +85,77 @@ def chosen_by_geometry(source: KeypointsFile, rig: Rig, min_confidence: float) -
     everyone = read_candidates(source.path, (len(source), len(source.views), len(source.skeleton)))
     if everyone is None or not len(everyone):
         return None
-    candidates = everyone.select_views([source.views.index(name) for name in rig.names])
-    before = np.concatenate(list(_choices(source, rig, candidates)))
-    choice = choose_by_geometry(candidates, rig, before, source.skeleton, min_confidence)
-    changed = int((choice != before).any(axis=1).sum())
+    names = tuple(views) or rig.names
+    candidates = everyone.select_views([source.views.index(name) for name in names])
+    before = np.concatenate(list(_choices(source, names, candidates)))
+    own = [names.index(name) for name in rig.names]
+    mine = np.flatnonzero(np.isin(candidates.view_index, own))
+    number = np.full(len(candidates) + 1, -1)  # the last one is nobody's
+    number[mine] = np.arange(len(mine))
+    found = choose_by_geometry(
+        candidates.select_views(own), rig, number[before[:, own]], source.skeleton, min_confidence
+    )
+    choice = before.copy()
+    choice[:, own] = np.append(mine, -1)[found]
+    return Chosen(source, names, candidates, choice)
+
+
+def chosen_in_all_views(
+    source: KeypointsFile, rig: Rig, lenses: Sequence[Camera], min_confidence: float, seed: int
+) -> Chosen | None:
+    """The person whom the views of the rig agree on, looked for in views without a place too.
+
+    A view may have no place because somebody else was followed in it. Where somebody in it is the person, it gets its
+    place by them and takes part in the choice; where nobody is, it shows whom it showed before.
+
+    Args:
+        source: The `keypoints.h5`.
+        rig: Cameras of some of its views.
+        lenses: Cameras of all views that count.
+        min_confidence: Joints under it say nothing.
+        seed: Of the random sampling.
+
+    Returns:
+        The person in these views; None where no image shows more than one.
+
+    Raises:
+        InputError: The file cannot be read.
+    """
+    names = [camera.name for camera in lenses]
+    chosen = chosen_by_geometry(source, rig, min_confidence, names)
+    lost = [camera for camera in lenses if camera.name not in rig.names]
+    if chosen is None or not lost:
+        return chosen
+    xyz = _places(chosen, rig, min_confidence)
+    found = [
+        placed_by_someone(chosen.candidates, names.index(c.name), c, xyz, source.skeleton, min_confidence, seed)
+        for c in lost
+    ]
+    back = [camera for camera in found if camera]
+    if not back:
+        return chosen
+    return chosen_by_geometry(source, replace(rig, cameras=(*rig.cameras, *back)), min_confidence, names)
+
+
+def _places(chosen: Chosen, rig: Rig, min_confidence: float) -> NDArray[np.float64]:
+    """Where the person is, `(F, J, 3)`, in some frames spread over the recording; NaN in others."""
+    step = max(len(chosen) // _PLACED_FRAMES, 1)
+    sample = chosen.read(step=step).select_views(rig.names)
+    xyz = np.full((len(chosen), len(sample.skeleton), 3), np.nan)
+    xyz[::step] = label(sample, rig, min_confidence=min_confidence).poses.xyz
+    return xyz
+
+
+def say_whom(chosen: Chosen) -> None:
+    """Says that one of several is taken, and in how many frames it is another than was followed."""
+    before = np.concatenate(list(_choices(chosen.source, chosen.views, chosen.candidates)))
+    changed = int((chosen.choice != before).any(axis=1).sum())
     say(f"several people: the one whom all views agree on is taken, in {changed} frames another than was followed")
-    return Chosen(source, rig.names, candidates, choice)
 
 
-def _choices(source: KeypointsFile, rig: Rig, candidates: Candidates) -> Iterator[NDArray[np.intp]]:
+def _choices(source: KeypointsFile, views: Sequence[str], candidates: Candidates) -> Iterator[NDArray[np.intp]]:
     """Which candidates the file's keypoints are, a part of the frames at a time."""
-    table = candidates.table(len(source), len(rig))
+    table = candidates.table(len(source), len(views))
     for start in range(0, len(source), _PART):
-        part = source.read(start, start + _PART).select_views(rig.names)
+        part = source.read(start, start + _PART).select_views(views)
         yield choice_of(part, candidates, table[start : start + _PART])

@@ -1,0 +1,104 @@
+"""Cameras that are given: of which views they are, and whether they fit the joints."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from epitool.camera import Window
+from epitool.errors import GeometryError, InputError
+from epitool.geometry.judge import Verdict
+from epitool.geometry.known import judge_known
+from epitool.io.cameras import read_windows
+from epitool.io.keypoints import KeypointsFile
+from epitool.pose import Keypoints, join_keypoints
+from epitool.stages.calibrate_inputs import warn_of_people
+from epitool.stages.camera_checks import check_foreign, fit_rigs
+from epitool.stages.choosing import Chosen, chosen_by_geometry, say_whom
+from epitool.stages.chunks import in_sync, resampled, sampled
+
+NO_CAMERA = "the camera file has none of that name"
+
+
+@dataclass(frozen=True, eq=False)
+class Fitting:
+    """Cameras that fit the joints of a recording, and those joints.
+
+    Attributes:
+        reader: The joints, of one person.
+        windows: The cameras by frames.
+        sample: Joints of some frames, in sync.
+        verdict: On these cameras.
+        left_out: Views without one, and why.
+    """
+
+    reader: KeypointsFile | Chosen
+    windows: list[Window]
+    sample: Keypoints
+    verdict: Verdict
+    left_out: dict[str, str]
+
+
+def windows_of_views(source: KeypointsFile, cameras: Path) -> list[Window]:
+    """The cameras of the views that the keypoints are of, by frames.
+
+    Raises:
+        InputError: The file cannot be read, is for other images, or has less than two of the cameras.
+        GeometryError: There is one view.
+    """
+    if len(source.views) < 2:
+        raise GeometryError(f"{source.path}: one view ({', '.join(source.views)}); triangulation needs two or more")
+    windows = [replace(window, rig=window.rig.named_as(source.views)) for window in read_windows(cameras)]
+    if len(windows) == 1:
+        check_foreign(cameras, windows[0].rig)
+    names = windows[0].rig.names
+    order = [name for name in names if name in source.views]  # the calibration's order says who is whose neighbour
+    if len(order) < 2:
+        raise InputError(
+            f"{cameras}: has cameras {', '.join(names)}, but {source.path} has views {', '.join(source.views)};"
+            " at least two must have the same name"
+        )
+    sizes = dict(zip(source.views, map(tuple, source.image_size.tolist()), strict=True))
+    rigs = fit_rigs([window.rig.select(order) for window in windows], [sizes[name] for name in order], cameras)
+    return [replace(window, rig=rig) for window, rig in zip(windows, rigs, strict=True)]
+
+
+def fitting(source: KeypointsFile, windows: list[Window], min_confidence: float, jobs: int) -> Fitting:
+    """Leaves out the cameras that do not fit the joints, as long as two others remain.
+
+    With several people in view, who is followed depends on the cameras: once one is left out, the person is chosen
+    anew. Cameras that move come from the joints themselves, and are taken as they are.
+    """
+    left_out = {name: NO_CAMERA for name in source.views if name not in windows[0].rig.names}
+    while True:
+        rig = windows[0].rig
+        reader = _reader(source, windows, min_confidence)
+        nowhere = reader.views_without_the_person() if isinstance(reader, Chosen) else {}
+        if nowhere and len(rig) - len(nowhere) >= 2:
+            left_out |= nowhere
+            windows = _without(windows, nowhere)
+            continue
+        sample = join_keypoints([in_sync(chunk) for chunk in sampled(reader, windows)])
+        if len(windows) > 1:
+            return Fitting(reader, windows, sample, Verdict("pass", (), {}), left_out)
+        verdict = judge_known(sample, resampled(rig), min_confidence, jobs, left_out)
+        if not verdict.strangers:
+            if isinstance(reader, Chosen):
+                say_whom(reader)
+            return Fitting(reader, windows, sample, verdict, left_out)
+        left_out |= verdict.strangers
+        windows = _without(windows, verdict.strangers)
+
+
+def _reader(source: KeypointsFile, windows: Sequence[Window], min_confidence: float) -> KeypointsFile | Chosen:
+    """The joints of the person whom all views agree on."""
+    if len(windows) > 1 or any(camera.time_offset for camera in windows[0].rig.cameras):
+        warn_of_people(source.path, "cameras that move" if len(windows) > 1 else "cameras that are out of sync")
+        return source
+    return chosen_by_geometry(source, windows[0].rig, min_confidence) or source
+
+
+def _without(windows: Sequence[Window], names: dict[str, str]) -> list[Window]:
+    kept = [name for name in windows[0].rig.names if name not in names]
+    return [replace(window, rig=window.rig.select(kept)) for window in windows]

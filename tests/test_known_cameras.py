@@ -1,0 +1,153 @@
+"""Cameras that are given: one that does not fit the joints is named and left out, and labels get a verdict."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+from conftest import exact_labels
+from scipy.spatial.transform import Rotation
+from test_cli import epitool
+from test_people import H36M, RIG, mixed_up, seen, standing, walker
+
+from epitool.camera import Rig
+from epitool.geometry.people import follow, with_choice
+from epitool.io.cameras import read_rig, write_rig
+from epitool.io.candidates import add_candidates
+from epitool.io.keypoints import write_keypoints
+from epitool.io.labels import read_labels
+from epitool.synthetic import noisy_keypoints
+
+TRUTH = exact_labels(100, 2)
+SMALL, LARGE = (80.0, 1.5), (600.0, 8.0)  # mm and degrees by which a camera was moved since it was calibrated
+
+
+def moved(rig: Rig, name: str, by: tuple[float, float]) -> Rig:
+    """What a file says that is older than the footage."""
+    way, degrees = by
+    turn = Rotation.from_rotvec([0, np.radians(degrees), 0]).as_matrix()
+    cameras = []
+    for camera in rig.cameras:
+        if camera.name == name:
+            R = turn @ camera.R
+            camera = replace(camera, R=R, t=-R @ (camera.center + way * np.array([0.6, 0.8, 0.0])))
+        cameras.append(camera)
+    return replace(rig, cameras=tuple(cameras))
+
+
+def recording(rig: Rig, views: int = 4, sigma_px: float = 0.5) -> None:
+    """`keypoints.h5` of some views, and `cameras.toml` with these cameras."""
+    names = TRUTH.rig.names[:views]
+    joints = noisy_keypoints(TRUTH, sigma_px=sigma_px, outliers=0.03, swap_share=0.0, seed=0)
+    write_keypoints(Path("keypoints.h5"), joints.select_views(names))
+    write_rig(Path("cameras.toml"), rig.select([name for name in names if name in rig.names]))
+
+
+def error_mm() -> float:
+    labels = read_labels(Path("labels.h5"))
+    return float(np.nanmedian(np.linalg.norm(labels.poses.xyz - TRUTH.poses.xyz, axis=-1)))
+
+
+def said_in_file() -> tuple[str, list[str]]:
+    with h5py.File("labels.h5") as file:
+        return file.attrs["verdict"].decode(), [reason.decode() for reason in file.attrs["reasons"]]
+
+
+@pytest.mark.parametrize("views", [2, 3, 4])
+def test_cameras_that_fit_pass_without_a_word(here, views):
+    recording(TRUTH.rig, views)
+    result = epitool("triangulate")
+    assert (result.returncode, result.stderr) == (0, "")
+    assert "verdict: pass" in result.stdout
+    assert said_in_file() == ("pass", [])
+
+
+@pytest.mark.parametrize(
+    ("views", "name", "by"), [(3, "cam1", LARGE), (4, "cam2", LARGE), (4, "cam4", LARGE), (4, "cam2", SMALL)]
+)
+def test_a_camera_moved_since_is_named_and_no_label_rests_on_it(here, views, name, by):
+    recording(moved(TRUTH.rig, name, by), views)
+    result = epitool("triangulate")
+    assert result.returncode == 0, result.stderr
+    assert f"view {name}: is left out" in result.stderr
+    assert "was it moved since" in result.stderr
+    assert f"turned by {by[1]:.0f}" in result.stderr.replace("1.5", "2")
+    assert "exchanged" not in result.stderr
+    assert name not in read_labels(Path("labels.h5")).rig.names
+    assert said_in_file()[0] == "warn"
+    assert error_mm() < 25
+
+
+def test_of_three_cameras_one_moved_a_little_is_named(here):
+    recording(moved(TRUTH.rig, "cam1", SMALL), 3)
+    result = epitool("triangulate")
+    assert "most cam1, by 1.5 degrees" in result.stderr
+    assert "verdict: warn" in result.stdout
+
+
+@pytest.mark.parametrize("by", [SMALL, LARGE])
+def test_of_two_cameras_none_can_be_named_but_they_are_not_trusted(here, by):
+    recording(moved(TRUTH.rig, "cam2", by), 2)
+    result = epitool("triangulate")
+    assert "was one moved since they were calibrated" in result.stderr
+    if result.returncode:
+        assert (result.returncode, Path("labels.h5").exists()) == (4, False)
+    else:
+        assert "verdict: warn" in result.stdout
+
+
+def test_places_that_are_given_are_judged_by_calibrate_too(here):
+    recording(moved(TRUTH.rig, "cam3", LARGE))
+    result = epitool("calibrate", "--extrinsics", "cameras.toml", "--out", "out.toml")
+    assert result.returncode == 0, result.stderr
+    assert "view cam3: is left out" in result.stderr
+    assert "pairs" not in result.stderr
+    assert "verdict: warn" in result.stdout
+    assert read_rig(Path("out.toml")).names == ("cam1", "cam2", "cam4")
+
+
+def test_places_that_are_right_pass(here):
+    recording(TRUTH.rig)
+    result = epitool("calibrate", "--extrinsics", "cameras.toml", "--out", "out.toml")
+    assert (result.returncode, result.stderr) == (0, "")
+    assert "verdict: pass" in result.stdout
+
+
+def test_a_view_without_a_camera_is_said_to_be_left_out(here):
+    recording(TRUTH.rig.select(["cam1", "cam2", "cam4"]))
+    result = epitool("triangulate")
+    assert result.returncode == 0
+    assert "view cam3: is left out: the camera file has none of that name" in result.stderr
+    assert read_labels(Path("labels.h5")).rig.names == ("cam1", "cam2", "cam4")
+
+
+def test_now_one_person_now_the_other_in_each_view_is_no_pass(here):
+    """As of a detector that finds one an image."""
+    recording(TRUTH.rig)
+    one = noisy_keypoints(TRUTH, sigma_px=1.0, outliers=0.02, swap_share=0.0, seed=0)
+    second = exact_labels(100, 7).poses.xyz + np.array([900.0, -700.0, 0.0])
+    other = (np.random.default_rng(0).random((100, 4)) < 0.1).cumsum(axis=0) % 2 == 1
+    xy = np.where(other[..., None, None], RIG.project(second), one.xy)
+    inside = ((xy >= 0) & (xy <= 383)).all(axis=-1)
+    write_keypoints(Path("keypoints.h5"), replace(one, xy=xy, confidence=inside.astype(float)))
+    result = epitool("triangulate")
+    assert "verdict: pass" not in result.stdout
+    assert "two people mixed" in result.stderr
+
+
+def test_with_two_people_a_camera_moved_since_is_left_out_and_they_are_not_mixed(here):
+    people = [seen(walker(1), 1), seen(standing(101, (-1300, 1200)), 51)]
+    candidates, _ = mixed_up(people)
+    frames = len(people[0].xy)
+    write_keypoints(Path("keypoints.h5"), with_choice(people[0], candidates, follow(candidates, frames, 4, H36M)))
+    add_candidates(Path("keypoints.h5"), candidates)
+    write_rig(Path("cameras.toml"), moved(RIG, "cam2", LARGE))
+    result = epitool("triangulate")
+    assert result.returncode == 0, result.stderr
+    assert "view cam2: is left out" in result.stderr
+    labels = read_labels(Path("labels.h5"))
+    assert labels.rig.names == ("cam1", "cam3", "cam4")
+    assert np.nanmedian(np.linalg.norm(labels.poses.xyz - walker(1), axis=-1)) < 30

@@ -129,7 +129,7 @@ def demo(
     scale: Annotated[str | None, typer.Option("--scale", help="Of the views, see calibrate.")] = None,
     out: Annotated[Path, typer.Option("--out", help="Folder to work in.")] = Path("epitool-demo"),
     epochs: Annotated[
-        int | None, typer.Option("--epochs", min=1, help="Of train.", show_default="10, to show the step")
+        int | None, typer.Option("--epochs", min=1, help="Of train.", show_default="8, to show the step")
     ] = None,
     seed: Seed = 0,
     quiet: Quiet = False,

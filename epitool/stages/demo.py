@@ -25,7 +25,7 @@ from epitool.stages.footage import open_views
 from epitool.stages.report import Step, write_report
 
 _RENDERED_HEIGHT = "height=1.75m"
-EPOCHS = 10  # of train: to show the step; more footage and a GPU are what a network of one's own takes
+EPOCHS = 8  # of train: to show the step; more footage and a GPU are what a network of one's own takes
 _IMITATED = {"sigma_px": 3.0, "outliers": 0.02, "swap_share": 0.05}
 
 
@@ -70,7 +70,7 @@ def run(
         intrinsics: Of own footage.
         scale: Of own footage.
         out: Folder to work in; what is there is used again.
-        epochs: Of `train`; 10 by default.
+        epochs: Of `train`; 8 by default.
         seed: Of everything random.
 
     Raises:

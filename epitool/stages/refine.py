@@ -166,8 +166,9 @@ def _from_labels(pairs: Path, predictions: Path | None, path: Path, steps: int |
             )
     options, shipped = replace(OWN, steps=steps or OWN.steps, seed=seed), load_refiner()
     hinted = _hinted(seen, labels, pairs, predictions)
+    by_themselves = _hint_errors(hinted, told)
     candidates = {"the shipped unit": (shipped, next(iter(hinted.values())))}
-    for hint, given in hinted.items():
+    for hint, given in _worth_trying(hinted, by_themselves).items():
         # a network has learned the training part by heart, and errs less there than elsewhere
         erring = given.of_frames(parts["val"][:half] if hint == "network" else learned)
         if len(erring.truth) < MIN_POSES:
@@ -177,7 +178,7 @@ def _from_labels(pairs: Path, predictions: Path | None, path: Path, steps: int |
         refiner = _trained(shipped, labels, given.of_frames(learned), erring, options, hint)
         candidates[f"refined, {_WORDS[hint]}"] = refiner, given
     measured = {name: _error(refiner, given.of_frames(told)) for name, (refiner, given) in candidates.items()}
-    measured |= _hint_errors(hinted, told)
+    measured |= by_themselves
     best = min(candidates, key=lambda name: measured[name])
     refiner = replace(candidates[best][0], measured=measured)
     save_refiner(path, refiner)
@@ -264,9 +265,26 @@ def _error(refiner: Refiner, seen: _Seen) -> Measured:
     return _errors(agreed_poses(refiner, [seen.looks], Times.unrelated(len(seen.looks))).poses, seen.truth)
 
 
+_DETECTOR, _NETWORK = "the detector's own 3D", "the network"
+
+
+def _worth_trying(hinted: dict[str, _Seen], by_themselves: Mapping[str, Measured]) -> dict[str, _Seen]:
+    """The hints without a network that is worse than the detector by itself.
+
+    Its errors are alike in neighbouring frames, so that a unit which has learned them by heart would look too good.
+    """
+    if {_DETECTOR, _NETWORK} <= by_themselves.keys() and by_themselves[_NETWORK] > by_themselves[_DETECTOR]:
+        say(
+            f"the network is not tried as a hint: its NMPJPE is {by_themselves[_NETWORK][0]:.0f} by itself, that of"
+            f" {_DETECTOR} {by_themselves[_DETECTOR][0]:.0f}"
+        )
+        return {hint: seen for hint, seen in hinted.items() if hint != "network"}
+    return hinted
+
+
 def _hint_errors(hinted: Mapping[str, _Seen], told: NDArray[np.intp]) -> dict[str, Measured]:
     """How good the hints are by themselves."""
-    names = {"detector": "the detector's own 3D", "network": "the network"}
+    names = {"detector": _DETECTOR, "network": _NETWORK}
     shown = {names[hint]: seen.of_frames(told) for hint, seen in hinted.items() if hint in names}
     return {name: _errors(seen.looks.hint, seen.truth) for name, seen in shown.items() if len(seen.truth)}
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,22 +12,16 @@ from numpy.typing import NDArray
 
 from epitool.camera import Array
 from epitool.console import Summary, say, warn
-from epitool.errors import GeometryError, InputError, UsageError
-from epitool.images import image_key
+from epitool.errors import GeometryError, UsageError
 from epitool.io.labels import read_labels
-from epitool.io.pose_arrays import read_pose_arrays
-from epitool.io.predictions import read_predictions
 from epitool.labels import Labels
 from epitool.options import RefineOptions, run_folder
-from epitool.pose import Predictions
+from epitool.stages.refine_inputs import Seen, focal_ratio, hinted_by, mocap_poses, own_poses, seen_in
 
 if TYPE_CHECKING:
-    from epitool.nn.looks import Looks
     from epitool.nn.refiner import Refiner
 
-DEFAULT_PREDICTIONS = Path("pose.json")
 MIN_POSES = 16
-MIN_MOCAP = 100
 Measured = tuple[float, float]
 
 
@@ -80,7 +74,7 @@ def _from_mocap(mocap: Path, pairs: Sequence[Path], path: Path, steps: int | Non
     from epitool.nn.refiner_training import GENERIC, generic_wardrobe, train_generic
 
     poses = mocap_poses(mocap)
-    seen = [_seen_in(read_labels(file), file) for file in pairs]
+    seen = [seen_in(read_labels(file), file) for file in pairs]
     looks, truth = join_looks([each.looks for each in seen]), np.concatenate([each.truth for each in seen])
     say(f"learning from {len(poses)} poses of motion capture; errors as in {len(truth)} images")
     trained_on = f"{len(poses)} poses of {mocap.name}, errors of {len(truth)} images of {len(pairs)} recordings"
@@ -91,70 +85,12 @@ def _from_mocap(mocap: Path, pairs: Sequence[Path], path: Path, steps: int | Non
     return Summary(text, {"refiner": str(path), "poses": len(poses), "images": len(truth), "steps": options.steps})
 
 
-def mocap_poses(path: Path) -> Array:
-    """Level poses `(M, 16, 3)` mm of motion capture, those that are complete.
-
-    Raises:
-        InputError: The file cannot be read, is not in mm, lacks joints, or does not tell which way is up.
-        GeometryError: Too few poses are complete.
-    """
-    from epitool.nn.looks import BODY, body_joints
-    from epitool.nn.mocap import level_poses
-
-    found = read_pose_arrays(path).poses
-    if found.unit != "mm":
-        raise InputError(f"{path}: is in {found.unit}; motion capture in mm is needed")
-    poses, _ = body_joints(found.xyz, found.skeleton)
-    missing = [joint for j, joint in enumerate(BODY.joints) if np.isnan(poses[:, j]).all()]
-    if missing:
-        raise InputError(f"{path}: {found.skeleton.name} has no {', '.join(missing)}, which the unit needs")
-    poses = poses[np.isfinite(poses).all(axis=(1, 2))]
-    if len(poses) < MIN_MOCAP:
-        raise GeometryError(f"{path}: {len(poses)} complete poses; {MIN_MOCAP} are needed to learn from")
-    try:
-        return level_poses(poses, BODY)
-    except InputError as error:
-        raise InputError(f"{path}: {error}") from None
-
-
-@dataclass(frozen=True, eq=False)
-class _Seen:
-    """N images of labelled people: what a detector said of them, what is true, and which frames and views they are."""
-
-    looks: Looks
-    truth: Array
-    frames: NDArray[np.intp]
-    views: NDArray[np.intp]
-
-    def of_frames(self, frames: NDArray[np.intp]) -> _Seen:
-        return self.at(np.isin(self.frames, frames))
-
-    def at(self, chosen: NDArray[np.bool_]) -> _Seen:
-        return _Seen(self.looks.at(chosen), self.truth[chosen], self.frames[chosen], self.views[chosen])
-
-
-def _seen_in(labels: Labels, path: Path) -> _Seen:
-    """All images of labels with a complete pose and enough joints in the image."""
-    from epitool.nn.looks import BODY, body_joints
-    from epitool.stages.lifting import labelled_looks
-
-    keypoints, shape = labels.keypoints, labels.keypoints.xy.shape
-    truth, _ = body_joints(labels.in_cameras.reshape(-1, *shape[2:3], 3), keypoints.skeleton)
-    missing = [joint for joint, row in zip(BODY.joints, BODY.weights_from(keypoints.skeleton)) if np.isnan(row[0])]
-    if missing:
-        raise InputError(f"{path}: {keypoints.skeleton.name} has no {', '.join(missing)}, which the unit needs")
-    looks = labelled_looks(labels)
-    frames, views = (index.ravel() for index in np.indices(shape[:2]))
-    complete = np.isfinite(truth).all(axis=(1, 2)) & (np.nan_to_num(truth[..., 2], nan=-1.0) > 0).all(axis=1)
-    return _Seen(looks, truth, frames, views).at(complete & looks.usable)
-
-
 def _from_labels(pairs: Path, predictions: Path | None, path: Path, steps: int | None, seed: int) -> Summary:
     from epitool.nn.refiner import load_refiner, save_refiner
     from epitool.nn.refiner_training import OWN
 
     labels = read_labels(pairs)
-    seen, parts = _seen_in(labels, pairs), labels.parts
+    seen, parts = seen_in(labels, pairs), labels.parts
     half = len(parts["val"]) // 2
     learned, told = np.concatenate([parts["train"], parts["val"][:half]]), parts["val"][half:]
     for what, frames in (("learn from", learned), ("choose by", told)):
@@ -165,7 +101,7 @@ def _from_labels(pairs: Path, predictions: Path | None, path: Path, steps: int |
                 " epitool, which `epitool predict` does by itself"
             )
     options, shipped = replace(OWN, steps=steps or OWN.steps, seed=seed), load_refiner()
-    hinted = _hinted(seen, labels, pairs, predictions)
+    hinted = hinted_by(seen, labels, pairs, predictions)
     by_themselves = _hint_errors(hinted, told)
     candidates = {"the shipped unit": (shipped, next(iter(hinted.values())))}
     for hint, given in _worth_trying(hinted, by_themselves).items():
@@ -188,78 +124,18 @@ def _from_labels(pairs: Path, predictions: Path | None, path: Path, steps: int |
 _WORDS = {"detector": "with the detector's own 3D", "network": "with the network's poses", "none": "with no hint"}
 
 
-def _trained(
-    start: Refiner, labels: Labels, learned: _Seen, erring: _Seen, options: RefineOptions, hint: str
-) -> Refiner:
+def _trained(start: Refiner, labels: Labels, learned: Seen, erring: Seen, options: RefineOptions, hint: str) -> Refiner:
     from epitool.nn.detector_errors import errors_of
     from epitool.nn.refiner_training import own_wardrobe, train_own
 
     return train_own(
-        start, own_wardrobe(_own_poses(labels, learned)), errors_of(erring.looks, erring.truth, options.seed), options,
-        unit=labels.rig.unit, scale_source=labels.rig.scale_source, focal_ratio=_focal_ratio(labels), hint=hint,
+        start, own_wardrobe(own_poses(labels, learned)), errors_of(erring.looks, erring.truth, options.seed), options,
+        unit=labels.rig.unit, scale_source=labels.rig.scale_source, focal_ratio=focal_ratio(labels), hint=hint,
         recording_id=labels.recording_id,
     )  # fmt: skip
 
 
-def _focal_ratio(labels: Labels) -> float:
-    """Median focal length of the cameras over the longer side of their images."""
-    cameras = [camera for rig in labels.rigs for camera in rig.cameras]
-    return float(np.median([camera.focal / max(camera.image_size) for camera in cameras]))
-
-
-def _own_poses(labels: Labels, seen: _Seen) -> Array:
-    """Level poses `(M, 16, 3)` of the frames of labels: up is where heads are above feet on the mean of each take."""
-    from epitool.nn.looks import BODY, PELVIS, body_joints
-    from epitool.nn.mocap import upright, vertical_of
-
-    frames = np.unique(seen.frames)
-    poses, _ = body_joints(labels.poses.xyz[frames], labels.poses.skeleton)
-    takes, out = labels.keypoints.take_of[frames], np.empty_like(poses)
-    for take in np.unique(takes):
-        here = poses[takes == take]
-        out[takes == take] = upright(here - here[:, [PELVIS]], vertical_of(here, BODY))
-    return out
-
-
-def _hinted(seen: _Seen, labels: Labels, pairs: Path, predictions: Path | None) -> dict[str, _Seen]:
-    """The images by what could hint at their poses: the detector, a network's predictions, or nothing."""
-    found: dict[str, _Seen] = {}
-    if np.isfinite(seen.looks.hint).any():
-        found["detector"] = seen
-    by_network = _by_network(seen, labels, pairs, predictions)
-    if by_network is not None:
-        found["network"] = by_network
-    return found or {"none": replace(seen, looks=seen.looks.without_hint())}
-
-
-def _by_network(seen: _Seen, labels: Labels, pairs: Path, given: Path | None) -> _Seen | None:
-    """The images of which a network has predicted the pose, with that as the hint; None where no network has."""
-    path = given or (DEFAULT_PREDICTIONS if DEFAULT_PREDICTIONS.exists() else None)
-    if path is None:
-        return None
-    predicted = read_predictions(path)
-    if "refiner" in predicted.provenance:
-        if given is None:
-            return None
-        raise InputError(f"{path} has been refined already; predict with --no-refiner")
-    place = {image_key(image): i for i, image in enumerate(predicted.images)}
-    images = labels.keypoints.images[seen.frames, seen.views].tolist()
-    rows = np.array([place.get(image_key(image), -1) if image else -1 for image in images])
-    if not (rows >= 0).any():
-        if given is None:
-            return None
-        raise InputError(f"{path}: none of its {len(predicted.images)} images is of {pairs}")
-    return _with_hint(seen.at(rows >= 0), predicted, rows[rows >= 0])
-
-
-def _with_hint(seen: _Seen, predicted: Predictions, rows: NDArray[np.intp]) -> _Seen:
-    from epitool.nn.looks import body_joints, network_hint
-
-    poses, _ = body_joints(predicted.joints_3d[rows], predicted.skeleton)
-    return replace(seen, looks=replace(seen.looks, hint=network_hint(poses, seen.looks.rays)))
-
-
-def _error(refiner: Refiner, seen: _Seen) -> Measured:
+def _error(refiner: Refiner, seen: Seen) -> Measured:
     from epitool.nn.refining import Times, agreed_poses
 
     return _errors(agreed_poses(refiner, [seen.looks], Times.unrelated(len(seen.looks))).poses, seen.truth)
@@ -268,7 +144,7 @@ def _error(refiner: Refiner, seen: _Seen) -> Measured:
 _DETECTOR, _NETWORK = "the detector's own 3D", "the network"
 
 
-def _worth_trying(hinted: dict[str, _Seen], by_themselves: Mapping[str, Measured]) -> dict[str, _Seen]:
+def _worth_trying(hinted: dict[str, Seen], by_themselves: Mapping[str, Measured]) -> dict[str, Seen]:
     """The hints without a network that is worse than the detector by itself.
 
     Its errors are alike in neighbouring frames, so that a unit which has learned them by heart would look too good.
@@ -282,7 +158,7 @@ def _worth_trying(hinted: dict[str, _Seen], by_themselves: Mapping[str, Measured
     return hinted
 
 
-def _hint_errors(hinted: Mapping[str, _Seen], told: NDArray[np.intp]) -> dict[str, Measured]:
+def _hint_errors(hinted: Mapping[str, Seen], told: NDArray[np.intp]) -> dict[str, Measured]:
     """How good the hints are by themselves."""
     names = {"detector": _DETECTOR, "network": _NETWORK}
     shown = {names[hint]: seen.of_frames(told) for hint, seen in hinted.items() if hint in names}

@@ -23,7 +23,7 @@ from epitool.nn.refiner import load_refiner
 from epitool.nn.refiner_training import reference_lengths
 from epitool.nn.refining import Times, agreed_poses
 from epitool.stages.lifting import labelled_looks
-from epitool.stages.refine import mocap_poses
+from epitool.stages.refine_inputs import mocap_poses
 
 COUNT = 5000
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,12 +18,11 @@ from epitool.geometry.body import parse_scale
 from epitool.images import IMAGE_SUFFIXES, check_name, frame_of_video, open_view, read_images
 from epitool.io.predictions import write_predictions
 from epitool.pose import BOX_MARGIN, Predictions
+from epitool.stages.answering import Answerer, told, who_answers
 from epitool.stages.looking import DetectorLooks, FileLooks, FixedBox, Looking
-from epitool.stages.models import RUNS, newest_model, newest_refiner
 
 if TYPE_CHECKING:
     from epitool.nn.inference import Engine
-    from epitool.nn.refiner import Refiner
 
 _NAMED = 5  # images that the summary names
 
@@ -77,7 +76,7 @@ def run(
         GeometryError: No image shows a person.
     """
     _check(root_depth, height, refiner, no_refiner)
-    who = _who_answers(model, refiner, no_refiner, device, bf16)
+    who = who_answers(model, refiner, no_refiner, device, bf16)
     names = image_names(images)
     if boxes is None and box is None and detector is None and len(images) == 1 and is_labels(images[0]):
         boxes = Path(images[0])
@@ -96,17 +95,6 @@ def run(
     return _summary(predictions, names, looking, who, out)
 
 
-@dataclass(frozen=True, eq=False)
-class _Answerer:
-    """Who answers: a network, a refinement unit, or both, their files, and what they are called."""
-
-    engine: Engine | None
-    model: Path | None
-    refiner: Refiner | None
-    unit: Path | None
-    words: str
-
-
 def _check(root_depth: float | None, height: str | None, refiner: Path | None, no_refiner: bool) -> None:
     if root_depth is not None and not 0 < root_depth < np.inf:
         raise UsageError(f"--root-depth {root_depth:g}: expected a distance above 0")
@@ -114,40 +102,6 @@ def _check(root_depth: float | None, height: str | None, refiner: Path | None, n
         raise UsageError("--height and --root-depth exclude each other: each fixes the size of the poses")
     if no_refiner and (refiner is not None or height is not None):
         raise UsageError("--no-refiner goes with neither --refiner nor --height")
-
-
-def _who_answers(
-    model: Path | None, refiner: Path | None, no_refiner: bool, device: str, bf16: bool
-) -> _Answerer:  # fmt: skip
-    """Opens what answers: the files named, or the newest ones in `runs/`, or the unit that comes with epitool."""
-    unit, path = None, None
-    if not no_refiner:
-        from epitool.nn.refiner import load_refiner
-
-        path = refiner or newest_refiner()
-        unit = load_refiner(path) if path else load_refiner()
-    if unit is None or unit.hint == "network":
-        model = model or newest_model()
-        if model is None and unit is None:
-            raise InputError(f"no model in {RUNS}/; run `epitool train` first, give --model FILE, or no --no-refiner")
-    engine = _open_engine(model, device, bf16) if model else None
-    if unit is None:
-        return _Answerer(engine, model, None, None, f"network {model}")
-    words = str(path) if path else "the shipped unit"
-    if engine:
-        words = f"network {model}, refined by {words}"
-    elif unused := newest_model():
-        why = "the detector's own 3D was the better hint" if path else "`epitool refine` tells whether it helps"
-        words += f", without {unused} ({why})"
-    return _Answerer(engine, model, unit, path, words)
-
-
-def _open_engine(path: Path, device: str, bf16: bool) -> Engine:
-    from epitool.nn.inference import check_depth, open_engine
-
-    engine = open_engine(path, device, bf16)
-    check_depth(path, engine.card)
-    return engine
 
 
 def is_labels(given: str) -> bool:
@@ -183,7 +137,7 @@ def image_names(inputs: Sequence[str]) -> list[str]:
 
 def _looking(
     names: Sequence[str], box: str | None, boxes: Path | None, detector: str | None, device: str, margin: float,
-    who: _Answerer,
+    who: Answerer,
 ) -> Looking:  # fmt: skip
     """How to find the person, and the joints, in an image."""
     if sum(way is not None for way in (box, boxes)) > 1 or (boxes is not None and detector is not None):
@@ -227,7 +181,7 @@ def _network_poses(
 
 
 def _answer(
-    who: _Answerer, names: Sequence[str], looking: Looking, by_network: Predictions | None,
+    who: Answerer, names: Sequence[str], looking: Looking, by_network: Predictions | None,
     root_depth: float | None, height: str | None, smooth: bool,
 ) -> Predictions:  # fmt: skip
     from epitool.stages.lifting import refined_predictions, without_unseen
@@ -282,14 +236,14 @@ def _draw(predictions: Predictions, folder: Path) -> None:
 
 
 def _summary(
-    predictions: Predictions, names: Sequence[str], looking: Looking, who: _Answerer, out: Path
+    predictions: Predictions, names: Sequence[str], looking: Looking, who: Answerer, out: Path
 ) -> Summary:  # fmt: skip
     seen = set(predictions.images)
     missing = [name for name in names if name not in seen]
     cut = [name for name, whole in zip(predictions.images, _whole(predictions, who)) if not whole]
     text = f"{out}: {len(seen)} pose{'s' * (len(seen) != 1)} by {who.words}, in {predictions.unit} relative to the root"
-    if told := _told(who):
-        text += f"; {told}"
+    if known := told(who):
+        text += f"; {known}"
     if missing:
         text += f"; nobody, or too little of anybody, in {_listed(missing)}"
     if cut:
@@ -300,20 +254,10 @@ def _summary(
     return Summary(text, {**values, **predictions.provenance})
 
 
-def _whole(predictions: Predictions, who: _Answerer) -> NDArray[np.bool_]:
+def _whole(predictions: Predictions, who: Answerer) -> NDArray[np.bool_]:
     """Which poses `(N,)` have every joint that is to be had."""
     known = np.isfinite(predictions.joints_3d[..., 0])
     return np.asarray((known | ~who.engine.card.trained if who.engine and not who.refiner else known).all(axis=1))
-
-
-def _told(who: _Answerer) -> str:
-    """How good the answer was on frames that were kept from training, where that is known."""
-    if who.refiner is not None and who.refiner.measured:
-        best = min(who.refiner.measured.values())
-        return f"NMPJPE on held-out frames of its recording {best[0]:.0f} {who.refiner.unit}"
-    if who.refiner is None and who.engine and np.isfinite(who.engine.card.val_error):
-        return f"NMPJPE on held-out frames of its recording {who.engine.card.val_error:.0f} {who.engine.card.unit}"
-    return ""
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -327,3 +327,16 @@ def test_the_mirror_look_finds_the_same_person():
 def test_no_refiner_without_a_model_says_what_to_do(posed):
     with pytest.raises(InputError, match="epitool train"):
         run(no_refiner=True)
+
+
+def test_a_mirror_look_that_takes_left_for_right_is_of_the_same_person_still():
+    class Exchanging(Posed):
+        def detect(self, image):
+            xy, sure = super().detect(image)
+            return (xy[:, H36M.flip_order], sure) if image[0, 0, 0] else (xy, sure)
+
+    image = np.zeros((300, 200, 3), np.uint8)
+    image[:, 100:] = 255
+    looks = looking.DetectorLooks((Exchanging(), Exchanging()), 1, None, 1.25)
+    looks(0, image)
+    assert np.isfinite(looks.found.xy[0, 1]).all()

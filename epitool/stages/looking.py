@@ -126,9 +126,12 @@ def _people_in_mirror(detector: Detector, image: Image, box: Array) -> People:
 
 
 def _nearest(people: Array, person: Array, reach: float) -> int | None:
-    """Which of people `(P, J, 2)` has its joints nearest to a person's `(J, 2)`; None if none is within reach."""
-    apart = [np.nanmedian(np.linalg.norm(other - person, axis=-1)) for other in people]
-    best = int(np.argmin(apart)) if apart else -1
+    """Which of people `(P, J, 2)` has its middle nearest to a person's `(J, 2)`; None if none is within reach.
+
+    The middle, because the looks may differ in what is left.
+    """
+    apart = np.array([np.linalg.norm(np.nanmean(other, axis=0) - np.nanmean(person, axis=0)) for other in people])
+    best = int(apart.argmin()) if len(apart) else -1
     return best if best >= 0 and apart[best] <= reach else None
 
 

@@ -1,11 +1,12 @@
 """How good a refinement unit is on people that it has not seen: the figures of docs/models.md.
 
-    python measure.py MOCAP.npz [LABELS.h5 ...]
+    python measure.py MOCAP.npz [LABELS.h5 ...] [--images RECORDING.h5]
 
 NMPJPE and PMPJPE in mm over 14 joints, and how many poses face more than a right angle away. Of motion capture: exact
 joints in the image, no hint, random cameras. Of labels of rendered people: against the joints that the detector's
 triangulate to, and against the body's own (scene/truth.h5 beside the labels), by the detector's own 3D, the unit from
-one look, and, where `epitool predict` has written pose.json beside them, from two.
+one look, and, where `epitool predict` has written pose.json beside them, from two. Of a recording's labels and images:
+BlazePose looks anew, once and twice, each image by itself and agreed over time.
 """
 
 import sys
@@ -13,7 +14,8 @@ from pathlib import Path
 
 import numpy as np
 
-from epitool.images import image_key
+from epitool.detectors import open_detector
+from epitool.images import image_key, read_images
 from epitool.io.labels import read_labels
 from epitool.io.predictions import read_predictions
 from epitool.metrics import nmpjpe, pmpjpe
@@ -22,7 +24,8 @@ from epitool.nn.mocap import Cameras, seen_by, with_heads, with_lengths
 from epitool.nn.refiner import load_refiner
 from epitool.nn.refiner_training import reference_lengths
 from epitool.nn.refining import Times, agreed_poses
-from epitool.stages.lifting import labelled_looks
+from epitool.stages.lifting import labelled_looks, times_of
+from epitool.stages.looking import DetectorLooks
 from epitool.stages.refine_inputs import mocap_poses
 
 COUNT = 5000
@@ -80,7 +83,34 @@ def of_people(files: list[Path]) -> None:
             line(f"unit, two looks, against {name}", two, truth)
 
 
+def of_images(file: Path) -> None:
+    """A recording's images, which BlazePose looks at twice."""
+    labels = read_labels(file)
+    shape = labels.keypoints.xy.shape
+    truth = body_joints(labels.in_cameras.reshape(-1, *shape[2:3], 3), labels.poses.skeleton)[0]
+    names = labels.keypoints.images.ravel().tolist()
+    looking = DetectorLooks((open_detector(None), open_detector(None)), len(names), None, 1.25)
+    for i, image in read_images(names):
+        looking(i, image)
+    seen, K = looking.found, labels.intrinsics.reshape(-1, 3, 3)
+    order = np.lexsort((times_of(names).seconds, times_of(names).sequence))
+    looks = [looks_of(seen.xy[:, k], seen.confidence[:, k], seen.xyz[:, k], K, seen.skeleton).at(order) for k in (0, 1)]
+    alone, truth = Times.unrelated(len(names)), truth[order]
+    found = times_of(names)
+    times = Times(found.sequence[order], found.seconds[order])
+    unit = load_refiner()
+    line("detector's own 3D", [looks[0].hint], [truth])
+    line("one look, no hint", [agreed_poses(unit, [looks[0].without_hint()], alone).poses], [truth])
+    line("one look", [agreed_poses(unit, looks[:1], alone).poses], [truth])
+    line("two looks, images by themselves", [agreed_poses(unit, looks, alone).poses], [truth])
+    line("two looks, agreed over time", [agreed_poses(unit, looks, times).poses], [truth])
+
+
 print(f"{'':45} NMPJPE PMPJPE  away  poses")
-of_mocap(Path(sys.argv[1]))
-if len(sys.argv) > 2:
-    of_people([Path(name) for name in sys.argv[2:]])
+given, _, recording = " ".join(sys.argv[1:]).partition(" --images ")
+mocap, *people = given.split()
+of_mocap(Path(mocap))
+if people:
+    of_people([Path(name) for name in people])
+if recording:
+    of_images(Path(recording))

@@ -201,7 +201,7 @@ def change_weights(name, value):
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        (lambda c: c.update(format="epitool.refiner/1"), "its format is 'epitool.refiner/1'"),
+        (lambda c: c.update(format="epitool.refiner/2"), "its format is 'epitool.refiner/2'"),
         (lambda c: c.update(joints=["a", "b"]), "joints"),
         (lambda c: c.update(weights={}), "tensors of a resnet18 pose network for 17 joints are missing"),
         (lambda c: c.update(weights=[1, 2]), "does not fit together"),

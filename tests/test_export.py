@@ -77,7 +77,8 @@ def test_predict_loads_nothing_that_it_can_do_without(files, tmp_path, name, mis
         "import sys\n"
         f"sys.modules.update(dict.fromkeys({[*missing, 'h5py', 'mediapipe', 'matplotlib', 'scipy', 'sklearn']!r}))\n"
         "from epitool.cli import main\n"
-        f"sys.argv = ['epitool', 'predict', 'a.png', '--box', 'image', '--model', {str(files / name)!r}]\n"
+        "sys.argv = ['epitool', 'predict', 'a.png', '--box', 'image', '--no-refiner',"
+        f" '--model', {str(files / name)!r}]\n"
         "main()\n"
     )
     done = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True)

@@ -42,7 +42,7 @@ COMMANDS = {
     "detect2d": ["detect2d", "--views", "cam1", "cam2", "--detector", "model.pt", "--out", "found.h5"],
     "calibrate": ["calibrate", "--fov", "43", "--out", "found.toml"],
     "triangulate": ["triangulate", "--out", "found.h5"],
-    "refine": ["refine", "--pairs", "labels.h5", "--epochs", "3", "--name", "found"],
+    "refine": ["refine", "--pairs", "labels.h5", "--steps", "3", "--name", "found"],
     "train": ["train", "--pairs", "scene.h5", *SMALL, "--name", "found"],
 }
 

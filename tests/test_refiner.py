@@ -1,5 +1,6 @@
-"""The refinement unit changes nothing before it has learned, learns what is systematic, and says if it fails."""
+"""The refinement unit survives its file, learns from a recording's own labels, and says if that does not help."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -7,196 +8,256 @@ import numpy as np
 import pytest
 import torch
 
-from epitool.camera import Camera, Rig
-from epitool.errors import CheckpointError, GeometryError, InputError
+from epitool.errors import CheckpointError, GeometryError, InputError, UsageError
 from epitool.io.labels import write_labels
-from epitool.io.predictions import read_predictions, write_predictions
+from epitool.io.predictions import write_predictions
 from epitool.labels import Labels
-from epitool.nn.refiner import (
-    RefinementNetwork,
-    load_refiner,
-    refine,
-    save_refiner,
-)
-from epitool.nn.refiner_training import checked, fixed_pairs, train_refiner
+from epitool.metrics import nmpjpe
+from epitool.nn import refiner_training
+from epitool.nn.detector_errors import errors_of
+from epitool.nn.looks import BODY, FEATURES, LIMBS, PELVIS, body_joints
+from epitool.nn.refiner import RefinementNetwork, load_refiner, save_refiner
+from epitool.nn.refiner_training import own_wardrobe, train_own
 from epitool.options import RefineOptions
-from epitool.pose import Keypoints, Poses, Predictions
+from epitool.pose import Predictions
 from epitool.skeleton import Skeleton, skeleton
-from epitool.stages import refine as refine_stage
+from epitool.stages import refine as stage
+from epitool.stages.lifting import labelled_looks
 
 H36M = skeleton("h36m17")
-QUICK = RefineOptions(width=128, epochs=40)
+QUICK = RefineOptions(steps=3, batch_size=64)
+SHIPPED = load_refiner()
 
 
 @pytest.fixture(autouse=True)
-def _one_thread():
+def _quickly(monkeypatch):
+    monkeypatch.setattr(refiner_training, "OWN", replace(refiner_training.OWN, batch_size=64))
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(threads)
 
 
-def poses_of(count, seed=0):
-    """Root-relative poses that vary in four ways, mm."""
-    modes = np.random.default_rng(7).normal(0, 120, (4, len(H36M), 3))
-    xyz = np.einsum("nk,kjd->njd", np.random.default_rng(seed).normal(size=(count, 4)), modes)
-    return xyz - xyz[:, [H36M.root]]
+def true_poses(labels: Labels):
+    return body_joints(labels.in_cameras.reshape(-1, len(H36M), 3), H36M)[0]
 
 
-def distorted(truth, seed=0, noise=15.0):
-    """Flattened along the depth, and noisy."""
-    out = truth * [1.0, 1.0, 0.6] + np.random.default_rng(seed).normal(0, noise, truth.shape)
-    return out - out[:, [H36M.root]]
+def trained(labels: Labels, options=QUICK, hint="none"):
+    looks, truth = labelled_looks(labels), true_poses(labels)
+    level = truth - truth[:, [PELVIS]]
+    return train_own(
+        SHIPPED, own_wardrobe(level), errors_of(looks, truth), options, unit="mm", scale_source="known",
+        focal_ratio=1.0, hint=hint, recording_id="r",
+    )  # fmt: skip
 
 
-def trained(noise=15.0, options=QUICK):
-    truth, other = poses_of(300), poses_of(60, seed=1)
-    validation = (distorted(other, 3, noise), other)
-    draw = fixed_pairs(distorted(truth, 2, noise), truth)
-    return train_refiner(draw, validation, H36M, options, unit="mm", recording_id="r")
-
-
-def predictions_of(joints_3d, images=None):
-    n = len(joints_3d)
-    names = images or tuple(f"{i}.png" for i in range(n))
+def flattened(labels: Labels, **changes) -> Predictions:
+    """What a network that sees half of the depth predicts in all images of the labels."""
+    poses = labels.in_cameras.reshape(-1, len(H36M), 3)
+    seen = (poses - poses[:, [H36M.root]]) * [1.0, 1.0, 0.5]
+    seen[:, 1:] += np.random.default_rng(0).normal(0, 15, seen[:, 1:].shape)
+    names, n = labels.keypoints.images.ravel().tolist(), len(seen)
     flat = np.zeros((n, len(H36M), 2))
-    return Predictions(names, np.ones((n, 4)), joints_3d, flat, flat[..., 0] + 1, H36M, "mm", {})
+    made = Predictions(tuple(names), np.ones((n, 4)), seen, flat, flat[..., 0] + 1, H36M, "mm", {})
+    return replace(made, **changes)
 
 
-def test_untrained_unit_changes_nothing():
-    network = RefinementNetwork(17, 64, 0.5).eval()
-    pose = torch.randn(5, 48)
-    for answer in network(pose):
-        assert torch.equal(answer, pose)
-
-
-def test_unit_has_two_stages_of_four_layers():
-    network = RefinementNetwork(17, 1024, 0.5)
+def test_unit_has_two_blocks_of_two_layers():
+    network = RefinementNetwork(512, 0.5)
     widths = [m.out_features for m in network.modules() if isinstance(m, torch.nn.Linear)]
-    assert sorted(widths) == [48, 48] + [1024] * 8
+    assert sorted(widths) == [3 * len(BODY)] + [512] * 5
+    assert network.eval()(torch.zeros(7, FEATURES)).shape == (7, len(BODY), 3)
 
 
-def test_unit_undoes_a_systematic_error():
-    refiner = trained()
-    before, after = refiner.val_error
-    assert after < 0.7 * before
-    truth = poses_of(50, seed=9)
-    seen = distorted(truth, 9)
-    refined = refine(predictions_of(seen), refiner).joints_3d
-    assert np.abs(refined - truth).mean() < 0.7 * np.abs(seen - truth).mean()
-    np.testing.assert_array_equal(refined[:, H36M.root], 0)
-
-
-def test_training_is_reproducible_and_leaves_the_global_generator_alone():
+def test_training_is_reproducible_and_leaves_the_global_generator_alone(truth):
     torch.manual_seed(3)
-    first = trained(options=replace(QUICK, epochs=3))
+    first = trained(truth)
     drawn = torch.rand(2)
     torch.manual_seed(3)
     assert torch.equal(torch.rand(2), drawn)
-    second = trained(options=replace(QUICK, epochs=3))
+    second, other = trained(truth), trained(truth, replace(QUICK, seed=1))
     assert all(torch.equal(first.weights[name], second.weights[name]) for name in first.weights)
+    assert not all(torch.equal(first.weights[name], other.weights[name]) for name in first.weights)
 
 
-def test_missing_joints_stay_missing_and_harm_no_other():
-    seen = distorted(poses_of(4))
-    seen[1, 5] = np.nan
-    refined = refine(predictions_of(seen), trained()).joints_3d
-    assert np.argwhere(np.isnan(refined).any(axis=-1)).tolist() == [[1, 5]]
-
-
-def test_refiner_survives_its_file(tmp_path):
-    refiner, poses = trained(options=replace(QUICK, epochs=3)), predictions_of(distorted(poses_of(4)))
+def test_refiner_survives_its_file(tmp_path, truth):
+    refiner = replace(trained(truth), measured={"the shipped unit": (30.0, 20.0)})
     save_refiner(tmp_path / "refiner.pt", refiner)
     again = load_refiner(tmp_path / "refiner.pt")
-    np.testing.assert_array_equal(refine(poses, again).joints_3d, refine(poses, refiner).joints_3d)
-    assert again.val_error == refiner.val_error
+    looks = labelled_looks(truth)
+    np.testing.assert_allclose(again.answers(looks), refiner.answers(looks), atol=5e-3)  # of about unit size
+    for name in ("unit", "scale_source", "focal_ratio", "hint", "trained_on", "recording_id", "measured", "options"):
+        assert getattr(again, name) == getattr(refiner, name)
+    np.testing.assert_array_equal(again.lengths, refiner.lengths)
+    save_refiner(tmp_path / "again.pt", again)
+    twice = load_refiner(tmp_path / "again.pt")
+    np.testing.assert_array_equal(twice.answers(looks), again.answers(looks))
 
 
-def test_damaged_refiner_is_refused(tmp_path):
+@pytest.mark.parametrize(
+    "damage",
+    [
+        {"lengths": torch.zeros(2)},
+        {"joints": list(BODY.joints[::-1])},
+        {"unit": "feet"},
+        {"hint": "stars"},
+        {"weights": {}},
+        {"measured": {"the shipped unit": [1.0]}},
+        {"options": {"loss": "squared"}},
+    ],
+    ids=lambda damage: next(iter(damage)),
+)
+def test_damaged_refiner_is_refused(tmp_path, damage):
     path = tmp_path / "refiner.pt"
-    save_refiner(path, trained(options=replace(QUICK, epochs=1)))
+    save_refiner(path, SHIPPED)
     content = torch.load(path, weights_only=True)
-    torch.save(content | {"mean": torch.zeros(2)}, path)
-    with pytest.raises(CheckpointError):
+    torch.save(content | damage, path)
+    with pytest.raises(CheckpointError, match=r"refiner\.pt") as caught:
+        load_refiner(path)
+    assert "\n" not in str(caught.value)
+
+
+def test_refiner_that_is_cut_off_or_not_finite_is_refused(tmp_path):
+    path = tmp_path / "refiner.pt"
+    save_refiner(path, SHIPPED)
+    content = torch.load(path, weights_only=True)
+    bad = {name: tensor.clone() for name, tensor in content["weights"].items()}
+    bad["leave.bias"][0] = torch.nan
+    torch.save(content | {"weights": bad}, path)
+    with pytest.raises(CheckpointError, match="not finite"):
         load_refiner(path)
     path.write_bytes(path.read_bytes()[:2000])
     with pytest.raises(CheckpointError):
         load_refiner(path)
 
 
-def test_poses_in_another_unit_or_of_other_joints_are_refused():
-    refiner, poses = trained(options=replace(QUICK, epochs=1)), predictions_of(distorted(poses_of(4)))
-    with pytest.raises(InputError, match="arbitrary"):
-        refine(replace(poses, unit="arbitrary"), refiner)
-    backwards = Skeleton("backwards", H36M.joints[::-1], (-1,) * len(H36M))
-    with pytest.raises(InputError, match="backwards"):
-        refine(replace(poses, skeleton=backwards), refiner)
+def test_refiner_of_an_earlier_version_is_refused_with_what_to_do(tmp_path):
+    torch.save({"format": "epitool.refiner/1", "weights": {}}, tmp_path / "old.pt")
+    with pytest.raises(CheckpointError, match=r"epitool\.refiner/1.*epitool refine"):
+        load_refiner(tmp_path / "old.pt")
 
 
-def test_strength_is_the_share_of_the_correction_that_suits_other_poses():
-    refiner, truth = trained(options=replace(QUICK, epochs=10)), poses_of(100, seed=5)
-    seen = distorted(truth, 5)
-    correction = refiner.refined(seen) - seen
-    half = checked(refiner, (seen, seen + 0.5 * correction), (seen, truth))
-    assert half.strength == pytest.approx(0.5)
-    np.testing.assert_allclose(half.refined(seen), seen + 0.5 * correction, atol=1e-9)
-    none = checked(refiner, (seen, seen - correction), (seen, truth))
-    assert none.strength == 0
-    assert none.val_error[0] == none.val_error[1]
-    np.testing.assert_array_equal(none.refined(seen), seen)
+def test_refine_command_chooses_the_hint_and_measures_with_and_without(here, truth):
+    write_labels(Path("labels.h5"), truth)
+    write_predictions(Path("pose.json"), flattened(truth))
+    values = stage.run(steps=20).values
+    refiner = load_refiner(Path("runs/default/refiner.pt"))
+    measured = {name: errors["nmpjpe"] for name, errors in values["measured"].items()}
+    assert list(measured) == ["the shipped unit", "refined, with the network's poses", "the network"]
+    assert values["chosen"] == "refined, with the network's poses"
+    assert measured[values["chosen"]] == min(measured.values())
+    json.dumps(values, allow_nan=False)
+    assert measured[values["chosen"]] < 0.7 * measured["the network"]
+    assert (refiner.recording_id, refiner.hint, refiner.unit) == (truth.recording_id, "network", "mm")
+    assert refiner.measured[values["chosen"]][0] == pytest.approx(measured[values["chosen"]])
 
 
-def test_refiner_of_an_earlier_version_is_read(tmp_path):
-    refiner = trained(options=replace(QUICK, epochs=1))
-    save_refiner(tmp_path / "refiner.pt", refiner)
-    content = torch.load(tmp_path / "refiner.pt", weights_only=True)
-    torch.save({key: content[key] for key in content if key not in ("strength", "trained_on")}, tmp_path / "old.pt")
-    seen = distorted(poses_of(4))
-    np.testing.assert_array_equal(load_refiner(tmp_path / "old.pt").refined(seen), refiner.refined(seen))
+def test_labels_alone_teach_the_person_of_the_recording(here, truth):
+    write_labels(Path("labels.h5"), truth)
+    values = stage.run(steps=20).values
+    assert values["chosen"] == "refined, with no hint"
+    refiner, limbs = load_refiner(Path("runs/default/refiner.pt")), LIMBS
+    poses, true = refiner.answers(labelled_looks(truth)), true_poses(truth)
+    root = int(np.flatnonzero(limbs == PELVIS)[0])
+    ours, shipped = (
+        nmpjpe(found[:, limbs], true[:, limbs], root).mean()
+        for found in (poses, SHIPPED.answers(labelled_looks(truth)))
+    )
+    assert ours < shipped
+    thigh = BODY.index("left_knee")
+    femur = np.linalg.norm(true[:, thigh] - true[:, BODY.index("left_hip")], axis=-1)
+    assert refiner.lengths[thigh] == pytest.approx(np.median(femur), rel=1e-3)
 
 
-def recording(folder: Path, count: int) -> tuple[Labels, Predictions]:
-    """Labels of one camera, and predictions of all its images."""
-    truth = poses_of(count) + np.array([0.0, 0.0, 4000.0])
-    camera = Camera("a", [[900, 0, 320], [0, 900, 240], [0, 0, 1]], [], np.eye(3), np.zeros(3), (640, 480))
-    rig, frames = Rig((camera,), "mm", "known"), np.arange(count)
-    images = np.array([[str(folder / f"{i}.png")] for i in range(count)])
-    confidence = np.ones((count, 1, len(H36M)))
-    keypoints = Keypoints(rig.project(truth), confidence, frames, ("a",), images, np.array([[640, 480]]), H36M)
-    poses = Poses(truth, confidence[:, 0], frames, H36M, "mm", "world")
-    labels = Labels(poses, keypoints, rig, np.zeros_like(confidence), np.zeros((count, 1), bool))
-    return labels, predictions_of(distorted(poses_of(count)), tuple(images[:, 0].tolist()))
+def test_refine_command_is_reproducible(here, truth):
+    write_labels(Path("labels.h5"), truth)
+    files = [Path("one.pt"), Path("two.pt"), Path("other.pt")]
+    for out, seed in zip(files, (0, 0, 1)):
+        stage.run(steps=3, seed=seed, out=out)
+    first, second, other = (load_refiner(out).weights for out in files)
+    assert all(torch.equal(first[name], second[name]) for name in first)
+    assert not all(torch.equal(first[name], other[name]) for name in first)
 
 
-def test_refine_command_measures_with_and_without(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    labels, predictions = recording(tmp_path, 200)
-    write_labels(Path("labels.h5"), labels)
-    write_predictions(Path("pose.json"), predictions)
-    summary = refine_stage.run(epochs=10)
-    assert summary.values["val_mpjpe_refined"] < summary.values["val_mpjpe"]
-    assert load_refiner(Path("runs/default/refiner.pt")).recording_id == labels.recording_id
-    refined = refine(read_predictions(Path("pose.json")), load_refiner(Path("runs/default/refiner.pt")))
-    write_predictions(Path("again.json"), replace(refined, provenance={"refiner": "runs/default/refiner.pt"}))
-    with pytest.raises(InputError, match="refined already"):
-        refine_stage.run(predictions=Path("again.json"))
+def test_refine_command_keeps_the_shipped_unit_and_warns_when_labels_do_not_help(here, truth, monkeypatch, capsys):
+    def spoiled(start, *_):
+        nothing = {name: torch.zeros_like(tensor) for name, tensor in start.weights.items()}
+        return replace(start, weights=nothing, recording_id="r")
 
-
-def test_refine_command_warns_when_it_does_not_help(tmp_path, monkeypatch, capsys):
-    monkeypatch.chdir(tmp_path)
-    labels, predictions = recording(tmp_path, 120)
-    exact = labels.poses.xyz - labels.poses.xyz[:, [H36M.root]]
-    write_labels(Path("labels.h5"), labels)
-    write_predictions(Path("pose.json"), replace(predictions, joints_3d=exact))
-    refine_stage.run(epochs=2)
+    monkeypatch.setattr(stage, "_trained", spoiled)
+    write_labels(Path("labels.h5"), truth)
+    assert stage.run().values["chosen"] == "the shipped unit"
     assert "did not lower" in capsys.readouterr().err
+    assert not load_refiner(Path("runs/default/refiner.pt")).recording_id
 
 
-def test_refine_command_needs_predictions_of_both_parts(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    labels, predictions = recording(tmp_path, 120)
+def test_predictions_that_are_refined_or_of_other_images_are_refused(here, truth):
+    write_labels(Path("labels.h5"), truth)
+    write_predictions(Path("again.json"), flattened(truth, provenance={"refiner": "runs/default/refiner.pt"}))
+    with pytest.raises(InputError, match="refined already"):
+        stage.run(predictions=Path("again.json"))
+    other = flattened(truth)
+    write_predictions(Path("other.json"), replace(other, images=tuple(f"else/{name}" for name in other.images)))
+    with pytest.raises(InputError, match=r"other\.json: none of its 480 images is of labels\.h5"):
+        stage.run(predictions=Path("other.json"))
+    assert not Path("runs").exists()
+
+
+def test_predictions_that_nobody_named_are_used_only_where_they_fit(here, truth):
+    write_labels(Path("labels.h5"), truth)
+    write_predictions(Path("pose.json"), flattened(truth, provenance={"refiner": "shipped"}))
+    assert "the network" not in stage.run(steps=1).values["measured"]
+    other = flattened(truth)
+    write_predictions(Path("pose.json"), replace(other, images=tuple(f"else/{name}" for name in other.images)))
+    assert "the network" not in stage.run(steps=1).values["measured"]
+
+
+def test_a_network_that_saw_too_little_of_the_validation_part_is_not_learned_from(here, truth, capsys):
+    """It has learned the training part by heart: how it errs elsewhere is what is to be learned."""
+    write_labels(Path("labels.h5"), truth)
+    whole, count = flattened(truth), 4 * 84
+    few = {name: getattr(whole, name)[:count] for name in ("images", "boxes", "joints_3d", "joints_2d", "confidence")}
+    write_predictions(Path("pose.json"), replace(whole, **few))
+    with pytest.raises(GeometryError):
+        stage.run(steps=1, predictions=Path("pose.json"))
+
+
+def test_refine_command_needs_whole_frames_to_learn_from_and_to_choose_by(here, truth):
+    xyz = truth.poses.xyz.copy()
+    xyz[20:84, 3] = np.nan
+    write_labels(Path("labels.h5"), replace(truth, poses=replace(truth.poses, xyz=xyz)))
+    stage.run(steps=1)
+    xyz[:, 3] = np.nan
+    xyz[:15] = truth.poses.xyz[:15]
+    write_labels(Path("labels.h5"), replace(truth, poses=replace(truth.poses, xyz=xyz)))
+    with pytest.raises(GeometryError, match=r"labels\.h5: 15 frames to learn from"):
+        stage.run(steps=1)
+    xyz[:80] = truth.poses.xyz[:80]
+    write_labels(Path("labels.h5"), replace(truth, poses=replace(truth.poses, xyz=xyz)))
+    with pytest.raises(GeometryError, match=r"labels\.h5: 0 frames to choose by"):
+        stage.run(steps=1)
+
+
+def test_labels_without_the_joints_of_the_unit_are_refused(here, truth):
+    arms = [j for j, name in enumerate(H36M.joints) if name == "pelvis" or "arm" in name or "elbow" in name]
+    body = Skeleton("arms", tuple(H36M.joints[j] for j in arms), (-1,) + (0,) * (len(arms) - 1))
+    poses = replace(
+        truth.poses, xyz=truth.poses.xyz[:, arms], confidence=truth.poses.confidence[:, arms], skeleton=body
+    )
+    keypoints = replace(
+        truth.keypoints, xy=truth.keypoints.xy[:, :, arms], confidence=truth.keypoints.confidence[:, :, arms],
+        skeleton=body,
+    )  # fmt: skip
+    labels = Labels(
+        poses, keypoints, truth.rig, truth.reprojection_px[:, :, arms], truth.swapped
+    )  # fmt: skip
     write_labels(Path("labels.h5"), labels)
-    few = predictions_of(np.array(predictions.joints_3d[:80]), predictions.images[:80])
-    write_predictions(Path("pose.json"), few)
-    with pytest.raises(GeometryError, match="val part"):
-        refine_stage.run()
+    with pytest.raises(InputError, match=r"labels\.h5: arms has no .*left_knee"):
+        stage.run(steps=1)
+
+
+def test_options_that_do_not_go_together_are_refused(here):
+    with pytest.raises(UsageError, match="--pairs: 2 files"):
+        stage.run(pairs=[Path("a.h5"), Path("b.h5")])
+    with pytest.raises(UsageError, match="--predictions"):
+        stage.run(mocap=Path("mocap.npz"), predictions=Path("pose.json"))

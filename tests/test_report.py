@@ -58,7 +58,7 @@ def test_lengths_that_are_never_seen_are_not_available(upper_body, here):
     assert "pictures/poses.png" in (here / "report.md").read_text()
 
 
-@pytest.mark.parametrize(("frames", "shown"), [(slice(18, 19), True), (slice(0, 5), False)])
+@pytest.mark.parametrize(("frames", "shown"), [(slice(17, 20), True), (slice(0, 5), False)])
 def test_poses_are_pictured_where_images_of_the_test_have_predictions(upper_body, here, frames, shown):
     predicted(upper_body, frames)
     write_report(here, "t", [], None, None)

@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -234,7 +235,7 @@ def test_train_then_predict(labels, tmp_path, monkeypatch):
         train_stage.run(pairs=Path("labels.h5"), **small, seed=4)
     train_stage.run(pairs=Path("labels.h5"), **small, seed=4, overwrite=True)
     folder = str(Path(labels.keypoints.images[0, 0]).parent)
-    summary = predict_stage.run(images=[folder], box="image", overlay=Path("drawn"), device="cpu")
+    summary = predict_stage.run(images=[folder], box="image", no_refiner=True, overlay=Path("drawn"), device="cpu")
     predictions = read_predictions(Path("pose.json"))
     assert summary.values["poses"] == len(predictions.images) == len(list(Path("drawn").iterdir())) == 7
     assert predictions.provenance["boxes"] == "whole image"
@@ -244,7 +245,7 @@ def test_train_then_predict(labels, tmp_path, monkeypatch):
 def test_predict_takes_boxes_from_keypoints(run_folder, labels, tmp_path):
     write_labels(tmp_path / "labels.h5", labels)
     images, model, out = labels.keypoints.images[:2, 1].tolist(), run_folder / BEST, tmp_path / "pose.json"
-    predict_stage.run(images=images, model=model, boxes=tmp_path / "labels.h5", out=out, device="cpu")
+    predict_stage.run(images=images, model=model, boxes=tmp_path / "labels.h5", no_refiner=True, out=out, device="cpu")
     np.testing.assert_allclose(read_predictions(out).boxes, labels.keypoints.boxes()[:2, 1], atol=1e-2)
 
 
@@ -255,11 +256,13 @@ class Nobody:
         return np.empty((0, 17, 2)), np.empty((0, 17))
 
 
-def test_predict_leaves_out_images_without_a_person(run_folder, labels, tmp_path, monkeypatch):
-    image = labels.keypoints.images[0, 0]
-    options = {"images": [image], "model": run_folder / BEST, "out": tmp_path / "pose.json", "device": "cpu"}
+@pytest.mark.parametrize(("model", "no_refiner"), [(True, True), (True, False), (False, False)])
+def test_predict_leaves_out_images_without_a_person(run_folder, labels, tmp_path, monkeypatch, model, no_refiner):
+    options = {"images": [labels.keypoints.images[0, 0]], "out": tmp_path / "pose.json", "device": "cpu"}
+    options |= {"model": run_folder / BEST if model else None, "no_refiner": no_refiner}
+    monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(predict_stage, "open_detector", lambda name, device: Nobody())
-    with pytest.raises(GeometryError, match="nobody was found"):
+    with pytest.raises(GeometryError, match="nobody, or too little of anybody, was found"):
         predict_stage.run(**options)
     assert not (tmp_path / "pose.json").exists()
 
@@ -267,11 +270,11 @@ def test_predict_leaves_out_images_without_a_person(run_folder, labels, tmp_path
 def test_predict_without_a_model_or_with_a_bad_box_says_what_to_do(run_folder, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(InputError, match="epitool train"):
-        predict_stage.run(images=["a.png"], device="cpu")
+        predict_stage.run(images=["a.png"], no_refiner=True, device="cpu")
     cv2.imwrite("a.png", np.zeros((8, 8, 3), np.uint8))
-    for box in ("1,2,3", "1,2,x,4", "0,0,-1,5", "nan,0,1,1"):
+    for box, no_refiner in product(("1,2,3", "1,2,x,4", "0,0,-1,5", "nan,0,1,1"), (True, False)):
         with pytest.raises(UsageError, match="--box"):
-            predict_stage.run(images=["a.png"], model=run_folder / BEST, box=box, device="cpu")
+            predict_stage.run(images=["a.png"], model=run_folder / BEST, box=box, no_refiner=no_refiner, device="cpu")
 
 
 @pytest.mark.parametrize("name", ["tpu", "cuda:99", "meta"])

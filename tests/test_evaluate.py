@@ -99,6 +99,14 @@ def test_images_are_found_from_another_folder(folder, monkeypatch):
     assert values(run(truth=labels))["MPJPE"] == pytest.approx(0, abs=0.01)
 
 
+@pytest.mark.parametrize("order", [("own.json", "strange.json"), ("strange.json", "own.json")])
+def test_frames_that_one_of_two_was_trained_on_are_not_measured_in_any_order(folder, order):
+    write_predictions(Path("own.json"), make_predictions(folder, provenance={"recording_id": folder.recording_id}))
+    write_predictions(Path("strange.json"), make_predictions(folder, noise=30.0))
+    values = run(predictions=[Path(name) for name in order]).values
+    assert (values["split"], values["poses"]) == ("test", 12)
+
+
 def test_model_of_this_recording_is_measured_on_the_test_part_only(folder, capfd):
     write_predictions(Path("pose.json"), make_predictions(folder, provenance={"recording_id": folder.recording_id}))
     assert run().values["poses"] == V * len(split_frames(F)["test"])

@@ -59,8 +59,12 @@ def find_all_predicted(
         InputError: As `find_predicted`, or the files have no pose in common.
         UsageError: As `find_predicted`.
     """
-    first, split = find_predicted(predictions[0] if predictions else None, model, truth, split, device, protocol)
-    found = [first, *(find_predicted(path, None, truth, split, device, protocol)[0] for path in predictions[1:])]
+    first, part = find_predicted(predictions[0] if predictions else None, model, truth, split, device, protocol)
+    others = [find_predicted(path, None, truth, split, device, protocol) for path in predictions[1:]]
+    # one that was trained on this recording keeps all of them to the test part, wherever it stands
+    split = next((chosen for chosen in (part, *(chosen for _, chosen in others)) if chosen != "all"), part)
+    frames = truth.frames_of(split)
+    found = [one.only(frames) for one in (first, *(one for one, _ in others))]
     keys = [one.frames * truth.xyz.shape[1] + one.views for one in found]
     common = functools.reduce(np.intersect1d, keys)
     if not len(common):

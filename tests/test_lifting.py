@@ -340,3 +340,19 @@ def test_a_mirror_look_that_takes_left_for_right_is_of_the_same_person_still():
     looks = looking.DetectorLooks((Exchanging(), Exchanging()), 1, None, 1.25)
     looks(0, image)
     assert np.isfinite(looks.found.xy[0, 1]).all()
+
+
+def test_nobody_in_any_image_is_one_line_and_no_file(posed, monkeypatch):
+    monkeypatch.setattr(posed, "detect", lambda self, image: (np.empty((0, 17, 2)), np.empty((0, 17))))
+    with pytest.raises(GeometryError, match="nobody, or too little of anybody, was found in any of the 1 images"):
+        run()
+    assert not Path("pose.json").exists()
+
+
+def test_images_without_anybody_are_named_and_the_others_answered(posed, monkeypatch):
+    cv2.imwrite("empty.png", np.zeros((300, 200, 3), np.uint8))
+    whole, nobody = posed.detect, (np.empty((0, 17, 2)), np.empty((0, 17)))
+    monkeypatch.setattr(posed, "detect", lambda self, image: whole(self, image) if image.any() else nobody)
+    summary = predict.run(images=["empty.png", "img.jpg"])
+    assert summary.values["without_person"] == ["empty.png"]
+    assert "nobody, or too little of anybody, in 1 image: empty.png" in summary.text

@@ -134,8 +134,8 @@ def described(looks: Looks) -> tuple[NDArray[np.float32], Array, Array]:
     rays = turned(looks.rays, R)
     extent = _extent(rays)
     xy = (rays - _origin(rays)[:, None]) / extent[:, None, None]
-    parts = (xy.reshape(len(looks), -1), looks.confidence, np.log(extent)[:, None] - _TYPICAL_EXTENT)
-    hint = unit_size(looks.hint)[0].reshape(len(looks), -1)
+    parts = (xy.reshape(-1, 2 * len(BODY)), looks.confidence, np.log(extent)[:, None] - _TYPICAL_EXTENT)
+    hint = unit_size(looks.hint)[0].reshape(-1, 3 * len(BODY))
     return np.nan_to_num(np.concatenate([*parts, hint], axis=1)).astype(np.float32), R, rays
 
 

@@ -150,7 +150,8 @@ def on_rays(poses: Array, rays: Array) -> tuple[Array, Array]:
     A[..., 0, 0] = A[..., 1, 1] = 1.0
     A[..., 2] = -x
     b = x * limbs[..., 2:] - limbs[..., :2]
-    A, b = (A * weight[..., None]).reshape(len(poses), -1, 3), (b * weight).reshape(len(poses), -1, 1)
+    equations = 2 * len(LIMBS)
+    A, b = (A * weight[..., None]).reshape(-1, equations, 3), (b * weight).reshape(-1, equations, 1)
     root = np.linalg.pinv(A) @ b
     placed = there + root[:, None, :, 0]
     shift = np.where(seen[..., None], np.nan_to_num(xy) * placed[..., 2:] - placed[..., :2], 0.0)

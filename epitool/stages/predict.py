@@ -75,7 +75,7 @@ def run(
         CheckpointError: The model or the refiner cannot be used.
         GeometryError: No image shows a person.
     """
-    _check(root_depth, height, refiner, no_refiner)
+    height_mm = _check(root_depth, height, refiner, no_refiner)
     who = who_answers(model, refiner, no_refiner, device, bf16)
     names = image_names(images)
     if boxes is None and box is None and detector is None and len(images) == 1 and is_labels(images[0]):
@@ -83,7 +83,7 @@ def run(
     margin = who.engine.card.convention.margin if who.engine else BOX_MARGIN
     looking = _looking(names, box, boxes, detector, device, margin, who)
     by_network = _network_poses(who.engine, names, looking, batch_size, root_depth)
-    predictions = _answer(who, names, looking, by_network, root_depth, height, smooth)
+    predictions = _answer(who, names, looking, by_network, root_depth, height_mm, smooth)
     if not predictions.images:
         raise GeometryError(
             f"nobody, or too little of anybody, was found in any of the {len(names)} images;"
@@ -95,13 +95,18 @@ def run(
     return _summary(predictions, names, looking, who, out)
 
 
-def _check(root_depth: float | None, height: str | None, refiner: Path | None, no_refiner: bool) -> None:
+def _check(root_depth: float | None, height: str | None, refiner: Path | None, no_refiner: bool) -> float | None:
+    """Whether options go together; gives the height in mm."""
     if root_depth is not None and not 0 < root_depth < np.inf:
         raise UsageError(f"--root-depth {root_depth:g}: expected a distance above 0")
     if height is not None and root_depth is not None:
         raise UsageError("--height and --root-depth exclude each other: each fixes the size of the poses")
     if no_refiner and (refiner is not None or height is not None):
         raise UsageError("--no-refiner goes with neither --refiner nor --height")
+    try:
+        return None if height is None else parse_scale(f"height={height}").length_mm
+    except UsageError:
+        raise UsageError(f"--height {height}: expected a length such as 1.78m, 178cm or 1780mm") from None
 
 
 def is_labels(given: str) -> bool:
@@ -182,12 +187,11 @@ def _network_poses(
 
 def _answer(
     who: Answerer, names: Sequence[str], looking: Looking, by_network: Predictions | None,
-    root_depth: float | None, height: str | None, smooth: bool,
+    root_depth: float | None, height_mm: float | None, smooth: bool,
 ) -> Predictions:  # fmt: skip
     from epitool.stages.lifting import refined_predictions, without_unseen
 
     if who.refiner is not None:
-        height_mm = None if height is None else parse_scale(f"height={height}").length_mm
         found = refined_predictions(
             who.refiner, names, looking, by_network, root_depth=root_depth, height_mm=height_mm, smooth=smooth
         )

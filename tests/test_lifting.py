@@ -116,6 +116,8 @@ def test_videos_with_a_gap_are_not_joined():
     times = Times(np.zeros(4, dtype=int), np.array([0.0, 0.1, 3.0, 3.1]))
     assert [run.tolist() for run in times.runs(np.array([True, True, True, True]))] == [[0, 1], [2, 3]]
     assert [run.tolist() for run in times.runs(np.array([True, False, False, True]))] == [[0], [3]]
+    backwards = Times(times.sequence, times.seconds[::-1])
+    assert [run.tolist() for run in backwards.runs(np.ones(4, dtype=bool))] == [[0], [1], [2], [3]]
 
 
 def test_exact_poses_stay_where_they_are_on_their_rays():

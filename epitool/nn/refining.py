@@ -24,7 +24,7 @@ class Times:
 
     Attributes:
         sequence: Number of the recording that each is of, `(N,)`.
-        seconds: Since that began, `(N,)`, increasing within a sequence.
+        seconds: Since that began, `(N,)`; where they do not increase, images have nothing to do with each other.
     """
 
     sequence: NDArray[np.int64]
@@ -38,7 +38,8 @@ class Times:
     def runs(self, usable: NDArray[np.bool_]) -> list[Indices]:
         """Indices of usable images that follow each other closely."""
         index = np.flatnonzero(usable)
-        apart = (np.diff(self.sequence[index]) != 0) | (np.diff(self.seconds[index]) > _BREAK_S)
+        gaps = np.diff(self.seconds[index])
+        apart = (np.diff(self.sequence[index]) != 0) | (gaps > _BREAK_S) | (gaps <= 0)
         return [run for run in np.split(index, np.flatnonzero(apart) + 1) if len(run)]
 
 

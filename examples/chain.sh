@@ -17,7 +17,7 @@ epitool calibrate --views "$@" ${SCALE:+--scale "$SCALE"} ${INTRINSICS:+--intrin
 epitool triangulate
 epitool pss-fit
 epitool train --pairs labels.h5 ${EPOCHS:+--epochs "$EPOCHS"}
-epitool predict "$@" --boxes keypoints.h5 --out pose.json
+epitool predict "$@" --boxes keypoints.h5 --no-refiner --out pose.json
 
 # programs read the summary as JSON, and the exit status
 error=$(epitool evaluate --pss 50,100 --json | python3 -c '

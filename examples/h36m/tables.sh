@@ -44,8 +44,8 @@ row "Table 2, FS" "51.83 51.58 45.04 84.44 78.67" --model runs/fs/model.pt "${te
 row "Table 2, SS" "76.60 75.25 67.45 73.09 64.03" --model runs/ss/model.pt "${test[@]}"
 row "Table 2, SS without R" "n/a 77.75 70.67 70.67 62.05" --model runs/ss-no-r/model.pt "${test[@]}"
 
-# the refinement unit learns from what the network sees of the training subjects, and from their true poses
-made ss-train.json epitool predict h36m/train.h5 --model runs/ss/model.pt --out ss-train.json
+# the refinement unit learns from the training subjects' true poses, hinted at by what the network sees of them
+made ss-train.json epitool predict h36m/train.h5 --model runs/ss/model.pt --no-refiner --out ss-train.json
 made runs/ss/refiner.pt epitool refine --predictions ss-train.json --pairs h36m/train.h5 --name ss
 made ss-refined.json epitool predict h36m/test.h5 --model runs/ss/model.pt --refiner runs/ss/refiner.pt \
     --out ss-refined.json

@@ -35,7 +35,6 @@ from epitool.stages import calibrate, detect2d, evaluate, predict, pss_fit, refi
 from epitool.viz.overlay import draw_pose, save_image, tile
 from epitool.viz.poses3d import plot_poses
 
-REFINER_EPOCHS = 60
 COLUMNS = ("MPJPE", "NMPJPE", "PMPJPE", "mPSS@50", "mPSS@100")
 LABELS = {  # table 1: 2D joints, and whether the cameras' places are known
     "true 2D": ("truth", True),
@@ -242,16 +241,14 @@ def learn(study: Study, name: str, seed: int) -> Iterator[tuple[str, dict[str, A
 
     def learn_and_look() -> None:
         train.run(pairs=pairs, out=out, preset="small", **options)  # goes on where it stopped
-        predict.run(**look, out=out / "pose.json", batch_size=64)
+        predict.run(**look, out=out / "pose.json", batch_size=64, no_refiner=True)
 
     pose = made(out / "pose.json", learn_and_look)
     yield name, measure(study, pose, "test")
     if refined:
         unit = made(
             out / "refiner.pt",
-            lambda: refine.run(
-                predictions=pose, pairs=study.truth, out=out / "refiner.pt", epochs=REFINER_EPOCHS, seed=seed
-            ),
+            lambda: refine.run(predictions=pose, pairs=[study.truth], out=out / "refiner.pt", seed=seed),
         )
         better = out / "refined.json"
         made(better, lambda: predict.run(**look, out=better, batch_size=64, refiner=unit))

@@ -13,7 +13,7 @@ from epitool.io.datasets.asf_amc import bone_ends, read_amc, read_asf
 from epitool.io.pose_arrays import read_pose_arrays
 from epitool.nn.crops import median_bone_lengths
 from epitool.skeleton import skeleton
-from epitool.stages.refine import held_out_clips
+from epitool.stages.truth import part_of_clips
 
 H36M = skeleton("h36m17")
 MM = 25.4 / 0.45
@@ -144,7 +144,7 @@ def test_the_database_becomes_poses_at_30_a_second(database, here):
     assert found.clips.tolist() == [0, 0, 0, 1, 1, 2]  # frames 1, 5 and 9; 1 and 5; 1
     assert found.subjects is not None
     assert found.subjects.tolist() == [1, 1, 1, 1, 1, 12]
-    assert len(held_out_clips(found.subjects, 0)) == 6  # whole subjects can be held apart as clips are
+    assert set(found.subjects[part_of_clips(found.subjects, "train")]) == {1}  # whole subjects, held apart as clips are
     xyz = found.poses.xyz
     assert not xyz[:, H36M.root].any()
     between = {"pelvis": ("hip",), "thorax": ("shoulder",), "spine": ("hip", "shoulder")}

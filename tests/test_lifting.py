@@ -14,11 +14,12 @@ from epitool.nn.looks import BODY, LIMBS, PELVIS, Looks, body_joints, face_apart
 from epitool.nn.mocap import Cameras, median_lengths, mirrored, seen_by
 from epitool.nn.refiner import SHIPPED, Refiner, load_refiner
 from epitool.nn.refiner_training import reference_lengths
-from epitool.nn.refining import Times, agreed_poses, on_rays, sized, smoothed
+from epitool.nn.refining import agreed_poses, on_rays, sized
+from epitool.nn.times import Times, smoothed
 from epitool.pose import Keypoints
 from epitool.skeleton import skeleton
 from epitool.stages import looking, predict
-from epitool.stages.lifting import inside, times_of
+from epitool.stages.seen_in_images import inside, times_of
 from epitool.synthetic.motion import random_motion
 
 H36M = skeleton("h36m17")

@@ -164,8 +164,11 @@ def test_clusters_and_learning_curves_are_pictures(labels):
     lines = [json.dumps({"epoch": n, **entry}) for n in (1, 2)]
     (run / "log.jsonl").write_text("\n".join(lines))
     assert epitool("show", "runs/a").returncode == 0
-    assert epitool("show", "runs/a", "--out", "new/folder/curve.png").returncode == 0
-    for path in ("pss.png", "runs/a/log.png", "new/folder/curve.png"):
+    refused = epitool("show", "runs/a", "--out", "new/folder/curve.png")
+    assert (refused.returncode, Path("new").exists()) == (2, False)
+    assert "there is no folder new/folder" in refused.stderr
+    assert epitool("show", "runs/a", "--out", "curve.png").returncode == 0
+    for path in ("pss.png", "runs/a/log.png", "curve.png"):
         assert cv2.imread(path) is not None
 
 

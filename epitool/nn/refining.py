@@ -10,37 +10,12 @@ from numpy.typing import NDArray
 
 from epitool.nn.looks import BODY, LIMBS, PELVIS, Looks, face_apart, facing_rotation, mean_ray, turned
 from epitool.nn.refiner import Refiner
+from epitool.nn.times import Times
 
 Array = NDArray[np.float64]
 Indices = NDArray[np.intp]
 _WRONG_PER_SECOND = 1.2  # what it costs to take left for right, in sizes of the body by which joints jump
-_BREAK_S = 0.5  # a longer gap tells nothing
 _ON_RAYS = 0.5  # of the way to its ray, that each joint is moved
-
-
-@dataclass(frozen=True, eq=False)
-class Times:
-    """When N images were taken.
-
-    Attributes:
-        sequence: Number of the recording that each is of, `(N,)`.
-        seconds: Since that began, `(N,)`; where they do not increase, images have nothing to do with each other.
-    """
-
-    sequence: NDArray[np.int64]
-    seconds: Array
-
-    @classmethod
-    def unrelated(cls, count: int) -> Times:
-        """Of images that have nothing to do with each other."""
-        return cls(np.arange(count), np.zeros(count))
-
-    def runs(self, usable: NDArray[np.bool_]) -> list[Indices]:
-        """Indices of usable images that follow each other closely."""
-        index = np.flatnonzero(usable)
-        gaps = np.diff(self.seconds[index])
-        apart = (np.diff(self.sequence[index]) != 0) | (gaps > _BREAK_S) | (gaps <= 0)
-        return [run for run in np.split(index, np.flatnonzero(apart) + 1) if len(run)]
 
 
 @dataclass(frozen=True, eq=False)
@@ -167,19 +142,3 @@ def sized(poses: Array, lengths: Array) -> Array:
     length = sum(np.linalg.norm(poses[:, child] - poses[:, parent], axis=-1) for parent, child in known)
     wanted = sum(lengths[child] for _, child in known)
     return poses * (wanted / np.where(length > 0, length, np.nan))[:, None, None]
-
-
-def smoothed(poses: Array, times: Times, width_s: float) -> Array:
-    """Poses `(N, J, 3)` averaged over time with a Gaussian window of this standard deviation; NaN stays NaN."""
-    out = poses.copy()
-    for run in times.runs(np.isfinite(poses).any(axis=(1, 2))):
-        seconds, part = times.seconds[run], poses[run]
-        known = np.isfinite(part)
-        values = np.where(known, part, 0.0)
-        for n, now in enumerate(seconds):
-            near = slice(*np.searchsorted(seconds, [now - 3 * width_s, now + 3 * width_s]))
-            window = np.exp(-0.5 * ((seconds[near] - now) / width_s) ** 2)[:, None, None]
-            weight = (window * known[near]).sum(axis=0)
-            mean = (window * values[near]).sum(axis=0) / np.where(weight > 0, weight, 1.0)
-            out[run[n]] = np.where(known[n], mean, np.nan)
-    return out

@@ -10,23 +10,21 @@ from numpy.typing import NDArray
 
 from epitool.camera import Array
 from epitool.geometry.body import CANONICAL_STATURE
-from epitool.images import frame_of_video, frame_rate
 from epitool.labels import Labels
 from epitool.nn.crops import assumed_intrinsics
 from epitool.nn.looks import BODY, LIMBS, Looks, body_joints, looks_of, network_hint
 from epitool.nn.refiner import Refiner, load_refiner
 from epitool.nn.refiner_training import reference_lengths
-from epitool.nn.refining import Times, agreed_poses, sized, smoothed
+from epitool.nn.refining import agreed_poses, sized
+from epitool.nn.times import Times, smoothed
 from epitool.pose import Predictions, square_boxes
 from epitool.skeleton import Skeleton, convert_joints, skeleton
 from epitool.stages.looking import Looking, Seen
+from epitool.stages.seen_in_images import SMOOTH_S, inside, rows_of, times_of
 
 H36M = skeleton("h36m17")
 
-SMOOTH_S = 0.05  # standard deviation of the window
 LEAST_LIMBS = 4  # joints of limbs in the image: fewer, and there is too little of a person to answer for
-_EDGE = 0.02  # of the side of the box: joints so near beyond the edge count as in the image
-_FPS = 30.0  # of videos that do not say
 
 
 def refined_predictions(
@@ -101,31 +99,6 @@ def peer_poses(labels: Labels, frames: NDArray[np.intp], views: NDArray[np.intp]
     return found
 
 
-def times_of(names: Sequence[str]) -> Times:
-    """When images were taken: frames of one video follow each other; any others have nothing to do with each other."""
-    places = [frame_of_video(name) for name in names]
-    rates: dict[str, float] = {}
-    numbers: dict[str, int] = {}
-    sequence, seconds = np.arange(len(names)), np.zeros(len(names))
-    for i, (name, place) in enumerate(zip(names, places)):
-        if place is None:
-            continue
-        video, frame = place
-        if video not in rates:
-            found = frame_rate(name)
-            rates[video] = found if np.isfinite(found) else _FPS
-        sequence[i] = numbers.setdefault(video, len(names) + len(numbers))
-        seconds[i] = frame / rates[video]
-    return Times(sequence, seconds)
-
-
-def inside(xy: Array, image_size: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """Which joints `(N, J, 2)` px are in the image of size `(N, 2)`, or just beyond its edge, `(N, J)`."""
-    reach = _EDGE * np.nan_to_num(square_boxes(xy)[:, 2])[:, None, None]
-    with np.errstate(invalid="ignore"):
-        return np.asarray(((xy >= -0.5 - reach) & (xy <= image_size[:, None] - 0.5 + reach)).all(axis=-1))
-
-
 def _cut_off(
     names: Sequence[str], poses: Array, xy: Array, confidence: Array, image_size: NDArray[np.int64], body: Skeleton,
     unit: str, provenance: dict[str, str],
@@ -167,17 +140,10 @@ def _said(refiner: Refiner, ratio: float, scale_source: str, rule: str) -> dict[
     }
 
 
-def _rows(names: Sequence[str], by_network: Predictions) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Indices of the images that a network has answered for, and of its answers."""
-    place = {name: i for i, name in enumerate(by_network.images)}
-    known = np.array([i for i, name in enumerate(names) if name in place], dtype=np.intp)
-    return known, np.array([place[names[i]] for i in known], dtype=np.intp)
-
-
 def _hints(names: Sequence[str], by_network: Predictions) -> Array:
     """A network's poses `(N, 16, 3)`; NaN where it has none."""
     hints = np.full((len(names), len(BODY), 3), np.nan)
-    known, rows = _rows(names, by_network)
+    known, rows = rows_of(names, by_network)
     hints[known] = body_joints(by_network.joints_3d[rows], by_network.skeleton)[0]
     hints[~np.isfinite(hints[:, LIMBS]).all(axis=(1, 2))] = np.nan
     return hints
@@ -189,25 +155,6 @@ def _seen_by_network(names: Sequence[str], by_network: Predictions | None) -> Se
         raise ValueError("nothing has looked at the images")
     shape = (len(names), 1, len(by_network.skeleton))
     seen = Seen(np.full((*shape, 2), np.nan), np.zeros(shape), np.full((*shape, 3), np.nan), by_network.skeleton)
-    known, rows = _rows(names, by_network)
+    known, rows = rows_of(names, by_network)
     seen.xy[known, 0], seen.confidence[known, 0] = by_network.joints_2d[rows], by_network.confidence[rows]
     return seen
-
-
-def without_unseen(
-    by_network: Predictions, names: Sequence[str], looking: Looking, smooth: bool
-) -> Predictions:  # fmt: skip
-    """A network's predictions without the joints that it, or the detector, sees outside the image."""
-    known, rows = _rows(names, by_network)
-    size = looking.image_size[known]
-    shown = inside(by_network.joints_2d[rows], size)
-    if looking.found is not None:
-        seen = looking.found
-        detected, _ = convert_joints(seen.xy[known, 0], seen.confidence[known, 0], seen.skeleton, by_network.skeleton)
-        shown &= inside(np.asarray(detected), size) | ~np.isfinite(detected).all(axis=-1)
-    out = by_network.joints_3d[rows].copy()
-    root = by_network.skeleton.root
-    out[~shown & (np.arange(out.shape[1]) != root)] = np.nan
-    if smooth:
-        out = smoothed(out, times_of(by_network.images), SMOOTH_S)
-    return replace(by_network, joints_3d=out, confidence=np.where(shown, by_network.confidence[rows], 0.0))

@@ -189,9 +189,11 @@ def _answer(
     who: Answerer, names: Sequence[str], looking: Looking, by_network: Predictions | None,
     root_depth: float | None, height_mm: float | None, smooth: bool,
 ) -> Predictions:  # fmt: skip
-    from epitool.stages.lifting import refined_predictions, without_unseen
+    from epitool.stages.seen_in_images import without_unseen
 
     if who.refiner is not None:
+        from epitool.stages.lifting import refined_predictions  # and with it PyTorch
+
         found = refined_predictions(
             who.refiner, names, looking, by_network, root_depth=root_depth, height_mm=height_mm, smooth=smooth
         )

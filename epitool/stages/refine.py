@@ -101,15 +101,12 @@ def _from_labels(pairs: Path, predictions: Path | None, path: Path, steps: int |
                 " epitool, which `epitool predict` does by itself"
             )
     options, shipped = replace(OWN, steps=steps or OWN.steps, seed=seed), load_refiner()
-    hinted = hinted_by(seen, labels, pairs, predictions)
+    hinted = _enough(hinted_by(seen, labels, pairs, predictions), seen, parts["val"][:half], told)
     by_themselves = _hint_errors(hinted, told)
     candidates = {"the shipped unit": (shipped, next(iter(hinted.values())))}
     for hint, given in _worth_trying(hinted, by_themselves).items():
         # a network has learned the training part by heart, and errs less there than elsewhere
         erring = given.of_frames(parts["val"][:half] if hint == "network" else learned)
-        if len(erring.truth) < MIN_POSES:
-            say(f"hint '{hint}' is not tried: {len(erring.truth)} images tell how it errs, {MIN_POSES} are needed")
-            continue
         say(f"learning from {len(np.unique(given.of_frames(learned).frames))} frames, {_WORDS[hint]}")
         refiner = _trained(shipped, labels, given.of_frames(learned), erring, options, hint)
         candidates[f"refined, {_WORDS[hint]}"] = refiner, given
@@ -136,12 +133,28 @@ def _trained(start: Refiner, labels: Labels, learned: Seen, erring: Seen, option
 
 
 def _error(refiner: Refiner, seen: Seen) -> Measured:
-    from epitool.nn.refining import Times, agreed_poses
+    from epitool.nn.refining import agreed_poses
+    from epitool.nn.times import Times
 
     return _errors(agreed_poses(refiner, [seen.looks], Times.unrelated(len(seen.looks))).poses, seen.truth)
 
 
 _DETECTOR, _NETWORK = "the detector's own 3D", "the network"
+
+
+def _enough(
+    hinted: dict[str, Seen], seen: Seen, unlearned: NDArray[np.intp], told: NDArray[np.intp]
+) -> dict[str, Seen]:  # fmt: skip
+    """The hints without a network of whose poses too few tell how it errs, or none how good it is; or no hint."""
+    if "network" in hinted:
+        few = len(hinted["network"].of_frames(unlearned).truth)
+        if few < MIN_POSES or not len(hinted["network"].of_frames(told).truth):
+            say(
+                f"the network is not tried as a hint: {few} of its poses are of the validation part's earlier half and"
+                f" tell how it errs, {MIN_POSES} are needed, and some of the later half; predict all images"
+            )
+            hinted = {hint: given for hint, given in hinted.items() if hint != "network"}
+    return hinted or {"none": replace(seen, looks=seen.looks.without_hint())}
 
 
 def _worth_trying(hinted: dict[str, Seen], by_themselves: Mapping[str, Measured]) -> dict[str, Seen]:

@@ -23,10 +23,12 @@ from epitool.nn.looks import BODY, LIMBS, body_joints, face_apart, looks_of
 from epitool.nn.mocap import Cameras, seen_by, with_heads, with_lengths
 from epitool.nn.refiner import load_refiner
 from epitool.nn.refiner_training import reference_lengths
-from epitool.nn.refining import Times, agreed_poses
-from epitool.stages.lifting import labelled_looks, times_of
+from epitool.nn.refining import agreed_poses
+from epitool.nn.times import Times
+from epitool.stages.lifting import labelled_looks
 from epitool.stages.looking import DetectorLooks
 from epitool.stages.refine_inputs import mocap_poses
+from epitool.stages.seen_in_images import times_of
 
 COUNT = 5000
 

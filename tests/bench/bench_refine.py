@@ -26,7 +26,8 @@ from epitool.nn.looks import BODY, LIMBS, PELVIS, Looks, body_joints
 from epitool.nn.mocap import Cameras, level_poses, seen_by
 from epitool.nn.refiner import load_refiner
 from epitool.nn.refiner_training import GENERIC, generic_wardrobe, train_generic
-from epitool.nn.refining import Times, agreed_poses
+from epitool.nn.refining import agreed_poses
+from epitool.nn.times import Times
 
 Array = NDArray[np.float64]
 STEPS, SEEDS = int(os.environ.get("STEPS", "400")), int(os.environ.get("SEEDS", "2"))

@@ -182,25 +182,33 @@ def join(study: Study, out: Path, paths: list[Path | None]) -> None:
 
 
 def spread(labels: Labels | None, truth: Labels) -> Labels:
-    """Labels with all frames of the recording, NaN where there are none, and their own cameras if there are some."""
-    at = np.searchsorted(truth.poses.frames, labels.poses.frames) if labels else np.empty(0, dtype=int)
+    """Labels with all frames and views of the recording, and their own cameras if there are some.
 
-    def filled(get: Callable[[Labels], Any], fill: float = np.nan) -> Any:
+    What they lack is NaN; a view that was left out, and that nothing is learned from, keeps its true camera.
+    """
+    at = np.searchsorted(truth.poses.frames, labels.poses.frames) if labels else np.empty(0, dtype=int)
+    views = [truth.rig.names.index(name) for name in labels.rig.names] if labels else []
+
+    def filled(get: Callable[[Labels], Any], fill: float = np.nan, *, of_views: bool = True) -> Any:
         whole = np.full_like(get(truth), fill)
         if labels:
-            whole[at] = get(labels)
+            whole[np.ix_(at, views) if of_views else at] = get(labels)
         return whole
 
     poses = replace(
-        truth.poses, xyz=filled(lambda x: x.poses.xyz), confidence=filled(lambda x: x.poses.confidence, 0.0)
+        truth.poses,
+        xyz=filled(lambda x: x.poses.xyz, of_views=False),
+        confidence=filled(lambda x: x.poses.confidence, 0.0, of_views=False),
     )
     keypoints = replace(
         truth.keypoints,
         xy=filled(lambda x: x.keypoints.xy),
         confidence=filled(lambda x: x.keypoints.confidence, 0.0),
     )
+    found = {camera.name: camera for camera in (labels or truth).rig.cameras}
+    cameras = tuple(found.get(camera.name, camera) for camera in truth.rig.cameras)
     return replace(
-        truth, poses=poses, keypoints=keypoints, rig=(labels or truth).rig,
+        truth, poses=poses, keypoints=keypoints, rig=replace((labels or truth).rig, cameras=cameras),
         reprojection_px=filled(lambda x: x.reprojection_px), covariance=np.empty(0), used=np.empty(0, dtype=bool),
     )  # fmt: skip
 

@@ -78,6 +78,7 @@ def of_people(files: list[Path]) -> None:
             poses[np.array(rows) < 0] = np.nan
             two.append(poses)
             exact_two.append(body)
+    line("triangulated joints, against body", triangulated, exact)
     for name, truth in (("triangulated", triangulated), ("body", exact)):
         line(f"detector's own 3D, against {name}", own, truth)
         line(f"unit, one look, against {name}", one, truth)

@@ -26,7 +26,7 @@ def errors_over_deviations(seed):
     keypoints = detector_like(
         labels_of(random_motion(FRAMES, seed).xyz, rig), noise=0.006, outliers=0.1, swap_share=0.2, seed=seed
     )
-    found = calibrate(keypoints, rig.cameras, method="essential", min_confidence=0.5, seed=0, jobs=1)
+    found = calibrate(keypoints, rig.cameras, method="essential", seed=0, jobs=1)
     if found.verdict.level == "fail":
         return np.zeros(0)
     truth = rig.select(found.rig.names).cameras

@@ -28,7 +28,7 @@ def test_swapping_twice_is_nothing(truth):
 
 def test_boxes_hold_all_joints_in_a_square(truth):
     boxes = truth.keypoints.boxes()
-    joints = np.where(truth.keypoints.seen()[..., None], truth.keypoints.xy, np.nan)
+    joints = np.where(truth.keypoints.seen[..., None], truth.keypoints.xy, np.nan)
     np.testing.assert_allclose(boxes[..., 2], boxes[..., 3])
     with np.errstate(invalid="ignore"):
         outside = (joints < boxes[..., None, :2]) | (joints > boxes[..., None, :2] + boxes[..., None, 2:])

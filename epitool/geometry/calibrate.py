@@ -240,14 +240,12 @@ def _all_pairs(
 ) -> tuple[dict[tuple[str, str], PairPose], dict[tuple[str, str], str]]:
     """Poses of all pairs of views by their names, and why others have none."""
     views = list(itertools.combinations(range(len(intrinsics)), 2))
-    told = len(np.unique(keypoints.confidence[keypoints.seen])) > 1
 
     def solve(pair: tuple[int, int]) -> PairPose | str:
         a, b = pair
         K_a, K_b = intrinsics[a].K, intrinsics[b].K
         try:
-            trust = np.minimum(keypoints.confidence[:, a], keypoints.confidence[:, b]) if told else None
-            return estimate_pair(xy[:, a], xy[:, b], K_a, K_b, keypoints.skeleton, "essential", seed, trust)
+            return estimate_pair(xy[:, a], xy[:, b], K_a, K_b, keypoints.skeleton, "essential", seed)
         except GeometryError as error:
             return str(error)
 

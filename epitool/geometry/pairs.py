@@ -41,7 +41,7 @@ class PairPose:
         R: Rotation `(3, 3)`.
         t: Unit translation `(3,)`.
         swapped: Frames `(F,)` in which exactly one view has its sides exchanged.
-        matches: Joints seen in both views, of those that the pose is from.
+        matches: Joints seen in both views.
         inlier_share: Share of matches within the threshold.
         sampson_px: Median Sampson distance of the inliers.
         parallax_deg: Median angle between the rays of the inliers.
@@ -63,15 +63,13 @@ class PairPose:
         return self.planar_share > _FLAT * self.inlier_share
 
 
-def estimate_pair(
-    a: Array, b: Array, K_a: Array, K_b: Array, skeleton: Skeleton, method: str, seed: int, trust: Array | None = None
-) -> PairPose:
+def estimate_pair(a: Array, b: Array, K_a: Array, K_b: Array, skeleton: Skeleton, method: str, seed: int) -> PairPose:
     """Relative pose from undistorted joints `(F, J, 2)`, NaN where unseen.
 
     A whole frame with left and right exchanged is not an outlier that RANSAC can be trusted with: its joints agree
     with each other. So each start (the joints as they are; midpoints of left and right joints, which an exchange
-    leaves alone; the more trusted half of the joints) is alternated with the decision which frames are exchanged, and
-    the start whose geometry explains the joints best is kept.
+    leaves alone) is alternated with the decision which frames are exchanged, and the start whose geometry explains
+    the joints best is kept.
 
     Args:
         a: Joints in the first view.
@@ -81,7 +79,6 @@ def estimate_pair(
         skeleton: What the joints are.
         method: "essential" (PoseLib) or "fundamental" (the paper).
         seed: Of the random sampling.
-        trust: How sure of each joint the detector is in both views, `(F, J)` on any scale; None where it does not say.
 
     Raises:
         GeometryError: Too few joints are seen in both views, or they determine no pose.
@@ -91,14 +88,10 @@ def estimate_pair(
     solve = _solver(method, K_a, K_b, seed)
     best: tuple[float, PairPose] | None = None
     failure = GeometryError("no relative pose explains the joints; are the views in sync?")
-    starts = [((a, b), (a, b)), ((midpoints(a, skeleton), midpoints(b, skeleton)), (a, b))]
-    if trust is not None:
-        surer = (trust >= np.median(trust[seen]))[..., None]
-        starts.append(((np.where(surer, a, np.nan), np.where(surer, b, np.nan)),) * 2)
-    for start, joints in starts:
-        both = np.isfinite(start[0]).all(axis=-1) & np.isfinite(start[1]).all(axis=-1)
+    for joints_a, joints_b in ((a, b), (midpoints(a, skeleton), midpoints(b, skeleton))):
+        both = np.isfinite(joints_a).all(axis=-1) & np.isfinite(joints_b).all(axis=-1)
         try:
-            scored = _alternate((start[0][both], start[1][both]), *joints, K_a, K_b, skeleton, solve)
+            scored = _alternate((joints_a[both], joints_b[both]), a, b, seen, K_a, K_b, skeleton, solve)
         except GeometryError as error:
             failure = error
             continue
@@ -112,10 +105,10 @@ def estimate_pair(
 
 
 def _alternate(
-    start: tuple[Array, Array], a: Array, b: Array, K_a: Array, K_b: Array, skeleton: Skeleton, solve: Solver
-) -> tuple[float, PairPose]:
+    start: tuple[Array, Array], a: Array, b: Array, seen: NDArray[np.bool_],
+    K_a: Array, K_b: Array, skeleton: Skeleton, solve: Solver,
+) -> tuple[float, PairPose]:  # fmt: skip
     """Pose and exchanged frames in turn until they no longer change; returns (capped cost, result)."""
-    seen = np.isfinite(a).all(axis=-1) & np.isfinite(b).all(axis=-1)
     cap = initial_threshold(a[seen], b[seen])
     threshold = cap
     R, t = solve(*start, threshold)

@@ -15,19 +15,21 @@ from numpy.typing import NDArray
 
 from epitool.camera import Camera, Rig
 from epitool.errors import GeometryError
-from epitool.geometry.deviations import against_others
+from epitool.geometry.deviations import inverse, spread, without_each
+from epitool.geometry.lenses import Lenses, bent, held, moved
 from epitool.geometry.mixture import expectation, squared_errors
-from epitool.geometry.schur import CAMERA_PARAMETERS, point_steps, reduced_system
+from epitool.geometry.schur import POSE, point_steps, reduced_system
 from epitool.geometry.two_view import skew
 
 Array = NDArray[np.float64]
+Index = NDArray[np.int64]
 MAX_POINTS = 30_000  # more joints than this make cameras no better than the model is true
 _MIN_POINTS = 30
 _ITERATIONS = 60
 _ROUNDING = 1e-12
 _START_LAMBDA, _MAX_LAMBDA = 1e-4, 1e8
 _NO_WEIGHT = 1e-3
-_BLOCKS = 30  # of frames whose errors may go together
+_BLOCKS = 8  # of frames whose errors may go together
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,11 +76,12 @@ class Fit:
 
 @dataclass(frozen=True, eq=False)
 class _State:
-    """Cameras as `R (V, 3, 3)`, `t (V, 3)`, `K (V, 3, 3)`, and points `(N, 3)`."""
+    """Cameras as `R (V, 3, 3)`, `t (V, 3)`, `K (V, 3, 3)` and `bend (V,)`, the change of k1; and points `(N, 3)`."""
 
     R: Array
     t: Array
     K: Array
+    bend: Array
     points: Array
 
 
@@ -93,38 +96,40 @@ class _Noise:
 
 
 def adjust(
-    xy: Array, xyz: Array, rig: Rig, *, focal: str = "known", max_points: int = MAX_POINTS, tolerance: float = 1e-7
-) -> Bundle:
+    xy: Array, xyz: Array, rig: Rig, *, lenses: Lenses | None = None, max_points: int = MAX_POINTS,
+    tolerance: float = 1e-7,
+) -> Bundle:  # fmt: skip
     """Adjusts the cameras of a rig to keypoints.
 
     Args:
         xy: Undistorted keypoints `(F, V, J, 2)`, NaN where unseen.
         xyz: Where the joints about are, `(F, J, 3)`, in the rig's world.
         rig: Where the cameras about are.
-        focal: "known", "shared" (one factor for all cameras) or "each" (one a camera).
+        lenses: What is known of the lenses of the rig's views; None where they are held. Where the rig's have a
+            distortion, its change is taken to be small: adjust again with keypoints undistorted by what is found.
         max_points: With more joints than this, as many are taken evenly from them.
         tolerance: Relative change of the negative log likelihood at which iteration ends.
 
     Raises:
         GeometryError: Fewer than 30 joints are seen by two views and triangulated.
     """
-    observed, points, frame = _usable(xy, xyz, max_points)
-    cameras = rig.cameras
+    observed, points, frame, joint = _usable(xy, xyz, max_points)
+    cameras, lenses = rig.cameras, (lenses or held(rig.cameras)).about(rig)
     R, t, K = (np.stack([getattr(camera, name) for camera in cameras]) for name in ("R", "t", "K"))
-    state = _State(R, t, K, points)
+    state = _State(R, t, K, np.zeros(len(rig)), points)
     areas = np.array([np.prod(camera.image_size) for camera in cameras], dtype=float)
     squared = _squared_errors(state, observed)
     noise = _first_noise(squared, areas)
     damping, previous = _START_LAMBDA, np.inf
     for _ in range(_ITERATIONS):
-        state, damping, moved = _step(state, observed, squared, noise.weights, damping, focal)
+        state, damping, moved = _step(state, observed, squared, noise, damping, lenses)
         squared = _squared_errors(state, observed)
         noise = _estimate_noise(squared, noise, areas)
         if not moved or abs(previous - noise.cost) < tolerance * abs(noise.cost):
             break
         previous = noise.cost
     block = (frame * min(_BLOCKS, len(xy))) // len(xy)
-    deviations = _deviations(state, observed, noise, block, focal)
+    deviations = _deviations(state, observed, noise, (block, joint), lenses)
     seen = np.isfinite(observed[..., 0]).sum(axis=0)
     share = noise.weights.sum(axis=0) / np.maximum(seen, 1)
     return Bundle(_rig_of(state, rig), float(np.sqrt(noise.variance)), share, *deviations, noise.cost / seen.sum())
@@ -141,10 +146,10 @@ def measured(xy: Array, xyz: Array, rig: Rig) -> Fit:
     Raises:
         GeometryError: Fewer than 30 joints are seen by two views and triangulated.
     """
-    observed, points, _ = _usable(xy, xyz, MAX_POINTS)
+    observed, points, *_ = _usable(xy, xyz, MAX_POINTS)
     R, t, K = (np.stack([getattr(camera, name) for camera in rig.cameras]) for name in ("R", "t", "K"))
     areas = np.array([np.prod(camera.image_size) for camera in rig.cameras], dtype=float)
-    squared = squared_errors(R, t, K, points, observed)
+    squared = squared_errors(R, t, K, np.zeros(len(rig)), points, observed)
     noise = _first_noise(squared, areas)
     for _ in range(_ITERATIONS):
         before, noise = noise, _estimate_noise(squared, noise, areas, cameras=0)
@@ -157,8 +162,8 @@ def measured(xy: Array, xyz: Array, rig: Rig) -> Fit:
     return Fit(float(np.sqrt(noise.variance)), noise.weights.sum(axis=0) / np.maximum(seen, 1), cost)
 
 
-def _usable(xy: Array, xyz: Array, max_points: int) -> tuple[Array, Array, NDArray[np.int64]]:
-    """Keypoints `(N, V, 2)`, points `(N, 3)` and frames `(N,)` of joints that two views see, evenly thinned."""
+def _usable(xy: Array, xyz: Array, max_points: int) -> tuple[Array, Array, Index, Index]:
+    """Keypoints `(N, V, 2)`, points `(N, 3)`, frames and joints `(N,)` of joints that two views see, evenly thinned."""
     observed = np.ascontiguousarray(xy.transpose(0, 2, 1, 3)).reshape(-1, xy.shape[1], 2)
     points = xyz.reshape(-1, 3)
     usable = np.isfinite(points).all(axis=-1) & (np.isfinite(observed[..., 0]).sum(axis=-1) >= 2)
@@ -167,39 +172,38 @@ def _usable(xy: Array, xyz: Array, max_points: int) -> tuple[Array, Array, NDArr
         raise GeometryError(f"{len(chosen)} joints are seen by two views, at least {_MIN_POINTS} are needed")
     if len(chosen) > max_points:
         chosen = chosen[np.linspace(0, len(chosen) - 1, max_points).astype(int)]
-    return observed[chosen], points[chosen], chosen // xyz.shape[1]
+    return observed[chosen], points[chosen], chosen // xyz.shape[1], chosen % xyz.shape[1]
 
 
 def _squared_errors(state: _State, observed: Array) -> Array:
-    return squared_errors(state.R, state.t, state.K, state.points, observed)
+    return squared_errors(state.R, state.t, state.K, state.bend, state.points, observed)
 
 
 def _step(
-    state: _State, observed: Array, squared: Array, weights: Array, damping: float, focal: str
+    state: _State, observed: Array, squared: Array, noise: _Noise, damping: float, lenses: Lenses
 ) -> tuple[_State, float, bool]:
     """One accepted Levenberg-Marquardt step under fixed weights; False where none lowers the cost."""
-    w = _effective(weights)
+    w = _effective(noise.weights)
     used = w > 0
-    cost = float(w[used] @ squared[used])
-    free = _free_directions(state, focal)
-    one_block = np.zeros(len(observed), dtype=np.int64)
+    diagonal, slope, pull = lenses.pull(state.K, state.bend, noise.variance)
+    cost = float(w[used] @ squared[used]) + pull
+    free = _free_directions(state, lenses)
+    one_group = np.zeros(len(observed), dtype=np.int64)
     while damping < _MAX_LAMBDA:
-        arguments = (state.R, state.t, state.K, state.points, observed, w, _parameters(focal), damping)
-        S, own, gradient = reduced_system(*arguments, one_block)
-        raised = np.concatenate([np.diag(block) for block in own])
-        matrix = free.T @ (S + damping * np.diag(raised)) @ free
-        step = free @ np.linalg.lstsq(matrix, -free.T @ gradient[0], rcond=1e-14)[0]
-        cameras = step.reshape(-1, CAMERA_PARAMETERS)
+        arguments = (state.R, state.t, state.K, state.bend, state.points, observed, w, lenses.free, damping)
+        S, own, gradient = reduced_system(*arguments, one_group)
+        raised = np.concatenate([np.diag(block) for block in own[0]])
+        matrix = free.T @ (S[0] + np.diag(diagonal + damping * raised)) @ free
+        step = free @ np.linalg.lstsq(matrix, -free.T @ (gradient[0] + slope), rcond=1e-14)[0]
+        cameras = step.reshape(len(state.R), -1)
         candidate = _moved(state, cameras, point_steps(*arguments, cameras))
-        trial = float(w[used] @ _squared_errors(candidate, observed)[used])  # infinite if a joint fell behind a camera
+        # infinite if a joint fell behind a camera
+        trial = float(w[used] @ _squared_errors(candidate, observed)[used])
+        trial += lenses.pull(candidate.K, candidate.bend, noise.variance)[2]
         if trial <= cost * (1 + _ROUNDING):
             return candidate, max(damping / 10, 1e-10), True
         damping *= 10
     return state, _START_LAMBDA, False
-
-
-def _parameters(focal: str) -> int:
-    return CAMERA_PARAMETERS if focal != "known" else CAMERA_PARAMETERS - 1
 
 
 def _effective(weights: Array) -> Array:
@@ -208,22 +212,17 @@ def _effective(weights: Array) -> Array:
     return np.where((second[:, None] > _NO_WEIGHT) & (weights > _NO_WEIGHT), weights, 0.0)
 
 
-def _free_directions(state: _State, focal: str) -> Array:
-    """Directions `(7 V, Q)` in which cameras may move: the first stays, and so does the first baseline's length."""
-    views, p = len(state.R), CAMERA_PARAMETERS
+def _free_directions(state: _State, lenses: Lenses) -> Array:
+    """Directions `(P V, Q)` in which cameras may move: the first stays, and so does the first baseline's length."""
+    views, p = len(state.R), lenses.free
     every = np.eye(p * views)
-    columns = [every[:, p * v : p * v + 6] for v in range(2, views)]
+    columns = [every[:, p * v : p * v + POSE] for v in range(2, views)]
     first, second = (-state.R[v].T @ state.t[v] for v in (0, 1))
     along = state.R[1] @ (second - first)  # moving t along it changes the baseline's length
     across = np.linalg.svd(along[None])[2][1:]
     turning = every[:, p : p + 3] + every[:, p + 3 : p + 6] @ _turned_translation(state.t[1], along)
     columns = [turning, every[:, p + 3 : p + 6] @ across.T, *columns]
-    focals = every[:, p - 1 :: p]
-    if focal == "shared":
-        columns.append(focals.sum(axis=1, keepdims=True))
-    elif focal == "each":
-        columns.append(focals)
-    return np.concatenate(columns, axis=1)
+    return np.concatenate([*columns, lenses.directions()], axis=1)
 
 
 def _turned_translation(t: Array, along: Array) -> Array:
@@ -234,9 +233,12 @@ def _turned_translation(t: Array, along: Array) -> Array:
 
 def _moved(state: _State, cameras: Array, points: Array) -> _State:
     turns = np.stack([np.asarray(cv2.Rodrigues(step[:3])[0], dtype=float) for step in cameras])
-    K = state.K.copy()
-    K[:, :2, :2] *= np.exp(cameras[:, 6])[:, None, None]
-    return _State(turns @ state.R, state.t + cameras[:, 3:6], K, state.points + points)
+    return _State(
+        turns @ state.R,
+        state.t + cameras[:, 3:6],
+        *moved(state.K, state.bend, cameras[:, POSE:]),
+        state.points + points,
+    )
 
 
 def _first_noise(squared: Array, areas: Array) -> _Noise:
@@ -255,36 +257,28 @@ def _estimate_noise(squared: Array, noise: _Noise, areas: Array, cameras: int | 
 
 
 def _deviations(
-    state: _State, observed: Array, noise: _Noise, block: NDArray[np.int64], focal: str
-) -> tuple[Array, Array, Array, Array, Array]:
+    state: _State, observed: Array, noise: _Noise, clusters: tuple[Index, Index], lenses: Lenses
+) -> tuple[Array, ...]:
     """Standard deviations `(V,)` of rotation (radians), place and focal length (share); the first two in the rig.
 
-    The sandwich estimate over blocks of frames (Huber 1967): it asks only that errors in different blocks be
-    independent, so it holds for tails, unequal noise and joints that err together.
+    Errors may go together within a cluster, in each of two ways of clustering: what either adds to a variance that
+    independent keypoints would give is added up (two-way clusters, Cameron, Gelbach and Miller 2011).
     """
-    weights = _effective(noise.weights)
-    free = _free_directions(state, focal)
-    S, _, gradient = reduced_system(
-        state.R, state.t, state.K, state.points, observed, weights, _parameters(focal), 0.0, block
-    )
-    bread = np.linalg.pinv(free.T @ S @ free, rcond=1e-14, hermitian=True)
-    score = gradient @ free
-    blocks = len(score)
-    robust = bread @ (score.T @ score * blocks / max(blocks - 1, 1)) @ bread
-    # with few blocks the sandwich is too optimistic; the model's own covariance is the least that there is
-    return tuple(np.maximum(*(_spread(free @ C @ free.T, state) for C in (robust, noise.variance * bread))))
-
-
-def _spread(covariance: Array, state: _State) -> Array:
-    """Standard deviations `(5, V)` of rotation, place and log focal length; and of the first two in the rig."""
-    views, p = len(state.R), CAMERA_PARAMETERS
-    own = np.stack([covariance[p * v : p * v + p, p * v : p * v + p] for v in range(views)])
-    by_center = np.stack([-R.T @ np.column_stack([skew(t), np.eye(3)]) for R, t in zip(state.R, state.t)])
-    places = by_center @ own[:, :6, :6] @ np.swapaxes(by_center, 1, 2)
-    rotation, place = np.trace(own[:, :3, :3], axis1=1, axis2=2), np.trace(places, axis1=1, axis2=2)
-    alone = np.sqrt(np.maximum(np.stack([rotation, place, own[:, 6, 6]]), 0.0))
-    poses = covariance.reshape(views, p, views, p)[:, :6, :, :6]
-    return np.concatenate([alone, against_others(poses, state.R, state.t)])
+    free, weights = _free_directions(state, lenses), _effective(noise.weights)
+    arguments = (state.R, state.t, state.K, state.bend, state.points, observed, weights, lenses.free, 0.0)
+    prior = free.T * lenses.pull(state.K, state.bend, noise.variance)[0] @ free
+    clustered: list[Array] = []
+    for cluster in clusters:
+        S, _, gradient = reduced_system(*arguments, np.unique(cluster, return_inverse=True)[1])
+        S = free.T @ S @ free
+        clustered.append(without_each(S, gradient @ free, prior))
+    bread = inverse(S.sum(axis=0) + prior)
+    model = noise.variance * bread
+    # of the model's own, the keypoints' part is counted once too often, and the priors' not yet
+    both = sum(clustered) - model + 2 * noise.variance * bread @ prior @ bread
+    # with few clusters a jackknife may be too optimistic; the model's own covariance is the least that there is
+    variances = (spread(free @ C @ free.T, state.R, state.t) for C in (both, model))
+    return tuple(np.sqrt(np.maximum(np.maximum(*variances), 0.0)))
 
 
 def _rig_of(state: _State, rig: Rig) -> Rig:
@@ -294,6 +288,7 @@ def _rig_of(state: _State, rig: Rig) -> Rig:
     origin = -state.R[0].T @ state.t[0]
     centers = [origin + factor * (-R.T @ t - origin) for R, t in zip(state.R, state.t)]
     cameras: list[Camera] = [
-        replace(camera, K=K, R=R, t=-R @ center) for camera, K, R, center in zip(rig.cameras, state.K, state.R, centers)
+        bent(replace(camera, K=K, R=R, t=-R @ center), float(bend))
+        for camera, K, R, center, bend in zip(rig.cameras, state.K, state.R, centers, state.bend)
     ]
     return replace(rig, cameras=tuple(cameras))

@@ -22,6 +22,7 @@ from epitool.geometry.chain import chain
 from epitool.geometry.growth import Growth, adjusted, best_growth, ordered
 from epitool.geometry.judge import Evidence, Verdict, judge
 from epitool.geometry.labels import label
+from epitool.geometry.lenses import Lenses, any_focal, assumed, changed, held, one_factor, refined, with_field
 from epitool.geometry.pairs import PairPose, estimate_pair
 from epitool.parallel import run_parallel
 from epitool.pose import MIN_CONFIDENCE, Keypoints
@@ -34,7 +35,9 @@ _MOST_MOVING = 0.9  # of the joints: people who sit or lie move some
 _BETTER = 1.03  # times less scatter, from which other focal lengths explain joints better
 FRAME_BUDGET = 2000  # more frames make cameras no better than the model is true
 _GUESS_FRAMES = 100
+_LOOKS, _SETTLED = 8, 0.05  # at lenses, and the share of their prior deviations that the last one changes
 _FOCAL_GUESSES = (0.7, 0.85, 1.0, 1.2, 1.5, 1.9)  # times the one assumed
+_LENSES = {"known": held, "field": with_field, "refined": refined, "unknown": assumed}
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,7 +90,8 @@ def calibrate(
         min_confidence: Joints under it are not used.
         seed: Of the random sampling.
         jobs: Pairs solved side by side.
-        focal: "known"; "refined": those of `intrinsics` are about right; or "unknown": those are a guess.
+        focal: What is known of lenses. "known": all is as in `intrinsics`; "field": focal lengths are; "refined": all
+            is about so; "unknown": those are the usual ones.
 
     Raises:
         GeometryError: No two views share enough joints, or they determine no pose.
@@ -109,13 +113,12 @@ def _calibrate_all(
         keypoints = keypoints.select_views([camera.name for camera in intrinsics])
     keypoints = informative_frames(keypoints, min_confidence, FRAME_BUDGET)
     sample = informative_frames(keypoints, min_confidence, _GROWTH_FRAMES)
-    held = focal == "known" or len(intrinsics) == 2  # two views that look at one person do not tell focal lengths
-    if focal == "unknown" and not held:
+    lenses = _LENSES[focal](intrinsics)
+    if focal == "unknown" and len(intrinsics) > 2:  # two views that look at one person do not tell focal lengths
         intrinsics = _guess_focal(sample, intrinsics, min_confidence, seed, jobs)
     grown, pairs = _start(sample, intrinsics, min_confidence, seed, jobs)
     grown = replace(grown, left_out={**still, **grown.left_out})
-    mode = "known" if held else "each"
-    bundle, verdict, left_out = _settled(keypoints, grown, pairs, min_confidence, jobs, mode)
+    bundle, verdict, left_out = _settled(keypoints, grown, pairs, min_confidence, jobs, lenses)
     return Calibration(bundle.rig, pairs, left_out, bundle, verdict)
 
 
@@ -125,20 +128,31 @@ def _settled(
     pairs: dict[tuple[str, str], PairPose],
     min_confidence: float,
     jobs: int,
-    focal: str,
+    lenses: Lenses,
 ) -> tuple[Bundle, Verdict, dict[str, str]]:
     """The final adjustment; views that then do not fit are left out, as long as two others remain."""
     rig, left_out = grown.rig, dict(grown.left_out)
     while True:
-        bundle = adjusted(keypoints, rig, min_confidence, jobs, focal=focal)
+        rig = _with_lenses(keypoints, rig, min_confidence, jobs, lenses)
+        bundle = adjusted(keypoints, rig, min_confidence, jobs, lenses=lenses)
         # once more, with the exchanged sides and gross errors that the first one's cameras show
-        bundle = adjusted(keypoints, bundle.rig, min_confidence, jobs, focal=focal)
+        bundle = adjusted(keypoints, bundle.rig, min_confidence, jobs, lenses=lenses)
         verdict = judge(bundle, _evidence(keypoints, bundle, pairs, min_confidence), left_out)
         kept = [name for name in bundle.rig.names if name not in verdict.strangers]
         if not verdict.strangers or len(kept) < 2:
             return bundle, verdict, left_out
         left_out |= verdict.strangers
         rig = ordered(bundle.rig.select(kept), kept)
+
+
+def _with_lenses(keypoints: Keypoints, rig: Rig, min_confidence: float, jobs: int, lenses: Lenses) -> Rig:
+    """The rig with lenses about as the joints have them; each look undistorts and triangulates with those before."""
+    sample = informative_frames(keypoints, min_confidence, _GROWTH_FRAMES)
+    for _ in range(_LOOKS if lenses.sd.any() else 0):
+        before, rig = rig, adjusted(sample, rig, min_confidence, jobs, lenses=lenses, rough=True).rig
+        if changed(before, rig, lenses) < _SETTLED:
+            break
+    return rig
 
 
 def _evidence(
@@ -167,8 +181,10 @@ def _focal_ratios(sample: Keypoints, rig: Rig, min_confidence: float) -> dict[st
     None where the joints fit hardly better by it: a detector whose joints are biased bends focal lengths too, by 26%
     in one recording with a known lens, but does not fit better then.
     """
-    held, free = (adjusted(sample, rig, min_confidence, 1, focal=way, rough=True) for way in ("known", "each"))
-    if held.sigma_px < _BETTER * free.sigma_px:
+    known, free = (
+        adjusted(sample, rig, min_confidence, 1, lenses=way(rig.cameras), rough=True) for way in (held, any_focal)
+    )
+    if known.sigma_px < _BETTER * free.sigma_px:
         return {}
     ratios = [after.focal / before.focal for after, before in zip(free.rig.cameras, rig.cameras, strict=True)]
     return dict(zip(rig.names, zip(ratios, free.focal_sd.tolist(), strict=True), strict=True))
@@ -201,7 +217,7 @@ def _guess_focal(
     for guess in _FOCAL_GUESSES:
         try:
             grown, _ = _start(few, with_focal(intrinsics, guess), min_confidence, seed, jobs)
-            bundle = adjusted(few, grown.rig, min_confidence, jobs, focal="shared", rough=True)
+            bundle = adjusted(few, grown.rig, min_confidence, jobs, lenses=one_factor(intrinsics), rough=True)
         except GeometryError:
             continue
         name = bundle.rig.names[0]

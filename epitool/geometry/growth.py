@@ -12,6 +12,7 @@ from epitool.camera import Camera, Rig
 from epitool.errors import GeometryError
 from epitool.geometry.bundle import Bundle, adjust
 from epitool.geometry.labels import label
+from epitool.geometry.lenses import Lenses
 from epitool.geometry.pairs import PairPose, initial_threshold
 from epitool.geometry.resection import Resection, resect
 from epitool.labels import Labels
@@ -97,7 +98,13 @@ def _convinces(bundle: Bundle) -> bool:
 
 
 def adjusted(
-    keypoints: Keypoints, rig: Rig, min_confidence: float, jobs: int, *, focal: str = "known", rough: bool = False
+    keypoints: Keypoints,
+    rig: Rig,
+    min_confidence: float,
+    jobs: int,
+    *,
+    lenses: Lenses | None = None,
+    rough: bool = False,
 ) -> Bundle:
     """The rig's cameras adjusted to the keypoints of its views, which are triangulated with them first.
 
@@ -106,7 +113,7 @@ def adjusted(
         rig: Where the cameras about are.
         min_confidence: Joints under it are not used.
         jobs: Chunks of frames at a time.
-        focal: As for `adjust`.
+        lenses: As for `adjust`.
         rough: Good enough to go on with: fewer joints, fewer iterations.
 
     Raises:
@@ -116,8 +123,8 @@ def adjusted(
     seen = labels.keypoints.seen(min_confidence)[..., None]
     xy = np.where(seen, rig.undistort(labels.keypoints.xy), np.nan)
     if rough:
-        return adjust(xy, labels.poses.xyz, rig, focal=focal, max_points=_POINTS, tolerance=_TOLERANCE)
-    return adjust(xy, labels.poses.xyz, rig, focal=focal)
+        return adjust(xy, labels.poses.xyz, rig, lenses=lenses, max_points=_POINTS, tolerance=_TOLERANCE)
+    return adjust(xy, labels.poses.xyz, rig, lenses=lenses)
 
 
 def _labels(keypoints: Keypoints, rig: Rig, min_confidence: float, jobs: int) -> Labels:

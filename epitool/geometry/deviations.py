@@ -18,7 +18,8 @@ _KEPT = 0.05  # of a group left out, or what it alone determines would be nowher
 
 def inverse(matrix: Array) -> Array:
     """Of a symmetric matrix of which directions may be undetermined (they are taken to be 0), whatever its units."""
-    scale = 1 / np.sqrt(np.maximum(np.diag(matrix), 1e-300))
+    own = np.diag(matrix)
+    scale = np.where(own > 0, 1 / np.sqrt(np.where(own > 0, own, 1.0)), 0.0)
     found: Array = np.linalg.pinv(matrix * np.outer(scale, scale), rcond=_SINGULAR, hermitian=True)
     return found * np.outer(scale, scale)
 

@@ -27,7 +27,7 @@ def _squared_error(R: Array, t: Array, K: Array, bend: float, X: Array, xy: Arra
 
 @njit(cache=True, nogil=True)
 def squared_errors(R: Array, t: Array, K: Array, bend: Array, points: Array, xy: Array) -> Array:
-    """Squared reprojection errors `(N, V)` px; NaN where a keypoint is missing, infinite where its camera sees no point.
+    """Squared reprojection errors `(N, V)` px; NaN where a keypoint is missing, infinite where no point is seen.
 
     Cameras as `schur.reduced_system` has them.
     """

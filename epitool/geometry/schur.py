@@ -16,7 +16,7 @@ Array = NDArray[np.float64]
 POSE, FOCAL, LENS = 6, 7, 11  # parameters of a camera: its pose alone, with focal length, with all of its lens
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def _linearize(
     R: Array, t: Array, K: Array, bend: float, X: Array, xy: Array, Jc: Array, Jp: Array, residual: Array
 ) -> None:

@@ -148,7 +148,7 @@ def _settled(
 def _with_lenses(keypoints: Keypoints, rig: Rig, min_confidence: float, jobs: int, lenses: Lenses) -> Rig:
     """The rig with lenses about as the joints have them; each look undistorts and triangulates with those before."""
     sample = informative_frames(keypoints, min_confidence, _GROWTH_FRAMES)
-    for _ in range(_LOOKS if lenses.sd.any() else 0):
+    for _ in range(_LOOKS if lenses.sd.any() and len(rig) > 2 else 0):
         before, rig = rig, adjusted(sample, rig, min_confidence, jobs, lenses=lenses, rough=True).rig
         if changed(before, rig, lenses) < _SETTLED:
             break

@@ -45,6 +45,7 @@ class Bundle:
         focal_sd: The same of its focal length as a share of it, `(V,)`; 0 where it was held.
         rotation_sd_in_rig: Standard deviation of each rotation against the other cameras, `(V,)` radians.
         position_sd_in_rig: The same of its place, `(V,)` in the rig's unit, the rig's size being given.
+        redundancy: How many keypoints count as much as one whose error is independent of all others'.
         cost: Negative log likelihood per keypoint; lower is better among solutions for the same keypoints.
     """
 
@@ -56,6 +57,7 @@ class Bundle:
     focal_sd: Array
     rotation_sd_in_rig: Array
     position_sd_in_rig: Array
+    redundancy: float
     cost: float
 
 
@@ -129,10 +131,11 @@ def adjust(
             break
         previous = noise.cost
     block = (frame * min(_BLOCKS, len(xy))) // len(xy)
-    deviations = _deviations(state, observed, noise, (block, joint), lenses)
+    deviations, redundancy = _deviations(state, observed, noise, (block, joint), lenses)
     seen = np.isfinite(observed[..., 0]).sum(axis=0)
     share = noise.weights.sum(axis=0) / np.maximum(seen, 1)
-    return Bundle(_rig_of(state, rig), float(np.sqrt(noise.variance)), share, *deviations, noise.cost / seen.sum())
+    sigma_px = float(np.sqrt(noise.variance))
+    return Bundle(_rig_of(state, rig), sigma_px, share, *deviations, redundancy, noise.cost / seen.sum())
 
 
 def measured(xy: Array, xyz: Array, rig: Rig) -> Fit:
@@ -258,8 +261,8 @@ def _estimate_noise(squared: Array, noise: _Noise, areas: Array, cameras: int | 
 
 def _deviations(
     state: _State, observed: Array, noise: _Noise, clusters: tuple[Index, Index], lenses: Lenses
-) -> tuple[Array, ...]:
-    """Standard deviations `(V,)` of rotation (radians), place and focal length (share); the first two in the rig.
+) -> tuple[tuple[Array, Array, Array, Array, Array], float]:
+    """Deviations `(V,)` of rotation (radians), place and focal length (share), of the first two in the rig; redundancy.
 
     Errors may go together within a cluster, in each of two ways of clustering: what either adds to a variance that
     independent keypoints would give is added up (two-way clusters, Cameron, Gelbach and Miller 2011).
@@ -272,13 +275,15 @@ def _deviations(
         S, _, gradient = reduced_system(*arguments, np.unique(cluster, return_inverse=True)[1])
         S = free.T @ S @ free
         clustered.append(without_each(S, gradient @ free, prior))
-    bread = inverse(S.sum(axis=0) + prior)
-    model = noise.variance * bread
-    # of the model's own, the keypoints' part is counted once too often, and the priors' not yet
-    both = sum(clustered) - model + 2 * noise.variance * bread @ prior @ bread
-    # with few clusters a jackknife may be too optimistic; the model's own covariance is the least that there is
-    variances = (spread(free @ C @ free.T, state.R, state.t) for C in (both, model))
-    return tuple(np.sqrt(np.maximum(np.maximum(*variances), 0.0)))
+    whole = S.sum(axis=0)
+    bread = inverse(whole + prior)
+    independent, own = noise.variance * bread @ whole @ bread, noise.variance * lenses.belief * bread @ prior @ bread
+    together = sum(clustered) - independent
+    # with few clusters a jackknife may be too optimistic; what the model says itself is the least that there is
+    variances = (spread(free @ (C + own) @ free.T, state.R, state.t) for C in (together, independent))
+    redundancy = max(float(np.trace(whole @ together) / max(np.trace(whole @ independent), 1e-300)), 1.0)
+    rotation, place, focal, turn, way = np.sqrt(np.maximum(np.maximum(*variances), 0.0))
+    return (rotation, place, focal, turn, way), redundancy
 
 
 def _rig_of(state: _State, rig: Rig) -> Rig:

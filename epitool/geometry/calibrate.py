@@ -19,10 +19,10 @@ from epitool.errors import GeometryError
 from epitool.geometry.bones import bone_spread
 from epitool.geometry.bundle import Bundle
 from epitool.geometry.chain import chain
-from epitool.geometry.growth import Growth, adjusted, best_growth, ordered
+from epitool.geometry.growth import Growth, adjusted, best_growth, ordered, with_lenses
 from epitool.geometry.judge import Evidence, Verdict, judge
 from epitool.geometry.labels import label
-from epitool.geometry.lenses import Lenses, any_focal, assumed, changed, held, one_factor, refined, with_field
+from epitool.geometry.lenses import Lenses, any_focal, assumed, held, one_factor, refined, with_field
 from epitool.geometry.pairs import PairPose, estimate_pair
 from epitool.parallel import run_parallel
 from epitool.pose import MIN_CONFIDENCE, Keypoints
@@ -35,7 +35,6 @@ _MOST_MOVING = 0.9  # of the joints: people who sit or lie move some
 _BETTER = 1.03  # times less scatter, from which other focal lengths explain joints better
 FRAME_BUDGET = 2000  # more frames make cameras no better than the model is true
 _GUESS_FRAMES = 100
-_LOOKS, _SETTLED = 8, 0.05  # at lenses, and the share of their prior deviations that the last one changes
 _FOCAL_GUESSES = (0.7, 0.85, 1.0, 1.2, 1.5, 1.9)  # times the one assumed
 _LENSES = {"known": held, "field": with_field, "refined": refined, "unknown": assumed}
 
@@ -133,26 +132,18 @@ def _settled(
     """The final adjustment; views that then do not fit are left out, as long as two others remain."""
     rig, left_out = grown.rig, dict(grown.left_out)
     while True:
-        rig = _with_lenses(keypoints, rig, min_confidence, jobs, lenses)
-        bundle = adjusted(keypoints, rig, min_confidence, jobs, lenses=lenses)
+        sample = informative_frames(keypoints, min_confidence, _GROWTH_FRAMES)
+        rig, believed = with_lenses(sample, rig, min_confidence, jobs, lenses)
+        bundle = adjusted(keypoints, rig, min_confidence, jobs, lenses=believed)
         # once more, with the exchanged sides and gross errors that the first one's cameras show
-        bundle = adjusted(keypoints, bundle.rig, min_confidence, jobs, lenses=lenses)
+        believed = replace(believed, belief=bundle.redundancy)
+        bundle = adjusted(keypoints, bundle.rig, min_confidence, jobs, lenses=believed)
         verdict = judge(bundle, _evidence(keypoints, bundle, pairs, min_confidence), left_out)
         kept = [name for name in bundle.rig.names if name not in verdict.strangers]
         if not verdict.strangers or len(kept) < 2:
             return bundle, verdict, left_out
         left_out |= verdict.strangers
         rig = ordered(bundle.rig.select(kept), kept)
-
-
-def _with_lenses(keypoints: Keypoints, rig: Rig, min_confidence: float, jobs: int, lenses: Lenses) -> Rig:
-    """The rig with lenses about as the joints have them; each look undistorts and triangulates with those before."""
-    sample = informative_frames(keypoints, min_confidence, _GROWTH_FRAMES)
-    for _ in range(_LOOKS if lenses.sd.any() and len(rig) > 2 else 0):
-        before, rig = rig, adjusted(sample, rig, min_confidence, jobs, lenses=lenses, rough=True).rig
-        if changed(before, rig, lenses) < _SETTLED:
-            break
-    return rig
 
 
 def _evidence(

@@ -12,7 +12,7 @@ from epitool.camera import Camera, Rig
 from epitool.errors import GeometryError
 from epitool.geometry.bundle import Bundle, adjust
 from epitool.geometry.labels import label
-from epitool.geometry.lenses import Lenses
+from epitool.geometry.lenses import Lenses, changed
 from epitool.geometry.pairs import PairPose, initial_threshold
 from epitool.geometry.resection import Resection, resect
 from epitool.labels import Labels
@@ -21,11 +21,12 @@ from epitool.pose import Keypoints
 
 Array = NDArray[np.float64]
 _SEEDS = 5  # pairs that growth is tried from
-_CONVINCING, _CONVINCING_SD = 0.55, np.radians(2.0)  # share of keypoints that fit, and deviation of rotations
+_CONVINCING, _CONVINCING_SD = 0.55, np.radians(5.0)  # share of keypoints that fit, and deviation of rotations
 _MIN_PARALLAX_DEG = 2.0  # under it depth is mostly noise
 _MIN_INLIERS = 0.4  # of a view's joints that must fit for it to be placed
 _POINTS, _TOLERANCE = 3000, 1e-5  # of an adjustment while growing
 _WIDE = 4.0  # standard deviations
+_LOOKS, _SETTLED = 8, 0.05  # at lenses, and the share of their prior deviations that the last one changes
 
 
 @dataclass(frozen=True, eq=False)
@@ -125,6 +126,32 @@ def adjusted(
     if rough:
         return adjust(xy, labels.poses.xyz, rig, lenses=lenses, max_points=_POINTS, tolerance=_TOLERANCE)
     return adjust(xy, labels.poses.xyz, rig, lenses=lenses)
+
+
+def with_lenses(keypoints: Keypoints, rig: Rig, min_confidence: float, jobs: int, lenses: Lenses) -> tuple[Rig, Lenses]:
+    """The rig with lenses about as the joints have them, and what to believe of lenses against so redundant joints.
+
+    Each look undistorts and triangulates with the lenses before. Two views hardly tell lenses; they are looked at once.
+
+    Args:
+        keypoints: 2D joints of a few hundred frames.
+        rig: The cameras as they were placed.
+        min_confidence: Joints under it are not used.
+        jobs: Chunks of frames at a time.
+        lenses: What is known of them beforehand.
+
+    Raises:
+        GeometryError: Too few joints can be triangulated.
+    """
+    if not lenses.sd.any():
+        return rig, lenses
+    bundle = adjusted(keypoints, rig, min_confidence, jobs, rough=True)
+    for _ in range(_LOOKS if len(rig) > 2 else 1):
+        lenses, before = replace(lenses, belief=bundle.redundancy), bundle.rig
+        bundle = adjusted(keypoints, before, min_confidence, jobs, lenses=lenses, rough=True)
+        if changed(before, bundle.rig, lenses) < _SETTLED:
+            break
+    return bundle.rig, replace(lenses, belief=bundle.redundancy)
 
 
 def _labels(keypoints: Keypoints, rig: Rig, min_confidence: float, jobs: int) -> Labels:

@@ -34,12 +34,14 @@ class Lenses:
         mean: Parameters `(V, 5)` that are likeliest.
         sd: Their standard deviations `(V, 5)`: 0 for what is held, infinite for what nothing is known of.
         common: Whether focal lengths grow by one factor for all views.
+        belief: How many times more all this counts against each keypoint than if keypoints were independent.
     """
 
     names: tuple[str, ...]
     mean: Array
     sd: Array
     common: bool = False
+    belief: float = 1.0
 
     def about(self, rig: Rig) -> Lenses:
         """For the cameras of a rig, with each k1 as a change of the camera's own."""
@@ -75,7 +77,7 @@ class Lenses:
             Diagonal and gradient, `(P V,)`, and the sum of squares.
         """
         known = np.where((self.sd > 0) & np.isfinite(self.sd), self.sd, np.inf)
-        weight, off = variance / known**2, _parameters(K, bend) - self.mean
+        weight, off = self.belief * variance / known**2, _parameters(K, bend) - self.mean
         padded = [np.pad(x, ((0, 0), (POSE, 0)))[:, : self.free].ravel() for x in (weight, weight * off)]
         return padded[0], padded[1], float((weight * off**2).sum())
 

@@ -66,7 +66,7 @@ def calibrate(
         ),
     ] = None,
     refine_intrinsics: Annotated[
-        bool, typer.Option("--refine-intrinsics", help="Adjust the focal lengths of --intrinsics too.")
+        bool, typer.Option("--refine-intrinsics", help="Adjust the lenses of --intrinsics too.")
     ] = False,
     extrinsics: Annotated[
         Path | None, typer.Option("--extrinsics", help="Camera file whose places are used as they are.")

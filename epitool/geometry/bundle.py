@@ -2,8 +2,8 @@
 
 Levenberg-Marquardt on the Schur complement of the joints (Triggs et al., Bundle Adjustment - A Modern Synthesis).
 Every keypoint is taken to be either near its joint's projection (Gaussian) or anywhere in the image (uniform); the
-noise and the share of gross errors, by confidence, view and joint, and each keypoint's probability are estimated anew
-in every iteration (EM).
+noise and the share of gross errors, by confidence and joint, and each keypoint's probability are estimated anew in
+every iteration (EM).
 """
 
 from __future__ import annotations
@@ -15,10 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from epitool.camera import Camera, Rig
-from epitool.geometry.deviations import against_others
-from epitool.geometry.estimate import Estimate, State, begin, errors_of, estimated
+from epitool.geometry.deviations import inverse, spread, without_each
+from epitool.geometry.estimate import Estimate, Observed, State, begin, errors_of, estimated
+from epitool.geometry.lenses import Lenses, bent, held, moved
 from epitool.geometry.noise import KeypointNoise
-from epitool.geometry.schur import CAMERA_PARAMETERS, point_steps, reduced_system
+from epitool.geometry.schur import POSE, point_steps, reduced_system
 from epitool.geometry.two_view import skew
 
 Array = NDArray[np.float64]
@@ -27,7 +28,7 @@ _ITERATIONS = 60
 _ROUNDING = 1e-12
 _START_LAMBDA, _MAX_LAMBDA = 1e-4, 1e8
 _NO_WEIGHT = 1e-3
-_BLOCKS = 30  # of frames whose errors may go together
+_BLOCKS = 8  # of frames whose errors may go together
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,6 +45,7 @@ class Bundle:
         focal_sd: The same of its focal length as a share of it, `(V,)`; 0 where it was held.
         rotation_sd_in_rig: Standard deviation of each rotation against the other cameras, `(V,)` radians.
         position_sd_in_rig: The same of its place, `(V,)` in the rig's unit, the rig's size being given.
+        redundancy: How many keypoints count as much as one whose error is independent of all others'.
         cost: Negative log likelihood per keypoint; lower is better among solutions for the same keypoints.
     """
 
@@ -55,6 +57,7 @@ class Bundle:
     focal_sd: Array
     rotation_sd_in_rig: Array
     position_sd_in_rig: Array
+    redundancy: float
     cost: float
 
     @property
@@ -79,7 +82,7 @@ class Fit:
 
 
 def adjust(
-    xy: Array, confidence: Array, xyz: Array, rig: Rig, *, focal: str = "known", max_points: int = MAX_POINTS,
+    xy: Array, confidence: Array, xyz: Array, rig: Rig, *, lenses: Lenses | None = None, max_points: int = MAX_POINTS,
     tolerance: float = 1e-7,
 ) -> Bundle:  # fmt: skip
     """Adjusts the cameras of a rig to keypoints.
@@ -89,27 +92,28 @@ def adjust(
         confidence: Theirs, `(F, V, J)`, on any scale.
         xyz: Where the joints about are, `(F, J, 3)`, in the rig's world.
         rig: Where the cameras about are.
-        focal: "known", "shared" (one factor for all cameras) or "each" (one a camera).
+        lenses: What is known of the lenses of the rig's views; None where they are held. Where the rig's have a
+            distortion, its change is taken to be small: adjust again with keypoints undistorted by what is found.
         max_points: With more joints than this, as many are taken evenly from them.
         tolerance: Relative change of the negative log likelihood at which iteration ends.
 
     Raises:
         GeometryError: Fewer than 30 joints are seen by two views and triangulated.
     """
+    lenses = (lenses or held(rig.cameras)).about(rig)
     state, observed, found = begin(xy, confidence, xyz, rig, max_points)
     squared = errors_of(state, observed.xy)
     damping, previous = _START_LAMBDA, np.inf
     for _ in range(_ITERATIONS):
-        state, damping, moved = _step(state, observed.xy, squared, found.precision, damping, focal)
+        state, damping, stepped = _step(state, observed.xy, squared, found, damping, lenses)
         squared = errors_of(state, observed.xy)
         found = estimated(state, squared, found, observed, cameras=len(rig) - 1)
-        if not moved or abs(previous - found.cost) < tolerance * abs(found.cost):
+        if not stepped or abs(previous - found.cost) < tolerance * abs(found.cost):
             break
         previous = found.cost
-    block = (observed.frame * min(_BLOCKS, len(xy))) // len(xy)
-    deviations = _deviations(state, observed.xy, found, block, focal)
+    deviations, redundancy = _deviations(state, observed, found, lenses)
     seen = np.isfinite(observed.xy[..., 0]).sum()
-    return Bundle(_rig_of(state, rig), found.noise, found.inlier_share, *deviations, found.cost / seen)
+    return Bundle(_rig_of(state, rig), found.noise, found.inlier_share, *deviations, redundancy, found.cost / seen)
 
 
 def measured(xy: Array, confidence: Array, xyz: Array, rig: Rig) -> Fit:
@@ -138,31 +142,30 @@ def measured(xy: Array, confidence: Array, xyz: Array, rig: Rig) -> Fit:
 
 
 def _step(
-    state: State, observed: Array, squared: Array, weights: Array, damping: float, focal: str
+    state: State, observed: Array, squared: Array, found: Estimate, damping: float, lenses: Lenses
 ) -> tuple[State, float, bool]:
     """One accepted Levenberg-Marquardt step under fixed weights; False where none lowers the cost."""
-    w = _effective(weights)
+    w, variance = _effective(found.precision), found.noise.sigma_px**2
     used = w > 0
-    cost = float(w[used] @ squared[used])
-    free = _free_directions(state, focal)
-    one_block = np.zeros(len(observed), dtype=np.int64)
+    diagonal, slope, pull = lenses.pull(state.K, state.bend, variance)
+    cost = float(w[used] @ squared[used]) + pull
+    free = _free_directions(state, lenses)
+    one_group = np.zeros(len(observed), dtype=np.int64)
     while damping < _MAX_LAMBDA:
-        arguments = (state.R, state.t, state.K, state.points, observed, w, _parameters(focal), damping)
-        S, own, gradient = reduced_system(*arguments, one_block)
-        raised = np.concatenate([np.diag(block) for block in own])
-        matrix = free.T @ (S + damping * np.diag(raised)) @ free
-        step = free @ np.linalg.lstsq(matrix, -free.T @ gradient[0], rcond=1e-14)[0]
-        cameras = step.reshape(-1, CAMERA_PARAMETERS)
+        arguments = (state.R, state.t, state.K, state.bend, state.points, observed, w, lenses.free, damping)
+        S, own, gradient = reduced_system(*arguments, one_group)
+        raised = np.concatenate([np.diag(block) for block in own[0]])
+        matrix = free.T @ (S[0] + np.diag(diagonal + damping * raised)) @ free
+        step = free @ np.linalg.lstsq(matrix, -free.T @ (gradient[0] + slope), rcond=1e-14)[0]
+        cameras = step.reshape(len(state.R), -1)
         candidate = _moved(state, cameras, point_steps(*arguments, cameras))
-        trial = float(w[used] @ errors_of(candidate, observed)[used])  # infinite if a joint fell behind a camera
+        # infinite if a joint fell behind a camera
+        trial = float(w[used] @ errors_of(candidate, observed)[used])
+        trial += lenses.pull(candidate.K, candidate.bend, variance)[2]
         if trial <= cost * (1 + _ROUNDING):
             return candidate, max(damping / 10, 1e-10), True
         damping *= 10
     return state, _START_LAMBDA, False
-
-
-def _parameters(focal: str) -> int:
-    return CAMERA_PARAMETERS if focal != "known" else CAMERA_PARAMETERS - 1
 
 
 def _effective(weights: Array) -> Array:
@@ -171,22 +174,17 @@ def _effective(weights: Array) -> Array:
     return np.where((second[:, None] > _NO_WEIGHT) & (weights > _NO_WEIGHT), weights, 0.0)
 
 
-def _free_directions(state: State, focal: str) -> Array:
-    """Directions `(7 V, Q)` in which cameras may move: the first stays, and so does the first baseline's length."""
-    views, p = len(state.R), CAMERA_PARAMETERS
+def _free_directions(state: State, lenses: Lenses) -> Array:
+    """Directions `(P V, Q)` in which cameras may move: the first stays, and so does the first baseline's length."""
+    views, p = len(state.R), lenses.free
     every = np.eye(p * views)
-    columns = [every[:, p * v : p * v + 6] for v in range(2, views)]
+    columns = [every[:, p * v : p * v + POSE] for v in range(2, views)]
     first, second = (-state.R[v].T @ state.t[v] for v in (0, 1))
     along = state.R[1] @ (second - first)  # moving t along it changes the baseline's length
     across = np.linalg.svd(along[None])[2][1:]
     turning = every[:, p : p + 3] + every[:, p + 3 : p + 6] @ _turned_translation(state.t[1], along)
     columns = [turning, every[:, p + 3 : p + 6] @ across.T, *columns]
-    focals = every[:, p - 1 :: p]
-    if focal == "shared":
-        columns.append(focals.sum(axis=1, keepdims=True))
-    elif focal == "each":
-        columns.append(focals)
-    return np.concatenate(columns, axis=1)
+    return np.concatenate([*columns, lenses.directions()], axis=1)
 
 
 def _turned_translation(t: Array, along: Array) -> Array:
@@ -197,42 +195,40 @@ def _turned_translation(t: Array, along: Array) -> Array:
 
 def _moved(state: State, cameras: Array, points: Array) -> State:
     turns = np.stack([np.asarray(cv2.Rodrigues(step[:3])[0], dtype=float) for step in cameras])
-    K = state.K.copy()
-    K[:, :2, :2] *= np.exp(cameras[:, 6])[:, None, None]
-    return State(turns @ state.R, state.t + cameras[:, 3:6], K, state.points + points)
+    return State(
+        turns @ state.R,
+        state.t + cameras[:, 3:6],
+        *moved(state.K, state.bend, cameras[:, POSE:]),
+        state.points + points,
+    )
 
 
 def _deviations(
-    state: State, observed: Array, found: Estimate, block: NDArray[np.int64], focal: str
-) -> tuple[Array, Array, Array, Array, Array]:
-    """Standard deviations `(V,)` of rotation (radians), place and focal length (share); the first two in the rig.
+    state: State, observed: Observed, found: Estimate, lenses: Lenses
+) -> tuple[tuple[Array, Array, Array, Array, Array], float]:
+    """Deviations `(V,)` of rotation (radians), place and focal length (share), of the first two in the rig; redundancy.
 
-    The sandwich estimate over blocks of frames (Huber 1967): it asks only that errors in different blocks be
-    independent, so it holds for tails, unequal noise and joints that err together.
+    Errors may go together within a cluster, in each of two ways of clustering: what either adds to a variance that
+    independent keypoints would give is added up (two-way clusters, Cameron, Gelbach and Miller 2011).
     """
-    weights = _effective(found.precision)
-    free = _free_directions(state, focal)
-    S, _, gradient = reduced_system(
-        state.R, state.t, state.K, state.points, observed, weights, _parameters(focal), 0.0, block
-    )
-    bread = np.linalg.pinv(free.T @ S @ free, rcond=1e-14, hermitian=True)
-    score = gradient @ free
-    blocks = len(score)
-    robust = bread @ (score.T @ score * blocks / max(blocks - 1, 1)) @ bread
-    # with few blocks the sandwich is too optimistic; the model's own covariance is the least that there is
-    return tuple(np.maximum(*(_spread(free @ C @ free.T, state) for C in (robust, found.noise.sigma_px**2 * bread))))
-
-
-def _spread(covariance: Array, state: State) -> Array:
-    """Standard deviations `(5, V)` of rotation, place and log focal length; and of the first two in the rig."""
-    views, p = len(state.R), CAMERA_PARAMETERS
-    own = np.stack([covariance[p * v : p * v + p, p * v : p * v + p] for v in range(views)])
-    by_center = np.stack([-R.T @ np.column_stack([skew(t), np.eye(3)]) for R, t in zip(state.R, state.t)])
-    places = by_center @ own[:, :6, :6] @ np.swapaxes(by_center, 1, 2)
-    rotation, place = np.trace(own[:, :3, :3], axis1=1, axis2=2), np.trace(places, axis1=1, axis2=2)
-    alone = np.sqrt(np.maximum(np.stack([rotation, place, own[:, 6, 6]]), 0.0))
-    poses = covariance.reshape(views, p, views, p)[:, :6, :, :6]
-    return np.concatenate([alone, against_others(poses, state.R, state.t)])
+    free, weights, variance = _free_directions(state, lenses), _effective(found.precision), found.noise.sigma_px**2
+    arguments = (state.R, state.t, state.K, state.bend, state.points, observed.xy, weights, lenses.free, 0.0)
+    prior = free.T * lenses.pull(state.K, state.bend, variance)[0] @ free
+    clustered: list[Array] = []
+    frames = observed.frame.max() + 1
+    for cluster in ((observed.frame * min(_BLOCKS, frames)) // frames, observed.joint):
+        S, _, gradient = reduced_system(*arguments, np.unique(cluster, return_inverse=True)[1])
+        S = free.T @ S @ free
+        clustered.append(without_each(S, gradient @ free, prior))
+    whole = S.sum(axis=0)
+    bread = inverse(whole + prior)
+    independent, own = variance * bread @ whole @ bread, variance * lenses.belief * bread @ prior @ bread
+    together = sum(clustered) - independent
+    # with few clusters a jackknife may be too optimistic; what the model says itself is the least that there is
+    variances = (spread(free @ (C + own) @ free.T, state.R, state.t) for C in (together, independent))
+    redundancy = max(float(np.trace(whole @ together) / max(np.trace(whole @ independent), 1e-300)), 1.0)
+    rotation, place, focal, turn, way = np.sqrt(np.maximum(np.maximum(*variances), 0.0))
+    return (rotation, place, focal, turn, way), redundancy
 
 
 def _rig_of(state: State, rig: Rig) -> Rig:
@@ -242,6 +238,7 @@ def _rig_of(state: State, rig: Rig) -> Rig:
     origin = -state.R[0].T @ state.t[0]
     centers = [origin + factor * (-R.T @ t - origin) for R, t in zip(state.R, state.t)]
     cameras: list[Camera] = [
-        replace(camera, K=K, R=R, t=-R @ center) for camera, K, R, center in zip(rig.cameras, state.K, state.R, centers)
+        bent(replace(camera, K=K, R=R, t=-R @ center), float(bend))
+        for camera, K, R, center, bend in zip(rig.cameras, state.K, state.R, centers, state.bend)
     ]
     return replace(rig, cameras=tuple(cameras))

@@ -19,9 +19,10 @@ from epitool.errors import GeometryError
 from epitool.geometry.bones import bone_spread
 from epitool.geometry.bundle import Bundle
 from epitool.geometry.chain import chain
-from epitool.geometry.growth import Growth, adjusted, best_growth, ordered
+from epitool.geometry.growth import Growth, adjusted, best_growth, ordered, with_lenses
 from epitool.geometry.judge import Evidence, Verdict, judge
 from epitool.geometry.labels import label
+from epitool.geometry.lenses import Lenses, any_focal, assumed, held, one_factor, refined, with_field
 from epitool.geometry.pairs import PairPose, estimate_pair
 from epitool.parallel import run_parallel
 from epitool.pose import Keypoints, usual_side
@@ -35,6 +36,7 @@ _BETTER = 1.03  # times less scatter, from which other focal lengths explain joi
 FRAME_BUDGET = 2000  # more frames make cameras no better than the model is true
 _GUESS_FRAMES = 100
 _FOCAL_GUESSES = (0.7, 0.85, 1.0, 1.2, 1.5, 1.9)  # times the one assumed
+_LENSES = {"known": held, "field": with_field, "refined": refined, "unknown": assumed}
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,7 +87,8 @@ def calibrate(
         method: "essential" (all pairs by PoseLib, growth, bundle adjustment) or "fundamental" (the paper).
         seed: Of the random sampling.
         jobs: Pairs solved side by side.
-        focal: "known"; "refined": those of `intrinsics` are about right; or "unknown": those are a guess.
+        focal: What is known of lenses. "known": all is as in `intrinsics`; "field": focal lengths are; "refined": all
+            is about so; "unknown": those are the usual ones.
 
     Raises:
         GeometryError: No two views share enough joints, or they determine no pose.
@@ -105,13 +108,12 @@ def _calibrate_all(keypoints: Keypoints, intrinsics: Sequence[Camera], seed: int
         keypoints = keypoints.select_views([camera.name for camera in intrinsics])
     keypoints = informative_frames(keypoints, FRAME_BUDGET)
     sample = informative_frames(keypoints, _GROWTH_FRAMES)
-    held = focal == "known" or len(intrinsics) == 2  # two views that look at one person do not tell focal lengths
-    if focal == "unknown" and not held:
+    lenses = _LENSES[focal](intrinsics)
+    if focal == "unknown" and len(intrinsics) > 2:  # two views that look at one person do not tell focal lengths
         intrinsics = _guess_focal(sample, intrinsics, seed, jobs)
     grown, pairs = _start(sample, intrinsics, seed, jobs)
     grown = replace(grown, left_out={**still, **grown.left_out})
-    mode = "known" if held else "each"
-    bundle, verdict, left_out = _settled(keypoints, grown, pairs, jobs, mode)
+    bundle, verdict, left_out = _settled(keypoints, grown, pairs, jobs, lenses)
     return Calibration(bundle.rig, pairs, left_out, bundle, verdict)
 
 
@@ -120,14 +122,17 @@ def _settled(
     grown: Growth,
     pairs: dict[tuple[str, str], PairPose],
     jobs: int,
-    focal: str,
+    lenses: Lenses,
 ) -> tuple[Bundle, Verdict, dict[str, str]]:
     """The final adjustment; views that then do not fit are left out, as long as two others remain."""
     rig, left_out = grown.rig, dict(grown.left_out)
     while True:
-        bundle = adjusted(keypoints, rig, jobs, focal=focal)
+        sample = informative_frames(keypoints, _GROWTH_FRAMES)
+        rig, believed = with_lenses(sample, rig, jobs, lenses)
+        bundle = adjusted(keypoints, rig, jobs, lenses=believed)
         # once more, with the exchanged sides and gross errors that the first one's cameras show
-        bundle = adjusted(keypoints, bundle.rig, jobs, focal=focal)
+        believed = replace(believed, belief=bundle.redundancy)
+        bundle = adjusted(keypoints, bundle.rig, jobs, lenses=believed)
         verdict = judge(bundle, _evidence(keypoints, bundle, pairs), left_out)
         kept = [name for name in bundle.rig.names if name not in verdict.strangers]
         if not verdict.strangers or len(kept) < 2:
@@ -160,8 +165,8 @@ def _focal_ratios(sample: Keypoints, rig: Rig) -> dict[str, tuple[float, float]]
     None where the joints fit hardly better by it: a detector whose joints are biased bends focal lengths too, by 26%
     in one recording with a known lens, but does not fit better then.
     """
-    held, free = (adjusted(sample, rig, 1, focal=way, rough=True) for way in ("known", "each"))
-    if held.sigma_px < _BETTER * free.sigma_px:
+    known, free = (adjusted(sample, rig, 1, lenses=way(rig.cameras), rough=True) for way in (held, any_focal))
+    if known.sigma_px < _BETTER * free.sigma_px:
         return {}
     ratios = [after.focal / before.focal for after, before in zip(free.rig.cameras, rig.cameras, strict=True)]
     return dict(zip(rig.names, zip(ratios, free.focal_sd.tolist(), strict=True), strict=True))
@@ -192,7 +197,7 @@ def _guess_focal(sample: Keypoints, intrinsics: Sequence[Camera], seed: int, job
     for guess in _FOCAL_GUESSES:
         try:
             grown, _ = _start(few, with_focal(intrinsics, guess), seed, jobs)
-            bundle = adjusted(few, grown.rig, jobs, focal="shared", rough=True)
+            bundle = adjusted(few, grown.rig, jobs, lenses=one_factor(intrinsics), rough=True)
         except GeometryError:
             continue
         name = bundle.rig.names[0]

@@ -19,11 +19,12 @@ _FIRST_SHARE = 0.9
 
 @dataclass(frozen=True, eq=False)
 class State:
-    """Cameras as `R (V, 3, 3)`, `t (V, 3)`, `K (V, 3, 3)`, and points `(N, 3)`."""
+    """Cameras as `R (V, 3, 3)`, `t (V, 3)`, `K (V, 3, 3)` and `bend (V,)`, the change of k1; and points `(N, 3)`."""
 
     R: Array
     t: Array
     K: Array
+    bend: Array
     points: Array
 
 
@@ -79,7 +80,7 @@ def begin(xy: Array, confidence: Array, xyz: Array, rig: Rig, max_points: int) -
     noise = unknown_noise(confidence, np.isfinite(xy[..., 0]), 1.0, _FIRST_SHARE)
     observed, points = _usable(xy, noise.levels(confidence), xyz, rig, max_points)
     R, t, K = (np.stack([getattr(camera, name) for camera in rig.cameras]) for name in ("R", "t", "K"))
-    state = State(R, t, K, points)
+    state = State(R, t, K, np.zeros(len(rig)), points)
     return state, observed, _first_estimate(errors_of(state, observed.xy), noise, observed)
 
 
@@ -102,7 +103,7 @@ def _usable(xy: Array, levels: Levels, xyz: Array, rig: Rig, max_points: int) ->
 
 def errors_of(state: State, observed: Array) -> Array:
     """Squared errors `(N, V)` of keypoints `(N, V, 2)`, as `squared_errors` has them."""
-    return squared_errors(state.R, state.t, state.K, state.points, observed)
+    return squared_errors(state.R, state.t, state.K, state.bend, state.points, observed)
 
 
 def _first_estimate(squared: Array, noise: KeypointNoise, observed: Observed) -> Estimate:

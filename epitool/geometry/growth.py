@@ -12,6 +12,7 @@ from epitool.camera import Camera, Rig
 from epitool.errors import GeometryError
 from epitool.geometry.bundle import Bundle, adjust
 from epitool.geometry.labels import label
+from epitool.geometry.lenses import Lenses, changed
 from epitool.geometry.pairs import PairPose, initial_threshold
 from epitool.geometry.resection import Resection, resect
 from epitool.labels import Labels
@@ -20,11 +21,12 @@ from epitool.pose import Keypoints
 
 Array = NDArray[np.float64]
 _SEEDS = 5  # pairs that growth is tried from
-_CONVINCING, _CONVINCING_SD = 0.55, np.radians(2.0)  # share of keypoints that fit, and deviation of rotations
+_CONVINCING, _CONVINCING_SD = 0.55, np.radians(5.0)  # share of keypoints that fit, and deviation of rotations
 _MIN_PARALLAX_DEG = 2.0  # under it depth is mostly noise
 _MIN_INLIERS = 0.4  # of a view's joints that must fit for it to be placed
 _POINTS, _TOLERANCE = 3000, 1e-5  # of an adjustment while growing
 _WIDE = 4.0  # standard deviations
+_LOOKS, _SETTLED = 8, 0.05  # at lenses, and the share of their prior deviations that the last one changes
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,14 +96,21 @@ def _convinces(bundle: Bundle) -> bool:
     return bool((bundle.inlier_share > _CONVINCING).all() and (bundle.rotation_sd < _CONVINCING_SD).all())
 
 
-def adjusted(keypoints: Keypoints, rig: Rig, jobs: int, *, focal: str = "known", rough: bool = False) -> Bundle:
+def adjusted(
+    keypoints: Keypoints,
+    rig: Rig,
+    jobs: int,
+    *,
+    lenses: Lenses | None = None,
+    rough: bool = False,
+) -> Bundle:
     """The rig's cameras adjusted to the keypoints of its views, which are triangulated with them first.
 
     Args:
         keypoints: Of the rig's views, and maybe others.
         rig: Where the cameras about are.
         jobs: Chunks of frames at a time.
-        focal: As for `adjust`.
+        lenses: As for `adjust`.
         rough: Good enough to go on with: fewer joints, fewer iterations.
 
     Raises:
@@ -110,8 +119,33 @@ def adjusted(keypoints: Keypoints, rig: Rig, jobs: int, *, focal: str = "known",
     labels = _labels(keypoints, rig, jobs)
     xy, confidence = rig.undistort(labels.keypoints.xy), labels.keypoints.confidence
     if rough:
-        return adjust(xy, confidence, labels.poses.xyz, rig, focal=focal, max_points=_POINTS, tolerance=_TOLERANCE)
-    return adjust(xy, confidence, labels.poses.xyz, rig, focal=focal)
+        return adjust(xy, confidence, labels.poses.xyz, rig, lenses=lenses, max_points=_POINTS, tolerance=_TOLERANCE)
+    return adjust(xy, confidence, labels.poses.xyz, rig, lenses=lenses)
+
+
+def with_lenses(keypoints: Keypoints, rig: Rig, jobs: int, lenses: Lenses) -> tuple[Rig, Lenses]:
+    """The rig with lenses about as the joints have them, and what to believe of lenses against so redundant joints.
+
+    Each look undistorts and triangulates with the lenses before. Two views hardly tell lenses; they are looked at once.
+
+    Args:
+        keypoints: 2D joints of a few hundred frames.
+        rig: The cameras as they were placed.
+        jobs: Chunks of frames at a time.
+        lenses: What is known of them beforehand.
+
+    Raises:
+        GeometryError: Too few joints can be triangulated.
+    """
+    if not lenses.sd.any():
+        return rig, lenses
+    bundle = adjusted(keypoints, rig, jobs, rough=True)
+    for _ in range(_LOOKS if len(rig) > 2 else 1):
+        lenses, before = replace(lenses, belief=bundle.redundancy), bundle.rig
+        bundle = adjusted(keypoints, before, jobs, lenses=lenses, rough=True)
+        if changed(before, bundle.rig, lenses) < _SETTLED:
+            break
+    return bundle.rig, replace(lenses, belief=bundle.redundancy)
 
 
 def _labels(keypoints: Keypoints, rig: Rig, jobs: int) -> Labels:

@@ -41,7 +41,7 @@ def run(
         views: Which views; all of `keypoints` where none are named.
         keypoints: The `keypoints.h5`; where it is missing, joints are detected in `views` first.
         intrinsics: A camera file with K and distortion of every view.
-        refine_intrinsics: Adjust the focal lengths of `intrinsics` too.
+        refine_intrinsics: Adjust the lenses of `intrinsics` too.
         extrinsics: A camera file whose places are taken as they are.
         fov_deg: Field of view of the longer image side, to be taken as known where there are no intrinsics; None to
             estimate each view's focal length.
@@ -82,7 +82,8 @@ def run(
     if sync:
         cameras = _with_offsets(cameras, joints, sync_reach or REACH, seed, jobs)
         joints = synchronized(joints, [camera.time_offset for camera in cameras])
-    focal = "refined" if refine_intrinsics else "known" if intrinsics or extrinsics or fov_deg else "unknown"
+    stated = "known" if intrinsics or extrinsics else "field" if fov_deg else "unknown"
+    focal = "refined" if refine_intrinsics else stated
     choices = Choices(method, focal, rule, up, intrinsics or extrinsics, known, seed, jobs)
     windowed = moving is not None or bool(joints.take_of.any())
     if sync or windowed:  # people are told apart in the frames as they were recorded, by cameras that stand still

@@ -101,13 +101,13 @@ def intrinsics_of(joints: Keypoints, path: Path | None, fov_deg: float | None, m
     if path:
         return fit_sizes(read_intrinsics(path, joints.views), sizes, path)
     if fov_deg is None and method == "essential" and len(sizes) > 2:
-        say("no --intrinsics: focal lengths are estimated from the joints too, distortion is taken as none")
+        say("no --intrinsics: lenses are estimated from the joints too; what these do not tell is taken as usual")
     else:
         if not 1 <= (fov_deg or _USUAL_FOV_DEG) <= 170:
             raise UsageError(f"--fov {fov_deg:g}: expected degrees between 1 and 170")
         warn(
-            f"no --intrinsics: assuming that the longer image side spans {fov_deg or _USUAL_FOV_DEG:g} degrees, without"
-            " distortion; depth and angles will be off as far as this is"
+            f"no --intrinsics: assuming that the longer image side spans {fov_deg or _USUAL_FOV_DEG:g} degrees; depth"
+            " and angles will be off as far as this is"
         )
     return [
         assumed_intrinsics(name, size, fov_deg or _USUAL_FOV_DEG)

@@ -28,7 +28,7 @@ class Choices:
 
     Attributes:
         method: "essential" or "fundamental".
-        focal: Whether focal lengths are "known", "refined", or "unknown".
+        focal: What is known of lenses, as `geometry.calibrate.calibrate` has it.
         rule: What fixes millimetres.
         up: "people" to turn the world upright.
         lenses: The file that intrinsics are from.

@@ -31,7 +31,9 @@ def unmeasured():
 
 def looked(labels, start, lenses, times=8):
     for _ in range(times):
-        found = adjust(start.undistort(labels.keypoints.xy), labels.keypoints.confidence, labels.poses.xyz, start, lenses=lenses)
+        found = adjust(
+            start.undistort(labels.keypoints.xy), labels.keypoints.confidence, labels.poses.xyz, start, lenses=lenses
+        )
         start = found.rig
     return found
 

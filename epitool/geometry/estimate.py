@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from epitool.camera import Rig
 from epitool.errors import GeometryError
 from epitool.geometry.mixture import expectation, freedoms, squared_errors, telling
-from epitool.geometry.noise import KeypointNoise, Levels, Residuals, refitted, unknown_noise
+from epitool.geometry.noise import KeypointNoise, Levels, Residuals, alone, refitted, unknown_noise
 
 Array = NDArray[np.float64]
 _MIN_POINTS = 30
@@ -51,22 +51,21 @@ class Observed:
 
 @dataclass(frozen=True, eq=False)
 class Estimate:
-    """What EM knows: the noise, the precision of each keypoint times its probability to be an inlier, and the cost.
+    """What EM knows.
 
-    Precisions `(N, V)` are relative to that of a usual keypoint; `prior` and `weights` are each keypoint's probability
-    by its confidence, and by where it is.
+    Attributes:
+        noise: Of the keypoints.
+        weights: Probability of each to be an inlier `(N, V)`.
+        precision: The same times its precision relative to that of a usual keypoint.
+        inlier_share: As `Bundle` has it.
+        cost: Negative log likelihood.
     """
 
     noise: KeypointNoise
-    prior: Array
     weights: Array
     precision: Array
+    inlier_share: Array
     cost: float
-
-    @property
-    def inlier_share(self) -> Array:
-        """As `Bundle` has it."""
-        return (self.prior * self.weights).sum(axis=0) / np.maximum(self.prior.sum(axis=0), 1e-300)
 
 
 def begin(xy: Array, confidence: Array, xyz: Array, rig: Rig, max_points: int) -> tuple[State, Observed, Estimate]:
@@ -117,7 +116,10 @@ def _expected(squared: Array, noise: KeypointNoise, observed: Observed) -> Estim
     variance = noise.sigma_px**2 * noise.by_level[observed.levels] * noise.by_joint[observed.joint, None]
     share = np.where(np.isnan(squared), 0.0, noise.inlier_share[observed.levels])
     weights, cost = expectation(squared, variance, share, observed.areas)
-    return Estimate(noise, share, weights, weights * noise.sigma_px**2 / variance, cost)
+    lost = np.where(observed.unplaced >= 0, noise.inlier_share[observed.unplaced], 0.0)
+    right = (share * weights).sum(axis=0) + (lost * alone(noise, observed.unplaced)).sum(axis=0)
+    fit = right / np.maximum(share.sum(axis=0) + lost.sum(axis=0), 1e-300)
+    return Estimate(noise, weights, weights * noise.sigma_px**2 / variance, fit, cost)
 
 
 def estimated(state: State, squared: Array, found: Estimate, observed: Observed, cameras: int = 0) -> Estimate:

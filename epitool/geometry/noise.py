@@ -139,13 +139,17 @@ def _factor(errors: Array, freedom: Array, index: NDArray[np.int64], before: Arr
     return factor / np.exp((of @ np.log(factor)) / max(of.sum(), 1e-300)) if of.any() else factor
 
 
+def alone(noise: KeypointNoise, unplaced: Levels) -> Array:
+    """Probability `(M, V)` of keypoints of joints without a place to be right, for no other of the joint is then."""
+    odds = np.where(unplaced >= 0, (noise.inlier_share / (1 - noise.inlier_share))[unplaced], 0.0)
+    return odds / (1 + odds.sum(axis=1, keepdims=True))
+
+
 def _shares(noise: KeypointNoise, r: Residuals) -> Array:
     """Share of inliers by level; missing keypoints do not count."""
     seen, lost = ~np.isnan(r.squared), r.unplaced >= 0
     levels, size = np.concatenate([r.levels[seen], r.unplaced[lost]]), len(noise.inlier_share)
-    odds = np.where(lost, (noise.inlier_share / (1 - noise.inlier_share))[r.unplaced], 0.0)
-    alone = odds / (1 + odds.sum(axis=1, keepdims=True))  # probability to be the only one that is right
-    right = np.concatenate([r.probability[seen], alone[lost]])
+    right = np.concatenate([r.probability[seen], alone(noise, r.unplaced)[lost]])
     inliers, of = np.bincount(levels, right, minlength=size), np.bincount(levels, minlength=size)
     usual = inliers.sum() / max(of.sum(), 1)
     return np.clip((inliers + _BELIEF * usual) / (of + _BELIEF), *_SHARES)

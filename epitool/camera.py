@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from epitool.errors import InputError
-from epitool.images import differing_parts, plain_name
+from epitool.names import differing_parts, named_among, plain_name
 
 Array = NDArray[np.float64]
 LENS = 14  # coefficients that OpenCV knows at most
@@ -192,7 +192,9 @@ class Rig:
         """The rig with the views' spelling of its cameras' names.
 
         They may differ in punctuation, case or noughts; or, where no name is another's, in what all of them begin or
-        end with: cameras `port_0` and `port_1` serve views `cam_0` and `cam_1`, but not `cam_1` and `cam_2`.
+        end with: cameras `port_0` and `port_1` serve views `cam_0` and `cam_1`, but not `cam_1` and `cam_2`. Else a
+        camera serves the one view that is called by its name among other words, or the other way round: camera
+        `35441` the view `trial1_Miqus_7_35441`.
 
         >>> cameras = [Camera(n, np.eye(3), [], np.eye(3), [0, 0, 0], (64, 64)) for n in ("Cam_01", "door")]
         >>> Rig(tuple(cameras), "mm", "none").named_as(["cam1", "cam2"]).names
@@ -203,7 +205,7 @@ class Rig:
         if not set(plain) & spelled.keys():
             spelled, plain = dict(zip(differing_parts(views), views)), differing_parts(self.names)
             if set(plain) != spelled.keys() or "" in spelled:
-                return self
+                spelled, plain = {view: view for view in views}, named_among(self.names, views)
         names = [name if name in views else spelled.get(part, name) for name, part in zip(self.names, plain)]
         if len(spelled) < len(views) or len(set(names)) < len(names):
             return self  # not told apart without

@@ -82,29 +82,6 @@ def view_name(path: Path) -> str:
     return path.resolve().name if path.is_dir() else path.stem
 
 
-def plain_name(name: str) -> str:
-    """A view's name without what spellings differ in: punctuation, case, and noughts before a number.
-
-    >>> plain_name("Cam_01") == plain_name("cam1")
-    True
-    """
-    return re.sub(r"0+(?=\d)", "", re.sub(r"[\W_]+", "", name).lower())
-
-
-def differing_parts(names: Sequence[str]) -> list[str]:
-    """Plain names without what all of them begin and end with; numbers stay whole.
-
-    >>> differing_parts(["cam10DLC_el", "cam11DLC_el"])
-    ['10', '11']
-    """
-    plain = [plain_name(name) for name in names]
-    ends = []
-    for words in (plain, [name[::-1] for name in plain]):
-        common = os.path.commonprefix(words)  # noqa: RUF071 - of letters, not of folders
-        ends.append(len(re.sub(r"\d+$", "", common)))
-    return [name[ends[0] : len(name) - ends[1]] for name in plain]
-
-
 def image_key(name: str) -> str:
     """The same for all names of one image, from whichever directory they are given; `video.mp4#12` included."""
     return os.path.realpath(name)

@@ -45,6 +45,8 @@ class Labels:
             All NaN where it is left out.
         used: Keypoints that the poses rest on, `(F, V, J)`; where it is left out, all seen of joints that have one.
         takes: What `keypoints.take_of` numbers; empty where there is one recording of cameras that stand still.
+        verdict: What to think of them: "pass", "warn" or "fail"; "" where nobody has judged them.
+        reasons: For the verdict, one line each.
     """
 
     poses: Poses
@@ -55,6 +57,8 @@ class Labels:
     covariance: Array = field(default_factory=lambda: np.empty(0))
     used: NDArray[np.bool_] = field(default_factory=lambda: np.empty(0, dtype=np.bool_))
     takes: tuple[Take, ...] = ()
+    verdict: str = ""
+    reasons: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         f, v, j = self.keypoints.xy.shape[:3]

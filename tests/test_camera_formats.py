@@ -19,7 +19,6 @@ from epitool.camera import Camera, Rig
 from epitool.errors import InputError
 from epitool.io.cameras import read_intrinsics, read_rig
 from epitool.io.foreign.easymocap import read_easymocap
-from epitool.io.foreign.qualisys import write_qualisys
 from epitool.io.foreign.rigs import write_foreign_rig
 from epitool.io.keypoints import write_keypoints
 from epitool.io.labels import read_labels
@@ -105,23 +104,6 @@ def test_a_toml_with_a_mark_at_its_start_is_read(here, rig):
     for encoding in ("utf-8-sig", "utf-16"):
         Path("a.toml").write_bytes(text.encode(encoding))
         assert len(read_rig(Path("a.toml"))) == 4
-
-
-# Qualisys
-
-
-def test_a_qualisys_camera_that_is_not_calibrated_is_left_out_aloud(here, truth, capfd):
-    path = write_qualisys(Path("a.qca.txt"), truth.rig)
-    text = path.read_text()
-    bad = 'serial="cam3" calibrated="false" message="Camera not calibrated"'
-    path.write_text(text.replace('serial="cam3"', bad).replace('serial="cam1"', 'serial="cam1" calibrated="true"'))
-    assert read_rig(path).names == ("cam1", "cam2", "cam4")
-    said = capfd.readouterr().err
-    assert 'camera cam3 is left out, for the file states calibrated="false" of it ("Camera not calibrated")' in said
-    for word in ("<calibration", "<camera"):
-        path.write_text(text.replace(f"{word} ", f'{word} calibrated="false" '))
-        with pytest.raises(InputError, match='states calibrated="false" of the whole file'):
-            read_rig(path)
 
 
 # EasyMocap

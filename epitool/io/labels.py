@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from epitool.camera import Rig
-from epitool.io.h5 import LARGEST, array, created, dataset, opened, readable, store, text, texts
+from epitool.io.h5 import LARGEST, array, created, dataset, opened, readable, store, text, text_list, texts
 from epitool.io.h5_rigs import read_rig, read_takes, write_rig, write_takes
 from epitool.io.keypoints import KeypointsFile, keypoint_arrays, write_header
 from epitool.labels import Labels, RecordingDigest
@@ -20,6 +20,7 @@ from epitool.pose import Poses
 
 LABELS_BY = "epitool triangulate"
 _LABEL_AXES = {"xyz": 3, "xyz_confidence": 2, "xyz_covariance": 3, "reprojection_px": 3, "swapped": 2, "used": 3}
+_VERDICTS = ("", "pass", "warn", "fail")
 _SINCE = {"xyz_covariance", "used"}  # absent from files of the first release
 
 
@@ -30,6 +31,8 @@ class LabelsFile:
         keypoints: The keypoints in it.
         rig: The cameras; those of the first take, where there are several.
         takes: As `Labels.takes`.
+        verdict: As `Labels.verdict`.
+        reasons: As `Labels.reasons`.
     """
 
     def __init__(self, file: h5py.File, path: Path) -> None:
@@ -37,6 +40,10 @@ class LabelsFile:
         self.keypoints = KeypointsFile(file, path)
         self.rig = read_rig(file, self.keypoints.views)
         self.takes = read_takes(file["takes"], self.rig) if "takes" in file else ()
+        self.verdict = text(file.attrs, "verdict")
+        self.reasons = tuple(text_list(file.attrs, "reasons")) if "reasons" in file.attrs else ()
+        if self.verdict not in _VERDICTS:
+            raise ValueError(f"verdict '{self.verdict[:40]}' is none of {', '.join(_VERDICTS[1:])}")
         self._stored = [name for name in _LABEL_AXES if name in file or name not in _SINCE]
         for name in self._stored:
             if len(dataset(file, name, _LABEL_AXES[name])) != len(self.keypoints):
@@ -66,7 +73,8 @@ class LabelsFile:
             poses = Poses(arrays["xyz"], arrays["xyz_confidence"], frames, skeleton, unit, "world")
             newer = {"covariance": arrays["xyz_covariance"], "used": arrays["used"]} if arrays.keys() >= _SINCE else {}
             given = arrays["reprojection_px"], arrays["swapped"]
-            return Labels(poses, keypoints, self.rig, *given, **newer, takes=self.takes)
+            judged = {"verdict": self.verdict, "reasons": self.reasons}
+            return Labels(poses, keypoints, self.rig, *given, **newer, takes=self.takes, **judged)
 
 
 class LabelsWriter:
@@ -90,7 +98,7 @@ class LabelsWriter:
         self._written += len(labels.poses.frames)
 
     def judge(self, verdict: str, reasons: Sequence[str]) -> None:
-        """Says what to think of the labels: "pass" or "warn", and why."""
+        """Says what to think of the labels: "pass", "warn" or "fail", and why."""
         self._file.attrs["verdict"] = texts(verdict)
         self._file.attrs["reasons"] = texts(list(reasons))
 
@@ -150,6 +158,8 @@ def write_labels(path: Path | str, labels: Labels) -> None:
     path = Path(path)
     with writing_labels(path, labels.poses.frames) as writer:
         writer.append(labels)
+        if labels.verdict:
+            writer.judge(labels.verdict, labels.reasons)
 
 
 def _label_arrays(labels: Labels) -> dict[str, NDArray[Any]]:

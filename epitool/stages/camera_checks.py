@@ -131,4 +131,9 @@ def _fitted(camera: Camera, size: tuple[int, int], path: Path) -> tuple[Camera, 
         return replace(camera, K=K, image_size=size), f"{what}; its intrinsics are scaled by {ratio[0]:.4g}"
     if np.abs(ratio - 1).max() <= _SIZE_TOLERANCE:
         return replace(camera, image_size=size), f"{what}; taken as cropped at the right and bottom"
+    if abs(ratio[0] * ratio[1] - 1) < _SIZE_TOLERANCE and abs(stated[0] / found[1] - 1) < _SIZE_TOLERANCE:
+        raise InputError(
+            f"{what}: these were turned by a quarter since the calibration; find joints in images that lie as the"
+            " camera's do, or calibrate with images that are turned"
+        )
     raise InputError(f"{what}; give the cameras of the mode that was filmed in")

@@ -17,12 +17,13 @@ from epitool.io.files import require_file
 from epitool.io.foreign.easymocap import INTRI
 from epitool.io.foreign.motion import SUFFIXES as MOTION
 from epitool.io.foreign.motion import write_motion
-from epitool.io.labels import has_poses, read_labels
+from epitool.io.labels import has_poses
 from epitool.io.predictions import read_predictions
 from epitool.pose import Poses
 from epitool.skeleton import skeleton as named_skeleton
 from epitool.stages.convert_cameras import IN_MM, convert_cameras
 from epitool.stages.convert_joints import convert_joints
+from epitool.stages.label_verdict import heeded_labels
 
 _EVENLY = (".trc", ".c3d")  # one frame after the other, at a rate that the file states
 _SAME_RATE = 0.01
@@ -130,7 +131,7 @@ def _convert_poses(path: Path, out: Path, fps: float | None, unit: str | None) -
 def _poses_of(path: Path) -> tuple[Poses, str]:
     """The poses of labels (world) or predictions (root-relative), and the name of an image."""
     if path.suffix.lower() == ".h5":
-        labels = read_labels(path)
+        labels = heeded_labels(path)
         return labels.poses, next((name for name in labels.keypoints.images.ravel().tolist() if name), "")
     seen = read_predictions(path)
     frames = _frames_of(path, seen.images)

@@ -10,10 +10,11 @@ import numpy as np
 
 from epitool.console import Summary, say, warn
 from epitool.errors import GeometryError, InputError, UsageError
-from epitool.images import View, differing_parts, open_view, plain_name
+from epitool.images import View, open_view
 from epitool.io.cameras import CAMERA_SUFFIXES
 from epitool.io.foreign.people import read_views
 from epitool.io.foreign.seen import SeenView
+from epitool.names import differing_parts, plain_name
 from epitool.skeleton import Skeleton
 from epitool.stages.assembling import Assembly, found_of
 from epitool.stages.footage import check_frame_rates, check_names, report_lengths

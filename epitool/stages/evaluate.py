@@ -65,6 +65,7 @@ def run(
     Raises:
         InputError: Files do not fit each other, have nothing in common, or no pose can be measured.
         UsageError: Options that do not exist or do not go together.
+        GeometryError: The true labels were found not to be trusted.
     """
     if protocol not in PROTOCOLS:
         raise UsageError(f"protocol '{protocol}' is not one of {', '.join(PROTOCOLS)}")
@@ -113,7 +114,12 @@ def _document(
         "split": split,
         "poses": len(ruler.truth),
         "sequences": words,
-        "truth": {"path": str(target.path), "unit": target.unit, "scale_source": target.scale_source},
+        "truth": {
+            "path": str(target.path),
+            "unit": target.unit,
+            "scale_source": target.scale_source,
+            "verdict": target.labels.verdict if target.labels else "",
+        },
         "predictions": [
             {
                 "path": one.source,

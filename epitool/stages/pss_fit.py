@@ -11,12 +11,12 @@ from epitool.camera import Array
 from epitool.console import Summary, say, warn
 from epitool.errors import GeometryError, InputError, UsageError
 from epitool.files import STDIO
-from epitool.io.labels import read_labels
 from epitool.io.npz import write_pss
 from epitool.io.pose_arrays import read_pose_arrays
 from epitool.io.predictions import read_predictions
 from epitool.pss import AXES, CONSENSUS_RUNS, PssModel, Yaw, count_distinct, find_up, fit_pss, flat_poses, yaw_of
 from epitool.skeleton import Skeleton
+from epitool.stages.label_verdict import heeded_labels
 from epitool.stages.truth import part_of, part_of_clips
 
 DEFAULT_KS = (50, 100)
@@ -58,6 +58,7 @@ def run(
     Raises:
         InputError: The poses cannot be read, or there are too few complete ones.
         UsageError: A k is less than two, or an option is none of those that there are.
+        GeometryError: The labels were found not to be trusted.
     """
     if align not in ALIGNMENTS:
         raise UsageError(f"--align {align}: is none of {', '.join(ALIGNMENTS)}")
@@ -121,7 +122,7 @@ def _reference(path: Path, split: str) -> Reference:
         predicted = read_predictions(path)
         part = predicted.joints_3d[part_of(len(predicted.joints_3d), split)]
         return Reference(part, predicted.skeleton, f"{path.name}, split {split}, predictions in camera axes")
-    labels = read_labels(path)
+    labels = heeded_labels(path)
     part = labels.in_cameras[part_of(len(labels.poses.frames), split, labels.keypoints.split)]
     views = part.shape[1]
     words = f"{path.name} (recording {labels.recording_id}), split {split}, in the axes of {views} cameras"

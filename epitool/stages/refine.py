@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from epitool.camera import Array
 from epitool.console import Summary, say, warn
 from epitool.errors import GeometryError, UsageError
-from epitool.io.labels import read_labels
 from epitool.labels import Labels
 from epitool.options import RefineOptions, run_folder
+from epitool.stages.label_verdict import heeded_labels
 from epitool.stages.refine_inputs import Seen, focal_ratio, hinted_by, mocap_poses, own_poses, seen_in
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ def run(
     Raises:
         UsageError: Options that do not fit.
         InputError: A file is missing or damaged, or they do not fit together.
-        GeometryError: Too few of the labels, or of the poses, are complete.
+        GeometryError: Too few of the labels, or of the poses, are complete, or the labels were found not to be trusted.
     """
     path = out or run_folder(name) / "refiner.pt"
     if mocap is None:
@@ -74,7 +74,7 @@ def _from_mocap(mocap: Path, pairs: Sequence[Path], path: Path, steps: int | Non
     from epitool.nn.refiner_training import GENERIC, generic_wardrobe, train_generic
 
     poses = mocap_poses(mocap)
-    seen = [seen_in(read_labels(file), file) for file in pairs]
+    seen = [seen_in(heeded_labels(file), file) for file in pairs]
     looks, truth = join_looks([each.looks for each in seen]), np.concatenate([each.truth for each in seen])
     say(f"learning from {len(poses)} poses of motion capture; errors as in {len(truth)} images")
     trained_on = f"{len(poses)} poses of {mocap.name}, errors of {len(truth)} images of {len(pairs)} recordings"
@@ -89,7 +89,7 @@ def _from_labels(pairs: Path, predictions: Path | None, path: Path, steps: int |
     from epitool.nn.refiner import load_refiner, save_refiner
     from epitool.nn.refiner_training import OWN
 
-    labels = read_labels(pairs)
+    labels = heeded_labels(pairs)
     seen, parts = seen_in(labels, pairs), labels.parts
     half = len(parts["val"]) // 2
     learned, told = np.concatenate([parts["train"], parts["val"][:half]]), parts["val"][half:]

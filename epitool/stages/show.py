@@ -167,6 +167,8 @@ def _of_labels(path: Path, most: int) -> Scene:
     own, error = labels.project_own(in_cameras), labels.reprojection_px
     apart = np.nanmedian(error) if np.isfinite(error).any() else 0
     facts = f"{count} frames, unit {poses.unit}, median reprojection error {apart:.1f} px"
+    if labels.verdict in ("warn", "fail"):
+        facts += f", verdict: {labels.verdict} ({'; '.join(labels.reasons)})"
     scene = Scene(
         path.name, facts, poses.skeleton, shown.frames, xyz=poses.xyz, up=image_up(labels.rig), rigs=labels.rigs,
         take_of=shown.take_of, views=shown.views, xy=shown.xy,

@@ -16,6 +16,7 @@ from epitool.io.files import write_json
 from epitool.io.keypoints import open_keypoints
 from epitool.io.labels import has_poses, open_labels
 from epitool.options import PRESETS, TrainOptions, run_folder
+from epitool.stages.label_verdict import heed
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
@@ -57,7 +58,7 @@ def run(
     Raises:
         UsageError: Options that do not fit, or the folder holds a run with others.
         InputError: Labels or images are missing or damaged.
-        GeometryError: Too few frames have a pose.
+        GeometryError: Too few frames have a pose, or the labels were found not to be trusted.
         CheckpointError: The initial weights or the run's last checkpoint cannot be used.
     """
     from epitool.nn.distributed import Compute
@@ -102,6 +103,7 @@ def _recording(pairs: Path) -> Iterator[Recording]:
 
     if has_poses(pairs):
         with open_labels(pairs) as labels:
+            heed(pairs, labels)
             file = labels.keypoints
             if not file.skeleton.bones:
                 raise InputError(

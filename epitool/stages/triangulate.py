@@ -120,7 +120,8 @@ def _summary(
     swaps = {view: int(n) for view, n in zip(tally.rig.names, tally.swaps, strict=True) if n}
     if swaps:
         found = ", ".join(f"{view} in {n} frames" for view, n in swaps.items())
-        say(f"left and right were exchanged by the detector and are put right: {found}")
+        sure = "" if verdict.level == "pass" else ", if the cameras are right"
+        say(f"left and right were exchanged by the detector{sure}, and are put right: {found}")
     for reason in verdict.reasons:
         warn(reason)
     error, _ = tally.medians()

@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 
 from epitool.camera import Array
 from epitool.errors import InputError, UsageError
-from epitool.io.labels import read_labels
 from epitool.io.pose_arrays import read_pose_arrays
 from epitool.labels import Labels, split_frames
 from epitool.skeleton import Skeleton, skeleton
+from epitool.stages.label_verdict import heeded_labels
 
 ARRAYS = (".npz", ".npy")
 # Skeletons. The 14 joints are those of Drover et al. 2018, with whom the paper's Table 3 compares.
@@ -101,6 +101,7 @@ def read_truth(path: Path, joint_set: str = "all") -> Truth:
     Raises:
         InputError: It cannot be read, or lacks a joint of the set.
         UsageError: There is no such set.
+        GeometryError: The labels were found not to be trusted.
     """
     if joint_set not in ("all", *JOINT_SETS):
         raise UsageError(f"--joints {joint_set}: is none of all, {', '.join(JOINT_SETS)}")
@@ -111,7 +112,7 @@ def read_truth(path: Path, joint_set: str = "all") -> Truth:
             path, xyz, poses.skeleton, poses.unit, "as given", None, arrays.clips, arrays.actions, joint_set
         )  # fmt: skip
     else:
-        labels = read_labels(path)
+        labels = heeded_labels(path)
         clips, named = labels.keypoints.take_of, np.array([take.action for take in labels.takes])
         actions = named[clips] if (named != "").any() else None
         truth = Truth(

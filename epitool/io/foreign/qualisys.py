@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -13,8 +12,14 @@ from epitool.console import warn
 from epitool.files import writing
 from epitool.io.files import read_xml
 from epitool.io.foreign.stated import MADE_BY, five_coefficients
+from epitool.io.foreign.storage import Array
 from epitool.io.foreign.storage import numbers as numbers_of
 from epitool.io.h5_rigs import checked_camera, nearest_rotation
+
+_SUBPIXELS = 64  # in which lengths on the sensor are counted
+# What Pose2Sim takes a camera for one of video by, and its residual in mm, which it asks for and we do not know
+_OF_VIDEO = {"model": "none", "viewrotation": "0", "avg-residual": "nan"}
+_SENSOR = ("sensorMinU", "sensorMinV", "sensorMaxU", "sensorMaxV")
 
 
 def read_qualisys(path: Path) -> Rig:
@@ -25,15 +30,21 @@ def read_qualisys(path: Path) -> Rig:
     """
     root = read_xml(path)
     nodes = [node for node in root.iter("camera") if node.get("active", "1") == "1"]
-    if root.get("calibrated") == "false" or (nodes and not any(map(_calibrated, nodes))):
+    failed = any(whole.get("calibrated") == "false" for whole in root.iter("calibration"))
+    if failed or (nodes and not any(map(_calibrated, nodes))):
         raise ValueError('states calibrated="false" of the whole file; calibrate in QTM anew')
     for node in nodes:
         if not _calibrated(node):
             why = f' ("{node.get("message")}")' if node.get("message") else ""
             warn(f'{path}: camera {node.get("serial")} is left out, for the file states calibrated="false" of it{why}')
-    cameras = tuple(_camera(node) for node in nodes if _calibrated(node))
+    nodes = [node for node in nodes if _calibrated(node)]
+    cameras = tuple(map(_camera, nodes))
     if not cameras:
         raise ValueError("holds no camera")
+    guessed = [camera for camera, node in zip(cameras, nodes, strict=True) if node.find("fov_video") is None]
+    if guessed:
+        said = ", ".join(f"{c.name} {c.image_size[0]}x{c.image_size[1]}" for c in guessed)
+        warn(f"{path}: states no fov_video, the part of the sensor that was filmed; the whole sensor is taken: {said}")
     return Rig(cameras, "mm", "Qualisys calibration")
 
 
@@ -46,29 +57,46 @@ def _camera(node: ElementTree.Element) -> Camera:
 
     The principal point counts from the sensor's corner, of which `fov_video` is the window that was filmed.
     """
-    place, lens, window = node.find("transform"), node.find("intrinsic"), node.find("fov_video")
-    if place is None or lens is None or window is None:
-        raise ValueError(f"camera {node.get('serial')} lacks transform, intrinsic or fov_video")
-
-    def numbers(element: ElementTree.Element, *names: str) -> np.ndarray[Any, Any]:
-        missing = [name for name in names if name not in element.attrib]
-        if missing:
-            raise ValueError(f"camera {node.get('serial')}: its {element.tag} lacks {', '.join(missing)}")
-        return numbers_of([element.attrib[name] for name in names], f"camera {node.get('serial')}: its {element.tag}")
-
-    fx, fy, cx, cy = numbers(lens, "focalLengthU", "focalLengthV", "centerPointU", "centerPointV") / 64
-    radial = numbers(lens, "radialDistortion1", "radialDistortion2")
-    # Qualisys spells it "tangental"
-    tangential = numbers(lens, "tangentalDistortion1", "tangentalDistortion2")
-    distortion = [*radial, *tangential, float(lens.get("radialDistortion3", 0))]
-    stored = numbers(place, *(f"r{i}{j}" for i in "123" for j in "123")).reshape(3, 3)
     name = node.get("serial", "")
+    place, lens = _part(name, node, "transform"), _part(name, node, "intrinsic")
+    fx, fy, cx, cy = _numbers(name, lens, "focalLengthU", "focalLengthV", "centerPointU", "centerPointV") / _SUBPIXELS
+    radial = _numbers(name, lens, "radialDistortion1", "radialDistortion2")
+    # Qualisys spells it "tangental"
+    tangential = _numbers(name, lens, "tangentalDistortion1", "tangentalDistortion2")
+    distortion = [*radial, *tangential, float(lens.get("radialDistortion3", 0))]
+    stored = _numbers(name, place, *(f"r{i}{j}" for i in "123" for j in "123")).reshape(3, 3)
     R = nearest_rotation(name, np.diag([1.0, -1.0, -1.0]) @ stored)
-    t = -R @ numbers(place, "x", "y", "z")
-    left, top, right, bottom = numbers(window, "left", "top", "right", "bottom")
+    t = -R @ _numbers(name, place, "x", "y", "z")
+    left, top, right, bottom = _window(name, node.find("fov_video"), lens)
     size = (int(right - left + 1), int(bottom - top + 1))
     K = [[fx, 0, cx - left], [0, fy, cy - top], [0, 0, 1]]
     return checked_camera(name, K, distortion, R, t, size)
+
+
+def _window(name: str, filmed: ElementTree.Element | None, lens: ElementTree.Element) -> Array:
+    """The first and last columns and rows that were filmed: left, top, right, bottom; without them the whole sensor."""
+    if filmed is not None:
+        return _numbers(name, filmed, "left", "top", "right", "bottom")
+    missing = [end for end in _SENSOR if end not in lens.attrib]
+    if missing:
+        raise ValueError(f"camera {name} has no fov_video, and its intrinsic lacks {', '.join(missing)}")
+    first_u, first_v, last_u, last_v = _numbers(name, lens, *_SENSOR) / _SUBPIXELS
+    width, height = np.round([last_u - first_u, last_v - first_v])  # the last 64th is a pixel's edge, or one less
+    return np.array([first_u, first_v, first_u + width - 1, first_v + height - 1])
+
+
+def _part(name: str, node: ElementTree.Element, tag: str) -> ElementTree.Element:
+    found = node.find(tag)
+    if found is None:
+        raise ValueError(f"camera {name} lacks {tag}")
+    return found
+
+
+def _numbers(name: str, element: ElementTree.Element, *names: str) -> Array:
+    missing = [one for one in names if one not in element.attrib]
+    if missing:
+        raise ValueError(f"camera {name}: its {element.tag} lacks {', '.join(missing)}")
+    return numbers_of([element.attrib[one] for one in names], f"camera {name}: its {element.tag}")
 
 
 def write_qualisys(path: Path, rig: Rig) -> Path:
@@ -76,7 +104,7 @@ def write_qualisys(path: Path, rig: Rig) -> Path:
     root = ElementTree.Element("calibration", {"created_by": MADE_BY})
     cameras = ElementTree.SubElement(root, "cameras")
     for camera in rig.cameras:
-        node = ElementTree.SubElement(cameras, "camera", {"active": "1", "serial": camera.name})
+        node = ElementTree.SubElement(cameras, "camera", {"active": "1", "serial": camera.name, **_OF_VIDEO})
         width, height = camera.image_size
         window = {"left": 0, "top": 0, "right": width - 1, "bottom": height - 1}
         ElementTree.SubElement(node, "fov_video", {key: str(value) for key, value in window.items()})

@@ -1,0 +1,57 @@
+"""Names of views and cameras, which programs spell and lengthen in their own ways."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Sequence
+
+import numpy as np
+
+
+def plain_name(name: str) -> str:
+    """A view's name without what spellings differ in: punctuation, case, and noughts before a number.
+
+    >>> [plain_name(name) for name in ("Cam_01", "cam1", "cam105")]
+    ['cam1', 'cam1', 'cam105']
+    """
+    return re.sub(r"[\W_]+", "", re.sub(r"(?<!\d)0+(?=\d)", "", name)).lower()
+
+
+def differing_parts(names: Sequence[str]) -> list[str]:
+    """Plain names without what all of them begin and end with; numbers stay whole.
+
+    >>> differing_parts(["cam10DLC_el", "cam11DLC_el"])
+    ['10', '11']
+    """
+    plain = [plain_name(name) for name in names]
+    ends = []
+    for words in (plain, [name[::-1] for name in plain]):
+        common = os.path.commonprefix(words)  # noqa: RUF071 - of letters, not of folders
+        ends.append(len(re.sub(r"\d+$", "", common)))
+    return [name[ends[0] : len(name) - ends[1]] for name in plain]
+
+
+def named_among(names: Sequence[str], others: Sequence[str]) -> list[str]:
+    """For each name the one of the others that holds it among its words, or that it holds; "" where none or several do.
+
+    >>> named_among(["35441", "35442", "7"], ["walk_Miqus_7_35441", "walk_Miqus_7_35442"])
+    ['walk_Miqus_7_35441', 'walk_Miqus_7_35442', '']
+    """
+    runs, their = [_runs(name) for name in names], [_runs(name) for name in others]
+    among = np.array(
+        [
+            [plain_name(a) in of_b or plain_name(b) in of_a for b, of_b in zip(others, their)]
+            for a, of_a in zip(names, runs)
+        ],
+        dtype=bool,
+    ).reshape(len(names), len(others))
+    among &= among.sum(axis=1, keepdims=True) == 1
+    among &= among.sum(axis=0) == 1
+    return [others[int(row.argmax())] if row.any() else "" for row in among]
+
+
+def _runs(name: str) -> set[str]:
+    """Every run of words that follow each other in a name, plain."""
+    words = [plain_name(word) for word in re.split(r"[\W_]+", name) if word]
+    return {"".join(words[i:j]) for i in range(len(words)) for j in range(i + 1, len(words) + 1)}

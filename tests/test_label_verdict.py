@@ -1,0 +1,90 @@
+"""What was thought of labels when they were made is said by every command that goes on from them."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from epitool.cli import app, spread_variadic
+from epitool.errors import InputError
+from epitool.io.h5 import texts
+from epitool.io.labels import read_labels, write_labels
+
+REASON = "view cam4: is left out: 90% of its keypoints do not fit"
+COMMANDS = {
+    "train": ("train", "--pairs", "labels.h5", "--epochs", "1"),
+    "refine": ("refine", "--pairs", "labels.h5", "--out", "run", "--steps", "1"),
+    "pss-fit": ("pss-fit", "--poses", "labels.h5", "--k", "3", "--out", "pss.npz"),
+    "evaluate": ("evaluate", "--truth", "labels.h5", "--predictions", "labels.h5", "--pss", "3"),
+    "convert": ("convert", "labels.h5", "--fps", "30", "--out", "poses.csv"),
+}
+
+
+def epitool(*arguments):
+    result = CliRunner().invoke(app, spread_variadic(list(map(str, arguments))))
+    assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
+    return result.exit_code, " ".join(result.stderr.split())
+
+
+@pytest.fixture
+def judged(here, truth):
+    def judged_labels(verdict):
+        write_labels(Path("labels.h5"), replace(truth, verdict=verdict, reasons=(REASON,)))
+
+    return judged_labels
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_labels_not_to_be_trusted_are_refused(judged, command):
+    judged("fail")
+    status, said = epitool(*COMMANDS[command])
+    assert (status, said.count("error:")) == (4, 1)
+    assert f"labels.h5: these labels were found not to be trusted (verdict: fail) when they were made: {REASON}" in said
+    assert {path.name for path in Path().iterdir()} == {"labels.h5"}
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_doubtful_labels_are_warned_of(judged, command):
+    judged("warn")
+    _, said = epitool(*COMMANDS[command])  # labels without images are not trained on, which is said after this
+    assert f"labels.h5: these labels were found doubtful (verdict: warn) when they were made: {REASON}" in said
+
+
+@pytest.mark.parametrize("level", ["pass", ""])
+def test_of_other_labels_nothing_is_said(judged, level):
+    judged(level)
+    status, said = epitool(*COMMANDS["convert"])
+    assert (status, "when they were made" in said) == (0, False)
+
+
+def test_the_verdict_is_in_metrics_and_in_what_is_shown(judged):
+    judged("warn")
+    assert epitool(*COMMANDS["evaluate"])[0] == 0
+    assert json.loads(Path("metrics.json").read_text())["truth"]["verdict"] == "warn"
+    assert epitool("show", "labels.h5", "--out", "page.html")[0] == 0
+    assert f"verdict: warn ({REASON})" in Path("page.html").read_text(encoding="utf-8")
+
+
+def test_a_verdict_is_kept_as_it_was_and_an_unknown_one_is_refused(judged):
+    judged("warn")
+    read = read_labels("labels.h5")
+    assert (read.verdict, read.reasons) == ("warn", (REASON,))
+    write_labels("again.h5", read)
+    assert read_labels("again.h5").reasons == (REASON,)
+    with h5py.File("labels.h5", "r+") as file:
+        file.attrs["verdict"] = texts("perhaps")
+    with pytest.raises(InputError, match="verdict 'perhaps' is none of pass, warn, fail"):
+        read_labels("labels.h5")
+
+
+def test_labels_of_nobodys_judgement_state_none(here, truth):
+    write_labels("labels.h5", truth)
+    with h5py.File("labels.h5") as file:
+        assert "verdict" not in file.attrs
+    assert (read_labels("labels.h5").verdict, np.size(read_labels("labels.h5").reasons)) == ("", 0)

@@ -53,8 +53,8 @@ class Keypoints:
         take_of: The number of the take that each frame belongs to, `(F,)`; 0 of all where it is left out.
         split: How many frames are for training, and how many for training and choosing together, in that order; the
             rest is for the test. None where nothing but their order parts them.
-        detected_xyz: The detector's own 3D joints `(F, V, J, 3)`, as `People.xyz`; NaN where it says nothing. Empty,
-            `(0,)`, where it never does.
+        detected_xyz: The detector's own 3D joints `(F, V, J, 3)`, as `People.xyz`; NaN where it says nothing, or
+            took left for right. Empty, `(0,)`, where it never says any.
     """
 
     xy: Array
@@ -137,14 +137,18 @@ class Keypoints:
         return replace(self, xy=xy, confidence=confidence, skeleton=skeleton, detected_xyz=xyz)
 
     def with_swaps(self, swapped: NDArray[np.bool_]) -> Keypoints:
-        """Left and right joints exchanged in the views and frames given, `(F, V)`."""
+        """Left and right joints exchanged in the views and frames given, `(F, V)`.
+
+        A detector that takes left for right there takes a back for a front, or a near side for a far one. Its depths
+        are those of another pose, neither as they stand nor reversed, so its own 3D joints are left out.
+        """
         order = self.skeleton.flip_order
         own = self.detected_xyz
         return replace(
             self,
             xy=flip_joints(self.xy, swapped, order),
             confidence=flip_joints(self.confidence, swapped, order),
-            detected_xyz=flip_joints(own, swapped, order) if own.size else own,
+            detected_xyz=np.where(swapped[..., None, None], np.nan, own) if own.size else own,
         )
 
 

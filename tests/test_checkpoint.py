@@ -247,6 +247,12 @@ def test_model_comes_back_as_it_was(model_file):
     assert all(torch.equal(tensor, expected[name]) for name, tensor in model.weights.items())
 
 
+def test_to_open_a_network_leaves_the_global_generator_alone(model_file):
+    before = torch.random.get_rng_state()
+    load_model(model_file).network(torch.device("cpu"))
+    assert torch.equal(torch.random.get_rng_state(), before)
+
+
 def test_missing_checkpoint_names_the_command_that_makes_it(tmp_path):
     with pytest.raises(InputError, match="epitool train"):
         load_model(tmp_path / "model.pt")

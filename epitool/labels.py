@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from epitool.camera import LENS, Array, Rig, frozen_array
-from epitool.pose import Keypoints, Poses
+from epitool.pose import BOX_MARGIN, Keypoints, Poses, square_boxes
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,7 +70,7 @@ class Labels:
         if f and not 0 <= number.min() <= number.max() < len(self.rigs):
             raise ValueError(f"frames of take {number.max()}, but there are {len(self.rigs)}")
         covariance = self.covariance if self.covariance.size else np.full((f, j, 6), np.nan)
-        used = self.used if self.used.size else self.keypoints.seen() & np.isfinite(self.poses.xyz[:, None, :, 0])
+        used = self.used if self.used.size else self.keypoints.seen & np.isfinite(self.poses.xyz[:, None, :, 0])
         set_field = object.__setattr__
         set_field(self, "reprojection_px", frozen_array(self.reprojection_px, (f, v, j), "reprojection_px"))
         set_field(self, "swapped", frozen_array(self.swapped, (f, v), "swapped", np.bool_))
@@ -108,6 +108,10 @@ class Labels:
         """The keypoints as ideal pinholes with the same K would see them, `(F, V, J, 2)` px."""
         shape = self.keypoints.xy.shape[2:]
         return self._of_takes(lambda rig, part: rig.undistort(self.keypoints.xy[part]), shape)
+
+    def boxes(self, margin: float = BOX_MARGIN) -> Array:
+        """Square boxes `(F, V, 4)` px around the keypoints that the poses rest on; NaN with fewer than two of them."""
+        return square_boxes(np.where(self.used[..., None], self.keypoints.xy, np.nan), margin)
 
     @property
     def intrinsics(self) -> Array:

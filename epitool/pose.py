@@ -18,7 +18,8 @@ from epitool.skeleton import Skeleton, convert_joints
 
 Array = NDArray[np.float64]
 BOX_MARGIN = 1.25  # of the joints' extent, as the paper's MPII crops
-MIN_CONFIDENCE = 0.5  # under this a joint counts as not seen
+_SIZED = 500  # images that a person's usual size is taken from
+_TRIMMED, _OF_BOX = 0.1, 1.8  # share of joints left out at either end, and what then makes up for it
 _OF_FRAMES = ("xy", "confidence", "frames", "images", "take_of", "detected_xyz")
 
 
@@ -27,7 +28,7 @@ class People(NamedTuple):
 
     Attributes:
         xy: Joints in pixels `(P, J, 2)`; NaN where missing.
-        confidence: `(P, J)`, 0 to 1.
+        confidence: `(P, J)`, 0 where missing; a higher one is surer, on whatever scale.
         xyz: What the detector itself takes their joints in space to be, `(P, J, 3)`: mm from the middle of the hips,
             x right, y down, z away from a camera that looks straight at the person. None where it says nothing.
     """
@@ -43,7 +44,7 @@ class Keypoints:
 
     Attributes:
         xy: Pixels `(F, V, J, 2)`; NaN where missing.
-        confidence: `(F, V, J)`, 0 to 1.
+        confidence: `(F, V, J)`, 0 where missing; a higher one is surer, on whatever scale.
         frames: Frame numbers `(F,)`, strictly increasing.
         views: Names of the V views.
         images: Where each image is, `(F, V)` strings: a path, or `video.mp4#frame`; "" where there is none.
@@ -52,8 +53,8 @@ class Keypoints:
         take_of: The number of the take that each frame belongs to, `(F,)`; 0 of all where it is left out.
         split: How many frames are for training, and how many for training and choosing together, in that order; the
             rest is for the test. None where nothing but their order parts them.
-        detected_xyz: The detector's own 3D joints `(F, V, J, 3)`, as `People.xyz`; NaN where it says nothing. Empty,
-            `(0,)`, where it never does.
+        detected_xyz: The detector's own 3D joints `(F, V, J, 3)`, as `People.xyz`; NaN where it says nothing, or
+            took left for right. Empty, `(0,)`, where it never says any.
     """
 
     xy: Array
@@ -73,9 +74,9 @@ class Keypoints:
         if self.detected_xyz.size:
             set_field(self, "detected_xyz", frozen_array(self.detected_xyz, (f, v, j, 3), "detected_xyz"))
         xy = frozen_array(self.xy, (f, v, j, 2), "xy")
-        seen = np.isfinite(xy[..., 0]) & np.isfinite(xy[..., 1])
-        set_field(self, "xy", frozen_array(np.where(seen[..., None], xy, np.nan), xy.shape, "xy"))
         confidence = np.nan_to_num(frozen_array(self.confidence, (f, v, j), "confidence"), nan=0.0)
+        seen = np.isfinite(xy[..., 0]) & np.isfinite(xy[..., 1]) & (confidence != 0)
+        set_field(self, "xy", frozen_array(np.where(seen[..., None], xy, np.nan), xy.shape, "xy"))
         set_field(self, "confidence", frozen_array(np.where(seen, confidence, 0.0), (f, v, j), "confidence"))
         set_field(self, "frames", frozen_array(self.frames, (f,), "frames", np.int64))
         set_field(self, "views", tuple(self.views))
@@ -88,13 +89,19 @@ class Keypoints:
         if len(set(self.views)) < v:
             raise ValueError(f"two views have the same name: {', '.join(self.views)}")
 
-    def seen(self, min_confidence: float = MIN_CONFIDENCE) -> NDArray[np.bool_]:
-        """Which joints count as seen, `(F, V, J)`."""
-        return np.isfinite(self.xy[..., 0]) & (self.confidence >= min_confidence)
+    @property
+    def seen(self) -> NDArray[np.bool_]:
+        """Which joints are there, `(F, V, J)`: how far they are to be believed, only the whole recording tells."""
+        return np.isfinite(self.xy[..., 0])
 
-    def boxes(self, min_confidence: float = MIN_CONFIDENCE, margin: float = BOX_MARGIN) -> Array:
-        """Square box [x, y, width, height] around the seen joints, `(F, V, 4)`; NaN with fewer than two of them."""
-        return square_boxes(np.where(self.seen(min_confidence)[..., None], self.xy, np.nan), margin)
+    def boxes(self, margin: float = BOX_MARGIN) -> Array:
+        """Square box [x, y, width, height] around the joints, `(F, V, 4)`; NaN with fewer than two of them."""
+        return square_boxes(self.xy, margin)
+
+    def without_unsure(self, least: float) -> Keypoints:
+        """The same without joints of a lower confidence than this."""
+        sure = self.confidence >= least
+        return self if sure[self.seen].all() else replace(self, xy=np.where(sure[..., None], self.xy, np.nan))
 
     def select_views(self, views: Sequence[str]) -> Keypoints:
         """These views only, in this order.
@@ -130,14 +137,18 @@ class Keypoints:
         return replace(self, xy=xy, confidence=confidence, skeleton=skeleton, detected_xyz=xyz)
 
     def with_swaps(self, swapped: NDArray[np.bool_]) -> Keypoints:
-        """Left and right joints exchanged in the views and frames given, `(F, V)`."""
+        """Left and right joints exchanged in the views and frames given, `(F, V)`.
+
+        A detector that takes left for right there takes a back for a front, or a near side for a far one. Its depths
+        are those of another pose, neither as they stand nor reversed, so its own 3D joints are left out.
+        """
         order = self.skeleton.flip_order
         own = self.detected_xyz
         return replace(
             self,
             xy=flip_joints(self.xy, swapped, order),
             confidence=flip_joints(self.confidence, swapped, order),
-            detected_xyz=flip_joints(own, swapped, order) if own.size else own,
+            detected_xyz=np.where(swapped[..., None, None], np.nan, own) if own.size else own,
         )
 
 
@@ -168,6 +179,22 @@ def square_boxes(xy: Array, margin: float = BOX_MARGIN) -> Array:
         corner = (low + high) / 2 - side[..., None] / 2
     boxes = np.concatenate([corner, side[..., None], side[..., None]], axis=-1)
     return np.where((counted & (side > 0))[..., None], boxes, np.nan)
+
+
+def usual_side(xy: Array) -> float:
+    """About the usual side of the box around a person of joints `(..., J, 2)`, whatever a tenth of them do; px.
+
+    Of up to a few hundred images, evenly spread; NaN where none of them shows two joints.
+    """
+    images = xy.reshape(-1, *xy.shape[-2:])
+    images = images[:: max(len(images) // _SIZED, 1)]
+    count = np.isfinite(images[..., 0]).sum(axis=-1)
+    images, count = np.sort(images[count >= 2], axis=1), count[count >= 2]  # NaN come last
+    if not len(images):
+        return np.nan
+    low, high = (np.rint(share * (count - 1)).astype(int) for share in (_TRIMMED, 1 - _TRIMMED))
+    rows = np.arange(len(images))
+    return _OF_BOX * float(np.median((images[rows, high] - images[rows, low]).max(axis=-1)))
 
 
 @dataclass(frozen=True, eq=False)

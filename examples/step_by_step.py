@@ -29,7 +29,7 @@ def main() -> None:
     shipped = read_rig(calibration).select(keypoints.views)
     lenses = intrinsics_of(keypoints, calibration, None, "essential")
     guessed = [assumed_intrinsics(camera.name, camera.image_size, 60.0) for camera in lenses]
-    options = {"min_confidence": 0.5, "seed": 0, "jobs": -1}
+    options = {"seed": 0, "jobs": -1}
     people = calibrate(keypoints, lenses, method="essential", **options).rig
     rows = [
         ("the paper", calibrate(keypoints, lenses, method="fundamental", **options).rig, "vector-median"),
@@ -45,7 +45,7 @@ def main() -> None:
 
 def measured(keypoints, rig: Rig, combine: str, shipped: Rig) -> list[str]:
     """Differences from the shipped cameras in degrees, reprojection errors in px, lengths in mm."""
-    labels = label(keypoints, rig, method="polynomial", min_confidence=0.5, jobs=-1, combine=combine)
+    labels = label(keypoints, rig, method="polynomial", jobs=-1, combine=combine)
     labels = convert_labels(labels, skeleton("h36m17"))
     pairs = [pair for pair in compare_rigs(rig, shipped) if pair.consecutive]
     true, found = (np.linalg.norm(r.cameras[0].center - r.cameras[1].center) for r in (shipped, rig))

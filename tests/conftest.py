@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 import platformdirs
 import pytest
+from tiers import in_sample
 
 from epitool.camera import Rig
 from epitool.files import one_at_a_time
@@ -75,6 +76,14 @@ def here(tmp_path, monkeypatch) -> Path:
     """An empty current directory."""
     monkeypatch.chdir(tmp_path)
     return tmp_path
+
+
+def pytest_collection_modifyitems(config, items):
+    """Keeps the thorough tests that EPITOOL_SAMPLE draws, which is any word, such as the hash of a commit."""
+    if seed := os.environ.get("EPITOOL_SAMPLE"):
+        left_out = [item for item in items if item.get_closest_marker("thorough") and not in_sample(item.nodeid, seed)]
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if item not in set(left_out)]
 
 
 # Files whose fixtures take longer than their tests: one process runs all of such a file, or all of one command in it.

@@ -16,7 +16,8 @@ from epitool.camera import Camera, Rig
 from epitool.errors import GeometryError
 from epitool.geometry.body import bone_lengths
 from epitool.geometry.bones import BoneLengths, estimate_bone_lengths, refine_with_bones
-from epitool.geometry.triangulate import KeypointNoise, triangulate
+from epitool.geometry.noise import uniform_noise
+from epitool.geometry.triangulate import triangulate
 from epitool.skeleton import Skeleton, skeleton
 from epitool.synthetic import noisy_keypoints
 from epitool.synthetic.motion import random_motion
@@ -35,12 +36,12 @@ def true_lengths(xyz: np.ndarray, skel: Skeleton = H36M, spread: float = 0.01) -
 
 def refine(xy, rig, bones, skel=H36M, start=None, sigma=SIGMA, inliers=0.9):
     start = np.full((len(xy), len(skel), 3), np.nan) if start is None else start
-    return refine_with_bones(xy, rig, start, skel, bones, KeypointNoise(sigma, inliers))
+    return refine_with_bones(xy, np.ones(xy.shape[:3]), rig, start, skel, bones, uniform_noise(sigma, inliers))
 
 
 def robust(xy, rig):
     """Each joint alone."""
-    return triangulate(xy, np.isfinite(xy[..., 0]).astype(float), rig, noise=KeypointNoise(SIGMA, 0.9))
+    return triangulate(xy, np.isfinite(xy[..., 0]).astype(float), rig, noise=uniform_noise(SIGMA, 0.9))
 
 
 def error_of(xyz: np.ndarray, true: np.ndarray) -> np.ndarray:

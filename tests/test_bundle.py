@@ -40,20 +40,31 @@ def rms_deg(rig, truth):
 def test_exact_keypoints_lead_back_to_the_exact_cameras(truth):
     start = shaken(truth.rig, 3.0, 100.0)
     rng = np.random.default_rng(1)
-    found = adjust(truth.keypoints.xy, truth.poses.xyz + rng.normal(0, 50, truth.poses.xyz.shape), start)
+    found = adjust(
+        truth.keypoints.xy,
+        truth.keypoints.confidence,
+        truth.poses.xyz + rng.normal(0, 50, truth.poses.xyz.shape),
+        start,
+    )
     assert worst_deg(start, truth) > 2
     assert worst_deg(found.rig, truth) < 1e-4
 
 
 def test_noise_and_share_of_gross_errors_are_estimated(truth):
-    found = adjust(observed(truth, 2.0, gross=0.1), truth.poses.xyz, truth.rig)
+    found = adjust(observed(truth, 2.0, gross=0.1), truth.keypoints.confidence, truth.poses.xyz, truth.rig)
     assert found.sigma_px == pytest.approx(2.0, rel=0.05)
     np.testing.assert_allclose(found.inlier_share, 0.9, atol=0.03)
 
 
 def test_gross_errors_cost_little(truth):
-    clean = [rms_deg(adjust(observed(truth, 2.0, 0.0, s), truth.poses.xyz, truth.rig).rig, truth) for s in range(4)]
-    dirty = [rms_deg(adjust(observed(truth, 2.0, 0.1, s), truth.poses.xyz, truth.rig).rig, truth) for s in range(4)]
+    clean = [
+        rms_deg(adjust(observed(truth, 2.0, 0.0, s), truth.keypoints.confidence, truth.poses.xyz, truth.rig).rig, truth)
+        for s in range(4)
+    ]
+    dirty = [
+        rms_deg(adjust(observed(truth, 2.0, 0.1, s), truth.keypoints.confidence, truth.poses.xyz, truth.rig).rig, truth)
+        for s in range(4)
+    ]
     assert np.mean(clean) < 0.15
     assert np.mean(dirty) < 1.5 * np.mean(clean)
 
@@ -62,7 +73,8 @@ def test_it_is_the_least_squares_optimum_without_gross_errors(truth):
     """Against scipy on a small problem: 6 frames, all cameras but the first and all joints free."""
     frames = 6
     xy, xyz = observed(truth, 1.0)[:frames], truth.poses.xyz[:frames]
-    found = adjust(xy, xyz, truth.rig).rig
+    confidence = truth.keypoints.confidence[:frames]
+    found = adjust(xy, confidence, xyz, truth.rig).rig
     first, rest = truth.rig.cameras[0], truth.rig.cameras[1:]
 
     def rig_of(parameters):
@@ -79,19 +91,21 @@ def test_it_is_the_least_squares_optimum_without_gross_errors(truth):
     start = np.concatenate([np.zeros(6 * len(rest)), xyz.ravel() / 1000])
     best = least_squares(residuals, start, method="trf", x_scale="jac", xtol=1e-12, ftol=1e-12)
     for pair in compare_rigs(found, rig_of(best.x)):
-        assert pair.rotation_deg < 0.02
+        assert pair.rotation_deg < 0.03  # the noise of each joint is estimated too
         assert pair.direction_deg < 0.02
 
 
 def test_the_unit_does_not_matter(truth):
     xy = observed(truth, 2.0, 0.05)
-    in_mm = adjust(xy, truth.poses.xyz, truth.rig).rig
-    in_km = adjust(xy, truth.poses.xyz * 1e-6, truth.rig.scaled(1e-6, "arbitrary", "none")).rig
+    in_mm = adjust(xy, truth.keypoints.confidence, truth.poses.xyz, truth.rig).rig
+    in_km = adjust(
+        xy, truth.keypoints.confidence, truth.poses.xyz * 1e-6, truth.rig.scaled(1e-6, "arbitrary", "none")
+    ).rig
     assert max(pair.rotation_deg for pair in compare_rigs(in_mm, in_km)) < 1e-4
 
 
 def test_the_first_camera_and_the_first_baseline_stay(truth):
-    found = adjust(observed(truth, 2.0), truth.poses.xyz, truth.rig).rig
+    found = adjust(observed(truth, 2.0), truth.keypoints.confidence, truth.poses.xyz, truth.rig).rig
     np.testing.assert_allclose(found.cameras[0].P, truth.rig.cameras[0].P, atol=1e-6)
     before, after = (np.linalg.norm(r.cameras[0].center - r.cameras[1].center) for r in (truth.rig, found))
     assert after == pytest.approx(before)
@@ -101,4 +115,4 @@ def test_joints_that_too_few_views_see_are_not_enough(truth):
     xy = truth.keypoints.xy.copy()
     xy[1:] = np.nan
     with pytest.raises(GeometryError, match="17 joints are seen by two views, at least 30"):
-        adjust(xy, truth.poses.xyz, truth.rig)
+        adjust(xy, truth.keypoints.confidence, truth.poses.xyz, truth.rig)

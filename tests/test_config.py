@@ -88,3 +88,16 @@ def test_a_disk_that_is_full_after_training_is_said_in_one_line(here, monkeypatc
     assert isinstance(result.exception, SystemExit)
     assert result.stderr.startswith("error: cannot write runs/default/refine.toml")
     assert result.stderr.count("\n") == 1
+
+
+def test_options_are_left_beside_what_was_written_in_the_runs_folder_and_nowhere_else(here, monkeypatch):
+    from epitool.cli import app as whole
+    from epitool.console import Summary
+    from epitool.stages import refine
+
+    monkeypatch.setattr(refine, "run", lambda **_: Summary("trained"))
+    Path("elsewhere").mkdir()
+    assert CliRunner().invoke(whole, ["refine", "--out", "elsewhere/x.pt"]).exit_code == 0
+    assert [str(path) for path in Path().rglob("*")] == ["elsewhere"]
+    assert CliRunner().invoke(whole, ["refine", "--name", "own"]).exit_code == 0
+    assert Path("runs/own/refine.toml").exists()

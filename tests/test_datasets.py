@@ -141,7 +141,7 @@ def test_takes_go_through_the_whole_geometry(official, here):
     epitool("import", "h36m", official, "--every", "1")
     path = Path("h36m/train.h5")
     truth = read_labels(path)
-    shared = {"min_confidence": 0.3, "jobs": 1}
+    shared = {"jobs": 1}
     for cameras, combine in ((path, "robust"), (path, "vector-median"), (Path("own.toml"), "robust")):
         if cameras != path:
             calibrate.run(

@@ -1,6 +1,6 @@
 """Runs that are killed, interrupted, doubled, or out of disk: the next run goes on, and ends in the same bytes.
 
-`EPITOOL_FAULTS=20 pytest tests/test_faults.py` kills every command at twenty moments instead of one.
+`EPITOOL_FAULTS=20 pytest -m '' tests/test_faults.py` kills every command at twenty moments instead of one.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ import numpy as np
 import pytest
 import torch
 from test_checkpoint import TINY, some_card
+from tiers import thorough_but
 
 from epitool.errors import UsageError
 from epitool.files import alone_at, remove_stale, writing
@@ -141,7 +142,7 @@ def leftovers(folder: Path) -> list[str]:
 
 
 @pytest.mark.parametrize("moment", range(MOMENTS))
-@pytest.mark.parametrize("name", COMMANDS)
+@pytest.mark.parametrize("name", thorough_but(COMMANDS, "detect2d", "calibrate"))
 def test_after_a_kill_the_next_run_ends_in_the_same_bytes(sound, undisturbed, tmp_path, name, moment):
     seconds, expected = undisturbed(name)
     shutil.copytree(sound, tmp_path / "work")
@@ -156,7 +157,7 @@ def test_after_a_kill_the_next_run_ends_in_the_same_bytes(sound, undisturbed, tm
 
 
 @pytest.mark.parametrize("moment", range(MOMENTS))
-@pytest.mark.parametrize("name", COMMANDS)
+@pytest.mark.parametrize("name", thorough_but(COMMANDS, "triangulate", "refine"))
 def test_ctrl_c_at_any_moment_is_one_line_and_leaves_nothing_half_done(sound, undisturbed, tmp_path, name, moment):
     seconds, expected = undisturbed(name)
     shutil.copytree(sound, tmp_path / "work")
@@ -215,7 +216,7 @@ def test_ctrl_c_inside_of_compiled_code_is_not_lost(tmp_path):
     assert (result.stdout, result.stderr) == ("heard\n", "")
 
 
-@pytest.mark.parametrize("name", ["detect2d", "train"])
+@pytest.mark.parametrize("name", thorough_but(GOING_ON, "detect2d"))
 def test_a_second_run_at_the_same_work_is_refused_and_the_first_not_disturbed(sound, undisturbed, tmp_path, name):
     shutil.copytree(sound, tmp_path / "work")
     with alone_at(tmp_path / "work" / {"detect2d": ".found.h5.parts", "train": "runs/found"}[name]):
@@ -261,7 +262,7 @@ def small_disk(tmp_path):
     subprocess.run(["umount", str(folder)], check=True)
 
 
-@pytest.mark.parametrize("name", ["detect2d", "triangulate", "refine", "train"])
+@pytest.mark.parametrize("name", thorough_but(["detect2d", "triangulate", "refine", "train"], "detect2d", "refine"))
 def test_a_full_disk_is_one_line_and_leaves_nothing(sound, small_disk, tmp_path, name):
     shutil.copytree(sound, tmp_path / "work")
     arguments = list(COMMANDS[name])
@@ -290,7 +291,7 @@ def drop_rights() -> None:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="rights are dropped by a call of Linux")
-@pytest.mark.parametrize("name", COMMANDS)
+@pytest.mark.parametrize("name", thorough_but(COMMANDS, "calibrate", "train"))
 def test_a_folder_that_cannot_be_written_to_is_one_line(sound, tmp_path, name):
     work = tmp_path / "work"
     shutil.copytree(sound, work)

@@ -10,7 +10,9 @@ import pytest
 
 from epitool.errors import InputError
 from epitool.files import writing
-from epitool.io.files import stored_image
+from epitool.io.datasets.h36m import read_metadata
+from epitool.io.files import read_xml, stored_image
+from epitool.io.foreign.qualisys import read_qualisys
 from epitool.io.keypoints import read_keypoints, write_keypoints
 from epitool.io.labels import read_labels, write_labels
 from epitool.io.predictions import read_predictions, write_predictions
@@ -138,6 +140,36 @@ def test_writing_where_one_cannot_is_said(here):
     Path("file").write_text("")
     with pytest.raises(InputError, match="cannot write file/below"), writing(Path("file/below")):
         pass
+
+
+BOMB = '<?xml version="1.0" encoding="{0}"?><!DOCTYPE a [<!ENTITY b "bbbb"><!ENTITY c "&b;&b;">]><a>&c;</a>'
+PLAIN = '<?xml version="1.0" encoding="{0}"?><a>bbbb</a>'
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16", "utf-8-sig"])
+def test_xml_with_a_document_type_is_refused_in_any_encoding(here, encoding):
+    stated = encoding.removesuffix("-sig")
+    Path("plain.xml").write_bytes(PLAIN.format(stated).encode(encoding))
+    assert read_xml(Path("plain.xml")).text == "bbbb"
+    Path("bomb.xml").write_bytes(BOMB.format(stated).encode(encoding))
+    with pytest.raises(ValueError, match="document type is not read"):
+        read_xml(Path("bomb.xml"))
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"<a>", b"<a/><a/>", b"\xff\xfe", b'<?xml version="1.0" encoding="none"?><a/>']
+)
+def test_what_is_no_xml_is_said(here, content):
+    Path("a.xml").write_bytes(content)
+    with pytest.raises(ValueError, match="no XML"):
+        read_xml(Path("a.xml"))
+
+
+@pytest.mark.parametrize("read", [read_qualisys, read_metadata])
+def test_readers_of_xml_refuse_a_document_type_in_one_line(here, read):
+    Path("a.xml").write_bytes(BOMB.format("utf-16").encode("utf-16"))
+    with pytest.raises((ValueError, InputError), match="document type is not read"):
+        read(Path("a.xml"))
 
 
 @pytest.mark.parametrize("read", [read_keypoints, read_labels, read_predictions])

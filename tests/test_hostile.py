@@ -1,6 +1,6 @@
 """Damaged input to every reader, by the commands that use them: one line, a documented status, nothing else.
 
-`EPITOOL_HOSTILE=40 pytest tests/test_hostile.py` tries forty damages of each kind instead of two.
+`EPITOOL_HOSTILE=40 pytest -m '' tests/test_hostile.py` tries forty damages of each kind instead of two.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import numpy as np
 import pytest
 from conftest import exact_labels
 from test_convert_animals import write_deeplabcut
+from tiers import once
 from typer.testing import CliRunner
 
 from epitool.cli import app, spread_variadic
@@ -168,7 +169,12 @@ def test_sound_files_work(sound):
                 shutil.rmtree(made) if made.is_dir() else made.unlink()
 
 
-@pytest.mark.parametrize(("name", "command", "kind", "seed"), CASES)
+def shown(name, command, kind, seed):
+    """Every damage of every file, and every command that reads it."""
+    return (name, kind), (name, *command)
+
+
+@pytest.mark.parametrize(("name", "command", "kind", "seed"), once(CASES, shown))
 def test_damage_ends_in_a_line_and_a_status(sound, tmp_path, name, command, kind, seed):
     folder = tmp_path / "copy"
     shutil.copytree(sound, folder)

@@ -84,7 +84,8 @@ def test_a_camera_moved_since_is_named_and_no_label_rests_on_it(here, views, nam
 def test_of_three_cameras_one_moved_a_little_is_named(here):
     recording(moved(TRUTH.rig, "cam1", SMALL), 3)
     result = epitool("triangulate")
-    assert "most cam1, by 1.5 degrees" in result.stderr
+    assert "view cam1" in result.stderr
+    assert "turned by 1.5 degrees" in result.stderr
     assert "verdict: warn" in result.stdout
 
 

@@ -105,7 +105,7 @@ def test_labels_without_covariance_still_read(here, truth):
         del file["xyz_covariance"], file["used"]
     old = read_labels(Path("labels.h5"))
     assert np.isnan(old.covariance).all()
-    np.testing.assert_array_equal(old.used, old.keypoints.seen() & np.isfinite(old.poses.xyz[:, None, :, 0]))
+    np.testing.assert_array_equal(old.used, old.keypoints.seen & np.isfinite(old.poses.xyz[:, None, :, 0]))
 
 
 def test_a_derived_joint_has_the_covariance_of_its_weights(truth):

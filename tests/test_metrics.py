@@ -27,6 +27,7 @@ from epitool.metrics import (
     root_centered,
     set_errors,
 )
+from epitool.metrics.rotation import nearest_rotation
 from epitool.skeleton import skeleton
 
 H36M = skeleton("h36m17")
@@ -59,6 +60,11 @@ def test_compiled_functions_are_kept_in_the_users_cache_whatever_is_imported_fir
     environment.pop("NUMBA_CACHE_DIR", None)
     ran = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
     assert ran.stdout.strip().endswith("numba")
+
+
+def test_nothing_is_compiled_for_metrics():
+    code = "import sys, epitool.metrics, epitool.pss.stability; sys.exit('numba' in sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 @given(seeds)
@@ -192,6 +198,14 @@ def test_pose_without_root_or_joints_has_no_value():
     assert all(metric.value is None and metric.reason for metric in nothing)
 
 
+@pytest.mark.filterwarnings("error")
+def test_poses_too_large_for_squares_of_their_size_have_no_finite_value_and_no_warning():
+    prediction, truth, _ = pair(23)
+    huge = truth * 1e200
+    assert not np.isfinite([metric(prediction, huge, ROOT) for metric in (mpjpe, nmpjpe, pmpjpe)]).any()
+    assert not np.isfinite(set_errors(prediction, huge, ROOT).values[:, :3]).any()
+
+
 def test_two_joints_determine_no_procrustes_distance():
     prediction, truth, _ = pair(9, count=1)
     prediction[:, 2:] = np.nan
@@ -232,8 +246,52 @@ def svd_pmpjpe(prediction, truth):
     return np.linalg.norm(scale[:, None, None] * (p @ (U @ Vt)) - g, axis=-1).mean(axis=-1)
 
 
+def by_svd(H):
+    """Rotations and traces of matrices `(N, 3, 3)`, by the recipe that is in common use."""
+    U, singular, Vt = np.linalg.svd(H)
+    singular[:, 2] *= (sign := np.sign(np.linalg.det(U @ Vt)))
+    U[:, :, 2] *= sign[:, None]
+    return U @ Vt, singular.sum(axis=1)
+
+
+@pytest.mark.parametrize("mirrored", [False, True])
+def test_rotations_are_those_of_the_svd_whatever_the_singular_values(mirrored):
+    """From well-posed ones to such where another rotation is as good: singular values over four orders of size."""
+    rng = np.random.default_rng(20)
+    values = np.sort(10 ** rng.uniform(-4, 0, (50_000, 3)))[:, ::-1] * [1, 1, -1 if mirrored else 1]
+    turns = (Rotation.random(len(values), random_state=seed).as_matrix() for seed in (1, 2))
+    H = (next(turns) * values[:, None]) @ next(turns)
+    R, trace = nearest_rotation(np.moveaxis(H, 0, -1))
+    expected, traces = by_svd(H)
+    np.testing.assert_allclose(np.moveaxis(R, -1, 0), expected, atol=1e-11)
+    np.testing.assert_allclose(trace, traces, atol=1e-13)
+
+
+@pytest.mark.parametrize(
+    "values", [(1, 0, 0), (1, 1, -1), (1, 1e-9, -1e-9), (1, 1, 1), (1, 1, 0), (0, 0, 0), (1e-200, 0, 0)]
+)
+def test_rotations_that_are_not_determined_are_rotations_with_the_greatest_trace(values):
+    turns = [Rotation.random(500, random_state=seed).as_matrix() for seed in (3, 4)]
+    H = (turns[0] * np.array(values, dtype=float)) @ turns[1]
+    R, trace = nearest_rotation(np.moveaxis(H, 0, -1))
+    R = np.moveaxis(R, -1, 0)
+    np.testing.assert_allclose(R @ np.swapaxes(R, 1, 2), np.broadcast_to(np.eye(3), R.shape), atol=1e-12)
+    np.testing.assert_allclose(np.linalg.det(R), 1)
+    np.testing.assert_allclose(trace, sum(values), atol=1e-14)
+    np.testing.assert_allclose((R * H).sum(axis=(1, 2)), trace, atol=1e-14)
+
+
+def test_matrix_that_is_not_finite_spoils_no_other():
+    H = np.random.default_rng(21).normal(size=(3, 3, 4))
+    expected, _ = nearest_rotation(H)
+    H[0, 1, 2] = np.inf
+    R, trace = nearest_rotation(H)
+    np.testing.assert_array_equal(np.isnan(trace), [False, False, True, False])
+    np.testing.assert_array_equal(R[..., [0, 1, 3]], expected[..., [0, 1, 3]])
+
+
 @pytest.mark.parametrize("kind", ["plain", "mirrored", "flat", "collinear", "flat truth", "collinear truth", "far"])
-def test_one_pass_agrees_with_batched_svd(kind):
+def test_pmpjpe_agrees_with_batched_svd(kind):
     prediction, truth, _ = pair(12, count=2000)
     if kind == "mirrored":
         prediction *= [-1, 1, 1]

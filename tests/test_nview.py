@@ -7,7 +7,8 @@ import pytest
 from conftest import exact_labels
 from scipy.optimize import least_squares
 
-from epitool.geometry.triangulate import KeypointNoise, estimate_noise, triangulate
+from epitool.geometry.noise import uniform_noise
+from epitool.geometry.triangulate import estimate_noise, triangulate
 
 SIGMA = 2.0
 
@@ -26,7 +27,7 @@ def distance(found, truth):
 
 def test_without_gross_errors_it_is_the_least_squares_optimum(truth):
     xy, _ = observed(truth, 0.0)
-    found = triangulate(xy, truth.keypoints.confidence, truth.rig, noise=KeypointNoise(10.0, 0.99))
+    found = triangulate(xy, truth.keypoints.confidence, truth.rig, noise=uniform_noise(10.0, 0.99))
     for f, j in [(0, 0), (40, 9), (119, 16)]:
 
         def residuals(point, f=f, j=j):
@@ -42,7 +43,7 @@ def test_gross_errors_cost_little_against_the_inliers_known(truth, gross, most):
     xy, bad = observed(truth, gross)
     confidence = truth.keypoints.confidence
     robust = triangulate(xy, confidence, truth.rig)
-    floor = triangulate(np.where(bad[..., None], np.nan, xy), confidence, truth.rig, noise=KeypointNoise(50.0, 0.99))
+    floor = triangulate(np.where(bad[..., None], np.nan, xy), confidence, truth.rig, noise=uniform_noise(50.0, 0.99))
     solvable, solved = np.isfinite(floor.xyz[..., 0]), np.isfinite(robust.xyz[..., 0])
     both = solvable & solved
     assert (solvable & ~solved).sum() < 0.01 * solvable.sum()
@@ -91,7 +92,7 @@ def test_what_two_against_two_views_leave_open_is_decided_by_the_body_or_left_ou
     elsewhere = truth.poses.xyz[7, 16] + [0.0, 0.0, 1200.0]
     for v in (2, 3):
         xy[7, v, 16] = truth.rig.cameras[v].project(elsewhere)
-    noise = KeypointNoise(1.0, 0.9)
+    noise = uniform_noise(1.0, 0.9)
     found = triangulate(xy, np.ones(xy.shape[:3]), truth.rig, noise=noise)
     np.testing.assert_allclose(found.xyz[7, 16], truth.poses.xyz[7, 16], atol=1e-3)
     assert found.used[7, :, 16].tolist() == [True, True, False, False]
@@ -105,7 +106,10 @@ def test_confidence_tells_two_readings_apart():
     for v in (2, 3):
         xy[7, v] = truth.rig.cameras[v].project(truth.poses.xyz[7, 16:] + [0.0, 0.0, 1200.0])
         confidence[7, v] = 0.1
-    found = triangulate(xy, confidence, truth.rig, noise=KeypointNoise(1.0, 0.9))
+    told = replace(
+        uniform_noise(1.0, 0.9), edges=np.array([1.0]), inlier_share=np.array([0.5, 0.9]), by_level=np.ones(2)
+    )
+    found = triangulate(xy, confidence, truth.rig, noise=told)
     np.testing.assert_allclose(found.xyz[7, 0], truth.poses.xyz[7, 16], atol=1e-3)
 
 
@@ -113,7 +117,7 @@ def test_the_order_of_the_views_does_not_matter(truth):
     xy, _ = observed(truth, 0.2)
     order = [2, 0, 3, 1]
     rig = replace(truth.rig, cameras=tuple(truth.rig.cameras[v] for v in order))
-    noise, confidence = KeypointNoise(SIGMA, 0.8), truth.keypoints.confidence
+    noise, confidence = uniform_noise(SIGMA, 0.8), truth.keypoints.confidence
     one = triangulate(xy, confidence, truth.rig, noise=noise).xyz
     other = triangulate(xy[:, order], confidence[:, order], rig, noise=noise).xyz
     same = np.isclose(one, other, atol=0.5, equal_nan=True).all(axis=-1)
@@ -139,7 +143,7 @@ def test_joints_that_fewer_than_two_views_see_right_are_mostly_missing_and_never
 
 def test_a_frame_s_joints_do_not_depend_on_the_other_frames(truth):
     xy, _ = observed(truth, 0.3)
-    confidence, noise = np.random.default_rng(3).uniform(0.2, 1, xy.shape[:3]), KeypointNoise(SIGMA, 0.7, 0.6)
+    confidence, noise = np.random.default_rng(3).uniform(0.2, 1, xy.shape[:3]), uniform_noise(SIGMA, 0.7)
     whole = triangulate(xy, confidence, truth.rig, noise=noise)
     part = triangulate(xy[40:47], confidence[40:47], truth.rig, noise=noise)
     np.testing.assert_array_equal(part.xyz, whole.xyz[40:47])
@@ -149,7 +153,7 @@ def test_a_frame_s_joints_do_not_depend_on_the_other_frames(truth):
 @pytest.mark.parametrize("factor", [1e-3, 1e3])
 def test_a_world_of_another_unit_gives_the_same_joints(truth, factor):
     xy, _ = observed(truth, 0.2)
-    noise, confidence = KeypointNoise(SIGMA, 0.8), truth.keypoints.confidence
+    noise, confidence = uniform_noise(SIGMA, 0.8), truth.keypoints.confidence
     one = triangulate(xy, confidence, truth.rig, noise=noise)
     other = triangulate(xy, confidence, truth.rig.scaled(factor, "arbitrary", "none"), noise=noise)
     np.testing.assert_allclose(other.xyz, one.xyz * factor, rtol=1e-6, atol=1e-6 * factor)
@@ -162,8 +166,8 @@ def test_parallel_rays_determine_no_point(truth):
     twin = replace(one, name="twin")
     xy = np.stack([one.project(truth.poses.xyz)] * 2, axis=1)
     rig = replace(truth.rig, cameras=(one, twin))
-    assert np.isnan(triangulate(xy, np.ones(xy.shape[:3]), rig, noise=KeypointNoise(1.0, 0.9)).xyz).all()
+    assert np.isnan(triangulate(xy, np.ones(xy.shape[:3]), rig, noise=uniform_noise(1.0, 0.9)).xyz).all()
     three = replace(truth.rig, cameras=(truth.rig.cameras[1], one, twin))
     xy = np.concatenate([truth.rig.cameras[1].project(truth.poses.xyz)[:, None], xy], axis=1)
-    found = triangulate(xy, np.ones(xy.shape[:3]), three, noise=KeypointNoise(1.0, 0.9))
+    found = triangulate(xy, np.ones(xy.shape[:3]), three, noise=uniform_noise(1.0, 0.9))
     np.testing.assert_allclose(found.xyz, truth.poses.xyz, atol=1e-3)

@@ -154,11 +154,14 @@ def test_frames_without_anybody_stay_empty(crossing):
     assert follow(none, 0, 2, H36M).shape == (0, 2)
 
 
-def test_people_nobody_is_sure_of_are_not_chosen(crossing):
+@pytest.mark.parametrize("scale", [lambda c: c / 3, lambda c: c**2, lambda c: 100 * c + 5])
+def test_the_scale_of_confidence_does_not_matter(crossing, scale):
     candidates, _ = crossing
-    unsure = replace(candidates, confidence=candidates.confidence * 0.1)
-    previous = np.where(candidates.table(FRAMES, VIEWS)[..., 0] >= 0, 0, -1)
-    assert (choose_by_geometry(unsure, RIG, previous, H36M) == -1).all()
+    other = replace(candidates, confidence=np.where(candidates.confidence > 0, scale(candidates.confidence), 0))
+    np.testing.assert_array_equal(follow(other, FRAMES, VIEWS, H36M), follow(candidates, FRAMES, VIEWS, H36M))
+    previous = candidates.table(FRAMES, VIEWS)[..., 0]
+    choices = [choose_by_geometry(each, RIG, previous, H36M) for each in (candidates, other)]
+    np.testing.assert_array_equal(*choices)
 
 
 @settings(max_examples=8, deadline=None)

@@ -27,12 +27,12 @@ def folder(tmp_path_factory):
     calibrate.run(
         views=[], keypoints=joints, intrinsics=recording.calibration,
         refine_intrinsics=False, extrinsics=None, fov_deg=None, method="essential", sync=False, moving=None, up=None,
-        scale=f"baseline:cam01,cam02={distance:.0f}mm", min_confidence=0.5, detector=None, device="cpu",
+        scale=f"baseline:cam01,cam02={distance:.0f}mm", detector=None, device="cpu",
         out=folder / "cameras.toml", seed=0, jobs=1,
     )  # fmt: skip
     triangulate.run(
         keypoints=joints, cameras=folder / "cameras.toml", method="polynomial", **ROBUST,
-        skeleton="h36m17", min_confidence=0.5, out=folder / "labels.h5", jobs=1,
+        skeleton="h36m17", out=folder / "labels.h5", jobs=1,
     )  # fmt: skip
     return folder
 
@@ -51,7 +51,7 @@ def test_the_labels_reproject_better_than_with_the_shipped_cameras(folder):
     shipped = folder / "shipped.h5"
     triangulate.run(
         keypoints=folder / "keypoints.h5", cameras=sample_recording().calibration, method="polynomial",
-        **ROBUST, skeleton="h36m17", min_confidence=0.5, out=shipped, jobs=1,
+        **ROBUST, skeleton="h36m17", out=shipped, jobs=1,
     )  # fmt: skip
     assert np.nanmedian(labels.reprojection_px) < np.nanmedian(read_labels(shipped).reprojection_px)
 

@@ -80,6 +80,12 @@ def test_training_is_reproducible_and_leaves_the_global_generator_alone(truth):
     assert not all(torch.equal(first.weights[name], other.weights[name]) for name in first.weights)
 
 
+def test_to_open_a_unit_leaves_the_global_generator_alone():
+    before = torch.random.get_rng_state()
+    load_refiner()
+    assert torch.equal(torch.random.get_rng_state(), before)
+
+
 def test_refiner_survives_its_file(tmp_path, truth):
     refiner = replace(trained(truth), measured={"the shipped unit": (30.0, 20.0)})
     save_refiner(tmp_path / "refiner.pt", refiner)

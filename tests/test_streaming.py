@@ -47,7 +47,7 @@ def recording(here, truth, detected, monkeypatch) -> Path:
 def triangulated(out: str = "labels.h5", **options) -> bytes:
     given = {
         "keypoints": Path("keypoints.h5"), "cameras": Path("cameras.toml"), "method": "polynomial", "combine": "robust",
-        "bones": False, "skeleton": "h36m17", "min_confidence": 0.5, "backend": "threads", "jobs": 1,
+        "bones": False, "skeleton": "h36m17", "backend": "threads", "jobs": 1,
     }  # fmt: skip
     stage.run(**{**given, **options}, out=Path(out))
     return Path(out).read_bytes()
@@ -140,7 +140,7 @@ def test_without_dask_the_extra_to_install_is_named(monkeypatch):
 
 def test_the_file_is_the_labels_in_memory(recording, truth, detected):
     triangulated(skeleton="mpii16")
-    whole = label(detected_as_stored(), truth.rig, method="polynomial", min_confidence=0.5, jobs=1)
+    whole = label(detected_as_stored(), truth.rig, method="polynomial", jobs=1)
     io_labels.write_labels(Path("whole.h5"), convert_labels(whole, skeleton("mpii16")))
     assert_same_labels(read_labels(Path("labels.h5")), read_labels(Path("whole.h5")))
 

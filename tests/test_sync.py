@@ -37,7 +37,7 @@ def recorded(offsets, *, frames=240, fps=30.0, rates=None, still=False, swap_sha
 
 
 def found(keypoints: Keypoints, jobs: int = 1):
-    return estimate_offsets(keypoints, RIG.select(keypoints.views).cameras, min_confidence=0.3, jobs=jobs)
+    return estimate_offsets(keypoints, RIG.select(keypoints.views).cameras, jobs=jobs)
 
 
 def test_a_whole_offset_moves_frames_exactly_and_back(detected):
@@ -147,7 +147,7 @@ def test_an_offset_out_of_reach_is_said_and_found_with_more_reach(offset):
     keypoints = recorded((0, offset), frames=300)
     with pytest.raises(GeometryError, match=rf"cam2 seems to be about \+{offset // 10}\d frames .*--sync-reach"):
         found(keypoints)
-    there = estimate_offsets(keypoints, RIG.select(keypoints.views).cameras, min_confidence=0.3, reach=100)
+    there = estimate_offsets(keypoints, RIG.select(keypoints.views).cameras, reach=100)
     assert abs(there.offsets[1] - offset) < 0.2
 
 

@@ -10,7 +10,6 @@ from torch import nn
 
 from epitool.errors import CheckpointError, UsageError
 from epitool.nn import backbone
-from epitool.nn.backbone import resnet
 from epitool.nn.checkpoint import load_model, save_model
 from epitool.nn.crops import volume_to_pose
 from epitool.nn.detector import CheckpointDetector
@@ -32,6 +31,11 @@ def _one_thread():
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(threads)
+
+
+def resnet(name):
+    """torchvision's, with random weights."""
+    return getattr(backbone._resnets(), name)(weights=None)
 
 
 class NaiveNetwork(nn.Module):

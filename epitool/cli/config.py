@@ -58,11 +58,12 @@ def _as_typed(value: Any) -> Any:
 
 
 def storing(stage: Callable[..., Summary], ctx: typer.Context) -> Callable[..., Summary]:
-    """The stage, after which the options are stored in the folder of its run."""
+    """The stage, after which the options are stored in the folder of its run; not where it wrote elsewhere."""
 
     def run_and_store(**options: Any) -> Summary:
         summary = stage(**options)
-        store_config(ctx, run_folder(options["name"]) / f"{ctx.info_name}.toml")
+        if options.get("out") is None:
+            store_config(ctx, run_folder(options["name"]) / f"{ctx.info_name}.toml")
         return summary
 
     return run_and_store

@@ -96,7 +96,13 @@ DetectorName = Annotated[
     ),
 ]
 Confidence = Annotated[
-    float, typer.Option("--min-confidence", min=0.0, max=1.0, help="Joints less sure than this are left out.")
+    float | None,
+    typer.Option(
+        "--min-confidence",
+        min=0.0,
+        help="Leave out joints less sure than this.",
+        show_default="none: the recording shows what confidence means",
+    ),
 ]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Do finished work again.")]
 Labels = Annotated[Path, typer.Option("--pairs", help="Labels that `epitool triangulate` made.")]

@@ -66,7 +66,7 @@ def calibrate(
         ),
     ] = None,
     refine_intrinsics: Annotated[
-        bool, typer.Option("--refine-intrinsics", help="Adjust the focal lengths of --intrinsics too.")
+        bool, typer.Option("--refine-intrinsics", help="Adjust the lenses of --intrinsics too.")
     ] = False,
     extrinsics: Annotated[
         Path | None, typer.Option("--extrinsics", help="Camera file whose places are used as they are.")
@@ -110,7 +110,7 @@ def calibrate(
         Up | None,
         typer.Option("--up", help="people: z up and floor at 0, from people who walk.", show_default="first camera"),
     ] = None,
-    min_confidence: Confidence = 0.5,
+    min_confidence: Confidence = None,
     detector: DetectorName = None,
     device: Device = "auto",
     out: Out = Path("cameras.toml"),
@@ -158,7 +158,7 @@ def triangulate(
             "--skeleton", help="Joints that the labels shall have.", show_default="h36m17, or an animal's own"
         ),
     ] = None,
-    min_confidence: Confidence = 0.5,
+    min_confidence: Confidence = None,
     out: Out = Path("labels.h5"),
     backend: Annotated[
         str, typer.Option("--backend", help="threads, or a Dask cluster: dask (as configured), dask:tcp://HOST:PORT.")

@@ -41,7 +41,8 @@ class KeypointRCNN:
         self.skeleton = skeleton("coco17")
         weights = detection.KeypointRCNN_ResNet50_FPN_Weights.DEFAULT
         try:
-            network = detection.keypointrcnn_resnet50_fpn(weights=weights)
+            with torch.random.fork_rng(devices=[]):  # layers draw random weights, which are replaced
+                network = detection.keypointrcnn_resnet50_fpn(weights=weights)
         except OSError as error:
             raise UsageError(
                 f"--detector keypointrcnn: its weights cannot be downloaded ({error}); connect to the network once, or"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from numba import njit
@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 from epitool.camera import Rig
 from epitool.errors import GeometryError
 from epitool.geometry.gauss_newton import copy
-from epitool.geometry.hypotheses import Tree, Views, find_places
+from epitool.geometry.hypotheses import Sight, Tree, Views, find_places
+from epitool.geometry.noise import KeypointNoise
 from epitool.geometry.tree_solver import choose, refine_frame
-from epitool.geometry.triangulate import KeypointNoise, solver_views
+from epitool.geometry.triangulate import likelihoods, solver_views
 from epitool.labels import Labels
 from epitool.skeleton import Skeleton
 
@@ -147,7 +148,7 @@ def _length_and_spread(squares: Array, variances: Array, total: Array) -> tuple[
 
 
 def refine_with_bones(
-    xy: Array, rig: Rig, start: Array, skeleton: Skeleton, bones: BoneLengths, noise: KeypointNoise
+    xy: Array, confidence: Array, rig: Rig, start: Array, skeleton: Skeleton, bones: BoneLengths, noise: KeypointNoise
 ) -> BonePoses:
     """The most probable pose of each frame by its keypoints and bone lengths; frames do not influence each other.
 
@@ -158,6 +159,7 @@ def refine_with_bones(
 
     Args:
         xy: Undistorted keypoints `(F, V, J, 2)` px, NaN where unseen.
+        confidence: Theirs, `(F, V, J)`.
         rig: The V cameras.
         start: Triangulated poses `(F, J, 3)`, NaN where there is none.
         skeleton: The joints.
@@ -167,11 +169,11 @@ def refine_with_bones(
     Raises:
         ValueError: The noise is out of range, or no bone has a length.
     """
-    if not noise.sigma_px > 0 or not 0 < noise.inlier_share < 1:
+    if not noise.sigma_px > 0 or not ((noise.inlier_share > 0) & (noise.inlier_share < 1)).all():
         raise ValueError(f"{noise} is out of range")
-    joints_first = np.ascontiguousarray(np.swapaxes(xy, 1, 2), dtype=float)
-    views, tree = solver_views(rig, replace(noise, confidence=1.0)), _tree(skeleton, bones)
-    return BonePoses(*_refine(views, tree, joints_first, np.ascontiguousarray(start, dtype=float)))
+    odds, precision = likelihoods(noise, confidence, rig)
+    seen = (np.ascontiguousarray(np.swapaxes(x, 1, 2), dtype=float) for x in (xy, np.exp(odds), precision))
+    return BonePoses(*_refine(solver_views(rig), _tree(skeleton, bones), Sight(*seen), np.ascontiguousarray(start)))
 
 
 def _tree(skeleton: Skeleton, bones: BoneLengths) -> Tree:
@@ -195,17 +197,18 @@ def _tree(skeleton: Skeleton, bones: BoneLengths) -> Tree:
 
 
 @njit(cache=True, nogil=True)
-def _refine(views: Views, tree: Tree, xy: Array, start: Array) -> tuple[Array, Array, NDArray[np.bool_]]:
-    """`refine_with_bones` of keypoints `(F, J, V, 2)`."""
+def _refine(views: Views, tree: Tree, seen: Sight, start: Array) -> tuple[Array, Array, NDArray[np.bool_]]:
+    """`refine_with_bones` of the keypoints of F frames."""
     F, J = start.shape[:2]
     xyz, covariance = np.empty((F, J, 3)), np.empty((F, J, 3, 3))
     converged, clear, chosen = np.empty(F, dtype=np.bool_), np.empty(J, dtype=np.bool_), np.empty(J, dtype=np.int64)
     for f in range(F):
-        places = find_places(views, tree, xy[f], start[f])
+        sight = Sight(seen.xy[f], seen.odds[f], seen.precision[f])
+        places = find_places(views, tree, sight, start[f])
         choose(tree, places, chosen, clear)
         for j in range(J):
             copy(places.xyz[j, chosen[j]], xyz[f, j])
-        converged[f] = refine_frame(views, tree, xy[f], xyz[f], covariance[f])
+        converged[f] = refine_frame(views, tree, sight, xyz[f], covariance[f])
         for j in range(J):
             if not clear[j] or not np.trace(covariance[f, j]) < (_UNSURE * tree.size) ** 2:
                 xyz[f, j] = np.nan

@@ -19,12 +19,13 @@ from epitool.errors import GeometryError
 from epitool.geometry.bones import bone_spread
 from epitool.geometry.bundle import Bundle
 from epitool.geometry.chain import chain
-from epitool.geometry.growth import Growth, adjusted, best_growth, ordered
+from epitool.geometry.growth import Growth, adjusted, best_growth, ordered, with_lenses
 from epitool.geometry.judge import Evidence, Verdict, judge
 from epitool.geometry.labels import label
+from epitool.geometry.lenses import Lenses, any_focal, assumed, held, one_factor, refined, with_field
 from epitool.geometry.pairs import PairPose, estimate_pair
 from epitool.parallel import run_parallel
-from epitool.pose import MIN_CONFIDENCE, Keypoints
+from epitool.pose import Keypoints, usual_side
 
 Array = NDArray[np.float64]
 _GROWTH_FRAMES = 300
@@ -35,6 +36,7 @@ _BETTER = 1.03  # times less scatter, from which other focal lengths explain joi
 FRAME_BUDGET = 2000  # more frames make cameras no better than the model is true
 _GUESS_FRAMES = 100
 _FOCAL_GUESSES = (0.7, 0.85, 1.0, 1.2, 1.5, 1.9)  # times the one assumed
+_LENSES = {"known": held, "field": with_field, "refined": refined, "unknown": assumed}
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,7 +75,6 @@ def calibrate(
     intrinsics: Sequence[Camera],
     *,
     method: str = "essential",
-    min_confidence: float = MIN_CONFIDENCE,
     seed: int = 0,
     jobs: int = -1,
     focal: str = "known",
@@ -84,38 +85,35 @@ def calibrate(
         keypoints: 2D joints; for "fundamental", views in the order in which neighbours overlap.
         intrinsics: K, distortion and image size of every view.
         method: "essential" (all pairs by PoseLib, growth, bundle adjustment) or "fundamental" (the paper).
-        min_confidence: Joints under it are not used.
         seed: Of the random sampling.
         jobs: Pairs solved side by side.
-        focal: "known"; "refined": those of `intrinsics` are about right; or "unknown": those are a guess.
+        focal: What is known of lenses. "known": all is as in `intrinsics`; "field": focal lengths are; "refined": all
+            is about so; "unknown": those are the usual ones.
 
     Raises:
         GeometryError: No two views share enough joints, or they determine no pose.
     """
     with threadpool_limits(1, user_api="blas"):  # the order in which BLAS' threads add would show in the last bits
         if method == "fundamental":
-            return _calibrate_chain(keypoints, intrinsics, min_confidence, seed, jobs)
-        return _calibrate_all(keypoints, intrinsics, min_confidence, seed, jobs, focal)
+            return _calibrate_chain(keypoints, intrinsics, seed, jobs)
+        return _calibrate_all(keypoints, intrinsics, seed, jobs, focal)
 
 
-def _calibrate_all(
-    keypoints: Keypoints, intrinsics: Sequence[Camera], min_confidence: float, seed: int, jobs: int, focal: str
-) -> Calibration:
-    still = dict.fromkeys(still_views(keypoints, min_confidence), STILL)
+def _calibrate_all(keypoints: Keypoints, intrinsics: Sequence[Camera], seed: int, jobs: int, focal: str) -> Calibration:
+    still = dict.fromkeys(still_views(keypoints), STILL)
     if still:
         intrinsics = [camera for camera in intrinsics if camera.name not in still]
         if len(intrinsics) < 2:
             raise GeometryError("; ".join(f"view {view}: {why}" for view, why in still.items()))
         keypoints = keypoints.select_views([camera.name for camera in intrinsics])
-    keypoints = informative_frames(keypoints, min_confidence, FRAME_BUDGET)
-    sample = informative_frames(keypoints, min_confidence, _GROWTH_FRAMES)
-    held = focal == "known" or len(intrinsics) == 2  # two views that look at one person do not tell focal lengths
-    if focal == "unknown" and not held:
-        intrinsics = _guess_focal(sample, intrinsics, min_confidence, seed, jobs)
-    grown, pairs = _start(sample, intrinsics, min_confidence, seed, jobs)
+    keypoints = informative_frames(keypoints, FRAME_BUDGET)
+    sample = informative_frames(keypoints, _GROWTH_FRAMES)
+    lenses = _LENSES[focal](intrinsics)
+    if focal == "unknown" and len(intrinsics) > 2:  # two views that look at one person do not tell focal lengths
+        intrinsics = _guess_focal(sample, intrinsics, seed, jobs)
+    grown, pairs = _start(sample, intrinsics, seed, jobs)
     grown = replace(grown, left_out={**still, **grown.left_out})
-    mode = "known" if held else "each"
-    bundle, verdict, left_out = _settled(keypoints, grown, pairs, min_confidence, jobs, mode)
+    bundle, verdict, left_out = _settled(keypoints, grown, pairs, jobs, lenses)
     return Calibration(bundle.rig, pairs, left_out, bundle, verdict)
 
 
@@ -123,17 +121,19 @@ def _settled(
     keypoints: Keypoints,
     grown: Growth,
     pairs: dict[tuple[str, str], PairPose],
-    min_confidence: float,
     jobs: int,
-    focal: str,
+    lenses: Lenses,
 ) -> tuple[Bundle, Verdict, dict[str, str]]:
     """The final adjustment; views that then do not fit are left out, as long as two others remain."""
     rig, left_out = grown.rig, dict(grown.left_out)
     while True:
-        bundle = adjusted(keypoints, rig, min_confidence, jobs, focal=focal)
+        sample = informative_frames(keypoints, _GROWTH_FRAMES)
+        rig, believed = with_lenses(sample, rig, jobs, lenses)
+        bundle = adjusted(keypoints, rig, jobs, lenses=believed)
         # once more, with the exchanged sides and gross errors that the first one's cameras show
-        bundle = adjusted(keypoints, bundle.rig, min_confidence, jobs, focal=focal)
-        verdict = judge(bundle, _evidence(keypoints, bundle, pairs, min_confidence), left_out)
+        believed = replace(believed, belief=bundle.redundancy)
+        bundle = adjusted(keypoints, bundle.rig, jobs, lenses=believed)
+        verdict = judge(bundle, _evidence(keypoints, bundle, pairs), left_out)
         kept = [name for name in bundle.rig.names if name not in verdict.strangers]
         if not verdict.strangers or len(kept) < 2:
             return bundle, verdict, left_out
@@ -141,16 +141,14 @@ def _settled(
         rig = ordered(bundle.rig.select(kept), kept)
 
 
-def _evidence(
-    keypoints: Keypoints, bundle: Bundle, pairs: dict[tuple[str, str], PairPose], min_confidence: float
-) -> Evidence:
+def _evidence(keypoints: Keypoints, bundle: Bundle, pairs: dict[tuple[str, str], PairPose]) -> Evidence:
     """What the joints say of the rig apart from how well they fit it."""
     rig = bundle.rig
-    sample = informative_frames(keypoints, min_confidence, _GROWTH_FRAMES).select_views(rig.names)
-    labels = label(sample, rig, method="polynomial", min_confidence=min_confidence, jobs=1)
-    sides = sample.boxes(min_confidence)[..., 2]
+    sample = informative_frames(keypoints, _GROWTH_FRAMES).select_views(rig.names)
+    labels = label(sample, rig, method="polynomial", jobs=1)
+    sides = labels.boxes()[..., 2]
     among = {names: pair for names, pair in pairs.items() if set(names) <= set(rig.names)}
-    lenses = {} if bundle.focal_sd.any() or len(rig) < 3 else _focal_ratios(sample, rig, min_confidence)
+    lenses = {} if bundle.focal_sd.any() or len(rig) < 3 else _focal_ratios(sample, rig)
     return Evidence(
         frames=int(np.isfinite(labels.poses.xyz[..., 0]).any(axis=1).sum()),
         person_px=float(np.nanmedian(sides)) if np.isfinite(sides).any() else np.nan,
@@ -161,14 +159,14 @@ def _evidence(
     )
 
 
-def _focal_ratios(sample: Keypoints, rig: Rig, min_confidence: float) -> dict[str, tuple[float, float]]:
+def _focal_ratios(sample: Keypoints, rig: Rig) -> dict[str, tuple[float, float]]:
     """What an adjustment that is free to makes of the focal lengths, as multiples with their deviations.
 
     None where the joints fit hardly better by it: a detector whose joints are biased bends focal lengths too, by 26%
     in one recording with a known lens, but does not fit better then.
     """
-    held, free = (adjusted(sample, rig, min_confidence, 1, focal=way, rough=True) for way in ("known", "each"))
-    if held.sigma_px < _BETTER * free.sigma_px:
+    known, free = (adjusted(sample, rig, 1, lenses=way(rig.cameras), rough=True) for way in (held, any_focal))
+    if known.sigma_px < _BETTER * free.sigma_px:
         return {}
     ratios = [after.focal / before.focal for after, before in zip(free.rig.cameras, rig.cameras, strict=True)]
     return dict(zip(rig.names, zip(ratios, free.focal_sd.tolist(), strict=True), strict=True))
@@ -182,26 +180,24 @@ def with_focal(intrinsics: Sequence[Camera], factor: float) -> list[Camera]:
 
 
 def _start(
-    sample: Keypoints, intrinsics: Sequence[Camera], min_confidence: float, seed: int, jobs: int
+    sample: Keypoints, intrinsics: Sequence[Camera], seed: int, jobs: int
 ) -> tuple[Growth, dict[tuple[str, str], PairPose]]:
     """Poses of all pairs, and the rig that grows from them."""
-    xy = undistorted(sample, intrinsics, min_confidence)
+    xy = undistorted(sample, intrinsics)
     pairs, failures = _all_pairs(xy, sample, intrinsics, seed, jobs)
     if not pairs:
         raise GeometryError("; ".join(f"views {a} and {b}: {why}" for (a, b), why in failures.items()))
-    return best_growth(sample, intrinsics, pairs, min_confidence, seed, jobs), pairs
+    return best_growth(sample, intrinsics, pairs, seed, jobs), pairs
 
 
-def _guess_focal(
-    sample: Keypoints, intrinsics: Sequence[Camera], min_confidence: float, seed: int, jobs: int
-) -> list[Camera]:
+def _guess_focal(sample: Keypoints, intrinsics: Sequence[Camera], seed: int, jobs: int) -> list[Camera]:
     """The cameras with the common factor on their focal lengths that places most views and explains them best."""
-    few = informative_frames(sample, min_confidence, _GUESS_FRAMES)
+    few = informative_frames(sample, _GUESS_FRAMES)
     best: tuple[tuple[int, float], float] | None = None
     for guess in _FOCAL_GUESSES:
         try:
-            grown, _ = _start(few, with_focal(intrinsics, guess), min_confidence, seed, jobs)
-            bundle = adjusted(few, grown.rig, min_confidence, jobs, focal="shared", rough=True)
+            grown, _ = _start(few, with_focal(intrinsics, guess), seed, jobs)
+            bundle = adjusted(few, grown.rig, jobs, lenses=one_factor(intrinsics), rough=True)
         except GeometryError:
             continue
         name = bundle.rig.names[0]
@@ -212,15 +208,14 @@ def _guess_focal(
     return with_focal(intrinsics, best[1] if best else 1.0)
 
 
-def still_views(keypoints: Keypoints, min_confidence: float) -> list[str]:
+def still_views(keypoints: Keypoints) -> list[str]:
     """Views in which nothing moves, while something does in others: what they show fits many geometries."""
     moves = []
     for v in range(len(keypoints.views)):
-        seen = keypoints.seen(min_confidence)[:, v]
+        seen = keypoints.seen[:, v]
         steps = [_scatter(keypoints.xy[seen[:, j], v, j]) for j in range(seen.shape[1]) if seen[:, j].sum() > 1]
-        sides = keypoints.boxes(min_confidence)[:, v, 2]
-        sides = sides[np.isfinite(sides)]
-        moves.append(float(np.quantile(steps, _MOST_MOVING) / np.median(sides)) if steps and len(sides) else np.nan)
+        side = usual_side(keypoints.xy[:, v])
+        moves.append(float(np.quantile(steps, _MOST_MOVING) / side) if steps and side > 0 else np.nan)
     if not any(moved > _MOVES for moved in moves):
         return []
     return [view for view, moved in zip(keypoints.views, moves, strict=True) if moved < _STANDS]
@@ -231,19 +226,18 @@ def _scatter(xy: Array) -> float:
     return float(np.median(np.abs(xy - np.median(xy, axis=0)), axis=0).max())
 
 
-def informative_frames(keypoints: Keypoints, min_confidence: float, budget: int) -> Keypoints:
+def informative_frames(keypoints: Keypoints, budget: int) -> Keypoints:
     """At most so many frames, evenly from those in which two views see half of the joints or more."""
-    good = (keypoints.seen(min_confidence).mean(axis=2) >= 0.5).sum(axis=1) >= 2
+    good = (keypoints.seen.mean(axis=2) >= 0.5).sum(axis=1) >= 2
     chosen = np.flatnonzero(good) if good.any() else np.arange(len(good))
     if len(chosen) == len(good) <= budget:
         return keypoints
     return keypoints.select_frames(chosen[np.linspace(0, len(chosen) - 1, min(budget, len(chosen))).astype(int)])
 
 
-def undistorted(keypoints: Keypoints, intrinsics: Sequence[Camera], min_confidence: float) -> Array:
+def undistorted(keypoints: Keypoints, intrinsics: Sequence[Camera]) -> Array:
     """Undistorted joints `(F, V, J, 2)` px, NaN where unseen."""
-    ideal = [camera.undistort(keypoints.xy[:, v]) for v, camera in enumerate(intrinsics)]
-    return np.where(keypoints.seen(min_confidence)[..., None], np.stack(ideal, axis=1), np.nan)
+    return np.stack([camera.undistort(keypoints.xy[:, v]) for v, camera in enumerate(intrinsics)], axis=1)
 
 
 def _all_pairs(
@@ -266,10 +260,8 @@ def _all_pairs(
     return solved, {name: found for name, found in results.items() if isinstance(found, str)}
 
 
-def _calibrate_chain(
-    keypoints: Keypoints, intrinsics: Sequence[Camera], min_confidence: float, seed: int, jobs: int
-) -> Calibration:
-    xy = undistorted(keypoints, intrinsics, min_confidence)
+def _calibrate_chain(keypoints: Keypoints, intrinsics: Sequence[Camera], seed: int, jobs: int) -> Calibration:
+    xy = undistorted(keypoints, intrinsics)
 
     def solve(v: int) -> PairPose:
         K_a, K_b = intrinsics[v].K, intrinsics[v + 1].K

@@ -28,10 +28,10 @@ def copy_matrix(values: Array, out: Array) -> None:
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def step(P: Array, xy: Array, weights: Array, X: Array, H: Array) -> tuple[float, float]:
-    """One Gauss-Newton step of X `(3,)` in place; the normal matrix goes into H.
+    """One Gauss-Newton step of X `(3,)` in place under weights `(V,)`; the normal matrix goes into H.
 
-    Returns twice the cost that the step is expected to save (NaN where H is singular) and the largest squared error
-    of a view before the step.
+    Returns twice the cost that the step is expected to save (NaN where H is singular) and the largest weighted
+    squared error of a view before the step.
     """
     x, y, z, worst = X[0], X[1], X[2], 0.0
     g0, g1, g2, h00, h01, h02, h11, h12, h22 = 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0
@@ -51,7 +51,7 @@ def step(P: Array, xy: Array, weights: Array, X: Array, H: Array) -> tuple[float
             g0, g1, g2 = g0 + r * a, g1 + r * b, g2 + r * c
             h00, h01, h02 = h00 + scale * a * a, h01 + scale * a * b, h02 + scale * a * c
             h11, h12, h22 = h11 + scale * b * b, h12 + scale * b * c, h22 + scale * c * c
-        worst = max(worst, error) if depth > 0.0 else np.inf
+        worst = max(worst, w * error) if depth > 0.0 else np.inf
     H[0], H[1], H[2], H[3], H[4], H[5] = h00, h01, h02, h11, h12, h22
     c00, c01, c02 = h11 * h22 - h12 * h12, h02 * h12 - h01 * h22, h01 * h12 - h02 * h11
     c11, c12, c22 = h00 * h22 - h02 * h02, h01 * h02 - h00 * h12, h00 * h11 - h01 * h01
@@ -77,8 +77,8 @@ def squared_error(P: Array, xy: Array, X: Array) -> float:
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def invert(H: Array, variance: float, out: Array) -> bool:
-    """Covariance `(3, 3)` from a normal matrix `(6,)`; False where that is singular."""
+def invert(H: Array, out: Array) -> bool:
+    """Covariance `(3, 3)`: the inverse of a normal matrix `(6,)`; False where that is singular."""
     out[0, 0], out[1, 1], out[2, 2] = H[3] * H[5] - H[4] * H[4], H[0] * H[5] - H[2] * H[2], H[0] * H[3] - H[1] * H[1]
     out[0, 1], out[0, 2] = H[2] * H[4] - H[1] * H[5], H[1] * H[4] - H[2] * H[3]
     out[1, 2] = H[1] * H[2] - H[0] * H[4]
@@ -87,7 +87,7 @@ def invert(H: Array, variance: float, out: Array) -> bool:
         return False
     for i in range(3):
         for k in range(i, 3):
-            out[i, k] *= variance / det
+            out[i, k] /= det
             out[k, i] = out[i, k]
     return True
 

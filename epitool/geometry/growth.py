@@ -12,6 +12,7 @@ from epitool.camera import Camera, Rig
 from epitool.errors import GeometryError
 from epitool.geometry.bundle import Bundle, adjust
 from epitool.geometry.labels import label
+from epitool.geometry.lenses import Lenses, changed
 from epitool.geometry.pairs import PairPose, initial_threshold
 from epitool.geometry.resection import Resection, resect
 from epitool.labels import Labels
@@ -20,11 +21,12 @@ from epitool.pose import Keypoints
 
 Array = NDArray[np.float64]
 _SEEDS = 5  # pairs that growth is tried from
-_CONVINCING, _CONVINCING_SD = 0.55, np.radians(2.0)  # share of keypoints that fit, and deviation of rotations
+_CONVINCING, _CONVINCING_SD = 0.55, np.radians(5.0)  # share of keypoints that fit, and deviation of rotations
 _MIN_PARALLAX_DEG = 2.0  # under it depth is mostly noise
 _MIN_INLIERS = 0.4  # of a view's joints that must fit for it to be placed
 _POINTS, _TOLERANCE = 3000, 1e-5  # of an adjustment while growing
 _WIDE = 4.0  # standard deviations
+_LOOKS, _SETTLED = 8, 0.05  # at lenses, and the share of their prior deviations that the last one changes
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,7 +46,6 @@ def best_growth(
     keypoints: Keypoints,
     intrinsics: Sequence[Camera],
     pairs: dict[tuple[str, str], PairPose],
-    min_confidence: float,
     seed: int,
     jobs: int,
 ) -> Growth:
@@ -54,7 +55,6 @@ def best_growth(
         keypoints: 2D joints of a few hundred frames.
         intrinsics: K, distortion and image size of every view.
         pairs: Relative poses that were found, by the views' names.
-        min_confidence: Joints under it are not used.
         seed: Of the random sampling.
         jobs: Resections at a time.
 
@@ -62,7 +62,7 @@ def best_growth(
         GeometryError: No pair can be triangulated.
     """
     cameras = {camera.name: camera for camera in intrinsics}
-    seen = dict(zip(keypoints.views, keypoints.seen(min_confidence).sum(axis=(0, 2)).tolist(), strict=True))
+    seen = dict(zip(keypoints.views, keypoints.seen.sum(axis=(0, 2)).tolist(), strict=True))
     best: tuple[float, Growth] | None = None
     failure = GeometryError("no pair of views can be triangulated")
     for names in sorted(pairs, key=lambda names: -_promise(pairs[names]))[:_SEEDS]:
@@ -70,7 +70,7 @@ def best_growth(
         first = replace(cameras[a], R=np.eye(3), t=np.zeros(3))
         rig = Rig((first, replace(cameras[b], R=pose.R, t=pose.t)), "arbitrary", "none")
         try:
-            grown, bundle = _grow(keypoints, rig, cameras, min_confidence, seed, jobs)
+            grown, bundle = _grow(keypoints, rig, cameras, seed, jobs)
         except GeometryError as error:
             failure = error
             continue
@@ -97,32 +97,60 @@ def _convinces(bundle: Bundle) -> bool:
 
 
 def adjusted(
-    keypoints: Keypoints, rig: Rig, min_confidence: float, jobs: int, *, focal: str = "known", rough: bool = False
+    keypoints: Keypoints,
+    rig: Rig,
+    jobs: int,
+    *,
+    lenses: Lenses | None = None,
+    rough: bool = False,
 ) -> Bundle:
     """The rig's cameras adjusted to the keypoints of its views, which are triangulated with them first.
 
     Args:
         keypoints: Of the rig's views, and maybe others.
         rig: Where the cameras about are.
-        min_confidence: Joints under it are not used.
         jobs: Chunks of frames at a time.
-        focal: As for `adjust`.
+        lenses: As for `adjust`.
         rough: Good enough to go on with: fewer joints, fewer iterations.
 
     Raises:
         GeometryError: Too few joints can be triangulated.
     """
-    labels = _labels(keypoints, rig, min_confidence, jobs)
-    seen = labels.keypoints.seen(min_confidence)[..., None]
-    xy = np.where(seen, rig.undistort(labels.keypoints.xy), np.nan)
+    labels = _labels(keypoints, rig, jobs)
+    xy, confidence = rig.undistort(labels.keypoints.xy), labels.keypoints.confidence
     if rough:
-        return adjust(xy, labels.poses.xyz, rig, focal=focal, max_points=_POINTS, tolerance=_TOLERANCE)
-    return adjust(xy, labels.poses.xyz, rig, focal=focal)
+        return adjust(xy, confidence, labels.poses.xyz, rig, lenses=lenses, max_points=_POINTS, tolerance=_TOLERANCE)
+    return adjust(xy, confidence, labels.poses.xyz, rig, lenses=lenses)
 
 
-def _labels(keypoints: Keypoints, rig: Rig, min_confidence: float, jobs: int) -> Labels:
+def with_lenses(keypoints: Keypoints, rig: Rig, jobs: int, lenses: Lenses) -> tuple[Rig, Lenses]:
+    """The rig with lenses about as the joints have them, and what to believe of lenses against so redundant joints.
+
+    Each look undistorts and triangulates with the lenses before. Two views hardly tell lenses; they are looked at once.
+
+    Args:
+        keypoints: 2D joints of a few hundred frames.
+        rig: The cameras as they were placed.
+        jobs: Chunks of frames at a time.
+        lenses: What is known of them beforehand.
+
+    Raises:
+        GeometryError: Too few joints can be triangulated.
+    """
+    if not lenses.sd.any():
+        return rig, lenses
+    bundle = adjusted(keypoints, rig, jobs, rough=True)
+    for _ in range(_LOOKS if len(rig) > 2 else 1):
+        lenses, before = replace(lenses, belief=bundle.redundancy), bundle.rig
+        bundle = adjusted(keypoints, before, jobs, lenses=lenses, rough=True)
+        if changed(before, bundle.rig, lenses) < _SETTLED:
+            break
+    return bundle.rig, replace(lenses, belief=bundle.redundancy)
+
+
+def _labels(keypoints: Keypoints, rig: Rig, jobs: int) -> Labels:
     own = keypoints.select_views(rig.names)
-    return label(own, rig, method="polynomial", min_confidence=min_confidence, jobs=jobs)
+    return label(own, rig, method="polynomial", jobs=jobs)
 
 
 def _promise(pose: PairPose) -> float:
@@ -131,14 +159,12 @@ def _promise(pose: PairPose) -> float:
     return pose.matches * pose.inlier_share**2 * depth
 
 
-def _grow(
-    keypoints: Keypoints, rig: Rig, cameras: dict[str, Camera], min_confidence: float, seed: int, jobs: int
-) -> tuple[Growth, Bundle]:
+def _grow(keypoints: Keypoints, rig: Rig, cameras: dict[str, Camera], seed: int, jobs: int) -> tuple[Growth, Bundle]:
     """Places all views that fit, adjusts, and tries the others again with what is then known."""
     while True:
-        bundle = adjusted(keypoints, rig, min_confidence, jobs, rough=True)
+        bundle = adjusted(keypoints, rig, jobs, rough=True)
         rig = bundle.rig
-        found = _resections(keypoints, bundle, cameras, min_confidence, seed, jobs)
+        found = _resections(keypoints, bundle, cameras, seed, jobs)
         good = {n: r for n, r in found.items() if isinstance(r, Resection) and r.inlier_share >= _MIN_INLIERS}
         if not good:
             return Growth(ordered(rig, list(cameras)), {name: _reason(r) for name, r in found.items()}), bundle
@@ -147,22 +173,23 @@ def _grow(
 
 
 def _resections(
-    keypoints: Keypoints, bundle: Bundle, cameras: dict[str, Camera], min_confidence: float, seed: int, jobs: int
+    keypoints: Keypoints, bundle: Bundle, cameras: dict[str, Camera], seed: int, jobs: int
 ) -> dict[str, Resection | str]:
     """Places of the views that the rig lacks, or why they have none."""
     rig = bundle.rig
     missing = [name for name in cameras if name not in rig.names]
     if not missing:
         return {}
-    labels = _labels(keypoints, rig, min_confidence, jobs)
+    labels = _labels(keypoints, rig, jobs)
 
     def place(name: str) -> Resection | str:
         own = keypoints.select_views([name])
-        xy = np.where(own.seen(min_confidence)[..., None], cameras[name].undistort(own.xy), np.nan)[:, 0]
+        xy = cameras[name].undistort(own.xy[:, 0])
+        trust = bundle.noise.inlier_share[bundle.noise.levels(own.confidence[:, 0])]
         shown = xy[np.isfinite(xy[..., 0])]
         threshold = max(initial_threshold(shown) if len(shown) else 0.0, _WIDE * bundle.sigma_px)
         try:
-            return resect(xy, labels.poses.xyz, cameras[name].K, keypoints.skeleton, threshold, seed)
+            return resect(xy, labels.poses.xyz, cameras[name].K, keypoints.skeleton, threshold, seed, trust)
         except GeometryError as error:
             return str(error)
 

@@ -27,15 +27,25 @@ class Views(NamedTuple):
         P: Projection matrices `(V, 3, 4)`.
         centers: `(V, 3)`.
         back: Pixel to direction in the world, `(V, 3, 3)`.
-        odds: Density of an inlier without error over that of a gross error, `(V,)`.
-        precision: Inverse variance of an inlier's coordinate, px^-2.
     """
 
     P: Array
     centers: Array
     back: Array
+
+
+class Sight(NamedTuple):
+    """A frame's keypoints as the solver needs them.
+
+    Attributes:
+        xy: Undistorted px `(J, V, 2)`, NaN where unseen.
+        odds: Of each to be an inlier were its error 0, `(J, V)`.
+        precision: Inverse variance of a coordinate of each were it one, `(J, V)` px^-2.
+    """
+
+    xy: Array
     odds: Array
-    precision: float
+    precision: Array
 
 
 class Tree(NamedTuple):
@@ -75,24 +85,24 @@ class Places(NamedTuple):
 
 
 @njit(cache=True, nogil=True)
-def observe(views: Views, xy: Array, X: Array, A: Array, g: Array) -> float:
-    """Adds keypoints `(V, 2)` of a joint supposed at `X (3,)` to its normal equations `A (3, 3)`, `g (3,)`.
+def observe(views: Views, sight: Sight, joint: int, X: Array, A: Array, g: Array) -> float:
+    """Adds the keypoints of a joint supposed at `X (3,)` to its normal equations `A (3, 3)`, `g (3,)`.
 
     Weights are the probabilities that each keypoint is no gross error (one E step). Returns the negative log
     likelihood, relative to all keypoints being gross errors.
     """
-    cost, J = 0.0, np.empty((2, 3))
+    cost, J, xy = 0.0, np.empty((2, 3)), sight.xy[joint]
     for v in range(len(views.P)):
-        P = views.P[v]
+        P, precision = views.P[v], sight.precision[joint, v]
         z = P[2, 0] * X[0] + P[2, 1] * X[1] + P[2, 2] * X[2] + P[2, 3]
         if xy[v, 0] != xy[v, 0] or not z > 0.0:
             continue
         x = (P[0, 0] * X[0] + P[0, 1] * X[1] + P[0, 2] * X[2] + P[0, 3]) / z
         y = (P[1, 0] * X[0] + P[1, 1] * X[1] + P[1, 2] * X[2] + P[1, 3]) / z
         dx, dy = xy[v, 0] - x, xy[v, 1] - y
-        relative = views.odds[v] * np.exp(-0.5 * views.precision * (dx * dx + dy * dy))
+        relative = sight.odds[joint, v] * np.exp(-0.5 * precision * (dx * dx + dy * dy))
         cost -= np.log1p(relative)
-        weight = views.precision * relative / (1.0 + relative)
+        weight = precision * relative / (1.0 + relative)
         for i in range(3):
             J[0, i] = (P[0, i] - x * P[2, i]) / z
             J[1, i] = (P[1, i] - y * P[2, i]) / z
@@ -117,12 +127,12 @@ def invert(A: Array, out: Array) -> None:
 
 
 @njit(cache=True, nogil=True)
-def find_places(views: Views, tree: Tree, xy: Array, start: Array) -> Places:
-    """Places of all joints by their keypoints `(J, V, 2)`: the start `(J, 3)`, pairs of views, and bones.
+def find_places(views: Views, tree: Tree, sight: Sight, start: Array) -> Places:
+    """Places of all joints by their keypoints: the start `(J, 3)`, pairs of views, and bones.
 
     Where no two views agree on a joint, it may be wherever a view's ray is one bone away from a neighbour.
     """
-    J = len(xy)
+    J, xy = len(sight.xy), sight.xy
     places = Places(
         np.full((J, CAPACITY, 3), np.nan), np.zeros((J, CAPACITY)), np.zeros((J, CAPACITY, 3, 3)),
         np.ones(J, dtype=np.int64),
@@ -131,18 +141,18 @@ def find_places(views: Views, tree: Tree, xy: Array, start: Array) -> Places:
     for j in range(J):
         for v in range(len(views.P)):
             _direction(views.back[v], xy[j, v], rays[j, v])
-        _add_pairs(views, tree.size, rays[j], xy[j], start[j], places, j)
+        _add_pairs(views, tree.size, rays[j], sight, start[j], places, j)
     _keep_within_reach(tree.reach, places)
     alone = np.empty(J, dtype=np.bool_)
-    one_view = np.log1p(views.odds.max())
     for j in range(J):
+        one_view = np.log1p(sight.odds[j].max())
         alone[j] = np.min(places.costs[j, : places.counts[j]]) > -_TWO_VIEWS * one_view
     for k in range(2 * J):
         child = tree.order[k] if k < J else tree.order[2 * J - 1 - k]
         parent = tree.parents[child]
         joint, neighbour = (child, parent) if k < J else (parent, child)
         if parent >= 0 and alone[joint]:
-            _add_along_bone(views, tree.size, rays[joint], xy[joint], tree.lengths[child], places, joint, neighbour)
+            _add_along_bone(views, tree.size, rays[joint], sight, tree.lengths[child], places, joint, neighbour)
     return places
 
 
@@ -158,25 +168,25 @@ def _direction(back: Array, xy: Array, out: Array) -> None:
 
 
 @njit(cache=True, nogil=True)
-def _add_pairs(views: Views, size: float, rays: Array, xy: Array, start: Array, places: Places, j: int) -> None:
+def _add_pairs(views: Views, size: float, rays: Array, sight: Sight, start: Array, places: Places, j: int) -> None:
     """Enters the start and where pairs of views see joint j, until most views agree on one place."""
-    X, seen = np.empty(3), 0
+    X, seen, xy = np.empty(3), 0, sight.xy[j]
     for v in range(len(xy)):
         seen += xy[v, 0] == xy[v, 0]
-    beyond_doubt = -max(_MAJORITY, 0.5 * seen + 0.6) * np.log1p(views.odds.max())
+    beyond_doubt = -max(_MAJORITY, 0.5 * seen + 0.6) * np.log1p(sight.odds[j].max())
     if start[0] == start[0]:
         copy(start, X)
-        _improve(views, size, xy, X)
-        _consider(views, size, xy, X, places, j)
+        _improve(views, size, sight, j, X)
+        _consider(views, size, sight, X, places, j)
     for a in range(len(xy)):
         for b in range(a + 1, len(xy)):
             if np.min(places.costs[j, : places.counts[j]]) < beyond_doubt:
                 return
             both = xy[a, 0] == xy[a, 0] and xy[b, 0] == xy[b, 0]
             if both and _midpoint(views.centers[a], rays[a], views.centers[b], rays[b], X):
-                _improve(views, size, xy, X)
-                _improve(views, size, xy, X)
-                _consider(views, size, xy, X, places, j)
+                _improve(views, size, sight, j, X)
+                _improve(views, size, sight, j, X)
+                _consider(views, size, sight, X, places, j)
 
 
 @njit(cache=True, nogil=True)
@@ -197,11 +207,11 @@ def _midpoint(c: Array, d: Array, e: Array, f: Array, out: Array) -> bool:
 
 
 @njit(cache=True, nogil=True)
-def _look(views: Views, size: float, xy: Array, X: Array, g: Array, C: Array) -> float:
+def _look(views: Views, size: float, sight: Sight, j: int, X: Array, g: Array, C: Array) -> float:
     """Cost of a place, with its gradient and covariance."""
     A = np.zeros((3, 3))
     g[:] = 0.0
-    cost = observe(views, xy, X, A, g)
+    cost = observe(views, sight, j, X, A, g)
     for i in range(3):
         A[i, i] += 1.0 / (_VAGUE * size) ** 2
     invert(A, C)
@@ -209,19 +219,19 @@ def _look(views: Views, size: float, xy: Array, X: Array, g: Array, C: Array) ->
 
 
 @njit(cache=True, nogil=True)
-def _improve(views: Views, size: float, xy: Array, X: Array) -> None:
+def _improve(views: Views, size: float, sight: Sight, j: int, X: Array) -> None:
     """Moves a place by one Gauss-Newton step."""
     g, C = np.empty(3), np.empty((3, 3))
-    _look(views, size, xy, X, g, C)
+    _look(views, size, sight, j, X, g, C)
     for i in range(3):
         X[i] += C[i, 0] * g[0] + C[i, 1] * g[1] + C[i, 2] * g[2]
 
 
 @njit(cache=True, nogil=True)
-def _consider(views: Views, size: float, xy: Array, X: Array, places: Places, j: int) -> None:
+def _consider(views: Views, size: float, sight: Sight, X: Array, places: Places, j: int) -> None:
     """Enters a place of joint j, unless no view is near."""
     g, C = np.empty(3), np.empty((3, 3))
-    cost = _look(views, size, xy, X, g, C)
+    cost = _look(views, size, sight, j, X, g, C)
     if cost < -1e-3:
         _enter(X, cost, C, _MERGE * size, places, j)
 
@@ -271,10 +281,10 @@ def _keep_within_reach(reach: float, places: Places) -> None:
 
 @njit(cache=True, nogil=True)
 def _add_along_bone(
-    views: Views, size: float, rays: Array, xy: Array, length: float, places: Places, j: int, neighbour: int
+    views: Views, size: float, rays: Array, sight: Sight, length: float, places: Places, j: int, neighbour: int
 ) -> None:
     """Enters where each view's ray is one bone away from the best places of a neighbour of joint j."""
-    untried, X = places.costs[neighbour, : places.counts[neighbour]].copy(), np.empty(3)
+    untried, X, xy = places.costs[neighbour, : places.counts[neighbour]].copy(), np.empty(3), sight.xy[j]
     for _ in range(min(_REACHING, len(untried) - 1)):
         k = 1 + np.argmin(untried[1:])
         untried[k] = np.inf
@@ -293,4 +303,4 @@ def _add_along_bone(
             for sign in (-1.0, 1.0):
                 for i in range(3):
                     X[i] = views.centers[v, i] + (near + sign * half) * rays[v, i]
-                _consider(views, size, xy, X, places, j)
+                _consider(views, size, sight, X, places, j)

@@ -16,7 +16,6 @@ from epitool.camera import Rig
 from epitool.geometry.people import Candidates
 from epitool.geometry.tracks import link, median_over, midline, sightings_of
 from epitool.geometry.two_view import fundamental_of_pose, sampson_distance
-from epitool.pose import MIN_CONFIDENCE
 from epitool.skeleton import Skeleton
 
 Array = NDArray[np.float64]
@@ -31,9 +30,7 @@ _MIN_SHARED = 5  # joints from which the noise is measured
 _CHUNK = 2_000_000  # numbers at a time
 
 
-def choose_by_geometry(
-    candidates: Candidates, rig: Rig, previous: Indices, skeleton: Skeleton, min_confidence: float = MIN_CONFIDENCE
-) -> Indices:
+def choose_by_geometry(candidates: Candidates, rig: Rig, previous: Indices, skeleton: Skeleton) -> Indices:
     """Chooses the same person in all views and frames, given the cameras.
 
     Args:
@@ -42,7 +39,6 @@ def choose_by_geometry(
         previous: The choice so far `(F, V)`, -1 for nobody: of the people in space, the one that it shows most often
             is followed.
         skeleton: Of the candidates' joints.
-        min_confidence: Joints under it say nothing.
 
     Returns:
         Candidates `(F, V)`; -1 where the person is not seen, and in frames in which fewer than two views agree on
@@ -51,11 +47,11 @@ def choose_by_geometry(
     table = candidates.table(*previous.shape)
     if table.shape[2] == 1:
         return previous
-    noise = _noise(_joints(candidates, table[_spread(len(table))], rig, min_confidence), rig, skeleton)
+    noise = _noise(_joints(candidates, table[_spread(len(table))], rig), rig, skeleton)
     members, places = [], []
     chunk = max(1, _CHUNK // (previous.shape[1] * table.shape[2]) ** 3)
     for start in range(0, len(table), chunk):
-        xy = _joints(candidates, table[start : start + chunk], rig, min_confidence)
+        xy = _joints(candidates, table[start : start + chunk], rig)
         member = _groups_of_people(_pair_gains(xy, rig, skeleton, noise), len(rig))
         members.append(member)
         places.append(_places(member, xy, rig, skeleton)[member.any(axis=-1)])
@@ -68,9 +64,9 @@ def _spread(frames: int) -> Indices:
     return np.unique(np.linspace(0, frames - 1, _NOISE_FRAMES).astype(int))
 
 
-def _joints(candidates: Candidates, table: Indices, rig: Rig, min_confidence: float) -> Array:
+def _joints(candidates: Candidates, table: Indices, rig: Rig) -> Array:
     """Undistorted joints of P slots `(F, V, P, J, 2)`, NaN where unseen."""
-    xy = np.where((table >= 0)[..., None, None], candidates.seen(table, min_confidence), np.nan)
+    xy = np.where((table >= 0)[..., None, None], candidates.joints(table), np.nan)
     return np.stack([camera.undistort(xy[:, v]) for v, camera in enumerate(rig.cameras)], axis=1)
 
 

@@ -33,7 +33,7 @@ from epitool.geometry.labels import label
 from epitool.geometry.pairs import initial_threshold
 from epitool.geometry.resection import resect
 from epitool.labels import Labels
-from epitool.pose import Keypoints
+from epitool.pose import Keypoints, usual_side
 
 Array = NDArray[np.float64]
 _FRAMES = 300
@@ -53,15 +53,12 @@ class _Seen:
     fit: Fit
 
 
-def judge_known(
-    keypoints: Keypoints, rig: Rig, min_confidence: float, jobs: int, left_out: dict[str, str] | None = None
-) -> Verdict:
+def judge_known(keypoints: Keypoints, rig: Rig, jobs: int, left_out: dict[str, str] | None = None) -> Verdict:
     """The verdict on cameras that are given.
 
     Args:
         keypoints: 2D joints of the rig's views, at the same times; a few hundred frames are used.
         rig: The cameras.
-        min_confidence: Joints under it are not used.
         jobs: Chunks of frames at a time.
         left_out: Views without a camera, and why.
 
@@ -69,31 +66,31 @@ def judge_known(
         A verdict whose strangers are the views that do not fit the others; it is on those that are left. Too few
         joints to tell by are no doubt.
     """
-    sample = informative_frames(keypoints, min_confidence, _FRAMES)
+    sample = informative_frames(keypoints, _FRAMES)
     try:
-        seen = _seen(sample, rig, min_confidence, jobs)
-        best = adjusted(sample, rig, min_confidence, jobs, rough=True)
+        seen = _seen(sample, rig, jobs)
+        best = adjusted(sample, rig, jobs, rough=True)
     except GeometryError:
         return verdict_of(doubts_of_lost(left_out or {}), {})
     lost: list[Camera] = []
     while len(seen.rig) > 2 and _doubtful(seen.fit, best):
-        without = _without_one(sample, seen, min_confidence, jobs)
+        without = _without_one(sample, seen, jobs)
         if without is None:
             break
         lost += [camera for camera in seen.rig.cameras if camera.name not in without.rig.names]
         seen = without
-        best = adjusted(sample, seen.rig, min_confidence, jobs, rough=True)
-    strangers = {camera.name: _why(sample, seen, camera, min_confidence) for camera in lost}
+        best = adjusted(sample, seen.rig, jobs, rough=True)
+    strangers = {camera.name: _why(sample, seen, camera) for camera in lost}
     doubts = doubts_of_lost({**(left_out or {}), **strangers})
-    sides = sample.select_views(seen.rig.names).boxes(min_confidence)[..., 2]
-    return verdict_of([*doubts, *_doubts(seen, best, float(np.nanmedian(sides)))], strangers)
+    side = usual_side(sample.select_views(seen.rig.names).xy)
+    return verdict_of([*doubts, *_doubts(seen, best, side)], strangers)
 
 
-def _seen(sample: Keypoints, rig: Rig, min_confidence: float, jobs: int) -> _Seen:
+def _seen(sample: Keypoints, rig: Rig, jobs: int) -> _Seen:
     own = sample.select_views(rig.names)
-    labels = label(own, rig, method="polynomial", min_confidence=min_confidence, jobs=jobs)
-    xy = np.where(labels.keypoints.seen(min_confidence)[..., None], rig.undistort(labels.keypoints.xy), np.nan)
-    return _Seen(rig, labels, measured(xy, labels.poses.xyz, rig))
+    labels = label(own, rig, method="polynomial", jobs=jobs)
+    keypoints = labels.keypoints
+    return _Seen(rig, labels, measured(rig.undistort(keypoints.xy), keypoints.confidence, labels.poses.xyz, rig))
 
 
 def _doubtful(fit: Fit, best: Bundle) -> bool:
@@ -101,7 +98,7 @@ def _doubtful(fit: Fit, best: Bundle) -> bool:
     return bool((1 - fit.inlier_share > OUTLIERS[0]).any()) or fit.sigma_px > _CLOSER * best.sigma_px
 
 
-def _without_one(sample: Keypoints, seen: _Seen, min_confidence: float, jobs: int) -> _Seen | None:
+def _without_one(sample: Keypoints, seen: _Seen, jobs: int) -> _Seen | None:
     """What is made of the joints without the camera that makes them least likely; None where all had better stay.
 
     The keypoints of a camera that is left out count as if they could be anywhere in its images.
@@ -110,19 +107,19 @@ def _without_one(sample: Keypoints, seen: _Seen, min_confidence: float, jobs: in
     for camera in seen.rig.cameras:
         others = seen.rig.select([name for name in seen.rig.names if name != camera.name])
         try:
-            trial = _seen(sample, others, min_confidence, jobs)
+            trial = _seen(sample, others, jobs)
         except GeometryError:
             continue
-        shown = int(sample.select_views([camera.name]).seen(min_confidence).sum())
+        shown = int(sample.select_views([camera.name]).seen.sum())
         cost = trial.fit.cost + shown * float(np.log(np.prod(camera.image_size)))
         best = (cost, trial) if best is None or cost < best[0] else best
     return best[1] if best and best[0] < seen.fit.cost else None
 
 
-def _why(sample: Keypoints, seen: _Seen, camera: Camera, min_confidence: float) -> str:
+def _why(sample: Keypoints, seen: _Seen, camera: Camera) -> str:
     """How a camera that does not fit differs from one that would, and what is likely."""
     own = sample.select_views([camera.name])
-    xy = np.where(own.seen(min_confidence)[..., None], camera.undistort(own.xy[:, 0])[:, None], np.nan)[:, 0]
+    xy = camera.undistort(own.xy[:, 0])
     shown = xy[np.isfinite(xy[..., 0])]
     text = "its joints do not lie where the other cameras say"
     try:

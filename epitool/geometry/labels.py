@@ -11,11 +11,12 @@ from numpy.typing import NDArray
 from epitool.camera import Rig
 from epitool.geometry.bones import BoneLengths, estimate_bone_lengths, refine_with_bones
 from epitool.geometry.gauss_newton import reprojection
+from epitool.geometry.noise import KeypointNoise, unknown_noise
 from epitool.geometry.swaps import find_swaps
-from epitool.geometry.triangulate import KeypointNoise, Triangulation, estimate_noise, triangulate
+from epitool.geometry.triangulate import Triangulation, estimate_noise, triangulate
 from epitool.labels import Labels
 from epitool.parallel import run_parallel
-from epitool.pose import MIN_CONFIDENCE, Keypoints, Poses, flip_joints, join_keypoints
+from epitool.pose import Keypoints, Poses, flip_joints, join_keypoints, usual_side
 from epitool.skeleton import Skeleton
 
 Array = NDArray[np.float64]
@@ -32,7 +33,6 @@ class LabelSettings:
     Attributes:
         method: "polynomial" or "dlt", as for `triangulate`.
         combine: "robust" or "vector-median", as for `triangulate`.
-        min_confidence: Joints under it are left out.
         swap_cap_px: From here an epipolar distance counts no more when exchanged sides are looked for.
         noise: Of the keypoints.
         bones: Lengths that shall count; None for none.
@@ -40,7 +40,6 @@ class LabelSettings:
 
     method: str
     combine: str
-    min_confidence: float
     swap_cap_px: float
     noise: KeypointNoise
     bones: BoneLengths | None = None
@@ -66,9 +65,7 @@ def chunk_bounds(frames: int, views: int, joints: int) -> list[tuple[int, int]]:
     return [(start, min(start + size, frames)) for start in range(0, frames, size)]
 
 
-def label_settings(
-    sample: Keypoints, rig: Rig, *, method: str, combine: str, min_confidence: float, bones: bool = False
-) -> LabelSettings:
+def label_settings(sample: Keypoints, rig: Rig, *, method: str, combine: str, bones: bool = False) -> LabelSettings:
     """Settings for a recording, from an evenly spread sample of its frames (`sample_bounds`).
 
     Args:
@@ -76,21 +73,21 @@ def label_settings(
         rig: The cameras.
         method: As for `triangulate`.
         combine: As for `triangulate`.
-        min_confidence: Joints under it are left out.
         bones: Whether the lengths of bones shall count.
 
     Raises:
         GeometryError: Bones shall count, and none has both ends in enough frames.
     """
-    sides = sample.boxes(min_confidence)[..., 2]
-    cap = _SWAP_CAP * float(np.nanmedian(sides)) if np.isfinite(sides).any() else 1.0
-    ideal, confidence, _ = _upright(sample, rig, min_confidence, cap)
+    side = usual_side(sample.xy)
+    cap = _SWAP_CAP * side if np.isfinite(side) else 1.0
+    ranks = unknown_noise(sample.confidence, sample.seen, 1.0, 0.5)
+    ideal, confidence, _ = _upright(sample, rig, ranks, cap)
     noise = estimate_noise(ideal, confidence, rig)
     lengths = None
     if bones:
         found = triangulate(ideal, confidence, rig, method=method, combine=combine, noise=noise)
         lengths = estimate_bone_lengths(found.xyz, found.covariance, sample.skeleton)
-    return LabelSettings(method, combine, min_confidence, cap, noise, lengths)
+    return LabelSettings(method, combine, cap, noise, lengths)
 
 
 def label_chunk(keypoints: Keypoints, rig: Rig, settings: LabelSettings) -> Labels:
@@ -101,7 +98,7 @@ def label_chunk(keypoints: Keypoints, rig: Rig, settings: LabelSettings) -> Labe
         rig: The cameras.
         settings: Of the whole recording.
     """
-    ideal, confidence, swapped = _upright(keypoints, rig, settings.min_confidence, settings.swap_cap_px)
+    ideal, confidence, swapped = _upright(keypoints, rig, settings.noise, settings.swap_cap_px)
     found = triangulate(ideal, confidence, rig, method=settings.method, combine=settings.combine, noise=settings.noise)
     if settings.bones:
         found = _with_bones(found, ideal, confidence, rig, keypoints.skeleton, settings.bones, settings.noise)
@@ -118,40 +115,39 @@ def _with_bones(
     noise: KeypointNoise,
 ) -> Triangulation:  # fmt: skip
     """The joints moved to where bones of known lengths hold together; they rest on the keypoints near them."""
-    posed = refine_with_bones(xy, rig, found.xyz, skeleton, bones, noise)
+    posed = refine_with_bones(xy, confidence, rig, found.xyz, skeleton, bones, noise)
     error = reprojection(np.stack([camera.P for camera in rig.cameras]), posed.xyz, xy)
     with np.errstate(invalid="ignore"):
-        used = error < _NEAR * noise.sigma_px
-    trust = np.where(used, confidence, 0.0).sum(axis=1) / np.maximum(used.sum(axis=1), 1)
+        used = error < _NEAR * np.sqrt(noise.variance(noise.levels(confidence)))
+    right = noise.inlier_share[noise.levels(confidence)]
+    trust = np.where(used, right, 0.0).sum(axis=1) / np.maximum(used.sum(axis=1), 1)
     return Triangulation(posed.xyz, trust, error, posed.covariance, used)
 
 
 def _upright(
-    keypoints: Keypoints, rig: Rig, min_confidence: float, swap_cap_px: float
+    keypoints: Keypoints, rig: Rig, noise: KeypointNoise, swap_cap_px: float
 ) -> tuple[Array, Array, NDArray[np.bool_]]:
     """Undistorted pixels, NaN where not seen, and confidence, with exchanged sides put right; where sides were so."""
     xy, order = rig.undistort(keypoints.xy), keypoints.skeleton.flip_order
-    xy[~keypoints.seen(min_confidence)] = np.nan
-    swapped = find_swaps(xy, keypoints.confidence, rig, keypoints.skeleton, swap_cap_px)
+    trust = np.where(keypoints.seen, noise.levels(keypoints.confidence) + 1.0, 0.0)
+    swapped = find_swaps(xy, trust, rig, keypoints.skeleton, swap_cap_px)
     return flip_joints(xy, swapped, order), flip_joints(keypoints.confidence, swapped, order), swapped
 
 
 def label(
-    keypoints: Keypoints, rig: Rig, *, method: str = "polynomial", min_confidence: float = MIN_CONFIDENCE,
-    jobs: int = -1, combine: str = "robust",
-) -> Labels:  # fmt: skip
+    keypoints: Keypoints, rig: Rig, *, method: str = "polynomial", jobs: int = -1, combine: str = "robust"
+) -> Labels:
     """Triangulates every frame, after undoing exchanges of left and right.
 
     Args:
         keypoints: 2D joints, views in the rig's order and at the same times.
         rig: The cameras.
         method: "polynomial" (paper) or "dlt".
-        min_confidence: Joints under it are left out.
         jobs: Chunks of frames at a time.
         combine: "robust" or "vector-median" (paper).
     """
     sample = keypoints.select_frames(np.concatenate([np.arange(*b) for b in sample_bounds(len(keypoints.frames))]))
-    settings = label_settings(sample, rig, method=method, combine=combine, min_confidence=min_confidence)
+    settings = label_settings(sample, rig, method=method, combine=combine)
 
     def solve(bounds: tuple[int, int]) -> Labels:
         return label_chunk(keypoints.select_frames(np.arange(*bounds)), rig, settings)

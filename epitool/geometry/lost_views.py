@@ -21,7 +21,7 @@ _LEAST_FIT = 0.4  # of the joints of whom a view follows, for it to be that pers
 
 
 def placed_by_someone(
-    candidates: Candidates, view: int, camera: Camera, xyz: Array, skeleton: Skeleton, min_confidence: float, seed: int
+    candidates: Candidates, view: int, camera: Camera, xyz: Array, skeleton: Skeleton, seed: int
 ) -> Camera | None:
     """The camera at the place from which somebody in its view is the person at `xyz`; None where nobody is.
 
@@ -31,7 +31,6 @@ def placed_by_someone(
         camera: Its lens.
         xyz: Where the person is in every frame, `(F, J, 3)`; NaN where not known.
         skeleton: Of the joints.
-        min_confidence: Joints under it say nothing.
         seed: Of the random sampling.
     """
     mine = candidates.view_index == view
@@ -40,7 +39,7 @@ def placed_by_someone(
         return None
     tracks = sorted(tracks_of_view(candidates, table, skeleton), key=len, reverse=True)[:_TRACKS]
     best: Resection | None = None
-    for found in _resections(candidates, tracks, camera, xyz, skeleton, min_confidence, seed):
+    for found in _resections(candidates, tracks, camera, xyz, skeleton, seed):
         if found.inlier_share >= _LEAST_FIT and (best is None or found.gain > best.gain):
             best = found
     return replace(camera, R=best.R, t=best.t) if best else None
@@ -48,14 +47,14 @@ def placed_by_someone(
 
 def _resections(
     candidates: Candidates, tracks: Sequence[NDArray[np.intp]], camera: Camera, xyz: Array, skeleton: Skeleton,
-    min_confidence: float, seed: int,
+    seed: int,
 ) -> list[Resection]:  # fmt: skip
     """Places of the camera if one or another track is the person."""
     found = []
     for track in tracks:
         if len(track) < _SHORT:
             break
-        xy = camera.undistort(candidates.seen(track, min_confidence))
+        xy = camera.undistort(candidates.joints(track))
         shown = xy[np.isfinite(xy[..., 0])]
         if not len(shown):
             continue

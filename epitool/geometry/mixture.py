@@ -7,61 +7,136 @@ from numba import njit
 from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
+_ENOUGH = 1.5  # good views of a joint, from which its errors tell of the noise
 
 
 @njit(cache=True, nogil=True)
-def _squared_error(R: Array, t: Array, K: Array, X: Array, xy: Array) -> float:
-    """Squared reprojection error in px; NaN where the keypoint is missing, infinite behind the camera."""
+def _squared_error(R: Array, t: Array, K: Array, bend: float, X: Array, xy: Array) -> float:
+    """Squared reprojection error in px; NaN where the keypoint is missing, infinite where the camera sees no point."""
     z = R[2, 0] * X[0] + R[2, 1] * X[1] + R[2, 2] * X[2] + t[2]
     if not z > 0.0:
         return np.inf if xy[0] == xy[0] else np.nan
     x = R[0, 0] * X[0] + R[0, 1] * X[1] + R[0, 2] * X[2] + t[0]
     y = R[1, 0] * X[0] + R[1, 1] * X[1] + R[1, 2] * X[2] + t[1]
-    u = (K[0, 0] * x + K[0, 1] * y) / z + K[0, 2] - xy[0]
-    v = K[1, 1] * y / z + K[1, 2] - xy[1]
+    bent = bend * (x * x + y * y) / (z * z)
+    if not 1.0 + 3.0 * bent > 0.0:  # past where a barrel lens would fold the image over
+        return np.inf if xy[0] == xy[0] else np.nan
+    u = (K[0, 0] * x + K[0, 1] * y) * (1.0 + bent) / z + K[0, 2] - xy[0]
+    v = K[1, 1] * y * (1.0 + bent) / z + K[1, 2] - xy[1]
     return u * u + v * v
 
 
 @njit(cache=True, nogil=True)
-def squared_errors(R: Array, t: Array, K: Array, points: Array, xy: Array) -> Array:
-    """Squared reprojection errors `(N, V)` px; NaN where a keypoint is missing, infinite behind its camera."""
+def squared_errors(R: Array, t: Array, K: Array, bend: Array, points: Array, xy: Array) -> Array:
+    """Squared reprojection errors `(N, V)` px; NaN where a keypoint is missing, infinite where no point is seen.
+
+    Cameras as `schur.reduced_system` has them.
+    """
     out = np.empty((len(points), len(R)))
     for n in range(len(points)):
         for v in range(len(R)):
-            out[n, v] = _squared_error(R[v], t[v], K[v], points[n], xy[n, v])
+            out[n, v] = _squared_error(R[v], t[v], K[v], bend[v], points[n], xy[n, v])
     return out
 
 
 @njit(cache=True, nogil=True)
-def expectation(squared: Array, variance: float, share: float, areas: Array) -> tuple[Array, Array]:
-    """One E step, and what the M step needs.
+def expectation(squared: Array, variance: Array, share: Array, areas: Array) -> tuple[Array, float]:
+    """One E step.
 
     Args:
         squared: Squared errors `(N, V)` as `squared_errors` gives them.
-        variance: Of a coordinate of an inlier, px squared.
-        share: Prior probability of an inlier.
+        variance: Of a coordinate of each keypoint were it an inlier, `(N, V)` px squared.
+        share: Prior probability of each to be one, `(N, V)`.
         areas: Of the images, `(V,)` px squared.
 
     Returns:
-        Probability of each keypoint to be an inlier `(N, V)`, 0 where missing; and five sums: keypoints seen, their
-        probabilities, squared errors and degrees of freedom of joints that two inliers determine (three go to the
-        joint itself), and the negative log likelihood.
+        Probability of each keypoint to be an inlier `(N, V)`, 0 where missing; and the negative log likelihood.
     """
-    weights, sums = np.zeros(squared.shape), np.zeros(5)
-    peak = share / (2 * np.pi * variance)
+    weights, cost = np.zeros(squared.shape), 0.0
     for n in range(len(squared)):
-        own, errors = 0.0, 0.0
         for v in range(squared.shape[1]):
             if squared[n, v] != squared[n, v]:
                 continue
-            inlier, gross = peak * np.exp(-squared[n, v] / (2 * variance)), (1 - share) / areas[v]
+            peak = share[n, v] / (2 * np.pi * variance[n, v])
+            inlier, gross = peak * np.exp(-squared[n, v] / (2 * variance[n, v])), (1 - share[n, v]) / areas[v]
             weights[n, v] = inlier / (inlier + gross)
-            own += weights[n, v]
-            errors += weights[n, v] * squared[n, v] if weights[n, v] > 0 else 0.0
-            sums[0] += 1
-            sums[4] -= np.log(inlier + gross)
-        sums[1] += own
-        if own > 1.5:  # joints with fewer than two good views tell nothing of the noise
-            sums[2] += errors
-            sums[3] += 2 * own - 3
-    return weights, sums
+            cost -= np.log(inlier + gross)
+    return weights, cost
+
+
+@njit(cache=True, nogil=True)
+def freedoms(R: Array, t: Array, K: Array, points: Array, precision: Array) -> Array:
+    """What each keypoint's squared error is of its variance on average, `(N, V)`: 2 less its leverage.
+
+    A point follows its own keypoints, and most the precise ones: of n keypoints three of 2 n coordinates are lost, in
+    shares of precision times the trace of J H^-1 J', with H the sum of precision times J'J. 0 where no more than one
+    keypoint counts, which any point fits.
+
+    Args:
+        R: Rotations `(V, 3, 3)`.
+        t: Translations `(V, 3)`.
+        K: Intrinsics `(V, 3, 3)`.
+        points: `(N, 3)`; those that are not numbers have no freedom.
+        precision: Inverse variance of each keypoint `(N, V)` times its probability to be an inlier.
+    """
+    out = np.zeros(precision.shape)
+    J, H, C = np.empty((len(R), 2, 3)), np.empty((3, 3)), np.empty((3, 3))
+    for n in range(len(points)):
+        X = points[n]
+        if X[0] != X[0]:
+            continue
+        H[:] = 0.0
+        for v in range(len(R)):
+            if precision[n, v] > 0.0:
+                _derivative(R[v], t[v], K[v], X, J[v])
+                for i in range(3):
+                    for k in range(i, 3):
+                        H[i, k] += precision[n, v] * (J[v, 0, i] * J[v, 0, k] + J[v, 1, i] * J[v, 1, k])
+        if not _inverse(H, C):
+            continue
+        for v in range(len(R)):
+            if precision[n, v] > 0.0:
+                taken = 0.0
+                for i in range(3):
+                    for k in range(3):
+                        taken += C[i, k] * (J[v, 0, i] * J[v, 0, k] + J[v, 1, i] * J[v, 1, k])
+                out[n, v] = max(2.0 - precision[n, v] * taken, 0.0)
+    return out
+
+
+@njit(cache=True, nogil=True)
+def _derivative(R: Array, t: Array, K: Array, X: Array, J: Array) -> None:
+    """Of a projection by the point, `(2, 3)`, in place."""
+    x = R[0, 0] * X[0] + R[0, 1] * X[1] + R[0, 2] * X[2] + t[0]
+    y = R[1, 0] * X[0] + R[1, 1] * X[1] + R[1, 2] * X[2] + t[1]
+    z = R[2, 0] * X[0] + R[2, 1] * X[1] + R[2, 2] * X[2] + t[2]
+    u, v = (K[0, 0] * x + K[0, 1] * y) / z, K[1, 1] * y / z
+    for k in range(3):
+        J[0, k] = (K[0, 0] * R[0, k] + K[0, 1] * R[1, k] - u * R[2, k]) / z
+        J[1, k] = (K[1, 1] * R[1, k] - v * R[2, k]) / z
+
+
+@njit(cache=True, nogil=True)
+def _inverse(H: Array, out: Array) -> bool:
+    """Inverse of a symmetric `(3, 3)` given by its upper triangle; False where it is singular."""
+    out[0, 0], out[1, 1] = H[1, 1] * H[2, 2] - H[1, 2] ** 2, H[0, 0] * H[2, 2] - H[0, 2] ** 2
+    out[2, 2], out[0, 1] = H[0, 0] * H[1, 1] - H[0, 1] ** 2, H[0, 2] * H[1, 2] - H[0, 1] * H[2, 2]
+    out[0, 2], out[1, 2] = H[0, 1] * H[1, 2] - H[0, 2] * H[1, 1], H[0, 1] * H[0, 2] - H[0, 0] * H[1, 2]
+    det = H[0, 0] * out[0, 0] + H[0, 1] * out[0, 1] + H[0, 2] * out[0, 2]
+    if not det > 1e-18 * (H[0, 0] + H[1, 1] + H[2, 2]) ** 3:
+        return False
+    for i in range(3):
+        for k in range(i, 3):
+            out[i, k] /= det
+            out[k, i] = out[i, k]
+    return True
+
+
+@njit(cache=True, nogil=True)
+def telling(weights: Array) -> Array:
+    """The probabilities `(N, V)` of points that two inliers determine; others say nothing of the noise and have 0."""
+    out = np.zeros(weights.shape)
+    for n in range(len(weights)):
+        if weights[n].sum() > _ENOUGH:
+            out[n] = weights[n]
+    return out

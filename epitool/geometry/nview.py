@@ -1,7 +1,7 @@
 """Joints from all views at once, robust to gross errors: pair hypotheses, consensus, Gauss-Newton under a mixture.
 
 A keypoint lies near its joint's projection (Gaussian), or anywhere in the image (uniform); its log odds of being an
-inlier are `log(odds) - error^2 / (2 variance)`. A point's score is the log likelihood ratio against no point at all.
+inlier are `odds - error^2 * precision / 2`. A point's score is the log likelihood ratio against no point at all.
 """
 
 from __future__ import annotations
@@ -22,9 +22,8 @@ _CERTAIN = 8.0  # log odds from which a keypoint is taken to be, or not to be, a
 _SURE = 6.0  # lead in log likelihood from which no other place is thought of
 _DECIDED = 2.0  # under it the joint is left out
 _ITERATIONS = 10
-_SETTLED = 1e-3  # of the variance: what a last step may still gain
+_SETTLED = 1e-3  # of chi square: what a last step may still gain
 _PARALLEL = 1e-12  # squared sine of the angle between two rays
-_LEAST_CONFIDENCE = 1e-3
 _BODY_JOINTS, _BODY = 4, 2.0
 _MEDIAN_STEPS = 6
 
@@ -36,7 +35,9 @@ class _Joint(NamedTuple):
         xy: Keypoints `(V, 2)`.
         rays: From the camera's centre through the keypoint to depth 1, `(V, 3)`.
         odds: Log odds `(V,)` of each keypoint to be an inlier were its error 0.
+        precision: Inverse variance of a coordinate of each were it an inlier, `(V,)`; 0 where nothing is seen.
         weights: Probability of each keypoint to be an inlier, `(V,)`.
+        pull: Precision times probability, `(V,)`.
         X: The point, `(3,)`.
         trial: Another one, `(3,)`.
         H: Upper triangle of the normal matrix, `(6,)`.
@@ -45,18 +46,20 @@ class _Joint(NamedTuple):
     xy: Array
     rays: Array
     odds: Array
+    precision: Array
     weights: Array
+    pull: Array
     X: Array
     trial: Array
     H: Array
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _meet(centers: Array, back: Array, rays: Array, a: int, b: int, X: Array) -> float:
-    """Where two rays pass each other, into X: nearer to the ray on which a pixel is smaller there.
+def _meet(centers: Array, back: Array, rays: Array, precision: Array, a: int, b: int, X: Array) -> float:
+    """Where two rays pass each other, into X: nearer to the ray on which a keypoint's deviation is smaller there.
 
-    To first order this is the optimum of both  Returns its squared error over both, px squared; infinite where
-    the rays are parallel or meet behind a camera.
+    To first order this is the optimum of both. Returns its chi square over both views; infinite where the rays are
+    parallel or meet behind a camera.
     """
     dx, dy, dz = (
         centers[b, 0] - centers[a, 0],
@@ -78,6 +81,7 @@ def _meet(centers: Array, back: Array, rays: Array, a: int, b: int, X: Array) ->
     for k in range(3):
         size_a += (s * back[a, k, 0]) ** 2
         size_b += (t * back[b, k, 0]) ** 2
+    size_a, size_b = size_a / precision[a], size_b / precision[b]
     share = size_a / (size_a + size_b)
     for k in range(3):
         on_a, on_b = centers[a, k] + s * rays[a, k], centers[b, k] + t * rays[b, k]
@@ -87,25 +91,25 @@ def _meet(centers: Array, back: Array, rays: Array, a: int, b: int, X: Array) ->
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _all_agree(P: Array, xy: Array, seen: Array, X: Array, H: Array, variance: float, limit: float) -> bool:
+def _all_agree(P: Array, xy: Array, precision: Array, X: Array, H: Array, limit: float) -> bool:
     """Refines X with all views that see it; whether each is then within the limit (a chi square) of it."""
     worst = np.inf
     for n in range(_ITERATIONS):
-        gain, worst = step(P, xy, seen, X, H)
-        if not gain >= 0.0 or (n > 0 and worst > 4.0 * limit * variance):
+        gain, worst = step(P, xy, precision, X, H)
+        if not gain >= 0.0 or (n > 0 and worst > 4.0 * limit):
             return False
-        if gain < _SETTLED * variance:
+        if gain < _SETTLED:
             break
-    return worst < limit * variance
+    return worst < limit
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _score(P: Array, xy: Array, odds: Array, X: Array, precision: float, near: Array) -> tuple[float, int]:
+def _score(P: Array, xy: Array, odds: Array, precision: Array, X: Array, near: Array) -> tuple[float, int]:
     """Log likelihood ratio of a point, under a Gaussian prior `near (4,)`, and how many views agree with it."""
     away = (X[0] - near[0]) ** 2 + (X[1] - near[1]) ** 2 + (X[2] - near[2]) ** 2
     total, agreeing = -0.5 * near[3] * away, 0
     for v in range(len(P)):
-        error = precision * squared_error(P[v], xy[v], X)
+        error = precision[v] * squared_error(P[v], xy[v], X)
         agreeing += error < _AGREE
         z = odds[v] - 0.5 * error
         if z > _CERTAIN:
@@ -116,11 +120,11 @@ def _score(P: Array, xy: Array, odds: Array, X: Array, precision: float, near: A
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _elsewhere(P: Array, xy: Array, X: Array, trial: Array, variance: float) -> bool:
+def _elsewhere(P: Array, xy: Array, precision: Array, X: Array, trial: Array) -> bool:
     """Whether the trial is off in a view that agrees with X."""
     for v in range(len(P)):
-        agrees = squared_error(P[v], xy[v], X) < _AGREE * variance
-        if agrees and not squared_error(P[v], xy[v], trial) < 4.0 * _AGREE * variance:
+        agrees = precision[v] * squared_error(P[v], xy[v], X) < _AGREE
+        if agrees and not precision[v] * squared_error(P[v], xy[v], trial) < 4.0 * _AGREE:
             return True
     return False
 
@@ -134,10 +138,10 @@ def _best_pair(views: Views, joint: _Joint, number: int, near: Array) -> float:
     best, few = -np.inf, True
     for a in range(len(views.P)):
         for b in range(a + 1, len(views.P)):
-            gap = _meet(views.centers, views.back, joint.rays, a, b, joint.trial)
-            if not gap * views.precision < _TWO_VIEWS:
+            gap = _meet(views.centers, views.back, joint.rays, joint.precision, a, b, joint.trial)
+            if not gap < _TWO_VIEWS:
                 continue
-            score, agreeing = _score(views.P, joint.xy, joint.odds, joint.trial, views.precision, near)
+            score, agreeing = _score(views.P, joint.xy, joint.odds, joint.precision, joint.trial, near)
             if score > best:
                 best, few = score, agreeing < max(3, number - agreeing + 2)
                 copy(joint.trial, joint.X)
@@ -152,32 +156,31 @@ def _lead(views: Views, joint: _Joint, near: Array) -> float:
 
     Two views that all others contradict may agree by chance: unless a prior says where to look, their lead is small.
     """
-    score, agreeing = _score(views.P, joint.xy, joint.odds, joint.X, views.precision, near)
+    score, agreeing = _score(views.P, joint.xy, joint.odds, joint.precision, joint.X, near)
     runner_up = 0.0
     for a in range(len(views.P)):
         for b in range(a + 1, len(views.P)):
-            gap = _meet(views.centers, views.back, joint.rays, a, b, joint.trial)
-            if gap * views.precision < _TWO_VIEWS and _elsewhere(
-                views.P, joint.xy, joint.X, joint.trial, 1.0 / views.precision
-            ):
-                other, _ = _score(views.P, joint.xy, joint.odds, joint.trial, views.precision, near)
+            gap = _meet(views.centers, views.back, joint.rays, joint.precision, a, b, joint.trial)
+            if gap < _TWO_VIEWS and _elsewhere(views.P, joint.xy, joint.precision, joint.X, joint.trial):
+                other, _ = _score(views.P, joint.xy, joint.odds, joint.precision, joint.trial, near)
                 runner_up = max(runner_up, other)
     return min(score - runner_up, _DECIDED) if agreeing < 3 and near[3] == 0.0 else score - runner_up
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _refine(P: Array, xy: Array, odds: Array, weights: Array, X: Array, H: Array, precision: float) -> bool:
+def _refine(P: Array, joint: _Joint) -> bool:
     """Gauss-Newton with every view weighted by its probability of being an inlier (EM); False where two fail."""
     for _ in range(_ITERATIONS):
         inliers = 0
         for v in range(len(P)):
-            z = odds[v] - 0.5 * precision * squared_error(P[v], xy[v], X)
-            weights[v] = 1.0 / (1.0 + np.exp(-z)) if z > -2.0 * _CERTAIN else 0.0
+            z = joint.odds[v] - 0.5 * joint.precision[v] * squared_error(P[v], joint.xy[v], joint.X)
+            joint.weights[v] = 1.0 / (1.0 + np.exp(-z)) if z > -2.0 * _CERTAIN else 0.0
+            joint.pull[v] = joint.weights[v] * joint.precision[v]
             inliers += z > 0.0
-        gain, _ = step(P, xy, weights, X, H)
+        gain, _ = step(P, joint.xy, joint.pull, joint.X, joint.H)
         if inliers < 2 or not gain >= 0.0:
             return False
-        if gain * precision < _SETTLED:
+        if gain < _SETTLED:
             break
     return True
 
@@ -194,42 +197,41 @@ def _last_two(weights: Array) -> tuple[int, int, int]:
 
 
 @njit(cache=True, nogil=True, error_model="numpy", inline="always")
-def _solve(views: Views, joint: _Joint, confidence: Array, near: Array) -> float:
+def _solve(views: Views, joint: _Joint, near: Array) -> float:
     """Solves a loaded joint into X, H and weights; returns the lead, NaN where there is no solution."""
     number, first, second = _last_two(joint.weights)
     if number < 2:
         return np.nan
     limit = _TWO_VIEWS if number == 2 else _AGREE
-    gap = _meet(views.centers, views.back, joint.rays, first, second, joint.X) * views.precision
-    if gap < _TWO_VIEWS and _all_agree(
-        views.P, joint.xy, joint.weights, joint.X, joint.H, 1.0 / views.precision, limit
-    ):
+    gap = _meet(views.centers, views.back, joint.rays, joint.precision, first, second, joint.X)
+    if gap < _TWO_VIEWS and _all_agree(views.P, joint.xy, joint.precision, joint.X, joint.H, limit):
         return np.inf
     if number == 2:
         return np.nan
-    for v in range(len(views.P)):
-        joint.odds[v] = np.log(views.odds[v] * max(confidence[v], _LEAST_CONFIDENCE))
     score = _best_pair(views, joint, number, near)
-    if score == -np.inf or not _refine(views.P, joint.xy, joint.odds, joint.weights, joint.X, joint.H, views.precision):
+    if score == -np.inf or not _refine(views.P, joint):
         return np.nan
     return score if score == np.inf else _lead(views, joint, near)
 
 
 @njit(cache=True, nogil=True, error_model="numpy", inline="always")
-def _load(views: Views, xy: Array, joint: _Joint) -> None:
+def _load(views: Views, xy: Array, odds: Array, precision: Array, joint: _Joint) -> None:
     """Takes a joint's keypoints `(V, 2)`."""
     for v in range(len(xy)):
         x, y = xy[v, 0], xy[v, 1]
         joint.xy[v, 0], joint.xy[v, 1] = x, y
-        joint.weights[v] = 1.0 if x == x and y == y else 0.0
+        seen = x == x and y == y
+        joint.weights[v] = 1.0 if seen else 0.0
+        joint.odds[v] = odds[v]
+        joint.precision[v] = precision[v] if seen else 0.0
         for k in range(3):
             joint.rays[v, k] = views.back[v, k, 0] * x + views.back[v, k, 1] * y + views.back[v, k, 2]
 
 
 @njit(cache=True, nogil=True, error_model="numpy", inline="always")
-def _store(joint: _Joint, variance: float, keep: bool, xyz: Array, covariance: Array, weights: Array) -> None:
+def _store(joint: _Joint, keep: bool, xyz: Array, covariance: Array, weights: Array) -> None:
     """Hands out the solution; NaN and weights of 0 where it is not to be kept or is undetermined."""
-    if keep and invert(joint.H, variance, covariance):
+    if keep and invert(joint.H, covariance):
         copy(joint.X, xyz)
         copy(joint.weights, weights)
     else:
@@ -261,22 +263,26 @@ def _around_body(xyz: Array, lead: Array, near: Array) -> None:
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def solve_frames(views: Views, xy: Array, confidence: Array) -> tuple[Array, Array, Array]:
+def solve_frames(views: Views, xy: Array, odds: Array, precision: Array) -> tuple[Array, Array, Array]:
     """Robust n-view triangulation of every joint; what the views leave open is decided by nearness to the body.
 
     Args:
-        views: The cameras, and the odds of a keypoint of confidence 1.
+        views: The cameras.
         xy: Undistorted keypoints `(F, V, J, 2)`; NaN where unseen.
-        confidence: `(F, V, J)`; the odds are in proportion to it.
+        odds: Log odds `(F, V, J)` of each to be an inlier were its error 0.
+        precision: Inverse variance `(F, V, J)` of a coordinate of each were it one, px^-2.
 
     Returns:
         Points `(F, J, 3)`, NaN where undetermined; their covariances `(F, J, 3, 3)`; each keypoint's probability of
         being an inlier `(F, V, J)`, 0 where the point is undetermined.
     """
-    F, V, J = confidence.shape
+    F, V, J = odds.shape
     xyz, covariance, weights = np.empty((F, J, 3)), np.empty((F, J, 3, 3)), np.empty((F, V, J))
-    joint = _Joint(np.empty((V, 2)), np.empty((V, 3)), np.empty(V), np.empty(V), np.empty(3), np.empty(3), np.empty(6))
-    lead, near, variance = np.empty(J), np.zeros(4), 1.0 / views.precision
+    joint = _Joint(
+        np.empty((V, 2)), np.empty((V, 3)), np.empty(V), np.empty(V), np.empty(V), np.empty(V), np.empty(3),
+        np.empty(3), np.empty(6),
+    )  # fmt: skip
+    lead, near = np.empty(J), np.zeros(4)
     for f in range(F):
         lead[:] = 0.0
         near[:] = 0.0
@@ -284,9 +290,9 @@ def solve_frames(views: Views, xy: Array, confidence: Array) -> tuple[Array, Arr
             unsure = 0
             for j in range(J):
                 if lead[j] < _SURE:
-                    _load(views, xy[f, :, j], joint)
-                    lead[j] = _solve(views, joint, confidence[f, :, j], near)
-                    _store(joint, variance, lead[j] >= least, xyz[f, j], covariance[f, j], weights[f, :, j])
+                    _load(views, xy[f, :, j], odds[f, :, j], precision[f, :, j], joint)
+                    lead[j] = _solve(views, joint, near)
+                    _store(joint, lead[j] >= least, xyz[f, j], covariance[f, j], weights[f, :, j])
                     unsure += lead[j] < _SURE
             if unsure == 0:
                 break

@@ -9,8 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from epitool.camera import frozen_array
+from epitool.geometry.noise import ranks
 from epitool.geometry.tracks import agreement, limb_motion, link, mean_over, midline, sightings_of, swing
-from epitool.pose import MIN_CONFIDENCE, Keypoints
+from epitool.pose import Keypoints
 from epitool.skeleton import Skeleton
 
 Array = NDArray[np.float64]
@@ -27,7 +28,7 @@ class Candidates:
 
     Attributes:
         xy: Pixels `(C, J, 2)` in 32 bits as files have them, for there may be millions; NaN where missing.
-        confidence: `(C, J)`, 0 to 1, in 32 bits.
+        confidence: `(C, J)`, 0 where missing, in 32 bits.
         frame_index: Which of the keypoints' frames each is of, `(C,)`.
         view_index: Which of the keypoints' views, `(C,)`.
     """
@@ -65,10 +66,18 @@ class Candidates:
         out[cell[order], rank] = order
         return out.reshape(frames, views, out.shape[1])
 
-    def seen(self, chosen: Indices | slice, min_confidence: float) -> Array:
-        """Joints `(..., J, 2)` of those at these indices, NaN where not seen."""
-        sure = self.confidence[chosen].astype(np.float64) >= min_confidence
-        return np.where(sure[..., None], self.xy[chosen].astype(np.float64), np.nan)
+    def joints(self, chosen: Indices | slice) -> Array:
+        """Joints `(..., J, 2)` of those at these indices, NaN where missing."""
+        return self.xy[chosen].astype(np.float64)
+
+    def without_unsure(self, least: float) -> Candidates:
+        """The same without joints of a lower confidence than this."""
+        sure = self.confidence >= least
+        return (
+            self
+            if sure[np.isfinite(self.xy[..., 0])].all()
+            else replace(self, xy=np.where(sure[..., None], self.xy, np.nan))
+        )
 
     def select_views(self, views: Sequence[int]) -> Candidates:
         """Those of the views at these indices only, renumbered in this order."""
@@ -121,7 +130,7 @@ def follow(candidates: Candidates, frames: int, views: int, skeleton: Skeleton) 
         return table[..., 0]
     heights, legs = _limbs(candidates, skeleton)
     tracks = [tracks_of_view(candidates, table[:, v], skeleton) for v in range(views)]
-    trust = candidates.confidence.mean(axis=1, dtype=np.float64)
+    trust = ranks(candidates.confidence).mean(axis=1)
     worth = [np.array([trust[track].sum() * (swing(legs[track]) + _STILL) for track in found]) for found in tracks]
     alone = [_path(candidates, *each, frames) for each in zip(tracks, worth)]
     gained = [
@@ -141,7 +150,7 @@ def follow(candidates: Candidates, frames: int, views: int, skeleton: Skeleton) 
 def _limbs(candidates: Candidates, skeleton: Skeleton) -> tuple[Array, Array]:
     """How high the limbs are, `(C + 1, K)`, of which the last row is of nobody, -1; and what the legs do."""
     parts = [slice(start, start + _PART) for start in range(0, len(candidates), _PART)]
-    motion = [limb_motion(candidates.seen(part, MIN_CONFIDENCE), skeleton) for part in parts]
+    motion = [limb_motion(candidates.joints(part), skeleton) for part in parts]
     heights = [limbs[..., 1].copy() for limbs, _ in motion]
     nobody = np.full((1, heights[0].shape[1]), np.nan)
     return np.concatenate([*heights, nobody]), np.concatenate([legs for _, legs in motion])
@@ -150,7 +159,7 @@ def _limbs(candidates: Candidates, skeleton: Skeleton) -> tuple[Array, Array]:
 def tracks_of_view(candidates: Candidates, table: Indices, skeleton: Skeleton) -> list[Indices]:
     """Candidates of each track in a view, in order of time; `table (F, P)` holds the view's candidates."""
     there = table[table >= 0]
-    points = midline(candidates.seen(there, MIN_CONFIDENCE), skeleton)
+    points = midline(candidates.joints(there), skeleton)
     names = link(points, candidates.frame_index[there], bridge=_BRIDGE, cut=True)
     return [there[track] for track in sightings_of(names)]
 

@@ -26,7 +26,7 @@ class Resection:
         R: Rotation `(3, 3)`, camera from world.
         t: Translation `(3,)`.
         matches: Joints that it sees and whose places are known.
-        inlier_share: Share of them within the threshold.
+        inlier_share: Share of them within the threshold, of those expected there by how far each is trusted.
         gain: Sum over joints of 1 minus the squared error in thresholds, none below 0: what places are compared by.
     """
 
@@ -37,11 +37,22 @@ class Resection:
     gain: float
 
 
-def resect(xy: Array, xyz: Array, K: Array, skeleton: Skeleton, threshold_px: float, seed: int) -> Resection:
+def resect(
+    xy: Array, xyz: Array, K: Array, skeleton: Skeleton, threshold_px: float, seed: int, trust: Array | None = None
+) -> Resection:
     """Pose of a camera from undistorted joints `(F, J, 2)` and world points `(F, J, 3)`, NaN where unknown.
 
     PoseLib's LO-RANSAC with the three-point solver, in turn with the decision in which frames the view's sides are
     exchanged against the world's; started also from midpoints of left and right where the joints do not convince.
+
+    Args:
+        xy: The view's joints.
+        xyz: Where they are.
+        K: Its intrinsics.
+        skeleton: Of the joints.
+        threshold_px: From here an error is gross.
+        seed: Of the random sampling.
+        trust: Probability of each joint to be no gross error, `(F, J)`; 1 where it is left out.
 
     Raises:
         GeometryError: There are too few joints, or no pose explains them.
@@ -51,11 +62,12 @@ def resect(xy: Array, xyz: Array, K: Array, skeleton: Skeleton, threshold_px: fl
         raise GeometryError(
             f"it shows {int(known.sum())} joints that other views place, at least {MIN_MATCHES} are needed"
         )
+    trust = np.ones(xy.shape[:2]) if trust is None else trust
     best: Resection | None = None
     failure = GeometryError("no place of the camera explains the joints")
     for image, world in ((xy, xyz), (midpoints(xy, skeleton), midpoints(xyz, skeleton))):
         try:
-            found = _alternate(image, world, xy, xyz, K, skeleton, threshold_px, seed)
+            found = _alternate(image, world, xy, xyz, trust, K, skeleton, threshold_px, seed)
         except GeometryError as error:
             failure = error
             continue
@@ -68,8 +80,9 @@ def resect(xy: Array, xyz: Array, K: Array, skeleton: Skeleton, threshold_px: fl
 
 
 def _alternate(
-    image: Array, world: Array, xy: Array, xyz: Array, K: Array, skeleton: Skeleton, threshold_px: float, seed: int
-) -> Resection:
+    image: Array, world: Array, xy: Array, xyz: Array, trust: Array,
+    K: Array, skeleton: Skeleton, threshold_px: float, seed: int,
+) -> Resection:  # fmt: skip
     """Pose and exchanged frames in turn until they no longer change."""
     R, t = _pose(image, world, K, threshold_px, seed)
     swapped = np.zeros(len(xy), dtype=bool)
@@ -81,9 +94,11 @@ def _alternate(
         if (found == swapped).all():
             break
         swapped = found
-    error = _errors(upright, xyz, R, t, K, threshold_px)
-    error = error[np.isfinite(error)] / threshold_px
-    return Resection(R, t, len(error), float((error < 1).mean()), float((1 - error**2).sum()))
+    error = _errors(upright, xyz, R, t, K, threshold_px) / threshold_px
+    known = np.isfinite(error)
+    weight = np.where(swapped[:, None], trust[:, skeleton.flip_order], trust)[known]
+    share = float(weight @ (error[known] < 1) / (weight @ weight))
+    return Resection(R, t, int(known.sum()), share, float((1 - error[known] ** 2).sum()))
 
 
 def _pose(xy: Array, xyz: Array, K: Array, threshold_px: float, seed: int) -> tuple[Array, Array]:

@@ -1,7 +1,9 @@
 """Reduced normal equations of bundle adjustment: cameras with the joints eliminated (Schur complement).
 
-A camera has seven parameters: rotation w and translation u, by which it moves as `exp(w) R, t + u`, and the logarithm
-of its focal length. See Triggs et al., Bundle Adjustment - A Modern Synthesis (2000), section 6.
+A camera has up to eleven parameters, of which the first so many are free: rotation w and translation u, by which it
+moves as `exp(w) R, t + u`; the logarithm of its focal length; its principal point; its bend, by which what is at
+`(x, y)` on the plane z = 1 appears at `(1 + bend r^2) (x, y)`; and the logarithm of fx / fy. See Triggs et al., Bundle
+Adjustment - A Modern Synthesis (2000), section 6.
 """
 
 from __future__ import annotations
@@ -11,29 +13,39 @@ from numba import njit
 from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
-CAMERA_PARAMETERS = 7
+POSE, FOCAL, LENS = 6, 7, 11  # parameters of a camera: its pose alone, with focal length, with all of its lens
 
 
-@njit(cache=True, nogil=True)
-def _linearize(R: Array, t: Array, K: Array, X: Array, xy: Array, Jc: Array, Jp: Array, residual: Array) -> None:
-    """Residual `(2,)` of one projection and its derivatives by camera `(2, 7)` and point `(2, 3)`, in place."""
+@njit(cache=True, nogil=True, error_model="numpy")
+def _linearize(
+    R: Array, t: Array, K: Array, bend: float, X: Array, xy: Array, Jc: Array, Jp: Array, residual: Array
+) -> None:
+    """Residual `(2,)` of one projection and its derivatives by camera `(2, P)` and point `(2, 3)`, in place."""
     # in scalars: a small array for every projection would cost more than the arithmetic
     rx = R[0, 0] * X[0] + R[0, 1] * X[1] + R[0, 2] * X[2]
     ry = R[1, 0] * X[0] + R[1, 1] * X[1] + R[1, 2] * X[2]
     rz = R[2, 0] * X[0] + R[2, 1] * X[1] + R[2, 2] * X[2]
     over_z = 1.0 / (rz + t[2])
-    u = (K[0, 0] * (rx + t[0]) + K[0, 1] * (ry + t[1])) * over_z
-    v = K[1, 1] * (ry + t[1]) * over_z
+    x, y = (rx + t[0]) * over_z, (ry + t[1]) * over_z
+    rr = x * x + y * y
+    grown = 1.0 + bend * rr
+    across, along_x, along_y = 2.0 * bend * x * y, grown + 2.0 * bend * x * x, grown + 2.0 * bend * y * y
+    u, v = (K[0, 0] * x + K[0, 1] * y) * grown, K[1, 1] * y * grown
     residual[0], residual[1] = u + K[0, 2] - xy[0], v + K[1, 2] - xy[1]
     for row in range(2):
-        a = K[row, 0] * over_z
-        b = K[row, 1] * over_z
-        c = -(u if row == 0 else v) * over_z
+        a = (K[row, 0] * along_x + K[row, 1] * across) * over_z
+        b = (K[row, 0] * across + K[row, 1] * along_y) * over_z
+        c = -(a * x + b * y)
         Jc[row, 0], Jc[row, 1], Jc[row, 2] = c * ry - b * rz, a * rz - c * rx, b * rx - a * ry
         Jc[row, 3], Jc[row, 4], Jc[row, 5] = a, b, c
         for k in range(3):
             Jp[row, k] = a * R[0, k] + b * R[1, k] + c * R[2, k]
-    Jc[0, 6], Jc[1, 6] = u, v
+    if Jc.shape[1] > 6:
+        Jc[0, 6], Jc[1, 6] = u, v
+    if Jc.shape[1] > 7:
+        Jc[0, 7], Jc[1, 7], Jc[0, 8], Jc[1, 8] = 1.0, 0.0, 0.0, 1.0
+        Jc[0, 9], Jc[1, 9] = (K[0, 0] * x + K[0, 1] * y) * rr, K[1, 1] * y * rr
+        Jc[0, 10], Jc[1, 10] = u / 2, -v / 2
 
 
 @njit(cache=True, nogil=True)
@@ -57,7 +69,7 @@ def _damped_inverse(A: Array, damping: float, inverse: Array) -> None:
 
 @njit(cache=True, nogil=True)
 def _point_blocks(
-    R: Array, t: Array, K: Array, X: Array, xy: Array, weight: Array, free: int,
+    R: Array, t: Array, K: Array, bend: Array, X: Array, xy: Array, weight: Array,
     H_cc: Array, H_cp: Array, g_c: Array, H_pp: Array, g_p: Array, Jc: Array, Jp: Array, r: Array,
 ) -> None:  # fmt: skip
     """Blocks that one point `(3,)`, seen at `(V, 2)` with weights `(V,)`, adds to H_cc, and its own: all in place.
@@ -65,6 +77,7 @@ def _point_blocks(
     H_cc of no views is left alone, for a caller that does not need it. Jc, Jp and r are room to work in: arrays made
     anew for every point would take longer than the arithmetic.
     """
+    free = Jc.shape[1]
     H_pp[:] = 0.0
     g_p[:] = 0.0
     for v in range(len(R)):
@@ -72,7 +85,7 @@ def _point_blocks(
             H_cp[v] = 0.0
             g_c[v] = 0.0
             continue
-        _linearize(R[v], t[v], K[v], X, xy[v], Jc, Jp, r)
+        _linearize(R[v], t[v], K[v], bend[v], X, xy[v], Jc, Jp, r)
         for i in range(free):
             a, b = weight[v] * Jc[0, i], weight[v] * Jc[1, i]
             g_c[v, i] = a * r[0] + b * r[1]
@@ -90,8 +103,8 @@ def _point_blocks(
 
 @njit(cache=True, nogil=True)
 def reduced_system(
-    R: Array, t: Array, K: Array, points: Array, xy: Array, weights: Array, free: int, damping: float,
-    block: NDArray[np.int64],
+    R: Array, t: Array, K: Array, bend: Array, points: Array, xy: Array, weights: Array, free: int, damping: float,
+    group: NDArray[np.int64],
 ) -> tuple[Array, Array, Array]:  # fmt: skip
     """Normal equations of the cameras after the points are eliminated.
 
@@ -99,25 +112,27 @@ def reduced_system(
         R: Rotations `(V, 3, 3)`.
         t: Translations `(V, 3)`.
         K: Intrinsics `(V, 3, 3)`.
+        bend: `(V,)`.
         points: `(N, 3)`, in the rig's world.
         xy: Undistorted keypoints `(N, V, 2)` px; whatever stands where the weight is 0 is not read.
         weights: `(N, V)`; 0 for what is not seen.
-        free: How many of a camera's parameters may change, 6 or 7; the rows of the others stay zero.
+        free: How many of a camera's parameters may change, P: 6, 7 or 11.
         damping: Relative increase of the points' diagonals.
-        block: Which of B groups each point's gradient is added to, `(N,)`; for covariances that allow for errors
-            that go together.
+        group: Which of G groups each point belongs to, `(N,)`; for covariances that allow for errors that go together.
 
     Returns:
-        S `(7 V, 7 V)`; the cameras' own blocks `(V, 7, 7)`, whose diagonals damping raises; gradients `(B, 7 V)`.
+        What each group adds: S `(G, P V, P V)`; the cameras' own blocks `(G, V, P, P)`, whose diagonals damping raises;
+        gradients `(G, P V)`.
     """
-    views, p = len(R), CAMERA_PARAMETERS
-    S, H_cc = np.zeros((p * views, p * views)), np.zeros((views, p, p))
-    gradient = np.zeros((block.max() + 1, p * views))
+    views, p, groups = len(R), free, group.max() + 1
+    S, H_cc = np.zeros((groups, p * views, p * views)), np.zeros((groups, views, p, p))
+    gradient = np.zeros((groups, p * views))
     H_cp, g_c, eliminated = np.zeros((views, p, 3)), np.zeros((views, p)), np.zeros((p, 3))
     H_pp, g_p, inverse = np.zeros((3, 3)), np.zeros(3), np.zeros((3, 3))
     Jc, Jp, r = np.zeros((2, p)), np.zeros((2, 3)), np.zeros(2)
     for n in range(len(points)):
-        _point_blocks(R, t, K, points[n], xy[n], weights[n], free, H_cc, H_cp, g_c, H_pp, g_p, Jc, Jp, r)
+        into_S = S[group[n]]
+        _point_blocks(R, t, K, bend, points[n], xy[n], weights[n], H_cc[group[n]], H_cp, g_c, H_pp, g_p, Jc, Jp, r)
         _damped_inverse(H_pp, damping, inverse)
         for a in range(views):
             if weights[n, a] <= 0.0:
@@ -129,41 +144,42 @@ def reduced_system(
                         total += H_cp[a, i, m] * inverse[m, k]
                     eliminated[i, k] = total
                 into = eliminated[i, 0] * g_p[0] + eliminated[i, 1] * g_p[1] + eliminated[i, 2] * g_p[2]
-                gradient[block[n], p * a + i] += g_c[a, i] - into
+                gradient[group[n], p * a + i] += g_c[a, i] - into
             for b in range(a, views):
                 if weights[n, b] <= 0.0:
                     continue
                 for i in range(free):
                     for j in range(free):
-                        S[p * a + i, p * b + j] -= (
+                        into_S[p * a + i, p * b + j] -= (
                             eliminated[i, 0] * H_cp[b, j, 0]
                             + eliminated[i, 1] * H_cp[b, j, 1]
                             + eliminated[i, 2] * H_cp[b, j, 2]
                         )
-    for v in range(views):
-        for i in range(p):
-            for j in range(p):
-                H_cc[v, i, j] = H_cc[v, min(i, j), max(i, j)]
-                S[p * v + i, p * v + j] += H_cc[v, i, j]
-    for i in range(p * views):
-        for j in range(i):
-            S[i, j] = S[j, i]
+    for g in range(groups):
+        for v in range(views):
+            for i in range(p):
+                for j in range(p):
+                    H_cc[g, v, i, j] = H_cc[g, v, min(i, j), max(i, j)]
+                    S[g, p * v + i, p * v + j] += H_cc[g, v, i, j]
+        for i in range(p * views):
+            for j in range(i):
+                S[g, i, j] = S[g, j, i]
     return S, H_cc, gradient
 
 
 @njit(cache=True, nogil=True)
 def point_steps(
-    R: Array, t: Array, K: Array, points: Array, xy: Array, weights: Array, free: int, damping: float,
+    R: Array, t: Array, K: Array, bend: Array, points: Array, xy: Array, weights: Array, free: int, damping: float,
     camera_step: Array,
 ) -> Array:  # fmt: skip
-    """Steps `(N, 3)` of the points that go with the cameras' step `(V, 7)`; arguments as `reduced_system`."""
-    views, p = len(R), CAMERA_PARAMETERS
+    """Steps `(N, 3)` of the points that go with the cameras' step `(V, P)`; arguments as `reduced_system`."""
+    views, p = len(R), free
     steps = np.zeros((len(points), 3))
     H_cc, H_cp, g_c = np.zeros((0, p, p)), np.zeros((views, p, 3)), np.zeros((views, p))
     H_pp, g_p, inverse = np.zeros((3, 3)), np.zeros(3), np.zeros((3, 3))
     Jc, Jp, r = np.zeros((2, p)), np.zeros((2, 3)), np.zeros(2)
     for n in range(len(points)):
-        _point_blocks(R, t, K, points[n], xy[n], weights[n], free, H_cc, H_cp, g_c, H_pp, g_p, Jc, Jp, r)
+        _point_blocks(R, t, K, bend, points[n], xy[n], weights[n], H_cc, H_cp, g_c, H_pp, g_p, Jc, Jp, r)
         _damped_inverse(H_pp, damping, inverse)
         for v in range(views):
             for i in range(free):

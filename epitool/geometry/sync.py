@@ -102,7 +102,6 @@ def estimate_offsets(
     keypoints: Keypoints,
     intrinsics: Sequence[Camera],
     *,
-    min_confidence: float,
     reach: int = REACH,
     seed: int = 0,
     jobs: int = 1,
@@ -112,7 +111,6 @@ def estimate_offsets(
     Args:
         keypoints: As recorded, of a moving person.
         intrinsics: A camera per view; only K and distortion count.
-        min_confidence: Joints below count as not seen.
         reach: How many frames a view may be from the first.
         seed: Of the random sampling.
         jobs: How many pairs of views are worked on at a time.
@@ -123,7 +121,7 @@ def estimate_offsets(
     """
     _require_successive(keypoints)
     skeleton, views = keypoints.skeleton, keypoints.views
-    joints = run_parallel(lambda v: _trajectories(keypoints, v, intrinsics[v], min_confidence), range(len(views)), jobs)
+    joints = run_parallel(lambda v: _trajectories(keypoints, v, intrinsics[v]), range(len(views)), jobs)
     tried = np.arange(-2 * reach, 2 * reach + 1)
     pairs = list(itertools.combinations(range(len(views)), 2))
     losses = run_parallel(lambda pair: scan_offsets(joints[pair[0]], joints[pair[1]], tried, skeleton), pairs, jobs)
@@ -162,11 +160,9 @@ def _require_successive(keypoints: Keypoints) -> None:
         )
 
 
-def _trajectories(keypoints: Keypoints, view: int, camera: Camera, min_confidence: float) -> Array:
+def _trajectories(keypoints: Keypoints, view: int, camera: Camera) -> Array:
     """Joints of one view on the plane z = 1, on every frame number, without gross errors."""
-    seen = keypoints.seen(min_confidence)[:, view]
-    xy = np.where(seen[..., None], keypoints.xy[:, view], np.nan)
-    dense = without_gaps(camera.normalize(xy), keypoints.frames)
+    dense = without_gaps(camera.normalize(keypoints.xy[:, view]), keypoints.frames)
     return without_gross_errors(without_jumps(dense, keypoints.skeleton))
 
 

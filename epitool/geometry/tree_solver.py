@@ -7,7 +7,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from epitool.geometry.gauss_newton import copy, copy_matrix
-from epitool.geometry.hypotheses import CAPACITY, Integers, Places, Tree, Views, invert, observe
+from epitool.geometry.hypotheses import CAPACITY, Integers, Places, Sight, Tree, Views, invert, observe
 
 Array = NDArray[np.float64]
 System = tuple[Array, Array, Array]  # normal matrices of joints, right-hand sides, couplings to the parents
@@ -78,7 +78,7 @@ def choose(tree: Tree, places: Places, chosen: Integers, clear: NDArray[np.bool_
 
 
 @njit(cache=True, nogil=True)
-def refine_frame(views: Views, tree: Tree, xy: Array, X: Array, covariance: Array) -> bool:
+def refine_frame(views: Views, tree: Tree, sight: Sight, X: Array, covariance: Array) -> bool:
     """Levenberg-Marquardt with the mixture's weights (EM) from `X (J, 3)`, improved in place; NaN joints stay so.
 
     A step costs time linear in the number of joints: the normal equations have one 3x3 coupling a bone, and
@@ -87,7 +87,7 @@ def refine_frame(views: Views, tree: Tree, xy: Array, X: Array, covariance: Arra
     Args:
         views: The cameras.
         tree: The bones.
-        xy: Keypoints `(J, V, 2)` px, NaN where unseen.
+        sight: The frame's keypoints.
         X: Where the joints are, in and out.
         covariance: `(J, 3, 3)`, written.
 
@@ -96,13 +96,13 @@ def refine_frame(views: Views, tree: Tree, xy: Array, X: Array, covariance: Arra
     """
     system, trial = _empty_system(len(X)), _empty_system(len(X))
     inverse, step = np.empty((len(X), 3, 3)), np.empty((len(X), 3))
-    cost = _assemble(views, tree, xy, X, system)
+    cost = _assemble(views, tree, sight, X, system)
     damping, converged = 1e-3, False
     for _ in range(_ITERATIONS):
         _eliminate(tree, system, damping, inverse, step)
         _substitute(tree, system, inverse, step)
         new = X + step
-        new_cost = _assemble(views, tree, xy, new, trial)
+        new_cost = _assemble(views, tree, sight, new, trial)
         if new_cost <= cost:
             copy_matrix(new, X)
             system, trial = trial, system
@@ -124,7 +124,7 @@ def _empty_system(joints: int) -> System:
 
 
 @njit(cache=True, nogil=True)
-def _assemble(views: Views, tree: Tree, xy: Array, X: Array, system: System) -> float:
+def _assemble(views: Views, tree: Tree, sight: Sight, X: Array, system: System) -> float:
     """Normal equations of keypoints and bones; returns the negative log posterior.
 
     A stretched bone resists being turned too; a compressed one would invite it, which is left out since it could make
@@ -135,7 +135,7 @@ def _assemble(views: Views, tree: Tree, xy: Array, X: Array, system: System) -> 
     cost, u = 0.0, np.empty(3)
     for j in range(len(X)):
         if X[j, 0] == X[j, 0]:
-            cost += observe(views, xy[j], X[j], A[j], g[j])
+            cost += observe(views, sight, j, X[j], A[j], g[j])
         p = tree.parents[j]
         if p < 0 or X[j, 0] != X[j, 0] or X[p, 0] != X[p, 0]:
             continue

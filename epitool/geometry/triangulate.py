@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,15 +10,17 @@ from numpy.typing import NDArray
 from epitool.camera import Rig
 from epitool.geometry.gauss_newton import reprojection
 from epitool.geometry.hypotheses import Views
+from epitool.geometry.mixture import freedoms
+from epitool.geometry.noise import KeypointNoise, Levels, Residuals, refitted, unknown_noise
 from epitool.geometry.nview import solve_frames
 from epitool.geometry.vector_median import median_of_pairs
 
 Array = NDArray[np.float64]
-_NOISE_FRAMES, _NOISE_ROUNDS = 200, 5
+_NOISE_FRAMES, _NOISE_ROUNDS = 200, 6
 _FIRST_NOISE = 0.005  # of the person's range in the images
+_FIRST_SHARE, _LEAST_VARIANCE = 0.9, 1e-6
 _ENOUGH = 50  # points seen by three views, to tell gross errors by
 _MEDIAN_OF_ONE = 0.455  # of chi square with one degree of freedom: two views, one point
-_LEAST_CONFIDENCE = 1e-3
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,7 +31,7 @@ class Triangulation:
         xyz: World points `(F, J, 3)`; NaN where fewer than two views saw the joint, no point lies before them, or
             it is open which views are right: two views alone that contradict each other by 5 sigma, two views against
             the others that meet far from the body, or places that are about as likely.
-        confidence: `(F, J)`: mean confidence of the keypoints that the point rests on.
+        confidence: `(F, J)`: mean probability of the keypoints that the point rests on to be no gross errors.
         reprojection_px: Distance of the projected point from each view's keypoint, `(F, V, J)` undistorted px.
         covariance: Of `xyz`, `(F, J, 3, 3)` in the rig's unit squared; NaN where that is NaN.
         used: Keypoints that the point rests on, `(F, V, J)`.
@@ -40,21 +42,6 @@ class Triangulation:
     reprojection_px: Array
     covariance: Array
     used: NDArray[np.bool_]
-
-
-@dataclass(frozen=True)
-class KeypointNoise:
-    """What is known of a detector's errors.
-
-    Attributes:
-        sigma_px: Standard deviation of a coordinate of a keypoint that is no gross error.
-        inlier_share: Share of keypoints that are no gross errors.
-        confidence: That a usual keypoint has; the odds of a keypoint are in proportion to its own.
-    """
-
-    sigma_px: float
-    inlier_share: float
-    confidence: float = 1.0
 
 
 def triangulate(
@@ -70,7 +57,7 @@ def triangulate(
 
     Args:
         xy: Keypoints.
-        confidence: A keypoint of twice the usual confidence has twice the usual odds of being no gross error.
+        confidence: On any scale; what it means is a part of the noise.
         rig: The cameras.
         method: How "vector-median" solves a pair of views: "polynomial" (Hartley and Sturm's optimum; the paper) or
             "dlt" (linear; Hartley & Zisserman 12.2).
@@ -79,14 +66,16 @@ def triangulate(
         noise: Of the keypoints; estimated from them where it is not given.
     """
     noise = noise or estimate_noise(xy, confidence, rig)
-    xy, confidence, views = _contiguous(xy), _contiguous(confidence), solver_views(rig, noise)
+    xy, views = _contiguous(xy), solver_views(rig)
+    odds, precision = likelihoods(noise, confidence, rig)
     if combine == "robust":
-        xyz, covariance, weights = solve_frames(views, xy, confidence)
+        xyz, covariance, weights = solve_frames(views, xy, odds, precision)
         used = weights > 0.5
     else:
         xyz, used = median_of_pairs(xy, rig, method)
-        covariance = point_covariance(xyz, used, rig, noise.sigma_px)
-    trust = (used * confidence).sum(axis=1) / np.maximum(used.sum(axis=1), 1)
+        weights = noise.inlier_share[noise.levels(confidence)]
+        covariance = point_covariance(xyz, np.where(used, precision, 0.0), rig)
+    trust = (used * weights).sum(axis=1) / np.maximum(used.sum(axis=1), 1)
     return Triangulation(xyz, trust, reprojection(views.P, xyz, xy), covariance, used)
 
 
@@ -95,49 +84,76 @@ def estimate_noise(xy: Array, confidence: Array, rig: Rig) -> KeypointNoise:
 
     Keypoints as for `triangulate`. Two views alone do not tell gross errors from noise; there the median does.
     """
-    frames = np.unique(np.linspace(0, len(xy) - 1, min(len(xy), _NOISE_FRAMES)).astype(int))
-    xy, confidence = _contiguous(xy[frames]), _contiguous(confidence[frames])
     seen = np.isfinite(xy[..., 0])
+    noise = unknown_noise(confidence, seen, _first_guess(xy), _FIRST_SHARE)
+    frames = np.unique(np.linspace(0, len(xy) - 1, min(len(xy), _NOISE_FRAMES)).astype(int))
+    xy, confidence, seen = _contiguous(xy[frames]), confidence[frames], seen[frames]
     if not seen.any():
-        return KeypointNoise(1.0, 0.9)
-    noise = KeypointNoise(_first_guess(xy), 0.9, max(float(confidence[seen].mean()), _LEAST_CONFIDENCE))
+        return noise
+    views, levels = solver_views(rig), noise.levels(confidence)
     for _ in range(_NOISE_ROUNDS):
-        views = solver_views(rig, noise)
-        xyz, _, weights = solve_frames(views, xy, confidence)
-        squared = reprojection(views.P, xyz, xy) ** 2
-        known = np.isfinite(xyz[..., 0])
-        many = known & (seen.sum(axis=1) > 2)
-        if many.sum() >= _ENOUGH:
-            inliers = (weights > 0) & many[:, None]
-            total = float(weights[inliers].sum())
-            variance = float(weights[inliers] @ squared[inliers]) / max(2 * total - 3 * many.sum(), 1.0)
-            share = float(np.clip(total / (seen & many[:, None]).sum(), 0.05, 0.995))
-        elif known.any():
-            variance = float(np.median(np.nansum(squared, axis=1)[known])) / _MEDIAN_OF_ONE
-            share = noise.inlier_share
-        else:
+        odds, precision = likelihoods(noise, confidence, rig)
+        xyz, _, weights = solve_frames(views, xy, odds, precision)
+        placed = np.isfinite(xyz[..., 0])
+        many = placed & (seen.sum(axis=1) > 2)
+        enough = many.sum() >= _ENOUGH
+        if not placed.any():
             break
-        noise = replace(noise, sigma_px=max(variance, 1e-6) ** 0.5, inlier_share=share)
+        squared = reprojection(views.P, xyz, xy) ** 2
+        residuals = _residuals(xyz, squared, weights, precision, levels, rig, many if enough else placed, seen)
+        found = refitted(noise, residuals)
+        noise = found if enough else _by_median(found, residuals)
     return noise
+
+
+def _residuals(
+    xyz: Array, squared: Array, weights: Array, precision: Array, levels: Levels, rig: Rig,
+    known: NDArray[np.bool_], seen: NDArray[np.bool_],
+) -> Residuals:  # fmt: skip
+    """What the keypoints of the joints `known (F, J)` say of the noise."""
+    squared, weights = np.where(known[:, None], squared, np.nan), np.where(known[:, None], weights, 0.0)
+    by_point = [np.swapaxes(x, 1, 2).reshape(-1, len(rig)) for x in (squared, weights, weights * precision, levels)]
+    R, t, K = (np.stack([getattr(camera, name) for camera in rig.cameras]) for name in ("R", "t", "K"))
+    freedom = freedoms(R, t, K, xyz.reshape(-1, 3), by_point[2])
+    lost = np.isnan(xyz[..., 0]) & (seen.sum(axis=1) >= 2)
+    unplaced = np.swapaxes(np.where(seen, levels, -1), 1, 2)[lost]
+    return Residuals(
+        by_point[0], by_point[1], freedom, by_point[3], np.tile(np.arange(xyz.shape[1]), len(xyz)), unplaced
+    )
+
+
+def _by_median(noise: KeypointNoise, residuals: Residuals) -> KeypointNoise:
+    """The noise with its usual deviation from the median of joints that two views see."""
+    variance = noise.by_level[residuals.levels] * noise.by_joint[residuals.joint, None]
+    relative = np.nansum(residuals.squared / variance, axis=1)
+    usual = float(np.median(relative[np.isfinite(residuals.squared).any(axis=1)])) / _MEDIAN_OF_ONE
+    return noise.with_sigma(max(usual, _LEAST_VARIANCE) ** 0.5)
+
+
+def likelihoods(noise: KeypointNoise, confidence: Array, rig: Rig) -> tuple[Array, Array]:
+    """Of keypoints `(F, V, J)`: log odds of being an inlier were the error 0, and inverse variance of a coordinate."""
+    levels = noise.levels(confidence)
+    variance, share = noise.variance(levels), noise.inlier_share[levels]
+    areas = np.array([float(np.prod(camera.image_size)) for camera in rig.cameras])
+    return np.log(share / (1 - share) * areas[:, None] / (2 * np.pi * variance)), 1.0 / variance
 
 
 def _first_guess(xy: Array) -> float:
     """A noise in px, generous, from how far a view's keypoints `(F, V, J, 2)` are spread."""
     views = np.moveaxis(xy, 1, 0).reshape(xy.shape[1], -1, 2)
-    extents = [float(np.ptp(view[np.isfinite(view[:, 0])], axis=0).max(initial=0.0)) for view in views]
-    return max(_FIRST_NOISE * max(extents), 1e-3)
+    seen = [view[np.isfinite(view[:, 0])] for view in views]
+    extents = [float(np.ptp(view, axis=0).max()) for view in seen if len(view)]
+    return max(_FIRST_NOISE * max(extents, default=0.0), 1e-3)
 
 
 def _contiguous(values: Array) -> Array:
     return np.ascontiguousarray(values, dtype=float)
 
 
-def solver_views(rig: Rig, noise: KeypointNoise) -> Views:
-    """The cameras, and the odds of a keypoint of confidence 1: noise against anywhere in the image."""
+def solver_views(rig: Rig) -> Views:
+    """The cameras as solvers need them."""
     P, centers = (np.stack([getattr(camera, name) for camera in rig.cameras]) for name in ("P", "center"))
-    areas = np.array([float(np.prod(camera.image_size)) for camera in rig.cameras])
-    odds = noise.inlier_share / (1 - noise.inlier_share) * areas / (2 * np.pi * noise.sigma_px**2)
-    return Views(P, centers, _inverse(P[:, :, :3]), odds / noise.confidence, float(noise.sigma_px) ** -2)
+    return Views(P, centers, _inverse(P[:, :, :3]))
 
 
 def _inverse(M: Array) -> Array:
@@ -146,8 +162,8 @@ def _inverse(M: Array) -> Array:
     return np.swapaxes(adjugate, 1, 2) / (M[:, 0] * adjugate[:, 0]).sum(axis=1)[:, None, None]
 
 
-def point_covariance(xyz: Array, used: NDArray[np.bool_], rig: Rig, sigma_px: float) -> Array:
-    """Covariance `(F, J, 3, 3)` of points `(F, J, 3)` that rest on the keypoints `used (F, V, J)`, to first order."""
+def point_covariance(xyz: Array, precision: Array, rig: Rig) -> Array:
+    """Covariance `(F, J, 3, 3)` of points `(F, J, 3)` whose keypoints have this precision `(F, V, J)`, first order."""
     information = np.zeros((*xyz.shape, 3))
     for v, camera in enumerate(rig.cameras):
         in_camera = camera.to_camera(xyz)
@@ -157,8 +173,9 @@ def point_covariance(xyz: Array, used: NDArray[np.bool_], rig: Rig, sigma_px: fl
             J[..., 0, 0], J[..., 1, 1] = camera.K[0, 0] / z, camera.K[1, 1] / z
             J[..., 0, 1] = camera.K[0, 1] / z
             J[..., :, 2] = -(in_camera[..., :2] @ camera.K[:2, :2].T) / z[..., None] ** 2
-        J = np.where(used[:, v, :, None, None], J @ camera.R, 0.0)
-        information += np.swapaxes(J, -1, -2) @ J
-    determined = np.isfinite(xyz[..., 0]) & (used.sum(axis=1) >= 2)
+        weight = precision[:, v, :, None, None]
+        J = np.where(weight > 0, J @ camera.R, 0.0)
+        information += weight * (np.swapaxes(J, -1, -2) @ J)
+    determined = np.isfinite(xyz[..., 0]) & ((precision > 0).sum(axis=1) >= 2)
     safe = np.where(determined[..., None, None], information, np.eye(3))
-    return np.where(determined[..., None, None], sigma_px**2 * np.linalg.inv(safe), np.nan)
+    return np.where(determined[..., None, None], np.linalg.inv(safe), np.nan)

@@ -12,10 +12,13 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from epitool.errors import InputError
 from epitool.files import STDIO, read_stdin, writing
+
+if TYPE_CHECKING:
+    from xml.etree.ElementTree import Element
 
 # What readers of JSON, CSV, XML, HDF5, Matlab and CDF files raise for damaged files.
 _DAMAGE = (
@@ -77,6 +80,22 @@ def read_text(path: Path) -> str:
         return content.decode("utf-16" if content[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE) else "utf-8-sig")
     except UnicodeDecodeError:
         raise ValueError("no text in UTF-8 or UTF-16") from None
+
+
+def read_xml(path: Path) -> Element:
+    """The root of an XML file of another program, in any encoding that it states.
+
+    Raises:
+        ValueError: It is no XML, or has a document type, whose entities could fill the memory.
+    """
+    from defusedxml import DefusedXmlException, ElementTree  # few files are XML
+
+    try:
+        return ElementTree.fromstring(path.read_bytes(), forbid_dtd=True)
+    except DefusedXmlException:
+        raise ValueError("XML with a document type is not read") from None
+    except (ElementTree.ParseError, LookupError) as error:
+        raise ValueError(f"no XML: {error}") from None
 
 
 def read_json(path: Path, kind: str, made_by: str) -> dict[str, Any]:

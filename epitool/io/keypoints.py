@@ -31,10 +31,11 @@ class KeypointsFile:
         skeleton: Names and order of the joints.
         source: What footage and detector the file says that it is of.
         split: As `Keypoints.split`.
+        least_confidence: Joints under it are read as missing.
     """
 
-    def __init__(self, file: h5py.File, path: Path) -> None:
-        self._file, self.path = file, path
+    def __init__(self, file: h5py.File, path: Path, least_confidence: float = 0.0) -> None:
+        self._file, self.path, self.least_confidence = file, path, least_confidence
         self.frames: NDArray[np.int64] = integers(file, "frames", 1)
         self.views = tuple(text_list(file.attrs, "views"))
         self.image_size = np.asarray(file.attrs["image_size"])
@@ -74,7 +75,7 @@ class KeypointsFile:
             if any("\0" in name for name in stored.ravel().tolist()):
                 raise ValueError("'images' holds names that no file can have")
             names = renamed(stored.ravel().tolist(), lambda name: usable_image(name, self.path))
-            return Keypoints(
+            found = Keypoints(
                 xy=array(self._file, "xy", 4, part),
                 confidence=array(self._file, "confidence", 3, part),
                 frames=self.frames[part],
@@ -86,6 +87,7 @@ class KeypointsFile:
                 split=self.split,
                 detected_xyz=self._detected_xyz(part),
             )
+        return found.without_unsure(self.least_confidence)
 
     def _detected_xyz(self, part: slice) -> NDArray[np.float64]:
         return array(self._file, "detected_xyz", 4, part) if "detected_xyz" in self._file else np.empty(0)
@@ -112,15 +114,19 @@ class KeypointsWriter:
 
 
 @contextmanager
-def open_keypoints(path: Path) -> Iterator[KeypointsFile]:
+def open_keypoints(path: Path, least_confidence: float = 0.0) -> Iterator[KeypointsFile]:
     """Opens `keypoints.h5`, to read a part at a time; a `labels.h5` has keypoints too.
+
+    Args:
+        path: The file.
+        least_confidence: Joints under it are read as missing.
 
     Raises:
         InputError: The file is missing, damaged, of another format, or its arrays do not fit together.
     """
     with opened(path, ("keypoints", "labels"), KEYPOINTS_BY) as file:
         with readable(path, "keypoints", KEYPOINTS_BY):
-            keypoints = KeypointsFile(file, path)
+            keypoints = KeypointsFile(file, path, least_confidence)
         yield keypoints
 
 

@@ -73,8 +73,10 @@ class LabelsFile:
             poses = Poses(arrays["xyz"], arrays["xyz_confidence"], frames, skeleton, unit, "world")
             newer = {"covariance": arrays["xyz_covariance"], "used": arrays["used"]} if arrays.keys() >= _SINCE else {}
             given = arrays["reprojection_px"], arrays["swapped"]
-            judged = {"verdict": self.verdict, "reasons": self.reasons}
-            return Labels(poses, keypoints, self.rig, *given, **newer, takes=self.takes, **judged)
+            return Labels(
+                poses, keypoints, self.rig, *given, **newer, takes=self.takes, verdict=self.verdict,
+                reasons=tuple(self.reasons),
+            )  # fmt: skip
 
 
 class LabelsWriter:

@@ -18,7 +18,7 @@ from epitool.metrics.align import (
     root_centered,
 )
 from epitool.metrics.bootstrap import LEAST_SEQUENCES, Bootstrap, Interval
-from epitool.metrics.one_pass import ROOT, SCALE, SIMILARITY
+from epitool.metrics.paired import ROOT, SCALE, SIMILARITY
 from epitool.metrics.pose import (
     PCK_MM,
     PROTOCOLS,

@@ -7,6 +7,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from epitool.metrics.rotation import nearest_rotation
+
 Array = NDArray[np.float64]
 
 MIN_JOINTS = 3  # a similarity fits any two joints exactly
@@ -53,11 +55,9 @@ def procrustes(prediction: Array, truth: Array) -> Similarity:
     g = np.where(valid[..., None], g - g_mean[..., None, :], 0.0)
     # Sizes of one keep products of tiny or huge poses within range.
     p_size, g_size = _size(p), _size(g)
-    U, singular, Vt = np.linalg.svd(np.swapaxes(g / g_size, -1, -2) @ (p / p_size))
-    signs = np.ones_like(singular)
-    signs[..., 2] = np.where(np.linalg.det(U @ Vt) < 0, -1.0, 1.0)
-    R = (U * signs[..., None, :]) @ Vt
-    scale = (singular * signs).sum(axis=-1) * (g_size / p_size)[..., 0, 0]
+    H = np.swapaxes(g / g_size, -1, -2) @ (p / p_size)
+    R, trace = nearest_rotation(np.moveaxis(H.reshape(-1, 3, 3), 0, -1))
+    R, scale = np.moveaxis(R, -1, 0).reshape(H.shape), trace.reshape(count.shape) * (g_size / p_size)[..., 0, 0]
     t = g_mean - scale[..., None] * (R @ p_mean[..., None])[..., 0]
     return Similarity(scale, R, np.where((count >= MIN_JOINTS)[..., None], t, np.nan))
 

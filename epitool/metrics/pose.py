@@ -2,28 +2,72 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from epitool.metrics.one_pass import AREA, ERROR, ROOT, SCALE, SIMILARITY, WITHIN, one_pass
+from epitool.metrics.paired import ROOT, SCALE, SIMILARITY, Paired
 from epitool.parallel import run_parallel
 
 Array = NDArray[np.float64]
+Score = Callable[[Array], Array]
 
 PROTOCOLS = ("standard", "epipolarpose")
 PCK_MM = 150.0  # about half a head: Mehta et al., 3DV 2017
-_CHUNK = 4096  # poses at a time, which bounds the memory beside inputs and results
-_NONE: Array = np.empty((0, 3, 0, 3))
+_AUC_STEP, _AUC_STEPS = 5.0, 30  # thresholds 5, 10, ..., 150, and zero, which no distance is below
+_CHUNK = 2048  # poses at a time, whose arrays stay in the processor's cache
+
+
+class Definition(NamedTuple):
+    """What a metric is: the mean, over the joints of a pose, of a score of each joint's distance.
+
+    Attributes:
+        name: As tables have it.
+        alignment: ROOT, SCALE or SIMILARITY.
+        score: Of distances, of any shape.
+        percent: Whether the score is a percentage; a length if not.
+    """
+
+    name: str
+    alignment: int
+    score: Score
+    percent: bool
+
+
+def distance(distances: Array) -> Array:
+    """The distance itself: the score of MPJPE."""
+    return distances
+
+
+def within(threshold: float) -> Score:
+    """100 where a distance is up to the threshold: the score of PCK."""
+    return lambda distances: 100.0 * (distances <= threshold)
+
+
+def area(distances: Array) -> Array:
+    """The percentage of the thresholds of AUC that are above each distance."""
+    return (100.0 / (_AUC_STEPS + 1)) * np.maximum(_AUC_STEPS - np.floor(distances / _AUC_STEP), 0.0)
+
+
+# In the order of the paper's columns, Tables 2 and 4. Another metric of this kind is another row.
+METRICS = (
+    Definition("MPJPE", ROOT, distance, percent=False),
+    Definition("NMPJPE", SCALE, distance, percent=False),
+    Definition("PMPJPE", SIMILARITY, distance, percent=False),
+    Definition(f"PCK@{PCK_MM:.0f}", ROOT, within(PCK_MM), percent=True),
+    Definition(f"NPCK@{PCK_MM:.0f}", SCALE, within(PCK_MM), percent=True),
+    Definition("AUC", ROOT, area, percent=True),
+)
 
 
 class SetErrors(NamedTuple):
     """Errors of N poses of J joints, in G groups, under three alignments: root; root and scale; similarity.
 
     Attributes:
-        values: `(N, alignment, 3)`: mean distance, PCK and AUC; NaN where a pose determines none.
+        values: `(N, metric)` in the order of METRICS; NaN where a pose determines none.
         joint_sums: Of the distances of each joint, `(G, alignment, J)`.
         joint_counts: How many distances these are, as `joint_sums`.
         axis_sums: Of the poses' mean absolute differences along each axis, `(G, alignment, 3)`.
@@ -38,64 +82,78 @@ class SetErrors(NamedTuple):
 
 
 def set_errors(
-    prediction: Array, truth: Array, root: int, protocol: str = "standard", threshold: float = PCK_MM,
+    prediction: Array, truth: Array, root: int, protocol: str = "standard",
     groups: NDArray[np.integer[Any]] | None = None, jobs: int = 1,
 ) -> SetErrors:  # fmt: skip
-    """Everything about N poses `(N, J, 3)` in one pass; memory grows with N by the results alone.
+    """Everything about N poses `(N, J, 3)`; memory grows with N by the results alone.
 
     Args:
         prediction: Of any float type; a joint that is NaN is left out.
         truth: As the prediction.
         root: Index of the root.
         protocol: "standard" or "epipolarpose".
-        threshold: Of PCK, in the unit of the truth.
         groups: The group of each pose, `(N,)` from 0 to G - 1: the sums are by group. All are of one without it.
         jobs: Chunks of poses at a time; the result does not depend on it.
     """
     p, g = _checked(prediction, truth, protocol)
     root = range(p.shape[1])[root]
-    count = int(groups.max()) + 1 if groups is not None and len(groups) else 1
-    values = np.empty((len(p), 3, 3))
-
-    def measured(part: slice | NDArray[np.intp]) -> tuple[Array, Array]:
-        ours, theirs = p[part], g[part]
-        found = values[part]  # a view of a slice, a copy of others
-        sums, axes = _run(ours, theirs, root, protocol, threshold, found)
-        values[part] = found
-        return sums, axes
-
-    parts = [(k, part) for k, poses in _by_group(groups, len(p)) for part in _chunks(poses)]
-    sums, axes = np.zeros((2, count, 3, p.shape[1])), np.zeros((count, 3, 3))
-    for (k, _), (joint, axis) in zip(parts, run_parallel(measured, [part for _, part in parts], jobs)):
-        sums[:, k] += joint
-        axes[k] += axis
-    known = np.isfinite(values[:, :, ERROR])
     of_group = np.zeros(len(p), dtype=np.intp) if groups is None else groups
-    counts = np.stack([np.bincount(of_group, known[:, a], count) for a in range(3)], axis=-1).astype(np.float64)
-    return SetErrors(values, sums[0], sums[1], axes, counts)
+    count = int(of_group.max()) + 1 if len(p) else 1
+    together = bool((of_group[1:] >= of_group[:-1]).all())
+    order = None if together else np.argsort(of_group, kind="stable")
+    values = np.empty((len(p), len(METRICS)))
+
+    def measured(part: slice) -> tuple[NDArray[np.integer[Any]], list[Array]]:
+        poses = part if order is None else order[part]
+        starts = _starts(of_group[poses])
+        pairs = Paired(p[poses], g[poses], root, protocol == "epipolarpose")
+        values[poses], sums = _measured(pairs, starts)
+        return of_group[poses][starts], sums
+
+    joints = p.shape[1]
+    totals = [np.zeros((count, 3, *size)) for size in ((joints,), (joints,), (3,), ())]
+    for present, sums in run_parallel(measured, _chunks(len(p)), jobs):
+        for total, found in zip(totals, sums):
+            total[present] += found
+    return SetErrors(values, *totals)
 
 
-def _by_group(
-    groups: NDArray[np.integer[Any]] | None, count: int
-) -> Iterator[tuple[int, slice | NDArray[np.intp]]]:  # fmt: skip
-    """The poses of each group: as a slice where they follow each other, which costs no copy."""
-    if groups is None:
-        yield 0, slice(0, count)
-        return
-    order = np.argsort(groups, kind="stable")
-    numbers, starts = np.unique(groups[order], return_index=True)
-    for number, indices in zip(numbers.tolist(), np.split(order, starts[1:])):
-        together = int(indices[-1] - indices[0]) == len(indices) - 1
-        yield number, slice(int(indices[0]), int(indices[-1]) + 1) if together else indices
+@np.errstate(over="ignore", invalid="ignore")  # as in `Paired.differences`
+def _measured(pairs: Paired, starts: NDArray[np.intp]) -> tuple[Array, list[Array]]:
+    """Values `(N, metric)`, and the sums of `SetErrors` of each run of poses that starts at `starts`."""
+    values, sums = np.empty((len(pairs.count), len(METRICS))), []
+    for alignment in (ROOT, SCALE, SIMILARITY):
+        differences, known = pairs.differences(alignment)
+        distances = _lengths(differences)
+        for m, metric in enumerate(METRICS):
+            if metric.alignment == alignment:
+                values[:, m] = _mean_score(metric.score, distances, pairs, known)
+        axes = np.abs(differences, out=differences).sum(axis=1) / np.maximum(pairs.count, 1)
+        summed = (distances * known, pairs.valid & known, np.where(known, axes, 0.0), known)
+        sums.append([np.add.reduceat(one, starts, axis=-1, dtype=np.float64).T for one in summed])
+    return values, [np.stack(one, axis=1) for one in zip(*sums)]
 
 
-def _chunks(poses: slice | NDArray[np.intp]) -> Iterator[slice | NDArray[np.intp]]:
-    if isinstance(poses, slice):
-        for start in range(poses.start, poses.stop, _CHUNK):
-            yield slice(start, min(start + _CHUNK, poses.stop))
-    else:
-        for start in range(0, len(poses), _CHUNK):
-            yield poses[start : start + _CHUNK]
+def _mean_score(score: Score, distances: Array, pairs: Paired, known: NDArray[np.bool_]) -> Array:
+    """Means over the joints that are there, `(N,)`; NaN of poses whose alignment is not determined."""
+    total = np.einsum("jn,jn->n", score(distances), pairs.valid.astype(np.float64))
+    return np.where(known, total / np.maximum(pairs.count, 1), np.nan)
+
+
+def _lengths(differences: Array) -> Array:
+    """Of vectors `(3, J, N)`, `(J, N)`."""
+    return np.sqrt(np.einsum("ijn,ijn->jn", differences, differences))
+
+
+def _starts(groups: NDArray[np.integer[Any]]) -> NDArray[np.intp]:
+    """Where each run of equal numbers `(N,)` starts."""
+    return np.flatnonzero(np.r_[True, groups[1:] != groups[:-1]])
+
+
+def _chunks(count: int) -> list[slice]:
+    """Parts of so many poses: nearly equal ones, for a lone pose is added up in another order."""
+    bounds = np.linspace(0, count, -(-count // _CHUNK) + 1).astype(int).tolist()
+    return [slice(start, end) for start, end in pairwise(bounds)]
 
 
 def joint_differences(
@@ -103,13 +161,12 @@ def joint_differences(
 ) -> Array:
     """Aligned prediction - truth of each joint, `(..., J, 3)`: `alignment` is ROOT, SCALE or SIMILARITY."""
     p, g = _alike(prediction, truth)
-    flat = _checked(p.reshape(-1, *p.shape[-2:]), g.reshape(-1, *g.shape[-2:]), protocol)
-    out = np.empty(flat[0].shape)
-    for part in _chunks(slice(0, len(out))):
-        places = np.empty((len(out[part]), 3, *out.shape[1:]))
-        _run(flat[0][part], flat[1][part], range(p.shape[-2])[root], protocol, PCK_MM, places[:, :, 0].copy(), places)
-        out[part] = places[:, alignment]
-    return out.reshape(p.shape)
+    out = np.empty((*p.shape[:-2], *p.shape[-2:]))
+    flat = out.reshape(-1, *p.shape[-2:])
+    for part, pairs in _pairs(p, g, root, protocol):
+        differences, known = pairs.differences(alignment)
+        flat[part] = np.where(pairs.valid & known, differences, np.nan).T
+    return out
 
 
 def joint_errors(
@@ -144,7 +201,7 @@ def mpjpe(prediction: Array, truth: Array, root: int) -> Array:
     >>> float(mpjpe(truth + [[10, 0, 0], [10, 30, 0]], truth, root=0))
     15.0
     """
-    return _values(prediction, truth, root)[..., ROOT, ERROR]
+    return _values(prediction, truth, root, ROOT, distance)
 
 
 def nmpjpe(prediction: Array, truth: Array, root: int, protocol: str = "standard") -> Array:
@@ -154,7 +211,7 @@ def nmpjpe(prediction: Array, truth: Array, root: int, protocol: str = "standard
     >>> float(nmpjpe(truth / 7, truth, root=0).round(6))
     0.0
     """
-    return _values(prediction, truth, root, protocol)[..., SCALE, ERROR]
+    return _values(prediction, truth, root, SCALE, distance, protocol)
 
 
 def pmpjpe(prediction: Array, truth: Array, root: int, protocol: str = "standard") -> Array:
@@ -162,7 +219,7 @@ def pmpjpe(prediction: Array, truth: Array, root: int, protocol: str = "standard
 
     The standard protocol does not use the root, and measures poses whose root is NaN.
     """
-    return _values(prediction, truth, root, protocol)[..., SIMILARITY, ERROR]
+    return _values(prediction, truth, root, SIMILARITY, distance, protocol)
 
 
 def pck(prediction: Array, truth: Array, root: int, threshold: float = PCK_MM) -> Array:
@@ -174,12 +231,12 @@ def pck(prediction: Array, truth: Array, root: int, threshold: float = PCK_MM) -
     >>> float(pck(truth + [[0, 0, 0], [0, 151, 0]], truth, root=0))
     50.0
     """
-    return _values(prediction, truth, root, threshold=threshold)[..., ROOT, WITHIN]
+    return _values(prediction, truth, root, ROOT, within(threshold))
 
 
 def npck(prediction: Array, truth: Array, root: int, threshold: float = PCK_MM, protocol: str = "standard") -> Array:
     """PCK after the scale factor of NMPJPE, `(...)`; the threshold is in the unit of the truth."""
-    return _values(prediction, truth, root, protocol, threshold)[..., SCALE, WITHIN]
+    return _values(prediction, truth, root, SCALE, within(threshold), protocol)
 
 
 def auc(prediction: Array, truth: Array, root: int) -> Array:
@@ -192,21 +249,34 @@ def auc(prediction: Array, truth: Array, root: int) -> Array:
     >>> float(auc(truth + [[0, 0, 0], [0, 0, 75]], truth, root=0).round(6))  # 30 and 15 thresholds
     72.580645
     """
-    return _values(prediction, truth, root)[..., ROOT, AREA]
+    return _values(prediction, truth, root, ROOT, area)
 
 
-def _values(prediction: Array, truth: Array, root: int, protocol: str = "standard", threshold: float = PCK_MM) -> Array:
-    """Values `(..., alignment, 3)` of poses of any leading shape."""
+def _values(
+    prediction: Array, truth: Array, root: int, alignment: int, score: Score, protocol: str = "standard"
+) -> Array:  # fmt: skip
+    """The mean score `(...)` of poses of any leading shape."""
     p, g = _alike(prediction, truth)
-    flat = p.reshape(-1, *p.shape[-2:]), g.reshape(-1, *g.shape[-2:])
-    return set_errors(*flat, root, protocol, threshold).values.reshape(*p.shape[:-2], 3, 3)
+    out = np.empty(p.shape[:-2])
+    flat = out.reshape(-1)
+    for part, pairs in _pairs(p, g, root, protocol):
+        differences, known = pairs.differences(alignment)
+        flat[part] = _mean_score(score, _lengths(differences), pairs, known)
+    return out
+
+
+def _pairs(prediction: Array, truth: Array, root: int, protocol: str) -> Iterator[tuple[slice, Paired]]:
+    """Poses `(..., J, 3)` of one shape, some at a time, and where these are among all."""
+    p, g = (poses.reshape(-1, *poses.shape[-2:]) for poses in (prediction, truth))
+    p, g = _checked(p, g, protocol)
+    for part in _chunks(len(p)):
+        yield part, Paired(p[part], g[part], range(p.shape[1])[root], protocol == "epipolarpose")
 
 
 def _alike(prediction: Array, truth: Array) -> tuple[Array, Array]:
     """Both with the shape that they broadcast to."""
-    p, g = np.asarray(prediction), np.asarray(truth)
-    shape = np.broadcast_shapes(p.shape, g.shape)
-    return (p, g) if p.shape == g.shape else (np.broadcast_to(p, shape).copy(), np.broadcast_to(g, shape).copy())
+    p, g = np.broadcast_arrays(prediction, truth)
+    return p, g
 
 
 def _checked(prediction: Array, truth: Array, protocol: str) -> tuple[Array, Array]:
@@ -217,19 +287,3 @@ def _checked(prediction: Array, truth: Array, protocol: str) -> tuple[Array, Arr
     if p.shape != g.shape or p.ndim != 3 or p.shape[2] != 3:
         raise ValueError(f"poses of shapes {p.shape} and {g.shape}, expected twice (N, J, 3)")
     return p, g
-
-
-def _run(
-    p: Array, g: Array, root: int, protocol: str, threshold: float, values: Array, differences: Array = _NONE
-) -> tuple[Array, Array]:
-    """Fills `values (N, alignment, 3)` and, unless it is empty, `differences (N, alignment, J, 3)`.
-
-    Returns:
-        Sums of the joints' distances and their numbers `(2, alignment, J)`, and sums of the axes `(alignment, 3)`.
-    """
-    sums, axes = np.zeros((2, 3, p.shape[1])), np.zeros((3, 3))
-    one_pass(
-        np.ascontiguousarray(p, dtype=np.float64), np.ascontiguousarray(g, dtype=np.float64),
-        root, protocol == "epipolarpose", float(threshold), values, sums, axes, differences,
-    )  # fmt: skip
-    return sums, axes

@@ -11,22 +11,13 @@ from numpy.typing import NDArray
 
 from epitool.metrics.align import missing_joints
 from epitool.metrics.bootstrap import Bootstrap, Interval
-from epitool.metrics.one_pass import AREA, ERROR, ROOT, SCALE, SIMILARITY, WITHIN
-from epitool.metrics.pose import PCK_MM, SetErrors, set_errors
+from epitool.metrics.paired import ROOT
+from epitool.metrics.pose import METRICS, SetErrors, set_errors
 from epitool.skeleton import Skeleton
 
 Array = NDArray[np.float64]
 
 DISTANCES = ("MPJPE", "NMPJPE", "PMPJPE")  # one for each alignment, in the order of ROOT, SCALE, SIMILARITY
-# In the order of the paper's columns, Tables 2 and 4.
-_DEFINED = (
-    ("MPJPE", ROOT, ERROR),
-    ("NMPJPE", SCALE, ERROR),
-    ("PMPJPE", SIMILARITY, ERROR),
-    (f"PCK@{PCK_MM:.0f}", ROOT, WITHIN),
-    (f"NPCK@{PCK_MM:.0f}", SCALE, WITHIN),
-    ("AUC", ROOT, AREA),
-)
 _ALIGNMENTS = {
     "standard": ("root", "root and least-squares scale", "similarity"),
     "epipolarpose": ("root", "root and Procrustes scale", "similarity, then root"),
@@ -128,17 +119,18 @@ class Ruler:
         labels without scale are normalised to a stature of 1700.
         """
         errors = set_errors(
-            prediction, self.truth, self.skeleton.root, self.protocol, groups=self.bootstrap.groups, jobs=jobs
-        )
+            prediction, self.truth, self.skeleton.root, self.protocol, self.bootstrap.groups, jobs
+        )  # fmt: skip
         reason, missing = _unknown_scale(unit, self.unit), missing_joints(prediction, self.truth)
         metrics, values = list[Metric](), dict[str, Array]()
-        for name, alignment, kind in _DEFINED:
-            made = (name, self.unit if kind == ERROR else "%", _ALIGNMENTS[self.protocol][alignment])
-            if reason and alignment == ROOT:
-                metrics.append(self.not_applicable(*made, reason))
+        for m, defined in enumerate(METRICS):
+            name, unit = defined.name, "%" if defined.percent else self.unit
+            alignment = _ALIGNMENTS[self.protocol][defined.alignment]
+            if reason and defined.alignment == ROOT:
+                metrics.append(self.not_applicable(name, unit, alignment, reason))
             else:
-                values[name] = errors.values[:, alignment, kind]
-                metrics.append(self.metric(*made, values[name], missing))
+                values[name] = errors.values[:, m]
+                metrics.append(self.metric(name, unit, alignment, values[name], missing))
         shown = [(a, name) for a, name in enumerate(DISTANCES) if name in values]
         joints, axes = self.skeleton.joints, ("x", "y", "z")
         by_joint = {name: self._parts(joints, errors.joint_sums[:, a], errors.joint_counts[:, a]) for a, name in shown}

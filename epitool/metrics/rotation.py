@@ -1,92 +1,89 @@
-"""The rotation of Procrustes alignment for many poses at a time, in numba.
-
-Every loop runs over LANES poses, so that each operation is one vector instruction; the last axis of all arrays is the
-pose's place among them.
-"""
+"""The rotations of Procrustes alignment, of many poses at a time: without an SVD, but for the few that need one."""
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
-from numba import njit
+from numpy.typing import NDArray
 
-# So many that the compiler makes vector instructions of a loop over them instead of unrolling it, and no power of two,
-# whose multiples would share their places in the processor's cache.
-LANES = 56
-SWEEPS = 5  # of Jacobi's method: the third leaves about 1e-8, and each squares that
-_TINY = 1e-300
-_NO_DIRECTION = 1e-15  # relative length under which a column is rounding
+Array = NDArray[np.float64]
+
+_STEPS = 5  # of Laguerre's method: what `_WELL_POSED` lets through has then converged to rounding
+# The product of the sums of two singular values, the third with the sign of the determinant, at a Frobenius norm of 1.
+# The rounding of a rotation grows with its inverse: at this limit it is 1e-12.
+_WELL_POSED = 0.01
 
 
-@njit(cache=True, nogil=True, error_model="numpy", forceinline=True)
-def nearest_rotation(A: Any, V: Any, R: Any, trace: Any) -> None:
-    """The rotations R that maximise trace(R^T H), no reflections, and that maximum.
+def nearest_rotation(H: Array) -> tuple[Array, Array]:
+    """The rotations that maximise trace(R^T H), never mirror images, and these maxima.
 
-    H = U S V^T by one-sided Jacobi (Hestenes 1958), whose columns come out in falling length. R takes the two longer
-    columns of U, and their cross product for the third: that keeps it a rotation, and needs no case of its own where
-    H has rank two.
+    A maximum is the largest root of the characteristic polynomial of the quaternion's key matrix (Theobald, Acta
+    Crystallographica A61, 2005); the rotation then follows from H and its cofactors (Markley, Journal of the
+    Astronautical Sciences 41, 1993). Where other rotations are nearly as good, as for collinear poses and some mirror
+    images, the root is nearly double and the SVD is used. What is found for a matrix does not depend on the others.
 
     Args:
-        A: H on entry, U S on return: `[column, row, lane]`.
-        V: Room for V, as A.
-        R: `[row, column, lane]`.
-        trace: `[lane]`.
+        H: Matrices `(3, 3, N)`.
+
+    Returns:
+        Rotations `(3, 3, N)` and traces `(N,)`; NaN for matrices that are not finite.
     """
-    for k in range(3):
-        for i in range(3):
-            for b in range(LANES):
-                V[k, i, b] = 1.0 if i == k else 0.0
-    for _ in range(SWEEPS):
-        _orthogonalise(A, V, 0, 1)
-        _orthogonalise(A, V, 0, 2)
-        _orthogonalise(A, V, 1, 2)
-    _compose(A, V, R, trace)
+    size = np.sqrt(np.einsum("ikn,ikn->n", H, H))
+    usable = np.isfinite(size) & (size > 0)
+    B = np.where(usable, H, 0.0) / np.where(usable, size, 1.0)
+    cofactors = _cofactors(B)
+    determinant = np.einsum("kn,kn->n", B[0], cofactors[0])
+    largest = _largest_root(determinant, np.einsum("ikn,ikn->n", cofactors, cofactors))
+    half = 0.5 * (largest * largest - 1)
+    posed = half * largest - determinant
+    ill = np.flatnonzero(~(posed > _WELL_POSED))
+    posed[ill] = 1.0
+    R = B * (half + 1)
+    R += largest * cofactors
+    R -= np.einsum("ijn,jkn->ikn", np.einsum("ikn,jkn->ijn", B, B), B)
+    R /= posed
+    trace = size * largest
+    if len(ill):
+        R[..., ill], trace[ill] = _by_svd(H[..., ill])
+    return R, trace
 
 
-@njit(cache=True, nogil=True, error_model="numpy", forceinline=True)
-def _orthogonalise(A: Any, V: Any, p: int, q: int) -> None:
-    """Turns columns p and q of A to right angles, the longer one first, and V alike."""
-    for b in range(LANES):
-        x0, x1, x2, y0, y1, y2 = A[p, 0, b], A[p, 1, b], A[p, 2, b], A[q, 0, b], A[q, 1, b], A[q, 2, b]
-        longer = (y0 * y0 + y1 * y1 + y2 * y2) - (x0 * x0 + x1 * x1 + x2 * x2)
-        twice = 2.0 * (x0 * y0 + x1 * y1 + x2 * y2)
-        tangent = twice / (abs(longer) + np.sqrt(longer * longer + twice * twice) + _TINY)
-        small = 1.0 / np.sqrt(1.0 + tangent * tangent)
-        c = tangent * small if longer > 0.0 else small
-        s = small if longer > 0.0 else tangent * small
-        A[p, 0, b], A[q, 0, b] = c * x0 + s * y0, c * y0 - s * x0
-        A[p, 1, b], A[q, 1, b] = c * x1 + s * y1, c * y1 - s * x1
-        A[p, 2, b], A[q, 2, b] = c * x2 + s * y2, c * y2 - s * x2
-        x0, x1, x2, y0, y1, y2 = V[p, 0, b], V[p, 1, b], V[p, 2, b], V[q, 0, b], V[q, 1, b], V[q, 2, b]
-        V[p, 0, b], V[q, 0, b] = c * x0 + s * y0, c * y0 - s * x0
-        V[p, 1, b], V[q, 1, b] = c * x1 + s * y1, c * y1 - s * x1
-        V[p, 2, b], V[q, 2, b] = c * x2 + s * y2, c * y2 - s * x2
+def _largest_root(determinant: Array, cofactors: Array) -> Array:
+    """Sums of the singular values, the third with the sign of the determinant, at a Frobenius norm of 1.
+
+    Laguerre's method comes from above and does not overshoot, for all roots are real. Divisors are no less than they
+    are at a well-posed root, so that rounding cannot throw a step beyond one that is not.
+
+    Args:
+        determinant: `(N,)`.
+        cofactors: Sums of their squares, `(N,)`.
+    """
+    eightfold, rest = 8 * determinant, 1 - 4 * cofactors
+    # No root is above this: the products of two singular values add up to sqrt(3 cofactors) at the most.
+    root = np.sqrt(1 + 2 * np.sqrt(3 * cofactors))
+    for _ in range(_STEPS):
+        square = root * root
+        value = ((square - 2) * root - eightfold) * root + rest
+        slope = 4 * (square - 1) * root - eightfold
+        bend = np.sqrt(np.maximum(9 * slope * slope - value * (144 * square - 48), 0.0))
+        root -= 4 * value / np.maximum(slope + bend, 32 * _WELL_POSED)
+    return root
 
 
-@njit(cache=True, nogil=True, error_model="numpy", forceinline=True)
-def _compose(A: Any, V: Any, R: Any, trace: Any) -> None:
-    """R = U V^T, where the columns of A are those of U times the singular values."""
-    for b in range(LANES):
-        x, y, z = A[0, 0, b], A[0, 1, b], A[0, 2, b]
-        length = np.sqrt(x * x + y * y + z * z)
-        inverse = 1.0 / length if length > 0.0 else 0.0
-        x, y, z = x * inverse, y * inverse, z * inverse if length > 0.0 else 1.0
-        a0, a1, a2 = A[1, 0, b], A[1, 1, b], A[1, 2, b]
-        along = x * a0 + y * a1 + z * a2
-        u0, u1, u2 = a0 - along * x, a1 - along * y, a2 - along * z
-        size = np.sqrt(u0 * u0 + u1 * u1 + u2 * u2)
-        # Where H has rank one, any direction at right angles to the first serves.
-        known, sign = size > _NO_DIRECTION * length, 1.0 if z >= 0.0 else -1.0
-        inverse, slope = 1.0 / size if known else 0.0, -1.0 / (sign + z)
-        u0 = u0 * inverse if known else 1.0 + sign * x * x * slope
-        u1 = u1 * inverse if known else sign * x * y * slope
-        u2 = u2 * inverse if known else -sign * x
-        w0, w1, w2 = y * u2 - z * u1, z * u0 - x * u2, x * u1 - y * u0
-        third = w0 * A[2, 0, b] + w1 * A[2, 1, b] + w2 * A[2, 2, b]
-        trace[b] = length + (u0 * a0 + u1 * a1 + u2 * a2) + third
+def _cofactors(B: Array) -> Array:
+    """Rows are the cross products of the other two rows, `(3, 3, N)`."""
+    made = np.empty_like(B)
+    for i in range(3):
+        a, b = B[i - 2], B[i - 1]
         for k in range(3):
-            v0, v1, v2 = V[0, k, b], V[1, k, b], V[2, k, b]
-            R[0, k, b] = x * v0 + u0 * v1 + w0 * v2
-            R[1, k, b] = y * v0 + u1 * v1 + w1 * v2
-            R[2, k, b] = z * v0 + u2 * v1 + w2 * v2
+            made[i, k] = a[k - 2] * b[k - 1] - a[k - 1] * b[k - 2]
+    return made
+
+
+def _by_svd(H: Array) -> tuple[Array, Array]:
+    """As `nearest_rotation` (Umeyama, PAMI 1991)."""
+    finite = np.isfinite(H).all(axis=(0, 1))
+    U, singular, Vt = np.linalg.svd(np.moveaxis(np.where(finite, H, 0.0), -1, 0))
+    signs = np.ones_like(singular)
+    signs[:, 2] = np.where(np.linalg.det(U @ Vt) < 0, -1.0, 1.0)
+    R, trace = (U * signs[:, None, :]) @ Vt, (singular * signs).sum(axis=-1)
+    return np.where(finite, np.moveaxis(R, 0, -1), np.nan), np.where(finite, trace, np.nan)

@@ -7,7 +7,6 @@ import sys
 from contextlib import redirect_stdout
 from pathlib import Path
 from types import ModuleType
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -15,11 +14,6 @@ from torch import Tensor
 from epitool.errors import UsageError
 
 _NMS_SCHEMA = "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor"
-
-
-def resnet(name: str) -> Any:
-    """A ResNet with random weights, e.g. `resnet50`."""
-    return getattr(_resnets(), name)(weights=None)
 
 
 def imagenet_weights(name: str) -> dict[str, Tensor]:

@@ -10,7 +10,9 @@ from epitool.camera import Array
 from epitool.images import Image
 from epitool.nn.crops import crop_image, squared
 from epitool.nn.inference import open_engine
-from epitool.pose import MIN_CONFIDENCE, square_boxes
+from epitool.pose import square_boxes
+
+_SURE = 0.5  # of a network's confidence: joints that tell where the person is
 
 
 class CheckpointDetector:
@@ -40,7 +42,7 @@ class CheckpointDetector:
         """
         height, width = image.shape[:2]
         xy, confidence = self._look(image, squared(np.array([0.0, 0.0, width, height])))
-        seen = np.where(confidence[:, None] >= MIN_CONFIDENCE, xy, np.nan)
+        seen = np.where(confidence[:, None] >= _SURE, xy, np.nan)
         box = square_boxes(seen, self._card.convention.margin)
         if not np.isfinite(box).all():
             return np.empty((0, *xy.shape)), np.empty((0, *confidence.shape))

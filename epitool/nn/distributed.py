@@ -1,4 +1,4 @@
-"""Training on several devices or machines (Lightning Fabric), with the result that one device would have."""
+"""Training on several devices or machines (Lightning Fabric)."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 import torch
 import torch.distributed
 from lightning_fabric import Fabric
-from torch import Tensor, nn
+from torch import nn
 
 from epitool.console import fall_silent, stream_redirected
 from epitool.errors import EpitoolError, UsageError
@@ -93,55 +93,17 @@ def lost_process_reported(fabric: Fabric) -> Iterator[None]:
         ) from None
 
 
-class _SumOverProcesses(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, values: Tensor) -> Tensor:
-        return _summed(values)
+def share_batch_norm(network: nn.Module, device: torch.device) -> None:
+    """Lets batch normalisation see the images of all processes, on GPUs; parameters and their names stay.
 
-    @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> Tensor:
-        return _summed(gradient)
-
-
-def _summed(values: Tensor) -> Tensor:
-    total = values.contiguous().clone()
-    torch.distributed.all_reduce(total)
-    return total
-
-
-class SharedBatchNorm(nn.BatchNorm2d):
-    """Batch normalisation with the mean and variance over the images of all processes, on any device.
-
-    PyTorch's own is for GPUs alone.
+    PyTorch has no such normalisation for CPUs: there every process normalises by its own images.
     """
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Normalises `(N, C, H, W)`; processes may have other numbers of images."""
-        if not self.training:
-            return super().forward(x)
-        sums = torch.stack([x.double().sum(dim=(0, 2, 3)), x.double().square().sum(dim=(0, 2, 3))])
-        count = torch.full((1, x.shape[1]), x.numel() / x.shape[1], dtype=sums.dtype, device=x.device)
-        total, squares, number = _SumOverProcesses.apply(torch.cat([sums, count]))  # type: ignore[no-untyped-call]
-        mean = total / number
-        variance = squares / number - mean.square()
-        self._follow(mean.detach(), variance.detach(), number.detach())
-        scale = self.weight / (variance + self.eps).sqrt()
-        shift = self.bias - mean * scale
-        return x * scale.to(x.dtype)[:, None, None] + shift.to(x.dtype)[:, None, None]
-
-    @torch.no_grad()
-    def _follow(self, mean: Tensor, variance: Tensor, count: Tensor) -> None:
-        """Moves the running mean and variance, which inference uses."""
-        for running, value in ((self.running_mean, mean), (self.running_var, variance * count / (count - 1))):
-            running.lerp_(value.to(running.dtype), self.momentum)  # type: ignore[union-attr,arg-type]
-        self.num_batches_tracked.add_(1)  # type: ignore[union-attr]
-
-
-def share_batch_norm(network: nn.Module, device: torch.device) -> nn.Module:
-    """The network with batch normalisation over all processes; parameters and their names stay."""
     if device.type == "cuda":
-        return nn.SyncBatchNorm.convert_sync_batchnorm(network)  # type: ignore[no-untyped-call]
-    for module in network.modules():
-        if type(module) is nn.BatchNorm2d:
-            module.__class__ = SharedBatchNorm
-    return network
+        nn.SyncBatchNorm.convert_sync_batchnorm(network)  # type: ignore[no-untyped-call]
+
+
+def agree_on_buffers(network: nn.Module, fabric: Fabric) -> None:
+    """Gives every process the first one's means and variances, so that all measure the network that is kept."""
+    if fabric.world_size > 1:
+        for buffer in network.buffers():
+            torch.distributed.broadcast(buffer, 0)

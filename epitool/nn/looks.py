@@ -32,7 +32,7 @@ PELVIS, THORAX = BODY.index("pelvis"), BODY.index("thorax")
 LIMBS = np.array([j for j, joint in enumerate(BODY.joints) if joint not in ("neck_nose", "head_top")])
 FEATURES = len(BODY) * 6 + 1
 _HIPS, _SHOULDERS = ([BODY.index(f"{side}_{joint}") for side in ("left", "right")] for joint in ("hip", "shoulder"))
-_MIRROR, _REVERSE = np.array([-1.0, 1.0, 1.0]), np.array([1.0, 1.0, -1.0])
+_MIRROR = np.array([-1.0, 1.0, 1.0])
 _TYPICAL_EXTENT = -2.0  # logarithm of the joints' extent over their distance
 _LEAST_JOINTS = 3
 
@@ -73,10 +73,10 @@ class Looks:
     def exchanged(self) -> Looks:
         """As they would be if the detector had taken left for right.
 
-        One who faces the camera is then seen from behind, so the hint is reversed along the depth too.
+        One who faces the camera is then seen from behind, and the hint is of another pose: there is none any more.
         """
         order = BODY.flip_order
-        return Looks(self.rays[:, order], self.confidence[:, order], self.hint[:, order] * _REVERSE)
+        return Looks(self.rays[:, order], self.confidence[:, order], self.hint).without_hint()
 
     def without_hint(self) -> Looks:
         """The joints in the image alone."""

@@ -83,7 +83,8 @@ class Refiner:
     @cached_property
     def network(self) -> RefinementNetwork:
         """The network, ready for inference."""
-        network = RefinementNetwork(self.options.width, self.options.dropout)
+        with torch.random.fork_rng(devices=[]):  # layers draw random weights, which are replaced
+            network = RefinementNetwork(self.options.width, self.options.dropout)
         network.load_state_dict({name: tensor.float() for name, tensor in self.weights.items()})
         return network.eval()
 

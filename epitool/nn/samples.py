@@ -204,7 +204,7 @@ def _targets(labels: Labels, own_boxes: bool) -> tuple[NDArray[Any], ...]:
     """Boxes, volume coordinates, weights, root-relative poses, intrinsics and lenses of every frame and view."""
     in_cameras, skeleton, K = labels.in_cameras, labels.poses.skeleton, labels.intrinsics
     pixels = labels.project_own(in_cameras)
-    boxes = square_boxes(pixels) if own_boxes else labels.keypoints.boxes()
+    boxes = square_boxes(pixels) if own_boxes else labels.boxes()
     volume, inside = labels_to_volume(in_cameras, pixels, K, boxes, skeleton)
     relative = in_cameras - in_cameras[:, :, [skeleton.root]]
     return boxes, volume, inside[..., None] * np.ones(3), relative, K, labels.lenses
@@ -212,7 +212,7 @@ def _targets(labels: Labels, own_boxes: bool) -> tuple[NDArray[Any], ...]:
 
 def _flat_targets(keypoints: Keypoints) -> tuple[NDArray[Any], ...]:
     """As `_targets`, for x and y of the keypoints; z weighs nothing, and there are no poses."""
-    boxes, seen = keypoints.boxes(), keypoints.seen()
+    boxes, seen = keypoints.boxes(), keypoints.seen
     xy = (keypoints.xy - boxes[..., None, :2]) / boxes[..., None, 2:3] - 0.5
     volume = np.concatenate([np.where(seen[..., None], xy, 0), np.zeros((*seen.shape, 1))], axis=-1)
     weight = seen[..., None] * np.array([1.0, 1.0, 0.0])

@@ -21,7 +21,7 @@ from torch.utils.data import DataLoader
 from epitool.console import progress, say
 from epitool.errors import UsageError
 from epitool.nn.dataset import CropDataset
-from epitool.nn.distributed import lost_process_reported, share_batch_norm
+from epitool.nn.distributed import agree_on_buffers, lost_process_reported, share_batch_norm
 from epitool.nn.network import as_input
 from epitool.nn.run import Run, open_run
 from epitool.nn.samples import Recording, Samples
@@ -81,6 +81,7 @@ def train(
                     step([next(loader) for _ in own], len(batch))
                     advance(len(batch))
                 loss, seconds = step.mean_loss(), time.perf_counter() - begin
+                agree_on_buffers(run.network, fabric)
                 measured = validate(run.network, samples, store, recording, options, fabric)
             record = _record(epoch, loss, measured, options, seconds, len(part))
             say(f"epoch {epoch}/{options.epochs}: loss {loss:.4f}, validation {_described(record, options, recording)}")

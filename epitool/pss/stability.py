@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 from threadpoolctl import threadpool_limits
@@ -64,16 +63,9 @@ def _matched(table: NDArray[np.int64]) -> tuple[float, float]:
     return float(iou[matched].mean()), float(table[matched].sum() / table.sum())
 
 
-@njit(cache=True, nogil=True)
 def contingency(a: Labels, b: Labels, k: int) -> NDArray[np.int64]:
-    """How many vectors are in cluster i of one clustering and j of another, `(k, k)`.
-
-    Four tables in turn: neighbouring frames mostly count in the same cell, and would wait for each other there.
-    """
-    counts = np.zeros((4, k * k), np.int64)
-    for i in range(len(a)):
-        counts[i & 3, np.int64(a[i]) * k + b[i]] += 1
-    return counts.sum(axis=0).reshape(k, k)
+    """How many vectors are in cluster i of one clustering and j of another, `(k, k)`."""
+    return np.bincount(a.astype(np.int64) * k + b, minlength=k * k).reshape(k, k)
 
 
 def mpss_by_codebook(prediction: Array, truth: Array, codebooks: Sequence[Codebook], root: int, jobs: int = 1) -> Array:

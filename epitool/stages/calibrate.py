@@ -33,8 +33,8 @@ _SYNC_FRAMES = 5000
 def run(
     *, views: Sequence[Path], keypoints: Path, intrinsics: Path | None, refine_intrinsics: bool,
     extrinsics: Path | None, fov_deg: float | None, method: str, sync: bool, moving: int | None, scale: str | None,
-    up: str | None, min_confidence: float, detector: str | None, device: str, out: Path, seed: int, jobs: int,
-    sync_reach: int | None = None,
+    up: str | None, detector: str | None, device: str, out: Path, seed: int, jobs: int,
+    sync_reach: int | None = None, min_confidence: float | None = None,
 ) -> Summary:  # fmt: skip
     """Recovers the cameras from the joints of one person (paper, section 3.1).
 
@@ -42,7 +42,7 @@ def run(
         views: Which views; all of `keypoints` where none are named.
         keypoints: The `keypoints.h5`; where it is missing, joints are detected in `views` first.
         intrinsics: A camera file with K and distortion of every view.
-        refine_intrinsics: Adjust the focal lengths of `intrinsics` too.
+        refine_intrinsics: Adjust the lenses of `intrinsics` too.
         extrinsics: A camera file whose places are taken as they are.
         fov_deg: Field of view of the longer image side, to be taken as known where there are no intrinsics; None to
             estimate each view's focal length.
@@ -51,7 +51,7 @@ def run(
         moving: Solve windows of so many frames each by themselves, for cameras that move; None for cameras that stand.
         scale: What fixes millimetres, as `height=1.78m`.
         up: "people" to turn the world upright by them, floor at 0; None to leave it in the first camera.
-        min_confidence: Joints under it are not used.
+        min_confidence: Joints under it are not used; None to use all.
         detector: For detecting first.
         device: For detecting first.
         out: The `cameras.toml` to write.
@@ -70,7 +70,9 @@ def run(
         raise UsageError("--sync-reach says how far --sync looks; give that too")
     if moving is not None:
         check_moving(f"--moving {moving}", moving, rule, up, extrinsics)
-    joints = keypoints_of(views, keypoints, detector, device, jobs, all_frames=sync or moving is not None)
+    joints = keypoints_of(
+        views, keypoints, detector, device, jobs, all_frames=sync or moving is not None, least=min_confidence or 0.0
+    )
     _check_joints(joints, keypoints, rule)
     if joints.take_of.any():
         check_moving(f"{keypoints}: several takes", LEAST_WINDOW, rule, up, extrinsics)
@@ -80,22 +82,23 @@ def run(
     known = places(extrinsics, joints.views) if extrinsics else None
     recorded = joints
     if sync:
-        cameras = _with_offsets(cameras, joints, min_confidence, sync_reach or REACH, seed, jobs)
+        cameras = _with_offsets(cameras, joints, sync_reach or REACH, seed, jobs)
         joints = synchronized(joints, [camera.time_offset for camera in cameras])
-    focal = "refined" if refine_intrinsics else "known" if intrinsics or extrinsics or fov_deg else "unknown"
-    choices = Choices(method, focal, rule, up, intrinsics or extrinsics, known, min_confidence, seed, jobs)
+    stated = "known" if intrinsics or extrinsics else "field" if fov_deg else "unknown"
+    focal = "refined" if refine_intrinsics else stated
+    choices = Choices(method, focal, rule, up, intrinsics or extrinsics, known, seed, jobs)
     windowed = moving is not None or bool(joints.take_of.any())
     if sync or windowed:  # people are told apart in the frames as they were recorded, by cameras that stand still
         warn_of_people(keypoints, "--sync" if sync else "cameras that move")
     if windowed:
         return calibrate_windows(joints, cameras, choices, windows_of(joints.take_of, moving), out)
-    joints = informative_frames(joints, min_confidence, FRAME_BUDGET)
+    joints = informative_frames(joints, FRAME_BUDGET)
     if method == "fundamental" or extrinsics:
-        for view in still_views(joints, min_confidence):
+        for view in still_views(joints):
             warn(f"view {view}: {STILL}")
     result = solved(joints, cameras, choices)
     if not sync:
-        joints, result = _of_one_person(joints, cameras, result, choices, keypoints)
+        joints, result = _of_one_person(joints, cameras, result, choices, keypoints, min_confidence or 0.0)
         result = _with_doubt_of_drift(recorded, result)
     return _finish(joints, result, choices, out)
 
@@ -129,20 +132,18 @@ def _check_joints(joints: Keypoints, path: Path, rule: ScaleRule | None) -> None
 
 
 def _of_one_person(
-    joints: Keypoints, cameras: Sequence[Camera], result: Calibration, choices: Choices, path: Path
+    joints: Keypoints, cameras: Sequence[Camera], result: Calibration, choices: Choices, path: Path, least: float
 ) -> tuple[Keypoints, Calibration]:
     """The joints of the person whom all views agree on, and the cameras that they give; the same where one is seen.
 
     All views take part again, those too that had no place by the person that was followed: the verdict is on the whole.
     """
-    with open_keypoints(path) as source:
+    with open_keypoints(path, least) as source:
         while True:
-            chosen = chosen_in_all_views(
-                source, result.rig, _lenses(cameras, result, choices), choices.min_confidence, choices.seed
-            )
+            chosen = chosen_in_all_views(source, result.rig, _lenses(cameras, result, choices), choices.seed)
             if chosen is None:
                 return joints, result
-            joints = informative_frames(chosen.read(step=enough_step(source)), choices.min_confidence, FRAME_BUDGET)
+            joints = informative_frames(chosen.read(step=enough_step(source)), FRAME_BUDGET)
             lost, result = len(result.left_out), solved(joints, cameras, choices)
             if not result.left_out or len(result.left_out) >= lost:
                 say_whom(chosen)
@@ -157,13 +158,11 @@ def _lenses(cameras: Sequence[Camera], result: Calibration, choices: Choices) ->
     return with_focal(cameras, float(np.median([camera.focal / start[camera.name] for camera in result.rig.cameras])))
 
 
-def _with_offsets(
-    cameras: Sequence[Camera], joints: Keypoints, min_confidence: float, reach: int, seed: int, jobs: int
-) -> list[Camera]:
+def _with_offsets(cameras: Sequence[Camera], joints: Keypoints, reach: int, seed: int, jobs: int) -> list[Camera]:
     """The cameras with their offsets in time, estimated from a stretch of the recording."""
     middle = max(len(joints.frames) - _SYNC_FRAMES, 0) // 2
     stretch = joints.select_frames(np.arange(middle, min(middle + _SYNC_FRAMES, len(joints.frames))))
-    found = estimate_offsets(stretch, cameras, min_confidence=min_confidence, reach=reach, seed=seed, jobs=jobs)
+    found = estimate_offsets(stretch, cameras, reach=reach, seed=seed, jobs=jobs)
     for name, offset, sd in zip(joints.views, found.offsets, found.sd, strict=True):
         say(f"view {name}: {offset:+.2f} +- {sd:.2f} frames against view {joints.views[0]}")
     for doubt in found.doubts:

@@ -37,11 +37,13 @@ def places(path: Path, views: Sequence[str]) -> Rig:
 
 
 def keypoints_of(
-    views: Sequence[Path], path: Path, detector: str | None, device: str, jobs: int, all_frames: bool = True
-) -> Keypoints:
+    views: Sequence[Path], path: Path, detector: str | None, device: str, jobs: int, *, all_frames: bool = True,
+    least: float = 0.0,
+) -> Keypoints:  # fmt: skip
     """Keypoints of the views named, or of all; detected first where the file is missing.
 
-    Where not all frames count, and they are more than an hour's, they are every second, third, ... frame.
+    Where not all frames count, and they are more than an hour's, they are every second, third, ... frame. Joints of a
+    confidence under `least` are left out.
 
     Raises:
         InputError: There is no file and no view, or the file lacks a view.
@@ -53,7 +55,7 @@ def keypoints_of(
         say(f"{path} is not there: detecting joints first")
         made = detect2d.run(views=views, detector=detector, out=path, jobs=jobs, device=device, overwrite=False)
         say(made.text)
-    with open_keypoints(path) as file:
+    with open_keypoints(path, least) as file:
         joints = file.read(step=1 if all_frames or file.take_of().any() else enough_step(file))
     if not views:
         return joints
@@ -99,13 +101,13 @@ def intrinsics_of(joints: Keypoints, path: Path | None, fov_deg: float | None, m
     if path:
         return fit_sizes(read_intrinsics(path, joints.views), sizes, path)
     if fov_deg is None and method == "essential" and len(sizes) > 2:
-        say("no --intrinsics: focal lengths are estimated from the joints too, distortion is taken as none")
+        say("no --intrinsics: lenses are estimated from the joints too; what these do not tell is taken as usual")
     else:
         if not 1 <= (fov_deg or _USUAL_FOV_DEG) <= 170:
             raise UsageError(f"--fov {fov_deg:g}: expected degrees between 1 and 170")
         warn(
-            f"no --intrinsics: assuming that the longer image side spans {fov_deg or _USUAL_FOV_DEG:g} degrees, without"
-            " distortion; depth and angles will be off as far as this is"
+            f"no --intrinsics: assuming that the longer image side spans {fov_deg or _USUAL_FOV_DEG:g} degrees; depth"
+            " and angles will be off as far as this is"
         )
     return [
         assumed_intrinsics(name, size, fov_deg or _USUAL_FOV_DEG)

@@ -28,12 +28,11 @@ class Choices:
 
     Attributes:
         method: "essential" or "fundamental".
-        focal: Whether focal lengths are "known", "refined", or "unknown".
+        focal: What is known of lenses, as `geometry.calibrate.calibrate` has it.
         rule: What fixes millimetres.
         up: "people" to turn the world upright.
         lenses: The file that intrinsics are from.
         places: Cameras whose places are taken as they are.
-        min_confidence: Joints under it are not used.
         seed: Of the random sampling.
         jobs: Pairs at a time.
     """
@@ -44,7 +43,6 @@ class Choices:
     up: str | None
     lenses: Path | None
     places: Rig | None
-    min_confidence: float
     seed: int
     jobs: int
 
@@ -57,13 +55,11 @@ def solved(joints: Keypoints, cameras: Sequence[Camera], choices: Choices) -> Ca
     """
     if choices.places:
         rig = given(choices.places.select(joints.views), cameras)
-        verdict = judge_known(joints, rig, choices.min_confidence, choices.jobs)
+        verdict = judge_known(joints, rig, choices.jobs)
         kept = [name for name in rig.names if name not in verdict.strangers]
         return Calibration(rig.select(kept), left_out=verdict.strangers, verdict=verdict)
     c = choices
-    return calibrate(
-        joints, cameras, method=c.method, min_confidence=c.min_confidence, seed=c.seed, jobs=c.jobs, focal=c.focal
-    )
+    return calibrate(joints, cameras, method=c.method, seed=c.seed, jobs=c.jobs, focal=c.focal)
 
 
 def placed(joints: Keypoints, result: Calibration, choices: Choices) -> tuple[Rig, dict[str, Any]]:
@@ -76,7 +72,7 @@ def placed(joints: Keypoints, result: Calibration, choices: Choices) -> tuple[Ri
         doubts = [*result.verdict.reasons, *report.two_people(result)]
         raise GeometryError(f"no cameras to be trusted: {'; '.join(doubts)}")
     own = joints.select_views(result.rig.names)
-    labels = label(own, result.rig, method="polynomial", min_confidence=choices.min_confidence, jobs=choices.jobs)
+    labels = label(own, result.rig, method="polynomial", jobs=choices.jobs)
     if not np.isfinite(labels.poses.xyz).any():
         raise GeometryError("no joint can be triangulated with these cameras; are the views in sync and in order?")
     rig, levelled = result.rig, None

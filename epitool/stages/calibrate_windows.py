@@ -14,6 +14,7 @@ from epitool.console import Summary, progress, warn
 from epitool.errors import GeometryError, UsageError
 from epitool.geometry.body import ScaleRule
 from epitool.geometry.calibrate import Calibration
+from epitool.geometry.lenses import bent
 from epitool.io.cameras import write_windows
 from epitool.pose import Keypoints
 from epitool.stages.calibrate_rig import Choices, placed, solved
@@ -52,14 +53,14 @@ def calibrate_windows(
 ) -> Summary:
     """Cameras that move (paper, section 3.1), or takes: windows of frames, each with its cameras, world and scale.
 
-    Focal lengths that are unknown are taken as the median of those that the windows give, and held.
+    Lenses that are unknown are taken as the median of those that the windows give, and held.
 
     Raises:
         GeometryError: No window can be solved.
     """
     parts = [joints.select_frames(window) for window in windows]
     if choices.focal != "known" and len(cameras) > 2:
-        cameras = _common_focal(parts, cameras, choices)
+        cameras = _common_lenses(parts, cameras, choices)
     held, found, problems = replace(choices, focal="known"), list[Window](), list[str]()
     with progress("windows", len(parts)) as advance:
         for part, indices in zip(parts, windows, strict=True):
@@ -94,17 +95,20 @@ def _with_all_views(result: Calibration) -> Calibration:
     return result
 
 
-def _common_focal(parts: Sequence[Keypoints], cameras: Sequence[Camera], choices: Choices) -> list[Camera]:
-    """The cameras with the median focal lengths of all windows that can be solved."""
-    factors: dict[str, list[float]] = {camera.name: [] for camera in cameras}
+def _common_lenses(parts: Sequence[Keypoints], cameras: Sequence[Camera], choices: Choices) -> list[Camera]:
+    """The cameras with the median lenses of all windows that can be solved."""
+    lenses: dict[str, list[Camera]] = {camera.name: [] for camera in cameras}
     for part in parts:
         try:
             found = solved(part, cameras, choices)
         except GeometryError:
             continue
         for camera in found.rig.cameras:
-            start = next(c for c in cameras if c.name == camera.name)
-            factors[camera.name].append(camera.focal / start.focal)
-    scales = [float(np.median(factors[camera.name] or [1.0])) for camera in cameras]
-    by = [np.array([[s, s, 1], [1, s, 1], [1, 1, 1]]) for s in scales]
-    return [replace(camera, K=camera.K * factor) for camera, factor in zip(cameras, by, strict=True)]
+            lenses[camera.name].append(camera)
+    return [_usual(camera, lenses[camera.name] or [camera]) for camera in cameras]
+
+
+def _usual(camera: Camera, found: Sequence[Camera]) -> Camera:
+    """The camera with the median of what was found for its lens."""
+    k1 = float(np.median([one.lens[0] for one in found]))
+    return bent(replace(camera, K=np.median([one.K for one in found], axis=0)), k1 - float(camera.lens[0]))

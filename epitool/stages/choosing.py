@@ -65,9 +65,7 @@ class Chosen:
         }
 
 
-def chosen_by_geometry(
-    source: KeypointsFile, rig: Rig, min_confidence: float, views: Sequence[str] = ()
-) -> Chosen | None:
+def chosen_by_geometry(source: KeypointsFile, rig: Rig, views: Sequence[str] = ()) -> Chosen | None:
     """The person whom all views of the rig agree on; None where no image shows more than one person.
 
     Everyone is held in memory, for who someone is follows from the whole recording.
@@ -75,7 +73,6 @@ def chosen_by_geometry(
     Args:
         source: The `keypoints.h5`.
         rig: Cameras of its views, or of some of them.
-        min_confidence: Joints under it say nothing.
         views: Which views are read, those of the rig among them; views without a camera show whom they showed before.
             Where none are named, those of the rig.
 
@@ -85,6 +82,7 @@ def chosen_by_geometry(
     everyone = read_candidates(source.path, (len(source), len(source.views), len(source.skeleton)))
     if everyone is None or not len(everyone):
         return None
+    everyone = everyone.without_unsure(source.least_confidence)
     names = tuple(views) or rig.names
     candidates = everyone.select_views([source.views.index(name) for name in names])
     before = np.concatenate(list(_choices(source, names, candidates)))
@@ -92,17 +90,13 @@ def chosen_by_geometry(
     mine = np.flatnonzero(np.isin(candidates.view_index, own))
     number = np.full(len(candidates) + 1, -1)  # the last one is nobody's
     number[mine] = np.arange(len(mine))
-    found = choose_by_geometry(
-        candidates.select_views(own), rig, number[before[:, own]], source.skeleton, min_confidence
-    )
+    found = choose_by_geometry(candidates.select_views(own), rig, number[before[:, own]], source.skeleton)
     choice = before.copy()
     choice[:, own] = np.append(mine, -1)[found]
     return Chosen(source, names, candidates, choice)
 
 
-def chosen_in_all_views(
-    source: KeypointsFile, rig: Rig, lenses: Sequence[Camera], min_confidence: float, seed: int
-) -> Chosen | None:
+def chosen_in_all_views(source: KeypointsFile, rig: Rig, lenses: Sequence[Camera], seed: int) -> Chosen | None:
     """The person whom the views of the rig agree on, looked for in views without a place too.
 
     A view may have no place because somebody else was followed in it. Where somebody in it is the person, it gets its
@@ -112,7 +106,6 @@ def chosen_in_all_views(
         source: The `keypoints.h5`.
         rig: Cameras of some of its views.
         lenses: Cameras of all views that count.
-        min_confidence: Joints under it say nothing.
         seed: Of the random sampling.
 
     Returns:
@@ -122,27 +115,24 @@ def chosen_in_all_views(
         InputError: The file cannot be read.
     """
     names = [camera.name for camera in lenses]
-    chosen = chosen_by_geometry(source, rig, min_confidence, names)
+    chosen = chosen_by_geometry(source, rig, names)
     lost = [camera for camera in lenses if camera.name not in rig.names]
     if chosen is None or not lost:
         return chosen
-    xyz = _places(chosen, rig, min_confidence)
-    found = [
-        placed_by_someone(chosen.candidates, names.index(c.name), c, xyz, source.skeleton, min_confidence, seed)
-        for c in lost
-    ]
+    xyz = _places(chosen, rig)
+    found = [placed_by_someone(chosen.candidates, names.index(c.name), c, xyz, source.skeleton, seed) for c in lost]
     back = [camera for camera in found if camera]
     if not back:
         return chosen
-    return chosen_by_geometry(source, replace(rig, cameras=(*rig.cameras, *back)), min_confidence, names)
+    return chosen_by_geometry(source, replace(rig, cameras=(*rig.cameras, *back)), names)
 
 
-def _places(chosen: Chosen, rig: Rig, min_confidence: float) -> NDArray[np.float64]:
+def _places(chosen: Chosen, rig: Rig) -> NDArray[np.float64]:
     """Where the person is, `(F, J, 3)`, in some frames spread over the recording; NaN in others."""
     step = max(len(chosen) // _PLACED_FRAMES, 1)
     sample = chosen.read(step=step).select_views(rig.names)
     xyz = np.full((len(chosen), len(sample.skeleton), 3), np.nan)
-    xyz[::step] = label(sample, rig, min_confidence=min_confidence).poses.xyz
+    xyz[::step] = label(sample, rig).poses.xyz
     return xyz
 
 

@@ -15,7 +15,6 @@ from epitool.io.cameras import CAMERA_SUFFIXES
 from epitool.io.foreign.people import read_views
 from epitool.io.foreign.seen import SeenView
 from epitool.names import differing_parts, plain_name
-from epitool.pose import MIN_CONFIDENCE
 from epitool.skeleton import Skeleton
 from epitool.stages.assembling import Assembly, found_of
 from epitool.stages.footage import check_frame_rates, check_names, report_lengths
@@ -216,8 +215,9 @@ def _check_turn(seen: SeenView, size: tuple[int, int]) -> None:
     Raises:
         InputError: They fit images that are turned by a quarter.
     """
-    joints = [people[0][people[1] >= MIN_CONFIDENCE] for people in seen.people.values()]
-    xy = np.concatenate([np.empty((0, 2)), *joints])
+    sure = np.concatenate([np.empty(0), *(people[1].ravel() for people in seen.people.values())])
+    xy = np.concatenate([np.empty((0, 2)), *(people[0].reshape(-1, 2) for people in seen.people.values())])
+    xy = xy[sure >= np.median(sure[sure > 0])] if (sure > 0).any() else xy  # detectors guess joints outside too
     xy = xy[np.isfinite(xy).all(axis=-1)]
     if not len(xy):
         return

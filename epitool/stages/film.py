@@ -61,7 +61,7 @@ def _parts(recording: LabelsFile | KeypointsFile) -> Iterator[tuple[Keypoints, A
             in_cameras = part.in_cameras
             yield part.keypoints, np.where(in_cameras[..., 2:] > 0, part.project_own(in_cameras), np.nan)
         else:
-            yield part, np.where(part.seen()[..., None], part.xy, np.nan)
+            yield part, part.xy
 
 
 def _sheets(recording: LabelsFile | KeypointsFile, advance: Callable[[int], None]) -> Iterator[Image]:

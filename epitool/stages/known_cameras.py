@@ -65,7 +65,7 @@ def windows_of_views(source: KeypointsFile, cameras: Path) -> list[Window]:
     return [replace(window, rig=rig) for window, rig in zip(windows, rigs, strict=True)]
 
 
-def fitting(source: KeypointsFile, windows: list[Window], min_confidence: float, jobs: int) -> Fitting:
+def fitting(source: KeypointsFile, windows: list[Window], jobs: int) -> Fitting:
     """Leaves out the cameras that do not fit the joints, as long as two others remain.
 
     With several people in view, who is followed depends on the cameras: once one is left out, the person is chosen
@@ -74,7 +74,7 @@ def fitting(source: KeypointsFile, windows: list[Window], min_confidence: float,
     left_out = {name: NO_CAMERA for name in source.views if name not in windows[0].rig.names}
     while True:
         rig = windows[0].rig
-        reader = _reader(source, windows, min_confidence)
+        reader = _reader(source, windows)
         nowhere = reader.views_without_the_person() if isinstance(reader, Chosen) else {}
         if nowhere and len(rig) - len(nowhere) >= 2:
             left_out |= nowhere
@@ -83,7 +83,7 @@ def fitting(source: KeypointsFile, windows: list[Window], min_confidence: float,
         sample = join_keypoints([in_sync(chunk) for chunk in sampled(reader, windows)])
         if len(windows) > 1:
             return Fitting(reader, windows, sample, Verdict("pass", (), {}), left_out)
-        verdict = judge_known(sample, resampled(rig), min_confidence, jobs, left_out)
+        verdict = judge_known(sample, resampled(rig), jobs, left_out)
         if not verdict.strangers:
             if isinstance(reader, Chosen):
                 say_whom(reader)
@@ -93,12 +93,12 @@ def fitting(source: KeypointsFile, windows: list[Window], min_confidence: float,
         windows = _without(windows, verdict.strangers)
 
 
-def _reader(source: KeypointsFile, windows: Sequence[Window], min_confidence: float) -> KeypointsFile | Chosen:
+def _reader(source: KeypointsFile, windows: Sequence[Window]) -> KeypointsFile | Chosen:
     """The joints of the person whom all views agree on."""
     if len(windows) > 1 or any(camera.time_offset for camera in windows[0].rig.cameras):
         warn_of_people(source.path, "cameras that move" if len(windows) > 1 else "cameras that are out of sync")
         return source
-    return chosen_by_geometry(source, windows[0].rig, min_confidence) or source
+    return chosen_by_geometry(source, windows[0].rig) or source
 
 
 def _without(windows: Sequence[Window], names: dict[str, str]) -> list[Window]:

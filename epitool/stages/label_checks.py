@@ -63,7 +63,7 @@ class Tally:
         judged = measured[(self._measured + np.arange(len(measured))) % step == 0]
         self._measured += len(measured)
         self.errors_px.append(labels.reprojection_px[judged])
-        self.sides_px.append(labels.keypoints.select_frames(judged).boxes()[..., 2])
+        self.sides_px.append(labels.boxes()[judged, :, 2])
         placed = np.isfinite(labels.poses.xyz[:, None, :, 0]) & np.isfinite(labels.keypoints.xy[..., 0])
         self._fit += np.stack([(labels.used & placed).sum(axis=(0, 2)), placed.sum(axis=(0, 2))])
         if is_of_a_person(labels.poses.skeleton):

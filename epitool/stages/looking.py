@@ -15,9 +15,10 @@ from epitool.camera import Array
 from epitool.detectors import Detector, people_in_box
 from epitool.errors import InputError
 from epitool.images import Image, image_key
-from epitool.pose import BOX_MARGIN, MIN_CONFIDENCE, People, square_boxes
+from epitool.pose import BOX_MARGIN, People, square_boxes
 from epitool.skeleton import Skeleton
 
+_SURE = 0.5  # of the detectors' confidence: joints that tell where the person is
 _SAME_PERSON = 0.25  # of the box's side: the middle of whom the mirror shows is no farther from the one seen
 _MIRROR = np.array([-1.0, 1.0, 1.0])
 
@@ -39,9 +40,8 @@ class Seen:
     skeleton: Skeleton
 
     def boxes(self, margin: float = BOX_MARGIN) -> Array:
-        """Square boxes around the joints of the first look that are seen, `(N, 4)` px; NaN where nobody is."""
-        seen = self.confidence[:, 0, :, None] >= MIN_CONFIDENCE
-        return square_boxes(np.where(seen, self.xy[:, 0], np.nan), margin)
+        """Square boxes around the joints of the first look, `(N, 4)` px; NaN where nobody is."""
+        return square_boxes(self.xy[:, 0], margin)
 
 
 class Looking(Protocol):
@@ -101,7 +101,7 @@ class DetectorLooks:
         if not len(people.xy):
             return np.full(4, np.nan)
         self._keep(i, 0, people, 0)
-        seen = np.where(people.confidence[0, :, None] >= MIN_CONFIDENCE, people.xy[0], np.nan)
+        seen = np.where(people.confidence[0, :, None] >= _SURE, people.xy[0], np.nan)
         box = square_boxes(seen, self._margin)
         same = _nearest(others.xy, people.xy[0], _SAME_PERSON * box[2])
         if same is not None:

@@ -233,7 +233,7 @@ def _run_model(path: Path, truth: Truth, split: str, device: str, protocol: str)
     if truth.joint_set == "all":  # before the work
         _check_skeletons(str(path), engine.card.skeleton, truth)
     keypoints = truth.labels.keypoints
-    boxes, part = keypoints.boxes(margin=engine.card.convention.margin), truth.frames_of(split)
+    boxes, part = truth.labels.boxes(margin=engine.card.convention.margin), truth.frames_of(split)
     usable = np.isfinite(boxes).all(axis=-1) & (keypoints.images != "")
     frames, views = np.nonzero(usable & np.isin(np.arange(len(usable)), part)[:, None])
     if not len(frames):

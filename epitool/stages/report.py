@@ -28,6 +28,7 @@ from epitool.skeleton import Skeleton
 Array = NDArray[np.float64]
 _CROP = 480  # px
 _UP = np.array([0.0, 0.0, 1.0])
+_RANKS = {1: "the only answer", 2: "best and worst answers", 3: "best, median and worst answers"}
 
 
 @dataclass(frozen=True)
@@ -177,7 +178,7 @@ def _pictures(folder: Path, labels: Labels, levelled: bool) -> list[tuple[str, s
     plot_learning_curve(picture("learning", "training and validation"), log, rig.unit)
     answers = _test_answers(folder, labels)
     if answers:
-        caption = "best, median and worst answers to one image (PMPJPE), of frames kept for the test: the joints seen"
+        caption = f"{_RANKS[len(answers)]} to one image (PMPJPE), of frames kept for the test: the joints seen"
         save_image(picture("images", caption), _overlays(answers))
         caption = "the same in 3D (colour), and the labels (grey)"
         posed, true = np.array([one.pose for one in answers]), np.array([one.truth for one in answers])
@@ -225,7 +226,7 @@ class _Answer:
 
 
 def _test_answers(folder: Path, labels: Labels) -> list[_Answer]:
-    """The best, median and worst prediction of the test part, by PMPJPE; there may be none with both pose and label."""
+    """The best, median and worst prediction of the test part, by PMPJPE; fewer where fewer have both pose and label."""
     predictions = read_predictions(folder / "pose.json")
     place = {image_key(name): i for i, name in enumerate(predictions.images)}
     root, found = labels.poses.skeleton.root, []
@@ -247,7 +248,7 @@ def _test_answers(folder: Path, labels: Labels) -> list[_Answer]:
                 )
             )  # fmt: skip
     ranked = sorted((one for one in found if np.isfinite(one.error)), key=lambda one: one.error)
-    return [ranked[0], ranked[len(ranked) // 2], ranked[-1]] if len(ranked) > 2 else []
+    return [ranked[i] for i in sorted({0, len(ranked) // 2, len(ranked) - 1})] if ranked else []
 
 
 def _size_factor(predictions: Predictions, labels: Labels) -> float:

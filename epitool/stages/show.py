@@ -154,7 +154,7 @@ def _of_keypoints(path: Path, most: int) -> Scene:
     sizes = np.tile(shown.image_size, (len(shown.frames), 1, 1))
     scene = Scene(
         path.name, facts, shown.skeleton, shown.frames, views=shown.views, sizes=sizes, fps=_fps(shown, step),
-        xy=np.where(shown.seen()[..., None], shown.xy, np.nan),
+        xy=shown.xy,
     )  # fmt: skip
     return _with_images(scene, shown.images.tolist())
 
@@ -171,7 +171,7 @@ def _of_labels(path: Path, most: int) -> Scene:
         facts += f", verdict: {labels.verdict} ({'; '.join(labels.reasons)})"
     scene = Scene(
         path.name, facts, poses.skeleton, shown.frames, xyz=poses.xyz, up=image_up(labels.rig), rigs=labels.rigs,
-        take_of=shown.take_of, views=shown.views, xy=np.where(shown.seen()[..., None], shown.xy, np.nan),
+        take_of=shown.take_of, views=shown.views, xy=shown.xy,
         own=np.where(in_cameras[..., 2:] > 0, own, np.nan), sizes=labels.image_sizes,
         fps=_fps(shown, step),
     )  # fmt: skip

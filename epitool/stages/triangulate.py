@@ -31,7 +31,7 @@ _USUAL_SKELETON, _MOST_OF_A_PERSON = "h36m17", 0.5
 
 def run(
     *, keypoints: Path, cameras: Path, method: str, combine: str, bones: bool, skeleton: str | None,
-    min_confidence: float, out: Path, backend: str, jobs: int,
+    out: Path, backend: str, jobs: int, min_confidence: float | None = None,
 ) -> Summary:  # fmt: skip
     """Triangulates world poses: labels for training (paper, section 3.1).
 
@@ -42,7 +42,7 @@ def run(
         combine: How what the views say becomes one place: "robust", or "vector-median" of pairs (paper).
         bones: Whether lengths of bones, estimated from the recording, shall count.
         skeleton: Joints that the labels shall have; by default h36m17, or an animal's own.
-        min_confidence: Joints under it are left out.
+        min_confidence: Joints under it are left out; None to leave out none.
         out: The `labels.h5` to write.
         backend: Where chunks of frames are worked on: "threads", "dask", or "dask:ADDRESS".
         jobs: Chunks at a time.
@@ -52,14 +52,12 @@ def run(
         InputError: A file cannot be read, or the cameras are not those of the views.
         GeometryError: No frame can be solved, or the labels are not to be trusted.
     """
-    with open_keypoints(keypoints) as source, working_on(backend):
+    with open_keypoints(keypoints, min_confidence or 0.0) as source, working_on(backend):
         target = named_skeleton(skeleton) if skeleton else _own_or_usual(source.skeleton)
-        found = fitting(source, windows_of_views(source, cameras), min_confidence, jobs)
+        found = fitting(source, windows_of_views(source, cameras), jobs)
         check_rates_of(found.sample)
         rig, takes = found.windows[0].rig, tuple(map(_take, found.windows)) if len(found.windows) > 1 else ()
-        settings = label_settings(
-            found.sample, rig, method=method, combine=combine, min_confidence=min_confidence, bones=bones
-        )
+        settings = label_settings(found.sample, rig, method=method, combine=combine, bones=bones)
         usual = usual_poses(found.sample, resampled(rig), settings)
         chunks = chunks_of(found.reader, found.windows, chunk_bounds(len(source), len(rig), len(source.skeleton)))
         tally = Tally(len(source), rig, convert_labels(usual, target).poses)
@@ -102,7 +100,7 @@ def labeller(rig: Rig, settings: LabelSettings, target: Skeleton, takes: tuple[T
     def work(chunk: Chunk) -> Labels:
         joints = in_sync(chunk)
         if chunk.rig is None:
-            joints = replace(joints, confidence=np.zeros_like(joints.confidence))
+            joints = replace(joints, xy=np.full_like(joints.xy, np.nan))
         labels = label_chunk(joints, resampled(chunk.rig or rig), settings)
         if takes:
             numbered = replace(labels.keypoints, take_of=np.full(len(joints.frames), chunk.window or 0))

@@ -76,7 +76,7 @@ def detector_like(
         Keypoints of the same frames and views; missing limbs as in `noisy_keypoints`.
     """
     rng = np.random.default_rng(seed)
-    size_px = np.nanmedian(truth.keypoints.boxes()[..., 2], axis=0)
+    size_px = np.nanmedian(truth.boxes()[..., 2], axis=0)
     clean = noisy_keypoints(truth, sigma_px=0.0, outliers=outliers, swap_share=0.0, seed=seed)
     tails = rng.standard_t(3, clean.xy.shape) * (noise * size_px)[:, None, None]
     swapped = np.zeros(clean.xy.shape[:2], dtype=bool)

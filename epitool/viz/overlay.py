@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 from epitool.errors import InputError
 from epitool.files import writing
 from epitool.images import Image
-from epitool.pose import MIN_CONFIDENCE
 from epitool.skeleton import Skeleton
 from epitool.viz.colors import SIDE_COLORS, Color, bone_side, joint_side
 
@@ -31,7 +30,7 @@ def draw_pose(image: Image, xy: Array, skeleton: Skeleton, confidence: Array | N
         image: RGB `(height, width, 3)`.
         xy: Joints `(J, 2)` px; those that are NaN are left out, with their bones.
         skeleton: Names the joints and joins them.
-        confidence: `(J,)`; joints under the limit for "seen" are left out too.
+        confidence: `(J,)`; joints of which it is 0 are left out too.
 
     Returns:
         RGB image of the same size. Lines are as thick as suits the image's size.
@@ -40,7 +39,7 @@ def draw_pose(image: Image, xy: Array, skeleton: Skeleton, confidence: Array | N
     thickness = max(1, round(max(image.shape[:2]) / 250))
     seen = np.isfinite(xy).all(axis=-1) & (np.abs(np.nan_to_num(xy)) < 2**15).all(axis=-1)  # cv2's coordinates overflow
     if confidence is not None:
-        seen &= confidence >= MIN_CONFIDENCE
+        seen &= confidence > 0
     for bone in skeleton.bones:
         if seen[list(bone)].all():
             _line(canvas, xy[list(bone)], SIDE_COLORS[bone_side(skeleton, bone)], thickness)

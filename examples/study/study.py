@@ -143,11 +143,11 @@ def label(study: Study, i: int, kind: str, way: str) -> Path | None:
             calibrate.run(
                 views=[], keypoints=keypoints, intrinsics=folder / "cameras.toml", refine_intrinsics=False,
                 extrinsics=None, fov_deg=None, method=method, sync=False, moving=None, scale=None, up=None,
-                min_confidence=0.3, detector=None, device="cpu", out=cameras, seed=0, jobs=-1,
+                detector=None, device="cpu", out=cameras, seed=0, jobs=-1,
             )  # fmt: skip
         triangulate.run(
             keypoints=keypoints, cameras=cameras, method="polynomial", combine=combine, bones=False,
-            skeleton="h36m17", min_confidence=0.3, out=out, backend="threads", jobs=-1,
+            skeleton="h36m17", out=out, backend="threads", jobs=-1,
         )  # fmt: skip
     except EpitoolError as error:
         print(f"{out}: left out, {error}", flush=True)

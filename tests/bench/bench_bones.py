@@ -57,7 +57,7 @@ def solve(xy: np.ndarray, rig: Rig) -> tuple[Triangulation, BonePoses, float]:
     alone = triangulate(xy, seen, rig, noise=noise)
     bones = estimate_bone_lengths(alone.xyz, alone.covariance, H36M)
     begin = time.perf_counter()
-    together = refine_with_bones(xy, rig, alone.xyz, H36M, bones, noise)
+    together = refine_with_bones(xy, seen, rig, alone.xyz, H36M, bones, noise)
     return alone, together, len(xy) / (time.perf_counter() - begin)
 
 

@@ -42,7 +42,7 @@ class Start:
 
 def start_of(scene: Scene) -> Start:
     rig = pairs_alone(scene.keypoints, scene.truth.rig)
-    xy = np.where(scene.keypoints.seen()[..., None], scene.keypoints.xy, np.nan)
+    xy = np.where(scene.keypoints.seen[..., None], scene.keypoints.xy, np.nan)
     xyz = triangulate(xy, scene.keypoints.confidence, rig).xyz.reshape(-1, 3)
     observed = by_point(xy)
     usable = np.isfinite(xyz[:, 0]) & (np.isfinite(observed[..., 0]).sum(axis=1) >= 2)
@@ -50,7 +50,8 @@ def start_of(scene: Scene) -> Start:
 
 
 def by_epitool(start: Start) -> Rig:
-    return adjust(start.observed.transpose(1, 0, 2)[None], start.points[None], start.rig).rig
+    xy = start.observed.transpose(1, 0, 2)[None]
+    return adjust(xy, np.ones(xy.shape[:3]), start.points[None], start.rig).rig
 
 
 class _Residuals:

@@ -27,11 +27,11 @@ CASES = [
 
 
 def with_epitool(keypoints: Keypoints, rig: Rig) -> Rig:
-    return calibrate(keypoints, rig.cameras, method="essential", min_confidence=0.5, seed=0, jobs=1).rig
+    return calibrate(keypoints, rig.cameras, method="essential", seed=0, jobs=1).rig
 
 
 def as_the_paper(keypoints: Keypoints, rig: Rig) -> Rig:
-    return calibrate(keypoints, rig.cameras, method="fundamental", min_confidence=0.5, seed=0, jobs=1).rig
+    return calibrate(keypoints, rig.cameras, method="fundamental", seed=0, jobs=1).rig
 
 
 def pairs_alone(keypoints: Keypoints, rig: Rig) -> Rig:

@@ -36,7 +36,7 @@ def trial(seed: int, frames: int, fps: float, views: int, faults: dict[str, floa
     exact = replace(truth, keypoints=replace(truth.keypoints, xy=xy, confidence=confidence))
     keypoints = noisy_keypoints(exact, seed=seed, **faults)
     begin = time.perf_counter()
-    found = estimate_offsets(keypoints, rig.cameras, min_confidence=0.3)
+    found = estimate_offsets(keypoints, rig.cameras)
     return (found.offsets - steps / FINE)[1:], time.perf_counter() - begin
 
 

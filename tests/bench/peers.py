@@ -20,7 +20,7 @@ def calibrate_with_caliscope(keypoints: Keypoints, rig: Rig) -> Rig:
     import pandas as pd
     from caliscope.api import CameraArray, CameraData, ImagePoints, calibrate_extrinsics
 
-    frame, view, joint = np.nonzero(keypoints.seen())
+    frame, view, joint = np.nonzero(keypoints.seen)
     x, y = keypoints.xy[frame, view, joint].T
     table = {"sync_index": frame, "cam_id": view, "object_id": 0, "keypoint_id": joint, "img_loc_x": x, "img_loc_y": y}
     cameras = {

@@ -38,7 +38,7 @@ def detected(labels: Labels, sigma_px: float = 1.0, outliers: float = 0.03, seed
 
 
 def solved(keypoints: Keypoints, rig: Rig) -> Calibration:
-    return calibrate(keypoints, rig.cameras, method="essential", min_confidence=0.5, seed=0, jobs=1)
+    return calibrate(keypoints, rig.cameras, method="essential", seed=0, jobs=1)
 
 
 def outcome(keypoints: Keypoints, rig: Rig) -> str:

@@ -17,6 +17,6 @@ def test_the_cameras_are_right_all_the_same(views, share):
     found = solved(keypoints, labels.rig)
     assert found.verdict.level == "pass"
     assert worst_deg(found, labels.rig) < 1
-    sides = label(keypoints, found.rig, method="polynomial", min_confidence=0.5, jobs=1).swapped
+    sides = label(keypoints, found.rig, method="polynomial", jobs=1).swapped
     if views > 2:  # of two views it can't be told which one is exchanged
         assert (sides == swapped).mean() > 0.98

@@ -30,6 +30,6 @@ def test_it_fails_for_want_of_parallax(views):
 
 def test_the_pair_is_remarked_on():
     labels = scene(2, rig=turned_only())
-    options = {"method": "essential", "min_confidence": 0.5, "seed": 0, "jobs": 1}
+    options = {"method": "essential", "seed": 0, "jobs": 1}
     (pair,) = calibrate(detected(labels), labels.rig.cameras, **options).pairs.values()
     assert pair_remark(pair).startswith("no parallax")

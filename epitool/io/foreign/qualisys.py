@@ -10,6 +10,7 @@ import numpy as np
 from epitool.camera import Camera, Rig
 from epitool.console import warn
 from epitool.files import writing
+from epitool.io.files import read_xml
 from epitool.io.foreign.stated import MADE_BY, five_coefficients
 from epitool.io.foreign.storage import Array
 from epitool.io.foreign.storage import numbers as numbers_of
@@ -27,13 +28,7 @@ def read_qualisys(path: Path) -> Rig:
     Raises:
         ValueError: It is damaged, holds no camera, or is no calibration that succeeded.
     """
-    text = path.read_bytes()
-    if b"<!DOCTYPE" in text or b"<!ENTITY" in text:  # entity expansion could fill the memory
-        raise ValueError("XML with a document type is not read")
-    try:
-        root = ElementTree.fromstring(text)
-    except ElementTree.ParseError as error:
-        raise ValueError(f"no XML: {error}") from None
+    root = read_xml(path)
     nodes = [node for node in root.iter("camera") if node.get("active", "1") == "1"]
     failed = any(whole.get("calibrated") == "false" for whole in root.iter("calibration"))
     if failed or (nodes and not any(map(_calibrated, nodes))):

@@ -95,7 +95,7 @@ def stacked(found: Iterable[Array], joints: int) -> People:
     seen = np.isfinite(rows).all(axis=-1) & (rows[..., 2] > 0)
     xy = np.where(seen[..., None], rows[..., :2], np.nan)
     someone = seen.any(axis=-1)
-    return xy[someone], np.where(seen, np.clip(rows[..., 2], 0, 1), 0.0)[someone]
+    return xy[someone], np.where(seen, rows[..., 2], 0.0)[someone]
 
 
 def row_of(values: Any) -> Array:

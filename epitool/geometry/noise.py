@@ -1,0 +1,155 @@
+"""How a detector errs, and what its confidence says of that: learned from the residuals of the recording itself.
+
+A keypoint lies near its joint's projection (Gaussian), or anywhere in the image (uniform). Both the variance and the
+probability of either depend on the rank of its confidence among all keypoints of the recording; the variance also on
+the joint. Only ranks count, so a detector may state confidences on any scale. A view has no variance of its own: one
+that is out of sync, or shows somebody else, would pass for one whose joints are hard to see.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.float64]
+Levels = NDArray[np.int64]
+_LEVELS, _PER_LEVEL = 8, 300  # of confidence; no more than leave each so many keypoints
+_BELIEF = 200.0  # keypoints' worth of belief that a level or joint is like all others
+_RANGE = 30.0  # times that a variance may differ from the usual one for one reason
+_SHARES = 0.02, 0.999  # between which the probability of an inlier stays
+_LEAST_VARIANCE = 1e-12
+_HUNDREDTHS, _RANKED = 100, 100_000  # confidences that ranks are taken from
+
+
+@dataclass(frozen=True, eq=False)
+class KeypointNoise:
+    """What is known of a detector's errors.
+
+    Attributes:
+        sigma_px: Standard deviation of a coordinate of a usual keypoint that is no gross error.
+        inlier_share: Share of keypoints that are no gross errors, by level of confidence `(L,)`.
+        edges: Confidences at which a higher level begins, `(L - 1,)`.
+        by_level: Factor of the variance by level of confidence, `(L,)`.
+        by_joint: The same by joint `(J,)`.
+    """
+
+    sigma_px: float
+    inlier_share: Array
+    edges: Array
+    by_level: Array
+    by_joint: Array
+
+    def levels(self, confidence: Array) -> Levels:
+        """The level of each confidence."""
+        return np.searchsorted(self.edges, confidence, side="right")
+
+    def variance(self, levels: Levels) -> Array:
+        """Variance of a coordinate of each keypoint that is no gross error, px squared; levels `(F, V, J)`."""
+        return self.sigma_px**2 * self.by_level[levels] * self.by_joint
+
+    def with_sigma(self, sigma_px: float) -> KeypointNoise:
+        """The same with another usual deviation."""
+        return replace(self, sigma_px=sigma_px)
+
+
+def unknown_noise(confidence: Array, seen: NDArray[np.bool_], sigma_px: float, inlier_share: float) -> KeypointNoise:
+    """Noise that is the same for all keypoints, with the levels that their confidences `(F, V, J)` allow.
+
+    Levels hold about equally many keypoints; equal confidences are of one level.
+    """
+    ordered = np.sort(confidence[seen])
+    count = int(np.clip(len(ordered) // _PER_LEVEL, 1, _LEVELS))
+    edges = np.unique(ordered[(np.arange(1, count) * len(ordered)) // count]) if len(ordered) else np.empty(0)
+    edges = edges[edges > ordered[0]] if len(ordered) else edges
+    share = np.full(len(edges) + 1, inlier_share)
+    return KeypointNoise(sigma_px, share, edges, np.ones(len(edges) + 1), np.ones(confidence.shape[2]))
+
+
+def uniform_noise(sigma_px: float, inlier_share: float) -> KeypointNoise:
+    """Noise that is the same for all keypoints of any number of joints, whatever their confidence."""
+    return KeypointNoise(sigma_px, np.array([inlier_share]), np.empty(0), np.ones(1), np.ones(1))
+
+
+def ranks(confidence: NDArray[np.floating[Any]]) -> Array:
+    """Of each confidence the share of all that are lower, to a hundredth; 0 where a joint is missing.
+
+    >>> ranks(np.array([0.0, 0.2, 7.0, 7.0])).tolist()
+    [0.0, 0.25, 0.5, 0.5]
+    """
+    some = np.sort(confidence.ravel()[:: max(confidence.size // _RANKED, 1)])
+    edges = some[(np.arange(1, _HUNDREDTHS) * len(some)) // _HUNDREDTHS]
+    return np.searchsorted(edges, confidence, side="left") / _HUNDREDTHS
+
+
+@dataclass(frozen=True, eq=False)
+class Residuals:
+    """What keypoints of N points in V views, of known places and cameras, say of the noise.
+
+    Attributes:
+        squared: Squared errors `(N, V)` px; NaN where nothing is seen.
+        probability: Of each keypoint to be no gross error, `(N, V)`; 0 where it says nothing of the noise.
+        freedom: What its squared error is of its variance on average, `(N, V)`: 2, less what the point itself takes.
+        levels: Of the keypoints' confidence, `(N, V)`.
+        joint: Which joint each point is, `(N,)`.
+        unplaced: Levels of keypoints of joints without a place, for fewer than two of those of a joint seem right,
+            `(M, V)`; -1 where nothing is seen.
+    """
+
+    squared: Array
+    probability: Array
+    freedom: Array
+    levels: Levels
+    joint: NDArray[np.int64]
+    unplaced: Levels
+
+
+def refitted(noise: KeypointNoise, residuals: Residuals, parameters: int = 0) -> KeypointNoise:
+    """One M step: the variances and shares that residuals show under the probabilities of an E step.
+
+    Freedom is that of restricted maximum likelihood, so that the keypoint which a point follows most is not taken for
+    the best one. Every factor is drawn a little towards 1, and every share towards that of all.
+
+    Args:
+        noise: As it was taken to be.
+        residuals: Of the same keypoints.
+        parameters: Of cameras, which take from the residuals too.
+    """
+    r, p = residuals, residuals.probability
+    tells = p > 0
+    errors = np.where(tells, p * np.where(tells, r.squared, 0.0), 0.0)
+    freedom = p * r.freedom * (1 - min(parameters / max(float((p * r.freedom).sum()), 1.0), 0.5))
+    joints = np.broadcast_to(r.joint[:, None], p.shape)
+    factors = {"by_level": r.levels, "by_joint": joints}
+    found = {name: getattr(noise, name) for name in factors}
+    for name, index in factors.items():
+        errors = errors / found[name][index]
+    usual = max(float(errors.sum() / max(freedom.sum(), 1.0)), _LEAST_VARIANCE)
+    for name, index in factors.items():
+        found[name] = _factor(errors * found[name][index] / usual, freedom, index, found[name])
+    return replace(noise, sigma_px=float(np.sqrt(usual)), inlier_share=_shares(noise, r), **found)
+
+
+def _factor(errors: Array, freedom: Array, index: NDArray[np.int64], before: Array) -> Array:
+    """How much larger than usual the variance is, by what `index` tells apart; its usual logarithm is 0."""
+    own, of = (np.bincount(index.ravel(), x.ravel(), minlength=len(before)) for x in (errors, freedom))
+    factor = np.clip((own + _BELIEF) / (of + _BELIEF), 1 / _RANGE, _RANGE)
+    return factor / np.exp((of @ np.log(factor)) / max(of.sum(), 1e-300)) if of.any() else factor
+
+
+def alone(noise: KeypointNoise, unplaced: Levels) -> Array:
+    """Probability `(M, V)` of keypoints of joints without a place to be right, for no other of the joint is then."""
+    odds = np.where(unplaced >= 0, (noise.inlier_share / (1 - noise.inlier_share))[unplaced], 0.0)
+    return odds / (1 + odds.sum(axis=1, keepdims=True))
+
+
+def _shares(noise: KeypointNoise, r: Residuals) -> Array:
+    """Share of inliers by level; missing keypoints do not count."""
+    seen, lost = ~np.isnan(r.squared), r.unplaced >= 0
+    levels, size = np.concatenate([r.levels[seen], r.unplaced[lost]]), len(noise.inlier_share)
+    right = np.concatenate([r.probability[seen], alone(noise, r.unplaced)[lost]])
+    inliers, of = np.bincount(levels, right, minlength=size), np.bincount(levels, minlength=size)
+    usual = inliers.sum() / max(of.sum(), 1)
+    return np.clip((inliers + _BELIEF * usual) / (of + _BELIEF), *_SHARES)

@@ -50,7 +50,16 @@ class PairOffset:
 
 
 @dataclass(frozen=True, eq=False)
-class _State:
+class PairState:
+    """Two views' relative pose (unit t), and the second's offset in time: by frames, and by frames per frame.
+
+    Attributes:
+        R: Rotation, second from first, `(3, 3)`.
+        t: Direction of the translation, `(3,)`.
+        offset: As of `PairOffset`, in the middle of what is compared.
+        drift: As of `PairOffset`.
+    """
+
     R: Array
     t: Array
     offset: float
@@ -72,22 +81,22 @@ class _Problem:
         """Frames from the middle of what is compared, `(N,)`: makes offset and drift nearly independent."""
         return self.frames - self.frames.mean()
 
-    def second(self, state: _State) -> tuple[Array, Array]:
+    def second(self, state: PairState) -> tuple[Array, Array]:
         """Positions and velocities `(N, J, 2)` of the second view's joints."""
         return read_at(self.b, self.frames + state.offset + state.drift * self.lag)
 
-    def swapped(self, state: _State, within_px: float) -> Flags:
+    def swapped(self, state: PairState, within_px: float) -> Flags:
         """Frames `(N,)` with sides exchanged in one of both views."""
         K_a, K_b = _intrinsics(self.focals)
         F = fundamental_of_pose(state.R, state.t, K_a, K_b)
         x_b, _ = self.second(state)
         return relative_swaps(F, self.x_a * self.focals[0], x_b * self.focals[1], self.skeleton, within_px)
 
-    def linearized(self, state: _State, swapped: Flags, free: int) -> tuple[Array, Array]:
+    def linearized(self, state: PairState, swapped: Flags, free: int) -> tuple[Array, Array]:
         """Sampson distances `(N, J)` px and derivatives `(N, J, P)` by the first P parameters; NaN if missing."""
         flip = self.skeleton.flip_order
         x_b, v_b = (np.where(swapped[:, None, None], values[:, flip], values) for values in self.second(state))
-        residual, slope = _linearize(state, self.x_a, x_b, v_b, self.lag, self.focals)
+        residual, slope = linearize(state, self.x_a, x_b, v_b, self.lag, self.focals)
         return residual, slope[..., :free]
 
 
@@ -121,57 +130,57 @@ def fit_offset(
     return PairOffset(state.offset, sd, drift, drift_sd, (int(low), int(high)))
 
 
-def _start(problem: _Problem, offset: float, seed: int) -> tuple[_State, float]:
+def _start(problem: _Problem, offset: float, seed: int) -> tuple[PairState, float]:
     """Relative pose at an offset, and the standard deviation of what it explains."""
     K_a, K_b = _intrinsics(problem.focals)
     some = slice(None, None, max(1, len(problem.frames) // _POSE_FRAMES))
     a_px, b_px = problem.x_a * problem.focals[0], read_at(problem.b, problem.frames + offset)[0] * problem.focals[1]
     pose = estimate_pair(a_px[some], b_px[some], K_a, K_b, problem.skeleton, "essential", seed)
-    return _State(pose.R, pose.t, offset, 0.0), 1.4826 * pose.sampson_px
+    return PairState(pose.R, pose.t, offset, 0.0), 1.4826 * pose.sampson_px
 
 
 def _intrinsics(focals: tuple[float, float]) -> tuple[Array, Array]:
     return np.diag([focals[0], focals[0], 1.0]), np.diag([focals[1], focals[1], 1.0])
 
 
-def _minimize(problem: _Problem, state: _State, sigma: float, free: int) -> tuple[_State, Array, float]:
+def _minimize(problem: _Problem, state: PairState, sigma: float, free: int) -> tuple[PairState, Array, float]:
     """The state at which the first `free` parameters are best, their covariance, and the residuals' deviation."""
     for _ in range(_ITERATIONS):
         swapped = problem.swapped(state, _TAIL * sigma)
         residual, slope = problem.linearized(state, swapped, free)
         sigma = max(float(1.4826 * np.nanmedian(np.abs(residual))), _LEAST_PX)
-        normal, score = _normal_equations(residual, slope, _weights(residual, sigma))
-        step = -_inverse(normal) @ score.sum(axis=(0, 1))
-        state = _moved(state, step * min(1.0, _LONGEST_STEP / max(abs(float(step[_OFFSET])), 1e-9)))
+        normal, score = normal_equations(residual, slope, weights(residual, sigma))
+        step = -inverse(normal) @ score.sum(axis=(0, 1))
+        state = moved(state, step * min(1.0, _LONGEST_STEP / max(abs(float(step[_OFFSET])), 1e-9)))
         if abs(step[_OFFSET]) < _CONVERGED:
             break
     return state, _covariance(problem, state, swapped, sigma, free), sigma
 
 
-def _covariance(problem: _Problem, state: _State, swapped: Flags, sigma: float, free: int) -> Array:
+def _covariance(problem: _Problem, state: PairState, swapped: Flags, sigma: float, free: int) -> Array:
     """Covariance `(P, P)`: the sandwich estimator over blocks of frames, for errors go on over neighbouring frames.
 
     Noise in the velocities looks like information on the offset. How much of it there is shows where the cost bends
     less than Gauss-Newton takes it to.
     """
     residual, slope = problem.linearized(state, swapped, free)
-    _, score = _normal_equations(residual, slope, _weights(residual, sigma))
+    _, score = normal_equations(residual, slope, weights(residual, sigma))
     u = (residual / (_TAIL * sigma)) ** 2
-    curved, _ = _normal_equations(residual, slope, np.nan_to_num((1 - 3 * u) / (1 + u) ** 3))
+    curved, _ = normal_equations(residual, slope, np.nan_to_num((1 - 3 * u) / (1 + u) ** 3))
     gradients = []
     for shift in (-_PROBE, _PROBE):
         near, slope = problem.linearized(replace(state, offset=state.offset + shift), swapped, free)
-        gradients.append(_normal_equations(near, slope, _weights(near, sigma))[1][..., _OFFSET].sum())
+        gradients.append(normal_equations(near, slope, weights(near, sigma))[1][..., _OFFSET].sum())
     noise = curved[_OFFSET, _OFFSET] - (gradients[1] - gradients[0]) / (2 * _PROBE)
     curved[_OFFSET, _OFFSET] -= noise
     if free > _DRIFT:
         curved[_DRIFT, _DRIFT] -= noise * float(np.mean(problem.lag**2))
     blocks = np.add.reduceat(score, np.arange(0, len(score), _BLOCK), axis=0).reshape(-1, free)
-    inverse = _inverse(curved)
-    return np.asarray(inverse @ (blocks.T @ blocks) @ inverse)
+    bread = inverse(curved)
+    return np.asarray(bread @ (blocks.T @ blocks) @ bread)
 
 
-def _inverse(normal: Array) -> Array:
+def inverse(normal: Array) -> Array:
     """Inverse of a positive definite matrix.
 
     Raises:
@@ -188,8 +197,8 @@ def _sd(covariance: Array, place: int) -> float:
     return float(np.sqrt(covariance[place, place]))
 
 
-def _linearize(
-    state: _State, x_a: Array, x_b: Array, v_b: Array, lag: Array, focals: tuple[float, float]
+def linearize(
+    state: PairState, x_a: Array, x_b: Array, v_b: Array, lag: Array, focals: tuple[float, float]
 ) -> tuple[Array, Array]:
     """Sampson distances `(N, J)` px, and their derivatives `(N, J, 7)`: rotation, direction of t, offset, drift.
 
@@ -220,12 +229,12 @@ def _tangents(t: Array) -> Array:
     return np.linalg.svd(t[None])[2][1:].T
 
 
-def _weights(residual: Array, sigma: float) -> Array:
-    """Geman-McClure weights, 0 where missing."""
+def weights(residual: Array, sigma: float) -> Array:
+    """Geman-McClure weights of residuals with a standard deviation, 0 where one is missing."""
     return np.nan_to_num(1 / (1 + (residual / (_TAIL * sigma)) ** 2) ** 2)
 
 
-def _normal_equations(residual: Array, slope: Array, weight: Array) -> tuple[Array, Array]:
+def normal_equations(residual: Array, slope: Array, weight: Array) -> tuple[Array, Array]:
     """Gauss-Newton's normal matrix `(P, P)`, and the gradient that each residual contributes `(N, J, P)`."""
     seen = np.isfinite(residual)
     slope, residual = np.where(seen[..., None], slope, 0.0), np.where(seen, residual, 0.0)
@@ -233,8 +242,9 @@ def _normal_equations(residual: Array, slope: Array, weight: Array) -> tuple[Arr
     return np.einsum("njp,njq->pq", weighted, slope, optimize=True), weighted * residual[..., None]
 
 
-def _moved(state: _State, step: Array) -> _State:
+def moved(state: PairState, step: Array) -> PairState:
+    """The state after a step: of rotation (3), direction of t (2), offset and, where it is free, drift."""
     t = state.t + _tangents(state.t) @ step[3:5]
     R = cv2.Rodrigues(step[:3])[0] @ state.R
     drift = state.drift + (step[_DRIFT] if len(step) > _DRIFT else 0.0)
-    return _State(R, t / np.linalg.norm(t), state.offset + float(step[_OFFSET]), float(drift))
+    return PairState(R, t / np.linalg.norm(t), state.offset + float(step[_OFFSET]), float(drift))

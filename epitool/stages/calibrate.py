@@ -14,6 +14,7 @@ from epitool.console import Summary, say, warn
 from epitool.errors import GeometryError, InputError, UsageError
 from epitool.geometry.body import ScaleRule, parse_scale
 from epitool.geometry.calibrate import FRAME_BUDGET, STILL, Calibration, informative_frames, still_views, with_focal
+from epitool.geometry.drift import doubt_of_drift, runs_of
 from epitool.geometry.sync import REACH, estimate_offsets, synchronized
 from epitool.io.cameras import write_rig
 from epitool.io.keypoints import open_keypoints
@@ -79,6 +80,7 @@ def run(
             raise UsageError(f"{keypoints}: several takes, each with offsets of its own; --sync needs one take a file")
     cameras = intrinsics_of(joints, intrinsics or extrinsics, fov_deg, method)
     known = places(extrinsics, joints.views) if extrinsics else None
+    recorded = joints
     if sync:
         cameras = _with_offsets(cameras, joints, sync_reach or REACH, seed, jobs)
         joints = synchronized(joints, [camera.time_offset for camera in cameras])
@@ -97,6 +99,7 @@ def run(
     result = solved(joints, cameras, choices)
     if not sync:
         joints, result = _of_one_person(joints, cameras, result, choices, keypoints, min_confidence or 0.0)
+        result = _with_doubt_of_drift(recorded, result)
     return _finish(joints, result, choices, out)
 
 
@@ -165,6 +168,14 @@ def _with_offsets(cameras: Sequence[Camera], joints: Keypoints, reach: int, seed
     for doubt in found.doubts:
         warn(doubt)
     return [replace(c, time_offset=float(offset)) for c, offset in zip(cameras, found.offsets, strict=True)]
+
+
+def _with_doubt_of_drift(recorded: Keypoints, result: Calibration) -> Calibration:
+    """The calibration, doubted where the joints of all frames say that the views' clocks run apart."""
+    doubt = doubt_of_drift(runs_of(recorded), result.rig)
+    if result.verdict is None and doubt[0] != "pass":
+        warn(doubt[1])
+    return replace(result, verdict=result.verdict.with_doubts([doubt])) if result.verdict else result
 
 
 def _finish(joints: Keypoints, result: Calibration, choices: Choices, out: Path) -> Summary:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from epitool.camera import Window
 from epitool.errors import GeometryError, InputError
+from epitool.geometry.drift import doubt_of_drift
 from epitool.geometry.judge import Verdict
 from epitool.geometry.known import judge_known
 from epitool.io.cameras import read_windows
@@ -86,6 +87,7 @@ def fitting(source: KeypointsFile, windows: list[Window], jobs: int) -> Fitting:
         if not verdict.strangers:
             if isinstance(reader, Chosen):
                 say_whom(reader)
+            verdict = verdict.with_doubts([doubt_of_drift(sample, resampled(rig))])
             return Fitting(reader, windows, sample, verdict, left_out)
         left_out |= verdict.strangers
         windows = _without(windows, verdict.strangers)

@@ -118,7 +118,7 @@ def _runs(frames: NDArray[np.int64]) -> list[NDArray[np.intp]]:
 
 def _motion(keypoints: Keypoints, view: int, camera: Camera, runs: Sequence[NDArray[np.intp]]) -> _Motion:
     """What one view shows in the runs, by midpoints of left and right: exchanged sides do no harm."""
-    xy = np.where(keypoints.seen()[:, view, :, None], keypoints.xy[:, view], np.nan)
+    xy = np.where(keypoints.seen[:, view, :, None], keypoints.xy[:, view], np.nan)
     parts = []
     for run in runs:
         dense = without_gaps(camera.normalize(xy[run]), keypoints.frames[run])

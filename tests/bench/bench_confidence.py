@@ -1,4 +1,4 @@
-"""Cameras and joints by what detectors say of themselves: over the bound that ignores confidence, by kind of confidence."""
+"""Cameras and joints by what detectors say of themselves, over the bound that ignores it."""
 
 from __future__ import annotations
 

@@ -16,8 +16,8 @@ _LEVELS: tuple[Level, ...] = ("pass", "warn", "fail")
 # from which value on a calibration is doubtful, and from which it is not to be used
 # of rotations (degrees), places (shares of the largest distance between cameras) and focal lengths (shares)
 _DEVIATIONS = ((1.0, 4.0), (0.03, 0.1), (0.05, 0.15))
-# Two views leave focal lengths open, and with them rotations, yet poses keep their shape (docs/geometry.md); of three or
-# more a camera that is so unsure mostly stands somewhere else.
+# Two views leave focal lengths open, and with them rotations, yet poses keep their shape (docs/geometry.md); of three
+# or more a camera that is so unsure mostly stands somewhere else.
 _DEVIATIONS_OF_TWO = ((1.0, 20.0), (0.03, 0.25), (0.05, np.inf))
 OUTLIERS = (0.4, 0.6)  # of a view's keypoints
 _NOISE = (0.04, 0.08)  # of the person's size in the images

@@ -70,11 +70,12 @@ def test_each_window_gets_its_cameras_and_every_label_its_place(here, scene):
         assert np.nanmedian(error) < 40
 
 
-def test_cameras_that_stand_are_not_found_where_they_move(here, scene):
+def test_cameras_that_stand_are_warned_of_where_they_move(here, scene):
     write_keypoints(Path("keypoints.h5"), scene[0])
     write_rig(Path("lenses.toml"), scene[1][0])
-    said = failing(4, "calibrate", "--intrinsics", "lenses.toml")
-    assert "no cameras to be trusted" in said
+    said = epitool("calibrate", "--intrinsics", "lenses.toml")
+    assert "verdict: warn" in said.stdout
+    assert "of its keypoints do not fit the other views" in said.stderr
 
 
 def test_frames_between_windows_have_no_labels(here, scene):

@@ -14,13 +14,13 @@ from epitool.geometry.pairs import PairPose
 Level = Literal["pass", "warn", "fail"]
 _LEVELS: tuple[Level, ...] = ("pass", "warn", "fail")
 # from which value on a calibration is doubtful, and from which it is not to be used
-# Poses keep their shape with cameras that are many degrees off: docs/calibration.md has the measurement. What fails is
-# what tells nothing at all.
-_ROTATION_SD_DEG = (1.0, 20.0)
-_PLACE_SD = (0.03, 0.25)  # of the largest distance between cameras
+# of rotations (degrees), places (shares of the largest distance between cameras) and focal lengths (shares)
+_DEVIATIONS = ((1.0, 4.0), (0.03, 0.1), (0.05, 0.15))
+# Two views leave focal lengths open, and with them rotations, yet poses keep their shape (docs/geometry.md); of three or
+# more a camera that is so unsure mostly stands somewhere else.
+_DEVIATIONS_OF_TWO = ((1.0, 20.0), (0.03, 0.25), (0.05, np.inf))
 OUTLIERS = (0.4, 0.6)  # of a view's keypoints
 _NOISE = (0.04, 0.08)  # of the person's size in the images
-_FOCAL_SD = (0.05, np.inf)  # what it does to rotations and places is in their deviations
 _BONE_SPREAD = (0.07, 0.15)  # of a bone's length over time, noise taken off
 _WRONG_LENS, _WRONG_LENS_SD = 0.05, 5.0  # share of a focal length, and standard deviations
 _FRAMES = 20  # under it little is known of anything
@@ -86,21 +86,23 @@ def judge(bundle: Bundle, evidence: Evidence, left_out: dict[str, str]) -> Verdi
     """
     names, cameras = bundle.rig.names, bundle.rig.cameras
     span = max(float(np.linalg.norm(a.center - b.center)) for a in cameras for b in cameras)
+    rotation_sd, place_sd, focal_sd = _DEVIATIONS_OF_TWO if len(names) == 2 else _DEVIATIONS
     found: list[tuple[Level, str, str]] = [("warn", name, f"is left out: {why}") for name, why in left_out.items()]
     for v, name in enumerate(names):
         rotation, place = float(np.degrees(bundle.rotation_sd_in_rig[v])), float(bundle.position_sd_in_rig[v] / span)
         outliers, focal = float(1 - bundle.inlier_share[v]), float(bundle.focal_sd[v])
         found += [
-            (graded(rotation, _ROTATION_SD_DEG), name, f"its rotation is known to {rotation:.1f} degrees only"),
-            (graded(place, _PLACE_SD), name, f"its place is known to {place:.0%} of the cameras' distances only"),
+            (graded(rotation, rotation_sd), name, f"its rotation is known to {rotation:.1f} degrees only"),
+            (graded(place, place_sd), name, f"its place is known to {place:.0%} of the cameras' distances only"),
             (graded(outliers, OUTLIERS), name, f"{outliers:.0%} of its keypoints {_STRANGE}"),
-            (graded(focal, _FOCAL_SD), name, f"its focal length is known to {focal:.0%} only"),
+            (graded(focal, focal_sd), name, f"its focal length is known to {focal:.0%} only"),
         ]
     doubts = [(level, f"view {name}: {text}") for level, name, text in found] + _doubts_of_all(bundle, evidence)
-    unsure = (np.degrees(bundle.rotation_sd_in_rig) >= _ROTATION_SD_DEG[0]) | (
-        bundle.position_sd_in_rig >= _PLACE_SD[0] * span
+    unsure = (np.degrees(bundle.rotation_sd_in_rig) >= rotation_sd[0]) | (
+        bundle.position_sd_in_rig >= place_sd[0] * span
     )
-    doubts.append(("warn" if unsure.any() else "pass", _UNSURE))
+    if unsure.any() and all(level != "fail" for level, _ in doubts):
+        doubts.append(("warn", _UNSURE))
     strangers = {name: text for level, name, text in found if level == "fail" and text.endswith(_STRANGE)}
     return verdict_of(doubts, strangers)
 

@@ -74,14 +74,14 @@ def uniform_noise(sigma_px: float, inlier_share: float) -> KeypointNoise:
 
 
 def ranks(confidence: NDArray[np.floating[Any]]) -> Array:
-    """Of each confidence the share of all that are lower, to a hundredth; 0 where a joint is missing.
+    """About the share of all confidences that are no higher than each, to a hundredth; 0 where a joint is missing.
 
-    >>> ranks(np.array([0.0, 0.2, 7.0, 7.0])).tolist()
-    [0.0, 0.25, 0.5, 0.5]
+    >>> ranks(np.linspace(0, 7, 101))[[0, 50, 100]].tolist()
+    [0.0, 0.5, 0.99]
     """
     some = np.sort(confidence.ravel()[:: max(confidence.size // _RANKED, 1)])
     edges = some[(np.arange(1, _HUNDREDTHS) * len(some)) // _HUNDREDTHS]
-    return np.searchsorted(edges, confidence, side="left") / _HUNDREDTHS
+    return np.where(confidence == 0, 0.0, np.searchsorted(edges, confidence, side="right") / _HUNDREDTHS)
 
 
 @dataclass(frozen=True, eq=False)

@@ -94,10 +94,10 @@ class Paired:
 
 def _rotated(R: Array, p: Array, g: Array) -> Array:
     """R p - g. Row by row: a product of small matrices at a time takes longer than passes over many poses."""
-    made = -g
+    made, product = -g, np.empty_like(g[0])
     for i in range(3):
         for k in range(3):
-            made[i] += R[i, k] * p[k]
+            made[i] += np.multiply(R[i, k], p[k], out=product)
     return made
 
 

@@ -24,5 +24,7 @@ def test_it_is_left_out_by_name(by):
 
 @pytest.mark.parametrize("by", [1, 15])
 def test_of_two_views_none_is_trusted(by):
+    """One frame late makes cameras unsure, and they say by how much; fifteen fit nothing."""
     labels = scene(2)
-    assert outcome(late(detected(labels), by), labels.rig).startswith(("fail", "error"))
+    said = outcome(late(detected(labels), by), labels.rig)
+    assert said.startswith(("fail", "error") if by > 1 else ("warn", "fail"))

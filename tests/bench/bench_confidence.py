@@ -1,0 +1,62 @@
+"""Cameras and joints by what detectors say of themselves, over the bound that ignores it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from scenes import Array, Scene, rms, rotation_errors, walking
+
+from epitool.geometry.calibrate import calibrate
+from epitool.geometry.labels import label
+
+FRAMES, SEEDS = 200, 10
+Model = Callable[[np.random.Generator, Array, Array], Array]
+CASES = [(2.0, 0.0), (5.0, 0.0), (5.0, 0.1), (8.0, 0.1), (5.0, 0.3)]
+MODELS: dict[str, Model] = {
+    "none": lambda rng, right, error: np.ones(right.shape),
+    "at random": lambda rng, right, error: rng.uniform(0.2, 1.0, right.shape),
+    "heatmap": lambda rng, right, error: np.where(
+        right, 0.55 - 0.045 * error + rng.normal(0, 0.05, right.shape), rng.normal(0.4, 0.1, right.shape)
+    ),
+    "as BlazePose": lambda rng, right, error: np.where(
+        right, rng.beta(8, 0.6, right.shape), rng.beta(1.2, 1.2, right.shape)
+    ),
+    "as OpenPose": lambda rng, right, error: np.where(
+        right, rng.normal(0.75, 0.12, right.shape), rng.normal(0.45, 0.2, right.shape)
+    ),
+    "surest of errors": lambda rng, right, error: np.where(
+        right, rng.normal(0.6, 0.1, right.shape), rng.normal(0.85, 0.08, right.shape)
+    ),
+}
+
+
+def told(scene: Scene, model: Model, seed: int) -> Scene:
+    """The scene with confidences."""
+    off = scene.keypoints.xy - scene.truth.rig.project(scene.truth.poses.xyz)
+    error = np.nan_to_num(np.linalg.norm(off, axis=-1))
+    drawn = np.maximum(model(np.random.default_rng([seed, 5]), scene.inliers, error), 0.01)
+    return replace(scene, keypoints=replace(scene.keypoints, confidence=drawn))
+
+
+@pytest.mark.bench
+@pytest.mark.parametrize(("sigma_px", "gross"), CASES)
+def test_confidence_is_evidence(sigma_px, gross):
+    first = 1000 * (20 + CASES.index((sigma_px, gross)))
+    ratios = {}
+    for name, model in MODELS.items():
+        errors, bounds, places = [], [], []
+        for seed in range(first, first + SEEDS):
+            scene = told(walking(FRAMES, seed, sigma_px=sigma_px, outliers=gross), model, seed)
+            found = calibrate(scene.keypoints, scene.truth.rig.cameras, seed=0, jobs=1)
+            xyz = label(scene.keypoints, scene.truth.rig, jobs=1).poses.xyz
+            errors.append(rms(rotation_errors(found.rig, scene.truth.rig)))
+            bounds.append(scene.bound_deg)
+            places.append(float(np.nanmean(np.linalg.norm(xyz - scene.truth.poses.xyz, axis=-1))))
+        ratios[name] = rms(errors) / rms(bounds), float(np.mean(places))
+        ratio, place = ratios[name]
+        print(f"\n{sigma_px:g} px, {gross:.0%} gross errors, {name:16} {ratio:5.2f} x bound {place:6.1f} mm", end="")
+    (ratio, place), others = ratios["none"], [ratios[name] for name in MODELS if name != "none"]
+    assert all(r < 1.1 * ratio and p < 1.02 * place for r, p in others)

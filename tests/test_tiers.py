@@ -1,0 +1,25 @@
+import pytest
+from tiers import in_sample, once, thorough_but
+
+
+def is_thorough(case) -> bool:
+    return any(mark.name == "thorough" for mark in case.marks)
+
+
+def test_what_always_runs_shows_all_that_any_case_shows():
+    cases = [pytest.param(file, command, id=f"{file}{command}") for file in "abc" for command in "xyz"]
+    made = once(cases, lambda file, command: (file, command))
+    assert [case.id for case in made] == [case.id for case in cases]
+    assert [case.id for case in made if not is_thorough(case)] == ["ax", "ay", "az", "bx", "cx"]
+
+
+def test_values_that_are_not_named_are_thorough():
+    first, second = thorough_but(["a", "b"], "a")
+    assert first == "a"
+    assert is_thorough(second)
+
+
+def test_commits_draw_an_eighth_of_the_tests_each_another():
+    drawn = [{n for n in range(4000) if in_sample(f"test_{n}", commit)} for commit in ("one", "two")]
+    assert all(420 < len(sample) < 580 for sample in drawn)
+    assert 30 < len(drawn[0] & drawn[1]) < 100

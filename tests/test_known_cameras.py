@@ -17,8 +17,9 @@ from epitool.camera import Rig
 from epitool.geometry.people import follow, with_choice
 from epitool.io.cameras import read_rig, write_rig
 from epitool.io.candidates import add_candidates
-from epitool.io.keypoints import write_keypoints
+from epitool.io.keypoints import read_keypoints, write_keypoints
 from epitool.io.labels import read_labels
+from epitool.stages.camera_checks import facing_back
 from epitool.synthetic import noisy_keypoints
 
 TRUTH = exact_labels(100, 2)
@@ -152,3 +153,44 @@ def test_with_two_people_a_camera_moved_since_is_left_out_and_they_are_not_mixed
     labels = read_labels(Path("labels.h5"))
     assert labels.rig.names == ("cam1", "cam3", "cam4")
     assert np.nanmedian(np.linalg.norm(labels.poses.xyz - walker(1), axis=-1)) < 30
+
+
+def other_lenses(rig: Rig, factor: float) -> Rig:
+    scale = np.diag([factor, factor, 1.0])
+    kept = [[0, 0, 1], [0, 0, 1], [0, 0, 1]]
+    return replace(rig, cameras=tuple(replace(c, K=np.where(kept, c.K, scale @ c.K)) for c in rig.cameras))
+
+
+@pytest.mark.parametrize("views", [3, 4])
+def test_lenses_of_another_mode_are_told_from_the_joints(here, views):
+    recording(other_lenses(TRUTH.rig, 1.3), views)
+    result = epitool("triangulate")
+    assert result.returncode == 4
+    assert "if all focal lengths are 0.77 of what the file states" in " ".join(result.stderr.split())
+    assert not Path("labels.h5").exists()
+
+
+def test_cropped_images_of_the_same_shape_are_not_taken_for_smaller_ones(here):
+    """The file's lenses are scaled to the images' size, which is right of smaller images alone."""
+    recording(TRUTH.rig)
+    joints = read_keypoints(Path("keypoints.h5"))
+    side = 3 * joints.image_size[0] // 4
+    xy = joints.xy - joints.image_size[:, None] / 8
+    xy[((xy < 0) | (xy >= side)).any(axis=-1)] = np.nan
+    write_keypoints(Path("keypoints.h5"), replace(joints, xy=xy, image_size=np.tile(side, (4, 1))))
+    result = epitool("triangulate")
+    assert result.returncode == 4
+    said = " ".join(result.stderr.split())
+    assert "its intrinsics are scaled by 0.75" in said
+    assert "all focal lengths are 1.33 of what the file states: are the images a part of those" in said
+
+
+def test_cameras_with_opengls_axes_are_said_to_be_such(here):
+    recording(facing_back(TRUTH.rig))
+    text = Path("cameras.toml").read_text()
+    Path("cameras.toml").write_text(text.replace('format = "epitool.cameras/1"', ""))
+    result = epitool("triangulate")
+    assert result.returncode == 4
+    said = " ".join(result.stderr.split())
+    assert "at one place from several sides if their axes are y up and z backward, as OpenGL's and Blender's" in said
+    assert "before both cameras; are the cameras of cameras.toml those of the recording" in said

@@ -2,7 +2,8 @@
 
 A camera file may be older than the footage, of another rig, or of another recording. What the joints of a body agree
 on tells: a camera of which hardly a keypoint lies where the other cameras say, or without which everything becomes
-likelier, is a stranger. Where all fit, but would fit much better if they were moved a little, none can be named.
+likelier, is a stranger. Where all fit, but would fit much better if they were moved a little, none can be named; nor
+where all would with other focal lengths.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ from epitool.geometry.judge import (
     verdict_of,
 )
 from epitool.geometry.labels import label
+from epitool.geometry.lenses import one_factor
 from epitool.geometry.pairs import initial_threshold
 from epitool.geometry.resection import resect
 from epitool.labels import Labels
@@ -40,6 +42,7 @@ _FRAMES = 300
 _CLOSER = 1.5  # times less scatter after an adjustment, from which cameras are not those of the recording
 _FAR = 2.5  # the same, from which they are of no use where the scatter is large too
 _EXACT, _ROUGH = 0.005, 0.025  # of the person's size: scatter that is no harm, and that is large
+_OTHER_LENS = 0.05  # of a focal length
 _PLACED = 0.6  # of a view's joints that another place of the camera must explain to be told of
 _WIDE = 4.0  # standard deviations
 
@@ -83,7 +86,8 @@ def judge_known(keypoints: Keypoints, rig: Rig, jobs: int, left_out: dict[str, s
     strangers = {camera.name: _why(sample, seen, camera) for camera in lost}
     doubts = doubts_of_lost({**(left_out or {}), **strangers})
     side = usual_side(sample.select_views(seen.rig.names).xy)
-    return verdict_of([*doubts, *_doubts(seen, best, side)], strangers)
+    doubts += [*_doubts(seen, best, side), _doubt_of_lenses(sample, seen, best, side, jobs)]
+    return verdict_of(doubts, strangers)
 
 
 def _seen(sample: Keypoints, rig: Rig, jobs: int) -> _Seen:
@@ -134,7 +138,7 @@ def _why(sample: Keypoints, seen: _Seen, camera: Camera) -> str:
     unit = " mm" if seen.rig.unit == "mm" else " of the file's unit"
     return (
         f"{text}; they would if it stood {way:.3g}{unit} from where the file says, turned by {turn:.1f} degrees; was it"
-        " moved since, or is the file of another recording?"
+        " moved since, has it another lens or zoom, or is the file of another recording?"
     )
 
 
@@ -167,3 +171,26 @@ def _doubt_of_places(rig: Rig, fit: Fit, best: Bundle, person_px: float) -> tupl
     if closer < _CLOSER or scatter < _EXACT:
         return "pass", text
     return "fail" if closer > _FAR and scatter > _ROUGH else "warn", text
+
+
+def _doubt_of_lenses(sample: Keypoints, seen: _Seen, best: Bundle, person_px: float, jobs: int) -> tuple[Level, str]:
+    """Whether the joints fit much better with all focal lengths times one factor, where other places do not help.
+
+    So it is where the images are parts of those that the cameras are for, or were taken in another mode of the lens.
+    """
+    if seen.fit.sigma_px < _EXACT * person_px:
+        return "pass", ""
+    cameras = seen.rig.cameras
+    try:
+        free = adjusted(sample, seen.rig, jobs, lenses=one_factor(cameras), rough=True)
+    except GeometryError:
+        return "pass", ""
+    factor = free.rig.cameras[0].focal / cameras[0].focal
+    text = (
+        f"joints scatter by {seen.fit.sigma_px:.1f} px, and by {free.sigma_px:.1f} if all focal lengths are"
+        f" {factor:.2f} of what the file states: are the images a part of those that the cameras are for (cropped, not"
+        " made smaller), or taken with another zoom or mode?"
+    )
+    if best.sigma_px < _CLOSER * free.sigma_px or abs(factor - 1) < _OTHER_LENS:
+        return "pass", text
+    return "fail" if seen.fit.sigma_px > _FAR * free.sigma_px else "warn", text

@@ -17,6 +17,7 @@ from epitool.pose import Poses
 
 _SIZE_TOLERANCE = 0.02  # video coders crop a few pixels; a larger difference is another camera or mode
 _SAME_ASPECT = 1e-3
+_NEAR_DEG, _CLEARLY_DEG = 40.0, 5.0  # of an axis from what is looked at; by which another reading must be better
 _TALL = (1.0, 2.4)  # how tall people are, in metres
 _METRES, _CENTIMETRES, _BOTH = 50.0, 300.0, 1000.0  # cameras in a room are less apart than this, in that unit
 
@@ -34,12 +35,18 @@ def check_foreign(path: Path, rig: Rig) -> None:
 
 
 def check_direction(path: Path, rig: Rig) -> None:
-    """Warns where R and t seem to be from camera to world, and not the other way as with us."""
-    if len(rig) > 1 and parallax_deg(inverted(rig)) > 2 * parallax_deg(rig) + 5:
-        warn(
-            f"{path}: these look at one place from several sides if they are camera to world:"
-            " `epitool convert --inverse` turns them"
-        )
+    """Warns where R and t seem to be from camera to world, and not the other way as with us, or for other axes."""
+    if len(rig) < 2:
+        return
+    readings = {
+        "if they are camera to world: `epitool convert --inverse` turns them": inverted(rig),
+        "if their axes are y up and z backward, as OpenGL's and Blender's: y down and z forward are needed (the second"
+        " and third row of R and t negated)": facing_back(rig),
+    }
+    looks = {words: parallax_deg(reading) for words, reading in readings.items()}
+    words = max(looks, key=lambda words: looks[words])
+    if looks[words] > 2 * parallax_deg(rig) + _CLEARLY_DEG:
+        warn(f"{path}: these look at one place from several sides {words}")
 
 
 def check_unit(path: Path, rig: Rig) -> None:
@@ -77,6 +84,12 @@ def inverted(rig: Rig) -> Rig:
     return replace(rig, cameras=tuple(replace(c, R=c.R.T, t=-c.R.T @ c.t) for c in rig.cameras))
 
 
+def facing_back(rig: Rig) -> Rig:
+    """The rig whose R and t were taken for axes y down and z forward, and are for y up and z backward."""
+    turn = np.diag([1.0, -1.0, -1.0])
+    return replace(rig, cameras=tuple(replace(c, R=turn @ c.R, t=turn @ c.t) for c in rig.cameras))
+
+
 def parallax_deg(rig: Rig) -> float:
     """From how far apart the cameras look at the point that their axes come nearest to: the median angle of two.
 
@@ -87,7 +100,7 @@ def parallax_deg(rig: Rig) -> float:
     point = np.linalg.lstsq(across.sum(axis=0), (across @ centers[..., None]).sum(axis=0)[:, 0], rcond=None)[0]
     directions = point - centers
     directions /= np.maximum(np.linalg.norm(directions, axis=1, keepdims=True), 1e-12)
-    if ((directions * ahead).sum(axis=1) < np.cos(np.radians(40))).any():
+    if ((directions * ahead).sum(axis=1) < np.cos(np.radians(_NEAR_DEG))).any():
         return 0.0
     between = (directions @ directions.T)[np.triu_indices(len(rig), 1)]
     return float(np.degrees(np.median(np.arccos(np.clip(between, -1, 1)))))

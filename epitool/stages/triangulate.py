@@ -67,7 +67,10 @@ def run(
                 tally.add(labels)
                 done(len(labels.poses.frames))
             if not tally.solved:
-                raise GeometryError(f"{keypoints}: no frame has enough joints seen by two views")
+                raise GeometryError(
+                    f"{keypoints}: no frame has enough joints seen by two views, before both cameras; are the cameras"
+                    f" of {cameras} those of the recording, with axes x right, y down, z forward?"
+                )
             verdict = found.verdict.with_doubts([*doubts_of_bodies(usual.poses, keypoints), *tally.doubts()])
             if verdict.level == "fail":
                 raise GeometryError(f"no labels to be trusted: {'; '.join(verdict.reasons)}")

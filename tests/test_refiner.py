@@ -158,6 +158,15 @@ def test_refine_command_chooses_the_hint_and_measures_with_and_without(here, tru
     assert refiner.measured[values["chosen"]][0] == pytest.approx(measured[values["chosen"]])
 
 
+def test_a_hint_that_is_exact_has_no_error_by_itself_wherever_in_the_image_the_person_is(here, truth):
+    """Hints are in axes that look straight at the person, and so must be what they are measured against."""
+    poses = truth.in_cameras.reshape(-1, len(H36M), 3)
+    write_labels(Path("labels.h5"), truth)
+    write_predictions(Path("pose.json"), flattened(truth, joints_3d=poses - poses[:, [H36M.root]]))
+    measured = stage.run(steps=1).values["measured"]["the network"]
+    assert measured["nmpjpe"] == pytest.approx(0.0, abs=0.1)
+
+
 def test_labels_alone_teach_the_person_of_the_recording(here, truth):
     write_labels(Path("labels.h5"), truth)
     values = stage.run(steps=20).values

@@ -172,10 +172,16 @@ def _worth_trying(hinted: dict[str, Seen], by_themselves: Mapping[str, Measured]
 
 
 def _hint_errors(hinted: Mapping[str, Seen], told: NDArray[np.intp]) -> dict[str, Measured]:
-    """How good the hints are by themselves."""
+    """How good the hints are by themselves, in the axes that they are in, which look straight at the person."""
+    from epitool.nn.looks import network_hint
+
     names = {"detector": _DETECTOR, "network": _NETWORK}
     shown = {names[hint]: seen.of_frames(told) for hint, seen in hinted.items() if hint in names}
-    return {name: _errors(seen.looks.hint, seen.truth) for name, seen in shown.items() if len(seen.truth)}
+    return {
+        name: _errors(seen.looks.hint, network_hint(seen.truth, seen.looks.rays))
+        for name, seen in shown.items()
+        if len(seen.truth)
+    }
 
 
 def _errors(poses: Array, truth: Array) -> Measured:

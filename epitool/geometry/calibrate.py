@@ -129,7 +129,7 @@ def _settled(
     while True:
         sample = informative_frames(keypoints, _GROWTH_FRAMES)
         rig, believed = with_lenses(sample, rig, jobs, lenses)
-        bundle = adjusted(keypoints, rig, jobs, lenses=believed)
+        bundle = adjusted(keypoints, rig, jobs, lenses=believed, rough=True)
         # once more, with the exchanged sides and gross errors that the first one's cameras show
         believed = replace(believed, belief=bundle.redundancy)
         bundle = adjusted(keypoints, bundle.rig, jobs, lenses=believed)

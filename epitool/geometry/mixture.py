@@ -10,32 +10,27 @@ Array = NDArray[np.float64]
 _ENOUGH = 1.5  # good views of a joint, from which its errors tell of the noise
 
 
-@njit(cache=True, nogil=True)
-def _squared_error(R: Array, t: Array, K: Array, bend: float, X: Array, xy: Array) -> float:
-    """Squared reprojection error in px; NaN where the keypoint is missing, infinite where the camera sees no point."""
-    z = R[2, 0] * X[0] + R[2, 1] * X[1] + R[2, 2] * X[2] + t[2]
-    if not z > 0.0:
-        return np.inf if xy[0] == xy[0] else np.nan
-    x = R[0, 0] * X[0] + R[0, 1] * X[1] + R[0, 2] * X[2] + t[0]
-    y = R[1, 0] * X[0] + R[1, 1] * X[1] + R[1, 2] * X[2] + t[1]
-    bent = bend * (x * x + y * y) / (z * z)
-    if not 1.0 + 3.0 * bent > 0.0:  # past where a barrel lens would fold the image over
-        return np.inf if xy[0] == xy[0] else np.nan
-    u = (K[0, 0] * x + K[0, 1] * y) * (1.0 + bent) / z + K[0, 2] - xy[0]
-    v = K[1, 1] * y * (1.0 + bent) / z + K[1, 2] - xy[1]
-    return u * u + v * v
-
-
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def squared_errors(R: Array, t: Array, K: Array, bend: Array, points: Array, xy: Array) -> Array:
     """Squared reprojection errors `(N, V)` px; NaN where a keypoint is missing, infinite where no point is seen.
 
     Cameras as `schur.reduced_system` has them.
     """
+    # in scalars and one function: a view of an array for every projection would cost more than the arithmetic
     out = np.empty((len(points), len(R)))
     for n in range(len(points)):
+        X, Y, Z = points[n, 0], points[n, 1], points[n, 2]
         for v in range(len(R)):
-            out[n, v] = _squared_error(R[v], t[v], K[v], bend[v], points[n], xy[n, v])
+            z = R[v, 2, 0] * X + R[v, 2, 1] * Y + R[v, 2, 2] * Z + t[v, 2]
+            x = (R[v, 0, 0] * X + R[v, 0, 1] * Y + R[v, 0, 2] * Z + t[v, 0]) / z
+            y = (R[v, 1, 0] * X + R[v, 1, 1] * Y + R[v, 1, 2] * Z + t[v, 1]) / z
+            bent = bend[v] * (x * x + y * y)
+            if z > 0.0 and 1.0 + 3.0 * bent > 0.0:
+                a = (K[v, 0, 0] * x + K[v, 0, 1] * y) * (1.0 + bent) + K[v, 0, 2] - xy[n, v, 0]
+                b = K[v, 1, 1] * y * (1.0 + bent) + K[v, 1, 2] - xy[n, v, 1]
+                out[n, v] = a * a + b * b
+            else:  # behind, or past where a barrel lens would fold the image over
+                out[n, v] = np.inf if xy[n, v, 0] == xy[n, v, 0] else np.nan
     return out
 
 

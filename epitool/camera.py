@@ -224,6 +224,10 @@ class Rig:
         own = [replace(camera, R=np.eye(3), t=np.zeros(3)) for camera in self.cameras]
         return np.stack([camera.project(in_cameras[..., v, :, :]) for v, camera in enumerate(own)], axis=-3)
 
+    def stacked(self, *names: str) -> tuple[Array, ...]:
+        """What the cameras have of these names (R, t, K, P or center), each `(V, ...)`."""
+        return tuple(np.stack([getattr(camera, name) for camera in self.cameras]) for name in names)
+
     def undistort(self, xy: Array) -> Array:
         """Pixels `(F, V, J, 2)` as ideal pinholes with the same K would see them."""
         return np.stack([camera.undistort(xy[..., v, :, :]) for v, camera in enumerate(self.cameras)], axis=-3)

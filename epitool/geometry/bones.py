@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from epitool.camera import Rig
 from epitool.errors import GeometryError
-from epitool.geometry.gauss_newton import copy
-from epitool.geometry.hypotheses import Sight, Tree, Views, find_places
+from epitool.geometry.gauss_newton import Views, copy
+from epitool.geometry.hypotheses import Sight, Tree, find_places
 from epitool.geometry.noise import KeypointNoise
 from epitool.geometry.tree_solver import choose, refine_frame
 from epitool.geometry.triangulate import likelihoods, solver_views

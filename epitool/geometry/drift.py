@@ -118,10 +118,9 @@ def _runs(frames: NDArray[np.int64]) -> list[NDArray[np.intp]]:
 
 def _motion(keypoints: Keypoints, view: int, camera: Camera, runs: Sequence[NDArray[np.intp]]) -> _Motion:
     """What one view shows in the runs, by midpoints of left and right: exchanged sides do no harm."""
-    xy = np.where(keypoints.seen[:, view, :, None], keypoints.xy[:, view], np.nan)
     parts = []
     for run in runs:
-        dense = without_gaps(camera.normalize(xy[run]), keypoints.frames[run])
+        dense = without_gaps(camera.normalize(keypoints.xy[run, view]), keypoints.frames[run])
         smooth = without_gross_errors(without_jumps(dense, keypoints.skeleton))
         parts.append(read_at(midpoints(smooth, keypoints.skeleton), np.arange(len(run), dtype=float)))
     return _Motion(np.concatenate([x for x, _ in parts]), np.concatenate([v for _, v in parts]))

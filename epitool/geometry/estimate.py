@@ -9,12 +9,13 @@ from numpy.typing import NDArray
 
 from epitool.camera import Rig
 from epitool.errors import GeometryError
-from epitool.geometry.mixture import expectation, freedoms, squared_errors, telling
+from epitool.geometry.mixture import expectation, freedoms, squared_errors
 from epitool.geometry.noise import KeypointNoise, Levels, Residuals, alone, refitted, unknown_noise
 
 Array = NDArray[np.float64]
 _MIN_POINTS = 30
 _FIRST_SHARE = 0.9
+_TELLING = 1.5  # good views of a joint, from which its errors tell of the noise
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,7 +79,7 @@ def begin(xy: Array, confidence: Array, xyz: Array, rig: Rig, max_points: int) -
     """
     noise = unknown_noise(confidence, np.isfinite(xy[..., 0]), 1.0, _FIRST_SHARE)
     observed, points = _usable(xy, noise.levels(confidence), xyz, rig, max_points)
-    R, t, K = (np.stack([getattr(camera, name) for camera in rig.cameras]) for name in ("R", "t", "K"))
+    R, t, K = rig.stacked("R", "t", "K")
     state = State(R, t, K, np.zeros(len(rig)), points)
     return state, observed, _first_estimate(errors_of(state, observed.xy), noise, observed)
 
@@ -113,18 +114,21 @@ def _first_estimate(squared: Array, noise: KeypointNoise, observed: Observed) ->
 
 def _expected(squared: Array, noise: KeypointNoise, observed: Observed) -> Estimate:
     """One E step."""
-    variance = noise.sigma_px**2 * noise.by_level[observed.levels] * noise.by_joint[observed.joint, None]
+    relative = noise.relative(observed.levels, observed.joint[:, None])
     share = np.where(np.isnan(squared), 0.0, noise.inlier_share[observed.levels])
-    weights, cost = expectation(squared, variance, share, observed.areas)
+    weights, cost = expectation(squared, noise.sigma_px**2 * relative, share, observed.areas)
     lost = np.where(observed.unplaced >= 0, noise.inlier_share[observed.unplaced], 0.0)
     right = (share * weights).sum(axis=0) + (lost * alone(noise, observed.unplaced)).sum(axis=0)
     fit = right / np.maximum(share.sum(axis=0) + lost.sum(axis=0), 1e-300)
-    return Estimate(noise, weights, weights * noise.sigma_px**2 / variance, fit, cost)
+    return Estimate(noise, weights, weights / relative, fit, cost)
 
 
 def estimated(state: State, squared: Array, found: Estimate, observed: Observed, cameras: int = 0) -> Estimate:
     """One step of EM; the variances allow for what the joints and so many cameras take from the residuals."""
     now = _expected(squared, found.noise, observed)
     freedom = freedoms(state.R, state.t, state.K, state.points, now.precision)
-    residuals = Residuals(squared, telling(now.weights), freedom, observed.levels, observed.joint, observed.unplaced)
+    tells = now.weights.sum(axis=1, keepdims=True) > _TELLING
+    residuals = Residuals(
+        squared, np.where(tells, now.weights, 0.0), freedom, observed.levels, observed.joint, observed.unplaced
+    )
     return replace(now, noise=refitted(now.noise, residuals, 6 * cameras))

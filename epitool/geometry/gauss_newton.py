@@ -5,11 +5,27 @@ Keypoints are undistorted pixels, `P (V, 3, 4)` the cameras' projection matrices
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
+
+
+class Views(NamedTuple):
+    """Cameras as the solver needs them.
+
+    Attributes:
+        P: Projection matrices `(V, 3, 4)`.
+        centers: `(V, 3)`.
+        back: Pixel to direction in the world, `(V, 3, 3)`.
+    """
+
+    P: Array
+    centers: Array
+    back: Array
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -78,7 +94,7 @@ def squared_error(P: Array, xy: Array, X: Array) -> float:
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def invert(H: Array, out: Array) -> bool:
-    """Covariance `(3, 3)`: the inverse of a normal matrix `(6,)`; False where that is singular."""
+    """Covariance `(3, 3)`: the inverse of a normal matrix, given by its upper triangle `(6,)`; False where singular."""
     out[0, 0], out[1, 1], out[2, 2] = H[3] * H[5] - H[4] * H[4], H[0] * H[5] - H[2] * H[2], H[0] * H[3] - H[1] * H[1]
     out[0, 1], out[0, 2] = H[2] * H[4] - H[1] * H[5], H[1] * H[4] - H[2] * H[3]
     out[1, 2] = H[1] * H[2] - H[0] * H[4]

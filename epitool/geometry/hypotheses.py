@@ -8,7 +8,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from epitool.geometry.gauss_newton import copy, copy_matrix
+from epitool.geometry.gauss_newton import Views, copy, copy_matrix
 
 Array = NDArray[np.float64]
 Integers = NDArray[np.int64]
@@ -18,20 +18,6 @@ _VAGUE = 0.25  # of a bone: standard deviation along the ray of a joint that one
 _TWO_VIEWS, _MAJORITY = 1.6, 2.6  # that agree, less their noise, in units of what one view without error adds
 _REACHING = 4  # places of a joint from which bones reach out to its neighbours
 _BEND = 1.3  # bone lengths that a ray may pass from a neighbour and still be thought to touch the bone's end
-
-
-class Views(NamedTuple):
-    """Cameras as the solver needs them.
-
-    Attributes:
-        P: Projection matrices `(V, 3, 4)`.
-        centers: `(V, 3)`.
-        back: Pixel to direction in the world, `(V, 3, 3)`.
-    """
-
-    P: Array
-    centers: Array
-    back: Array
 
 
 class Sight(NamedTuple):

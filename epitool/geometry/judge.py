@@ -86,22 +86,21 @@ def judge(bundle: Bundle, evidence: Evidence, left_out: dict[str, str]) -> Verdi
     """
     names, cameras = bundle.rig.names, bundle.rig.cameras
     span = max(float(np.linalg.norm(a.center - b.center)) for a in cameras for b in cameras)
-    rotation_sd, place_sd, focal_sd = _DEVIATIONS_OF_TWO if len(names) == 2 else _DEVIATIONS
+    limits = _DEVIATIONS_OF_TWO if len(names) == 2 else _DEVIATIONS
     found: list[tuple[Level, str, str]] = [("warn", name, f"is left out: {why}") for name, why in left_out.items()]
     for v, name in enumerate(names):
         rotation, place = float(np.degrees(bundle.rotation_sd_in_rig[v])), float(bundle.position_sd_in_rig[v] / span)
         outliers, focal = float(1 - bundle.inlier_share[v]), float(bundle.focal_sd[v])
         found += [
-            (graded(rotation, rotation_sd), name, f"its rotation is known to {rotation:.1f} degrees only"),
-            (graded(place, place_sd), name, f"its place is known to {place:.0%} of the cameras' distances only"),
+            (graded(rotation, limits[0]), name, f"its rotation is known to {rotation:.1f} degrees only"),
+            (graded(place, limits[1]), name, f"its place is known to {place:.0%} of the cameras' distances only"),
             (graded(outliers, OUTLIERS), name, f"{outliers:.0%} of its keypoints {_STRANGE}"),
-            (graded(focal, focal_sd), name, f"its focal length is known to {focal:.0%} only"),
+            (graded(focal, limits[2]), name, f"its focal length is known to {focal:.0%} only"),
         ]
     doubts = [(level, f"view {name}: {text}") for level, name, text in found] + _doubts_of_all(bundle, evidence)
-    unsure = (np.degrees(bundle.rotation_sd_in_rig) >= rotation_sd[0]) | (
-        bundle.position_sd_in_rig >= place_sd[0] * span
-    )
-    if unsure.any() and all(level != "fail" for level, _ in doubts):
+    unsure = np.degrees(bundle.rotation_sd_in_rig.max()), bundle.position_sd_in_rig.max() / span
+    of_place = "warn" in (graded(float(sd), limit) for sd, limit in zip(unsure, limits))
+    if of_place and all(level != "fail" for level, _ in doubts):
         doubts.append(("warn", _UNSURE))
     strangers = {name: text for level, name, text in found if level == "fail" and text.endswith(_STRANGE)}
     return verdict_of(doubts, strangers)

@@ -116,7 +116,8 @@ def _with_bones(
 ) -> Triangulation:  # fmt: skip
     """The joints moved to where bones of known lengths hold together; they rest on the keypoints near them."""
     posed = refine_with_bones(xy, confidence, rig, found.xyz, skeleton, bones, noise)
-    error = reprojection(np.stack([camera.P for camera in rig.cameras]), posed.xyz, xy)
+    (P,) = rig.stacked("P")
+    error = reprojection(P, posed.xyz, xy)
     with np.errstate(invalid="ignore"):
         used = error < _NEAR * np.sqrt(noise.variance(noise.levels(confidence)))
     right = noise.inlier_share[noise.levels(confidence)]

@@ -6,8 +6,9 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from epitool.geometry.gauss_newton import invert
+
 Array = NDArray[np.float64]
-_ENOUGH = 1.5  # good views of a joint, from which its errors tell of the noise
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -75,7 +76,7 @@ def freedoms(R: Array, t: Array, K: Array, points: Array, precision: Array) -> A
         precision: Inverse variance of each keypoint `(N, V)` times its probability to be an inlier.
     """
     out = np.zeros(precision.shape)
-    J, H, C = np.empty((len(R), 2, 3)), np.empty((3, 3)), np.empty((3, 3))
+    J, H, C = np.empty((len(R), 2, 3)), np.empty(6), np.empty((3, 3))
     for n in range(len(points)):
         X = points[n]
         if X[0] != X[0]:
@@ -84,10 +85,12 @@ def freedoms(R: Array, t: Array, K: Array, points: Array, precision: Array) -> A
         for v in range(len(R)):
             if precision[n, v] > 0.0:
                 _derivative(R[v], t[v], K[v], X, J[v])
+                m = 0
                 for i in range(3):
                     for k in range(i, 3):
-                        H[i, k] += precision[n, v] * (J[v, 0, i] * J[v, 0, k] + J[v, 1, i] * J[v, 1, k])
-        if not _inverse(H, C):
+                        H[m] += precision[n, v] * (J[v, 0, i] * J[v, 0, k] + J[v, 1, i] * J[v, 1, k])
+                        m += 1
+        if not invert(H, C):
             continue
         for v in range(len(R)):
             if precision[n, v] > 0.0:
@@ -109,29 +112,3 @@ def _derivative(R: Array, t: Array, K: Array, X: Array, J: Array) -> None:
     for k in range(3):
         J[0, k] = (K[0, 0] * R[0, k] + K[0, 1] * R[1, k] - u * R[2, k]) / z
         J[1, k] = (K[1, 1] * R[1, k] - v * R[2, k]) / z
-
-
-@njit(cache=True, nogil=True)
-def _inverse(H: Array, out: Array) -> bool:
-    """Inverse of a symmetric `(3, 3)` given by its upper triangle; False where it is singular."""
-    out[0, 0], out[1, 1] = H[1, 1] * H[2, 2] - H[1, 2] ** 2, H[0, 0] * H[2, 2] - H[0, 2] ** 2
-    out[2, 2], out[0, 1] = H[0, 0] * H[1, 1] - H[0, 1] ** 2, H[0, 2] * H[1, 2] - H[0, 1] * H[2, 2]
-    out[0, 2], out[1, 2] = H[0, 1] * H[1, 2] - H[0, 2] * H[1, 1], H[0, 1] * H[0, 2] - H[0, 0] * H[1, 2]
-    det = H[0, 0] * out[0, 0] + H[0, 1] * out[0, 1] + H[0, 2] * out[0, 2]
-    if not det > 1e-18 * (H[0, 0] + H[1, 1] + H[2, 2]) ** 3:
-        return False
-    for i in range(3):
-        for k in range(i, 3):
-            out[i, k] /= det
-            out[k, i] = out[i, k]
-    return True
-
-
-@njit(cache=True, nogil=True)
-def telling(weights: Array) -> Array:
-    """The probabilities `(N, V)` of points that two inliers determine; others say nothing of the noise and have 0."""
-    out = np.zeros(weights.shape)
-    for n in range(len(weights)):
-        if weights[n].sum() > _ENOUGH:
-            out[n] = weights[n]
-    return out

@@ -46,9 +46,13 @@ class KeypointNoise:
         """The level of each confidence."""
         return np.searchsorted(self.edges, confidence, side="right")
 
+    def relative(self, levels: Levels, joint: NDArray[np.int64] | slice = slice(None)) -> Array:
+        """Variance of keypoints over that of a usual one; of the joints in the last axis where none are named."""
+        return self.by_level[levels] * self.by_joint[joint]
+
     def variance(self, levels: Levels) -> Array:
         """Variance of a coordinate of each keypoint that is no gross error, px squared; levels `(F, V, J)`."""
-        return self.sigma_px**2 * self.by_level[levels] * self.by_joint
+        return self.sigma_px**2 * self.relative(levels)
 
     def with_sigma(self, sigma_px: float) -> KeypointNoise:
         """The same with another usual deviation."""

@@ -12,8 +12,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from epitool.geometry.gauss_newton import copy, invert, squared_error, step
-from epitool.geometry.hypotheses import Views
+from epitool.geometry.gauss_newton import Views, copy, invert, squared_error, step
 
 Array = NDArray[np.float64]
 _AGREE = 11.83  # chi square of two coordinates, 99.7%: a view agrees

@@ -6,8 +6,8 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from epitool.geometry.gauss_newton import copy, copy_matrix
-from epitool.geometry.hypotheses import CAPACITY, Integers, Places, Sight, Tree, Views, invert, observe
+from epitool.geometry.gauss_newton import Views, copy, copy_matrix
+from epitool.geometry.hypotheses import CAPACITY, Integers, Places, Sight, Tree, invert, observe
 
 Array = NDArray[np.float64]
 System = tuple[Array, Array, Array]  # normal matrices of joints, right-hand sides, couplings to the parents

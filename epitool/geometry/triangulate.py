@@ -8,8 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from epitool.camera import Rig
-from epitool.geometry.gauss_newton import reprojection
-from epitool.geometry.hypotheses import Views
+from epitool.geometry.gauss_newton import Views, reprojection
 from epitool.geometry.mixture import freedoms
 from epitool.geometry.noise import KeypointNoise, Levels, Residuals, refitted, unknown_noise
 from epitool.geometry.nview import solve_frames
@@ -113,7 +112,7 @@ def _residuals(
     """What the keypoints of the joints `known (F, J)` say of the noise."""
     squared, weights = np.where(known[:, None], squared, np.nan), np.where(known[:, None], weights, 0.0)
     by_point = [np.swapaxes(x, 1, 2).reshape(-1, len(rig)) for x in (squared, weights, weights * precision, levels)]
-    R, t, K = (np.stack([getattr(camera, name) for camera in rig.cameras]) for name in ("R", "t", "K"))
+    R, t, K = rig.stacked("R", "t", "K")
     freedom = freedoms(R, t, K, xyz.reshape(-1, 3), by_point[2])
     lost = np.isnan(xyz[..., 0]) & (seen.sum(axis=1) >= 2)
     unplaced = np.swapaxes(np.where(seen, levels, -1), 1, 2)[lost]
@@ -124,9 +123,8 @@ def _residuals(
 
 def _by_median(noise: KeypointNoise, residuals: Residuals) -> KeypointNoise:
     """The noise with its usual deviation from the median of joints that two views see."""
-    variance = noise.by_level[residuals.levels] * noise.by_joint[residuals.joint, None]
-    relative = np.nansum(residuals.squared / variance, axis=1)
-    usual = float(np.median(relative[np.isfinite(residuals.squared).any(axis=1)])) / _MEDIAN_OF_ONE
+    chi_square = np.nansum(residuals.squared / noise.relative(residuals.levels, residuals.joint[:, None]), axis=1)
+    usual = float(np.median(chi_square[np.isfinite(residuals.squared).any(axis=1)])) / _MEDIAN_OF_ONE
     return noise.with_sigma(max(usual, _LEAST_VARIANCE) ** 0.5)
 
 
@@ -152,7 +150,7 @@ def _contiguous(values: Array) -> Array:
 
 def solver_views(rig: Rig) -> Views:
     """The cameras as solvers need them."""
-    P, centers = (np.stack([getattr(camera, name) for camera in rig.cameras]) for name in ("P", "center"))
+    P, centers = rig.stacked("P", "center")
     return Views(P, centers, _inverse(P[:, :, :3]))
 
 

@@ -18,7 +18,7 @@ def median_of_pairs(xy: Array, rig: Rig, method: str) -> tuple[Array, NDArray[np
     pairs = [(v, v + 1) for v in range(len(rig) - 1)]
     solve = {"polynomial": triangulate_pair, "dlt": _linear_pair}[method]
     candidates = np.stack([solve(xy[:, a], xy[:, b], rig.cameras[a], rig.cameras[b]) for a, b in pairs])
-    P = np.stack([camera.P for camera in rig.cameras])
+    (P,) = rig.stacked("P")
     errors = np.stack([np.nanmean(_with_inf(reprojection(P, c, xy)), axis=1) for c in candidates])
     chosen = vector_median(candidates, errors)
     xyz = np.take_along_axis(candidates, chosen[None, ..., None], axis=0)[0]

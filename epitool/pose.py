@@ -98,10 +98,11 @@ class Keypoints:
         """Square box [x, y, width, height] around the joints, `(F, V, 4)`; NaN with fewer than two of them."""
         return square_boxes(self.xy, margin)
 
-    def without_unsure(self, least: float) -> Keypoints:
-        """The same without joints of a lower confidence than this."""
-        sure = self.confidence >= least
-        return self if sure[self.seen].all() else replace(self, xy=np.where(sure[..., None], self.xy, np.nan))
+    def without_unsure(self, least: float | None) -> Keypoints:
+        """The same without joints of a lower confidence than this; None leaves out none."""
+        if least is None:
+            return self
+        return replace(self, xy=np.where((self.confidence >= least)[..., None], self.xy, np.nan))
 
     def select_views(self, views: Sequence[str]) -> Keypoints:
         """These views only, in this order.

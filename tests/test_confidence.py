@@ -12,6 +12,7 @@ from epitool.geometry.calibrate import calibrate
 from epitool.geometry.labels import label
 from epitool.geometry.noise import Residuals, refitted, unknown_noise
 from epitool.geometry.triangulate import estimate_noise
+from epitool.io.keypoints import open_keypoints, write_keypoints
 from epitool.synthetic import noisy_keypoints
 
 SIGMA, GROSS = 4.0, 0.2
@@ -62,6 +63,18 @@ def test_the_scale_of_confidence_does_not_matter(half, truth, name):
     np.testing.assert_allclose(again.poses.xyz, labels.poses.xyz, atol=1e-6)
     np.testing.assert_allclose(again.poses.confidence, labels.poses.confidence, atol=1e-6)
     np.testing.assert_array_equal(again.used, labels.used)
+
+
+def test_confidences_below_nought_come_back_from_files(half, tmp_path):
+    """Logarithms of probabilities are all below nought; no cut is no cut, and a cut is one."""
+    logs = replace(half, confidence=np.where(half.seen, np.log(np.maximum(half.confidence, 0.01)), 0.0))
+    write_keypoints(tmp_path / "keypoints.h5", logs)
+    with open_keypoints(tmp_path / "keypoints.h5") as file:
+        np.testing.assert_array_equal(file.read().seen, half.seen)
+    with open_keypoints(tmp_path / "keypoints.h5", -0.7) as file:
+        kept = file.read().confidence[file.read().seen]
+    assert kept.min() >= -0.7
+    assert 0 < len(kept) < half.seen.sum()
 
 
 def test_low_confidences_are_no_reason_to_leave_joints_out(half, truth):

@@ -328,11 +328,14 @@ def test_a_killed_process_of_two_ends_the_other_in_one_line(sound, tmp_path):
         [sys.executable, "-m", "epitool", *arguments], cwd=tmp_path / "work", stdout=-1, stderr=-1, text=True
     )
     assert any("epoch 1/" in line for line in process.stderr)
+    log, until = tmp_path / "work/runs/two/log.jsonl", time.monotonic() + 30
+    while not log.exists() and time.monotonic() < until:  # written after the line is
+        time.sleep(0.02)
     children = subprocess.run(["pgrep", "-P", str(process.pid)], capture_output=True, text=True).stdout.split()
     assert children
     os.kill(int(children[0]), signal.SIGKILL)
     _, said = process.communicate(timeout=90)
     assert process.returncode not in (0, None)
     assert "Traceback" not in said, said
-    assert json.loads((tmp_path / "work/runs/two/log.jsonl").read_text().splitlines()[0])["epoch"] == 1
+    assert json.loads(log.read_text().splitlines()[0])["epoch"] == 1
     assert read_labels(tmp_path / "work" / "scene.h5")

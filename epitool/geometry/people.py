@@ -42,7 +42,7 @@ class Candidates:
         set_field = object.__setattr__
         xy = frozen_array(self.xy, (None, None, 2), "xy", np.float32)
         confidence = frozen_array(self.confidence, xy.shape[:2], "confidence", np.float32)
-        missing = ~np.isfinite(xy).all(axis=-1)
+        missing = ~np.isfinite(xy).all(axis=-1) | (confidence == 0)
         for values, unknown, nothing in ((xy, missing, np.nan), (confidence, missing | ~np.isfinite(confidence), 0.0)):
             values.setflags(write=True)  # our own copy, changed in place
             values[unknown] = nothing
@@ -70,14 +70,11 @@ class Candidates:
         """Joints `(..., J, 2)` of those at these indices, NaN where missing."""
         return self.xy[chosen].astype(np.float64)
 
-    def without_unsure(self, least: float) -> Candidates:
-        """The same without joints of a lower confidence than this."""
-        sure = self.confidence >= least
-        return (
-            self
-            if sure[np.isfinite(self.xy[..., 0])].all()
-            else replace(self, xy=np.where(sure[..., None], self.xy, np.nan))
-        )
+    def without_unsure(self, least: float | None) -> Candidates:
+        """The same without joints of a lower confidence than this; None leaves out none."""
+        if least is None:
+            return self
+        return replace(self, xy=np.where((self.confidence >= least)[..., None], self.xy, np.nan))
 
     def select_views(self, views: Sequence[int]) -> Candidates:
         """Those of the views at these indices only, renumbered in this order."""

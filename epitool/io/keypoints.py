@@ -31,10 +31,10 @@ class KeypointsFile:
         skeleton: Names and order of the joints.
         source: What footage and detector the file says that it is of.
         split: As `Keypoints.split`.
-        least_confidence: Joints under it are read as missing.
+        least_confidence: Joints under it are read as missing; none where it is None.
     """
 
-    def __init__(self, file: h5py.File, path: Path, least_confidence: float = 0.0) -> None:
+    def __init__(self, file: h5py.File, path: Path, least_confidence: float | None = None) -> None:
         self._file, self.path, self.least_confidence = file, path, least_confidence
         self.frames: NDArray[np.int64] = integers(file, "frames", 1)
         self.views = tuple(text_list(file.attrs, "views"))
@@ -114,12 +114,12 @@ class KeypointsWriter:
 
 
 @contextmanager
-def open_keypoints(path: Path, least_confidence: float = 0.0) -> Iterator[KeypointsFile]:
+def open_keypoints(path: Path, least_confidence: float | None = None) -> Iterator[KeypointsFile]:
     """Opens `keypoints.h5`, to read a part at a time; a `labels.h5` has keypoints too.
 
     Args:
         path: The file.
-        least_confidence: Joints under it are read as missing.
+        least_confidence: Joints under it are read as missing; none where it is None.
 
     Raises:
         InputError: The file is missing, damaged, of another format, or its arrays do not fit together.

@@ -71,7 +71,7 @@ def run(
     if moving is not None:
         check_moving(f"--moving {moving}", moving, rule, up, extrinsics)
     joints = keypoints_of(
-        views, keypoints, detector, device, jobs, all_frames=sync or moving is not None, least=min_confidence or 0.0
+        views, keypoints, detector, device, jobs, all_frames=sync or moving is not None, least=min_confidence
     )
     _check_joints(joints, keypoints, rule)
     if joints.take_of.any():
@@ -98,7 +98,7 @@ def run(
             warn(f"view {view}: {STILL}")
     result = solved(joints, cameras, choices)
     if not sync:
-        joints, result = _of_one_person(joints, cameras, result, choices, keypoints, min_confidence or 0.0)
+        joints, result = _of_one_person(joints, cameras, result, choices, keypoints, min_confidence)
         result = _with_doubt_of_drift(recorded, result)
     return _finish(joints, result, choices, out)
 
@@ -132,7 +132,7 @@ def _check_joints(joints: Keypoints, path: Path, rule: ScaleRule | None) -> None
 
 
 def _of_one_person(
-    joints: Keypoints, cameras: Sequence[Camera], result: Calibration, choices: Choices, path: Path, least: float
+    joints: Keypoints, cameras: Sequence[Camera], result: Calibration, choices: Choices, path: Path, least: float | None
 ) -> tuple[Keypoints, Calibration]:
     """The joints of the person whom all views agree on, and the cameras that they give; the same where one is seen.
 

@@ -38,12 +38,12 @@ def places(path: Path, views: Sequence[str]) -> Rig:
 
 def keypoints_of(
     views: Sequence[Path], path: Path, detector: str | None, device: str, jobs: int, *, all_frames: bool = True,
-    least: float = 0.0,
+    least: float | None = None,
 ) -> Keypoints:  # fmt: skip
     """Keypoints of the views named, or of all; detected first where the file is missing.
 
     Where not all frames count, and they are more than an hour's, they are every second, third, ... frame. Joints of a
-    confidence under `least` are left out.
+    confidence under `least` are left out, where that is given.
 
     Raises:
         InputError: There is no file and no view, or the file lacks a view.

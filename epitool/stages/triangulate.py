@@ -52,7 +52,7 @@ def run(
         InputError: A file cannot be read, or the cameras are not those of the views.
         GeometryError: No frame can be solved, or the labels are not to be trusted.
     """
-    with open_keypoints(keypoints, min_confidence or 0.0) as source, working_on(backend):
+    with open_keypoints(keypoints, min_confidence) as source, working_on(backend):
         target = named_skeleton(skeleton) if skeleton else _own_or_usual(source.skeleton)
         found = fitting(source, windows_of_views(source, cameras), jobs)
         check_rates_of(found.sample)

@@ -10,9 +10,9 @@ from epitool.cli import app
 
 ROOT = Path(__file__).parent.parent
 MODULES = (
-    "epitool.camera", "epitool.skeleton", "epitool.pose", "epitool.labels", "epitool.geometry.calibrate",
-    "epitool.geometry.labels", "epitool.geometry.triangulate", "epitool.metrics", "epitool.pss", "epitool.io.cameras",
-    "epitool.io.keypoints", "epitool.io.labels", "epitool.io.predictions",
+    "epitool.camera", "epitool.skeleton", "epitool.pose", "epitool.labels", "epitool.geometry.calibration.calibrate",
+    "epitool.geometry.triangulation.labels", "epitool.geometry.triangulation.triangulate", "epitool.metrics",
+    "epitool.pss", "epitool.io.cameras", "epitool.io.keypoints", "epitool.io.labels", "epitool.io.predictions",
 )  # fmt: skip
 
 

@@ -14,9 +14,9 @@ from platformdirs import user_cache_path
 if TYPE_CHECKING:
     from epitool.camera import Camera as Camera
     from epitool.camera import Rig as Rig
-    from epitool.geometry.calibrate import calibrate as calibrate
-    from epitool.geometry.labels import label as label
-    from epitool.geometry.triangulate import triangulate as triangulate
+    from epitool.geometry.calibration.calibrate import calibrate as calibrate
+    from epitool.geometry.triangulation.labels import label as label
+    from epitool.geometry.triangulation.triangulate import triangulate as triangulate
     from epitool.io.cameras import read_rig as read_rig
     from epitool.io.cameras import write_rig as write_rig
     from epitool.io.keypoints import read_keypoints as read_keypoints
@@ -39,7 +39,8 @@ __version__ = "0.1.0"
 
 _HOME = {
     "Camera": "camera", "Rig": "camera", "Keypoints": "pose", "Poses": "pose", "Labels": "labels",
-    "calibrate": "geometry.calibrate", "label": "geometry.labels", "triangulate": "geometry.triangulate",
+    "calibrate": "geometry.calibration.calibrate", "label": "geometry.triangulation.labels",
+    "triangulate": "geometry.triangulation.triangulate",
     "read_rig": "io.cameras", "write_rig": "io.cameras", "read_keypoints": "io.keypoints", "read_labels": "io.labels",
     "write_keypoints": "io.keypoints", "write_labels": "io.labels", "read_predictions": "io.predictions",
 }  # fmt: skip

@@ -6,7 +6,7 @@ Usage: python examples/compare_cameras.py cameras.toml Calib.qca.txt
 import sys
 from pathlib import Path
 
-from epitool.geometry.compare import compare_rigs
+from epitool.geometry.calibration.compare import compare_rigs
 from epitool.io.cameras import read_rig
 
 for pair in compare_rigs(*(read_rig(Path(name)) for name in sys.argv[1:3])):

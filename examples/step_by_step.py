@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 
 from epitool.camera import Rig
-from epitool.geometry.body import distance_between
-from epitool.geometry.calibrate import assumed_intrinsics, calibrate
-from epitool.geometry.compare import compare_rigs
-from epitool.geometry.labels import convert_labels, label
+from epitool.geometry.body.scale import distance_between
+from epitool.geometry.calibration.calibrate import assumed_intrinsics, calibrate
+from epitool.geometry.calibration.compare import compare_rigs
+from epitool.geometry.triangulation.labels import convert_labels, label
 from epitool.io.cameras import read_rig
 from epitool.io.keypoints import read_keypoints
 from epitool.io.sample import sample_recording

@@ -15,9 +15,9 @@ import numpy as np
 from epitool import read_keypoints, read_rig
 from epitool.camera import Rig
 from epitool.errors import GeometryError
-from epitool.geometry.calibrate import assumed_intrinsics, calibrate
-from epitool.geometry.compare import compare_rigs
-from epitool.geometry.labels import convert_labels, label
+from epitool.geometry.calibration.calibrate import assumed_intrinsics, calibrate
+from epitool.geometry.calibration.compare import compare_rigs
+from epitool.geometry.triangulation.labels import convert_labels, label
 from epitool.io.sample import sample_recording
 from epitool.metrics.pose import pmpjpe
 from epitool.pose import Keypoints

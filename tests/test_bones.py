@@ -14,10 +14,10 @@ from scipy.spatial.transform import Rotation
 
 from epitool.camera import Camera, Rig
 from epitool.errors import GeometryError
-from epitool.geometry.body import bone_lengths
-from epitool.geometry.bones import BoneLengths, estimate_bone_lengths, refine_with_bones
+from epitool.geometry.body.scale import bone_lengths
 from epitool.geometry.noise import uniform_noise
-from epitool.geometry.triangulate import triangulate
+from epitool.geometry.triangulation.bones import BoneLengths, estimate_bone_lengths, refine_with_bones
+from epitool.geometry.triangulation.triangulate import triangulate
 from epitool.skeleton import Skeleton, skeleton
 from epitool.synthetic import noisy_keypoints
 from epitool.synthetic.motion import random_motion

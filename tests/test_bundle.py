@@ -8,8 +8,8 @@ import pytest
 from scipy.optimize import least_squares
 
 from epitool.errors import GeometryError
-from epitool.geometry.bundle import adjust
-from epitool.geometry.compare import compare_rigs
+from epitool.geometry.calibration.bundle_adjustment import adjust
+from epitool.geometry.calibration.compare import compare_rigs
 
 
 def shaken(rig, degrees, mm, seed=0):

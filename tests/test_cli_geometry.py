@@ -10,8 +10,8 @@ import pytest
 from conftest import exact_labels
 from test_cli import epitool, failing
 
-from epitool.geometry.compare import compare_rigs
-from epitool.geometry.people import Candidates
+from epitool.geometry.calibration.compare import compare_rigs
+from epitool.geometry.people.candidates import Candidates
 from epitool.io.cameras import read_rig, write_rig
 from epitool.io.candidates import add_candidates
 from epitool.io.keypoints import write_keypoints

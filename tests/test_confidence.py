@@ -8,10 +8,10 @@ from conftest import exact_labels
 from scipy.stats import rankdata
 from test_bundle import rms_deg
 
-from epitool.geometry.calibrate import calibrate
-from epitool.geometry.labels import label
+from epitool.geometry.calibration.calibrate import calibrate
 from epitool.geometry.noise import Residuals, refitted, unknown_noise
-from epitool.geometry.triangulate import estimate_noise
+from epitool.geometry.triangulation.labels import label
+from epitool.geometry.triangulation.triangulate import estimate_noise
 from epitool.io.keypoints import open_keypoints, write_keypoints
 from epitool.synthetic import noisy_keypoints
 

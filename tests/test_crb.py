@@ -9,7 +9,7 @@ from scipy.optimize import least_squares
 from scipy.spatial.transform import Rotation
 
 from epitool.camera import Rig
-from epitool.geometry.compare import compare_rigs
+from epitool.geometry.calibration.compare import compare_rigs
 from epitool.synthetic import walking_room
 
 RIG = Rig(walking_room().cameras[:3], "mm", "x")

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from epitool.geometry.bundle import adjust
-from epitool.geometry.calibrate import calibrate
-from epitool.geometry.compare import angle_deg
-from epitool.geometry.deviations import without_each
+from epitool.geometry.calibration.bundle_adjustment import adjust
+from epitool.geometry.calibration.calibrate import calibrate
+from epitool.geometry.calibration.compare import angle_deg
+from epitool.geometry.calibration.deviations import without_each
 from epitool.synthetic import detector_like, labels_of, random_rig
 from epitool.synthetic.motion import random_motion
 

@@ -10,7 +10,7 @@ import pytest
 from test_cli import epitool
 from test_sync import RIG, recorded
 
-from epitool.geometry.drift import doubt_of_drift, drift_of, runs_of
+from epitool.geometry.timing.drift import doubt_of_drift, drift_of, runs_of
 from epitool.io.cameras import write_rig
 from epitool.io.keypoints import write_keypoints
 

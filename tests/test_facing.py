@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from epitool.geometry.facing import facing_of
+from epitool.geometry.body.facing import facing_of
 from epitool.labels import Labels
 from epitool.pose import Poses
 from epitool.skeleton import Skeleton, skeleton

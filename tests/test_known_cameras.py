@@ -14,7 +14,7 @@ from test_cli import epitool
 from test_people import H36M, RIG, mixed_up, seen, standing, walker
 
 from epitool.camera import Rig
-from epitool.geometry.people import follow, with_choice
+from epitool.geometry.people.candidates import follow, with_choice
 from epitool.io.cameras import read_rig, write_rig
 from epitool.io.candidates import add_candidates
 from epitool.io.keypoints import read_keypoints, write_keypoints

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from epitool.errors import InputError
-from epitool.geometry.labels import convert_labels, join_labels
+from epitool.geometry.triangulation.labels import convert_labels, join_labels
 from epitool.io.files import usable_image
 from epitool.io.h5 import renamed
 from epitool.io.keypoints import open_keypoints, read_keypoints, write_keypoints

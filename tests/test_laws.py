@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
 from epitool.camera import Camera, Rig
-from epitool.geometry.body import apply_scale, parse_scale, stature
-from epitool.geometry.calibrate import calibrate
-from epitool.geometry.compare import compare_rigs
-from epitool.geometry.triangulate import triangulate
+from epitool.geometry.body.scale import apply_scale, parse_scale, stature
+from epitool.geometry.calibration.calibrate import calibrate
+from epitool.geometry.calibration.compare import compare_rigs
+from epitool.geometry.triangulation.triangulate import triangulate
 from epitool.io.cameras import read_rig, write_rig
 from epitool.io.labels import read_labels, write_labels
 from epitool.pose import Keypoints

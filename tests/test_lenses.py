@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from conftest import exact_labels
 
-from epitool.geometry.bundle import adjust
-from epitool.geometry.compare import compare_rigs
-from epitool.geometry.lenses import any_focal, assumed, bent, held, moved, with_field
-from epitool.geometry.mixture import squared_errors
-from epitool.geometry.schur import LENS, POSE, reduced_system
+from epitool.geometry.calibration.bundle_adjustment import adjust
+from epitool.geometry.calibration.compare import compare_rigs
+from epitool.geometry.calibration.lens_priors import any_focal, assumed, bent, held, moved, with_field
+from epitool.geometry.calibration.schur_complement import LENS, POSE, reduced_system
+from epitool.geometry.compiled.mixture import squared_errors
 from epitool.synthetic import labels_of
 
 

@@ -12,7 +12,7 @@ from test_cli import epitool, failing
 
 from epitool.camera import Rig, Window
 from epitool.errors import InputError
-from epitool.geometry.compare import compare_rigs
+from epitool.geometry.calibration.compare import compare_rigs
 from epitool.io.cameras import read_rig, read_windows, write_rig, write_windows
 from epitool.io.keypoints import write_keypoints
 from epitool.io.labels import read_labels

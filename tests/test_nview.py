@@ -8,7 +8,7 @@ from conftest import exact_labels
 from scipy.optimize import least_squares
 
 from epitool.geometry.noise import uniform_noise
-from epitool.geometry.triangulate import estimate_noise, triangulate
+from epitool.geometry.triangulation.triangulate import estimate_noise, triangulate
 
 SIGMA = 2.0
 

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from epitool.errors import InputError
-from epitool.geometry.people import Candidates, with_choice
-from epitool.geometry.sync import synchronized
+from epitool.geometry.people.candidates import Candidates, with_choice
+from epitool.geometry.timing.sync import synchronized
 from epitool.io.keypoints import read_keypoints, write_keypoints
 from epitool.labels import split_frames
 from epitool.pose import Keypoints, square_boxes

@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from epitool.geometry.body import distance_between
-from epitool.geometry.compare import compare_rigs
+from epitool.geometry.body.scale import distance_between
+from epitool.geometry.calibration.compare import compare_rigs
 from epitool.io.cameras import read_rig
 from epitool.io.labels import read_labels
 from epitool.io.sample import sample_recording

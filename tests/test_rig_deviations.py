@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from conftest import exact_labels
 
-from epitool.geometry.calibrate import calibrate
+from epitool.geometry.calibration.calibrate import calibrate
 from epitool.synthetic import noisy_keypoints
 
 

@@ -19,8 +19,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from epitool.errors import EpitoolError, GeometryError, UsageError
-from epitool.geometry import labels as geometry_labels
-from epitool.geometry.labels import convert_labels, label, sample_bounds
+from epitool.geometry.triangulation import labels as geometry_labels
+from epitool.geometry.triangulation.labels import convert_labels, label, sample_bounds
 from epitool.io import labels as io_labels
 from epitool.io.cameras import write_rig
 from epitool.io.keypoints import KeypointsFile, read_keypoints, write_keypoints
@@ -172,7 +172,7 @@ def test_ctrl_c_ends_in_130_and_leaves_nothing(recording):
     Path("slow.py").write_text(
         "import signal, sys, time\n"
         "signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # a shell's background jobs ignore it
-        "import epitool.geometry.labels as labels, epitool.stages.triangulate as stage\n"
+        "import epitool.geometry.triangulation.labels as labels, epitool.stages.triangulate as stage\n"
         "labels._CHUNK_KEYPOINTS = 4 * 17\n"
         "work = stage.label_chunk\n"
         "def slow(*arguments):\n"
@@ -278,7 +278,7 @@ def test_the_sample_for_settings_is_bounded_and_spread(frames):
 
 
 def test_offsets_in_time_are_undone_alike_in_any_chunks(recording, truth, monkeypatch):
-    sync = pytest.importorskip("epitool.geometry.sync")
+    sync = pytest.importorskip("epitool.geometry.timing.sync")
     offsets = [0.0, 2.4, -3.0, 0.5]
     cameras = tuple(replace(c, time_offset=o) for c, o in zip(truth.rig.cameras, offsets, strict=True))
     write_rig(Path("cameras.toml"), replace(truth.rig, cameras=cameras))

@@ -3,10 +3,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from epitool.geometry.compare import angle_deg
-from epitool.geometry.pairs import estimate_pair
-from epitool.geometry.swaps import best_assignment, find_swaps, swap_costs
-from epitool.geometry.two_view import fundamental_of_pose, sampson_distance
+from epitool.geometry.calibration.compare import angle_deg
+from epitool.geometry.two_view.epipolar import fundamental_of_pose, sampson_distance
+from epitool.geometry.two_view.relative_pose import estimate_pair
+from epitool.geometry.two_view.swaps import best_assignment, find_swaps, swap_costs
 
 
 @pytest.mark.parametrize("view", range(4))

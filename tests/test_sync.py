@@ -9,8 +9,8 @@ import pytest
 from conftest import exact_labels
 
 from epitool.errors import GeometryError
-from epitool.geometry.sync import estimate_offsets, synchronized
-from epitool.geometry.trajectories import read_at, without_gross_errors, without_jumps
+from epitool.geometry.timing.sync import estimate_offsets, synchronized
+from epitool.geometry.timing.trajectories import read_at, without_gross_errors, without_jumps
 from epitool.pose import Keypoints
 from epitool.skeleton import skeleton
 from epitool.synthetic import noisy_keypoints

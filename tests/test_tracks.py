@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from epitool.geometry.tracks import agreement, link, midline, swing
+from epitool.geometry.people.tracking import agreement, link, midline, swing
 from epitool.skeleton import skeleton
 
 H36M = skeleton("h36m17")

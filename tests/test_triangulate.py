@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 
 from epitool.camera import Camera, Rig
-from epitool.geometry.labels import convert_labels, frames_solved, label
-from epitool.geometry.triangulate import triangulate
-from epitool.geometry.vector_median import triangulate_dlt, triangulate_pair, vector_median
+from epitool.geometry.triangulation.labels import convert_labels, frames_solved, label
+from epitool.geometry.triangulation.triangulate import triangulate
+from epitool.geometry.triangulation.vector_median import triangulate_dlt, triangulate_pair, vector_median
 from epitool.skeleton import skeleton
 
 WAYS = [("polynomial", "robust"), ("polynomial", "vector-median"), ("dlt", "vector-median")]

@@ -10,8 +10,8 @@ from conftest import exact_labels
 from test_cli import epitool
 from test_people import H36M, RIG, mixed_up, seen, standing, walker
 
-from epitool.geometry.compare import compare_rigs
-from epitool.geometry.people import follow, with_choice
+from epitool.geometry.calibration.compare import compare_rigs
+from epitool.geometry.people.candidates import follow, with_choice
 from epitool.io.cameras import read_rig, write_rig
 from epitool.io.candidates import add_candidates
 from epitool.io.keypoints import write_keypoints

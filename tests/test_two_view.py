@@ -5,8 +5,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from epitool.errors import GeometryError
-from epitool.geometry.correction import correct_by_polynomial, correct_matches
-from epitool.geometry.two_view import (
+from epitool.geometry.two_view.correction import correct_by_polynomial, correct_matches
+from epitool.geometry.two_view.epipolar import (
     decompose_essential,
     depths_along_rays,
     essential_from_fundamental,

@@ -12,7 +12,7 @@ from scipy.spatial.transform import Rotation
 
 from epitool.camera import Rig
 from epitool.errors import GeometryError
-from epitool.geometry.vertical import Levelled, apply_world, level_world
+from epitool.geometry.body.vertical import Levelled, apply_world, level_world
 from epitool.pose import Poses
 from epitool.skeleton import Skeleton, skeleton
 from epitool.synthetic.motion import ANKLE_HEIGHT, random_motion

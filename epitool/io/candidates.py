@@ -9,7 +9,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from epitool.geometry.people import Candidates
+from epitool.geometry.people.candidates import Candidates
 from epitool.io.files import require_file
 from epitool.io.h5 import dataset, readable, written
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from epitool.console import warn
 from epitool.files import writing
-from epitool.geometry.people import Candidates, follow, with_choice
+from epitool.geometry.people.candidates import Candidates, follow, with_choice
 from epitool.images import View
 from epitool.io.candidates import add_candidates
 from epitool.io.keypoints import writing_keypoints

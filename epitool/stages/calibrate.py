@@ -12,10 +12,17 @@ from numpy.typing import NDArray
 from epitool.camera import Camera
 from epitool.console import Summary, say, warn
 from epitool.errors import GeometryError, InputError, UsageError
-from epitool.geometry.body import ScaleRule, parse_scale
-from epitool.geometry.calibrate import FRAME_BUDGET, STILL, Calibration, informative_frames, still_views, with_focal
-from epitool.geometry.drift import doubt_of_drift, runs_of
-from epitool.geometry.sync import REACH, estimate_offsets, synchronized
+from epitool.geometry.body.scale import ScaleRule, parse_scale
+from epitool.geometry.calibration.calibrate import (
+    FRAME_BUDGET,
+    STILL,
+    Calibration,
+    informative_frames,
+    still_views,
+    with_focal,
+)
+from epitool.geometry.timing.drift import doubt_of_drift, runs_of
+from epitool.geometry.timing.sync import REACH, estimate_offsets, synchronized
 from epitool.io.cameras import write_rig
 from epitool.io.keypoints import open_keypoints
 from epitool.pose import Keypoints

@@ -9,7 +9,7 @@ from pathlib import Path
 from epitool.camera import Camera, Rig
 from epitool.console import say, warn
 from epitool.errors import InputError, UsageError
-from epitool.geometry.calibrate import assumed_intrinsics
+from epitool.geometry.calibration.calibrate import assumed_intrinsics
 from epitool.images import view_name
 from epitool.io.cameras import read_intrinsics, read_rig
 from epitool.io.candidates import has_candidates

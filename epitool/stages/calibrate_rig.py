@@ -12,11 +12,11 @@ import numpy as np
 from epitool.camera import Camera, Rig
 from epitool.console import warn
 from epitool.errors import GeometryError
-from epitool.geometry.body import ScaleRule, apply_scale
-from epitool.geometry.calibrate import Calibration, calibrate
-from epitool.geometry.known import judge_known
-from epitool.geometry.labels import label
-from epitool.geometry.vertical import apply_world, level_world
+from epitool.geometry.body.scale import ScaleRule, apply_scale
+from epitool.geometry.body.vertical import apply_world, level_world
+from epitool.geometry.calibration.calibrate import Calibration, calibrate
+from epitool.geometry.calibration.known_cameras import judge_known
+from epitool.geometry.triangulation.labels import label
 from epitool.pose import Keypoints
 from epitool.stages import calibration_report as report
 from epitool.stages.calibrate_inputs import given
@@ -28,7 +28,7 @@ class Choices:
 
     Attributes:
         method: "essential" or "fundamental".
-        focal: What is known of lenses, as `geometry.calibrate.calibrate` has it.
+        focal: What is known of lenses, as `geometry.calibration.calibrate` has it.
         rule: What fixes millimetres.
         up: "people" to turn the world upright.
         lenses: The file that intrinsics are from.

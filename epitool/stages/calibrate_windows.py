@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from epitool.camera import Camera, Window
 from epitool.console import Summary, progress, warn
 from epitool.errors import GeometryError, UsageError
-from epitool.geometry.body import ScaleRule
-from epitool.geometry.calibrate import Calibration
-from epitool.geometry.lenses import bent
+from epitool.geometry.body.scale import ScaleRule
+from epitool.geometry.calibration.calibrate import Calibration
+from epitool.geometry.calibration.lens_priors import bent
 from epitool.io.cameras import write_windows
 from epitool.pose import Keypoints
 from epitool.stages.calibrate_rig import Choices, placed, solved

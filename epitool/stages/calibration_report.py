@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from epitool.console import say, show_table, warn
-from epitool.geometry.calibrate import Calibration
-from epitool.geometry.judge import pair_remark
+from epitool.geometry.calibration.calibrate import Calibration
+from epitool.geometry.calibration.verdict import pair_remark
 from epitool.labels import Labels
 
 _TORN = 0.6

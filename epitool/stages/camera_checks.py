@@ -11,7 +11,7 @@ import numpy as np
 from epitool.camera import Camera, Rig
 from epitool.console import warn
 from epitool.errors import GeometryError, InputError
-from epitool.geometry.body import stature
+from epitool.geometry.body.scale import stature
 from epitool.io.cameras import is_foreign
 from epitool.pose import Poses
 

@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 
 from epitool.camera import Camera, Rig
 from epitool.console import say
-from epitool.geometry.identity import choose_by_geometry
-from epitool.geometry.labels import label
-from epitool.geometry.lost_views import placed_by_someone
-from epitool.geometry.people import Candidates, choice_of, with_choice
+from epitool.geometry.people.association import choose_by_geometry
+from epitool.geometry.people.candidates import Candidates, choice_of, with_choice
+from epitool.geometry.people.lost_views import placed_by_someone
+from epitool.geometry.triangulation.labels import label
 from epitool.io.candidates import read_candidates
 from epitool.io.keypoints import KeypointsFile
 from epitool.pose import Keypoints

@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from epitool.camera import Rig, Window
-from epitool.geometry.labels import sample_bounds
-from epitool.geometry.sync import synchronized
+from epitool.geometry.timing.sync import synchronized
+from epitool.geometry.triangulation.labels import sample_bounds
 from epitool.io.keypoints import KeypointsFile
 from epitool.pose import Keypoints
 from epitool.stages.choosing import Chosen

@@ -97,9 +97,9 @@ def _tried(trial: Callable[[], None]) -> str:
 
 
 def _geometry() -> None:
-    from epitool.geometry.calibrate import calibrate
-    from epitool.geometry.compare import compare_rigs
-    from epitool.geometry.labels import label
+    from epitool.geometry.calibration.calibrate import calibrate
+    from epitool.geometry.calibration.compare import compare_rigs
+    from epitool.geometry.triangulation.labels import label
     from epitool.synthetic import labels_of, noisy_keypoints
     from epitool.synthetic.motion import random_motion
     from epitool.synthetic.scene import ring_of_cameras

@@ -8,9 +8,9 @@ from pathlib import Path
 
 from epitool.camera import Window
 from epitool.errors import GeometryError, InputError
-from epitool.geometry.drift import doubt_of_drift
-from epitool.geometry.judge import Verdict
-from epitool.geometry.known import judge_known
+from epitool.geometry.calibration.known_cameras import judge_known
+from epitool.geometry.calibration.verdict import Verdict
+from epitool.geometry.timing.drift import doubt_of_drift
 from epitool.io.cameras import read_windows
 from epitool.io.keypoints import KeypointsFile
 from epitool.pose import Keypoints, join_keypoints

@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from epitool.camera import Rig
-from epitool.geometry.facing import facing_of, is_of_a_person
-from epitool.geometry.judge import Level
-from epitool.geometry.labels import LabelSettings, frames_solved, label_chunk
+from epitool.geometry.body.facing import facing_of, is_of_a_person
+from epitool.geometry.calibration.verdict import Level
+from epitool.geometry.triangulation.labels import LabelSettings, frames_solved, label_chunk
 from epitool.labels import Labels
 from epitool.pose import Keypoints, Poses
 

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from epitool.camera import Array
-from epitool.geometry.body import CANONICAL_STATURE
+from epitool.geometry.body.scale import CANONICAL_STATURE
 from epitool.labels import Labels
 from epitool.nn.crops import assumed_intrinsics
 from epitool.nn.looks import BODY, LIMBS, Looks, body_joints, looks_of, network_hint

@@ -14,7 +14,7 @@ from epitool.camera import Array
 from epitool.console import Summary, progress, say, warn
 from epitool.detectors import open_detector
 from epitool.errors import GeometryError, InputError, UsageError
-from epitool.geometry.body import parse_scale
+from epitool.geometry.body.scale import parse_scale
 from epitool.images import IMAGE_SUFFIXES, check_name, frame_of_video, open_view, read_images
 from epitool.io.predictions import write_predictions
 from epitool.pose import BOX_MARGIN, Predictions

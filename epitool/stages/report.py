@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from epitool.camera import Rig
 from epitool.errors import GeometryError
 from epitool.files import writing
-from epitool.geometry.body import distance_between, stature
-from epitool.geometry.compare import compare_rigs
+from epitool.geometry.body.scale import distance_between, stature
+from epitool.geometry.calibration.compare import compare_rigs
 from epitool.images import Image, image_key, read_images
 from epitool.io.cameras import read_rig
 from epitool.io.labels import read_labels

@@ -11,8 +11,14 @@ import numpy as np
 from epitool.camera import Rig, Window
 from epitool.console import Summary, progress, say, warn
 from epitool.errors import GeometryError
-from epitool.geometry.judge import Verdict
-from epitool.geometry.labels import LabelSettings, chunk_bounds, convert_labels, label_chunk, label_settings
+from epitool.geometry.calibration.verdict import Verdict
+from epitool.geometry.triangulation.labels import (
+    LabelSettings,
+    chunk_bounds,
+    convert_labels,
+    label_chunk,
+    label_settings,
+)
 from epitool.io.keypoints import open_keypoints
 from epitool.io.labels import writing_labels
 from epitool.labels import Labels, Take

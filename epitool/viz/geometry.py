@@ -13,7 +13,7 @@ from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 
 from epitool.camera import Camera
-from epitool.geometry.two_view import fundamental_of_pose, homogeneous
+from epitool.geometry.two_view.epipolar import fundamental_of_pose, homogeneous
 from epitool.images import Image
 from epitool.labels import Labels
 from epitool.skeleton import Skeleton

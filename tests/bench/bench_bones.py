@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 from epitool.camera import Camera, Rig
-from epitool.geometry.bones import BonePoses, estimate_bone_lengths, refine_with_bones
-from epitool.geometry.triangulate import Triangulation, estimate_noise, triangulate
+from epitool.geometry.triangulation.bones import BonePoses, estimate_bone_lengths, refine_with_bones
+from epitool.geometry.triangulation.triangulate import Triangulation, estimate_noise, triangulate
 from epitool.skeleton import skeleton
 from epitool.synthetic.motion import random_motion
 

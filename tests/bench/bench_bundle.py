@@ -21,8 +21,8 @@ from scipy.sparse import csr_matrix
 from scipy.spatial.transform import Rotation
 
 from epitool.camera import Rig
-from epitool.geometry.bundle import adjust
-from epitool.geometry.triangulate import triangulate
+from epitool.geometry.calibration.bundle_adjustment import adjust
+from epitool.geometry.triangulation.triangulate import triangulate
 
 Array = NDArray[np.float64]
 SIGMA_PX, REPEATS = 5.0, 3

@@ -13,9 +13,9 @@ from scenes import rms, rotation_errors, timed, walking
 
 from epitool.camera import Rig
 from epitool.errors import GeometryError
-from epitool.geometry.calibrate import calibrate, undistorted
-from epitool.geometry.chain import chain
-from epitool.geometry.pairs import estimate_pair
+from epitool.geometry.calibration.calibrate import calibrate, undistorted
+from epitool.geometry.calibration.paper_chain import chain
+from epitool.geometry.two_view.relative_pose import estimate_pair
 from epitool.pose import Keypoints
 
 FRAMES, SEEDS = 200, 20

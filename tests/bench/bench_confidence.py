@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from scenes import Array, Scene, rms, rotation_errors, walking
 
-from epitool.geometry.calibrate import calibrate
-from epitool.geometry.labels import label
+from epitool.geometry.calibration.calibrate import calibrate
+from epitool.geometry.triangulation.labels import label
 
 FRAMES, SEEDS = 200, 10
 Model = Callable[[np.random.Generator, Array, Array], Array]

@@ -22,7 +22,7 @@ import h5py
 import numpy as np
 
 from epitool.camera import Rig
-from epitool.geometry.people import Candidates
+from epitool.geometry.people.candidates import Candidates
 from epitool.io.cameras import write_rig
 from epitool.io.candidates import add_candidates
 from epitool.io.h5 import texts

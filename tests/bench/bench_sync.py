@@ -12,7 +12,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from epitool.geometry.sync import estimate_offsets
+from epitool.geometry.timing.sync import estimate_offsets
 from epitool.synthetic import labels_of, noisy_keypoints, walking_room
 from epitool.synthetic.motion import random_motion
 

@@ -19,8 +19,8 @@ from random_rigs import errors_over_deviations
 
 from epitool.camera import Camera, Rig
 from epitool.errors import GeometryError
-from epitool.geometry.calibrate import assumed_intrinsics, calibrate
-from epitool.geometry.compare import compare_rigs
+from epitool.geometry.calibration.calibrate import assumed_intrinsics, calibrate
+from epitool.geometry.calibration.compare import compare_rigs
 from epitool.synthetic import detector_like, labels_of, random_rig
 from epitool.synthetic.motion import random_motion
 

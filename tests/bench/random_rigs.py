@@ -18,9 +18,9 @@ import numpy as np
 
 from epitool.camera import Rig
 from epitool.errors import GeometryError
-from epitool.geometry.calibrate import Calibration, calibrate
-from epitool.geometry.compare import angle_deg, compare_rigs
-from epitool.geometry.growth import ordered
+from epitool.geometry.calibration.calibrate import Calibration, calibrate
+from epitool.geometry.calibration.compare import angle_deg, compare_rigs
+from epitool.geometry.calibration.incremental import ordered
 from epitool.pose import Keypoints
 from epitool.synthetic import detector_like, labels_of, random_rig
 from epitool.synthetic.motion import random_motion

@@ -12,7 +12,7 @@ from crb import rotation_bound_deg
 from numpy.typing import NDArray
 
 from epitool.camera import Rig
-from epitool.geometry.compare import compare_rigs
+from epitool.geometry.calibration.compare import compare_rigs
 from epitool.labels import Labels
 from epitool.pose import Keypoints
 from epitool.synthetic import labels_of, noisy_keypoints, walking_room

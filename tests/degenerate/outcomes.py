@@ -9,8 +9,8 @@ from conftest import exact_labels
 
 from epitool.camera import Rig
 from epitool.errors import GeometryError
-from epitool.geometry.calibrate import Calibration, calibrate
-from epitool.geometry.compare import compare_rigs
+from epitool.geometry.calibration.calibrate import Calibration, calibrate
+from epitool.geometry.calibration.compare import compare_rigs
 from epitool.labels import Labels
 from epitool.pose import Keypoints
 from epitool.synthetic import noisy_keypoints

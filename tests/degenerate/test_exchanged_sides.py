@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from outcomes import detected, scene, solved, worst_deg
 
-from epitool.geometry.labels import label
+from epitool.geometry.triangulation.labels import label
 
 
 @pytest.mark.parametrize("share", [0.3, 0.6, 1.0])

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from outcomes import detected, outcome, scene
 
-from epitool.geometry.calibrate import calibrate
-from epitool.geometry.judge import pair_remark
+from epitool.geometry.calibration.calibrate import calibrate
+from epitool.geometry.calibration.verdict import pair_remark
 
 
 def turned_only():

@@ -1,0 +1,166 @@
+"""Which way is up, and where the floor is, from a person who stands or walks.
+
+Two cues are weighed by their covariances. The floor's plane holds the ankles while they bear weight: exact where the
+person walks far. The body's axis, from mid-ankles to mid-shoulders, hardly leans to a side, and to the front by what
+a person who turns about reveals: all there is where the person stays in one place.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from epitool.camera import Camera, Rig, frozen_array
+from epitool.errors import GeometryError
+from epitool.geometry.body.stance import Stance, Tilt, axis_tilt, fit_floor, floor_tilt, stance_of
+from epitool.geometry.two_view.epipolar import skew
+from epitool.pose import Poses
+
+Array = NDArray[np.float64]
+MAX_SD_DEG = 6.0  # with more, a vertical is a guess
+_ANKLE_HEIGHT = 0.039 / (0.245 + 0.246)  # of hip to ankle (Winter, Biomechanics and Motor Control of Human Movement)
+_AGREEMENT = 2.0  # standard deviations between both cues
+_DOUBTFUL_SD_DEG = 3.0
+_MAX_LEAN_DEG = 12.0
+_MIN_UPRIGHTNESS = 0.7  # length of the mean axis of bodies, each of length 1
+_LEVEL_CAMERAS = 0.5  # sine of the roll that cameras have at most
+_OBLIQUE = 0.1  # sine of the angle from the vertical under which a camera looks straight down or up
+_ITERATIONS = 40
+
+
+@dataclass(frozen=True, eq=False)
+class Levelled:
+    """The motion `x_level = R @ x + t` into a world with z up and the floor at z = 0.
+
+    The origin is on the floor under the first camera; x is the horizontal direction in which that camera looks (the
+    upper side of its image, where it looks straight down or up).
+
+    Attributes:
+        R: Rotation `(3, 3)`, levelled world from world.
+        t: Translation `(3,)` in the poses' unit.
+        sd_deg: Standard deviation of the vertical, degrees: root of the summed variances of both tilts.
+        floor_sd_deg: The same from the feet's contacts alone: large where they determine no plane.
+        lean_deg: Angle between the verticals of both cues.
+    """
+
+    R: Array
+    t: Array
+    sd_deg: float
+    floor_sd_deg: float
+    lean_deg: float
+
+    @property
+    def doubt(self) -> str:
+        """Why not to trust it; empty where there is no reason."""
+        if self.sd_deg > _DOUBTFUL_SD_DEG:
+            return f"the vertical is known to {self.sd_deg:.0f} degrees only, for want of people who walk about"
+        if self.floor_sd_deg < MAX_SD_DEG and self.lean_deg > _MAX_LEAN_DEG:
+            return f"the body leans {self.lean_deg:.0f} degrees on the floor that the feet tell"
+        return ""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "R", frozen_array(self.R, (3, 3), "R"))
+        object.__setattr__(self, "t", frozen_array(self.t, (3,), "t"))
+
+
+def level_world(poses: Poses, rig: Rig) -> Levelled:
+    """Finds the vertical and the floor from people who stand and walk.
+
+    Args:
+        poses: World poses of any skeleton with hips, knees, ankles and shoulders; gross errors and gaps may be there.
+        rig: The cameras, in the same world.
+
+    Raises:
+        GeometryError: Too few frames show all of an upright person; the person lies, or the cameras do; or the
+            vertical is less certain than MAX_SD_DEG.
+    """
+    stance, leg = stance_of(poses)
+    base = _upright_frame(stance)
+    stance = stance.turned(base)
+    axis = axis_tilt(stance)
+    plane = fit_floor(stance, None)
+    floor = floor_tilt(stance, plane)
+    both = _combined(axis, floor)
+    if not both.sd_deg <= MAX_SD_DEG:
+        raise GeometryError(f"the vertical is known to {both.sd_deg:.0f} degrees only; let a person walk about")
+    up = np.array([*both.slope, 1.0])
+    R = _facing(rig.cameras[0], _frame_of(up) @ base)
+    if floor.sd_deg > MAX_SD_DEG:
+        _check_roll(rig, R[2])
+    height = float(up @ plane.center / np.linalg.norm(up)) - _ANKLE_HEIGHT
+    t = -R @ rig.cameras[0].center
+    t[2] = -leg * height
+    lean_deg = float(np.degrees(np.linalg.norm(axis.slope - floor.slope)))
+    return Levelled(R, t, both.sd_deg, floor.sd_deg, lean_deg)
+
+
+def apply_world(rig: Rig, R: Array, t: Array) -> Rig:
+    """The rig in the world `R @ x + t`."""
+    cameras = tuple(replace(c, R=c.R @ R.T, t=c.t - c.R @ R.T @ t) for c in rig.cameras)
+    return replace(rig, cameras=cameras)
+
+
+def _upright_frame(stance: Stance) -> Array:
+    """Rotation `(3, 3)` whose third row is the vertical by the body's axis.
+
+    Raises:
+        GeometryError: The axis has no common direction.
+    """
+    known = stance.axis[np.isfinite(stance.axis[:, 0])]
+    start = np.median(known / np.linalg.norm(known, axis=-1, keepdims=True), axis=0)
+    if np.linalg.norm(start) < _MIN_UPRIGHTNESS:
+        raise GeometryError("the body's axis points anywhere, so no vertical can be told; let a person walk about")
+    R = _frame_of(start)
+    for _ in range(_ITERATIONS):
+        slope = axis_tilt(stance.turned(R)).slope
+        R = _frame_of(np.array([*slope, 1.0])) @ R
+        if np.linalg.norm(slope) < 1e-9:
+            break
+    return R
+
+
+def _frame_of(up: Array) -> Array:
+    """The smallest rotation that takes `up (3,)` to z."""
+    unit = up / np.linalg.norm(up)
+    if unit[2] < -1 + 1e-9:
+        return np.diag([1.0, -1.0, -1.0])
+    K = skew(np.cross(unit, [0.0, 0.0, 1.0]))
+    return np.eye(3) + K + K @ K / (1 + unit[2])
+
+
+def _combined(axis: Tilt, floor: Tilt) -> Tilt:
+    """Both cues weighed by their covariances.
+
+    Where they disagree, the body's axis is trusted less: people lean and bend more often than ankles hover.
+    """
+    gap = axis.slope - floor.slope
+    apart = float(gap @ np.linalg.solve(axis.covariance + floor.covariance, gap))
+    leaning = axis.covariance * max(1.0, apart / _AGREEMENT**2)
+    for_axis, for_floor = np.linalg.inv(leaning), np.linalg.inv(floor.covariance)
+    covariance = np.linalg.inv(for_axis + for_floor)
+    weighed: Array = for_axis @ axis.slope + for_floor @ floor.slope
+    return Tilt(np.asarray(covariance @ weighed, dtype=float), covariance)
+
+
+def _facing(camera: Camera, R: Array) -> Array:
+    """The levelled axes turned about z so that x is where the camera looks."""
+    ahead, top = R @ camera.R[2], -R @ camera.R[1]
+    x, y = (ahead if np.linalg.norm(ahead[:2]) > _OBLIQUE else top)[:2]
+    length = np.hypot(x, y)
+    return np.array([[x / length, y / length, 0.0], [-y / length, x / length, 0.0], [0.0, 0.0, 1.0]]) @ R
+
+
+def _check_roll(rig: Rig, up: Array) -> None:
+    """Tells people who stand still from people who lie still: cameras are about level.
+
+    Raises:
+        GeometryError: They are not.
+    """
+    roll = float(np.sqrt(np.mean([(camera.R[0] @ up) ** 2 for camera in rig.cameras])))
+    if roll > _LEVEL_CAMERAS:
+        raise GeometryError(
+            f"the body's axis lies across the images ({np.degrees(np.arcsin(roll)):.0f} degrees from upright): a person"
+            " who lies, or cameras on their side; let a person walk about, upright"
+        )

@@ -1,0 +1,244 @@
+"""Bundle adjustment of cameras and joints over all views, with errors of the detector told from noise as it goes.
+
+Levenberg-Marquardt on the Schur complement of the joints (Triggs et al., Bundle Adjustment - A Modern Synthesis).
+Every keypoint is taken to be either near its joint's projection (Gaussian) or anywhere in the image (uniform); the
+noise and the share of gross errors, by confidence and joint, and each keypoint's probability are estimated anew in
+every iteration (EM).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from epitool.camera import Camera, Rig
+from epitool.geometry.calibration.deviations import inverse, spread, without_each
+from epitool.geometry.calibration.expectation import Estimate, Observed, State, begin, errors_of, estimated
+from epitool.geometry.calibration.lens_priors import Lenses, bent, held, moved
+from epitool.geometry.calibration.schur_complement import POSE, point_steps, reduced_system
+from epitool.geometry.noise import KeypointNoise
+from epitool.geometry.two_view.epipolar import skew
+
+Array = NDArray[np.float64]
+MAX_POINTS = 30_000  # more joints than this make cameras no better than the model is true
+_ITERATIONS = 60
+_ROUNDING = 1e-12
+_START_LAMBDA, _MAX_LAMBDA = 1e-4, 1e8
+_NO_WEIGHT = 1e-3
+_BLOCKS = 8  # of frames whose errors may go together
+
+
+@dataclass(frozen=True, eq=False)
+class Bundle:
+    """Adjusted cameras.
+
+    Attributes:
+        rig: The cameras; the first is unchanged but for its focal length, and so is the length of the first baseline.
+        noise: Of the keypoints.
+        inlier_share: Share of keypoints that are no gross errors, each counting as much as one of its confidence is
+            usually none, `(V,)`.
+        rotation_sd: Standard deviation of each camera's rotation against the first, `(V,)` radians.
+        position_sd: The same of its place, `(V,)` in the rig's unit, the first baseline's length being given.
+        focal_sd: The same of its focal length as a share of it, `(V,)`; 0 where it was held.
+        rotation_sd_in_rig: Standard deviation of each rotation against the other cameras, `(V,)` radians.
+        position_sd_in_rig: The same of its place, `(V,)` in the rig's unit, the rig's size being given.
+        redundancy: How many keypoints count as much as one whose error is independent of all others'.
+        cost: Negative log likelihood per keypoint; lower is better among solutions for the same keypoints.
+    """
+
+    rig: Rig
+    noise: KeypointNoise
+    inlier_share: Array
+    rotation_sd: Array
+    position_sd: Array
+    focal_sd: Array
+    rotation_sd_in_rig: Array
+    position_sd_in_rig: Array
+    redundancy: float
+    cost: float
+
+    @property
+    def sigma_px(self) -> float:
+        """Standard deviation of a coordinate of a usual keypoint that is no gross error."""
+        return self.noise.sigma_px
+
+
+@dataclass(frozen=True, eq=False)
+class Fit:
+    """How keypoints fit cameras that are taken as they are.
+
+    Attributes:
+        sigma_px: Standard deviation of a coordinate of a usual keypoint that is no gross error.
+        inlier_share: Share of keypoints that are no gross errors, as `Bundle` counts it, `(V,)`.
+        cost: Negative log likelihood of all keypoints seen; those of joints without a place may be anywhere.
+    """
+
+    sigma_px: float
+    inlier_share: Array
+    cost: float
+
+
+def adjust(
+    xy: Array, confidence: Array, xyz: Array, rig: Rig, *, lenses: Lenses | None = None, max_points: int = MAX_POINTS,
+    tolerance: float = 1e-7,
+) -> Bundle:  # fmt: skip
+    """Adjusts the cameras of a rig to keypoints.
+
+    Args:
+        xy: Undistorted keypoints `(F, V, J, 2)`, NaN where unseen.
+        confidence: Theirs, `(F, V, J)`, on any scale.
+        xyz: Where the joints about are, `(F, J, 3)`, in the rig's world.
+        rig: Where the cameras about are.
+        lenses: What is known of the lenses of the rig's views; None where they are held. Where the rig's have a
+            distortion, its change is taken to be small: adjust again with keypoints undistorted by what is found.
+        max_points: With more joints than this, as many are taken evenly from them.
+        tolerance: Relative change of the negative log likelihood at which iteration ends.
+
+    Raises:
+        GeometryError: Fewer than 30 joints are seen by two views and triangulated.
+    """
+    lenses = (lenses or held(rig.cameras)).about(rig)
+    state, observed, found = begin(xy, confidence, xyz, rig, max_points)
+    squared = errors_of(state, observed.xy)
+    damping, previous = _START_LAMBDA, np.inf
+    for _ in range(_ITERATIONS):
+        state, damping, stepped = _step(state, observed.xy, squared, found, damping, lenses)
+        squared = errors_of(state, observed.xy)
+        found = estimated(state, squared, found, observed, cameras=len(rig) - 1)
+        if not stepped or abs(previous - found.cost) < tolerance * abs(found.cost):
+            break
+        previous = found.cost
+    deviations, redundancy = _deviations(state, observed, found, lenses)
+    seen = np.isfinite(observed.xy[..., 0]).sum()
+    return Bundle(_rig_of(state, rig), found.noise, found.inlier_share, *deviations, redundancy, found.cost / seen)
+
+
+def measured(xy: Array, confidence: Array, xyz: Array, rig: Rig) -> Fit:
+    """How keypoints fit the cameras of a rig as they are.
+
+    Args:
+        xy: Undistorted keypoints `(F, V, J, 2)`, NaN where unseen.
+        confidence: Theirs, `(F, V, J)`, on any scale.
+        xyz: Where these cameras place the joints, `(F, J, 3)`.
+        rig: The cameras.
+
+    Raises:
+        GeometryError: Fewer than 30 joints are seen by two views and triangulated.
+    """
+    state, observed, found = begin(xy, confidence, xyz, rig, MAX_POINTS)
+    squared = errors_of(state, observed.xy)
+    for _ in range(_ITERATIONS):
+        before, found = found, estimated(state, squared, found, observed)
+        if abs(before.cost - found.cost) < 1e-7 * abs(found.cost):
+            break
+    seen, every = np.isfinite(observed.xy[..., 0]).sum(), np.isfinite(xy[..., 0]).sum(axis=(0, 2))
+    # where points were thinned out, those left stand for all with a place
+    placed = (np.isfinite(xyz[..., 0])[:, None] & np.isfinite(xy[..., 0])).sum(axis=(0, 2))
+    cost = found.cost * placed.sum() / max(seen, 1) + float((every - placed) @ np.log(observed.areas))
+    return Fit(found.noise.sigma_px, found.inlier_share, cost)
+
+
+def _step(
+    state: State, observed: Array, squared: Array, found: Estimate, damping: float, lenses: Lenses
+) -> tuple[State, float, bool]:
+    """One accepted Levenberg-Marquardt step under fixed weights; False where none lowers the cost."""
+    w, variance = _effective(found.precision), found.noise.sigma_px**2
+    used = w > 0
+    diagonal, slope, pull = lenses.pull(state.K, state.bend, variance)
+    cost = float(w[used] @ squared[used]) + pull
+    free = _free_directions(state, lenses)
+    one_group = np.zeros(len(observed), dtype=np.int64)
+    while damping < _MAX_LAMBDA:
+        arguments = (state.R, state.t, state.K, state.bend, state.points, observed, w, lenses.free, damping)
+        S, own, gradient = reduced_system(*arguments, one_group)
+        raised = np.concatenate([np.diag(block) for block in own[0]])
+        matrix = free.T @ (S[0] + np.diag(diagonal + damping * raised)) @ free
+        step = free @ np.linalg.lstsq(matrix, -free.T @ (gradient[0] + slope), rcond=1e-14)[0]
+        cameras = step.reshape(len(state.R), -1)
+        candidate = _moved(state, cameras, point_steps(*arguments, cameras))
+        # infinite if a joint fell behind a camera
+        trial = float(w[used] @ errors_of(candidate, observed)[used])
+        trial += lenses.pull(candidate.K, candidate.bend, variance)[2]
+        if trial <= cost * (1 + _ROUNDING):
+            return candidate, max(damping / 10, 1e-10), True
+        damping *= 10
+    return state, _START_LAMBDA, False
+
+
+def _effective(weights: Array) -> Array:
+    """Weights `(N, V)` without joints that fewer than two views determine: they would make the system singular."""
+    second = np.partition(weights, -2, axis=1)[:, -2]
+    return np.where((second[:, None] > _NO_WEIGHT) & (weights > _NO_WEIGHT), weights, 0.0)
+
+
+def _free_directions(state: State, lenses: Lenses) -> Array:
+    """Directions `(P V, Q)` in which cameras may move: the first stays, and so does the first baseline's length."""
+    views, p = len(state.R), lenses.free
+    every = np.eye(p * views)
+    columns = [every[:, p * v : p * v + POSE] for v in range(2, views)]
+    first, second = (-state.R[v].T @ state.t[v] for v in (0, 1))
+    along = state.R[1] @ (second - first)  # moving t along it changes the baseline's length
+    across = np.linalg.svd(along[None])[2][1:]
+    turning = every[:, p : p + 3] + every[:, p + 3 : p + 6] @ _turned_translation(state.t[1], along)
+    columns = [turning, every[:, p + 3 : p + 6] @ across.T, *columns]
+    return np.concatenate([*columns, lenses.directions()], axis=1)
+
+
+def _turned_translation(t: Array, along: Array) -> Array:
+    """What must be added to a rotation's own effect for the centre to keep its distance from the first camera."""
+    unit = along / np.linalg.norm(along)
+    return -np.outer(unit, unit @ skew(t))
+
+
+def _moved(state: State, cameras: Array, points: Array) -> State:
+    turns = np.stack([np.asarray(cv2.Rodrigues(step[:3])[0], dtype=float) for step in cameras])
+    return State(
+        turns @ state.R,
+        state.t + cameras[:, 3:6],
+        *moved(state.K, state.bend, cameras[:, POSE:]),
+        state.points + points,
+    )
+
+
+def _deviations(
+    state: State, observed: Observed, found: Estimate, lenses: Lenses
+) -> tuple[tuple[Array, Array, Array, Array, Array], float]:
+    """Deviations `(V,)` of rotation (radians), place and focal length (share), of the first two in the rig; redundancy.
+
+    Errors may go together within a cluster, in each of two ways of clustering: what either adds to a variance that
+    independent keypoints would give is added up (two-way clusters, Cameron, Gelbach and Miller 2011).
+    """
+    free, weights, variance = _free_directions(state, lenses), _effective(found.precision), found.noise.sigma_px**2
+    arguments = (state.R, state.t, state.K, state.bend, state.points, observed.xy, weights, lenses.free, 0.0)
+    prior = free.T * lenses.pull(state.K, state.bend, variance)[0] @ free
+    clustered: list[Array] = []
+    frames = observed.frame.max() + 1
+    for cluster in ((observed.frame * min(_BLOCKS, frames)) // frames, observed.joint):
+        S, _, gradient = reduced_system(*arguments, np.unique(cluster, return_inverse=True)[1])
+        S = free.T @ S @ free
+        clustered.append(without_each(S, gradient @ free, prior))
+    whole = S.sum(axis=0)
+    bread = inverse(whole + prior)
+    independent, own = variance * bread @ whole @ bread, variance * lenses.belief * bread @ prior @ bread
+    together = sum(clustered) - independent
+    # with few clusters a jackknife may be too optimistic; what the model says itself is the least that there is
+    variances = (spread(free @ (C + own) @ free.T, state.R, state.t) for C in (together, independent))
+    redundancy = max(float(np.trace(whole @ together) / max(np.trace(whole @ independent), 1e-300)), 1.0)
+    rotation, place, focal, turn, way = np.sqrt(np.maximum(np.maximum(*variances), 0.0))
+    return (rotation, place, focal, turn, way), redundancy
+
+
+def _rig_of(state: State, rig: Rig) -> Rig:
+    """The cameras in the world of the first one, with the first baseline's length as it was."""
+    factor = np.linalg.norm(rig.cameras[0].center - rig.cameras[1].center)
+    factor /= np.linalg.norm(state.R[0].T @ state.t[0] - state.R[1].T @ state.t[1])
+    origin = -state.R[0].T @ state.t[0]
+    centers = [origin + factor * (-R.T @ t - origin) for R, t in zip(state.R, state.t)]
+    cameras: list[Camera] = [
+        bent(replace(camera, K=K, R=R, t=-R @ center), float(bend))
+        for camera, K, R, center, bend in zip(rig.cameras, state.K, state.R, centers, state.bend)
+    ]
+    return replace(rig, cameras=tuple(cameras))

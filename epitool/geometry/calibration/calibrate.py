@@ -1,0 +1,276 @@
+"""Cameras from the joints of one person.
+
+By default poses of all pairs of views, a rig that grows from the pair to which the other views resect best, and an
+adjustment of all cameras and joints together; with the fundamental matrix, the paper's chain of consecutive pairs.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
+
+from epitool.camera import Camera, Rig
+from epitool.errors import GeometryError
+from epitool.geometry.calibration.bundle_adjustment import Bundle
+from epitool.geometry.calibration.incremental import Growth, adjusted, best_growth, ordered, with_lenses
+from epitool.geometry.calibration.lens_priors import Lenses, any_focal, assumed, held, one_factor, refined, with_field
+from epitool.geometry.calibration.paper_chain import chain
+from epitool.geometry.calibration.verdict import Evidence, Verdict, judge
+from epitool.geometry.triangulation.bones import bone_spread
+from epitool.geometry.triangulation.labels import label
+from epitool.geometry.two_view.relative_pose import PairPose, estimate_pair
+from epitool.parallel import run_parallel
+from epitool.pose import Keypoints, usual_side
+
+Array = NDArray[np.float64]
+_GROWTH_FRAMES = 300
+_MOVES, _STANDS = 0.05, 0.01  # of the person's size: usual distance of a joint from its usual place
+STILL = "its joints do not move while those of other views do; is its recording frozen?"
+_MOST_MOVING = 0.9  # of the joints: people who sit or lie move some
+_BETTER = 1.03  # times less scatter, from which other focal lengths explain joints better
+FRAME_BUDGET = 2000  # more frames make cameras no better than the model is true
+_GUESS_FRAMES = 100
+_FOCAL_GUESSES = (0.7, 0.85, 1.0, 1.2, 1.5, 1.9)  # times the one assumed
+_LENSES = {"known": held, "field": with_field, "refined": refined, "unknown": assumed}
+
+
+@dataclass(frozen=True, eq=False)
+class Calibration:
+    """Cameras found up to scale, the first at the origin.
+
+    Attributes:
+        rig: The cameras; unit "arbitrary", the first baseline has length 1.
+        pairs: What was found for each pair of views that was solved, by their names.
+        left_out: Views that could not be placed, and why.
+        bundle: What the adjustment over all views found; None without one.
+        verdict: Whether to trust it; None without an adjustment.
+    """
+
+    rig: Rig
+    pairs: dict[tuple[str, str], PairPose] = field(default_factory=dict)
+    left_out: dict[str, str] = field(default_factory=dict)
+    bundle: Bundle | None = None
+    verdict: Verdict | None = None
+
+
+def assumed_intrinsics(name: str, image_size: tuple[int, int], fov_deg: float) -> Camera:
+    """A camera whose longer image side spans `fov_deg` degrees, principal point at the centre, no distortion.
+
+    >>> round(assumed_intrinsics("a", (1920, 1080), 60.0).focal)
+    1663
+    """
+    width, height = image_size
+    focal = max(width, height) / 2 / np.tan(np.radians(fov_deg) / 2)
+    K = np.array([[focal, 0, (width - 1) / 2], [0, focal, (height - 1) / 2], [0, 0, 1.0]])
+    return Camera(name, K, np.zeros(0), np.eye(3), np.zeros(3), image_size)
+
+
+def calibrate(
+    keypoints: Keypoints,
+    intrinsics: Sequence[Camera],
+    *,
+    method: str = "essential",
+    seed: int = 0,
+    jobs: int = -1,
+    focal: str = "known",
+) -> Calibration:
+    """Recovers the cameras up to scale.
+
+    Args:
+        keypoints: 2D joints; for "fundamental", views in the order in which neighbours overlap.
+        intrinsics: K, distortion and image size of every view.
+        method: "essential" (all pairs by PoseLib, growth, bundle adjustment) or "fundamental" (the paper).
+        seed: Of the random sampling.
+        jobs: Pairs solved side by side.
+        focal: What is known of lenses. "known": all is as in `intrinsics`; "field": focal lengths are; "refined": all
+            is about so; "unknown": those are the usual ones.
+
+    Raises:
+        GeometryError: No two views share enough joints, or they determine no pose.
+    """
+    with threadpool_limits(1, user_api="blas"):  # the order in which BLAS' threads add would show in the last bits
+        if method == "fundamental":
+            return _calibrate_chain(keypoints, intrinsics, seed, jobs)
+        return _calibrate_all(keypoints, intrinsics, seed, jobs, focal)
+
+
+def _calibrate_all(keypoints: Keypoints, intrinsics: Sequence[Camera], seed: int, jobs: int, focal: str) -> Calibration:
+    still = dict.fromkeys(still_views(keypoints), STILL)
+    if still:
+        intrinsics = [camera for camera in intrinsics if camera.name not in still]
+        if len(intrinsics) < 2:
+            raise GeometryError("; ".join(f"view {view}: {why}" for view, why in still.items()))
+        keypoints = keypoints.select_views([camera.name for camera in intrinsics])
+    keypoints = informative_frames(keypoints, FRAME_BUDGET)
+    sample = informative_frames(keypoints, _GROWTH_FRAMES)
+    lenses = _LENSES[focal](intrinsics)
+    if focal == "unknown" and len(intrinsics) > 2:  # two views that look at one person do not tell focal lengths
+        intrinsics = _guess_focal(sample, intrinsics, seed, jobs)
+    grown, pairs = _start(sample, intrinsics, seed, jobs)
+    grown = replace(grown, left_out={**still, **grown.left_out})
+    bundle, verdict, left_out = _settled(keypoints, grown, pairs, jobs, lenses)
+    return Calibration(bundle.rig, pairs, left_out, bundle, verdict)
+
+
+def _settled(
+    keypoints: Keypoints,
+    grown: Growth,
+    pairs: dict[tuple[str, str], PairPose],
+    jobs: int,
+    lenses: Lenses,
+) -> tuple[Bundle, Verdict, dict[str, str]]:
+    """The final adjustment; views that then do not fit are left out, as long as two others remain."""
+    rig, left_out = grown.rig, dict(grown.left_out)
+    while True:
+        sample = informative_frames(keypoints, _GROWTH_FRAMES)
+        rig, believed = with_lenses(sample, rig, jobs, lenses)
+        bundle = adjusted(keypoints, rig, jobs, lenses=believed, rough=True)
+        # once more, with the exchanged sides and gross errors that the first one's cameras show
+        believed = replace(believed, belief=bundle.redundancy)
+        bundle = adjusted(keypoints, bundle.rig, jobs, lenses=believed)
+        verdict = judge(bundle, _evidence(keypoints, bundle, pairs), left_out)
+        kept = [name for name in bundle.rig.names if name not in verdict.strangers]
+        if not verdict.strangers or len(kept) < 2:
+            return bundle, verdict, left_out
+        left_out |= verdict.strangers
+        rig = ordered(bundle.rig.select(kept), kept)
+
+
+def _evidence(keypoints: Keypoints, bundle: Bundle, pairs: dict[tuple[str, str], PairPose]) -> Evidence:
+    """What the joints say of the rig apart from how well they fit it."""
+    rig = bundle.rig
+    sample = informative_frames(keypoints, _GROWTH_FRAMES).select_views(rig.names)
+    labels = label(sample, rig, method="polynomial", jobs=1)
+    sides = labels.boxes()[..., 2]
+    among = {names: pair for names, pair in pairs.items() if set(names) <= set(rig.names)}
+    lenses = {} if bundle.focal_sd.any() or len(rig) < 3 else _focal_ratios(sample, rig)
+    return Evidence(
+        frames=int(np.isfinite(labels.poses.xyz[..., 0]).any(axis=1).sum()),
+        person_px=float(np.nanmedian(sides)) if np.isfinite(sides).any() else np.nan,
+        parallax_deg={names: pair.parallax_deg for names, pair in among.items()},
+        flat=bool(among) and all(pair.flat for pair in among.values()),
+        focal_ratio=lenses,
+        bone_spread=bone_spread(labels),
+    )
+
+
+def _focal_ratios(sample: Keypoints, rig: Rig) -> dict[str, tuple[float, float]]:
+    """What an adjustment that is free to makes of the focal lengths, as multiples with their deviations.
+
+    None where the joints fit hardly better by it: a detector whose joints are biased bends focal lengths too, by 26%
+    in one recording with a known lens, but does not fit better then.
+    """
+    known, free = (adjusted(sample, rig, 1, lenses=way(rig.cameras), rough=True) for way in (held, any_focal))
+    if known.sigma_px < _BETTER * free.sigma_px:
+        return {}
+    ratios = [after.focal / before.focal for after, before in zip(free.rig.cameras, rig.cameras, strict=True)]
+    return dict(zip(rig.names, zip(ratios, free.focal_sd.tolist(), strict=True), strict=True))
+
+
+def with_focal(intrinsics: Sequence[Camera], factor: float) -> list[Camera]:
+    """The cameras with focal lengths times a factor."""
+    scale = np.diag([factor, factor, 1.0])
+    by_size = [(camera, scale @ np.array(camera.K)) for camera in intrinsics]
+    return [replace(c, K=np.where([[1, 1, 0], [0, 1, 0], [0, 0, 0]], K, c.K)) for c, K in by_size]
+
+
+def _start(
+    sample: Keypoints, intrinsics: Sequence[Camera], seed: int, jobs: int
+) -> tuple[Growth, dict[tuple[str, str], PairPose]]:
+    """Poses of all pairs, and the rig that grows from them."""
+    xy = undistorted(sample, intrinsics)
+    pairs, failures = _all_pairs(xy, sample, intrinsics, seed, jobs)
+    if not pairs:
+        raise GeometryError("; ".join(f"views {a} and {b}: {why}" for (a, b), why in failures.items()))
+    return best_growth(sample, intrinsics, pairs, seed, jobs), pairs
+
+
+def _guess_focal(sample: Keypoints, intrinsics: Sequence[Camera], seed: int, jobs: int) -> list[Camera]:
+    """The cameras with the common factor on their focal lengths that places most views and explains them best."""
+    few = informative_frames(sample, _GUESS_FRAMES)
+    best: tuple[tuple[int, float], float] | None = None
+    for guess in _FOCAL_GUESSES:
+        try:
+            grown, _ = _start(few, with_focal(intrinsics, guess), seed, jobs)
+            bundle = adjusted(few, grown.rig, jobs, lenses=one_factor(intrinsics), rough=True)
+        except GeometryError:
+            continue
+        name = bundle.rig.names[0]
+        factor = bundle.rig.cameras[0].focal / next(c.focal for c in intrinsics if c.name == name)
+        rank = (len(grown.left_out), bundle.cost)
+        if best is None or rank < best[0]:
+            best = (rank, factor)
+    return with_focal(intrinsics, best[1] if best else 1.0)
+
+
+def still_views(keypoints: Keypoints) -> list[str]:
+    """Views in which nothing moves, while something does in others: what they show fits many geometries."""
+    moves = []
+    for v in range(len(keypoints.views)):
+        seen = keypoints.seen[:, v]
+        steps = [_scatter(keypoints.xy[seen[:, j], v, j]) for j in range(seen.shape[1]) if seen[:, j].sum() > 1]
+        side = usual_side(keypoints.xy[:, v])
+        moves.append(float(np.quantile(steps, _MOST_MOVING) / side) if steps and side > 0 else np.nan)
+    if not any(moved > _MOVES for moved in moves):
+        return []
+    return [view for view, moved in zip(keypoints.views, moves, strict=True) if moved < _STANDS]
+
+
+def _scatter(xy: Array) -> float:
+    """Median distance of points `(N, 2)` from their median, by axis; the larger of both."""
+    return float(np.median(np.abs(xy - np.median(xy, axis=0)), axis=0).max())
+
+
+def informative_frames(keypoints: Keypoints, budget: int) -> Keypoints:
+    """At most so many frames, evenly from those in which two views see half of the joints or more."""
+    good = (keypoints.seen.mean(axis=2) >= 0.5).sum(axis=1) >= 2
+    chosen = np.flatnonzero(good) if good.any() else np.arange(len(good))
+    if len(chosen) == len(good) <= budget:
+        return keypoints
+    return keypoints.select_frames(chosen[np.linspace(0, len(chosen) - 1, min(budget, len(chosen))).astype(int)])
+
+
+def undistorted(keypoints: Keypoints, intrinsics: Sequence[Camera]) -> Array:
+    """Undistorted joints `(F, V, J, 2)` px, NaN where unseen."""
+    return np.stack([camera.undistort(keypoints.xy[:, v]) for v, camera in enumerate(intrinsics)], axis=1)
+
+
+def _all_pairs(
+    xy: Array, keypoints: Keypoints, intrinsics: Sequence[Camera], seed: int, jobs: int
+) -> tuple[dict[tuple[str, str], PairPose], dict[tuple[str, str], str]]:
+    """Poses of all pairs of views by their names, and why others have none."""
+    views = list(itertools.combinations(range(len(intrinsics)), 2))
+
+    def solve(pair: tuple[int, int]) -> PairPose | str:
+        a, b = pair
+        K_a, K_b = intrinsics[a].K, intrinsics[b].K
+        try:
+            return estimate_pair(xy[:, a], xy[:, b], K_a, K_b, keypoints.skeleton, "essential", seed)
+        except GeometryError as error:
+            return str(error)
+
+    names = [(intrinsics[a].name, intrinsics[b].name) for a, b in views]
+    results = dict(zip(names, run_parallel(solve, views, jobs), strict=True))
+    solved = {name: found for name, found in results.items() if isinstance(found, PairPose)}
+    return solved, {name: found for name, found in results.items() if isinstance(found, str)}
+
+
+def _calibrate_chain(keypoints: Keypoints, intrinsics: Sequence[Camera], seed: int, jobs: int) -> Calibration:
+    xy = undistorted(keypoints, intrinsics)
+
+    def solve(v: int) -> PairPose:
+        K_a, K_b = intrinsics[v].K, intrinsics[v + 1].K
+        try:
+            return estimate_pair(xy[:, v], xy[:, v + 1], K_a, K_b, keypoints.skeleton, "fundamental", seed)
+        except GeometryError as error:
+            raise GeometryError(f"views {intrinsics[v].name} and {intrinsics[v + 1].name}: {error}") from None
+
+    pairs = run_parallel(solve, range(len(intrinsics) - 1), jobs)
+    names = [camera.name for camera in intrinsics]
+    rig = chain(xy, keypoints.skeleton, intrinsics, pairs)
+    return Calibration(rig, dict(zip(itertools.pairwise(names), pairs, strict=True)))

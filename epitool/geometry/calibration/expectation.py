@@ -1,0 +1,134 @@
+"""Joints and cameras of an adjustment, and what their residuals say of each keypoint: one EM step at a time."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from epitool.camera import Rig
+from epitool.errors import GeometryError
+from epitool.geometry.compiled.mixture import expectation, freedoms, squared_errors
+from epitool.geometry.noise import KeypointNoise, Levels, Residuals, alone, refitted, unknown_noise
+
+Array = NDArray[np.float64]
+_MIN_POINTS = 30
+_FIRST_SHARE = 0.9
+_TELLING = 1.5  # good views of a joint, from which its errors tell of the noise
+
+
+@dataclass(frozen=True, eq=False)
+class State:
+    """Cameras as `R (V, 3, 3)`, `t (V, 3)`, `K (V, 3, 3)` and `bend (V,)`, the change of k1; and points `(N, 3)`."""
+
+    R: Array
+    t: Array
+    K: Array
+    bend: Array
+    points: Array
+
+
+@dataclass(frozen=True, eq=False)
+class Observed:
+    """Joints that two views see.
+
+    Attributes:
+        xy: Undistorted keypoints `(N, V, 2)`, NaN where unseen.
+        levels: Of their confidence, `(N, V)`.
+        joint: Which joint each is, `(N,)`.
+        frame: Which frame it is of, `(N,)`.
+        areas: Of the images, `(V,)` px squared.
+        unplaced: As `Residuals` has them.
+    """
+
+    xy: Array
+    levels: Levels
+    joint: NDArray[np.int64]
+    frame: NDArray[np.int64]
+    areas: Array
+    unplaced: Levels
+
+
+@dataclass(frozen=True, eq=False)
+class Estimate:
+    """What EM knows.
+
+    Attributes:
+        noise: Of the keypoints.
+        weights: Probability of each to be an inlier `(N, V)`.
+        precision: The same times its precision relative to that of a usual keypoint.
+        inlier_share: As `Bundle` has it.
+        cost: Negative log likelihood.
+    """
+
+    noise: KeypointNoise
+    weights: Array
+    precision: Array
+    inlier_share: Array
+    cost: float
+
+
+def begin(xy: Array, confidence: Array, xyz: Array, rig: Rig, max_points: int) -> tuple[State, Observed, Estimate]:
+    """The joints that two views see, with the cameras as they are, and a first estimate of their noise.
+
+    Arguments as for `bundle_adjustment.adjust`.
+
+    Raises:
+        GeometryError: There are fewer than 30.
+    """
+    noise = unknown_noise(confidence, np.isfinite(xy[..., 0]), 1.0, _FIRST_SHARE)
+    observed, points = _usable(xy, noise.levels(confidence), xyz, rig, max_points)
+    R, t, K = rig.stacked("R", "t", "K")
+    state = State(R, t, K, np.zeros(len(rig)), points)
+    return state, observed, _first_estimate(errors_of(state, observed.xy), noise, observed)
+
+
+def _usable(xy: Array, levels: Levels, xyz: Array, rig: Rig, max_points: int) -> tuple[Observed, Array]:
+    """Joints that two views see, evenly thinned, and where they are, `(N, 3)`."""
+    views, joints = xy.shape[1:3]
+    seen_at = np.ascontiguousarray(xy.transpose(0, 2, 1, 3)).reshape(-1, views, 2)
+    points = xyz.reshape(-1, 3)
+    chosen = np.flatnonzero(np.isfinite(points).all(axis=-1) & (np.isfinite(seen_at[..., 0]).sum(axis=-1) >= 2))
+    if len(chosen) < _MIN_POINTS:
+        raise GeometryError(f"{len(chosen)} joints are seen by two views, at least {_MIN_POINTS} are needed")
+    if len(chosen) > max_points:
+        chosen = chosen[np.linspace(0, len(chosen) - 1, max_points).astype(int)]
+    areas = np.array([np.prod(camera.image_size) for camera in rig.cameras], dtype=float)
+    own = levels.transpose(0, 2, 1).reshape(-1, views)
+    lost = np.where(np.isfinite(seen_at[..., 0]), own, -1)[np.isnan(points[:, 0])]
+    lost = lost[(lost >= 0).sum(axis=1) >= 2]
+    return Observed(seen_at[chosen], own[chosen], chosen % joints, chosen // joints, areas, lost), points[chosen]
+
+
+def errors_of(state: State, observed: Array) -> Array:
+    """Squared errors `(N, V)` of keypoints `(N, V, 2)`, as `squared_errors` has them."""
+    return squared_errors(state.R, state.t, state.K, state.bend, state.points, observed)
+
+
+def _first_estimate(squared: Array, noise: KeypointNoise, observed: Observed) -> Estimate:
+    """A wide start: the cameras' own error is still in the residuals."""
+    variance = max(float(np.nanmedian(squared)) / (2 * np.log(2)), 1e-12)  # that of a Gaussian is 2 ln 2 variances
+    return _expected(squared, noise.with_sigma(np.sqrt(variance)), observed)
+
+
+def _expected(squared: Array, noise: KeypointNoise, observed: Observed) -> Estimate:
+    """One E step."""
+    relative = noise.relative(observed.levels, observed.joint[:, None])
+    share = np.where(np.isnan(squared), 0.0, noise.inlier_share[observed.levels])
+    weights, cost = expectation(squared, noise.sigma_px**2 * relative, share, observed.areas)
+    lost = np.where(observed.unplaced >= 0, noise.inlier_share[observed.unplaced], 0.0)
+    right = (share * weights).sum(axis=0) + (lost * alone(noise, observed.unplaced)).sum(axis=0)
+    fit = right / np.maximum(share.sum(axis=0) + lost.sum(axis=0), 1e-300)
+    return Estimate(noise, weights, weights / relative, fit, cost)
+
+
+def estimated(state: State, squared: Array, found: Estimate, observed: Observed, cameras: int = 0) -> Estimate:
+    """One step of EM; the variances allow for what the joints and so many cameras take from the residuals."""
+    now = _expected(squared, found.noise, observed)
+    freedom = freedoms(state.R, state.t, state.K, state.points, now.precision)
+    tells = now.weights.sum(axis=1, keepdims=True) > _TELLING
+    residuals = Residuals(
+        squared, np.where(tells, now.weights, 0.0), freedom, observed.levels, observed.joint, observed.unplaced
+    )
+    return replace(now, noise=refitted(now.noise, residuals, 6 * cameras))

@@ -1,0 +1,217 @@
+"""A rig that grows: from one pair of views, the others are placed by resection and all are adjusted together."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from epitool.camera import Camera, Rig
+from epitool.errors import GeometryError
+from epitool.geometry.calibration.bundle_adjustment import Bundle, adjust
+from epitool.geometry.calibration.lens_priors import Lenses, changed
+from epitool.geometry.calibration.resection import Resection, resect
+from epitool.geometry.triangulation.labels import label
+from epitool.geometry.two_view.relative_pose import PairPose, initial_threshold
+from epitool.labels import Labels
+from epitool.parallel import run_parallel
+from epitool.pose import Keypoints
+
+Array = NDArray[np.float64]
+_SEEDS = 5  # pairs that growth is tried from
+_CONVINCING, _CONVINCING_SD = 0.55, np.radians(5.0)  # share of keypoints that fit, and deviation of rotations
+_MIN_PARALLAX_DEG = 2.0  # under it depth is mostly noise
+_MIN_INLIERS = 0.4  # of a view's joints that must fit for it to be placed
+_POINTS, _TOLERANCE = 3000, 1e-5  # of an adjustment while growing
+_WIDE = 4.0  # standard deviations
+_LOOKS, _SETTLED = 8, 0.05  # at lenses, and the share of their prior deviations that the last one changes
+
+
+@dataclass(frozen=True, eq=False)
+class Growth:
+    """A rig and what could not be placed in it.
+
+    Attributes:
+        rig: The cameras in the order of the views; the first at the origin.
+        left_out: Views without a place, and why.
+    """
+
+    rig: Rig
+    left_out: dict[str, str]
+
+
+def best_growth(
+    keypoints: Keypoints,
+    intrinsics: Sequence[Camera],
+    pairs: dict[tuple[str, str], PairPose],
+    seed: int,
+    jobs: int,
+) -> Growth:
+    """Grows rigs from the most promising pairs of views until one convinces, else takes the likeliest.
+
+    Args:
+        keypoints: 2D joints of a few hundred frames.
+        intrinsics: K, distortion and image size of every view.
+        pairs: Relative poses that were found, by the views' names.
+        seed: Of the random sampling.
+        jobs: Resections at a time.
+
+    Raises:
+        GeometryError: No pair can be triangulated.
+    """
+    cameras = {camera.name: camera for camera in intrinsics}
+    seen = dict(zip(keypoints.views, keypoints.seen.sum(axis=(0, 2)).tolist(), strict=True))
+    best: tuple[float, Growth] | None = None
+    failure = GeometryError("no pair of views can be triangulated")
+    for names in sorted(pairs, key=lambda names: -_promise(pairs[names]))[:_SEEDS]:
+        pose, (a, b) = pairs[names], names
+        first = replace(cameras[a], R=np.eye(3), t=np.zeros(3))
+        rig = Rig((first, replace(cameras[b], R=pose.R, t=pose.t)), "arbitrary", "none")
+        try:
+            grown, bundle = _grow(keypoints, rig, cameras, seed, jobs)
+        except GeometryError as error:
+            failure = error
+            continue
+        cost = _total_cost(bundle, cameras, seen)
+        best = (cost, grown) if best is None or cost < best[0] else best
+        if not grown.left_out and _convinces(bundle) and not pose.flat:
+            break
+    if best is None:
+        raise failure
+    return best[1]
+
+
+def _total_cost(bundle: Bundle, cameras: dict[str, Camera], seen: dict[str, int]) -> float:
+    """Negative log likelihood of all keypoints; those of views without a place may be anywhere in the image."""
+    total = 0.0
+    for name, camera in cameras.items():
+        anywhere = float(np.log(np.prod(camera.image_size)))
+        total += seen[name] * (bundle.cost if name in bundle.rig.names else anywhere)
+    return total
+
+
+def _convinces(bundle: Bundle) -> bool:
+    return bool((bundle.inlier_share > _CONVINCING).all() and (bundle.rotation_sd < _CONVINCING_SD).all())
+
+
+def adjusted(
+    keypoints: Keypoints,
+    rig: Rig,
+    jobs: int,
+    *,
+    lenses: Lenses | None = None,
+    rough: bool = False,
+) -> Bundle:
+    """The rig's cameras adjusted to the keypoints of its views, which are triangulated with them first.
+
+    Args:
+        keypoints: Of the rig's views, and maybe others.
+        rig: Where the cameras about are.
+        jobs: Chunks of frames at a time.
+        lenses: As for `adjust`.
+        rough: Good enough to go on with: fewer joints, fewer iterations.
+
+    Raises:
+        GeometryError: Too few joints can be triangulated.
+    """
+    labels = _labels(keypoints, rig, jobs)
+    xy, confidence = rig.undistort(labels.keypoints.xy), labels.keypoints.confidence
+    if rough:
+        return adjust(xy, confidence, labels.poses.xyz, rig, lenses=lenses, max_points=_POINTS, tolerance=_TOLERANCE)
+    return adjust(xy, confidence, labels.poses.xyz, rig, lenses=lenses)
+
+
+def with_lenses(keypoints: Keypoints, rig: Rig, jobs: int, lenses: Lenses) -> tuple[Rig, Lenses]:
+    """The rig with lenses about as the joints have them, and what to believe of lenses against so redundant joints.
+
+    Each look undistorts and triangulates with the lenses before. Two views hardly tell lenses; they are looked at once.
+
+    Args:
+        keypoints: 2D joints of a few hundred frames.
+        rig: The cameras as they were placed.
+        jobs: Chunks of frames at a time.
+        lenses: What is known of them beforehand.
+
+    Raises:
+        GeometryError: Too few joints can be triangulated.
+    """
+    if not lenses.sd.any():
+        return rig, lenses
+    bundle = adjusted(keypoints, rig, jobs, rough=True)
+    for _ in range(_LOOKS if len(rig) > 2 else 1):
+        lenses, before = replace(lenses, belief=bundle.redundancy), bundle.rig
+        bundle = adjusted(keypoints, before, jobs, lenses=lenses, rough=True)
+        if changed(before, bundle.rig, lenses) < _SETTLED:
+            break
+    return bundle.rig, replace(lenses, belief=bundle.redundancy)
+
+
+def _labels(keypoints: Keypoints, rig: Rig, jobs: int) -> Labels:
+    own = keypoints.select_views(rig.names)
+    return label(own, rig, method="polynomial", jobs=jobs)
+
+
+def _promise(pose: PairPose) -> float:
+    """How good a start a pair is: many joints that agree, seen under angles that give depth."""
+    depth = min(pose.parallax_deg / 20.0, 1.0) if pose.parallax_deg > _MIN_PARALLAX_DEG else 0.0
+    return pose.matches * pose.inlier_share**2 * depth
+
+
+def _grow(keypoints: Keypoints, rig: Rig, cameras: dict[str, Camera], seed: int, jobs: int) -> tuple[Growth, Bundle]:
+    """Places all views that fit, adjusts, and tries the others again with what is then known."""
+    while True:
+        bundle = adjusted(keypoints, rig, jobs, rough=True)
+        rig = bundle.rig
+        found = _resections(keypoints, bundle, cameras, seed, jobs)
+        good = {n: r for n, r in found.items() if isinstance(r, Resection) and r.inlier_share >= _MIN_INLIERS}
+        if not good:
+            return Growth(ordered(rig, list(cameras)), {name: _reason(r) for name, r in found.items()}), bundle
+        placed = [replace(cameras[name], R=r.R, t=r.t) for name, r in good.items()]
+        rig = replace(rig, cameras=(*rig.cameras, *placed))
+
+
+def _resections(
+    keypoints: Keypoints, bundle: Bundle, cameras: dict[str, Camera], seed: int, jobs: int
+) -> dict[str, Resection | str]:
+    """Places of the views that the rig lacks, or why they have none."""
+    rig = bundle.rig
+    missing = [name for name in cameras if name not in rig.names]
+    if not missing:
+        return {}
+    labels = _labels(keypoints, rig, jobs)
+
+    def place(name: str) -> Resection | str:
+        own = keypoints.select_views([name])
+        xy = cameras[name].undistort(own.xy[:, 0])
+        trust = bundle.noise.inlier_share[bundle.noise.levels(own.confidence[:, 0])]
+        shown = xy[np.isfinite(xy[..., 0])]
+        threshold = max(initial_threshold(shown) if len(shown) else 0.0, _WIDE * bundle.sigma_px)
+        try:
+            return resect(xy, labels.poses.xyz, cameras[name].K, keypoints.skeleton, threshold, seed, trust)
+        except GeometryError as error:
+            return str(error)
+
+    return dict(zip(missing, run_parallel(place, missing, jobs), strict=True))
+
+
+def _reason(found: Resection | str) -> str:
+    if isinstance(found, str):
+        return found
+    share = f"only {found.inlier_share:.0%} of its {found.matches} joints"
+    return f"{share} fit the other views; is it in sync, of the same person, and not mirrored?"
+
+
+def ordered(rig: Rig, names: Sequence[str]) -> Rig:
+    """The cameras in the order of these names, in the world of the first one, the first baseline of length 1.
+
+    Raises:
+        GeometryError: The first two stand at one place.
+    """
+    first, *others = (rig.cameras[rig.names.index(name)] for name in names if name in rig.names)
+    turned = [replace(c, R=c.R @ first.R.T, t=c.t - c.R @ first.R.T @ first.t) for c in (first, *others)]
+    length = float(np.linalg.norm(turned[0].center - turned[1].center))
+    if not length > 0:
+        raise GeometryError(f"views {turned[0].name} and {turned[1].name} are at one place; is one video given twice?")
+    return replace(rig, cameras=tuple(turned)).scaled(1 / length, "arbitrary", "none")

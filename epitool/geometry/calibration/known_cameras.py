@@ -1,0 +1,196 @@
+"""Whether cameras that are given fit the joints of a recording: which one does not, and what is likely.
+
+A camera file may be older than the footage, of another rig, or of another recording. What the joints of a body agree
+on tells: a camera of which hardly a keypoint lies where the other cameras say, or without which everything becomes
+likelier, is a stranger. Where all fit, but would fit much better if they were moved a little, none can be named; nor
+where all would with other focal lengths.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from epitool.camera import Camera, Rig
+from epitool.errors import GeometryError
+from epitool.geometry.calibration.bundle_adjustment import Bundle, Fit, measured
+from epitool.geometry.calibration.calibrate import informative_frames
+from epitool.geometry.calibration.compare import angle_deg, compare_rigs
+from epitool.geometry.calibration.incremental import adjusted
+from epitool.geometry.calibration.lens_priors import one_factor
+from epitool.geometry.calibration.resection import resect
+from epitool.geometry.calibration.verdict import (
+    OUTLIERS,
+    Level,
+    Verdict,
+    doubt_of_bones,
+    doubt_of_noise,
+    doubt_of_outliers,
+    doubts_of_lost,
+    verdict_of,
+)
+from epitool.geometry.triangulation.bones import bone_spread
+from epitool.geometry.triangulation.labels import label
+from epitool.geometry.two_view.relative_pose import initial_threshold
+from epitool.labels import Labels
+from epitool.pose import Keypoints, usual_side
+
+Array = NDArray[np.float64]
+_FRAMES = 300
+_CLOSER = 1.5  # times less scatter after an adjustment, from which cameras are not those of the recording
+_FAR = 2.5  # the same, from which they are of no use where the scatter is large too
+_EXACT, _ROUGH = 0.005, 0.025  # of the person's size: scatter that is no harm, and that is large
+_OTHER_LENS = 0.05  # of a focal length
+_PLACED = 0.6  # of a view's joints that another place of the camera must explain to be told of
+_WIDE = 4.0  # standard deviations
+
+
+@dataclass(frozen=True, eq=False)
+class _Seen:
+    """What cameras make of joints, and how these fit."""
+
+    rig: Rig
+    labels: Labels
+    fit: Fit
+
+
+def judge_known(keypoints: Keypoints, rig: Rig, jobs: int, left_out: dict[str, str] | None = None) -> Verdict:
+    """The verdict on cameras that are given.
+
+    Args:
+        keypoints: 2D joints of the rig's views, at the same times; a few hundred frames are used.
+        rig: The cameras.
+        jobs: Chunks of frames at a time.
+        left_out: Views without a camera, and why.
+
+    Returns:
+        A verdict whose strangers are the views that do not fit the others; it is on those that are left. Too few
+        joints to tell by are no doubt.
+    """
+    sample = informative_frames(keypoints, _FRAMES)
+    try:
+        seen = _seen(sample, rig, jobs)
+        best = adjusted(sample, rig, jobs, rough=True)
+    except GeometryError:
+        return verdict_of(doubts_of_lost(left_out or {}), {})
+    lost: list[Camera] = []
+    while len(seen.rig) > 2 and _doubtful(seen.fit, best):
+        without = _without_one(sample, seen, jobs)
+        if without is None:
+            break
+        lost += [camera for camera in seen.rig.cameras if camera.name not in without.rig.names]
+        seen = without
+        best = adjusted(sample, seen.rig, jobs, rough=True)
+    strangers = {camera.name: _why(sample, seen, camera) for camera in lost}
+    doubts = doubts_of_lost({**(left_out or {}), **strangers})
+    side = usual_side(sample.select_views(seen.rig.names).xy)
+    doubts += [*_doubts(seen, best, side), _doubt_of_lenses(sample, seen, best, side, jobs)]
+    return verdict_of(doubts, strangers)
+
+
+def _seen(sample: Keypoints, rig: Rig, jobs: int) -> _Seen:
+    own = sample.select_views(rig.names)
+    labels = label(own, rig, method="polynomial", jobs=jobs)
+    keypoints = labels.keypoints
+    return _Seen(rig, labels, measured(rig.undistort(keypoints.xy), keypoints.confidence, labels.poses.xyz, rig))
+
+
+def _doubtful(fit: Fit, best: Bundle) -> bool:
+    """Whether some camera may not be one of the recording's."""
+    return bool((1 - fit.inlier_share > OUTLIERS[0]).any()) or fit.sigma_px > _CLOSER * best.sigma_px
+
+
+def _without_one(sample: Keypoints, seen: _Seen, jobs: int) -> _Seen | None:
+    """What is made of the joints without the camera that makes them least likely; None where all had better stay.
+
+    The keypoints of a camera that is left out count as if they could be anywhere in its images.
+    """
+    best: tuple[float, _Seen] | None = None
+    for camera in seen.rig.cameras:
+        others = seen.rig.select([name for name in seen.rig.names if name != camera.name])
+        try:
+            trial = _seen(sample, others, jobs)
+        except GeometryError:
+            continue
+        shown = int(sample.select_views([camera.name]).seen.sum())
+        cost = trial.fit.cost + shown * float(np.log(np.prod(camera.image_size)))
+        best = (cost, trial) if best is None or cost < best[0] else best
+    return best[1] if best and best[0] < seen.fit.cost else None
+
+
+def _why(sample: Keypoints, seen: _Seen, camera: Camera) -> str:
+    """How a camera that does not fit differs from one that would, and what is likely."""
+    own = sample.select_views([camera.name])
+    xy = camera.undistort(own.xy[:, 0])
+    shown = xy[np.isfinite(xy[..., 0])]
+    text = "its joints do not lie where the other cameras say"
+    try:
+        threshold = max(initial_threshold(shown) if len(shown) else 0.0, _WIDE * seen.fit.sigma_px)
+        found = resect(xy, seen.labels.poses.xyz, camera.K, own.skeleton, threshold, seed=0)
+    except GeometryError:
+        return f"{text}; is it one of this recording, in sync, and not mirrored?"
+    if found.inlier_share < _PLACED:
+        return f"{text}, nor would they from any other place; is it one of this recording, in sync, and not mirrored?"
+    turn = angle_deg(found.R @ camera.R.T)
+    way = float(np.linalg.norm(-found.R.T @ found.t - camera.center))
+    unit = " mm" if seen.rig.unit == "mm" else " of the file's unit"
+    return (
+        f"{text}; they would if it stood {way:.3g}{unit} from where the file says, turned by {turn:.1f} degrees; was it"
+        " moved since, has it another lens or zoom, or is the file of another recording?"
+    )
+
+
+def _doubts(seen: _Seen, best: Bundle, person_px: float) -> list[tuple[Level, str]]:
+    """What is doubtful about cameras of which none is a stranger."""
+    fit = seen.fit
+    outliers = zip(seen.rig.names, (1 - fit.inlier_share).tolist(), strict=True)
+    return [
+        *(doubt_of_outliers(name, share) for name, share in outliers),
+        doubt_of_noise(fit.sigma_px / person_px),
+        doubt_of_bones(bone_spread(seen.labels)),
+        _doubt_of_places(seen.rig, fit, best, person_px),
+    ]
+
+
+def _doubt_of_places(rig: Rig, fit: Fit, best: Bundle, person_px: float) -> tuple[Level, str]:
+    """Whether the joints fit much better after the cameras have been moved a little."""
+    turns: dict[str, list[float]] = {name: [] for name in rig.names}
+    for pair in compare_rigs(best.rig, rig):
+        for name in pair.views:
+            turns[name].append(pair.rotation_deg)
+    furthest = max(turns, key=lambda name: min(turns[name]))
+    which = f"most {furthest}, by" if len(rig) > 2 else "against each other by"
+    text = (
+        f"joints scatter by {fit.sigma_px:.1f} px, and by {best.sigma_px:.1f} if the cameras are moved a little"
+        f" ({which} {min(turns[furthest]):.1f} degrees): was one moved since they were calibrated, or are the views out"
+        " of sync?"
+    )
+    closer, scatter = fit.sigma_px / best.sigma_px, fit.sigma_px / person_px
+    if closer < _CLOSER or scatter < _EXACT:
+        return "pass", text
+    return "fail" if closer > _FAR and scatter > _ROUGH else "warn", text
+
+
+def _doubt_of_lenses(sample: Keypoints, seen: _Seen, best: Bundle, person_px: float, jobs: int) -> tuple[Level, str]:
+    """Whether the joints fit much better with all focal lengths times one factor, where other places do not help.
+
+    So it is where the images are parts of those that the cameras are for, or were taken in another mode of the lens.
+    """
+    if seen.fit.sigma_px < _EXACT * person_px:
+        return "pass", ""
+    cameras = seen.rig.cameras
+    try:
+        free = adjusted(sample, seen.rig, jobs, lenses=one_factor(cameras), rough=True)
+    except GeometryError:
+        return "pass", ""
+    factor = free.rig.cameras[0].focal / cameras[0].focal
+    text = (
+        f"joints scatter by {seen.fit.sigma_px:.1f} px, and by {free.sigma_px:.1f} if all focal lengths are"
+        f" {factor:.2f} of what the file states: are the images a part of those that the cameras are for (cropped, not"
+        " made smaller), or taken with another zoom or mode?"
+    )
+    if best.sigma_px < _CLOSER * free.sigma_px or abs(factor - 1) < _OTHER_LENS:
+        return "pass", text
+    return "fail" if seen.fit.sigma_px > _FAR * free.sigma_px else "warn", text

@@ -1,0 +1,1 @@
+"""Which person: candidates in every view, followed through time, matched between views."""

@@ -1,0 +1,172 @@
+"""Which person: candidates in every view, and one of them followed before any camera is known."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from epitool.camera import frozen_array
+from epitool.geometry.noise import ranks
+from epitool.geometry.people.tracking import agreement, limb_motion, link, mean_over, midline, sightings_of, swing
+from epitool.pose import Keypoints
+from epitool.skeleton import Skeleton
+
+Array = NDArray[np.float64]
+Indices = NDArray[np.intp]
+_BRIDGE = 5  # frames that someone may be out of sight in a view
+_STILL = 1e-3  # of a size: where nobody moves, the one seen longest and best counts most
+_PART = 100_000  # candidates worked on at a time
+_SWEEPS = 4  # over the views, each against the others' choices
+
+
+@dataclass(frozen=True, eq=False)
+class Candidates:
+    """All people found, C of them over all frames and views.
+
+    Attributes:
+        xy: Pixels `(C, J, 2)` in 32 bits as files have them, for there may be millions; NaN where missing.
+        confidence: `(C, J)`, 0 where missing, in 32 bits.
+        frame_index: Which of the keypoints' frames each is of, `(C,)`.
+        view_index: Which of the keypoints' views, `(C,)`.
+    """
+
+    xy: NDArray[np.float32]
+    confidence: NDArray[np.float32]
+    frame_index: Indices
+    view_index: Indices
+
+    def __post_init__(self) -> None:
+        set_field = object.__setattr__
+        xy = frozen_array(self.xy, (None, None, 2), "xy", np.float32)
+        confidence = frozen_array(self.confidence, xy.shape[:2], "confidence", np.float32)
+        missing = ~np.isfinite(xy).all(axis=-1) | (confidence == 0)
+        for values, unknown, nothing in ((xy, missing, np.nan), (confidence, missing | ~np.isfinite(confidence), 0.0)):
+            values.setflags(write=True)  # our own copy, changed in place
+            values[unknown] = nothing
+            values.setflags(write=False)
+        set_field(self, "xy", xy)
+        set_field(self, "confidence", confidence)
+        for field in ("frame_index", "view_index"):
+            set_field(self, field, frozen_array(getattr(self, field), (len(xy),), field, np.intp))
+            if (getattr(self, field) < 0).any():
+                raise ValueError(f"{field} is negative")
+
+    def __len__(self) -> int:
+        return len(self.xy)
+
+    def table(self, frames: int, views: int) -> Indices:
+        """Candidates of every frame and view, `(F, V, P)` with P the most of any; -1 fills up."""
+        cell = self.frame_index * views + self.view_index
+        order = np.argsort(cell, kind="stable")
+        rank = np.arange(len(cell)) - np.searchsorted(cell[order], cell[order])
+        out = np.full((frames * views, int(rank.max(initial=0)) + 1), -1)
+        out[cell[order], rank] = order
+        return out.reshape(frames, views, out.shape[1])
+
+    def joints(self, chosen: Indices | slice) -> Array:
+        """Joints `(..., J, 2)` of those at these indices, NaN where missing."""
+        return self.xy[chosen].astype(np.float64)
+
+    def without_unsure(self, least: float | None) -> Candidates:
+        """The same without joints of a lower confidence than this; None leaves out none."""
+        if least is None:
+            return self
+        return replace(self, xy=np.where((self.confidence >= least)[..., None], self.xy, np.nan))
+
+    def select_views(self, views: Sequence[int]) -> Candidates:
+        """Those of the views at these indices only, renumbered in this order."""
+        place = np.full(max(max(views, default=-1), int(self.view_index.max(initial=-1))) + 1, -1)
+        place[list(views)] = np.arange(len(views))
+        renumbered = place[self.view_index]
+        kept = renumbered >= 0
+        if (renumbered == self.view_index).all():
+            return self
+        return Candidates(self.xy[kept], self.confidence[kept], self.frame_index[kept], renumbered[kept])
+
+
+def with_choice(keypoints: Keypoints, candidates: Candidates, choice: Indices) -> Keypoints:
+    """Keypoints of the candidates chosen, `(F, V)` indices with -1 for nobody."""
+    there = choice >= 0
+    xy, confidence = np.full(keypoints.xy.shape, np.nan), np.zeros(keypoints.confidence.shape)
+    xy[there], confidence[there] = candidates.xy[choice[there]], candidates.confidence[choice[there]]
+    own = keypoints.detected_xyz
+    if own.size:  # it is of the one chosen before
+        same = (np.nan_to_num(xy) == np.nan_to_num(keypoints.xy)).all(axis=(-1, -2))
+        own = np.where(same[..., None, None], own, np.nan)
+    return replace(keypoints, xy=xy, confidence=confidence, detected_xyz=own)
+
+
+def choice_of(keypoints: Keypoints, candidates: Candidates, table: Indices) -> Indices:
+    """Which candidates keypoints are, `(F, V)`; -1 where nobody is, or nobody of these.
+
+    Args:
+        keypoints: Of F frames.
+        candidates: Of these frames, and of others.
+        table: The candidates' table for these frames, `(F, V, P)`.
+    """
+    if not len(candidates):
+        return table[..., 0]
+    same = np.nan_to_num(candidates.xy[table]) == np.nan_to_num(keypoints.xy)[:, :, None]
+    found = same.all(axis=(-1, -2)) & (table >= 0) & np.isfinite(keypoints.xy).any(axis=(-1, -2))[..., None]
+    return np.where(found.any(axis=-1), np.take_along_axis(table, found.argmax(-1)[..., None], -1)[..., 0], -1)
+
+
+def follow(candidates: Candidates, frames: int, views: int, skeleton: Skeleton) -> Indices:
+    """Follows one person through every view without knowing the cameras: candidates `(F, V)`, -1 for nobody.
+
+    Per view, candidates are linked to tracks, which end where people touch. A track counts by its length, its
+    confidence and how much the legs swing, and, against the other views, by how well its limbs go up and down in time
+    with what is chosen there; the view with most to see comes first. The track that counts most is taken, and others
+    where that one leaves gaps. A view that never shows more than one person is taken as it is.
+    """
+    table = candidates.table(frames, views)
+    if table.shape[2] == 1:
+        return table[..., 0]
+    heights, legs = _limbs(candidates, skeleton)
+    tracks = [tracks_of_view(candidates, table[:, v], skeleton) for v in range(views)]
+    trust = ranks(candidates.confidence).mean(axis=1)
+    worth = [np.array([trust[track].sum() * (swing(legs[track]) + _STILL) for track in found]) for found in tracks]
+    alone = [_path(candidates, *each, frames) for each in zip(tracks, worth)]
+    gained = [
+        sum(w for track, w in zip(*each) if path[candidates.frame_index[track[0]]] == track[0])
+        for *each, path in zip(tracks, worth, alone)
+    ]
+    choice = np.full((frames, views), -1)
+    single = (table[..., 1:] < 0).all(axis=(0, 2))
+    for v in [*np.argsort(-np.array(gained), kind="stable")] * _SWEEPS:
+        signal = mean_over(heights[np.delete(choice, v, axis=1)])
+        times = np.array([agreement(heights[track], signal[candidates.frame_index[track]]) for track in tracks[v]])
+        weight = np.maximum(times, 0) ** 2 if times.any() else np.ones(len(times))
+        choice[:, v] = table[:, v, 0] if single[v] else _path(candidates, tracks[v], worth[v] * weight, frames)
+    return choice
+
+
+def _limbs(candidates: Candidates, skeleton: Skeleton) -> tuple[Array, Array]:
+    """How high the limbs are, `(C + 1, K)`, of which the last row is of nobody, -1; and what the legs do."""
+    parts = [slice(start, start + _PART) for start in range(0, len(candidates), _PART)]
+    motion = [limb_motion(candidates.joints(part), skeleton) for part in parts]
+    heights = [limbs[..., 1].copy() for limbs, _ in motion]
+    nobody = np.full((1, heights[0].shape[1]), np.nan)
+    return np.concatenate([*heights, nobody]), np.concatenate([legs for _, legs in motion])
+
+
+def tracks_of_view(candidates: Candidates, table: Indices, skeleton: Skeleton) -> list[Indices]:
+    """Candidates of each track in a view, in order of time; `table (F, P)` holds the view's candidates."""
+    there = table[table >= 0]
+    points = midline(candidates.joints(there), skeleton)
+    names = link(points, candidates.frame_index[there], bridge=_BRIDGE, cut=True)
+    return [there[track] for track in sightings_of(names)]
+
+
+def _path(candidates: Candidates, tracks: Sequence[Indices], worth: Array, frames: int) -> Indices:
+    """The worthiest track, and the next ones as long as they do not overlap in time: candidates `(F,)` or -1."""
+    path, taken = np.full(frames, -1), np.zeros(frames, dtype=bool)
+    for i in np.argsort(-worth, kind="stable"):
+        times = candidates.frame_index[tracks[i]]
+        if worth[i] > 0 and not taken[times[0] : times[-1] + 1].any():
+            path[times] = tracks[i]
+            taken[times[0] : times[-1] + 1] = True
+    return path

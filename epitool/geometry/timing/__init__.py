@@ -1,0 +1,1 @@
+"""Offsets between the views' clocks, and their drift."""

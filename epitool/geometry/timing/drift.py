@@ -1,0 +1,151 @@
+"""Whether the views' clocks run apart: how their offsets in time change over a recording, by cameras that are known.
+
+Cameras that were found from views that drift apart fit the middle of the recording, and miss its ends in the direction
+in which the joints move.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from epitool.camera import Camera, Rig
+from epitool.errors import GeometryError
+from epitool.geometry.calibration.verdict import Level
+from epitool.geometry.timing.offset_fit import PairState, inverse, linearize, moved, normal_equations, weights
+from epitool.geometry.timing.sync import combine
+from epitool.geometry.timing.trajectories import read_at, without_gaps, without_gross_errors, without_jumps
+from epitool.geometry.triangulation.labels import sample_bounds
+from epitool.geometry.two_view.relative_pose import midpoints
+from epitool.pose import Keypoints
+
+Array = NDArray[np.float64]
+_LEAST_RUN = 20  # successive frames in which motion is read
+_ITERATIONS = 8
+_BLOCK = 25  # successive frames whose errors may depend on each other
+_LEAST_BLOCKS = 20  # by fewer no deviation can be told
+_LEAST_PX = 0.5  # standard deviation that smoothing alone causes
+_DRIFT = 6  # its place among the parameters: after three of rotation, two of translation and the offset
+_MATTERS, _SURE_SD = 0.5, 6.0  # frames that clocks may run apart, and standard deviations by which that is sure
+_MOST = 0.05  # of the frames; clocks that run apart by more fit nothing, and views that do not fit seem to do so
+
+
+@dataclass(frozen=True, eq=False)
+class Drift:
+    """By how many frames the views' clocks run ahead of the first view's from the first frame to the last.
+
+    Attributes:
+        frames: `(V,)`, 0 for the first view.
+        sd: Their standard deviations `(V,)`.
+        span: Frames from the first to the last.
+    """
+
+    frames: Array
+    sd: Array
+    span: int
+
+
+@dataclass(frozen=True, eq=False)
+class _Motion:
+    """Joints of one view on the plane z = 1 and their velocities per frame, each `(N, J, 2)`; NaN where missing."""
+
+    x: Array
+    v: Array
+
+
+def drift_of(keypoints: Keypoints, rig: Rig) -> Drift | None:
+    """How far the clocks of the rig's views run apart over a recording; None where the joints do not tell.
+
+    Args:
+        keypoints: Of a recording, or runs of successive frames spread over it.
+        rig: Cameras of these views, or of some of them.
+    """
+    runs = _runs(keypoints.frames)
+    if len(rig) < 2 or sum(map(len, runs)) < _LEAST_BLOCKS * _BLOCK:
+        return None
+    motions = [_motion(keypoints, keypoints.views.index(camera.name), camera, runs) for camera in rig.cameras]
+    frames = keypoints.frames[np.concatenate(runs)].astype(float)
+    found = {}
+    for a, b in itertools.combinations(range(len(rig)), 2):
+        try:
+            found[a, b] = _pair_drift(motions[a], motions[b], rig.cameras[a], rig.cameras[b], frames)
+        except GeometryError:
+            continue
+    if not found or {v for pair in found for v in pair} < set(range(len(rig))):
+        return None
+    try:
+        drift, sd, _ = combine(found, len(rig))
+    except np.linalg.LinAlgError:  # no chain of pairs joins all views
+        return None
+    span = int(np.ptp(frames))
+    return Drift(drift * span, sd * span, span)
+
+
+def doubt_of_drift(keypoints: Keypoints, rig: Rig) -> tuple[Level, str]:
+    """Whether the views run apart by half a frame or more from the beginning of a recording to its end."""
+    drift = drift_of(keypoints, rig)
+    if drift is None:
+        return "pass", ""
+    apart = drift.frames[:, None] - drift.frames
+    sure = np.abs(apart) > np.maximum(_MATTERS, _SURE_SD * np.hypot(drift.sd[:, None], drift.sd))
+    sure &= np.abs(apart) < _MOST * drift.span
+    if not sure.any():
+        return "pass", ""
+    fast, slow = np.unravel_index(int(np.argmax(np.where(sure, apart, -np.inf))), apart.shape)
+    names = rig.names
+    return "warn", (
+        f"the views run apart: over {drift.span} frames {names[fast]} gets {apart[fast, slow]:.1f} frames ahead of"
+        f" {names[slow]}; were they recorded at different rates, as 59.94 and 60, or are frames missing? Convert the"
+        " videos to one rate first (`ffmpeg -i VIDEO -fps_mode cfr -r RATE even.mp4`)"
+    )
+
+
+def runs_of(keypoints: Keypoints) -> Keypoints:
+    """Runs of neighbouring frames, spread over a recording: enough of a long one."""
+    bounds = sample_bounds(len(keypoints.frames))
+    return keypoints.select_frames(np.concatenate([np.arange(start, stop) for start, stop in bounds]))
+
+
+def _runs(frames: NDArray[np.int64]) -> list[NDArray[np.intp]]:
+    """Indices of runs of frame numbers that follow each other, those that are long enough."""
+    cuts = np.flatnonzero(np.diff(frames) != 1) + 1
+    return [run for run in np.split(np.arange(len(frames)), cuts) if len(run) >= _LEAST_RUN]
+
+
+def _motion(keypoints: Keypoints, view: int, camera: Camera, runs: Sequence[NDArray[np.intp]]) -> _Motion:
+    """What one view shows in the runs, by midpoints of left and right: exchanged sides do no harm."""
+    parts = []
+    for run in runs:
+        dense = without_gaps(camera.normalize(keypoints.xy[run, view]), keypoints.frames[run])
+        smooth = without_gross_errors(without_jumps(dense, keypoints.skeleton))
+        parts.append(read_at(midpoints(smooth, keypoints.skeleton), np.arange(len(run), dtype=float)))
+    return _Motion(np.concatenate([x for x, _ in parts]), np.concatenate([v for _, v in parts]))
+
+
+def _pair_drift(a: _Motion, b: _Motion, first: Camera, second: Camera, frames: Array) -> tuple[float, float]:
+    """Frames by which the second view's clock gains in a frame, and the standard deviation.
+
+    The relative pose and a constant offset are free: what cameras miss in the same way all the time is no drift.
+
+    Raises:
+        GeometryError: The joints do not tell.
+    """
+    R = second.R @ first.R.T
+    t = second.t - R @ first.t
+    if not np.linalg.norm(t) > 0 or not (np.isfinite(a.x) & np.isfinite(b.v)).any():
+        raise GeometryError("no offset in time is told by joints that both views show")
+    state, lag = PairState(R, t / np.linalg.norm(t), 0.0, 0.0), frames - frames.mean()
+    for _ in range(_ITERATIONS):
+        shifted = b.x + b.v * (state.offset + state.drift * lag)[:, None, None]
+        residual, slope = linearize(state, a.x, shifted, b.v, lag, (first.focal, second.focal))
+        sigma = max(float(1.4826 * np.nanmedian(np.abs(residual))), _LEAST_PX)
+        normal, score = normal_equations(residual, slope, weights(residual, sigma))
+        state = moved(state, -inverse(normal) @ score.sum(axis=(0, 1)))
+    bread = inverse(normal)
+    blocks = np.add.reduceat(score, np.arange(0, len(score), _BLOCK), axis=0).sum(axis=1)
+    variance = (bread @ (blocks.T @ blocks) @ bread)[_DRIFT, _DRIFT]
+    return state.drift, float(np.sqrt(variance)) + float(np.finfo(float).eps)

@@ -1,0 +1,102 @@
+"""The offset of two views to a whole frame: which one lets the eight-point method explain the joints best."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+from numpy.typing import NDArray
+
+from epitool.geometry.timing.trajectories import read_at
+from epitool.geometry.two_view.epipolar import homogeneous
+from epitool.geometry.two_view.relative_pose import midpoints
+from epitool.skeleton import Skeleton
+
+Array = NDArray[np.float64]
+_SCAN_FRAMES = 200  # that one offset is judged by
+_MIN_FRAMES = 30  # that two views must share
+_MIN_MATCHES = 100
+_ROUNDS = 5
+CLEAR = 0.3  # mean loss by which the best offset must beat the usual one
+_RATES = (24, 25, 30, 50, 60)  # frames per second that cameras have
+_STEP = 2  # frames between the offsets that are tried to explain a failure
+_SHARED = 1 / 3  # of the recording that views share at the largest of them
+_CHI2_MEDIAN = 0.455  # of one degree of freedom
+
+
+def scan_offsets(a: Array, b: Array, offsets: NDArray[np.int64], skeleton: Skeleton, rate: float = 1.0) -> Array:
+    """How badly each offset explains the joints: mean Cauchy loss `(D,)`, NaN where the views share too little.
+
+    Midpoints of left and right joints stand for both, so that exchanged sides do no harm.
+
+    Args:
+        a: Joints of the first view on the plane z = 1, `(F, J, 2)`, NaN where missing.
+        b: The same of the second.
+        offsets: What to try, `(D,)` frames: the first view's frame f against the second's rate * f + offset.
+        skeleton: What the joints are.
+        rate: Frames of the second view to one of the first.
+    """
+    first, second = (midpoints(xy, skeleton) for xy in (a, b))
+    squared = []
+    for offset in offsets:
+        low, high = max(0.0, -offset / rate), min(len(a) - 1.0, (len(b) - 1 - offset) / rate)
+        frames = np.arange(np.ceil(low), np.floor(high) + 1)
+        frames = frames[:: max(1, len(frames) // _SCAN_FRAMES)]
+        enough = high - low >= _MIN_FRAMES
+        x_a, _ = read_at(first, frames if enough else frames[:0])
+        x_b, _ = read_at(second, rate * frames + offset if enough else frames[:0])
+        seen = np.isfinite(x_a[..., 0]) & np.isfinite(x_b[..., 0])
+        squared.append(_squared_distances(x_a[seen], x_b[seen]) if seen.sum() >= _MIN_MATCHES else np.array([np.nan]))
+    medians = np.array([np.median(distances) for distances in squared])
+    if np.isnan(medians).all():
+        return medians
+    variance = float(np.nanmin(medians)) / _CHI2_MEDIAN + float(np.finfo(float).tiny)
+    return np.array([np.log1p(distances / variance).mean() for distances in squared])
+
+
+def contrast(loss: Array) -> float:
+    """By how much the best offset beats the usual one; 0 where nothing is known."""
+    return float(np.nanmedian(loss) - np.nanmin(loss)) if np.isfinite(loss).any() else 0.0
+
+
+def why_none_is_near(a: Array, b: Array, reach: int, skeleton: Skeleton) -> str | None:
+    """Why no offset within reach explains the joints, in words that name the first view {first}; None if unclear.
+
+    Args:
+        a: Joints of the first view, as of `scan_offsets`.
+        b: The same of the second.
+        reach: Frames that were looked for.
+        skeleton: What the joints are.
+    """
+    most = round(min(len(a), len(b)) * (1 - _SHARED))
+    offsets, near = np.arange(-most, most + 1, _STEP), np.arange(-2 * reach, 2 * reach + 1, _STEP)
+    loss = scan_offsets(a, b, offsets, skeleton)
+    ratios = sorted({y / x for x, y in itertools.product(_RATES, repeat=2)} - {1.0})
+    clarity = [contrast(scan_offsets(a, b, near, skeleton, ratio)) for ratio in ratios]
+    best = int(np.argmax(clarity))
+    if contrast(loss) > max(CLEAR, clarity[best]):
+        offset = int(offsets[np.nanargmin(loss)])
+        wanted = -(-(abs(offset) + 5) // 10) * 10  # some frames more than it seems
+        said = f"seems to be about {offset:+d} frames against {{first}}, and +-{reach} were looked for: --sync-reach"
+        return f"{said} {wanted} looks farther" if abs(offset) > reach else None
+    if clarity[best] > CLEAR:
+        return (
+            f"seems to record {ratios[best]:.2f} times as many frames per second as {{first}}: record with equal frame"
+            " rates, or convert the videos to one"
+        )
+    return None
+
+
+def _squared_distances(a: Array, b: Array) -> Array:
+    """Squared Sampson distances `(N,)` of matches `(N, 2)`, in spreads of the joints, from a robust eight-point F."""
+    a, b = (homogeneous((xy - xy.mean(axis=0)) / float(xy.std())) for xy in (a, b))
+    rows = (b[:, :, None] * a[:, None, :]).reshape(-1, 9)
+    weight = np.ones(len(rows))
+    for _ in range(_ROUNDS):
+        F = np.linalg.eigh((rows * weight[:, None]).T @ rows)[1][:, 0].reshape(3, 3)
+        line_b, line_a = a @ F.T, b @ F
+        gradient = (line_b[:, :2] ** 2).sum(axis=-1) + (line_a[:, :2] ** 2).sum(axis=-1)
+        squared: Array = np.square((b * line_b).sum(axis=-1)) / gradient
+        variance = float(np.median(squared)) / _CHI2_MEDIAN + np.finfo(float).tiny
+        weight = 1 / gradient / (1 + squared / (6 * variance)) ** 2
+    return squared

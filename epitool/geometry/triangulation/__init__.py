@@ -1,0 +1,1 @@
+"""Joints from calibrated views."""

@@ -1,0 +1,217 @@
+"""Bone lengths as a prior of triangulated poses: their estimation, and the most probable pose given them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from epitool.camera import Rig
+from epitool.errors import GeometryError
+from epitool.geometry.compiled.point import Views, copy
+from epitool.geometry.noise import KeypointNoise
+from epitool.geometry.triangulation.places import Sight, Tree, find_places
+from epitool.geometry.triangulation.skeleton import choose, refine_frame
+from epitool.geometry.triangulation.triangulate import likelihoods, solver_views
+from epitool.labels import Labels
+from epitool.skeleton import Skeleton
+
+Array = NDArray[np.float64]
+_MIN_SPREAD = 0.01  # of a bone: no keypoint is at a joint's centre to better than this
+_MIN_SAMPLES = 20
+_ROUNDS = 40
+_UNSURE = 0.5  # of a bone: joints with a larger deviation are not determined
+_REACH = 0.75  # of the longest way along bones: how far a joint can be from the middle of the body
+
+
+@dataclass(frozen=True, eq=False)
+class BoneLengths:
+    """Of the bones that lead to each joint from its parent.
+
+    Attributes:
+        length: `(J,)` in the rig's unit; NaN for roots and where not known.
+        spread: Standard deviation over frames of the distance of the two joints, `(J,)`.
+    """
+
+    length: Array
+    spread: Array
+
+
+@dataclass(frozen=True, eq=False)
+class BonePoses:
+    """Poses refined with bones.
+
+    Attributes:
+        xyz: `(F, J, 3)`; NaN where keypoints and bones determine no place, or two places about as well.
+        covariance: `(F, J, 3, 3)`, given that the keypoints taken for gross errors are such; NaN like xyz.
+        converged: Whether the solver stopped by itself, `(F,)`.
+    """
+
+    xyz: Array
+    covariance: Array
+    converged: NDArray[np.bool_]
+
+
+def bone_spread(labels: Labels) -> float:
+    """Median over bones of the scatter of their length, noise taken off, as a share of it; NaN where none is known."""
+    full = labels.covariance[..., [0, 1, 2, 1, 3, 4, 2, 4, 5]].reshape(*labels.poses.xyz.shape, 3)
+    spreads = []
+    for parent, child in labels.poses.skeleton.bones:
+        bone = labels.poses.xyz[:, child] - labels.poses.xyz[:, parent]
+        length = np.linalg.norm(bone, axis=-1)
+        along = bone / np.where(length > 0, length, np.nan)[:, None]
+        noise = np.einsum("fi,fij,fj->f", along, full[:, child] + full[:, parent], along)
+        known = np.isfinite(noise)
+        if known.sum() >= _MIN_SAMPLES:
+            usual = float(np.median(length[known]))
+            scatter = (1.4826 * float(np.median(np.abs(length[known] - usual)))) ** 2 - float(np.median(noise[known]))
+            spreads.append(np.sqrt(max(scatter, 0.0)) / usual)
+    return float(np.median(spreads)) if spreads else np.nan
+
+
+def estimate_bone_lengths(xyz: Array, covariance: Array, skeleton: Skeleton) -> BoneLengths:
+    """Each bone's length and how much it varies, from noisy poses `(F, J, 3)` with covariance `(F, J, 3, 3)`.
+
+    A noisy distance is too long on average: E d^2 = L^2 + spread^2 + trace of the noise. The noise is taken off the
+    squares, and what their scatter has in excess of it is the bone's own. Left and right share one length.
+
+    Raises:
+        GeometryError: No bone has both ends triangulated in enough frames.
+    """
+    length, spread = np.full(len(skeleton), np.nan), np.full(len(skeleton), np.nan)
+    for bones in _alike(skeleton):
+        samples = [_squared_lengths(xyz[:, list(ends)], covariance[:, list(ends)]) for ends in bones]
+        squares, variances, total = (np.concatenate(part) for part in zip(*samples, strict=True))
+        for _, child in bones:
+            length[child], spread[child] = _length_and_spread(squares, variances, total)
+    if np.isnan(length).all():
+        raise GeometryError(
+            f"no bone of skeleton {skeleton.name} is triangulated in {_MIN_SAMPLES} frames, so bone lengths"
+            " cannot be estimated; triangulate without them"
+        )
+    return BoneLengths(length, spread)
+
+
+def _alike(skeleton: Skeleton) -> list[list[tuple[int, int]]]:
+    """Bones (parent, child), each left one together with its mirror image."""
+    mirrored = dict(skeleton.flip_pairs)
+    groups: dict[int, list[tuple[int, int]]] = {}
+    right_to_left = {right: left for left, right in mirrored.items()}
+    for parent, child in skeleton.bones:
+        groups.setdefault(right_to_left.get(child, child), []).append((parent, child))
+    return list(groups.values())
+
+
+def _squared_lengths(ends: Array, covariance: Array) -> tuple[Array, Array, Array]:
+    """Squared lengths as measured `(F,)`, the variance that noise gives them, and the trace of the noise.
+
+    The variance is 4 b'Sb + 2 tr(S^2) with the true bone b; the measured one makes b'Sb too large by tr(S^2).
+    """
+    between = ends[:, 1] - ends[:, 0]
+    noise = covariance.sum(axis=1)
+    squares = (between**2).sum(axis=1)
+    variances = 4 * np.einsum("fi,fij,fj->f", between, noise, between) - 2 * (noise**2).sum(axis=(1, 2))
+    good = np.isfinite(squares) & np.isfinite(variances)
+    return squares[good], variances[good], np.trace(noise[good], axis1=1, axis2=2)
+
+
+def _length_and_spread(squares: Array, variances: Array, total: Array) -> tuple[float, float]:
+    """By Fisher scoring under a mixture with gross errors; NaN where there are too few samples.
+
+    The bone's own variance adds 4 L^2 spread^2 to that of the noise. Weights go by the mean of the noise over
+    directions: each frame's own variance grows with its measured length, so it would favour the short ones. Where
+    lengths scatter less than the noise stated, there is less noise.
+    """
+    if len(squares) < _MIN_SAMPLES:
+        return np.nan, np.nan
+    center, share, gross, stated = float(np.median(squares)), 0.9, 1 / (np.ptp(squares) + 1e-300), 1.0
+    own = (1.4826 * float(np.median(np.abs(squares - center)))) ** 2
+    for _ in range(_ROUNDS):
+        freed = squares - stated * total
+        scatter = np.maximum(stated * (4 * center * total / 3 + 2 * total**2 / 3) + own, (1e-6 * center) ** 2 + 1e-300)
+        density = share * np.exp(-0.5 * (freed - center) ** 2 / scatter) / np.sqrt(2 * np.pi * scatter)
+        inlier = density / (density + (1 - share) * gross)
+        share = float(np.clip(inlier.mean(), 0.1, 0.99))
+        weights = inlier / scatter
+        center = max(float((weights * freed).sum() / weights.sum()), 1e-300)
+        weights /= scatter
+        found = float((weights * (freed - center) ** 2).sum() / weights.sum())
+        noise = max(float((weights * variances).sum() / weights.sum()), 1e-300)
+        stated, own = min(found / noise, 1.0), max(found - noise, 0.0)
+    variance = own / (4 * center)
+    if not center > 4 * variance:
+        return np.nan, np.nan
+    length = float(np.sqrt(center - variance))
+    return length, max(float(np.sqrt(variance)), _MIN_SPREAD * length)
+
+
+def refine_with_bones(
+    xy: Array, confidence: Array, rig: Rig, start: Array, skeleton: Skeleton, bones: BoneLengths, noise: KeypointNoise
+) -> BonePoses:
+    """The most probable pose of each frame by its keypoints and bone lengths; frames do not influence each other.
+
+    A keypoint is near its joint's projection (Gaussian) or anywhere in the image. Each joint has several possible
+    places: its start, where pairs of views see it and, where no two views agree, where a ray meets the end of a bone.
+    Dynamic programming over the skeleton picks those that are most probable together, and Levenberg-Marquardt with
+    the mixture's weights refines them.
+
+    Args:
+        xy: Undistorted keypoints `(F, V, J, 2)` px, NaN where unseen.
+        confidence: Theirs, `(F, V, J)`.
+        rig: The V cameras.
+        start: Triangulated poses `(F, J, 3)`, NaN where there is none.
+        skeleton: The joints.
+        bones: Of the same person, in the rig's unit.
+        noise: Of the keypoints.
+
+    Raises:
+        ValueError: The noise is out of range, or no bone has a length.
+    """
+    if not noise.sigma_px > 0 or not ((noise.inlier_share > 0) & (noise.inlier_share < 1)).all():
+        raise ValueError(f"{noise} is out of range")
+    odds, precision = likelihoods(noise, confidence, rig)
+    seen = (np.ascontiguousarray(np.swapaxes(x, 1, 2), dtype=float) for x in (xy, np.exp(odds), precision))
+    return BonePoses(*_refine(solver_views(rig), _tree(skeleton, bones), Sight(*seen), np.ascontiguousarray(start)))
+
+
+def _tree(skeleton: Skeleton, bones: BoneLengths) -> Tree:
+    length, spread = (np.array(values, dtype=float) for values in (bones.length, bones.spread))
+    parents = np.where(np.isfinite(length) & np.isfinite(spread), skeleton.parents, -1).astype(np.int64)
+    if (parents < 0).all():
+        raise ValueError("no bone length is known")
+    J = len(parents)
+    ways = np.where(np.eye(J, dtype=bool), 0.0, np.inf)
+    for child in np.flatnonzero(parents >= 0):
+        ways[child, parents[child]] = ways[parents[child], child] = length[child]
+    for through in range(J):
+        ways = np.minimum(ways, ways[:, through, None] + ways[through])
+    roots = np.flatnonzero(parents < 0)
+    order = np.argsort(ways[:, roots].min(axis=1), kind="stable")
+    connected = np.isfinite(ways)
+    one_body = 2 * connected.sum(axis=1).max() > J  # else the longest way is no measure of the body
+    reach = _REACH * float(ways[connected].max()) if one_body else np.inf
+    size = float(length[parents >= 0].mean())
+    return Tree(order, parents, length, spread, size, reach)
+
+
+@njit(cache=True, nogil=True)
+def _refine(views: Views, tree: Tree, seen: Sight, start: Array) -> tuple[Array, Array, NDArray[np.bool_]]:
+    """`refine_with_bones` of the keypoints of F frames."""
+    F, J = start.shape[:2]
+    xyz, covariance = np.empty((F, J, 3)), np.empty((F, J, 3, 3))
+    converged, clear, chosen = np.empty(F, dtype=np.bool_), np.empty(J, dtype=np.bool_), np.empty(J, dtype=np.int64)
+    for f in range(F):
+        sight = Sight(seen.xy[f], seen.odds[f], seen.precision[f])
+        places = find_places(views, tree, sight, start[f])
+        choose(tree, places, chosen, clear)
+        for j in range(J):
+            copy(places.xyz[j, chosen[j]], xyz[f, j])
+        converged[f] = refine_frame(views, tree, sight, xyz[f], covariance[f])
+        for j in range(J):
+            if not clear[j] or not np.trace(covariance[f, j]) < (_UNSURE * tree.size) ** 2:
+                xyz[f, j] = np.nan
+            if np.isnan(xyz[f, j, 0]):
+                covariance[f, j] = np.nan
+    return xyz, covariance, converged

@@ -1,0 +1,196 @@
+"""Labels: keypoints and cameras to world poses, with exchanged sides undone."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from epitool.camera import Rig
+from epitool.geometry.compiled.point import reprojection
+from epitool.geometry.noise import KeypointNoise, unknown_noise
+from epitool.geometry.triangulation.bones import BoneLengths, estimate_bone_lengths, refine_with_bones
+from epitool.geometry.triangulation.triangulate import Triangulation, estimate_noise, triangulate
+from epitool.geometry.two_view.swaps import find_swaps
+from epitool.labels import Labels
+from epitool.parallel import run_parallel
+from epitool.pose import Keypoints, Poses, flip_joints, join_keypoints, usual_side
+from epitool.skeleton import Skeleton
+
+Array = NDArray[np.float64]
+_CHUNK_KEYPOINTS = 1 << 17  # bounds the memory of a chunk, about 20 MB with what is computed from it
+_SAMPLE_RUNS, _RUN_FRAMES = 40, 50  # that settings are taken from
+_NEAR = 3.4  # standard deviations within which 99.7% of keypoints are
+_SWAP_CAP = 0.02  # of a person's extent in the image: from here an epipolar distance counts no more
+
+
+@dataclass(frozen=True)
+class LabelSettings:
+    """How frames are labelled: fixed once, so that the frames of a recording can be labelled in any portions.
+
+    Attributes:
+        method: "polynomial" or "dlt", as for `triangulate`.
+        combine: "robust" or "vector-median", as for `triangulate`.
+        swap_cap_px: From here an epipolar distance counts no more when exchanged sides are looked for.
+        noise: Of the keypoints.
+        bones: Lengths that shall count; None for none.
+    """
+
+    method: str
+    combine: str
+    swap_cap_px: float
+    noise: KeypointNoise
+    bones: BoneLengths | None = None
+
+
+def sample_bounds(frames: int) -> list[tuple[int, int]]:
+    """Where the runs of frames of an evenly spread sample of at most 2000 start and stop.
+
+    Runs, because views that are not in sync are resampled between neighbouring frames.
+
+    >>> sample_bounds(2000), sample_bounds(900_000)[1]
+    ([(0, 2000)], (23075, 23125))
+    """
+    if frames <= _SAMPLE_RUNS * _RUN_FRAMES:
+        return [(0, frames)]
+    starts = np.linspace(0, frames - _RUN_FRAMES, _SAMPLE_RUNS).astype(int).tolist()
+    return [(start, start + _RUN_FRAMES) for start in starts]
+
+
+def chunk_bounds(frames: int, views: int, joints: int) -> list[tuple[int, int]]:
+    """Where chunks of frames start and stop: with many views or joints each has fewer frames."""
+    size = max(_CHUNK_KEYPOINTS // (views * joints), 1)
+    return [(start, min(start + size, frames)) for start in range(0, frames, size)]
+
+
+def label_settings(sample: Keypoints, rig: Rig, *, method: str, combine: str, bones: bool = False) -> LabelSettings:
+    """Settings for a recording, from an evenly spread sample of its frames (`sample_bounds`).
+
+    Args:
+        sample: 2D joints, views in the rig's order.
+        rig: The cameras.
+        method: As for `triangulate`.
+        combine: As for `triangulate`.
+        bones: Whether the lengths of bones shall count.
+
+    Raises:
+        GeometryError: Bones shall count, and none has both ends in enough frames.
+    """
+    side = usual_side(sample.xy)
+    cap = _SWAP_CAP * side if np.isfinite(side) else 1.0
+    ranks = unknown_noise(sample.confidence, sample.seen, 1.0, 0.5)
+    ideal, confidence, _ = _upright(sample, rig, ranks, cap)
+    noise = estimate_noise(ideal, confidence, rig)
+    lengths = None
+    if bones:
+        found = triangulate(ideal, confidence, rig, method=method, combine=combine, noise=noise)
+        lengths = estimate_bone_lengths(found.xyz, found.covariance, sample.skeleton)
+    return LabelSettings(method, combine, cap, noise, lengths)
+
+
+def label_chunk(keypoints: Keypoints, rig: Rig, settings: LabelSettings) -> Labels:
+    """Labels of some frames of a recording; no frame's depend on which others are with it.
+
+    Args:
+        keypoints: 2D joints, views in the rig's order.
+        rig: The cameras.
+        settings: Of the whole recording.
+    """
+    ideal, confidence, swapped = _upright(keypoints, rig, settings.noise, settings.swap_cap_px)
+    found = triangulate(ideal, confidence, rig, method=settings.method, combine=settings.combine, noise=settings.noise)
+    if settings.bones:
+        found = _with_bones(found, ideal, confidence, rig, keypoints.skeleton, settings.bones, settings.noise)
+    upright = keypoints.with_swaps(swapped) if swapped.any() else keypoints
+    upright = replace(upright, take_of=np.zeros(len(keypoints.frames), dtype=np.int64))  # of this rig alone
+    poses = Poses(found.xyz, found.confidence, keypoints.frames, keypoints.skeleton, rig.unit, "world")
+    rows, columns = np.triu_indices(3)
+    covariance = found.covariance[..., rows, columns]
+    return Labels(poses, upright, rig, found.reprojection_px, swapped, covariance, found.used)
+
+
+def _with_bones(
+    found: Triangulation, xy: Array, confidence: Array, rig: Rig, skeleton: Skeleton, bones: BoneLengths,
+    noise: KeypointNoise,
+) -> Triangulation:  # fmt: skip
+    """The joints moved to where bones of known lengths hold together; they rest on the keypoints near them."""
+    posed = refine_with_bones(xy, confidence, rig, found.xyz, skeleton, bones, noise)
+    (P,) = rig.stacked("P")
+    error = reprojection(P, posed.xyz, xy)
+    with np.errstate(invalid="ignore"):
+        used = error < _NEAR * np.sqrt(noise.variance(noise.levels(confidence)))
+    right = noise.inlier_share[noise.levels(confidence)]
+    trust = np.where(used, right, 0.0).sum(axis=1) / np.maximum(used.sum(axis=1), 1)
+    return Triangulation(posed.xyz, trust, error, posed.covariance, used)
+
+
+def _upright(
+    keypoints: Keypoints, rig: Rig, noise: KeypointNoise, swap_cap_px: float
+) -> tuple[Array, Array, NDArray[np.bool_]]:
+    """Undistorted pixels, NaN where not seen, and confidence, with exchanged sides put right; where sides were so."""
+    xy, order = rig.undistort(keypoints.xy), keypoints.skeleton.flip_order
+    trust = np.where(keypoints.seen, noise.levels(keypoints.confidence) + 1.0, 0.0)
+    swapped = find_swaps(xy, trust, rig, keypoints.skeleton, swap_cap_px)
+    return flip_joints(xy, swapped, order), flip_joints(keypoints.confidence, swapped, order), swapped
+
+
+def label(
+    keypoints: Keypoints, rig: Rig, *, method: str = "polynomial", jobs: int = -1, combine: str = "robust"
+) -> Labels:
+    """Triangulates every frame, after undoing exchanges of left and right.
+
+    Args:
+        keypoints: 2D joints, views in the rig's order and at the same times.
+        rig: The cameras.
+        method: "polynomial" (paper) or "dlt".
+        jobs: Chunks of frames at a time.
+        combine: "robust" or "vector-median" (paper).
+    """
+    sample = keypoints.select_frames(np.concatenate([np.arange(*b) for b in sample_bounds(len(keypoints.frames))]))
+    settings = label_settings(sample, rig, method=method, combine=combine)
+
+    def solve(bounds: tuple[int, int]) -> Labels:
+        return label_chunk(keypoints.select_frames(np.arange(*bounds)), rig, settings)
+
+    return join_labels(run_parallel(solve, chunk_bounds(*keypoints.xy.shape[:3]) or [(0, 0)], jobs))
+
+
+def convert_labels(labels: Labels, skeleton: Skeleton) -> Labels:
+    """The labels as joints of another skeleton: derived in 3D and, for the keypoints, in 2D.
+
+    A derived joint's covariance takes the joints that it is made of as independent.
+    """
+    source = labels.poses.skeleton
+    if source == skeleton:
+        return labels
+    poses, keypoints = labels.poses.convert(skeleton), labels.keypoints.convert(skeleton)
+    unknown = np.full(keypoints.confidence.shape, np.nan)
+    nothing = np.empty(0)
+    placed = replace(
+        labels, poses=poses, keypoints=keypoints, reprojection_px=unknown, covariance=nothing, used=nothing.astype(bool)
+    )
+    error = np.linalg.norm(labels.project_own(placed.in_cameras) - keypoints.xy, axis=-1)
+    covariance = np.full((*error.shape[::2], 6), np.nan)
+    used = np.zeros(error.shape, dtype=np.bool_)
+    for j, weights in enumerate(skeleton.weights_from(source)):
+        parts = np.flatnonzero(weights)
+        if np.isfinite(weights).all():
+            covariance[:, j] = np.einsum("fkc,k->fc", labels.covariance[:, parts], weights[parts] ** 2)
+            used[..., j] = labels.used[..., parts].all(axis=-1)
+    return replace(placed, reprojection_px=error, covariance=covariance, used=used)
+
+
+def frames_solved(labels: Labels) -> NDArray[np.bool_]:
+    """Frames `(F,)` in which at least half of the joints have a place in the world."""
+    return np.isfinite(labels.poses.xyz[..., 0]).mean(axis=1) >= 0.5
+
+
+def join_labels(parts: Sequence[Labels]) -> Labels:
+    """The labels of successive frames of one recording as one."""
+    keypoints = join_keypoints([part.keypoints for part in parts])
+    xyz, confidence = (np.concatenate([getattr(p.poses, name) for p in parts]) for name in ("xyz", "confidence"))
+    poses = replace(parts[0].poses, xyz=xyz, confidence=confidence, frames=keypoints.frames)
+    rest = ("reprojection_px", "swapped", "covariance", "used")
+    together = {name: np.concatenate([getattr(part, name) for part in parts]) for name in rest}
+    return replace(parts[0], poses=poses, keypoints=keypoints, **together)

@@ -1,0 +1,299 @@
+"""Joints from all views at once, robust to gross errors: pair hypotheses, consensus, Gauss-Newton under a mixture.
+
+A keypoint lies near its joint's projection (Gaussian), or anywhere in the image (uniform); its log odds of being an
+inlier are `odds - error^2 * precision / 2`. A point's score is the log likelihood ratio against no point at all.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from epitool.geometry.compiled.point import Views, copy, invert, squared_error, step
+
+Array = NDArray[np.float64]
+_AGREE = 11.83  # chi square of two coordinates, 99.7%: a view agrees
+_TWO_VIEWS = 25.0  # chi square of one, 5 sigma: two views contradict each other
+_CERTAIN = 8.0  # log odds from which a keypoint is taken to be, or not to be, an inlier
+_SURE = 6.0  # lead in log likelihood from which no other place is thought of
+_DECIDED = 2.0  # under it the joint is left out
+_ITERATIONS = 10
+_SETTLED = 1e-3  # of chi square: what a last step may still gain
+_PARALLEL = 1e-12  # squared sine of the angle between two rays
+_BODY_JOINTS, _BODY = 4, 2.0
+_MEDIAN_STEPS = 6
+
+
+class _Joint(NamedTuple):
+    """One joint's keypoints, and room to work in.
+
+    Attributes:
+        xy: Keypoints `(V, 2)`.
+        rays: From the camera's centre through the keypoint to depth 1, `(V, 3)`.
+        odds: Log odds `(V,)` of each keypoint to be an inlier were its error 0.
+        precision: Inverse variance of a coordinate of each were it an inlier, `(V,)`; 0 where nothing is seen.
+        weights: Probability of each keypoint to be an inlier, `(V,)`.
+        pull: Precision times probability, `(V,)`.
+        X: The point, `(3,)`.
+        trial: Another one, `(3,)`.
+        H: Upper triangle of the normal matrix, `(6,)`.
+    """
+
+    xy: Array
+    rays: Array
+    odds: Array
+    precision: Array
+    weights: Array
+    pull: Array
+    X: Array
+    trial: Array
+    H: Array
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _meet(centers: Array, back: Array, rays: Array, precision: Array, a: int, b: int, X: Array) -> float:
+    """Where two rays pass each other, into X: nearer to the ray on which a keypoint's deviation is smaller there.
+
+    To first order this is the optimum of both. Returns its chi square over both views; infinite where the rays are
+    parallel or meet behind a camera.
+    """
+    dx, dy, dz = (
+        centers[b, 0] - centers[a, 0],
+        centers[b, 1] - centers[a, 1],
+        centers[b, 2] - centers[a, 2],
+    )
+    aa = rays[a, 0] ** 2 + rays[a, 1] ** 2 + rays[a, 2] ** 2
+    bb = rays[b, 0] ** 2 + rays[b, 1] ** 2 + rays[b, 2] ** 2
+    ab = rays[a, 0] * rays[b, 0] + rays[a, 1] * rays[b, 1] + rays[a, 2] * rays[b, 2]
+    ad = rays[a, 0] * dx + rays[a, 1] * dy + rays[a, 2] * dz
+    bd = rays[b, 0] * dx + rays[b, 1] * dy + rays[b, 2] * dz
+    det = aa * bb - ab * ab
+    if not det > _PARALLEL * aa * bb:
+        return np.inf
+    s, t = (bb * ad - ab * bd) / det, (ab * ad - aa * bd) / det
+    if not (s > 0.0 and t > 0.0):
+        return np.inf
+    size_a, size_b, gap = 0.0, 0.0, 0.0
+    for k in range(3):
+        size_a += (s * back[a, k, 0]) ** 2
+        size_b += (t * back[b, k, 0]) ** 2
+    size_a, size_b = size_a / precision[a], size_b / precision[b]
+    share = size_a / (size_a + size_b)
+    for k in range(3):
+        on_a, on_b = centers[a, k] + s * rays[a, k], centers[b, k] + t * rays[b, k]
+        gap += (on_b - on_a) ** 2
+        X[k] = on_a + share * (on_b - on_a)
+    return gap / (size_a + size_b)
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _all_agree(P: Array, xy: Array, precision: Array, X: Array, H: Array, limit: float) -> bool:
+    """Refines X with all views that see it; whether each is then within the limit (a chi square) of it."""
+    worst = np.inf
+    for n in range(_ITERATIONS):
+        gain, worst = step(P, xy, precision, X, H)
+        if not gain >= 0.0 or (n > 0 and worst > 4.0 * limit):
+            return False
+        if gain < _SETTLED:
+            break
+    return worst < limit
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _score(P: Array, xy: Array, odds: Array, precision: Array, X: Array, near: Array) -> tuple[float, int]:
+    """Log likelihood ratio of a point, under a Gaussian prior `near (4,)`, and how many views agree with it."""
+    away = (X[0] - near[0]) ** 2 + (X[1] - near[1]) ** 2 + (X[2] - near[2]) ** 2
+    total, agreeing = -0.5 * near[3] * away, 0
+    for v in range(len(P)):
+        error = precision[v] * squared_error(P[v], xy[v], X)
+        agreeing += error < _AGREE
+        z = odds[v] - 0.5 * error
+        if z > _CERTAIN:
+            total += z
+        elif z > -_CERTAIN:
+            total += np.log1p(np.exp(z))
+    return total, agreeing
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _elsewhere(P: Array, xy: Array, precision: Array, X: Array, trial: Array) -> bool:
+    """Whether the trial is off in a view that agrees with X."""
+    for v in range(len(P)):
+        agrees = precision[v] * squared_error(P[v], xy[v], X) < _AGREE
+        if agrees and not precision[v] * squared_error(P[v], xy[v], trial) < 4.0 * _AGREE:
+            return True
+    return False
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _best_pair(views: Views, joint: _Joint, number: int, near: Array) -> float:
+    """The two-view point that all views together find likeliest, into X.
+
+    Returns its score: minus infinity where no two views agree, infinite where so many do that no other can win.
+    """
+    best, few = -np.inf, True
+    for a in range(len(views.P)):
+        for b in range(a + 1, len(views.P)):
+            gap = _meet(views.centers, views.back, joint.rays, joint.precision, a, b, joint.trial)
+            if not gap < _TWO_VIEWS:
+                continue
+            score, agreeing = _score(views.P, joint.xy, joint.odds, joint.precision, joint.trial, near)
+            if score > best:
+                best, few = score, agreeing < max(3, number - agreeing + 2)
+                copy(joint.trial, joint.X)
+            if agreeing == number:
+                return np.inf
+    return best if few else np.inf
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _lead(views: Views, joint: _Joint, near: Array) -> float:
+    """Lead in log likelihood of X over the best two-view point elsewhere, and over no point at all.
+
+    Two views that all others contradict may agree by chance: unless a prior says where to look, their lead is small.
+    """
+    score, agreeing = _score(views.P, joint.xy, joint.odds, joint.precision, joint.X, near)
+    runner_up = 0.0
+    for a in range(len(views.P)):
+        for b in range(a + 1, len(views.P)):
+            gap = _meet(views.centers, views.back, joint.rays, joint.precision, a, b, joint.trial)
+            if gap < _TWO_VIEWS and _elsewhere(views.P, joint.xy, joint.precision, joint.X, joint.trial):
+                other, _ = _score(views.P, joint.xy, joint.odds, joint.precision, joint.trial, near)
+                runner_up = max(runner_up, other)
+    return min(score - runner_up, _DECIDED) if agreeing < 3 and near[3] == 0.0 else score - runner_up
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _refine(P: Array, joint: _Joint) -> bool:
+    """Gauss-Newton with every view weighted by its probability of being an inlier (EM); False where two fail."""
+    for _ in range(_ITERATIONS):
+        inliers = 0
+        for v in range(len(P)):
+            z = joint.odds[v] - 0.5 * joint.precision[v] * squared_error(P[v], joint.xy[v], joint.X)
+            joint.weights[v] = 1.0 / (1.0 + np.exp(-z)) if z > -2.0 * _CERTAIN else 0.0
+            joint.pull[v] = joint.weights[v] * joint.precision[v]
+            inliers += z > 0.0
+        gain, _ = step(P, joint.xy, joint.pull, joint.X, joint.H)
+        if inliers < 2 or not gain >= 0.0:
+            return False
+        if gain < _SETTLED:
+            break
+    return True
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _last_two(weights: Array) -> tuple[int, int, int]:
+    """How many views see a joint, and the last two of them."""
+    number, first, second = 0, -1, -1
+    for v in range(len(weights)):
+        if weights[v] > 0.0:
+            number += 1
+            first, second = second, v
+    return number, first, second
+
+
+@njit(cache=True, nogil=True, error_model="numpy", inline="always")
+def _solve(views: Views, joint: _Joint, near: Array) -> float:
+    """Solves a loaded joint into X, H and weights; returns the lead, NaN where there is no solution."""
+    number, first, second = _last_two(joint.weights)
+    if number < 2:
+        return np.nan
+    limit = _TWO_VIEWS if number == 2 else _AGREE
+    gap = _meet(views.centers, views.back, joint.rays, joint.precision, first, second, joint.X)
+    if gap < _TWO_VIEWS and _all_agree(views.P, joint.xy, joint.precision, joint.X, joint.H, limit):
+        return np.inf
+    if number == 2:
+        return np.nan
+    score = _best_pair(views, joint, number, near)
+    if score == -np.inf or not _refine(views.P, joint):
+        return np.nan
+    return score if score == np.inf else _lead(views, joint, near)
+
+
+@njit(cache=True, nogil=True, error_model="numpy", inline="always")
+def _load(views: Views, xy: Array, odds: Array, precision: Array, joint: _Joint) -> None:
+    """Takes a joint's keypoints `(V, 2)`."""
+    for v in range(len(xy)):
+        x, y = xy[v, 0], xy[v, 1]
+        joint.xy[v, 0], joint.xy[v, 1] = x, y
+        seen = x == x and y == y
+        joint.weights[v] = 1.0 if seen else 0.0
+        joint.odds[v] = odds[v]
+        joint.precision[v] = precision[v] if seen else 0.0
+        for k in range(3):
+            joint.rays[v, k] = views.back[v, k, 0] * x + views.back[v, k, 1] * y + views.back[v, k, 2]
+
+
+@njit(cache=True, nogil=True, error_model="numpy", inline="always")
+def _store(joint: _Joint, keep: bool, xyz: Array, covariance: Array, weights: Array) -> None:
+    """Hands out the solution; NaN and weights of 0 where it is not to be kept or is undetermined."""
+    if keep and invert(joint.H, covariance):
+        copy(joint.X, xyz)
+        copy(joint.weights, weights)
+    else:
+        xyz[:] = np.nan
+        covariance[:] = np.nan
+        weights[:] = 0.0
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _around_body(xyz: Array, lead: Array, near: Array) -> None:
+    """Where a frame's joints `(J, 3)` are expected, into near: about the geometric median of those that are sure.
+
+    Six steps of Weiszfeld's algorithm (1937); a median by axis would depend on the world's axes.
+
+    The prior's precision is 0, which says nothing, where few are sure.
+    """
+    sure = xyz[lead >= _SURE]
+    near[:] = 0.0
+    if len(sure) >= _BODY_JOINTS:
+        away = np.ones(len(sure))
+        for _ in range(_MEDIAN_STEPS):
+            weights = 1.0 / np.sqrt(away)
+            for k in range(3):
+                near[k] = (weights * sure[:, k]).sum() / weights.sum()
+            away[:] = 1e-12
+            for k in range(3):
+                away += (sure[:, k] - near[k]) ** 2
+        near[3] = _BODY / max(float(np.median(away)), 1e-12)
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def solve_frames(views: Views, xy: Array, odds: Array, precision: Array) -> tuple[Array, Array, Array]:
+    """Robust n-view triangulation of every joint; what the views leave open is decided by nearness to the body.
+
+    Args:
+        views: The cameras.
+        xy: Undistorted keypoints `(F, V, J, 2)`; NaN where unseen.
+        odds: Log odds `(F, V, J)` of each to be an inlier were its error 0.
+        precision: Inverse variance `(F, V, J)` of a coordinate of each were it one, px^-2.
+
+    Returns:
+        Points `(F, J, 3)`, NaN where undetermined; their covariances `(F, J, 3, 3)`; each keypoint's probability of
+        being an inlier `(F, V, J)`, 0 where the point is undetermined.
+    """
+    F, V, J = odds.shape
+    xyz, covariance, weights = np.empty((F, J, 3)), np.empty((F, J, 3, 3)), np.empty((F, V, J))
+    joint = _Joint(
+        np.empty((V, 2)), np.empty((V, 3)), np.empty(V), np.empty(V), np.empty(V), np.empty(V), np.empty(3),
+        np.empty(3), np.empty(6),
+    )  # fmt: skip
+    lead, near = np.empty(J), np.zeros(4)
+    for f in range(F):
+        lead[:] = 0.0
+        near[:] = 0.0
+        for least in (-np.inf, _DECIDED):
+            unsure = 0
+            for j in range(J):
+                if lead[j] < _SURE:
+                    _load(views, xy[f, :, j], odds[f, :, j], precision[f, :, j], joint)
+                    lead[j] = _solve(views, joint, near)
+                    _store(joint, lead[j] >= least, xyz[f, j], covariance[f, j], weights[f, :, j])
+                    unsure += lead[j] < _SURE
+            if unsure == 0:
+                break
+            _around_body(xyz[f], lead, near)
+    return xyz, covariance, weights

@@ -1,0 +1,222 @@
+"""The most probable pose of one frame, given its joints' possible places, its keypoints and the bone lengths."""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from epitool.geometry.compiled.point import Views, copy, copy_matrix
+from epitool.geometry.triangulation.places import CAPACITY, Integers, Places, Sight, Tree, invert, observe
+
+Array = NDArray[np.float64]
+System = tuple[Array, Array, Array]  # normal matrices of joints, right-hand sides, couplings to the parents
+_CLEAR = 3.0  # log odds from which one place is told from the next best
+_ITERATIONS = 50
+_ENOUGH = 1e-3  # a step that lowers the negative log posterior by less is the last
+_WEAKEST = 0.01  # inverse standard deviation, in bones, that keeps an undetermined joint's system regular
+
+
+@njit(cache=True, nogil=True)
+def _bone_cost(X: Array, C: Array, Y: Array, D: Array, length: float, spread: float) -> float:
+    """Negative log density of the distance of two places, relative to one that may be anything up to a bone."""
+    distance, variance = 1e-300, 0.0
+    for i in range(3):
+        distance += (X[i] - Y[i]) ** 2
+        for j in range(3):
+            variance += (X[i] - Y[i]) * (X[j] - Y[j]) * (C[i, j] + D[i, j])
+    variance = spread * spread + variance / distance
+    return 0.5 * (np.sqrt(distance) - length) ** 2 / variance + 0.5 * np.log(variance / (length * length))
+
+
+@njit(cache=True, nogil=True)
+def _least(values: Array, more: Array) -> tuple[int, float]:
+    """Where the sum of two `(n,)` is least, and the least sum; the first may be longer than the second."""
+    at, least = 0, np.inf
+    for k in range(len(more)):
+        if values[k] + more[k] < least:
+            at, least = k, values[k] + more[k]
+    return at, least
+
+
+@njit(cache=True, nogil=True)
+def choose(tree: Tree, places: Places, chosen: Integers, clear: NDArray[np.bool_]) -> None:
+    """The places of all joints that are most probable together: dynamic programming over the tree.
+
+    Writes which place each joint takes to `chosen (J,)`, and to `clear (J,)` whether the best pose with another place
+    of that joint is far less probable. A joint that is nowhere costs nothing and says nothing of its neighbours.
+    """
+    J, counts = len(tree.parents), places.counts
+    told, link = np.zeros((J, CAPACITY)), np.zeros((J, CAPACITY, CAPACITY))
+    total = places.costs.copy()
+    for j in tree.order[::-1]:
+        p = tree.parents[j]
+        if p < 0:
+            continue
+        for a in range(counts[p]):
+            for b in range(1, counts[j] if a > 0 else 0):
+                link[j, a, b] = _bone_cost(
+                    places.xyz[p, a], places.covariances[p, a], places.xyz[j, b], places.covariances[j, b],
+                    tree.lengths[j], tree.spreads[j],
+                )  # fmt: skip
+            told[j, a] = _least(link[j, a], total[j, : counts[j]])[1]
+            total[p, a] += told[j, a]
+    for j in tree.order:
+        p, own = tree.parents[j], total[j, : counts[j]]
+        if p >= 0:
+            chosen[j], _ = _least(link[j, chosen[p]], own)
+            for a in range(counts[p]):
+                told[j, a] = total[p, a] - told[j, a]  # what all joints but j's side of the tree say of the parent
+            for b in range(counts[j]):
+                own[b] += _least(link[j, :, b], told[j, : counts[p]])[1]
+        else:
+            chosen[j] = np.argmin(own)
+        best = own[chosen[j]]
+        own[chosen[j]] = np.inf
+        clear[j] = np.min(own) > best + _CLEAR
+        own[chosen[j]] = best
+
+
+@njit(cache=True, nogil=True)
+def refine_frame(views: Views, tree: Tree, sight: Sight, X: Array, covariance: Array) -> bool:
+    """Levenberg-Marquardt with the mixture's weights (EM) from `X (J, 3)`, improved in place; NaN joints stay so.
+
+    A step costs time linear in the number of joints: the normal equations have one 3x3 coupling a bone, and
+    eliminating the joints from the leaves to the roots fills in nothing.
+
+    Args:
+        views: The cameras.
+        tree: The bones.
+        sight: The frame's keypoints.
+        X: Where the joints are, in and out.
+        covariance: `(J, 3, 3)`, written.
+
+    Returns:
+        Whether it converged.
+    """
+    system, trial = _empty_system(len(X)), _empty_system(len(X))
+    inverse, step = np.empty((len(X), 3, 3)), np.empty((len(X), 3))
+    cost = _assemble(views, tree, sight, X, system)
+    damping, converged = 1e-3, False
+    for _ in range(_ITERATIONS):
+        _eliminate(tree, system, damping, inverse, step)
+        _substitute(tree, system, inverse, step)
+        new = X + step
+        new_cost = _assemble(views, tree, sight, new, trial)
+        if new_cost <= cost:
+            copy_matrix(new, X)
+            system, trial = trial, system
+            converged = cost - new_cost < _ENOUGH
+            cost, damping = new_cost, max(0.1 * damping, 1e-9)
+        else:
+            damping *= 10.0
+            converged = damping > 1e9
+        if converged:
+            break
+    _eliminate(tree, system, 0.0, inverse, step)
+    _covariances(tree, system, inverse, covariance)
+    return converged
+
+
+@njit(cache=True, nogil=True)
+def _empty_system(joints: int) -> System:
+    return np.empty((joints, 3, 3)), np.empty((joints, 3)), np.empty((joints, 3, 3))
+
+
+@njit(cache=True, nogil=True)
+def _assemble(views: Views, tree: Tree, sight: Sight, X: Array, system: System) -> float:
+    """Normal equations of keypoints and bones; returns the negative log posterior.
+
+    A stretched bone resists being turned too; a compressed one would invite it, which is left out since it could make
+    the matrix indefinite.
+    """
+    A, g, B = system
+    A[:], g[:], B[:] = 0.0, 0.0, 0.0
+    cost, u = 0.0, np.empty(3)
+    for j in range(len(X)):
+        if X[j, 0] == X[j, 0]:
+            cost += observe(views, sight, j, X[j], A[j], g[j])
+        p = tree.parents[j]
+        if p < 0 or X[j, 0] != X[j, 0] or X[p, 0] != X[p, 0]:
+            continue
+        squared = 1e-300
+        for a in range(3):
+            u[a] = X[j, a] - X[p, a]
+            squared += u[a] * u[a]
+        distance, stiffness = np.sqrt(squared), tree.spreads[j] ** -2.0
+        excess = distance - tree.lengths[j]
+        cost += 0.5 * stiffness * excess * excess
+        turning = stiffness * max(excess / distance, 0.0)
+        for a in range(3):
+            pull = stiffness * excess * u[a] / distance
+            g[j, a] -= pull
+            g[p, a] += pull
+            for b in range(3):
+                B[j, a, b] = (stiffness - turning) * u[a] * u[b] / squared + (turning if a == b else 0.0)
+                A[j, a, b] += B[j, a, b]
+                A[p, a, b] += B[j, a, b]
+    return cost
+
+
+@njit(cache=True, nogil=True)
+def _eliminate(tree: Tree, system: System, damping: float, inverse: Array, right: Array) -> None:
+    """From the leaves to the roots: each joint's own inverse, and what it tells its parent."""
+    A, g, B = system
+    for j in range(len(g)):
+        copy_matrix(A[j], inverse[j])
+        copy(g[j], right[j])
+    weakest = (_WEAKEST / tree.size) ** 2
+    D, told = np.empty((3, 3)), np.empty((3, 3))
+    for j in tree.order[::-1]:
+        extra = weakest + damping * (inverse[j, 0, 0] + inverse[j, 1, 1] + inverse[j, 2, 2])
+        for a in range(3):
+            inverse[j, a, a] += extra
+        copy_matrix(inverse[j], D)
+        invert(D, inverse[j])
+        p = tree.parents[j]
+        if p >= 0:
+            _multiply(B[j], inverse[j], told)
+            _multiply(told, B[j], D)
+            for a in range(3):
+                for b in range(3):
+                    inverse[p, a, b] -= D[a, b]
+                    right[p, a] += told[a, b] * right[j, b]
+
+
+@njit(cache=True, nogil=True)
+def _substitute(tree: Tree, system: System, inverse: Array, right: Array) -> None:
+    """From the roots to the leaves: turns the right-hand sides that `_eliminate` left into the solution."""
+    B, total = system[2], np.empty(3)
+    for j in tree.order:
+        p = tree.parents[j]
+        copy(right[j], total)
+        if p >= 0:
+            for a in range(3):
+                total[a] += B[j, a, 0] * right[p, 0] + B[j, a, 1] * right[p, 1] + B[j, a, 2] * right[p, 2]
+        for a in range(3):
+            right[j, a] = inverse[j, a, 0] * total[0] + inverse[j, a, 1] * total[1] + inverse[j, a, 2] * total[2]
+
+
+@njit(cache=True, nogil=True)
+def _covariances(tree: Tree, system: System, inverse: Array, covariance: Array) -> None:
+    """From the roots to the leaves: the diagonal blocks of the whole system's inverse."""
+    B = system[2]
+    gain, spread = np.empty((3, 3)), np.empty((3, 3))
+    for j in tree.order:
+        copy_matrix(inverse[j], covariance[j])
+        p = tree.parents[j]
+        if p >= 0:
+            _multiply(inverse[j], B[j], gain)
+            _multiply(gain, covariance[p], spread)
+            for a in range(3):
+                for b in range(3):
+                    for k in range(3):
+                        covariance[j, a, b] += spread[a, k] * gain[b, k]
+
+
+@njit(cache=True, nogil=True)
+def _multiply(A: Array, B: Array, out: Array) -> None:
+    """Product of two 3x3 matrices, for which a call of BLAS costs more than the product."""
+    for i in range(3):
+        for j in range(3):
+            out[i, j] = A[i, 0] * B[0, j] + A[i, 1] * B[1, j] + A[i, 2] * B[2, j]

@@ -1,0 +1,179 @@
+"""3D joints from two or more calibrated views."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from epitool.camera import Rig
+from epitool.geometry.compiled.mixture import freedoms
+from epitool.geometry.compiled.point import Views, reprojection
+from epitool.geometry.noise import KeypointNoise, Levels, Residuals, refitted, unknown_noise
+from epitool.geometry.triangulation.robust import solve_frames
+from epitool.geometry.triangulation.vector_median import median_of_pairs
+
+Array = NDArray[np.float64]
+_NOISE_FRAMES, _NOISE_ROUNDS = 200, 6
+_FIRST_NOISE = 0.005  # of the person's range in the images
+_FIRST_SHARE, _LEAST_VARIANCE = 0.9, 1e-6
+_ENOUGH = 50  # points seen by three views, to tell gross errors by
+_MEDIAN_OF_ONE = 0.455  # of chi square with one degree of freedom: two views, one point
+
+
+@dataclass(frozen=True, eq=False)
+class Triangulation:
+    """Triangulated joints.
+
+    Attributes:
+        xyz: World points `(F, J, 3)`; NaN where fewer than two views saw the joint, no point lies before them, or
+            it is open which views are right: two views alone that contradict each other by 5 sigma, two views against
+            the others that meet far from the body, or places that are about as likely.
+        confidence: `(F, J)`: mean probability of the keypoints that the point rests on to be no gross errors.
+        reprojection_px: Distance of the projected point from each view's keypoint, `(F, V, J)` undistorted px.
+        covariance: Of `xyz`, `(F, J, 3, 3)` in the rig's unit squared; NaN where that is NaN.
+        used: Keypoints that the point rests on, `(F, V, J)`.
+    """
+
+    xyz: Array
+    confidence: Array
+    reprojection_px: Array
+    covariance: Array
+    used: NDArray[np.bool_]
+
+
+def triangulate(
+    xy: Array,
+    confidence: Array,
+    rig: Rig,
+    *,
+    method: str = "polynomial",
+    combine: str = "robust",
+    noise: KeypointNoise | None = None,
+) -> Triangulation:
+    """Triangulates undistorted joints `(F, V, J, 2)`, NaN where unseen, with confidence `(F, V, J)`.
+
+    Args:
+        xy: Keypoints.
+        confidence: On any scale; what it means is a part of the noise.
+        rig: The cameras.
+        method: How "vector-median" solves a pair of views: "polynomial" (Hartley and Sturm's optimum; the paper) or
+            "dlt" (linear; Hartley & Zisserman 12.2).
+        combine: "robust": the likeliest of all pairs' points, refined over all views that agree with it; or
+            "vector-median": consecutive pairs, and of their points the vector median (paper, section 3.1).
+        noise: Of the keypoints; estimated from them where it is not given.
+    """
+    noise = noise or estimate_noise(xy, confidence, rig)
+    xy, views = _contiguous(xy), solver_views(rig)
+    odds, precision = likelihoods(noise, confidence, rig)
+    if combine == "robust":
+        xyz, covariance, weights = solve_frames(views, xy, odds, precision)
+        used = weights > 0.5
+    else:
+        xyz, used = median_of_pairs(xy, rig, method)
+        weights = noise.inlier_share[noise.levels(confidence)]
+        covariance = point_covariance(xyz, np.where(used, precision, 0.0), rig)
+    trust = (used * weights).sum(axis=1) / np.maximum(used.sum(axis=1), 1)
+    return Triangulation(xyz, trust, reprojection(views.P, xyz, xy), covariance, used)
+
+
+def estimate_noise(xy: Array, confidence: Array, rig: Rig) -> KeypointNoise:
+    """The noise and the share of gross errors, from a bounded sample of the frames (EM with the points).
+
+    Keypoints as for `triangulate`. Two views alone do not tell gross errors from noise; there the median does.
+    """
+    seen = np.isfinite(xy[..., 0])
+    noise = unknown_noise(confidence, seen, _first_guess(xy), _FIRST_SHARE)
+    frames = np.unique(np.linspace(0, len(xy) - 1, min(len(xy), _NOISE_FRAMES)).astype(int))
+    xy, confidence, seen = _contiguous(xy[frames]), confidence[frames], seen[frames]
+    if not seen.any():
+        return noise
+    views, levels = solver_views(rig), noise.levels(confidence)
+    for _ in range(_NOISE_ROUNDS):
+        odds, precision = likelihoods(noise, confidence, rig)
+        xyz, _, weights = solve_frames(views, xy, odds, precision)
+        placed = np.isfinite(xyz[..., 0])
+        many = placed & (seen.sum(axis=1) > 2)
+        enough = many.sum() >= _ENOUGH
+        if not placed.any():
+            break
+        squared = reprojection(views.P, xyz, xy) ** 2
+        residuals = _residuals(xyz, squared, weights, precision, levels, rig, many if enough else placed, seen)
+        found = refitted(noise, residuals)
+        noise = found if enough else _by_median(found, residuals)
+    return noise
+
+
+def _residuals(
+    xyz: Array, squared: Array, weights: Array, precision: Array, levels: Levels, rig: Rig,
+    known: NDArray[np.bool_], seen: NDArray[np.bool_],
+) -> Residuals:  # fmt: skip
+    """What the keypoints of the joints `known (F, J)` say of the noise."""
+    squared, weights = np.where(known[:, None], squared, np.nan), np.where(known[:, None], weights, 0.0)
+    by_point = [np.swapaxes(x, 1, 2).reshape(-1, len(rig)) for x in (squared, weights, weights * precision, levels)]
+    R, t, K = rig.stacked("R", "t", "K")
+    freedom = freedoms(R, t, K, xyz.reshape(-1, 3), by_point[2])
+    lost = np.isnan(xyz[..., 0]) & (seen.sum(axis=1) >= 2)
+    unplaced = np.swapaxes(np.where(seen, levels, -1), 1, 2)[lost]
+    return Residuals(
+        by_point[0], by_point[1], freedom, by_point[3], np.tile(np.arange(xyz.shape[1]), len(xyz)), unplaced
+    )
+
+
+def _by_median(noise: KeypointNoise, residuals: Residuals) -> KeypointNoise:
+    """The noise with its usual deviation from the median of joints that two views see."""
+    chi_square = np.nansum(residuals.squared / noise.relative(residuals.levels, residuals.joint[:, None]), axis=1)
+    usual = float(np.median(chi_square[np.isfinite(residuals.squared).any(axis=1)])) / _MEDIAN_OF_ONE
+    return noise.with_sigma(max(usual, _LEAST_VARIANCE) ** 0.5)
+
+
+def likelihoods(noise: KeypointNoise, confidence: Array, rig: Rig) -> tuple[Array, Array]:
+    """Of keypoints `(F, V, J)`: log odds of being an inlier were the error 0, and inverse variance of a coordinate."""
+    levels = noise.levels(confidence)
+    variance, share = noise.variance(levels), noise.inlier_share[levels]
+    areas = np.array([float(np.prod(camera.image_size)) for camera in rig.cameras])
+    return np.log(share / (1 - share) * areas[:, None] / (2 * np.pi * variance)), 1.0 / variance
+
+
+def _first_guess(xy: Array) -> float:
+    """A noise in px, generous, from how far a view's keypoints `(F, V, J, 2)` are spread."""
+    views = np.moveaxis(xy, 1, 0).reshape(xy.shape[1], -1, 2)
+    seen = [view[np.isfinite(view[:, 0])] for view in views]
+    extents = [float(np.ptp(view, axis=0).max()) for view in seen if len(view)]
+    return max(_FIRST_NOISE * max(extents, default=0.0), 1e-3)
+
+
+def _contiguous(values: Array) -> Array:
+    return np.ascontiguousarray(values, dtype=float)
+
+
+def solver_views(rig: Rig) -> Views:
+    """The cameras as solvers need them."""
+    P, centers = rig.stacked("P", "center")
+    return Views(P, centers, _inverse(P[:, :, :3]))
+
+
+def _inverse(M: Array) -> Array:
+    """Inverses of matrices `(V, 3, 3)`; LAPACK would wake all of its threads, which costs a good part of a chunk."""
+    adjugate = np.cross(M[:, [1, 2, 0]], M[:, [2, 0, 1]])
+    return np.swapaxes(adjugate, 1, 2) / (M[:, 0] * adjugate[:, 0]).sum(axis=1)[:, None, None]
+
+
+def point_covariance(xyz: Array, precision: Array, rig: Rig) -> Array:
+    """Covariance `(F, J, 3, 3)` of points `(F, J, 3)` whose keypoints have this precision `(F, V, J)`, first order."""
+    information = np.zeros((*xyz.shape, 3))
+    for v, camera in enumerate(rig.cameras):
+        in_camera = camera.to_camera(xyz)
+        z = in_camera[..., 2]
+        J = np.zeros((*xyz.shape[:-1], 2, 3))
+        with np.errstate(divide="ignore", invalid="ignore"):
+            J[..., 0, 0], J[..., 1, 1] = camera.K[0, 0] / z, camera.K[1, 1] / z
+            J[..., 0, 1] = camera.K[0, 1] / z
+            J[..., :, 2] = -(in_camera[..., :2] @ camera.K[:2, :2].T) / z[..., None] ** 2
+        weight = precision[:, v, :, None, None]
+        J = np.where(weight > 0, J @ camera.R, 0.0)
+        information += weight * (np.swapaxes(J, -1, -2) @ J)
+    determined = np.isfinite(xyz[..., 0]) & ((precision > 0).sum(axis=1) >= 2)
+    safe = np.where(determined[..., None, None], information, np.eye(3))
+    return np.where(determined[..., None, None], np.linalg.inv(safe), np.nan)

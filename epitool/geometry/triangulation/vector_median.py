@@ -1,0 +1,91 @@
+"""Triangulation by pairs of views and, over consecutive pairs, the vector median (paper, section 3.1)."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from epitool.camera import Camera, Rig
+from epitool.geometry.compiled.point import reprojection
+from epitool.geometry.two_view.correction import correct_matches
+from epitool.geometry.two_view.epipolar import depths_along_rays, fundamental_of_pose, homogeneous
+
+Array = NDArray[np.float64]
+
+
+def median_of_pairs(xy: Array, rig: Rig, method: str) -> tuple[Array, NDArray[np.bool_]]:
+    """Points `(F, J, 3)` of consecutive pairs, of which the vector median is taken, and the views of its pair."""
+    pairs = [(v, v + 1) for v in range(len(rig) - 1)]
+    solve = {"polynomial": triangulate_pair, "dlt": _linear_pair}[method]
+    candidates = np.stack([solve(xy[:, a], xy[:, b], rig.cameras[a], rig.cameras[b]) for a, b in pairs])
+    (P,) = rig.stacked("P")
+    errors = np.stack([np.nanmean(_with_inf(reprojection(P, c, xy)), axis=1) for c in candidates])
+    chosen = vector_median(candidates, errors)
+    xyz = np.take_along_axis(candidates, chosen[None, ..., None], axis=0)[0]
+    views = np.arange(len(rig))[:, None]
+    used = (views == chosen[:, None]) | (views == chosen[:, None] + 1)
+    return xyz, used & np.isfinite(xyz[..., 0])[:, None]
+
+
+def _linear_pair(a: Array, b: Array, first: Camera, second: Camera) -> Array:
+    return triangulate_dlt(np.stack([a, b], axis=1), Rig((first, second), "arbitrary", "none"))
+
+
+def triangulate_pair(a: Array, b: Array, first: Camera, second: Camera) -> Array:
+    """Optimal two-view triangulation of joints `(..., 2)` in undistorted pixels to world points `(..., 3)`.
+
+    NaN where a view lacks the joint, the rays are parallel, or the point is not before both cameras.
+    """
+    R = second.R @ first.R.T
+    t = second.t - R @ first.t
+    F = fundamental_of_pose(R, t, first.K, second.K)
+    flat_a, flat_b = correct_matches(F, a.reshape(-1, 2), b.reshape(-1, 2))
+    ray_a = homogeneous(flat_a) @ np.linalg.inv(first.K).T
+    ray_b = homogeneous(flat_b) @ np.linalg.inv(second.K).T
+    depth_a, depth_b = depths_along_rays(R, t, ray_a, ray_b)
+    with np.errstate(invalid="ignore"):
+        good = np.isfinite(depth_a) & (depth_a > 0) & (depth_b > 0)
+        xyz = (ray_a * np.where(good, depth_a, np.nan)[:, None] - first.t) @ first.R
+    return xyz.reshape(*a.shape[:-1], 3)
+
+
+def triangulate_dlt(xy: Array, rig: Rig) -> Array:
+    """Linear n-view triangulation of undistorted pixels `(F, V, J, 2)` to `(F, J, 3)`.
+
+    Done on the plane z = 1 so that rows of all cameras weigh alike. NaN with fewer than two views, for a point at
+    infinity, and where it is not before every camera that saw it.
+    """
+    rows = []
+    for v, camera in enumerate(rig.cameras):
+        ray = (homogeneous(xy[:, v]) @ np.linalg.inv(camera.K).T)[..., :2]
+        Rt = np.column_stack([camera.R, camera.t])
+        rows.append(ray[..., None] * Rt[2] - Rt[:2])
+    system = np.concatenate(rows, axis=-2)
+    seen = np.isfinite(system[..., 0])
+    system = np.where(seen[..., None], system, 0.0)
+    solution = np.linalg.svd(system)[2][..., -1, :]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        xyz = solution[..., :3] / solution[..., 3:]
+    enough = seen.sum(axis=-1) >= 4
+    depth = np.stack([camera.to_camera(xyz)[..., 2] for camera in rig.cameras], axis=1)
+    with np.errstate(invalid="ignore"):
+        before = ((depth > 0) | ~np.isfinite(xy[..., 0])).all(axis=1)
+    return np.where((enough & before & np.isfinite(xyz).all(axis=-1))[..., None], xyz, np.nan)
+
+
+def vector_median(candidates: Array, errors: Array) -> NDArray[np.intp]:
+    """Which of the candidates `(C, F, J, 3)` has the least summed distance to the others, `(F, J)`.
+
+    Two candidates always tie; then, as in every tie, the lower reprojection error `(C, F, J)` decides.
+    """
+    distance = np.linalg.norm(candidates[:, None] - candidates[None], axis=-1)
+    total = np.where(np.isfinite(candidates[..., 0]), np.nansum(distance, axis=1), np.inf)
+    least = total.min(axis=0)
+    tied = total <= least * (1 + 1e-9)
+    return np.where(tied, np.where(np.isnan(errors), np.inf, errors), np.inf).argmin(axis=0)
+
+
+def _with_inf(errors: Array) -> Array:
+    """Errors in which a joint that no view measures is infinite rather than an empty mean."""
+    none = np.isnan(errors).all(axis=1, keepdims=True)
+    return np.where(none, np.inf, errors)

@@ -1,0 +1,1 @@
+"""Two views of one scene: epipolar geometry, relative pose, exchanged sides."""

@@ -1,0 +1,178 @@
+"""Relative pose of two cameras from the joints of one person over all frames, robust to exchanged sides."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from epitool.errors import GeometryError
+from epitool.geometry.two_view.epipolar import (
+    essential_from_fundamental,
+    fundamental_by_ransac,
+    fundamental_of_pose,
+    homogeneous,
+    pose_by_cheirality,
+    pose_by_poselib,
+    require_matches,
+    sampson_distance,
+)
+from epitool.geometry.two_view.swaps import relative_swaps
+from epitool.skeleton import Skeleton
+
+Array = NDArray[np.float64]
+_ROUNDS = 4
+_ENOUGH = 2000  # matches that a pose is sampled from; more make it slower and hardly better
+_PLANE_MATCHES = 300
+_PLANE_NOISE = 3.0  # times the epipolar threshold: a homography errs in both directions
+_FLAT = 0.7  # 0.02 to 0.2 for people who move, up to 0.76 for one who stands still, from 0.75 on in a plane
+_CONVINCING = 0.75  # share of inliers from which no other start is tried
+Solver = Callable[[Array, Array, float], tuple[Array, Array]]
+
+
+@dataclass(frozen=True, eq=False)
+class PairPose:
+    """Relative pose b_from_a of two views.
+
+    Attributes:
+        R: Rotation `(3, 3)`.
+        t: Unit translation `(3,)`.
+        swapped: Frames `(F,)` in which exactly one view has its sides exchanged.
+        matches: Joints seen in both views.
+        inlier_share: Share of matches within the threshold.
+        sampson_px: Median Sampson distance of the inliers.
+        parallax_deg: Median angle between the rays of the inliers.
+        planar_share: Share of matches that a homography explains too; near `inlier_share` for a flat scene.
+    """
+
+    R: Array
+    t: Array
+    swapped: NDArray[np.bool_]
+    matches: int
+    inlier_share: float
+    sampson_px: float
+    parallax_deg: float
+    planar_share: float
+
+    @property
+    def flat(self) -> bool:
+        """Whether a homography explains most of what the pose does: two poses then explain the joints alike."""
+        return self.planar_share > _FLAT * self.inlier_share
+
+
+def estimate_pair(a: Array, b: Array, K_a: Array, K_b: Array, skeleton: Skeleton, method: str, seed: int) -> PairPose:
+    """Relative pose from undistorted joints `(F, J, 2)`, NaN where unseen.
+
+    A whole frame with left and right exchanged is not an outlier that RANSAC can be trusted with: its joints agree
+    with each other. So each start (the joints as they are; midpoints of left and right joints, which an exchange
+    leaves alone) is alternated with the decision which frames are exchanged, and the start whose geometry explains
+    the joints best is kept.
+
+    Args:
+        a: Joints in the first view.
+        b: Joints in the second view.
+        K_a: Intrinsics of the first view.
+        K_b: Intrinsics of the second view.
+        skeleton: What the joints are.
+        method: "essential" (PoseLib) or "fundamental" (the paper).
+        seed: Of the random sampling.
+
+    Raises:
+        GeometryError: Too few joints are seen in both views, or they determine no pose.
+    """
+    seen = np.isfinite(a).all(axis=-1) & np.isfinite(b).all(axis=-1)
+    require_matches(int(seen.sum()))
+    solve = _solver(method, K_a, K_b, seed)
+    best: tuple[float, PairPose] | None = None
+    failure = GeometryError("no relative pose explains the joints; are the views in sync?")
+    for joints_a, joints_b in ((a, b), (midpoints(a, skeleton), midpoints(b, skeleton))):
+        both = np.isfinite(joints_a).all(axis=-1) & np.isfinite(joints_b).all(axis=-1)
+        try:
+            scored = _alternate((joints_a[both], joints_b[both]), a, b, seen, K_a, K_b, skeleton, solve)
+        except GeometryError as error:
+            failure = error
+            continue
+        if best is None or scored[0] < best[0]:
+            best = scored
+        if best[1].inlier_share > _CONVINCING:
+            break
+    if best is None:
+        raise failure
+    return best[1]
+
+
+def _alternate(
+    start: tuple[Array, Array], a: Array, b: Array, seen: NDArray[np.bool_],
+    K_a: Array, K_b: Array, skeleton: Skeleton, solve: Solver,
+) -> tuple[float, PairPose]:  # fmt: skip
+    """Pose and exchanged frames in turn until they no longer change; returns (capped cost, result)."""
+    cap = initial_threshold(a[seen], b[seen])
+    threshold = cap
+    R, t = solve(*start, threshold)
+    swapped = np.zeros(len(a), dtype=bool)
+    for _ in range(_ROUNDS):
+        F = fundamental_of_pose(R, t, K_a, K_b)
+        found = relative_swaps(F, a, b, skeleton, cap)
+        right = np.where(found[:, None, None], b[:, skeleton.flip_order], b)
+        both = np.isfinite(a).all(axis=-1) & np.isfinite(right).all(axis=-1)
+        distance = sampson_distance(F, a[both], right[both])
+        threshold = float(np.clip(2.5 * 1.4826 * np.median(distance), 1e-3 * cap, cap))
+        R, t = solve(a[both], right[both], threshold)
+        if (found == swapped).all():
+            break
+        swapped = found
+    distance = sampson_distance(fundamental_of_pose(R, t, K_a, K_b), a[both], right[both])
+    inliers = distance < cap
+    cost = float(np.minimum(distance, cap).mean())
+    median = float(np.median(distance[inliers])) if inliers.any() else float("nan")
+    parallax = _parallax_deg(a[both][inliers], right[both][inliers], R, K_a, K_b)
+    planar = _planar_share(a[both], right[both], threshold)
+    return cost, PairPose(R, t, swapped, int(both.sum()), float(inliers.mean()), median, parallax, planar)
+
+
+def _planar_share(a: Array, b: Array, threshold_px: float) -> float:
+    """Share of matches `(N, 2)`, of a few hundred, within a threshold of the best homography."""
+    some = np.linspace(0, len(a) - 1, min(len(a), _PLANE_MATCHES)).astype(int)
+    _, near = cv2.findHomography(a[some], b[some], cv2.RANSAC, _PLANE_NOISE * threshold_px, maxIters=200)
+    return float(near.mean()) if near is not None else 0.0
+
+
+def _parallax_deg(a: Array, b: Array, R: Array, K_a: Array, K_b: Array) -> float:
+    """Median angle between the rays of matches `(N, 2)`; NaN without any."""
+    if not len(a):
+        return float("nan")
+    ray_a, ray_b = homogeneous(a) @ np.linalg.inv(K_a).T @ R.T, homogeneous(b) @ np.linalg.inv(K_b).T
+    sine = np.linalg.norm(np.cross(ray_a, ray_b), axis=-1)
+    return float(np.degrees(np.median(np.arctan2(sine, (ray_a * ray_b).sum(axis=-1)))))
+
+
+def _solver(method: str, K_a: Array, K_b: Array, seed: int) -> Solver:
+    def by_essential(a: Array, b: Array, threshold: float) -> tuple[Array, Array]:
+        some = np.random.default_rng(seed).permutation(len(a))[:_ENOUGH]
+        R, t, _ = pose_by_poselib(a[some], b[some], K_a, K_b, threshold, seed)
+        return R, t
+
+    def by_fundamental(a: Array, b: Array, threshold: float) -> tuple[Array, Array]:
+        F = fundamental_by_ransac(a, b, threshold, seed)
+        rays = homogeneous(a) @ np.linalg.inv(K_a).T, homogeneous(b) @ np.linalg.inv(K_b).T
+        near = sampson_distance(F, a, b) < threshold
+        R, t, _ = pose_by_cheirality(essential_from_fundamental(F, K_a, K_b), rays[0][near], rays[1][near])
+        return R, t
+
+    return {"essential": by_essential, "fundamental": by_fundamental}[method]
+
+
+def midpoints(xy: Array, skeleton: Skeleton) -> Array:
+    """Middle joints and midpoints of left and right, which hold for either reading of the sides; joints `(F, J, D)`."""
+    sided = {joint for pair in skeleton.flip_pairs for joint in pair}
+    middle = [j for j in range(len(skeleton)) if j not in sided]
+    halves = [(xy[:, left] + xy[:, right]) / 2 for left, right in skeleton.flip_pairs]
+    return np.stack([*(xy[:, j] for j in middle), *halves], axis=1)
+
+
+def initial_threshold(*views: Array) -> float:
+    """2% of the person's spread in each view's joints `(N, 2)`: enough for a useful detector, its noise unknown."""
+    return 0.02 * float(np.mean([np.ptp(np.percentile(xy, [5, 95], axis=0), axis=0).max() for xy in views]))

@@ -1,0 +1,120 @@
+"""Left and right exchanged by a detector: found per frame through epipolar geometry, and undone.
+
+Detectors do this on people seen from behind. In one pair of views only the relative swap can be seen; over a rig the
+fewest swaps that explain all pairs are taken.
+"""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from epitool.camera import Rig
+from epitool.geometry.two_view.epipolar import fundamental_of_pose
+from epitool.skeleton import Skeleton
+
+Array = NDArray[np.float64]
+Flags = NDArray[np.bool_]
+_EXHAUSTIVE_VIEWS = 12  # up to here all combinations are tried
+
+
+def swap_costs(F: Array, a: Array, b: Array, skeleton: Skeleton, cap_px: float) -> tuple[Array, Array]:
+    """Capped epipolar cost `(F,)` of each frame's joints `(F, J, 2)` as they are, and with b's sides exchanged.
+
+    Only joints that have a mirror image count; a missing joint (NaN) costs nothing either way.
+    """
+    kept, exchanged = _costs(F, np.asarray(a, dtype=float), np.asarray(b, dtype=float), skeleton.flip_order, cap_px)
+    return kept, exchanged
+
+
+def relative_swaps(F: Array, a: Array, b: Array, skeleton: Skeleton, cap_px: float) -> Flags:
+    """Frames `(F,)` in which exactly one of the two views has its sides exchanged."""
+    kept, exchanged = swap_costs(F, a, b, skeleton, cap_px)
+    return exchanged < 0.5 * kept
+
+
+def find_swaps(xy: Array, confidence: Array, rig: Rig, skeleton: Skeleton, cap_px: float) -> Flags:
+    """Views and frames `(F, V)` with left and right exchanged, judged over all pairs of a calibrated rig.
+
+    Args:
+        xy: Undistorted pixels `(F, V, J, 2)`, NaN where not seen.
+        confidence: `(F, V, J)`; decides where views can be told no better.
+        rig: The cameras.
+        skeleton: Says which joints are mirror images.
+        cap_px: From here an epipolar distance counts no more.
+    """
+    views = len(rig)
+    gain = np.zeros((len(xy), views, views))  # what calling exactly one of a pair exchanged costs more
+    for a, b in itertools.combinations(range(views), 2):
+        first, second = rig.cameras[a], rig.cameras[b]
+        R = second.R @ first.R.T
+        F = fundamental_of_pose(R, second.t - R @ first.t, first.K, second.K)
+        kept, exchanged = swap_costs(F, xy[:, a], xy[:, b], skeleton, cap_px)
+        gain[:, a, b] = exchanged - kept
+    return best_assignment(gain, confidence)
+
+
+def best_assignment(gain: Array, confidence: Array) -> Flags:
+    """Flags `(F, V)` of least cost, given what a disagreement of each pair costs more, `gain (F, V, V)`.
+
+    Flags and their complement cost the same; the one with fewer swaps is taken, and in a tie the one that exchanges
+    the views whose joints are less confident (`confidence (F, V, J)`).
+    """
+    views = gain.shape[1]
+    if views > _EXHAUSTIVE_VIEWS:
+        candidates = np.vstack([np.zeros(views, dtype=bool), np.eye(views, dtype=bool)])
+    else:
+        rest = np.array(list(itertools.product([False, True], repeat=views - 1)), dtype=bool).reshape(-1, views - 1)
+        candidates = np.column_stack([np.zeros(len(rest), dtype=bool), rest])
+    # the first candidate leaves everything as it is, and is taken unless another is cheaper
+    flags = candidates[_cheapest(gain, candidates)]
+    trust = confidence.mean(axis=-1)
+    weight = (flags * (1 + 1e-3 * trust)).sum(axis=1)
+    complement = (~flags * (1 + 1e-3 * trust)).sum(axis=1)
+    return np.where((complement < weight)[:, None], ~flags, flags)
+
+
+@njit(cache=True, nogil=True)
+def _costs(F: Array, a: Array, b: Array, flip: NDArray[np.intp], cap: float) -> tuple[Array, Array]:
+    kept, exchanged = np.zeros(len(a)), np.zeros(len(a))
+    for f in range(len(a)):
+        for j in range(len(flip)):
+            k = flip[j]
+            missing = np.isnan(a[f, j, 0]) or np.isnan(b[f, j, 0]) or np.isnan(b[f, k, 0])
+            if k != j and not missing:  # the same joints under both readings
+                kept[f] += min(_squared_sampson(F, a[f, j], b[f, j]), cap * cap)
+                exchanged[f] += min(_squared_sampson(F, a[f, j], b[f, k]), cap * cap)
+    return kept, exchanged
+
+
+@njit(cache=True, nogil=True)
+def _squared_sampson(F: Array, a: Array, b: Array) -> float:
+    """Square of `epipolar.sampson_distance` of one match."""
+    x = F[0, 0] * a[0] + F[0, 1] * a[1] + F[0, 2]
+    y = F[1, 0] * a[0] + F[1, 1] * a[1] + F[1, 2]
+    algebraic = b[0] * x + b[1] * y + F[2, 0] * a[0] + F[2, 1] * a[1] + F[2, 2]
+    u = F[0, 0] * b[0] + F[1, 0] * b[1] + F[2, 0]
+    v = F[0, 1] * b[0] + F[1, 1] * b[1] + F[2, 1]
+    gradient = x * x + y * y + u * u + v * v
+    return algebraic * algebraic / max(gradient, 1e-300)
+
+
+@njit(cache=True, nogil=True)
+def _cheapest(gain: Array, candidates: Flags) -> NDArray[np.intp]:
+    """Per frame the index of the first candidate of least cost, `(F,)`."""
+    best = np.zeros(len(gain), dtype=np.intp)
+    views = gain.shape[1]
+    for f in range(len(gain)):
+        least = np.inf
+        for c in range(len(candidates)):
+            cost = 0.0
+            for a in range(views):
+                for b in range(views):
+                    if candidates[c, a] != candidates[c, b]:
+                        cost += gain[f, a, b]
+            if cost < least:
+                least, best[f] = cost, c
+    return best

@@ -17,7 +17,7 @@ from epitool.io.cameras import read_rig
 from epitool.io.keypoints import read_keypoints
 from epitool.io.sample import sample_recording
 from epitool.skeleton import skeleton
-from epitool.stages.calibrate_inputs import intrinsics_of
+from epitool.stages.calibrate.inputs import intrinsics_of
 
 BONES = (("left_hip", "left_knee"), ("right_hip", "right_knee"), ("left_shoulder", "right_shoulder"))
 

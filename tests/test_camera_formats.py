@@ -22,7 +22,7 @@ from epitool.io.foreign.easymocap import read_easymocap
 from epitool.io.foreign.rigs import write_foreign_rig
 from epitool.io.keypoints import write_keypoints
 from epitool.io.labels import read_labels
-from epitool.stages.convert_cameras import read_rigs
+from epitool.stages.convert.cameras import read_rigs
 
 FIVE = [-0.1, 0.05, 0.001, -0.002, 0.01]
 

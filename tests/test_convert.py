@@ -29,7 +29,7 @@ from epitool.io.labels import read_labels, write_labels
 from epitool.io.pose_arrays import read_pose_arrays
 from epitool.pose import Poses
 from epitool.skeleton import Skeleton, skeleton
-from epitool.stages.camera_checks import inverted, parallax_deg
+from epitool.stages.shared.camera_checks import inverted, parallax_deg
 
 F = 6
 

@@ -19,8 +19,8 @@ from epitool.io.foreign.rigs import write_foreign_rig
 from epitool.io.h5_rigs import checked_camera
 from epitool.io.keypoints import write_keypoints
 from epitool.io.labels import read_labels
-from epitool.stages.camera_checks import fit_sizes, inverted, parallax_deg
-from epitool.stages.convert_cameras import read_rigs
+from epitool.stages.convert.cameras import read_rigs
+from epitool.stages.shared.camera_checks import fit_sizes, inverted, parallax_deg
 
 FIVE = [-0.1, 0.05, 0.001, -0.002, 0.01]
 

@@ -17,7 +17,7 @@ from epitool.io.predictions import write_predictions
 from epitool.pose import Predictions
 from epitool.skeleton import SKELETONS, skeleton
 from epitool.stages import convert
-from epitool.stages.footage import check_frame_rates
+from epitool.stages.shared.footage import check_frame_rates
 
 F = 6
 OUT = Path("k.h5")

@@ -14,6 +14,7 @@ from epitool.io.keypoints import read_keypoints
 from epitool.pose import People
 from epitool.skeleton import skeleton
 from epitool.stages import detect2d
+from epitool.stages.shared import detecting
 
 
 class Bright:
@@ -353,13 +354,13 @@ def test_videos_of_different_frame_rates_are_refused_before_detection(here, brig
 def test_a_run_that_goes_on_reads_no_saved_people_for_their_frames(here, bright, monkeypatch):
     """Of a saved part, only the frame numbers are unpacked."""
     people = {f: People(np.zeros((1, 17, 2)), np.ones((1, 17))) for f in range(1, 9)}
-    detect2d._save_part(Path("part"), people, 17)
+    detecting._save_part(Path("part"), people, 17)
     monkeypatch.setattr(detect2d, "arrays_of", lambda path: pytest.fail("all of a part is read"))
-    assert detect2d._saved_frames(Path("part")) == set(people)
+    assert detecting._saved_frames(Path("part")) == set(people)
 
 
 def test_a_damaged_part_is_one_line(here):
     Path("part").mkdir()
     Path("part/000000001.npz").write_bytes(b"PK")
     with pytest.raises(InputError, match=r"000000001\.npz: cannot be read"):
-        detect2d._saved_frames(Path("part"))
+        detecting._saved_frames(Path("part"))

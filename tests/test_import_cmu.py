@@ -13,7 +13,7 @@ from epitool.io.datasets.asf_amc import bone_ends, read_amc, read_asf
 from epitool.io.pose_arrays import read_pose_arrays
 from epitool.nn.crops import median_bone_lengths
 from epitool.skeleton import skeleton
-from epitool.stages.truth import part_of_clips
+from epitool.stages.scoring.truth import part_of_clips
 
 H36M = skeleton("h36m17")
 MM = 25.4 / 0.45

@@ -19,7 +19,7 @@ from epitool.io.cameras import read_rig, write_rig
 from epitool.io.candidates import add_candidates
 from epitool.io.keypoints import read_keypoints, write_keypoints
 from epitool.io.labels import read_labels
-from epitool.stages.camera_checks import facing_back
+from epitool.stages.shared.camera_checks import facing_back
 from epitool.synthetic import noisy_keypoints
 
 TRUTH = exact_labels(100, 2)

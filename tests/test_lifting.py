@@ -18,8 +18,9 @@ from epitool.nn.refining import agreed_poses, on_rays, sized
 from epitool.nn.times import Times, smoothed
 from epitool.pose import Keypoints
 from epitool.skeleton import skeleton
-from epitool.stages import looking, predict
-from epitool.stages.seen_in_images import inside, times_of
+from epitool.stages import predict
+from epitool.stages.shared import looking
+from epitool.stages.shared.seen_in_images import inside, times_of
 from epitool.synthetic.motion import random_motion
 
 H36M = skeleton("h36m17")

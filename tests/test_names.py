@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from epitool.errors import InputError
-from epitool.stages.camera_checks import fit_sizes
+from epitool.stages.shared.camera_checks import fit_sizes
 
 QTM = ("trial1_Miqus_10_35444", "trial1_Miqus_7_35441", "trial1_Miqus_8_35442", "trial1_Miqus_9_35443")
 

@@ -22,7 +22,7 @@ from epitool.options import RefineOptions
 from epitool.pose import Predictions
 from epitool.skeleton import Skeleton, skeleton
 from epitool.stages import refine as stage
-from epitool.stages.lifting import labelled_looks
+from epitool.stages.shared.lifting import labelled_looks
 
 H36M = skeleton("h36m17")
 QUICK = RefineOptions(steps=3, batch_size=64)

@@ -14,7 +14,7 @@ from epitool.io.cameras import write_rig
 from epitool.io.labels import write_labels
 from epitool.io.predictions import write_predictions
 from epitool.pose import Predictions
-from epitool.stages.report import Step, write_report
+from epitool.stages.demo.report import Step, write_report
 
 
 @pytest.fixture

@@ -26,7 +26,8 @@ from epitool.io.labels import write_labels
 from epitool.io.predictions import write_predictions
 from epitool.labels import Take
 from epitool.pose import Keypoints, Predictions
-from epitool.stages import film, show
+from epitool.stages import show
+from epitool.stages.show import film
 from epitool.viz.page import LONGEST_SIDE
 
 

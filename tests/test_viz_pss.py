@@ -9,7 +9,7 @@ import pytest
 from epitool.pss.embedding import embed
 from epitool.skeleton import skeleton
 from epitool.stages import pss_fit
-from epitool.stages.pss_pictures import in_camera_axes
+from epitool.stages.pss_fit.pictures import in_camera_axes
 from epitool.synthetic.motion import random_motion
 from epitool.viz.colors import SIDE_COLORS
 from epitool.viz.pss import plot_pss_centres, plot_pss_plane

@@ -16,7 +16,7 @@ from epitool.io.files import write_json
 from epitool.io.keypoints import open_keypoints
 from epitool.io.labels import has_poses, open_labels
 from epitool.options import PRESETS, TrainOptions, run_folder
-from epitool.stages.label_verdict import heed
+from epitool.stages.shared.label_verdict import heed
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric

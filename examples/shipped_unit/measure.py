@@ -26,10 +26,10 @@ from epitool.nn.refiner import load_refiner
 from epitool.nn.refiner_training import reference_lengths
 from epitool.nn.refining import agreed_poses
 from epitool.nn.times import Times
-from epitool.stages.lifting import labelled_looks
-from epitool.stages.looking import DetectorLooks
-from epitool.stages.refine_inputs import mocap_poses
-from epitool.stages.seen_in_images import times_of
+from epitool.stages.refine.inputs import mocap_poses
+from epitool.stages.shared.lifting import labelled_looks
+from epitool.stages.shared.looking import DetectorLooks
+from epitool.stages.shared.seen_in_images import times_of
 
 COUNT = 5000
 

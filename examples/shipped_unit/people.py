@@ -16,7 +16,7 @@ from epitool.io.npz import write_arrays
 from epitool.nn.looks import BODY
 from epitool.nn.mocap import Mixing, mixed_poses
 from epitool.skeleton import convert_joints, skeleton
-from epitool.stages.refine_inputs import mocap_poses
+from epitool.stages.refine.inputs import mocap_poses
 from epitool.synthetic.rigs import camera_looking_at
 
 CAMERAS, SIDE = 5, 512

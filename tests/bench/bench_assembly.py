@@ -16,7 +16,7 @@ import numpy as np
 
 from epitool.images import View
 from epitool.skeleton import skeleton
-from epitool.stages.assembling import Assembly, Found
+from epitool.stages.shared.assembling import Assembly, Found
 
 VIEWS = 4
 

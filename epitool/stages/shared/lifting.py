@@ -19,8 +19,8 @@ from epitool.nn.refining import agreed_poses, sized
 from epitool.nn.times import Times, smoothed
 from epitool.pose import Predictions, square_boxes
 from epitool.skeleton import Skeleton, convert_joints, skeleton
-from epitool.stages.looking import Looking, Seen
-from epitool.stages.seen_in_images import SMOOTH_S, inside, rows_of, times_of
+from epitool.stages.shared.looking import Looking, Seen
+from epitool.stages.shared.seen_in_images import SMOOTH_S, inside, rows_of, times_of
 
 H36M = skeleton("h36m17")
 

@@ -15,7 +15,7 @@ from epitool.geometry.timing.sync import synchronized
 from epitool.geometry.triangulation.labels import sample_bounds
 from epitool.io.keypoints import KeypointsFile
 from epitool.pose import Keypoints
-from epitool.stages.choosing import Chosen
+from epitool.stages.shared.one_person import Chosen
 
 
 @dataclass(frozen=True, eq=False)

@@ -26,12 +26,12 @@ from epitool.geometry.timing.sync import REACH, estimate_offsets, synchronized
 from epitool.io.cameras import write_rig
 from epitool.io.keypoints import open_keypoints
 from epitool.pose import Keypoints
-from epitool.stages import calibration_report as report
-from epitool.stages.calibrate_inputs import enough_step, intrinsics_of, keypoints_of, places, warn_of_people
-from epitool.stages.calibrate_rig import Choices, placed, solved
-from epitool.stages.calibrate_windows import LEAST_WINDOW, calibrate_windows, check_moving, windows_of
-from epitool.stages.choosing import chosen_in_all_views, say_whom
-from epitool.stages.footage import check_rates_of
+from epitool.stages.calibrate import report
+from epitool.stages.calibrate.inputs import enough_step, intrinsics_of, keypoints_of, places
+from epitool.stages.calibrate.rig import Choices, placed, solved
+from epitool.stages.calibrate.windows import LEAST_WINDOW, calibrate_windows, check_moving, windows_of
+from epitool.stages.shared.footage import check_rates_of
+from epitool.stages.shared.one_person import chosen_in_all_views, say_whom, warn_of_people
 
 Array = NDArray[np.float64]
 _SYNC_FRAMES = 5000

@@ -13,7 +13,7 @@ from epitool.errors import InputError, UsageError
 from epitool.io.pose_arrays import read_pose_arrays
 from epitool.labels import Labels, split_frames
 from epitool.skeleton import Skeleton, skeleton
-from epitool.stages.label_verdict import heeded_labels
+from epitool.stages.shared.label_verdict import heeded_labels
 
 ARRAYS = (".npz", ".npy")
 # Skeletons. The 14 joints are those of Drover et al. 2018, with whom the paper's Table 3 compares.

@@ -13,7 +13,7 @@ from epitool.images import frame_of_video, frame_rate
 from epitool.nn.times import Times, smoothed
 from epitool.pose import Predictions, square_boxes
 from epitool.skeleton import convert_joints
-from epitool.stages.looking import Looking
+from epitool.stages.shared.looking import Looking
 
 SMOOTH_S = 0.05  # standard deviation of the window
 _EDGE = 0.02  # of the side of the box: joints so near beyond the edge count as in the image

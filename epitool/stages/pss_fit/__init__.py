@@ -16,8 +16,9 @@ from epitool.io.pose_arrays import read_pose_arrays
 from epitool.io.predictions import read_predictions
 from epitool.pss import AXES, CONSENSUS_RUNS, PssModel, Yaw, count_distinct, find_up, fit_pss, flat_poses, yaw_of
 from epitool.skeleton import Skeleton
-from epitool.stages.label_verdict import heeded_labels
-from epitool.stages.truth import part_of, part_of_clips
+from epitool.stages.scoring.truth import part_of, part_of_clips
+from epitool.stages.shared.clusters import shortages
+from epitool.stages.shared.label_verdict import heeded_labels
 
 DEFAULT_KS = (50, 100)
 ALIGNMENTS = ("none", "yaw")
@@ -80,12 +81,12 @@ def run(
     write_pss(out, model)
     summary = _summary(model, out)
     if stability:
-        from epitool.stages import pss_stability
+        from epitool.stages.pss_fit import stability as pss_stability
 
         found = pss_stability.measure(reference.xyz, model, runs, consensus, poses, predictions, split, jobs)
         summary = pss_stability.report(found, stability_file(out), summary)
     if pictures:
-        from epitool.stages import pss_pictures
+        from epitool.stages.pss_fit import pictures as pss_pictures
 
         pss_pictures.draw(pictures, reference.xyz, model)
     return summary
@@ -94,15 +95,6 @@ def run(
 def stability_file(out: Path) -> Path:
     """What `--stability` writes beside the clusters."""
     return out.with_name(f"{out.stem}-stability.json")
-
-
-def shortages(model: PssModel) -> list[str]:
-    """Where there are fewer clusters than were asked for, in words."""
-    return [
-        f"too few distinct poses for k = {codebook.asked}: {codebook.k} clusters, half their number"
-        for codebook in model.codebooks
-        if codebook.k != codebook.asked
-    ]
 
 
 @dataclass(frozen=True, eq=False)

@@ -14,10 +14,9 @@ from epitool.geometry.timing.drift import doubt_of_drift
 from epitool.io.cameras import read_windows
 from epitool.io.keypoints import KeypointsFile
 from epitool.pose import Keypoints, join_keypoints
-from epitool.stages.calibrate_inputs import warn_of_people
-from epitool.stages.camera_checks import check_foreign, fit_rigs
-from epitool.stages.choosing import Chosen, chosen_by_geometry, say_whom
-from epitool.stages.chunks import in_sync, resampled, sampled
+from epitool.stages.shared.camera_checks import check_foreign, fit_rigs
+from epitool.stages.shared.one_person import Chosen, chosen_by_geometry, say_whom, warn_of_people
+from epitool.stages.triangulate.chunks import in_sync, resampled, sampled
 
 NO_CAMERA = "the camera file has none of that name"
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from epitool.errors import InputError
-from epitool.stages.models import RUNS, newest_model, newest_refiner
+from epitool.stages.shared.models import RUNS, newest_model, newest_refiner
 
 if TYPE_CHECKING:
     from epitool.nn.inference import Engine

@@ -15,8 +15,8 @@ from epitool.io.files import write_json
 from epitool.pss import NORMALIZATION, Codebook, PssModel
 from epitool.pss.fitting import Run, as_codebook, consensus_of, fit_runs, flat_poses
 from epitool.pss.stability import Agreement, agreement, mpss_by_codebook
-from epitool.stages.pairing import find_predicted
-from epitool.stages.truth import read_truth
+from epitool.stages.scoring.pairing import find_predicted
+from epitool.stages.scoring.truth import read_truth
 
 PAPER = "the paper: mean IoU 0.78 over 100 runs, mPSS within 0.1 of its mean"
 _HEADER = f"{'clusters':<32}{'mean IoU':>9}{'sd':>7}{'share %':>9}{'mPSS %':>9}{'sd':>7}{'+-':>7}"

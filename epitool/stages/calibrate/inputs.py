@@ -12,11 +12,10 @@ from epitool.errors import InputError, UsageError
 from epitool.geometry.calibration.calibrate import assumed_intrinsics
 from epitool.images import view_name
 from epitool.io.cameras import read_intrinsics, read_rig
-from epitool.io.candidates import has_candidates
 from epitool.io.keypoints import KeypointsFile, open_keypoints
 from epitool.pose import Keypoints
-from epitool.stages import detect2d
-from epitool.stages.camera_checks import check_foreign, fit_sizes
+from epitool.stages.shared import detecting
+from epitool.stages.shared.camera_checks import check_foreign, fit_sizes
 
 _USUAL_FOV_DEG = 60.0
 _MANY_FRAMES = 100_000
@@ -53,7 +52,7 @@ def keypoints_of(
         if not views:
             raise InputError(f"{path}: no such file; name the footage with --views, or run `epitool detect2d` first")
         say(f"{path} is not there: detecting joints first")
-        made = detect2d.run(views=views, detector=detector, out=path, jobs=jobs, device=device, overwrite=False)
+        made = detecting.detect(views=views, detector=detector, out=path, jobs=jobs, device=device, overwrite=False)
         say(made.text)
     with open_keypoints(path, least) as file:
         joints = file.read(step=1 if all_frames or file.take_of().any() else enough_step(file))
@@ -71,23 +70,6 @@ def keypoints_of(
 def enough_step(file: KeypointsFile) -> int:
     """Of how many frames one is read, where those of an hour are enough."""
     return max(1, len(file) // _MANY_FRAMES)
-
-
-def warn_of_people(path: Path, why: str) -> None:
-    """Warns where keypoints hold several people, of whom none can be chosen by geometry.
-
-    Args:
-        path: The `keypoints.h5`.
-        why: What makes it impossible.
-
-    Raises:
-        InputError: The file cannot be read.
-    """
-    if has_candidates(path):
-        warn(
-            f"{path}: several people are in view, and with {why} the one whom all views agree on is not looked for; the"
-            " one whose legs swing most is taken as `detect2d` followed them, which may be another in some frames"
-        )
 
 
 def intrinsics_of(joints: Keypoints, path: Path | None, fov_deg: float | None, method: str) -> list[Camera]:

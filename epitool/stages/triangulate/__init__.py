@@ -26,11 +26,11 @@ from epitool.parallel import backend as working_on
 from epitool.parallel import stream_parallel
 from epitool.skeleton import Skeleton
 from epitool.skeleton import skeleton as named_skeleton
-from epitool.stages.camera_checks import check_stature
-from epitool.stages.chunks import Chunk, chunks_of, in_sync, resampled
-from epitool.stages.footage import check_rates_of
-from epitool.stages.known_cameras import fitting, windows_of_views
-from epitool.stages.label_checks import Tally, doubts_of_bodies, usual_poses
+from epitool.stages.shared.camera_checks import check_stature
+from epitool.stages.shared.footage import check_rates_of
+from epitool.stages.triangulate.checks import Tally, doubts_of_bodies, usual_poses
+from epitool.stages.triangulate.chunks import Chunk, chunks_of, in_sync, resampled
+from epitool.stages.triangulate.known_cameras import fitting, windows_of_views
 
 _USUAL_SKELETON, _MOST_OF_A_PERSON = "h36m17", 0.5
 

@@ -17,7 +17,7 @@ from epitool.geometry.calibration.calibrate import Calibration
 from epitool.geometry.calibration.lens_priors import bent
 from epitool.io.cameras import write_windows
 from epitool.pose import Keypoints
-from epitool.stages.calibrate_rig import Choices, placed, solved
+from epitool.stages.calibrate.rig import Choices, placed, solved
 
 LEAST_WINDOW = 10  # frames
 

@@ -21,9 +21,9 @@ from epitool.io.labels import has_poses
 from epitool.io.predictions import read_predictions
 from epitool.pose import Poses
 from epitool.skeleton import skeleton as named_skeleton
-from epitool.stages.convert_cameras import IN_MM, convert_cameras
-from epitool.stages.convert_joints import convert_joints
-from epitool.stages.label_verdict import heeded_labels
+from epitool.stages.convert.cameras import IN_MM, convert_cameras
+from epitool.stages.convert.joints import convert_joints
+from epitool.stages.shared.label_verdict import heeded_labels
 
 _EVENLY = (".trc", ".c3d")  # one frame after the other, at a rate that the file states
 _SAME_RATE = 0.01

@@ -21,7 +21,7 @@ from epitool.io.npz import read_pss
 from epitool.io.predictions import read_predictions
 from epitool.pose import Keypoints, Predictions
 from epitool.skeleton import skeleton
-from epitool.stages.film import film, rate_of
+from epitool.stages.show.film import film, rate_of
 from epitool.viz.level import image_up
 from epitool.viz.page import Scene, small_jpeg, write_page
 from epitool.viz.recording import write_recording

@@ -15,8 +15,8 @@ from epitool.console import Summary, say, warn
 from epitool.errors import GeometryError, UsageError
 from epitool.labels import Labels
 from epitool.options import RefineOptions, run_folder
-from epitool.stages.label_verdict import heeded_labels
-from epitool.stages.refine_inputs import Seen, focal_ratio, hinted_by, mocap_poses, own_poses, seen_in
+from epitool.stages.refine.inputs import Seen, focal_ratio, hinted_by, mocap_poses, own_poses, seen_in
+from epitool.stages.shared.label_verdict import heeded_labels
 
 if TYPE_CHECKING:
     from epitool.nn.refiner import Refiner

@@ -21,8 +21,8 @@ from epitool.io.cameras import read_rig
 from epitool.io.keypoints import write_keypoints
 from epitool.io.labels import write_labels
 from epitool.io.sample import sample_recording
-from epitool.stages.footage import open_views
-from epitool.stages.report import Step, write_report
+from epitool.stages.demo.report import Step, write_report
+from epitool.stages.shared.footage import open_views
 
 _RENDERED_HEIGHT = "height=1.75m"
 EPOCHS = 8  # of train: to show the step; more footage and a GPU are what a network of one's own takes

@@ -16,8 +16,8 @@ from epitool.io.foreign.people import read_views
 from epitool.io.foreign.seen import SeenView
 from epitool.names import differing_parts, plain_name
 from epitool.skeleton import Skeleton
-from epitool.stages.assembling import Assembly, found_of
-from epitool.stages.footage import check_frame_rates, check_names, report_lengths
+from epitool.stages.shared.assembling import Assembly, found_of
+from epitool.stages.shared.footage import check_frame_rates, check_names, report_lengths
 
 _NORMALISED = 2.0  # no person is as small as that in pixels; parts of an image are 0 to 1, or -1 to 1
 _FAR, _MOST_FAR = 0.5, 0.2  # of the image's size outside of it; share of the joints that may be

@@ -18,8 +18,8 @@ from epitool.geometry.calibration.calibrate import Calibration, calibrate
 from epitool.geometry.calibration.known_cameras import judge_known
 from epitool.geometry.triangulation.labels import label
 from epitool.pose import Keypoints
-from epitool.stages import calibration_report as report
-from epitool.stages.calibrate_inputs import given
+from epitool.stages.calibrate import report
+from epitool.stages.calibrate.inputs import given
 
 
 @dataclass(frozen=True)

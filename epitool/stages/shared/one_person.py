@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from epitool.camera import Camera, Rig
-from epitool.console import say
+from epitool.console import say, warn
 from epitool.geometry.people.association import choose_by_geometry
 from epitool.geometry.people.candidates import Candidates, choice_of, with_choice
 from epitool.geometry.people.lost_views import placed_by_someone
 from epitool.geometry.triangulation.labels import label
-from epitool.io.candidates import read_candidates
+from epitool.io.candidates import has_candidates, read_candidates
 from epitool.io.keypoints import KeypointsFile
 from epitool.pose import Keypoints
 
@@ -149,3 +150,20 @@ def _choices(source: KeypointsFile, views: Sequence[str], candidates: Candidates
     for start in range(0, len(source), _PART):
         part = source.read(start, start + _PART).select_views(views)
         yield choice_of(part, candidates, table[start : start + _PART])
+
+
+def warn_of_people(path: Path, why: str) -> None:
+    """Warns where keypoints hold several people, of whom none can be chosen by geometry.
+
+    Args:
+        path: The `keypoints.h5`.
+        why: What makes it impossible.
+
+    Raises:
+        InputError: The file cannot be read.
+    """
+    if has_candidates(path):
+        warn(
+            f"{path}: several people are in view, and with {why} the one whom all views agree on is not looked for; the"
+            " one whose legs swing most is taken as `detect2d` followed them, which may be another in some frames"
+        )

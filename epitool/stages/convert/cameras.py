@@ -14,7 +14,7 @@ from epitool.images import view_name
 from epitool.io.cameras import read_rig, write_rig
 from epitool.io.foreign.easymocap import read_easymocap
 from epitool.io.foreign.rigs import write_foreign_rig
-from epitool.stages.camera_checks import check_direction, check_unit, inverted
+from epitool.stages.shared.camera_checks import check_direction, check_unit, inverted
 
 IN_MM: Mapping[str | None, float] = {None: 1.0, "mm": 1.0, "cm": 10.0, "m": 1000.0}
 _SEPARATORS = "_-. "

@@ -18,8 +18,8 @@ from epitool.geometry.body.scale import parse_scale
 from epitool.images import IMAGE_SUFFIXES, check_name, frame_of_video, open_view, read_images
 from epitool.io.predictions import write_predictions
 from epitool.pose import BOX_MARGIN, Predictions
-from epitool.stages.answering import Answerer, told, who_answers
-from epitool.stages.looking import DetectorLooks, FileLooks, FixedBox, Looking
+from epitool.stages.predict.answering import Answerer, told, who_answers
+from epitool.stages.shared.looking import DetectorLooks, FileLooks, FixedBox, Looking
 
 if TYPE_CHECKING:
     from epitool.nn.inference import Engine
@@ -152,7 +152,7 @@ def _looking(
     fixed = parse_box(box) if box is not None and box != "image" else None
     if who.refiner is None and box is not None and detector is None:  # which needs no joints
         return FixedBox(len(names), fixed, "whole image" if fixed is None else f"given: {box}")
-    from epitool.stages.detect2d import open_any_detector  # which imports much that other ways do not need
+    from epitool.stages.shared.detector import open_any_detector
 
     try:
         pair = tuple(open_any_detector(detector, device) if detector else open_detector(None, device) for _ in range(2))
@@ -189,10 +189,10 @@ def _answer(
     who: Answerer, names: Sequence[str], looking: Looking, by_network: Predictions | None,
     root_depth: float | None, height_mm: float | None, smooth: bool,
 ) -> Predictions:  # fmt: skip
-    from epitool.stages.seen_in_images import without_unseen
+    from epitool.stages.shared.seen_in_images import without_unseen
 
     if who.refiner is not None:
-        from epitool.stages.lifting import refined_predictions  # and with it PyTorch
+        from epitool.stages.shared.lifting import refined_predictions  # and with it PyTorch
 
         found = refined_predictions(
             who.refiner, names, looking, by_network, root_depth=root_depth, height_mm=height_mm, smooth=smooth

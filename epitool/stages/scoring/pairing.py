@@ -20,8 +20,8 @@ from epitool.io.predictions import read_predictions
 from epitool.labels import Labels
 from epitool.pose import Predictions
 from epitool.skeleton import Skeleton
-from epitool.stages.models import RUNS, newest_model
-from epitool.stages.truth import ARRAYS, Indices, Truth, joints_of
+from epitool.stages.scoring.truth import ARRAYS, Indices, Truth, joints_of
+from epitool.stages.shared.models import RUNS, newest_model
 
 DEFAULT_PREDICTIONS = Path("pose.json")
 _LARGEST_RATIO = 5.0

@@ -16,11 +16,11 @@ from epitool.io.npz import read_pss
 from epitool.metrics import LEAST_SEQUENCES, PROTOCOLS, Bootstrap, Ruler, root_centered
 from epitool.pss import PssModel, fit_pss
 from epitool.skeleton import Skeleton
-from epitool.stages.metric_tables import BY, check_table, difference_lines, main_table, parts_table, write_table
-from epitool.stages.pairing import Predicted, find_all_predicted
-from epitool.stages.pss_fit import shortages
-from epitool.stages.scoring import Row, Scoring, plain_means
-from epitool.stages.truth import Truth, joints_of, read_truth
+from epitool.stages.evaluate.tables import BY, check_table, difference_lines, main_table, parts_table, write_table
+from epitool.stages.scoring.pairing import Predicted, find_all_predicted
+from epitool.stages.scoring.scores import Row, Scoring, plain_means
+from epitool.stages.scoring.truth import Truth, joints_of, read_truth
+from epitool.stages.shared.clusters import shortages
 
 DEFAULT_PSS = Path("pss.npz")
 BASELINE, VIEW_BASELINE = "mean pose", "mean pose per view"
@@ -159,7 +159,7 @@ def _peers(truth: Truth, predicted: Predicted) -> dict[str, tuple[Array, str]]:
     """What would answer in the same images without training: poses of the truth's joints, and their unit."""
     if truth.labels is None or not (truth.labels.keypoints.confidence > 0).any():
         return {}
-    from epitool.stages.lifting import peer_poses  # and with it PyTorch
+    from epitool.stages.shared.lifting import peer_poses  # and with it PyTorch
 
     found = peer_poses(truth.labels, predicted.frames, predicted.views)
     given = truth.labels.poses.skeleton

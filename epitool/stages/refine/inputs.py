@@ -75,7 +75,7 @@ def seen_in(labels: Labels, path: Path) -> Seen:
         InputError: The labels' skeleton lacks a joint of the unit's.
     """
     from epitool.nn.looks import BODY, body_joints
-    from epitool.stages.lifting import labelled_looks
+    from epitool.stages.shared.lifting import labelled_looks
 
     keypoints, shape = labels.keypoints, labels.keypoints.xy.shape
     truth, _ = body_joints(labels.in_cameras.reshape(-1, *shape[2:3], 3), keypoints.skeleton)

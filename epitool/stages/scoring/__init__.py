@@ -1,0 +1,1 @@
+"""Predictions paired with the truth, and every number about them."""

@@ -1,0 +1,218 @@
+"""People in footage, frame by frame, to `keypoints.h5`; what is done is kept, so that a run can go on."""
+
+from __future__ import annotations
+
+import shutil
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, fields
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from epitool.console import Summary, progress, say, warn
+from epitool.detectors import Detector, default_detector, open_detector, people_in_box
+from epitool.errors import GeometryError, UsageError
+from epitool.files import alone_at
+from epitool.images import View, read_view
+from epitool.io.keypoints import open_keypoints, read_keypoints, read_source
+from epitool.io.npz import arrays_of, write_arrays
+from epitool.parallel import run_parallel
+from epitool.pose import Keypoints, People
+from epitool.skeleton import Skeleton
+from epitool.stages.shared.assembling import Assembly, Found, Tally, found_of
+from epitool.stages.shared.detector import open_any_detector
+from epitool.stages.shared.footage import (
+    check_frame_rates,
+    listed_views,
+    open_views,
+    report_lengths,
+    report_uneven_rate,
+    source_of,
+    source_of_list,
+    split_of,
+)
+
+Array = NDArray[np.float64]
+_PATIENCE_S = 10.0
+_PART_FRAMES = 50  # frames between two saved parts: what an interruption can cost
+_READ_FRAMES = 10_000
+
+
+def detect(
+    *, views: Sequence[Path], images: Path | None = None, detector: str | None, out: Path, jobs: int, device: str,
+    overwrite: bool,
+) -> Summary:  # fmt: skip
+    """Detects the joints of one person in every frame of every view.
+
+    Views are matched by frame number. Where an image shows several people, all are kept as candidates, and the one
+    whose legs swing most is followed through time. Finished frames are kept in a folder beside `out` until all are
+    done, so that an interrupted run is continued by the next one.
+
+    Args:
+        views: Folders of images, or videos.
+        images: In place of them a `labels.h5` or `keypoints.h5`: its images are looked at where its joints are.
+        detector: Name of a built-in detector, path of a checkpoint, or None for the default.
+        out: The `keypoints.h5` to write.
+        jobs: Views at a time; -1 for one per core.
+        device: Where networks of torch run.
+        overwrite: Detect anew even where `out` or parts of it are there.
+
+    Raises:
+        UsageError: No detector is installed, or `out` is of other footage.
+        InputError: A view cannot be read.
+        GeometryError: Nobody is found in any image, or views have no frame in common or other frame rates.
+    """
+    if images and views:
+        raise UsageError("give either --views or --images, not both")
+    listed = read_keypoints(images) if images else None
+    opened = listed_views(listed) if listed else open_views(views)
+    detector = detector or default_detector()
+    detector = detector or open_detector(None).name  # says how to install one
+    source = source_of_list(listed, detector) if listed else source_of(opened, detector)
+    if out.exists() and not overwrite:
+        return _finished(out, source)
+    parts = out.parent / f".{out.name}.parts"
+    report_lengths({view.name: view.frames for view in opened})
+    if not listed:  # what is listed has been through here, or is of several takes
+        longest = max(len(view.frames) for view in opened)
+        check_frame_rates({view.name: view.image_name(view.frames[0]) for view in opened}, longest)
+    with alone_at(parts):
+        if overwrite and parts.exists():
+            shutil.rmtree(parts)
+        people = _detect_all(opened, lambda: open_any_detector(detector, device), parts, source, jobs)
+        if people.anybody:
+            tally = _write(people, out, source, listed)
+        shutil.rmtree(parts, ignore_errors=True)
+    if not people.anybody:
+        count = sum(len(view.frames) for view in opened)
+        raise GeometryError(f"nobody was found in any of the {count} images; is a person in view, and large enough?")
+    tally.report()
+    return _summary(tally, out, detector)
+
+
+def _finished(out: Path, source: str) -> Summary:
+    if read_source(out) != source:
+        raise UsageError(
+            f"{out}: is of other footage or another detector; --overwrite replaces it, --out writes elsewhere"
+        )
+    say(f"{out} is already of this footage; --overwrite detects anew")
+    with open_keypoints(out) as file:
+        tally = Tally.empty(file.views, len(file.skeleton))
+        for start in range(0, len(file), _READ_FRAMES):
+            tally.add(file.read(start, start + _READ_FRAMES))
+    return _summary(tally, out, "kept")
+
+
+def _detect_all(views: Sequence[View], opener: Callable[[], Detector], parts: Path, source: str, jobs: int) -> Assembly:
+    stop, working = threading.Event(), set[str]()
+    with progress("detecting joints", sum(len(view.frames) for view in views)) as advance:
+
+        def work(view: View) -> Skeleton:
+            working.add(view.name)
+            try:
+                detector = opener()
+                _detect_view(view, detector, parts / source / view.name, stop, advance)
+                return detector.skeleton
+            except BaseException:
+                stop.set()
+                raise
+            finally:
+                working.discard(view.name)
+
+        try:
+            body = run_parallel(work, views, jobs)[0]
+        finally:
+            _let_finish(stop, working)
+    found = [_load_parts(parts / source / view.name, len(body)) for view in views]
+    for view, seen in zip(views, found, strict=True):
+        if len(seen.frames) < len(view.frames):
+            warn(f"view {view.name}: only {len(seen.frames)} of its {len(view.frames)} frames could be decoded")
+    return Assembly(views, found, body)
+
+
+def _write(people: Assembly, out: Path, source: str, listed: Keypoints | None) -> Tally:
+    if not listed:
+        return people.write(out, source)
+    rows = np.searchsorted(listed.frames, people.frames)
+    return people.write(out, source, take_of=listed.take_of[rows], split=split_of(listed, rows))
+
+
+def _let_finish(stop: threading.Event, working: set[str]) -> None:
+    """After Ctrl-C or an error: lets the other threads end their image and save what they have."""
+    stop.set()
+    deadline = time.monotonic() + _PATIENCE_S
+    while working and time.monotonic() < deadline:
+        time.sleep(0.02)
+
+
+def _detect_view(
+    view: View, detector: Detector, folder: Path, stop: threading.Event, advance: Callable[[int], None]
+) -> None:
+    """Saves the people of every frame in parts; what a run before has saved is not detected again."""
+    done = _saved_frames(folder)
+    advance(len(done))
+    if len(done) == len(view.frames):
+        return
+    fresh: dict[int, People] = {}
+    times: list[float] = []
+    boxes = np.full((len(view.frames), 4), np.nan) if view.boxes is None else view.boxes
+    try:
+        for box, (frame, image) in zip(boxes, read_view(view, times), strict=False):
+            if stop.is_set():
+                break
+            if frame not in done:
+                fresh[frame] = people_in_box(detector, image, box)
+                advance(1)
+            if len(fresh) == _PART_FRAMES:
+                _save_part(folder, fresh, len(detector.skeleton))
+                fresh = {}
+        else:
+            report_uneven_rate(view, times)
+    finally:
+        _save_part(folder, fresh, len(detector.skeleton))
+
+
+def _save_part(folder: Path, fresh: Mapping[int, People], joints: int) -> None:
+    if fresh:
+        found = found_of(fresh, joints)
+        write_arrays(folder / f"{found.frames[0]:09d}.npz", asdict(found))
+
+
+def _saved_frames(folder: Path) -> set[int]:
+    return {frame for file in _parts_in(folder) for frame in _frames_of(file)}
+
+
+def _frames_of(part: Path) -> list[int]:
+    """The frame numbers alone; the people in it are hundreds of times as many bytes."""
+    try:
+        with np.load(part, allow_pickle=False) as arrays:
+            return arrays["frames"].tolist()
+    except Exception:  # whatever damage raises, in one line
+        return arrays_of(part)["frames"].tolist()
+
+
+def _load_parts(folder: Path, joints: int) -> Found:
+    """All that is saved, in the order of the frames: a resumed run fills gaps."""
+    parts = [found_of({}, joints), *(Found(**arrays_of(file)) for file in _parts_in(folder))]
+    frames, people, xy, confidence, xyz = (
+        np.concatenate([getattr(part, field.name) for part in parts]) for field in fields(Found)
+    )
+    of_people = np.argsort(np.repeat(frames, people), kind="stable")
+    of_images = np.argsort(frames)
+    own = xyz[of_people] if len(xyz) else xyz
+    return Found(frames[of_images], people[of_images], xy[of_people], confidence[of_people], own)
+
+
+def _parts_in(folder: Path) -> list[Path]:
+    return sorted(folder.glob("[0-9]*.npz"))
+
+
+def _summary(tally: Tally, out: Path, detector: str) -> Summary:
+    people = dict(zip(tally.views, tally.found.tolist(), strict=True))
+    size = f"{tally.frames} frames x {len(tally.views)} views, {tally.joints} joints"
+    values = {"out": str(out), "frames": tally.frames, "views": people, "joints": tally.joints, "detector": detector}
+    text = f"{out}: {size}, a person in {sum(people.values())} images, mean confidence {tally.mean_confidence:.2f}"
+    return Summary(text, {**values, "mean_confidence": tally.mean_confidence})

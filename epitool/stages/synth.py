@@ -18,13 +18,13 @@ from epitool.io.cameras import read_rig, write_rig
 from epitool.io.files import read_json, write_json
 from epitool.io.labels import write_labels
 from epitool.io.pose_arrays import read_pose_arrays
-from epitool.labels import Labels
+from epitool.labels import Labels, labels_of
 from epitool.parallel import stream_parallel
 from epitool.pss import find_up
 from epitool.skeleton import skeleton
 from epitool.synthetic.anny_body import BodyMaker
 from epitool.synthetic.motion import random_motion
-from epitool.synthetic.rigs import LAYOUTS, labels_of, studio_rig
+from epitool.synthetic.rigs import LAYOUTS, studio_rig
 from epitool.synthetic.scene import write_jpeg
 from epitool.synthetic.studio import Studio, Taken, wandering
 

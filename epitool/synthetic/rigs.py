@@ -1,4 +1,4 @@
-"""Rigs of cameras around a person, and what they would see of a motion: scenes without images, to measure methods on.
+"""Rigs of cameras around a person: made up, to measure methods on.
 
 World axes: mm, z up, floor at z = 0.
 """
@@ -9,12 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from epitool.camera import Camera, Rig
-from epitool.labels import Labels
-from epitool.pose import Keypoints, Poses
-from epitool.skeleton import Skeleton, skeleton
 
 Array = NDArray[np.float64]
-H36M = skeleton("h36m17")
 LAYOUTS = ("ring", "arc", "random")
 _HIPS = 950.0  # height that the cameras of a random rig look at, mm
 _IMAGE_SIZES = ((640, 480), (1280, 720), (1000, 1000), (1920, 1080), (1080, 1920))
@@ -112,33 +108,3 @@ def _places(rng: np.random.Generator, count: int) -> Array:
     angle = np.arange(count) * step + (rng.normal(0, 0.2, count) if shape == "ring" else 0.0)
     distance = rng.uniform(4500, 7000, count)
     return np.column_stack([distance * np.cos(angle), distance * np.sin(angle), height])
-
-
-def labels_of(
-    xyz: Array, rig: Rig, images: NDArray[np.str_] | None = None, body: Skeleton = H36M
-) -> Labels:  # fmt: skip
-    """Exact labels of a motion before a rig.
-
-    Args:
-        xyz: Joints `(F, J, 3)` in the rig's world.
-        rig: The cameras.
-        images: Where each image is, `(F, V)`; "" everywhere if left out.
-        body: Skeleton of the joints.
-
-    Returns:
-        The motion as poses and their projections with confidence 1, 0 where they lie outside the image. Joints
-        hidden behind the body count as seen.
-    """
-    frames, shape = np.arange(len(xyz)), (len(xyz), len(rig))
-    sizes = np.array([camera.image_size for camera in rig.cameras])
-    xy = rig.project(xyz)
-    inside = ((xy >= 0) & (xy <= sizes[:, None] - 1)).all(axis=-1)
-    return Labels(
-        poses=Poses(xyz, np.ones(xyz.shape[:2]), frames, body, rig.unit, "world"),
-        keypoints=Keypoints(
-            xy, inside.astype(float), frames, rig.names, np.full(shape, "") if images is None else images, sizes, body
-        ),
-        rig=rig,
-        reprojection_px=np.zeros(inside.shape),
-        swapped=np.zeros(shape, dtype=bool),
-    )

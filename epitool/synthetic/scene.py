@@ -7,19 +7,17 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
 from epitool.camera import Camera, Rig
 from epitool.console import progress
 from epitool.images import Image
-from epitool.labels import Labels
-from epitool.pose import Keypoints, Poses
+from epitool.labels import Labels, labels_of
 from epitool.synthetic.backdrop import draw_room, draw_shadow, hit_room
 from epitool.synthetic.body import body_solids
-from epitool.synthetic.motion import SKELETON, Motion, random_motion
+from epitool.synthetic.motion import Motion, random_motion
 from epitool.synthetic.render import camera_rays, draw_solids
+from epitool.synthetic.rigs import camera_looking_at
 
-Array = NDArray[np.float64]
 IMAGE_SIZE = (384, 384)
 FOCAL = 490.0
 DISTANCE = 4600.0  # of the cameras from the middle of the floor, mm
@@ -53,24 +51,15 @@ def render_scene(folder: Path, *, frames: int = 120, seed: int = 0) -> Labels:
             for f, image in enumerate(_footage(motion, camera, seed)):
                 write_jpeg(Path(images[f][v]), image)
                 advance(1)
-    return _truth(motion, rig, np.array(images))
+    return labels_of(motion.xyz, rig, np.array(images))
 
 
 def ring_of_cameras() -> Rig:
     """Four cameras around the floor, looking at its middle."""
-    places = zip(np.radians(AZIMUTHS_DEG), HEIGHTS)
-    return Rig(tuple(_camera(f"cam{i}", *place) for i, place in enumerate(places, 1)), "mm", "rendered")
-
-
-def _camera(name: str, azimuth: float, height: float) -> Camera:
-    center = np.array([DISTANCE * np.cos(azimuth), DISTANCE * np.sin(azimuth), height])
-    forward = (TARGET - center) / np.linalg.norm(TARGET - center)
-    right = np.cross(forward, [0.0, 0.0, 1.0])
-    right /= np.linalg.norm(right)
-    R = np.stack([right, np.cross(forward, right), forward])
-    width, height_px = IMAGE_SIZE
-    K = np.array([[FOCAL, 0, (width - 1) / 2], [0, FOCAL, (height_px - 1) / 2], [0, 0, 1]])
-    return Camera(name, K, np.zeros(0), R, -R @ center, IMAGE_SIZE)
+    angle = np.radians(AZIMUTHS_DEG)
+    centers = np.column_stack([DISTANCE * np.cos(angle), DISTANCE * np.sin(angle), HEIGHTS])
+    cameras = (camera_looking_at(f"cam{i}", center, TARGET, FOCAL, IMAGE_SIZE) for i, center in enumerate(centers, 1))
+    return Rig(tuple(cameras), "mm", "rendered")
 
 
 def _footage(motion: Motion, camera: Camera, seed: int) -> Iterator[Image]:
@@ -88,17 +77,3 @@ def write_jpeg(path: Path, image: Image) -> None:
     options = [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY]
     _, data = cv2.imencode(".jpg", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), options)
     data.tofile(path)  # cv2.imwrite cannot open every path on Windows
-
-
-def _truth(motion: Motion, rig: Rig, images: NDArray[np.str_]) -> Labels:
-    f, v, j = *images.shape, len(SKELETON)
-    frames, sizes = np.arange(f), np.array([camera.image_size for camera in rig.cameras])
-    xy = rig.project(motion.xyz)
-    inside = ((xy >= 0) & (xy <= sizes[:, None] - 1)).all(axis=-1)
-    return Labels(
-        poses=Poses(motion.xyz, np.ones((f, j)), frames, SKELETON, "mm", "world"),
-        keypoints=Keypoints(xy, inside.astype(float), frames, rig.names, images, sizes, SKELETON),
-        rig=rig,
-        reprojection_px=np.zeros((f, v, j)),
-        swapped=np.zeros((f, v), dtype=bool),
-    )

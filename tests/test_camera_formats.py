@@ -18,8 +18,8 @@ from test_convert_cameras import same
 from epitool.camera import Camera, Rig
 from epitool.errors import InputError
 from epitool.io.cameras import read_intrinsics, read_rig
-from epitool.io.foreign.easymocap import read_easymocap
-from epitool.io.foreign.rigs import write_foreign_rig
+from epitool.io.foreign.cameras import write_foreign_rig
+from epitool.io.foreign.cameras.easymocap import read_easymocap
 from epitool.io.keypoints import write_keypoints
 from epitool.io.labels import read_labels
 from epitool.stages.convert.cameras import read_rigs

@@ -19,7 +19,7 @@ from epitool.camera import Rig
 from epitool.errors import InputError
 from epitool.io.cameras import read_rig, write_rig
 from epitool.io.candidates import has_candidates
-from epitool.io.foreign.easymocap import read_easymocap
+from epitool.io.foreign.cameras.easymocap import read_easymocap
 from epitool.io.foreign.motion import write_motion
 from epitool.io.foreign.orders import body_by_anatomy
 from epitool.io.foreign.people import read_views

@@ -55,7 +55,7 @@ def convert(
 
     Example: epitool convert labels.h5 --unit m --out walk.trc
     """
-    from epitool.io.foreign.rigs import foreign_files
+    from epitool.io.foreign.cameras import foreign_files
     from epitool.stages import convert as stage
 
     run(

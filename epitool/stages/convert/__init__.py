@@ -14,7 +14,7 @@ from epitool.errors import InputError, UsageError
 from epitool.images import frame_of_video, frame_rate
 from epitool.io.cameras import CAMERA_SUFFIXES
 from epitool.io.files import require_file
-from epitool.io.foreign.easymocap import INTRI
+from epitool.io.foreign.cameras import is_camera_folder
 from epitool.io.foreign.motion import SUFFIXES as MOTION
 from epitool.io.foreign.motion import write_motion
 from epitool.io.labels import has_poses
@@ -87,7 +87,7 @@ def _only(inputs: Sequence[Path]) -> Path:
 
 
 def _holds_cameras(path: Path) -> bool:
-    return (path / INTRI).exists() if path.is_dir() else path.suffix.lower() in CAMERA_SUFFIXES
+    return is_camera_folder(path) if path.is_dir() else path.suffix.lower() in CAMERA_SUFFIXES
 
 
 def _holds_poses(path: Path) -> bool:

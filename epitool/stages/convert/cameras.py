@@ -12,8 +12,7 @@ from epitool.console import Summary, warn
 from epitool.errors import InputError, UsageError
 from epitool.images import view_name
 from epitool.io.cameras import read_rig, write_rig
-from epitool.io.foreign.easymocap import read_easymocap
-from epitool.io.foreign.rigs import write_foreign_rig
+from epitool.io.foreign.cameras import read_foreign_rig, write_foreign_rig
 from epitool.stages.shared.camera_checks import check_direction, check_unit, inverted
 
 IN_MM: Mapping[str | None, float] = {None: 1.0, "mm": 1.0, "cm": 10.0, "m": 1000.0}
@@ -73,7 +72,7 @@ def read_rigs(paths: Sequence[Path], size: tuple[int, int] | None = None) -> Rig
     Raises:
         InputError: One is missing or damaged, or they do not go together.
     """
-    rigs = [read_easymocap(path, size) if path.is_dir() else read_rig(path, size) for path in paths]
+    rigs = [read_foreign_rig(path, size) if path.is_dir() else read_rig(path, size) for path in paths]
     rig = rigs[0] if len(rigs) == 1 else _together(paths, rigs)
     unplaced = [camera.name for camera in rig.cameras if not camera.t.any()]
     if len(unplaced) > 1:

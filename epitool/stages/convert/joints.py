@@ -11,7 +11,7 @@ import numpy as np
 from epitool.console import Summary, say, warn
 from epitool.errors import GeometryError, InputError, UsageError
 from epitool.images import View, open_view
-from epitool.io.cameras import CAMERA_SUFFIXES
+from epitool.io.cameras import KNOWN_CAMERAS
 from epitool.io.foreign.people import read_views
 from epitool.io.foreign.seen import SeenView
 from epitool.names import differing_parts, plain_name
@@ -39,7 +39,7 @@ def convert_joints(
     if out.suffix.lower() != ".h5":
         raise UsageError(
             f"--out {out}: 2D joints become a keypoints .h5, and {inputs[0]} is read as such; cameras are read from"
-            f" {', '.join(CAMERA_SUFFIXES)} and EasyMocap's folder"
+            f" {KNOWN_CAMERAS}"
         )
     seen = [view for path in inputs for view in read_views(path, body)]
     filmed = [open_view(path) for path in footage]

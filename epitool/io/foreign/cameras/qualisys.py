@@ -10,11 +10,11 @@ import numpy as np
 from epitool.camera import Camera, Rig
 from epitool.console import warn
 from epitool.files import writing
+from epitool.io.camera_numbers import Array, checked_camera, nearest_rotation
+from epitool.io.camera_numbers import numbers as numbers_of
 from epitool.io.files import read_xml
-from epitool.io.foreign.stated import MADE_BY, five_coefficients
-from epitool.io.foreign.storage import Array
-from epitool.io.foreign.storage import numbers as numbers_of
-from epitool.io.h5_rigs import checked_camera, nearest_rotation
+from epitool.io.foreign.cameras.format import CameraFormat
+from epitool.io.foreign.cameras.stated import MADE_BY, five_coefficients
 
 _SUBPIXELS = 64  # in which lengths on the sensor are counted
 # What Pose2Sim takes a camera for one of video by, and its residual in mm, which it asks for and we do not know
@@ -100,7 +100,10 @@ def _numbers(name: str, element: ElementTree.Element, *names: str) -> Array:
 
 
 def write_qualisys(path: Path, rig: Rig) -> Path:
-    """Writes what `read_qualisys` reads: 64ths of a pixel, axes x right, y up, z backward, the camera's centre."""
+    """Writes what `read_qualisys` reads: 64ths of a pixel, axes x right, y up, z backward, the camera's centre.
+
+    Returns the path.
+    """
     root = ElementTree.Element("calibration", {"created_by": MADE_BY})
     cameras = ElementTree.SubElement(root, "cameras")
     for camera in rig.cameras:
@@ -123,3 +126,9 @@ def write_qualisys(path: Path, rig: Rig) -> Path:
     with writing(path) as temporary:
         ElementTree.ElementTree(root).write(temporary, encoding="utf-8", xml_declaration=True)
     return path
+
+
+QUALISYS = CameraFormat(
+    "Qualisys (.qca.txt, .xml)", (".txt", ".xml", ".qca"), lambda file: not file.is_storage,
+    lambda file, size: read_qualisys(file.path), (".qca.txt",), lambda path, rig: [write_qualisys(path, rig)],
+)  # fmt: skip

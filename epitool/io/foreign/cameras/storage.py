@@ -8,15 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import cv2
-import numpy as np
 import yaml
-from numpy.typing import NDArray
 
+from epitool.io.camera_numbers import floats
 from epitool.io.files import read_text
 
-Array = NDArray[np.float64]
 _NUMBERS = (cv2.FileNode_INT, cv2.FileNode_REAL)
-_LARGEST = 1e9  # a thousand kilometres, in millimetres
 _MATRIX = {"rows", "cols", "data"}
 
 
@@ -52,28 +49,6 @@ def first_of(content: Mapping[str, Any], *keys: str) -> Any:
     return next((content[key] for key in keys if content.get(key) is not None), None)
 
 
-def numbers(values: Any, what: str, count: int | None = None) -> Array:
-    """Numbers of a camera, in an array of one axis.
-
-    Raises:
-        ValueError: They are no numbers, not so many, not finite, or too large.
-    """
-    found = _floats(values, what, count)
-    if not (np.abs(found) < _LARGEST).all():
-        raise ValueError(f"{what} is not finite, or too large")
-    return found
-
-
-def _floats(values: Any, what: str, count: int | None = None) -> Array:
-    try:
-        found = np.array(values, dtype=np.float64).ravel()
-    except (TypeError, ValueError):
-        raise ValueError(f"{what} is no list of numbers: {str(values)[:60]}") from None
-    if count is not None and found.size != count:
-        raise ValueError(f"{what} has {found.size} numbers, expected {count}")
-    return found
-
-
 def _of_opencv(text: str) -> dict[str, Any]:
     try:
         storage = cv2.FileStorage(text, cv2.FILE_STORAGE_READ | cv2.FILE_STORAGE_MEMORY)
@@ -104,5 +79,5 @@ def _with_arrays(value: Any) -> Any:
         return value
     if value.keys() >= _MATRIX:
         shape = [int(value[side]) for side in ("rows", "cols")]
-        return _floats(value["data"], "a matrix", shape[0] * shape[1]).reshape(shape)
+        return floats(value["data"], "a matrix", shape[0] * shape[1]).reshape(shape)
     return {str(key): _with_arrays(one) for key, one in value.items()}

@@ -11,8 +11,9 @@ from epitool.camera import Rig
 from epitool.errors import InputError
 from epitool.files import writing
 from epitool.io.files import damage_in
-from epitool.io.foreign.stated import MADE_BY, Stated, cameras_of, five_coefficients
-from epitool.io.foreign.storage import first_of, read_storage
+from epitool.io.foreign.cameras.format import CameraFormat
+from epitool.io.foreign.cameras.stated import MADE_BY, Stated, five_coefficients, unitless_rig
+from epitool.io.foreign.cameras.storage import first_of, read_storage
 
 INTRI, EXTRI = "intri.yml", "extri.yml"
 
@@ -44,7 +45,7 @@ def read_easymocap(folder: Path, size_given: tuple[int, int] | None = None) -> R
             size = [intri[f"{side}_{name}"] for side in "WH" if f"{side}_{name}" in intri]
             distortion = first_of(intri, f"dist_{name}", f"D_{name}")
             cameras.append(Stated(name, intri[f"K_{name}"], distortion, size if len(size) == 2 else None, R, t))
-        return Rig(cameras_of(folder, cameras, size_given), "arbitrary", "none")
+        return unitless_rig(folder, cameras, size_given)
 
 
 def write_easymocap(folder: Path, rig: Rig) -> list[Path]:
@@ -69,3 +70,10 @@ def write_easymocap(folder: Path, rig: Rig) -> list[Path]:
         for storage in (lenses, places):
             storage.release()
     return paths
+
+
+EASYMOCAP = CameraFormat(
+    f"EasyMocap (a folder with {INTRI} and {EXTRI})", (), lambda file: (file.path / INTRI).exists(),
+    lambda file, size: read_easymocap(file.path, size), ("",), write_easymocap,
+    lambda path: [path / INTRI, path / EXTRI],
+)  # fmt: skip

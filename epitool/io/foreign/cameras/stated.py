@@ -10,11 +10,10 @@ from typing import Any
 import cv2
 import numpy as np
 
-from epitool.camera import Camera
+from epitool.camera import Camera, Rig
 from epitool.console import say, warn
 from epitool.errors import InputError
-from epitool.io.foreign.storage import Array, numbers
-from epitool.io.h5_rigs import checked_camera
+from epitool.io.camera_numbers import Array, checked_camera, numbers
 
 MADE_BY = "epitool.cameras/1"  # by which a later run knows that it may write a foreign file again
 _NO_ROTATION = (0.0, 0.0, 0.0)  # Rodrigues's vector
@@ -62,6 +61,11 @@ def cameras_of(path: Path, stated: Sequence[Stated], given: tuple[int, int] | No
         said = ", ".join(f"{c.name} {c.image_size[0]}x{c.image_size[1]}" for c in guessed)
         warn(f"{path}: states no image size; twice the principal point is taken, or `convert --size`: {said}")
     return cameras
+
+
+def unitless_rig(path: Path, stated: Sequence[Stated], given: tuple[int, int] | None) -> Rig:
+    """The cameras of a file that does not say in what unit lengths are; arguments and errors as of `cameras_of`."""
+    return Rig(cameras_of(path, stated, given), "arbitrary", "none")
 
 
 def _camera(stated: Stated, given: tuple[int, int] | None) -> Camera:

@@ -20,10 +20,10 @@ from epitool.errors import InputError
 from epitool.io.cameras import read_rig, write_rig
 from epitool.io.candidates import has_candidates
 from epitool.io.foreign.cameras.easymocap import read_easymocap
+from epitool.io.foreign.joints import read_views
+from epitool.io.foreign.joints.orders import body_by_anatomy
+from epitool.io.foreign.joints.seen_view import frame_number
 from epitool.io.foreign.motion import write_motion
-from epitool.io.foreign.orders import body_by_anatomy
-from epitool.io.foreign.people import read_views
-from epitool.io.foreign.seen import frame_number
 from epitool.io.keypoints import read_keypoints
 from epitool.io.labels import read_labels, write_labels
 from epitool.io.pose_arrays import read_pose_arrays

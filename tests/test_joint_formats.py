@@ -11,7 +11,7 @@ import pytest
 from test_cli import epitool, failing
 from test_images import write_images
 
-from epitool.io.foreign.people import read_views
+from epitool.io.foreign.joints import read_views
 from epitool.io.keypoints import read_keypoints
 from epitool.skeleton import skeleton
 

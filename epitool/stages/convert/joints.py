@@ -12,8 +12,8 @@ from epitool.console import Summary, say, warn
 from epitool.errors import GeometryError, InputError, UsageError
 from epitool.images import View, open_view
 from epitool.io.cameras import KNOWN_CAMERAS
-from epitool.io.foreign.people import read_views
-from epitool.io.foreign.seen import SeenView
+from epitool.io.foreign.joints import read_views
+from epitool.io.foreign.joints.seen_view import SeenView
 from epitool.names import differing_parts, plain_name
 from epitool.skeleton import Skeleton
 from epitool.stages.shared.assembling import Assembly, found_of

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from epitool.io.foreign.seen import Array, People, SeenView
+from epitool.io.foreign.joints.seen_view import Array, People, SeenView
 from epitool.skeleton import SKELETONS, Skeleton, skeleton_of
 
 # Orders that files without names may have; which one, is judged by the people in them.

@@ -15,11 +15,11 @@ from epitool.io.cameras import read_rig, write_rig
 from epitool.io.labels import read_labels
 from epitool.skeleton import skeleton
 from epitool.stages import synth
+from epitool.synthetic.backdrop import camera_rays
 from epitool.synthetic.clothes import dressed
 from epitool.synthetic.mesh import cuboid, draw_mesh, vertex_normals
 from epitool.synthetic.motion import random_motion
 from epitool.synthetic.puppet import Puppet
-from epitool.synthetic.render import camera_rays
 from epitool.synthetic.rigs import LAYOUTS, camera_looking_at, studio_rig
 
 pytest.importorskip("anny", reason="Anny is not installed: pip install 'epitool[synth]'")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import cv2
@@ -12,17 +12,19 @@ from epitool.camera import Camera, Rig
 from epitool.console import progress
 from epitool.images import Image
 from epitool.labels import Labels, labels_of
-from epitool.synthetic.backdrop import draw_room, draw_shadow, hit_room
+from epitool.synthetic.backdrop import camera_rays, draw_room, draw_shadow, hit_room
 from epitool.synthetic.body import body_solids
+from epitool.synthetic.mesh import draw_mesh
 from epitool.synthetic.motion import Motion, random_motion
-from epitool.synthetic.render import camera_rays, draw_solids
 from epitool.synthetic.rigs import camera_looking_at
+from epitool.synthetic.solids import Mesh, solids_mesh
 
 IMAGE_SIZE = (384, 384)
 FOCAL = 490.0
 DISTANCE = 4600.0  # of the cameras from the middle of the floor, mm
 AZIMUTHS_DEG = (20.0, 95.0, 165.0, 250.0)
 HEIGHTS = (1400.0, 2100.0, 1250.0, 1800.0)
+TO_LIGHT = np.array([0.35, -0.45, 0.82])  # world
 TARGET = np.array([0.0, 0.0, 950.0])
 JPEG_QUALITY = 92
 SHADOWED = ("left_ankle", "right_ankle", "pelvis")
@@ -45,10 +47,11 @@ def render_scene(folder: Path, *, frames: int = 120, seed: int = 0) -> Labels:
     """
     motion, rig = random_motion(frames, seed), ring_of_cameras()
     images = [[str(folder / name / f"{f:05d}.jpg") for name in rig.names] for f in range(frames)]
+    bodies = [solids_mesh(body_solids(motion, f)) for f in range(frames)]
     with progress("rendering", frames * len(rig)) as advance:
         for v, camera in enumerate(rig.cameras):
             (folder / camera.name).mkdir(parents=True, exist_ok=True)
-            for f, image in enumerate(_footage(motion, camera, seed)):
+            for f, image in enumerate(_footage(motion, bodies, camera, seed)):
                 write_jpeg(Path(images[f][v]), image)
                 advance(1)
     return labels_of(motion.xyz, rig, np.array(images))
@@ -62,14 +65,19 @@ def ring_of_cameras() -> Rig:
     return Rig(tuple(cameras), "mm", "rendered")
 
 
-def _footage(motion: Motion, camera: Camera, seed: int) -> Iterator[Image]:
-    rays = camera_rays(camera)
-    face, points = hit_room(camera, rays)
+def _footage(motion: Motion, bodies: Sequence[Mesh], camera: Camera, seed: int) -> Iterator[Image]:
+    face, points = hit_room(camera, camera_rays(camera))
     room = draw_room(face, points, np.random.default_rng(seed))
-    for f in range(len(motion.xyz)):
+    for f, body in enumerate(bodies):
         image = draw_shadow(room, face, points, [motion.joint(name)[f] for name in SHADOWED])
-        draw_solids(image, body_solids(motion, f), camera, rays)
+        draw_lit(image, body, camera)
         yield cv2.GaussianBlur(image, (3, 3), 0.6)  # type: ignore[misc]  # softens the stairs along edges
+
+
+def draw_lit(image: Image, mesh: Mesh, camera: Camera) -> None:
+    """Draws a mesh into an RGB image, in place, lit from one side."""
+    depth = np.full(image.shape[:2], np.inf, np.float32)
+    draw_mesh(image, depth, camera, *mesh, TO_LIGHT / np.linalg.norm(TO_LIGHT))
 
 
 def write_jpeg(path: Path, image: Image) -> None:

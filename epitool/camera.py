@@ -138,12 +138,6 @@ class Camera:
         in_camera = np.concatenate([ray, np.ones_like(ray[..., :1])], axis=-1) * np.asarray(depth)[..., None]
         return (in_camera - self.t) @ self.R
 
-    def cropped(self, x: float, y: float, width: int, height: int) -> Camera:
-        """The same camera looking only at a window whose top left pixel is (x, y)."""
-        K = np.array(self.K)
-        K[:2, 2] -= x, y
-        return replace(self, K=K, image_size=(width, height))
-
     @property
     def _cv_distortion(self) -> Array:
         return self.distortion if self.distortion.size else np.zeros(5)

@@ -15,8 +15,7 @@ from epitool.images import frame_of_video, frame_rate
 from epitool.io.cameras import CAMERA_SUFFIXES
 from epitool.io.files import require_file
 from epitool.io.foreign.cameras import is_camera_folder
-from epitool.io.foreign.motion import SUFFIXES as MOTION
-from epitool.io.foreign.motion import write_motion
+from epitool.io.foreign.motion import FORMATS, write_motion
 from epitool.io.labels import has_poses
 from epitool.io.predictions import read_predictions
 from epitool.pose import Poses
@@ -25,7 +24,6 @@ from epitool.stages.convert.cameras import IN_MM, convert_cameras
 from epitool.stages.convert.joints import convert_joints
 from epitool.stages.shared.label_verdict import heeded_labels
 
-_EVENLY = (".trc", ".c3d")  # one frame after the other, at a rate that the file states
 _SAME_RATE = 0.01
 
 
@@ -109,15 +107,15 @@ def _is_ours(path: Path) -> bool:
 
 
 def _convert_poses(path: Path, out: Path, fps: float | None, unit: str | None) -> Summary:
-    if out.suffix.lower() not in MOTION:
-        raise UsageError(f"--out {out}: poses are written as {', '.join(MOTION)}")
+    if (form := FORMATS.get(out.suffix.lower())) is None:
+        raise UsageError(f"--out {out}: poses are written as {', '.join(FORMATS)}")
     poses, image = _poses_of(path)
     rate = _rate(path, image, fps)
-    if out.suffix.lower() in _EVENLY:
+    if form.evenly:
         poses, rate = _every_frame(poses, rate)
     if unit and poses.unit != "mm":
         raise UsageError(f"--unit {unit}: {path} has no scale; calibrate with --scale")
-    if poses.unit != "mm" and out.suffix.lower() in _EVENLY:
+    if poses.unit != "mm" and form.evenly:
         warn(
             f"{out}: lengths are in no unit, for {path} has no scale; OpenSim and others take them for metres or"
             " millimetres all the same. `epitool calibrate --scale` gives one"

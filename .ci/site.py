@@ -12,7 +12,7 @@ ROOT = Path(__file__).parent.parent
 MODULES = (
     "epitool.camera", "epitool.skeleton", "epitool.pose", "epitool.labels", "epitool.geometry.calibration.calibrate",
     "epitool.geometry.triangulation.labels", "epitool.geometry.triangulation.triangulate", "epitool.metrics",
-    "epitool.pss", "epitool.io.cameras", "epitool.io.keypoints", "epitool.io.labels", "epitool.io.predictions",
+    "epitool.pss", "epitool.io.cameras", "epitool.io.keypoints_h5", "epitool.io.labels_h5", "epitool.io.predictions",
 )  # fmt: skip
 
 

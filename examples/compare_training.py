@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from epitool.io.labels import read_labels
+from epitool.io.labels_h5 import read_labels
 from epitool.labels import split_frames
 from epitool.metrics import nmpjpe, pmpjpe
 from epitool.nn.distributed import Compute

@@ -20,8 +20,8 @@ from epitool.errors import InputError
 from epitool.io.cameras import read_intrinsics, read_rig
 from epitool.io.foreign.cameras import write_foreign_rig
 from epitool.io.foreign.cameras.easymocap import read_easymocap
-from epitool.io.keypoints import write_keypoints
-from epitool.io.labels import read_labels
+from epitool.io.keypoints_h5 import write_keypoints
+from epitool.io.labels_h5 import read_labels
 from epitool.stages.convert.cameras import read_rigs
 
 FIVE = [-0.1, 0.05, 0.001, -0.002, 0.01]

@@ -21,8 +21,8 @@ from epitool.console import Summary, fail, printable_lines, say, set_quiet, show
 from epitool.errors import GeometryError, InputError, UsageError
 from epitool.files import STDIO
 from epitool.io.cameras import write_rig
-from epitool.io.keypoints import write_keypoints
-from epitool.io.labels import write_labels
+from epitool.io.keypoints_h5 import write_keypoints
+from epitool.io.labels_h5 import write_labels
 from epitool.io.predictions import write_predictions
 from epitool.pose import Predictions
 from epitool.stages import pss_fit

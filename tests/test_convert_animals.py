@@ -19,7 +19,7 @@ from test_cli import epitool, failing
 
 from epitool.io.foreign.joints import deeplabcut, read_views
 from epitool.io.foreign.joints.format import JointFile
-from epitool.io.keypoints import read_keypoints
+from epitool.io.keypoints_h5 import read_keypoints
 from epitool.skeleton import skeleton
 
 PARTS = skeleton("coco17").joints

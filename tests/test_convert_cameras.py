@@ -17,8 +17,8 @@ from epitool.errors import InputError
 from epitool.io.camera_numbers import checked_camera
 from epitool.io.cameras import read_rig, tomllib, write_rig
 from epitool.io.foreign.cameras import write_foreign_rig
-from epitool.io.keypoints import write_keypoints
-from epitool.io.labels import read_labels
+from epitool.io.keypoints_h5 import write_keypoints
+from epitool.io.labels_h5 import read_labels
 from epitool.stages.convert.cameras import read_rigs
 from epitool.stages.shared.camera_checks import fit_sizes, inverted, parallax_deg
 

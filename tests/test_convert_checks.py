@@ -12,7 +12,7 @@ from test_images import write_images, write_video
 from epitool.errors import GeometryError, InputError, UsageError
 from epitool.io.foreign.joints import read_views
 from epitool.io.foreign.joints.orders import body_by_anatomy, body_of
-from epitool.io.keypoints import read_keypoints
+from epitool.io.keypoints_h5 import read_keypoints
 from epitool.io.predictions import write_predictions
 from epitool.pose import Predictions
 from epitool.skeleton import SKELETONS, skeleton

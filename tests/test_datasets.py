@@ -18,8 +18,8 @@ from epitool.camera import Camera, Rig
 from epitool.errors import InputError
 from epitool.io.datasets.h36m import CAMERAS, read_h36m
 from epitool.io.datasets.mpi_inf_3dhp import read_mpi_inf_3dhp
-from epitool.io.keypoints import read_keypoints
-from epitool.io.labels import read_labels, write_labels
+from epitool.io.keypoints_h5 import read_keypoints
+from epitool.io.labels_h5 import read_labels, write_labels
 from epitool.skeleton import skeleton
 from epitool.stages import calibrate, detect2d, evaluate, triangulate
 

@@ -9,8 +9,8 @@ from test_images import write_video
 
 from epitool.detectors import open_detector, people_found, person_found
 from epitool.errors import GeometryError, InputError, UsageError
-from epitool.io.candidates import read_candidates
-from epitool.io.keypoints import read_keypoints
+from epitool.io.candidates_h5 import read_candidates
+from epitool.io.keypoints_h5 import read_keypoints
 from epitool.pose import People
 from epitool.skeleton import skeleton
 from epitool.stages import detect2d

@@ -12,7 +12,7 @@ from test_sync import RIG, recorded
 
 from epitool.geometry.timing.drift import doubt_of_drift, drift_of, runs_of
 from epitool.io.cameras import write_rig
-from epitool.io.keypoints import write_keypoints
+from epitool.io.keypoints_h5 import write_keypoints
 
 FRAMES, RATE = 600, 1.003  # over which the second view gains 1.8 frames
 

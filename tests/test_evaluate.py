@@ -9,7 +9,7 @@ import pytest
 
 from epitool.camera import Camera, Rig
 from epitool.errors import InputError, UsageError
-from epitool.io.labels import write_labels
+from epitool.io.labels_h5 import write_labels
 from epitool.io.npz import read_pss
 from epitool.io.predictions import write_predictions
 from epitool.labels import Labels, split_frames

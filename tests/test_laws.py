@@ -18,7 +18,7 @@ from epitool.geometry.calibration.calibrate import calibrate
 from epitool.geometry.calibration.compare import compare_rigs
 from epitool.geometry.triangulation.triangulate import triangulate
 from epitool.io.cameras import read_rig, write_rig
-from epitool.io.labels import read_labels, write_labels
+from epitool.io.labels_h5 import read_labels, write_labels
 from epitool.pose import Keypoints
 from epitool.skeleton import Skeleton
 from epitool.synthetic import noisy_keypoints

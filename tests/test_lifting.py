@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from epitool.errors import GeometryError, InputError, UsageError
-from epitool.io.keypoints import write_keypoints
+from epitool.io.keypoints_h5 import write_keypoints
 from epitool.nn.looks import BODY, LIMBS, PELVIS, Looks, body_joints, face_apart, unit_size
 from epitool.nn.mocap import Cameras, median_lengths, mirrored, seen_by
 from epitool.nn.refiner import SHIPPED, Refiner, load_refiner

@@ -14,8 +14,8 @@ from epitool.camera import Rig, Window
 from epitool.errors import InputError
 from epitool.geometry.calibration.compare import compare_rigs
 from epitool.io.cameras import read_rig, read_windows, write_rig, write_windows
-from epitool.io.keypoints import write_keypoints
-from epitool.io.labels import read_labels
+from epitool.io.keypoints_h5 import write_keypoints
+from epitool.io.labels_h5 import read_labels
 from epitool.pose import join_keypoints
 from epitool.synthetic import noisy_keypoints
 

@@ -13,8 +13,8 @@ import pytest
 
 import epitool
 from epitool.io.cameras import write_rig
-from epitool.io.keypoints import write_keypoints
-from epitool.io.labels import write_labels
+from epitool.io.keypoints_h5 import write_keypoints
+from epitool.io.labels_h5 import write_labels
 from epitool.synthetic import noisy_keypoints
 
 PAGE = Path(__file__).parent.parent / "docs" / "python.md"

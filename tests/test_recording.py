@@ -8,7 +8,7 @@ import pytest
 from epitool.geometry.body.scale import distance_between
 from epitool.geometry.calibration.compare import compare_rigs
 from epitool.io.cameras import read_rig
-from epitool.io.labels import read_labels
+from epitool.io.labels_h5 import read_labels
 from epitool.io.sample import sample_recording
 from epitool.stages import calibrate, detect2d, triangulate
 

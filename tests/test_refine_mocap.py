@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
 from epitool.errors import GeometryError, InputError
-from epitool.io.labels import write_labels
+from epitool.io.labels_h5 import write_labels
 from epitool.io.pose_arrays import read_pose_arrays
 from epitool.metrics import nmpjpe
 from epitool.nn import refiner_training

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from epitool.errors import CheckpointError, GeometryError, InputError, UsageError
-from epitool.io.labels import write_labels
+from epitool.io.labels_h5 import write_labels
 from epitool.io.predictions import write_predictions
 from epitool.labels import Labels
 from epitool.metrics import nmpjpe

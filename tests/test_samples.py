@@ -8,7 +8,7 @@ import pytest
 
 from epitool.camera import Rig
 from epitool.errors import GeometryError, InputError, UsageError
-from epitool.io.labels import open_labels, write_labels
+from epitool.io.labels_h5 import open_labels, write_labels
 from epitool.labels import Labels, labels_of, split_frames
 from epitool.metrics import nmpjpe
 from epitool.nn import samples as module

@@ -21,8 +21,8 @@ from test_cli import epitool, failing
 from epitool import images
 from epitool.images import VideoReader
 from epitool.io.cameras import write_rig
-from epitool.io.keypoints import KeypointsFile, write_keypoints
-from epitool.io.labels import write_labels
+from epitool.io.keypoints_h5 import KeypointsFile, write_keypoints
+from epitool.io.labels_h5 import write_labels
 from epitool.io.predictions import write_predictions
 from epitool.labels import Take
 from epitool.pose import Keypoints, Predictions

@@ -21,10 +21,10 @@ from hypothesis import strategies as st
 from epitool.errors import EpitoolError, GeometryError, UsageError
 from epitool.geometry.triangulation import labels as geometry_labels
 from epitool.geometry.triangulation.labels import convert_labels, label, sample_bounds
-from epitool.io import labels as io_labels
+from epitool.io import labels_h5 as io_labels
 from epitool.io.cameras import write_rig
-from epitool.io.keypoints import KeypointsFile, read_keypoints, write_keypoints
-from epitool.io.labels import read_labels
+from epitool.io.keypoints_h5 import KeypointsFile, read_keypoints, write_keypoints
+from epitool.io.labels_h5 import read_labels
 from epitool.labels import Labels
 from epitool.parallel import backend, run_parallel, stream_parallel
 from epitool.pose import Keypoints

@@ -12,7 +12,7 @@ import pytest
 from epitool.camera import Rig
 from epitool.errors import GeometryError, InputError, UsageError
 from epitool.io.cameras import read_rig, write_rig
-from epitool.io.labels import read_labels
+from epitool.io.labels_h5 import read_labels
 from epitool.skeleton import skeleton
 from epitool.stages import synth
 from epitool.synthetic.backdrop import camera_rays

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from epitool.errors import GeometryError, InputError, UsageError
-from epitool.io.labels import write_labels
+from epitool.io.labels_h5 import write_labels
 from epitool.io.predictions import read_predictions
 from epitool.labels import Labels
 from epitool.nn import training

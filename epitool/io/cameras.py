@@ -20,7 +20,7 @@ from epitool.files import writing
 from epitool.io.files import damage_in, read_text, require_file
 from epitool.io.foreign.cameras import SUFFIXES, WORDS, read_foreign_rig
 from epitool.io.foreign.cameras.stated import Stated, cameras_of
-from epitool.io.labels import open_labels
+from epitool.io.labels_h5 import open_labels
 
 if sys.version_info >= (3, 11):
     import tomllib

@@ -123,7 +123,7 @@ def _network() -> None:
 def _files() -> None:
     import cv2
 
-    from epitool.io.labels import read_labels, write_labels
+    from epitool.io.labels_h5 import read_labels, write_labels
     from epitool.synthetic import labels_of
     from epitool.synthetic.motion import random_motion
     from epitool.synthetic.scene import ring_of_cameras

@@ -16,8 +16,8 @@ from epitool.io.datasets.common import DatasetTake, check_images
 from epitool.io.datasets.h36m import read_h36m
 from epitool.io.datasets.mpi_inf_3dhp import read_mpi_inf_3dhp
 from epitool.io.datasets.photographs import read_coco, read_mpii
-from epitool.io.keypoints import write_keypoints
-from epitool.io.labels import writing_labels
+from epitool.io.keypoints_h5 import write_keypoints
+from epitool.io.labels_h5 import writing_labels
 from epitool.io.pose_arrays import writing_pose_arrays
 from epitool.labels import Labels, Take, labels_of
 

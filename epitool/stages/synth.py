@@ -16,7 +16,7 @@ from epitool.errors import GeometryError, InputError, UsageError
 from epitool.files import writing
 from epitool.io.cameras import read_rig, write_rig
 from epitool.io.files import read_json, write_json
-from epitool.io.labels import write_labels
+from epitool.io.labels_h5 import write_labels
 from epitool.io.pose_arrays import read_pose_arrays
 from epitool.labels import Labels, labels_of
 from epitool.parallel import stream_parallel

@@ -13,8 +13,8 @@ from epitool.console import Summary, say, warn
 from epitool.errors import EpitoolError, InputError
 from epitool.files import alone_at
 from epitool.io.files import write_json
-from epitool.io.keypoints import open_keypoints
-from epitool.io.labels import has_poses, open_labels
+from epitool.io.keypoints_h5 import open_keypoints
+from epitool.io.labels_h5 import has_poses, open_labels
 from epitool.options import PRESETS, TrainOptions, run_folder
 from epitool.stages.shared.label_verdict import heed
 

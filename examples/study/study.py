@@ -24,8 +24,8 @@ import numpy as np
 from epitool.console import set_quiet
 from epitool.errors import EpitoolError
 from epitool.images import read_image
-from epitool.io.keypoints import write_keypoints
-from epitool.io.labels import read_labels, write_labels
+from epitool.io.keypoints_h5 import write_keypoints
+from epitool.io.labels_h5 import read_labels, write_labels
 from epitool.io.pose_arrays import read_pose_arrays
 from epitool.io.predictions import read_predictions
 from epitool.labels import Labels, Take, split_frames

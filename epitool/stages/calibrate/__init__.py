@@ -24,7 +24,7 @@ from epitool.geometry.calibration.calibrate import (
 from epitool.geometry.timing.drift import doubt_of_drift, runs_of
 from epitool.geometry.timing.sync import REACH, estimate_offsets, synchronized
 from epitool.io.cameras import write_rig
-from epitool.io.keypoints import open_keypoints
+from epitool.io.keypoints_h5 import open_keypoints
 from epitool.pose import Keypoints
 from epitool.stages.calibrate import report
 from epitool.stages.calibrate.inputs import enough_step, intrinsics_of, keypoints_of, places

@@ -12,7 +12,7 @@ from epitool.errors import InputError, UsageError
 from epitool.geometry.calibration.calibrate import assumed_intrinsics
 from epitool.images import view_name
 from epitool.io.cameras import read_intrinsics, read_rig
-from epitool.io.keypoints import KeypointsFile, open_keypoints
+from epitool.io.keypoints_h5 import KeypointsFile, open_keypoints
 from epitool.pose import Keypoints
 from epitool.stages.shared import detecting
 from epitool.stages.shared.camera_checks import check_foreign, fit_sizes

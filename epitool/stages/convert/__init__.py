@@ -16,7 +16,7 @@ from epitool.io.cameras import CAMERA_SUFFIXES
 from epitool.io.files import require_file
 from epitool.io.foreign.cameras import is_camera_folder
 from epitool.io.foreign.motion import FORMATS, write_motion
-from epitool.io.labels import has_poses
+from epitool.io.labels_h5 import has_poses
 from epitool.io.predictions import read_predictions
 from epitool.pose import Poses
 from epitool.skeleton import skeleton as named_skeleton

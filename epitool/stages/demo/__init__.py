@@ -18,8 +18,8 @@ from epitool.console import Summary, say
 from epitool.detectors import default_detector, open_detector
 from epitool.errors import EpitoolError, InputError, UsageError
 from epitool.io.cameras import read_rig
-from epitool.io.keypoints import write_keypoints
-from epitool.io.labels import write_labels
+from epitool.io.keypoints_h5 import write_keypoints
+from epitool.io.labels_h5 import write_labels
 from epitool.io.sample import sample_recording
 from epitool.stages.demo.report import Step, write_report
 from epitool.stages.shared.footage import open_views

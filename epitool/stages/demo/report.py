@@ -18,7 +18,7 @@ from epitool.geometry.body.scale import distance_between, stature
 from epitool.geometry.calibration.compare import compare_rigs
 from epitool.images import Image, image_key, read_images
 from epitool.io.cameras import read_rig
-from epitool.io.labels import read_labels
+from epitool.io.labels_h5 import read_labels
 from epitool.io.predictions import read_predictions
 from epitool.labels import Labels
 from epitool.metrics import pmpjpe, procrustes

@@ -125,7 +125,7 @@ def image_names(inputs: Sequence[str]) -> list[str]:
         path = Path(given)
         check_name(path)
         if is_labels(given):
-            from epitool.io.keypoints import read_keypoints
+            from epitool.io.keypoints_h5 import read_keypoints
 
             names |= dict.fromkeys(name for name in read_keypoints(path).images.ravel().tolist() if name)
             continue

@@ -14,7 +14,7 @@ from epitool.console import say, warn
 from epitool.errors import InputError, UsageError
 from epitool.files import STDIO
 from epitool.images import image_key
-from epitool.io.labels import read_labels
+from epitool.io.labels_h5 import read_labels
 from epitool.io.pose_arrays import read_pose_arrays
 from epitool.io.predictions import read_predictions
 from epitool.labels import Labels

@@ -17,7 +17,7 @@ from epitool.detectors import Detector, default_detector, open_detector, people_
 from epitool.errors import GeometryError, UsageError
 from epitool.files import alone_at
 from epitool.images import View, read_view
-from epitool.io.keypoints import open_keypoints, read_keypoints, read_source
+from epitool.io.keypoints_h5 import open_keypoints, read_keypoints, read_source
 from epitool.io.npz import arrays_of, write_arrays
 from epitool.parallel import run_parallel
 from epitool.pose import Keypoints, People

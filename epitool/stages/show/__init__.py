@@ -15,8 +15,8 @@ from epitool.errors import InputError, UsageError
 from epitool.images import read_images
 from epitool.io.cameras import CAMERA_SUFFIXES, CAMERAS_BY, read_rig
 from epitool.io.files import require_file
-from epitool.io.keypoints import open_keypoints
-from epitool.io.labels import has_poses, open_labels
+from epitool.io.keypoints_h5 import open_keypoints
+from epitool.io.labels_h5 import has_poses, open_labels
 from epitool.io.npz import read_pss
 from epitool.io.predictions import read_predictions
 from epitool.pose import Keypoints, Predictions

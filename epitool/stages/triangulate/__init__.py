@@ -19,8 +19,8 @@ from epitool.geometry.triangulation.labels import (
     label_chunk,
     label_settings,
 )
-from epitool.io.keypoints import open_keypoints
-from epitool.io.labels import writing_labels
+from epitool.io.keypoints_h5 import open_keypoints
+from epitool.io.labels_h5 import writing_labels
 from epitool.labels import Labels, Take
 from epitool.parallel import backend as working_on
 from epitool.parallel import stream_parallel

@@ -12,7 +12,7 @@ from epitool.geometry.calibration.known_cameras import judge_known
 from epitool.geometry.calibration.verdict import Verdict
 from epitool.geometry.timing.drift import doubt_of_drift
 from epitool.io.cameras import read_windows
-from epitool.io.keypoints import KeypointsFile
+from epitool.io.keypoints_h5 import KeypointsFile
 from epitool.pose import Keypoints, join_keypoints
 from epitool.stages.shared.camera_checks import check_foreign, fit_rigs
 from epitool.stages.shared.one_person import Chosen, chosen_by_geometry, say_whom, warn_of_people

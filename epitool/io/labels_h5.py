@@ -12,9 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from epitool.camera import Rig
+from epitool.io.cameras_h5 import read_rig, read_takes, write_rig, write_takes
 from epitool.io.h5 import LARGEST, array, created, dataset, opened, readable, store, text, text_list, texts
-from epitool.io.h5_rigs import read_rig, read_takes, write_rig, write_takes
-from epitool.io.keypoints import KeypointsFile, keypoint_arrays, write_header
+from epitool.io.keypoints_h5 import KeypointsFile, keypoint_arrays, write_header
 from epitool.labels import Labels, RecordingDigest
 from epitool.pose import Poses
 

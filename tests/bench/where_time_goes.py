@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from epitool.io.cameras import write_rig
-from epitool.io.keypoints import write_keypoints
+from epitool.io.keypoints_h5 import write_keypoints
 from epitool.synthetic import labels_of, noisy_keypoints, walking_room
 from epitool.synthetic.motion import random_motion
 

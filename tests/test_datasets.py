@@ -20,6 +20,7 @@ from epitool.io.datasets.h36m import CAMERAS, read_h36m
 from epitool.io.datasets.mpi_inf_3dhp import read_mpi_inf_3dhp
 from epitool.io.keypoints import read_keypoints
 from epitool.io.labels import read_labels, write_labels
+from epitool.options import CalibrateOptions, Detect2dOptions, EvaluateOptions, TriangulateOptions
 from epitool.skeleton import skeleton
 from epitool.stages import calibrate, detect2d, evaluate, triangulate
 
@@ -144,22 +145,22 @@ def test_takes_go_through_the_whole_geometry(official, here):
     shared = {"jobs": 1}
     for cameras, combine in ((path, "robust"), (path, "vector-median"), (Path("own.toml"), "robust")):
         if cameras != path:
-            calibrate.run(
-                views=[], keypoints=path, intrinsics=path, refine_intrinsics=False, extrinsics=None, fov_deg=None,
+            calibrate.run(CalibrateOptions(
+                views=[], keypoints=path, intrinsics=path, refine_intrinsics=False, extrinsics=None, fov=None,
                 method="essential", sync=False, moving=None, scale=None, up=None, detector=None, device="cpu",
                 out=cameras, seed=0, **shared,
-            )  # fmt: skip
-        triangulate.run(
-            keypoints=path, cameras=cameras, method="polynomial", combine=combine, bones=False, skeleton="h36m17",
+            ))  # fmt: skip
+        triangulate.run(TriangulateOptions(
+            keypoints=path, cameras=cameras, combine=combine, bones=False, skeleton="h36m17",
             out=Path("labels.h5"), backend="threads", **shared,
-        )  # fmt: skip
+        ))  # fmt: skip
         labels = read_labels(Path("labels.h5"))
         assert labels.keypoints.split == truth.keypoints.split
         assert len(np.unique(labels.keypoints.take_of)) >= 2
-        summary = evaluate.run(
-            predictions=[Path("labels.h5")], truth=path, model=None, pss_ks=(5,), pss_file=None, protocol="standard",
+        summary = evaluate.run(EvaluateOptions(
+            predictions=[Path("labels.h5")], truth=path, model=None, pss=(5,), pss_file=None, protocol="standard",
             split="all", out=Path("metrics.json"), device="cpu", by=("action",),
-        )  # fmt: skip
+        ))  # fmt: skip
         row = summary.values["rows"][0]
         assert {metric["name"]: metric["value"] for metric in row["metrics"]}["NMPJPE"] < 0.5
         assert set(row["by_action"]["NMPJPE"]) > {"Directions", "WalkDog"}
@@ -201,12 +202,14 @@ def test_joints_are_detected_in_the_images_that_labels_name(here, truth, monkeyp
     write_labels(Path("some.h5"), replace(labels, keypoints=keypoints))
     monkeypatch.setattr(detect2d, "open_any_detector", lambda *_: Whitest())
     options = {"views": [], "detector": "whitest", "jobs": 1, "device": "cpu", "overwrite": False}
-    detect2d.run(images=Path("some.h5"), out=Path("found.h5"), **options)
+    detect2d.run(Detect2dOptions(images=Path("some.h5"), out=Path("found.h5"), **options))
     found = read_keypoints(Path("found.h5"))
     assert (found.split, found.views, found.frames.tolist()) == ((4, 5), labels.rig.names, list(range(6)))
     assert found.xy[3, 2, 0].tolist() == [47, 35]  # in the box of its joints, though counted from the image's corner
     with pytest.raises(Exception, match="not both"):
-        detect2d.run(images=Path("some.h5"), out=Path("found.h5"), **{**options, "views": [Path("cam1")]})
+        detect2d.run(
+            Detect2dOptions(images=Path("some.h5"), out=Path("found.h5"), **{**options, "views": [Path("cam1")]})
+        )
 
 
 @pytest.fixture(scope="module")

@@ -26,6 +26,7 @@ from epitool.io.cameras import write_rig
 from epitool.io.keypoints import KeypointsFile, read_keypoints, write_keypoints
 from epitool.io.labels import read_labels
 from epitool.labels import Labels
+from epitool.options import TriangulateOptions
 from epitool.parallel import backend, run_parallel, stream_parallel
 from epitool.pose import Keypoints
 from epitool.skeleton import skeleton
@@ -46,10 +47,10 @@ def recording(here, truth, detected, monkeypatch) -> Path:
 
 def triangulated(out: str = "labels.h5", **options) -> bytes:
     given = {
-        "keypoints": Path("keypoints.h5"), "cameras": Path("cameras.toml"), "method": "polynomial", "combine": "robust",
+        "keypoints": Path("keypoints.h5"), "cameras": Path("cameras.toml"), "combine": "robust",
         "bones": False, "skeleton": "h36m17", "backend": "threads", "jobs": 1,
     }  # fmt: skip
-    stage.run(**{**given, **options}, out=Path(out))
+    stage.run(TriangulateOptions(**{**given, **options}, out=Path(out)))
     return Path(out).read_bytes()
 
 

@@ -6,7 +6,6 @@ import functools
 import types
 from collections.abc import Callable, Hashable
 from dataclasses import KW_ONLY, dataclass, fields
-from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple, Union, cast, get_args, get_origin, get_type_hints
 
 from epitool.errors import UsageError

@@ -53,7 +53,7 @@ def write_openpose(
 
 def converted(*inputs: Path | str, out: Path = OUT, **options: object) -> convert.Summary:
     body = "coco17" if out.suffix == ".h5" else None
-    given = {"views": [], "size": None, "fps": None, "unit": None, "inverse": False, "skeleton": body, **options}
+    given = {"skeleton": body, **options}
     return convert.run(ConvertOptions(inputs=[Path(path) for path in inputs], out=out, **given))
 
 

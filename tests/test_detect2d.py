@@ -59,7 +59,7 @@ def images(folder, numbers, level=None):
 
 
 def run(views, **changes):
-    options = {"detector": "bright", "out": Path("keypoints.h5"), "jobs": 2, "device": "cpu", "overwrite": False}
+    options = {"detector": "bright", "jobs": 2, "device": "cpu"}
     return detect2d.run(Detect2dOptions(views=[Path(view) for view in views], **{**options, **changes}))
 
 

@@ -61,18 +61,7 @@ def folder(tmp_path, monkeypatch):
 
 
 def run(**changes):
-    options = {
-        "predictions": [],
-        "truth": Path("labels.h5"),
-        "model": None,
-        "pss": (5,),
-        "pss_file": None,
-        "protocol": "standard",
-        "split": None,
-        "out": Path("metrics.json"),
-        "device": "cpu",
-    }
-    return evaluate.run(EvaluateOptions(**{**options, **changes}))
+    return evaluate.run(EvaluateOptions(**{"pss": (5,), "device": "cpu", **changes}))
 
 
 def values(summary, row=0):

@@ -94,7 +94,7 @@ def test_predictions_of_other_poses_and_single_runs_are_refused(tmp_path):
     np.savez(tmp_path / "other.npz", xyz_mm=WALK[:7])
     with pytest.raises(InputError, match="7 poses"):
         command(tmp_path, predictions=tmp_path / "other.npz")
-    with pytest.raises(UsageError, match="at least two"):
+    with pytest.raises(UsageError, match="--runs 1: expected 2 or more"):
         command(tmp_path, runs=1)
     row = command(tmp_path, consensus=0).values["rows"]
     assert [(one["kind"], one["mpss_percent"]) for one in row] == [("single runs", None)]

@@ -46,11 +46,7 @@ def recording(here, truth, detected, monkeypatch) -> Path:
 
 
 def triangulated(out: str = "labels.h5", **options) -> bytes:
-    given = {
-        "keypoints": Path("keypoints.h5"), "cameras": Path("cameras.toml"), "combine": "robust",
-        "bones": False, "skeleton": "h36m17", "backend": "threads", "jobs": 1,
-    }  # fmt: skip
-    stage.run(TriangulateOptions(**{**given, **options}, out=Path(out)))
+    stage.run(TriangulateOptions(**{"skeleton": "h36m17", "jobs": 1, **options}, out=Path(out)))
     return Path(out).read_bytes()
 
 

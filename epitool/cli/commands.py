@@ -81,10 +81,11 @@ def _function(name: str) -> Callable[..., None]:
 
     def perform(*, quiet: bool, as_json: bool, ctx: Any = None, config: Any = None, **typed: Any) -> None:
         values = {field.name: _value(field, typed[field.name]) for field in fields_of(kind)}
-        stage = importlib.import_module(f"epitool.stages.{COMMANDS[name][0]}")
         console.set_quiet(quiet)
         with failing_in_one_line():
-            run(storing(stage.run, ctx) if ctx else stage.run, kind(**values), as_json, _also_written(stage))
+            chosen = kind(**values)
+            stage = importlib.import_module(f"epitool.stages.{COMMANDS[name][0]}")  # numpy and all, once that is well
+            run(storing(stage.run, ctx) if ctx else stage.run, chosen, as_json, _also_written(stage))
 
     parameters = [_parameter(field) for field in fields_of(kind)]
     if name in _STORING:
@@ -113,14 +114,9 @@ def _parameter(field: Field) -> Parameter:
     elif field.many:
         kind = list[kind]  # type: ignore[valid-type]
         default = list(default) if isinstance(default, tuple) else default
-    settings: dict[str, Any] = {
-        "help": flag.help,
-        "metavar": flag.metavar,
-        "min": flag.least,
-        "show_default": flag.shown,
-    }
-    told = typer.Argument(**settings) if flag.argument else typer.Option(field.option, **settings)
-    annotation: Any = Annotated[kind | None if field.optional else kind, told]
+    settings: dict[str, Any] = {"metavar": flag.metavar, "min": flag.least, "show_default": flag.shown}
+    names, told = ([], typer.Argument) if flag.argument else ([field.option], typer.Option)
+    annotation: Any = Annotated[kind | None if field.optional else kind, told(*names, help=flag.help, **settings)]
     return _keyword(field.name, annotation, Parameter.empty if default is MISSING else default)
 
 

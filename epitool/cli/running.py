@@ -48,8 +48,6 @@ def interrupt(_: int, frame: FrameType | None) -> None:
 @contextmanager
 def failing_in_one_line() -> Iterator[None]:
     """The one place where errors become a line and an exit status."""
-    if signal.getsignal(signal.SIGINT) is leave_at_once:
-        signal.signal(signal.SIGINT, interrupt)
     try:
         yield
     except EpitoolError as error:
@@ -82,6 +80,8 @@ def run(
         UsageError: What is to be written cannot be.
         EpitoolError: The stage failed.
     """
+    if signal.getsignal(signal.SIGINT) is leave_at_once:
+        signal.signal(signal.SIGINT, interrupt)
     to_stdout = check_stdout(options, as_json)
     with standard_input(options) as read:
         check_outputs(read, also_writes(read))

@@ -213,7 +213,7 @@ def test_files_that_do_not_fit(folder):
     write_predictions(Path("some.json"), make_predictions(folder, joints_3d=np.full((n, 17, 3), np.nan)))
     with pytest.raises(InputError, match="none of 80 poses can be measured"):
         run(predictions=[Path("some.json")])
-    for options, message in (({"protocol": "best"}, "protocol 'best'"), ({"split": "half"}, "split 'half'")):
+    for options, message in (({"protocol": "best"}, "--protocol best"), ({"split": "half"}, "--split half")):
         with pytest.raises(UsageError, match=message):
             run(predictions=[Path("some.json")], **options)
     with pytest.raises(UsageError, match="either predictions or a model"):

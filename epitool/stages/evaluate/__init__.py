@@ -56,9 +56,7 @@ def run(options: EvaluateOptions) -> Summary:
     return Summary(text, {"out": str(options.out), **document})
 
 
-def _document(
-    target: Truth, predicted: Sequence[Predicted], split: str, options: EvaluateOptions
-) -> dict[str, Any]:  # fmt: skip
+def _document(target: Truth, predicted: Sequence[Predicted], split: str, options: EvaluateOptions) -> dict[str, Any]:
     """What `metrics.json` holds."""
     first = predicted[0]
     sequences, words = target.sequences(first.frames)

@@ -64,6 +64,7 @@ class Files(Options):
     out: Annotated[Path | None, Flag("Written.", role=Output(stdout=True))] = None
     table: Annotated[Path | None, Flag("Written.", role=Output())] = None
     overlay: Annotated[Path | None, Flag("Written.", role=Output(folder=True))] = None
+    folder: Annotated[Path | None, Flag("Written.", role=Output(folder=True, shared=True))] = None
     pictures: Annotated[Path | None, Flag("Written.", role=Output(folder=True))] = None
 
 
@@ -272,6 +273,7 @@ def test_no_output_is_an_input(here, option):
         with pytest.raises(UsageError, match="is an input of this command"):
             check_outputs(Files(**{option: Path("a")}, images=("b", "labels.h5")), [Path(name)])
     check_outputs(Files(out=STDIO, pairs=STDIO), [])
+    check_outputs(Files(folder=here, pairs=here), [])
 
 
 # What is said

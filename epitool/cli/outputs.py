@@ -54,7 +54,8 @@ def check_outputs(options: Options, further: Iterable[Path]) -> None:
     roles = [field.flag.role for field in fields_of(type(options))]
     holds = [one for role in roles if isinstance(role, Output) for one in role.holds]
     inputs = [Path(one) for _, one, role in _roles(options) if isinstance(role, Input) and str(one) not in ("", "-")]
-    for words, path in [*((f"{option} ", path) for option, path, _ in named), *(("", path) for path in further)]:
+    written = [(f"{option} ", path) for option, path, role in named if not role.shared]
+    for words, path in [*written, *(("", path) for path in further)]:
         if path == STDIO:
             continue
         real = os.path.realpath(path)

@@ -32,11 +32,13 @@ class Output:
             else of ours is replaced. Where there is one, no other suffix will do.
         folder: Whether it is a folder, which the command makes.
         stdout: Whether `-` may stand for standard output.
+        shared: Whether it may be a folder that is read, too.
     """
 
     holds: tuple[str, ...] = ()
     folder: bool = False
     stdout: bool = False
+    shared: bool = False
 
 
 @dataclass(frozen=True)

@@ -29,7 +29,7 @@ class ImportOptions(Options):
         Path | None,
         Flag(
             "Folder for train.h5 and test.h5, or for poses.npz.",
-            shown="the dataset's name", role=Output(("labels.h5", "keypoints.h5", "poses.npz"), folder=True),
+            shown="the dataset's name", role=Output(("labels.h5", "keypoints.h5", "poses.npz"), folder=True, shared=True),
         ),
     ] = None  # fmt: skip
     every: Annotated[int | None, Flag("Take every Nth frame of training recordings.", least=1, shown="5; cmu 4")] = None

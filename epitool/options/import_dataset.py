@@ -29,8 +29,9 @@ class ImportOptions(Options):
         Path | None,
         Flag(
             "Folder for train.h5 and test.h5, or for poses.npz.",
-            shown="the dataset's name", role=Output(("labels.h5", "keypoints.h5", "poses.npz"), folder=True, shared=True),
+            shown="the dataset's name",
+            role=Output(("labels.h5", "keypoints.h5", "poses.npz"), folder=True, shared=True),
         ),
-    ] = None  # fmt: skip
+    ] = None
     every: Annotated[int | None, Flag("Take every Nth frame of training recordings.", least=1, shown="5; cmu 4")] = None
     subjects: Annotated[tuple[int, ...], Flag("Only these training subjects, as 1,5.", shown="all", reads=numbers)] = ()

@@ -25,7 +25,7 @@ from epitool.nn.distributed import Compute
 from epitool.nn.inference import open_engine, predict_images
 from epitool.nn.samples import Recording
 from epitool.nn.training import train
-from epitool.options import SMALL
+from epitool.options.network import SMALL
 from epitool.viz.plots import compare_learning_curves
 
 CHOICES: dict[str, dict[str, Any]] = {

@@ -13,6 +13,7 @@ from epitool.camera import Rig
 from epitool.errors import GeometryError, InputError, UsageError
 from epitool.io.cameras import read_rig, write_rig
 from epitool.io.labels_h5 import read_labels
+from epitool.options import SynthOptions
 from epitool.skeleton import skeleton
 from epitool.stages import synth
 from epitool.synthetic.backdrop import camera_rays
@@ -43,7 +44,9 @@ def body(maker):
 def made(maker, tmp_path, monkeypatch):
     """The command, with the model that is loaded already."""
     monkeypatch.setattr(synth, "BodyMaker", lambda: maker)
-    return lambda **options: synth.run(**{"out": tmp_path / "s", "frames": 3, "cameras": 2, "size": 128, **options})
+    return lambda **options: synth.run(
+        SynthOptions(**{"out": tmp_path / "s", "frames": 3, "cameras": 2, "size": 128, **options})
+    )
 
 
 def posed(puppet, joints):
@@ -228,14 +231,14 @@ def test_what_does_not_fit_is_said(made, tmp_path, monkeypatch):
         ({"out": tmp_path / "full"}, "is not empty"),
         ({"layout": "star"}, "is none of ring, arc, random"),
         ({"size": 10}, "between 64 and 4096"),
-        ({"frames": 0}, "at least one frame"),
+        ({"frames": 0}, "--frames 0: expected 1 or more"),
     ):
         with pytest.raises(UsageError, match=message):
             made(**{"out": tmp_path / "b", **options})
     monkeypatch.undo()
     monkeypatch.setitem(sys.modules, "anny", None)
     with pytest.raises(UsageError, match=r"pip install 'epitool\[synth\]'"):
-        synth.run(out=tmp_path / "c", frames=1)
+        synth.run(SynthOptions(out=tmp_path / "c", frames=1))
 
 
 def test_a_detector_trained_on_photographs_finds_these_people(made, tmp_path):

@@ -17,7 +17,7 @@ from epitool.nn.network import build_network
 from epitool.nn.released import backbone_of
 from epitool.nn.torch_engine import infer
 from epitool.nn.weights import starting_weights
-from epitool.options import BACKBONES, SMALL
+from epitool.options.network import BACKBONES, SMALL
 from epitool.skeleton import skeleton
 
 CPU = torch.device("cpu")

@@ -17,6 +17,7 @@ import numpy as np
 import epitool
 from epitool.console import Summary
 from epitool.errors import EpitoolError, GeometryError
+from epitool.options import DoctorOptions
 
 CORE = (
     "numpy", "scipy", "opencv-python", "scikit-learn", "joblib", "numba", "h5py", "poselib", "matplotlib", "typer",
@@ -30,7 +31,7 @@ EXTRAS = {
 _LARGEST_ANGLE_DEG = 1.0
 
 
-def run() -> Summary:
+def run(_: DoctorOptions) -> Summary:
     """Looks at versions, processors, extras and the cache, and tries the geometry, the network and the files.
 
     Returns:

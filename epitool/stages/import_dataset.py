@@ -20,6 +20,7 @@ from epitool.io.keypoints_h5 import write_keypoints
 from epitool.io.labels_h5 import writing_labels
 from epitool.io.pose_arrays import writing_pose_arrays
 from epitool.labels import Labels, Take, labels_of
+from epitool.options import ImportOptions
 
 # Readers of recordings, and every how many frames the test has (paper, section 4).
 RECORDINGS = {"h36m": (read_h36m, 64), "mpi-inf-3dhp": (read_mpi_inf_3dhp, 1)}
@@ -40,29 +41,19 @@ class Piece:
     frames: NDArray[np.int64]
 
 
-def run(
-    *, dataset: str, root: Path, folder: Path | None, every: int | None = None, subjects: Sequence[int] = ()
-) -> Summary:
+def run(options: ImportOptions) -> Summary:
     """Reads a dataset from disk, checks it, and writes it as labels with the paper's parts (section 4), or as poses.
-
-    Args:
-        dataset: "h36m", "mpi-inf-3dhp", "mpii", "coco" or "cmu".
-        root: The folder that it was unpacked in.
-        folder: Folder for `train.h5` and, where there are recordings, `test.h5`, or for motion capture's `poses.npz`;
-            named as the dataset by default.
-        every: Of training recordings and motion capture, only every so many frames; 5, and 4 of motion capture, by
-            default.
-        subjects: Only these people's training recordings or motion capture; all where none is named.
 
     Raises:
         InputError: The folder does not hold the dataset, or a file in it is damaged or of another convention.
         UsageError: An extra is missing, or there is no training recording of a subject.
     """
+    dataset, root, every, subjects = options.dataset, options.root, options.every, options.subjects
     if dataset in PHOTOGRAPHS and subjects:
         raise UsageError(f"--subjects: {dataset} has photographs of many, and names none")
     if dataset in PHOTOGRAPHS and every:
         raise UsageError(f"--every: {dataset} has photographs, of which all are taken")
-    folder = folder or Path(dataset)
+    folder = _folder(options)
     if dataset == MOCAP:
         return _import_mocap(root, folder / FILES[2], every or _EVERY_MOCAP, subjects)
     if dataset in PHOTOGRAPHS:
@@ -79,6 +70,15 @@ def run(
             say(f"{root}: no recordings for {name}")
     said = ", ".join(f"{path} ({frames} frames)" for path, frames in written.items())
     return Summary(f"{said}: {len(takes)} recordings", {"files": written, "recordings": len(takes)})
+
+
+def also_writes(options: ImportOptions) -> list[Path]:
+    """The files in the folder."""
+    return [_folder(options) / name for name in FILES]
+
+
+def _folder(options: ImportOptions) -> Path:
+    return options.out or Path(options.dataset)
 
 
 def _of_subjects(takes: list[DatasetTake], subjects: Sequence[int]) -> list[DatasetTake]:

@@ -17,9 +17,10 @@ from epitool.geometry.body.vertical import apply_world, level_world
 from epitool.geometry.calibration.calibrate import Calibration, calibrate
 from epitool.geometry.calibration.known_cameras import judge_known
 from epitool.geometry.triangulation.labels import label
+from epitool.options import CalibrateOptions
 from epitool.pose import Keypoints
 from epitool.stages.calibrate import report
-from epitool.stages.calibrate.inputs import given
+from epitool.stages.calibrate.inputs import given, places
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,18 @@ class Choices:
     places: Rig | None
     seed: int
     jobs: int
+
+
+def choices_of(options: CalibrateOptions, rule: ScaleRule | None, views: Sequence[str]) -> Choices:
+    """How the options want the cameras of the views sought.
+
+    Raises:
+        InputError: The file of places lacks a view.
+    """
+    stated = options.intrinsics or options.extrinsics
+    focal = "refined" if options.refine_intrinsics else "known" if stated else "field" if options.fov else "unknown"
+    known = places(options.extrinsics, views) if options.extrinsics else None
+    return Choices(options.method, focal, rule, options.up, stated, known, options.seed, options.jobs)
 
 
 def solved(joints: Keypoints, cameras: Sequence[Camera], choices: Choices) -> Calibration:

@@ -22,6 +22,7 @@ from epitool.geometry.triangulation.labels import (
 from epitool.io.keypoints_h5 import open_keypoints
 from epitool.io.labels_h5 import writing_labels
 from epitool.labels import Labels, Take
+from epitool.options import TriangulateOptions
 from epitool.parallel import backend as working_on
 from epitool.parallel import stream_parallel
 from epitool.skeleton import Skeleton
@@ -35,40 +36,27 @@ from epitool.stages.triangulate.known_cameras import fitting, windows_of_views
 _USUAL_SKELETON, _MOST_OF_A_PERSON = "h36m17", 0.5
 
 
-def run(
-    *, keypoints: Path, cameras: Path, method: str, combine: str, bones: bool, skeleton: str | None,
-    out: Path, backend: str, jobs: int, min_confidence: float | None = None,
-) -> Summary:  # fmt: skip
+def run(options: TriangulateOptions) -> Summary:
     """Triangulates world poses: labels for training (paper, section 3.1).
-
-    Args:
-        keypoints: The `keypoints.h5`.
-        cameras: The `cameras.toml`, or another camera file with places.
-        method: How "vector-median" solves a pair of views: "polynomial" (optimal) or "dlt" (linear).
-        combine: How what the views say becomes one place: "robust", or "vector-median" of pairs (paper).
-        bones: Whether lengths of bones, estimated from the recording, shall count.
-        skeleton: Joints that the labels shall have; by default h36m17, or an animal's own.
-        min_confidence: Joints under it are left out; None to leave out none.
-        out: The `labels.h5` to write.
-        backend: Where chunks of frames are worked on: "threads", "dask", or "dask:ADDRESS".
-        jobs: Chunks at a time.
 
     Raises:
         UsageError: The backend does not exist or does not answer.
         InputError: A file cannot be read, or the cameras are not those of the views.
         GeometryError: No frame can be solved, or the labels are not to be trusted.
     """
-    with open_keypoints(keypoints, min_confidence) as source, working_on(backend):
-        target = named_skeleton(skeleton) if skeleton else _own_or_usual(source.skeleton)
-        found = fitting(source, windows_of_views(source, cameras), jobs)
+    keypoints, cameras = options.keypoints, options.cameras
+    with open_keypoints(keypoints, options.min_confidence) as source, working_on(options.backend):
+        target = named_skeleton(options.skeleton) if options.skeleton else _own_or_usual(source.skeleton)
+        found = fitting(source, windows_of_views(source, cameras), options.jobs)
         check_rates_of(found.sample)
         rig, takes = found.windows[0].rig, tuple(map(_take, found.windows)) if len(found.windows) > 1 else ()
-        settings = label_settings(found.sample, rig, method=method, combine=combine, bones=bones)
+        method, combine = options.method or "polynomial", options.combine
+        settings = label_settings(found.sample, rig, method=method, combine=combine, bones=options.bones)
         usual = usual_poses(found.sample, resampled(rig), settings)
         chunks = chunks_of(found.reader, found.windows, chunk_bounds(len(source), len(rig), len(source.skeleton)))
         tally = Tally(len(source), rig, convert_labels(usual, target).poses)
-        with writing_labels(out, source.frames) as writer, progress("triangulate", len(source)) as done:
-            for labels in stream_parallel(labeller(rig, settings, target, takes), chunks, jobs):
+        with writing_labels(options.out, source.frames) as writer, progress("triangulate", len(source)) as done:
+            for labels in stream_parallel(labeller(rig, settings, target, takes), chunks, options.jobs):
                 writer.append(labels)
                 tally.add(labels)
                 done(len(labels.poses.frames))
@@ -83,7 +71,7 @@ def run(
             writer.judge(verdict.level, verdict.reasons)
     if rig.unit != "mm" and rig.scale_source == "none":
         check_stature(cameras, usual.poses)
-    return _summary(tally, verdict, found.left_out, target, settings, out)
+    return _summary(tally, verdict, found.left_out, target, settings, options.out)
 
 
 def _own_or_usual(own: Skeleton) -> Skeleton:

@@ -1,9 +1,8 @@
-"""What can be chosen in training, and the two presets of it."""
+"""How networks are built and trained, as their checkpoints state it, and the presets of `train`."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 
 from epitool.errors import UsageError
 
@@ -12,22 +11,8 @@ LOSSES = ("smooth_l1", "l1")
 SUPERVISIONS = ("self", "full", "2d")
 
 
-def run_folder(name: str) -> Path:
-    """The folder of a run, in `runs/`.
-
-    Raises:
-        UsageError: The name would lead elsewhere.
-
-    >>> run_folder("walking").as_posix()
-    'runs/walking'
-    """
-    if not name or name in (".", "..") or Path(name).name != name or "\\" in name:
-        raise UsageError(f"--name '{name}': expected the plain name of a folder in runs/")
-    return Path("runs") / name
-
-
 @dataclass(frozen=True)
-class TrainOptions:
+class NetworkOptions:
     """How the pose network is built and trained.
 
     Attributes:
@@ -82,7 +67,7 @@ class TrainOptions:
 
 
 @dataclass(frozen=True)
-class RefineOptions:
+class UnitOptions:
     """How the refinement unit is built and trained.
 
     Attributes:
@@ -112,9 +97,9 @@ class RefineOptions:
             raise UsageError("dropout and average must be at least 0 and under 1, and weight decay no less than 0")
 
 
-PAPER = TrainOptions()
+PAPER = NetworkOptions()
 # For two CPU cores and a few hundred images: small batches, because the number of steps is what is short.
-SMALL = TrainOptions(
+SMALL = NetworkOptions(
     backbone="resnet18",
     image_size=96,
     filters=64,

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from epitool.camera import Camera, Rig
-from epitool.geometry.compiled.point import reprojection
+from epitool.geometry.compiled.projection import reprojection
 from epitool.geometry.two_view.correction import correct_matches
 from epitool.geometry.two_view.epipolar import depths_along_rays, fundamental_of_pose, homogeneous
 

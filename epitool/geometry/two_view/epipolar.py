@@ -10,6 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from epitool.errors import GeometryError
+from epitool.geometry.compiled.rays import passing
+from epitool.geometry.compiled.sampson import squared_sampson
 
 Array = NDArray[np.float64]
 _PARALLEL = 1e-6  # radians
@@ -35,11 +37,7 @@ def fundamental_of_pose(R: Array, t: Array, K_a: Array, K_b: Array) -> Array:
 
 def sampson_distance(F: Array, a: Array, b: Array) -> Array:
     """First-order distance `(...)` px of matches `(..., 2)` from x_b^T F x_a = 0 (Hartley & Zisserman 11.4.3)."""
-    a_h, b_h = homogeneous(a), homogeneous(b)
-    line_b, line_a = a_h @ F.T, b_h @ F
-    algebraic = (b_h * line_b).sum(axis=-1)
-    gradient = (line_b[..., :2] ** 2).sum(axis=-1) + (line_a[..., :2] ** 2).sum(axis=-1)
-    return np.abs(algebraic) / np.sqrt(np.maximum(gradient, np.finfo(float).tiny))
+    return np.sqrt(squared_sampson(F, a[..., 0], a[..., 1], b[..., 0], b[..., 1]))
 
 
 def fundamental_by_ransac(a: Array, b: Array, threshold_px: float, seed: int) -> Array:
@@ -75,11 +73,10 @@ def depths_along_rays(R: Array, t: Array, ray_a: Array, ray_b: Array) -> tuple[A
     Depths are NaN where the rays are parallel, to a millionth of a radian.
     """
     turned = ray_a @ R.T
-    aa, bb, ab = (turned**2).sum(-1), (ray_b**2).sum(-1), (turned * ray_b).sum(-1)
-    at, bt = turned @ t, ray_b @ t
-    crossing = (np.cross(turned, ray_b) ** 2).sum(-1)  # aa * bb - ab**2 without its cancellation
-    denominator = np.where(crossing > _PARALLEL**2 * aa * bb, crossing, np.nan)
-    return (ab * bt - bb * at) / denominator, (aa * bt - ab * at) / denominator
+    with np.errstate(divide="ignore", invalid="ignore"):
+        depth_a, depth_b, squared_sine = passing(*np.moveaxis(turned, -1, 0), *np.moveaxis(ray_b, -1, 0), *-t)
+    apart = squared_sine > _PARALLEL**2
+    return np.where(apart, depth_a, np.nan), np.where(apart, depth_b, np.nan)
 
 
 def pose_by_cheirality(E: Array, ray_a: Array, ray_b: Array) -> tuple[Array, Array, float]:

@@ -17,6 +17,7 @@ from threadpoolctl import threadpool_limits
 from epitool.camera import Camera, Rig
 from epitool.errors import GeometryError
 from epitool.geometry.calibration.bundle_adjustment import Bundle
+from epitool.geometry.calibration.doubts import Doubt, Kind
 from epitool.geometry.calibration.incremental import Growth, adjusted, best_growth, ordered, with_lenses
 from epitool.geometry.calibration.lens_priors import Lenses, any_focal, assumed, held, one_factor, refined, with_field
 from epitool.geometry.calibration.paper_chain import chain
@@ -30,7 +31,6 @@ from epitool.pose import Keypoints, usual_side
 Array = NDArray[np.float64]
 _GROWTH_FRAMES = 300
 _MOVES, _STANDS = 0.05, 0.01  # of the person's size: usual distance of a joint from its usual place
-STILL = "its joints do not move while those of other views do; is its recording frozen?"
 _MOST_MOVING = 0.9  # of the joints: people who sit or lie move some
 _BETTER = 1.03  # times less scatter, from which other focal lengths explain joints better
 FRAME_BUDGET = 2000  # more frames make cameras no better than the model is true
@@ -53,7 +53,7 @@ class Calibration:
 
     rig: Rig
     pairs: dict[tuple[str, str], PairPose] = field(default_factory=dict)
-    left_out: dict[str, str] = field(default_factory=dict)
+    left_out: dict[str, Doubt] = field(default_factory=dict)
     bundle: Bundle | None = None
     verdict: Verdict | None = None
 
@@ -100,11 +100,14 @@ def calibrate(
 
 
 def _calibrate_all(keypoints: Keypoints, intrinsics: Sequence[Camera], seed: int, jobs: int, focal: str) -> Calibration:
-    still = dict.fromkeys(still_views(keypoints), STILL)
+    still = {view: Doubt(Kind.STILL, "warn", (view,)) for view in still_views(keypoints)}
     if still:
         intrinsics = [camera for camera in intrinsics if camera.name not in still]
         if len(intrinsics) < 2:
-            raise GeometryError("; ".join(f"view {view}: {why}" for view, why in still.items()))
+            raise GeometryError(
+                f"views {', '.join(still)}: their joints do not move while those of other views do; are their"
+                " recordings frozen?"
+            )
         keypoints = keypoints.select_views([camera.name for camera in intrinsics])
     keypoints = informative_frames(keypoints, FRAME_BUDGET)
     sample = informative_frames(keypoints, _GROWTH_FRAMES)
@@ -123,7 +126,7 @@ def _settled(
     pairs: dict[tuple[str, str], PairPose],
     jobs: int,
     lenses: Lenses,
-) -> tuple[Bundle, Verdict, dict[str, str]]:
+) -> tuple[Bundle, Verdict, dict[str, Doubt]]:
     """The final adjustment; views that then do not fit are left out, as long as two others remain."""
     rig, left_out = grown.rig, dict(grown.left_out)
     while True:

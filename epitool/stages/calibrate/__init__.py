@@ -15,13 +15,13 @@ from epitool.errors import GeometryError, InputError, UsageError
 from epitool.geometry.body.scale import ScaleRule, parse_scale
 from epitool.geometry.calibration.calibrate import (
     FRAME_BUDGET,
-    STILL,
     Calibration,
     informative_frames,
     still_views,
     with_focal,
 )
-from epitool.geometry.timing.drift import doubt_of_drift, runs_of
+from epitool.geometry.calibration.doubts import Doubt, Kind
+from epitool.geometry.timing.drift import doubts_of_drift, runs_of
 from epitool.geometry.timing.sync import REACH, estimate_offsets, synchronized
 from epitool.io.cameras import write_rig
 from epitool.io.keypoints import open_keypoints
@@ -30,6 +30,7 @@ from epitool.stages.calibrate import report
 from epitool.stages.calibrate.inputs import enough_step, intrinsics_of, keypoints_of, places
 from epitool.stages.calibrate.rig import Choices, placed, solved
 from epitool.stages.calibrate.windows import LEAST_WINDOW, calibrate_windows, check_moving, windows_of
+from epitool.stages.shared.doubts import Asked, of_all, why
 from epitool.stages.shared.footage import check_rates_of
 from epitool.stages.shared.one_person import chosen_in_all_views, say_whom, warn_of_people
 
@@ -102,11 +103,11 @@ def run(
     joints = informative_frames(joints, FRAME_BUDGET)
     if method == "fundamental" or extrinsics:
         for view in still_views(joints):
-            warn(f"view {view}: {STILL}")
+            warn(f"view {view}: {why(Doubt(Kind.STILL, 'warn'), Asked())}")
     result = solved(joints, cameras, choices)
     if not sync:
         joints, result = _of_one_person(joints, cameras, result, choices, keypoints, min_confidence)
-        result = _with_doubt_of_drift(recorded, result)
+        result = _with_doubt_of_all(recorded, result)
     return _finish(joints, result, choices, out)
 
 
@@ -177,12 +178,14 @@ def _with_offsets(cameras: Sequence[Camera], joints: Keypoints, reach: int, seed
     return [replace(c, time_offset=float(offset)) for c, offset in zip(cameras, found.offsets, strict=True)]
 
 
-def _with_doubt_of_drift(recorded: Keypoints, result: Calibration) -> Calibration:
+def _with_doubt_of_all(recorded: Keypoints, result: Calibration) -> Calibration:
     """The calibration, doubted where the joints of all frames say that the views' clocks run apart."""
-    doubt = doubt_of_drift(runs_of(recorded), result.rig)
-    if result.verdict is None and doubt[0] != "pass":
-        warn(doubt[1])
-    return replace(result, verdict=result.verdict.with_doubts([doubt])) if result.verdict else result
+    found = doubts_of_drift(runs_of(recorded), result.rig)
+    if result.verdict:
+        return replace(result, verdict=result.verdict.with_doubts(found))
+    for doubt in found:
+        warn(of_all(doubt))
+    return result
 
 
 def _finish(joints: Keypoints, result: Calibration, choices: Choices, out: Path) -> Summary:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from epitool.camera import Rig
 from epitool.geometry.body.facing import facing_of, is_of_a_person
-from epitool.geometry.calibration.verdict import Level
+from epitool.geometry.calibration.doubts import Level
 from epitool.geometry.triangulation.labels import LabelSettings, frames_solved, label_chunk
 from epitool.labels import Labels
 from epitool.pose import Keypoints, Poses

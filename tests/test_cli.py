@@ -207,7 +207,7 @@ def test_ctrl_c_in_detect2d_keeps_what_is_done_and_the_next_run_goes_on(here):
     Path("slow.py").write_text(
         "import signal, sys, time, numpy as np\n"
         "signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # a shell's background jobs ignore it
-        "import epitool.stages.detect2d as stage\n"
+        "import epitool.stages.shared.detecting as stage\n"
         "from epitool.skeleton import skeleton\n"
         "class Slow:\n"
         "    name, skeleton = 'slow', skeleton('coco17')\n"

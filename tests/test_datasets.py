@@ -22,6 +22,7 @@ from epitool.io.keypoints import read_keypoints
 from epitool.io.labels import read_labels, write_labels
 from epitool.skeleton import skeleton
 from epitool.stages import calibrate, detect2d, evaluate, triangulate
+from epitool.stages.shared import detecting
 
 H36M_IN_32 = [0, 1, 2, 3, 6, 7, 8, 12, 13, 14, 15, 17, 18, 19, 25, 26, 27]
 IN_28 = {"pelvis": 4, "spine": 3, "thorax": 5, "neck_nose": 6, "head_top": 7, "left_hip": 18, "right_ankle": 25}
@@ -199,7 +200,7 @@ def test_joints_are_detected_in_the_images_that_labels_name(here, truth, monkeyp
     around = np.array([[[20 * v + 7, 10 * f + 5] for v in range(4)] for f in range(6)])
     keypoints = replace(labels.keypoints, xy=spread + around[:, :, None], images=images, image_size=sizes, split=(4, 5))
     write_labels(Path("some.h5"), replace(labels, keypoints=keypoints))
-    monkeypatch.setattr(detect2d, "open_any_detector", lambda *_: Whitest())
+    monkeypatch.setattr(detecting, "open_any_detector", lambda *_: Whitest())
     options = {"views": [], "detector": "whitest", "jobs": 1, "device": "cpu", "overwrite": False}
     detect2d.run(images=Path("some.h5"), out=Path("found.h5"), **options)
     found = read_keypoints(Path("found.h5"))

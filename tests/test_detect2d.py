@@ -48,7 +48,7 @@ class Crowd(Bright):
 @pytest.fixture
 def bright(monkeypatch):
     Bright.calls = 0
-    monkeypatch.setattr(detect2d, "open_any_detector", lambda name, device: Bright())
+    monkeypatch.setattr(detecting, "open_any_detector", lambda name, device: Bright())
 
 
 def images(folder, numbers, level=None):
@@ -92,7 +92,7 @@ def test_nobody_anywhere_is_an_error_and_writes_no_file(here, bright):
 @pytest.fixture
 def crowd(monkeypatch):
     Crowd.calls = 0
-    monkeypatch.setattr(detect2d, "open_any_detector", lambda name, device: Crowd())
+    monkeypatch.setattr(detecting, "open_any_detector", lambda name, device: Crowd())
 
 
 def test_of_several_people_the_one_who_walks_is_followed_and_all_are_kept(here, crowd):
@@ -355,7 +355,7 @@ def test_a_run_that_goes_on_reads_no_saved_people_for_their_frames(here, bright,
     """Of a saved part, only the frame numbers are unpacked."""
     people = {f: People(np.zeros((1, 17, 2)), np.ones((1, 17))) for f in range(1, 9)}
     detecting._save_part(Path("part"), people, 17)
-    monkeypatch.setattr(detect2d, "arrays_of", lambda path: pytest.fail("all of a part is read"))
+    monkeypatch.setattr(detecting, "arrays_of", lambda path: pytest.fail("all of a part is read"))
     assert detecting._saved_frames(Path("part")) == set(people)
 
 

@@ -21,7 +21,7 @@ from epitool.options import SMALL
 from epitool.parallel import drawn_ahead
 from epitool.skeleton import skeleton
 from epitool.stages import predict
-from epitool.stages.scoring.scores import pairing
+from epitool.stages.scoring import pairing
 from epitool.stages.scoring.truth import Truth
 from epitool.synthetic import labels_of, walking_room
 from epitool.synthetic.motion import random_motion

@@ -11,6 +11,7 @@ from epitool.io.cameras import read_rig
 from epitool.io.labels import read_labels
 from epitool.io.sample import sample_recording
 from epitool.stages import calibrate, detect2d, triangulate
+from epitool.stages.shared import detecting
 
 pytest.importorskip("mediapipe", reason="needs the detector: pip install 'epitool[mediapipe]' (Python up to 3.12)")
 
@@ -71,7 +72,7 @@ def test_the_body_has_the_size_that_the_camera_distance_gives(folder):
 
 
 def test_running_again_detects_nothing_again(folder, monkeypatch):
-    monkeypatch.setattr(detect2d, "open_any_detector", lambda name, device: pytest.fail("a detector was opened"))
+    monkeypatch.setattr(detecting, "open_any_detector", lambda name, device: pytest.fail("a detector was opened"))
     views = sample_recording().views
     joints = folder / "keypoints.h5"
     before = joints.read_bytes()

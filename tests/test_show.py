@@ -27,7 +27,7 @@ from epitool.io.predictions import write_predictions
 from epitool.labels import Take
 from epitool.pose import Keypoints, Predictions
 from epitool.stages import show
-from epitool.stages.show import film
+from epitool.stages.show.film import film
 from epitool.viz.page import LONGEST_SIDE
 
 
@@ -315,7 +315,7 @@ def test_video_is_made_a_part_at_a_time(labels, monkeypatch):
 
     monkeypatch.setattr(KeypointsFile, "read", spied)
     monkeypatch.setattr(images, "VideoReader", Reader)
-    said = film.film(Path("keypoints.h5"), Path("overlay.mp4"))
+    said = film(Path("keypoints.h5"), Path("overlay.mp4"))
     assert said.values == {"out": "overlay.mp4", "frames": count, "fps": 25.0}
     assert max(spans) < count
     assert opened == [Path("a.mp4")]

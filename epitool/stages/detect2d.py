@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
-from epitool.stages.shared.detecting import detect as run
+from typing import Any
 
-__all__ = ["run"]
+from epitool.console import Summary
+from epitool.stages.shared.detecting import detect
+
+
+def run(**options: Any) -> Summary:
+    """As `detect`."""
+    return detect(**options)

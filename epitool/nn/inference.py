@@ -8,12 +8,12 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 
-from epitool.camera import Array
+from epitool.camera import Array, centred_intrinsics
 from epitool.console import progress
 from epitool.errors import CheckpointError, UsageError
 from epitool.images import Image, read_images
 from epitool.nn.card import ModelCard
-from epitool.nn.crops import assumed_intrinsics, crop_image, volume_to_pose
+from epitool.nn.crops import crop_image, volume_to_pose
 from epitool.parallel import drawn_ahead
 from epitool.pose import Predictions
 
@@ -161,7 +161,7 @@ def _batches(
     for i, image in read_images(names):
         box = np.asarray(find_box(i, image), dtype=float)
         if np.isfinite(box).all():
-            assumed = assumed_intrinsics((image.shape[1], image.shape[0]), card.focal_ratio)
+            assumed = centred_intrinsics((image.shape[1], image.shape[0]), card.focal_ratio * max(image.shape[:2]))
             K = assumed if cameras.K is None else cameras.K[i]
             batch.append(_Crop(i, box, K, crop_image(image, box, card.options.image_size)))
         if len(batch) == size:

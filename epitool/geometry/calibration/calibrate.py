@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
-from epitool.camera import Camera, Rig
+from epitool.camera import Camera, Rig, centred_intrinsics
 from epitool.errors import GeometryError
 from epitool.geometry.calibration.bundle_adjustment import Bundle
 from epitool.geometry.calibration.doubts import Doubt, Kind
@@ -64,10 +64,8 @@ def assumed_intrinsics(name: str, image_size: tuple[int, int], fov_deg: float) -
     >>> round(assumed_intrinsics("a", (1920, 1080), 60.0).focal)
     1663
     """
-    width, height = image_size
-    focal = max(width, height) / 2 / np.tan(np.radians(fov_deg) / 2)
-    K = np.array([[focal, 0, (width - 1) / 2], [0, focal, (height - 1) / 2], [0, 0, 1.0]])
-    return Camera(name, K, np.zeros(0), np.eye(3), np.zeros(3), image_size)
+    focal = max(image_size) / 2 / np.tan(np.radians(fov_deg) / 2)
+    return Camera(name, centred_intrinsics(image_size, focal), np.zeros(0), np.eye(3), np.zeros(3), image_size)
 
 
 def calibrate(
@@ -104,10 +102,8 @@ def _calibrate_all(keypoints: Keypoints, intrinsics: Sequence[Camera], seed: int
     if still:
         intrinsics = [camera for camera in intrinsics if camera.name not in still]
         if len(intrinsics) < 2:
-            raise GeometryError(
-                f"views {', '.join(still)}: their joints do not move while those of other views do; are their"
-                " recordings frozen?"
-            )
+            frozen = "its joints do not move while those of other views do; is its recording frozen?"
+            raise GeometryError("; ".join(f"view {view}: {frozen}" for view in still))
         keypoints = keypoints.select_views([camera.name for camera in intrinsics])
     keypoints = informative_frames(keypoints, FRAME_BUDGET)
     sample = informative_frames(keypoints, _GROWTH_FRAMES)
@@ -177,9 +173,8 @@ def _focal_ratios(sample: Keypoints, rig: Rig) -> dict[str, tuple[float, float]]
 
 def with_focal(intrinsics: Sequence[Camera], factor: float) -> list[Camera]:
     """The cameras with focal lengths times a factor."""
-    scale = np.diag([factor, factor, 1.0])
-    by_size = [(camera, scale @ np.array(camera.K)) for camera in intrinsics]
-    return [replace(c, K=np.where([[1, 1, 0], [0, 1, 0], [0, 0, 0]], K, c.K)) for c, K in by_size]
+    zoom = np.array([[factor, factor, 1.0], [1.0, factor, 1.0], [1.0, 1.0, 1.0]])
+    return [replace(camera, K=zoom * camera.K) for camera in intrinsics]
 
 
 def _start(

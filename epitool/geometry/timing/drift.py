@@ -20,8 +20,8 @@ from epitool.geometry.timing.offset_fit import PairState, inverse, linearize, mo
 from epitool.geometry.timing.sync import combine
 from epitool.geometry.timing.trajectories import read_at, without_gaps, without_gross_errors, without_jumps
 from epitool.geometry.triangulation.labels import sample_bounds
-from epitool.geometry.two_view.relative_pose import midpoints
-from epitool.pose import Keypoints
+from epitool.geometry.two_view.epipolar import b_from_a
+from epitool.pose import Keypoints, midline
 
 Array = NDArray[np.float64]
 _LEAST_RUN = 20  # successive frames in which motion is read
@@ -118,7 +118,7 @@ def _motion(keypoints: Keypoints, view: int, camera: Camera, runs: Sequence[NDAr
     for run in runs:
         dense = without_gaps(camera.normalize(keypoints.xy[run, view]), keypoints.frames[run])
         smooth = without_gross_errors(without_jumps(dense, keypoints.skeleton))
-        parts.append(read_at(midpoints(smooth, keypoints.skeleton), np.arange(len(run), dtype=float)))
+        parts.append(read_at(midline(smooth, keypoints.skeleton), np.arange(len(run), dtype=float)))
     return _Motion(np.concatenate([x for x, _ in parts]), np.concatenate([v for _, v in parts]))
 
 
@@ -130,8 +130,7 @@ def _pair_drift(a: _Motion, b: _Motion, first: Camera, second: Camera, frames: A
     Raises:
         GeometryError: The joints do not tell.
     """
-    R = second.R @ first.R.T
-    t = second.t - R @ first.t
+    R, t = b_from_a(first, second)
     if not np.linalg.norm(t) > 0 or not (np.isfinite(a.x) & np.isfinite(b.v)).any():
         raise GeometryError("no offset in time is told by joints that both views show")
     state, lag = PairState(R, t / np.linalg.norm(t), 0.0, 0.0), frames - frames.mean()

@@ -7,9 +7,10 @@ import itertools
 import numpy as np
 from numpy.typing import NDArray
 
+from epitool.geometry.compiled.sampson import constraint
 from epitool.geometry.timing.trajectories import read_at
 from epitool.geometry.two_view.epipolar import homogeneous
-from epitool.geometry.two_view.relative_pose import midpoints
+from epitool.pose import midline
 from epitool.skeleton import Skeleton
 
 Array = NDArray[np.float64]
@@ -36,7 +37,7 @@ def scan_offsets(a: Array, b: Array, offsets: NDArray[np.int64], skeleton: Skele
         skeleton: What the joints are.
         rate: Frames of the second view to one of the first.
     """
-    first, second = (midpoints(xy, skeleton) for xy in (a, b))
+    first, second = (midline(xy, skeleton) for xy in (a, b))
     squared = []
     for offset in offsets:
         low, high = max(0.0, -offset / rate), min(len(a) - 1.0, (len(b) - 1 - offset) / rate)
@@ -89,14 +90,14 @@ def why_none_is_near(a: Array, b: Array, reach: int, skeleton: Skeleton) -> str 
 
 def _squared_distances(a: Array, b: Array) -> Array:
     """Squared Sampson distances `(N,)` of matches `(N, 2)`, in spreads of the joints, from a robust eight-point F."""
-    a, b = (homogeneous((xy - xy.mean(axis=0)) / float(xy.std())) for xy in (a, b))
-    rows = (b[:, :, None] * a[:, None, :]).reshape(-1, 9)
+    a, b = ((xy - xy.mean(axis=0)) / float(xy.std()) for xy in (a, b))
+    rows = (homogeneous(b)[:, :, None] * homogeneous(a)[:, None, :]).reshape(-1, 9)
     weight = np.ones(len(rows))
     for _ in range(_ROUNDS):
         F = np.linalg.eigh((rows * weight[:, None]).T @ rows)[1][:, 0].reshape(3, 3)
-        line_b, line_a = a @ F.T, b @ F
-        gradient = (line_b[:, :2] ** 2).sum(axis=-1) + (line_a[:, :2] ** 2).sum(axis=-1)
-        squared: Array = np.square((b * line_b).sum(axis=-1)) / gradient
+        value, *slope = constraint(F, *a.T, *b.T)
+        gradient = np.square(slope).sum(axis=0)
+        squared: Array = value**2 / gradient
         variance = float(np.median(squared)) / _CHI2_MEDIAN + np.finfo(float).tiny
         weight = 1 / gradient / (1 + squared / (6 * variance)) ** 2
     return squared

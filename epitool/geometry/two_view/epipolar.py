@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from epitool.camera import Camera
 from epitool.errors import GeometryError
 from epitool.geometry.compiled.rays import passing
 from epitool.geometry.compiled.sampson import squared_sampson
@@ -33,6 +34,28 @@ def fundamental_of_pose(R: Array, t: Array, K_a: Array, K_b: Array) -> Array:
     """F `(3, 3)` of a relative pose b_from_a, scaled to unit norm."""
     F = np.linalg.inv(K_b).T @ skew(t) @ R @ np.linalg.inv(K_a)
     return F / np.linalg.norm(F)
+
+
+def b_from_a(a: Camera, b: Camera) -> tuple[Array, Array]:
+    """Relative pose R `(3, 3)`, t `(3,)` of two cameras: `x_b = R @ x_a + t` of what is at x_a in the axes of a."""
+    R = b.R @ a.R.T
+    return R, b.t - R @ a.t
+
+
+def fundamental_of_cameras(a: Camera, b: Camera) -> Array:
+    """F `(3, 3)` of two cameras, scaled to unit norm: `x_b.T @ F @ x_a = 0`."""
+    return fundamental_of_pose(*b_from_a(a, b), a.K, b.K)
+
+
+def rays_of(xy: Array, K: Array) -> Array:
+    """Directions `(..., 3)` with z = 1 in which a camera sees undistorted pixels `(..., 2)`."""
+    return homogeneous(xy) @ np.linalg.inv(K).T
+
+
+def angle_between(a: Array, b: Array) -> Array:
+    """Angle `(...)` of vectors `(..., 3)`, in radians, accurate also when it is small."""
+    sine = np.linalg.norm(np.cross(a, b), axis=-1)
+    return np.asarray(np.arctan2(sine, (a * b).sum(axis=-1)))
 
 
 def sampson_distance(F: Array, a: Array, b: Array) -> Array:

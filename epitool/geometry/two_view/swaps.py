@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from epitool.camera import Rig
 from epitool.geometry.compiled.sampson import squared_sampson
-from epitool.geometry.two_view.epipolar import fundamental_of_pose
+from epitool.geometry.two_view.epipolar import fundamental_of_cameras
 from epitool.skeleton import Skeleton
 
 Array = NDArray[np.float64]
@@ -50,9 +50,7 @@ def find_swaps(xy: Array, confidence: Array, rig: Rig, skeleton: Skeleton, cap_p
     views = len(rig)
     gain = np.zeros((len(xy), views, views))  # what calling exactly one of a pair exchanged costs more
     for a, b in itertools.combinations(range(views), 2):
-        first, second = rig.cameras[a], rig.cameras[b]
-        R = second.R @ first.R.T
-        F = fundamental_of_pose(R, second.t - R @ first.t, first.K, second.K)
+        F = fundamental_of_cameras(rig.cameras[a], rig.cameras[b])
         kept, exchanged = swap_costs(F, xy[:, a], xy[:, b], skeleton, cap_px)
         gain[:, a, b] = exchanged - kept
     return best_assignment(gain, confidence)

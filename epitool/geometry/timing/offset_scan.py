@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -60,8 +61,21 @@ def contrast(loss: Array) -> float:
     return float(np.nanmedian(loss) - np.nanmin(loss)) if np.isfinite(loss).any() else 0.0
 
 
-def why_none_is_near(a: Array, b: Array, reach: int, skeleton: Skeleton) -> str | None:
-    """Why no offset within reach explains the joints, in words that name the first view {first}; None if unclear.
+@dataclass(frozen=True)
+class Explanation:
+    """What explains the joints of two views where no offset within reach does.
+
+    Attributes:
+        offset: Frames of the second view against the first; None where it is their rates that differ.
+        rate: Frames of the second view to one of the first.
+    """
+
+    offset: int | None
+    rate: float = 1.0
+
+
+def explanation_beyond(a: Array, b: Array, reach: int, skeleton: Skeleton) -> Explanation | None:
+    """What explains the joints where no offset within reach does; None if unclear.
 
     Args:
         a: Joints of the first view, as of `scan_offsets`.
@@ -77,15 +91,8 @@ def why_none_is_near(a: Array, b: Array, reach: int, skeleton: Skeleton) -> str 
     best = int(np.argmax(clarity))
     if contrast(loss) > max(CLEAR, clarity[best]):
         offset = int(offsets[np.nanargmin(loss)])
-        wanted = -(-(abs(offset) + 5) // 10) * 10  # some frames more than it seems
-        said = f"seems to be about {offset:+d} frames against {{first}}, and +-{reach} were looked for: --sync-reach"
-        return f"{said} {wanted} looks farther" if abs(offset) > reach else None
-    if clarity[best] > CLEAR:
-        return (
-            f"seems to record {ratios[best]:.2f} times as many frames per second as {{first}}: record with equal frame"
-            " rates, or convert the videos to one"
-        )
-    return None
+        return Explanation(offset) if abs(offset) > reach else None
+    return Explanation(None, ratios[best]) if clarity[best] > CLEAR else None
 
 
 def _squared_distances(a: Array, b: Array) -> Array:

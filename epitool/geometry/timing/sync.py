@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from epitool.camera import Camera
 from epitool.errors import GeometryError
 from epitool.geometry.timing.offset_fit import PairOffset, fit_offset
-from epitool.geometry.timing.offset_scan import CLEAR, contrast, scan_offsets, why_none_is_near
+from epitool.geometry.timing.offset_scan import CLEAR, contrast, explanation_beyond, scan_offsets
 from epitool.geometry.timing.trajectories import without_gaps, without_gross_errors, without_jumps
 from epitool.parallel import run_parallel
 from epitool.pose import Keypoints
@@ -29,6 +29,18 @@ _DRIFT_SD, _DRIFT_FRAMES = 5.0, 0.8  # an offset that drifts by more of both is 
 _LONG = 150  # frames
 _INCONSISTENT_SD, _INCONSISTENT_FRAMES = 4.0, 0.3  # a pair that deviates by more of both is left out
 _UNSURE = 0.2  # frames of standard deviation
+
+
+class OutOfReachError(GeometryError):
+    """An offset seems to be larger than what was looked for.
+
+    Attributes:
+        reach: Frames to look for to find it.
+    """
+
+    def __init__(self, text: str, reach: int) -> None:
+        super().__init__(text)
+        self.reach = reach
 
 
 @dataclass(frozen=True, eq=False)
@@ -258,8 +270,26 @@ def _require_in_reach(scans: dict[Pair, Array], joints: list[Array], keypoints: 
     for (a, v), loss in scans.items():
         if a != 0 or np.nanmin(loss[within], initial=np.inf) <= np.nanmin(loss) + CLEAR:
             continue
-        if (why := why_none_is_near(joints[0], joints[v], reach, keypoints.skeleton)) is not None:
-            raise GeometryError(f"view {keypoints.views[v]} {why.format(first=keypoints.views[0])}")
+        _refuse_what_is_beyond(v, joints, keypoints, reach)
+
+
+def _refuse_what_is_beyond(v: int, joints: list[Array], keypoints: Keypoints, reach: int) -> None:
+    """Refuses a view where it can be seen what explains its joints, though no offset within reach does.
+
+    Raises:
+        GeometryError: That is so.
+    """
+    found = explanation_beyond(joints[0], joints[v], reach, keypoints.skeleton)
+    name, first = keypoints.views[v], keypoints.views[0]
+    if found and found.offset is not None:
+        wanted = -(-(abs(found.offset) + 5) // 10) * 10  # some frames more than it seems
+        text = f"view {name} seems to be about {found.offset:+d} frames against {first}, and +-{reach} were looked for"
+        raise OutOfReachError(text, wanted)
+    if found:
+        raise GeometryError(
+            f"view {name} seems to record {found.rate:.2f} times as many frames per second as {first}: record with"
+            " equal frame rates, or convert the videos to one"
+        )
 
 
 def _require_connected(pairs: list[Pair], joints: list[Array], keypoints: Keypoints, reach: int) -> None:
@@ -270,8 +300,7 @@ def _require_connected(pairs: list[Pair], joints: list[Array], keypoints: Keypoi
     """
     for v in _unreached(pairs, len(keypoints.views)):
         name, first = keypoints.views[v], keypoints.views[0]
-        if (why := why_none_is_near(joints[0], joints[v], reach, keypoints.skeleton)) is not None:
-            raise GeometryError(f"view {name} {why.format(first=first)}")
+        _refuse_what_is_beyond(v, joints, keypoints, reach)
         raise GeometryError(
             f"no time offset within +-{reach} frames explains the joints of {first} and {name} better than "
             "others: the person hardly moves, the offset is larger, or the views share too few frames"

@@ -22,7 +22,7 @@ from epitool.geometry.calibration.calibrate import (
 )
 from epitool.geometry.calibration.doubts import Doubt, Kind
 from epitool.geometry.timing.drift import doubts_of_drift, runs_of
-from epitool.geometry.timing.sync import REACH, estimate_offsets, synchronized
+from epitool.geometry.timing.sync import REACH, OutOfReachError, estimate_offsets, synchronized
 from epitool.io.cameras import write_rig
 from epitool.io.keypoints import open_keypoints
 from epitool.pose import Keypoints
@@ -170,7 +170,10 @@ def _with_offsets(cameras: Sequence[Camera], joints: Keypoints, reach: int, seed
     """The cameras with their offsets in time, estimated from a stretch of the recording."""
     middle = max(len(joints.frames) - _SYNC_FRAMES, 0) // 2
     stretch = joints.select_frames(np.arange(middle, min(middle + _SYNC_FRAMES, len(joints.frames))))
-    found = estimate_offsets(stretch, cameras, reach=reach, seed=seed, jobs=jobs)
+    try:
+        found = estimate_offsets(stretch, cameras, reach=reach, seed=seed, jobs=jobs)
+    except OutOfReachError as error:
+        raise GeometryError(f"{error}: --sync-reach {error.reach} looks farther") from None
     for name, offset, sd in zip(joints.views, found.offsets, found.sd, strict=True):
         say(f"view {name}: {offset:+.2f} +- {sd:.2f} frames against view {joints.views[0]}")
     for doubt in found.doubts:

@@ -37,20 +37,20 @@ def test_a_camera_has_one_line_that_joins_its_doubts():
     said = said_of(Verdict((PLACE, TURNED)), Asked())
     assert len(said.reasons) == 1
     assert "position uncertain by 5.0%" in said.reasons[0]
-    assert "rotation uncertain by 1.4 degrees (limit for 'pass': 1)" in said.reasons[0]
+    assert "rotation uncertain by 1.4 degrees (limit for 'pass': 1 degree)" in said.reasons[0]
 
 
 def test_the_worst_comes_first_and_nothing_is_called_usable_beside_it():
     said = said_of(Verdict((TURNED, LOST), {"roof": unplaced("roof", "it shows nobody")}), Asked())
     assert said.level == "fail"
-    assert said.reasons[0] == "camera door: rotation uncertain by 6.2 degrees (limit: 4)"
+    assert said.reasons[0] == "camera door: rotation uncertain by 6.2 degrees (limit: 4 degrees)"
     assert said.reasons[1] == "view roof: is left out: it shows nobody"
     assert "Usable" not in said.text
 
 
 def test_cameras_that_fail_say_that_nothing_is_written_and_two_things_to_try():
     text = untrusted(Verdict((LOST,)), Asked())
-    assert "(limit: 4)" in text
+    assert "(limit: 4 degrees)" in text
     assert "nothing is written" in text
     assert text.endswith(
         "Try: let the person walk through more of the space that all views see; give the lenses (--intrinsics)"

@@ -11,6 +11,7 @@ from epitool.geometry.calibration.verdict import Verdict
 _SAME_PERSON = "is it in sync, and of the same person?"
 _NOT_WHERE = "its joints do not lie where the other cameras say"
 _RECORDING = "is it one of this recording, in sync, and not mirrored?"
+_FINE = 0.2  # under it shares have a decimal
 _UNUSUAL = 1.0  # of a focal length: no view of an ordinary lens leaves it so open
 _UNSURE = (Kind.ROTATION, Kind.PLACE, Kind.FOCAL)
 _OF_CAMERA = (*_UNSURE, Kind.OUTLIERS)
@@ -144,15 +145,22 @@ def _clause(doubt: Doubt, asked: Asked) -> str:
     """A doubt about a camera."""
     limit = _limit_word(doubt.level)
     if doubt.kind is Kind.ROTATION:
-        return f"rotation uncertain by {doubt.value:.1f} degrees ({limit}{doubt.limit:g})"
+        return (
+            f"rotation uncertain by {doubt.value:.1f} degrees ({limit}{doubt.limit:g} degree{'s' * (doubt.limit != 1)})"
+        )
     if doubt.kind is Kind.FOCAL:
-        return f"focal length uncertain by {doubt.value:.0%} ({limit}{doubt.limit:.0%})"
+        return f"focal length uncertain by {_share(doubt.value)} ({limit}{doubt.limit:.0%})"
     if doubt.kind is Kind.OUTLIERS:
         return f"{doubt.value:.0%} of its keypoints do not fit the other views ({limit}{doubt.limit:.0%})"
     if asked.millimetres:
         by = f"{doubt.numbers['length'] * asked.millimetres:.0f} mm"
         return f"position uncertain by {by} ({limit}{doubt.limit:.0%} of the camera spacing)"
-    return f"position uncertain by {doubt.value:.1%} of the camera spacing ({limit}{doubt.limit:.0%})"
+    return f"position uncertain by {_share(doubt.value)} of the camera spacing ({limit}{doubt.limit:.0%})"
+
+
+def _share(value: float) -> str:
+    """A share in percent, with a decimal where whole ones would hide on which side of a limit it is."""
+    return f"{value:.1%}" if value < _FINE else f"{value:.0%}"
 
 
 def untrusted(verdict: Verdict, asked: Asked, also: Sequence[str] = ()) -> str:

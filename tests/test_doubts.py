@@ -6,9 +6,9 @@ import re
 
 import pytest
 
-from epitool.geometry.calibration import doubts
-from epitool.geometry.calibration.doubts import Doubt, Kind, doubt, unplaced
+from epitool.geometry import doubts
 from epitool.geometry.calibration.verdict import Verdict
+from epitool.geometry.doubts import Doubt, Kind, doubt, unplaced
 from epitool.stages.shared.doubts import Asked, said_of, untrusted, why
 
 PLACE = doubt(Kind.PLACE, 0.05, doubts.PLACE, "walk_back", length=0.5)

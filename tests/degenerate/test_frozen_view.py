@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 from outcomes import detected, outcome, scene, solved, worst_deg
 
-from epitool.geometry.calibration.doubts import Kind
+from epitool.geometry.doubts import Kind
 
 
 def frozen(keypoints, view):

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from outcomes import detected, outcome, scene, solved, worst_deg
 
-from epitool.geometry.calibration.doubts import unplaced
+from epitool.geometry.doubts import unplaced
 
 
 def without(keypoints, view, frames=slice(None)):

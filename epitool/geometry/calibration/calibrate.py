@@ -17,11 +17,11 @@ from threadpoolctl import threadpool_limits
 from epitool.camera import Camera, Rig, centred_intrinsics
 from epitool.errors import GeometryError
 from epitool.geometry.calibration.bundle_adjustment import Bundle
-from epitool.geometry.calibration.doubts import Doubt, Kind
 from epitool.geometry.calibration.incremental import Growth, adjusted, best_growth, ordered, with_lenses
 from epitool.geometry.calibration.lens_priors import Lenses, any_focal, assumed, held, one_factor, refined, with_field
 from epitool.geometry.calibration.paper_chain import chain
 from epitool.geometry.calibration.verdict import Evidence, Verdict, judge
+from epitool.geometry.doubts import Doubt, Kind
 from epitool.geometry.triangulation.bones import bone_spread
 from epitool.geometry.triangulation.labels import label
 from epitool.geometry.two_view.relative_pose import PairPose, estimate_pair

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from epitool.camera import Camera, Rig
 from epitool.errors import GeometryError
 from epitool.geometry.calibration.bundle_adjustment import Bundle, adjust
-from epitool.geometry.calibration.doubts import Doubt, Kind, unplaced
 from epitool.geometry.calibration.lens_priors import Lenses, changed
 from epitool.geometry.calibration.resection import Resection, resect
+from epitool.geometry.doubts import Doubt, Kind, unplaced
 from epitool.geometry.triangulation.labels import label
 from epitool.geometry.two_view.relative_pose import PairPose, initial_threshold
 from epitool.labels import Labels

@@ -19,11 +19,11 @@ from epitool.errors import GeometryError
 from epitool.geometry.calibration.bundle_adjustment import Bundle, Fit, measured
 from epitool.geometry.calibration.calibrate import informative_frames
 from epitool.geometry.calibration.compare import angle_deg, compare_rigs
-from epitool.geometry.calibration.doubts import OUTLIERS, Doubt, Kind, Level, doubt
 from epitool.geometry.calibration.incremental import adjusted
 from epitool.geometry.calibration.lens_priors import one_factor
 from epitool.geometry.calibration.resection import resect
 from epitool.geometry.calibration.verdict import Verdict, doubt_of_bones, doubt_of_noise
+from epitool.geometry.doubts import OUTLIERS, Doubt, Kind, Level, doubt
 from epitool.geometry.triangulation.bones import bone_spread
 from epitool.geometry.triangulation.labels import label
 from epitool.geometry.two_view.relative_pose import initial_threshold

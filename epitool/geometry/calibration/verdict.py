@@ -8,9 +8,9 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from epitool.geometry.calibration import doubts
+from epitool.geometry import doubts
 from epitool.geometry.calibration.bundle_adjustment import Bundle
-from epitool.geometry.calibration.doubts import Doubt, Kind, Level, doubt
+from epitool.geometry.doubts import Doubt, Kind, Level, doubt
 from epitool.geometry.two_view.relative_pose import PairPose
 
 _WRONG_LENS, _WRONG_LENS_SD = 0.05, 5.0  # share of a focal length, and standard deviations

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from epitool.camera import Camera, Rig
 from epitool.errors import GeometryError
-from epitool.geometry.calibration.doubts import Doubt, Kind
+from epitool.geometry.doubts import Doubt, Kind
 from epitool.geometry.timing.offset_fit import PairState, inverse, linearize, moved, normal_equations, weights
 from epitool.geometry.timing.sync import combine
 from epitool.geometry.timing.trajectories import read_at, without_gaps, without_gross_errors, without_jumps

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from epitool.camera import Camera
 from epitool.errors import GeometryError
+from epitool.geometry.doubts import Doubt, Kind
 from epitool.geometry.timing.offset_fit import PairOffset, fit_offset
 from epitool.geometry.timing.offset_scan import CLEAR, contrast, explanation_beyond, scan_offsets
 from epitool.geometry.timing.trajectories import without_gaps, without_gross_errors, without_jumps
@@ -51,13 +52,13 @@ class TimeOffsets:
         offsets: `(V,)` frames: what the first view shows as frame f, view v shows as frame f + offsets[v].
         sd: Standard deviations `(V,)`, frames; 0 for the first view.
         pairs: What each pair of views says by itself.
-        doubts: What makes the offsets doubtful, in words; empty where nothing does.
+        doubts: What makes the offsets doubtful; empty where nothing does.
     """
 
     offsets: Array
     sd: Array
     pairs: dict[tuple[str, str], PairOffset]
-    doubts: tuple[str, ...]
+    doubts: tuple[Doubt, ...]
 
 
 def synchronized(keypoints: Keypoints, offsets: Sequence[float]) -> Keypoints:
@@ -236,19 +237,13 @@ def _consistent(fits: dict[Pair, PairOffset], views: int) -> dict[Pair, PairOffs
 def _doubts(
     fits: dict[Pair, PairOffset], kept: dict[Pair, PairOffset], offsets: Array, sd: Array, views: Sequence[str],
     reach: int,
-) -> tuple[str, ...]:  # fmt: skip
+) -> tuple[Doubt, ...]:  # fmt: skip
     left_out = [
-        f"{views[a]} and {views[b]} alone: {fits[a, b].offset:.2f} frames, against the other pairs; left out"
-        for a, b in fits
-        if (a, b) not in kept
+        Doubt(Kind.CONTRADICTED, "warn", (views[a], views[b]), fits[a, b].offset) for a, b in fits if (a, b) not in kept
     ]
-    unsure = [
-        f"the offset of view {views[v]} is known to +-{sd[v]:.2f} frames only" for v in np.flatnonzero(sd > _UNSURE)
-    ]
-    at_end = [
-        f"the offset of view {views[v]} is beyond what was looked for, {reach} frames"
-        for v in np.flatnonzero(np.abs(offsets) > reach)
-    ]
+    unsure = [Doubt(Kind.OFFSET, "warn", (views[v],), sd[v], _UNSURE) for v in np.flatnonzero(sd > _UNSURE)]
+    beyond = np.flatnonzero(np.abs(offsets) > reach)
+    at_end = [Doubt(Kind.BEYOND_REACH, "warn", (views[v],), offsets[v], reach) for v in beyond]
     return (*left_out, *unsure, *at_end)
 
 

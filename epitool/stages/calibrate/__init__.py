@@ -20,7 +20,7 @@ from epitool.geometry.calibration.calibrate import (
     still_views,
     with_focal,
 )
-from epitool.geometry.calibration.doubts import Doubt, Kind
+from epitool.geometry.doubts import Doubt, Kind
 from epitool.geometry.timing.drift import doubts_of_drift, runs_of
 from epitool.geometry.timing.sync import REACH, OutOfReachError, estimate_offsets, synchronized
 from epitool.io.cameras import write_rig
@@ -177,7 +177,7 @@ def _with_offsets(cameras: Sequence[Camera], joints: Keypoints, reach: int, seed
     for name, offset, sd in zip(joints.views, found.offsets, found.sd, strict=True):
         say(f"view {name}: {offset:+.2f} +- {sd:.2f} frames against view {joints.views[0]}")
     for doubt in found.doubts:
-        warn(doubt)
+        warn(of_all(doubt))
     return [replace(c, time_offset=float(offset)) for c, offset in zip(cameras, found.offsets, strict=True)]
 
 

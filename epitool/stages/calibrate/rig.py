@@ -20,7 +20,7 @@ from epitool.geometry.triangulation.labels import label
 from epitool.pose import Keypoints
 from epitool.stages.calibrate import report
 from epitool.stages.calibrate.inputs import given
-from epitool.stages.shared.doubts import Asked, said_of, untrusted
+from epitool.stages.shared.doubts import Asked, of_all, said_of, untrusted
 
 
 @dataclass(frozen=True)
@@ -80,8 +80,8 @@ def placed(joints: Keypoints, result: Calibration, choices: Choices) -> tuple[Ri
     if choices.up:
         levelled = level_world(labels.poses, rig)
         rig = apply_world(rig, levelled.R, levelled.t)
-        if levelled.doubt:
-            warn(levelled.doubt)
+        for doubt in levelled.doubts:
+            warn(of_all(doubt))
     if choices.rule or not (choices.places and rig.unit == "mm"):
         rig = apply_scale(rig, labels.poses, choices.rule)
     method = "given" if choices.places else choices.method

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from epitool.geometry.calibration.doubts import Doubt, Kind, Level, worst
 from epitool.geometry.calibration.verdict import Verdict
+from epitool.geometry.doubts import Doubt, Kind, Level, worst
 
 _SAME_PERSON = "is it in sync, and of the same person?"
 _NOT_WHERE = "its joints do not lie where the other cameras say"
@@ -34,6 +34,12 @@ _WORDS = {
     Kind.DRIFT: "the views run apart: over {span:.0f} frames {fast} gets {value:.1f} frames ahead of {slow}; were they"
     " recorded at different rates, as 59.94 and 60, or are frames missing? Convert the videos to one rate first"
     " (`ffmpeg -i VIDEO -fps_mode cfr -r RATE even.mp4`)",
+    Kind.CONTRADICTED: "{views} alone: {value:.2f} frames, against the other pairs; left out",
+    Kind.OFFSET: "view {view}: offset in time uncertain by {value:.2f} frames ({limit:g}); more movement helps",
+    Kind.BEYOND_REACH: "view {view}: its offset of {value:+.1f} frames is beyond the {limit:.0f} that were looked for;"
+    " --sync-reach looks farther",
+    Kind.VERTICAL: "the vertical is uncertain by {value:.0f} degrees ({limit:g} degrees); let a person walk about",
+    Kind.LEAN: "the body leans {value:.0f} degrees on the floor that the feet tell",
 }
 _WHY = {
     Kind.UNPLACED: "{why}",

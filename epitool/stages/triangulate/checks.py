@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from epitool.camera import Rig
 from epitool.geometry.body.facing import facing_of, is_of_a_person
 from epitool.geometry.body.scale import bone_lengths
-from epitool.geometry.calibration.doubts import Level
+from epitool.geometry.doubts import Level
 from epitool.geometry.triangulation.labels import LabelSettings, frames_solved, label_chunk
 from epitool.labels import Labels
 from epitool.pose import Keypoints, Poses

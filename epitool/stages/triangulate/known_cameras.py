@@ -8,9 +8,9 @@ from pathlib import Path
 
 from epitool.camera import Window
 from epitool.errors import GeometryError, InputError
-from epitool.geometry.calibration.doubts import Doubt, Kind, unplaced
 from epitool.geometry.calibration.known_cameras import judge_known
 from epitool.geometry.calibration.verdict import Verdict
+from epitool.geometry.doubts import Doubt, Kind, unplaced
 from epitool.geometry.timing.drift import doubts_of_drift
 from epitool.io.cameras import read_windows
 from epitool.io.keypoints import KeypointsFile

@@ -1,4 +1,4 @@
-"""What may be doubtful about cameras, as values: of which kind, how much, and from where on it is too much.
+"""What may be doubtful about cameras, clocks and worlds, as values: of which kind, how much, and how much is too much.
 
 Whoever shows doubts to people puts them into words; what to do about one depends on how the cameras were asked for.
 """
@@ -52,11 +52,18 @@ class Kind(enum.Enum):
     MOVED = "moved"  # scatter in px; closer: that of cameras moved a little; degrees: by which the view moved most
     OTHER_LENSES = "other lenses"  # scatter in px; closer: that with all focal lengths times factor
     DRIFT = "drift"  # frames by which the first view gets ahead of the second; span: over so many
+    # of offsets in time
+    CONTRADICTED = "contradicted"  # frames of the second view against the first, by these two views alone
+    OFFSET = "offset"  # standard deviation, frames
+    BEYOND_REACH = "beyond reach"  # frames
+    # of the vertical
+    VERTICAL = "vertical"  # standard deviation, degrees
+    LEAN = "lean"  # degrees by which bodies lean on the floor that the feet tell
 
 
 @dataclass(frozen=True)
 class Doubt:
-    """Something about cameras that may be doubtful.
+    """Something that may be doubtful.
 
     Attributes:
         kind: What.

@@ -83,9 +83,9 @@ def open_engine(path: Path, device: str, bf16: bool = False) -> Engine:
     """
     if path.suffix == ".onnx":
         if bf16:
-            raise UsageError(f"{path}: a graph computes in the precision that it was exported in; leave out --bf16")
+            raise UsageError(f"{path}: a graph computes in the precision that it was exported in, not in bfloat16")
         if device not in ("auto", "cpu"):
-            raise UsageError(f"{path}: graphs are computed on the CPU; leave out --device {device}, or give a model.pt")
+            raise UsageError(f"{path}: graphs are computed on the CPU, not on {device}; a model.pt can be")
         from epitool.nn.onnx_engine import OnnxEngine
 
         return OnnxEngine(path)
@@ -104,7 +104,8 @@ def check_depth(path: Path, card: ModelCard) -> None:
     """
     if card.options.supervision == "2d":
         raise CheckpointError(
-            f"{path}: learned x and y alone and knows no depth; use it as `detect2d --detector`, or `train --initial`"
+            f"{path}: learned x and y alone and knows no depth;"
+            " it serves `epitool detect2d` as a detector, or a training to start from"
         )
 
 

@@ -231,4 +231,4 @@ def test_a_body_that_leans_on_a_wide_floor_is_doubted():
     found = level_world(poses_of((xyz - foot) @ shear.T + foot), RIG)
     assert [doubt.kind for doubt in found.doubts] == [Kind.LEAN]
     assert tilt_deg(found, np.eye(3)) < 2.0
-    assert level_world(poses_of(xyz), RIG).doubt == ""
+    assert level_world(poses_of(xyz), RIG).doubts == ()

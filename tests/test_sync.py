@@ -11,7 +11,8 @@ from conftest import exact_labels
 from test_cli import failing
 
 from epitool.errors import GeometryError
-from epitool.geometry.timing.sync import OutOfReachError, estimate_offsets, synchronized
+from epitool.geometry.timing.refusals import OutOfReachError
+from epitool.geometry.timing.sync import estimate_offsets, synchronized
 from epitool.geometry.timing.trajectories import read_at, without_gross_errors, without_jumps
 from epitool.io.cameras import write_rig
 from epitool.io.keypoints import write_keypoints

@@ -64,7 +64,7 @@ def squared_errors(R: Array, t: Array, K: Array, bend: Array, points: Array, xy:
     return out
 
 
-@formula
+@njit(cache=True, nogil=True, error_model="numpy")
 def linearize(
     R: Array, t: Array, K: Array, bend: Array, v: int, X: Array, xy: Array, Jc: Array, Jp: Array, residual: Array
 ) -> None:

@@ -17,7 +17,8 @@ from epitool.camera import Camera
 from epitool.errors import GeometryError
 from epitool.geometry.doubts import Doubt, Kind
 from epitool.geometry.timing.offset_fit import PairOffset, fit_offset
-from epitool.geometry.timing.offset_scan import CLEAR, contrast, explanation_beyond, scan_offsets
+from epitool.geometry.timing.offset_scan import CLEAR, contrast, scan_offsets
+from epitool.geometry.timing.refusals import require_connected, require_in_reach, unreached
 from epitool.geometry.timing.trajectories import without_gaps, without_gross_errors, without_jumps
 from epitool.parallel import run_parallel
 from epitool.pose import Keypoints
@@ -30,18 +31,6 @@ _DRIFT_SD, _DRIFT_FRAMES = 5.0, 0.8  # an offset that drifts by more of both is 
 _LONG = 150  # frames
 _INCONSISTENT_SD, _INCONSISTENT_FRAMES = 4.0, 0.3  # a pair that deviates by more of both is left out
 _UNSURE = 0.2  # frames of standard deviation
-
-
-class OutOfReachError(GeometryError):
-    """An offset seems to be larger than what was looked for.
-
-    Attributes:
-        reach: Frames to look for to find it.
-    """
-
-    def __init__(self, text: str, reach: int) -> None:
-        super().__init__(text)
-        self.reach = reach
 
 
 @dataclass(frozen=True, eq=False)
@@ -139,8 +128,8 @@ def estimate_offsets(
     pairs = list(itertools.combinations(range(len(views)), 2))
     losses = run_parallel(lambda pair: scan_offsets(joints[pair[0]], joints[pair[1]], tried, skeleton), pairs, jobs)
     scans = {pair: loss for pair, loss in zip(pairs, losses) if contrast(loss) > CLEAR}
-    _require_in_reach(scans, joints, keypoints, reach)
-    _require_connected(list(scans), joints, keypoints, reach)
+    require_in_reach(scans, joints, keypoints, reach)
+    require_connected(list(scans), joints, keypoints, reach)
     whole = _agree(scans, len(views), reach)
 
     def fit(pair: Pair) -> PairOffset | None:
@@ -152,7 +141,7 @@ def estimate_offsets(
             return None
 
     fits = {pair: found for pair, found in zip(scans, run_parallel(fit, list(scans), jobs)) if found is not None}
-    _require_connected(list(fits), joints, keypoints, reach)
+    require_connected(list(fits), joints, keypoints, reach)
     kept = _consistent(fits, len(views))
     offsets, sd, _ = combine({pair: (fit.offset, fit.sd) for pair, fit in kept.items()}, len(views))
     _require_equal_rates(kept, offsets, keypoints)
@@ -229,7 +218,7 @@ def _consistent(fits: dict[Pair, PairOffset], views: int) -> dict[Pair, PairOffs
         worst = list(kept)[int(np.argmax(deviation))]
         others = {pair: fit for pair, fit in kept.items() if pair != worst}
         outlying = deviation.max() > _INCONSISTENT_SD and error[np.argmax(deviation)] > _INCONSISTENT_FRAMES
-        if not outlying or _unreached(list(others), views):
+        if not outlying or unreached(list(others), views):
             return kept
         kept = others
 
@@ -245,61 +234,6 @@ def _doubts(
     beyond = np.flatnonzero(np.abs(offsets) > reach)
     at_end = [Doubt(Kind.BEYOND_REACH, "warn", (views[v],), offsets[v], reach) for v in beyond]
     return (*left_out, *unsure, *at_end)
-
-
-def _unreached(pairs: list[Pair], views: int) -> list[int]:
-    """Views that no chain of pairs joins to the first."""
-    reached = {0}
-    for _ in range(views):
-        reached |= {v for pair in pairs if reached & set(pair) for v in pair}
-    return [v for v in range(views) if v not in reached]
-
-
-def _require_in_reach(scans: dict[Pair, Array], joints: list[Array], keypoints: Keypoints, reach: int) -> None:
-    """Refuses views whose joints only an offset out of reach, or another frame rate, explains.
-
-    Raises:
-        GeometryError: There is one.
-    """
-    within = slice(reach, 3 * reach + 1)  # of the offsets from -2 to 2 times as many
-    for (a, v), loss in scans.items():
-        if a != 0 or np.nanmin(loss[within], initial=np.inf) <= np.nanmin(loss) + CLEAR:
-            continue
-        _refuse_what_is_beyond(v, joints, keypoints, reach)
-
-
-def _refuse_what_is_beyond(v: int, joints: list[Array], keypoints: Keypoints, reach: int) -> None:
-    """Refuses a view where it can be seen what explains its joints, though no offset within reach does.
-
-    Raises:
-        GeometryError: That is so.
-    """
-    found = explanation_beyond(joints[0], joints[v], reach, keypoints.skeleton)
-    name, first = keypoints.views[v], keypoints.views[0]
-    if found and found.offset is not None:
-        wanted = -(-(abs(found.offset) + 5) // 10) * 10  # some frames more than it seems
-        text = f"view {name} seems to be about {found.offset:+d} frames against {first}, and +-{reach} were looked for"
-        raise OutOfReachError(text, wanted)
-    if found:
-        raise GeometryError(
-            f"view {name} seems to record {found.rate:.2f} times as many frames per second as {first}: record with"
-            " equal frame rates, or convert the videos to one"
-        )
-
-
-def _require_connected(pairs: list[Pair], joints: list[Array], keypoints: Keypoints, reach: int) -> None:
-    """Refuses views whose offset to the first nothing tells, saying why as far as can be seen.
-
-    Raises:
-        GeometryError: There is such a view.
-    """
-    for v in _unreached(pairs, len(keypoints.views)):
-        name, first = keypoints.views[v], keypoints.views[0]
-        _refuse_what_is_beyond(v, joints, keypoints, reach)
-        raise GeometryError(
-            f"no time offset within +-{reach} frames explains the joints of {first} and {name} better than "
-            "others: the person hardly moves, the offset is larger, or the views share too few frames"
-        )
 
 
 def _require_equal_rates(fits: dict[Pair, PairOffset], offsets: Array, keypoints: Keypoints) -> None:

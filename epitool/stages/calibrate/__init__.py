@@ -22,7 +22,8 @@ from epitool.geometry.calibration.calibrate import (
 )
 from epitool.geometry.doubts import Doubt, Kind
 from epitool.geometry.timing.drift import doubts_of_drift, runs_of
-from epitool.geometry.timing.sync import REACH, OutOfReachError, estimate_offsets, synchronized
+from epitool.geometry.timing.refusals import OutOfReachError
+from epitool.geometry.timing.sync import REACH, estimate_offsets, synchronized
 from epitool.io.cameras import write_rig
 from epitool.io.keypoints import open_keypoints
 from epitool.pose import Keypoints

@@ -46,6 +46,16 @@ def undistorted(xy: Array, K: Array, distortion: Array) -> Array:
     return np.asarray(ideal, dtype=float).reshape(np.shape(xy))
 
 
+def centred_intrinsics(image_size: tuple[int, int], focal: float) -> Array:
+    """K `(3, 3)` with square pixels and the principal point in the middle of the image; pixel centres are integers.
+
+    >>> centred_intrinsics((640, 480), 500.0)[:, 2].tolist()
+    [319.5, 239.5, 1.0]
+    """
+    width, height = image_size
+    return np.array([[focal, 0, (width - 1) / 2], [0, focal, (height - 1) / 2], [0, 0, 1.0]])
+
+
 @dataclass(frozen=True, eq=False)
 class Camera:
     """One calibrated view.

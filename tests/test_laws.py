@@ -104,7 +104,8 @@ def test_a_film_run_backwards_gives_the_same_cameras():
 @examples(3)
 @given(st.integers(-200, 200), st.integers(-200, 200))
 def test_cropped_images_give_the_same_cameras(x, y):
-    cameras = [replace(camera, K=camera.K - [[0, 0, x], [0, 0, y], [0, 0, 0]]) for camera in TRUTH.rig.cameras]
+    away = np.array([[0, 0, x], [0, 0, y], [0, 0, 0]])
+    cameras = [replace(camera, K=camera.K - away) for camera in TRUTH.rig.cameras]
     assert_same_cameras(calibrated(replace(DETECTED, xy=DETECTED.xy - [x, y]), cameras), plain())
 
 

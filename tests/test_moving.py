@@ -100,6 +100,11 @@ def test_windows_are_read_as_they_were_written(tmp_path, scene):
         read_rig(path)
 
 
+def test_what_is_said_of_cameras_that_stand_is_read_with_them(tmp_path, truth):
+    write_rig(tmp_path / "cameras.toml", truth.rig, {"up": "people"})
+    assert read_windows(tmp_path / "cameras.toml")[0].statistics["up"] == "people"
+
+
 def test_cameras_that_stand_are_one_window_for_ever(tmp_path, truth):
     write_rig(tmp_path / "cameras.toml", truth.rig)
     (window,) = read_windows(tmp_path / "cameras.toml")

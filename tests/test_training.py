@@ -142,7 +142,7 @@ def test_infinite_loss_stops_and_keeps_the_last_epoch(labels, tmp_path, monkeypa
     train(labels, replace(TINY, epochs=1), tmp_path / "good")
     real = training.coordinate_loss
     monkeypatch.setattr(training, "coordinate_loss", lambda *args: real(*args) * float("nan"))
-    with pytest.raises(UsageError, match="lower --lr"):
+    with pytest.raises(UsageError, match="lower learning rate"):
         train(labels, TINY, tmp_path / "bad")
     assert not (tmp_path / "bad" / LAST).exists()
 

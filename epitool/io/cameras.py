@@ -130,7 +130,7 @@ def read_windows(path: Path) -> list[Window]:
     with _explained(path):
         content = _checked_toml(path)
         if not _is_moving(content):
-            return [Window(_EVER[0], _EVER[1], _rig_of_tables(path, content))]
+            return [Window(_EVER[0], _EVER[1], _rig_of_tables(path, content), content.get("metadata", {}))]
         return [
             Window(int(w["first_frame"]), int(w["last_frame"]), _rig_of_tables(path, w), w.get("metadata", {}))
             for w in content["windows"]

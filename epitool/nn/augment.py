@@ -110,8 +110,8 @@ def _read_cutouts(folder: Path, size: int, seed: int) -> list[Image]:
     cutouts = list(itertools.islice((cutout for cutout in read if cutout is not None), _MOST_CUTOUTS))
     if not cutouts:
         raise InputError(
-            f"--occluders {folder}: holds no image with alpha ({', '.join(_SUFFIXES)}); name a folder of cut-outs, or"
-            " leave the option out for simple shapes"
+            f"{folder}: holds no image with alpha ({', '.join(_SUFFIXES)}); occluders need a folder of cut-outs;"
+            " without a folder they are simple shapes"
         )
     return cutouts
 

@@ -151,7 +151,7 @@ def _joints_and_filters(path: Path, values: Mapping[str, Any]) -> tuple[int, int
     final = values.get("final_layer.weight")
     if final is None:
         raise CheckpointError(
-            f"{path}: final_layer.weight is missing: no pose network; a ResNet alone serves as `train --initial`"
+            f"{path}: final_layer.weight is missing: no pose network; a ResNet alone serves a training to start from"
         )
     joints = released_joints(values)
     if joints is None:

@@ -119,7 +119,7 @@ def epoch_batches(
     if min(len(part), options.batch_size) < processes:
         raise UsageError(
             f"{processes} processes share batches of {min(len(part), options.batch_size)} images; each needs one:"
-            " take fewer --devices, or a larger --batch-size"
+            " take fewer devices, or a larger batch"
         )
     rng = np.random.default_rng([options.seed, epoch])
     order = part[rng.permutation(len(part))]
@@ -177,7 +177,7 @@ class _Step:
         if step >= 0 and not math.isfinite(loss := self.losses[step].item()):
             raise UsageError(
                 f"the loss became {loss} in step {step + 1} of epoch {len(self.run.history) + 1}; the last good epoch"
-                " is kept; train with a lower --lr"
+                " is kept; train with a lower learning rate"
             )
 
 

@@ -11,6 +11,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -54,12 +55,17 @@ def run(_: DoctorOptions) -> Summary:
         f"extra [{name}]: " + ("installed" if there else f"not installed; pip install 'epitool[{name}]'")
         for name, there in extras.items()
     ]
-    lines += [f"{name}: {said}" for name, said in trials.items()]
-    failed = [f"{name} ({said})" for name, said in trials.items() if not said.startswith("works")]
+    lines += [f"{name}: {trial.said}" for name, trial in trials.items()]
+    failed = [f"{name} ({trial.said})" for name, trial in trials.items() if not trial.works]
     missing = [name for name, version in versions.items() if version is None]
     broken = [*failed, *missing]
     failure = GeometryError(f"does not work: {', '.join(broken)}; install epitool anew") if broken else None
-    values = {**machine, "versions": versions, "extras": extras, "trials": trials}
+    values = {
+        **machine,
+        "versions": versions,
+        "extras": extras,
+        "trials": {name: trial.said for name, trial in trials.items()},
+    }
     return Summary("\n".join(lines), values, failure)
 
 
@@ -87,14 +93,21 @@ def _existing(folder: Path) -> Path:
     return folder if folder.exists() else _existing(folder.parent)
 
 
-def _tried(trial: Callable[[], None]) -> str:
-    """That it works and how long it took, or what was raised: here anything may be broken."""
+class Trial(NamedTuple):
+    """What came of trying something: whether it works, and how long it took or what was raised."""
+
+    works: bool
+    said: str
+
+
+def _tried(trial: Callable[[], None]) -> Trial:
+    """Tries something; here anything may be broken."""
     started = time.monotonic()
     try:
         trial()
     except Exception as error:  # a report of what is broken must not break
-        return f"{type(error).__name__}: {(str(error).splitlines() or [''])[0][:200]}"
-    return f"works ({time.monotonic() - started:.1f} s)"
+        return Trial(False, f"{type(error).__name__}: {(str(error).splitlines() or [''])[0][:200]}")
+    return Trial(True, f"works ({time.monotonic() - started:.1f} s)")
 
 
 def _geometry() -> None:

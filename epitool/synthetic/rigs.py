@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from epitool.camera import Camera, Rig
+from epitool.camera import Camera, Rig, centred_intrinsics
 
 Array = NDArray[np.float64]
 LAYOUTS = ("ring", "arc", "random")
@@ -37,9 +37,7 @@ def camera_looking_at(name: str, center: Array, target: Array, focal: float, ima
     right = np.cross(forward, [0.0, 0.0, 1.0])
     right /= np.linalg.norm(right)
     R = np.stack([right, np.cross(forward, right), forward])
-    width, height = image_size
-    K = np.array([[focal, 0, (width - 1) / 2], [0, focal, (height - 1) / 2], [0, 0, 1]])
-    return Camera(name, K, np.zeros(0), R, -R @ center, image_size)
+    return Camera(name, centred_intrinsics(image_size, focal), np.zeros(0), R, -R @ center, image_size)
 
 
 def walking_room() -> Rig:

@@ -15,13 +15,14 @@ from epitool.errors import GeometryError, InputError, UsageError
 from epitool.geometry.body.scale import ScaleRule, parse_scale
 from epitool.geometry.calibration.calibrate import (
     FRAME_BUDGET,
-    STILL,
     Calibration,
     informative_frames,
     still_views,
     with_focal,
 )
-from epitool.geometry.timing.drift import doubt_of_drift, runs_of
+from epitool.geometry.doubts import Doubt, Kind
+from epitool.geometry.timing.drift import doubts_of_drift, runs_of
+from epitool.geometry.timing.refusals import OutOfReachError
 from epitool.geometry.timing.sync import REACH, estimate_offsets, synchronized
 from epitool.io.cameras import write_rig
 from epitool.io.keypoints_h5 import open_keypoints
@@ -31,6 +32,7 @@ from epitool.stages.calibrate import report
 from epitool.stages.calibrate.inputs import enough_step, intrinsics_of, keypoints_of
 from epitool.stages.calibrate.rig import Choices, choices_of, placed, solved
 from epitool.stages.calibrate.windows import LEAST_WINDOW, calibrate_windows, check_moving, windows_of
+from epitool.stages.shared.doubts import Asked, of_all, why
 from epitool.stages.shared.footage import check_rates_of
 from epitool.stages.shared.one_person import chosen_in_all_views, say_whom, warn_of_people
 
@@ -73,11 +75,11 @@ def run(options: CalibrateOptions) -> Summary:
     joints = informative_frames(joints, FRAME_BUDGET)
     if options.method == "fundamental" or options.extrinsics:
         for view in still_views(joints):
-            warn(f"view {view}: {STILL}")
+            warn(f"view {view}: {why(Doubt(Kind.STILL, 'warn'), Asked())}")
     result = solved(joints, cameras, choices)
     if not options.sync:
         joints, result = _of_one_person(joints, cameras, result, choices, options)
-        result = _with_doubt_of_drift(recorded, result)
+        result = _with_doubt_of_all(recorded, result)
     return _finish(joints, result, choices, options.out)
 
 
@@ -127,20 +129,25 @@ def _with_offsets(cameras: Sequence[Camera], joints: Keypoints, options: Calibra
     middle = max(len(joints.frames) - _SYNC_FRAMES, 0) // 2
     stretch = joints.select_frames(np.arange(middle, min(middle + _SYNC_FRAMES, len(joints.frames))))
     reach = options.sync_reach or REACH
-    found = estimate_offsets(stretch, cameras, reach=reach, seed=options.seed, jobs=options.jobs)
+    try:
+        found = estimate_offsets(stretch, cameras, reach=reach, seed=options.seed, jobs=options.jobs)
+    except OutOfReachError as error:
+        raise GeometryError(f"{error}: --sync-reach {error.reach} looks farther") from None
     for name, offset, sd in zip(joints.views, found.offsets, found.sd, strict=True):
         say(f"view {name}: {offset:+.2f} +- {sd:.2f} frames against view {joints.views[0]}")
     for doubt in found.doubts:
-        warn(doubt)
+        warn(of_all(doubt))
     return [replace(c, time_offset=float(offset)) for c, offset in zip(cameras, found.offsets, strict=True)]
 
 
-def _with_doubt_of_drift(recorded: Keypoints, result: Calibration) -> Calibration:
+def _with_doubt_of_all(recorded: Keypoints, result: Calibration) -> Calibration:
     """The calibration, doubted where the joints of all frames say that the views' clocks run apart."""
-    doubt = doubt_of_drift(runs_of(recorded), result.rig)
-    if result.verdict is None and doubt[0] != "pass":
-        warn(doubt[1])
-    return replace(result, verdict=result.verdict.with_doubts([doubt])) if result.verdict else result
+    found = doubts_of_drift(runs_of(recorded), result.rig)
+    if result.verdict:
+        return replace(result, verdict=result.verdict.with_doubts(found))
+    for doubt in found:
+        warn(of_all(doubt))
+    return result
 
 
 def _finish(joints: Keypoints, result: Calibration, choices: Choices, out: Path) -> Summary:

@@ -21,6 +21,7 @@ from epitool.options import CalibrateOptions
 from epitool.pose import Keypoints
 from epitool.stages.calibrate import report
 from epitool.stages.calibrate.inputs import given, places
+from epitool.stages.shared.doubts import Asked, of_all, said_of, untrusted
 
 
 @dataclass(frozen=True)
@@ -70,7 +71,7 @@ def solved(joints: Keypoints, cameras: Sequence[Camera], choices: Choices) -> Ca
         rig = given(choices.places.select(joints.views), cameras)
         verdict = judge_known(joints, rig, choices.jobs)
         kept = [name for name in rig.names if name not in verdict.strangers]
-        return Calibration(rig.select(kept), left_out=verdict.strangers, verdict=verdict)
+        return Calibration(rig.select(kept), left_out=dict(verdict.strangers), verdict=verdict)
     c = choices
     return calibrate(joints, cameras, method=c.method, seed=c.seed, jobs=c.jobs, focal=c.focal)
 
@@ -82,8 +83,8 @@ def placed(joints: Keypoints, result: Calibration, choices: Choices) -> tuple[Ri
         GeometryError: It is not to be trusted, or places no joint.
     """
     if result.verdict and result.verdict.level == "fail":
-        doubts = [*result.verdict.reasons, *report.two_people(result)]
-        raise GeometryError(f"no cameras to be trusted: {'; '.join(doubts)}")
+        asked = Asked(1.0 if result.rig.unit == "mm" else None, choices.lenses is not None)
+        raise GeometryError(untrusted(result.verdict, asked, report.two_people(result)))
     own = joints.select_views(result.rig.names)
     labels = label(own, result.rig, method="polynomial", jobs=choices.jobs)
     if not np.isfinite(labels.poses.xyz).any():
@@ -92,15 +93,18 @@ def placed(joints: Keypoints, result: Calibration, choices: Choices) -> tuple[Ri
     if choices.up:
         levelled = level_world(labels.poses, rig)
         rig = apply_world(rig, levelled.R, levelled.t)
-        if levelled.doubt:
-            warn(levelled.doubt)
+        for doubt in levelled.doubts:
+            warn(of_all(doubt))
     if choices.rule or not (choices.places and rig.unit == "mm"):
         rig = apply_scale(rig, labels.poses, choices.rule)
     method = "given" if choices.places else choices.method
-    statistics = report.statistics(result, labels, _grown(result.rig, rig), method, choices.lenses)
+    grown = _grown(result.rig, rig)
+    asked = Asked(grown if rig.unit == "mm" else None, choices.lenses is not None)
+    said = said_of(result.verdict, asked) if result.verdict else None
+    statistics = report.statistics(result, said, labels, asked, grown, method, choices.lenses)
     if levelled:
         statistics |= {"up": "people", "up_sd_deg": round(levelled.sd_deg, 3)}
-    report.warn_where_doubtful(result, labels)
+    report.warn_where_doubtful(result, said, labels)
     return rig, statistics
 
 

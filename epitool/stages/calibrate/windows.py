@@ -19,6 +19,7 @@ from epitool.io.cameras import write_windows
 from epitool.options import CalibrateOptions
 from epitool.pose import Keypoints
 from epitool.stages.calibrate.rig import Choices, placed, solved
+from epitool.stages.shared.doubts import Asked, whys
 
 LEAST_WINDOW = 10  # frames
 
@@ -91,7 +92,7 @@ def _with_all_views(result: Calibration) -> Calibration:
     Raises:
         GeometryError: A view is left out.
     """
-    for name, why in result.left_out.items():
+    for name, why in whys(result.left_out, Asked()).items():
         raise GeometryError(f"view {name}: {why}")
     return result
 

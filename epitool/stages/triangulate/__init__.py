@@ -11,7 +11,6 @@ import numpy as np
 from epitool.camera import Rig, Window
 from epitool.console import Summary, progress, say, warn
 from epitool.errors import GeometryError
-from epitool.geometry.calibration.verdict import Verdict
 from epitool.geometry.triangulation.labels import (
     LabelSettings,
     chunk_bounds,
@@ -28,6 +27,7 @@ from epitool.parallel import stream_parallel
 from epitool.skeleton import Skeleton
 from epitool.skeleton import skeleton as named_skeleton
 from epitool.stages.shared.camera_checks import check_stature
+from epitool.stages.shared.doubts import Asked, Said, said_of, whys
 from epitool.stages.shared.footage import check_rates_of
 from epitool.stages.triangulate.checks import Tally, doubts_of_bodies, usual_poses
 from epitool.stages.triangulate.chunks import Chunk, chunks_of, in_sync, resampled
@@ -65,13 +65,14 @@ def run(options: TriangulateOptions) -> Summary:
                     f"{keypoints}: no frame has enough joints seen by two views, before both cameras; are the cameras"
                     f" of {cameras} those of the recording, with axes x right, y down, z forward?"
                 )
-            verdict = found.verdict.with_doubts([*doubts_of_bodies(usual.poses, keypoints), *tally.doubts()])
-            if verdict.level == "fail":
-                raise GeometryError(f"no labels to be trusted: {'; '.join(verdict.reasons)}")
-            writer.judge(verdict.level, verdict.reasons)
+            asked = Asked(1.0 if rig.unit == "mm" else None, lenses_given=True)
+            said = said_of(found.verdict, asked, [*doubts_of_bodies(usual.poses, keypoints), *tally.doubts()])
+            if said.level == "fail":
+                raise GeometryError(f"no labels to be trusted, and nothing is written: {said.text}")
+            writer.judge(said.level, said.reasons)
     if rig.unit != "mm" and rig.scale_source == "none":
         check_stature(cameras, usual.poses)
-    return _summary(tally, verdict, found.left_out, target, settings, options.out)
+    return _summary(tally, said, whys(found.left_out, asked), target, settings, options.out)
 
 
 def _own_or_usual(own: Skeleton) -> Skeleton:
@@ -112,7 +113,7 @@ def _take(window: Window) -> Take:
 
 
 def _summary(
-    tally: Tally, verdict: Verdict, left_out: dict[str, str], target: Skeleton, settings: LabelSettings, out: Path
+    tally: Tally, verdict: Said, left_out: dict[str, str], target: Skeleton, settings: LabelSettings, out: Path
 ) -> Summary:
     swaps = {view: int(n) for view, n in zip(tally.rig.names, tally.swaps, strict=True) if n}
     if swaps:

@@ -20,7 +20,7 @@ from epitool.nn.checkpoint import Model, load_model, load_tensors, save_model
 from epitool.nn.crops import CropConvention, bones
 from epitool.nn.detector import CheckpointDetector
 from epitool.nn.network import build_network
-from epitool.options import SMALL
+from epitool.options.network import SMALL
 from epitool.skeleton import skeleton
 
 H36M = skeleton("h36m17")

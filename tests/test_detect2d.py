@@ -9,8 +9,9 @@ from test_images import write_video
 
 from epitool.detectors import open_detector, people_found, person_found
 from epitool.errors import GeometryError, InputError, UsageError
-from epitool.io.candidates import read_candidates
-from epitool.io.keypoints import read_keypoints
+from epitool.io.candidates_h5 import read_candidates
+from epitool.io.keypoints_h5 import read_keypoints
+from epitool.options import Detect2dOptions
 from epitool.pose import People
 from epitool.skeleton import skeleton
 from epitool.stages import detect2d
@@ -58,8 +59,8 @@ def images(folder, numbers, level=None):
 
 
 def run(views, **changes):
-    options = {"detector": "bright", "out": Path("keypoints.h5"), "jobs": 2, "device": "cpu", "overwrite": False}
-    return detect2d.run(views=[Path(view) for view in views], **{**options, **changes})
+    options = {"detector": "bright", "jobs": 2, "device": "cpu"}
+    return detect2d.run(Detect2dOptions(views=[Path(view) for view in views], **{**options, **changes}))
 
 
 def test_views_are_matched_by_frame_and_gaps_are_missing(here, bright, capfd):

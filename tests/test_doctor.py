@@ -11,6 +11,7 @@ import pytest
 from test_cli import epitool
 
 from epitool.errors import GeometryError
+from epitool.options import DoctorOptions
 from epitool.stages import doctor
 
 
@@ -34,7 +35,7 @@ def test_what_is_broken_or_missing_is_named(monkeypatch):
     monkeypatch.setattr(doctor, "TRIALS", {"network": broken, "files": lambda: None})
     monkeypatch.setattr(doctor, "CORE", ("numpy", "nothing-of-this-name"))
     monkeypatch.setattr(doctor, "EXTRAS", {"odd": ("nothing_of_this_name",)})
-    said = doctor.run()
+    said = doctor.run(DoctorOptions())
     assert "network: RuntimeError: no such symbol" in said.text
     assert "pip install 'epitool[odd]'" in said.text
     assert said.values["trials"]["network"] == "RuntimeError: no such symbol"

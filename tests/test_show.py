@@ -21,10 +21,11 @@ from test_cli import epitool, failing
 from epitool import images
 from epitool.images import VideoReader
 from epitool.io.cameras import write_rig
-from epitool.io.keypoints import KeypointsFile, write_keypoints
-from epitool.io.labels import write_labels
+from epitool.io.keypoints_h5 import KeypointsFile, write_keypoints
+from epitool.io.labels_h5 import write_labels
 from epitool.io.predictions import write_predictions
 from epitool.labels import Take
+from epitool.options import ShowOptions
 from epitool.pose import Keypoints, Predictions
 from epitool.stages import show
 from epitool.stages.show.film import film
@@ -203,7 +204,7 @@ def test_a_picture_that_fails_midway_leaves_what_was_there(here, monkeypatch, ke
         Path("log.png").write_bytes(kept)
     monkeypatch.setattr(Figure, "savefig", half)
     with pytest.raises(KeyboardInterrupt):
-        show.run(file=Path("log.jsonl"), out=None, frames=1)
+        show.run(ShowOptions(file=Path("log.jsonl"), out=None, frames=1))
     assert Path("log.png").exists() == bool(kept)
     assert not kept or Path("log.png").read_bytes() == kept
     assert not list(here.glob(".epitool-*"))

@@ -13,7 +13,7 @@ from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 
 from epitool.camera import Camera
-from epitool.geometry.two_view.epipolar import fundamental_of_pose, homogeneous
+from epitool.geometry.two_view.epipolar import fundamental_of_cameras, homogeneous
 from epitool.images import Image
 from epitool.labels import Labels
 from epitool.skeleton import Skeleton
@@ -50,8 +50,7 @@ def plot_epipolar_lines(
         skeleton: Names the joints.
     """
     first, second = cameras
-    R = second.R @ first.R.T
-    F = fundamental_of_pose(R, second.t - R @ first.t, first.K, second.K)
+    F = fundamental_of_cameras(first, second)
     ideal = np.stack([camera.undistort(joints) for camera, joints in zip(cameras, xy)])
     lines = np.stack([homogeneous(ideal[1]) @ F, homogeneous(ideal[0]) @ F.T])
     distances = np.abs((lines * homogeneous(ideal)).sum(axis=-1)) / np.linalg.norm(lines[..., :2], axis=-1)

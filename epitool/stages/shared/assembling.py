@@ -14,8 +14,8 @@ from epitool.console import warn
 from epitool.files import writing
 from epitool.geometry.people.candidates import Candidates, follow, with_choice
 from epitool.images import View
-from epitool.io.candidates import add_candidates
-from epitool.io.keypoints import writing_keypoints
+from epitool.io.candidates_h5 import add_candidates
+from epitool.io.keypoints_h5 import writing_keypoints
 from epitool.pose import Keypoints, People
 from epitool.skeleton import Skeleton
 

@@ -144,7 +144,7 @@ class FileLooks:
         Raises:
             InputError: It cannot be read, or lacks an image.
         """
-        from epitool.io.keypoints import read_keypoints  # and with it HDF5, which other ways do not need
+        from epitool.io.keypoints_h5 import read_keypoints  # and with it HDF5, which other ways do not need
 
         keypoints = read_keypoints(file)
         place = {image_key(name): i for i, name in enumerate(keypoints.images.ravel().tolist()) if name}

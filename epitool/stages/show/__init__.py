@@ -15,10 +15,11 @@ from epitool.errors import InputError, UsageError
 from epitool.images import read_images
 from epitool.io.cameras import CAMERA_SUFFIXES, CAMERAS_BY, read_rig
 from epitool.io.files import require_file
-from epitool.io.keypoints import open_keypoints
-from epitool.io.labels import has_poses, open_labels
+from epitool.io.keypoints_h5 import open_keypoints
+from epitool.io.labels_h5 import has_poses, open_labels
 from epitool.io.npz import read_pss
 from epitool.io.predictions import read_predictions
+from epitool.options import ShowOptions
 from epitool.pose import Keypoints, Predictions
 from epitool.skeleton import skeleton
 from epitool.stages.show.film import film, rate_of
@@ -35,21 +36,18 @@ _MADE_BY = {
 }  # fmt: skip
 
 
-def run(*, file: Path, out: Path | None, frames: int) -> Summary:
+def run(options: ShowOptions) -> Summary:
     """Shows labels, keypoints, predictions and cameras on a page; clusters of poses and learning curves as a picture.
 
-    Args:
-        file: What to show; a run's folder stands for its learning curve.
-        out: The `.html`, or `.png`; the file's name with that suffix by default. For labels and keypoints also `.mp4`:
-            every frame, all views side by side; and for what a page shows `.rrd`, for the Rerun viewer.
-        frames: At most so many, spread over all, with their images.
+    A run's folder stands for its learning curve. Labels and keypoints can also be shown as a film `.mp4`, of every
+    frame, all views side by side; and what a page shows as `.rrd`, for the Rerun viewer.
 
     Raises:
         InputError: The file is missing, damaged, or none of ours.
         UsageError: It cannot be shown so.
     """
-    usual = page_of(file)
-    file, suffix, path = _shown(file), usual.suffix, out or usual
+    usual = page_of(options.file)
+    file, suffix, path = _shown(options.file), usual.suffix, options.out or usual
     require_file(file, _MADE_BY.get(file.suffix.lower(), CAMERAS_BY))
     if path.suffix.lower() == ".mp4" and file.suffix.lower() == ".h5":
         return film(file, path)
@@ -57,7 +55,7 @@ def run(*, file: Path, out: Path | None, frames: int) -> Summary:
         raise UsageError(f"--out {path}: {file} is shown as {suffix}")
     if suffix == ".png":
         return _picture(file, path)
-    scene = _scene(file, frames)
+    scene = _scene(file, options.frames)
     if path.suffix.lower() == ".rrd":
         write_recording(path, scene)
     else:
@@ -66,6 +64,11 @@ def run(*, file: Path, out: Path | None, frames: int) -> Summary:
     viewer = "`rerun` opens it" if path.suffix.lower() == ".rrd" else "open it in a browser"
     text = f"{path}: {shown}, {path.stat().st_size / 1e6:.1f} MB; {viewer}"
     return Summary(text, {"out": str(path), "frames": len(scene.frames), "images": len(scene.images)})
+
+
+def also_writes(options: ShowOptions) -> list[Path]:
+    """The page or picture beside the file, where no other is named."""
+    return [] if options.out else [page_of(options.file)]
 
 
 def page_of(file: Path) -> Path:

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from epitool.console import Summary, progress
 from epitool.errors import InputError
 from epitool.images import Image, ImageReader, frame_rate
-from epitool.io.keypoints import KeypointsFile, open_keypoints
-from epitool.io.labels import LabelsFile, has_poses, open_labels
+from epitool.io.keypoints_h5 import KeypointsFile, open_keypoints
+from epitool.io.labels_h5 import LabelsFile, has_poses, open_labels
 from epitool.labels import Labels
 from epitool.pose import Keypoints
 from epitool.viz.overlay import draw_pose, shrunk, shrunk_size, tile, write_video

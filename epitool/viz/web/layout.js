@@ -43,6 +43,8 @@ function placeViews(width, height) {
   byId("views").classList.toggle("one", strip > 0);
   const cell = small.length ? fit(small.length, usual, width, large ? strip : height) : null;
   for (const panel of small) place(panel, cell);
+  // a scroll bar takes room, so there is none unless one is needed
+  byId("views").classList.toggle("many", !!cell && cell.width === LEAST);
   const used = cell ? cell.columns * (cell.width + GAP) + GAP : 0;
   if (!large) return used;
   const size = fit(1, usualAspect(large.view.sizes), width, height - strip);

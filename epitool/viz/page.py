@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from epitool.files import writing
 from epitool.images import Image
-from epitool.viz.colors import bone_side, joint_side
+from epitool.viz.colors import PEOPLE_COLORS, bone_side, joint_side
 from epitool.viz.level import level_axes
 from epitool.viz.scene import Crowd, Scene
 
@@ -116,6 +116,7 @@ def _packed_crowd(crowd: Crowd) -> dict[str, Any]:
     return {
         "xy": base64.b64encode(packed.tobytes()).decode(),
         "missing": _MISSING,
+        "colors": [f"rgb{color}" for color in PEOPLE_COLORS],
         "counts": np.bincount(crowd.cell, minlength=crowd.chosen.size).tolist(),
         "numbers": crowd.number.tolist(),
         "chosen": crowd.chosen.ravel().tolist(),

@@ -30,6 +30,10 @@ class Crowd:
     number: NDArray[np.intp]
     chosen: NDArray[np.intp]
 
+    def in_cell(self, cell: int) -> slice:
+        """Those of one frame and view."""
+        return slice(*np.searchsorted(self.cell, [cell, cell + 1]).tolist())
+
 
 @dataclass(frozen=True, eq=False)
 class Scene:

@@ -20,7 +20,7 @@ from epitool.io.predictions import read_predictions
 from epitool.pose import Keypoints, Predictions
 from epitool.skeleton import skeleton
 from epitool.stages.show.film import rate_of
-from epitool.stages.show.people import crowd_of
+from epitool.stages.show.people import everyone_in
 from epitool.viz.level import image_up
 from epitool.viz.page import small_jpeg
 from epitool.viz.scene import Scene
@@ -68,10 +68,11 @@ def _of_keypoints(path: Path, most: int) -> Scene:
     with open_keypoints(path) as file:
         count, step = len(file), _step(len(file), most)
         shown = file.read(step=step)
-        crowd, most_seen = crowd_of(file, shown, step)
+        everyone = everyone_in(file)
+        crowd = everyone.besides(shown, slice(None, None, step)) if everyone else None
     facts = f"{count} frames{_sampled(step)}, {len(shown.views)} views, {len(shown.skeleton)} joints"
-    if crowd:
-        facts += f", up to {most_seen} people in an image"
+    if everyone:
+        facts += f", up to {everyone.most} people in an image"
     fps, real_time = _fps(shown, step)
     sizes = np.tile(shown.image_size, (len(shown.frames), 1, 1))
     scene = Scene(

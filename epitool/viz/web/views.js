@@ -1,11 +1,10 @@
 // ---- images, with what was detected (dots) and the pose seen from there (lines)
-const OTHERS = ["rgb(204,121,167)", "rgb(240,228,66)", "rgb(86,180,233)", "rgb(255,255,255)"]; // other people
 // a view's width, px, above which words are over heads, below which its caption is short, and has the name alone
 const ROOMY = 170, SLIM = 130, SLIMMEST = 90;
 const crowd = scene.crowd && unpackedCrowd(scene.crowd);
 
 // Everyone by frame and view: {number, joints}; and the number of the one chosen, 0 where it has none.
-function unpackedCrowd({xy, missing, counts, numbers, chosen}) {
+function unpackedCrowd({xy, missing, counts, numbers, chosen, colors}) {
   const pixels = new Int16Array(bytes(xy)), cells = [];
   let i = 0;
   for (const count of counts) cells.push(Array.from({length: count}, () => {
@@ -13,7 +12,7 @@ function unpackedCrowd({xy, missing, counts, numbers, chosen}) {
     const joints = scene.joints.map((_, j) => at[2 * j] === missing ? null : [at[2 * j], at[2 * j + 1]]);
     return {number: numbers[i++], joints};
   }));
-  return {of: (f, v) => cells[f * V + v], chosen: (f, v) => chosen[f * V + v]};
+  return {colors, of: (f, v) => cells[f * V + v], chosen: (f, v) => chosen[f * V + v]};
 }
 
 const panels = scene.views.map((view, v) => {
@@ -85,7 +84,7 @@ function drawBones(pen, at, thick, colorOf) {
 
 function drawOthers(pen, panel, scale, thick) {
   for (const {number, joints} of crowd.of(state.frame, panel.v)) {
-    const at = joints.map(p => p && [p[0] * scale, p[1] * scale]), color = OTHERS[(number - 1) % OTHERS.length];
+    const at = joints.map(p => p && [p[0] * scale, p[1] * scale]), color = crowd.colors[(number - 1) % crowd.colors.length];
     for (const [a, b] of scene.bones) if (at[a] && at[b]) line(pen, at[a], at[b], "rgba(0,0,0,0.75)", thick + 2);
     for (const [a, b] of scene.bones) if (at[a] && at[b]) line(pen, at[a], at[b], color, thick);
     if (panel.width > ROOMY) drawTag(pen, panel, at, String(number), color, "#000");

@@ -4,7 +4,7 @@ const sight = {turn: 0, tilt: 0.3, far: 2, touched: false};
 const middle = () => scene.middles[scene.take[state.frame] || 0];
 const TRAIL = 60; // frames of the root's path
 const MARGIN = [64, 26]; // px around all cameras, for their names
-const LEAST_TALL = 0.22; // of the room is the person, though a camera be out of sight then
+const LEAST_TALL = 0.1; // of the room is the person, though a camera be out of sight then
 
 // Pixel in the room, with its depth; null behind the eye.
 function project(p) {

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from test_images import write_video
 
-from epitool.detectors import open_detector, people_found, person_found
+from epitool.detectors import open_detector
+from epitool.detectors.finding import people_found, person_found
 from epitool.errors import GeometryError, InputError, UsageError
 from epitool.io.candidates import read_candidates
 from epitool.io.keypoints import read_keypoints
@@ -48,7 +49,7 @@ class Crowd(Bright):
 @pytest.fixture
 def bright(monkeypatch):
     Bright.calls = 0
-    monkeypatch.setattr(detecting, "open_any_detector", lambda name, device: Bright())
+    monkeypatch.setattr(detecting, "open_detector", lambda name, device: Bright())
 
 
 def images(folder, numbers, level=None):
@@ -58,7 +59,7 @@ def images(folder, numbers, level=None):
 
 
 def run(views, **changes):
-    options = {"detector": "bright", "out": Path("keypoints.h5"), "jobs": 2, "device": "cpu", "overwrite": False}
+    options = {"detector": "mediapipe", "out": Path("keypoints.h5"), "jobs": 2, "device": "cpu", "overwrite": False}
     return detect2d.run(views=[Path(view) for view in views], **{**options, **changes})
 
 
@@ -92,7 +93,7 @@ def test_nobody_anywhere_is_an_error_and_writes_no_file(here, bright):
 @pytest.fixture
 def crowd(monkeypatch):
     Crowd.calls = 0
-    monkeypatch.setattr(detecting, "open_any_detector", lambda name, device: Crowd())
+    monkeypatch.setattr(detecting, "open_detector", lambda name, device: Crowd())
 
 
 def test_of_several_people_the_one_who_walks_is_followed_and_all_are_kept(here, crowd):

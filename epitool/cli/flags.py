@@ -8,6 +8,8 @@ from typing import Annotated
 
 import typer
 
+from epitool.detectors import DETECTORS
+
 
 class PairMethod(str, Enum):
     """How two cameras are related."""
@@ -91,7 +93,7 @@ DetectorName = Annotated[
     str | None,
     typer.Option(
         "--detector",
-        help="mediapipe, keypointrcnn, or the path of a checkpoint.",
+        help=f"{', '.join(DETECTORS)}, or the path of a checkpoint.",
         show_default="mediapipe where it is installed",
     ),
 ]

@@ -50,6 +50,9 @@ class Entry:
 DETECTORS: Mapping[str, Entry] = {
     "mediapipe": Entry("blazepose:BlazePose", "mediapipe", ("mediapipe",), " (Python up to 3.12)"),
     "keypointrcnn": Entry("keypointrcnn:KeypointRCNN"),
+    "rtmpose": Entry("rtm:body_with_feet", "rtmpose", ("rtmlib", "onnxruntime")),
+    "rtmo": Entry("rtm:OneStage", "rtmpose", ("rtmlib", "onnxruntime")),
+    "wholebody": Entry("rtm:whole_body", "rtmpose", ("rtmlib", "onnxruntime")),
 }
 DEFAULT = "mediapipe"
 _CHECKPOINT = Entry("checkpoint:CheckpointDetector")

@@ -1,7 +1,7 @@
 """RTMPose, RTMO and whole bodies: small graphs of the same inputs and outputs run through rtmlib's own code.
 
-In the images, people are blue or green, and their joints are where red peaks. The graphs look for these colours, so that
-an image with its colours in another order shows at once.
+In the images, people are blue or green, and their joints are where red peaks. The graphs look for these colours, so
+that an image with its colours in another order shows at once.
 """
 
 import sys
@@ -144,14 +144,16 @@ def graphs(cache):
     return cache
 
 
-def people_at(*middles, size=(720, 960), colours=np.diag([0, 1, 1])[[2, 1]] * 255):
+def people_at(*middles, size=(720, 960), colours=((0, 0, 255), (0, 255, 0))):
     """An RGB image of people, whose joints are at (x, y)."""
     image = np.zeros((*size, 3), np.uint8)
     for (cx, cy), colour in zip(middles, colours):
         left, top = int(cx) - 60, int(cy) - 120
         y, x = np.mgrid[top : top + 240, left : left + 120]
         peak = np.exp(-((x - cx) ** 2 + (y - cy) ** 2) / (2 * 8.0**2))[..., None]
-        image[top : top + 240, left : left + 120] = np.round(colour * (1 - peak) + np.array([255, 0, 0]) * peak)
+        image[top : top + 240, left : left + 120] = np.round(
+            np.array(colour) * (1 - peak) + np.array([255, 0, 0]) * peak
+        )
     return image
 
 
@@ -197,10 +199,11 @@ def test_rtmo_finds_every_person_at_the_exact_place(graphs):
 def test_nobody_is_found_where_nobody_is(graphs, name):
     """And no person of joints at the origin, nor one who fills the image."""
     detector = open_detector(name)
-    xy, confidence = detector.detect(np.zeros((480, 640, 3), np.uint8))
-    assert xy.shape == (0, len(detector.skeleton), 2)
-    assert confidence.shape == xy.shape[:2]
-    assert len(people_found(detector, np.zeros((480, 640, 3), np.uint8)).xy) == 0
+    for image in (np.zeros((480, 640, 3), np.uint8), people_at((300, 250), colours=[(0, 0, 0)])):
+        xy, confidence = detector.detect(image)
+        assert xy.shape == (0, len(detector.skeleton), 2)
+        assert confidence.shape == xy.shape[:2]
+    assert len(people_found(detector, image).xy) == 0
 
 
 def test_people_in_a_box_have_their_joints_in_the_image(graphs):
@@ -264,7 +267,7 @@ def test_archives_put_there_by_hand_are_used(cache, tmp_path, monkeypatch):
 
 def test_a_download_that_was_cut_off_is_not_kept(cache, tmp_path, monkeypatch):
     served(monkeypatch, tmp_path, cut=1000)
-    with pytest.raises(UsageError, match="came in part only, and was not kept .*; run the same command again"):
+    with pytest.raises(UsageError, match=r"came in part only, and was not kept .*; run the same command again"):
         open_detector("rtmpose")
     assert list(cache.iterdir()) == []
     served(monkeypatch, tmp_path)

@@ -5,6 +5,7 @@ that an image with its colours in another order shows at once.
 """
 
 import sys
+import time
 import zipfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -257,12 +258,35 @@ def test_offline_the_files_and_their_folder_are_named(cache, tmp_path, monkeypat
     assert list(cache.iterdir()) == []
 
 
+def test_a_dead_network_is_waited_for_once(cache, tmp_path, monkeypatch):
+    """However many views open the detector."""
+    calls = []
+
+    def dead(*arguments, **options):
+        calls.append(time.sleep(0.2))
+        raise TimeoutError("timed out")
+
+    monkeypatch.setattr(rtmlib.tools.file, "download_checkpoint", dead)
+    with ThreadPoolExecutor(3) as pool:
+        asked = [pool.submit(open_detector, "rtmo") for _ in range(3)]
+    assert all("cannot be fetched (timed out)" in str(each.exception()) for each in asked)
+    assert len(calls) == 1
+    with pytest.raises(UsageError, match="timed out"):
+        open_detector("rtmo")
+    assert len(calls) == 2
+
+
 def test_archives_put_there_by_hand_are_used(cache, tmp_path, monkeypatch):
     served(monkeypatch, tmp_path)
     cache.mkdir(parents=True)
     for archive in tmp_path.glob("*.zip"):
         archive.rename(cache / archive.name)
     assert len(open_detector("rtmpose").detect(people_at((300, 250)))[0]) == 1
+    for graph in cache.glob("*.onnx"):
+        graph.unlink()
+        (cache / f"{graph.stem}.zip").write_bytes(b"PK")
+    with pytest.raises(UsageError, match=r"\.zip is damaged \(File is not a zip file\); delete it"):
+        open_detector("rtmpose")
 
 
 def test_a_download_that_was_cut_off_is_not_kept(cache, tmp_path, monkeypatch):

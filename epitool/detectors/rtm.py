@@ -6,12 +6,13 @@ Networks are those that rtmlib calls balanced.
 
 from __future__ import annotations
 
-import io
 import shutil
+import sys
 import tempfile
 import threading
-from collections.abc import Mapping
-from contextlib import redirect_stdout
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from http.client import HTTPException
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from epitool.console import say
 from epitool.errors import CheckpointError, UsageError
 from epitool.files import one_at_a_time
 from epitool.images import Image
@@ -28,7 +30,8 @@ Array = NDArray[np.float64]
 _MODE = "balanced"
 _MOST_PEOPLE = 8  # of a crowd, those whose boxes are the surest
 _UNFINISHED = ".epitool-"
-_standard_output = threading.Lock()
+_streams = threading.Lock()
+_failures: dict[Path, tuple[float, UsageError]] = {}  # when, and why a graph could not be had
 
 
 class TopDown:
@@ -136,6 +139,26 @@ def _device(name: str) -> str:
     return name if kind == "cuda" else "cpu"
 
 
+class _Hushed:
+    """A stream that drops what one thread writes: others may have something to say meanwhile, as of Ctrl-C."""
+
+    def __init__(self, stream: Any) -> None:
+        self._stream, self._thread = stream, threading.get_ident()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+    def write(self, text: str) -> int:
+        return len(text) if threading.get_ident() == self._thread else self._stream.write(text)
+
+
+@contextmanager
+def _hushed() -> Iterator[None]:
+    """Keeps what rtmlib says to itself from the summary on stdout, and from stderr."""
+    with _streams, redirect_stdout(_Hushed(sys.stdout)), redirect_stderr(_Hushed(sys.stderr)):
+        yield
+
+
 def _open(kind: str, address: str, size: tuple[int, int], name: str, device: str) -> Any:
     """One of rtmlib's networks, on ONNX Runtime.
 
@@ -147,7 +170,7 @@ def _open(kind: str, address: str, size: tuple[int, int], name: str, device: str
 
     graph = _fetched(address, name)
     try:
-        with _standard_output, redirect_stdout(io.StringIO()):  # it tells what it loads
+        with _hushed():
             return getattr(rtmlib, kind)(str(graph), model_input_size=size, backend="onnxruntime", device=device)
     except Exception as error:  # of many kinds, none of them public
         raise _unusable(name, graph, error) from None
@@ -189,20 +212,34 @@ def _fetched(address: str, name: str) -> Path:
     graph, archive = folder / f"{file.partition('.')[0]}.onnx", folder / file
     if graph.is_file():
         return graph
+    asked = time.monotonic()
     with one_at_a_time(folder):
+        if graph.is_file():  # another thread or process has been at it
+            return graph
+        failed, failure = _failures.get(graph, (-np.inf, None))
+        if failure and failed > asked:  # another thread has waited for a dead network, while this one waited for it
+            raise failure
         try:
-            if not graph.is_file():  # other threads and processes may have been at it
-                _fetch(address, graph, archive)
-        except (OSError, HTTPException) as error:
-            raise UsageError(
-                f"--detector {name}: its weights cannot be fetched ({error}); connect to the network once, or put"
-                f" {file} into {folder}"
-            ) from None
-        except Exception as error:  # what came is no archive, or half of one
-            whole = f"{archive} is damaged ({error}); delete it"
-            part = f"{file} came in part only, and was not kept ({error}); run the same command again"
-            raise UsageError(f"--detector {name}: {whole if archive.is_file() else part}") from None
+            say(f"fetching {file} into {folder}, once")
+            _fetch(address, graph, archive)
+        except Exception as error:  # whatever networks and damaged archives raise
+            failure = UsageError(f"--detector {name}: {_reason(error, archive)}")
+            _failures[graph] = time.monotonic(), failure
+            raise failure from None
     return graph
+
+
+def _reason(error: Exception, archive: Path) -> str:
+    """Why there is no graph, and what to do."""
+    if isinstance(error, (OSError, HTTPException)):
+        said = getattr(error, "reason", error)
+        return (
+            f"its weights cannot be fetched ({said}); connect to the network once, or put {archive.name} into"
+            f" {archive.parent}"
+        )
+    if archive.is_file():
+        return f"{archive} is damaged ({error}); delete it"
+    return f"{archive.name} came in part only, and was not kept ({error}); run the same command again"
 
 
 def _fetch(address: str, graph: Path, archive: Path) -> None:
@@ -215,4 +252,6 @@ def _fetch(address: str, graph: Path, archive: Path) -> None:
     with tempfile.TemporaryDirectory(prefix=_UNFINISHED, dir=graph.parent) as fresh:
         if archive.is_file():  # it was put there by hand
             shutil.copy(archive, fresh)
-        Path(download_checkpoint(address, fresh, progress=False)).replace(graph)
+        with _hushed():
+            got = download_checkpoint(address, fresh, progress=False)
+        Path(got).replace(graph)

@@ -57,7 +57,7 @@ def detect(
         detector: Name of a built-in detector, path of a checkpoint, or None for the default.
         out: The `keypoints.h5` to write.
         jobs: Views at a time; -1 for one per core.
-        device: Where networks of torch run.
+        device: Where networks run.
         overwrite: Detect anew even where `out` or parts of it are there.
 
     Raises:

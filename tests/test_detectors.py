@@ -36,7 +36,13 @@ def test_a_detector_is_known_by_its_line_alone(monkeypatch, tmp_path):
 
 @pytest.mark.parametrize(
     ("name", "meant"),
-    [("rtmpos", "rtmpose"), ("RTMO", "rtmo"), ("blaze_pose", "mediapipe"), ("whole-body", "wholebody")],
+    [
+        ("rtmpos", "rtmpose"),
+        ("RTMO", "rtmo"),
+        ("blaze_pose", "mediapipe"),
+        ("whole-body", "wholebody"),
+        ("rtm", "rtmpose"),
+    ],
 )
 def test_the_nearest_name_is_offered(name, meant):
     with pytest.raises(

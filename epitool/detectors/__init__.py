@@ -72,11 +72,10 @@ def known_detector(name: str | None) -> str | None:
     """
     if name is None or name in DETECTORS or _is_path(name):
         return name
-    words = {
-        **{entry.opener.partition(":")[0]: known for known, entry in DETECTORS.items()},
-        **{n: n for n in DETECTORS},
-    }
-    near = difflib.get_close_matches(name.lower(), words, n=1)  # it may be called as its module is
+    words = {known: known for known in DETECTORS}
+    for known, entry in DETECTORS.items():  # it may be called as its module is
+        words.setdefault(entry.opener.partition(":")[0], known)
+    near = difflib.get_close_matches(name.lower(), words, n=1)
     hint = f"; did you mean {words[near[0]]}?" if near else ";"
     raise UsageError(
         f"no detector is named '{name}'{hint} known are {', '.join(DETECTORS)} and paths of checkpoints (.pt, .onnx)"

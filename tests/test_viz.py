@@ -199,7 +199,7 @@ def test_poses_are_drawn_with_and_without_truth(png: Callable[..., np.ndarray]):
 def test_titles_of_poses_are_apart_from_the_title_of_all(monkeypatch: pytest.MonkeyPatch):
     drawn: list[Figure] = []
     monkeypatch.setattr(poses3d, "save_figure", lambda figure, _: drawn.append(figure))
-    tall = poses(7) * [0.5, 2.0, 0.5]
+    tall = poses(7) * [0.7, 1.0, 0.9]
     plot_poses(Path("a.png"), tall, H36M, [f"cam01, frame {i}" for i in range(7)])
     FigureCanvasAgg(drawn[0]).draw()
     above = drawn[0].texts[-1].get_window_extent().y0

@@ -66,7 +66,7 @@ def test_titles_over_upright_images_are_all_in_the_picture(tmp_path: Path, monke
     upright = np.full((1920, 1080, 3), 128, np.uint8)
     labels = exact_labels(10)
     cameras = [replace(camera, image_size=(1080, 1920)) for camera in labels.rig.cameras[:2]]
-    xy = np.random.default_rng(0).uniform([300, 200], [800, 1700], (2, 17, 2))
+    xy = np.random.default_rng(0).uniform([400, 630], [700, 1290], (2, 17, 2))
     plot_epipolar_lines(tmp_path / "a.png", (cameras[0], cameras[1]), (upright, upright), xy, H36M)
     (figure,) = drawn
     FigureCanvasAgg(figure).draw()

@@ -215,9 +215,9 @@ def test_ctrl_c_in_detect2d_keeps_what_is_done_and_the_next_run_goes_on(here):
         "        print('detected', flush=True)\n"
         "        time.sleep(0.02)\n"
         "        return np.full((17, 2), float(image[0, 0, 0])), np.ones(17)\n"
-        "stage.open_any_detector = lambda name, device: Slow()\n"
+        "stage.open_detector = lambda name, device: Slow()\n"
         "from epitool.cli import main\n"
-        "sys.argv = ['epitool', 'detect2d', '--views', 'cam', '--detector', 'slow']\n"
+        "sys.argv = ['epitool', 'detect2d', '--views', 'cam', '--detector', 'mediapipe']\n"
         "main()\n"
     )
     environment = {**os.environ, "PYTHONUNBUFFERED": "1"}

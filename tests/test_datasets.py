@@ -192,8 +192,8 @@ def test_joints_are_detected_in_the_images_that_labels_name(here, truth, monkeyp
     around = np.array([[[20 * v + 7, 10 * f + 5] for v in range(4)] for f in range(6)])
     keypoints = replace(labels.keypoints, xy=spread + around[:, :, None], images=images, image_size=sizes, split=(4, 5))
     write_labels(Path("some.h5"), replace(labels, keypoints=keypoints))
-    monkeypatch.setattr(detecting, "open_any_detector", lambda *_: Whitest())
-    options = {"detector": "whitest", "jobs": 1, "device": "cpu"}
+    monkeypatch.setattr(detecting, "open_detector", lambda *_: Whitest())
+    options = {"detector": "mediapipe", "jobs": 1, "device": "cpu"}
     detect2d.run(Detect2dOptions(images=Path("some.h5"), out=Path("found.h5"), **options))
     found = read_keypoints(Path("found.h5"))
     assert (found.split, found.views, found.frames.tolist()) == ((4, 5), labels.rig.names, list(range(6)))

@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 import torch
 
+from epitool.detectors.checkpoint import CheckpointDetector
 from epitool.errors import CheckpointError, InputError, UsageError
 from epitool.nn import export
 from epitool.nn.card import ModelCard
 from epitool.nn.checkpoint import Model, save_model
 from epitool.nn.crops import bones
-from epitool.nn.detector import CheckpointDetector
 from epitool.nn.inference import open_engine
 from epitool.nn.network import as_input, build_network
 from epitool.nn.onnx_engine import CARD, OnnxEngine

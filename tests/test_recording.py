@@ -62,7 +62,7 @@ def test_the_body_has_the_size_that_the_camera_distance_gives(folder):
 
 
 def test_running_again_detects_nothing_again(folder, monkeypatch):
-    monkeypatch.setattr(detecting, "open_any_detector", lambda name, device: pytest.fail("a detector was opened"))
+    monkeypatch.setattr(detecting, "open_detector", lambda name, device: pytest.fail("a detector was opened"))
     views = sample_recording().views
     joints = folder / "keypoints.h5"
     before = joints.read_bytes()

@@ -243,7 +243,8 @@ def test_what_does_not_fit_is_said(made, tmp_path, monkeypatch):
 
 def test_a_detector_trained_on_photographs_finds_these_people(made, tmp_path):
     pytest.importorskip("mediapipe", reason="BlazePose is not installed: pip install 'epitool[mediapipe]'")
-    from epitool.detectors import open_detector, person_found
+    from epitool.detectors import open_detector
+    from epitool.detectors.finding import person_found
     from epitool.images import read_image
     from epitool.skeleton import convert_joints
 

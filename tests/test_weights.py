@@ -8,11 +8,11 @@ import pytest
 import torch
 from torch import nn
 
+from epitool.detectors.checkpoint import CheckpointDetector
 from epitool.errors import CheckpointError, UsageError
 from epitool.nn import backbone
 from epitool.nn.checkpoint import load_model, save_model
 from epitool.nn.crops import volume_to_pose
-from epitool.nn.detector import CheckpointDetector
 from epitool.nn.network import build_network
 from epitool.nn.released import backbone_of
 from epitool.nn.torch_engine import infer

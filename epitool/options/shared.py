@@ -18,7 +18,7 @@ Device = Annotated[str, Flag("auto, cpu, cuda, cuda:1.")]
 Detector = Annotated[
     str | None,
     Flag(
-        "mediapipe, keypointrcnn, or the path of a checkpoint.",
+        "mediapipe, keypointrcnn, rtmpose, rtmo, wholebody, or the path of a checkpoint.",
         shown="mediapipe where it is installed",
         role=Input(),
     ),

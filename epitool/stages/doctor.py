@@ -17,6 +17,7 @@ import numpy as np
 
 import epitool
 from epitool.console import Summary
+from epitool.detectors import DETECTORS
 from epitool.errors import EpitoolError, GeometryError
 from epitool.options import DoctorOptions
 
@@ -25,7 +26,8 @@ CORE = (
     "rich", "torch", "torchvision", "lightning-fabric",
 )  # fmt: skip
 EXTRAS = {
-    "mediapipe": ("mediapipe",), "synth": ("anny",), "onnx": ("onnx", "onnxscript", "onnxruntime"), "dask": ("dask",),
+    **{detector.extra: detector.imports for detector in DETECTORS.values() if detector.extra},
+    "synth": ("anny",), "onnx": ("onnx", "onnxscript", "onnxruntime"), "dask": ("dask",),
     "tensorboard": ("tensorboard",), "datasets": ("cdflib",), "c3d": ("ezc3d",), "rerun": ("rerun",),
     "sleap": ("sleap_io",),
 }  # fmt: skip

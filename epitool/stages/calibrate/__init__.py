@@ -79,7 +79,7 @@ def run(options: CalibrateOptions) -> Summary:
     result = solved(joints, cameras, choices)
     if not options.sync:
         joints, result = _of_one_person(joints, cameras, result, choices, options)
-        result = _with_doubt_of_all(recorded, result)
+        result = _with_doubts_of_drift(recorded, result)
     return _finish(joints, result, choices, options.out)
 
 
@@ -140,7 +140,7 @@ def _with_offsets(cameras: Sequence[Camera], joints: Keypoints, options: Calibra
     return [replace(c, time_offset=float(offset)) for c, offset in zip(cameras, found.offsets, strict=True)]
 
 
-def _with_doubt_of_all(recorded: Keypoints, result: Calibration) -> Calibration:
+def _with_doubts_of_drift(recorded: Keypoints, result: Calibration) -> Calibration:
     """The calibration, doubted where the joints of all frames say that the views' clocks run apart."""
     found = doubts_of_drift(runs_of(recorded), result.rig)
     if result.verdict:

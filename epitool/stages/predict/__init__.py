@@ -107,10 +107,8 @@ def _looking(names: Sequence[str], options: PredictOptions, who: Answerer) -> Lo
     fixed = parse_box(box) if box is not None and box != "image" else None
     if who.refiner is None and box is not None and detector is None:  # which needs no joints
         return FixedBox(len(names), fixed, "whole image" if fixed is None else f"given: {box}")
-    from epitool.stages.shared.detector import open_any_detector
-
     try:
-        pair = tuple(open_any_detector(detector, device) if detector else open_detector(None, device) for _ in range(2))
+        pair = tuple(open_detector(detector, device) for _ in range(2))
     except UsageError as error:
         if detector or who.engine is None:
             raise

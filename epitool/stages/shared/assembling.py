@@ -30,7 +30,7 @@ class Found:
         frames: Frame number of each image `(N,)`, strictly increasing.
         people: How many are in each, `(N,)`.
         xy: Their joints in pixels `(P, J, 2)`, one image's after the other's; NaN where missing.
-        confidence: `(P, J)`, 0 to 1.
+        confidence: `(P, J)`, on the detector's own scale.
         xyz: The detector's own 3D joints as of `People`, `(P, J, 3)` in 16 bits; `(0, J, 3)` where it has none.
     """
 

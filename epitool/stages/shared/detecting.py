@@ -13,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from epitool.console import Summary, progress, say, warn
-from epitool.detectors import Detector, default_detector, open_detector, people_in_box
+from epitool.detectors import default_detector, known_detector, open_detector
+from epitool.detectors.finding import Detector, people_in_box
 from epitool.errors import GeometryError, UsageError
 from epitool.files import alone_at
 from epitool.images import View, read_view
@@ -24,7 +25,6 @@ from epitool.parallel import run_parallel
 from epitool.pose import Keypoints, People
 from epitool.skeleton import Skeleton
 from epitool.stages.shared.assembling import Assembly, Found, Tally, found_of
-from epitool.stages.shared.detector import open_any_detector
 from epitool.stages.shared.footage import (
     check_frame_rates,
     listed_views,
@@ -56,7 +56,7 @@ def detect(options: Detect2dOptions) -> Summary:
     """
     listed, out = read_keypoints(options.images) if options.images else None, options.out
     opened = listed_views(listed) if listed else open_views(options.views)
-    detector = options.detector or default_detector()
+    detector = known_detector(options.detector) or default_detector()
     detector = detector or open_detector(None).name  # says how to install one
     source = source_of_list(listed, detector) if listed else source_of(opened, detector)
     if out.exists() and not options.overwrite:
@@ -69,7 +69,7 @@ def detect(options: Detect2dOptions) -> Summary:
     with alone_at(parts):
         if options.overwrite and parts.exists():
             shutil.rmtree(parts)
-        people = _detect_all(opened, lambda: open_any_detector(detector, options.device), parts, source, options.jobs)
+        people = _detect_all(opened, lambda: open_detector(detector, options.device), parts, source, options.jobs)
         if people.anybody:
             tally = _write(people, out, source, listed)
         shutil.rmtree(parts, ignore_errors=True)

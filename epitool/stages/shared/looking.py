@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from epitool.camera import Array
-from epitool.detectors import Detector, people_in_box
+from epitool.detectors.finding import Detector, people_in_box
 from epitool.errors import InputError
 from epitool.images import Image, image_key
 from epitool.pose import BOX_MARGIN, People, square_boxes

@@ -119,7 +119,7 @@ def test_graph_is_named_so_that_predict_knows_it(files, tmp_path):
         stage.run(ExportOptions(model=files / "model.pt", out=tmp_path / "model.pt"))
 
 
-@pytest.mark.parametrize(("device", "bf16", "message"), [("cuda", False, "--device"), ("cpu", True, "--bf16")])
+@pytest.mark.parametrize(("device", "bf16", "message"), [("cuda", False, "on the CPU"), ("cpu", True, "bfloat16")])
 def test_graph_refuses_what_it_cannot_do(files, device, bf16, message):
     with pytest.raises(UsageError, match=message):
         open_engine(files / "model.onnx", device, bf16)

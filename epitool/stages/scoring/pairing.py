@@ -1,4 +1,4 @@
-"""Pairing of predicted poses with the true poses they are measured against: by image, by frame and view, or by order."""
+"""Pairing of predicted poses with the true poses to measure them against: by image, frame and view, or order."""
 
 from __future__ import annotations
 

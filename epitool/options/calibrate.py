@@ -33,13 +33,13 @@ class CalibrateOptions(Options):
     fov: Annotated[
         float | None,
         Flag(
-            "Known field of view of the longer image side, in degrees, without --intrinsics.",
+            "Known field of view of the longer image side (degrees), if no --intrinsics.",
             shown="estimated from three views on, else 60",
         ),
     ] = None
     method: Annotated[
         Literal["essential", "fundamental"],
-        Flag("essential: solve all pairs, then adjust them together. fundamental: the paper's chain.", metavar="NAME"),
+        Flag("essential: all pairs, then joint adjustment. fundamental: the paper's chain.", metavar="NAME"),
     ] = "essential"
     sync: Annotated[bool, Flag("Estimate the time offsets between the views and correct for them.")] = False
     sync_reach: Annotated[

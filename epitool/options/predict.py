@@ -56,7 +56,7 @@ class PredictOptions(Options):
         Path | None, Flag("Folder for images with the pose drawn on them.", role=Output(folder=True))
     ] = None
     batch_size: Annotated[int, Flag("Number of images processed at a time.", least=1)] = 16
-    bf16: Annotated[bool, Flag("Compute in bf16: faster on processors that have it; joints move by 0.1 voxel.")] = False
+    bf16: Annotated[bool, Flag("Faster on processors that have it; joints move by a tenth of a voxel.")] = False
     device: Device = "auto"
 
     def __post_init__(self) -> None:

@@ -34,7 +34,7 @@ class PssFitOptions(Options):
     runs: Annotated[int, Flag("Number of k-means runs for --stability.", least=2)] = 100
     predictions: Annotated[
         Path | None,
-        Flag("Predictions of the poses; --stability then measures how much their mPSS varies.", role=Input()),
+        Flag("Predictions of the poses, whose variation in mPSS --stability measures.", role=Input()),
     ] = None
     pictures: Annotated[Path | None, Flag("Folder for pictures of the clusters.", role=Output(folder=True))] = None
     out: Annotated[Path, file_of("pss.npz")] = Path("pss.npz")

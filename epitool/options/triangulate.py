@@ -23,13 +23,13 @@ class TriangulateOptions(Options):
     method: Annotated[
         Literal["polynomial", "dlt"] | None,
         Flag(
-            "Solver for pairs of views in --combine vector-median. polynomial: optimal. dlt: linear.",
+            "Solver of pairs for --combine vector-median. polynomial: optimal. dlt: linear.",
             shown="polynomial",
         ),
     ] = None
     combine: Annotated[
         Literal["robust", "vector-median"],
-        Flag("robust: all views without gross errors. vector-median: the paper's, from pairs."),
+        Flag("robust: all views except gross errors. vector-median: the paper's, from pairs."),
     ] = "robust"
     bones: Annotated[bool, Flag("Use constant bone lengths, which are estimated first.")] = False
     skeleton: Annotated[

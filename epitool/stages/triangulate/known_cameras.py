@@ -52,7 +52,7 @@ def windows_of_views(source: KeypointsFile, cameras: Path) -> list[Window]:
     if len(windows) == 1:
         check_foreign(cameras, windows[0].rig)
     names = windows[0].rig.names
-    order = [name for name in names if name in source.views]  # in the calibration's order, which has neighbours
+    order = [name for name in names if name in source.views]  # keeps the calibration's order of neighbours
     if len(order) < 2:
         raise InputError(
             f"{cameras}: has cameras {', '.join(names)}, but {source.path} has views {', '.join(source.views)};"

@@ -1,6 +1,6 @@
-"""One class of options a command: their types, defaults and checks, for the command line and Python alike.
+"""One class of options per command, with types, defaults and checks, for both the command line and Python.
 
-Each is imported when it is first used.
+Each class is imported when it is first used.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from epitool.options.train import TrainOptions as TrainOptions
     from epitool.options.triangulate import TriangulateOptions as TriangulateOptions
 
-# The module here and in `stages` of each command, and its class.
+# For each command, the name of its module (the same here and in `stages`) and of its class.
 COMMANDS = {
     "detect2d": ("detect2d", "Detect2dOptions"),
     "calibrate": ("calibrate", "CalibrateOptions"),

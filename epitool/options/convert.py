@@ -15,9 +15,9 @@ from epitool.options.shared import Views
 class ConvertOptions(Options):
     """Read files of other programs, and write files for them.
 
-    2D joints (OpenPose, AlphaPose, MMPose, COCO, DeepLabCut, SLEAP) become a keypoints.h5; cameras (TOML of Anipose,
-    Pose2Sim, caliscope; Qualisys; OpenCV; EasyMocap) and poses (to .trc, .c3d, .csv, .npz) go in and out. Cameras of
-    ROS, Kalibr and MC-Calib come in.
+    2D joints are read from OpenPose, AlphaPose, MMPose, COCO, DeepLabCut and SLEAP into a keypoints.h5. Cameras are
+    read and written as TOML (Anipose, Pose2Sim, caliscope), Qualisys, OpenCV and EasyMocap files; those of ROS, Kalibr
+    and MC-Calib are only read. Poses are written as .trc, .c3d, .csv or .npz.
 
     Example: epitool convert pose/cam1_json pose/cam2_json --views cam1.mp4 cam2.mp4 --out keypoints.h5
 
@@ -27,26 +27,30 @@ class ConvertOptions(Options):
     inputs: Annotated[
         tuple[Path, ...],
         Flag(
-            "2D joints of each view, cameras, labels.h5, or pose.json; -: that on stdin.",
+            "2D joints of each view, cameras, labels.h5 or pose.json; - reads poses from stdin.",
             metavar="INPUT", argument=True, role=Input("poses"),
         ),
     ]  # fmt: skip
     out: Annotated[
         Path,
         Flag(
-            "What to write; the suffix says the format.",
+            "File to write. Its suffix sets the format.",
             shown=False, role=Output(("keypoints.h5", "cameras.toml", "poses.npz")),
         ),
     ]  # fmt: skip
     views: Views = ()
     size: Annotated[
         tuple[int, int] | None,
-        Flag("Of the images, where neither footage nor files tell.", metavar="WxH", reads=width_and_height),
+        Flag("Image size, if neither the footage nor the files state it.", metavar="WxH", reads=width_and_height),
     ] = None
-    skeleton: Annotated[str | None, Flag("Order of unnamed 2D joints.", shown="judged by the people's bones")] = None
-    fps: Annotated[float | None, Flag("Frames per second of poses; their video's, where not given.", least=0)] = None
-    unit: Annotated[Literal["mm", "cm", "m"] | None, Flag("Of the other program's file.")] = None
-    inverse: Annotated[bool, Flag("The cameras given are camera to world.")] = False
+    skeleton: Annotated[
+        str | None, Flag("Skeleton that gives the order of unnamed 2D joints.", shown="judged by the people's bones")
+    ] = None
+    fps: Annotated[float | None, Flag("Frames per second of the poses. By default that of their video.", least=0)] = (
+        None
+    )
+    unit: Annotated[Literal["mm", "cm", "m"] | None, Flag("Unit of the other program's file.")] = None
+    inverse: Annotated[bool, Flag("The given cameras map from camera to world.")] = False
 
     def __post_init__(self) -> None:
         super().__post_init__()

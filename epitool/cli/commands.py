@@ -8,6 +8,7 @@ import inspect
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import MISSING
 from inspect import Parameter, cleandoc
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -16,11 +17,15 @@ from typer.core import TyperCommand, TyperGroup
 from epitool import console, options
 from epitool.cli.config import Config, storing
 from epitool.cli.running import failing_in_one_line, run
-from epitool.options import COMMANDS
+from epitool.options import COMMANDS, GROUP_OF
 from epitool.options.flag import Field, Options, fields_of
 
-Quiet = Annotated[bool, typer.Option("--quiet", help="No remarks or progress on stderr; warnings remain.")]
-Json = Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")]
+_MORE = "More options"
+_WORDS = {Path: "PATH", int: "N", float: "NUMBER", str: "TEXT"}  # what stands for a value in the help
+Quiet = Annotated[
+    bool, typer.Option("--quiet", help="No remarks or progress on stderr; warnings remain.", rich_help_panel=_MORE)
+]
+Json = Annotated[bool, typer.Option("--json", help="Print the summary as JSON.", rich_help_panel=_MORE)]
 _STORING = ("train", "refine")  # commands that leave their options beside what they made, and take them back
 
 
@@ -36,7 +41,9 @@ class Commands(TyperGroup):
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
         """What a list of commands shows of one."""
-        return TyperCommand(name=cmd_name, help=help_of(options_of(cmd_name))) if cmd_name in COMMANDS else None
+        if cmd_name not in COMMANDS:
+            return None
+        return TyperCommand(name=cmd_name, help=help_of(options_of(cmd_name)), rich_help_panel=GROUP_OF[cmd_name])
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         """The command that is to run."""
@@ -114,7 +121,10 @@ def _parameter(field: Field) -> Parameter:
     elif field.many:
         kind = list[kind]  # type: ignore[valid-type]
         default = list(default) if isinstance(default, tuple) else default
-    settings: dict[str, Any] = {"metavar": flag.metavar, "min": flag.least, "show_default": flag.shown}
+    metavar = flag.metavar or _WORDS.get(kind)
+    settings: dict[str, Any] = {"metavar": metavar, "min": flag.least, "show_default": flag.shown}
+    if flag.more:
+        settings["rich_help_panel"] = _MORE
     names, told = ([], typer.Argument) if flag.argument else ([field.option], typer.Option)
     annotation: Any = Annotated[kind | None if field.optional else kind, told(*names, help=flag.help, **settings)]
     return _keyword(field.name, annotation, Parameter.empty if default is MISSING else default)

@@ -26,10 +26,10 @@ class CalibrateOptions(Options):
         Path | None,
         Flag("K and distortion, from TOML, Qualisys .qca.txt, OpenCV YAML or XML.", shown="estimated", role=Input()),
     ] = None
-    refine_intrinsics: Annotated[bool, Flag("Also adjust the lenses from --intrinsics.")] = False
-    extrinsics: Annotated[Path | None, Flag("Camera file whose positions and orientations are kept.", role=Input())] = (
-        None
-    )
+    refine_intrinsics: Annotated[bool, Flag("Also adjust the lenses from --intrinsics.", more=True)] = False
+    extrinsics: Annotated[
+        Path | None, Flag("Camera file whose positions and orientations are kept.", role=Input(), more=True)
+    ] = None
     fov: Annotated[
         float | None,
         Flag(
@@ -39,15 +39,15 @@ class CalibrateOptions(Options):
     ] = None
     method: Annotated[
         Literal["essential", "fundamental"],
-        Flag("essential: all pairs, then joint adjustment. fundamental: the paper's chain.", metavar="NAME"),
+        Flag("essential: all pairs, then joint adjustment. fundamental: the paper's chain.", metavar="NAME", more=True),
     ] = "essential"
     sync: Annotated[bool, Flag("Estimate the time offsets between the views and correct for them.")] = False
     sync_reach: Annotated[
-        int | None, Flag("Largest offset that --sync searches for.", least=1, metavar="FRAMES", shown="30")
+        int | None, Flag("Largest offset that --sync searches for.", least=1, metavar="FRAMES", shown="30", more=True)
     ] = None
     moving: Annotated[
         int | None,
-        Flag("For moving cameras: solve windows of this many frames.", metavar="WINDOW", shown=False),
+        Flag("For moving cameras: solve windows of this many frames.", metavar="WINDOW", shown=False, more=True),
     ] = None
     scale: Annotated[
         str | None,

@@ -28,23 +28,25 @@ class EvaluateOptions(Options):
         ),
     ] = ()  # fmt: skip
     truth: Annotated[Path, Flag("True poses: labels or an array.", role=Input())] = Path("labels.h5")
-    model: Annotated[Path | None, Flag("Checkpoint to run on the truth's images.", role=Input())] = None
+    model: Annotated[Path | None, Flag("Checkpoint to run on the truth's images.", role=Input(), more=True)] = None
     pss: Annotated[tuple[int, ...], Flag("Cluster counts of the Pose Structure Score.", reads=numbers)] = (50, 100)
     pss_file: Annotated[
-        Path | None, Flag("File with fitted clusters.", shown="pss.npz, or fitted here", role=Input())
+        Path | None, Flag("File with fitted clusters.", shown="pss.npz, or fitted here", role=Input(), more=True)
     ] = None
     protocol: Annotated[
-        Literal["standard", "epipolarpose"], Flag("standard, or epipolarpose: as the EpipolarPose release computes it.")
+        Literal["standard", "epipolarpose"],
+        Flag("standard, or epipolarpose: as the EpipolarPose release computes it.", more=True),
     ] = "standard"
     joints: Annotated[
-        Literal["all", "14", "17"], Flag("Joints to measure. 14 and 17 are sets that many datasets share.")
+        Literal["all", "14", "17"], Flag("Joints to measure. 14 and 17 are sets that many datasets share.", more=True)
     ] = "all"
     by: Annotated[
         tuple[Literal["joint", "axis", "action"], ...],
         Flag("Further tables by joint, axis or action.", shown=False, reads=words),
     ] = ()
     split: Annotated[
-        Part | None, Flag("Part of the true frames to measure on.", shown="test where trained on them, else all")
+        Part | None,
+        Flag("Part of the true frames to measure on.", shown="test where trained on them, else all", more=True),
     ] = None
     table: Annotated[
         Path | None, Flag("Also write all numbers as .csv, or table rows as .md or .tex.", role=Output())

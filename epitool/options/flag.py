@@ -54,6 +54,7 @@ class Flag:
         role: Whether it names what is read or written. Every option that holds a path has a role.
         reads: Function that converts the typed text, where that is one word, to the value. It raises ValueError.
         argument: Whether it is positional, without a flag.
+        more: Whether the help shows it among those that few people need.
     """
 
     help: str
@@ -64,6 +65,7 @@ class Flag:
     role: Input | Output | None = None
     reads: Callable[[str], Any] | None = None
     argument: bool = False
+    more: bool = False
 
 
 class Field(NamedTuple):

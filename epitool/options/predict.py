@@ -38,11 +38,15 @@ class PredictOptions(Options):
         ),
     ] = None
     out: Annotated[Path, file_of("poses.json")] = Path("pose.json")
-    box: Annotated[str | None, Flag("Where the person is: x,y,w,h in px, or image for the whole image.")] = None
-    boxes: Annotated[Path | None, Flag("2D joints from detect2d that show where the people are.", role=Input())] = None
+    box: Annotated[str | None, Flag("Where the person is: x,y,w,h in px, or image for the whole image.", more=True)] = (
+        None
+    )
+    boxes: Annotated[
+        Path | None, Flag("2D joints from detect2d that show where the people are.", role=Input(), more=True)
+    ] = None
     detector: Detector = None
     root_depth: Annotated[
-        float | None, Flag("Distance of the root joint from the camera, in the model's unit.", least=0)
+        float | None, Flag("Distance of the root joint from the camera, in the model's unit.", least=0, more=True)
     ] = None
     height: Annotated[
         str | None, Flag("Height of the person, such as 1.78m. It sets the size of the poses.", metavar="LENGTH")
@@ -50,13 +54,15 @@ class PredictOptions(Options):
     refiner: Annotated[
         Path | None, Flag("Refinement unit to use.", shown="the newest in runs/, or the shipped one", role=Input())
     ] = None
-    no_refiner: Annotated[bool, Flag("Use the volumetric network alone.")] = False
+    no_refiner: Annotated[bool, Flag("Use the volumetric network alone.", more=True)] = False
     smooth: Annotated[bool, Flag("Average poses in videos over about 0.1 s.")] = False
     overlay: Annotated[
         Path | None, Flag("Folder for images with the pose drawn on them.", role=Output(folder=True))
     ] = None
-    batch_size: Annotated[int, Flag("Number of images processed at a time.", least=1)] = 16
-    bf16: Annotated[bool, Flag("Faster on processors that have it; joints move by a tenth of a voxel.")] = False
+    batch_size: Annotated[int, Flag("Number of images processed at a time.", least=1, more=True)] = 16
+    bf16: Annotated[bool, Flag("Faster on processors that have it; joints move by a tenth of a voxel.", more=True)] = (
+        False
+    )
     device: Device = "auto"
 
     def __post_init__(self) -> None:

@@ -26,16 +26,18 @@ class RefineOptions(Options):
         tuple[Path, ...], Flag("Labels; several files only with --mocap.", metavar="FILE...", role=Input())
     ] = (Path("labels.h5"),)
     predictions: Annotated[
-        Path | None, Flag("Poses of a network, used as a hint.", shown="pose.json, if it fits", role=Input())
+        Path | None, Flag("Poses of a network, used as a hint.", shown="pose.json, if it fits", role=Input(), more=True)
     ] = None
-    mocap: Annotated[Path | None, Flag("Motion capture (.npz) to train a unit for all people from.", role=Input())] = (
-        None
-    )
+    mocap: Annotated[
+        Path | None, Flag("Motion capture (.npz) to train a unit for all people from.", role=Input(), more=True)
+    ] = None
     name: RunName = "default"
-    out: Annotated[Path | None, Flag("File to write.", shown="runs/NAME/refiner.pt", role=Output(stdout=True))] = None
-    steps: Annotated[int | None, Flag("Number of batches to learn from.", least=1, shown="400; 4000 with --mocap")] = (
-        None
-    )
+    out: Annotated[
+        Path | None, Flag("File to write.", shown="runs/NAME/refiner.pt", role=Output(stdout=True), more=True)
+    ] = None
+    steps: Annotated[
+        int | None, Flag("Number of batches to learn from.", least=1, shown="400; 4000 with --mocap", more=True)
+    ] = None
     seed: Seed = 0
 
     def __post_init__(self) -> None:

@@ -12,9 +12,9 @@ Views = Annotated[
     tuple[Path, ...],
     Flag("Folders of images, or videos; one per camera.", metavar="VIEW...", shown=False, role=Input()),
 ]
-Jobs = Annotated[int, Flag("Number of parallel jobs; -1 uses all cores.")]
-Seed = Annotated[int, Flag("Seed of the random numbers.", least=0)]
-Device = Annotated[str, Flag("Device to compute on: auto, cpu, cuda or cuda:1.")]
+Jobs = Annotated[int, Flag("Number of parallel jobs; -1 uses all cores.", more=True)]
+Seed = Annotated[int, Flag("Seed of the random numbers.", least=0, more=True)]
+Device = Annotated[str, Flag("Device to compute on: auto, cpu, cuda or cuda:1.", more=True)]
 Detector = Annotated[
     str | None,
     Flag(
@@ -29,6 +29,7 @@ Confidence = Annotated[
         "Leave out joints with less confidence than this.",
         least=0.0,
         shown="none: the recording shows what confidence means",
+        more=True,
     ),
 ]
 Overwrite = Annotated[bool, Flag("Redo finished work.")]

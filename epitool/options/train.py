@@ -30,27 +30,27 @@ class TrainOptions(Options):
         Literal["auto", "paper", "small"],
         Flag("paper: ResNet-50 at 256 px. small: for a few CPU cores. auto: by the device."),
     ] = "auto"
-    backbone: Annotated[str | None, Flag("resnet18, resnet34, resnet50, resnet101 or resnet152.")] = None
-    image_size: Annotated[int | None, Flag("Side length of the crop in px.")] = None
+    backbone: Annotated[str | None, Flag("resnet18, resnet34, resnet50, resnet101 or resnet152.", more=True)] = None
+    image_size: Annotated[int | None, Flag("Side length of the crop in px.", more=True)] = None
     epochs: Annotated[int | None, Flag("Number of passes over the training frames.", least=1)] = None
-    batch_size: Annotated[int | None, Flag("Number of images in a training step.")] = None
-    lr: Annotated[float | None, Flag("Initial learning rate.")] = None
-    loss: Annotated[str | None, Flag("Loss: smooth_l1 (the paper's) or l1.")] = None
+    batch_size: Annotated[int | None, Flag("Number of images in a training step.", more=True)] = None
+    lr: Annotated[float | None, Flag("Initial learning rate.", more=True)] = None
+    loss: Annotated[str | None, Flag("Loss: smooth_l1 (the paper's) or l1.", more=True)] = None
     occluders: Annotated[
-        Path | None, Flag("Folder of cut-outs with alpha, pasted over the crops as occluders.", role=Input())
+        Path | None, Flag("Folder of cut-outs with alpha, pasted over the crops as occluders.", role=Input(), more=True)
     ] = None
     initial: Annotated[
-        str | None, Flag("Initial weights: a checkpoint, or imagenet.", metavar="FILE", role=Input())
+        str | None, Flag("Initial weights: a checkpoint, or imagenet.", metavar="FILE", role=Input(), more=True)
     ] = None
     device: Device = "auto"
-    devices: Annotated[int, Flag("Number of devices on each machine.", least=1)] = 1
-    nodes: Annotated[int, Flag("Number of machines.", least=1)] = 1
+    devices: Annotated[int, Flag("Number of devices on each machine.", least=1, more=True)] = 1
+    nodes: Annotated[int, Flag("Number of machines.", least=1, more=True)] = 1
     precision: Annotated[
         Literal["auto", "32", "bf16", "16"],
-        Flag("Precision of the multiplications. auto: bf16 if the device has it."),
+        Flag("Precision of the multiplications. auto: bf16 if the device has it.", more=True),
     ] = "auto"
     accumulate: Annotated[
-        int, Flag("Number of pieces that a device splits a batch into, one after another.", least=1)
+        int, Flag("Number of pieces that a device splits a batch into, one after another.", least=1, more=True)
     ] = 1
     seed: Seed = 0
     overwrite: Overwrite = False

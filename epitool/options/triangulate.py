@@ -25,11 +25,12 @@ class TriangulateOptions(Options):
         Flag(
             "Solver of pairs for --combine vector-median. polynomial: optimal. dlt: linear.",
             shown="polynomial",
+            more=True,
         ),
     ] = None
     combine: Annotated[
         Literal["robust", "vector-median"],
-        Flag("robust: all views except gross errors. vector-median: the paper's, from pairs."),
+        Flag("robust: all views except gross errors. vector-median: the paper's, from pairs.", more=True),
     ] = "robust"
     bones: Annotated[bool, Flag("Use constant bone lengths, which are estimated first.")] = False
     skeleton: Annotated[
@@ -38,9 +39,9 @@ class TriangulateOptions(Options):
     ] = None
     min_confidence: Confidence = None
     out: Annotated[Path, file_of("labels.h5")] = Path("labels.h5")
-    backend: Annotated[str, Flag("threads, or a Dask cluster: dask (as configured) or dask:tcp://HOST:PORT.")] = (
-        "threads"
-    )
+    backend: Annotated[
+        str, Flag("threads, or a Dask cluster: dask (as configured) or dask:tcp://HOST:PORT.", more=True)
+    ] = "threads"
     jobs: Jobs = -1
 
     def __post_init__(self) -> None:

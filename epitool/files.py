@@ -97,7 +97,7 @@ def one_at_a_time(folder: Path) -> Iterator[None]:
 
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(folder.parent / f".{folder.name}.lock")  # never removed: other processes may be waiting for this same file
+        lock = FileLock(folder.parent / f".{folder.name}.lock")  # never removed: others may be waiting for it
         lock.acquire()
     except OSError as error:
         raise InputError(f"cannot write {folder}: {error.strerror or error}") from error

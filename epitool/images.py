@@ -84,7 +84,7 @@ def view_name(path: Path) -> str:
 
 
 def image_key(name: str) -> str:
-    """Return a key that is the same for all names of one image, relative or absolute; also for `video.mp4#12`."""
+    """Return a key that is the same for all names of one image, relative or absolute, or `video.mp4#12`."""
     return os.path.realpath(name)
 
 

@@ -92,14 +92,14 @@ def expand_patterns(arguments: Sequence[str]) -> list[str]:
 
 def main() -> None:
     """Entry point of the `epitool` command."""
-    heeded = signal.getsignal(signal.SIGINT) is signal.default_int_handler  # false in a shell's background jobs, which ignore SIGINT
+    heeded = signal.getsignal(signal.SIGINT) is signal.default_int_handler  # not so in a shell's background jobs
     if heeded:
         signal.signal(signal.SIGINT, leave_at_once)
     if isinstance(sys.stdout, TextIOWrapper):
-        sys.stdout.reconfigure(errors="backslashreplace")  # not every terminal and pipe can encode every name
+        sys.stdout.reconfigure(errors="backslashreplace")  # not every terminal can encode every name
     try:
         arguments = expand_patterns(sys.argv[1:]) if os.name == "nt" else sys.argv[1:]
         app(args=spread_variadic(arguments), prog_name="epitool")
     finally:
         if heeded:
-            signal.signal(signal.SIGINT, signal.SIG_IGN)  # everything is done and printed, so there is nothing left to interrupt
+            signal.signal(signal.SIGINT, signal.SIG_IGN)  # everything is done and printed

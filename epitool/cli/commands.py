@@ -84,7 +84,7 @@ def _function(name: str) -> Callable[..., None]:
         console.set_quiet(quiet)
         with failing_in_one_line():
             chosen = kind(**values)
-            stage = importlib.import_module(f"epitool.stages.{COMMANDS[name][0]}")  # imports numpy and more, so only once the options are valid
+            stage = importlib.import_module(f"epitool.stages.{COMMANDS[name][0]}")  # slow, so only with valid options
             run(storing(stage.run, ctx) if ctx else stage.run, chosen, as_json, _also_written(stage))
 
     parameters = [_parameter(field) for field in fields_of(kind)]

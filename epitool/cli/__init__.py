@@ -91,7 +91,7 @@ def expand_patterns(arguments: Sequence[str]) -> list[str]:
 
 
 def main() -> None:
-    """Entry point of the `epitool` command."""
+    """Run the `epitool` command."""
     heeded = signal.getsignal(signal.SIGINT) is signal.default_int_handler  # not so in a shell's background jobs
     if heeded:
         signal.signal(signal.SIGINT, leave_at_once)

@@ -88,7 +88,7 @@ def _densest(places: Array, width: float) -> Array:
 
 
 def _distinct_colors(count: int) -> list[tuple[float, float, float]]:
-    """Return colours of which successive ones differ strongly in hue, by golden ratio steps around the colour circle."""
+    """Return colours whose successive hues differ strongly, by golden ratio steps around the colour circle."""
     golden = 0.5 * (5**0.5 - 1)
     levels = ((0.62, 0.85), (0.85, 0.62), (0.45, 0.75))
     return [colorsys.hsv_to_rgb((i * golden) % 1.0, *levels[i % 3]) for i in range(count)]

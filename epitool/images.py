@@ -84,7 +84,7 @@ def view_name(path: Path) -> str:
 
 
 def image_key(name: str) -> str:
-    """Return a key that is the same for all relative and absolute names of one image, including `video.mp4#12`."""
+    """Return a key that is the same for all names of one image, relative or absolute (`video.mp4#12` too)."""
     return os.path.realpath(name)
 
 

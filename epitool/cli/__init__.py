@@ -96,7 +96,7 @@ def main() -> None:
     if heeded:
         signal.signal(signal.SIGINT, leave_at_once)
     if isinstance(sys.stdout, TextIOWrapper):
-        sys.stdout.reconfigure(errors="backslashreplace")  # not every terminal can encode every name
+        sys.stdout.reconfigure(errors="backslashreplace")  # for names that stdout cannot encode
     try:
         arguments = expand_patterns(sys.argv[1:]) if os.name == "nt" else sys.argv[1:]
         app(args=spread_variadic(arguments), prog_name="epitool")

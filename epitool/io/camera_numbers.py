@@ -76,5 +76,6 @@ def nearest_rotation(name: str, R: NDArray[Any]) -> NDArray[Any]:
         raise ValueError(f"camera {name}: R is no rotation")
     if off <= _EXACT:
         return R
+    # U Vt is the nearest orthogonal matrix in the Frobenius norm (orthogonal Procrustes)
     U, _, Vt = np.linalg.svd(R)
     return np.asarray(U @ Vt)

@@ -34,7 +34,7 @@ _FORMAT = "epitool.cameras/1"
 _LARGEST_FILE = 20_000_000  # bytes; text parsers would take minutes for larger files
 _EVER = (-(2**62), 2**62)
 _NUMBERED = {"cam_id": "cam", "port": "port"}  # keys of caliscope's camera number, and the matching prefix of its footage
-_NOTHING = ("null", "")  # written by some programs for unknown values, because TOML has no null
+_NOTHING = ("null", "")  # how some programs write unknown values, as TOML has no null
 
 
 def read_rig(path: Path | str, size: tuple[int, int] | None = None) -> Rig:

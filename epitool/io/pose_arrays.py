@@ -55,8 +55,8 @@ def read_pose_arrays(path: Path) -> PoseArrays:
     """Read poses `(N, J, 3)` from a `.npy`, or from the array `xyz_mm`, `xyz` or the only one of a `.npz`.
 
     Joint names are read from a `.npz`'s `joints`, in any order, as this toolkit's names or Human3.6M's ("RHip").
-    Without names, 17 joints are taken as h36m17 and 16 as mpii16. The unit is mm for `xyz_mm`, otherwise that of `unit`,
-    or arbitrary without one; cm and m are converted to mm. `clip_index (N,)` states the clip of each pose,
+    Without names, 17 joints are taken as h36m17 and 16 as mpii16. The unit is mm for `xyz_mm`, otherwise that of
+    `unit`, or arbitrary without one; cm and m are converted to mm. `clip_index (N,)` states the clip of each pose,
     `action (N,)` its action, and `subject (N,)` its subject.
 
     Raises:

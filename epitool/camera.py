@@ -36,7 +36,7 @@ def frozen_array(values: ArrayLike, shape: tuple[int | None, ...], what: str, dt
 
 
 def undistorted(xy: Array, K: Array, distortion: Array) -> Array:
-    """Undistort pixels `(..., 2)` by OpenCV's coefficients: return them as a pinhole with the same K would see them."""
+    """Return pixels `(..., 2)` of a lens with OpenCV's coefficients as a pinhole with the same K would see them."""
     flat = np.ascontiguousarray(xy, dtype=float).reshape(-1, 1, 2)
     if not distortion.any() or not len(flat):
         return np.array(xy, dtype=float)
@@ -50,7 +50,7 @@ def undistorted(xy: Array, K: Array, distortion: Array) -> Array:
 def centred_intrinsics(image_size: tuple[int, int], focal: float) -> Array:
     """Return K `(3, 3)` with square pixels and the principal point at the image centre.
 
-The centre is at (size - 1) / 2 because pixel centres are integers.
+    The centre is at (size - 1) / 2 because pixel centres are integers.
 
     >>> centred_intrinsics((640, 480), 500.0)[:, 2].tolist()
     [319.5, 239.5, 1.0]

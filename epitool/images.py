@@ -84,7 +84,7 @@ def view_name(path: Path) -> str:
 
 
 def image_key(name: str) -> str:
-    """Return a key that is the same for all names of one image, relative or absolute (`video.mp4#12` too)."""
+    """Return a key that is the same for all names of one image, relative or absolute."""
     return os.path.realpath(name)
 
 
@@ -106,7 +106,7 @@ def open_view(path: Path) -> View:
     if not ok:
         raise InputError(f"view {path}: holds no frame that can be decoded")
     count = int(capture.get(cv2.CAP_PROP_FRAME_COUNT))
-    if not 0 < count <= path.stat().st_size:  # some containers do not state it, and damaged ones state arbitrary numbers
+    if not 0 < count <= path.stat().st_size:  # not stated by some containers, arbitrary in damaged ones
         count = 1 + sum(1 for _ in iter(capture.grab, False))
     return View(view_name(path), path, tuple(range(count)), (), (image.shape[1], image.shape[0]))
 
@@ -144,7 +144,7 @@ def _open_video(path: Path) -> cv2.VideoCapture:
         raise InputError(f"video {path}: cannot be decoded; is it a video ({', '.join(sorted(VIDEO_SUFFIXES))})?")
     capture.set(
         cv2.CAP_PROP_ORIENTATION_AUTO, 1
-    )  # phones store upright footage sideways; not every OpenCV rotates it by default
+    )  # phones store upright footage sideways, and some OpenCV versions do not rotate it
     return capture
 
 

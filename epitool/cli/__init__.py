@@ -92,7 +92,7 @@ def expand_patterns(arguments: Sequence[str]) -> list[str]:
 
 def main() -> None:
     """Run the `epitool` command."""
-    heeded = signal.getsignal(signal.SIGINT) is signal.default_int_handler  # not so in a shell's background jobs
+    heeded = signal.getsignal(signal.SIGINT) is signal.default_int_handler  # not in background jobs
     if heeded:
         signal.signal(signal.SIGINT, leave_at_once)
     if isinstance(sys.stdout, TextIOWrapper):

@@ -1,4 +1,4 @@
-"""Camera files: `cameras.toml` (ours, Anipose's, Pose2Sim's and caliscope's), and other formats through `foreign`."""
+"""Camera files: `cameras.toml` (ours, Anipose's, Pose2Sim's, caliscope's), and other formats through `foreign`."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ else:
     import tomli as tomllib
 
 CAMERAS_BY = "epitool calibrate"
-CAMERA_SUFFIXES = (".toml", *SUFFIXES)  # suffixes of camera files only
+CAMERA_SUFFIXES = (".toml", *SUFFIXES)  # only of camera files
 KNOWN_CAMERAS = f"TOML (ours, Anipose, Pose2Sim, caliscope), labels.h5, {WORDS}"
 _FORMAT = "epitool.cameras/1"
 _LARGEST_FILE = 20_000_000  # bytes; text parsers would take minutes for larger files
 _EVER = (-(2**62), 2**62)
-_NUMBERED = {"cam_id": "cam", "port": "port"}  # keys of caliscope's camera number, and the matching prefix of its footage
+_NUMBERED = {"cam_id": "cam", "port": "port"}  # keys of caliscope's camera numbers, and prefixes of its footage
 _NOTHING = ("null", "")  # how some programs write unknown values, as TOML has no null
 
 

@@ -58,7 +58,7 @@ def write_arrays(path: Path, arrays: Mapping[str, Any]) -> None:
     packed = io.BytesIO()  # numpy's own file writer may report a full disk only when the interpreter exits
     np.savez(packed, **arrays)
     with writing(path) as temporary:
-        temporary.write_bytes(packed.getvalue())  # getbuffer() would crash Python 3.12.1's collector after an error
+        temporary.write_bytes(packed.getvalue())  # a buffer view in an exception crashes Python 3.12.1's collector
 
 
 def read_pss(path: Path) -> PssModel:

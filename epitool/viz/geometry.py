@@ -54,7 +54,9 @@ def plot_epipolar_lines(
     first, second = cameras
     F = fundamental_of_cameras(first, second)
     ideal = np.stack([camera.undistort(joints) for camera, joints in zip(cameras, xy)])
+    # x2^T F x1 = 0: the line in the first view is F^T x2, that in the second F x1
     lines = np.stack([homogeneous(ideal[1]) @ F, homogeneous(ideal[0]) @ F.T])
+    # distance of point x from line (a, b, c): |(a, b, c) . x| / |(a, b)|
     distances = np.abs((lines * homogeneous(ideal)).sum(axis=-1)) / np.linalg.norm(lines[..., :2], axis=-1)
     shown = _shown_joints(skeleton, np.isfinite(distances).all(axis=0))
 
@@ -125,6 +127,7 @@ def _shown_joints(skeleton: Skeleton, seen: NDArray[np.bool_]) -> list[int]:
 
 
 def _draw_joint(axes: Axes, point: Array, line: Array, color: str) -> None:
+    # foot of the perpendicular from the point to the line
     foot = point - line[:2] * (line @ [*point, 1.0]) / (line[:2] @ line[:2])
     along = np.array([line[1], -line[0]]) / np.linalg.norm(line[:2])
     axes.axline(foot, foot + along, color="black", linewidth=2.6, alpha=0.5)

@@ -170,6 +170,7 @@ def _length(length: float, unit: str) -> str:
 
 def _bounds(xyz: Array | None, centers: Array) -> tuple[Array, Array]:
     known = np.empty((0, 3)) if xyz is None else xyz[np.isfinite(xyz).all(axis=-1)]
+    # percentiles, because a few badly triangulated joints would shrink everything else
     extremes = np.percentile(known, [2, 98], axis=0) if len(known) else known
     shown = np.concatenate([centers, extremes]) if len(centers) or len(extremes) else np.zeros((1, 3))
     return shown.min(axis=0), shown.max(axis=0)

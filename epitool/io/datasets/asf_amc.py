@@ -48,7 +48,7 @@ class Bone:
     numbers: tuple[str, ...]
 
     def turns(self, angles: Array) -> Rotation:
-        """Return the bone's rotations in F frames relative to its parent, from numbers `(F, N)` of an AMC in degrees."""
+        """Return the bone's F rotations relative to its parent, from numbers `(F, N)` of an AMC in degrees."""
         about = np.zeros((len(angles), 3))
         for place, axis in enumerate(self.axes):
             if f"r{axis}" in self.numbers:
@@ -177,7 +177,7 @@ def read_amc(path: Path, bones: Bones, every: int) -> dict[str, Array]:
             order = order or _checked_order(names, bones)
             if names != order:
                 raise ValueError(f"frame {number} has not the bones of the first one in their order")
-            values = [_values(line, bones, number) for line in lines]  # parsed for all frames, so that any damage is found
+            values = [_values(line, bones, number) for line in lines]  # of all frames, to find all damage
             if count % every == 0:
                 kept.append([value for of_bone in values for value in of_bone])
         if not kept:

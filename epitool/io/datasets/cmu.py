@@ -16,10 +16,10 @@ from epitool.errors import InputError
 from epitool.io.datasets.asf_amc import Bones, bone_ends, read_amc, read_asf
 from epitool.skeleton import Skeleton, convert_joints, skeleton, skeleton_of
 
-FRAMES_PER_SECOND = 120.0  # of the capture; an AMC does not say
+FRAMES_PER_SECOND = 120.0  # of the capture; an AMC does not state it
 H36M = skeleton("h36m17")
-# The bone at whose end each joint is. The pelvis, the thorax and the spine are made of these by the rules of
-# `epitool.skeleton`, as from detected joints: the capture's own root lies a hand above the middle of the hips.
+# The bone at whose end each joint is. Pelvis, thorax and spine are derived from these by the rules of
+# `epitool.skeleton`, as for detected joints, because the capture's root is a hand's breadth above the mid-hip.
 JOINTS: Mapping[str, str] = {
     "neck_nose": "upperneck",
     "head_top": "head",

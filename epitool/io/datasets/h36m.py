@@ -29,7 +29,7 @@ from epitool.labels import Take
 TRAIN, TEST = (1, 5, 6, 7, 8), (9, 11)  # the paper's subjects, section 4
 CAMERAS = ("54138969", "55011271", "58860488", "60457274")
 _SIZES = ((1000, 1002), (1000, 1000), (1000, 1000), (1000, 1002))
-_OF_32 = [0, 1, 2, 3, 6, 7, 8, 12, 13, 14, 15, 17, 18, 19, 25, 26, 27]  # indices into the release's joints, in h36m17's order
+_OF_32 = [0, 1, 2, 3, 6, 7, 8, 12, 13, 14, 15, 17, 18, 19, 25, 26, 27]  # of the release's joints
 _SUBJECTS = 11
 _DAMAGED = {("S11", "Directions")}  # the release's video of camera 54138969 is truncated
 # actions for which the release uses two names
@@ -72,7 +72,9 @@ def read_metadata(path: Path) -> dict[int, Rig]:
 def _rig(places: Array, lenses: Array) -> Rig:
     cameras = []
     for name, size, place, lens in zip(CAMERAS, _SIZES, places, lenses, strict=True):
+        # the first three numbers are intrinsic x, y, z angles in radians, the others the camera centre
         R = Rotation.from_euler("XYZ", place[:3]).as_matrix()
+        # the release states all radial coefficients first; OpenCV's order is k1, k2, p1, p2, k3
         fx, fy, cx, cy, k1, k2, k3, p1, p2 = lens
         K = [[fx, 0, cx], [0, fy, cy], [0, 0, 1]]
         cameras.append(Camera(name, np.array(K), np.array([k1, k2, p1, p2, k3]), R, -R @ place[3:], size))

@@ -85,6 +85,7 @@ def _training_take(folder: Path) -> DatasetTake:
     with foreign_file(calibration, f"the calibration of cameras {CHEST_HEIGHT}"):
         rig = Rig(tuple(cameras[c] for c in CHEST_HEIGHT), "mm", "MPI-INF-3DHP")
     first = rig.cameras[0]
+    # inverse of x = R X + t, from the axes of the first camera
     world = (own[:, 0] - first.t) @ first.R
     some = slice(0, None, max(len(world) // 5, 1))
     off = np.abs(rig.to_cameras(world[some]) - own[some]).max()

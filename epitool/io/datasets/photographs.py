@@ -51,7 +51,7 @@ def read_mpii(root: Path) -> Keypoints:
             )
         images = [person.image for person in everyone]
         cut = round(len(everyone) * (1 - _VAL_SHARE))
-        while 0 < cut < len(everyone) and images[cut] == images[cut - 1]:  # keeps the people of one photograph in one part
+        while 0 < cut < len(everyone) and images[cut] == images[cut - 1]:  # a photograph is in one part
             cut += 1
         people = [everyone[:cut], everyone[cut:]]
     return _keypoints("mpii", people, skeleton("mpii16"))

@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 
 from epitool.camera import Rig
 from epitool.errors import InputError
+from epitool.geometry.people import association as identity
+from epitool.geometry.people import candidates as people_module
 from epitool.geometry.people.association import choose_by_geometry
 from epitool.geometry.people.candidates import Candidates, choice_of, follow, with_choice
-from epitool.geometry.people.candidates import association as identity
-from epitool.geometry.people.candidates import candidates as people_module
 from epitool.io.candidates import add_candidates, read_candidates
 from epitool.io.keypoints import open_keypoints, read_keypoints, write_keypoints
 from epitool.pose import Keypoints

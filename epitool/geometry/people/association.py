@@ -1,33 +1,83 @@
-"""Which person, once the cameras are known: detections that agree over all views, followed through space.
+"""Who is who once the cameras are known: detections that agree over all views, followed through space.
 
 Detections of one person in two views lie on each other's epipolar lines, joint by joint, and those of two people do
-not. What agrees is grouped to people, the groups are triangulated and linked over time, and one of them is chosen.
-Left and right may be exchanged in any detection.
+not. What agrees is grouped to people, the groups are triangulated and linked over time. Left and right may be exchanged
+in any detection.
 """
 
 from __future__ import annotations
 
 import itertools
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from epitool.camera import Rig
 from epitool.geometry.people.candidates import Candidates
-from epitool.geometry.people.tracking import link, median_over, midline, sightings_of
-from epitool.geometry.two_view.epipolar import fundamental_of_pose, sampson_distance
+from epitool.geometry.people.grouping import Epipolar, Pairs, groups_of_people, pair_gains, usual_distances
+from epitool.geometry.people.tracking import link, midline, sightings_of
+from epitool.geometry.two_view.epipolar import fundamental_of_pose
 from epitool.skeleton import Skeleton
 
 Array = NDArray[np.float64]
 Indices = NDArray[np.intp]
 Flags = NDArray[np.bool_]
 _BRIDGE = 60  # frames; in space people do not cover each other, so that a name is safe for long
-_NEUTRAL = 3.0  # standard deviations at which a joint speaks neither for nor against
-_CAP = 2.0  # so that one joint speaks against as loudly as one that fits speaks for
 _LEAST_NOISE = 2e-4  # radians: no detector is better, and exact data has some rounding
 _NOISE_FRAMES = 500
-_MIN_SHARED = 5  # joints from which the noise is measured
 _CHUNK = 2_000_000  # numbers at a time
+
+
+@dataclass(frozen=True, eq=False)
+class People:
+    """Everyone on whom two views or more agree, each by one name through the recording.
+
+    Attributes:
+        candidates: Of K groups in every frame and view, `(F, K, V)` indices; -1 where a view does not show them.
+        names: Which person each group is, `(F, K)`, from 0 for the one who is seen most; -1 where there is no group.
+    """
+
+    candidates: Indices
+    names: Indices
+
+    def __len__(self) -> int:
+        return int(self.names.max(initial=-1)) + 1
+
+    def identities(self, person: int) -> Indices:
+        """Which candidate a person is in every frame and view, `(F, V)`; -1 where they are not seen."""
+        return self._only(np.where(self.names == person, 0, -1).argmax(axis=1), (self.names == person).any(axis=1))
+
+    def chosen(self, group: Indices) -> Indices:
+        """Candidates `(F, V)` of one group a frame, `(F,)`; -1 for none."""
+        return self._only(np.maximum(group, 0), group >= 0)
+
+    def _only(self, group: Indices, there: Flags) -> Indices:
+        return np.where(there[:, None], self.candidates[np.arange(len(group)), group], -1)
+
+
+def people_of(candidates: Candidates, rig: Rig, frames: int, skeleton: Skeleton) -> People:
+    """Everyone, matched between the views and followed through space, given the cameras.
+
+    Args:
+        candidates: All people found, distorted pixels.
+        rig: The cameras, in the order of the views.
+        frames: How many there are.
+        skeleton: Of the candidates' joints.
+    """
+    table = candidates.table(frames, len(rig))
+    pairs = _pairs_of(rig)
+    usual = usual_distances(_joints(candidates, table[_spread(frames)], rig), pairs, skeleton)
+    noise = max(float(np.median(usual)) * 1.4826, _LEAST_NOISE) if len(usual) else _LEAST_NOISE
+    members, places = [], []
+    chunk = max(1, _CHUNK // (table.shape[1] * table.shape[2]) ** 3)
+    for start in range(0, frames, chunk):
+        xy = _joints(candidates, table[start : start + chunk], rig)
+        member = groups_of_people(pair_gains(xy, pairs, noise, skeleton), len(rig))
+        members.append(member)
+        places.append(_places(member, xy, rig, skeleton)[member.any(axis=-1)])
+    none = np.zeros((0, 0, table[0].size if frames else 0), dtype=bool)
+    return _named(np.concatenate(members or [none]), places, table)
 
 
 def choose_by_geometry(candidates: Candidates, rig: Rig, previous: Indices, skeleton: Skeleton) -> Indices:
@@ -44,24 +94,26 @@ def choose_by_geometry(candidates: Candidates, rig: Rig, previous: Indices, skel
         Candidates `(F, V)`; -1 where the person is not seen, and in frames in which fewer than two views agree on
         them. `previous` itself where no image shows more than one person.
     """
-    table = candidates.table(*previous.shape)
-    if table.shape[2] == 1:
+    if candidates.table(*previous.shape).shape[2] == 1:
         return previous
-    noise = _noise(_joints(candidates, table[_spread(len(table))], rig), rig, skeleton)
-    members, places = [], []
-    chunk = max(1, _CHUNK // (previous.shape[1] * table.shape[2]) ** 3)
-    for start in range(0, len(table), chunk):
-        xy = _joints(candidates, table[start : start + chunk], rig)
-        member = _groups_of_people(_pair_gains(xy, rig, skeleton, noise), len(rig))
-        members.append(member)
-        places.append(_places(member, xy, rig, skeleton)[member.any(axis=-1)])
-    slots = _followed(np.concatenate(members), np.concatenate(places), (table >= 0) & (table == previous[..., None]))
-    return np.where(slots >= 0, np.take_along_axis(table, np.maximum(slots, 0)[..., None], axis=2)[..., 0], -1)
+    people = people_of(candidates, rig, len(previous), skeleton)
+    as_before = (people.candidates >= 0) & (people.candidates == previous[:, None])
+    return people.chosen(_main_group(people.names, as_before.sum(axis=-1).astype(float)))
+
+
+def _pairs_of(rig: Rig) -> Pairs:
+    """Epipolar geometry of all pairs of cameras, distances in radians."""
+    pairs = {}
+    for (a, first), (b, second) in itertools.combinations(enumerate(rig.cameras), 2):
+        R = second.R @ first.R.T
+        F = fundamental_of_pose(R, second.t - R @ first.t, first.K, second.K)
+        pairs[a, b] = Epipolar(F, (first.focal + second.focal) / 2)
+    return pairs
 
 
 def _spread(frames: int) -> Indices:
     """Frames from which the noise is measured."""
-    return np.unique(np.linspace(0, frames - 1, _NOISE_FRAMES).astype(int))
+    return np.unique(np.linspace(0, frames - 1, min(frames, _NOISE_FRAMES)).astype(int))
 
 
 def _joints(candidates: Candidates, table: Indices, rig: Rig) -> Array:
@@ -70,101 +122,37 @@ def _joints(candidates: Candidates, table: Indices, rig: Rig) -> Array:
     return np.stack([camera.undistort(xy[:, v]) for v, camera in enumerate(rig.cameras)], axis=1)
 
 
-def _followed(member: Flags, places: Array, previous: Flags) -> Indices:
-    """The slot of one person in every frame and view `(F, V)`, -1 for none.
+def _named(member: Flags, places: list[Array], table: Indices) -> People:
+    """Groups with their names.
 
     Args:
-        member: People in every frame: which slots are of each, `(F, K, V * P)`.
-        places: Where in space the groups that have members are, `(N, M, 3)`.
-        previous: Slots `(F, V, P)` of the person to follow, as far as known.
+        member: Which slots are of each group, `(F, K, V * P)`.
+        places: Where in space the groups that have members are, parts of `(N, M, 3)`.
+        table: Candidates of the slots, `(F, V, P)`.
     """
-    frames, names = len(member), np.full(member.shape[:2], -1)
-    frame, group_of = np.nonzero(member.any(axis=-1))
-    names[frame, group_of] = link(places, frame, bridge=_BRIDGE, cut=False)
-    votes = np.einsum("fkc,fc->fk", member, previous.reshape(frames, -1).astype(float))
-    group = _main_group(names, votes)
-    mine = (group >= 0)[:, None] & member[np.arange(frames), np.maximum(group, 0)]
-    mine = mine.reshape(previous.shape)
-    return np.where(mine.any(axis=-1), mine.argmax(axis=-1), -1)
+    frames, groups = member.shape[:2]
+    names = np.full((frames, groups), -1)
+    frame, group = np.nonzero(member.any(axis=-1))
+    if len(frame):
+        found = link(np.concatenate(places), frame, bridge=_BRIDGE, cut=False)
+        seen = np.bincount(found[found >= 0], member.sum(axis=-1)[frame, group][found >= 0])
+        rank = np.empty(len(seen) + 1, dtype=np.intp)
+        rank[np.argsort(-seen, kind="stable")], rank[-1] = np.arange(len(seen)), -1
+        names[frame, group] = rank[found]
+    return People(grouped(member, table), names)
 
 
-def _distances(xy: Array, rig: Rig, skeleton: Skeleton, a: int, b: int) -> Array:
-    """Sampson distance in radians between all slots of two views, b as it is and mirrored: `(2, F, P, P, J)`."""
-    first, second = rig.cameras[a], rig.cameras[b]
-    R = second.R @ first.R.T
-    F = fundamental_of_pose(R, second.t - R @ first.t, first.K, second.K)
-    one, other = xy[:, a, :, None], xy[:, b, None]
-    mirrored = other[..., skeleton.flip_order, :]
-    focal = (first.focal + second.focal) / 2
-    return np.stack([sampson_distance(F, one, other), sampson_distance(F, one, mirrored)]) / focal
+def grouped(member: Flags, table: Indices) -> Indices:
+    """Candidates `(F, K, V)` of groups, -1 where a view shows nobody of it.
 
-
-def _noise(xy: Array, rig: Rig, skeleton: Skeleton) -> float:
-    """Standard deviation of the Sampson distance, radians: of the slots that fit best in each frame and pair."""
-    best = []
-    for a, b in itertools.combinations(range(len(rig)), 2):
-        distance = _distances(xy, rig, skeleton, a, b)
-        typical = np.where(np.isfinite(distance).sum(axis=-1) >= _MIN_SHARED, median_over(distance), np.nan)
-        best.append(np.nanmin(np.where(np.isnan(typical), np.inf, typical), axis=(0, 2, 3)))
-    found = np.concatenate(best)
-    found = found[np.isfinite(found)]
-    return max(float(np.median(found)) * 1.4826, _LEAST_NOISE) if len(found) else _LEAST_NOISE
-
-
-def _pair_gains(xy: Array, rig: Rig, skeleton: Skeleton, noise: float) -> Array:
-    """What speaks for any two detections being of one person, in joints: `(F, V * P, V * P)`, symmetric.
-
-    A joint on the other's epipolar line counts 1, one at 3 standard deviations 0, and one far off -1. Two detections
-    in one view have nothing to say to each other.
+    Args:
+        member: Which slots are of each group, `(F, K, V * P)`.
+        table: Candidates of the slots, `(F, V, P)`.
     """
-    frames, views, people = xy.shape[:3]
-    gains = np.zeros((frames, views, people, views, people))
-    for a, b in itertools.combinations(range(views), 2):
-        distance = _distances(xy, rig, skeleton, a, b)
-        fit = 1 - np.minimum((distance / (_NEUTRAL * noise)) ** 2, _CAP)
-        gains[:, a, :, b] = np.nan_to_num(fit).sum(axis=-1).max(axis=0)
-        gains[:, b, :, a] = np.swapaxes(gains[:, a, :, b], 1, 2)
-    return gains.reshape(frames, views * people, views * people)
-
-
-def _groups_of_people(gains: Array, views: int) -> Flags:
-    """Detections grouped to people, the surest first: members `(F, K, V * P)`; empty groups fill up.
-
-    From every pair of detections that agree, a group grows by the detection that it supports most, one a view, while
-    there is one. The group with the largest sum of gains is a person; the next is grown from what is left.
-    """
-    slots = gains.shape[1]
-    free, groups = np.ones((len(gains), slots), dtype=bool), []
-    for _ in range(slots // views + 1):  # different views may lack different people
-        both = free[:, :, None] & free[:, None]
-        best = _best_group(np.where(both, gains, 0.0), views)
-        groups.append(best)
-        free &= ~best
-    return np.stack(groups, axis=1)
-
-
-def _best_group(gains: Array, views: int) -> Flags:
-    """Members `(F, V * P)` of the group with the largest sum of gains, grown from any pair."""
-    frames, slots = gains.shape[:2]
-    of_view = np.arange(slots) * views // slots
-    one, other = np.nonzero(of_view[:, None] < of_view)
-    member = np.zeros((len(one), slots), dtype=bool)
-    member[np.arange(len(one)), one] = member[np.arange(len(one)), other] = True
-    member = np.broadcast_to(member, (frames, *member.shape)).copy()
-    value = gains[:, one, other].copy()
-    possible = value > 0
-    for _ in range(views - 2):
-        support = member.astype(float) @ gains
-        full = member.reshape(*member.shape[:2], views, -1).any(axis=-1)[..., of_view]
-        support = np.where(full, 0.0, support)
-        best = support.argmax(axis=-1)[..., None]
-        gain = np.take_along_axis(support, best, axis=-1)
-        np.put_along_axis(member, best, np.take_along_axis(member, best, axis=-1) | (gain > 0), axis=-1)
-        value += gain[..., 0]
-    value = np.where(possible, value, 0.0)
-    chosen = value.argmax(axis=1)
-    rows = np.arange(frames)
-    return member[rows, chosen] & (value[rows, chosen] > 0)[:, None]
+    mine = member.reshape(*member.shape[:2], *table.shape[1:])
+    of_slot = np.broadcast_to(table[:, None], mine.shape)
+    candidates = np.take_along_axis(of_slot, mine.argmax(axis=-1)[..., None], axis=-1)[..., 0]
+    return np.where(mine.any(axis=-1), candidates, -1)
 
 
 def _places(member: Flags, xy: Array, rig: Rig, skeleton: Skeleton) -> Array:

@@ -21,17 +21,18 @@ from epitool.geometry.calibration.calibrate import (
     still_views,
     with_focal,
 )
+from epitool.geometry.people.everyone import Crowd, calibrate_everyone
 from epitool.geometry.timing.drift import doubt_of_drift, runs_of
 from epitool.geometry.timing.sync import REACH, estimate_offsets, synchronized
 from epitool.io.cameras import write_rig
 from epitool.io.keypoints import open_keypoints
 from epitool.pose import Keypoints
 from epitool.stages.calibrate import report
-from epitool.stages.calibrate.inputs import enough_step, intrinsics_of, keypoints_of, places
+from epitool.stages.calibrate.inputs import crowd_of, enough_step, intrinsics_of, keypoints_of, places
 from epitool.stages.calibrate.rig import Choices, placed, solved
 from epitool.stages.calibrate.windows import LEAST_WINDOW, calibrate_windows, check_moving, windows_of
 from epitool.stages.shared.footage import check_rates_of
-from epitool.stages.shared.one_person import chosen_in_all_views, say_whom, warn_of_people
+from epitool.stages.shared.one_person import chosen_by_geometry, chosen_in_all_views, say_whom, warn_of_people
 
 Array = NDArray[np.float64]
 _SYNC_FRAMES = 5000
@@ -103,9 +104,14 @@ def run(
     if method == "fundamental" or extrinsics:
         for view in still_views(joints):
             warn(f"view {view}: {STILL}")
-    result = solved(joints, cameras, choices)
+    everyone = None if sync or extrinsics or method == "fundamental" else crowd_of(keypoints, joints, min_confidence)
+    if everyone:
+        joints, result = _of_everyone(everyone, cameras, choices, keypoints, min_confidence)
+    else:
+        result = solved(joints, cameras, choices)
+        if not sync:
+            joints, result = _of_one_person(joints, cameras, result, choices, keypoints, min_confidence)
     if not sync:
-        joints, result = _of_one_person(joints, cameras, result, choices, keypoints, min_confidence)
         result = _with_doubt_of_drift(recorded, result)
     return _finish(joints, result, choices, out)
 
@@ -136,6 +142,23 @@ def _check_joints(joints: Keypoints, path: Path, rule: ScaleRule | None) -> None
     if rule and rule.cameras and not set(rule.cameras) <= set(joints.views):
         raise UsageError(f"--scale {rule}: the views are {', '.join(joints.views)}")
     check_rates_of(joints)
+
+
+def _of_everyone(
+    everyone: Crowd, cameras: Sequence[Camera], choices: Choices, path: Path, least: float | None
+) -> tuple[Keypoints, Calibration]:
+    """The cameras that all people give, and the joints of the one of them whose labels will be made.
+
+    Raises:
+        GeometryError: People determine no cameras.
+    """
+    result = calibrate_everyone(everyone, cameras, seed=choices.seed, jobs=choices.jobs, focal=choices.focal)
+    with open_keypoints(path, least) as source:
+        chosen = chosen_by_geometry(source, result.rig, everyone.empty.views)
+        if chosen is None:
+            raise AssertionError("a crowd without candidates")
+        say_whom(chosen)
+        return informative_frames(chosen.read(step=enough_step(source)), FRAME_BUDGET), result
 
 
 def _of_one_person(

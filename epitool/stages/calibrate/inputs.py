@@ -6,12 +6,17 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+
 from epitool.camera import Camera, Rig
 from epitool.console import say, warn
 from epitool.errors import InputError, UsageError
 from epitool.geometry.calibration.calibrate import assumed_intrinsics
+from epitool.geometry.people.everyone import Crowd
+from epitool.geometry.triangulation.labels import sample_bounds
 from epitool.images import view_name
 from epitool.io.cameras import read_intrinsics, read_rig
+from epitool.io.candidates import read_candidates
 from epitool.io.keypoints import KeypointsFile, open_keypoints
 from epitool.pose import Keypoints
 from epitool.stages.shared import detecting
@@ -70,6 +75,24 @@ def keypoints_of(
 def enough_step(file: KeypointsFile) -> int:
     """Of how many frames one is read, where those of an hour are enough."""
     return max(1, len(file) // _MANY_FRAMES)
+
+
+def crowd_of(path: Path, joints: Keypoints, least: float | None) -> Crowd | None:
+    """Everyone in the views of these joints, in runs of frames spread over the recording; None where no image shows two.
+
+    Raises:
+        InputError: The file is damaged.
+    """
+    with open_keypoints(path, least) as file:
+        found = read_candidates(path, (len(file), len(file.views), len(file.skeleton)))
+        if found is None:
+            return None
+        frames = np.concatenate([np.arange(*bounds) for bounds in sample_bounds(len(file))])
+        everyone = found.without_unsure(least).select_views([file.views.index(view) for view in joints.views])
+        everyone = everyone.select_frames(frames)
+    if not everyone.crowded(len(frames), len(joints.views)):
+        return None
+    return Crowd(everyone, len(frames), joints.select_frames(np.arange(0)))
 
 
 def intrinsics_of(joints: Keypoints, path: Path | None, fov_deg: float | None, method: str) -> list[Camera]:

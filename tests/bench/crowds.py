@@ -79,7 +79,9 @@ def crowd_scene(seed: int, people: int | None = None, frames: int | None = None)
     crowd, who = _detected(rng, rig, xyz, faults, missed, ghosts)
     angles = angles_between(rig)
     words = f"{len(rig)} views {min(angles):.0f} to {max(angles):.0f} degrees apart, {count} people, {length} frames at"
-    words += f" {fps:.0f}, missed {missed:.0%}, ghosts {ghosts:.0%}, " + ", ".join(f"{k} {v:.3g}" for k, v in faults.items())
+    words += f" {fps:.0f}, missed {missed:.0%}, ghosts {ghosts:.0%}, " + ", ".join(
+        f"{k} {v:.3g}" for k, v in faults.items()
+    )
     return Scene(rig, crowd, who, xyz, words)
 
 
@@ -183,7 +185,10 @@ def main() -> None:
     outcomes = []
     for outcome in judge_seeds(options.seed, options.count, options.jobs):
         outcomes.append(outcome)
-        print(f"seed {outcome.seed}: {outcome.kind}; {outcome.scene}; {outcome.report}; {outcome.seconds:.1f} s", flush=True)
+        print(
+            f"seed {outcome.seed}: {outcome.kind}; {outcome.scene}; {outcome.report}; {outcome.seconds:.1f} s",
+            flush=True,
+        )
     counts = Counter(outcome.kind for outcome in outcomes)
     print(f"{len(outcomes)} crowds: " + ", ".join(f"{counts[kind]} {kind}" for kind in (RIGHT, DECLARED, WRONG)))
 

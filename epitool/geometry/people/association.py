@@ -15,9 +15,10 @@ from numpy.typing import NDArray
 
 from epitool.camera import Rig
 from epitool.geometry.people.candidates import Candidates
-from epitool.geometry.people.grouping import Epipolar, Pairs, groups_of_people, pair_gains, usual_distances
+from epitool.geometry.people.grouping import Epipolar, Pairs, groups_of_people, usual_distances
 from epitool.geometry.people.tracking import link, midline, sightings_of
 from epitool.geometry.two_view.epipolar import fundamental_of_pose
+from epitool.pose import usual_side
 from epitool.skeleton import Skeleton
 
 Array = NDArray[np.float64]
@@ -25,7 +26,8 @@ Indices = NDArray[np.intp]
 Flags = NDArray[np.bool_]
 _BRIDGE = 60  # frames; in space people do not cover each other, so that a name is safe for long
 _LEAST_NOISE = 2e-4  # radians: no detector is better, and exact data has some rounding
-_NOISE_FRAMES = 500
+_NOISE_FRAMES = 200
+_LOOSE, _MOST = 0.012, 0.75  # of a person's size: deviation by which people are grouped first; share who fit so well
 _CHUNK = 2_000_000  # numbers at a time
 
 
@@ -56,7 +58,7 @@ class People:
         return np.where(there[:, None], self.candidates[np.arange(len(group)), group], -1)
 
 
-def people_of(candidates: Candidates, rig: Rig, frames: int, skeleton: Skeleton) -> People:
+def people_of(candidates: Candidates, rig: Rig, frames: int, skeleton: Skeleton, slack: float = 0.0) -> People:
     """Everyone, matched between the views and followed through space, given the cameras.
 
     Args:
@@ -64,20 +66,24 @@ def people_of(candidates: Candidates, rig: Rig, frames: int, skeleton: Skeleton)
         rig: The cameras, in the order of the views.
         frames: How many there are.
         skeleton: Of the candidates' joints.
+        slack: Deviation of joints, as a share of a person's size, that is allowed for at least: cameras that one person
+            gave may fit others less well.
     """
     table = candidates.table(frames, len(rig))
     pairs = _pairs_of(rig)
-    usual = usual_distances(_joints(candidates, table[_spread(frames)], rig), pairs, skeleton)
-    noise = max(float(np.median(usual)) * 1.4826, _LEAST_NOISE) if len(usual) else _LEAST_NOISE
-    members, places = [], []
-    chunk = max(1, _CHUNK // (table.shape[1] * table.shape[2]) ** 3)
+    sample = _joints(candidates, table[_spread(frames)], rig)
+    noise = _noise(sample, pairs, slack * _usual_size(sample, rig), _LOOSE * _usual_size(sample, rig), skeleton)
+    parts, places = [], []
+    chunk = max(1, _CHUNK // (table.shape[1] * table.shape[2]) ** 2)
     for start in range(0, frames, chunk):
         xy = _joints(candidates, table[start : start + chunk], rig)
-        member = groups_of_people(pair_gains(xy, pairs, noise, skeleton), len(rig))
-        members.append(member)
-        places.append(_places(member, xy, rig, skeleton)[member.any(axis=-1)])
-    none = np.zeros((0, 0, table[0].size if frames else 0), dtype=bool)
-    return _named(np.concatenate(members or [none]), places, table)
+        slots = groups_of_people(xy, pairs, noise, skeleton)
+        parts.append(in_slots(table[start : start + chunk], slots))
+        places.append(_places(slots, xy, rig, skeleton)[(slots >= 0).any(axis=-1)])
+    groups = np.full((frames, max((part.shape[1] for part in parts), default=0), len(rig)), -1)
+    for start, part in zip(range(0, frames, chunk), parts):
+        groups[start : start + chunk, : part.shape[1]] = part
+    return People(groups, _names(groups, places))
 
 
 def choose_by_geometry(candidates: Candidates, rig: Rig, previous: Indices, skeleton: Skeleton) -> Indices:
@@ -111,6 +117,30 @@ def _pairs_of(rig: Rig) -> Pairs:
     return pairs
 
 
+def _usual_size(xy: Array, rig: Rig) -> float:
+    """A person's usual size in joints `(F, V, P, J, 2)`, radians; 0 where nobody is seen."""
+    sizes = [usual_side(xy[:, v]) / camera.focal for v, camera in enumerate(rig.cameras)]
+    return float(np.nan_to_num(np.nanmedian(sizes))) if np.isfinite(sizes).any() else 0.0
+
+
+def _noise(xy: Array, pairs: Pairs, least: float, loose: float, skeleton: Skeleton) -> float:
+    """Standard deviation of epipolar distances within people, radians: that of most, not of those who fit best.
+
+    Detectors see some people better than others.
+
+    Args:
+        xy: Undistorted joints of some frames `(F, V, P, J, 2)`.
+        pairs: Geometry of the views.
+        least: Deviation that is allowed for at least.
+        loose: Deviation by which people are grouped to measure it.
+        skeleton: Of the joints.
+    """
+    least = max(least, _LEAST_NOISE)
+    slots = groups_of_people(xy, pairs, max(loose, least), skeleton)
+    usual = usual_distances(xy, slots, pairs, skeleton)
+    return max(1.4826 * float(np.quantile(usual, _MOST)), least) if len(usual) else least
+
+
 def _spread(frames: int) -> Indices:
     """Frames from which the noise is measured."""
     return np.unique(np.linspace(0, frames - 1, min(frames, _NOISE_FRAMES)).astype(int))
@@ -122,47 +152,36 @@ def _joints(candidates: Candidates, table: Indices, rig: Rig) -> Array:
     return np.stack([camera.undistort(xy[:, v]) for v, camera in enumerate(rig.cameras)], axis=1)
 
 
-def _named(member: Flags, places: list[Array], table: Indices) -> People:
-    """Groups with their names.
+def in_slots(table: Indices, slots: Indices) -> Indices:
+    """Candidates in slots `(F, K, V)` of a table `(F, V, P)`; -1 for none."""
+    found = np.take_along_axis(table, np.swapaxes(np.maximum(slots, 0), 1, 2), axis=2)
+    return np.where(slots >= 0, np.swapaxes(found, 1, 2), -1)
+
+
+def _names(groups: Indices, places: list[Array]) -> Indices:
+    """Who each group is, `(F, K)`, from 0 for the one who is seen most; -1 for nobody.
 
     Args:
-        member: Which slots are of each group, `(F, K, V * P)`.
+        groups: Candidates `(F, K, V)`, -1 for none.
         places: Where in space the groups that have members are, parts of `(N, M, 3)`.
-        table: Candidates of the slots, `(F, V, P)`.
     """
-    frames, groups = member.shape[:2]
-    names = np.full((frames, groups), -1)
-    frame, group = np.nonzero(member.any(axis=-1))
+    there = groups >= 0
+    names, (frame, group) = np.full(groups.shape[:2], -1), np.nonzero(there.any(axis=-1))
     if len(frame):
         found = link(np.concatenate(places), frame, bridge=_BRIDGE, cut=False)
-        seen = np.bincount(found[found >= 0], member.sum(axis=-1)[frame, group][found >= 0])
-        rank = np.empty(len(seen) + 1, dtype=np.intp)
-        rank[np.argsort(-seen, kind="stable")], rank[-1] = np.arange(len(seen)), -1
+        seen = np.bincount(found[found >= 0], there[frame, group].sum(axis=-1)[found >= 0])
+        rank = np.full(len(seen) + 1, -1)  # the last one is nobody's
+        rank[np.argsort(-seen, kind="stable")] = np.arange(len(seen))
         names[frame, group] = rank[found]
-    return People(grouped(member, table), names)
+    return names
 
 
-def grouped(member: Flags, table: Indices) -> Indices:
-    """Candidates `(F, K, V)` of groups, -1 where a view shows nobody of it.
-
-    Args:
-        member: Which slots are of each group, `(F, K, V * P)`.
-        table: Candidates of the slots, `(F, V, P)`.
-    """
-    mine = member.reshape(*member.shape[:2], *table.shape[1:])
-    of_slot = np.broadcast_to(table[:, None], mine.shape)
-    candidates = np.take_along_axis(of_slot, mine.argmax(axis=-1)[..., None], axis=-1)[..., 0]
-    return np.where(mine.any(axis=-1), candidates, -1)
-
-
-def _places(member: Flags, xy: Array, rig: Rig, skeleton: Skeleton) -> Array:
-    """Where each group is in space, `(F, K, M, 3)`: joints that have no mirror image; NaN for an empty group."""
-    frames, views, people = xy.shape[:3]
-    points = midline(xy, skeleton).reshape(frames, 1, views * people, -1, 2)
-    mine = np.where(member[..., None, None], points, np.nan).reshape(*member.shape[:2], views, people, -1, 2)
-    one_a_view = np.where(np.isfinite(mine), mine, 0.0).sum(axis=3)  # a group has at most one slot a view
-    seen = np.isfinite(mine[..., 0]).any(axis=3)
-    return _nearest_to_rays(np.where(seen[..., None], one_a_view, np.nan), rig)
+def _places(slots: Indices, xy: Array, rig: Rig, skeleton: Skeleton) -> Array:
+    """Where groups of slots `(F, K, V)` are in space, `(F, K, M, 3)`: joints without a mirror image; NaN for nobody."""
+    points = midline(xy, skeleton)
+    mine = np.take_along_axis(points, np.maximum(slots, 0).transpose(0, 2, 1)[..., None, None], axis=2)
+    mine = np.where((slots >= 0)[..., None, None], np.swapaxes(mine, 1, 2), np.nan)
+    return _nearest_to_rays(mine, rig)
 
 
 def _nearest_to_rays(xy: Array, rig: Rig) -> Array:

@@ -86,7 +86,6 @@ class Candidates:
             return self
         return Candidates(self.xy[kept], self.confidence[kept], self.frame_index[kept], renumbered[kept])
 
-
     def select_frames(self, frames: Indices) -> Candidates:
         """Those of the frames at these increasing indices only, renumbered."""
         place = np.searchsorted(frames, self.frame_index)

@@ -25,7 +25,7 @@ from epitool.pose import Keypoints
 
 Array = NDArray[np.float64]
 Indices = NDArray[np.intp]
-_ROUNDS = 3  # of people from cameras and cameras from people
+_SLACK = (0.012, 0.006, 0.0, 0.0)  # of a person's size: noise allowed for at least, in rounds of people and cameras
 _SAME = 0.99  # of the candidates must be with the same others for people to stay as they are
 _FIRST_FRAMES = 400  # that the first cameras are found from
 
@@ -44,11 +44,17 @@ class Crowd:
     frames: int
     empty: Keypoints
 
-    def people(self, rig: Rig) -> People:
-        """Everyone on whom cameras of some or all of these views agree; other views show nobody."""
+    def people(self, rig: Rig, slack: float = 0.0) -> People:
+        """Everyone on whom cameras of some or all of these views agree; other views show nobody.
+
+        Args:
+            rig: The cameras.
+            slack: As for `people_of`.
+        """
         views = [self.empty.views.index(name) for name in rig.names]
         mine = np.flatnonzero(np.isin(self.candidates.view_index, views))
-        found = people_of(self.candidates.select_views(views), rig, self.frames, self.empty.skeleton)
+        own = self.candidates.select_views(views)
+        found = people_of(own, rig, self.frames, self.empty.skeleton, slack)
         everywhere = np.full((*found.candidates.shape[:2], len(self.empty.views)), -1)
         everywhere[..., views] = np.append(mine, -1)[found.candidates]
         return replace(found, candidates=everywhere)
@@ -99,10 +105,10 @@ def calibrate_everyone(
             raise GeometryError("nobody in one view is anybody in another; do they show the same people, in sync?")
         result = calibrate(joints, cameras, seed=seed, jobs=jobs, focal=focal)
         before: People | None = None
-        for _ in range(_ROUNDS):
-            people = crowd.people(result.rig)
+        for slack in _SLACK:
+            people = crowd.people(result.rig, slack)
             if result.left_out:
-                people = crowd.people(_with_lost_views(crowd, people, result.rig, cameras, focal, seed))
+                people = crowd.people(_with_lost_views(crowd, people, result.rig, cameras, focal, seed), slack)
             if before and _share_of_same(before, people, len(crowd.candidates)) > _SAME:
                 break
             result = calibrate(crowd.joints(people), cameras, seed=seed, jobs=jobs, focal=focal)
@@ -126,12 +132,14 @@ def _first_of_group(groups: Indices, count: int) -> Indices:
     return found[:-1]
 
 
-def _with_lost_views(
-    crowd: Crowd, people: People, rig: Rig, cameras: Sequence[Camera], focal: str, seed: int
-) -> Rig:
+def _with_lost_views(crowd: Crowd, people: People, rig: Rig, cameras: Sequence[Camera], focal: str, seed: int) -> Rig:
     """The rig with views that have no place yet, where somebody in them is the person whom the others see most."""
     names = crowd.empty.views
-    one = replace(people, names=np.where(people.names == 0, 0, -1), candidates=np.where((people.names == 0)[..., None], people.candidates, -1))
+    one = replace(
+        people,
+        names=np.where(people.names == 0, 0, -1),
+        candidates=np.where((people.names == 0)[..., None], people.candidates, -1),
+    )
     joints = crowd.joints(one).select_views(rig.names)
     xyz = np.full((crowd.frames, *joints.xy.shape[2:3], 3), np.nan)
     xyz[joints.frames] = label(joints, rig, jobs=1).poses.xyz

@@ -7,14 +7,15 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from epitool.geometry.compiled.crowd import group_slots, slot_gains
 from epitool.geometry.people.tracking import median_over
 from epitool.geometry.two_view.epipolar import sampson_distance
 from epitool.skeleton import Skeleton
 
 Array = NDArray[np.float64]
-Flags = NDArray[np.bool_]
+Indices = NDArray[np.intp]
 _NEUTRAL = 3.0  # standard deviations at which a joint speaks neither for nor against
-_CAP = 2.0  # so that one joint speaks against as loudly as one that fits speaks for
+CAP = 2.0  # so that one joint speaks against as loudly as one that fits speaks for
 _MIN_SHARED = 5  # joints from which the noise is measured
 
 
@@ -34,92 +35,52 @@ class Epipolar:
 Pairs = dict[tuple[int, int], Epipolar]  # by the numbers of two views, the lower one first
 
 
-def distances(xy: Array, pair: tuple[int, int], epipolar: Epipolar, skeleton: Skeleton) -> Array:
-    """Epipolar distance in units between all slots of two views, the second one's as they are and mirrored.
+def usual_distances(xy: Array, slots: Indices, pairs: Pairs, skeleton: Skeleton) -> Array:
+    """The median epipolar distance of the joints of any two members of a group, in units; sides as they fit better.
 
     Args:
         xy: Undistorted joints of P slots `(F, V, P, J, 2)`, NaN where unseen.
-        pair: Which views.
-        epipolar: Their geometry.
+        slots: Slots of groups `(F, K, V)`, -1 for none.
+        pairs: Geometry of pairs of views.
         skeleton: Of the joints.
-
-    Returns:
-        `(2, F, P, P, J)`.
     """
-    one, other = xy[:, pair[0], :, None], xy[:, pair[1], None]
-    mirrored = other[..., skeleton.flip_order, :]
-    F = epipolar.F
-    return np.stack([sampson_distance(F, one, other), sampson_distance(F, one, mirrored)]) / epipolar.unit_px
+    found = [np.empty(0)]
+    for (a, b), epipolar in pairs.items():
+        frame, group = np.nonzero((slots[..., a] >= 0) & (slots[..., b] >= 0))
+        one, other = xy[frame, a, slots[frame, group, a]], xy[frame, b, slots[frame, group, b]]
+        both = np.stack([other, other[:, skeleton.flip_order]])
+        distance = sampson_distance(epipolar.F, one, both) / epipolar.unit_px
+        enough = np.isfinite(distance).sum(axis=-1) >= _MIN_SHARED
+        typical = np.where(enough, median_over(distance), np.inf).min(axis=0)
+        found.append(typical[np.isfinite(typical)])
+    return np.concatenate(found)
 
 
-def usual_distances(xy: Array, pairs: Pairs, skeleton: Skeleton) -> Array:
-    """The median distance of the joints of the two slots that fit best, of each frame and pair of views, in units."""
-    best = []
-    for pair, epipolar in pairs.items():
-        distance = distances(xy, pair, epipolar, skeleton)
-        typical = np.where(np.isfinite(distance).sum(axis=-1) >= _MIN_SHARED, median_over(distance), np.nan)
-        best.append(np.nanmin(np.where(np.isnan(typical), np.inf, typical), axis=(0, 2, 3)))
-    found = np.concatenate([np.empty(0), *best])
-    return found[np.isfinite(found)]
+def groups_of_people(xy: Array, pairs: Pairs, noise: float, skeleton: Skeleton) -> Indices:
+    """Detections grouped to people by all pairs of views whose geometry is known.
 
-
-def pair_gains(xy: Array, pairs: Pairs, noise: float, skeleton: Skeleton) -> Array:
-    """What speaks for any two detections being of one person, in joints: `(F, V * P, V * P)`, symmetric.
-
-    A joint on the other's epipolar line counts 1, one at 3 standard deviations 0, and one far off -1. Two detections
-    in one view have nothing to say to each other, nor those of views whose geometry is not known.
+    A joint on the other's epipolar line counts 1, one at 3 standard deviations 0, and one far off -1. Groups are made as
+    `group_slots` has it, one detection a view.
 
     Args:
         xy: Undistorted joints of P slots `(F, V, P, J, 2)`, NaN where unseen.
         pairs: Geometry of pairs of views.
         noise: Standard deviation of distances, in units.
         skeleton: Of the joints.
+
+    Returns:
+        Slots of K groups in every frame and view, `(F, K, V)`; -1 where a view shows nobody of it. Empty groups fill up.
     """
     frames, views, people = xy.shape[:3]
     gains = np.zeros((frames, views, people, views, people))
+    xy, flip = np.ascontiguousarray(xy), np.asarray(skeleton.flip_order, dtype=np.int64)
     for (a, b), epipolar in pairs.items():
-        distance = distances(xy, (a, b), epipolar, skeleton)
-        fit = 1 - np.minimum((distance / (_NEUTRAL * noise)) ** 2, _CAP)
-        gains[:, a, :, b] = np.nan_to_num(fit).sum(axis=-1).max(axis=0)
+        unit = np.full((frames, people), _NEUTRAL * noise * epipolar.unit_px)
+        one, other = np.ascontiguousarray(xy[:, a]), np.ascontiguousarray(xy[:, b])
+        gains[:, a, :, b] = slot_gains(epipolar.F, one, other, flip, unit, unit, CAP)
         gains[:, b, :, a] = np.swapaxes(gains[:, a, :, b], 1, 2)
-    return gains.reshape(frames, views * people, views * people)
-
-
-def groups_of_people(gains: Array, views: int) -> Flags:
-    """Detections grouped to people, the surest first: members `(F, K, V * P)`; empty groups fill up.
-
-    From every pair of detections that agree, a group grows by the detection that it supports most, one a view, while
-    there is one. The group with the largest sum of gains is a person; the next is grown from what is left.
-    """
-    slots = gains.shape[1]
-    free, groups = np.ones((len(gains), slots), dtype=bool), []
-    for _ in range(slots // views + 1):  # different views may lack different people
-        both = free[:, :, None] & free[:, None]
-        best = _best_group(np.where(both, gains, 0.0), views)
-        groups.append(best)
-        free &= ~best
-    return np.stack(groups, axis=1)
-
-
-def _best_group(gains: Array, views: int) -> Flags:
-    """Members `(F, V * P)` of the group with the largest sum of gains, grown from any pair."""
-    frames, slots = gains.shape[:2]
-    of_view = np.arange(slots) * views // slots
-    one, other = np.nonzero(of_view[:, None] < of_view)
-    member = np.zeros((len(one), slots), dtype=bool)
-    member[np.arange(len(one)), one] = member[np.arange(len(one)), other] = True
-    member = np.broadcast_to(member, (frames, *member.shape)).copy()
-    value = gains[:, one, other].copy()
-    possible = value > 0
-    for _ in range(views - 2):
-        support = member.astype(float) @ gains
-        full = member.reshape(*member.shape[:2], views, -1).any(axis=-1)[..., of_view]
-        support = np.where(full, 0.0, support)
-        best = support.argmax(axis=-1)[..., None]
-        gain = np.take_along_axis(support, best, axis=-1)
-        np.put_along_axis(member, best, np.take_along_axis(member, best, axis=-1) | (gain > 0), axis=-1)
-        value += gain[..., 0]
-    value = np.where(possible, value, 0.0)
-    chosen = value.argmax(axis=1)
-    rows = np.arange(frames)
-    return member[rows, chosen] & (value[rows, chosen] > 0)[:, None]
+    label = group_slots(gains.reshape(frames, views * people, views * people), views)
+    slots = np.full((frames, int(label.max(initial=-1)) + 1, views), -1)
+    frame, slot = np.nonzero(label >= 0)
+    slots[frame, label[frame, slot], slot // people] = slot % people
+    return slots

@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from epitool.camera import Camera
-from epitool.geometry.people.association import People, grouped
+from epitool.geometry.people.association import People, in_slots
 from epitool.geometry.people.candidates import Candidates
-from epitool.geometry.people.grouping import Epipolar, Pairs, groups_of_people, pair_gains
+from epitool.geometry.people.grouping import Epipolar, Pairs, groups_of_people
 from epitool.geometry.people.pair_matching import PairMatch, ViewTracks, match_pair, view_tracks
 from epitool.geometry.two_view.epipolar import fundamental_of_pose
 from epitool.parallel import run_parallel
@@ -41,8 +41,8 @@ def match_views(
     every = list(itertools.combinations(range(len(views)), 2))
     found = run_parallel(lambda pair: match_pair(views[pair[0]], views[pair[1]], seed), every, jobs)
     matches = {pair: match for pair, match in zip(every, found, strict=True) if match}
-    member = groups_of_people(_gains(candidates, cameras, table[sample], views, matches, skeleton), len(cameras))
-    return _everywhere(grouped(member, table[sample]), sample, frames)
+    slots = _groups(candidates, cameras, table[sample], views, matches, skeleton)
+    return _everywhere(in_slots(table[sample], slots), sample, frames)
 
 
 def _everywhere(found: Indices, sample: Indices, frames: int) -> People:
@@ -60,11 +60,11 @@ def _sample(table: Indices) -> Indices:
     return good[np.linspace(0, len(good) - 1, count).astype(int)] if count else good
 
 
-def _gains(
+def _groups(
     candidates: Candidates, cameras: Sequence[Camera], table: Indices, views: Sequence[ViewTracks],
     matches: dict[tuple[int, int], PairMatch], skeleton: Skeleton,
-) -> Array:  # fmt: skip
-    """What speaks for any two detections in these frames being of one person, as `pair_gains` has it."""
+) -> Indices:  # fmt: skip
+    """Slots of the groups in these frames, `(S, K, V)`."""
     xy = np.where((table >= 0)[..., None, None], candidates.joints(table), np.nan)
     xy = np.stack([camera.undistort(xy[:, v]) for v, camera in enumerate(cameras)], axis=1)
     pairs: Pairs = {}
@@ -72,4 +72,4 @@ def _gains(
         F = fundamental_of_pose(match.R, match.t, cameras[a].K, cameras[b].K)
         size = np.nanmedian(np.concatenate([views[a].size.ravel(), views[b].size.ravel()]))
         pairs[a, b] = Epipolar(F, match.sd * float(size))
-    return pair_gains(xy, pairs, 1.0, skeleton)
+    return groups_of_people(xy, pairs, 1.0, skeleton)

@@ -17,7 +17,9 @@ from numpy.typing import NDArray
 from epitool.camera import Camera
 from epitool.errors import GeometryError
 from epitool.geometry.calibration.compare import angle_deg
+from epitool.geometry.compiled.crowd import slot_gains
 from epitool.geometry.people.candidates import Candidates, tracks_of_view
+from epitool.geometry.people.grouping import CAP
 from epitool.geometry.people.tracking import centers_and_sizes, limb_motion, median_over, midline, standardized
 from epitool.geometry.two_view.epipolar import MIN_MATCHES, fundamental_of_pose, pose_by_poselib, sampson_distance
 from epitool.skeleton import Skeleton
@@ -25,11 +27,15 @@ from epitool.skeleton import Skeleton
 Array = NDArray[np.float64]
 Indices = NDArray[np.intp]
 _TRACKS, _SHORT = 150, 5  # the longest of a view are tried, if they have so many frames
-_PROPOSALS, _REFINED, _ROUNDS = 24, 6, 4  # pairs of tracks tried, poses made again from everyone, and how often
-_PER_TRACK, _PER_POSE, _DRAWS = 300, 1000, 200  # matches that a pose is sampled from, and samples drawn
+_PROPOSALS, _REFINED, _ROUNDS = 24, 4, 4  # pairs of tracks tried, poses made again from everyone, and how often
+_PER_TRACK, _PER_POSE, _DRAWS = 200, 600, 100  # matches that a pose is sampled from, and samples drawn
 _LEAST_SYNCHRONY = 1e-3  # where limbs tell nothing, long tracks come first
-_ROUGH, _WIDE, _CLOSEST = 0.04, 0.10, 0.03  # of half a stature: threshold of a track's pose, and where a joint is neutral
-_NEUTRAL, _CAP = 3.0, 2.0  # standard deviations at which a joint is neutral, and how much it may speak against
+_ROUGH, _WIDE, _CLOSEST = (
+    0.04,
+    0.10,
+    0.03,
+)  # of half a stature: threshold of a track's pose, and where a joint is neutral
+_NEUTRAL = 3.0  # standard deviations at which a joint is neutral
 _OTHER_DEG = 20.0  # between two poses that are not the same one
 
 
@@ -101,7 +107,8 @@ def view_tracks(
     for of_track, track in zip(heights, tracks):
         of_track[frame[track]] = standardized(limbs[track])
     points = midline(camera.undistort(joints), skeleton)
-    slots = np.where((own[sample] >= 0)[..., None, None], points[row[own[sample]]], np.nan) if len(mine) else points
+    points_or_none = np.append(points, np.full((1, *points.shape[1:]), np.nan), axis=0)
+    slots = np.ascontiguousarray(points_or_none[row[own[sample]]])
     return ViewTracks(camera.K, tracks, points, frame, heights, slots, centers_and_sizes(slots)[1])
 
 
@@ -185,15 +192,15 @@ def _refined(a: ViewTracks, b: ViewTracks, R: Array, t: Array, seed: int) -> Pai
     return PairMatch(R, t, sd, gain, 0.0)
 
 
-def _matches(a: ViewTracks, b: ViewTracks, R: Array, t: Array, neutral: float) -> tuple[float, Indices, Indices, Indices]:
+def _matches(
+    a: ViewTracks, b: ViewTracks, R: Array, t: Array, neutral: float
+) -> tuple[float, Indices, Indices, Indices]:
     """Who fits whom best, each the other: the sum of their gains, and frame and slots of each.
 
     A joint on the other's epipolar line gains 1, one at `neutral` half statures nothing, and one far off costs 1.
     """
     F = fundamental_of_pose(R, t, a.K, b.K)
-    distance = sampson_distance(F, a.slots[:, :, None], b.slots[:, None])
-    size = neutral * (a.size[:, :, None] + b.size[:, None]) / 2
-    gain = np.nan_to_num(1 - np.minimum((distance / np.where(size > 0, size, np.nan)[..., None]) ** 2, _CAP)).sum(axis=-1)
+    gain = slot_gains(F, a.slots, b.slots, np.arange(a.slots.shape[2]), neutral * a.size, neutral * b.size, CAP)
     theirs = gain.argmax(axis=2)
     best = np.take_along_axis(gain, theirs[..., None], axis=2)[..., 0]
     mutual = np.take_along_axis(gain.argmax(axis=1), theirs, axis=1) == np.arange(gain.shape[1])

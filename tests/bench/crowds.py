@@ -1,7 +1,7 @@
-"""Crowds before random rigs: people who walk, cross, leave and enter, seen by a detector that errs; and what comes of it.
+"""Crowds before random rigs: people who walk, cross, leave and enter, seen by a detector that errs.
 
-A scene is right if all relative rotations are within 3 degrees and no view is lost that could be placed, declared if the
-calibration fails or warns, else wrong though trusted. Run as `python tests/bench/crowds.py --count 100 --jobs 2`.
+A scene is right if all relative rotations are within 3 degrees, declared if the calibration fails or warns, else wrong
+though trusted. Run as `python tests/bench/crowds.py --count 100 --jobs 2`.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from epitool.errors import GeometryError
 from epitool.geometry.calibration.compare import compare_rigs
 from epitool.geometry.people.candidates import Candidates
 from epitool.geometry.people.everyone import Crowd, calibrate_everyone
+from epitool.pose import Keypoints
 from epitool.synthetic import detector_like, labels_of, random_rig
 from epitool.synthetic.motion import random_motion
 
@@ -104,7 +105,7 @@ def _walk(rng: np.random.Generator, frames: int, fps: float, seed: int, alone: b
 def _detected(
     rng: np.random.Generator, rig: Rig, xyz: Array, faults: dict[str, float], missed: float, ghosts: float
 ) -> tuple[Crowd, Indices]:
-    """What a detector finds of everyone: people hidden behind others mostly not, some twice, and some who are not there."""
+    """What a detector finds: people hidden behind others mostly not, some twice, and some who are not there."""
     seen = [_of_one(rig, body, faults, int(rng.integers(1 << 30))) for body in xyz]
     xy, confidence = np.stack([k.xy for k in seen]), np.stack([k.confidence for k in seen])  # (N, F, V, J, ...)
     found = np.isfinite(xy[..., 0]).sum(axis=-1) >= 4
@@ -125,7 +126,7 @@ def _detected(
     return Crowd(candidates, xyz.shape[1], seen[0].select_frames(np.arange(0))), who_all[order]
 
 
-def _of_one(rig: Rig, body: Array, faults: dict[str, float], seed: int):
+def _of_one(rig: Rig, body: Array, faults: dict[str, float], seed: int) -> Keypoints:
     """Keypoints of one person, missing where they are away."""
     there = np.isfinite(body).all(axis=(1, 2))
     labels = labels_of(np.where(there[:, None, None], body, body[there.argmax()]), rig)

@@ -14,7 +14,7 @@ Indices = NDArray[np.int64]
 def slot_gains(F: Array, a: Array, b: Array, flip: Indices, unit_a: Array, unit_b: Array, cap: float) -> Array:
     """What speaks for any two slots of two views being of one person, in joints: `(S, P, Q)`.
 
-    A joint on the other's epipolar line counts 1, one a unit off 0, and one far off 1 - cap; one that is missing, 0. The
+    A joint on the other's epipolar line counts 1, one a unit off 0, one far off 1 - cap; one that is missing, 0. The
     second view's joints count as they are or in the order `flip`, whichever fits better.
 
     Args:
@@ -65,8 +65,8 @@ def _gain(F: Array, a: Array, b: Array, unit: float, cap: float) -> float:
 def group_slots(gains: Array, views: int) -> Indices:
     """Slots grouped to people, the surest first: the number of its group for each slot, `(S, V * P)`; -1 for none.
 
-    From every pair of slots that agree, a group grows by the slot that it supports most, one a view, while there is one.
-    The group with the largest sum of gains is a person; the next is grown from what is left.
+    From every pair of slots that agree, a group grows by the slot that it supports most, one a view, while there is
+    one. The group with the largest sum of gains is a person; the next is grown from what is left.
 
     Args:
         gains: What speaks for any two slots being of one person, `(S, V * P, V * P)`, symmetric; 0 within a view.

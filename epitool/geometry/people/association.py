@@ -27,7 +27,7 @@ Flags = NDArray[np.bool_]
 _BRIDGE = 60  # frames; in space people do not cover each other, so that a name is safe for long
 _LEAST_NOISE = 2e-4  # radians: no detector is better, and exact data has some rounding
 _NOISE_FRAMES = 200
-_LOOSE, _MOST = 0.012, 0.75  # of a person's size: deviation by which people are grouped first; share who fit so well
+_LOOSE = 0.012  # of a person's size: deviation by which people are grouped to measure it
 _CHUNK = 2_000_000  # numbers at a time
 
 
@@ -138,7 +138,7 @@ def _noise(xy: Array, pairs: Pairs, least: float, loose: float, skeleton: Skelet
     least = max(least, _LEAST_NOISE)
     slots = groups_of_people(xy, pairs, max(loose, least), skeleton)
     usual = usual_distances(xy, slots, pairs, skeleton)
-    return max(1.4826 * float(np.quantile(usual, _MOST)), least) if len(usual) else least
+    return max(1.4826 * float(np.median(usual)), least) if len(usual) else least
 
 
 def _spread(frames: int) -> Indices:

@@ -27,6 +27,8 @@ Array = NDArray[np.float64]
 Indices = NDArray[np.intp]
 _SLACK = (0.012, 0.006, 0.0, 0.0)  # of a person's size: noise allowed for at least, in rounds of people and cameras
 _SAME = 0.99  # of the candidates must be with the same others for people to stay as they are
+_HARDLY = 0.05  # of the people whom a view shows
+_STRANGE = "hardly anybody in it is anybody in other views; is it in sync, of the same people, and not mirrored?"
 _FIRST_FRAMES = 400  # that the first cameras are found from
 
 
@@ -113,7 +115,19 @@ def calibrate_everyone(
                 break
             result = calibrate(crowd.joints(people), cameras, seed=seed, jobs=jobs, focal=focal)
             before = people
-    return result
+    return _with_strangers(crowd, people, result)
+
+
+def _with_strangers(crowd: Crowd, people: People, result: Calibration) -> Calibration:
+    """The calibration, saying of views that were left out because hardly anybody was matched in them that it is so."""
+    shown = np.bincount(crowd.candidates.view_index, minlength=len(crowd.empty.views))
+    matched = (people.candidates >= 0).sum(axis=(0, 1))
+    hardly = {name for name, m, s in zip(crowd.empty.views, matched, shown, strict=True) if s and m < _HARDLY * s}
+    reasons = result.verdict.reasons if result.verdict else ()
+    for name in hardly & set(result.left_out):
+        reasons = tuple(text.replace(result.left_out[name], _STRANGE) for text in reasons)
+    left_out = {name: _STRANGE if name in hardly else why for name, why in result.left_out.items()}
+    return replace(result, left_out=left_out, verdict=result.verdict and replace(result.verdict, reasons=reasons))
 
 
 def _share_of_same(before: People, now: People, count: int) -> float:

@@ -59,8 +59,8 @@ def usual_distances(xy: Array, slots: Indices, pairs: Pairs, skeleton: Skeleton)
 def groups_of_people(xy: Array, pairs: Pairs, noise: float, skeleton: Skeleton) -> Indices:
     """Detections grouped to people by all pairs of views whose geometry is known.
 
-    A joint on the other's epipolar line counts 1, one at 3 standard deviations 0, and one far off -1. Groups are made as
-    `group_slots` has it, one detection a view.
+    A joint on the other's epipolar line counts 1, one at 3 standard deviations 0, and one far off -1. Groups are made
+    as `group_slots` has it, one detection a view.
 
     Args:
         xy: Undistorted joints of P slots `(F, V, P, J, 2)`, NaN where unseen.
@@ -69,7 +69,7 @@ def groups_of_people(xy: Array, pairs: Pairs, noise: float, skeleton: Skeleton) 
         skeleton: Of the joints.
 
     Returns:
-        Slots of K groups in every frame and view, `(F, K, V)`; -1 where a view shows nobody of it. Empty groups fill up.
+        Slots of K groups in every frame and view, `(F, K, V)`; -1 where a view shows nobody of it.
     """
     frames, views, people = xy.shape[:3]
     gains = np.zeros((frames, views, people, views, people))

@@ -3,12 +3,12 @@
 Two tracks of one person share hundreds of joints with one epipolar geometry, and two tracks of different people do not.
 So tracks whose limbs go up and down together are tried first: each pair of them proposes a relative pose, all people of
 both views say what they make of it, and the pose that explains most of them is made again from all whom it explains.
-Everything rests on joints without a mirror image and on the middles of left and right, which exchanged sides leave alone.
+Everything rests on joints without a mirror image and on the middles of left and right, which exchanged sides leave
+alone.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,7 +20,7 @@ from epitool.geometry.calibration.compare import angle_deg
 from epitool.geometry.compiled.crowd import slot_gains
 from epitool.geometry.people.candidates import Candidates, tracks_of_view
 from epitool.geometry.people.grouping import CAP
-from epitool.geometry.people.tracking import centers_and_sizes, limb_motion, median_over, midline, standardized
+from epitool.geometry.people.tracking import centers_and_sizes, limb_motion, midline, standardized
 from epitool.geometry.two_view.epipolar import MIN_MATCHES, fundamental_of_pose, pose_by_poselib, sampson_distance
 from epitool.skeleton import Skeleton
 

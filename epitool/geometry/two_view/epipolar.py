@@ -122,7 +122,8 @@ def pose_by_poselib(
         {"model": "PINHOLE", "width": 1, "height": 1, "params": [K[0, 0], K[1, 1], K[0, 2], K[1, 2]]}
         for K in (K_a, K_b)
     ]
-    ransac = {"max_epipolar_error": threshold_px, "seed": seed, "max_iterations": most, "min_iterations": min(500, most)}
+    ransac = {"max_epipolar_error": threshold_px, "seed": seed, "max_iterations": most}
+    ransac["min_iterations"] = min(500, most)
     refine = {"loss_type": "TRUNCATED", "loss_scale": threshold_px, "max_iterations": 100}
     pose, report = poselib.estimate_relative_pose(a, b, *cameras, ransac, refine)
     t = np.array(pose.t)

@@ -54,6 +54,30 @@ class People:
         """Candidates `(F, V)` of one group a frame, `(F,)`; -1 for none."""
         return self._only(np.maximum(group, 0), group >= 0)
 
+    def shares(self, shown: Indices) -> Array:
+        """How much of what each view shows is matched, `(V,)`; NaN where it shows nobody when others do.
+
+        The larger of two shares: of the people in it (in frames in which another view shows somebody), and of those on
+        whom two other views agree while it shows somebody who might be them. So neither a street behind the scene nor
+        one that a view hardly sees is held against it.
+
+        Args:
+            shown: How many people each view shows in each frame, `(F, V)`.
+        """
+        members = self.candidates >= 0
+        matched = members.sum(axis=1)
+        could = np.where((shown > 0).sum(axis=1, keepdims=True) - (shown > 0) >= 1, shown, 0)
+        agreed = members.sum(axis=2, keepdims=True) - members >= 2
+        might = agreed & (members | (shown > matched)[:, None])
+        own, joined = (
+            np.where(of > 0, found / np.maximum(of, 1), np.nan)
+            for found, of in (
+                (matched.sum(axis=0), could.sum(axis=0)),
+                ((might & members).sum(axis=(0, 1)), might.sum(axis=(0, 1))),
+            )
+        )
+        return np.fmax(own, joined)
+
     def _only(self, group: Indices, there: Flags) -> Indices:
         return np.where(there[:, None], self.candidates[np.arange(len(group)), group], -1)
 

@@ -16,6 +16,7 @@ from threadpoolctl import threadpool_limits
 from epitool.camera import Camera, Rig
 from epitool.errors import GeometryError
 from epitool.geometry.calibration.calibrate import Calibration, calibrate, informative_frames, with_focal
+from epitool.geometry.calibration.verdict import Level
 from epitool.geometry.people.association import People, people_of
 from epitool.geometry.people.candidates import Candidates
 from epitool.geometry.people.lost_views import placed_by_someone
@@ -27,7 +28,7 @@ Array = NDArray[np.float64]
 Indices = NDArray[np.intp]
 _SLACK = (0.012, 0.006, 0.0, 0.0)  # of a person's size: noise allowed for at least, in rounds of people and cameras
 _SAME = 0.99  # of the candidates must be with the same others for people to stay as they are
-_HARDLY = 0.05  # of the people whom a view shows
+_HARDLY = (0.2, 0.5)  # share of a view's people who are matched under which it is a stranger, and is doubted
 _STRANGE = "hardly anybody in it is anybody in other views; is it in sync, of the same people, and not mirrored?"
 _FIRST_FRAMES = 400  # that the first cameras are found from
 
@@ -60,6 +61,12 @@ class Crowd:
         everywhere = np.full((*found.candidates.shape[:2], len(self.empty.views)), -1)
         everywhere[..., views] = np.append(mine, -1)[found.candidates]
         return replace(found, candidates=everywhere)
+
+    def shown(self) -> Indices:
+        """How many people each view shows in each frame, `(F, V)`."""
+        views = len(self.empty.views)
+        cell = self.candidates.frame_index * views + self.candidates.view_index
+        return np.bincount(cell, minlength=self.frames * views).reshape(self.frames, views)
 
     def joints(self, people: People) -> Keypoints:
         """The joints of all people as if one had been filmed more often: a frame for each person and frame.
@@ -115,19 +122,35 @@ def calibrate_everyone(
                 break
             result = calibrate(crowd.joints(people), cameras, seed=seed, jobs=jobs, focal=focal)
             before = people
-    return _with_strangers(crowd, people, result)
+        shares = people.shares(crowd.shown())
+        strangers = [name for name, share in zip(crowd.empty.views, shares) if share < _HARDLY[0]]
+        kept = [name for name in result.rig.names if name not in strangers]
+        if len(kept) < len(result.rig) and len(kept) >= 2:
+            people = crowd.people(result.rig.select(kept))
+            result = calibrate(crowd.joints(people), cameras, seed=seed, jobs=jobs, focal=focal)
+    return _with_doubts(crowd, people, result)
 
 
-def _with_strangers(crowd: Crowd, people: People, result: Calibration) -> Calibration:
-    """The calibration, saying of views that were left out because hardly anybody was matched in them that it is so."""
-    shown = np.bincount(crowd.candidates.view_index, minlength=len(crowd.empty.views))
-    matched = (people.candidates >= 0).sum(axis=(0, 1))
-    hardly = {name for name, m, s in zip(crowd.empty.views, matched, shown, strict=True) if s and m < _HARDLY * s}
-    reasons = result.verdict.reasons if result.verdict else ()
-    for name in hardly & set(result.left_out):
-        reasons = tuple(text.replace(result.left_out[name], _STRANGE) for text in reasons)
-    left_out = {name: _STRANGE if name in hardly else why for name, why in result.left_out.items()}
-    return replace(result, left_out=left_out, verdict=result.verdict and replace(result.verdict, reasons=reasons))
+def _with_doubts(crowd: Crowd, people: People, result: Calibration) -> Calibration:
+    """The calibration, doubted where hardly anybody in a view is anybody in others, and saying why such are left out.
+
+    Only those who are matched give cameras, so that how well they fit does not tell whether they are the right ones.
+    """
+    shares = dict(zip(crowd.empty.views, people.shares(crowd.shown()).tolist(), strict=True))
+    left_out = {n: _STRANGE if shares[n] < _HARDLY[0] else why for n, why in result.left_out.items()}
+    if result.verdict is None:
+        return replace(result, left_out=left_out)
+    reasons = result.verdict.reasons
+    for name, why in result.left_out.items():
+        reasons = tuple(text.replace(why, left_out[name]) for text in reasons)
+    doubts: list[tuple[Level, str]] = [
+        (
+            "pass" if not shares[n] < _HARDLY[1] else "warn" if shares[n] >= _HARDLY[0] else "fail",
+            f"view {n}: {_STRANGE}",
+        )
+        for n in result.rig.names
+    ]
+    return replace(result, left_out=left_out, verdict=replace(result.verdict, reasons=reasons).with_doubts(doubts))
 
 
 def _share_of_same(before: People, now: People, count: int) -> float:

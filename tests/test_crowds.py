@@ -57,7 +57,8 @@ def test_a_crowd_gives_the_cameras_and_everyone_one_identity(scene):
 
 def test_people_are_matched_before_any_camera_is_known(scene):
     crowd = scene.crowd
-    groups = match_views(crowd.candidates, scene.rig.cameras, crowd.frames, crowd.empty.skeleton, 0, 1).candidates
+    people, _ = match_views(crowd.candidates, scene.rig.cameras, crowd.frames, crowd.empty.skeleton, 0, 1)
+    groups = people.candidates
     who = np.where(groups >= 0, scene.who[groups], -9).reshape(-1, 4)
     several = [set(row[row >= 0].tolist()) for row in who if (row >= 0).sum() >= 2]
     assert len(several) > 100
@@ -82,12 +83,10 @@ def test_one_frame_with_somebody_gives_no_cameras(scene):
 def test_a_view_of_other_people_is_left_out_and_said_to_be_so(scene):
     other = crowd_scene(2, people=3, frames=80).crowd.candidates
     own = scene.crowd.candidates
-    parts = [np.flatnonzero(own.view_index != 3)], [np.flatnonzero(other.view_index == 3)]
-    mixed = Candidates(
-        *(np.concatenate([getattr(own, n)[parts[0][0]], getattr(other, n)[parts[1][0]]]) for n in FIELDS)
-    )
+    of_own, of_other = np.flatnonzero(own.view_index != 3), np.flatnonzero(other.view_index == 3)
+    mixed = Candidates(*(np.concatenate([getattr(own, n)[of_own], getattr(other, n)[of_other]]) for n in FIELDS))
     found = calibrate_everyone(replace(scene.crowd, candidates=mixed), scene.rig.cameras, jobs=1)
-    assert set(found.left_out) == {scene.rig.names[3]}
+    assert set(found.left_out) == {scene.rig.names[3]}  # although a dozen of its people fit a place by chance
     assert "in sync" in found.left_out[scene.rig.names[3]]
     assert found.verdict.level == "warn"
     assert any(found.left_out[scene.rig.names[3]] in reason for reason in found.verdict.reasons)

@@ -30,6 +30,7 @@ _SLACK = (0.012, 0.006, 0.0, 0.0)  # of a person's size: noise allowed for at le
 _SAME = 0.99  # of the candidates must be with the same others for people to stay as they are
 _HARDLY = (0.2, 0.5)  # share of a view's people who are matched under which it is a stranger, and is doubted
 _STRANGE = "hardly anybody in it is anybody in other views; is it in sync, of the same people, and not mirrored?"
+_TORN = "who in one view is who in the other can be read in two ways that fit nearly as well; a third view would tell"
 _FIRST_FRAMES = 400  # that the first cameras are found from
 
 
@@ -108,7 +109,7 @@ def calibrate_everyone(
         GeometryError: No two views can be matched, or what is matched determines no cameras.
     """
     with threadpool_limits(1, user_api="blas"):  # many small products, which threads would only hold up
-        people = match_views(crowd.candidates, cameras, crowd.frames, crowd.empty.skeleton, seed, jobs)
+        people, torn = match_views(crowd.candidates, cameras, crowd.frames, crowd.empty.skeleton, seed, jobs)
         joints = informative_frames(crowd.joints(people), _FIRST_FRAMES)
         if not len(joints.frames):
             raise GeometryError("nobody in one view is anybody in another; do they show the same people, in sync?")
@@ -128,10 +129,10 @@ def calibrate_everyone(
         if len(kept) < len(result.rig) and len(kept) >= 2:
             people = crowd.people(result.rig.select(kept))
             result = calibrate(crowd.joints(people), cameras, seed=seed, jobs=jobs, focal=focal)
-    return _with_doubts(crowd, people, result)
+    return _with_doubts(crowd, people, result, torn)
 
 
-def _with_doubts(crowd: Crowd, people: People, result: Calibration) -> Calibration:
+def _with_doubts(crowd: Crowd, people: People, result: Calibration, torn: bool) -> Calibration:
     """The calibration, doubted where hardly anybody in a view is anybody in others, and saying why such are left out.
 
     Only those who are matched give cameras, so that how well they fit does not tell whether they are the right ones.
@@ -150,6 +151,7 @@ def _with_doubts(crowd: Crowd, people: People, result: Calibration) -> Calibrati
         )
         for n in result.rig.names
     ]
+    doubts.append(("warn" if torn else "pass", _TORN))
     return replace(result, left_out=left_out, verdict=replace(result.verdict, reasons=reasons).with_doubts(doubts))
 
 

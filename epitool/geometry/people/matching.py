@@ -20,11 +20,12 @@ from epitool.skeleton import Skeleton
 Array = NDArray[np.float64]
 Indices = NDArray[np.intp]
 _SAMPLED, _BOUND = 200, 30_000  # frames in which all are compared with all, and comparisons of two views
+_TORN = 0.9  # of the best pose's gain, from which another one may be as right
 
 
 def match_views(
     candidates: Candidates, cameras: Sequence[Camera], frames: int, skeleton: Skeleton, seed: int, jobs: int
-) -> People:
+) -> tuple[People, bool]:
     """Who is who in a few hundred of the frames; nobody is followed from one of them to the next.
 
     Args:
@@ -34,6 +35,10 @@ def match_views(
         skeleton: Of the candidates' joints.
         seed: Of the random sampling.
         jobs: Pairs of views at a time.
+
+    Returns:
+        The people, and whether it might as well be others: of two views, another pose explains nearly as much. More
+        views tell.
     """
     table = candidates.table(frames, len(cameras))
     sample = _sample(table)
@@ -42,7 +47,8 @@ def match_views(
     found = run_parallel(lambda pair: match_pair(views[pair[0]], views[pair[1]], seed), every, jobs)
     matches = {pair: match for pair, match in zip(every, found, strict=True) if match}
     slots = _groups(candidates, cameras, table[sample], views, matches, skeleton)
-    return _everywhere(in_slots(table[sample], slots), sample, frames)
+    torn = len(cameras) == 2 and any(match.rival > _TORN * match.gain for match in matches.values())
+    return _everywhere(in_slots(table[sample], slots), sample, frames), torn
 
 
 def _everywhere(found: Indices, sample: Indices, frames: int) -> People:

@@ -117,7 +117,7 @@ def choose_by_geometry(candidates: Candidates, rig: Rig, previous: Indices, skel
         candidates: All people found, distorted pixels.
         rig: The cameras, in the order of the views.
         previous: The choice so far `(F, V)`, -1 for nobody: of the people in space, the one that it shows most often
-            is followed.
+            is followed, or the one seen most where it shows none of them.
         skeleton: Of the candidates' joints.
 
     Returns:
@@ -127,8 +127,10 @@ def choose_by_geometry(candidates: Candidates, rig: Rig, previous: Indices, skel
     if candidates.table(*previous.shape).shape[2] == 1:
         return previous
     people = people_of(candidates, rig, len(previous), skeleton)
-    as_before = (people.candidates >= 0) & (people.candidates == previous[:, None])
-    return people.chosen(_main_group(people.names, as_before.sum(axis=-1).astype(float)))
+    members = people.candidates >= 0
+    as_before = members & (people.candidates == previous[:, None])
+    votes = as_before if as_before.any() else members
+    return people.chosen(_main_group(people.names, votes.sum(axis=-1).astype(float)))
 
 
 def _pairs_of(rig: Rig) -> Pairs:

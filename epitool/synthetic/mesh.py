@@ -55,7 +55,7 @@ def _add_normals(vertices: Any, triangles: Any, normals: Any) -> None:
         a, b, c = triangles[t]
         ux, uy, uz = vertices[b, 0] - vertices[a, 0], vertices[b, 1] - vertices[a, 1], vertices[b, 2] - vertices[a, 2]
         vx, vy, vz = vertices[c, 0] - vertices[a, 0], vertices[c, 1] - vertices[a, 1], vertices[c, 2] - vertices[a, 2]
-        # The cross product is twice the area long, which weights the triangles by their areas.
+        # The length of the cross product is twice the area, so triangles are weighted by their areas.
         x, y, z = uy * vz - uz * vy, uz * vx - ux * vz, ux * vy - uy * vx
         for i in (a, b, c):
             normals[i, 0] += x

@@ -3,16 +3,16 @@
 import re
 from pathlib import Path
 
-import typer
 from mkdocs.structure.files import File
 
-from epitool.cli import app
+from epitool.cli.commands import command
+from epitool.options import COMMANDS
 
 ROOT = Path(__file__).parent.parent
 MODULES = (
     "epitool.camera", "epitool.skeleton", "epitool.pose", "epitool.labels", "epitool.geometry.calibration.calibrate",
     "epitool.geometry.triangulation.labels", "epitool.geometry.triangulation.triangulate", "epitool.metrics",
-    "epitool.pss", "epitool.io.cameras", "epitool.io.keypoints", "epitool.io.labels", "epitool.io.predictions",
+    "epitool.pss", "epitool.io.cameras", "epitool.io.keypoints_h5", "epitool.io.labels_h5", "epitool.io.predictions",
 )  # fmt: skip
 
 
@@ -40,13 +40,14 @@ def importable(name):
 def reference():
     """Every command with its options, from the code."""
     lines = ["# Command reference", "", "What `epitool COMMAND --help` says.", ""]
-    for name, command in typer.main.get_command(app).commands.items():
-        lines += [f"## {name}", "", plain(command.help), ""]
-        arguments = [param for param in command.params if param.param_type_name == "argument"]
+    for name in COMMANDS:
+        made = command(name)
+        lines += [f"## {name}", "", plain(made.help), ""]
+        arguments = [param for param in made.params if param.param_type_name == "argument"]
         for argument in arguments:
             lines += [f"`{(argument.metavar or argument.name).upper()}`: {plain(argument.help)}", ""]
         lines += ["| option | default | |", "|---|---|---|"]
-        for option in command.params:
+        for option in made.params:
             if option not in arguments and option.name != "help":
                 lines.append(f"| `{', '.join(option.opts)}` | {default_of(option)} | {plain(option.help or '')} |")
         lines.append("")

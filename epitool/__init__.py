@@ -19,10 +19,10 @@ if TYPE_CHECKING:
     from epitool.geometry.triangulation.triangulate import triangulate as triangulate
     from epitool.io.cameras import read_rig as read_rig
     from epitool.io.cameras import write_rig as write_rig
-    from epitool.io.keypoints import read_keypoints as read_keypoints
-    from epitool.io.keypoints import write_keypoints as write_keypoints
-    from epitool.io.labels import read_labels as read_labels
-    from epitool.io.labels import write_labels as write_labels
+    from epitool.io.keypoints_h5 import read_keypoints as read_keypoints
+    from epitool.io.keypoints_h5 import write_keypoints as write_keypoints
+    from epitool.io.labels_h5 import read_labels as read_labels
+    from epitool.io.labels_h5 import write_labels as write_labels
     from epitool.io.predictions import read_predictions as read_predictions
     from epitool.labels import Labels as Labels
     from epitool.pose import Keypoints as Keypoints
@@ -41,8 +41,9 @@ _HOME = {
     "Camera": "camera", "Rig": "camera", "Keypoints": "pose", "Poses": "pose", "Labels": "labels",
     "calibrate": "geometry.calibration.calibrate", "label": "geometry.triangulation.labels",
     "triangulate": "geometry.triangulation.triangulate",
-    "read_rig": "io.cameras", "write_rig": "io.cameras", "read_keypoints": "io.keypoints", "read_labels": "io.labels",
-    "write_keypoints": "io.keypoints", "write_labels": "io.labels", "read_predictions": "io.predictions",
+    "read_rig": "io.cameras", "write_rig": "io.cameras", "read_keypoints": "io.keypoints_h5",
+    "read_labels": "io.labels_h5", "write_keypoints": "io.keypoints_h5", "write_labels": "io.labels_h5",
+    "read_predictions": "io.predictions",
 }  # fmt: skip
 
 

@@ -46,6 +46,16 @@ def undistorted(xy: Array, K: Array, distortion: Array) -> Array:
     return np.asarray(ideal, dtype=float).reshape(np.shape(xy))
 
 
+def centred_intrinsics(image_size: tuple[int, int], focal: float) -> Array:
+    """K `(3, 3)` with square pixels and the principal point in the middle of the image; pixel centres are integers.
+
+    >>> centred_intrinsics((640, 480), 500.0)[:, 2].tolist()
+    [319.5, 239.5, 1.0]
+    """
+    width, height = image_size
+    return np.array([[focal, 0, (width - 1) / 2], [0, focal, (height - 1) / 2], [0, 0, 1.0]])
+
+
 @dataclass(frozen=True, eq=False)
 class Camera:
     """One calibrated view.
@@ -137,12 +147,6 @@ class Camera:
         ray = self.normalize(xy)
         in_camera = np.concatenate([ray, np.ones_like(ray[..., :1])], axis=-1) * np.asarray(depth)[..., None]
         return (in_camera - self.t) @ self.R
-
-    def cropped(self, x: float, y: float, width: int, height: int) -> Camera:
-        """The same camera looking only at a window whose top left pixel is (x, y)."""
-        K = np.array(self.K)
-        K[:2, 2] -= x, y
-        return replace(self, K=K, image_size=(width, height))
 
     @property
     def _cv_distortion(self) -> Array:

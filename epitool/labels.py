@@ -14,6 +14,9 @@ from numpy.typing import NDArray
 
 from epitool.camera import LENS, Array, Rig, frozen_array
 from epitool.pose import BOX_MARGIN, Keypoints, Poses, square_boxes
+from epitool.skeleton import Skeleton, skeleton
+
+H36M = skeleton("h36m17")
 
 
 @dataclass(frozen=True, eq=False)
@@ -175,6 +178,37 @@ class RecordingDigest:
     def value(self) -> str:
         """The digest of what has come in, 16 hexadecimal digits."""
         return self._hash.hexdigest()[:16]
+
+
+def labels_of(
+    xyz: Array, rig: Rig, images: NDArray[np.str_] | None = None, body: Skeleton = H36M,
+    frames: NDArray[np.int64] | None = None,
+) -> Labels:  # fmt: skip
+    """Exact labels of a motion before a rig.
+
+    Args:
+        xyz: Joints `(F, J, 3)` in the rig's world.
+        rig: The cameras.
+        images: Where each image is, `(F, V)`; "" everywhere if left out.
+        body: Skeleton of the joints.
+        frames: Their numbers `(F,)`; 0, 1, 2, ... if left out.
+
+    Returns:
+        The motion as poses and their projections with confidence 1, 0 where they lie outside the image. Joints
+        hidden behind the body count as seen.
+    """
+    shape, xy = (len(xyz), len(rig)), rig.project(xyz)
+    frames = np.arange(len(xyz)) if frames is None else frames
+    images = np.full(shape, "") if images is None else images
+    sizes = np.array([camera.image_size for camera in rig.cameras])
+    inside = ((xy >= 0) & (xy <= sizes[:, None] - 1)).all(axis=-1)
+    return Labels(
+        poses=Poses(xyz, np.ones(xyz.shape[:2]), frames, body, rig.unit, "world"),
+        keypoints=Keypoints(xy, inside.astype(float), frames, rig.names, images, sizes, body),
+        rig=rig,
+        reprojection_px=np.zeros(inside.shape),
+        swapped=np.zeros(shape, dtype=bool),
+    )
 
 
 def split_frames(count: int, split: tuple[int, int] | None = None) -> dict[str, NDArray[np.intp]]:

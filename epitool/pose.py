@@ -264,3 +264,14 @@ class Predictions:
         shapes = {"boxes": (n, 4), "joints_3d": (n, j, 3), "joints_2d": (n, j, 2), "confidence": (n, j)}
         for name, shape in shapes.items():
             object.__setattr__(self, name, frozen_array(getattr(self, name), shape, name))
+
+
+def midline(xy: Array, skeleton: Skeleton) -> Array:
+    """Joints `(..., J, D)` that have no mirror image, and the middle of each pair that does, `(..., M, D)`.
+
+    They hold for either reading of left and right.
+    """
+    paired = {joint for pair in skeleton.flip_pairs for joint in pair}
+    single = [xy[..., j, :] for j in range(len(skeleton)) if j not in paired]
+    middle = [(xy[..., left, :] + xy[..., right, :]) / 2 for left, right in skeleton.flip_pairs]
+    return np.stack(single + middle, axis=-2)

@@ -154,6 +154,27 @@ _COCO = _FACE + (
     " Lhip<Lshoulder Rhip<Rshoulder Lknee<Lhip Rknee<Rhip Lankle<Lknee Rankle<Rknee"
 )
 _TOES = " Lbig_toe<Lankle Lsmall_toe<Lankle Lheel<Lankle Rbig_toe<Rankle Rsmall_toe<Rankle Rheel<Rankle"
+# 68 points of a face, which have no bones, in the order of iBUG: jaw, brows, nose, eyes, lips outside, lips inside.
+_FACE68 = (
+    " Rjaw_1 Rjaw_2 Rjaw_3 Rjaw_4 Rjaw_5 Rjaw_6 Rjaw_7 Rjaw_8 chin Ljaw_8 Ljaw_7 Ljaw_6 Ljaw_5 Ljaw_4 Ljaw_3 Ljaw_2"
+    " Ljaw_1 Rbrow_1 Rbrow_2 Rbrow_3 Rbrow_4 Rbrow_5 Lbrow_5 Lbrow_4 Lbrow_3 Lbrow_2 Lbrow_1 nose_ridge_1 nose_ridge_2"
+    " nose_ridge_3 nose_ridge_4 Rnostril_1 Rnostril_2 nose_base Lnostril_2 Lnostril_1 Reye_outer Reyelid_1 Reyelid_2"
+    " Reye_inner Reyelid_3 Reyelid_4 Leye_inner Leyelid_2 Leyelid_1 Leye_outer Leyelid_4 Leyelid_3 Rmouth Rlip_1 Rlip_2"
+    " lip_top Llip_2 Llip_1 Lmouth Llip_3 Llip_4 lip_bottom Rlip_4 Rlip_3 Rmouth_inner Rlip_inner_1 lip_inner_top"
+    " Llip_inner_1 Lmouth_inner Llip_inner_2 lip_inner_bottom Rlip_inner_2"
+)
+_FINGERS = ("thumb", "forefinger", "middle_finger", "ring_finger", "little_finger")
+
+
+def _hand(side: str) -> str:
+    """A hand's root, which lies at the wrist and so ends no bone, and five fingers from the wrist to their tips."""
+    fingers = [
+        f"{side}{finger}_1<{side}wrist " + " ".join(f"{side}{finger}_{n}<{side}{finger}_{n - 1}" for n in (2, 3, 4))
+        for finger in _FINGERS
+    ]
+    return " ".join([f" {side}hand", *fingers])
+
+
 _TREES = {
     "h36m17": "pelvis Rhip<pelvis Rknee<Rhip Rankle<Rknee Lhip<pelvis Lknee<Lhip Lankle<Lknee spine<pelvis"
     " thorax<spine neck_nose<thorax head_top<neck_nose Lshoulder<thorax Lelbow<Lshoulder Lwrist<Lelbow"
@@ -174,6 +195,7 @@ _TREES = {
     "body25b": _COCO + " neck<nose head_top<neck" + _TOES,
     "halpe26": _COCO + " head_top<neck neck<pelvis pelvis Lbig_toe<Lankle Rbig_toe<Rankle Lsmall_toe<Lankle"
     " Rsmall_toe<Rankle Lheel<Lankle Rheel<Rankle",
+    "wholebody133": _COCO + _TOES + _FACE68 + _hand("L") + _hand("R"),
     "blazepose33": "nose Leye_inner<nose Leye<Leye_inner Leye_outer<Leye Reye_inner<nose Reye<Reye_inner"
     " Reye_outer<Reye Lear<Leye_outer Rear<Reye_outer Lmouth<nose Rmouth<nose Lshoulder Rshoulder<Lshoulder"
     " Lelbow<Lshoulder Relbow<Rshoulder Lwrist<Lelbow Rwrist<Relbow Lpinky<Lwrist Rpinky<Rwrist Lindex<Lwrist"

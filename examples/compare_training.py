@@ -18,14 +18,14 @@ from typing import Any
 
 import numpy as np
 
-from epitool.io.labels import read_labels
+from epitool.io.labels_h5 import read_labels
 from epitool.labels import split_frames
 from epitool.metrics import nmpjpe, pmpjpe
 from epitool.nn.distributed import Compute
 from epitool.nn.inference import open_engine, predict_images
 from epitool.nn.samples import Recording
 from epitool.nn.training import train
-from epitool.options import SMALL
+from epitool.options.network import SMALL
 from epitool.viz.plots import compare_learning_curves
 
 CHOICES: dict[str, dict[str, Any]] = {

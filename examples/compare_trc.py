@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from epitool.io.labels import read_labels
+from epitool.io.labels_h5 import read_labels
 from epitool.labels import Labels
 
 JOINTS = {"Hip": "hip", "Knee": "knee", "Ankle": "ankle", "Shoulder": "shoulder", "Elbow": "elbow", "Wrist": "wrist"}

@@ -14,7 +14,7 @@ from epitool.geometry.calibration.calibrate import assumed_intrinsics, calibrate
 from epitool.geometry.calibration.compare import compare_rigs
 from epitool.geometry.triangulation.labels import convert_labels, label
 from epitool.io.cameras import read_rig
-from epitool.io.keypoints import read_keypoints
+from epitool.io.keypoints_h5 import read_keypoints
 from epitool.io.sample import sample_recording
 from epitool.skeleton import skeleton
 from epitool.stages.calibrate.inputs import intrinsics_of

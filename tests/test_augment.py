@@ -13,7 +13,7 @@ from epitool.nn.augment import Occluders, paste, recolour
 from epitool.nn.crop_store import CACHE_MARGIN
 from epitool.nn.crops import crop_image, enlarged
 from epitool.nn.dataset import CropDataset
-from epitool.options import SMALL
+from epitool.options.network import SMALL
 from epitool.skeleton import skeleton
 
 H36M = skeleton("h36m17")

@@ -1,8 +1,10 @@
+from dataclasses import replace
+
 import cv2
 import numpy as np
 import pytest
 
-from epitool.camera import Camera, Rig
+from epitool.camera import Camera, Rig, centred_intrinsics
 from epitool.errors import InputError
 
 DISTORTION = np.array([-0.12, 0.05, 0.001, -0.0008, 0.01])
@@ -45,7 +47,12 @@ def test_the_center_is_at_the_origin_of_the_camera_and_behind_is_nan():
 def test_a_cropped_camera_sees_the_same_point_shifted():
     point = np.array([0.1, 0.2, 0.3])
     a = camera(distortion=[])
-    np.testing.assert_allclose(a.cropped(100, 50, 300, 200).project(point), a.project(point) - [100, 50], atol=1e-9)
+    cropped = replace(a, K=a.K - [[0, 0, 100], [0, 0, 50], [0, 0, 0]], image_size=(300, 200))
+    np.testing.assert_allclose(cropped.project(point), a.project(point) - [100, 50], atol=1e-9)
+
+
+def test_centred_intrinsics_look_through_the_middle():
+    np.testing.assert_array_equal(centred_intrinsics((640, 480), 960), [[960, 0, 319.5], [0, 960, 239.5], [0, 0, 1]])
 
 
 def test_missing_points_stay_missing():

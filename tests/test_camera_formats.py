@@ -18,10 +18,11 @@ from test_convert_cameras import same
 from epitool.camera import Camera, Rig
 from epitool.errors import InputError
 from epitool.io.cameras import read_intrinsics, read_rig
-from epitool.io.foreign.easymocap import read_easymocap
-from epitool.io.foreign.rigs import write_foreign_rig
-from epitool.io.keypoints import write_keypoints
-from epitool.io.labels import read_labels
+from epitool.io.foreign.cameras import FORMATS, foreign_files, write_foreign_rig
+from epitool.io.foreign.cameras.easymocap import read_easymocap
+from epitool.io.foreign.cameras.format import CameraFile
+from epitool.io.keypoints_h5 import write_keypoints
+from epitool.io.labels_h5 import read_labels
 from epitool.stages.convert.cameras import read_rigs
 
 FIVE = [-0.1, 0.05, 0.001, -0.002, 0.01]
@@ -324,3 +325,17 @@ def test_cameras_of_caliscope_triangulate_footage_of_other_names(here, truth):
     assert json.loads(result.stdout)["frames"] == len(truth.poses.frames)
     found = read_labels(Path("labels.h5")).poses.xyz
     assert np.nanmedian(np.linalg.norm(found - truth.poses.xyz, axis=-1)) < 0.1
+
+
+# The table
+
+
+@pytest.mark.parametrize("name", ["a.qca.txt", "a.yml", "a.yaml", "a.xml", "a"])
+def test_what_a_format_writes_fits_that_format_alone(here, rig, name):
+    writes = next(one for one in FORMATS if name.endswith(one.endings))
+    files = write_foreign_rig(here / name, rig, 1.0)
+    assert set(files) <= {here / name, *foreign_files(here / name)}  # which is what is guarded against being lost
+    for path in {file.parent if name == "a" else file for file in files}:
+        fit = [one for one in FORMATS if path.is_dir() != bool(one.suffixes) and one.fits(CameraFile(path))]
+        assert fit == [writes]
+        assert path.is_dir() or path.suffix in writes.suffixes

@@ -13,14 +13,14 @@ import numpy as np
 import pytest
 import torch
 
+from epitool.detectors import checkpoint as detector_module
+from epitool.detectors.checkpoint import CheckpointDetector
 from epitool.errors import CheckpointError, InputError
-from epitool.nn import detector as detector_module
 from epitool.nn.card import ModelCard
 from epitool.nn.checkpoint import Model, load_model, load_tensors, save_model
 from epitool.nn.crops import CropConvention, bones
-from epitool.nn.detector import CheckpointDetector
 from epitool.nn.network import build_network
-from epitool.options import SMALL
+from epitool.options.network import SMALL
 from epitool.skeleton import skeleton
 
 H36M = skeleton("h36m17")

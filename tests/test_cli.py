@@ -17,8 +17,8 @@ from typer.testing import CliRunner
 
 from epitool.cli import app, spread_variadic
 from epitool.io.cameras import read_rig, write_rig
-from epitool.io.keypoints import write_keypoints
-from epitool.io.labels import read_labels, write_labels
+from epitool.io.keypoints_h5 import write_keypoints
+from epitool.io.labels_h5 import read_labels, write_labels
 from epitool.io.predictions import write_predictions
 from epitool.pose import Predictions
 
@@ -215,9 +215,9 @@ def test_ctrl_c_in_detect2d_keeps_what_is_done_and_the_next_run_goes_on(here):
         "        print('detected', flush=True)\n"
         "        time.sleep(0.02)\n"
         "        return np.full((17, 2), float(image[0, 0, 0])), np.ones(17)\n"
-        "stage.open_any_detector = lambda name, device: Slow()\n"
+        "stage.open_detector = lambda name, device: Slow()\n"
         "from epitool.cli import main\n"
-        "sys.argv = ['epitool', 'detect2d', '--views', 'cam', '--detector', 'slow']\n"
+        "sys.argv = ['epitool', 'detect2d', '--views', 'cam', '--detector', 'mediapipe']\n"
         "main()\n"
     )
     environment = {**os.environ, "PYTHONUNBUFFERED": "1"}

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
 import cv2
 import h5py
@@ -15,15 +17,17 @@ from typer.testing import CliRunner
 
 from epitool.cli import app, expand_patterns, spread_variadic
 from epitool.cli.outputs import check_outputs
-from epitool.cli.running import run
+from epitool.cli.running import failing_in_one_line, run
 from epitool.cli.stdin import standard_input
 from epitool.console import Summary, fail, printable_lines, say, set_quiet, show_table
 from epitool.errors import GeometryError, InputError, UsageError
 from epitool.files import STDIO
 from epitool.io.cameras import write_rig
-from epitool.io.keypoints import write_keypoints
-from epitool.io.labels import write_labels
+from epitool.io.keypoints_h5 import write_keypoints
+from epitool.io.labels_h5 import write_labels
 from epitool.io.predictions import write_predictions
+from epitool.options import COMMANDS, DoctorOptions, PredictOptions, PssFitOptions
+from epitool.options.flag import Flag, Input, Options, Output
 from epitool.pose import Predictions
 from epitool.stages import pss_fit
 from epitool.stages.predict import image_names
@@ -51,16 +55,29 @@ def seen(truth, folder=""):
     return Predictions(names, boxes, poses - poses[:, :1], xy, confidence, truth.poses.skeleton, "mm", {"a": "b"})
 
 
+@dataclass(frozen=True, kw_only=True)
+class Files(Options):
+    """Options of a command that there is not: what they are is marked on them, whatever they are called."""
+
+    images: Annotated[tuple[str, ...], Flag("Read.", role=Input("names"))] = ()
+    pairs: Annotated[Path | None, Flag("Read.", role=Input())] = None
+    out: Annotated[Path | None, Flag("Written.", role=Output(stdout=True))] = None
+    table: Annotated[Path | None, Flag("Written.", role=Output())] = None
+    overlay: Annotated[Path | None, Flag("Written.", role=Output(folder=True))] = None
+    folder: Annotated[Path | None, Flag("Written.", role=Output(folder=True, shared=True))] = None
+    pictures: Annotated[Path | None, Flag("Written.", role=Output(folder=True))] = None
+
+
 # Standard input
 
 
 @pytest.mark.parametrize("content", [b"a.jpg\nb c.jpg\n", b"a.jpg\r\n\r\nb c.jpg", b"a.jpg\0b c.jpg\0"])
 def test_names_on_stdin_are_lines_or_have_nul_between_them(content):
-    def stage(images):
-        return Summary("|".join(images))
+    def stage(options):
+        return Summary("|".join(options.images))
 
     def named():
-        run(stage, False, False, images=["first.jpg", "-"])
+        run(stage, PredictOptions(images=("first.jpg", "-")))
 
     small = typer.Typer()
     small.command()(named)
@@ -111,8 +128,9 @@ def test_a_frame_is_a_number_in_plain_digits(here):
 
 
 def test_other_options_are_left_as_they_are():
-    with standard_input({"images": Path("labels.h5"), "file": None}) as options:
-        assert options == {"images": Path("labels.h5"), "file": None}
+    given = Files(images=("labels.h5",), pairs=STDIO)
+    with standard_input(given) as options:
+        assert options == given
 
 
 @pytest.mark.parametrize(
@@ -141,11 +159,11 @@ FOREIGN = {
 def test_what_epitool_has_not_made_is_not_replaced(here, name, option):
     Path(name).write_text(FOREIGN[name])
     with pytest.raises(UsageError, match=f"--{option} {name}: exists and was not made by epitool"):
-        check_outputs({option: Path(name)}, [])
+        check_outputs(Files(**{option: Path(name)}), [])
     with pytest.raises(UsageError, match=f"{name}: exists"):
-        check_outputs({}, [Path(name)])
+        check_outputs(Files(), [Path(name)])
     Path(name).write_text("")
-    check_outputs({option: Path(name)}, [])
+    check_outputs(Files(**{option: Path(name)}), [])
 
 
 def test_arrays_of_others_are_not_replaced(here):
@@ -154,7 +172,7 @@ def test_arrays_of_others_are_not_replaced(here):
         file["x"] = np.zeros(3)
     for name in ("poses.npz", "theirs.h5"):
         with pytest.raises(UsageError, match="not made by epitool"):
-            check_outputs({"out": Path(name)}, [])
+            check_outputs(Files(out=Path(name)), [])
 
 
 def test_what_epitool_has_made_is_replaced(here, truth):
@@ -162,7 +180,7 @@ def test_what_epitool_has_made_is_replaced(here, truth):
     write_labels(Path("labels.h5"), truth)
     write_rig(Path("cameras.toml"), truth.rig)
     write_predictions(Path("pose.json"), seen(truth))
-    pss_fit.run(poses=Path("pose.json"), ks=(2,), out=Path("pss.npz"), seed=0, split="all")
+    pss_fit.run(PssFitOptions(poses=Path("pose.json"), k=(2,), out=Path("pss.npz"), seed=0, split="all"))
     for name in ("labels.h5", "pss.npz"):
         assert epitool("show", name, "--frames", 1).exit_code == 0
     table = ["evaluate", "--predictions", "pose.json", "--pss", "2", "--table"]
@@ -177,10 +195,10 @@ def test_what_epitool_has_made_is_replaced(here, truth):
         "cameras.toml", "keypoints.h5", "labels.h5", "labels.html", "metrics.json", "overlay.mp4", "pose.json",
         "pss.npz", "pss.png", "t.csv", "t.md", "t.tex", "walk.csv",
     ]  # fmt: skip
-    check_outputs({}, [Path(name) for name in made])
+    check_outputs(Files(), [Path(name) for name in made])
     whole = Path("keypoints.h5").read_bytes()
     Path("keypoints.h5").write_bytes(whole[: len(whole) // 2])  # damaged, and to be made anew
-    check_outputs({"out": Path("keypoints.h5")}, [])
+    check_outputs(Files(out=Path("keypoints.h5")), [])
 
 
 def test_files_whose_names_follow_from_others_are_kept_too(here, truth):
@@ -251,10 +269,11 @@ def test_no_output_is_an_input(here, option):
     os.link("labels.h5", "same.h5")
     for name in ("labels.h5", "./labels.h5", "same.h5"):
         with pytest.raises(UsageError, match="is an input of this command"):
-            check_outputs({option: Path(name), "pairs": Path("labels.h5")}, [])
+            check_outputs(Files(**{option: Path(name)}, pairs=Path("labels.h5")), [])
         with pytest.raises(UsageError, match="is an input of this command"):
-            check_outputs({option: Path("a"), "images": ["b", "labels.h5"]}, [Path(name)])
-    check_outputs({"out": STDIO, "predictions": [STDIO]}, [])
+            check_outputs(Files(**{option: Path("a")}, images=("b", "labels.h5")), [Path(name)])
+    check_outputs(Files(out=STDIO, pairs=STDIO), [])
+    check_outputs(Files(folder=here, pairs=here), [])
 
 
 # What is said
@@ -277,12 +296,12 @@ def test_remarks_keep_their_lines_and_errors_are_one(capsys):
 
 
 def test_a_summary_is_printed_before_the_failure_that_it_ends_in(capsys):
-    def stage():
+    def stage(_):
         return Summary("cam\x1b1\nnext", {"works": False}, GeometryError("does not work: network"))
 
     for as_json, printed in ((False, "cam\\x1b1\nnext\n"), (True, '{"works": false}\n')):
-        with pytest.raises(typer.Exit) as left:
-            run(stage, False, as_json)
+        with pytest.raises(typer.Exit) as left, failing_in_one_line():
+            run(stage, DoctorOptions(), as_json)
         assert left.value.exit_code == 4
         said = capsys.readouterr()
         assert (said.out, said.err) == (printed, "error: does not work: network\n")
@@ -308,8 +327,7 @@ def test_patterns_are_expanded_where_the_shell_leaves_it(here):
 
 
 def test_help_keeps_what_stands_in_brackets_and_the_width_of_the_terminal():
-    for command in app.registered_commands:
-        name = command.name or command.callback.__name__.replace("_", "-")
+    for name in COMMANDS:
         said = epitool(name, "--help", env={"COLUMNS": "80", "TERM": "dumb"}).stdout
         assert f"Example: epitool {name}" in said
         assert "extra ." not in said
@@ -318,8 +336,8 @@ def test_help_keeps_what_stands_in_brackets_and_the_width_of_the_terminal():
 
 
 def test_errors_inside_of_a_stage_are_lines(here):
-    def stage():
+    def stage(_):
         raise InputError("a\nb")
 
-    with pytest.raises(typer.Exit):
-        run(stage, False, False)
+    with pytest.raises(typer.Exit), failing_in_one_line():
+        run(stage, DoctorOptions())

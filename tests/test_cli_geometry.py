@@ -13,9 +13,9 @@ from test_cli import epitool, failing
 from epitool.geometry.calibration.compare import compare_rigs
 from epitool.geometry.people.candidates import Candidates
 from epitool.io.cameras import read_rig, write_rig
-from epitool.io.candidates import add_candidates
-from epitool.io.keypoints import write_keypoints
-from epitool.io.labels import read_labels
+from epitool.io.candidates_h5 import add_candidates
+from epitool.io.keypoints_h5 import write_keypoints
+from epitool.io.labels_h5 import read_labels
 from epitool.labels import Labels
 from epitool.skeleton import skeleton_of
 from epitool.synthetic import labels_of, noisy_keypoints

@@ -12,7 +12,7 @@ from epitool.geometry.calibration.calibrate import calibrate
 from epitool.geometry.noise import Residuals, refitted, unknown_noise
 from epitool.geometry.triangulation.labels import label
 from epitool.geometry.triangulation.triangulate import estimate_noise
-from epitool.io.keypoints import open_keypoints, write_keypoints
+from epitool.io.keypoints_h5 import open_keypoints, write_keypoints
 from epitool.synthetic import noisy_keypoints
 
 SIGMA, GROSS = 4.0, 0.2

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 import pytest
 import typer
 from typer.testing import CliRunner
 
 from epitool.cli.config import Config, store_config
-from epitool.cli.flags import Precision
 
 app = typer.Typer()
 
@@ -18,13 +18,13 @@ app = typer.Typer()
 def show(
     ctx: typer.Context,
     image_size: int = 1,
-    precision: Precision = Precision.auto,
+    precision: Literal["auto", "32", "bf16", "16"] = "auto",
     fast: bool = False,
     name: str | None = None,
     config: Config = None,
 ) -> None:
     """A command with options of every kind."""
-    typer.echo(f"{image_size} {precision.value} {fast} {name}")
+    typer.echo(f"{image_size} {precision} {fast} {name}")
     store_config(ctx, Path("stored.toml"))
 
 
@@ -81,7 +81,7 @@ def test_a_disk_that_is_full_after_training_is_said_in_one_line(here, monkeypatc
     from epitool.console import Summary
     from epitool.stages import refine
 
-    monkeypatch.setattr(refine, "run", lambda **_: Summary("trained"))
+    monkeypatch.setattr(refine, "run", lambda _: Summary("trained"))
     Path("runs/default/refine.toml").mkdir(parents=True)  # where the file is to be
     result = CliRunner().invoke(whole, ["refine"])
     assert result.exit_code == 3
@@ -95,7 +95,7 @@ def test_options_are_left_beside_what_was_written_in_the_runs_folder_and_nowhere
     from epitool.console import Summary
     from epitool.stages import refine
 
-    monkeypatch.setattr(refine, "run", lambda **_: Summary("trained"))
+    monkeypatch.setattr(refine, "run", lambda _: Summary("trained"))
     Path("elsewhere").mkdir()
     assert CliRunner().invoke(whole, ["refine", "--out", "elsewhere/x.pt"]).exit_code == 0
     assert [str(path) for path in Path().rglob("*")] == ["elsewhere"]

@@ -18,14 +18,14 @@ from test_cli import epitool, failing
 from epitool.camera import Rig
 from epitool.errors import InputError
 from epitool.io.cameras import read_rig, write_rig
-from epitool.io.candidates import has_candidates
-from epitool.io.foreign.easymocap import read_easymocap
+from epitool.io.candidates_h5 import has_candidates
+from epitool.io.foreign.cameras.easymocap import read_easymocap
+from epitool.io.foreign.joints import read_views
+from epitool.io.foreign.joints.orders import body_by_anatomy
+from epitool.io.foreign.joints.seen_view import frame_number
 from epitool.io.foreign.motion import write_motion
-from epitool.io.foreign.orders import body_by_anatomy
-from epitool.io.foreign.people import read_views
-from epitool.io.foreign.seen import frame_number
-from epitool.io.keypoints import read_keypoints
-from epitool.io.labels import read_labels, write_labels
+from epitool.io.keypoints_h5 import read_keypoints
+from epitool.io.labels_h5 import read_labels, write_labels
 from epitool.io.pose_arrays import read_pose_arrays
 from epitool.pose import Poses
 from epitool.skeleton import Skeleton, skeleton

@@ -17,9 +17,9 @@ import pytest
 from conftest import fetched
 from test_cli import epitool, failing
 
-from epitool.io.foreign.animals import hdf5
-from epitool.io.foreign.people import read_views
-from epitool.io.keypoints import read_keypoints
+from epitool.io.foreign.joints import deeplabcut, read_views
+from epitool.io.foreign.joints.format import JointFile
+from epitool.io.keypoints_h5 import read_keypoints
 from epitool.skeleton import skeleton
 
 PARTS = skeleton("coco17").joints
@@ -113,7 +113,7 @@ def test_a_table_of_hand_marked_images_is_named(video):
         named = np.zeros(len(rows), [("index", "S9"), ("values_block_0", "f8", (51,))])
         file["df_with_missing/table"] = named
     with pytest.raises(ValueError, match="frames are no numbers"):
-        hdf5(video, None)
+        deeplabcut.VIDEO.read(JointFile(Path(video)), None)
 
 
 BY_SLEAP = """

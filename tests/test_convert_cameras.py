@@ -14,11 +14,11 @@ from test_cli import epitool, failing
 
 from epitool.camera import Camera, Rig
 from epitool.errors import InputError
+from epitool.io.camera_numbers import checked_camera
 from epitool.io.cameras import read_rig, tomllib, write_rig
-from epitool.io.foreign.rigs import write_foreign_rig
-from epitool.io.h5_rigs import checked_camera
-from epitool.io.keypoints import write_keypoints
-from epitool.io.labels import read_labels
+from epitool.io.foreign.cameras import write_foreign_rig
+from epitool.io.keypoints_h5 import write_keypoints
+from epitool.io.labels_h5 import read_labels
 from epitool.stages.convert.cameras import read_rigs
 from epitool.stages.shared.camera_checks import fit_sizes, inverted, parallax_deg
 

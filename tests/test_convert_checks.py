@@ -10,10 +10,11 @@ import pytest
 from test_images import write_images, write_video
 
 from epitool.errors import GeometryError, InputError, UsageError
-from epitool.io.foreign.orders import body_by_anatomy, body_of
-from epitool.io.foreign.people import read_views
-from epitool.io.keypoints import read_keypoints
+from epitool.io.foreign.joints import read_views
+from epitool.io.foreign.joints.orders import body_by_anatomy, body_of
+from epitool.io.keypoints_h5 import read_keypoints
 from epitool.io.predictions import write_predictions
+from epitool.options import ConvertOptions
 from epitool.pose import Predictions
 from epitool.skeleton import SKELETONS, skeleton
 from epitool.stages import convert
@@ -52,8 +53,8 @@ def write_openpose(
 
 def converted(*inputs: Path | str, out: Path = OUT, **options: object) -> convert.Summary:
     body = "coco17" if out.suffix == ".h5" else None
-    given = {"views": [], "size": None, "fps": None, "unit": None, "inverse": False, "skeleton": body, **options}
-    return convert.run(inputs=[Path(path) for path in inputs], out=out, **given)
+    given = {"skeleton": body, **options}
+    return convert.run(ConvertOptions(inputs=[Path(path) for path in inputs], out=out, **given))
 
 
 SIZE = {"size": (640, 480)}

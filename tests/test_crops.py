@@ -7,7 +7,6 @@ from epitool.camera import Camera, Rig
 from epitool.nn.crops import (
     RELEASED_CROPS,
     STANDARD_CROPS,
-    assumed_intrinsics,
     bones,
     crop_image,
     labels_to_volume,
@@ -160,10 +159,6 @@ def test_unseen_bones_do_not_count_towards_the_size():
 
 def test_skeleton_without_bones_takes_its_size_from_the_root():
     assert bones(Skeleton("foreign", ("a", "b", "c"), (-1, -1, -1))) == ((0, 1), (0, 2))
-
-
-def test_assumed_camera_looks_through_the_middle():
-    np.testing.assert_array_equal(assumed_intrinsics((640, 480), 1.5), [[960, 0, 319.5], [0, 960, 239.5], [0, 0, 1]])
 
 
 @pytest.mark.parametrize("side", [40.0, 100.0, 400.0])

@@ -18,8 +18,9 @@ from epitool.camera import Camera, Rig
 from epitool.errors import InputError
 from epitool.io.datasets.h36m import CAMERAS, read_h36m
 from epitool.io.datasets.mpi_inf_3dhp import read_mpi_inf_3dhp
-from epitool.io.keypoints import read_keypoints
-from epitool.io.labels import read_labels, write_labels
+from epitool.io.keypoints_h5 import read_keypoints
+from epitool.io.labels_h5 import read_labels, write_labels
+from epitool.options import CalibrateOptions, Detect2dOptions, EvaluateOptions, TriangulateOptions
 from epitool.skeleton import skeleton
 from epitool.stages import calibrate, detect2d, evaluate, triangulate
 from epitool.stages.shared import detecting
@@ -142,25 +143,16 @@ def test_takes_go_through_the_whole_geometry(official, here):
     epitool("import", "h36m", official, "--every", "1")
     path = Path("h36m/train.h5")
     truth = read_labels(path)
-    shared = {"jobs": 1}
     for cameras, combine in ((path, "robust"), (path, "vector-median"), (Path("own.toml"), "robust")):
         if cameras != path:
-            calibrate.run(
-                views=[], keypoints=path, intrinsics=path, refine_intrinsics=False, extrinsics=None, fov_deg=None,
-                method="essential", sync=False, moving=None, scale=None, up=None, detector=None, device="cpu",
-                out=cameras, seed=0, **shared,
-            )  # fmt: skip
-        triangulate.run(
-            keypoints=path, cameras=cameras, method="polynomial", combine=combine, bones=False, skeleton="h36m17",
-            out=Path("labels.h5"), backend="threads", **shared,
-        )  # fmt: skip
+            calibrate.run(CalibrateOptions(keypoints=path, intrinsics=path, out=cameras, jobs=1))
+        triangulate.run(TriangulateOptions(keypoints=path, cameras=cameras, combine=combine, jobs=1))
         labels = read_labels(Path("labels.h5"))
         assert labels.keypoints.split == truth.keypoints.split
         assert len(np.unique(labels.keypoints.take_of)) >= 2
         summary = evaluate.run(
-            predictions=[Path("labels.h5")], truth=path, model=None, pss_ks=(5,), pss_file=None, protocol="standard",
-            split="all", out=Path("metrics.json"), device="cpu", by=("action",),
-        )  # fmt: skip
+            EvaluateOptions(predictions=(Path("labels.h5"),), truth=path, pss=(5,), split="all", by=("action",))
+        )
         row = summary.values["rows"][0]
         assert {metric["name"]: metric["value"] for metric in row["metrics"]}["NMPJPE"] < 0.5
         assert set(row["by_action"]["NMPJPE"]) > {"Directions", "WalkDog"}
@@ -200,14 +192,16 @@ def test_joints_are_detected_in_the_images_that_labels_name(here, truth, monkeyp
     around = np.array([[[20 * v + 7, 10 * f + 5] for v in range(4)] for f in range(6)])
     keypoints = replace(labels.keypoints, xy=spread + around[:, :, None], images=images, image_size=sizes, split=(4, 5))
     write_labels(Path("some.h5"), replace(labels, keypoints=keypoints))
-    monkeypatch.setattr(detecting, "open_any_detector", lambda *_: Whitest())
-    options = {"views": [], "detector": "whitest", "jobs": 1, "device": "cpu", "overwrite": False}
-    detect2d.run(images=Path("some.h5"), out=Path("found.h5"), **options)
+    monkeypatch.setattr(detecting, "open_detector", lambda *_: Whitest())
+    options = {"detector": "mediapipe", "jobs": 1, "device": "cpu"}
+    detect2d.run(Detect2dOptions(images=Path("some.h5"), out=Path("found.h5"), **options))
     found = read_keypoints(Path("found.h5"))
     assert (found.split, found.views, found.frames.tolist()) == ((4, 5), labels.rig.names, list(range(6)))
     assert found.xy[3, 2, 0].tolist() == [47, 35]  # in the box of its joints, though counted from the image's corner
     with pytest.raises(Exception, match="not both"):
-        detect2d.run(images=Path("some.h5"), out=Path("found.h5"), **{**options, "views": [Path("cam1")]})
+        detect2d.run(
+            Detect2dOptions(images=Path("some.h5"), out=Path("found.h5"), **{**options, "views": [Path("cam1")]})
+        )
 
 
 @pytest.fixture(scope="module")

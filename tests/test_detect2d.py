@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from test_images import write_video
 
-from epitool.detectors import open_detector, people_found, person_found
 from epitool.errors import GeometryError, InputError, UsageError
-from epitool.io.candidates import read_candidates
-from epitool.io.keypoints import read_keypoints
+from epitool.io.candidates_h5 import read_candidates
+from epitool.io.keypoints_h5 import read_keypoints
+from epitool.options import Detect2dOptions
 from epitool.pose import People
 from epitool.skeleton import skeleton
 from epitool.stages import detect2d
@@ -48,7 +48,7 @@ class Crowd(Bright):
 @pytest.fixture
 def bright(monkeypatch):
     Bright.calls = 0
-    monkeypatch.setattr(detecting, "open_any_detector", lambda name, device: Bright())
+    monkeypatch.setattr(detecting, "open_detector", lambda name, device: Bright())
 
 
 def images(folder, numbers, level=None):
@@ -58,8 +58,8 @@ def images(folder, numbers, level=None):
 
 
 def run(views, **changes):
-    options = {"detector": "bright", "out": Path("keypoints.h5"), "jobs": 2, "device": "cpu", "overwrite": False}
-    return detect2d.run(views=[Path(view) for view in views], **{**options, **changes})
+    options = {"detector": "mediapipe", "jobs": 2, "device": "cpu"}
+    return detect2d.run(Detect2dOptions(views=[Path(view) for view in views], **{**options, **changes}))
 
 
 def test_views_are_matched_by_frame_and_gaps_are_missing(here, bright, capfd):
@@ -92,7 +92,7 @@ def test_nobody_anywhere_is_an_error_and_writes_no_file(here, bright):
 @pytest.fixture
 def crowd(monkeypatch):
     Crowd.calls = 0
-    monkeypatch.setattr(detecting, "open_any_detector", lambda name, device: Crowd())
+    monkeypatch.setattr(detecting, "open_detector", lambda name, device: Crowd())
 
 
 def test_of_several_people_the_one_who_walks_is_followed_and_all_are_kept(here, crowd):
@@ -132,17 +132,6 @@ def test_an_interrupted_run_goes_on_with_all_people(here, crowd, monkeypatch):
         found = [read_candidates(Path(p), whole.xy.shape[:3]) for p in ("whole.h5", "keypoints.h5")]
         first, second = (getattr(everyone, name) for everyone in found)
         np.testing.assert_array_equal(second, first)
-
-
-def test_a_detector_of_one_person_may_leave_out_the_axis_of_people():
-    image = np.full((8, 8, 3), 9, np.uint8)
-    assert people_found(Bright(), image)[0].shape == (1, 17, 2)
-    assert people_found(Bright(), 0 * image)[0].shape == (0, 17, 2)
-    np.testing.assert_array_equal(person_found(Crowd(), image)[0], Crowd().detect(image)[0][0])
-    xy, confidence, xyz = person_found(Bright(), 0 * image)
-    assert np.isnan(xyz).all()
-    assert np.isnan(xy).all()
-    assert confidence.shape == (17,)
 
 
 def test_views_without_a_common_frame(here, bright):
@@ -217,92 +206,6 @@ def test_results_do_not_depend_on_jobs(here, bright, jobs):
     np.testing.assert_array_equal(
         read_keypoints(Path("keypoints.h5")).xy[:, :, 0, 0], np.arange(1, 20)[:, None] * np.ones(3)
     )
-
-
-def test_unknown_detectors_are_named():
-    with pytest.raises(UsageError, match="no detector is named 'crystal'; known are mediapipe, keypointrcnn"):
-        open_detector("crystal")
-
-
-def test_without_a_detector_the_extra_is_named(monkeypatch):
-    monkeypatch.setattr("epitool.detectors.importlib.util.find_spec", lambda name: None)
-    with pytest.raises(UsageError, match=r"pip install 'epitool\[mediapipe\]'"):
-        open_detector(None)
-
-
-@pytest.fixture
-def detection():
-    """torchvision's detection networks, where its compiled operators fit torch."""
-    torch = pytest.importorskip("torch")
-    try:
-        from torchvision.models import detection
-        from torchvision.ops import nms
-
-        nms(torch.zeros(1, 4), torch.zeros(1), 0.5)
-    except (RuntimeError, NotImplementedError) as error:
-        with pytest.raises(UsageError, match="install builds of torch and torchvision that belong together"):
-            open_detector("keypointrcnn")
-        pytest.skip(f"torchvision's operators do not load here: {str(error).splitlines()[0]}")
-    return detection
-
-
-def test_keypointrcnn_without_a_network_says_where_its_weights_go(detection, monkeypatch):
-    def offline(weights):
-        raise OSError("no route to host")
-
-    monkeypatch.setattr(detection, "keypointrcnn_resnet50_fpn", offline)
-    with pytest.raises(UsageError, match=r"cannot be downloaded \(no route to host\).*keypointrcnn_resnet50_fpn"):
-        open_detector("keypointrcnn")
-
-
-def test_keypointrcnn_with_random_weights_is_sure_of_nobody(detection, monkeypatch):
-    network = detection.keypointrcnn_resnet50_fpn(weights=None, weights_backbone=None)
-    network.roi_heads.box_predictor.cls_score.bias.data[1] = -50.0  # where random weights alone might see someone
-    monkeypatch.setattr(detection, "keypointrcnn_resnet50_fpn", lambda weights: network)
-    xy, confidence = open_detector("keypointrcnn").detect(np.zeros((64, 64, 3), np.uint8))
-    assert xy.shape == (0, 17, 2)
-    assert confidence.shape == (0, 17)
-
-
-def test_keypointrcnn_gives_everybody_it_is_sure_of(detection, monkeypatch):
-    import torch
-
-    class Network(torch.nn.Module):
-        def forward(self, images):
-            scores = torch.tensor([0.9, 0.8, 0.3])
-            return [{"scores": scores, "keypoints": torch.ones(3, 17, 3), "keypoints_scores": torch.zeros(3, 17)}]
-
-    monkeypatch.setattr(detection, "keypointrcnn_resnet50_fpn", lambda weights: Network())
-    xy, confidence = open_detector("keypointrcnn").detect(np.zeros((64, 64, 3), np.uint8))
-    assert xy.shape == (2, 17, 2)
-    np.testing.assert_array_equal(confidence, 0.5)
-
-
-def test_blazepose_finds_the_rendered_person(tmp_path):
-    pytest.importorskip("mediapipe", reason="needs the detector: pip install 'epitool[mediapipe]' (Python up to 3.12)")
-    from epitool.images import read_images
-    from epitool.synthetic import render_scene
-
-    truth = render_scene(tmp_path, frames=4)
-    detector = open_detector("mediapipe")
-    names = truth.keypoints.images.ravel().tolist()
-    errors = []
-    for i, image in read_images(names):
-        xy, confidence, _ = person_found(detector, image)
-        exact = truth.keypoints.xy.reshape(-1, 17, 2)[i]
-        for joint in ("left_shoulder", "right_hip", "left_knee"):
-            j = detector.skeleton.index(joint)
-            if confidence[j] > 0.5:
-                errors.append(np.linalg.norm(xy[j] - exact[truth.poses.skeleton.index(joint)]))
-    assert len(errors) > 30
-    assert np.median(errors) < 6
-
-
-def test_blazepose_finds_nobody_in_noise():
-    pytest.importorskip("mediapipe", reason="needs the detector: pip install 'epitool[mediapipe]' (Python up to 3.12)")
-    xy, confidence, _ = open_detector("mediapipe").detect(np.full((64, 96, 3), 127, np.uint8))
-    assert xy.shape == (0, 33, 2)
-    assert confidence.shape == (0, 33)
 
 
 def retimed(video: bytes, durations: list[int]) -> bytes:

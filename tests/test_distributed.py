@@ -15,7 +15,7 @@ import torch.multiprocessing
 from torch import nn
 
 from epitool.errors import UsageError
-from epitool.io.labels import write_labels
+from epitool.io.labels_h5 import write_labels
 from epitool.nn.distributed import Compute, agree_on_buffers, share_batch_norm
 from epitool.nn.training import shares
 from epitool.synthetic import render_scene

@@ -10,9 +10,10 @@ import pytest
 from test_cli import epitool
 from test_sync import RIG, recorded
 
-from epitool.geometry.timing.drift import doubt_of_drift, drift_of, runs_of
+from epitool.geometry.timing.drift import doubts_of_drift, drift_of, runs_of
 from epitool.io.cameras import write_rig
-from epitool.io.keypoints import write_keypoints
+from epitool.io.keypoints_h5 import write_keypoints
+from epitool.stages.shared.doubts import of_all
 
 FRAMES, RATE = 600, 1.003  # over which the second view gains 1.8 frames
 
@@ -31,8 +32,9 @@ def test_how_far_clocks_run_apart_is_measured(apart):
 
 
 def test_it_is_a_doubt_that_names_the_views(apart):
-    level, text = doubt_of_drift(apart, RIG)
-    assert level == "warn"
+    (doubt,) = doubts_of_drift(apart, RIG)
+    assert doubt.level == "warn"
+    text = of_all(doubt)
     assert text.startswith("the views run apart: over 599 frames cam2 gets 1.")
     assert "frames ahead of cam" in text
 
@@ -41,7 +43,7 @@ def test_it_is_a_doubt_that_names_the_views(apart):
 @pytest.mark.parametrize("offset", [0, 2])  # a constant one is no drift
 def test_views_at_one_rate_do_not_run_apart(seed, offset):
     keypoints = recorded((0, offset, 0), frames=FRAMES, swap_share=0.3, seed=seed)
-    assert doubt_of_drift(keypoints, RIG) == ("pass", "")
+    assert doubts_of_drift(keypoints, RIG) == []
 
 
 def test_it_does_not_depend_on_which_view_comes_first(apart):
@@ -56,7 +58,7 @@ def test_few_frames_or_single_ones_tell_nothing(apart):
     assert drift_of(apart.select_frames(np.arange(0, FRAMES, 2)), RIG) is None  # motion is between successive frames
     nobody = replace(apart, xy=np.full_like(apart.xy, np.nan))
     assert drift_of(nobody, RIG) is None
-    assert doubt_of_drift(nobody, RIG) == ("pass", "")
+    assert doubts_of_drift(nobody, RIG) == []
 
 
 def test_runs_of_a_long_recording_are_spread_over_it(apart):

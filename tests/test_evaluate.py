@@ -9,11 +9,12 @@ import pytest
 
 from epitool.camera import Camera, Rig
 from epitool.errors import InputError, UsageError
-from epitool.io.labels import write_labels
+from epitool.io.labels_h5 import write_labels
 from epitool.io.npz import read_pss
 from epitool.io.predictions import write_predictions
 from epitool.labels import Labels, split_frames
 from epitool.metrics import mpjpe
+from epitool.options import EvaluateOptions, PssFitOptions
 from epitool.pose import Keypoints, Poses, Predictions
 from epitool.skeleton import skeleton
 from epitool.stages import evaluate, pss_fit
@@ -60,18 +61,7 @@ def folder(tmp_path, monkeypatch):
 
 
 def run(**changes):
-    options = {
-        "predictions": [],
-        "truth": Path("labels.h5"),
-        "model": None,
-        "pss_ks": (5,),
-        "pss_file": None,
-        "protocol": "standard",
-        "split": None,
-        "out": Path("metrics.json"),
-        "device": "cpu",
-    }
-    return evaluate.run(**{**options, **changes})
+    return evaluate.run(EvaluateOptions(**{"pss": (5,), "device": "cpu", **changes}))
 
 
 def values(summary, row=0):
@@ -166,13 +156,13 @@ def test_arrays_pair_in_order(folder):
 def test_clusters_come_from_the_file_that_fits_or_from_the_train_part(folder, capfd):
     write_predictions(Path("pose.json"), make_predictions(folder))
     assert run().values["pss"]["source"] == "fitted here"
-    pss_fit.run(poses=Path("labels.h5"), ks=(5, 7), out=Path("pss.npz"), seed=3, split="train")
+    pss_fit.run(PssFitOptions(poses=Path("labels.h5"), k=(5, 7), out=Path("pss.npz"), seed=3, split="train"))
     assert read_pss(Path("pss.npz")).counted == V * len(split_frames(F)["train"])
     assert run().values["pss"]["source"] == "pss.npz"
-    assert run(pss_ks=(5, 6)).values["pss"]["source"] == "fitted here"
+    assert run(pss=(5, 6)).values["pss"]["source"] == "fitted here"
     assert "no clusters for k = 6" in capfd.readouterr().err
     with pytest.raises(InputError, match="no clusters for k = 6"):
-        run(pss_ks=(6,), pss_file=Path("pss.npz"))
+        run(pss=(6,), pss_file=Path("pss.npz"))
 
 
 def test_too_few_poses_for_clusters_give_no_score(tmp_path, monkeypatch):
@@ -223,7 +213,7 @@ def test_files_that_do_not_fit(folder):
     write_predictions(Path("some.json"), make_predictions(folder, joints_3d=np.full((n, 17, 3), np.nan)))
     with pytest.raises(InputError, match="none of 80 poses can be measured"):
         run(predictions=[Path("some.json")])
-    for options, message in (({"protocol": "best"}, "protocol 'best'"), ({"split": "half"}, "split 'half'")):
+    for options, message in (({"protocol": "best"}, "--protocol best"), ({"split": "half"}, "--split half")):
         with pytest.raises(UsageError, match=message):
             run(predictions=[Path("some.json")], **options)
     with pytest.raises(UsageError, match="either predictions or a model"):
@@ -248,12 +238,12 @@ def test_newest_model_runs_on_the_test_part(folder, capfd):
     from epitool.nn.checkpoint import Model, save_model
     from epitool.nn.crops import bones
     from epitool.nn.network import build_network
-    from epitool.options import TrainOptions
+    from epitool.options.network import NetworkOptions
 
     for name in folder.keypoints.images[split_frames(F)["test"]].ravel().tolist():
         Path(name).parent.mkdir(exist_ok=True)
         cv2.imwrite(name, np.zeros((SIZE, SIZE, 3), dtype=np.uint8))
-    options = TrainOptions(backbone="resnet18", image_size=64, filters=8)
+    options = NetworkOptions(backbone="resnet18", image_size=64, filters=8)
     lengths, trained = np.full(len(bones(H36M)), 300.0), np.full(17, True)
     torch.manual_seed(0)
     weights = build_network(17, options).state_dict()

@@ -11,17 +11,18 @@ import numpy as np
 import pytest
 import torch
 
+from epitool.detectors.checkpoint import CheckpointDetector
 from epitool.errors import CheckpointError, InputError, UsageError
 from epitool.nn import export
 from epitool.nn.card import ModelCard
 from epitool.nn.checkpoint import Model, save_model
 from epitool.nn.crops import bones
-from epitool.nn.detector import CheckpointDetector
 from epitool.nn.inference import open_engine
 from epitool.nn.network import as_input, build_network
 from epitool.nn.onnx_engine import CARD, OnnxEngine
 from epitool.nn.torch_engine import fold_batch_norm
-from epitool.options import SMALL
+from epitool.options import ExportOptions
+from epitool.options.network import SMALL
 from epitool.skeleton import skeleton
 from epitool.stages import export as stage
 
@@ -54,7 +55,7 @@ def model() -> Model:
 def files(model, tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("models")
     save_model(folder / "model.pt", model)
-    stage.run(model=folder / "model.pt", out=folder / "model.onnx")
+    stage.run(ExportOptions(model=folder / "model.pt", out=folder / "model.onnx"))
     return folder
 
 
@@ -115,10 +116,10 @@ def test_error_in_preparing_the_graph_is_noticed(model, tmp_path, monkeypatch):
 
 def test_graph_is_named_so_that_predict_knows_it(files, tmp_path):
     with pytest.raises(UsageError, match=r"ends in \.onnx"):
-        stage.run(model=files / "model.pt", out=tmp_path / "model.pt")
+        stage.run(ExportOptions(model=files / "model.pt", out=tmp_path / "model.pt"))
 
 
-@pytest.mark.parametrize(("device", "bf16", "message"), [("cuda", False, "--device"), ("cpu", True, "--bf16")])
+@pytest.mark.parametrize(("device", "bf16", "message"), [("cuda", False, "on the CPU"), ("cpu", True, "bfloat16")])
 def test_graph_refuses_what_it_cannot_do(files, device, bf16, message):
     with pytest.raises(UsageError, match=message):
         open_engine(files / "model.onnx", device, bf16)

@@ -28,8 +28,8 @@ from tiers import thorough_but
 from epitool.errors import UsageError
 from epitool.files import alone_at, remove_stale, writing
 from epitool.io.cameras import write_rig
-from epitool.io.keypoints import write_keypoints
-from epitool.io.labels import read_labels, write_labels
+from epitool.io.keypoints_h5 import write_keypoints
+from epitool.io.labels_h5 import read_labels, write_labels
 from epitool.io.predictions import write_predictions
 from epitool.nn.checkpoint import Model, save_model
 from epitool.nn.network import build_network

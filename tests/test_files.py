@@ -12,9 +12,9 @@ from epitool.errors import InputError
 from epitool.files import writing
 from epitool.io.datasets.h36m import read_metadata
 from epitool.io.files import read_xml, stored_image
-from epitool.io.foreign.qualisys import read_qualisys
-from epitool.io.keypoints import read_keypoints, write_keypoints
-from epitool.io.labels import read_labels, write_labels
+from epitool.io.foreign.cameras.qualisys import read_qualisys
+from epitool.io.keypoints_h5 import read_keypoints, write_keypoints
+from epitool.io.labels_h5 import read_labels, write_labels
 from epitool.io.predictions import read_predictions, write_predictions
 from epitool.pose import Predictions
 

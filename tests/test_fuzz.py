@@ -24,7 +24,7 @@ from hypothesis import strategies as st
 
 from epitool.errors import EpitoolError
 from epitool.io.cameras import read_rig, write_rig
-from epitool.io.foreign.people import read_views
+from epitool.io.foreign.joints import read_views
 from epitool.io.predictions import read_predictions, write_predictions
 from epitool.pose import Predictions
 from epitool.skeleton import skeleton

@@ -23,8 +23,8 @@ from typer.testing import CliRunner
 
 from epitool.cli import app, spread_variadic
 from epitool.io.cameras import write_rig
-from epitool.io.keypoints import write_keypoints
-from epitool.io.labels import write_labels
+from epitool.io.keypoints_h5 import write_keypoints
+from epitool.io.labels_h5 import write_labels
 from epitool.io.predictions import write_predictions
 from epitool.pose import Predictions
 from epitool.synthetic import noisy_keypoints

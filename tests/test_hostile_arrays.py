@@ -73,8 +73,8 @@ def damage(path: Path, name: str, way: str) -> None:
 def names_in(file: str) -> list[str]:
     from conftest import exact_labels
 
-    from epitool.io.keypoints import write_keypoints
-    from epitool.io.labels import write_labels
+    from epitool.io.keypoints_h5 import write_keypoints
+    from epitool.io.labels_h5 import write_labels
 
     path = Path(os.environ.get("TMPDIR", "/tmp")) / f"epitool-names-{os.getpid()}.h5"
     labels = exact_labels(2)

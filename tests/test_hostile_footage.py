@@ -23,8 +23,8 @@ from test_images import write_video
 from epitool.console import printable
 from epitool.errors import InputError
 from epitool.images import open_view, read_image, read_view
-from epitool.io.keypoints import read_keypoints, write_keypoints
-from epitool.io.labels import read_labels, write_labels, writing_labels
+from epitool.io.keypoints_h5 import read_keypoints, write_keypoints
+from epitool.io.labels_h5 import read_labels, write_labels, writing_labels
 from epitool.io.npz import arrays_of
 
 SEEDS = 4 * int(os.environ.get("EPITOOL_HOSTILE", "2"))
@@ -84,7 +84,7 @@ def test_arrays_of_h5_that_claim_more_than_the_file_holds_are_refused(here, trut
     with h5py.File("labels.h5", "r+") as file:
         del file["frames"]
         file.create_dataset("frames", (10**11,), "i8", chunks=(1024,))
-    code = "from epitool.io.labels import read_labels; read_labels('labels.h5')"
+    code = "from epitool.io.labels_h5 import read_labels; read_labels('labels.h5')"
     assert "claims 8e+11 bytes" in refusal_in_little_memory(code)
 
 

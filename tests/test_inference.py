@@ -17,7 +17,8 @@ from epitool.nn.inference import NOTHING_KNOWN, KnownCameras, check_depth, predi
 from epitool.nn.network import as_input, build_network
 from epitool.nn.soft_argmax import _Moments, soft_argmax
 from epitool.nn.torch_engine import TorchEngine, fold_batch_norm
-from epitool.options import SMALL
+from epitool.options import PredictOptions
+from epitool.options.network import SMALL
 from epitool.parallel import drawn_ahead
 from epitool.skeleton import skeleton
 from epitool.stages import predict
@@ -104,7 +105,7 @@ def test_root_depth_fixes_the_size(truth):
 @pytest.mark.parametrize("depth", [0.0, -1.0, np.nan, np.inf])
 def test_root_depth_that_is_no_distance_is_refused(depth):
     with pytest.raises(UsageError, match="--root-depth"):
-        predict.run(images=["a.jpg"], root_depth=depth)
+        predict.run(PredictOptions(images=["a.jpg"], root_depth=depth))
 
 
 def test_answer_for_a_crop_does_not_depend_on_the_others():

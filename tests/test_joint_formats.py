@@ -11,8 +11,8 @@ import pytest
 from test_cli import epitool, failing
 from test_images import write_images
 
-from epitool.io.foreign.people import read_views
-from epitool.io.keypoints import read_keypoints
+from epitool.io.foreign.joints import read_views
+from epitool.io.keypoints_h5 import read_keypoints
 from epitool.skeleton import skeleton
 
 F = 5

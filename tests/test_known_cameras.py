@@ -16,9 +16,9 @@ from test_people import H36M, RIG, mixed_up, seen, standing, walker
 from epitool.camera import Rig
 from epitool.geometry.people.candidates import follow, with_choice
 from epitool.io.cameras import read_rig, write_rig
-from epitool.io.candidates import add_candidates
-from epitool.io.keypoints import read_keypoints, write_keypoints
-from epitool.io.labels import read_labels
+from epitool.io.candidates_h5 import add_candidates
+from epitool.io.keypoints_h5 import read_keypoints, write_keypoints
+from epitool.io.labels_h5 import read_labels
 from epitool.stages.shared.camera_checks import facing_back
 from epitool.synthetic import noisy_keypoints
 

@@ -17,8 +17,8 @@ from epitool.errors import InputError
 from epitool.geometry.triangulation.labels import convert_labels, join_labels
 from epitool.io.files import usable_image
 from epitool.io.h5 import renamed
-from epitool.io.keypoints import open_keypoints, read_keypoints, write_keypoints
-from epitool.io.labels import read_labels, write_labels, writing_labels
+from epitool.io.keypoints_h5 import open_keypoints, read_keypoints, write_keypoints
+from epitool.io.labels_h5 import read_labels, write_labels, writing_labels
 from epitool.labels import Labels
 from epitool.skeleton import skeleton
 

@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 from epitool.cli import app, spread_variadic
 from epitool.errors import InputError
 from epitool.io.h5 import texts
-from epitool.io.labels import read_labels, write_labels
+from epitool.io.labels_h5 import read_labels, write_labels
 
 REASON = "view cam4: is left out: 90% of its keypoints do not fit"
 COMMANDS = {

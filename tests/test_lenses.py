@@ -11,8 +11,8 @@ from conftest import exact_labels
 from epitool.geometry.calibration.bundle_adjustment import adjust
 from epitool.geometry.calibration.compare import compare_rigs
 from epitool.geometry.calibration.lens_priors import any_focal, assumed, bent, held, moved, with_field
-from epitool.geometry.calibration.schur_complement import LENS, POSE, reduced_system
-from epitool.geometry.compiled.mixture import squared_errors
+from epitool.geometry.calibration.schur_complement import reduced_system
+from epitool.geometry.compiled.lens import LENS, POSE, squared_errors
 from epitool.synthetic import labels_of
 
 

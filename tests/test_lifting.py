@@ -9,13 +9,14 @@ import numpy as np
 import pytest
 
 from epitool.errors import GeometryError, InputError, UsageError
-from epitool.io.keypoints import write_keypoints
+from epitool.io.keypoints_h5 import write_keypoints
 from epitool.nn.looks import BODY, LIMBS, PELVIS, Looks, body_joints, face_apart, unit_size
 from epitool.nn.mocap import Cameras, median_lengths, mirrored, seen_by
 from epitool.nn.refiner import SHIPPED, Refiner, load_refiner
 from epitool.nn.refiner_training import reference_lengths
 from epitool.nn.refining import agreed_poses, on_rays, sized
 from epitool.nn.times import Times, smoothed
+from epitool.options import PredictOptions
 from epitool.pose import Keypoints
 from epitool.skeleton import skeleton
 from epitool.stages import predict
@@ -236,7 +237,7 @@ def posed(monkeypatch, tmp_path):
 
 
 def run(**options):
-    return predict.run(images=["img.jpg"], **options)
+    return predict.run(PredictOptions(images=["img.jpg"], **options))
 
 
 def poses_of(path="pose.json"):
@@ -372,6 +373,6 @@ def test_images_without_anybody_are_named_and_the_others_answered(posed, monkeyp
     cv2.imwrite("empty.png", np.zeros((300, 200, 3), np.uint8))
     whole, nobody = posed.detect, (np.empty((0, 17, 2)), np.empty((0, 17)))
     monkeypatch.setattr(posed, "detect", lambda self, image: whole(self, image) if image.any() else nobody)
-    summary = predict.run(images=["empty.png", "img.jpg"])
+    summary = predict.run(PredictOptions(images=["empty.png", "img.jpg"]))
     assert summary.values["without_person"] == ["empty.png"]
     assert "nobody, or too little of anybody, in 1 image: empty.png" in summary.text

@@ -14,8 +14,8 @@ from epitool.camera import Rig, Window
 from epitool.errors import InputError
 from epitool.geometry.calibration.compare import compare_rigs
 from epitool.io.cameras import read_rig, read_windows, write_rig, write_windows
-from epitool.io.keypoints import write_keypoints
-from epitool.io.labels import read_labels
+from epitool.io.keypoints_h5 import write_keypoints
+from epitool.io.labels_h5 import read_labels
 from epitool.pose import join_keypoints
 from epitool.synthetic import noisy_keypoints
 
@@ -98,6 +98,11 @@ def test_windows_are_read_as_they_were_written(tmp_path, scene):
         np.testing.assert_allclose(a.P, b.P)
     with pytest.raises(InputError, match="holds cameras that move"):
         read_rig(path)
+
+
+def test_what_is_said_of_cameras_that_stand_is_read_with_them(tmp_path, truth):
+    write_rig(tmp_path / "cameras.toml", truth.rig, {"up": "people"})
+    assert read_windows(tmp_path / "cameras.toml")[0].statistics["up"] == "people"
 
 
 def test_cameras_that_stand_are_one_window_for_ever(tmp_path, truth):

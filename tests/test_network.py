@@ -11,7 +11,7 @@ from epitool.nn.backbone import _resnets
 from epitool.nn.network import PoseNetwork, build_network
 from epitool.nn.resnet import ResNetTrunk
 from epitool.nn.soft_argmax import soft_argmax
-from epitool.options import BACKBONES, PAPER, SMALL
+from epitool.options.network import BACKBONES, PAPER, SMALL
 
 
 def test_paper_network_has_34_million_parameters_and_the_published_names():

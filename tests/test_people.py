@@ -15,8 +15,8 @@ from epitool.geometry.people import association as identity
 from epitool.geometry.people import candidates as people_module
 from epitool.geometry.people.association import choose_by_geometry
 from epitool.geometry.people.candidates import Candidates, choice_of, follow, with_choice
-from epitool.io.candidates import add_candidates, read_candidates
-from epitool.io.keypoints import open_keypoints, read_keypoints, write_keypoints
+from epitool.io.candidates_h5 import add_candidates, read_candidates
+from epitool.io.keypoints_h5 import open_keypoints, read_keypoints, write_keypoints
 from epitool.pose import Keypoints
 from epitool.skeleton import Skeleton, skeleton
 from epitool.stages.shared.one_person import chosen_by_geometry

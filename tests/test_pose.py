@@ -6,7 +6,7 @@ import pytest
 from epitool.errors import InputError
 from epitool.geometry.people.candidates import Candidates, with_choice
 from epitool.geometry.timing.sync import synchronized
-from epitool.io.keypoints import read_keypoints, write_keypoints
+from epitool.io.keypoints_h5 import read_keypoints, write_keypoints
 from epitool.labels import split_frames
 from epitool.pose import Keypoints, square_boxes
 from epitool.skeleton import skeleton

@@ -9,6 +9,7 @@ from epitool.errors import GeometryError, InputError, UsageError
 from epitool.io.npz import read_pss, write_pss
 from epitool.io.pose_arrays import read_pose_arrays
 from epitool.metrics import mpjpe
+from epitool.options import PssFitOptions
 from epitool.pss import Yaw, assign, find_up, fit_pss, normalized, pss, yaw_of
 from epitool.pss.fitting import consensus_of, count_distinct, fit_runs, flat_poses
 from epitool.skeleton import skeleton, skeleton_of
@@ -308,16 +309,18 @@ def save(path, poses, **arrays):
 
 def command(poses, **options):
     return pss_fit.run(
-        **{"poses": poses, "ks": (5,), "out": poses.parent / "pss.npz", "seed": 0, "split": "all"} | options
+        PssFitOptions(
+            **{"poses": poses, "k": (5,), "out": poses.parent / "pss.npz", "seed": 0, "split": "all"} | options
+        )
     )
 
 
 def test_command_fits_arrays_and_says_that_k_is_lowered(tmp_path, capfd):
     poses, _ = clusters_of_poses(each=5)
-    summary = command(save(tmp_path / "poses.npz", poses), ks=(6, 29))
+    summary = command(save(tmp_path / "poses.npz", poses), k=(6, 29))
     assert summary.values["clusters"] == {"6": 6, "29": 15}
     assert "k = 29: 15 clusters" in capfd.readouterr().err
-    assert command(tmp_path / "poses.npz", ks=None).values["clusters"] == {"50": 15, "100": 15}
+    assert command(tmp_path / "poses.npz", k=None).values["clusters"] == {"50": 15, "100": 15}
     model = read_pss(tmp_path / "pss.npz")
     assert (model.counted, model.skeleton, model.alignment) == (30, H36M, "none")
 
@@ -345,10 +348,10 @@ def test_parts_are_made_of_whole_clips_where_the_file_has_clips(tmp_path):
 @pytest.mark.parametrize(
     ("poses", "options", "message"),
     [
-        (WALK[:1], {"ks": None}, "1 distinct complete poses do not make two"),
-        (WALK[:9], {"ks": (10,)}, "10 clusters of 9 distinct complete poses"),
-        (np.full((9, 17, 3), np.nan), {"ks": None}, "0 distinct complete poses"),
-        (np.full((9, 17, 3), np.nan), {"ks": None, "align": "yaw"}, "vertical cannot be told"),
+        (WALK[:1], {"k": None}, "1 distinct complete poses do not make two"),
+        (WALK[:9], {"k": (10,)}, "10 clusters of 9 distinct complete poses"),
+        (np.full((9, 17, 3), np.nan), {"k": None}, "0 distinct complete poses"),
+        (np.full((9, 17, 3), np.nan), {"k": None, "align": "yaw"}, "vertical cannot be told"),
         (np.zeros((9, 17, 3)), {}, "5 clusters of 0 distinct"),
         (clusters_of_poses()[0], {"align": "yaw"}, "--align yaw: the vertical cannot be told"),
     ],
@@ -364,7 +367,7 @@ def test_poses_that_make_no_clusters_end_in_one_line(tmp_path, poses, options, m
 
 @pytest.mark.parametrize(
     ("options", "message"),
-    [({"align": "roll"}, "none of none, yaw"), ({"predictions": "p.npz"}, "is for --stability"), ({"ks": (1,)}, "two")],
+    [({"align": "roll"}, "none of none, yaw"), ({"predictions": "p.npz"}, "is for --stability"), ({"k": (1,)}, "two")],
 )
 def test_options_that_do_not_go_together(tmp_path, options, message):
     with pytest.raises(UsageError, match=message):

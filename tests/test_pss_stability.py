@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from epitool.errors import InputError, UsageError
+from epitool.options import PssFitOptions
 from epitool.pss import Codebook, fit_pss, pss, yaw_of
 from epitool.pss.stability import agreement, contingency, mpss_by_codebook
 from epitool.skeleton import skeleton
@@ -69,8 +70,8 @@ def test_mpss_by_codebook_is_the_mean_of_pss():
 
 def command(folder, **options):
     np.savez(folder / "walk.npz", xyz_mm=WALK)
-    given = {"poses": folder / "walk.npz", "ks": (8,), "out": folder / "pss.npz", "seed": 0, "split": "all"}
-    return pss_fit.run(**given | {"stability": True, "runs": 6, "consensus": 3} | options)
+    given = {"poses": folder / "walk.npz", "k": (8,), "out": folder / "pss.npz", "seed": 0, "split": "all"}
+    return pss_fit.run(PssFitOptions(**given | {"stability": True, "runs": 6, "consensus": 3} | options))
 
 
 def test_command_compares_every_pair_and_writes_every_run(tmp_path):
@@ -93,7 +94,7 @@ def test_predictions_of_other_poses_and_single_runs_are_refused(tmp_path):
     np.savez(tmp_path / "other.npz", xyz_mm=WALK[:7])
     with pytest.raises(InputError, match="7 poses"):
         command(tmp_path, predictions=tmp_path / "other.npz")
-    with pytest.raises(UsageError, match="at least two"):
+    with pytest.raises(UsageError, match="--runs 1: expected 2 or more"):
         command(tmp_path, runs=1)
     row = command(tmp_path, consensus=0).values["rows"]
     assert [(one["kind"], one["mpss_percent"]) for one in row] == [("single runs", None)]

@@ -13,8 +13,8 @@ import pytest
 
 import epitool
 from epitool.io.cameras import write_rig
-from epitool.io.keypoints import write_keypoints
-from epitool.io.labels import write_labels
+from epitool.io.keypoints_h5 import write_keypoints
+from epitool.io.labels_h5 import write_labels
 from epitool.synthetic import noisy_keypoints
 
 PAGE = Path(__file__).parent.parent / "docs" / "python.md"
@@ -39,10 +39,11 @@ def test_examples_of_the_documentation_run(here, truth, capsys):
     write_rig(Path("lenses.toml"), rig)
     write_labels(Path("truth.h5"), truth)
     blocks = re.findall(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), flags=re.S)
-    assert len(blocks) == 2
+    assert len(blocks) == 3
     for block in blocks:
         exec(block, {})
     said = capsys.readouterr().out.splitlines()
     assert said[0].startswith("pass")
     assert said[1] == "(120, 17, 3) (120, 17, 6)"
     assert all(float(error) < 40 for error in said[2].split())
+    assert said[3].startswith("mm ")

@@ -11,7 +11,7 @@ import pytest
 
 from epitool.errors import InputError
 from epitool.io.cameras import read_rig
-from epitool.io.foreign.qualisys import write_qualisys
+from epitool.io.foreign.cameras.qualisys import write_qualisys
 
 
 def test_a_qualisys_camera_that_is_not_calibrated_is_left_out_aloud(here, truth, capfd):

@@ -8,33 +8,25 @@ import pytest
 from epitool.geometry.body.scale import distance_between
 from epitool.geometry.calibration.compare import compare_rigs
 from epitool.io.cameras import read_rig
-from epitool.io.labels import read_labels
+from epitool.io.labels_h5 import read_labels
 from epitool.io.sample import sample_recording
+from epitool.options import CalibrateOptions, Detect2dOptions, TriangulateOptions
 from epitool.stages import calibrate, detect2d, triangulate
 from epitool.stages.shared import detecting
 
 pytest.importorskip("mediapipe", reason="needs the detector: pip install 'epitool[mediapipe]' (Python up to 3.12)")
-
-ROBUST = {"combine": "robust", "bones": False, "backend": "threads"}
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     recording, folder = sample_recording(), tmp_path_factory.mktemp("recording")
     joints = folder / "keypoints.h5"
-    detect2d.run(views=recording.views, detector=None, out=joints, jobs=-1, device="cpu", overwrite=False)
+    detect2d.run(Detect2dOptions(views=recording.views, out=joints, device="cpu"))
     reference = read_rig(recording.calibration)
     distance = np.linalg.norm(reference.cameras[0].center - reference.cameras[1].center)
-    calibrate.run(
-        views=[], keypoints=joints, intrinsics=recording.calibration,
-        refine_intrinsics=False, extrinsics=None, fov_deg=None, method="essential", sync=False, moving=None, up=None,
-        scale=f"baseline:cam01,cam02={distance:.0f}mm", detector=None, device="cpu",
-        out=folder / "cameras.toml", seed=0, jobs=1,
-    )  # fmt: skip
-    triangulate.run(
-        keypoints=joints, cameras=folder / "cameras.toml", method="polynomial", **ROBUST,
-        skeleton="h36m17", out=folder / "labels.h5", jobs=1,
-    )  # fmt: skip
+    scale, out = f"baseline:cam01,cam02={distance:.0f}mm", folder / "cameras.toml"
+    calibrate.run(CalibrateOptions(keypoints=joints, intrinsics=recording.calibration, scale=scale, out=out, jobs=1))
+    triangulate.run(TriangulateOptions(keypoints=joints, cameras=out, out=folder / "labels.h5", jobs=1))
     return folder
 
 
@@ -50,10 +42,8 @@ def test_the_labels_reproject_better_than_with_the_shipped_cameras(folder):
     labels = read_labels(folder / "labels.h5")
     assert np.nanmedian(labels.reprojection_px) < 9
     shipped = folder / "shipped.h5"
-    triangulate.run(
-        keypoints=folder / "keypoints.h5", cameras=sample_recording().calibration, method="polynomial",
-        **ROBUST, skeleton="h36m17", out=shipped, jobs=1,
-    )  # fmt: skip
+    cameras = sample_recording().calibration
+    triangulate.run(TriangulateOptions(keypoints=folder / "keypoints.h5", cameras=cameras, out=shipped, jobs=1))
     assert np.nanmedian(labels.reprojection_px) < np.nanmedian(read_labels(shipped).reprojection_px)
 
 
@@ -72,11 +62,11 @@ def test_the_body_has_the_size_that_the_camera_distance_gives(folder):
 
 
 def test_running_again_detects_nothing_again(folder, monkeypatch):
-    monkeypatch.setattr(detecting, "open_any_detector", lambda name, device: pytest.fail("a detector was opened"))
+    monkeypatch.setattr(detecting, "open_detector", lambda name, device: pytest.fail("a detector was opened"))
     views = sample_recording().views
     joints = folder / "keypoints.h5"
     before = joints.read_bytes()
-    detect2d.run(views=views, detector=None, out=joints, jobs=-1, device="cpu", overwrite=False)
+    detect2d.run(Detect2dOptions(views=views, out=joints, device="cpu"))
     assert joints.read_bytes() == before
 
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
 from epitool.errors import GeometryError, InputError
-from epitool.io.labels import write_labels
+from epitool.io.labels_h5 import write_labels
 from epitool.io.pose_arrays import read_pose_arrays
 from epitool.metrics import nmpjpe
 from epitool.nn import refiner_training
@@ -19,6 +19,7 @@ from epitool.nn.looks import BODY, LIMBS, PELVIS, body_joints
 from epitool.nn.mocap import Cameras, level_poses, median_lengths, mirrored, seen_by, vertical_of, with_lengths
 from epitool.nn.refiner import load_refiner
 from epitool.nn.refiner_training import generic_wardrobe, train_generic
+from epitool.options import RefineOptions
 from epitool.skeleton import skeleton
 from epitool.stages import refine as stage
 from epitool.stages.shared.lifting import labelled_looks
@@ -167,7 +168,7 @@ def write_mocap(path, **changes):
 
 
 def test_command_trains_a_unit_for_everybody(recording):
-    summary = stage.run(mocap=recording / "mocap.npz", pairs=[recording / "labels.h5"] * 2, steps=3)
+    summary = stage.run(RefineOptions(mocap=recording / "mocap.npz", pairs=[recording / "labels.h5"] * 2, steps=3))
     refiner = load_refiner(recording / "runs/default/refiner.pt")
     assert (refiner.recording_id, refiner.unit, refiner.options.steps) == ("", "arbitrary", 3)
     assert refiner.trained_on == "900 poses of mocap.npz, errors of 960 images of 2 recordings"
@@ -177,7 +178,7 @@ def test_command_trains_a_unit_for_everybody(recording):
 def refused(match, recording, error=InputError, **changes):
     write_mocap(recording / "bad.npz", **changes)
     with pytest.raises(error, match=match) as caught:
-        stage.run(mocap=recording / "bad.npz", steps=1)
+        stage.run(RefineOptions(mocap=recording / "bad.npz", steps=1))
     assert "\n" not in str(caught.value)
     assert "bad.npz" in str(caught.value)
     assert not (recording / "runs").exists()
@@ -193,7 +194,7 @@ def test_unfit_motion_capture_is_refused_in_one_line(recording):
     refused("99 complete poses", recording, GeometryError, xyz_mm=xyz[:99], clip_index=None)
     refused("none of the axes", recording, xyz_mm=xyz @ TILTED.T, clip_index=None)
     with pytest.raises(InputError, match=r"none\.npz"):
-        stage.run(mocap=recording / "none.npz")
+        stage.run(RefineOptions(mocap=recording / "none.npz"))
 
 
 def test_mocap_of_a_plain_array_is_one_clip(tmp_path):

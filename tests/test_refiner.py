@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from epitool.errors import CheckpointError, GeometryError, InputError, UsageError
-from epitool.io.labels import write_labels
+from epitool.io.labels_h5 import write_labels
 from epitool.io.predictions import write_predictions
 from epitool.labels import Labels
 from epitool.metrics import nmpjpe
@@ -19,13 +19,14 @@ from epitool.nn.looks import BODY, FEATURES, LIMBS, PELVIS, body_joints
 from epitool.nn.refiner import RefinementNetwork, load_refiner, save_refiner
 from epitool.nn.refiner_training import own_wardrobe, train_own
 from epitool.options import RefineOptions
+from epitool.options.network import UnitOptions
 from epitool.pose import Predictions
 from epitool.skeleton import Skeleton, skeleton
 from epitool.stages import refine as stage
 from epitool.stages.shared.lifting import labelled_looks
 
 H36M = skeleton("h36m17")
-QUICK = RefineOptions(steps=3, batch_size=64)
+QUICK = UnitOptions(steps=3, batch_size=64)
 SHIPPED = load_refiner()
 
 
@@ -146,7 +147,7 @@ def test_refiner_of_an_earlier_version_is_refused_with_what_to_do(tmp_path):
 def test_refine_command_chooses_the_hint_and_measures_with_and_without(here, truth):
     write_labels(Path("labels.h5"), truth)
     write_predictions(Path("pose.json"), flattened(truth))
-    values = stage.run(steps=60).values
+    values = stage.run(RefineOptions(steps=60)).values
     refiner = load_refiner(Path("runs/default/refiner.pt"))
     measured = {name: errors["nmpjpe"] for name, errors in values["measured"].items()}
     assert list(measured) == ["the shipped unit", "refined, with the network's poses", "the network"]
@@ -163,13 +164,13 @@ def test_a_hint_that_is_exact_has_no_error_by_itself_wherever_in_the_image_the_p
     poses = truth.in_cameras.reshape(-1, len(H36M), 3)
     write_labels(Path("labels.h5"), truth)
     write_predictions(Path("pose.json"), flattened(truth, joints_3d=poses - poses[:, [H36M.root]]))
-    measured = stage.run(steps=1).values["measured"]["the network"]
+    measured = stage.run(RefineOptions(steps=1)).values["measured"]["the network"]
     assert measured["nmpjpe"] == pytest.approx(0.0, abs=0.1)
 
 
 def test_labels_alone_teach_the_person_of_the_recording(here, truth):
     write_labels(Path("labels.h5"), truth)
-    values = stage.run(steps=20).values
+    values = stage.run(RefineOptions(steps=20)).values
     assert values["chosen"] == "refined, with no hint"
     refiner, limbs = load_refiner(Path("runs/default/refiner.pt")), LIMBS
     poses, true = refiner.answers(labelled_looks(truth)), true_poses(truth)
@@ -188,7 +189,7 @@ def test_refine_command_is_reproducible(here, truth):
     write_labels(Path("labels.h5"), truth)
     files = [Path("one.pt"), Path("two.pt"), Path("other.pt")]
     for out, seed in zip(files, (0, 0, 1)):
-        stage.run(steps=3, seed=seed, out=out)
+        stage.run(RefineOptions(steps=3, seed=seed, out=out))
     first, second, other = (load_refiner(out).weights for out in files)
     assert all(torch.equal(first[name], second[name]) for name in first)
     assert not all(torch.equal(first[name], other[name]) for name in first)
@@ -201,7 +202,7 @@ def test_refine_command_keeps_the_shipped_unit_and_warns_when_labels_do_not_help
 
     monkeypatch.setattr(stage, "_trained", spoiled)
     write_labels(Path("labels.h5"), truth)
-    assert stage.run().values["chosen"] == "the shipped unit"
+    assert stage.run(RefineOptions()).values["chosen"] == "the shipped unit"
     assert "did not lower" in capsys.readouterr().err
     assert not load_refiner(Path("runs/default/refiner.pt")).recording_id
 
@@ -210,21 +211,21 @@ def test_predictions_that_are_refined_or_of_other_images_are_refused(here, truth
     write_labels(Path("labels.h5"), truth)
     write_predictions(Path("again.json"), flattened(truth, provenance={"refiner": "runs/default/refiner.pt"}))
     with pytest.raises(InputError, match="refined already"):
-        stage.run(predictions=Path("again.json"))
+        stage.run(RefineOptions(predictions=Path("again.json")))
     other = flattened(truth)
     write_predictions(Path("other.json"), replace(other, images=tuple(f"else/{name}" for name in other.images)))
     with pytest.raises(InputError, match=r"other\.json: none of its 480 images is of labels\.h5"):
-        stage.run(predictions=Path("other.json"))
+        stage.run(RefineOptions(predictions=Path("other.json")))
     assert not Path("runs").exists()
 
 
 def test_predictions_that_nobody_named_are_used_only_where_they_fit(here, truth):
     write_labels(Path("labels.h5"), truth)
     write_predictions(Path("pose.json"), flattened(truth, provenance={"refiner": "shipped"}))
-    assert "the network" not in stage.run(steps=1).values["measured"]
+    assert "the network" not in stage.run(RefineOptions(steps=1)).values["measured"]
     other = flattened(truth)
     write_predictions(Path("pose.json"), replace(other, images=tuple(f"else/{name}" for name in other.images)))
-    assert "the network" not in stage.run(steps=1).values["measured"]
+    assert "the network" not in stage.run(RefineOptions(steps=1)).values["measured"]
 
 
 def test_a_network_that_saw_too_little_of_the_validation_part_is_not_learned_from(here, truth, capsys):
@@ -233,7 +234,7 @@ def test_a_network_that_saw_too_little_of_the_validation_part_is_not_learned_fro
     whole, count = flattened(truth), 4 * 84
     few = {name: getattr(whole, name)[:count] for name in ("images", "boxes", "joints_3d", "joints_2d", "confidence")}
     write_predictions(Path("pose.json"), replace(whole, **few))
-    values = stage.run(steps=20, predictions=Path("pose.json")).values
+    values = stage.run(RefineOptions(steps=20, predictions=Path("pose.json"))).values
     assert values["chosen"] == "refined, with no hint"
     assert "the network is not tried as a hint: " in capsys.readouterr().err
 
@@ -242,16 +243,16 @@ def test_refine_command_needs_whole_frames_to_learn_from_and_to_choose_by(here, 
     xyz = truth.poses.xyz.copy()
     xyz[20:84, 3] = np.nan
     write_labels(Path("labels.h5"), replace(truth, poses=replace(truth.poses, xyz=xyz)))
-    stage.run(steps=1)
+    stage.run(RefineOptions(steps=1))
     xyz[:, 3] = np.nan
     xyz[:15] = truth.poses.xyz[:15]
     write_labels(Path("labels.h5"), replace(truth, poses=replace(truth.poses, xyz=xyz)))
     with pytest.raises(GeometryError, match=r"labels\.h5: 15 frames to learn from"):
-        stage.run(steps=1)
+        stage.run(RefineOptions(steps=1))
     xyz[:80] = truth.poses.xyz[:80]
     write_labels(Path("labels.h5"), replace(truth, poses=replace(truth.poses, xyz=xyz)))
     with pytest.raises(GeometryError, match=r"labels\.h5: 0 frames to choose by"):
-        stage.run(steps=1)
+        stage.run(RefineOptions(steps=1))
 
 
 def test_labels_without_the_joints_of_the_unit_are_refused(here, truth):
@@ -269,11 +270,11 @@ def test_labels_without_the_joints_of_the_unit_are_refused(here, truth):
     )  # fmt: skip
     write_labels(Path("labels.h5"), labels)
     with pytest.raises(InputError, match=r"labels\.h5: arms has no .*left_knee"):
-        stage.run(steps=1)
+        stage.run(RefineOptions(steps=1))
 
 
 def test_options_that_do_not_go_together_are_refused(here):
     with pytest.raises(UsageError, match="--pairs: 2 files"):
-        stage.run(pairs=[Path("a.h5"), Path("b.h5")])
+        stage.run(RefineOptions(pairs=[Path("a.h5"), Path("b.h5")]))
     with pytest.raises(UsageError, match="--predictions"):
-        stage.run(mocap=Path("mocap.npz"), predictions=Path("pose.json"))
+        stage.run(RefineOptions(mocap=Path("mocap.npz"), predictions=Path("pose.json")))

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from epitool.io.cameras import write_rig
-from epitool.io.labels import write_labels
+from epitool.io.labels_h5 import write_labels
 from epitool.io.predictions import write_predictions
 from epitool.pose import Predictions
 from epitool.stages.demo.report import Step, write_report

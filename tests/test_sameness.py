@@ -12,8 +12,8 @@ import pytest
 from tiers import thorough_but
 
 from epitool.io.cameras import write_rig
-from epitool.io.keypoints import write_keypoints
-from epitool.io.labels import write_labels
+from epitool.io.keypoints_h5 import write_keypoints
+from epitool.io.labels_h5 import write_labels
 
 COMMANDS = {
     "calibrate": ["calibrate", "--fov", "43", "--out", "made.toml"],

@@ -8,15 +8,15 @@ import pytest
 
 from epitool.camera import Rig
 from epitool.errors import GeometryError, InputError, UsageError
-from epitool.io.labels import open_labels, write_labels
-from epitool.labels import Labels, split_frames
+from epitool.io.labels_h5 import open_labels, write_labels
+from epitool.labels import Labels, labels_of, split_frames
 from epitool.metrics import nmpjpe
 from epitool.nn import samples as module
 from epitool.nn.crops import volume_to_pose
 from epitool.nn.samples import Recording, collect_samples, image_chunks, open_samples
 from epitool.pose import square_boxes
 from epitool.synthetic.motion import random_motion
-from epitool.synthetic.rigs import labels_of, walking_room
+from epitool.synthetic.rigs import walking_room
 
 FRAMES = 60
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import html
 import importlib.util
 import json
 import re
@@ -10,6 +11,7 @@ import shutil
 import subprocess
 import sys
 from dataclasses import replace
+from importlib.resources import files
 from pathlib import Path
 
 import cv2
@@ -19,12 +21,15 @@ from matplotlib.figure import Figure
 from test_cli import epitool, failing
 
 from epitool import images
+from epitool.geometry.people.candidates import Candidates
 from epitool.images import VideoReader
 from epitool.io.cameras import write_rig
-from epitool.io.keypoints import KeypointsFile, write_keypoints
-from epitool.io.labels import write_labels
+from epitool.io.candidates_h5 import add_candidates
+from epitool.io.keypoints_h5 import KeypointsFile, write_keypoints
+from epitool.io.labels_h5 import write_labels
 from epitool.io.predictions import write_predictions
 from epitool.labels import Take
+from epitool.options import ShowOptions
 from epitool.pose import Keypoints, Predictions
 from epitool.stages import show
 from epitool.stages.show.film import film
@@ -117,6 +122,83 @@ def test_script_is_valid(labels):
     assert checked.returncode == 0, checked.stderr
 
 
+def test_what_a_page_has_besides_its_data_is_light(labels):
+    """And is written without indentation and comments, which are for whoever reads the package."""
+    write_rig(Path("cameras.toml"), labels.rig)
+    epitool("show", "cameras.toml")
+    page = Path("cameras.html").read_text(encoding="utf-8")
+    assert len(page) - len(json.dumps(scene("cameras.html"))) < 32_000
+    assert not re.findall(r"^\s|// |/\*", page, flags=re.M)
+    assert "innerHTML" not in page  # names are written as text
+
+
+@pytest.mark.skipif(shutil.which("node") is None, reason="node, which runs the page's script, is not installed")
+def test_as_many_views_as_there_are_fit_into_their_place(here):
+    """In windows of 1500 x 950 and 900 x 600: beside the person in space, and alone."""
+    source = files("epitool.viz").joinpath("web", "layout.js").read_text(encoding="utf-8")
+    fit = re.search(r"^function fit.*?^}", source, flags=re.M | re.S).group()
+    cases = [
+        (count, aspect, width, height)
+        for count, least in ((1, 0), (4, 100), (5, 100), (8, 90))
+        for aspect in (9 / 16, 1, 16 / 9)
+        for width, height in ((825, 813), (495, 443), (1500, 850), (900, 500))
+    ]
+    Path("fit.js").write_text(
+        "const GAP = 6, CAPTION = 22, LEAST = 48;\n"
+        f"{fit}\nconsole.log(JSON.stringify({json.dumps(cases)}.map(c => fit(...c))))"
+    )
+    found = json.loads(subprocess.run(["node", "fit.js"], capture_output=True, text=True, check=True).stdout)
+    for (count, aspect, width, height), cell in zip(cases, found, strict=True):
+        rows = -(-count // cell["columns"])
+        assert cell["columns"] * (cell["width"] + 6) + 6 <= width
+        assert rows * (cell["height"] + 22 + 6) + 6 <= height
+        assert cell["width"] / cell["height"] == pytest.approx(aspect, rel=0.02)
+        assert count * cell["width"] * cell["height"] > 0.3 * width * height or count < 4
+
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium to look at the page with")
+@pytest.mark.parametrize("window", [(1500, 950), (900, 600)])
+@pytest.mark.parametrize("address", ["", "#frame=10&view=cam2"])
+def test_all_views_are_in_sight(labels, window, address):
+    epitool("show", "labels.h5", "--frames", "4")
+    asked = """<script>setTimeout(() => { document.title = JSON.stringify({
+        main: document.querySelector("main").getBoundingClientRect(),
+        views: panels.map(panel => panel.figure.getBoundingClientRect()), frame: scene.frames[state.frame],
+    })}, 500)</script></html>"""
+    page = Path("labels.html").read_text(encoding="utf-8")
+    Path("asked.html").write_text(page.replace("</html>", asked), encoding="utf-8")
+    command = [
+        CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
+        "--disable-background-networking", "--disable-component-update", "--disable-sync", "--dump-dom",
+        "--virtual-time-budget=3000", f"--user-data-dir={Path('profile').resolve()}",
+        f"--window-size={window[0]},{window[1]}", Path("asked.html").resolve().as_uri() + address,
+    ]  # fmt: skip
+    shown = subprocess.run(command, capture_output=True, text=True, timeout=120).stdout
+    answer = json.loads(html.unescape(re.findall("<title>(.*?)</title>", shown)[0]))
+    main = answer["main"]
+    assert len(answer["views"]) == 4
+    for view in answer["views"]:
+        assert main["left"] <= view["left"] < view["right"] <= main["right"]
+        assert main["top"] <= view["top"] < view["bottom"] <= main["bottom"]
+    widths = [view["width"] for view in answer["views"]]
+    assert (widths[1] > 1.5 * widths[0]) == bool(address)
+    assert answer["frame"] == (10 if address else 0)
+
+
+def test_the_person_is_in_the_middle(labels):
+    """In every take: cameras to one side of it do not draw the eye there."""
+    epitool("show", "labels.h5", "--frames", "40")
+    shown = scene("labels.html")
+    xyz = unpacked(shown["xyz"], 40, 17, 3)
+    low, high = np.percentile(xyz.reshape(-1, 3), [2, 98], axis=0)
+    np.testing.assert_allclose(shown["middles"], [(low + high) / 2], rtol=1e-3, atol=1)
+    assert 1000 < shown["person"][2] < 2500
+    assert shown["gridSaid"] in ("grid: 50 cm", "grid: 1 m", "grid: 2 m")
+
+
 def test_images_that_are_gone_are_said_and_left_out(labels):
     for image in Path("cam1").iterdir():
         image.unlink()
@@ -154,6 +236,58 @@ def test_other_files_are_shown_too(labels):
     assert (scene("cameras.html")["frames"], len(scene("cameras.html")["takes"][0])) == ([], 4)
     pose = unpacked(scene("pose.html")["xyz"], 3, 17, 3)
     assert pose[0, 10, 2] > pose[0, 3, 2]  # the crown over the feet
+    image = labels.keypoints.images[1, 0]
+    named = {"path": image, "image": Path(image).name, "camera": Path(image).parent.name, "frame": 1}
+    assert scene("pose.html")["names"][1] == named
+
+
+def test_everyone_found_is_drawn_under_a_number_that_lasts(labels):
+    """Two people in each image: one walks along beside the other, who is chosen."""
+    mine = labels.keypoints
+    other = mine.xy + 300.0
+    other[9, 2] = np.nan  # out of sight once
+    both = np.stack([mine.xy, other], axis=2).astype(np.float32)
+    f, v, p = np.nonzero(np.isfinite(both[..., 0]).any(axis=-1))
+    everyone = Candidates(both[f, v, p], np.ones((len(f), 17)), f, v)
+    write_keypoints(Path("keypoints.h5"), mine)
+    add_candidates(Path("keypoints.h5"), everyone)
+    assert epitool("show", "keypoints.h5", "--frames", "14").returncode == 0
+    shown = scene("keypoints.html")
+    crowd = shown["crowd"]
+    counts = np.ones((14, 4), int)
+    counts[3, 2] = 0
+    assert crowd["counts"] == counts.ravel().tolist()
+    xy = np.frombuffer(base64.b64decode(crowd["xy"]), "<i2").reshape(-1, 17, 2)
+    expected = other[::3].reshape(-1, 17, 2)[counts.ravel() > 0]
+    seen = np.isfinite(expected)
+    np.testing.assert_allclose(xy[seen], expected[seen], atol=0.51)
+    assert (xy[~seen] == crowd["missing"]).all()
+    chosen = np.array(crowd["chosen"]).reshape(14, 4)
+    others = np.zeros((14, 4), int)
+    others[counts > 0] = crowd["numbers"]
+    for view in range(4):
+        assert len({*chosen[:, view]}) == 1
+        assert len({*others[:, view]} - {0}) == 1
+    assert (chosen + others)[counts > 0].tolist() == [3] * 55  # 1 and 2
+    assert "up to 2 people in an image" in shown["facts"]
+
+
+def test_one_person_alone_is_no_crowd(labels):
+    write_keypoints(Path("keypoints.h5"), labels.keypoints)
+    epitool("show", "keypoints.h5", "--frames", "2")
+    assert scene("keypoints.html")["crowd"] is None
+
+
+def test_names_of_images_cannot_become_code(here, labels):
+    name = "</script><script>alert(1)</script>.png"
+    pose = np.zeros((1, 17, 3))
+    poses = Predictions(
+        (name,), np.ones((1, 4)), pose, pose[..., :2], np.ones((1, 17)), labels.poses.skeleton, "mm", {}
+    )
+    write_predictions(Path("pose.json"), poses)
+    assert epitool("show", "pose.json").returncode == 0
+    assert scene("pose.html")["names"][0]["path"] == name
+    assert "<script>alert" not in Path("pose.html").read_text(encoding="utf-8")
 
 
 def test_clusters_and_learning_curves_are_pictures(labels):
@@ -203,7 +337,7 @@ def test_a_picture_that_fails_midway_leaves_what_was_there(here, monkeypatch, ke
         Path("log.png").write_bytes(kept)
     monkeypatch.setattr(Figure, "savefig", half)
     with pytest.raises(KeyboardInterrupt):
-        show.run(file=Path("log.jsonl"), out=None, frames=1)
+        show.run(ShowOptions(file=Path("log.jsonl"), out=None, frames=1))
     assert Path("log.png").exists() == bool(kept)
     assert not kept or Path("log.png").read_bytes() == kept
     assert not list(here.glob(".epitool-*"))

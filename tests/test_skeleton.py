@@ -51,6 +51,29 @@ def test_derived_joint_is_missing_with_one_of_its_parts_and_as_sure_as_the_least
     assert np.isfinite(joints[target.index("right_hip")]).all()
 
 
+def test_halpe26_has_a_pelvis_a_crown_and_a_nose_of_its_own():
+    """Which its conversion takes rather than derive them; the thorax is the middle of the shoulders, not its neck."""
+    source, target = skeleton("halpe26"), skeleton("h36m17")
+    assert source.joints[17:20] == ("head_top", "neck", "pelvis")  # by the order of Halpe-FullBody
+    xy, confidence = np.random.default_rng(0).normal(size=(26, 2)), np.linspace(0.1, 3, 26)
+    joints, sure = convert_joints(xy, confidence, source, target)
+    for joint, number in (("pelvis", 19), ("head_top", 17), ("neck_nose", 0), ("left_ankle", 15), ("right_wrist", 10)):
+        np.testing.assert_array_equal(joints[target.index(joint)], xy[number])
+        assert sure[target.index(joint)] == confidence[number]
+    np.testing.assert_allclose(joints[target.index("thorax")], xy[[5, 6]].mean(axis=0))
+
+
+def test_the_mirror_exchanges_the_sides_of_whole_bodies_as_their_points_are_numbered():
+    """By the numbers of COCO-WholeBody: 17 of the body, 6 of the feet, 68 of the face, 21 of each hand."""
+    face = [*range(16, -1, -1), *range(26, 16, -1), *range(27, 31), *range(35, 30, -1)]
+    face += [45, 44, 43, 42, 47, 46, 39, 38, 37, 36, 41, 40, *range(54, 47, -1), *range(59, 54, -1)]
+    face += [*range(64, 59, -1), 67, 66, 65]
+    order = skeleton("wholebody133").flip_order
+    np.testing.assert_array_equal(order[:23], skeleton("coco23").flip_order)
+    np.testing.assert_array_equal(order[23:91], 23 + np.array(face))
+    np.testing.assert_array_equal(order[91:], [*range(112, 133), *range(91, 112)])
+
+
 def test_a_joint_that_cannot_be_derived_is_missing():
     arms = Skeleton("arms", ("left_wrist", "right_wrist"), (-1, -1))
     joints, confidence = convert_joints(np.ones((2, 2)), np.ones(2), arms, skeleton("h36m17"))

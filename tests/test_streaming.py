@@ -21,11 +21,12 @@ from hypothesis import strategies as st
 from epitool.errors import EpitoolError, GeometryError, UsageError
 from epitool.geometry.triangulation import labels as geometry_labels
 from epitool.geometry.triangulation.labels import convert_labels, label, sample_bounds
-from epitool.io import labels as io_labels
+from epitool.io import labels_h5 as io_labels
 from epitool.io.cameras import write_rig
-from epitool.io.keypoints import KeypointsFile, read_keypoints, write_keypoints
-from epitool.io.labels import read_labels
+from epitool.io.keypoints_h5 import KeypointsFile, read_keypoints, write_keypoints
+from epitool.io.labels_h5 import read_labels
 from epitool.labels import Labels
+from epitool.options import TriangulateOptions
 from epitool.parallel import backend, run_parallel, stream_parallel
 from epitool.pose import Keypoints
 from epitool.skeleton import skeleton
@@ -45,11 +46,7 @@ def recording(here, truth, detected, monkeypatch) -> Path:
 
 
 def triangulated(out: str = "labels.h5", **options) -> bytes:
-    given = {
-        "keypoints": Path("keypoints.h5"), "cameras": Path("cameras.toml"), "method": "polynomial", "combine": "robust",
-        "bones": False, "skeleton": "h36m17", "backend": "threads", "jobs": 1,
-    }  # fmt: skip
-    stage.run(**{**given, **options}, out=Path(out))
+    stage.run(TriangulateOptions(**{"skeleton": "h36m17", "jobs": 1, **options}, out=Path(out)))
     return Path(out).read_bytes()
 
 

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 from conftest import exact_labels
+from test_cli import failing
 
 from epitool.errors import GeometryError
+from epitool.geometry.timing.refusals import OutOfReachError
 from epitool.geometry.timing.sync import estimate_offsets, synchronized
 from epitool.geometry.timing.trajectories import read_at, without_gross_errors, without_jumps
+from epitool.io.cameras import write_rig
+from epitool.io.keypoints_h5 import write_keypoints
 from epitool.pose import Keypoints
 from epitool.skeleton import skeleton
 from epitool.synthetic import noisy_keypoints
@@ -145,10 +150,16 @@ def test_frame_rates_of_25_and_30_are_refused():
 @pytest.mark.parametrize("offset", [45, 90])  # where other offsets are tried for the sake of other views, and beyond
 def test_an_offset_out_of_reach_is_said_and_found_with_more_reach(offset):
     keypoints = recorded((0, offset), frames=300)
-    with pytest.raises(GeometryError, match=rf"cam2 seems to be about \+{offset // 10}\d frames .*--sync-reach"):
+    with pytest.raises(OutOfReachError, match=rf"cam2 seems to be about \+{offset // 10}\d frames ") as error:
         found(keypoints)
-    there = estimate_offsets(keypoints, RIG.select(keypoints.views).cameras, reach=100)
+    there = estimate_offsets(keypoints, RIG.select(keypoints.views).cameras, reach=error.value.reach)
     assert abs(there.offsets[1] - offset) < 0.2
+
+
+def test_the_command_names_the_option_that_looks_farther(here):
+    write_keypoints(Path("keypoints.h5"), recorded((0, 45), frames=300))
+    write_rig(Path("lenses.toml"), RIG)
+    assert "--sync-reach 60 looks farther" in failing(4, "calibrate", "--intrinsics", "lenses.toml", "--sync")
 
 
 def test_frames_that_were_skipped_are_refused():

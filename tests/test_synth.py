@@ -12,14 +12,15 @@ import pytest
 from epitool.camera import Rig
 from epitool.errors import GeometryError, InputError, UsageError
 from epitool.io.cameras import read_rig, write_rig
-from epitool.io.labels import read_labels
+from epitool.io.labels_h5 import read_labels
+from epitool.options import SynthOptions
 from epitool.skeleton import skeleton
 from epitool.stages import synth
+from epitool.synthetic.backdrop import camera_rays
 from epitool.synthetic.clothes import dressed
 from epitool.synthetic.mesh import cuboid, draw_mesh, vertex_normals
 from epitool.synthetic.motion import random_motion
 from epitool.synthetic.puppet import Puppet
-from epitool.synthetic.render import camera_rays
 from epitool.synthetic.rigs import LAYOUTS, camera_looking_at, studio_rig
 
 pytest.importorskip("anny", reason="Anny is not installed: pip install 'epitool[synth]'")
@@ -43,7 +44,9 @@ def body(maker):
 def made(maker, tmp_path, monkeypatch):
     """The command, with the model that is loaded already."""
     monkeypatch.setattr(synth, "BodyMaker", lambda: maker)
-    return lambda **options: synth.run(**{"out": tmp_path / "s", "frames": 3, "cameras": 2, "size": 128, **options})
+    return lambda **options: synth.run(
+        SynthOptions(**{"out": tmp_path / "s", "frames": 3, "cameras": 2, "size": 128, **options})
+    )
 
 
 def posed(puppet, joints):
@@ -228,19 +231,20 @@ def test_what_does_not_fit_is_said(made, tmp_path, monkeypatch):
         ({"out": tmp_path / "full"}, "is not empty"),
         ({"layout": "star"}, "is none of ring, arc, random"),
         ({"size": 10}, "between 64 and 4096"),
-        ({"frames": 0}, "at least one frame"),
+        ({"frames": 0}, "--frames 0: expected 1 or more"),
     ):
         with pytest.raises(UsageError, match=message):
             made(**{"out": tmp_path / "b", **options})
     monkeypatch.undo()
     monkeypatch.setitem(sys.modules, "anny", None)
     with pytest.raises(UsageError, match=r"pip install 'epitool\[synth\]'"):
-        synth.run(out=tmp_path / "c", frames=1)
+        synth.run(SynthOptions(out=tmp_path / "c", frames=1))
 
 
 def test_a_detector_trained_on_photographs_finds_these_people(made, tmp_path):
     pytest.importorskip("mediapipe", reason="BlazePose is not installed: pip install 'epitool[mediapipe]'")
-    from epitool.detectors import open_detector, person_found
+    from epitool.detectors import open_detector
+    from epitool.detectors.finding import person_found
     from epitool.images import read_image
     from epitool.skeleton import convert_joints
 

@@ -10,10 +10,10 @@ from epitool.labels import Labels, split_frames
 from epitool.pose import Keypoints, Poses
 from epitool.skeleton import skeleton
 from epitool.synthetic import noisy_keypoints, render_scene
-from epitool.synthetic.body import SLEEVES, Solid
+from epitool.synthetic.body import SLEEVES
 from epitool.synthetic.motion import random_motion
-from epitool.synthetic.render import camera_rays, draw_solids
-from epitool.synthetic.scene import ring_of_cameras
+from epitool.synthetic.scene import draw_lit, ring_of_cameras
+from epitool.synthetic.solids import Solid, solids_mesh
 
 H36M = skeleton("h36m17")
 FRAMES = 14
@@ -156,7 +156,7 @@ def test_a_seed_determines_every_byte(tmp_path: Path):
 def draw(*solids: Solid) -> np.ndarray:
     camera = ring_of_cameras().cameras[0]
     image = np.zeros((384, 384, 3), np.uint8)
-    draw_solids(image, solids, camera, camera_rays(camera))
+    draw_lit(image, solids_mesh(solids), camera)
     return image
 
 

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from epitool.geometry.people.tracking import agreement, link, midline, swing
+from epitool.geometry.people.tracking import agreement, link, swing
+from epitool.pose import midline
 from epitool.skeleton import skeleton
 
 H36M = skeleton("h36m17")

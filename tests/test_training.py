@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from epitool.errors import GeometryError, InputError, UsageError
-from epitool.io.labels import write_labels
+from epitool.io.labels_h5 import write_labels
 from epitool.io.predictions import read_predictions
 from epitool.labels import Labels
 from epitool.nn import training
@@ -26,7 +26,8 @@ from epitool.nn.run import BEST, LAST, LOG, best_epoch
 from epitool.nn.samples import Recording, collect_samples
 from epitool.nn.soft_argmax import soft_argmax
 from epitool.nn.training_set import open_training_set, prepare_training_set
-from epitool.options import SMALL
+from epitool.options import PredictOptions, TrainOptions
+from epitool.options.network import SMALL
 from epitool.pose import Keypoints
 from epitool.skeleton import skeleton
 from epitool.stages import predict as predict_stage
@@ -141,7 +142,7 @@ def test_infinite_loss_stops_and_keeps_the_last_epoch(labels, tmp_path, monkeypa
     train(labels, replace(TINY, epochs=1), tmp_path / "good")
     real = training.coordinate_loss
     monkeypatch.setattr(training, "coordinate_loss", lambda *args: real(*args) * float("nan"))
-    with pytest.raises(UsageError, match="lower --lr"):
+    with pytest.raises(UsageError, match="lower learning rate"):
         train(labels, TINY, tmp_path / "bad")
     assert not (tmp_path / "bad" / LAST).exists()
 
@@ -228,14 +229,16 @@ def test_train_then_predict(labels, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     write_labels(Path("labels.h5"), labels)
     small = {"preset": "small", "image_size": 64, "epochs": 1, "device": "cpu"}
-    summary = train_stage.run(pairs=Path("labels.h5"), **small)
+    summary = train_stage.run(TrainOptions(pairs=Path("labels.h5"), **small))
     assert summary.values["model"] == "runs/default/model.pt"
     assert json.loads(Path("runs/default/options.json").read_text())["image_size"] == 64
     with pytest.raises(UsageError, match="overwrite"):
-        train_stage.run(pairs=Path("labels.h5"), **small, seed=4)
-    train_stage.run(pairs=Path("labels.h5"), **small, seed=4, overwrite=True)
+        train_stage.run(TrainOptions(pairs=Path("labels.h5"), **small, seed=4))
+    train_stage.run(TrainOptions(pairs=Path("labels.h5"), **small, seed=4, overwrite=True))
     folder = str(Path(labels.keypoints.images[0, 0]).parent)
-    summary = predict_stage.run(images=[folder], box="image", no_refiner=True, overlay=Path("drawn"), device="cpu")
+    summary = predict_stage.run(
+        PredictOptions(images=[folder], box="image", no_refiner=True, overlay=Path("drawn"), device="cpu")
+    )
     predictions = read_predictions(Path("pose.json"))
     assert summary.values["poses"] == len(predictions.images) == len(list(Path("drawn").iterdir())) == 7
     assert predictions.provenance["boxes"] == "whole image"
@@ -245,7 +248,9 @@ def test_train_then_predict(labels, tmp_path, monkeypatch):
 def test_predict_takes_boxes_from_keypoints(run_folder, labels, tmp_path):
     write_labels(tmp_path / "labels.h5", labels)
     images, model, out = labels.keypoints.images[:2, 1].tolist(), run_folder / BEST, tmp_path / "pose.json"
-    predict_stage.run(images=images, model=model, boxes=tmp_path / "labels.h5", no_refiner=True, out=out, device="cpu")
+    predict_stage.run(
+        PredictOptions(images=images, model=model, boxes=tmp_path / "labels.h5", no_refiner=True, out=out, device="cpu")
+    )
     np.testing.assert_allclose(read_predictions(out).boxes, labels.keypoints.boxes()[:2, 1], atol=1e-2)
 
 
@@ -263,18 +268,20 @@ def test_predict_leaves_out_images_without_a_person(run_folder, labels, tmp_path
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(predict_stage, "open_detector", lambda name, device: Nobody())
     with pytest.raises(GeometryError, match="nobody, or too little of anybody, was found"):
-        predict_stage.run(**options)
+        predict_stage.run(PredictOptions(**options))
     assert not (tmp_path / "pose.json").exists()
 
 
 def test_predict_without_a_model_or_with_a_bad_box_says_what_to_do(run_folder, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(InputError, match="epitool train"):
-        predict_stage.run(images=["a.png"], no_refiner=True, device="cpu")
+        predict_stage.run(PredictOptions(images=["a.png"], no_refiner=True, device="cpu"))
     cv2.imwrite("a.png", np.zeros((8, 8, 3), np.uint8))
     for box, no_refiner in product(("1,2,3", "1,2,x,4", "0,0,-1,5", "nan,0,1,1"), (True, False)):
         with pytest.raises(UsageError, match="--box"):
-            predict_stage.run(images=["a.png"], model=run_folder / BEST, box=box, no_refiner=no_refiner, device="cpu")
+            predict_stage.run(
+                PredictOptions(images=["a.png"], model=run_folder / BEST, box=box, no_refiner=no_refiner, device="cpu")
+            )
 
 
 @pytest.mark.parametrize("name", ["tpu", "cuda:99", "meta"])

@@ -13,8 +13,8 @@ from test_people import H36M, RIG, mixed_up, seen, standing, walker
 from epitool.geometry.calibration.compare import compare_rigs
 from epitool.geometry.people.candidates import follow, with_choice
 from epitool.io.cameras import read_rig, write_rig
-from epitool.io.candidates import add_candidates
-from epitool.io.keypoints import write_keypoints
+from epitool.io.candidates_h5 import add_candidates
+from epitool.io.keypoints_h5 import write_keypoints
 from epitool.synthetic import noisy_keypoints
 
 

@@ -8,12 +8,15 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
 
 from epitool.camera import Camera, Rig
 from epitool.errors import InputError
 from epitool.skeleton import skeleton
-from epitool.viz.colors import SIDE_COLORS, bone_side
-from epitool.viz.overlay import draw_pose, tile, write_video
+from epitool.viz import poses3d
+from epitool.viz.colors import PEOPLE_COLORS, SIDE_COLORS, bone_side
+from epitool.viz.overlay import draw_people, draw_pose, tile, write_name, write_video
 from epitool.viz.plots import compare_learning_curves, plot_learning_curve
 from epitool.viz.poses3d import plot_poses
 from epitool.viz.rigs import plot_rig
@@ -78,6 +81,23 @@ def test_overlay_leaves_out_joints_that_are_missing_unsure_or_far_off():
     np.testing.assert_array_equal(draw_pose(GREY, nothing, H36M), GREY)
     np.testing.assert_array_equal(draw_pose(GREY, some_joints(), H36M, confidence=np.zeros(17)), GREY)
     np.testing.assert_array_equal(draw_pose(GREY, np.full((17, 2), 1e30), H36M), GREY)
+
+
+def test_other_people_have_one_colour_each():
+    xy = some_joints() + np.array([[[0, 0]], [[20, 30]]])
+    drawn = draw_people(GREY, xy, H36M, np.array([1, 2]))
+    for color in PEOPLE_COLORS[:2]:
+        assert (drawn == color).all(axis=-1).any()
+    for color in (*SIDE_COLORS.values(), PEOPLE_COLORS[2]):
+        assert not (drawn == color).all(axis=-1).any()
+    np.testing.assert_array_equal(draw_people(GREY, np.full((1, 17, 2), np.nan), H36M, np.array([1])), GREY)
+
+
+def test_a_name_is_written_whatever_its_letters():
+    image = np.full((60, 300, 3), 128, np.uint8)
+    write_name(image, "caméra 1  frame 7")
+    assert (image > 200).any()
+    assert (image < 50).any()
 
 
 def test_lines_are_thicker_on_larger_images():
@@ -174,6 +194,16 @@ def test_poses_are_drawn_with_and_without_truth(png: Callable[..., np.ndarray]):
     both = png(plot_poses, predicted, H36M, titles, truth=poses(6))
     assert alone.shape == both.shape == (737, 1485, 3)
     assert (alone != both).any()
+
+
+def test_titles_of_poses_are_apart_from_the_title_of_all(monkeypatch: pytest.MonkeyPatch):
+    drawn: list[Figure] = []
+    monkeypatch.setattr(poses3d, "save_figure", lambda figure, _: drawn.append(figure))
+    tall = poses(7) * [0.7, 1.0, 0.9]
+    plot_poses(Path("a.png"), tall, H36M, [f"cam01, frame {i}" for i in range(7)])
+    FigureCanvasAgg(drawn[0]).draw()
+    above = drawn[0].texts[-1].get_window_extent().y0
+    assert all(axes.title.get_window_extent().y1 < above for axes in drawn[0].axes)
 
 
 def test_one_pose_in_arbitrary_units_is_drawn(png: Callable[..., np.ndarray]):

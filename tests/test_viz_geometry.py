@@ -8,10 +8,13 @@ import cv2
 import numpy as np
 import pytest
 from conftest import exact_labels
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
 
 from epitool.camera import Camera
 from epitool.labels import Labels
 from epitool.skeleton import skeleton
+from epitool.viz import geometry
 from epitool.viz.geometry import plot_epipolar_lines, plot_residuals
 from epitool.viz.rigs import plot_rig
 
@@ -54,6 +57,23 @@ def test_lines_of_exact_joints_run_through_them(png: Callable[..., np.ndarray]):
     moved[1, H36M.index("left_wrist")] += 60
     assert exact.shape == png(plot_epipolar_lines, pair(labels), (GREY, GREY), moved, H36M).shape
     assert color_share(exact, (230, 159, 0)) > 0.0001
+
+
+def test_titles_over_upright_images_are_all_in_the_picture(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """One of them was cut off where the person fills an upright image more than the other."""
+    drawn: list[Figure] = []
+    monkeypatch.setattr(geometry, "save_figure", lambda figure, _: drawn.append(figure))
+    upright = np.full((1920, 1080, 3), 128, np.uint8)
+    labels = exact_labels(10)
+    cameras = [replace(camera, image_size=(1080, 1920)) for camera in labels.rig.cameras[:2]]
+    xy = np.random.default_rng(0).uniform([400, 630], [700, 1290], (2, 17, 2))
+    plot_epipolar_lines(tmp_path / "a.png", (cameras[0], cameras[1]), (upright, upright), xy, H36M)
+    (figure,) = drawn
+    FigureCanvasAgg(figure).draw()
+    for axes in figure.axes:
+        title = axes.title.get_window_extent()
+        assert title.y1 <= figure.bbox.height
+        assert title.y0 >= axes.get_window_extent().y1
 
 
 def test_lines_allow_for_distortion_and_images_of_other_sizes(png: Callable[..., np.ndarray]):

@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
+from epitool.options import PssFitOptions
 from epitool.pss.embedding import embed
 from epitool.skeleton import skeleton
 from epitool.stages import pss_fit
@@ -78,7 +79,9 @@ def test_command_draws_both_pictures_for_each_k(tmp_path):
     np.savez(tmp_path / "walk.npz", xyz_mm=WALK)
     pictures = tmp_path / "pictures"
     pss_fit.run(
-        poses=tmp_path / "walk.npz", ks=(4, 6), out=tmp_path / "pss.npz", seed=0, split="all", pictures=pictures
+        PssFitOptions(
+            poses=tmp_path / "walk.npz", k=(4, 6), out=tmp_path / "pss.npz", seed=0, split="all", pictures=pictures
+        )
     )
     names = {path.name for path in pictures.iterdir()}
     assert names == {f"pss-{kind}-{k}.png" for kind in ("centres", "tsne") for k in (4, 6)}

@@ -8,16 +8,16 @@ import pytest
 import torch
 from torch import nn
 
+from epitool.detectors.checkpoint import CheckpointDetector
 from epitool.errors import CheckpointError, UsageError
 from epitool.nn import backbone
 from epitool.nn.checkpoint import load_model, save_model
 from epitool.nn.crops import volume_to_pose
-from epitool.nn.detector import CheckpointDetector
 from epitool.nn.network import build_network
 from epitool.nn.released import backbone_of
 from epitool.nn.torch_engine import infer
 from epitool.nn.weights import starting_weights
-from epitool.options import BACKBONES, SMALL
+from epitool.options.network import BACKBONES, SMALL
 from epitool.skeleton import skeleton
 
 CPU = torch.device("cpu")
@@ -274,7 +274,7 @@ def test_torchvision_file_starts_the_trunk(tmp_path):
 
 
 def test_another_trunk_or_none_is_refused(released, tmp_path):
-    with pytest.raises(CheckpointError, match="is of a resnet18, the network is a resnet50; train with --backbone"):
+    with pytest.raises(CheckpointError, match="is of a resnet18, the network is a resnet50; train with backbone"):
         starting_weights(released, build_network(17, replace(TINY, backbone="resnet50")), H36M)
     torch.save({"state_dict": {"a": torch.zeros(1)}}, tmp_path / "a.pt")
     with pytest.raises(CheckpointError, match="neither"):

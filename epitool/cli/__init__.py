@@ -7,7 +7,6 @@ import signal
 import sys
 from collections.abc import Sequence
 from glob import glob, has_magic
-from inspect import cleandoc
 from io import TextIOWrapper
 from pathlib import Path
 from typing import Annotated
@@ -15,11 +14,14 @@ from typing import Annotated
 import typer
 
 from epitool import __version__
-from epitool.cli import exchange, footage, labels, measure, network
+from epitool.cli.commands import Commands, options_of
 from epitool.cli.running import leave_at_once
+from epitool.options import COMMANDS
+from epitool.options.flag import fields_of
 
 app = typer.Typer(
     name="epitool",
+    cls=Commands,
     help="3D human pose from a few cameras, without a calibration board and without 3D ground truth.\n\n"
     "The commands in order: detect2d, calibrate, triangulate, train, predict; refine, pss-fit and evaluate;"
     " `epitool demo` runs them all on a sample recording, `epitool synth` renders one. Each reads what the one before"
@@ -30,38 +32,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-
-# Options that take several values after one flag, as a shell's `cam*`, and the commands in which they do.
-_VARIADIC = {
-    "--views": ("detect2d", "calibrate", "convert", "demo"),
-    "--predictions": ("evaluate",),
-    "--pairs": ("refine",),
-}
-
-
-def _paragraphs(text: str | None) -> str:
-    """A docstring whose lines end where its paragraphs do: the width of the terminal breaks them."""
-    return "\n\n".join(" ".join(part.split()) for part in cleandoc(text or "").split("\n\n"))
-
-
-for _command in (
-    labels.detect2d,
-    labels.calibrate,
-    labels.triangulate,
-    network.train,
-    network.predict,
-    network.export,
-    network.refine,
-    measure.pss_fit,
-    measure.evaluate,
-    footage.synth,
-    exchange.convert,
-    exchange.show,
-    exchange.doctor,
-    measure.demo,
-):
-    app.command(help=_paragraphs(_command.__doc__))(_command)
-app.command(name="import", help=_paragraphs(footage.import_dataset.__doc__))(footage.import_dataset)
 
 
 def _version(wanted: bool) -> None:
@@ -80,7 +50,7 @@ def root(
 
 
 def spread_variadic(arguments: Sequence[str]) -> list[str]:
-    """Repeats an option that is variadic in the command before each of its values, as typer wants it.
+    """Repeats an option that takes several values after one flag, as a shell's `cam*`, before each: typer wants it so.
 
     >>> spread_variadic(["calibrate", "--views", "cam1", "cam2", "--seed", "1"])
     ['calibrate', '--views', 'cam1', '--views', 'cam2', '--seed', '1']
@@ -88,7 +58,7 @@ def spread_variadic(arguments: Sequence[str]) -> list[str]:
     out: list[str] = []
     option, has_value = "", True
     command = next((argument for argument in arguments if not argument.startswith("-")), "")
-    variadic = [name for name, commands in _VARIADIC.items() if command in commands]
+    variadic = _variadic(command) if command in COMMANDS else []
     pieces = [part for a in arguments for part in (a.split("=", 1) if a.split("=", 1)[0] in variadic else [a])]
     for argument in [*pieces, "--"]:
         if argument.startswith("-") and argument != "-":
@@ -100,6 +70,15 @@ def spread_variadic(arguments: Sequence[str]) -> list[str]:
             out += [option, argument] if option else [argument]
             has_value = True
     return out[:-1]
+
+
+def _variadic(command: str) -> list[str]:
+    """The options of a command that may be several, each a word of its own."""
+    return [
+        field.option
+        for field in fields_of(options_of(command))
+        if field.many and not field.flag.reads and not field.flag.argument
+    ]
 
 
 def expand_patterns(arguments: Sequence[str]) -> list[str]:

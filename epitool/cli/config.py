@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from enum import Enum
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from epitool.console import Summary
-from epitool.options import run_folder
+from epitool.options.shared import run_folder
 
 _NOT_STORED = ("config", "quiet", "as_json", "overwrite")
 
@@ -60,10 +59,10 @@ def _as_typed(value: Any) -> Any:
 def storing(stage: Callable[..., Summary], ctx: typer.Context) -> Callable[..., Summary]:
     """The stage, after which the options are stored in the folder of its run; not where it wrote elsewhere."""
 
-    def run_and_store(**options: Any) -> Summary:
-        summary = stage(**options)
-        if options.get("out") is None:
-            store_config(ctx, run_folder(options["name"]) / f"{ctx.info_name}.toml")
+    def run_and_store(options: Any) -> Summary:
+        summary = stage(options)
+        if options.out is None:
+            store_config(ctx, run_folder(options.name) / f"{ctx.info_name}.toml")
         return summary
 
     return run_and_store
@@ -73,7 +72,7 @@ def _plain(value: Any) -> Any:
     """A parameter's value as TOML has it."""
     if isinstance(value, (list, tuple)):
         return [_plain(one) for one in value]
-    return str(value) if isinstance(value, Path) else value.value if isinstance(value, Enum) else value
+    return str(value) if isinstance(value, Path) else value
 
 
 def store_config(ctx: typer.Context, path: Path) -> None:

@@ -4,24 +4,15 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 from epitool.errors import UsageError
 from epitool.files import STDIO
+from epitool.options.flag import Input, Options, Output, fields_of
 
-_OUTPUTS = ("out", "table", "overlay", "pictures")
 _FORMAT = rb"epitool\.([a-z-]+)/\d"
-_FOLDERS = ("train", "demo", "synth", "import_dataset")  # stages whose `out` is a folder, which they make
-# What files of a stage hold, by their suffix; where it says so no other suffix will do.
-_HOLDS: dict[str, dict[str, set[str]]] = {
-    "detect2d": {".h5": {"keypoints"}}, "calibrate": {".toml": {"cameras"}}, "triangulate": {".h5": {"labels"}},
-    "predict": {".json": {"poses"}}, "evaluate": {".json": {"metrics"}}, "pss_fit": {".npz": {"pss"}},
-    "convert": {".h5": {"keypoints"}, ".toml": {"cameras"}, ".npz": {"poses"}},
-    "import_dataset": {".h5": {"labels", "keypoints"}, ".npz": {"poses"}},
-}  # fmt: skip
-_MANY_KINDS = ("convert", "import_dataset")
 # What our files of each suffix hold near their beginning or end; files of other suffixes are never replaced.
 _MARKS = {
     **dict.fromkeys((".toml", ".json", ".h5", ".npz", ".pt", ".mp4", ".yml", ".yaml", ".xml", ".txt"), _FORMAT),
@@ -32,23 +23,39 @@ _MARKS = {
 _LOOKED_AT = 1 << 20  # bytes at either end
 
 
-def check_outputs(options: Mapping[str, Any], further: Sequence[Path], stage: str = "") -> None:
+def check_stdout(options: Options, as_json: bool) -> bool:
+    """Whether what a command writes is for standard output.
+
+    Raises:
+        UsageError: It cannot be, or the summary is to go there too.
+    """
+    for option, path, role in _outputs(options):
+        if path == STDIO and not role.stdout:
+            raise UsageError(f"{option} -: this command cannot write to stdout; name a file")
+        if path == STDIO and as_json:
+            raise UsageError(f"--json and {option} -: both are for stdout; leave one out")
+    return any(path == STDIO for _, path, _ in _outputs(options))
+
+
+def check_outputs(options: Options, further: Iterable[Path]) -> None:
     """Keeps a slip of the hand from replacing an input, or a file that is none of ours.
 
     Args:
-        options: Of a stage.
+        options: Of a stage; which of them are inputs and outputs is marked on them.
         further: Files that it writes too, whose names follow from the options.
-        stage: Its name, which tells what it writes.
 
     Raises:
         UsageError: An output is an input, or is there and was not made by epitool, as far as its content tells, or is
             a file of epitool's of another kind; its suffix does not fit the content; or its folder is not there.
     """
-    outputs = [(f"--{name} ", options[name]) for name in _OUTPUTS if isinstance(options.get(name), Path)]
-    _check_names(options, stage)
-    outputs += [("", path) for path in further]
-    inputs = list(_inputs(options))
-    for words, path in outputs:
+    named = list(_outputs(options))
+    for option, path, role in named:
+        _check_name(option, path, role)
+    roles = [field.flag.role for field in fields_of(type(options))]
+    holds = [one for role in roles if isinstance(role, Output) for one in role.holds]
+    inputs = [Path(one) for _, one, role in _roles(options) if isinstance(role, Input) and str(one) not in ("", "-")]
+    written = [(f"{option} ", path) for option, path, role in named if not role.shared]
+    for words, path in [*written, *(("", path) for path in further)]:
         if path == STDIO:
             continue
         real = os.path.realpath(path)
@@ -56,7 +63,7 @@ def check_outputs(options: Mapping[str, Any], further: Sequence[Path], stage: st
             raise UsageError(f"{words}{path}: is an input of this command; name another file")
         if path.is_file() and not _is_ours(path):
             raise UsageError(f"{words}{path}: exists and was not made by epitool; name another, or remove it")
-        wanted = _HOLDS.get(stage, {}).get(path.suffix.lower())
+        wanted = {kind for kind, suffix in map(_kind, holds) if suffix == path.suffix.lower()}
         if wanted and path.is_file() and (found := _kinds(path)) and not wanted & found:
             raise UsageError(
                 f"{words}{path}: exists and holds {', '.join(sorted(found))}, not {' or '.join(sorted(wanted))}; name"
@@ -64,35 +71,41 @@ def check_outputs(options: Mapping[str, Any], further: Sequence[Path], stage: st
             )
 
 
-def _check_names(options: Mapping[str, Any], stage: str) -> None:
+def _roles(options: Options) -> Iterator[tuple[str, Any, Input | Output | None]]:
+    """Option, value and mark of all that are given, each of several by itself."""
+    for field in fields_of(type(options)):
+        yield from ((field.option, value, field.flag.role) for value in field.given(options))
+
+
+def _outputs(options: Options) -> Iterator[tuple[str, Path, Output]]:
+    """Option, path and mark of the outputs that are given."""
+    for option, value, role in _roles(options):
+        if isinstance(role, Output):
+            yield option, value, role
+
+
+def _kind(holds: str) -> tuple[str, str]:
+    """Kind and suffix of "labels.h5"."""
+    kind, _, suffix = holds.rpartition(".")
+    return kind, f".{suffix}"
+
+
+def _check_name(option: str, path: Path, role: Output) -> None:
     """Refuses names that a command's files cannot have; pipes and devices may be called as they like.
 
     Raises:
         UsageError: The suffix does not fit, or the folder is not there.
     """
-    files = [name for name in ("out", "table") if isinstance(options.get(name), Path) and stage not in _FOLDERS]
-    for name in files:
-        path: Path = options[name]
-        if path == STDIO or (path.exists() and not path.is_file()):
-            continue
-        suffixes = [] if name == "table" or stage in _MANY_KINDS else list(_HOLDS.get(stage, ()))
-        if suffixes and path.suffix.lower() not in suffixes:
-            raise UsageError(f"--{name} {path}: what is written is {suffixes[0]}; name the file so")
-        if not path.parent.is_dir():
-            raise UsageError(f"--{name} {path}: there is no folder {path.parent}; is it mistyped? else make it first")
+    if role.folder or path == STDIO or (path.exists() and not path.is_file()):
+        return
+    suffixes = [suffix for _, suffix in map(_kind, role.holds)]
+    if len(suffixes) == 1 and path.suffix.lower() != suffixes[0]:
+        raise UsageError(f"{option} {path}: what is written is {suffixes[0]}; name the file so")
+    if not path.parent.is_dir():
+        raise UsageError(f"{option} {path}: there is no folder {path.parent}; is it mistyped? else make it first")
 
 
-def _inputs(options: Mapping[str, Any]) -> Iterator[str | Path]:
-    for name, value in options.items():
-        if name not in _OUTPUTS:
-            yield from (item for item in (value if isinstance(value, list) else [value]) if _is_name(item))
-
-
-def _is_name(item: object) -> bool:
-    return isinstance(item, str | Path) and item not in ("", STDIO)
-
-
-def _same_file(path: Path, given: str | Path) -> bool:
+def _same_file(path: Path, given: Path) -> bool:
     """Whether two names, as where capitals do not count, are of one file that is there."""
     try:
         return path.samefile(given)

@@ -6,7 +6,8 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -14,10 +15,11 @@ from typing import Any
 import typer
 
 from epitool import console
-from epitool.cli.outputs import check_outputs
+from epitool.cli.outputs import check_outputs, check_stdout
 from epitool.cli.stdin import standard_input
-from epitool.errors import EpitoolError, InputError, UsageError
-from epitool.files import STDIO, remove_stale
+from epitool.errors import EpitoolError, InputError
+from epitool.files import remove_stale
+from epitool.options.flag import Options
 
 # A finalizer, weakref's dictionaries and sets, and what numba calls from compiled code.
 _SWALLOWING = ("__del__", "remove", "_remove", "_numba_unpickle")
@@ -43,35 +45,11 @@ def interrupt(_: int, frame: FrameType | None) -> None:
     signal.setitimer(signal.ITIMER_REAL, 0.01)
 
 
-def run(
-    stage: Callable[..., console.Summary], quiet: bool, as_json: bool, *,
-    further: Sequence[Path] = (), piped: bool = True, **options: Any,
-) -> None:  # fmt: skip
-    """Runs a stage and prints its summary: the one place where errors become a line and an exit status.
-
-    Args:
-        stage: What to run.
-        quiet: Whether remarks and progress are left out.
-        as_json: Whether the summary is for programs.
-        further: Files that it writes besides its outputs, and whose names follow from the options.
-        piped: Whether `--out -` can be standard output.
-        options: Of the stage.
-    """
-    console.set_quiet(quiet)
-    if signal.getsignal(signal.SIGINT) is leave_at_once:
-        signal.signal(signal.SIGINT, interrupt)
+@contextmanager
+def failing_in_one_line() -> Iterator[None]:
+    """The one place where errors become a line and an exit status."""
     try:
-        to_stdout = options.get("out") == STDIO
-        if to_stdout and not piped:
-            raise UsageError("--out -: this command cannot write to stdout; name a file")
-        if to_stdout and as_json:
-            raise UsageError("--json and --out -: both are for stdout; leave one out")
-        with standard_input(options) as options:
-            check_outputs(options, further, stage.__module__.rpartition(".")[2])
-            if isinstance(options.get("out"), Path):
-                remove_stale(options["out"].parent)
-            summary = stage(**options)
-        _print(summary, as_json, to_stdout)
+        yield
     except EpitoolError as error:
         _leave(str(error), error.exit_status)
     except BrokenPipeError:  # the reader has had enough, as `| head`
@@ -84,12 +62,34 @@ def run(
         os._exit(130)  # threads inside detectors would otherwise be waited for
 
 
-def numbers(option: str, text: str) -> tuple[int, ...]:
-    """Reads "50,100"."""
-    try:
-        return tuple(int(number) for number in text.split(",") if number.strip())
-    except ValueError:
-        raise typer.BadParameter(f"'{text}': expected whole numbers, as 50,100", param_hint=option) from None
+def run(
+    stage: Callable[[Any], console.Summary],
+    options: Options,
+    as_json: bool = False,
+    also_writes: Callable[[Any], Iterable[Path]] = lambda _: (),
+) -> None:
+    """Runs a stage and prints its summary.
+
+    Args:
+        stage: What to run.
+        options: Of it.
+        as_json: Whether the summary is for programs.
+        also_writes: The files that it writes besides its outputs, whose names follow from the options.
+
+    Raises:
+        UsageError: What is to be written cannot be.
+        EpitoolError: The stage failed.
+    """
+    if signal.getsignal(signal.SIGINT) is leave_at_once:
+        signal.signal(signal.SIGINT, interrupt)
+    to_stdout = check_stdout(options, as_json)
+    with standard_input(options) as read:
+        check_outputs(read, also_writes(read))
+        out = getattr(read, "out", None)
+        if isinstance(out, Path):
+            remove_stale(out.parent)
+        summary = stage(read)
+    _print(summary, as_json, to_stdout)
 
 
 def _print(summary: console.Summary, as_json: bool, to_stderr: bool) -> None:

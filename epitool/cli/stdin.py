@@ -4,37 +4,33 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from epitool.errors import InputError, UsageError
+from epitool.errors import InputError
 from epitool.files import STDIO, read_stdin
+from epitool.options.flag import Input, Options, fields_of
 
 
 @contextmanager
-def standard_input(options: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-    """A stage's options, in which `-` among `images`, `inputs` and `file` has become what standard input holds.
+def standard_input(options: Options) -> Iterator[Any]:
+    """The options, in which `-` has become what standard input holds where an option is marked so.
 
     Raises:
         InputError: It holds no names, or no poses.
-        UsageError: Nothing says what to call the output.
     """
-    images, inputs = options.get("images"), options.get("inputs")
-    if isinstance(images, list) and "-" in images:
-        named = [name for given in images for name in (_names() if given == "-" else [given])]
-        yield {**options, "images": named}
-    elif options.get("file") == STDIO:
-        if options.get("out") is None:
-            raise UsageError("-: what comes through a pipe has no name; give --out FILE")
-        with _poses() as path:
-            yield {**options, "file": path}
-    elif isinstance(inputs, list) and STDIO in inputs:
-        with _poses() as path:
-            yield {**options, "inputs": [path if given == STDIO else given for given in inputs]}
-    else:
-        yield dict(options)
+    with ExitStack() as stack:
+        changes = {}
+        for field in fields_of(type(options)):
+            role, given = field.flag.role, field.given(options)
+            if isinstance(role, Input) and role.stdin and any(str(one) == "-" for one in given):
+                held = _names() if role.stdin == "names" else [stack.enter_context(_poses())]
+                put = [piece for one in given for piece in (held if str(one) == "-" else [one])]
+                changes[field.name] = tuple(put) if field.many else put[0]
+        yield replace(options, **changes)
 
 
 def _names() -> list[str]:

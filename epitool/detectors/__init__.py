@@ -1,97 +1,111 @@
 """Frozen 2D joint detectors: RGB image in, joints of the people in it out.
 
-A detector has a `name`, a `skeleton`, and `detect(image) -> (xy (P, J, 2) px, confidence (P, J))`: P people, the
-surest first. One that also tells depth adds their joints in space, as `People.xyz`. One that finds no more than one
-may leave out the axis of people, NaN standing for nobody.
+To add one, write a module here that has a `finding.Detector`, and give it a line in `DETECTORS`. The line is all that
+the command line, its help and `epitool doctor` know of it, and nothing of a detector is imported before it is opened.
 """
 
 from __future__ import annotations
 
+import difflib
+import importlib
 import importlib.util
-from collections.abc import Sequence
-from typing import Protocol
-
-import numpy as np
-from numpy.typing import NDArray
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from epitool.errors import UsageError
-from epitool.images import Image
-from epitool.pose import People
-from epitool.skeleton import Skeleton
 
-Array = NDArray[np.float64]
-BUILT_IN = ("mediapipe", "keypointrcnn")
-HOW_TO_GET_ONE = (
-    "install one with `pip install 'epitool[mediapipe]'` (Python up to 3.12), or choose --detector keypointrcnn"
-    " or a checkpoint of your own"
-)
+if TYPE_CHECKING:
+    from epitool.detectors.finding import Detector
 
 
-class Detector(Protocol):
-    """Finds the joints of the people in an image."""
+@dataclass(frozen=True)
+class Entry:
+    """Where a detector is, and what it needs.
 
-    name: str
-    skeleton: Skeleton
-
-    def detect(self, image: Image) -> Sequence[Array]:
-        """Joints `(P, J, 2)` px, confidence `(P, J)` and perhaps joints in space of the people in an RGB image."""
-        ...
-
-
-def people_found(detector: Detector, image: Image) -> People:
-    """All people that a detector finds, the surest first."""
-    xy, confidence, *own = detector.detect(image)
-    joints = len(detector.skeleton)
-    xy, confidence = xy.reshape(-1, joints, 2), confidence.reshape(-1, joints)
-    found = np.isfinite(xy).any(axis=(1, 2))
-    return People(xy[found], confidence[found], own[0].reshape(-1, joints, 3)[found] if own else None)
-
-
-def people_in_box(detector: Detector, image: Image, box: Array) -> People:
-    """As `people_found`, in the part of the image that lies in a box [x, y, width, height]; in all of it for NaN."""
-    if not np.isfinite(box).all():
-        return people_found(detector, image)
-    height, width = image.shape[:2]
-    left, top = np.clip(np.floor(box[:2]).astype(int), 0, [width, height]).tolist()
-    right, bottom = np.clip(np.ceil(box[:2] + box[2:]).astype(int), 0, [width, height]).tolist()
-    if right <= left or bottom <= top:
-        joints = len(detector.skeleton)
-        return People(np.empty((0, joints, 2)), np.empty((0, joints)))
-    found = people_found(detector, np.ascontiguousarray(image[top:bottom, left:right]))
-    return found._replace(xy=found.xy + np.array([left, top]))
-
-
-def person_found(detector: Detector, image: Image) -> tuple[Array, Array, Array]:
-    """The surest person: joints `(J, 2)` px, confidence `(J,)`, joints in space `(J, 3)`, as of `People`.
-
-    NaN and 0 where nobody is found, or nothing is said of depth.
+    Attributes:
+        opener: `module:name` in this package; called with the device, it returns the detector.
+        extra: The extra of epitool that brings what it imports; None where nothing more is needed.
+        imports: What the extra brings.
+        remark: On the extra.
     """
-    xy, confidence, xyz = people_found(detector, image)
-    joints = len(detector.skeleton)
-    nobody, no_depth = (np.full((joints, 2), np.nan), np.zeros(joints)), np.full((joints, 3), np.nan)
-    return (xy[0], confidence[0], no_depth if xyz is None else xyz[0]) if len(xy) else (*nobody, no_depth)
+
+    opener: str
+    extra: str | None = None
+    imports: tuple[str, ...] = ()
+    remark: str = ""
+
+    @property
+    def installed(self) -> bool:
+        """Whether all that it imports can be found."""
+        return all(importlib.util.find_spec(module) for module in self.imports)
+
+    @property
+    def remedy(self) -> str:
+        """How to install what it needs."""
+        return f"`pip install 'epitool{f'[{self.extra}]' if self.extra else ''}'`{self.remark}"
+
+
+DETECTORS: Mapping[str, Entry] = {
+    "mediapipe": Entry("blazepose:BlazePose", "mediapipe", ("mediapipe",), " (Python up to 3.12)"),
+    "keypointrcnn": Entry("keypointrcnn:KeypointRCNN"),
+    "rtmpose": Entry("rtm:body_with_feet", "rtmpose", ("rtmlib", "onnxruntime")),
+    "rtmo": Entry("rtm:OneStage", "rtmpose", ("rtmlib", "onnxruntime")),
+    "wholebody": Entry("rtm:whole_body", "rtmpose", ("rtmlib", "onnxruntime")),
+}
+DEFAULT = "mediapipe"
+_CHECKPOINT = Entry("checkpoint:CheckpointDetector")
+_CHECKPOINTS = (".pt", ".pth", ".tar", ".onnx")
 
 
 def default_detector() -> str | None:
     """Name of the detector that is used when none is asked for, None where it is not installed."""
-    return "mediapipe" if importlib.util.find_spec("mediapipe") else None
+    return DEFAULT if DETECTORS[DEFAULT].installed else None
+
+
+def known_detector(name: str | None) -> str | None:
+    """The name itself, where it is that of a detector or the path of a checkpoint; None stands for the default.
+
+    Raises:
+        UsageError: It is neither.
+    """
+    if name is None or name in DETECTORS or _is_path(name):
+        return name
+    words = {known: known for known in DETECTORS}
+    for known, entry in DETECTORS.items():  # it may be called as its module is
+        words.setdefault(entry.opener.partition(":")[0], known)
+    near = difflib.get_close_matches(name.lower(), words, n=1)
+    hint = f"; did you mean {words[near[0]]}?" if near else ";"
+    raise UsageError(
+        f"no detector is named '{name}'{hint} known are {', '.join(DETECTORS)} and paths of checkpoints (.pt, .onnx)"
+    )
 
 
 def open_detector(name: str | None, device: str = "cpu") -> Detector:
-    """Opens a built-in detector; None stands for the default.
+    """Opens a detector of the table by name, or a checkpoint by path; None stands for the default.
 
     Raises:
-        UsageError: It is unknown or not installed.
+        UsageError: It is unknown or not installed, or its weights cannot be had.
+        InputError: There is no such checkpoint.
+        CheckpointError: Its weights cannot be used.
     """
-    name = name or default_detector()
+    name = known_detector(name) or default_detector()
     if name is None:
-        raise UsageError(f"no 2D detector is installed; {HOW_TO_GET_ONE}")
-    if name == "mediapipe":
-        from epitool.detectors.blazepose import BlazePose
+        first = DETECTORS[DEFAULT].remedy
+        raise UsageError(
+            f"no 2D detector is installed; install one with {first}, or choose --detector keypointrcnn, another of"
+            f" {', '.join(DETECTORS)}, or a checkpoint of your own"
+        )
+    module, _, opener = DETECTORS.get(name, _CHECKPOINT).opener.partition(":")
+    if name not in DETECTORS:
+        return getattr(importlib.import_module(f"{__name__}.{module}"), opener)(Path(name), device)
+    try:
+        return getattr(importlib.import_module(f"{__name__}.{module}"), opener)(device)
+    except ImportError as error:
+        raise UsageError(f"--detector {name}: {error}; install it with {DETECTORS[name].remedy}") from None
 
-        return BlazePose()
-    if name == "keypointrcnn":
-        from epitool.detectors.keypointrcnn import KeypointRCNN
 
-        return KeypointRCNN(device)
-    raise UsageError(f"no detector is named '{name}'; known are {', '.join(BUILT_IN)} and paths of checkpoints (.pt)")
+def _is_path(name: str) -> bool:
+    path = Path(name)
+    return path.suffix in _CHECKPOINTS or path.name != name or path.is_file()

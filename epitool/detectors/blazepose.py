@@ -14,7 +14,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from epitool.console import stream_redirected
-from epitool.errors import UsageError
 from epitool.images import Image
 from epitool.skeleton import skeleton
 
@@ -37,19 +36,15 @@ class BlazePose:
 
     name = "mediapipe"
 
-    def __init__(self) -> None:
+    def __init__(self, device: str = "cpu") -> None:
+        """Starts the network, on the CPU whatever the device."""
         self.skeleton = skeleton("blazepose33")
         self._warm = False
-        try:
-            with _native_stderr_silenced():
-                from mediapipe.python.solutions.pose import Pose
+        with _native_stderr_silenced():
+            from mediapipe.python.solutions.pose import Pose
 
-                self._network = Pose(static_image_mode=True, model_complexity=1)
-                self._network.process(np.zeros((64, 64, 3), dtype=np.uint8))  # waits until its threads have started
-        except ImportError as error:
-            raise UsageError(
-                f"--detector mediapipe: {error}; install it with `pip install 'epitool[mediapipe]'` (Python up to 3.12)"
-            ) from None
+            self._network = Pose(static_image_mode=True, model_complexity=1)
+            self._network.process(np.zeros((64, 64, 3), dtype=np.uint8))  # waits until its threads have started
 
     def detect(self, image: Image) -> tuple[Array, Array, Array]:
         """Joints `(P, 33, 2)` px, visibility `(P, 33)` and joints in space `(P, 33, 3)` mm of one person or nobody."""

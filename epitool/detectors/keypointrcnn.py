@@ -25,6 +25,8 @@ class KeypointRCNN:
     def __init__(self, device: str) -> None:
         import torch
 
+        from epitool.nn.device import pick_device
+
         try:
             from torchvision.models import detection
             from torchvision.ops import nms
@@ -37,7 +39,7 @@ class KeypointRCNN:
                 " torch and torchvision that belong together"
             ) from None
         self._torch = torch
-        self._device = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
+        self._device = pick_device(device)
         self.skeleton = skeleton("coco17")
         weights = detection.KeypointRCNN_ResNet50_FPN_Weights.DEFAULT
         try:

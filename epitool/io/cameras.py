@@ -18,10 +18,9 @@ from epitool.console import warn
 from epitool.errors import InputError
 from epitool.files import writing
 from epitool.io.files import damage_in, read_text, require_file
-from epitool.io.foreign.lenses import read_lenses
-from epitool.io.foreign.qualisys import read_qualisys
-from epitool.io.foreign.stated import Stated, cameras_of
-from epitool.io.labels import open_labels
+from epitool.io.foreign.cameras import SUFFIXES, WORDS, read_foreign_rig
+from epitool.io.foreign.cameras.stated import Stated, cameras_of
+from epitool.io.labels_h5 import open_labels
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -29,14 +28,11 @@ else:
     import tomli as tomllib
 
 CAMERAS_BY = "epitool calibrate"
-CAMERA_SUFFIXES = (".toml", ".xml", ".yml", ".yaml", ".txt")  # that nothing else has
+CAMERA_SUFFIXES = (".toml", *SUFFIXES)  # that nothing else has
+KNOWN_CAMERAS = f"TOML (ours, Anipose, Pose2Sim, caliscope), labels.h5, {WORDS}"
 _FORMAT = "epitool.cameras/1"
 _LARGEST_FILE = 20_000_000  # bytes; a parser of text takes minutes for more
 _EVER = (-(2**62), 2**62)
-_KNOWN = (
-    "a cameras TOML (ours, Anipose, Pose2Sim, caliscope), Qualisys .qca.txt, .yaml/.yml/.xml of OpenCV, ROS, Kalibr or"
-    " MC-Calib, EasyMocap's folder, or labels.h5"
-)
 _NUMBERED = {"cam_id": "cam", "port": "port"}  # how caliscope numbers a camera, and calls its footage
 _NOTHING = ("null", "")  # as some writers of TOML, which has no word for it, put down what is not known
 
@@ -64,7 +60,7 @@ def _explained(path: Path) -> Iterator[None]:
     """Whatever is wrong inside a camera file becomes one line."""
     if path.suffix.lower() != ".h5" and path.stat().st_size > _LARGEST_FILE:
         raise InputError(f"{path}: has {path.stat().st_size / 1e6:.0f} MB, and so is no camera file")
-    with damage_in(path, "cameras", f"known formats are {_KNOWN}"):
+    with damage_in(path, "cameras", f"known formats are {KNOWN_CAMERAS}"):
         try:
             yield
         except cv2.error as error:
@@ -134,7 +130,7 @@ def read_windows(path: Path) -> list[Window]:
     with _explained(path):
         content = _checked_toml(path)
         if not _is_moving(content):
-            return [Window(_EVER[0], _EVER[1], _rig_of_tables(path, content))]
+            return [Window(_EVER[0], _EVER[1], _rig_of_tables(path, content), content.get("metadata", {}))]
         return [
             Window(int(w["first_frame"]), int(w["last_frame"]), _rig_of_tables(path, w), w.get("metadata", {}))
             for w in content["windows"]
@@ -182,11 +178,9 @@ def _read_any(path: Path, size: tuple[int, int] | None, lenses_only: bool = Fals
         if len(windows) > 1:
             raise InputError(f"{path}: holds cameras of {len(windows)} takes; only `epitool triangulate` takes them")
         return windows[0].rig
-    if suffix in (".yaml", ".yml"):
-        return read_lenses(path, size)
-    if suffix in (".txt", ".xml", ".qca"):
-        return read_lenses(path, size) if b"opencv_storage" in path.read_bytes()[:4096] else read_qualisys(path)
-    raise InputError(f"{path}: is of no known camera format; known are {_KNOWN}")
+    if suffix not in CAMERA_SUFFIXES:
+        raise InputError(f"{path}: is of no known camera format; known are {KNOWN_CAMERAS}")
+    return read_foreign_rig(path, size)
 
 
 def _read_toml(path: Path, size: tuple[int, int] | None, lenses_only: bool) -> Rig:

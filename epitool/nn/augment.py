@@ -12,14 +12,14 @@ from numpy.typing import NDArray
 
 from epitool.errors import InputError
 from epitool.images import Image
-from epitool.options import TrainOptions
+from epitool.options.network import NetworkOptions
 
 _REFERENCE_SIDE = 256  # px of the crops that cut-outs are made for
 _MOST_CUTOUTS = 500
 _SUFFIXES = (".png", ".webp", ".tif", ".tiff")
 
 
-def draw_turn(rng: np.random.Generator, options: TrainOptions) -> tuple[NDArray[np.float32], float]:
+def draw_turn(rng: np.random.Generator, options: NetworkOptions) -> tuple[NDArray[np.float32], float]:
     """A rotation `(2, 2)` of the crop's x and y, and the factor by which the box is enlarged."""
     angle = np.radians(rng.uniform(-options.rotation_deg, options.rotation_deg))
     turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]], np.float32)
@@ -36,7 +36,7 @@ def warp(cached: Image, matrix: NDArray[np.floating[Any]], size: int, margin: fl
     return cv2.warpAffine(cached, affine, (size, size), flags=cv2.INTER_LINEAR)  # type: ignore[return-value]
 
 
-def recolour(crop: Image, rng: np.random.Generator, options: TrainOptions) -> Image:
+def recolour(crop: Image, rng: np.random.Generator, options: NetworkOptions) -> Image:
     """Each channel times a factor of its own."""
     factors = rng.uniform(*options.colour_range, size=3)
     table = np.clip(np.arange(256)[:, None] * factors, 0, 255).astype(np.uint8)
@@ -110,8 +110,8 @@ def _read_cutouts(folder: Path, size: int, seed: int) -> list[Image]:
     cutouts = list(itertools.islice((cutout for cutout in read if cutout is not None), _MOST_CUTOUTS))
     if not cutouts:
         raise InputError(
-            f"--occluders {folder}: holds no image with alpha ({', '.join(_SUFFIXES)}); name a folder of cut-outs, or"
-            " leave the option out for simple shapes"
+            f"{folder}: holds no image with alpha ({', '.join(_SUFFIXES)}); occluders need a folder of cut-outs;"
+            " without a folder they are simple shapes"
         )
     return cutouts
 

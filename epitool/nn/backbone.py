@@ -30,8 +30,8 @@ def imagenet_weights(name: str) -> dict[str, Tensor]:
     except Exception as error:  # of the network, the disk, or a file cut short: the way out is the same
         reason = str(error).partition("\n")[0]
         raise UsageError(
-            f"the ImageNet weights of {name} cannot be had here ({reason:.120}); put {weights.url} at {file}, or give"
-            " another file as --initial, or none"
+            f"the ImageNet weights of {name} cannot be had here ({reason:.120}); put {weights.url} at {file}, or"
+            " start from another file, or from none"
         ) from None
     return values
 

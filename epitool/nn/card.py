@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from epitool.camera import Array
 from epitool.nn.crops import STANDARD_CROPS, CropConvention, bones
-from epitool.options import TrainOptions
+from epitool.options.network import NetworkOptions
 from epitool.skeleton import Skeleton, skeleton_of
 
 
@@ -35,7 +35,7 @@ class ModelCard:
         convention: Of its crops.
     """
 
-    options: TrainOptions
+    options: NetworkOptions
     skeleton: Skeleton
     trained: NDArray[np.bool_]
     bone_lengths: Array
@@ -90,7 +90,7 @@ class ModelCard:
         lengths = [_or_nan(length) for length in content["bone_lengths"]]
         options: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in content["options"].items()}
         return cls(
-            options=TrainOptions(**options),
+            options=NetworkOptions(**options),
             skeleton=skeleton,
             trained=np.array(content["trained"], dtype=bool).reshape(len(skeleton)),
             bone_lengths=np.array(lengths).reshape(len(bones(skeleton))),

@@ -192,10 +192,3 @@ def crop_image(image: Image, box: Array, size: int) -> Image:
         to_crop[:, :2] *= zoom
         image = small  # type: ignore[assignment]
     return cv2.warpAffine(image, to_crop, (size, size), flags=cv2.INTER_LINEAR)  # type: ignore[return-value]
-
-
-def assumed_intrinsics(image_size: tuple[int, int], focal_ratio: float) -> Array:
-    """K `(3, 3)` of an uncalibrated image: focal length over the longer side, principal point in the middle."""
-    width, height = image_size
-    focal = focal_ratio * max(width, height)
-    return np.array([[focal, 0, (width - 1) / 2], [0, focal, (height - 1) / 2], [0, 0, 1]])

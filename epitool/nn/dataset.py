@@ -13,7 +13,7 @@ from epitool.images import Image
 from epitool.nn.augment import Occluders, draw_turn, recolour, warp
 from epitool.nn.crop_store import CACHE_MARGIN
 from epitool.nn.samples import Samples
-from epitool.options import TrainOptions
+from epitool.options.network import NetworkOptions
 
 
 class CropDataset(Dataset[tuple[Tensor, Tensor, Tensor]]):
@@ -23,7 +23,7 @@ class CropDataset(Dataset[tuple[Tensor, Tensor, Tensor]]):
     after a restart.
     """
 
-    def __init__(self, crops: Sequence[Image], samples: Samples, options: TrainOptions, augment: bool) -> None:
+    def __init__(self, crops: Sequence[Image], samples: Samples, options: NetworkOptions, augment: bool) -> None:
         """Joins cached crops with their targets; with `augment` off, crops are as `predict` would cut them.
 
         Raises:

@@ -30,5 +30,5 @@ def pick_device(name: str) -> torch.device:
     if device.type not in ("cpu", "cuda"):
         raise UsageError(f"device '{name}': expected auto, cpu, cuda or cuda:N")
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
-        raise UsageError(f"device '{name}': PyTorch finds {torch.cuda.device_count()} CUDA devices; use --device cpu")
+        raise UsageError(f"device '{name}': PyTorch finds {torch.cuda.device_count()} CUDA devices; use cpu")
     return device

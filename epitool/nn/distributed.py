@@ -46,7 +46,7 @@ class Compute:
         """
         device = pick_device(self.device)
         if device.type == "cuda" and self.devices > torch.cuda.device_count():
-            raise UsageError(f"--devices {self.devices}: PyTorch finds {torch.cuda.device_count()} CUDA devices")
+            raise UsageError(f"devices {self.devices}: PyTorch finds {torch.cuda.device_count()} CUDA devices")
         fabric = Fabric(
             accelerator=device.type,
             devices=[device.index] if device.index is not None and self.devices == 1 else self.devices,
@@ -68,9 +68,9 @@ class Compute:
         if self.precision == "auto":
             return "bf16" if computes_bfloat16(device) else "32"
         if self.precision not in _PRECISIONS:
-            raise UsageError(f"--precision {self.precision}: is none of auto, {', '.join(_PRECISIONS)}")
+            raise UsageError(f"precision {self.precision}: is none of auto, {', '.join(_PRECISIONS)}")
         if self.precision == "16" and device.type == "cpu":
-            raise UsageError("--precision 16: needs a GPU; a CPU computes in bf16 or 32")
+            raise UsageError("precision 16: needs a GPU; a CPU computes in bf16 or 32")
         return self.precision
 
 

@@ -8,12 +8,12 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 
-from epitool.camera import Array
+from epitool.camera import Array, centred_intrinsics
 from epitool.console import progress
 from epitool.errors import CheckpointError, UsageError
 from epitool.images import Image, read_images
 from epitool.nn.card import ModelCard
-from epitool.nn.crops import assumed_intrinsics, crop_image, volume_to_pose
+from epitool.nn.crops import crop_image, volume_to_pose
 from epitool.parallel import drawn_ahead
 from epitool.pose import Predictions
 
@@ -83,9 +83,9 @@ def open_engine(path: Path, device: str, bf16: bool = False) -> Engine:
     """
     if path.suffix == ".onnx":
         if bf16:
-            raise UsageError(f"{path}: a graph computes in the precision that it was exported in; leave out --bf16")
+            raise UsageError(f"{path}: a graph computes in the precision that it was exported in, not in bfloat16")
         if device not in ("auto", "cpu"):
-            raise UsageError(f"{path}: graphs are computed on the CPU; leave out --device {device}, or give a model.pt")
+            raise UsageError(f"{path}: graphs are computed on the CPU, not on {device}; a model.pt can be")
         from epitool.nn.onnx_engine import OnnxEngine
 
         return OnnxEngine(path)
@@ -104,7 +104,8 @@ def check_depth(path: Path, card: ModelCard) -> None:
     """
     if card.options.supervision == "2d":
         raise CheckpointError(
-            f"{path}: learned x and y alone and knows no depth; use it as `detect2d --detector`, or `train --initial`"
+            f"{path}: learned x and y alone and knows no depth;"
+            " it serves `epitool detect2d` as a detector, or a training to start from"
         )
 
 
@@ -161,7 +162,7 @@ def _batches(
     for i, image in read_images(names):
         box = np.asarray(find_box(i, image), dtype=float)
         if np.isfinite(box).all():
-            assumed = assumed_intrinsics((image.shape[1], image.shape[0]), card.focal_ratio)
+            assumed = centred_intrinsics((image.shape[1], image.shape[0]), card.focal_ratio * max(image.shape[:2]))
             K = assumed if cameras.K is None else cameras.K[i]
             batch.append(_Crop(i, box, K, crop_image(image, box, card.options.image_size)))
         if len(batch) == size:

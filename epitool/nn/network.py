@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from epitool.nn.resnet import ResNetTrunk
-from epitool.options import TrainOptions
+from epitool.options.network import NetworkOptions
 
 _MEAN, _DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
@@ -56,7 +56,7 @@ def as_input(crops: Tensor, device: torch.device) -> Tensor:
     return ((crops.to(device) - mean) / deviation).permute(0, 3, 1, 2)
 
 
-def build_network(joints: int, options: TrainOptions) -> PoseNetwork:
+def build_network(joints: int, options: NetworkOptions) -> PoseNetwork:
     """The network that the options describe, its random weights drawn from their seed."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(options.seed)

@@ -20,7 +20,7 @@ from epitool.camera import Array
 from epitool.nn.checkpoint import damage_reported, load_plain, save_plain
 from epitool.nn.looks import BODY, FEATURES, Looks, described
 from epitool.nn.mocap import mirrored
-from epitool.options import RefineOptions
+from epitool.options.network import UnitOptions
 
 FORMAT = "epitool.refiner/2"
 MADE_BY = "epitool refine"
@@ -70,7 +70,7 @@ class Refiner:
     """
 
     weights: Mapping[str, Tensor]
-    options: RefineOptions
+    options: UnitOptions
     lengths: Array
     unit: str
     scale_source: str
@@ -145,7 +145,7 @@ def load_refiner(path: Path = SHIPPED) -> Refiner:
             raise ValueError("its joints are not those of this version")
         refiner = Refiner(
             weights=content["weights"],
-            options=RefineOptions(**content["options"]),
+            options=UnitOptions(**content["options"]),
             lengths=content["lengths"].double().numpy().reshape(len(BODY)),
             unit=str(content["unit"]),
             scale_source=str(content["scale_source"]),

@@ -18,7 +18,7 @@ from epitool.nn.detector_errors import Batch, DetectorErrors, Hardships, trainin
 from epitool.nn.looks import BODY
 from epitool.nn.mocap import Mixing, Wardrobe, median_lengths
 from epitool.nn.refiner import RefinementNetwork, Refiner
-from epitool.options import RefineOptions
+from epitool.options.network import UnitOptions
 
 Draw = Callable[[int, np.random.Generator], Batch]
 # Bones as detectors find them, by the joint they end at: medians of rendered people's, for a stature of 1700.
@@ -30,9 +30,9 @@ _FOCAL_RATIO = 0.9  # of telephones 0.75, of a 35 mm lens on a full frame 1
 _MIXINGS = (Mixing(), Mixing(turn=0.8, turn_rad=0.6))
 _OWN_MIXING = Mixing(trunk=0.7, arm=0.6, turn=0.6, turn_rad=0.35)
 _LENGTHS_SD, _OWN_LENGTHS_SD = (0.06, 0.02), (0.02, 0.02)
-GENERIC = RefineOptions(steps=4000, learning_rate=2e-3, dropout=0.15, average=0.999)
+GENERIC = UnitOptions(steps=4000, learning_rate=2e-3, dropout=0.15, average=0.999)
 # So few steps that nothing is forgotten: half a minute on a processor of today.
-OWN = RefineOptions(steps=400, learning_rate=3e-4, dropout=0.2, average=0.99)
+OWN = UnitOptions(steps=400, learning_rate=3e-4, dropout=0.2, average=0.99)
 
 
 def reference_lengths() -> Array:
@@ -51,7 +51,7 @@ def own_wardrobe(poses: Array) -> Wardrobe:
     return Wardrobe(poses, median_lengths(poses), _OWN_LENGTHS_SD, (_OWN_MIXING,))
 
 
-def train_generic(wardrobe: Wardrobe, errors: DetectorErrors, options: RefineOptions, trained_on: str) -> Refiner:
+def train_generic(wardrobe: Wardrobe, errors: DetectorErrors, options: UnitOptions, trained_on: str) -> Refiner:
     """A unit for everybody, from motion capture and a detector's errors on people whose poses are known."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(options.seed)
@@ -63,7 +63,7 @@ def train_generic(wardrobe: Wardrobe, errors: DetectorErrors, options: RefineOpt
 
 
 def train_own(
-    start: Refiner, wardrobe: Wardrobe, errors: DetectorErrors, options: RefineOptions, *, unit: str,
+    start: Refiner, wardrobe: Wardrobe, errors: DetectorErrors, options: UnitOptions, *, unit: str,
     scale_source: str, focal_ratio: float, hint: str, recording_id: str,
 ) -> Refiner:  # fmt: skip
     """A unit for one person before certain cameras, from `start` and the recording's own labels."""
@@ -78,7 +78,7 @@ def train_own(
     return Refiner(weights, options, wardrobe.lengths, unit, scale_source, focal_ratio, hint, trained_on, recording_id)
 
 
-def _trained(network: RefinementNetwork, draw: Draw, options: RefineOptions, *, one_cycle: bool) -> dict[str, Tensor]:
+def _trained(network: RefinementNetwork, draw: Draw, options: UnitOptions, *, one_cycle: bool) -> dict[str, Tensor]:
     """The moving average of the weights after all steps."""
     average, rng = copy.deepcopy(network), np.random.default_rng(options.seed)
     optimizer = torch.optim.AdamW(

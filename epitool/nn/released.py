@@ -17,7 +17,7 @@ from epitool.errors import CheckpointError
 from epitool.nn.card import ModelCard
 from epitool.nn.crops import RELEASED_CROPS, STANDARD_CROPS, bones
 from epitool.nn.network import build_network
-from epitool.options import TrainOptions
+from epitool.options.network import NetworkOptions
 from epitool.skeleton import skeleton
 
 _IMAGE_SIZE, _DEPTH = 256, 64
@@ -56,7 +56,7 @@ def released_model(path: Path, values: Mapping[str, Any]) -> tuple[dict[str, Ten
     joints, filters = _joints_and_filters(path, values)
     in_2d = joints == 16 and "mpii" in path.name.lower()
     supervision = "2d" if in_2d else {16: "self", 17: "full"}[joints]
-    options = TrainOptions(supervision, backbone_of(values), _IMAGE_SIZE, filters)
+    options = NetworkOptions(supervision, backbone_of(values), _IMAGE_SIZE, filters)
     known = skeleton(_SKELETONS[joints])
     card = ModelCard(
         options=options,
@@ -88,7 +88,7 @@ def backbone_of(names: Iterable[str]) -> str:
     return min(_BLOCKS, key=unlike)
 
 
-def checked_weights(path: Path, values: Mapping[str, Any], joints: int, options: TrainOptions) -> dict[str, Tensor]:
+def checked_weights(path: Path, values: Mapping[str, Any], joints: int, options: NetworkOptions) -> dict[str, Tensor]:
     """Values that are, name by name, the finite tensors of the network that the options describe.
 
     Args:
@@ -151,7 +151,7 @@ def _joints_and_filters(path: Path, values: Mapping[str, Any]) -> tuple[int, int
     final = values.get("final_layer.weight")
     if final is None:
         raise CheckpointError(
-            f"{path}: final_layer.weight is missing: no pose network; a ResNet alone serves as `train --initial`"
+            f"{path}: final_layer.weight is missing: no pose network; a ResNet alone serves a training to start from"
         )
     joints = released_joints(values)
     if joints is None:

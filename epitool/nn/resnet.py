@@ -1,4 +1,9 @@
-"""ResNets with torchvision's parameter names, without its import: that takes as long as PyTorch's."""
+"""ResNets with torchvision's parameter names, without its import.
+
+`import torchvision.models.resnet` takes as long as PyTorch's own: 2.3 s after `import torch`, which takes 2.3 s, where
+this module takes 0.01 s (medians of seven fresh processes on two cores, torchvision 0.29). Every `train` and every
+`predict` with a network would wait for it.
+"""
 
 from __future__ import annotations
 

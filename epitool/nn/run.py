@@ -19,7 +19,7 @@ from epitool.nn.checkpoint import Model, damage_reported, load_plain, save_model
 from epitool.nn.network import PoseNetwork, build_network
 from epitool.nn.samples import Recording, Samples
 from epitool.nn.weights import starting_weights
-from epitool.options import TrainOptions
+from epitool.options.network import NetworkOptions
 
 LAST, BEST, LOG = "last.pt", "model.pt", "log.jsonl"
 _FORMAT = "epitool.training/1"
@@ -85,7 +85,7 @@ class Run:
         self._board.flush()
 
 
-def open_run(recording: Recording, samples: Samples, options: TrainOptions, folder: Path, initial: str | None) -> Run:
+def open_run(recording: Recording, samples: Samples, options: NetworkOptions, folder: Path, initial: str | None) -> Run:
     """The run in a folder, or a new one.
 
     Raises:
@@ -108,7 +108,7 @@ def best_epoch(history: list[dict[str, Any]]) -> dict[str, Any]:
     return min(history, key=val_error)
 
 
-def error_key(options: TrainOptions) -> str:
+def error_key(options: NetworkOptions) -> str:
     """Which value of a record is the validation error."""
     return "val_2d_percent" if options.supervision == "2d" else "val_nmpjpe"
 
@@ -121,12 +121,12 @@ def val_error(record: dict[str, Any]) -> float:
 def _resume(run: Run, path: Path) -> None:
     content = load_plain(path, _FORMAT, "epitool train")
     with damage_reported(path):
-        earlier, same_samples = TrainOptions(**content["options"]), content["samples"] == run.digest
+        earlier, same_samples = NetworkOptions(**content["options"]), content["samples"] == run.digest
     if earlier != run.card.options:
         stated = ", ".join(f"{k} {v}" for k, v in asdict(earlier).items() if v != getattr(run.card.options, k))
-        raise UsageError(f"{path.parent} holds a run with {stated}; choose another --name, or --overwrite it")
+        raise UsageError(f"{path.parent} holds a run with {stated}; choose another name, or overwrite it")
     if not same_samples:
-        raise UsageError(f"{path.parent} holds a run on other labels; choose another --name, or --overwrite it")
+        raise UsageError(f"{path.parent} holds a run on other labels; choose another name, or overwrite it")
     with damage_reported(path):
         run.network.load_state_dict(content["weights"])
         run.optimizer.load_state_dict(content["optimizer"])
@@ -134,7 +134,7 @@ def _resume(run: Run, path: Path) -> None:
     say(f"going on with {path.parent} after epoch {len(run.history)} of {run.card.options.epochs}")
 
 
-def _card(recording: Recording, samples: Samples, options: TrainOptions) -> ModelCard:
+def _card(recording: Recording, samples: Samples, options: NetworkOptions) -> ModelCard:
     cameras = [camera for rig in recording.rigs for camera in rig.cameras]
     trained = np.zeros(len(samples.skeleton), dtype=bool)
     for i in np.array_split(samples.part("train"), 64):

@@ -141,8 +141,8 @@ def collect_samples(recording: Recording, folder: Path, supervision: str) -> Sam
     """
     if not recording.rigs and supervision != "2d":
         raise UsageError(
-            "there are keypoints and no poses to learn: `epitool triangulate` makes labels of them, or --supervision"
-            " 2d learns x and y alone"
+            "there are keypoints and no poses to learn: `epitool triangulate` makes labels of them, or supervision 2d"
+            " learns x and y alone"
         )
     digest, seen, skeleton = RecordingDigest(recording.frames, recording.views), list[Array](), recording.skeleton
     with _columns(folder) as columns:

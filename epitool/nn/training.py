@@ -28,13 +28,18 @@ from epitool.nn.samples import Recording, Samples
 from epitool.nn.soft_argmax import soft_argmax
 from epitool.nn.training_set import open_training_set, prepare_training_set
 from epitool.nn.validation import validate
-from epitool.options import TrainOptions
+from epitool.options.network import NetworkOptions
 
 MAX_WORKERS = 16
 
 
 def train(
-    recording: Recording, options: TrainOptions, folder: Path, fabric: Fabric, initial: str | None, accumulate: int = 1
+    recording: Recording,
+    options: NetworkOptions,
+    folder: Path,
+    fabric: Fabric,
+    initial: str | None,
+    accumulate: int = 1,
 ) -> list[dict[str, Any]]:
     """Trains a network on the training part of a recording; goes on where an earlier run of the same kind ended.
 
@@ -89,7 +94,7 @@ def train(
     return run.history
 
 
-def learning_rate(options: TrainOptions, epoch: int) -> float:
+def learning_rate(options: NetworkOptions, epoch: int) -> float:
     """The learning rate in an epoch, counted from 1."""
     steps_taken = sum(epoch > step * options.epochs for step in options.lr_steps)
     return float(options.learning_rate * 0.1**steps_taken)
@@ -102,7 +107,7 @@ def coordinate_loss(predicted: Tensor, target: Tensor, weight: Tensor, kind: str
 
 
 def epoch_batches(
-    samples: Samples, part: NDArray[np.intp], options: TrainOptions, epoch: int, processes: int = 1
+    samples: Samples, part: NDArray[np.intp], options: NetworkOptions, epoch: int, processes: int = 1
 ) -> list[NDArray[np.intp]]:
     """Batches `(n,)` of the samples `part` `(N,)` in a shuffled epoch.
 
@@ -114,7 +119,7 @@ def epoch_batches(
     if min(len(part), options.batch_size) < processes:
         raise UsageError(
             f"{processes} processes share batches of {min(len(part), options.batch_size)} images; each needs one:"
-            " take fewer --devices, or a larger --batch-size"
+            " take fewer devices, or a larger batch"
         )
     rng = np.random.default_rng([options.seed, epoch])
     order = part[rng.permutation(len(part))]
@@ -136,7 +141,7 @@ def shares(batch: NDArray[np.intp], process: int, processes: int, accumulate: in
 class _Step:
     """One update of the weights after the other."""
 
-    def __init__(self, fabric: Fabric, run: Run, options: TrainOptions) -> None:
+    def __init__(self, fabric: Fabric, run: Run, options: NetworkOptions) -> None:
         self.fabric, self.run, self.options = fabric, run, options
         self.network, self.optimizer = fabric.setup(run.network, run.optimizer)
         self.losses = list[Tensor]()
@@ -172,7 +177,7 @@ class _Step:
         if step >= 0 and not math.isfinite(loss := self.losses[step].item()):
             raise UsageError(
                 f"the loss became {loss} in step {step + 1} of epoch {len(self.run.history) + 1}; the last good epoch"
-                " is kept; train with a lower --lr"
+                " is kept; train with a lower learning rate"
             )
 
 
@@ -182,14 +187,14 @@ def _loader(dataset: CropDataset, batches: list[list[int]], device: torch.device
     return DataLoader(dataset, batch_sampler=batches, num_workers=workers, pin_memory=device.type == "cuda")
 
 
-def _described(record: dict[str, Any], options: TrainOptions, recording: Recording) -> str:
+def _described(record: dict[str, Any], options: NetworkOptions, recording: Recording) -> str:
     if options.supervision == "2d" or not recording.rigs:
         return f"2D error {record['val_2d_percent']:.2f}% of the box"
     return f"NMPJPE {record['val_nmpjpe']:.1f} {recording.unit}"
 
 
 def _record(
-    epoch: int, loss: float, measured: dict[str, float], options: TrainOptions, seconds: float, count: int
+    epoch: int, loss: float, measured: dict[str, float], options: NetworkOptions, seconds: float, count: int
 ) -> dict[str, Any]:
     return {
         "epoch": epoch,

@@ -7,13 +7,13 @@ from pathlib import Path
 
 from epitool.nn.crop_store import CACHE_MARGIN, CropStore, cut_crops, images_digest
 from epitool.nn.samples import Recording, Samples, collect_samples, image_chunks, open_samples
-from epitool.options import TrainOptions
+from epitool.options.network import NetworkOptions
 from epitool.skeleton import Skeleton
 
 _SAMPLES, _CROPS = "samples", "crops-{}.jpgs"
 
 
-def prepare_training_set(recording: Recording, options: TrainOptions, folder: Path) -> None:
+def prepare_training_set(recording: Recording, options: NetworkOptions, folder: Path) -> None:
     """Collects the samples and cuts their crops, unless the folder holds these crops already.
 
     Raises:

@@ -17,7 +17,7 @@ from epitool.nn.dataset import CropDataset
 from epitool.nn.network import PoseNetwork
 from epitool.nn.samples import Recording, Samples
 from epitool.nn.torch_engine import infer
-from epitool.options import TrainOptions
+from epitool.options.network import NetworkOptions
 
 _BLOCK = 65536
 
@@ -28,7 +28,7 @@ def validate(
     samples: Samples,
     store: Sequence[Image],
     recording: Recording,
-    options: TrainOptions,
+    options: NetworkOptions,
     fabric: Fabric,
 ) -> dict[str, float]:
     """Errors on the validation part; every process measures a share.

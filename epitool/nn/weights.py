@@ -86,7 +86,7 @@ def _check_trunk(source: str | Path, values: Mapping[str, Any], own: Mapping[str
     """Half of another ResNet is worse than none: refuses what is not the network's own."""
     expected, found = backbone_of(own), backbone_of(values)
     if expected != found:
-        raise CheckpointError(f"{source}: is of a {found}, the network is a {expected}; train with --backbone {found}")
+        raise CheckpointError(f"{source}: is of a {found}, the network is a {expected}; train with backbone {found}")
     for name in own:
         optional = not name.startswith(_TRUNK) or name.endswith("num_batches_tracked")
         if not optional and not _fits(name, values, own):

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from epitool.console import Summary
+from epitool.options import Detect2dOptions
 from epitool.stages.shared.detecting import detect
 
 
-def run(**options: Any) -> Summary:
+def run(options: Detect2dOptions) -> Summary:
     """As `detect`."""
-    return detect(**options)
+    return detect(options)

@@ -11,26 +11,30 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
 import epitool
 from epitool.console import Summary
+from epitool.detectors import DETECTORS
 from epitool.errors import EpitoolError, GeometryError
+from epitool.options import DoctorOptions
 
 CORE = (
     "numpy", "scipy", "opencv-python", "scikit-learn", "joblib", "numba", "h5py", "poselib", "matplotlib", "typer",
     "rich", "torch", "torchvision", "lightning-fabric",
 )  # fmt: skip
 EXTRAS = {
-    "mediapipe": ("mediapipe",), "synth": ("anny",), "onnx": ("onnx", "onnxscript", "onnxruntime"), "dask": ("dask",),
+    **{detector.extra: detector.imports for detector in DETECTORS.values() if detector.extra},
+    "synth": ("anny",), "onnx": ("onnx", "onnxscript", "onnxruntime"), "dask": ("dask",),
     "tensorboard": ("tensorboard",), "datasets": ("cdflib",), "c3d": ("ezc3d",), "rerun": ("rerun",),
     "sleap": ("sleap_io",),
 }  # fmt: skip
 _LARGEST_ANGLE_DEG = 1.0
 
 
-def run() -> Summary:
+def run(_: DoctorOptions) -> Summary:
     """Looks at versions, processors, extras and the cache, and tries the geometry, the network and the files.
 
     Returns:
@@ -53,12 +57,17 @@ def run() -> Summary:
         f"extra [{name}]: " + ("installed" if there else f"not installed; pip install 'epitool[{name}]'")
         for name, there in extras.items()
     ]
-    lines += [f"{name}: {said}" for name, said in trials.items()]
-    failed = [f"{name} ({said})" for name, said in trials.items() if not said.startswith("works")]
+    lines += [f"{name}: {trial.said}" for name, trial in trials.items()]
+    failed = [f"{name} ({trial.said})" for name, trial in trials.items() if not trial.works]
     missing = [name for name, version in versions.items() if version is None]
     broken = [*failed, *missing]
     failure = GeometryError(f"does not work: {', '.join(broken)}; install epitool anew") if broken else None
-    values = {**machine, "versions": versions, "extras": extras, "trials": trials}
+    values = {
+        **machine,
+        "versions": versions,
+        "extras": extras,
+        "trials": {name: trial.said for name, trial in trials.items()},
+    }
     return Summary("\n".join(lines), values, failure)
 
 
@@ -86,14 +95,21 @@ def _existing(folder: Path) -> Path:
     return folder if folder.exists() else _existing(folder.parent)
 
 
-def _tried(trial: Callable[[], None]) -> str:
-    """That it works and how long it took, or what was raised: here anything may be broken."""
+class Trial(NamedTuple):
+    """What came of trying something: whether it works, and how long it took or what was raised."""
+
+    works: bool
+    said: str
+
+
+def _tried(trial: Callable[[], None]) -> Trial:
+    """Tries something; here anything may be broken."""
     started = time.monotonic()
     try:
         trial()
     except Exception as error:  # a report of what is broken must not break
-        return f"{type(error).__name__}: {(str(error).splitlines() or [''])[0][:200]}"
-    return f"works ({time.monotonic() - started:.1f} s)"
+        return Trial(False, f"{type(error).__name__}: {(str(error).splitlines() or [''])[0][:200]}")
+    return Trial(True, f"works ({time.monotonic() - started:.1f} s)")
 
 
 def _geometry() -> None:
@@ -123,7 +139,7 @@ def _network() -> None:
 def _files() -> None:
     import cv2
 
-    from epitool.io.labels import read_labels, write_labels
+    from epitool.io.labels_h5 import read_labels, write_labels
     from epitool.synthetic import labels_of
     from epitool.synthetic.motion import random_motion
     from epitool.synthetic.scene import ring_of_cameras

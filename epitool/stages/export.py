@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from epitool.console import Summary
 from epitool.errors import UsageError
+from epitool.options import ExportOptions
 
 
-def run(*, model: Path, out: Path = Path("model.onnx")) -> Summary:
+def run(options: ExportOptions) -> Summary:
     """Writes a network as a graph that ONNX Runtime computes, once its answers have been compared with PyTorch's.
-
-    Args:
-        model: `model.pt`, or a file of the authors' release.
-        out: `model.onnx`.
 
     Raises:
         InputError: There is no such model, or the file cannot be written.
         CheckpointError: The model cannot be used, or the graph answers otherwise.
         UsageError: The extra `[onnx]` is not installed, or the file is to have another suffix.
     """
+    model, out = options.model, options.out
     if out.suffix != ".onnx":
         raise UsageError(f"--out {out}: expected a name that ends in .onnx, by which predict --model knows a graph")
     from epitool.nn.checkpoint import load_model

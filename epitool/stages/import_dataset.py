@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from epitool.camera import Array
 from epitool.console import Summary, progress, say
 from epitool.errors import InputError, UsageError
 from epitool.io.datasets import cmu
@@ -17,12 +16,11 @@ from epitool.io.datasets.common import DatasetTake, check_images
 from epitool.io.datasets.h36m import read_h36m
 from epitool.io.datasets.mpi_inf_3dhp import read_mpi_inf_3dhp
 from epitool.io.datasets.photographs import read_coco, read_mpii
-from epitool.io.keypoints import write_keypoints
-from epitool.io.labels import writing_labels
+from epitool.io.keypoints_h5 import write_keypoints
+from epitool.io.labels_h5 import writing_labels
 from epitool.io.pose_arrays import writing_pose_arrays
-from epitool.labels import Labels, Take
-from epitool.pose import Keypoints, Poses
-from epitool.skeleton import skeleton
+from epitool.labels import Labels, Take, labels_of
+from epitool.options import ImportOptions
 
 # Readers of recordings, and every how many frames the test has (paper, section 4).
 RECORDINGS = {"h36m": (read_h36m, 64), "mpi-inf-3dhp": (read_mpi_inf_3dhp, 1)}
@@ -43,29 +41,19 @@ class Piece:
     frames: NDArray[np.int64]
 
 
-def run(
-    *, dataset: str, root: Path, folder: Path | None, every: int | None = None, subjects: Sequence[int] = ()
-) -> Summary:
+def run(options: ImportOptions) -> Summary:
     """Reads a dataset from disk, checks it, and writes it as labels with the paper's parts (section 4), or as poses.
-
-    Args:
-        dataset: "h36m", "mpi-inf-3dhp", "mpii", "coco" or "cmu".
-        root: The folder that it was unpacked in.
-        folder: Folder for `train.h5` and, where there are recordings, `test.h5`, or for motion capture's `poses.npz`;
-            named as the dataset by default.
-        every: Of training recordings and motion capture, only every so many frames; 5, and 4 of motion capture, by
-            default.
-        subjects: Only these people's training recordings or motion capture; all where none is named.
 
     Raises:
         InputError: The folder does not hold the dataset, or a file in it is damaged or of another convention.
         UsageError: An extra is missing, or there is no training recording of a subject.
     """
+    dataset, root, every, subjects = options.dataset, options.root, options.every, options.subjects
     if dataset in PHOTOGRAPHS and subjects:
         raise UsageError(f"--subjects: {dataset} has photographs of many, and names none")
     if dataset in PHOTOGRAPHS and every:
         raise UsageError(f"--every: {dataset} has photographs, of which all are taken")
-    folder = folder or Path(dataset)
+    folder = _folder(options)
     if dataset == MOCAP:
         return _import_mocap(root, folder / FILES[2], every or _EVERY_MOCAP, subjects)
     if dataset in PHOTOGRAPHS:
@@ -82,6 +70,15 @@ def run(
             say(f"{root}: no recordings for {name}")
     said = ", ".join(f"{path} ({frames} frames)" for path, frames in written.items())
     return Summary(f"{said}: {len(takes)} recordings", {"files": written, "recordings": len(takes)})
+
+
+def also_writes(options: ImportOptions) -> list[Path]:
+    """The files in the folder."""
+    return [_folder(options) / name for name in FILES]
+
+
+def _folder(options: ImportOptions) -> Path:
+    return options.out or Path(options.dataset)
 
 
 def _of_subjects(takes: list[DatasetTake], subjects: Sequence[int]) -> list[DatasetTake]:
@@ -152,7 +149,7 @@ def _write(path: Path, takes: Sequence[DatasetTake], step: int, test: bool) -> i
         start = 0
         for piece, frames in _chunks(pieces):
             numbers = np.arange(start, start + len(frames))
-            writer.append(exact_labels(*piece.source.read(frames), numbers, piece.number, named, split))
+            writer.append(_labels_of_piece(piece, frames, numbers, named, split))
             start += len(frames)
             done(len(frames))
     return count
@@ -169,28 +166,11 @@ def _chunks(pieces: Sequence[Piece]) -> Iterator[tuple[Piece, NDArray[np.int64]]
             yield piece, piece.frames[start : start + _CHUNK_FRAMES]
 
 
-def exact_labels(
-    xyz: Array, images: NDArray[np.str_], frames: NDArray[np.int64], number: int, takes: tuple[Take, ...],
-    split: tuple[int, int],
+def _labels_of_piece(
+    piece: Piece, frames: NDArray[np.int64], numbers: NDArray[np.int64], takes: tuple[Take, ...], split: tuple[int, int]
 ) -> Labels:  # fmt: skip
-    """Labels of frames of one take, whose keypoints are the projections of the poses.
-
-    Args:
-        xyz: World joints of h36m17 `(F, J, 3)`.
-        images: `(F, V)`.
-        frames: Their numbers in the file `(F,)`.
-        number: Of the take.
-        takes: Of the file.
-        split: Of the file.
-    """
-    rig, body = takes[number].rig, skeleton("h36m17")
-    xy, sizes = rig.project(xyz), np.array([camera.image_size for camera in rig.cameras])
-    inside = ((xy >= 0) & (xy <= sizes[:, None] - 1)).all(axis=-1)
-    keypoints = Keypoints(
-        xy, inside.astype(float), frames, rig.names, images, sizes, body, np.full(len(frames), number), split
-    )
-    poses = Poses(xyz, np.ones(xyz.shape[:2]), frames, body, rig.unit, "world")
-    nothing = np.zeros(inside.shape)
-    return Labels(
-        poses, keypoints, takes[0].rig, nothing, nothing[..., 0].astype(bool), takes=takes
-    )  # fmt: skip
+    """Exact labels of some frames of a piece, which have these numbers in a file of these takes and this split."""
+    xyz, images = piece.source.read(frames)
+    labels = labels_of(xyz, takes[piece.number].rig, images, frames=numbers)
+    keypoints = replace(labels.keypoints, take_of=np.full(len(frames), piece.number), split=split)
+    return replace(labels, keypoints=keypoints, rig=takes[0].rig, takes=takes)

@@ -16,15 +16,16 @@ from epitool.errors import GeometryError, InputError, UsageError
 from epitool.files import writing
 from epitool.io.cameras import read_rig, write_rig
 from epitool.io.files import read_json, write_json
-from epitool.io.labels import write_labels
+from epitool.io.labels_h5 import write_labels
 from epitool.io.pose_arrays import read_pose_arrays
-from epitool.labels import Labels
+from epitool.labels import Labels, labels_of
+from epitool.options import SynthOptions
 from epitool.parallel import stream_parallel
 from epitool.pss import find_up
 from epitool.skeleton import skeleton
 from epitool.synthetic.anny_body import BodyMaker
 from epitool.synthetic.motion import random_motion
-from epitool.synthetic.rigs import LAYOUTS, labels_of, studio_rig
+from epitool.synthetic.rigs import studio_rig
 from epitool.synthetic.scene import write_jpeg
 from epitool.synthetic.studio import Studio, Taken, wandering
 
@@ -36,49 +37,26 @@ _MOCAP_FRAMES_PER_SECOND = 30.0
 _LEAST_SEEN = 0.5  # of the joints, in every view: less, and a rig does not look at the person
 
 
-def run(
-    *,
-    out: Path,
-    frames: int = 200,
-    cameras: int = 4,
-    layout: str = "ring",
-    rig: Path | None = None,
-    motion: Path | None = None,
-    size: int = 512,
-    seed: int = 0,
-    jobs: int = -1,
-) -> Summary:
+def run(options: SynthOptions) -> Summary:
     """Renders a person of Anny's and writes `camN/00000.jpg`, `truth.h5`, `truth_coco17.h5` and `cameras.toml`.
 
-    Run again, it goes on where it stopped.
-
-    Args:
-        out: Folder for all of it.
-        frames: How many each camera takes.
-        cameras: How many, in a layout.
-        layout: "ring", "arc" or "random".
-        rig: Cameras to use instead, in mm, z up, the floor at 0; the person moves about the origin.
-        motion: Motion capture poses, whose clips are played in an order and with headings drawn by the seed; else a
-            made-up motion.
-        size: Side of the images of a layout, px.
-        seed: Of person, clothes, motion, layout, room and light.
-        jobs: Frames at a time; the images do not depend on it.
+    Run again, it goes on where it stopped. The images do not depend on `jobs`. Of motion capture the clips are played
+    in an order and with headings drawn by the seed.
 
     Raises:
-        UsageError: Options that do not fit, Anny is not installed, or the folder holds other work.
+        UsageError: Anny is not installed, or the folder holds other work.
         InputError: A file is missing, damaged, or does not fit.
         GeometryError: The cameras of a rig do not look at the person.
     """
-    _check(frames, cameras, layout, size, rig)
-    joints, places = _motion(motion, frames, seed)
-    used = _rig(rig) if rig else studio_rig(layout, cameras, size, seed)
-    _claim(
-        out, {"frames": len(joints), "cameras": [_plain(c) for c in used.cameras], "motion": str(motion), "seed": seed}
-    )
+    out, seed = options.out, options.seed
+    joints, places = _motion(options.motion, options.frames, seed)
+    used = _rig(options.rig) if options.rig else studio_rig(options.layout, options.cameras, options.size, seed)
+    cameras = [_plain(c) for c in used.cameras]
+    _claim(out, {"frames": len(joints), "cameras": cameras, "motion": str(options.motion), "seed": seed})
     say("loading the body model; for the first time this takes a minute or two")
     studio = Studio(BodyMaker().body(seed), used, seed)
     images = np.array([[str(out / name / f"{f:05d}.jpg") for name in used.names] for f in range(len(joints))])
-    taken = _take(studio, joints, places, images, jobs)
+    taken = _take(studio, joints, places, images, options.jobs)
     labels = labels_of(np.array([one.h36m17 for one in taken]), used, images)
     _check_seen(labels)
     of_h36m, of_coco, cameras_of = (out / name for name in FILES)
@@ -91,13 +69,9 @@ def run(
     return Summary(text, {"out": str(out), "images": count, "frames": len(joints), "views": list(used.names)})
 
 
-def _check(frames: int, cameras: int, layout: str, size: int, rig: Path | None) -> None:
-    if layout not in LAYOUTS:
-        raise UsageError(f"--layout {layout}: is none of {', '.join(LAYOUTS)}")
-    if frames < 1 or (rig is None and cameras < 1):
-        raise UsageError("at least one frame of one camera is needed")
-    if not 64 <= size <= 4096:
-        raise UsageError(f"--size {size}: is not between 64 and 4096 px")
+def also_writes(options: SynthOptions) -> list[Path]:
+    """The files beside the images."""
+    return [options.out / name for name in FILES]
 
 
 def _motion(path: Path | None, frames: int, seed: int) -> tuple[Array, Array]:

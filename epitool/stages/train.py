@@ -13,9 +13,11 @@ from epitool.console import Summary, say, warn
 from epitool.errors import EpitoolError, InputError
 from epitool.files import alone_at
 from epitool.io.files import write_json
-from epitool.io.keypoints import open_keypoints
-from epitool.io.labels import has_poses, open_labels
-from epitool.options import PRESETS, TrainOptions, run_folder
+from epitool.io.keypoints_h5 import open_keypoints
+from epitool.io.labels_h5 import has_poses, open_labels
+from epitool.options import TrainOptions
+from epitool.options.network import PRESETS, NetworkOptions
+from epitool.options.shared import run_folder
 from epitool.stages.shared.label_verdict import heed
 
 if TYPE_CHECKING:
@@ -24,36 +26,8 @@ if TYPE_CHECKING:
     from epitool.nn.samples import Recording
 
 
-def run(
-    *,
-    pairs: Path,
-    out: Path | None = None,
-    name: str = "default",
-    preset: str = "auto",
-    initial: str | None = None,
-    overwrite: bool = False,
-    device: str = "auto",
-    devices: int = 1,
-    nodes: int = 1,
-    precision: str = "auto",
-    accumulate: int = 1,
-    **given: Any,
-) -> Summary:
+def run(options: TrainOptions) -> Summary:
     """Trains a network on labels; goes on with a run of the same labels and options.
-
-    Args:
-        pairs: `labels.h5`, or `keypoints.h5` to learn x and y alone.
-        out: Folder of the run; `runs/<name>` by default.
-        name: Of the run.
-        preset: "paper", "small", or "auto": paper with CUDA, else small.
-        initial: What the weights start from: a checkpoint, or "imagenet".
-        overwrite: Whether to delete an earlier run in the folder.
-        device: "auto", "cpu", "cuda" or "cuda:N".
-        devices: How many of them on each machine.
-        nodes: How many machines.
-        precision: "auto", "32", "bf16" or "16".
-        accumulate: Into how many pieces each device divides its part of a batch.
-        given: Fields of `TrainOptions` that replace the preset's; None leaves it.
 
     Raises:
         UsageError: Options that do not fit, or the folder holds a run with others.
@@ -66,22 +40,36 @@ def run(
     from epitool.nn.training_set import open_training_set
     from epitool.nn.validation import baseline_error
 
-    folder, compute = out or run_folder(name), Compute(device, devices, nodes, precision)
-    with _recording(pairs) as recording, ExitStack() as stack:
+    folder = options.out or run_folder(options.name)
+    compute = Compute(options.device, options.devices, options.nodes, options.precision)
+    with _recording(options.pairs) as recording, ExitStack() as stack:
         fabric = compute.start()
         _enter_alone(stack, folder, fabric)
-        chosen = preset if preset != "auto" else "paper" if fabric.device.type == "cuda" else "small"
-        options = replace(PRESETS[chosen], **{key: value for key, value in given.items() if value is not None})
+        chosen = options.preset if options.preset != "auto" else "paper" if fabric.device.type == "cuda" else "small"
+        network = _network(options, chosen)
         where = f"{fabric.world_size} x {fabric.device.type}, {compute.precision_on(fabric.device)}"
-        say(f"training ({where}) with preset {chosen}: {_described(options)}")
-        if overwrite and fabric.is_global_zero:
+        say(f"training ({where}) with preset {chosen}: {_described(network)}")
+        if options.overwrite and fabric.is_global_zero:
             shutil.rmtree(folder, ignore_errors=True)
-        history = train(recording, options, folder, fabric, initial, accumulate)
-        baseline = baseline_error(open_training_set(recording.skeleton, folder)[0], options.supervision)
+        history = train(recording, network, folder, fabric, options.initial, options.accumulate)
+        baseline = baseline_error(open_training_set(recording.skeleton, folder)[0], network.supervision)
     unit = recording.unit
     if fabric.is_global_zero:
-        write_json(folder / "options.json", {"pairs": str(pairs), "unit": unit, "preset": chosen, **asdict(options)})
-    return _summary(history, baseline, options, unit, folder)
+        stated = {"pairs": str(options.pairs), "unit": unit, "preset": chosen, **asdict(network)}
+        write_json(folder / "options.json", stated)
+    return _summary(history, baseline, network, unit, folder)
+
+
+def _network(options: TrainOptions, preset: str) -> NetworkOptions:
+    """A preset with what is given in its place."""
+    given: dict[str, Any] = {
+        "supervision": options.supervision, "backbone": options.backbone, "image_size": options.image_size,
+        "epochs": options.epochs, "batch_size": options.batch_size, "learning_rate": options.lr, "loss": options.loss,
+        "seed": options.seed,
+    }  # fmt: skip
+    if options.occluders:
+        given |= {"occluders": str(options.occluders), "occlusion": True}
+    return replace(PRESETS[preset], **{name: value for name, value in given.items() if value is not None})
 
 
 def _enter_alone(stack: ExitStack, folder: Path, fabric: Fabric) -> None:
@@ -116,14 +104,16 @@ def _recording(pairs: Path) -> Iterator[Recording]:
             yield Recording(file.frames, file.views, file.skeleton, (), file.split, file.read)
 
 
-def _described(options: TrainOptions) -> str:
+def _described(options: NetworkOptions) -> str:
     return (
         f"{options.supervision} supervision, {options.backbone}, {options.image_size} px, {options.epochs} epochs,"
         f" batches of {options.batch_size}, learning rate {options.learning_rate:g}, {options.loss} loss"
     )
 
 
-def _summary(history: list[dict[str, Any]], baseline: float, options: TrainOptions, unit: str, folder: Path) -> Summary:
+def _summary(
+    history: list[dict[str, Any]], baseline: float, options: NetworkOptions, unit: str, folder: Path
+) -> Summary:
     from epitool.nn.run import BEST, best_epoch, error_key
 
     model, best, key = folder / BEST, best_epoch(history), error_key(options)

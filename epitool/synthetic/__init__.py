@@ -1,7 +1,8 @@
 """A rendered person before four cameras, with exact truth: footage to try everything on without a recording."""
 
+from epitool.labels import labels_of
 from epitool.synthetic.noise import detector_like, noisy_keypoints
-from epitool.synthetic.rigs import labels_of, random_rig, walking_room
+from epitool.synthetic.rigs import random_rig, walking_room
 from epitool.synthetic.scene import render_scene
 
 __all__ = ["detector_like", "labels_of", "noisy_keypoints", "random_rig", "render_scene", "walking_room"]

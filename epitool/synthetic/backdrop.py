@@ -10,14 +10,22 @@ from numpy.typing import NDArray
 
 from epitool.camera import Camera
 from epitool.images import Image
-from epitool.synthetic.render import Rays
 
 Array = NDArray[np.float64]
+Rays = NDArray[np.float32]
 ROOM = np.array([[-5500.0, -5500.0, 0.0], [5500.0, 5500.0, 3400.0]])  # opposite corners, mm
 TEXTURE_SIDE = 512
 FLOOR_FACE = 4  # faces are numbered 2 * axis + (0 low, 1 high)
 SHADOW_RADIUS, SHADOW_REACH = 260.0, 1300.0  # mm
 SHADOW_DEPTH = 0.4
+
+
+def camera_rays(camera: Camera) -> Rays:
+    """Direction `(height, width, 3)` of the ray through each pixel, camera axes, z = 1."""
+    width, height = camera.image_size
+    x, y = np.meshgrid(np.arange(width, dtype=float), np.arange(height, dtype=float))
+    xy = camera.normalize(np.stack([x, y], axis=-1))
+    return np.concatenate([xy, np.ones_like(xy[..., :1])], axis=-1).astype(np.float32)
 
 
 def hit_room(camera: Camera, rays: Rays, room: Array = ROOM) -> tuple[NDArray[np.int64], Array]:

@@ -6,15 +6,13 @@ hundred images could not tell the sides apart by shape alone.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 from numpy.typing import NDArray
 
 from epitool.synthetic.motion import SIDES, Motion
+from epitool.synthetic.solids import ROUND, Color, Solid
 
 Array = NDArray[np.float64]
-Color = tuple[int, int, int]
 
 SKIN: Color = (224, 172, 140)
 HAIR: Color = (58, 38, 26)
@@ -25,23 +23,6 @@ BELT: Color = (62, 60, 74)
 SHOES: Color = (54, 48, 46)
 SLEEVES: dict[str, Color] = {"left": (66, 122, 190), "right": (206, 108, 58)}
 TROUSERS: dict[str, Color] = {"left": (48, 62, 104), "right": (94, 68, 56)}
-
-
-@dataclass(frozen=True, eq=False)
-class Solid:
-    """The hull of two spheres, possibly stretched: a tapered limb, a trunk, or an ellipsoid.
-
-    Attributes:
-        ends: Centres of both spheres `(2, 3)`, world, mm.
-        radii: Radii of both spheres, mm.
-        color: RGB.
-        squeeze: Symmetric matrix `(3, 3)`, world: the linear map after which the spheres are round.
-    """
-
-    ends: Array
-    radii: tuple[float, float]
-    color: Color
-    squeeze: Array
 
 
 def body_solids(motion: Motion, frame: int) -> list[Solid]:
@@ -56,16 +37,18 @@ def _limb(start: Array, end: Array, radii: tuple[float, float], color: Color) ->
     return Solid(np.stack([start, end]), radii, color, np.eye(3))
 
 
-def _stretched(start: Array, end: Array, radii: tuple[float, float], color: Color, axes: Array, width: Array) -> Solid:
+def _stretched(
+    start: Array, end: Array, radii: tuple[float, float], color: Color, axes: Array, width: tuple[float, float, float]
+) -> Solid:  # fmt: skip
     """A solid `width` times as wide as its radii say, along each of its part's axes (world from part)."""
-    return Solid(np.stack([start, end]), radii, color, axes @ np.diag(1 / width) @ axes.T)
+    return Solid(np.stack([start, end]), radii, color, axes, width)
 
 
 def _trunk(motion: Motion, f: int) -> list[Solid]:
     pelvis, spine, thorax = (motion.joint(name)[f] for name in ("pelvis", "spine", "thorax"))
     hips, chest = motion.pelvis_axes[f], motion.chest_axes[f]
     left, right = (motion.joint(f"{side}_shoulder")[f] for side in SIDES)
-    wide = np.array([1.0, 1.5, 1.0])
+    wide = (1.0, 1.5, 1.0)
     return [
         _stretched(pelvis - 30 * hips[:, 2], pelvis + 40 * hips[:, 2], (112, 104), BELT, hips, wide),
         _stretched(pelvis + 70 * hips[:, 2], spine, (104, 104), SHIRT, hips, wide),
@@ -81,8 +64,8 @@ def _head(motion: Motion, f: int) -> list[Solid]:
     def at(forward: float, left: float, up: float) -> Array:
         return middle + axes @ [forward, left, up]
 
-    def blob(center: Array, radius: float, color: Color, width: tuple[float, float, float] = (1, 1, 1)) -> Solid:
-        return _stretched(center, center, (radius, radius), color, axes, np.array(width))
+    def blob(center: Array, radius: float, color: Color, width: tuple[float, float, float] = ROUND) -> Solid:
+        return _stretched(center, center, (radius, radius), color, axes, width)
 
     solids = [
         _limb(motion.joint("thorax")[f] - 10 * axes[:, 2], at(-15, 0, -60), (60, 54), SKIN),

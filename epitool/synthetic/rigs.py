@@ -1,4 +1,4 @@
-"""Rigs of cameras around a person, and what they would see of a motion: scenes without images, to measure methods on.
+"""Rigs of cameras around a person: made up, to measure methods on.
 
 World axes: mm, z up, floor at z = 0.
 """
@@ -8,13 +8,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from epitool.camera import Camera, Rig
-from epitool.labels import Labels
-from epitool.pose import Keypoints, Poses
-from epitool.skeleton import Skeleton, skeleton
+from epitool.camera import Camera, Rig, centred_intrinsics
 
 Array = NDArray[np.float64]
-H36M = skeleton("h36m17")
 LAYOUTS = ("ring", "arc", "random")
 _HIPS = 950.0  # height that the cameras of a random rig look at, mm
 _IMAGE_SIZES = ((640, 480), (1280, 720), (1000, 1000), (1920, 1080), (1080, 1920))
@@ -41,9 +37,7 @@ def camera_looking_at(name: str, center: Array, target: Array, focal: float, ima
     right = np.cross(forward, [0.0, 0.0, 1.0])
     right /= np.linalg.norm(right)
     R = np.stack([right, np.cross(forward, right), forward])
-    width, height = image_size
-    K = np.array([[focal, 0, (width - 1) / 2], [0, focal, (height - 1) / 2], [0, 0, 1]])
-    return Camera(name, K, np.zeros(0), R, -R @ center, image_size)
+    return Camera(name, centred_intrinsics(image_size, focal), np.zeros(0), R, -R @ center, image_size)
 
 
 def walking_room() -> Rig:
@@ -112,33 +106,3 @@ def _places(rng: np.random.Generator, count: int) -> Array:
     angle = np.arange(count) * step + (rng.normal(0, 0.2, count) if shape == "ring" else 0.0)
     distance = rng.uniform(4500, 7000, count)
     return np.column_stack([distance * np.cos(angle), distance * np.sin(angle), height])
-
-
-def labels_of(
-    xyz: Array, rig: Rig, images: NDArray[np.str_] | None = None, body: Skeleton = H36M
-) -> Labels:  # fmt: skip
-    """Exact labels of a motion before a rig.
-
-    Args:
-        xyz: Joints `(F, J, 3)` in the rig's world.
-        rig: The cameras.
-        images: Where each image is, `(F, V)`; "" everywhere if left out.
-        body: Skeleton of the joints.
-
-    Returns:
-        The motion as poses and their projections with confidence 1, 0 where they lie outside the image. Joints
-        hidden behind the body count as seen.
-    """
-    frames, shape = np.arange(len(xyz)), (len(xyz), len(rig))
-    sizes = np.array([camera.image_size for camera in rig.cameras])
-    xy = rig.project(xyz)
-    inside = ((xy >= 0) & (xy <= sizes[:, None] - 1)).all(axis=-1)
-    return Labels(
-        poses=Poses(xyz, np.ones(xyz.shape[:2]), frames, body, rig.unit, "world"),
-        keypoints=Keypoints(
-            xy, inside.astype(float), frames, rig.names, np.full(shape, "") if images is None else images, sizes, body
-        ),
-        rig=rig,
-        reprojection_px=np.zeros(inside.shape),
-        swapped=np.zeros(shape, dtype=bool),
-    )

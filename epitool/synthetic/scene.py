@@ -2,29 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
 from epitool.camera import Camera, Rig
 from epitool.console import progress
 from epitool.images import Image
-from epitool.labels import Labels
-from epitool.pose import Keypoints, Poses
-from epitool.synthetic.backdrop import draw_room, draw_shadow, hit_room
+from epitool.labels import Labels, labels_of
+from epitool.synthetic.backdrop import camera_rays, draw_room, draw_shadow, hit_room
 from epitool.synthetic.body import body_solids
-from epitool.synthetic.motion import SKELETON, Motion, random_motion
-from epitool.synthetic.render import camera_rays, draw_solids
+from epitool.synthetic.mesh import draw_mesh
+from epitool.synthetic.motion import Motion, random_motion
+from epitool.synthetic.rigs import camera_looking_at
+from epitool.synthetic.solids import Mesh, solids_mesh
 
-Array = NDArray[np.float64]
 IMAGE_SIZE = (384, 384)
 FOCAL = 490.0
 DISTANCE = 4600.0  # of the cameras from the middle of the floor, mm
 AZIMUTHS_DEG = (20.0, 95.0, 165.0, 250.0)
 HEIGHTS = (1400.0, 2100.0, 1250.0, 1800.0)
+TO_LIGHT = np.array([0.35, -0.45, 0.82])  # world
 TARGET = np.array([0.0, 0.0, 950.0])
 JPEG_QUALITY = 92
 SHADOWED = ("left_ankle", "right_ankle", "pelvis")
@@ -47,40 +47,37 @@ def render_scene(folder: Path, *, frames: int = 120, seed: int = 0) -> Labels:
     """
     motion, rig = random_motion(frames, seed), ring_of_cameras()
     images = [[str(folder / name / f"{f:05d}.jpg") for name in rig.names] for f in range(frames)]
+    bodies = [solids_mesh(body_solids(motion, f)) for f in range(frames)]
     with progress("rendering", frames * len(rig)) as advance:
         for v, camera in enumerate(rig.cameras):
             (folder / camera.name).mkdir(parents=True, exist_ok=True)
-            for f, image in enumerate(_footage(motion, camera, seed)):
+            for f, image in enumerate(_footage(motion, bodies, camera, seed)):
                 write_jpeg(Path(images[f][v]), image)
                 advance(1)
-    return _truth(motion, rig, np.array(images))
+    return labels_of(motion.xyz, rig, np.array(images))
 
 
 def ring_of_cameras() -> Rig:
     """Four cameras around the floor, looking at its middle."""
-    places = zip(np.radians(AZIMUTHS_DEG), HEIGHTS)
-    return Rig(tuple(_camera(f"cam{i}", *place) for i, place in enumerate(places, 1)), "mm", "rendered")
+    angle = np.radians(AZIMUTHS_DEG)
+    centers = np.column_stack([DISTANCE * np.cos(angle), DISTANCE * np.sin(angle), HEIGHTS])
+    cameras = (camera_looking_at(f"cam{i}", center, TARGET, FOCAL, IMAGE_SIZE) for i, center in enumerate(centers, 1))
+    return Rig(tuple(cameras), "mm", "rendered")
 
 
-def _camera(name: str, azimuth: float, height: float) -> Camera:
-    center = np.array([DISTANCE * np.cos(azimuth), DISTANCE * np.sin(azimuth), height])
-    forward = (TARGET - center) / np.linalg.norm(TARGET - center)
-    right = np.cross(forward, [0.0, 0.0, 1.0])
-    right /= np.linalg.norm(right)
-    R = np.stack([right, np.cross(forward, right), forward])
-    width, height_px = IMAGE_SIZE
-    K = np.array([[FOCAL, 0, (width - 1) / 2], [0, FOCAL, (height_px - 1) / 2], [0, 0, 1]])
-    return Camera(name, K, np.zeros(0), R, -R @ center, IMAGE_SIZE)
-
-
-def _footage(motion: Motion, camera: Camera, seed: int) -> Iterator[Image]:
-    rays = camera_rays(camera)
-    face, points = hit_room(camera, rays)
+def _footage(motion: Motion, bodies: Sequence[Mesh], camera: Camera, seed: int) -> Iterator[Image]:
+    face, points = hit_room(camera, camera_rays(camera))
     room = draw_room(face, points, np.random.default_rng(seed))
-    for f in range(len(motion.xyz)):
+    for f, body in enumerate(bodies):
         image = draw_shadow(room, face, points, [motion.joint(name)[f] for name in SHADOWED])
-        draw_solids(image, body_solids(motion, f), camera, rays)
+        draw_lit(image, body, camera)
         yield cv2.GaussianBlur(image, (3, 3), 0.6)  # type: ignore[misc]  # softens the stairs along edges
+
+
+def draw_lit(image: Image, mesh: Mesh, camera: Camera) -> None:
+    """Draws a mesh into an RGB image, in place, lit from one side."""
+    depth = np.full(image.shape[:2], np.inf, np.float32)
+    draw_mesh(image, depth, camera, *mesh, TO_LIGHT / np.linalg.norm(TO_LIGHT))
 
 
 def write_jpeg(path: Path, image: Image) -> None:
@@ -88,17 +85,3 @@ def write_jpeg(path: Path, image: Image) -> None:
     options = [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY]
     _, data = cv2.imencode(".jpg", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), options)
     data.tofile(path)  # cv2.imwrite cannot open every path on Windows
-
-
-def _truth(motion: Motion, rig: Rig, images: NDArray[np.str_]) -> Labels:
-    f, v, j = *images.shape, len(SKELETON)
-    frames, sizes = np.arange(f), np.array([camera.image_size for camera in rig.cameras])
-    xy = rig.project(motion.xyz)
-    inside = ((xy >= 0) & (xy <= sizes[:, None] - 1)).all(axis=-1)
-    return Labels(
-        poses=Poses(motion.xyz, np.ones((f, j)), frames, SKELETON, "mm", "world"),
-        keypoints=Keypoints(xy, inside.astype(float), frames, rig.names, images, sizes, SKELETON),
-        rig=rig,
-        reprojection_px=np.zeros((f, v, j)),
-        swapped=np.zeros((f, v), dtype=bool),
-    )

@@ -11,11 +11,10 @@ from numpy.typing import NDArray
 from epitool.camera import Camera, Rig
 from epitool.images import Image
 from epitool.synthetic.anny_body import Body
-from epitool.synthetic.backdrop import ROOM, draw_room, draw_shadow, hit_room
+from epitool.synthetic.backdrop import ROOM, camera_rays, draw_room, draw_shadow, hit_room
 from epitool.synthetic.clothes import dressed
 from epitool.synthetic.mesh import cuboid, draw_mesh
 from epitool.synthetic.puppet import H36M, Puppet
-from epitool.synthetic.render import camera_rays
 from epitool.synthetic.scene import SHADOWED
 
 Array = NDArray[np.float64]

@@ -6,6 +6,8 @@ from epitool.skeleton import Skeleton
 
 Color = tuple[int, int, int]
 SIDE_COLORS: dict[str, Color] = {"left": (0, 114, 178), "right": (213, 94, 0), "middle": (0, 158, 115)}
+# of other people than the one chosen, each of whom has one
+PEOPLE_COLORS: tuple[Color, ...] = ((204, 121, 167), (240, 228, 66), (86, 180, 233), (255, 255, 255))
 
 
 def joint_side(joint: str) -> str:

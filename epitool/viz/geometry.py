@@ -13,7 +13,7 @@ from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 
 from epitool.camera import Camera
-from epitool.geometry.two_view.epipolar import fundamental_of_pose, homogeneous
+from epitool.geometry.two_view.epipolar import fundamental_of_cameras, homogeneous
 from epitool.images import Image
 from epitool.labels import Labels
 from epitool.skeleton import Skeleton
@@ -33,6 +33,7 @@ SHOWN_JOINTS = (
 # Six that remain distinct to colour-blind eyes (after Okabe and Ito).
 JOINT_COLORS = ("#e69f00", "#56b4e9", "#009e73", "#f0e442", "#d55e00", "#cc79a7")
 SURROUNDINGS = 1.9  # of the person's extent: what is shown of the image
+READ_IN_BLACK = 0.7  # of the darkest colour's error: up to there black is read best
 WORST_SHOWN = 3.0  # of the median residual: from here on all look alike
 QUARTILES = (25, 50, 75)
 
@@ -50,19 +51,22 @@ def plot_epipolar_lines(
         skeleton: Names the joints.
     """
     first, second = cameras
-    R = second.R @ first.R.T
-    F = fundamental_of_pose(R, second.t - R @ first.t, first.K, second.K)
+    F = fundamental_of_cameras(first, second)
     ideal = np.stack([camera.undistort(joints) for camera, joints in zip(cameras, xy)])
     lines = np.stack([homogeneous(ideal[1]) @ F, homogeneous(ideal[0]) @ F.T])
     distances = np.abs((lines * homogeneous(ideal)).sum(axis=-1)) / np.linalg.norm(lines[..., :2], axis=-1)
     shown = _shown_joints(skeleton, np.isfinite(distances).all(axis=0))
 
-    figure = Figure(figsize=(2 * PANEL, PANEL + 1.1), dpi=DPI, layout="constrained")
+    frames = [_frame(ideal[v], cameras[v].image_size) for v in range(2)]
+    tallest = max((bottom - top) / (right - left) for left, right, top, bottom in frames)
+    figure = Figure(figsize=(2 * PANEL, PANEL * tallest + 1.2), dpi=DPI, layout="constrained")
     for v, axes in enumerate(figure.subplots(1, 2)):
         axes.imshow(_undistorted(cameras[v], images[v]), alpha=0.8)
         for j, color in zip(shown, JOINT_COLORS):
             _draw_joint(axes, ideal[v, j], lines[v, j], color)
-        _frame(axes, ideal[v], cameras[v].image_size)
+        left, right, top, bottom = frames[v]
+        axes.set(xlim=(left, right), ylim=(bottom, top))
+        axes.set_axis_off()
         median = f"{np.nanmedian(distances[v]):.1f} px" if len(shown) else "unknown"
         title = f"{cameras[v].name}, with lines of {cameras[1 - v].name}\nmedian distance of all joints: {median}"
         axes.set_title(title, fontsize=11)
@@ -94,9 +98,10 @@ def plot_residuals(path: Path, labels: Labels) -> None:
     figure = Figure(figsize=(2.9 + width * len(views), 1.7 + 0.29 * len(rows)), dpi=DPI, layout="constrained")
     axes = figure.subplots()
     clipped = bool((known > worst).any())
-    picture = axes.imshow(table[..., 1], cmap="YlOrRd", vmin=0, vmax=1.25 * max(worst, 1e-9), aspect="auto")
+    darkest = 1.25 * max(worst, 1e-9)
+    picture = axes.imshow(table[..., 1], cmap="YlOrRd", vmin=0, vmax=darkest, aspect="auto")
     for (row, column), median in np.ndenumerate(table[..., 1]):
-        ink = "white" if median > worst else "black"
+        ink = "white" if median > READ_IN_BLACK * darkest else "black"
         _write_cell(axes, column, row, table[row, column], ink)
     axes.axhline(len(rows) - 1.5, color="white", linewidth=4)
     axes.axvline(len(views) - 1.5, color="white", linewidth=4)
@@ -126,8 +131,8 @@ def _draw_joint(axes: Axes, point: Array, line: Array, color: str) -> None:
     axes.plot(*point, "o", color=color, markersize=7.5, markeredgecolor="black", markeredgewidth=1)
 
 
-def _frame(axes: Axes, xy: Array, image_size: tuple[int, int]) -> None:
-    """Shows a square part of the image around the person, or all of it where nobody is seen."""
+def _frame(xy: Array, image_size: tuple[int, int]) -> tuple[float, float, float, float]:
+    """Left, right, top and bottom of the part of the image to show: square around the person, or all of it."""
     width, height = image_size
     known = xy[np.isfinite(xy).all(axis=-1)]
     side, middle = float(max(image_size)), np.array([width, height]) / 2
@@ -136,8 +141,7 @@ def _frame(axes: Axes, xy: Array, image_size: tuple[int, int]) -> None:
         side, middle = min(SURROUNDINGS * max(*(high - low), 1.0), side), (low + high) / 2
     half = np.minimum(side, [width, height]) / 2
     x, y = np.clip(middle, half, np.array([width, height]) - half)
-    axes.set(xlim=(x - half[0] - 0.5, x + half[0] - 0.5), ylim=(y + half[1] - 0.5, y - half[1] - 0.5))
-    axes.set_axis_off()
+    return x - half[0] - 0.5, x + half[0] - 0.5, y - half[1] - 0.5, y + half[1] - 0.5
 
 
 def _undistorted(camera: Camera, image: Image) -> Image:

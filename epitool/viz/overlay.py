@@ -13,10 +13,11 @@ from epitool.errors import InputError
 from epitool.files import writing
 from epitool.images import Image
 from epitool.skeleton import Skeleton
-from epitool.viz.colors import SIDE_COLORS, Color, bone_side, joint_side
+from epitool.viz.colors import PEOPLE_COLORS, SIDE_COLORS, Color, bone_side, joint_side
 
 Array = NDArray[np.float64]
 WHITE: Color = (255, 255, 255)
+BLACK: Color = (0, 0, 0)
 SUBPIXEL_BITS = 4
 GAP = 4  # px between tiles
 _MARK = b"epitool.video/1"  # in a box of MP4 that players pass over, so that the file can be told from footage
@@ -37,7 +38,7 @@ def draw_pose(image: Image, xy: Array, skeleton: Skeleton, confidence: Array | N
     """
     canvas = np.ascontiguousarray(image).copy()
     thickness = max(1, round(max(image.shape[:2]) / 250))
-    seen = np.isfinite(xy).all(axis=-1) & (np.abs(np.nan_to_num(xy)) < 2**15).all(axis=-1)  # cv2's coordinates overflow
+    seen = _drawable(xy)
     if confidence is not None:
         seen &= confidence > 0
     for bone in skeleton.bones:
@@ -46,6 +47,33 @@ def draw_pose(image: Image, xy: Array, skeleton: Skeleton, confidence: Array | N
     for j in np.flatnonzero(seen):
         _dot(canvas, xy[j], SIDE_COLORS[joint_side(skeleton.joints[j])], thickness)
     return canvas
+
+
+def draw_people(image: Image, people: Array, skeleton: Skeleton, numbers: NDArray[np.intp]) -> Image:
+    """A copy of an RGB image with other people than the one chosen drawn on it, each in one colour.
+
+    Args:
+        image: RGB `(height, width, 3)`.
+        people: Joints `(N, J, 2)` px; NaN where missing.
+        skeleton: Names the joints and joins them.
+        numbers: What each is called, `(N,)` from 1; the same number has the same colour.
+    """
+    canvas = np.ascontiguousarray(image).copy()
+    thickness = max(1, round(max(image.shape[:2]) / 250))
+    for joints, number in zip(people, numbers):
+        color = PEOPLE_COLORS[(int(number) - 1) % len(PEOPLE_COLORS)]
+        bones = [list(bone) for bone in skeleton.bones if _drawable(joints[list(bone)]).all()]
+        for rim, ink in ((2, BLACK), (0, color)):
+            for bone in bones:
+                _line(canvas, joints[bone], ink, thickness + rim, rim=None)
+    return canvas
+
+
+def write_name(image: Image, text: str) -> None:
+    """Writes into the upper left corner of an RGB image, in place: white with a dark rim; a letter not known is `?`."""
+    plain = text.encode("ascii", "replace").decode()
+    for ink, thickness in ((BLACK, 4), (WHITE, 1)):
+        cv2.putText(image, plain, (8, 22), cv2.FONT_HERSHEY_SIMPLEX, 0.55, ink, thickness, cv2.LINE_AA)
 
 
 def save_image(path: Path, image: Image) -> None:
@@ -139,14 +167,20 @@ def _fit(image: Image, width: int, height: int) -> Image:
     return cv2.resize(image, size, interpolation=cv2.INTER_AREA)  # type: ignore[return-value]
 
 
+def _drawable(xy: Array) -> NDArray[np.bool_]:
+    """Which of the joints `(..., 2)` are there, and so near that OpenCV's coordinates do not overflow."""
+    return np.isfinite(xy).all(axis=-1) & (np.abs(np.nan_to_num(xy)) < 2**15).all(axis=-1)
+
+
 def _fixed_point(xy: Array) -> tuple[int, int]:
     x, y = np.round(xy * 2**SUBPIXEL_BITS).astype(int).tolist()
     return x, y
 
 
-def _line(canvas: Image, ends: Array, color: Color, thickness: int) -> None:
+def _line(canvas: Image, ends: Array, color: Color, thickness: int, rim: Color | None = WHITE) -> None:
     start, end = (_fixed_point(point) for point in ends)
-    cv2.line(canvas, start, end, WHITE, thickness + 2, cv2.LINE_AA, SUBPIXEL_BITS)
+    if rim is not None:
+        cv2.line(canvas, start, end, rim, thickness + 2, cv2.LINE_AA, SUBPIXEL_BITS)
     cv2.line(canvas, start, end, color, thickness, cv2.LINE_AA, SUBPIXEL_BITS)
 
 

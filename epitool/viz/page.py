@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
-from dataclasses import dataclass, field
+import re
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -13,57 +13,21 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from epitool.camera import Rig
 from epitool.files import writing
 from epitool.images import Image
-from epitool.skeleton import Skeleton
-from epitool.viz.colors import bone_side, joint_side
+from epitool.viz.colors import PEOPLE_COLORS, bone_side, joint_side
 from epitool.viz.level import level_axes
+from epitool.viz.scene import Crowd, Scene
 
 Array = NDArray[np.float64]
 LONGEST_SIDE = 420  # px of an embedded image
 _QUALITY = [cv2.IMWRITE_JPEG_QUALITY, 65]
 _FRUSTUM = 0.18  # of the scene's size, how deep a camera is drawn
 _FLOOR_PERCENTILE = 1.0  # of the joints' heights
-_PLAYED_FPS = 30.0
 _LENS = 8  # coefficients of OpenCV's rational model, which the page knows
-
-
-@dataclass(frozen=True, eq=False)
-class Scene:
-    """What a page shows; F frames, V views, J joints.
-
-    Attributes:
-        title: Of the page.
-        facts: A line beside it.
-        skeleton: Of the joints.
-        frames: Their numbers `(F,)`.
-        xyz: Joints in the world `(F, J, 3)`, or None.
-        up: Direction in the world `(3,)`.
-        rigs: The cameras of every take; none where they are not known.
-        take_of: Which of them each frame has, `(F,)`.
-        views: Names of the V views.
-        xy: 2D joints that were found, `(F, V, J, 2)`, or None.
-        own: Where the cameras see the pose, `(F, V, J, 2)`, or None.
-        sizes: (width, height) of the images, `(F, V, 2)`.
-        images: Small JPEGs by (frame index, view index), as `small_jpeg` makes them.
-        fps: Frames per second, when they are played.
-    """
-
-    title: str
-    facts: str
-    skeleton: Skeleton
-    frames: NDArray[np.int64]
-    xyz: Array | None = None
-    up: Array = field(default_factory=lambda: np.array([0.0, 0.0, 1.0]))
-    rigs: tuple[Rig, ...] = ()
-    take_of: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, dtype=np.int64))
-    views: tuple[str, ...] = ()
-    xy: Array | None = None
-    own: Array | None = None
-    sizes: NDArray[np.int64] = field(default_factory=lambda: np.empty((0, 0, 2), dtype=np.int64))
-    images: dict[tuple[int, int], bytes] = field(default_factory=dict)
-    fps: float = _PLAYED_FPS
+_SCRIPTS = ("scene", "room", "layout", "views", "lines", "time")  # in the order in which they are joined
+_COMMENT = re.compile(r"(^|\s)// .*")
+_MISSING = -(2**15)  # of people's pixels, which go into 16 bits
 
 
 def small_jpeg(image: Image) -> bytes:
@@ -81,11 +45,19 @@ def write_page(path: Path, scene: Scene) -> None:
     Raises:
         InputError: It cannot be written.
     """
-    template = files("epitool.viz").joinpath("page.html").read_text(encoding="utf-8")
     # "<" could end the script in which the data lies, or hide its end
     data = json.dumps(_plain(scene), allow_nan=False, separators=(",", ":")).replace("<", "\\u003c")
+    script = "\n".join(_part(f"{name}.js") for name in _SCRIPTS)
+    page = _part("page.html").replace("/*STYLE*/", _part("page.css")).replace("/*SCRIPT*/", script)
     with writing(path) as temporary:
-        temporary.write_text(template.replace("/*SCENE*/", data), encoding="utf-8")
+        temporary.write_text(page.replace("/*SCENE*/", data), encoding="utf-8")
+
+
+def _part(name: str) -> str:
+    """A part of the page, without indentation and comments: those are for whoever reads the package."""
+    lines = files("epitool.viz").joinpath("web", name).read_text(encoding="utf-8").splitlines()
+    bare = (_COMMENT.sub("", line).strip() for line in lines)
+    return "\n".join(line for line in bare if line)
 
 
 def _plain(scene: Scene) -> dict[str, Any]:
@@ -95,6 +67,7 @@ def _plain(scene: Scene) -> dict[str, Any]:
     centers = [turn @ camera.center for rig in scene.rigs for camera in rig.cameras]
     low, high = _bounds(xyz, np.array(centers).reshape(-1, 3))
     size = float(max((high - low).max(), 1e-9))
+    grid = _round_length(size / 8)
     take_of = scene.take_of if len(scene.take_of) else np.zeros(len(scene.frames), dtype=np.int64)
     return {
         "title": scene.title,
@@ -105,14 +78,19 @@ def _plain(scene: Scene) -> dict[str, Any]:
         "root": body.root,
         "frames": scene.frames.tolist(),
         "fps": scene.fps,
+        "realTime": scene.real_time,
+        "names": [{"path": p, "image": Path(p).name, "camera": c, "frame": n} for p, c, n in scene.names],
+        "crowd": None if scene.crowd is None else _packed_crowd(scene.crowd),
         "xyz": _packed(xyz),
         "xy": _packed(scene.xy),
         "own": _packed(scene.own),
         "take": take_of.tolist(),
         "takes": [[_camera(camera, turn, size) for camera in rig.cameras] for rig in scene.rigs],
-        "middle": ((low + high) / 2).tolist(),
+        "middles": [_short(middle) for middle in _middles(scene, turn, xyz, take_of)],
+        "person": _short(_extent(xyz)),
         "size": size,
-        "grid": _round_length(size / 8),
+        "grid": grid,
+        "gridSaid": f"grid: {_length(grid, scene.unit)}",
         "floor": _floor(xyz, low),
         "views": [_view(scene, v, name) for v, name in enumerate(scene.views)],
     }
@@ -121,12 +99,28 @@ def _plain(scene: Scene) -> dict[str, Any]:
 def _view(scene: Scene, v: int, name: str) -> dict[str, Any]:
     pictures = [scene.images.get((f, v)) for f in range(len(scene.frames))]
     data = [p and "data:image/jpeg;base64," + base64.b64encode(p).decode() for p in pictures]
-    return {"name": name, "sizes": scene.sizes[:, v].tolist(), "images": data}
+    sizes = scene.sizes[:, v]
+    same = (sizes == sizes[:1]).all()
+    return {"name": name, "sizes": (sizes[:1] if same else sizes).tolist(), "images": data}
 
 
 def _packed(values: Array | None) -> str | None:
     """float32, little-endian, in base64; NaN stays NaN."""
     return None if values is None else base64.b64encode(values.astype("<f4").tobytes()).decode()
+
+
+def _packed_crowd(crowd: Crowd) -> dict[str, Any]:
+    """The people in whole pixels: 16-bit integers, little-endian, in base64."""
+    pixels = np.clip(np.round(crowd.xy), _MISSING + 1, -_MISSING - 1)
+    packed = np.where(np.isnan(crowd.xy), _MISSING, np.nan_to_num(pixels)).astype("<i2")
+    return {
+        "xy": base64.b64encode(packed.tobytes()).decode(),
+        "missing": _MISSING,
+        "colors": [f"rgb{color}" for color in PEOPLE_COLORS],
+        "counts": np.bincount(crowd.cell, minlength=crowd.chosen.size).tolist(),
+        "numbers": crowd.number.tolist(),
+        "chosen": crowd.chosen.ravel().tolist(),
+    }
 
 
 def _camera(camera: Any, turn: Array, size: float) -> dict[str, Any]:
@@ -135,7 +129,43 @@ def _camera(camera: Any, turn: Array, size: float) -> dict[str, Any]:
     ends = camera.unproject(corners, np.full(4, _FRUSTUM * size / 2)) @ turn.T
     lens = np.pad(camera.distortion, (0, max(_LENS - len(camera.distortion), 0)))[:_LENS]
     own = {"K": camera.K.tolist(), "d": lens.tolist(), "R": camera.R.tolist(), "t": camera.t.tolist()}
-    return {"name": camera.name, "center": (turn @ camera.center).tolist(), "corners": ends.tolist(), **own}
+    return {"name": camera.name, "center": _short(turn @ camera.center), "corners": _short(ends), **own}
+
+
+def _short(values: Array) -> list[Any]:
+    """Nested lists of what is only drawn, to seven digits, as the float32 of the joints have them."""
+    return np.vectorize(lambda value: float(f"{value:.7g}"), otypes=[float])(values).tolist()
+
+
+def _middles(scene: Scene, turn: Array, xyz: Array | None, take_of: NDArray[np.int64]) -> list[Array]:
+    """What to look at in every take: the middle of where the person is; without one, of the cameras."""
+    middles = []
+    for take in range(max(len(scene.rigs), 1)):
+        people = None if xyz is None else xyz[take_of == take]
+        seen = people is not None and bool(np.isfinite(people).all(axis=-1).any())
+        centers = [] if seen or not scene.rigs else [turn @ camera.center for camera in scene.rigs[take].cameras]
+        low, high = _bounds(people, np.array(centers).reshape(-1, 3))
+        middles.append((low + high) / 2)
+    return middles
+
+
+def _extent(xyz: Array | None) -> Array:
+    """How far the person usually reaches along each axis, `(3,)`; 0 without one."""
+    known = np.empty((0, 1, 3)) if xyz is None else xyz[np.isfinite(xyz).all(axis=-1).sum(axis=-1) > 1]
+    if not len(known):
+        return np.zeros(3)
+    return np.asarray(np.median(np.nanmax(known, axis=1) - np.nanmin(known, axis=1), axis=0))
+
+
+def _length(length: float, unit: str) -> str:
+    """A length in words.
+
+    >>> _length(500.0, "mm"), _length(2000.0, "mm"), _length(0.5, "arbitrary")
+    ('50 cm', '2 m', '0.5 (arbitrary unit)')
+    """
+    if unit != "mm":
+        return f"{length:g} (arbitrary unit)"
+    return f"{length / 1000:g} m" if length >= 1000 else f"{length / 10:g} cm" if length >= 10 else f"{length:g} mm"
 
 
 def _bounds(xyz: Array | None, centers: Array) -> tuple[Array, Array]:

@@ -13,6 +13,7 @@ from epitool.viz.colors import plot_color
 from epitool.viz.style import DPI, lighten, save_figure
 
 Array = NDArray[np.float64]
+_STYLES = ("-", "--", "-.", ":")  # tell runs apart where colours do not
 
 
 def plot_learning_curve(path: Path, log: Sequence[Mapping[str, float]], unit: str = "mm") -> None:
@@ -61,7 +62,8 @@ def compare_learning_curves(path: Path, logs: Mapping[str, Sequence[Mapping[str,
     for axes, key, label in named:
         for k, (name, log) in enumerate(logs.items()):
             if all(key in entry for entry in log):
-                axes.plot([e["epoch"] for e in log], [e[key] for e in log], color=f"C{k}", label=name)
+                epochs, errors = ([entry[of] for entry in log] for of in ("epoch", key))
+                axes.plot(epochs, errors, color=f"C{k}", linestyle=_STYLES[k % 4], label=name)
         axes.set(xlabel="epoch", ylabel=label, ylim=(0, None))
         axes.legend(frameon=False)
         lighten(axes)

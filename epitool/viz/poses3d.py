@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.lines import Line2D
 from mpl_toolkits.mplot3d import Axes3D
 from numpy.typing import NDArray
@@ -33,7 +34,9 @@ def plot_poses(
         unit: Of both: "mm" or "arbitrary".
     """
     columns, rows = _grid(len(poses), 5)
-    figure = Figure(figsize=(max(2.7 * columns, 5.5), 2.9 * rows + 0.9), dpi=DPI, layout="constrained")
+    figure = Figure(
+        figsize=(max(2.7 * columns, 5.5), 2.9 * rows + 0.9), dpi=DPI, layout=ConstrainedLayoutEngine(h_pad=0.12)
+    )
     shown = np.concatenate([poses] if truth is None else [poses, truth])
     low, high = np.nanmin(shown, axis=(0, 1)), np.nanmax(shown, axis=(0, 1))
     for i, title in enumerate(titles):
@@ -42,7 +45,7 @@ def plot_poses(
             _add_bones(axes, truth[i], skeleton, 3.5, TRUTH_COLOR)
         _add_bones(axes, poses[i], skeleton, 2.0)
         _set_limits(axes, low, high)
-        axes.set_title(title, fontsize=9, pad=0)
+        axes.set_title(title, fontsize=9, pad=2)
     add_side_legend(figure, *([] if truth is None else [Line2D([], [], color=TRUTH_COLOR, lw=4, label="truth")]))
     height = f"{high[1] - low[1]:,.0f} mm" if unit == "mm" else f"{high[1] - low[1]:.3g} units"
     figure.suptitle(f"3D poses relative to the root; each box is {height} high", fontsize=11)
@@ -75,7 +78,7 @@ def _set_limits(axes: Axes3D, low: Array, high: Array) -> None:
     corners = _upright(np.stack([low, high]))
     first, last = corners.min(axis=0), corners.max(axis=0)
     axes.set(xlim=(first[0], last[0]), ylim=(first[1], last[1]), zlim=(first[2], last[2]))
-    axes.set_box_aspect(last - first, zoom=1.22)
+    axes.set_box_aspect(last - first, zoom=1.05)
     axes.view_init(elev=ELEVATION_DEG, azim=AZIMUTH_DEG - 90)
     for axis in (axes.xaxis, axes.yaxis, axes.zaxis):
         axis.set_ticklabels([])

@@ -17,7 +17,7 @@ from epitool.viz.colors import SIDE_COLORS, bone_side, joint_side
 from epitool.viz.level import level_axes
 
 if TYPE_CHECKING:
-    from epitool.viz.page import Scene
+    from epitool.viz.scene import Scene
 
 Array = NDArray[np.float64]
 

@@ -17,7 +17,7 @@ import numpy as np
 
 from epitool.detectors import open_detector
 from epitool.images import image_key, read_images
-from epitool.io.labels import read_labels
+from epitool.io.labels_h5 import read_labels
 from epitool.io.predictions import read_predictions
 from epitool.metrics import nmpjpe, pmpjpe
 from epitool.nn.looks import BODY, LIMBS, body_joints, face_apart, looks_of

@@ -24,13 +24,24 @@ import numpy as np
 from epitool.console import set_quiet
 from epitool.errors import EpitoolError
 from epitool.images import read_image
-from epitool.io.keypoints import write_keypoints
-from epitool.io.labels import read_labels, write_labels
+from epitool.io.keypoints_h5 import write_keypoints
+from epitool.io.labels_h5 import read_labels, write_labels
 from epitool.io.pose_arrays import read_pose_arrays
 from epitool.io.predictions import read_predictions
 from epitool.labels import Labels, Take, split_frames
 from epitool.metrics import nmpjpe, pmpjpe
 from epitool.nn.crops import crop_image
+from epitool.options import (
+    CalibrateOptions,
+    Detect2dOptions,
+    EvaluateOptions,
+    PredictOptions,
+    PssFitOptions,
+    RefineOptions,
+    SynthOptions,
+    TrainOptions,
+    TriangulateOptions,
+)
 from epitool.stages import calibrate, detect2d, evaluate, predict, pss_fit, refine, synth, train, triangulate
 from epitool.viz.overlay import draw_pose, save_image, tile
 from epitool.viz.poses3d import plot_poses
@@ -103,14 +114,12 @@ def film(study: Study, i: int) -> None:
     clips = made(folder.with_suffix(".npz"), partial(deal_clips, study)) if study.motion else None
     made(
         folder / "truth.h5",
-        partial(synth.run, out=folder, frames=study.frames, motion=clips, size=study.size, seed=i),
+        lambda: synth.run(SynthOptions(out=folder, frames=study.frames, motion=clips, size=study.size, seed=i)),
     )
     views = [folder / name for name in read_labels(folder / "truth.h5").rig.names]
     made(
         folder / "detected.h5",
-        lambda: detect2d.run(
-            views=views, detector=None, out=folder / "detected.h5", jobs=-1, device="cpu", overwrite=False
-        ),
+        lambda: detect2d.run(Detect2dOptions(views=tuple(views), out=folder / "detected.h5", device="cpu")),
     )
     exact = replace(read_labels(folder / "truth.h5").keypoints)
     made(folder / "truth-2d.h5", lambda: write_keypoints(folder / "truth-2d.h5", exact))
@@ -140,15 +149,13 @@ def label(study: Study, i: int, kind: str, way: str) -> Path | None:
     try:
         if not known:
             cameras = folder / f"{out.stem}.toml"
+            known_lenses = folder / "cameras.toml"
             calibrate.run(
-                views=[], keypoints=keypoints, intrinsics=folder / "cameras.toml", refine_intrinsics=False,
-                extrinsics=None, fov_deg=None, method=method, sync=False, moving=None, scale=None, up=None,
-                detector=None, device="cpu", out=cameras, seed=0, jobs=-1,
-            )  # fmt: skip
+                CalibrateOptions(keypoints=keypoints, intrinsics=known_lenses, method=method, device="cpu", out=cameras)
+            )
         triangulate.run(
-            keypoints=keypoints, cameras=cameras, method="polynomial", combine=combine, bones=False,
-            skeleton="h36m17", out=out, backend="threads", jobs=-1,
-        )  # fmt: skip
+            TriangulateOptions(keypoints=keypoints, cameras=cameras, combine=combine, skeleton="h36m17", out=out)
+        )
     except EpitoolError as error:
         print(f"{out}: left out, {error}", flush=True)
         return None
@@ -216,8 +223,10 @@ def spread(labels: Labels | None, truth: Labels) -> Labels:
 def measure(study: Study, predictions: Path, part: str) -> dict[str, Any]:
     """The columns of the paper's tables."""
     summary = evaluate.run(
-        predictions=[predictions], truth=study.truth, model=None, pss_ks=(50, 100), pss_file=study.folder / "pss.npz",
-        protocol="standard", split=part, out=predictions.with_suffix(".metrics.json"), device="auto",
+        EvaluateOptions(
+            predictions=(predictions,), truth=study.truth, pss_file=study.folder / "pss.npz", split=part,
+            out=predictions.with_suffix(".metrics.json"),
+        )
     )  # fmt: skip
     # of few poses fewer clusters are made, and the name says so: "mPSS@50 (k=44)"
     metrics = {metric["name"].partition(" ")[0]: metric for metric in summary.values["rows"][0]["metrics"]}
@@ -231,7 +240,7 @@ def start(study: Study) -> Path:
     finished = out / "finished"
 
     def learn_flat() -> None:
-        train.run(pairs=pairs, out=out, preset="small", **options)
+        train.run(TrainOptions(pairs=pairs, out=out, preset="small", **options))
         finished.touch()
 
     made(finished, learn_flat)
@@ -248,18 +257,20 @@ def learn(study: Study, name: str, seed: int) -> Iterator[tuple[str, dict[str, A
     look = {"images": images, "model": out / "model.pt", "boxes": study.labels("detected 2D", "epitool")}
 
     def learn_and_look() -> None:
-        train.run(pairs=pairs, out=out, preset="small", **options)  # goes on where it stopped
-        predict.run(**look, out=out / "pose.json", batch_size=64, no_refiner=True)
+        train.run(TrainOptions(pairs=pairs, out=out, preset="small", **options))  # goes on where it stopped
+        predict.run(PredictOptions(**look, out=out / "pose.json", batch_size=64, no_refiner=True))
 
     pose = made(out / "pose.json", learn_and_look)
     yield name, measure(study, pose, "test")
     if refined:
         unit = made(
             out / "refiner.pt",
-            lambda: refine.run(predictions=pose, pairs=[study.truth], out=out / "refiner.pt", seed=seed),
+            lambda: refine.run(
+                RefineOptions(predictions=pose, pairs=(study.truth,), out=out / "refiner.pt", seed=seed)
+            ),
         )
         better = out / "refined.json"
-        made(better, lambda: predict.run(**look, out=better, batch_size=64, refiner=unit))
+        made(better, lambda: predict.run(PredictOptions(**look, out=better, batch_size=64, refiner=unit)))
         yield f"{name} + RU", measure(study, better, "test")
 
 
@@ -337,7 +348,7 @@ def run(study: Study) -> None:
     fifth = [path if i < len(training) / 5 or i not in training else None for i, path in enumerate(exact)]
     made(study.learned("one fifth of the truth"), lambda: join(study, study.learned("one fifth of the truth"), fifth))
     pss = study.folder / "pss.npz"
-    made(pss, lambda: pss_fit.run(poses=study.truth, ks=None, out=pss, seed=0, split="train", jobs=-1))
+    made(pss, lambda: pss_fit.run(PssFitOptions(poses=study.truth, out=pss)))
     for kind in LABELS:
         for way in WAYS:
             out = study.labels(kind, way)

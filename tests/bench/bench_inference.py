@@ -26,7 +26,7 @@ from epitool.nn.network import as_input, build_network
 from epitool.nn.onnx_engine import OnnxEngine
 from epitool.nn.soft_argmax import soft_argmax
 from epitool.nn.torch_engine import TorchEngine
-from epitool.options import PAPER
+from epitool.options.network import PAPER
 from epitool.skeleton import skeleton
 
 CPU, H36M, BATCH = torch.device("cpu"), skeleton("h36m17"), 8

@@ -24,9 +24,9 @@ import numpy as np
 from epitool.camera import Rig
 from epitool.geometry.people.candidates import Candidates
 from epitool.io.cameras import write_rig
-from epitool.io.candidates import add_candidates
+from epitool.io.candidates_h5 import add_candidates
 from epitool.io.h5 import texts
-from epitool.io.keypoints import write_keypoints
+from epitool.io.keypoints_h5 import write_keypoints
 from epitool.pose import Keypoints
 from epitool.synthetic import labels_of, noisy_keypoints
 from epitool.synthetic.motion import random_motion

@@ -22,7 +22,7 @@ from epitool.nn.dataset import CropDataset
 from epitool.nn.distributed import Compute
 from epitool.nn.network import as_input, build_network
 from epitool.nn.soft_argmax import soft_argmax
-from epitool.options import PAPER, SMALL, TrainOptions
+from epitool.options.network import PAPER, SMALL, NetworkOptions
 from epitool.skeleton import skeleton
 from epitool.synthetic import render_scene
 
@@ -30,7 +30,7 @@ H36M = skeleton("h36m17")
 LEAST = 2.0  # times as many images as the network takes on the same machine
 
 
-def crops_of_a_scene(folder: Path, options: TrainOptions) -> CropStore:
+def crops_of_a_scene(folder: Path, options: NetworkOptions) -> CropStore:
     keypoints = render_scene(folder / "scene", frames=4, seed=0).keypoints
     sizes = np.tile(keypoints.image_size, (len(keypoints.frames), 1))
     part = keypoints.images.ravel().tolist(), keypoints.boxes().reshape(-1, 4), sizes
@@ -43,7 +43,7 @@ def timed(function: Callable[[], object], rounds: int = 30) -> float:
     return min(timed_once(function)[1] for _ in range(rounds))
 
 
-def network_seconds(options: TrainOptions, batch: int) -> float:
+def network_seconds(options: NetworkOptions, batch: int) -> float:
     """Of one step of training on an image, in the precision that the machine's training takes."""
     fabric, network = Compute("cpu").start(), build_network(17, options)
     network, optimizer = fabric.setup(network, torch.optim.Adam(network.parameters(), fused=True))

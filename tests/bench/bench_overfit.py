@@ -22,7 +22,7 @@ from epitool.nn.samples import Recording
 from epitool.nn.torch_engine import infer
 from epitool.nn.training import train
 from epitool.nn.training_set import open_training_set
-from epitool.options import SMALL
+from epitool.options.network import SMALL
 from epitool.synthetic import render_scene
 
 MOST_MM = 10.0

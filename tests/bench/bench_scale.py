@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 
 from epitool.io.cameras import write_rig
-from epitool.io.keypoints import write_keypoints
+from epitool.io.keypoints_h5 import write_keypoints
 from epitool.labels import Labels
 from epitool.pose import Keypoints, Poses
 from epitool.skeleton import skeleton

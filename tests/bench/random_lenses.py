@@ -21,6 +21,7 @@ from epitool.camera import Camera, Rig
 from epitool.errors import GeometryError
 from epitool.geometry.calibration.calibrate import assumed_intrinsics, calibrate
 from epitool.geometry.calibration.compare import compare_rigs
+from epitool.stages.shared.doubts import Asked, said_of
 from epitool.synthetic import detector_like, labels_of, random_rig
 from epitool.synthetic.motion import random_motion
 
@@ -80,7 +81,14 @@ def judge_rig(index: int, views: int, centred: bool) -> Outcome:
     truth = rig.select(found.rig.names).cameras
     off = [abs(np.log(a.focal / b.focal)) for a, b in zip(found.rig.cameras, truth, strict=True)]
     return Outcome(
-        index, wide, found.verdict.level, found.verdict.reasons, worst, tuple(rotation), tuple(place), tuple(off)
+        index,
+        wide,
+        found.verdict.level,
+        said_of(found.verdict, Asked()).reasons,
+        worst,
+        tuple(rotation),
+        tuple(place),
+        tuple(off),
     )
 
 

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from epitool.io.cameras import write_rig
-from epitool.io.keypoints import write_keypoints
+from epitool.io.keypoints_h5 import write_keypoints
 from epitool.synthetic import labels_of, noisy_keypoints, walking_room
 from epitool.synthetic.motion import random_motion
 
@@ -63,9 +63,10 @@ def main() -> None:
         nothing = fastest(["-c", ""], folder, folder / "warm")
         typed = fastest(["-c", "import typer, rich.console, rich.table, rich.panel"], folder, folder / "warm")
         shown = fastest(["-m", "epitool", "--help"], folder, folder / "warm")
-        print(f"Python alone {nothing:.2f} s; importing typer and rich {typed:.2f} s; epitool --help {shown:.2f} s,", end="")
-        print(f" {shown / typed:.2f} times as long")
-        print("| s | new machine | warm | of it Python | imports | reading, computing, writing |\n|---|---|---|---|---|---|")
+        print(f"Python alone {nothing:.2f} s; importing typer and rich {typed:.2f} s;", end=" ")
+        print(f"epitool --help {shown:.2f} s, {shown / typed:.2f} times as long")
+        print("| s | new machine | warm | of it Python | imports | reading, computing, writing |")
+        print("|---|---|---|---|---|---|")
         for words, command in COMMANDS.items():
             new = min(seconds(["-m", "epitool", *command], folder, folder / f"{command[0]}{i}") for i in range(2))
             warm = fastest(["-m", "epitool", *command], folder, folder / "warm")

@@ -40,6 +40,6 @@ def test_where_no_three_views_meet_the_scale_between_pairs_is_open_and_views_are
         keypoints = seen_only(keypoints, view, np.arange(20 * view, 20 * view + 40))
     found = solved(keypoints, labels.rig)
     assert len(found.rig) == 2
-    assert all(why.startswith("it shows 0 joints that other views place") for why in found.left_out.values())
+    assert all(doubt.why.startswith("it shows 0 joints that other views place") for doubt in found.left_out.values())
     assert worst_deg(found, labels.rig) < 3
     assert found.verdict.level in ("warn", "fail")

@@ -25,4 +25,4 @@ def test_two_views_say_that_they_do_not():
     labels = far_away(2)
     said = outcome(detected(labels), labels.rig)
     assert said.startswith(("warn", "fail"))
-    assert "its rotation is known to" in said
+    assert "rotation uncertain by" in said

@@ -5,6 +5,8 @@ from dataclasses import replace
 import pytest
 from outcomes import detected, outcome, scene, solved, worst_deg
 
+from epitool.geometry.doubts import Kind
+
 
 def frozen(keypoints, view):
     xy = keypoints.xy.copy()
@@ -17,7 +19,7 @@ def test_it_is_left_out_by_name_and_the_others_are_right(view):
     labels = scene(4)
     found = solved(frozen(detected(labels), view), labels.rig)
     assert list(found.left_out) == [labels.rig.names[view]]
-    assert "is its recording frozen?" in found.left_out[labels.rig.names[view]]
+    assert found.left_out[labels.rig.names[view]].kind is Kind.STILL
     assert worst_deg(found, labels.rig) < 1
     assert found.verdict.level == "warn"
 

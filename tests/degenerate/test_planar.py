@@ -5,6 +5,8 @@ import pytest
 from conftest import exact_labels
 from outcomes import detected, outcome, scene, solved, worst_deg
 
+from epitool.stages.shared.doubts import Asked, said_of
+
 
 def pressed():
     """A moving person's shadow on a wall."""
@@ -30,7 +32,7 @@ def test_a_shadow_places_four_views_and_its_body_is_doubted():
     labels = scene(4, pressed())
     found = solved(detected(labels), labels.rig)
     assert worst_deg(found, labels.rig) < 1
-    assert "bones change their length" in "; ".join(found.verdict.reasons)
+    assert "bones change their length" in said_of(found.verdict, Asked(lenses_given=True)).text
 
 
 def test_two_views_of_a_shadow_are_not_trusted():

@@ -8,7 +8,7 @@ import pytest
 from outcomes import detected, outcome, scene
 
 from epitool.geometry.calibration.calibrate import calibrate
-from epitool.geometry.calibration.verdict import pair_remark
+from epitool.geometry.calibration.verdict import Weakness, weakness
 
 
 def turned_only():
@@ -32,4 +32,4 @@ def test_the_pair_is_remarked_on():
     labels = scene(2, rig=turned_only())
     options = {"method": "essential", "seed": 0, "jobs": 1}
     (pair,) = calibrate(detected(labels), labels.rig.cameras, **options).pairs.values()
-    assert pair_remark(pair).startswith("no parallax")
+    assert weakness(pair) is Weakness.NO_PARALLAX

@@ -4,6 +4,8 @@ from dataclasses import replace
 
 from outcomes import detected, outcome, scene, solved, worst_deg
 
+from epitool.stages.shared.doubts import Asked, said_of
+
 
 def doubled(keypoints):
     xy, confidence = keypoints.xy.copy(), keypoints.confidence.copy()
@@ -15,7 +17,8 @@ def test_among_four_it_is_named():
     labels = scene(4)
     found = solved(doubled(detected(labels)), labels.rig)
     assert found.verdict.level == "warn"
-    assert "views cam1 and cam2 see the same; is one video given twice?" in found.verdict.reasons
+    reasons = said_of(found.verdict, Asked()).reasons
+    assert "views cam1 and cam2 see the same; is one video given twice?" in reasons
 
 
 def test_two_such_views_determine_nothing():

@@ -19,4 +19,4 @@ def test_two_views_say_how_little_one_pose_tells():
     labels = still(2)
     said = outcome(detected(labels), labels.rig)
     assert said.startswith("warn")
-    assert "its rotation is known to" in said
+    assert "rotation uncertain by" in said

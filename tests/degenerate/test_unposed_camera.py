@@ -4,6 +4,8 @@ from dataclasses import replace
 
 from outcomes import detected, outcome, scene, solved, worst_deg
 
+from epitool.geometry.doubts import unplaced
+
 
 def without(keypoints, view, frames=slice(None)):
     confidence = keypoints.confidence.copy()
@@ -14,7 +16,8 @@ def without(keypoints, view, frames=slice(None)):
 def test_a_view_that_sees_nobody_is_left_out_by_name():
     labels = scene(4)
     found = solved(without(detected(labels), 1), labels.rig)
-    assert found.left_out == {"cam2": "it shows 0 joints that other views place, at least 16 are needed"}
+    why = "it shows 0 joints that other views place, at least 16 are needed"
+    assert found.left_out == {"cam2": unplaced("cam2", why)}
     assert worst_deg(found, labels.rig) < 1
     assert found.verdict.level == "warn"
 

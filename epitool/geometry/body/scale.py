@@ -56,7 +56,7 @@ def parse_scale(text: str) -> ScaleRule:
     cameras = tuple(name.strip() for name in names.split(",")) if names else ()
     fits = len(set(cameras)) == 2 == len(cameras) if kind == "baseline" else kind in ("height", "femur") and not cameras
     if not measured or not fits or not _POSSIBLE_MM[0] <= float(measured[1]) * _IN_MM[measured[2]] <= _POSSIBLE_MM[1]:
-        raise UsageError(f"--scale {text}: expected height=1.78m, femur=400mm or baseline:cam1,cam2=3.2m (m, cm, mm)")
+        raise UsageError(f"scale {text}: expected height=1.78m, femur=400mm or baseline:cam1,cam2=3.2m (m, cm, mm)")
     pair = (cameras[0], cameras[1]) if cameras else None
     return ScaleRule(kind, float(measured[1]) * _IN_MM[measured[2]], pair)
 
@@ -124,5 +124,5 @@ def apply_scale(rig: Rig, poses: Poses, rule: ScaleRule | None) -> Rig:
     else:
         found = stature(poses) if rule.kind == "height" else femur_length(poses)
     if not found > 0:
-        raise GeometryError(f"--scale {rule}: the length found is zero")
+        raise GeometryError(f"scale {rule}: the length found is zero")
     return rig.scaled(rule.length_mm / found, "mm", str(rule))

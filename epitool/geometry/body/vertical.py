@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from epitool.camera import Camera, Rig, frozen_array
 from epitool.errors import GeometryError
 from epitool.geometry.body.stance import Stance, Tilt, axis_tilt, fit_floor, floor_tilt, stance_of
+from epitool.geometry.doubts import Doubt, Kind
 from epitool.geometry.two_view.epipolar import skew
 from epitool.pose import Poses
 
@@ -52,13 +53,13 @@ class Levelled:
     lean_deg: float
 
     @property
-    def doubt(self) -> str:
+    def doubts(self) -> tuple[Doubt, ...]:
         """Why not to trust it; empty where there is no reason."""
         if self.sd_deg > _DOUBTFUL_SD_DEG:
-            return f"the vertical is known to {self.sd_deg:.0f} degrees only, for want of people who walk about"
+            return (Doubt(Kind.VERTICAL, "warn", (), self.sd_deg, _DOUBTFUL_SD_DEG),)
         if self.floor_sd_deg < MAX_SD_DEG and self.lean_deg > _MAX_LEAN_DEG:
-            return f"the body leans {self.lean_deg:.0f} degrees on the floor that the feet tell"
-        return ""
+            return (Doubt(Kind.LEAN, "warn", (), self.lean_deg, _MAX_LEAN_DEG),)
+        return ()
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "R", frozen_array(self.R, (3, 3), "R"))

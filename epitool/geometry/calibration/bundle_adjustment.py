@@ -18,7 +18,8 @@ from epitool.camera import Camera, Rig
 from epitool.geometry.calibration.deviations import inverse, spread, without_each
 from epitool.geometry.calibration.expectation import Estimate, Observed, State, begin, errors_of, estimated
 from epitool.geometry.calibration.lens_priors import Lenses, bent, held, moved
-from epitool.geometry.calibration.schur_complement import POSE, point_steps, reduced_system
+from epitool.geometry.calibration.schur_complement import point_steps, reduced_system
+from epitool.geometry.compiled.lens import POSE
 from epitool.geometry.noise import KeypointNoise
 from epitool.geometry.two_view.epipolar import skew
 

@@ -14,13 +14,14 @@ import numpy as np
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
-from epitool.camera import Camera, Rig
+from epitool.camera import Camera, Rig, centred_intrinsics
 from epitool.errors import GeometryError
 from epitool.geometry.calibration.bundle_adjustment import Bundle
 from epitool.geometry.calibration.incremental import Growth, adjusted, best_growth, ordered, with_lenses
 from epitool.geometry.calibration.lens_priors import Lenses, any_focal, assumed, held, one_factor, refined, with_field
 from epitool.geometry.calibration.paper_chain import chain
 from epitool.geometry.calibration.verdict import Evidence, Verdict, judge
+from epitool.geometry.doubts import Doubt, Kind
 from epitool.geometry.triangulation.bones import bone_spread
 from epitool.geometry.triangulation.labels import label
 from epitool.geometry.two_view.relative_pose import PairPose, estimate_pair
@@ -30,7 +31,6 @@ from epitool.pose import Keypoints, usual_side
 Array = NDArray[np.float64]
 _GROWTH_FRAMES = 300
 _MOVES, _STANDS = 0.05, 0.01  # of the person's size: usual distance of a joint from its usual place
-STILL = "its joints do not move while those of other views do; is its recording frozen?"
 _MOST_MOVING = 0.9  # of the joints: people who sit or lie move some
 _BETTER = 1.03  # times less scatter, from which other focal lengths explain joints better
 FRAME_BUDGET = 2000  # more frames make cameras no better than the model is true
@@ -53,7 +53,7 @@ class Calibration:
 
     rig: Rig
     pairs: dict[tuple[str, str], PairPose] = field(default_factory=dict)
-    left_out: dict[str, str] = field(default_factory=dict)
+    left_out: dict[str, Doubt] = field(default_factory=dict)
     bundle: Bundle | None = None
     verdict: Verdict | None = None
 
@@ -64,10 +64,8 @@ def assumed_intrinsics(name: str, image_size: tuple[int, int], fov_deg: float) -
     >>> round(assumed_intrinsics("a", (1920, 1080), 60.0).focal)
     1663
     """
-    width, height = image_size
-    focal = max(width, height) / 2 / np.tan(np.radians(fov_deg) / 2)
-    K = np.array([[focal, 0, (width - 1) / 2], [0, focal, (height - 1) / 2], [0, 0, 1.0]])
-    return Camera(name, K, np.zeros(0), np.eye(3), np.zeros(3), image_size)
+    focal = max(image_size) / 2 / np.tan(np.radians(fov_deg) / 2)
+    return Camera(name, centred_intrinsics(image_size, focal), np.zeros(0), np.eye(3), np.zeros(3), image_size)
 
 
 def calibrate(
@@ -100,11 +98,12 @@ def calibrate(
 
 
 def _calibrate_all(keypoints: Keypoints, intrinsics: Sequence[Camera], seed: int, jobs: int, focal: str) -> Calibration:
-    still = dict.fromkeys(still_views(keypoints), STILL)
+    still = {view: Doubt(Kind.STILL, "warn", (view,)) for view in still_views(keypoints)}
     if still:
         intrinsics = [camera for camera in intrinsics if camera.name not in still]
         if len(intrinsics) < 2:
-            raise GeometryError("; ".join(f"view {view}: {why}" for view, why in still.items()))
+            frozen = "its joints do not move while those of other views do; is its recording frozen?"
+            raise GeometryError("; ".join(f"view {view}: {frozen}" for view in still))
         keypoints = keypoints.select_views([camera.name for camera in intrinsics])
     keypoints = informative_frames(keypoints, FRAME_BUDGET)
     sample = informative_frames(keypoints, _GROWTH_FRAMES)
@@ -123,7 +122,7 @@ def _settled(
     pairs: dict[tuple[str, str], PairPose],
     jobs: int,
     lenses: Lenses,
-) -> tuple[Bundle, Verdict, dict[str, str]]:
+) -> tuple[Bundle, Verdict, dict[str, Doubt]]:
     """The final adjustment; views that then do not fit are left out, as long as two others remain."""
     rig, left_out = grown.rig, dict(grown.left_out)
     while True:
@@ -174,9 +173,8 @@ def _focal_ratios(sample: Keypoints, rig: Rig) -> dict[str, tuple[float, float]]
 
 def with_focal(intrinsics: Sequence[Camera], factor: float) -> list[Camera]:
     """The cameras with focal lengths times a factor."""
-    scale = np.diag([factor, factor, 1.0])
-    by_size = [(camera, scale @ np.array(camera.K)) for camera in intrinsics]
-    return [replace(c, K=np.where([[1, 1, 0], [0, 1, 0], [0, 0, 0]], K, c.K)) for c, K in by_size]
+    zoom = np.array([[factor, factor, 1.0], [1.0, factor, 1.0], [1.0, 1.0, 1.0]])
+    return [replace(camera, K=zoom * camera.K) for camera in intrinsics]
 
 
 def _start(

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from epitool.camera import Camera, Rig
+from epitool.geometry.two_view.epipolar import angle_between, b_from_a
 
 Array = NDArray[np.float64]
 
@@ -35,10 +36,11 @@ def compare_rigs(rig: Rig, other: Rig) -> list[PairDifference]:
     out = []
     matched = other.select(rig.names).cameras
     for a, b in itertools.combinations(range(len(rig)), 2):
-        R, t = _relative(rig.cameras[a], rig.cameras[b])
-        R_other, t_other = _relative(matched[a], matched[b])
+        R, way = _relative(rig.cameras[a], rig.cameras[b])
+        R_other, way_other = _relative(matched[a], matched[b])
         pair = (rig.names[a], rig.names[b])
-        out.append(PairDifference(pair, angle_deg(R.T @ R_other), _between_deg(t, t_other), b == a + 1))
+        turned = float(np.degrees(angle_between(way, way_other)))
+        out.append(PairDifference(pair, angle_deg(R.T @ R_other), turned, b == a + 1))
     return out
 
 
@@ -53,9 +55,6 @@ def angle_deg(R: Array) -> float:
 
 
 def _relative(a: Camera, b: Camera) -> tuple[Array, Array]:
-    R = b.R @ a.R.T
-    return R, a.R @ (b.center - a.center)
-
-
-def _between_deg(u: Array, v: Array) -> float:
-    return float(np.degrees(np.arctan2(np.linalg.norm(np.cross(u, v)), u @ v)))
+    """Rotation b_from_a, and where b stands in the axes of a."""
+    R, t = b_from_a(a, b)
+    return R, -R.T @ t

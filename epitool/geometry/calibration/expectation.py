@@ -9,7 +9,9 @@ from numpy.typing import NDArray
 
 from epitool.camera import Rig
 from epitool.errors import GeometryError
-from epitool.geometry.compiled.mixture import expectation, freedoms, squared_errors
+from epitool.geometry.compiled.lens import squared_errors
+from epitool.geometry.compiled.mixture import expectation
+from epitool.geometry.compiled.point import freedoms
 from epitool.geometry.noise import KeypointNoise, Levels, Residuals, alone, refitted, unknown_noise
 
 Array = NDArray[np.float64]
@@ -126,7 +128,8 @@ def _expected(squared: Array, noise: KeypointNoise, observed: Observed) -> Estim
 def estimated(state: State, squared: Array, found: Estimate, observed: Observed, cameras: int = 0) -> Estimate:
     """One step of EM; the variances allow for what the joints and so many cameras take from the residuals."""
     now = _expected(squared, found.noise, observed)
-    freedom = freedoms(state.R, state.t, state.K, state.points, now.precision)
+    P = state.K @ np.concatenate([state.R, state.t[..., None]], axis=2)
+    freedom = freedoms(P, state.points, now.precision)
     tells = now.weights.sum(axis=1, keepdims=True) > _TELLING
     residuals = Residuals(
         squared, np.where(tells, now.weights, 0.0), freedom, observed.levels, observed.joint, observed.unplaced

@@ -13,6 +13,7 @@ from epitool.errors import GeometryError
 from epitool.geometry.calibration.bundle_adjustment import Bundle, adjust
 from epitool.geometry.calibration.lens_priors import Lenses, changed
 from epitool.geometry.calibration.resection import Resection, resect
+from epitool.geometry.doubts import Doubt, Kind, unplaced
 from epitool.geometry.triangulation.labels import label
 from epitool.geometry.two_view.relative_pose import PairPose, initial_threshold
 from epitool.labels import Labels
@@ -39,7 +40,7 @@ class Growth:
     """
 
     rig: Rig
-    left_out: dict[str, str]
+    left_out: dict[str, Doubt]
 
 
 def best_growth(
@@ -167,7 +168,7 @@ def _grow(keypoints: Keypoints, rig: Rig, cameras: dict[str, Camera], seed: int,
         found = _resections(keypoints, bundle, cameras, seed, jobs)
         good = {n: r for n, r in found.items() if isinstance(r, Resection) and r.inlier_share >= _MIN_INLIERS}
         if not good:
-            return Growth(ordered(rig, list(cameras)), {name: _reason(r) for name, r in found.items()}), bundle
+            return Growth(ordered(rig, list(cameras)), {name: _reason(name, r) for name, r in found.items()}), bundle
         placed = [replace(cameras[name], R=r.R, t=r.t) for name, r in good.items()]
         rig = replace(rig, cameras=(*rig.cameras, *placed))
 
@@ -196,11 +197,11 @@ def _resections(
     return dict(zip(missing, run_parallel(place, missing, jobs), strict=True))
 
 
-def _reason(found: Resection | str) -> str:
+def _reason(view: str, found: Resection | str) -> Doubt:
+    """Why a view has no place."""
     if isinstance(found, str):
-        return found
-    share = f"only {found.inlier_share:.0%} of its {found.matches} joints"
-    return f"{share} fit the other views; is it in sync, of the same person, and not mirrored?"
+        return unplaced(view, found)
+    return Doubt(Kind.MISFIT, "warn", (view,), found.inlier_share, _MIN_INLIERS, {"joints": found.matches})
 
 
 def ordered(rig: Rig, names: Sequence[str]) -> Rig:

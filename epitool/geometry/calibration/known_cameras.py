@@ -8,6 +8,7 @@ where all would with other focal lengths.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,16 +22,8 @@ from epitool.geometry.calibration.compare import angle_deg, compare_rigs
 from epitool.geometry.calibration.incremental import adjusted
 from epitool.geometry.calibration.lens_priors import one_factor
 from epitool.geometry.calibration.resection import resect
-from epitool.geometry.calibration.verdict import (
-    OUTLIERS,
-    Level,
-    Verdict,
-    doubt_of_bones,
-    doubt_of_noise,
-    doubt_of_outliers,
-    doubts_of_lost,
-    verdict_of,
-)
+from epitool.geometry.calibration.verdict import Verdict, doubt_of_bones, doubt_of_noise
+from epitool.geometry.doubts import OUTLIERS, Doubt, Kind, Level, doubt
 from epitool.geometry.triangulation.bones import bone_spread
 from epitool.geometry.triangulation.labels import label
 from epitool.geometry.two_view.relative_pose import initial_threshold
@@ -56,7 +49,7 @@ class _Seen:
     fit: Fit
 
 
-def judge_known(keypoints: Keypoints, rig: Rig, jobs: int, left_out: dict[str, str] | None = None) -> Verdict:
+def judge_known(keypoints: Keypoints, rig: Rig, jobs: int, left_out: Mapping[str, Doubt] | None = None) -> Verdict:
     """The verdict on cameras that are given.
 
     Args:
@@ -74,7 +67,7 @@ def judge_known(keypoints: Keypoints, rig: Rig, jobs: int, left_out: dict[str, s
         seen = _seen(sample, rig, jobs)
         best = adjusted(sample, rig, jobs, rough=True)
     except GeometryError:
-        return verdict_of(doubts_of_lost(left_out or {}), {})
+        return Verdict(left_out=left_out or {})
     lost: list[Camera] = []
     while len(seen.rig) > 2 and _doubtful(seen.fit, best):
         without = _without_one(sample, seen, jobs)
@@ -84,10 +77,9 @@ def judge_known(keypoints: Keypoints, rig: Rig, jobs: int, left_out: dict[str, s
         seen = without
         best = adjusted(sample, seen.rig, jobs, rough=True)
     strangers = {camera.name: _why(sample, seen, camera) for camera in lost}
-    doubts = doubts_of_lost({**(left_out or {}), **strangers})
     side = usual_side(sample.select_views(seen.rig.names).xy)
-    doubts += [*_doubts(seen, best, side), _doubt_of_lenses(sample, seen, best, side, jobs)]
-    return verdict_of(doubts, strangers)
+    doubts = (*_doubts(seen, best, side), *_doubts_of_lenses(sample, seen, best, side, jobs))
+    return Verdict(doubts, {**(left_out or {}), **strangers}, strangers)
 
 
 def _seen(sample: Keypoints, rig: Rig, jobs: int) -> _Seen:
@@ -120,77 +112,66 @@ def _without_one(sample: Keypoints, seen: _Seen, jobs: int) -> _Seen | None:
     return best[1] if best and best[0] < seen.fit.cost else None
 
 
-def _why(sample: Keypoints, seen: _Seen, camera: Camera) -> str:
-    """How a camera that does not fit differs from one that would, and what is likely."""
+def _why(sample: Keypoints, seen: _Seen, camera: Camera) -> Doubt:
+    """How a camera that does not fit differs from one that would."""
     own = sample.select_views([camera.name])
     xy = camera.undistort(own.xy[:, 0])
     shown = xy[np.isfinite(xy[..., 0])]
-    text = "its joints do not lie where the other cameras say"
     try:
         threshold = max(initial_threshold(shown) if len(shown) else 0.0, _WIDE * seen.fit.sigma_px)
         found = resect(xy, seen.labels.poses.xyz, camera.K, own.skeleton, threshold, seed=0)
     except GeometryError:
-        return f"{text}; is it one of this recording, in sync, and not mirrored?"
+        return Doubt(Kind.UNKNOWN_PLACE, "warn", (camera.name,))
     if found.inlier_share < _PLACED:
-        return f"{text}, nor would they from any other place; is it one of this recording, in sync, and not mirrored?"
+        return Doubt(Kind.NOWHERE, "warn", (camera.name,), found.inlier_share, _PLACED)
     turn = angle_deg(found.R @ camera.R.T)
     way = float(np.linalg.norm(-found.R.T @ found.t - camera.center))
-    unit = " mm" if seen.rig.unit == "mm" else " of the file's unit"
-    return (
-        f"{text}; they would if it stood {way:.3g}{unit} from where the file says, turned by {turn:.1f} degrees; was it"
-        " moved since, has it another lens or zoom, or is the file of another recording?"
-    )
+    return Doubt(Kind.ELSEWHERE, "warn", (camera.name,), way, numbers={"degrees": turn})
 
 
-def _doubts(seen: _Seen, best: Bundle, person_px: float) -> list[tuple[Level, str]]:
+def _doubts(seen: _Seen, best: Bundle, person_px: float) -> list[Doubt]:
     """What is doubtful about cameras of which none is a stranger."""
     fit = seen.fit
     outliers = zip(seen.rig.names, (1 - fit.inlier_share).tolist(), strict=True)
     return [
-        *(doubt_of_outliers(name, share) for name, share in outliers),
+        *(doubt(Kind.OUTLIERS, share, OUTLIERS, name) for name, share in outliers),
         doubt_of_noise(fit.sigma_px / person_px),
         doubt_of_bones(bone_spread(seen.labels)),
         _doubt_of_places(seen.rig, fit, best, person_px),
     ]
 
 
-def _doubt_of_places(rig: Rig, fit: Fit, best: Bundle, person_px: float) -> tuple[Level, str]:
+def _doubt_of_places(rig: Rig, fit: Fit, best: Bundle, person_px: float) -> Doubt:
     """Whether the joints fit much better after the cameras have been moved a little."""
     turns: dict[str, list[float]] = {name: [] for name in rig.names}
     for pair in compare_rigs(best.rig, rig):
         for name in pair.views:
             turns[name].append(pair.rotation_deg)
     furthest = max(turns, key=lambda name: min(turns[name]))
-    which = f"most {furthest}, by" if len(rig) > 2 else "against each other by"
-    text = (
-        f"joints scatter by {fit.sigma_px:.1f} px, and by {best.sigma_px:.1f} if the cameras are moved a little"
-        f" ({which} {min(turns[furthest]):.1f} degrees): was one moved since they were calibrated, or are the views out"
-        " of sync?"
-    )
     closer, scatter = fit.sigma_px / best.sigma_px, fit.sigma_px / person_px
+    level: Level = "fail" if closer > _FAR and scatter > _ROUGH else "warn"
     if closer < _CLOSER or scatter < _EXACT:
-        return "pass", text
-    return "fail" if closer > _FAR and scatter > _ROUGH else "warn", text
+        level = "pass"
+    views = (furthest,) if len(rig) > 2 else rig.names
+    numbers = {"closer": best.sigma_px, "degrees": min(turns[furthest])}
+    return Doubt(Kind.MOVED, level, views, fit.sigma_px, numbers=numbers)
 
 
-def _doubt_of_lenses(sample: Keypoints, seen: _Seen, best: Bundle, person_px: float, jobs: int) -> tuple[Level, str]:
+def _doubts_of_lenses(sample: Keypoints, seen: _Seen, best: Bundle, person_px: float, jobs: int) -> list[Doubt]:
     """Whether the joints fit much better with all focal lengths times one factor, where other places do not help.
 
     So it is where the images are parts of those that the cameras are for, or were taken in another mode of the lens.
     """
     if seen.fit.sigma_px < _EXACT * person_px:
-        return "pass", ""
+        return []
     cameras = seen.rig.cameras
     try:
         free = adjusted(sample, seen.rig, jobs, lenses=one_factor(cameras), rough=True)
     except GeometryError:
-        return "pass", ""
+        return []
     factor = free.rig.cameras[0].focal / cameras[0].focal
-    text = (
-        f"joints scatter by {seen.fit.sigma_px:.1f} px, and by {free.sigma_px:.1f} if all focal lengths are"
-        f" {factor:.2f} of what the file states: are the images a part of those that the cameras are for (cropped, not"
-        " made smaller), or taken with another zoom or mode?"
-    )
     if best.sigma_px < _CLOSER * free.sigma_px or abs(factor - 1) < _OTHER_LENS:
-        return "pass", text
-    return "fail" if seen.fit.sigma_px > _FAR * free.sigma_px else "warn", text
+        return []
+    level: Level = "fail" if seen.fit.sigma_px > _FAR * free.sigma_px else "warn"
+    numbers = {"closer": free.sigma_px, "factor": factor}
+    return [Doubt(Kind.OTHER_LENSES, level, (), seen.fit.sigma_px, numbers=numbers)]

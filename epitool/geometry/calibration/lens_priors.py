@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from epitool.camera import Camera, Rig
-from epitool.geometry.calibration.schur_complement import FOCAL, LENS, POSE
+from epitool.geometry.compiled.lens import FOCAL, LENS, POSE
 
 Array = NDArray[np.float64]
 _K1 = 3  # among a lens's parameters

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from epitool.camera import Camera, Rig
 from epitool.errors import GeometryError
-from epitool.geometry.two_view.epipolar import depths_along_rays, homogeneous
+from epitool.geometry.two_view.epipolar import depths_along_rays, rays_of
 from epitool.geometry.two_view.relative_pose import PairPose
 from epitool.skeleton import Skeleton
 
@@ -36,7 +36,7 @@ def chain(xy: Array, skeleton: Skeleton, intrinsics: Sequence[Camera], pairs: Se
     order = skeleton.flip_order
     flags = np.cumsum([np.zeros(len(xy), dtype=int), *(pair.swapped for pair in pairs)], axis=0) % 2
     upright = np.where(flags.T[..., None, None] == 1, xy[:, :, order], xy)
-    rays = [homogeneous(upright[:, v]) @ np.linalg.inv(camera.K).T for v, camera in enumerate(intrinsics)]
+    rays = [rays_of(upright[:, v], camera.K) for v, camera in enumerate(intrinsics)]
     cameras = [replace(intrinsics[0], R=np.eye(3), t=np.zeros(3))]
     length = 1.0
     for v, pair in enumerate(pairs):

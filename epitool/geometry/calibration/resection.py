@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from epitool.errors import GeometryError
 from epitool.geometry.two_view.epipolar import MIN_MATCHES, require_matches
-from epitool.geometry.two_view.relative_pose import midpoints
+from epitool.pose import midline
 from epitool.skeleton import Skeleton
 
 Array = NDArray[np.float64]
@@ -65,7 +65,7 @@ def resect(
     trust = np.ones(xy.shape[:2]) if trust is None else trust
     best: Resection | None = None
     failure = GeometryError("no place of the camera explains the joints")
-    for image, world in ((xy, xyz), (midpoints(xy, skeleton), midpoints(xyz, skeleton))):
+    for image, world in ((xy, xyz), (midline(xy, skeleton), midline(xyz, skeleton))):
         try:
             found = _alternate(image, world, xy, xyz, trust, K, skeleton, threshold_px, seed)
         except GeometryError as error:

@@ -1,9 +1,7 @@
 """Reduced normal equations of bundle adjustment: cameras with the joints eliminated (Schur complement).
 
-A camera has up to eleven parameters, of which the first so many are free: rotation w and translation u, by which it
-moves as `exp(w) R, t + u`; the logarithm of its focal length; its principal point; its bend, by which what is at
-`(x, y)` on the plane z = 1 appears at `(1 + bend r^2) (x, y)`; and the logarithm of fx / fy. See Triggs et al., Bundle
-Adjustment - A Modern Synthesis (2000), section 6.
+Of a camera's parameters, as `compiled.lens` has them, the first so many are free. See Triggs et al., Bundle Adjustment
+- A Modern Synthesis (2000), section 6.
 """
 
 from __future__ import annotations
@@ -12,59 +10,25 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from epitool.geometry.compiled.lens import linearize
+from epitool.geometry.compiled.symmetric import invert_matrix
+
 Array = NDArray[np.float64]
-POSE, FOCAL, LENS = 6, 7, 11  # parameters of a camera: its pose alone, with focal length, with all of its lens
-
-
-@njit(cache=True, nogil=True, error_model="numpy")
-def _linearize(
-    R: Array, t: Array, K: Array, bend: float, X: Array, xy: Array, Jc: Array, Jp: Array, residual: Array
-) -> None:
-    """Residual `(2,)` of one projection and its derivatives by camera `(2, P)` and point `(2, 3)`, in place."""
-    # in scalars: a small array for every projection would cost more than the arithmetic
-    rx = R[0, 0] * X[0] + R[0, 1] * X[1] + R[0, 2] * X[2]
-    ry = R[1, 0] * X[0] + R[1, 1] * X[1] + R[1, 2] * X[2]
-    rz = R[2, 0] * X[0] + R[2, 1] * X[1] + R[2, 2] * X[2]
-    over_z = 1.0 / (rz + t[2])
-    x, y = (rx + t[0]) * over_z, (ry + t[1]) * over_z
-    rr = x * x + y * y
-    grown = 1.0 + bend * rr
-    across, along_x, along_y = 2.0 * bend * x * y, grown + 2.0 * bend * x * x, grown + 2.0 * bend * y * y
-    u, v = (K[0, 0] * x + K[0, 1] * y) * grown, K[1, 1] * y * grown
-    residual[0], residual[1] = u + K[0, 2] - xy[0], v + K[1, 2] - xy[1]
-    for row in range(2):
-        a = (K[row, 0] * along_x + K[row, 1] * across) * over_z
-        b = (K[row, 0] * across + K[row, 1] * along_y) * over_z
-        c = -(a * x + b * y)
-        Jc[row, 0], Jc[row, 1], Jc[row, 2] = c * ry - b * rz, a * rz - c * rx, b * rx - a * ry
-        Jc[row, 3], Jc[row, 4], Jc[row, 5] = a, b, c
-        for k in range(3):
-            Jp[row, k] = a * R[0, k] + b * R[1, k] + c * R[2, k]
-    if Jc.shape[1] > 6:
-        Jc[0, 6], Jc[1, 6] = u, v
-    if Jc.shape[1] > 7:
-        Jc[0, 7], Jc[1, 7], Jc[0, 8], Jc[1, 8] = 1.0, 0.0, 0.0, 1.0
-        Jc[0, 9], Jc[1, 9] = (K[0, 0] * x + K[0, 1] * y) * rr, K[1, 1] * y * rr
-        Jc[0, 10], Jc[1, 10] = u / 2, -v / 2
 
 
 @njit(cache=True, nogil=True)
 def _damped_inverse(A: Array, damping: float, inverse: Array) -> None:
-    """Inverse `(3, 3)` of a point's block, whose diagonal is raised in place; zero where no view sees the point."""
+    """Inverse `(3, 3)` of a point's block, whose diagonal is raised in place; zero where no view sees the point.
+
+    Of the block the upper triangle counts.
+    """
     size = A[0, 0] + A[1, 1] + A[2, 2]
     if not size > 0.0:
         inverse[:] = 0.0
         return
     for k in range(3):
         A[k, k] += damping * A[k, k] + 1e-12 * size
-    for i in range(3):
-        for j in range(3):  # the adjugate of a symmetric matrix, by cyclic indices
-            i1, i2, j1, j2 = (i + 1) % 3, (i + 2) % 3, (j + 1) % 3, (j + 2) % 3
-            inverse[j, i] = A[i1, j1] * A[i2, j2] - A[i1, j2] * A[i2, j1]
-    det = A[0, 0] * inverse[0, 0] + A[0, 1] * inverse[1, 0] + A[0, 2] * inverse[2, 0]
-    for i in range(3):
-        for j in range(3):
-            inverse[i, j] /= det
+    invert_matrix(A, inverse)
 
 
 @njit(cache=True, nogil=True)
@@ -85,7 +49,7 @@ def _point_blocks(
             H_cp[v] = 0.0
             g_c[v] = 0.0
             continue
-        _linearize(R[v], t[v], K[v], bend[v], X, xy[v], Jc, Jp, r)
+        linearize(R, t, K, bend, v, X, xy, Jc, Jp, r)
         for i in range(free):
             a, b = weight[v] * Jc[0, i], weight[v] * Jc[1, i]
             g_c[v, i] = a * r[0] + b * r[1]
@@ -97,7 +61,7 @@ def _point_blocks(
         for i in range(3):
             a, b = weight[v] * Jp[0, i], weight[v] * Jp[1, i]
             g_p[i] += a * r[0] + b * r[1]
-            for j in range(3):
+            for j in range(i, 3):
                 H_pp[i, j] += a * Jp[0, j] + b * Jp[1, j]
 
 

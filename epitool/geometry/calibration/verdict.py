@@ -2,35 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Literal
+import enum
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from epitool.geometry import doubts
 from epitool.geometry.calibration.bundle_adjustment import Bundle
+from epitool.geometry.doubts import Doubt, Kind, Level, doubt
 from epitool.geometry.two_view.relative_pose import PairPose
 
-Level = Literal["pass", "warn", "fail"]
-_LEVELS: tuple[Level, ...] = ("pass", "warn", "fail")
-# from which value on a calibration is doubtful, and from which it is not to be used
-# of rotations (degrees), places (shares of the largest distance between cameras) and focal lengths (shares)
-_DEVIATIONS = ((1.0, 4.0), (0.03, 0.1), (0.05, 0.15))
-# Two views leave focal lengths open, and with them rotations, yet poses keep their shape (docs/geometry.md); of three
-# or more a camera that is so unsure mostly stands somewhere else.
-_DEVIATIONS_OF_TWO = ((1.0, 20.0), (0.03, 0.25), (0.05, np.inf))
-OUTLIERS = (0.4, 0.6)  # of a view's keypoints
-_NOISE = (0.04, 0.08)  # of the person's size in the images
-_BONE_SPREAD = (0.07, 0.15)  # of a bone's length over time, noise taken off
 _WRONG_LENS, _WRONG_LENS_SD = 0.05, 5.0  # share of a focal length, and standard deviations
 _FRAMES = 20  # under it little is known of anything
 _NARROW_DEG, _NO_PARALLAX_DEG, _SAME_DEG = 5.0, 1.5, 0.1
 _FEW_INLIERS = 0.5
-_UNSURE = (
-    "cameras so unsure give poses of nearly the right shape all the same, but do not rely on where they stand; more"
-    " movement, more views or measured lenses make them surer"
-)
-_STRANGE = "do not fit the other views; is it in sync, and of the same person?"
 
 
 @dataclass(frozen=True)
@@ -38,19 +24,28 @@ class Verdict:
     """What to think of a calibration.
 
     Attributes:
-        level: "pass", "warn" (look at the reasons), or "fail" (not to be used).
-        reasons: One line each, the worst first.
+        doubts: What speaks against it, the worst first; none that passes.
+        left_out: Views without a place, and why.
         strangers: Views whose keypoints do not fit those of the others, and in how far.
     """
 
-    level: Level
-    reasons: tuple[str, ...]
-    strangers: dict[str, str]
+    doubts: tuple[Doubt, ...] = ()
+    left_out: Mapping[str, Doubt] = field(default_factory=dict)
+    strangers: Mapping[str, Doubt] = field(default_factory=dict)
 
-    def with_doubts(self, doubts: Sequence[tuple[Level, str]]) -> Verdict:
-        """The verdict where there are these doubts too; those that are none ("pass") change nothing."""
-        own = [(self.level, reason) for reason in self.reasons]
-        return verdict_of([*own, *doubts], self.strangers)
+    def __post_init__(self) -> None:
+        real = [item for item in self.doubts if item.level != "pass"]
+        object.__setattr__(self, "doubts", tuple(sorted(real, key=lambda item: -doubts.LEVELS.index(item.level))))
+
+    @property
+    def level(self) -> Level:
+        """One of "pass", "warn" (look at the doubts), and "fail" (not to be used)."""
+        found = doubts.worst(item.level for item in self.doubts)
+        return doubts.worst([found, "warn"]) if self.left_out else found
+
+    def with_doubts(self, others: Iterable[Doubt]) -> Verdict:
+        """The verdict where there are these doubts too; those that pass change nothing."""
+        return replace(self, doubts=(*self.doubts, *others))
 
 
 @dataclass(frozen=True)
@@ -76,7 +71,7 @@ class Evidence:
     bone_spread: float
 
 
-def judge(bundle: Bundle, evidence: Evidence, left_out: dict[str, str]) -> Verdict:
+def judge(bundle: Bundle, evidence: Evidence, left_out: Mapping[str, Doubt]) -> Verdict:
     """The verdict on adjusted cameras.
 
     Args:
@@ -84,94 +79,77 @@ def judge(bundle: Bundle, evidence: Evidence, left_out: dict[str, str]) -> Verdi
         evidence: What else is known.
         left_out: Views without a place, and why.
     """
+    of_cameras = _doubts_of_cameras(bundle)
+    strangers = {item.views[0]: item for item in of_cameras if item.kind is Kind.OUTLIERS and item.level == "fail"}
+    return Verdict((*of_cameras, *_doubts_of_all(bundle, evidence)), left_out, strangers)
+
+
+def doubt_of_noise(share: float) -> Doubt:
+    """What to think of joints that scatter by this share of the person's size."""
+    return doubt(Kind.NOISE, share, doubts.NOISE)
+
+
+def doubt_of_bones(spread: float) -> Doubt:
+    """What to think of bones that change their length by this share; nothing where it is not known."""
+    return doubt(Kind.BONES, 0.0 if np.isnan(spread) else spread, doubts.BONE_SPREAD)
+
+
+def _doubts_of_cameras(bundle: Bundle) -> list[Doubt]:
+    """How well each camera is known, and how well its keypoints fit."""
     names, cameras = bundle.rig.names, bundle.rig.cameras
     span = max(float(np.linalg.norm(a.center - b.center)) for a in cameras for b in cameras)
-    limits = _DEVIATIONS_OF_TWO if len(names) == 2 else _DEVIATIONS
-    found: list[tuple[Level, str, str]] = [("warn", name, f"is left out: {why}") for name, why in left_out.items()]
+    limits = (doubts.ROTATION_DEG, doubts.PLACE, doubts.FOCAL)
+    if len(names) == 2:
+        limits = (doubts.ROTATION_DEG_OF_TWO, doubts.PLACE_OF_TWO, doubts.FOCAL_OF_TWO)
+    found = []
     for v, name in enumerate(names):
-        rotation, place = float(np.degrees(bundle.rotation_sd_in_rig[v])), float(bundle.position_sd_in_rig[v] / span)
-        outliers, focal = float(1 - bundle.inlier_share[v]), float(bundle.focal_sd[v])
+        length = float(bundle.position_sd_in_rig[v])
         found += [
-            (graded(rotation, limits[0]), name, f"its rotation is known to {rotation:.1f} degrees only"),
-            (graded(place, limits[1]), name, f"its place is known to {place:.0%} of the cameras' distances only"),
-            (graded(outliers, OUTLIERS), name, f"{outliers:.0%} of its keypoints {_STRANGE}"),
-            (graded(focal, limits[2]), name, f"its focal length is known to {focal:.0%} only"),
+            doubt(Kind.ROTATION, float(np.degrees(bundle.rotation_sd_in_rig[v])), limits[0], name),
+            doubt(Kind.PLACE, length / span, limits[1], name, length=length),
+            doubt(Kind.OUTLIERS, float(1 - bundle.inlier_share[v]), doubts.OUTLIERS, name),
+            doubt(Kind.FOCAL, float(bundle.focal_sd[v]), limits[2], name),
         ]
-    doubts = [(level, f"view {name}: {text}") for level, name, text in found] + _doubts_of_all(bundle, evidence)
-    unsure = np.degrees(bundle.rotation_sd_in_rig.max()), bundle.position_sd_in_rig.max() / span
-    of_place = "warn" in (graded(float(sd), limit) for sd, limit in zip(unsure, limits))
-    if of_place and all(level != "fail" for level, _ in doubts):
-        doubts.append(("warn", _UNSURE))
-    strangers = {name: text for level, name, text in found if level == "fail" and text.endswith(_STRANGE)}
-    return verdict_of(doubts, strangers)
+    return found
 
 
-def verdict_of(doubts: Sequence[tuple[Level, str]], strangers: dict[str, str]) -> Verdict:
-    """The verdict that follows from doubts, of which some may be none ("pass"), and from views that do not fit."""
-    real = sorted((item for item in doubts if item[0] != "pass"), key=lambda item: -_LEVELS.index(item[0]))
-    return Verdict(real[0][0] if real else "pass", tuple(text for _, text in real), strangers)
-
-
-def doubts_of_lost(left_out: dict[str, str]) -> list[tuple[Level, str]]:
-    """What to think of views without a place, and why they have none."""
-    return [("warn", f"view {name}: is left out: {why}") for name, why in left_out.items()]
-
-
-def doubt_of_noise(share: float) -> tuple[Level, str]:
-    """What to think of joints that scatter by this share of the person's size."""
-    return graded(share, _NOISE), f"joints scatter by {share:.0%} of the person's size; are the views in sync?"
-
-
-def doubt_of_bones(spread: float) -> tuple[Level, str]:
-    """What to think of bones that change their length by this share; nothing where it is not known."""
-    text = f"bones change their length by {spread:.0%}; are the lenses as stated, and is no view mirrored?"
-    return "pass" if np.isnan(spread) else graded(spread, _BONE_SPREAD), text
-
-
-def doubt_of_outliers(view: str, share: float) -> tuple[Level, str]:
-    """What to think of a view of whose keypoints this share does not fit."""
-    return graded(share, OUTLIERS), f"view {view}: {share:.0%} of its keypoints {_STRANGE}"
-
-
-def _doubts_of_all(bundle: Bundle, evidence: Evidence) -> list[tuple[Level, str]]:
-    """What concerns no single view."""
-    noise, spread = bundle.sigma_px / evidence.person_px, evidence.bone_spread
+def _doubts_of_all(bundle: Bundle, evidence: Evidence) -> list[Doubt]:
+    """What concerns the rig, and what the joints make of stated lenses."""
     parallax = max(evidence.parallax_deg.values(), default=0.0)
-    twins = [" and ".join(names) for names, angle in evidence.parallax_deg.items() if angle < _SAME_DEG]
-    flat: Level = "fail" if parallax < _NO_PARALLAX_DEG else "warn" if parallax < _NARROW_DEG else "pass"
+    narrow: Level = "fail" if parallax < _NO_PARALLAX_DEG else "warn" if parallax < _NARROW_DEG else "pass"
     return [
-        doubt_of_noise(noise),
-        doubt_of_bones(spread),
-        (flat, f"the views see joints under {parallax:.1f} degrees at most; set the cameras further apart"),
-        (
-            "warn" if evidence.flat else "pass",
-            "the joints might lie in a plane, which leaves places open; let people move",
-        ),
+        doubt_of_noise(bundle.sigma_px / evidence.person_px),
+        doubt_of_bones(evidence.bone_spread),
+        Doubt(Kind.PARALLAX, narrow, (), parallax, _NO_PARALLAX_DEG if narrow == "fail" else _NARROW_DEG),
+        Doubt(Kind.FLAT, "warn" if evidence.flat else "pass"),
         *(_doubt_of_lens(name, *ratio) for name, ratio in evidence.focal_ratio.items()),
-        ("warn" if twins else "pass", f"views {', '.join(twins)} see the same; is one video given twice?"),
-        ("warn" if evidence.frames < _FRAMES else "pass", f"only {evidence.frames} frames show joints in two views"),
-    ]
+        *(Doubt(Kind.SAME, "warn", twins, angle, _SAME_DEG) for twins, angle in evidence.parallax_deg.items()
+          if angle < _SAME_DEG),
+        Doubt(Kind.FEW_FRAMES, "warn" if evidence.frames < _FRAMES else "pass", (), evidence.frames, _FRAMES),
+    ]  # fmt: skip
 
 
-def _doubt_of_lens(name: str, ratio: float, sd: float) -> tuple[Level, str]:
+def _doubt_of_lens(name: str, ratio: float, sd: float) -> Doubt:
     """Whether the joints contradict a stated focal length."""
-    off = abs(ratio - 1)
-    text = f"view {name}: the joints make its focal length {ratio:.2f} of what is stated; are its intrinsics of"
-    text += " this lens, zoom and image size? Only if they are not: --refine-intrinsics"
-    return ("warn" if off > _WRONG_LENS and off > _WRONG_LENS_SD * sd else "pass"), text
+    limit = max(_WRONG_LENS, _WRONG_LENS_SD * sd)
+    return Doubt(Kind.STATED_FOCAL, "warn" if abs(ratio - 1) > limit else "pass", (name,), ratio, limit)
 
 
-def graded(value: float, thresholds: tuple[float, float]) -> Level:
-    """The level of a value that should be small; one that is not a number fails."""
-    return "pass" if value < thresholds[0] else "warn" if value < thresholds[1] else "fail"
+class Weakness(enum.Enum):
+    """What is weak about a pair of views taken alone."""
+
+    FEW_FIT = "few joints fit one geometry"
+    NO_PARALLAX = "no parallax"
+    NARROW = "narrow baseline"
+    FLAT = "flat"
 
 
-def pair_remark(pair: PairPose) -> str:
-    """What is weak about a pair of views taken alone; empty where nothing is."""
+def weakness(pair: PairPose) -> Weakness | None:
+    """What is weakest about a pair of views taken alone; None where nothing is."""
     if pair.inlier_share < _FEW_INLIERS:
-        return f"only {pair.inlier_share:.0%} of the joints fit one geometry"
+        return Weakness.FEW_FIT
     if pair.parallax_deg < _NO_PARALLAX_DEG:
-        return "no parallax: the cameras stand at one place, or the person is too far away"
+        return Weakness.NO_PARALLAX
     if pair.parallax_deg < _NARROW_DEG:
-        return "narrow baseline"
-    return "the joints might lie in a plane" if pair.flat else ""
+        return Weakness.NARROW
+    return Weakness.FLAT if pair.flat else None

@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 
 from epitool.camera import Rig
 from epitool.geometry.people.candidates import Candidates
-from epitool.geometry.people.tracking import link, median_over, midline, sightings_of
-from epitool.geometry.two_view.epipolar import fundamental_of_pose, sampson_distance
+from epitool.geometry.people.tracking import link, median_over, sightings_of
+from epitool.geometry.two_view.epipolar import fundamental_of_cameras, sampson_distance
+from epitool.pose import midline
 from epitool.skeleton import Skeleton
 
 Array = NDArray[np.float64]
@@ -91,8 +92,7 @@ def _followed(member: Flags, places: Array, previous: Flags) -> Indices:
 def _distances(xy: Array, rig: Rig, skeleton: Skeleton, a: int, b: int) -> Array:
     """Sampson distance in radians between all slots of two views, b as it is and mirrored: `(2, F, P, P, J)`."""
     first, second = rig.cameras[a], rig.cameras[b]
-    R = second.R @ first.R.T
-    F = fundamental_of_pose(R, second.t - R @ first.t, first.K, second.K)
+    F = fundamental_of_cameras(first, second)
     one, other = xy[:, a, :, None], xy[:, b, None]
     mirrored = other[..., skeleton.flip_order, :]
     focal = (first.focal + second.focal) / 2

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from epitool.camera import frozen_array
 from epitool.geometry.noise import ranks
-from epitool.geometry.people.tracking import agreement, limb_motion, link, mean_over, midline, sightings_of, swing
-from epitool.pose import Keypoints
+from epitool.geometry.people.tracking import agreement, limb_motion, link, mean_over, sightings_of, swing
+from epitool.pose import Keypoints, midline
 from epitool.skeleton import Skeleton
 
 Array = NDArray[np.float64]

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from epitool.pose import midline
 from epitool.skeleton import Skeleton
 
 Array = NDArray[np.float64]
@@ -26,14 +27,6 @@ _CLIP = 3.0  # standard deviations
 _FORBIDDEN = 1e3  # far above any distance, yet finite: an assignment always exists
 _LEAST_SWING = 0.25  # of the deviation
 _LEGS = ("left_knee", "left_ankle")
-
-
-def midline(xy: Array, skeleton: Skeleton) -> Array:
-    """Joints `(..., J, D)` that have no mirror image, and the middle of each pair that does, `(..., M, D)`."""
-    paired = {joint for pair in skeleton.flip_pairs for joint in pair}
-    single = [xy[..., j, :] for j in range(len(skeleton)) if j not in paired]
-    middle = [(xy[..., left, :] + xy[..., right, :]) / 2 for left, right in skeleton.flip_pairs]
-    return np.stack(single + middle, axis=-2)
 
 
 def median_over(values: Array) -> Array:

@@ -15,13 +15,13 @@ from numpy.typing import NDArray
 
 from epitool.camera import Camera, Rig
 from epitool.errors import GeometryError
-from epitool.geometry.calibration.verdict import Level
+from epitool.geometry.doubts import Doubt, Kind
 from epitool.geometry.timing.offset_fit import PairState, inverse, linearize, moved, normal_equations, weights
 from epitool.geometry.timing.sync import combine
 from epitool.geometry.timing.trajectories import read_at, without_gaps, without_gross_errors, without_jumps
 from epitool.geometry.triangulation.labels import sample_bounds
-from epitool.geometry.two_view.relative_pose import midpoints
-from epitool.pose import Keypoints
+from epitool.geometry.two_view.epipolar import b_from_a
+from epitool.pose import Keypoints, midline
 
 Array = NDArray[np.float64]
 _LEAST_RUN = 20  # successive frames in which motion is read
@@ -85,23 +85,19 @@ def drift_of(keypoints: Keypoints, rig: Rig) -> Drift | None:
     return Drift(drift * span, sd * span, span)
 
 
-def doubt_of_drift(keypoints: Keypoints, rig: Rig) -> tuple[Level, str]:
+def doubts_of_drift(keypoints: Keypoints, rig: Rig) -> list[Doubt]:
     """Whether the views run apart by half a frame or more from the beginning of a recording to its end."""
     drift = drift_of(keypoints, rig)
     if drift is None:
-        return "pass", ""
+        return []
     apart = drift.frames[:, None] - drift.frames
     sure = np.abs(apart) > np.maximum(_MATTERS, _SURE_SD * np.hypot(drift.sd[:, None], drift.sd))
     sure &= np.abs(apart) < _MOST * drift.span
     if not sure.any():
-        return "pass", ""
+        return []
     fast, slow = np.unravel_index(int(np.argmax(np.where(sure, apart, -np.inf))), apart.shape)
-    names = rig.names
-    return "warn", (
-        f"the views run apart: over {drift.span} frames {names[fast]} gets {apart[fast, slow]:.1f} frames ahead of"
-        f" {names[slow]}; were they recorded at different rates, as 59.94 and 60, or are frames missing? Convert the"
-        " videos to one rate first (`ffmpeg -i VIDEO -fps_mode cfr -r RATE even.mp4`)"
-    )
+    views, gained = (rig.names[fast], rig.names[slow]), float(apart[fast, slow])
+    return [Doubt(Kind.DRIFT, "warn", views, gained, _MATTERS, {"span": drift.span})]
 
 
 def runs_of(keypoints: Keypoints) -> Keypoints:
@@ -122,7 +118,7 @@ def _motion(keypoints: Keypoints, view: int, camera: Camera, runs: Sequence[NDAr
     for run in runs:
         dense = without_gaps(camera.normalize(keypoints.xy[run, view]), keypoints.frames[run])
         smooth = without_gross_errors(without_jumps(dense, keypoints.skeleton))
-        parts.append(read_at(midpoints(smooth, keypoints.skeleton), np.arange(len(run), dtype=float)))
+        parts.append(read_at(midline(smooth, keypoints.skeleton), np.arange(len(run), dtype=float)))
     return _Motion(np.concatenate([x for x, _ in parts]), np.concatenate([v for _, v in parts]))
 
 
@@ -134,8 +130,7 @@ def _pair_drift(a: _Motion, b: _Motion, first: Camera, second: Camera, frames: A
     Raises:
         GeometryError: The joints do not tell.
     """
-    R = second.R @ first.R.T
-    t = second.t - R @ first.t
+    R, t = b_from_a(first, second)
     if not np.linalg.norm(t) > 0 or not (np.isfinite(a.x) & np.isfinite(b.v)).any():
         raise GeometryError("no offset in time is told by joints that both views show")
     state, lag = PairState(R, t / np.linalg.norm(t), 0.0, 0.0), frames - frames.mean()

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from epitool.geometry.compiled.sampson import constraint
 from epitool.geometry.timing.trajectories import read_at
 from epitool.geometry.two_view.epipolar import homogeneous
-from epitool.geometry.two_view.relative_pose import midpoints
+from epitool.pose import midline
 from epitool.skeleton import Skeleton
 
 Array = NDArray[np.float64]
@@ -36,7 +38,7 @@ def scan_offsets(a: Array, b: Array, offsets: NDArray[np.int64], skeleton: Skele
         skeleton: What the joints are.
         rate: Frames of the second view to one of the first.
     """
-    first, second = (midpoints(xy, skeleton) for xy in (a, b))
+    first, second = (midline(xy, skeleton) for xy in (a, b))
     squared = []
     for offset in offsets:
         low, high = max(0.0, -offset / rate), min(len(a) - 1.0, (len(b) - 1 - offset) / rate)
@@ -59,8 +61,21 @@ def contrast(loss: Array) -> float:
     return float(np.nanmedian(loss) - np.nanmin(loss)) if np.isfinite(loss).any() else 0.0
 
 
-def why_none_is_near(a: Array, b: Array, reach: int, skeleton: Skeleton) -> str | None:
-    """Why no offset within reach explains the joints, in words that name the first view {first}; None if unclear.
+@dataclass(frozen=True)
+class Explanation:
+    """What explains the joints of two views where no offset within reach does.
+
+    Attributes:
+        offset: Frames of the second view against the first; None where it is their rates that differ.
+        rate: Frames of the second view to one of the first.
+    """
+
+    offset: int | None
+    rate: float = 1.0
+
+
+def explanation_beyond(a: Array, b: Array, reach: int, skeleton: Skeleton) -> Explanation | None:
+    """What explains the joints where no offset within reach does; None if unclear.
 
     Args:
         a: Joints of the first view, as of `scan_offsets`.
@@ -76,27 +91,20 @@ def why_none_is_near(a: Array, b: Array, reach: int, skeleton: Skeleton) -> str 
     best = int(np.argmax(clarity))
     if contrast(loss) > max(CLEAR, clarity[best]):
         offset = int(offsets[np.nanargmin(loss)])
-        wanted = -(-(abs(offset) + 5) // 10) * 10  # some frames more than it seems
-        said = f"seems to be about {offset:+d} frames against {{first}}, and +-{reach} were looked for: --sync-reach"
-        return f"{said} {wanted} looks farther" if abs(offset) > reach else None
-    if clarity[best] > CLEAR:
-        return (
-            f"seems to record {ratios[best]:.2f} times as many frames per second as {{first}}: record with equal frame"
-            " rates, or convert the videos to one"
-        )
-    return None
+        return Explanation(offset) if abs(offset) > reach else None
+    return Explanation(None, ratios[best]) if clarity[best] > CLEAR else None
 
 
 def _squared_distances(a: Array, b: Array) -> Array:
     """Squared Sampson distances `(N,)` of matches `(N, 2)`, in spreads of the joints, from a robust eight-point F."""
-    a, b = (homogeneous((xy - xy.mean(axis=0)) / float(xy.std())) for xy in (a, b))
-    rows = (b[:, :, None] * a[:, None, :]).reshape(-1, 9)
+    a, b = ((xy - xy.mean(axis=0)) / float(xy.std()) for xy in (a, b))
+    rows = (homogeneous(b)[:, :, None] * homogeneous(a)[:, None, :]).reshape(-1, 9)
     weight = np.ones(len(rows))
     for _ in range(_ROUNDS):
         F = np.linalg.eigh((rows * weight[:, None]).T @ rows)[1][:, 0].reshape(3, 3)
-        line_b, line_a = a @ F.T, b @ F
-        gradient = (line_b[:, :2] ** 2).sum(axis=-1) + (line_a[:, :2] ** 2).sum(axis=-1)
-        squared: Array = np.square((b * line_b).sum(axis=-1)) / gradient
+        value, *slope = constraint(F, *a.T, *b.T)
+        gradient = np.square(slope).sum(axis=0)
+        squared: Array = value**2 / gradient
         variance = float(np.median(squared)) / _CHI2_MEDIAN + np.finfo(float).tiny
         weight = 1 / gradient / (1 + squared / (6 * variance)) ** 2
     return squared

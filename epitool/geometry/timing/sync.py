@@ -15,8 +15,10 @@ from numpy.typing import NDArray
 
 from epitool.camera import Camera
 from epitool.errors import GeometryError
+from epitool.geometry.doubts import Doubt, Kind
 from epitool.geometry.timing.offset_fit import PairOffset, fit_offset
-from epitool.geometry.timing.offset_scan import CLEAR, contrast, scan_offsets, why_none_is_near
+from epitool.geometry.timing.offset_scan import CLEAR, contrast, scan_offsets
+from epitool.geometry.timing.refusals import require_connected, require_in_reach, unreached
 from epitool.geometry.timing.trajectories import without_gaps, without_gross_errors, without_jumps
 from epitool.parallel import run_parallel
 from epitool.pose import Keypoints
@@ -39,13 +41,13 @@ class TimeOffsets:
         offsets: `(V,)` frames: what the first view shows as frame f, view v shows as frame f + offsets[v].
         sd: Standard deviations `(V,)`, frames; 0 for the first view.
         pairs: What each pair of views says by itself.
-        doubts: What makes the offsets doubtful, in words; empty where nothing does.
+        doubts: What makes the offsets doubtful; empty where nothing does.
     """
 
     offsets: Array
     sd: Array
     pairs: dict[tuple[str, str], PairOffset]
-    doubts: tuple[str, ...]
+    doubts: tuple[Doubt, ...]
 
 
 def synchronized(keypoints: Keypoints, offsets: Sequence[float]) -> Keypoints:
@@ -126,8 +128,8 @@ def estimate_offsets(
     pairs = list(itertools.combinations(range(len(views)), 2))
     losses = run_parallel(lambda pair: scan_offsets(joints[pair[0]], joints[pair[1]], tried, skeleton), pairs, jobs)
     scans = {pair: loss for pair, loss in zip(pairs, losses) if contrast(loss) > CLEAR}
-    _require_in_reach(scans, joints, keypoints, reach)
-    _require_connected(list(scans), joints, keypoints, reach)
+    require_in_reach(scans, joints, keypoints, reach)
+    require_connected(list(scans), joints, keypoints, reach)
     whole = _agree(scans, len(views), reach)
 
     def fit(pair: Pair) -> PairOffset | None:
@@ -139,7 +141,7 @@ def estimate_offsets(
             return None
 
     fits = {pair: found for pair, found in zip(scans, run_parallel(fit, list(scans), jobs)) if found is not None}
-    _require_connected(list(fits), joints, keypoints, reach)
+    require_connected(list(fits), joints, keypoints, reach)
     kept = _consistent(fits, len(views))
     offsets, sd, _ = combine({pair: (fit.offset, fit.sd) for pair, fit in kept.items()}, len(views))
     _require_equal_rates(kept, offsets, keypoints)
@@ -216,7 +218,7 @@ def _consistent(fits: dict[Pair, PairOffset], views: int) -> dict[Pair, PairOffs
         worst = list(kept)[int(np.argmax(deviation))]
         others = {pair: fit for pair, fit in kept.items() if pair != worst}
         outlying = deviation.max() > _INCONSISTENT_SD and error[np.argmax(deviation)] > _INCONSISTENT_FRAMES
-        if not outlying or _unreached(list(others), views):
+        if not outlying or unreached(list(others), views):
             return kept
         kept = others
 
@@ -224,58 +226,14 @@ def _consistent(fits: dict[Pair, PairOffset], views: int) -> dict[Pair, PairOffs
 def _doubts(
     fits: dict[Pair, PairOffset], kept: dict[Pair, PairOffset], offsets: Array, sd: Array, views: Sequence[str],
     reach: int,
-) -> tuple[str, ...]:  # fmt: skip
+) -> tuple[Doubt, ...]:  # fmt: skip
     left_out = [
-        f"{views[a]} and {views[b]} alone: {fits[a, b].offset:.2f} frames, against the other pairs; left out"
-        for a, b in fits
-        if (a, b) not in kept
+        Doubt(Kind.CONTRADICTED, "warn", (views[a], views[b]), fits[a, b].offset) for a, b in fits if (a, b) not in kept
     ]
-    unsure = [
-        f"the offset of view {views[v]} is known to +-{sd[v]:.2f} frames only" for v in np.flatnonzero(sd > _UNSURE)
-    ]
-    at_end = [
-        f"the offset of view {views[v]} is beyond what was looked for, {reach} frames"
-        for v in np.flatnonzero(np.abs(offsets) > reach)
-    ]
+    unsure = [Doubt(Kind.OFFSET, "warn", (views[v],), sd[v], _UNSURE) for v in np.flatnonzero(sd > _UNSURE)]
+    beyond = np.flatnonzero(np.abs(offsets) > reach)
+    at_end = [Doubt(Kind.BEYOND_REACH, "warn", (views[v],), offsets[v], reach) for v in beyond]
     return (*left_out, *unsure, *at_end)
-
-
-def _unreached(pairs: list[Pair], views: int) -> list[int]:
-    """Views that no chain of pairs joins to the first."""
-    reached = {0}
-    for _ in range(views):
-        reached |= {v for pair in pairs if reached & set(pair) for v in pair}
-    return [v for v in range(views) if v not in reached]
-
-
-def _require_in_reach(scans: dict[Pair, Array], joints: list[Array], keypoints: Keypoints, reach: int) -> None:
-    """Refuses views whose joints only an offset out of reach, or another frame rate, explains.
-
-    Raises:
-        GeometryError: There is one.
-    """
-    within = slice(reach, 3 * reach + 1)  # of the offsets from -2 to 2 times as many
-    for (a, v), loss in scans.items():
-        if a != 0 or np.nanmin(loss[within], initial=np.inf) <= np.nanmin(loss) + CLEAR:
-            continue
-        if (why := why_none_is_near(joints[0], joints[v], reach, keypoints.skeleton)) is not None:
-            raise GeometryError(f"view {keypoints.views[v]} {why.format(first=keypoints.views[0])}")
-
-
-def _require_connected(pairs: list[Pair], joints: list[Array], keypoints: Keypoints, reach: int) -> None:
-    """Refuses views whose offset to the first nothing tells, saying why as far as can be seen.
-
-    Raises:
-        GeometryError: There is such a view.
-    """
-    for v in _unreached(pairs, len(keypoints.views)):
-        name, first = keypoints.views[v], keypoints.views[0]
-        if (why := why_none_is_near(joints[0], joints[v], reach, keypoints.skeleton)) is not None:
-            raise GeometryError(f"view {name} {why.format(first=first)}")
-        raise GeometryError(
-            f"no time offset within +-{reach} frames explains the joints of {first} and {name} better than "
-            "others: the person hardly moves, the offset is larger, or the views share too few frames"
-        )
 
 
 def _require_equal_rates(fits: dict[Pair, PairOffset], offsets: Array, keypoints: Keypoints) -> None:

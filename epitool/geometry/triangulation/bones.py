@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from epitool.camera import Rig
 from epitool.errors import GeometryError
-from epitool.geometry.compiled.point import Views, copy
+from epitool.geometry.compiled.formula import copy
+from epitool.geometry.compiled.projection import Views
 from epitool.geometry.noise import KeypointNoise
 from epitool.geometry.triangulation.places import Sight, Tree, find_places
 from epitool.geometry.triangulation.skeleton import choose, refine_frame

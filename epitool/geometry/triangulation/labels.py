@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from epitool.camera import Rig
-from epitool.geometry.compiled.point import reprojection
+from epitool.geometry.compiled.projection import reprojection
 from epitool.geometry.noise import KeypointNoise, unknown_noise
 from epitool.geometry.triangulation.bones import BoneLengths, estimate_bone_lengths, refine_with_bones
 from epitool.geometry.triangulation.triangulate import Triangulation, estimate_noise, triangulate

@@ -8,7 +8,11 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from epitool.geometry.compiled.point import Views, copy, copy_matrix
+from epitool.geometry.compiled.formula import copy, copy_matrix
+from epitool.geometry.compiled.mixture import odds, probability
+from epitool.geometry.compiled.projection import Views, project, slope
+from epitool.geometry.compiled.rays import direction, passing
+from epitool.geometry.compiled.symmetric import invert_matrix
 
 Array = NDArray[np.float64]
 Integers = NDArray[np.int64]
@@ -17,6 +21,7 @@ _MERGE = 0.2  # of a bone: places closer than this are one
 _VAGUE = 0.25  # of a bone: standard deviation along the ray of a joint that one view sees
 _TWO_VIEWS, _MAJORITY = 1.6, 2.6  # that agree, less their noise, in units of what one view without error adds
 _REACHING = 4  # places of a joint from which bones reach out to its neighbours
+_PARALLEL = 1e-6  # squared sine of the angle between two rays
 _BEND = 1.3  # bone lengths that a ray may pass from a neighbour and still be thought to touch the bone's end
 
 
@@ -79,37 +84,20 @@ def observe(views: Views, sight: Sight, joint: int, X: Array, A: Array, g: Array
     """
     cost, J, xy = 0.0, np.empty((2, 3)), sight.xy[joint]
     for v in range(len(views.P)):
-        P, precision = views.P[v], sight.precision[joint, v]
-        z = P[2, 0] * X[0] + P[2, 1] * X[1] + P[2, 2] * X[2] + P[2, 3]
-        if xy[v, 0] != xy[v, 0] or not z > 0.0:
+        x, y, over_depth = project(views.P, v, X[0], X[1], X[2])
+        if xy[v, 0] != xy[v, 0] or not 0.0 < over_depth < np.inf:
             continue
-        x = (P[0, 0] * X[0] + P[0, 1] * X[1] + P[0, 2] * X[2] + P[0, 3]) / z
-        y = (P[1, 0] * X[0] + P[1, 1] * X[1] + P[1, 2] * X[2] + P[1, 3]) / z
         dx, dy = xy[v, 0] - x, xy[v, 1] - y
-        relative = sight.odds[joint, v] * np.exp(-0.5 * precision * (dx * dx + dy * dy))
-        cost -= np.log1p(relative)
-        weight = precision * relative / (1.0 + relative)
-        for i in range(3):
-            J[0, i] = (P[0, i] - x * P[2, i]) / z
-            J[1, i] = (P[1, i] - y * P[2, i]) / z
+        own = odds(sight.odds[joint, v], sight.precision[joint, v], dx * dx + dy * dy)
+        cost -= np.log1p(own)
+        weight = sight.precision[joint, v] * probability(own)
+        J[0, 0], J[0, 1], J[0, 2] = slope(views.P, v, 0, x, over_depth)
+        J[1, 0], J[1, 1], J[1, 2] = slope(views.P, v, 1, y, over_depth)
         for i in range(3):
             g[i] += weight * (J[0, i] * dx + J[1, i] * dy)
             for j in range(3):
                 A[i, j] += weight * (J[0, i] * J[0, j] + J[1, i] * J[1, j])
     return cost
-
-
-@njit(cache=True, nogil=True)
-def invert(A: Array, out: Array) -> None:
-    """Inverse of a symmetric positive definite 3x3 matrix."""
-    a, b, c, d, e, f = A[0, 0], A[0, 1], A[0, 2], A[1, 1], A[1, 2], A[2, 2]
-    out[0, 0], out[0, 1], out[0, 2] = d * f - e * e, c * e - b * f, b * e - c * d
-    out[1, 1], out[1, 2], out[2, 2] = a * f - c * c, b * c - a * e, a * d - b * b
-    out[1, 0], out[2, 0], out[2, 1] = out[0, 1], out[0, 2], out[1, 2]
-    determinant = a * out[0, 0] + b * out[0, 1] + c * out[0, 2]
-    for i in range(3):
-        for j in range(3):
-            out[i, j] /= determinant
 
 
 @njit(cache=True, nogil=True)
@@ -126,7 +114,7 @@ def find_places(views: Views, tree: Tree, sight: Sight, start: Array) -> Places:
     rays = np.empty((J, len(views.P), 3))
     for j in range(J):
         for v in range(len(views.P)):
-            _direction(views.back[v], xy[j, v], rays[j, v])
+            _unit_direction(views.back, v, xy[j, v], rays[j, v])
         _add_pairs(views, tree.size, rays[j], sight, start[j], places, j)
     _keep_within_reach(tree.reach, places)
     alone = np.empty(J, dtype=np.bool_)
@@ -142,15 +130,12 @@ def find_places(views: Views, tree: Tree, sight: Sight, start: Array) -> Places:
     return places
 
 
-@njit(cache=True, nogil=True)
-def _direction(back: Array, xy: Array, out: Array) -> None:
-    """The unit vector `(3,)` in which a camera sees a pixel."""
-    squared = 0.0
-    for i in range(3):
-        out[i] = back[i, 0] * xy[0] + back[i, 1] * xy[1] + back[i, 2]
-        squared += out[i] * out[i]
-    for i in range(3):
-        out[i] /= np.sqrt(squared)
+@njit(cache=True, nogil=True, error_model="numpy")
+def _unit_direction(back: Array, v: int, xy: Array, out: Array) -> None:
+    """The unit vector `(3,)` in which view v sees a pixel."""
+    x, y, z = direction(back, v, xy[0], xy[1])
+    length = np.sqrt(x * x + y * y + z * z)
+    out[0], out[1], out[2] = x / length, y / length, z / length
 
 
 @njit(cache=True, nogil=True)
@@ -175,21 +160,13 @@ def _add_pairs(views: Views, size: float, rays: Array, sight: Sight, start: Arra
                 _consider(views, size, sight, X, places, j)
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def _midpoint(c: Array, d: Array, e: Array, f: Array, out: Array) -> bool:
-    """The point midway between the rays c + s d and e + t f (unit d, f); False unless it lies before both."""
-    cosine, along_d, along_f = 0.0, 0.0, 0.0
-    for i in range(3):
-        cosine += d[i] * f[i]
-        along_d += d[i] * (e[i] - c[i])
-        along_f += f[i] * (e[i] - c[i])
-    sine = 1.0 - cosine * cosine
-    if sine < 1e-6:
-        return False
-    s, t = (along_d - cosine * along_f) / sine, (cosine * along_d - along_f) / sine
+    """The point midway between the rays c + s d and e + t f; False unless it lies before both."""
+    s, t, squared_sine = passing(d[0], d[1], d[2], f[0], f[1], f[2], e[0] - c[0], e[1] - c[1], e[2] - c[2])
     for i in range(3):
         out[i] = 0.5 * (c[i] + s * d[i] + e[i] + t * f[i])
-    return s > 0.0 and t > 0.0
+    return squared_sine > _PARALLEL and s > 0.0 and t > 0.0
 
 
 @njit(cache=True, nogil=True)
@@ -200,7 +177,7 @@ def _look(views: Views, size: float, sight: Sight, j: int, X: Array, g: Array, C
     cost = observe(views, sight, j, X, A, g)
     for i in range(3):
         A[i, i] += 1.0 / (_VAGUE * size) ** 2
-    invert(A, C)
+    invert_matrix(A, C)
     return cost
 
 

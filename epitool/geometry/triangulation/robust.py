@@ -12,12 +12,16 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from epitool.geometry.compiled.point import Views, copy, invert, squared_error, step
+from epitool.geometry.compiled.formula import copy
+from epitool.geometry.compiled.mixture import evidence, log_odds, probability_of_log
+from epitool.geometry.compiled.point import step
+from epitool.geometry.compiled.projection import Views, squared_error
+from epitool.geometry.compiled.rays import direction, passing
+from epitool.geometry.compiled.symmetric import invert
 
 Array = NDArray[np.float64]
 _AGREE = 11.83  # chi square of two coordinates, 99.7%: a view agrees
 _TWO_VIEWS = 25.0  # chi square of one, 5 sigma: two views contradict each other
-_CERTAIN = 8.0  # log odds from which a keypoint is taken to be, or not to be, an inlier
 _SURE = 6.0  # lead in log likelihood from which no other place is thought of
 _DECIDED = 2.0  # under it the joint is left out
 _ITERATIONS = 10
@@ -60,21 +64,11 @@ def _meet(centers: Array, back: Array, rays: Array, precision: Array, a: int, b:
     To first order this is the optimum of both. Returns its chi square over both views; infinite where the rays are
     parallel or meet behind a camera.
     """
-    dx, dy, dz = (
-        centers[b, 0] - centers[a, 0],
-        centers[b, 1] - centers[a, 1],
-        centers[b, 2] - centers[a, 2],
-    )
-    aa = rays[a, 0] ** 2 + rays[a, 1] ** 2 + rays[a, 2] ** 2
-    bb = rays[b, 0] ** 2 + rays[b, 1] ** 2 + rays[b, 2] ** 2
-    ab = rays[a, 0] * rays[b, 0] + rays[a, 1] * rays[b, 1] + rays[a, 2] * rays[b, 2]
-    ad = rays[a, 0] * dx + rays[a, 1] * dy + rays[a, 2] * dz
-    bd = rays[b, 0] * dx + rays[b, 1] * dy + rays[b, 2] * dz
-    det = aa * bb - ab * ab
-    if not det > _PARALLEL * aa * bb:
-        return np.inf
-    s, t = (bb * ad - ab * bd) / det, (ab * ad - aa * bd) / det
-    if not (s > 0.0 and t > 0.0):
+    s, t, squared_sine = passing(
+        rays[a, 0], rays[a, 1], rays[a, 2], rays[b, 0], rays[b, 1], rays[b, 2],
+        centers[b, 0] - centers[a, 0], centers[b, 1] - centers[a, 1], centers[b, 2] - centers[a, 2],
+    )  # fmt: skip
+    if not (squared_sine > _PARALLEL and s > 0.0 and t > 0.0):
         return np.inf
     size_a, size_b, gap = 0.0, 0.0, 0.0
     for k in range(3):
@@ -108,13 +102,9 @@ def _score(P: Array, xy: Array, odds: Array, precision: Array, X: Array, near: A
     away = (X[0] - near[0]) ** 2 + (X[1] - near[1]) ** 2 + (X[2] - near[2]) ** 2
     total, agreeing = -0.5 * near[3] * away, 0
     for v in range(len(P)):
-        error = precision[v] * squared_error(P[v], xy[v], X)
-        agreeing += error < _AGREE
-        z = odds[v] - 0.5 * error
-        if z > _CERTAIN:
-            total += z
-        elif z > -_CERTAIN:
-            total += np.log1p(np.exp(z))
+        squared = squared_error(P, v, X, xy[v, 0], xy[v, 1])
+        agreeing += precision[v] * squared < _AGREE
+        total += evidence(log_odds(odds[v], precision[v], squared))
     return total, agreeing
 
 
@@ -122,8 +112,8 @@ def _score(P: Array, xy: Array, odds: Array, precision: Array, X: Array, near: A
 def _elsewhere(P: Array, xy: Array, precision: Array, X: Array, trial: Array) -> bool:
     """Whether the trial is off in a view that agrees with X."""
     for v in range(len(P)):
-        agrees = precision[v] * squared_error(P[v], xy[v], X) < _AGREE
-        if agrees and not precision[v] * squared_error(P[v], xy[v], trial) < 4.0 * _AGREE:
+        agrees = precision[v] * squared_error(P, v, X, xy[v, 0], xy[v, 1]) < _AGREE
+        if agrees and not precision[v] * squared_error(P, v, trial, xy[v, 0], xy[v, 1]) < 4.0 * _AGREE:
             return True
     return False
 
@@ -172,10 +162,11 @@ def _refine(P: Array, joint: _Joint) -> bool:
     for _ in range(_ITERATIONS):
         inliers = 0
         for v in range(len(P)):
-            z = joint.odds[v] - 0.5 * joint.precision[v] * squared_error(P[v], joint.xy[v], joint.X)
-            joint.weights[v] = 1.0 / (1.0 + np.exp(-z)) if z > -2.0 * _CERTAIN else 0.0
+            squared = squared_error(P, v, joint.X, joint.xy[v, 0], joint.xy[v, 1])
+            own = log_odds(joint.odds[v], joint.precision[v], squared)
+            joint.weights[v] = probability_of_log(own)
             joint.pull[v] = joint.weights[v] * joint.precision[v]
-            inliers += z > 0.0
+            inliers += own > 0.0
         gain, _ = step(P, joint.xy, joint.pull, joint.X, joint.H)
         if inliers < 2 or not gain >= 0.0:
             return False
@@ -223,8 +214,7 @@ def _load(views: Views, xy: Array, odds: Array, precision: Array, joint: _Joint)
         joint.weights[v] = 1.0 if seen else 0.0
         joint.odds[v] = odds[v]
         joint.precision[v] = precision[v] if seen else 0.0
-        for k in range(3):
-            joint.rays[v, k] = views.back[v, k, 0] * x + views.back[v, k, 1] * y + views.back[v, k, 2]
+        joint.rays[v, 0], joint.rays[v, 1], joint.rays[v, 2] = direction(views.back, v, x, y)
 
 
 @njit(cache=True, nogil=True, error_model="numpy", inline="always")

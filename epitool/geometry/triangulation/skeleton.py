@@ -6,8 +6,10 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from epitool.geometry.compiled.point import Views, copy, copy_matrix
-from epitool.geometry.triangulation.places import CAPACITY, Integers, Places, Sight, Tree, invert, observe
+from epitool.geometry.compiled.formula import copy, copy_matrix
+from epitool.geometry.compiled.projection import Views
+from epitool.geometry.compiled.symmetric import invert_matrix
+from epitool.geometry.triangulation.places import CAPACITY, Integers, Places, Sight, Tree, observe
 
 Array = NDArray[np.float64]
 System = tuple[Array, Array, Array]  # normal matrices of joints, right-hand sides, couplings to the parents
@@ -171,8 +173,7 @@ def _eliminate(tree: Tree, system: System, damping: float, inverse: Array, right
         extra = weakest + damping * (inverse[j, 0, 0] + inverse[j, 1, 1] + inverse[j, 2, 2])
         for a in range(3):
             inverse[j, a, a] += extra
-        copy_matrix(inverse[j], D)
-        invert(D, inverse[j])
+        invert_matrix(inverse[j], inverse[j])
         p = tree.parents[j]
         if p >= 0:
             _multiply(B[j], inverse[j], told)

@@ -8,8 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from epitool.camera import Rig
-from epitool.geometry.compiled.mixture import freedoms
-from epitool.geometry.compiled.point import Views, reprojection
+from epitool.geometry.compiled.mixture import best_odds
+from epitool.geometry.compiled.point import covariances, freedoms
+from epitool.geometry.compiled.projection import Views, reprojection
 from epitool.geometry.noise import KeypointNoise, Levels, Residuals, refitted, unknown_noise
 from epitool.geometry.triangulation.robust import solve_frames
 from epitool.geometry.triangulation.vector_median import median_of_pairs
@@ -73,7 +74,8 @@ def triangulate(
     else:
         xyz, used = median_of_pairs(xy, rig, method)
         weights = noise.inlier_share[noise.levels(confidence)]
-        covariance = point_covariance(xyz, np.where(used, precision, 0.0), rig)
+        by_point = np.swapaxes(np.where(used, precision, 0.0), 1, 2).reshape(-1, len(rig))
+        covariance = covariances(views.P, xyz.reshape(-1, 3), by_point).reshape(*xyz.shape, 3)
     trust = (used * weights).sum(axis=1) / np.maximum(used.sum(axis=1), 1)
     return Triangulation(xyz, trust, reprojection(views.P, xyz, xy), covariance, used)
 
@@ -99,21 +101,20 @@ def estimate_noise(xy: Array, confidence: Array, rig: Rig) -> KeypointNoise:
         if not placed.any():
             break
         squared = reprojection(views.P, xyz, xy) ** 2
-        residuals = _residuals(xyz, squared, weights, precision, levels, rig, many if enough else placed, seen)
+        residuals = _residuals(xyz, squared, weights, precision, levels, views.P, many if enough else placed, seen)
         found = refitted(noise, residuals)
         noise = found if enough else _by_median(found, residuals)
     return noise
 
 
 def _residuals(
-    xyz: Array, squared: Array, weights: Array, precision: Array, levels: Levels, rig: Rig,
+    xyz: Array, squared: Array, weights: Array, precision: Array, levels: Levels, P: Array,
     known: NDArray[np.bool_], seen: NDArray[np.bool_],
 ) -> Residuals:  # fmt: skip
     """What the keypoints of the joints `known (F, J)` say of the noise."""
     squared, weights = np.where(known[:, None], squared, np.nan), np.where(known[:, None], weights, 0.0)
-    by_point = [np.swapaxes(x, 1, 2).reshape(-1, len(rig)) for x in (squared, weights, weights * precision, levels)]
-    R, t, K = rig.stacked("R", "t", "K")
-    freedom = freedoms(R, t, K, xyz.reshape(-1, 3), by_point[2])
+    by_point = [np.swapaxes(x, 1, 2).reshape(-1, len(P)) for x in (squared, weights, weights * precision, levels)]
+    freedom = freedoms(P, xyz.reshape(-1, 3), by_point[2])
     lost = np.isnan(xyz[..., 0]) & (seen.sum(axis=1) >= 2)
     unplaced = np.swapaxes(np.where(seen, levels, -1), 1, 2)[lost]
     return Residuals(
@@ -133,7 +134,7 @@ def likelihoods(noise: KeypointNoise, confidence: Array, rig: Rig) -> tuple[Arra
     levels = noise.levels(confidence)
     variance, share = noise.variance(levels), noise.inlier_share[levels]
     areas = np.array([float(np.prod(camera.image_size)) for camera in rig.cameras])
-    return np.log(share / (1 - share) * areas[:, None] / (2 * np.pi * variance)), 1.0 / variance
+    return np.log(best_odds(share, variance, areas[:, None])), 1.0 / variance
 
 
 def _first_guess(xy: Array) -> float:
@@ -158,22 +159,3 @@ def _inverse(M: Array) -> Array:
     """Inverses of matrices `(V, 3, 3)`; LAPACK would wake all of its threads, which costs a good part of a chunk."""
     adjugate = np.cross(M[:, [1, 2, 0]], M[:, [2, 0, 1]])
     return np.swapaxes(adjugate, 1, 2) / (M[:, 0] * adjugate[:, 0]).sum(axis=1)[:, None, None]
-
-
-def point_covariance(xyz: Array, precision: Array, rig: Rig) -> Array:
-    """Covariance `(F, J, 3, 3)` of points `(F, J, 3)` whose keypoints have this precision `(F, V, J)`, first order."""
-    information = np.zeros((*xyz.shape, 3))
-    for v, camera in enumerate(rig.cameras):
-        in_camera = camera.to_camera(xyz)
-        z = in_camera[..., 2]
-        J = np.zeros((*xyz.shape[:-1], 2, 3))
-        with np.errstate(divide="ignore", invalid="ignore"):
-            J[..., 0, 0], J[..., 1, 1] = camera.K[0, 0] / z, camera.K[1, 1] / z
-            J[..., 0, 1] = camera.K[0, 1] / z
-            J[..., :, 2] = -(in_camera[..., :2] @ camera.K[:2, :2].T) / z[..., None] ** 2
-        weight = precision[:, v, :, None, None]
-        J = np.where(weight > 0, J @ camera.R, 0.0)
-        information += weight * (np.swapaxes(J, -1, -2) @ J)
-    determined = np.isfinite(xyz[..., 0]) & ((precision > 0).sum(axis=1) >= 2)
-    safe = np.where(determined[..., None, None], information, np.eye(3))
-    return np.where(determined[..., None, None], np.linalg.inv(safe), np.nan)

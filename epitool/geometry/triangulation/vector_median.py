@@ -6,9 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from epitool.camera import Camera, Rig
-from epitool.geometry.compiled.point import reprojection
+from epitool.geometry.compiled.projection import reprojection
 from epitool.geometry.two_view.correction import correct_matches
-from epitool.geometry.two_view.epipolar import depths_along_rays, fundamental_of_pose, homogeneous
+from epitool.geometry.two_view.epipolar import b_from_a, depths_along_rays, fundamental_of_pose, rays_of
 
 Array = NDArray[np.float64]
 
@@ -36,12 +36,10 @@ def triangulate_pair(a: Array, b: Array, first: Camera, second: Camera) -> Array
 
     NaN where a view lacks the joint, the rays are parallel, or the point is not before both cameras.
     """
-    R = second.R @ first.R.T
-    t = second.t - R @ first.t
+    R, t = b_from_a(first, second)
     F = fundamental_of_pose(R, t, first.K, second.K)
     flat_a, flat_b = correct_matches(F, a.reshape(-1, 2), b.reshape(-1, 2))
-    ray_a = homogeneous(flat_a) @ np.linalg.inv(first.K).T
-    ray_b = homogeneous(flat_b) @ np.linalg.inv(second.K).T
+    ray_a, ray_b = rays_of(flat_a, first.K), rays_of(flat_b, second.K)
     depth_a, depth_b = depths_along_rays(R, t, ray_a, ray_b)
     with np.errstate(invalid="ignore"):
         good = np.isfinite(depth_a) & (depth_a > 0) & (depth_b > 0)
@@ -57,7 +55,7 @@ def triangulate_dlt(xy: Array, rig: Rig) -> Array:
     """
     rows = []
     for v, camera in enumerate(rig.cameras):
-        ray = (homogeneous(xy[:, v]) @ np.linalg.inv(camera.K).T)[..., :2]
+        ray = rays_of(xy[:, v], camera.K)[..., :2]
         Rt = np.column_stack([camera.R, camera.t])
         rows.append(ray[..., None] * Rt[2] - Rt[:2])
     system = np.concatenate(rows, axis=-2)

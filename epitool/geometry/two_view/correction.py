@@ -10,6 +10,8 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from epitool.geometry.compiled.sampson import constraint
+
 Array = NDArray[np.float64]
 ComplexArray = NDArray[np.complex128]
 _ITERATIONS = 20
@@ -82,9 +84,7 @@ def _iterate(
 
     Returns whether it converged, and the points.
     """
-    start_bx, start_by = F[0, 0] * ax + F[0, 1] * ay + F[0, 2], F[1, 0] * ax + F[1, 1] * ay + F[1, 2]
-    start_ax, start_ay = F[0, 0] * bx + F[1, 0] * by + F[2, 0], F[0, 1] * bx + F[1, 1] * by + F[2, 1]
-    c = bx * start_bx + by * start_by + F[2, 0] * ax + F[2, 1] * ay + F[2, 2]
+    c, start_ax, start_ay, start_bx, start_by = constraint(F, ax, ay, bx, by)
     step_ax, step_ay, step_bx, step_by = 0.0, 0.0, 0.0, 0.0
     for _ in range(iterations):
         to_bx = start_bx - F[0, 0] * step_ax - F[0, 1] * step_ay
@@ -126,10 +126,9 @@ def _solve_polynomial(
     cos_a, sin_a, f_a = _turned(a, epipole_a)
     cos_b, sin_b, f_b = _turned(b, epipole_b)
     across_x, across_y = F[0, 1] * cos_a - F[0, 0] * sin_a, F[1, 1] * cos_a - F[1, 0] * sin_a
-    line_x, line_y = F[0, 0] * a[0] + F[0, 1] * a[1] + F[0, 2], F[1, 0] * a[0] + F[1, 1] * a[1] + F[1, 2]
+    s, _, _, line_x, line_y = constraint(F, a[0], a[1], b[0], b[1])
     p, q = across_y * cos_b - across_x * sin_b, line_y * cos_b - line_x * sin_b
     r = b[0] * across_x + b[1] * across_y + F[2, 1] * cos_a - F[2, 0] * sin_a
-    s = b[0] * line_x + b[1] * line_y + F[2, 0] * a[0] + F[2, 1] * a[1] + F[2, 2]
     _coefficients(p, q, r, s, f_a * f_a, f_b * f_b, g)
     scale = _find_roots(g, roots)
     least, best_u, best_w = np.inf, 1.0, 0.0

@@ -9,7 +9,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from epitool.camera import Camera
 from epitool.errors import GeometryError
+from epitool.geometry.compiled.rays import passing
+from epitool.geometry.compiled.sampson import squared_sampson
 
 Array = NDArray[np.float64]
 _PARALLEL = 1e-6  # radians
@@ -33,13 +36,31 @@ def fundamental_of_pose(R: Array, t: Array, K_a: Array, K_b: Array) -> Array:
     return F / np.linalg.norm(F)
 
 
+def b_from_a(a: Camera, b: Camera) -> tuple[Array, Array]:
+    """Relative pose R `(3, 3)`, t `(3,)` of two cameras: `x_b = R @ x_a + t` of what is at x_a in the axes of a."""
+    R = b.R @ a.R.T
+    return R, b.t - R @ a.t
+
+
+def fundamental_of_cameras(a: Camera, b: Camera) -> Array:
+    """F `(3, 3)` of two cameras, scaled to unit norm: `x_b.T @ F @ x_a = 0`."""
+    return fundamental_of_pose(*b_from_a(a, b), a.K, b.K)
+
+
+def rays_of(xy: Array, K: Array) -> Array:
+    """Directions `(..., 3)` with z = 1 in which a camera sees undistorted pixels `(..., 2)`."""
+    return homogeneous(xy) @ np.linalg.inv(K).T
+
+
+def angle_between(a: Array, b: Array) -> Array:
+    """Angle `(...)` of vectors `(..., 3)`, in radians, accurate also when it is small."""
+    sine = np.linalg.norm(np.cross(a, b), axis=-1)
+    return np.asarray(np.arctan2(sine, (a * b).sum(axis=-1)))
+
+
 def sampson_distance(F: Array, a: Array, b: Array) -> Array:
     """First-order distance `(...)` px of matches `(..., 2)` from x_b^T F x_a = 0 (Hartley & Zisserman 11.4.3)."""
-    a_h, b_h = homogeneous(a), homogeneous(b)
-    line_b, line_a = a_h @ F.T, b_h @ F
-    algebraic = (b_h * line_b).sum(axis=-1)
-    gradient = (line_b[..., :2] ** 2).sum(axis=-1) + (line_a[..., :2] ** 2).sum(axis=-1)
-    return np.abs(algebraic) / np.sqrt(np.maximum(gradient, np.finfo(float).tiny))
+    return np.sqrt(squared_sampson(F, a[..., 0], a[..., 1], b[..., 0], b[..., 1]))
 
 
 def fundamental_by_ransac(a: Array, b: Array, threshold_px: float, seed: int) -> Array:
@@ -75,11 +96,10 @@ def depths_along_rays(R: Array, t: Array, ray_a: Array, ray_b: Array) -> tuple[A
     Depths are NaN where the rays are parallel, to a millionth of a radian.
     """
     turned = ray_a @ R.T
-    aa, bb, ab = (turned**2).sum(-1), (ray_b**2).sum(-1), (turned * ray_b).sum(-1)
-    at, bt = turned @ t, ray_b @ t
-    crossing = (np.cross(turned, ray_b) ** 2).sum(-1)  # aa * bb - ab**2 without its cancellation
-    denominator = np.where(crossing > _PARALLEL**2 * aa * bb, crossing, np.nan)
-    return (ab * bt - bb * at) / denominator, (aa * bt - ab * at) / denominator
+    with np.errstate(divide="ignore", invalid="ignore"):
+        depth_a, depth_b, squared_sine = passing(*np.moveaxis(turned, -1, 0), *np.moveaxis(ray_b, -1, 0), *-t)
+    apart = squared_sine > _PARALLEL**2
+    return np.where(apart, depth_a, np.nan), np.where(apart, depth_b, np.nan)
 
 
 def pose_by_cheirality(E: Array, ray_a: Array, ray_b: Array) -> tuple[Array, Array, float]:

@@ -11,16 +11,18 @@ from numpy.typing import NDArray
 
 from epitool.errors import GeometryError
 from epitool.geometry.two_view.epipolar import (
+    angle_between,
     essential_from_fundamental,
     fundamental_by_ransac,
     fundamental_of_pose,
-    homogeneous,
     pose_by_cheirality,
     pose_by_poselib,
+    rays_of,
     require_matches,
     sampson_distance,
 )
 from epitool.geometry.two_view.swaps import relative_swaps
+from epitool.pose import midline
 from epitool.skeleton import Skeleton
 
 Array = NDArray[np.float64]
@@ -88,7 +90,7 @@ def estimate_pair(a: Array, b: Array, K_a: Array, K_b: Array, skeleton: Skeleton
     solve = _solver(method, K_a, K_b, seed)
     best: tuple[float, PairPose] | None = None
     failure = GeometryError("no relative pose explains the joints; are the views in sync?")
-    for joints_a, joints_b in ((a, b), (midpoints(a, skeleton), midpoints(b, skeleton))):
+    for joints_a, joints_b in ((a, b), (midline(a, skeleton), midline(b, skeleton))):
         both = np.isfinite(joints_a).all(axis=-1) & np.isfinite(joints_b).all(axis=-1)
         try:
             scored = _alternate((joints_a[both], joints_b[both]), a, b, seen, K_a, K_b, skeleton, solve)
@@ -144,9 +146,7 @@ def _parallax_deg(a: Array, b: Array, R: Array, K_a: Array, K_b: Array) -> float
     """Median angle between the rays of matches `(N, 2)`; NaN without any."""
     if not len(a):
         return float("nan")
-    ray_a, ray_b = homogeneous(a) @ np.linalg.inv(K_a).T @ R.T, homogeneous(b) @ np.linalg.inv(K_b).T
-    sine = np.linalg.norm(np.cross(ray_a, ray_b), axis=-1)
-    return float(np.degrees(np.median(np.arctan2(sine, (ray_a * ray_b).sum(axis=-1)))))
+    return float(np.degrees(np.median(angle_between(rays_of(a, K_a) @ R.T, rays_of(b, K_b)))))
 
 
 def _solver(method: str, K_a: Array, K_b: Array, seed: int) -> Solver:
@@ -157,20 +157,12 @@ def _solver(method: str, K_a: Array, K_b: Array, seed: int) -> Solver:
 
     def by_fundamental(a: Array, b: Array, threshold: float) -> tuple[Array, Array]:
         F = fundamental_by_ransac(a, b, threshold, seed)
-        rays = homogeneous(a) @ np.linalg.inv(K_a).T, homogeneous(b) @ np.linalg.inv(K_b).T
         near = sampson_distance(F, a, b) < threshold
-        R, t, _ = pose_by_cheirality(essential_from_fundamental(F, K_a, K_b), rays[0][near], rays[1][near])
+        E = essential_from_fundamental(F, K_a, K_b)
+        R, t, _ = pose_by_cheirality(E, rays_of(a[near], K_a), rays_of(b[near], K_b))
         return R, t
 
     return {"essential": by_essential, "fundamental": by_fundamental}[method]
-
-
-def midpoints(xy: Array, skeleton: Skeleton) -> Array:
-    """Middle joints and midpoints of left and right, which hold for either reading of the sides; joints `(F, J, D)`."""
-    sided = {joint for pair in skeleton.flip_pairs for joint in pair}
-    middle = [j for j in range(len(skeleton)) if j not in sided]
-    halves = [(xy[:, left] + xy[:, right]) / 2 for left, right in skeleton.flip_pairs]
-    return np.stack([*(xy[:, j] for j in middle), *halves], axis=1)
 
 
 def initial_threshold(*views: Array) -> float:

@@ -13,7 +13,8 @@ from numba import njit
 from numpy.typing import NDArray
 
 from epitool.camera import Rig
-from epitool.geometry.two_view.epipolar import fundamental_of_pose
+from epitool.geometry.compiled.sampson import squared_sampson
+from epitool.geometry.two_view.epipolar import fundamental_of_cameras
 from epitool.skeleton import Skeleton
 
 Array = NDArray[np.float64]
@@ -49,9 +50,7 @@ def find_swaps(xy: Array, confidence: Array, rig: Rig, skeleton: Skeleton, cap_p
     views = len(rig)
     gain = np.zeros((len(xy), views, views))  # what calling exactly one of a pair exchanged costs more
     for a, b in itertools.combinations(range(views), 2):
-        first, second = rig.cameras[a], rig.cameras[b]
-        R = second.R @ first.R.T
-        F = fundamental_of_pose(R, second.t - R @ first.t, first.K, second.K)
+        F = fundamental_of_cameras(rig.cameras[a], rig.cameras[b])
         kept, exchanged = swap_costs(F, xy[:, a], xy[:, b], skeleton, cap_px)
         gain[:, a, b] = exchanged - kept
     return best_assignment(gain, confidence)
@@ -85,21 +84,9 @@ def _costs(F: Array, a: Array, b: Array, flip: NDArray[np.intp], cap: float) -> 
             k = flip[j]
             missing = np.isnan(a[f, j, 0]) or np.isnan(b[f, j, 0]) or np.isnan(b[f, k, 0])
             if k != j and not missing:  # the same joints under both readings
-                kept[f] += min(_squared_sampson(F, a[f, j], b[f, j]), cap * cap)
-                exchanged[f] += min(_squared_sampson(F, a[f, j], b[f, k]), cap * cap)
+                kept[f] += min(squared_sampson(F, a[f, j, 0], a[f, j, 1], b[f, j, 0], b[f, j, 1]), cap * cap)
+                exchanged[f] += min(squared_sampson(F, a[f, j, 0], a[f, j, 1], b[f, k, 0], b[f, k, 1]), cap * cap)
     return kept, exchanged
-
-
-@njit(cache=True, nogil=True)
-def _squared_sampson(F: Array, a: Array, b: Array) -> float:
-    """Square of `epipolar.sampson_distance` of one match."""
-    x = F[0, 0] * a[0] + F[0, 1] * a[1] + F[0, 2]
-    y = F[1, 0] * a[0] + F[1, 1] * a[1] + F[1, 2]
-    algebraic = b[0] * x + b[1] * y + F[2, 0] * a[0] + F[2, 1] * a[1] + F[2, 2]
-    u = F[0, 0] * b[0] + F[1, 0] * b[1] + F[2, 0]
-    v = F[0, 1] * b[0] + F[1, 1] * b[1] + F[2, 1]
-    gradient = x * x + y * y + u * u + v * v
-    return algebraic * algebraic / max(gradient, 1e-300)
 
 
 @njit(cache=True, nogil=True)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +12,6 @@ from epitool.errors import InputError, UsageError
 from epitool.files import writing
 from epitool.pose import Poses
 
-SUFFIXES = (".trc", ".c3d", ".csv", ".npz")
 _C3D_FRAMES = 65_535  # more are counted in no two bytes; readers would see a part
 _C3D_MISSING = -1.0  # the residual of a point that was not seen
 # The axes' rotation and origin that Anipose's files state, and that `movement` asks for: none.
@@ -21,7 +22,7 @@ def write_motion(path: Path, poses: Poses, fps: float, scale: float, unit: str) 
     """Writes poses in the format that the file's name says.
 
     Args:
-        path: With one of SUFFIXES.
+        path: With a suffix of FORMATS.
         poses: F frames.
         fps: Frames per second.
         scale: By which lengths are multiplied.
@@ -31,8 +32,7 @@ def write_motion(path: Path, poses: Poses, fps: float, scale: float, unit: str) 
         InputError: The file cannot be written.
         UsageError: An extra is missing.
     """
-    write = {".trc": _trc, ".c3d": _c3d, ".csv": _csv, ".npz": _npz}[path.suffix.lower()]
-    write(path, poses, fps, scale, unit)
+    FORMATS[path.suffix.lower()].write(path, poses, fps, scale, unit)
 
 
 def _trc(path: Path, poses: Poses, fps: float, scale: float, unit: str) -> None:
@@ -98,3 +98,23 @@ def _npz(path: Path, poses: Poses, fps: float, scale: float, unit: str) -> None:
             frames=poses.frames, joints=np.array(poses.skeleton.joints), unit=np.array(unit), fps=np.array(fps),
             format=np.array("epitool.poses/1"),
         )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class MotionFormat:
+    """A format of 3D joints.
+
+    Attributes:
+        write: Writes poses; arguments as of `write_motion`.
+        evenly: Whether frames follow each other at a rate that the file states, in lengths that others take for some
+            unit; else every frame has its number.
+    """
+
+    write: Callable[[Path, Poses, float, float, str], None]
+    evenly: bool = False
+
+
+FORMATS = {
+    ".trc": MotionFormat(_trc, evenly=True), ".c3d": MotionFormat(_c3d, evenly=True),
+    ".csv": MotionFormat(_csv), ".npz": MotionFormat(_npz),
+}  # fmt: skip

@@ -12,7 +12,8 @@ from epitool.errors import InputError, UsageError
 from epitool.geometry.calibration.calibrate import assumed_intrinsics
 from epitool.images import view_name
 from epitool.io.cameras import read_intrinsics, read_rig
-from epitool.io.keypoints import KeypointsFile, open_keypoints
+from epitool.io.keypoints_h5 import KeypointsFile, open_keypoints
+from epitool.options import CalibrateOptions, Detect2dOptions
 from epitool.pose import Keypoints
 from epitool.stages.shared import detecting
 from epitool.stages.shared.camera_checks import check_foreign, fit_sizes
@@ -35,26 +36,25 @@ def places(path: Path, views: Sequence[str]) -> Rig:
         raise error if str(path) in str(error) else InputError(f"{path}: {error}") from None
 
 
-def keypoints_of(
-    views: Sequence[Path], path: Path, detector: str | None, device: str, jobs: int, *, all_frames: bool = True,
-    least: float | None = None,
-) -> Keypoints:  # fmt: skip
+def keypoints_of(options: CalibrateOptions) -> Keypoints:
     """Keypoints of the views named, or of all; detected first where the file is missing.
 
-    Where not all frames count, and they are more than an hour's, they are every second, third, ... frame. Joints of a
-    confidence under `least` are left out, where that is given.
+    Where not all frames count, and they are more than an hour's, they are every second, third, ... frame.
 
     Raises:
         InputError: There is no file and no view, or the file lacks a view.
         UsageError: A view is named twice.
     """
+    views, path, all_frames = options.views, options.keypoints, options.sync or options.moving is not None
     if not path.exists():
         if not views:
             raise InputError(f"{path}: no such file; name the footage with --views, or run `epitool detect2d` first")
         say(f"{path} is not there: detecting joints first")
-        made = detecting.detect(views=views, detector=detector, out=path, jobs=jobs, device=device, overwrite=False)
-        say(made.text)
-    with open_keypoints(path, least) as file:
+        detect = Detect2dOptions(
+            views=views, detector=options.detector, out=path, jobs=options.jobs, device=options.device
+        )
+        say(detecting.detect(detect).text)
+    with open_keypoints(path, options.min_confidence) as file:
         joints = file.read(step=1 if all_frames or file.take_of().any() else enough_step(file))
     if not views:
         return joints

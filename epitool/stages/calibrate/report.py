@@ -9,11 +9,13 @@ import numpy as np
 
 from epitool.console import say, show_table, warn
 from epitool.geometry.calibration.calibrate import Calibration
-from epitool.geometry.calibration.verdict import pair_remark
+from epitool.geometry.calibration.verdict import Weakness, weakness
+from epitool.geometry.two_view.relative_pose import PairPose
 from epitool.labels import Labels
+from epitool.stages.shared.doubts import Asked, Said, whys
 
 _TORN = 0.6
-_DOUBTFUL_INLIERS = 0.5
+_NO_PARALLAX = "no parallax: the cameras stand at one place, or the person is too far away"
 
 
 def show(result: Calibration) -> None:
@@ -21,7 +23,7 @@ def show(result: Calibration) -> None:
     if result.pairs:
         rows = [
             [f"{a} - {b}", f"{p.matches}", f"{p.inlier_share:.0%}", f"{p.sampson_px:.1f}", f"{p.parallax_deg:.0f}",
-             f"{int(p.swapped.sum())}", pair_remark(p)]
+             f"{int(p.swapped.sum())}", _remark(p)]
             for (a, b), p in result.pairs.items()
         ]  # fmt: skip
         columns = ["views", "joints in common", "that fit", "error px", "parallax deg", "frames swapped", ""]
@@ -41,14 +43,29 @@ def show(result: Calibration) -> None:
         )
 
 
+def _remark(pair: PairPose) -> str:
+    """What is weak about a pair of views taken alone; empty where nothing is."""
+    weak = weakness(pair)
+    words = {
+        Weakness.FEW_FIT: f"only {pair.inlier_share:.0%} of the joints fit one geometry",
+        Weakness.NO_PARALLAX: _NO_PARALLAX,
+        Weakness.NARROW: "narrow baseline",
+        Weakness.FLAT: "the joints might lie in a plane",
+    }
+    return words[weak] if weak else ""
+
+
 def statistics(
-    result: Calibration, labels: Labels, factor: float, method: str, intrinsics: Path | None
-) -> dict[str, Any]:
+    result: Calibration, said: Said | None, labels: Labels, asked: Asked, factor: float, method: str,
+    intrinsics: Path | None,
+) -> dict[str, Any]:  # fmt: skip
     """What the camera file states of its own origin; plain values.
 
     Args:
         result: The calibration.
+        said: Its verdict in words.
         labels: Poses triangulated with it.
+        asked: What words depend on.
         factor: What its unit was multiplied by.
         method: How it was made.
         intrinsics: Where K came from.
@@ -57,7 +74,7 @@ def statistics(
     return {
         "method": method,
         "intrinsics": intrinsics.name if intrinsics else "estimated" if _focal_free(result) else "assumed",
-        **_adjustment(result, factor),
+        **_adjustment(result, said, asked, factor),
         "median_reprojection_px": round(float(np.nanmedian(labels.reprojection_px)), 3),
         "frames_used": len(labels.keypoints.frames),
         "frames_with_left_and_right_swapped": swaps,
@@ -69,21 +86,17 @@ def statistics(
                 "sampson_px": round(pair.sampson_px, 3) if np.isfinite(pair.sampson_px) else "none",
                 "parallax_deg": round(pair.parallax_deg, 2) if np.isfinite(pair.parallax_deg) else "none",
                 "frames_with_one_view_swapped": int(pair.swapped.sum()),
-                "remark": pair_remark(pair),
+                "remark": _remark(pair),
             }
             for (a, b), pair in result.pairs.items()
         ],
     }
 
 
-def _adjustment(result: Calibration, factor: float) -> dict[str, Any]:
-    if not result.verdict:
+def _adjustment(result: Calibration, said: Said | None, asked: Asked, factor: float) -> dict[str, Any]:
+    if not said:
         return {}
-    judged = {
-        "verdict": result.verdict.level,
-        "reasons": list(result.verdict.reasons),
-        "left_out": dict(result.left_out),
-    }
+    judged = {"verdict": said.level, "reasons": list(said.reasons), "left_out": whys(result.left_out, asked)}
     if not result.bundle:
         return judged
     bundle = result.bundle
@@ -114,15 +127,15 @@ def _span(result: Calibration) -> float:
     return float(np.linalg.norm(centers[:, None] - centers, axis=-1).max())
 
 
-def warn_where_doubtful(result: Calibration, labels: Labels) -> None:
+def warn_where_doubtful(result: Calibration, said: Said | None, labels: Labels) -> None:
     """Reasons not to trust the result, and what was put right."""
     for doubt in two_people(result):
         warn(doubt)
-    for reason in result.verdict.reasons if result.verdict else ():
+    for reason in said.reasons if said else ():
         warn(reason)
-    if not result.verdict:
+    if not said:
         for (a, b), pair in result.pairs.items():
-            if pair.inlier_share < _DOUBTFUL_INLIERS:
+            if weakness(pair) is Weakness.FEW_FIT:
                 share = f"only {pair.inlier_share:.0%} of {pair.matches} joints fit their geometry"
                 warn(f"views {a} and {b}: {share}; do not trust it")
     for view, swapped in zip(labels.keypoints.views, labels.swapped.sum(axis=0).tolist(), strict=True):

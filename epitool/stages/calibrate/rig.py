@@ -17,9 +17,11 @@ from epitool.geometry.body.vertical import apply_world, level_world
 from epitool.geometry.calibration.calibrate import Calibration, calibrate
 from epitool.geometry.calibration.known_cameras import judge_known
 from epitool.geometry.triangulation.labels import label
+from epitool.options import CalibrateOptions
 from epitool.pose import Keypoints
 from epitool.stages.calibrate import report
-from epitool.stages.calibrate.inputs import given
+from epitool.stages.calibrate.inputs import given, places
+from epitool.stages.shared.doubts import Asked, of_all, said_of, untrusted
 
 
 @dataclass(frozen=True)
@@ -47,6 +49,18 @@ class Choices:
     jobs: int
 
 
+def choices_of(options: CalibrateOptions, rule: ScaleRule | None, views: Sequence[str]) -> Choices:
+    """How the options want the cameras of the views sought.
+
+    Raises:
+        InputError: The file of places lacks a view.
+    """
+    stated = options.intrinsics or options.extrinsics
+    focal = "refined" if options.refine_intrinsics else "known" if stated else "field" if options.fov else "unknown"
+    known = places(options.extrinsics, views) if options.extrinsics else None
+    return Choices(options.method, focal, rule, options.up, stated, known, options.seed, options.jobs)
+
+
 def solved(joints: Keypoints, cameras: Sequence[Camera], choices: Choices) -> Calibration:
     """The cameras up to scale, or with the places that are given.
 
@@ -57,7 +71,7 @@ def solved(joints: Keypoints, cameras: Sequence[Camera], choices: Choices) -> Ca
         rig = given(choices.places.select(joints.views), cameras)
         verdict = judge_known(joints, rig, choices.jobs)
         kept = [name for name in rig.names if name not in verdict.strangers]
-        return Calibration(rig.select(kept), left_out=verdict.strangers, verdict=verdict)
+        return Calibration(rig.select(kept), left_out=dict(verdict.strangers), verdict=verdict)
     c = choices
     return calibrate(joints, cameras, method=c.method, seed=c.seed, jobs=c.jobs, focal=c.focal)
 
@@ -69,8 +83,8 @@ def placed(joints: Keypoints, result: Calibration, choices: Choices) -> tuple[Ri
         GeometryError: It is not to be trusted, or places no joint.
     """
     if result.verdict and result.verdict.level == "fail":
-        doubts = [*result.verdict.reasons, *report.two_people(result)]
-        raise GeometryError(f"no cameras to be trusted: {'; '.join(doubts)}")
+        asked = Asked(1.0 if result.rig.unit == "mm" else None, choices.lenses is not None)
+        raise GeometryError(untrusted(result.verdict, asked, report.two_people(result)))
     own = joints.select_views(result.rig.names)
     labels = label(own, result.rig, method="polynomial", jobs=choices.jobs)
     if not np.isfinite(labels.poses.xyz).any():
@@ -79,15 +93,18 @@ def placed(joints: Keypoints, result: Calibration, choices: Choices) -> tuple[Ri
     if choices.up:
         levelled = level_world(labels.poses, rig)
         rig = apply_world(rig, levelled.R, levelled.t)
-        if levelled.doubt:
-            warn(levelled.doubt)
+        for doubt in levelled.doubts:
+            warn(of_all(doubt))
     if choices.rule or not (choices.places and rig.unit == "mm"):
         rig = apply_scale(rig, labels.poses, choices.rule)
     method = "given" if choices.places else choices.method
-    statistics = report.statistics(result, labels, _grown(result.rig, rig), method, choices.lenses)
+    grown = _grown(result.rig, rig)
+    asked = Asked(grown if rig.unit == "mm" else None, choices.lenses is not None)
+    said = said_of(result.verdict, asked) if result.verdict else None
+    statistics = report.statistics(result, said, labels, asked, grown, method, choices.lenses)
     if levelled:
         statistics |= {"up": "people", "up_sd_deg": round(levelled.sd_deg, 3)}
-    report.warn_where_doubtful(result, labels)
+    report.warn_where_doubtful(result, said, labels)
     return rig, statistics
 
 

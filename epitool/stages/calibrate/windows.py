@@ -16,8 +16,10 @@ from epitool.geometry.body.scale import ScaleRule
 from epitool.geometry.calibration.calibrate import Calibration
 from epitool.geometry.calibration.lens_priors import bent
 from epitool.io.cameras import write_windows
+from epitool.options import CalibrateOptions
 from epitool.pose import Keypoints
 from epitool.stages.calibrate.rig import Choices, placed, solved
+from epitool.stages.shared.doubts import Asked, whys
 
 LEAST_WINDOW = 10  # frames
 
@@ -34,7 +36,7 @@ def windows_of(take_of: NDArray[np.int64], moving: int | None) -> list[NDArray[n
     return [take[start : start + moving] for take in takes for start in range(0, len(take), moving)]
 
 
-def check_moving(what: str, moving: int, rule: ScaleRule | None, up: str | None, extrinsics: Path | None) -> None:
+def check_moving(what: str, moving: int, rule: ScaleRule | None, options: CalibrateOptions) -> None:
     """Refuses what has no meaning for cameras that do not stand still.
 
     Raises:
@@ -42,7 +44,7 @@ def check_moving(what: str, moving: int, rule: ScaleRule | None, up: str | None,
     """
     if moving < LEAST_WINDOW:
         raise UsageError(f"{what}: a window needs at least {LEAST_WINDOW} frames")
-    fixed = {"--up": up, "--extrinsics": extrinsics, "--scale baseline": rule and rule.cameras}
+    fixed = {"--up": options.up, "--extrinsics": options.extrinsics, "--scale baseline": rule and rule.cameras}
     for option, value in fixed.items():
         if value:
             raise UsageError(f"{what}: {option} asks for cameras that stand still all the time; leave it out")
@@ -90,7 +92,7 @@ def _with_all_views(result: Calibration) -> Calibration:
     Raises:
         GeometryError: A view is left out.
     """
-    for name, why in result.left_out.items():
+    for name, why in whys(result.left_out, Asked()).items():
         raise GeometryError(f"view {name}: {why}")
     return result
 

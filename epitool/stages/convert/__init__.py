@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,70 +14,58 @@ from epitool.errors import InputError, UsageError
 from epitool.images import frame_of_video, frame_rate
 from epitool.io.cameras import CAMERA_SUFFIXES
 from epitool.io.files import require_file
-from epitool.io.foreign.easymocap import INTRI
-from epitool.io.foreign.motion import SUFFIXES as MOTION
-from epitool.io.foreign.motion import write_motion
-from epitool.io.labels import has_poses
+from epitool.io.foreign.cameras import foreign_files, is_camera_folder
+from epitool.io.foreign.motion import FORMATS, write_motion
+from epitool.io.labels_h5 import has_poses
 from epitool.io.predictions import read_predictions
+from epitool.options import ConvertOptions
 from epitool.pose import Poses
 from epitool.skeleton import skeleton as named_skeleton
 from epitool.stages.convert.cameras import IN_MM, convert_cameras
 from epitool.stages.convert.joints import convert_joints
 from epitool.stages.shared.label_verdict import heeded_labels
 
-_EVENLY = (".trc", ".c3d")  # one frame after the other, at a rate that the file states
 _SAME_RATE = 0.01
 
 
-def run(
-    *, inputs: Sequence[Path], out: Path, views: Sequence[Path], size: tuple[int, int] | None, fps: float | None,
-    unit: str | None, inverse: bool, skeleton: str | None = None,
-) -> Summary:  # fmt: skip
+def run(options: ConvertOptions) -> Summary:
     """Converts 2D joints to `keypoints.h5`, cameras to and from ours, or poses to formats of other programs.
 
-    Args:
-        inputs: 2D joints, a file or folder for each view; or cameras; or `labels.h5` or `pose.json`.
-        out: What to write; its suffix says the format.
-        views: The footage that 2D joints are of, in the same order; or what cameras are to be called, in theirs.
-        size: (width, height) of its images, where neither footage nor files tell.
-        fps: Frames per second of poses, where no video tells.
-        unit: "mm", "cm" or "m" of the other program's file, where it does not say.
-        inverse: Whether the cameras given are from camera to world.
-        skeleton: Order of 2D joints, where files do not name them; judged by the people where it is not given.
+    Of views, 2D joints need the footage, in the same order; cameras are called as they are.
 
     Raises:
         InputError: A file is missing, damaged, or of no known format.
         UsageError: Something is missing or does not fit.
         GeometryError: Nobody is in any image.
     """
-    if not inputs:
-        raise UsageError("nothing to convert; name files or folders")
-    for path in inputs:
+    for path in options.inputs:
         if not path.exists():
             raise InputError(f"{path}: no such file or folder")
-    given = {
-        "--views": views, "--size": size, "--fps": fps, "--unit": unit, "--inverse": inverse, "--skeleton": skeleton
-    }  # fmt: skip
-    if _holds_cameras(inputs[0]):
-        _check_flags(inputs[0], "cameras", given, ("--views", "--size", "--unit", "--inverse"))
-        return convert_cameras(inputs, out, views, size, unit, inverse)
-    if _holds_poses(inputs[0]):
-        _check_flags(inputs[0], "poses", given, ("--fps", "--unit"))
-        return _convert_poses(_only(inputs), out, fps, unit)
-    _check_flags(inputs[0], "2D joints", given, ("--views", "--size", "--skeleton"))
-    return convert_joints(inputs, out, views, size, named_skeleton(skeleton) if skeleton else None)
+    if _holds_cameras(options.inputs[0]):
+        _check_flags(options, "cameras", ("views", "size", "unit", "inverse"))
+        return convert_cameras(options)
+    if _holds_poses(options.inputs[0]):
+        _check_flags(options, "poses", ("fps", "unit"))
+        return _convert_poses(_only(options.inputs), options)
+    _check_flags(options, "2D joints", ("views", "size", "skeleton"))
+    return convert_joints(options, named_skeleton(options.skeleton) if options.skeleton else None)
 
 
-def _check_flags(path: Path, what: str, given: Mapping[str, object], known: Sequence[str]) -> None:
+def also_writes(options: ConvertOptions) -> list[Path]:
+    """The files of other programs that the name of the output stands for."""
+    return foreign_files(options.out)
+
+
+def _check_flags(options: ConvertOptions, what: str, known: Sequence[str]) -> None:
     """Refuses what someone asks for in vain.
 
     Raises:
         UsageError: An option does not go with what the file holds.
     """
-    for flag, value in given.items():
-        if value and flag not in known:
-            hint = "; `epitool triangulate --skeleton` makes labels of other joints" if flag == "--skeleton" else ""
-            raise UsageError(f"{flag}: {path} holds {what}, to which it does not apply{hint}")
+    for name in ("views", "size", "fps", "unit", "inverse", "skeleton"):
+        if getattr(options, name) and name not in known:
+            hint = "; `epitool triangulate --skeleton` makes labels of other joints" if name == "skeleton" else ""
+            raise UsageError(f"--{name}: {options.inputs[0]} holds {what}, to which it does not apply{hint}")
 
 
 def _only(inputs: Sequence[Path]) -> Path:
@@ -87,7 +75,7 @@ def _only(inputs: Sequence[Path]) -> Path:
 
 
 def _holds_cameras(path: Path) -> bool:
-    return (path / INTRI).exists() if path.is_dir() else path.suffix.lower() in CAMERA_SUFFIXES
+    return is_camera_folder(path) if path.is_dir() else path.suffix.lower() in CAMERA_SUFFIXES
 
 
 def _holds_poses(path: Path) -> bool:
@@ -108,16 +96,17 @@ def _is_ours(path: Path) -> bool:
         return False
 
 
-def _convert_poses(path: Path, out: Path, fps: float | None, unit: str | None) -> Summary:
-    if out.suffix.lower() not in MOTION:
-        raise UsageError(f"--out {out}: poses are written as {', '.join(MOTION)}")
+def _convert_poses(path: Path, options: ConvertOptions) -> Summary:
+    out, unit = options.out, options.unit
+    if (form := FORMATS.get(out.suffix.lower())) is None:
+        raise UsageError(f"--out {out}: poses are written as {', '.join(FORMATS)}")
     poses, image = _poses_of(path)
-    rate = _rate(path, image, fps)
-    if out.suffix.lower() in _EVENLY:
+    rate = _rate(path, image, options.fps or None)
+    if form.evenly:
         poses, rate = _every_frame(poses, rate)
     if unit and poses.unit != "mm":
         raise UsageError(f"--unit {unit}: {path} has no scale; calibrate with --scale")
-    if poses.unit != "mm" and out.suffix.lower() in _EVENLY:
+    if poses.unit != "mm" and form.evenly:
         warn(
             f"{out}: lengths are in no unit, for {path} has no scale; OpenSim and others take them for metres or"
             " millimetres all the same. `epitool calibrate --scale` gives one"

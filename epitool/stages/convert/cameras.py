@@ -12,26 +12,22 @@ from epitool.console import Summary, warn
 from epitool.errors import InputError, UsageError
 from epitool.images import view_name
 from epitool.io.cameras import read_rig, write_rig
-from epitool.io.foreign.easymocap import read_easymocap
-from epitool.io.foreign.rigs import write_foreign_rig
+from epitool.io.foreign.cameras import read_foreign_rig, write_foreign_rig
+from epitool.options import ConvertOptions
 from epitool.stages.shared.camera_checks import check_direction, check_unit, inverted
 
 IN_MM: Mapping[str | None, float] = {None: 1.0, "mm": 1.0, "cm": 10.0, "m": 1000.0}
 _SEPARATORS = "_-. "
 
 
-def convert_cameras(
-    paths: Sequence[Path], out: Path, views: Sequence[Path], size: tuple[int, int] | None, unit: str | None,
-    inverse: bool,
-) -> Summary:  # fmt: skip
+def convert_cameras(options: ConvertOptions) -> Summary:
     """Converts a camera file, EasyMocap's folder, or files of one camera each, to what the name of `out` says.
-
-    Arguments are as of `convert`.
 
     Raises:
         InputError: A file is damaged, of no known format, or does not go with the others.
         UsageError: `views` are not as many as the cameras.
     """
+    paths, out, views, size, unit = options.inputs, options.out, options.views, options.size, options.unit
     rig = read_rigs(paths, size)
     for camera in rig.cameras:
         if size and camera.image_size != size:
@@ -42,7 +38,7 @@ def convert_cameras(
             raise UsageError(f"{len(views)} --views, but {paths[0]} has {len(rig)} cameras: {', '.join(rig.names)}")
         named = zip(rig.cameras, map(view_name, views), strict=True)
         rig = replace(rig, cameras=tuple(replace(camera, name=name) for camera, name in named))
-    if inverse:
+    if options.inverse:
         rig = inverted(rig)
     else:
         check_direction(paths[0], rig)
@@ -73,7 +69,7 @@ def read_rigs(paths: Sequence[Path], size: tuple[int, int] | None = None) -> Rig
     Raises:
         InputError: One is missing or damaged, or they do not go together.
     """
-    rigs = [read_easymocap(path, size) if path.is_dir() else read_rig(path, size) for path in paths]
+    rigs = [read_foreign_rig(path, size) if path.is_dir() else read_rig(path, size) for path in paths]
     rig = rigs[0] if len(rigs) == 1 else _together(paths, rigs)
     unplaced = [camera.name for camera in rig.cameras if not camera.t.any()]
     if len(unplaced) > 1:

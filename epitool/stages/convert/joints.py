@@ -11,10 +11,11 @@ import numpy as np
 from epitool.console import Summary, say, warn
 from epitool.errors import GeometryError, InputError, UsageError
 from epitool.images import View, open_view
-from epitool.io.cameras import CAMERA_SUFFIXES
-from epitool.io.foreign.people import read_views
-from epitool.io.foreign.seen import SeenView
+from epitool.io.cameras import KNOWN_CAMERAS
+from epitool.io.foreign.joints import read_views
+from epitool.io.foreign.joints.seen_view import SeenView
 from epitool.names import differing_parts, plain_name
+from epitool.options import ConvertOptions
 from epitool.skeleton import Skeleton
 from epitool.stages.shared.assembling import Assembly, found_of
 from epitool.stages.shared.footage import check_frame_rates, check_names, report_lengths
@@ -25,27 +26,25 @@ _TURNED = 0.1  # share of the joints seen that lie outside of the image, where h
 _CORNER, _MANY_FRAMES = 0.55, 30  # joints of images of half the size never leave a quarter of the image
 
 
-def convert_joints(
-    inputs: Sequence[Path], out: Path, footage: Sequence[Path], size: tuple[int, int] | None,
-    body: Skeleton | None,
-) -> Summary:  # fmt: skip
-    """Converts what was seen in each view, a file or folder of `inputs`, to keypoints; arguments as of `convert`.
+def convert_joints(options: ConvertOptions, body: Skeleton | None) -> Summary:
+    """Converts what was seen in each view, a file or folder of the inputs, to keypoints of a body, if it is known.
 
     Raises:
         InputError: A file is damaged, of no known format, or of other images than the footage.
         UsageError: Something is missing or does not fit.
         GeometryError: The views have no frame in common or other frame rates, or nobody is in any.
     """
+    inputs, out = options.inputs, options.out
     if out.suffix.lower() != ".h5":
         raise UsageError(
             f"--out {out}: 2D joints become a keypoints .h5, and {inputs[0]} is read as such; cameras are read from"
-            f" {', '.join(CAMERA_SUFFIXES)} and EasyMocap's folder"
+            f" {KNOWN_CAMERAS}"
         )
     seen = [view for path in inputs for view in read_views(path, body)]
-    filmed = [open_view(path) for path in footage]
+    filmed = [open_view(path) for path in options.views]
     seen = _from_nought(_named(seen, filmed), filmed)
     seen, body = _of_one_body(seen)
-    views = [_view(one, filmed[n] if filmed else None, size) for n, one in enumerate(seen)]
+    views = [_view(one, filmed[n] if filmed else None, options.size) for n, one in enumerate(seen)]
     report_lengths({view.name: view.people for view in seen})
     people = Assembly(views, [found_of(view.people, len(body)) for view in seen], body)
     names = [view.name for view in seen]

@@ -18,9 +18,10 @@ from epitool.console import Summary, say
 from epitool.detectors import default_detector, open_detector
 from epitool.errors import EpitoolError, InputError, UsageError
 from epitool.io.cameras import read_rig
-from epitool.io.keypoints import write_keypoints
-from epitool.io.labels import write_labels
+from epitool.io.keypoints_h5 import write_keypoints
+from epitool.io.labels_h5 import write_labels
 from epitool.io.sample import sample_recording
+from epitool.options import DemoOptions
 from epitool.stages.demo.report import Step, write_report
 from epitool.stages.shared.footage import open_views
 
@@ -58,41 +59,26 @@ class StepFailedError(EpitoolError):
         self.exit_status = exit_status
 
 
-def run(
-    *, views: Sequence[Path], synthetic: bool, intrinsics: Path | None, scale: str | None, out: Path,
-    epochs: int | None, seed: int,
-) -> Summary:  # fmt: skip
+def run(options: DemoOptions) -> Summary:
     """Runs every command on footage, with pictures and a report.
 
-    Args:
-        views: Own footage; the sample recording where none is named.
-        synthetic: A rendered person instead.
-        intrinsics: Of own footage.
-        scale: Of own footage.
-        out: Folder to work in; what is there is used again.
-        epochs: Of `train`; 8 by default.
-        seed: Of everything random.
-
     Raises:
-        UsageError: Options that do not go together, or no detector is installed.
+        UsageError: No detector is installed.
         InputError: The footage cannot be had or read.
         EpitoolError: A command failed.
     """
-    if synthetic and (views or intrinsics or scale):
-        raise UsageError("--synthetic renders its own footage; leave out --views, --intrinsics and --scale")
-    if (intrinsics or scale) and not views:
-        raise UsageError("--intrinsics and --scale belong to own footage; name it with --views")
-    if not synthetic:
+    out = options.out
+    if not options.synthetic:
         open_detector(None)  # before anything is fetched
     out.mkdir(parents=True, exist_ok=True)
-    if synthetic:
-        footage = _rendered(out, seed)
-    elif views:
-        footage = _own(views, intrinsics, scale)
+    if options.synthetic:
+        footage = _rendered(out, options.seed)
+    elif options.views:
+        footage = _own(options.views, options.intrinsics, options.scale)
     else:
         footage = _sample(out)
     started = time.monotonic()
-    steps = [_step(out, arguments) for arguments in command_lines(footage, epochs, seed)]
+    steps = [_step(out, arguments) for arguments in command_lines(footage, options.epochs, options.seed)]
     seconds = time.monotonic() - started
     text, values = write_report(out, footage.title, steps, footage.reference, footage.truth)
     folder = {"out": str(out), "seconds": round(seconds, 1)}

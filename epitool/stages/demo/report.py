@@ -17,8 +17,8 @@ from epitool.files import writing
 from epitool.geometry.body.scale import distance_between, stature
 from epitool.geometry.calibration.compare import compare_rigs
 from epitool.images import Image, image_key, read_images
-from epitool.io.cameras import read_rig
-from epitool.io.labels import read_labels
+from epitool.io.cameras import read_windows
+from epitool.io.labels_h5 import read_labels
 from epitool.io.predictions import read_predictions
 from epitool.labels import Labels
 from epitool.metrics import pmpjpe, procrustes
@@ -61,11 +61,11 @@ def write_report(
     Returns:
         The figures as text, and as plain values.
     """
-    labels, rig = read_labels(folder / "labels.h5"), read_rig(folder / "cameras.toml")
+    labels, (cameras,) = read_labels(folder / "labels.h5"), read_windows(folder / "cameras.toml")
     exact = read_labels(folder / truth) if truth else None
-    values = _figures(labels, rig, reference, exact)
+    values = _figures(labels, cameras.rig, reference, exact)
     values["metrics"] = json.loads((folder / "metrics.json").read_bytes())["rows"]
-    pictures = _pictures(folder, labels, any("--up people" in step.command for step in steps))
+    pictures = _pictures(folder, labels, cameras.statistics.get("up") == "people")
     tables = [f"{_title(step)}\n{step.said}\n" for step in steps if step.command.startswith("epitool evaluate")]
     text = "\n".join([*_lines(values), "", *tables])
     lines = [f"# epitool demo: {title}", "", "## Figures", "", *(f"- {line}" for line in _lines(values)), ""]

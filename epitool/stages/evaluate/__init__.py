@@ -10,13 +10,14 @@ import numpy as np
 
 from epitool.camera import Array
 from epitool.console import Summary, say
-from epitool.errors import GeometryError, InputError, UsageError
+from epitool.errors import GeometryError, InputError
 from epitool.io.files import write_json
 from epitool.io.npz import read_pss
-from epitool.metrics import LEAST_SEQUENCES, PROTOCOLS, Bootstrap, Ruler, root_centered
+from epitool.metrics import LEAST_SEQUENCES, Bootstrap, Ruler, root_centered
+from epitool.options import EvaluateOptions
 from epitool.pss import PssModel, fit_pss
 from epitool.skeleton import Skeleton
-from epitool.stages.evaluate.tables import BY, check_table, difference_lines, main_table, parts_table, write_table
+from epitool.stages.evaluate.tables import check_table, difference_lines, main_table, parts_table, write_table
 from epitool.stages.scoring.pairing import Predicted, find_all_predicted
 from epitool.stages.scoring.scores import Row, Scoring, plain_means
 from epitool.stages.scoring.truth import Truth, joints_of, read_truth
@@ -27,76 +28,43 @@ BASELINE, VIEW_BASELINE = "mean pose", "mean pose per view"
 _PSS_SEED = 0
 
 
-def run(
-    *,
-    predictions: Sequence[Path],
-    truth: Path,
-    model: Path | None,
-    pss_ks: tuple[int, ...],
-    pss_file: Path | None,
-    protocol: str,
-    split: str | None,
-    out: Path,
-    device: str,
-    joints: str = "all",
-    by: Sequence[str] = (),
-    table: Path | None = None,
-    jobs: int = -1,
-) -> Summary:
+def run(options: EvaluateOptions) -> Summary:
     """Measures predictions against the truth, prints a table, and writes `metrics.json`.
 
-    Args:
-        predictions: `pose.json` (matched to the truth by image), `labels.h5` (matched by frame number and view), or
-            pose arrays; a row each. Where none is given `pose.json` if it has images of the truth, else a model is run.
-        truth: `labels.h5`, or a pose array.
-        model: A checkpoint to run on the truth's images instead, by default the newest of `runs/`.
-        pss_ks: Numbers of clusters to give mPSS for.
-        pss_file: `pss.npz`; by default the one here, or clusters of the truth's train part.
-        protocol: "standard" or "epipolarpose".
-        split: Part of the truth's frames: "train", "val", "test" or "all"; by default "test" for a model that is run
-            here or was trained on this recording, else all.
-        out: Where `metrics.json` goes.
-        device: Where a model runs.
-        joints: "all", "14" or "17" of them.
-        by: Further tables: by "joint", "axis", "action".
-        table: A `.csv`, `.md` or `.tex` to write as well.
-        jobs: Threads.
+    Poses of `pose.json` are matched to the truth by image, those of labels by frame number and view. Where no
+    predictions are named `pose.json` is meant if it has images of the truth, else a model is run: the newest of
+    `runs/`. The part is by default "test" for a model that is run here or was trained on this recording, else all.
 
     Raises:
         InputError: Files do not fit each other, have nothing in common, or no pose can be measured.
-        UsageError: Options that do not exist or do not go together.
+        UsageError: The table has another suffix than those known.
         GeometryError: The true labels were found not to be trusted.
     """
-    if protocol not in PROTOCOLS:
-        raise UsageError(f"protocol '{protocol}' is not one of {', '.join(PROTOCOLS)}")
-    if unknown := set(by) - set(BY):
-        raise UsageError(f"--by {', '.join(sorted(unknown))}: is none of {', '.join(BY)}")
-    check_table(table)
-    target = read_truth(truth, joints)
-    if "action" in by and target.actions is None:
-        raise InputError(f"{truth}: does not say what is done in its poses (array 'action'), as --by action needs")
-    predicted, split = find_all_predicted(predictions, model, target, split, device, protocol)
-    document = _document(target, predicted, split, protocol, _clusters(target, pss_ks, pss_file, jobs), pss_ks, jobs)
-    write_json(out, document)
-    if table:
-        write_table(table, document)
-    tables = [parts_table(row, part) for part in by for row in document["rows"][: len(predicted)]]
+    check_table(options.table)
+    target = read_truth(options.truth, options.joints)
+    if "action" in options.by and target.actions is None:
+        raise InputError(
+            f"{options.truth}: does not say what is done in its poses (array 'action'), as --by action needs"
+        )
+    predicted, split = find_all_predicted(options, target)
+    document = _document(target, predicted, split, options)
+    write_json(options.out, document)
+    if options.table:
+        write_table(options.table, document)
+    tables = [parts_table(row, part) for part in options.by for row in document["rows"][: len(predicted)]]
     text = "\n".join([main_table(document["rows"]), *difference_lines(document), *_captions(document), *tables])
-    return Summary(text, {"out": str(out), **document})
+    return Summary(text, {"out": str(options.out), **document})
 
 
-def _document(
-    target: Truth, predicted: Sequence[Predicted], split: str, protocol: str,
-    clusters: tuple[PssModel | None, str], pss_ks: tuple[int, ...], jobs: int,
-) -> dict[str, Any]:  # fmt: skip
+def _document(target: Truth, predicted: Sequence[Predicted], split: str, options: EvaluateOptions) -> dict[str, Any]:
     """What `metrics.json` holds."""
     first = predicted[0]
     sequences, words = target.sequences(first.frames)
     ruler = Ruler(
-        target.xyz[first.frames, first.views], target.skeleton, protocol, target.unit, Bootstrap(sequences)
+        target.xyz[first.frames, first.views], target.skeleton, options.protocol, target.unit, Bootstrap(sequences)
     )  # fmt: skip
     actions = None if target.actions is None else target.actions[first.frames]
-    scoring = Scoring(ruler, actions, pss_ks, *clusters, jobs)
+    scoring = Scoring(ruler, actions, options.pss, *_clusters(target, options), options.jobs)
     rows = [scoring.row(one.source, one.xyz, one.unit) for one in predicted]
     for row in rows:
         if not any(metric.counted for metric in row.metrics):
@@ -110,7 +78,7 @@ def _document(
         "joints": list(skeleton.joints),
         "root": skeleton.joints[skeleton.root],
         "unit": target.unit,
-        "protocol": protocol,
+        "protocol": options.protocol,
         "split": split,
         "poses": len(ruler.truth),
         "sequences": words,
@@ -175,10 +143,9 @@ def _mean(poses: Array) -> Array:
     return np.where(count > 0, total / np.maximum(count, 1), np.nan)
 
 
-def _clusters(
-    truth: Truth, ks: tuple[int, ...], file: Path | None, jobs: int
-) -> tuple[PssModel | None, str]:  # fmt: skip
+def _clusters(truth: Truth, options: EvaluateOptions) -> tuple[PssModel | None, str]:
     """The clusters that mPSS is measured with, and where they come from; None and the reason where there are none."""
+    ks, file = options.pss, options.pss_file
     if not ks:
         return None, "not asked for"
     if file or DEFAULT_PSS.exists():
@@ -194,7 +161,7 @@ def _clusters(
     if not len(poses):
         return None, f"no clusters: {truth.path} has no part 'train' to make them from; give --pss-file"
     try:
-        model = fit_pss(poses, truth.skeleton, ks, _PSS_SEED, words, jobs=jobs)
+        model = fit_pss(poses, truth.skeleton, ks, _PSS_SEED, words, jobs=options.jobs)
     except GeometryError as error:
         return None, str(error)
     say(f"PSS clusters are made from {model.counted} poses: {words}")

@@ -17,6 +17,7 @@ from epitool.errors import GeometryError, InputError, UsageError
 from epitool.geometry.body.scale import parse_scale
 from epitool.images import IMAGE_SUFFIXES, check_name, frame_of_video, open_view, read_images
 from epitool.io.predictions import write_predictions
+from epitool.options import PredictOptions
 from epitool.pose import BOX_MARGIN, Predictions
 from epitool.stages.predict.answering import Answerer, told, who_answers
 from epitool.stages.shared.looking import DetectorLooks, FileLooks, FixedBox, Looking
@@ -27,47 +28,12 @@ if TYPE_CHECKING:
 _NAMED = 5  # images that the summary names
 
 
-def run(
-    *,
-    images: Sequence[str],
-    model: Path | None = None,
-    out: Path = Path("pose.json"),
-    box: str | None = None,
-    boxes: Path | None = None,
-    detector: str | None = None,
-    root_depth: float | None = None,
-    height: str | None = None,
-    refiner: Path | None = None,
-    no_refiner: bool = False,
-    smooth: bool = False,
-    overlay: Path | None = None,
-    batch_size: int = 16,
-    bf16: bool = False,
-    device: str = "auto",
-) -> Summary:
+def run(options: PredictOptions) -> Summary:
     """Predicts the pose of one person in each image.
 
     A detector finds the joints, and a refinement unit lifts them to 3D: the newest in `runs/`, or the one that comes
     with epitool. It is hinted at by the volumetric network's pose, where one is named or the unit was trained with
     one, else by the detector's own.
-
-    Args:
-        images: Image files, folders of images, videos, or single frames `video.mp4#12`.
-        model: `model.pt`, `model.onnx`, or a file of the authors' release.
-        out: `pose.json`.
-        box: Where the person is in every image: "x,y,w,h" in px, or "image" for all of it.
-        boxes: `keypoints.h5` or `labels.h5` with the joints of the same images.
-        detector: Which 2D detector, or checkpoint, finds the person otherwise; the default one if it is installed.
-        root_depth: Distance of the root joint along the optical axis, in the answer's unit: it fixes the size of the
-            poses instead of bones.
-        height: Of the person, as "1.78m": it fixes the size of the poses.
-        refiner: `refiner.pt`.
-        no_refiner: The volumetric network alone, as in the paper.
-        smooth: Whether poses in videos are averaged over time.
-        overlay: Folder for the images with the joints drawn in.
-        batch_size: Crops at a time.
-        bf16: Whether the network computes in bfloat16.
-        device: "auto", "cpu", "cuda" or "cuda:N".
 
     Raises:
         UsageError: Options that do not fit, or the detector is not installed.
@@ -75,34 +41,24 @@ def run(
         CheckpointError: The model or the refiner cannot be used.
         GeometryError: No image shows a person.
     """
-    height_mm = _check(root_depth, height, refiner, no_refiner)
-    who = who_answers(model, refiner, no_refiner, device, bf16)
-    names = image_names(images)
-    if boxes is None and box is None and detector is None and len(images) == 1 and is_labels(images[0]):
-        boxes = Path(images[0])
-    margin = who.engine.card.convention.margin if who.engine else BOX_MARGIN
-    looking = _looking(names, box, boxes, detector, device, margin, who)
-    by_network = _network_poses(who.engine, names, looking, batch_size, root_depth)
-    predictions = _answer(who, names, looking, by_network, root_depth, height_mm, smooth)
+    height_mm = _millimetres(options.height)
+    who = who_answers(options)
+    names = image_names(options.images)
+    looking = _looking(names, options, who)
+    by_network = _network_poses(who.engine, names, looking, options)
+    predictions = _answer(who, names, looking, by_network, options, height_mm)
     if not predictions.images:
         raise GeometryError(
             f"nobody, or too little of anybody, was found in any of the {len(names)} images;"
             " --box x,y,w,h says where to look"
         )
-    write_predictions(out, predictions)
-    if overlay is not None:
-        _draw(predictions, overlay)
-    return _summary(predictions, names, looking, who, out)
+    write_predictions(options.out, predictions)
+    if options.overlay is not None:
+        _draw(predictions, options.overlay)
+    return _summary(predictions, names, looking, who, options.out)
 
 
-def _check(root_depth: float | None, height: str | None, refiner: Path | None, no_refiner: bool) -> float | None:
-    """Whether options go together; gives the height in mm."""
-    if root_depth is not None and not 0 < root_depth < np.inf:
-        raise UsageError(f"--root-depth {root_depth:g}: expected a distance above 0")
-    if height is not None and root_depth is not None:
-        raise UsageError("--height and --root-depth exclude each other: each fixes the size of the poses")
-    if no_refiner and (refiner is not None or height is not None):
-        raise UsageError("--no-refiner goes with neither --refiner nor --height")
+def _millimetres(height: str | None) -> float | None:
     try:
         return None if height is None else parse_scale(f"height={height}").length_mm
     except UsageError:
@@ -125,7 +81,7 @@ def image_names(inputs: Sequence[str]) -> list[str]:
         path = Path(given)
         check_name(path)
         if is_labels(given):
-            from epitool.io.keypoints import read_keypoints
+            from epitool.io.keypoints_h5 import read_keypoints
 
             names |= dict.fromkeys(name for name in read_keypoints(path).images.ravel().tolist() if name)
             continue
@@ -140,22 +96,19 @@ def image_names(inputs: Sequence[str]) -> list[str]:
     return list(names)
 
 
-def _looking(
-    names: Sequence[str], box: str | None, boxes: Path | None, detector: str | None, device: str, margin: float,
-    who: Answerer,
-) -> Looking:  # fmt: skip
+def _looking(names: Sequence[str], options: PredictOptions, who: Answerer) -> Looking:
     """How to find the person, and the joints, in an image."""
-    if sum(way is not None for way in (box, boxes)) > 1 or (boxes is not None and detector is not None):
-        raise UsageError("--boxes goes with neither --box nor --detector")
+    box, boxes, detector, device = options.box, options.boxes, options.detector, options.device
+    if boxes is None and box is None and detector is None and len(options.images) == 1 and is_labels(options.images[0]):
+        boxes = Path(options.images[0])
+    margin = who.engine.card.convention.margin if who.engine else BOX_MARGIN
     if boxes is not None:
         return FileLooks(names, boxes, margin)
     fixed = parse_box(box) if box is not None and box != "image" else None
     if who.refiner is None and box is not None and detector is None:  # which needs no joints
         return FixedBox(len(names), fixed, "whole image" if fixed is None else f"given: {box}")
-    from epitool.stages.shared.detector import open_any_detector
-
     try:
-        pair = tuple(open_any_detector(detector, device) if detector else open_detector(None, device) for _ in range(2))
+        pair = tuple(open_detector(detector, device) for _ in range(2))
     except UsageError as error:
         if detector or who.engine is None:
             raise
@@ -166,7 +119,7 @@ def _looking(
 
 
 def _network_poses(
-    engine: Engine | None, names: Sequence[str], looking: Looking, batch_size: int, root_depth: float | None
+    engine: Engine | None, names: Sequence[str], looking: Looking, options: PredictOptions
 ) -> Predictions | None:
     """What the network sees, where there is one; in any case all images have been looked at afterwards."""
     if engine is None:
@@ -179,15 +132,15 @@ def _network_poses(
     from epitool.nn.inference import NOTHING_KNOWN, KnownCameras, predict_where_found
 
     cameras = NOTHING_KNOWN
-    if root_depth is not None:
-        stated = f"root at {root_depth:g} {engine.card.unit}, as given"
-        cameras = KnownCameras(None, np.full(len(names), root_depth), stated)
-    return predict_where_found(engine, names, looking, batch_size, cameras)
+    if options.root_depth is not None:
+        stated = f"root at {options.root_depth:g} {engine.card.unit}, as given"
+        cameras = KnownCameras(None, np.full(len(names), options.root_depth), stated)
+    return predict_where_found(engine, names, looking, options.batch_size, cameras)
 
 
 def _answer(
-    who: Answerer, names: Sequence[str], looking: Looking, by_network: Predictions | None,
-    root_depth: float | None, height_mm: float | None, smooth: bool,
+    who: Answerer, names: Sequence[str], looking: Looking, by_network: Predictions | None, options: PredictOptions,
+    height_mm: float | None,
 ) -> Predictions:  # fmt: skip
     from epitool.stages.shared.seen_in_images import without_unseen
 
@@ -195,12 +148,13 @@ def _answer(
         from epitool.stages.shared.lifting import refined_predictions  # and with it PyTorch
 
         found = refined_predictions(
-            who.refiner, names, looking, by_network, root_depth=root_depth, height_mm=height_mm, smooth=smooth
-        )
+            who.refiner, names, looking, by_network, root_depth=options.root_depth, height_mm=height_mm,
+            smooth=options.smooth,
+        )  # fmt: skip
         more = {"refiner": str(who.unit) if who.unit else "shipped"}
     else:
         assert by_network is not None
-        found, more = without_unseen(by_network, names, looking, smooth), {}
+        found, more = without_unseen(by_network, names, looking, options.smooth), {}
     if who.model is not None:
         more["model"] = str(who.model)
         if who.engine and not found.provenance.get("recording_id"):

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from epitool.errors import InputError
+from epitool.options import PredictOptions
 from epitool.stages.shared.models import RUNS, newest_model, newest_refiner
 
 if TYPE_CHECKING:
@@ -27,26 +28,24 @@ class Answerer:
     words: str
 
 
-def who_answers(
-    model: Path | None, refiner: Path | None, no_refiner: bool, device: str, bf16: bool
-) -> Answerer:  # fmt: skip
+def who_answers(options: PredictOptions) -> Answerer:
     """Opens what answers: the files named, or the newest ones in `runs/`, or the unit that comes with epitool.
 
     Raises:
         InputError: A file is missing, or only a network is wanted and there is none.
         CheckpointError: A file cannot be used.
     """
-    unit, path = None, None
-    if not no_refiner:
+    unit, path, model = None, None, options.model
+    if not options.no_refiner:
         from epitool.nn.refiner import load_refiner
 
-        path = refiner or newest_refiner()
+        path = options.refiner or newest_refiner()
         unit = load_refiner(path) if path else load_refiner()
     if unit is None or unit.hint == "network":
         model = model or newest_model()
         if model is None and unit is None:
             raise InputError(f"no model in {RUNS}/; run `epitool train` first, give --model FILE, or no --no-refiner")
-    engine = _open_engine(model, device, bf16) if model else None
+    engine = _open_engine(model, options.device, options.bf16) if model else None
     if unit is None:
         return Answerer(engine, model, None, None, f"network {model}")
     words = str(path) if path else "the shipped unit"

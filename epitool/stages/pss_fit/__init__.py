@@ -9,70 +9,40 @@ import numpy as np
 
 from epitool.camera import Array
 from epitool.console import Summary, say, warn
-from epitool.errors import GeometryError, InputError, UsageError
+from epitool.errors import GeometryError, InputError
 from epitool.files import STDIO
 from epitool.io.npz import write_pss
 from epitool.io.pose_arrays import read_pose_arrays
 from epitool.io.predictions import read_predictions
-from epitool.pss import AXES, CONSENSUS_RUNS, PssModel, Yaw, count_distinct, find_up, fit_pss, flat_poses, yaw_of
+from epitool.options import PssFitOptions
+from epitool.pss import AXES, PssModel, Yaw, count_distinct, find_up, fit_pss, flat_poses, yaw_of
 from epitool.skeleton import Skeleton
 from epitool.stages.scoring.truth import part_of, part_of_clips
 from epitool.stages.shared.clusters import shortages
 from epitool.stages.shared.label_verdict import heeded_labels
 
 DEFAULT_KS = (50, 100)
-ALIGNMENTS = ("none", "yaw")
 
 
-def run(
-    *,
-    poses: Path,
-    ks: tuple[int, ...] | None,
-    out: Path,
-    seed: int,
-    split: str,
-    align: str = "none",
-    consensus: int = CONSENSUS_RUNS,
-    stability: bool = False,
-    runs: int = 100,
-    predictions: Path | None = None,
-    pictures: Path | None = None,
-    jobs: int = 1,
-) -> Summary:
+def run(options: PssFitOptions) -> Summary:
     """Fits the clusters of the Pose Structure Score and writes `pss.npz`.
 
-    Args:
-        poses: `labels.h5`, whose poses are taken as each of its cameras sees them; `pose.json`; or poses `(N, J, 3)` in
-            a `.npz` or `.npy`, taken as they are.
-        ks: Numbers of clusters; None for 50 and 100, or fewer where there are too few poses.
-        out: Where `pss.npz` goes.
-        seed: Of everything random.
-        split: Which part to use: "train", "val", "test" or "all".
-        align: "none", or "yaw" to turn poses about the vertical to face one way.
-        consensus: How many runs of k-means the clusters are made of; 0 for the best of 10.
-        stability: Also measure how far runs of k-means agree, and write it beside `out`.
-        runs: Of k-means, for that.
-        predictions: Of the poses, to see how far their mPSS moves between the runs.
-        pictures: Folder for pictures of the clusters.
-        jobs: Runs of k-means at a time.
+    Poses of labels are taken as each of the cameras sees them; those of arrays `(N, J, 3)` as they are.
 
     Raises:
         InputError: The poses cannot be read, or there are too few complete ones.
-        UsageError: A k is less than two, or an option is none of those that there are.
+        UsageError: A k is less than two.
         GeometryError: The labels were found not to be trusted.
     """
-    if align not in ALIGNMENTS:
-        raise UsageError(f"--align {align}: is none of {', '.join(ALIGNMENTS)}")
-    if predictions and not stability:
-        raise UsageError("--predictions is for --stability; `epitool evaluate` measures predictions")
-    reference = _reference(poses, split)
-    yaw = _yaw(reference, poses) if align == "yaw" else None
-    _check_ks(ks, reference, poses)
+    poses, out, jobs = options.poses, options.out, options.jobs
+    reference = _reference(poses, options.split)
+    yaw = _yaw(reference, poses) if options.align == "yaw" else None
+    _check_ks(options.k, reference, poses)
     say(f"clustering {len(reference.xyz)} poses: {reference.words}")
     try:
         model = fit_pss(
-            reference.xyz, reference.skeleton, ks or DEFAULT_KS, seed, reference.words,
-            yaw=yaw, consensus=consensus, jobs=jobs,
+            reference.xyz, reference.skeleton, options.k or DEFAULT_KS, options.seed, reference.words,
+            yaw=yaw, consensus=options.consensus, jobs=jobs,
         )  # fmt: skip
     except GeometryError as error:
         raise InputError(f"{poses}: {error}") from None
@@ -80,16 +50,21 @@ def run(
         warn(shortage)
     write_pss(out, model)
     summary = _summary(model, out)
-    if stability:
+    if options.stability:
         from epitool.stages.pss_fit import stability as pss_stability
 
-        found = pss_stability.measure(reference.xyz, model, runs, consensus, poses, predictions, split, jobs)
+        found = pss_stability.measure(reference.xyz, model, options)
         summary = pss_stability.report(found, stability_file(out), summary)
-    if pictures:
+    if options.pictures:
         from epitool.stages.pss_fit import pictures as pss_pictures
 
-        pss_pictures.draw(pictures, reference.xyz, model)
+        pss_pictures.draw(options.pictures, reference.xyz, model)
     return summary
+
+
+def also_writes(options: PssFitOptions) -> list[Path]:
+    """What the measured stability is written to."""
+    return [stability_file(options.out)] if options.stability else []
 
 
 def stability_file(out: Path) -> Path:

@@ -10,28 +10,19 @@ import numpy as np
 
 from epitool.camera import Array
 from epitool.console import Summary, say
-from epitool.errors import UsageError
 from epitool.io.files import write_json
+from epitool.options import PssFitOptions
 from epitool.pss import NORMALIZATION, Codebook, PssModel
 from epitool.pss.fitting import Run, as_codebook, consensus_of, fit_runs, flat_poses
 from epitool.pss.stability import Agreement, agreement, mpss_by_codebook
-from epitool.stages.scoring.pairing import find_predicted
+from epitool.stages.scoring.pairing import read_predicted
 from epitool.stages.scoring.truth import read_truth
 
 PAPER = "the paper: mean IoU 0.78 over 100 runs, mPSS within 0.1 of its mean"
 _HEADER = f"{'clusters':<32}{'mean IoU':>9}{'sd':>7}{'share %':>9}{'mPSS %':>9}{'sd':>7}{'+-':>7}"
 
 
-def measure(
-    reference: Array,
-    model: PssModel,
-    runs: int,
-    consensus: int,
-    truth: Path,
-    predictions: Path | None,
-    split: str,
-    jobs: int,
-) -> dict[str, Any]:
+def measure(reference: Array, model: PssModel, options: PssFitOptions) -> dict[str, Any]:
     """The paper's analysis: runs of k-means from random starts, compared pair by pair.
 
     Where codebooks are made by consensus, the runs are also made into as many codebooks as they suffice for, which
@@ -40,21 +31,14 @@ def measure(
     Args:
         reference: The poses that the clusters were made from, `(N, J, 3)`.
         model: The clusters.
-        runs: Of k-means, at least two.
-        consensus: Runs that make one codebook; 0 for none.
-        truth: The file of the reference poses.
-        predictions: Of them, to measure mPSS by every codebook; None for no mPSS.
-        split: The part that the clusters were made from; "train" is scored on the test part.
-        jobs: Runs at a time.
+        options: Of the command.
 
     Raises:
-        UsageError: Fewer than two runs.
         InputError: The predictions cannot be read or do not fit the poses.
     """
-    if runs < 2:
-        raise UsageError(f"--runs {runs}: at least two are needed to compare")
-    part = "test" if split == "train" else split
-    scored = _scored(truth, predictions, part) if predictions else None
+    runs, consensus, jobs = options.runs, options.consensus, options.jobs
+    part = "test" if options.split == "train" else options.split
+    scored = _scored(options.poses, options.predictions, part) if options.predictions else None
     yaw, root = model.codebooks[0].yaw, model.skeleton.root
     flat = flat_poses(reference, root, yaw)
     rows = []
@@ -80,7 +64,7 @@ def measure(
         "fitted_on": model.fitted_on,
         "poses": len(flat),
         "seed": model.seed,
-        "predictions": str(predictions) if predictions else None,
+        "predictions": str(options.predictions) if options.predictions else None,
         "scored": len(scored[0]) if scored else 0,
         "scored_part": part if scored else None,
         "rows": rows,
@@ -90,7 +74,7 @@ def measure(
 def _scored(truth: Path, predictions: Path, part: str) -> tuple[Array, Array]:
     """Predicted and true poses `(N, J, 3)` of a part."""
     target = read_truth(truth)
-    found, _ = find_predicted(predictions, None, target, part, "cpu", "standard")
+    found, _ = read_predicted(predictions, target, part)
     return found.xyz, target.xyz[found.frames, found.views]
 
 

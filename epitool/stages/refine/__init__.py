@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,9 +12,11 @@ from numpy.typing import NDArray
 
 from epitool.camera import Array
 from epitool.console import Summary, say, warn
-from epitool.errors import GeometryError, UsageError
+from epitool.errors import GeometryError
 from epitool.labels import Labels
-from epitool.options import RefineOptions, run_folder
+from epitool.options import RefineOptions
+from epitool.options.network import UnitOptions
+from epitool.options.shared import run_folder
 from epitool.stages.refine.inputs import Seen, focal_ratio, hinted_by, mocap_poses, own_poses, seen_in
 from epitool.stages.shared.label_verdict import heeded_labels
 
@@ -25,16 +27,7 @@ MIN_POSES = 16
 Measured = tuple[float, float]
 
 
-def run(
-    *,
-    pairs: Sequence[Path] = (Path("labels.h5"),),
-    predictions: Path | None = None,
-    mocap: Path | None = None,
-    out: Path | None = None,
-    name: str = "default",
-    steps: int | None = None,
-    seed: int = 0,
-) -> Summary:
+def run(options: RefineOptions) -> Summary:
     """Trains a refinement unit.
 
     From a recording's own labels it goes on from the unit that comes with epitool: it learns their poses, mixed with
@@ -42,53 +35,38 @@ def run(
     validation part that it does not learn from choose what it is hinted at by, and tell whether it helps. With `mocap`
     it starts anew and learns from motion capture, for everybody; labels only tell how the detector errs.
 
-    Args:
-        pairs: `labels.h5`; with `mocap` one or many.
-        predictions: `pose.json` of a network in the labels' images, which may serve as a hint; `pose.json` where it
-            holds such.
-        mocap: Motion capture poses, `.npz` or `.npy`.
-        out: `refiner.pt`; `runs/<name>/refiner.pt` by default.
-        name: Of the run.
-        steps: How many batches to learn from; 400, or 4000 with `mocap`, by default.
-        seed: Of everything random.
-
     Raises:
         UsageError: Options that do not fit.
         InputError: A file is missing or damaged, or they do not fit together.
         GeometryError: Too few of the labels, or of the poses, are complete, or the labels were found not to be trusted.
     """
-    path = out or run_folder(name) / "refiner.pt"
-    if mocap is None:
-        if len(pairs) != 1:
-            raise UsageError(f"--pairs: {len(pairs)} files; a recording's own labels are one, several go with --mocap")
-        return _from_labels(pairs[0], predictions, path, steps, seed)
-    if predictions is not None:
-        raise UsageError("--predictions goes with a recording's own labels, not with --mocap")
-    return _from_mocap(mocap, pairs, path, steps, seed)
+    path = options.out or run_folder(options.name) / "refiner.pt"
+    return _from_labels(options, path) if options.mocap is None else _from_mocap(options, options.mocap, path)
 
 
-def _from_mocap(mocap: Path, pairs: Sequence[Path], path: Path, steps: int | None, seed: int) -> Summary:
+def _from_mocap(options: RefineOptions, mocap: Path, path: Path) -> Summary:
     from epitool.nn.detector_errors import errors_of
     from epitool.nn.looks import join_looks
     from epitool.nn.refiner import save_refiner
     from epitool.nn.refiner_training import GENERIC, generic_wardrobe, train_generic
 
     poses = mocap_poses(mocap)
-    seen = [seen_in(heeded_labels(file), file) for file in pairs]
+    seen = [seen_in(heeded_labels(file), file) for file in options.pairs]
     looks, truth = join_looks([each.looks for each in seen]), np.concatenate([each.truth for each in seen])
     say(f"learning from {len(poses)} poses of motion capture; errors as in {len(truth)} images")
-    trained_on = f"{len(poses)} poses of {mocap.name}, errors of {len(truth)} images of {len(pairs)} recordings"
-    options = replace(GENERIC, steps=steps or GENERIC.steps, seed=seed)
-    refiner = train_generic(generic_wardrobe(poses), errors_of(looks, truth, seed), options, trained_on)
+    trained_on = f"{len(poses)} poses of {mocap.name}, errors of {len(truth)} images of {len(options.pairs)} recordings"
+    unit = replace(GENERIC, steps=options.steps or GENERIC.steps, seed=options.seed)
+    refiner = train_generic(generic_wardrobe(poses), errors_of(looks, truth, unit.seed), unit, trained_on)
     save_refiner(path, refiner)
     text = f"{path}: a refinement unit for everybody, from {trained_on}"
-    return Summary(text, {"refiner": str(path), "poses": len(poses), "images": len(truth), "steps": options.steps})
+    return Summary(text, {"refiner": str(path), "poses": len(poses), "images": len(truth), "steps": unit.steps})
 
 
-def _from_labels(pairs: Path, predictions: Path | None, path: Path, steps: int | None, seed: int) -> Summary:
+def _from_labels(options: RefineOptions, path: Path) -> Summary:
     from epitool.nn.refiner import load_refiner, save_refiner
     from epitool.nn.refiner_training import OWN
 
+    pairs = options.pairs[0]
     labels = heeded_labels(pairs)
     seen, parts = seen_in(labels, pairs), labels.parts
     half = len(parts["val"]) // 2
@@ -100,15 +78,15 @@ def _from_labels(pairs: Path, predictions: Path | None, path: Path, steps: int |
                 f"{pairs}: {count} frames to {what} have all joints; record more, or use the unit that comes with"
                 " epitool, which `epitool predict` does by itself"
             )
-    options, shipped = replace(OWN, steps=steps or OWN.steps, seed=seed), load_refiner()
-    hinted = _enough(hinted_by(seen, labels, pairs, predictions), seen, parts["val"][:half], told)
+    unit, shipped = replace(OWN, steps=options.steps or OWN.steps, seed=options.seed), load_refiner()
+    hinted = _enough(hinted_by(seen, labels, pairs, options.predictions), seen, parts["val"][:half], told)
     by_themselves = _hint_errors(hinted, told)
     candidates = {"the shipped unit": (shipped, next(iter(hinted.values())))}
     for hint, given in _worth_trying(hinted, by_themselves).items():
         # a network has learned the training part by heart, and errs less there than elsewhere
         erring = given.of_frames(parts["val"][:half] if hint == "network" else learned)
         say(f"learning from {len(np.unique(given.of_frames(learned).frames))} frames, {_WORDS[hint]}")
-        refiner = _trained(shipped, labels, given.of_frames(learned), erring, options, hint)
+        refiner = _trained(shipped, labels, given.of_frames(learned), erring, unit, hint)
         candidates[f"refined, {_WORDS[hint]}"] = refiner, given
     measured = {name: _error(refiner, given.of_frames(told)) for name, (refiner, given) in candidates.items()}
     measured |= by_themselves
@@ -121,7 +99,7 @@ def _from_labels(pairs: Path, predictions: Path | None, path: Path, steps: int |
 _WORDS = {"detector": "with the detector's own 3D", "network": "with the network's poses", "none": "with no hint"}
 
 
-def _trained(start: Refiner, labels: Labels, learned: Seen, erring: Seen, options: RefineOptions, hint: str) -> Refiner:
+def _trained(start: Refiner, labels: Labels, learned: Seen, erring: Seen, options: UnitOptions, hint: str) -> Refiner:
     from epitool.nn.detector_errors import errors_of
     from epitool.nn.refiner_training import own_wardrobe, train_own
 

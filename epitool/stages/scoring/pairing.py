@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -11,13 +10,14 @@ import numpy as np
 
 from epitool.camera import Array
 from epitool.console import say, warn
-from epitool.errors import InputError, UsageError
+from epitool.errors import InputError
 from epitool.files import STDIO
 from epitool.images import image_key
-from epitool.io.labels import read_labels
+from epitool.io.labels_h5 import read_labels
 from epitool.io.pose_arrays import read_pose_arrays
 from epitool.io.predictions import read_predictions
 from epitool.labels import Labels
+from epitool.options import EvaluateOptions
 from epitool.pose import Predictions
 from epitool.skeleton import Skeleton
 from epitool.stages.scoring.truth import ARRAYS, Indices, Truth, joints_of
@@ -50,17 +50,17 @@ class Predicted:
         return replace(self, xyz=self.xyz[indices], frames=self.frames[indices], views=self.views[indices])
 
 
-def find_all_predicted(
-    predictions: Sequence[Path], model: Path | None, truth: Truth, split: str | None, device: str, protocol: str
-) -> tuple[list[Predicted], str]:
-    """As `find_predicted`, for several files: only what all of them predict, in one order, so that rows compare.
+def find_all_predicted(options: EvaluateOptions, truth: Truth) -> tuple[list[Predicted], str]:
+    """What to measure: only what all files predict, in one order, so that rows compare; and which part of the truth.
+
+    Where neither files nor a model are named one of them is chosen, and said.
 
     Raises:
-        InputError: As `find_predicted`, or the files have no pose in common.
-        UsageError: As `find_predicted`.
+        InputError: As `read_predicted`, the files have no pose in common, or there is nothing to measure.
     """
-    first, part = find_predicted(predictions[0] if predictions else None, model, truth, split, device, protocol)
-    others = [find_predicted(path, None, truth, split, device, protocol) for path in predictions[1:]]
+    path = options.predictions[0] if options.predictions else None if options.model else _default_predictions(truth)
+    first, part = read_predicted(path, truth, options.split) if path else _predicted_here(options, truth)
+    others = [read_predicted(path, truth, options.split) for path in options.predictions[1:]]
     # one that was trained on this recording keeps all of them to the test part, wherever it stands
     split = next((chosen for chosen in (part, *(chosen for _, chosen in others)) if chosen != "all"), part)
     frames = truth.frames_of(split)
@@ -76,30 +76,31 @@ def find_all_predicted(
     ], split
 
 
-def find_predicted(
-    predictions: Path | None, model: Path | None, truth: Truth, split: str | None, device: str, protocol: str
-) -> tuple[Predicted, str]:
-    """What to measure, and which part of the truth's frames it is; with neither file given, chosen and said.
+def read_predicted(path: Path, truth: Truth, split: str | None) -> tuple[Predicted, str]:
+    """The predictions of a file for a part of the truth's frames, and which part it is where none is named.
 
     Raises:
-        InputError: The files do not fit each other, have nothing in common, or there is nothing to measure.
-        UsageError: Both files are given.
+        InputError: The files do not fit each other, or have nothing in common.
     """
-    if predictions and model:
-        raise UsageError("give either predictions or a model to run, not both")
-    predictions = predictions or (None if model else _default_predictions(truth))
-    if predictions is None:
-        split = split or "test"
-        found = _run_model(model or _model_for(truth), truth, split, device, protocol)
-    else:
-        found = _read_predicted(predictions, truth)
-        split = split or _default_split(found, truth)
+    found = _matched(path, truth)
+    split = split or _default_split(found, truth)
+    return _kept(found, truth, split), split
+
+
+def _predicted_here(options: EvaluateOptions, truth: Truth) -> tuple[Predicted, str]:
+    """What a model sees in the images of a part of the truth's frames, and which part it is."""
+    split, model = options.split or "test", options.model or _model_for(truth)
+    return _kept(_run_model(model, truth, split, options.device, options.protocol), truth, split), split
+
+
+def _kept(found: Predicted, truth: Truth, split: str) -> Predicted:
+    """The predictions of the part, with the truth's joints."""
     if found.without_truth:
         warn(f"{found.source}: {found.without_truth} images are not in {truth.path}, and are left out")
     kept = _in_joint_set(found, truth).only(truth.frames_of(split))
     if not len(kept.xyz):
         raise InputError(f"{found.source}: no pose is in part '{split}' of {truth.path}; use `--split all`")
-    return kept, split
+    return kept
 
 
 def _default_predictions(truth: Truth) -> Path | None:
@@ -154,7 +155,7 @@ def _in_joint_set(found: Predicted, truth: Truth) -> Predicted:
     return found
 
 
-def _read_predicted(path: Path, truth: Truth) -> Predicted:
+def _matched(path: Path, truth: Truth) -> Predicted:
     suffix = path.suffix.lower()
     if (suffix in ARRAYS) != (truth.labels is None):
         raise InputError(f"{path} and {truth.path}: a plain array is measured only against a plain array")

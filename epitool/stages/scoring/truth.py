@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from epitool.camera import Array
-from epitool.errors import InputError, UsageError
+from epitool.errors import InputError
 from epitool.io.pose_arrays import read_pose_arrays
 from epitool.labels import Labels, split_frames
 from epitool.skeleton import Skeleton, skeleton
@@ -67,15 +67,8 @@ class Truth:
 
 
 def part_of(count: int, split: str, stated: tuple[int, int] | None = None) -> Indices:
-    """Indices of a part of so many frames, where the file states or by their order.
-
-    Raises:
-        UsageError: There is no such part.
-    """
-    parts = split_frames(count, stated)
-    if split not in parts:
-        raise UsageError(f"split '{split}' is not one of {', '.join(parts)}")
-    return parts[split]
+    """Indices of a part of so many frames, where the file states or by their order."""
+    return split_frames(count, stated)[split]
 
 
 def part_of_clips(clips: NDArray[np.int64], split: str) -> Indices:
@@ -84,9 +77,6 @@ def part_of_clips(clips: NDArray[np.int64], split: str) -> Indices:
     Args:
         clips: Which clip each pose is from, `(N,)`; a single one is divided as `part_of` does.
         split: Which part.
-
-    Raises:
-        UsageError: There is no such part.
     """
     numbers = np.unique(clips)
     if len(numbers) < 2:
@@ -100,11 +90,8 @@ def read_truth(path: Path, joint_set: str = "all") -> Truth:
 
     Raises:
         InputError: It cannot be read, or lacks a joint of the set.
-        UsageError: There is no such set.
         GeometryError: The labels were found not to be trusted.
     """
-    if joint_set not in ("all", *JOINT_SETS):
-        raise UsageError(f"--joints {joint_set}: is none of all, {', '.join(JOINT_SETS)}")
     if path.suffix.lower() in ARRAYS:
         arrays = read_pose_arrays(path)
         poses, xyz = arrays.poses, arrays.poses.xyz[:, None]

@@ -14,8 +14,8 @@ from epitool.console import warn
 from epitool.files import writing
 from epitool.geometry.people.candidates import Candidates, follow, with_choice
 from epitool.images import View
-from epitool.io.candidates import add_candidates
-from epitool.io.keypoints import writing_keypoints
+from epitool.io.candidates_h5 import add_candidates
+from epitool.io.keypoints_h5 import writing_keypoints
 from epitool.pose import Keypoints, People
 from epitool.skeleton import Skeleton
 
@@ -30,7 +30,7 @@ class Found:
         frames: Frame number of each image `(N,)`, strictly increasing.
         people: How many are in each, `(N,)`.
         xy: Their joints in pixels `(P, J, 2)`, one image's after the other's; NaN where missing.
-        confidence: `(P, J)`, 0 to 1.
+        confidence: `(P, J)`, on the detector's own scale.
         xyz: The detector's own 3D joints as of `People`, `(P, J, 3)` in 16 bits; `(0, J, 3)` where it has none.
     """
 

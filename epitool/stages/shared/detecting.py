@@ -13,17 +13,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from epitool.console import Summary, progress, say, warn
-from epitool.detectors import Detector, default_detector, open_detector, people_in_box
+from epitool.detectors import default_detector, known_detector, open_detector
+from epitool.detectors.finding import Detector, people_in_box
 from epitool.errors import GeometryError, UsageError
 from epitool.files import alone_at
 from epitool.images import View, read_view
-from epitool.io.keypoints import open_keypoints, read_keypoints, read_source
+from epitool.io.keypoints_h5 import open_keypoints, read_keypoints, read_source
 from epitool.io.npz import arrays_of, write_arrays
+from epitool.options import Detect2dOptions
 from epitool.parallel import run_parallel
 from epitool.pose import Keypoints, People
 from epitool.skeleton import Skeleton
 from epitool.stages.shared.assembling import Assembly, Found, Tally, found_of
-from epitool.stages.shared.detector import open_any_detector
 from epitool.stages.shared.footage import (
     check_frame_rates,
     listed_views,
@@ -41,38 +42,24 @@ _PART_FRAMES = 50  # frames between two saved parts: what an interruption can co
 _READ_FRAMES = 10_000
 
 
-def detect(
-    *, views: Sequence[Path], images: Path | None = None, detector: str | None, out: Path, jobs: int, device: str,
-    overwrite: bool,
-) -> Summary:  # fmt: skip
+def detect(options: Detect2dOptions) -> Summary:
     """Detects the joints of one person in every frame of every view.
 
     Views are matched by frame number. Where an image shows several people, all are kept as candidates, and the one
     whose legs swing most is followed through time. Finished frames are kept in a folder beside `out` until all are
     done, so that an interrupted run is continued by the next one.
 
-    Args:
-        views: Folders of images, or videos.
-        images: In place of them a `labels.h5` or `keypoints.h5`: its images are looked at where its joints are.
-        detector: Name of a built-in detector, path of a checkpoint, or None for the default.
-        out: The `keypoints.h5` to write.
-        jobs: Views at a time; -1 for one per core.
-        device: Where networks of torch run.
-        overwrite: Detect anew even where `out` or parts of it are there.
-
     Raises:
         UsageError: No detector is installed, or `out` is of other footage.
         InputError: A view cannot be read.
         GeometryError: Nobody is found in any image, or views have no frame in common or other frame rates.
     """
-    if images and views:
-        raise UsageError("give either --views or --images, not both")
-    listed = read_keypoints(images) if images else None
-    opened = listed_views(listed) if listed else open_views(views)
-    detector = detector or default_detector()
+    listed, out = read_keypoints(options.images) if options.images else None, options.out
+    opened = listed_views(listed) if listed else open_views(options.views)
+    detector = known_detector(options.detector) or default_detector()
     detector = detector or open_detector(None).name  # says how to install one
     source = source_of_list(listed, detector) if listed else source_of(opened, detector)
-    if out.exists() and not overwrite:
+    if out.exists() and not options.overwrite:
         return _finished(out, source)
     parts = out.parent / f".{out.name}.parts"
     report_lengths({view.name: view.frames for view in opened})
@@ -80,9 +67,9 @@ def detect(
         longest = max(len(view.frames) for view in opened)
         check_frame_rates({view.name: view.image_name(view.frames[0]) for view in opened}, longest)
     with alone_at(parts):
-        if overwrite and parts.exists():
+        if options.overwrite and parts.exists():
             shutil.rmtree(parts)
-        people = _detect_all(opened, lambda: open_any_detector(detector, device), parts, source, jobs)
+        people = _detect_all(opened, lambda: open_detector(detector, options.device), parts, source, options.jobs)
         if people.anybody:
             tally = _write(people, out, source, listed)
         shutil.rmtree(parts, ignore_errors=True)

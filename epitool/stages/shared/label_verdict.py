@@ -6,7 +6,7 @@ from pathlib import Path
 
 from epitool.console import warn
 from epitool.errors import GeometryError
-from epitool.io.labels import LabelsFile, read_labels
+from epitool.io.labels_h5 import LabelsFile, read_labels
 from epitool.labels import Labels
 
 

@@ -8,10 +8,9 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from epitool.camera import Array
+from epitool.camera import Array, centred_intrinsics
 from epitool.geometry.body.scale import CANONICAL_STATURE
 from epitool.labels import Labels
-from epitool.nn.crops import assumed_intrinsics
 from epitool.nn.looks import BODY, LIMBS, Looks, body_joints, looks_of, network_hint
 from epitool.nn.refiner import Refiner, load_refiner
 from epitool.nn.refiner_training import reference_lengths
@@ -45,7 +44,7 @@ def refined_predictions(
     seen = looking.found if looking.found is not None else _seen_by_network(names, by_network)
     ratio = refiner.focal_ratio
     sizes = [(int(w), int(h)) for w, h in np.maximum(looking.image_size, 1)]
-    K = np.array([assumed_intrinsics(size, ratio) for size in sizes]).reshape(-1, 3, 3)
+    K = np.array([centred_intrinsics(size, ratio * max(size)) for size in sizes]).reshape(-1, 3, 3)
     looks = [
         looks_of(seen.xy[:, look], seen.confidence[:, look], seen.xyz[:, look], K, seen.skeleton)
         for look in range(seen.xy.shape[1])

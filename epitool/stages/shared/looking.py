@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from epitool.camera import Array
-from epitool.detectors import Detector, people_in_box
+from epitool.detectors.finding import Detector, people_in_box
 from epitool.errors import InputError
 from epitool.images import Image, image_key
 from epitool.pose import BOX_MARGIN, People, square_boxes
@@ -144,7 +144,7 @@ class FileLooks:
         Raises:
             InputError: It cannot be read, or lacks an image.
         """
-        from epitool.io.keypoints import read_keypoints  # and with it HDF5, which other ways do not need
+        from epitool.io.keypoints_h5 import read_keypoints  # and with it HDF5, which other ways do not need
 
         keypoints = read_keypoints(file)
         place = {image_key(name): i for i, name in enumerate(keypoints.images.ravel().tolist()) if name}

@@ -15,8 +15,8 @@ from epitool.geometry.people.association import choose_by_geometry
 from epitool.geometry.people.candidates import Candidates, choice_of, with_choice
 from epitool.geometry.people.lost_views import placed_by_someone
 from epitool.geometry.triangulation.labels import label
-from epitool.io.candidates import has_candidates, read_candidates
-from epitool.io.keypoints import KeypointsFile
+from epitool.io.candidates_h5 import has_candidates, read_candidates
+from epitool.io.keypoints_h5 import KeypointsFile
 from epitool.pose import Keypoints
 
 _PART = 10_000  # frames read at a time

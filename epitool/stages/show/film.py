@@ -13,11 +13,13 @@ from numpy.typing import NDArray
 from epitool.console import Summary, progress
 from epitool.errors import InputError
 from epitool.images import Image, ImageReader, frame_rate
-from epitool.io.keypoints import KeypointsFile, open_keypoints
-from epitool.io.labels import LabelsFile, has_poses, open_labels
+from epitool.io.keypoints_h5 import KeypointsFile, open_keypoints
+from epitool.io.labels_h5 import LabelsFile, has_poses, open_labels
 from epitool.labels import Labels
 from epitool.pose import Keypoints
-from epitool.viz.overlay import draw_pose, shrunk, shrunk_size, tile, write_video
+from epitool.stages.show.people import everyone_in
+from epitool.viz.overlay import draw_people, draw_pose, shrunk, shrunk_size, tile, write_name, write_video
+from epitool.viz.scene import Crowd
 
 Array = NDArray[np.float64]
 _TILE = 640  # px, of a view's longer side
@@ -26,9 +28,9 @@ _PART = 256  # frames in memory at a time, without their images
 
 
 def film(file: Path, path: Path) -> Summary:
-    """Writes the video: in labels the pose as the cameras see it, in keypoints what was detected.
+    """Writes the video: in labels the pose as the cameras see it, in keypoints what was detected of everyone.
 
-    The memory needed is that of a few images, however long the recording is.
+    The memory needed is that of a few images, however long the recording is, and of all the people in it.
 
     Raises:
         InputError: The file is damaged, names no images, or one of them is gone.
@@ -36,7 +38,7 @@ def film(file: Path, path: Path) -> Summary:
     opened: Callable[[Path], AbstractContextManager[LabelsFile | KeypointsFile]]
     opened = open_labels if has_poses(file) else open_keypoints
     with opened(file) as recording, progress("drawing", len(recording)) as advance:
-        named = (rate_of(part) for part, _ in _parts(recording) if (part.images != "").any())
+        named = (rate_of(part) for part, *_ in _parts(recording) if (part.images != "").any())
         rate = next(named, None)
         if rate is None:
             raise InputError(f"{file}: names no images, so there is nothing to draw on")
@@ -53,21 +55,22 @@ def rate_of(keypoints: Keypoints) -> float:
     return frame_rate(next((name for name in keypoints.images.ravel().tolist() if name), ""))
 
 
-def _parts(recording: LabelsFile | KeypointsFile) -> Iterator[tuple[Keypoints, Array]]:
-    """Successive parts of the frames, with the pixels `(F, V, J, 2)` of the joints to draw; NaN for those not seen."""
+def _parts(recording: LabelsFile | KeypointsFile) -> Iterator[tuple[Keypoints, Array, Crowd | None]]:
+    """Successive parts of the frames, with the pixels `(F, V, J, 2)` of the joints to draw, and the other people."""
+    everyone = everyone_in(recording) if isinstance(recording, KeypointsFile) else None
     for start in range(0, len(recording), _PART):
         part = recording.read(start, start + _PART)
         if isinstance(part, Labels):
             in_cameras = part.in_cameras
-            yield part.keypoints, np.where(in_cameras[..., 2:] > 0, part.project_own(in_cameras), np.nan)
+            yield part.keypoints, np.where(in_cameras[..., 2:] > 0, part.project_own(in_cameras), np.nan), None
         else:
-            yield part, part.xy
+            yield part, part.xy, everyone.besides(part, slice(start, start + _PART)) if everyone else None
 
 
 def _sheets(recording: LabelsFile | KeypointsFile, advance: Callable[[int], None]) -> Iterator[Image]:
     """The views of every frame side by side, black where one has no image; all sheets have one size."""
     readers: dict[str, ImageReader] = {}
-    for part, joints in _parts(recording):
+    for part, joints, crowd in _parts(recording):
         columns = ceil(sqrt(len(part.views)))
         sizes = [shrunk_size((w, h), _TILE) if w and h else (_TILE, _TILE) for w, h in part.image_size.tolist()]
         for f in range(len(part.frames)):
@@ -76,7 +79,11 @@ def _sheets(recording: LabelsFile | KeypointsFile, advance: Callable[[int], None
                 if name := str(part.images[f, v]):
                     image = readers.setdefault(view, ImageReader()).read(name)
                     _check_size(name, image, part.image_size[v])
+                    if crowd:
+                        here = crowd.in_cell(f * len(part.views) + v)
+                        image = draw_people(image, crowd.xy[here], part.skeleton, crowd.number[here])
                     tiles[v] = shrunk(draw_pose(image, joints[f, v], part.skeleton), _TILE)
+                write_name(tiles[v], f"{view}  frame {part.frames[f]}")
             yield tile(tiles, columns, sizes[0])
             advance(1)
 

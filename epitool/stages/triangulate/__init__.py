@@ -11,7 +11,6 @@ import numpy as np
 from epitool.camera import Rig, Window
 from epitool.console import Summary, progress, say, warn
 from epitool.errors import GeometryError
-from epitool.geometry.calibration.verdict import Verdict
 from epitool.geometry.triangulation.labels import (
     LabelSettings,
     chunk_bounds,
@@ -19,14 +18,16 @@ from epitool.geometry.triangulation.labels import (
     label_chunk,
     label_settings,
 )
-from epitool.io.keypoints import open_keypoints
-from epitool.io.labels import writing_labels
+from epitool.io.keypoints_h5 import open_keypoints
+from epitool.io.labels_h5 import writing_labels
 from epitool.labels import Labels, Take
+from epitool.options import TriangulateOptions
 from epitool.parallel import backend as working_on
 from epitool.parallel import stream_parallel
 from epitool.skeleton import Skeleton
 from epitool.skeleton import skeleton as named_skeleton
 from epitool.stages.shared.camera_checks import check_stature
+from epitool.stages.shared.doubts import Asked, Said, said_of, whys
 from epitool.stages.shared.footage import check_rates_of
 from epitool.stages.triangulate.checks import Tally, doubts_of_bodies, usual_poses
 from epitool.stages.triangulate.chunks import Chunk, chunks_of, in_sync, resampled
@@ -35,40 +36,27 @@ from epitool.stages.triangulate.known_cameras import fitting, windows_of_views
 _USUAL_SKELETON, _MOST_OF_A_PERSON = "h36m17", 0.5
 
 
-def run(
-    *, keypoints: Path, cameras: Path, method: str, combine: str, bones: bool, skeleton: str | None,
-    out: Path, backend: str, jobs: int, min_confidence: float | None = None,
-) -> Summary:  # fmt: skip
+def run(options: TriangulateOptions) -> Summary:
     """Triangulates world poses: labels for training (paper, section 3.1).
-
-    Args:
-        keypoints: The `keypoints.h5`.
-        cameras: The `cameras.toml`, or another camera file with places.
-        method: How "vector-median" solves a pair of views: "polynomial" (optimal) or "dlt" (linear).
-        combine: How what the views say becomes one place: "robust", or "vector-median" of pairs (paper).
-        bones: Whether lengths of bones, estimated from the recording, shall count.
-        skeleton: Joints that the labels shall have; by default h36m17, or an animal's own.
-        min_confidence: Joints under it are left out; None to leave out none.
-        out: The `labels.h5` to write.
-        backend: Where chunks of frames are worked on: "threads", "dask", or "dask:ADDRESS".
-        jobs: Chunks at a time.
 
     Raises:
         UsageError: The backend does not exist or does not answer.
         InputError: A file cannot be read, or the cameras are not those of the views.
         GeometryError: No frame can be solved, or the labels are not to be trusted.
     """
-    with open_keypoints(keypoints, min_confidence) as source, working_on(backend):
-        target = named_skeleton(skeleton) if skeleton else _own_or_usual(source.skeleton)
-        found = fitting(source, windows_of_views(source, cameras), jobs)
+    keypoints, cameras = options.keypoints, options.cameras
+    with open_keypoints(keypoints, options.min_confidence) as source, working_on(options.backend):
+        target = named_skeleton(options.skeleton) if options.skeleton else _own_or_usual(source.skeleton)
+        found = fitting(source, windows_of_views(source, cameras), options.jobs)
         check_rates_of(found.sample)
         rig, takes = found.windows[0].rig, tuple(map(_take, found.windows)) if len(found.windows) > 1 else ()
-        settings = label_settings(found.sample, rig, method=method, combine=combine, bones=bones)
+        method, combine = options.method or "polynomial", options.combine
+        settings = label_settings(found.sample, rig, method=method, combine=combine, bones=options.bones)
         usual = usual_poses(found.sample, resampled(rig), settings)
         chunks = chunks_of(found.reader, found.windows, chunk_bounds(len(source), len(rig), len(source.skeleton)))
         tally = Tally(len(source), rig, convert_labels(usual, target).poses)
-        with writing_labels(out, source.frames) as writer, progress("triangulate", len(source)) as done:
-            for labels in stream_parallel(labeller(rig, settings, target, takes), chunks, jobs):
+        with writing_labels(options.out, source.frames) as writer, progress("triangulate", len(source)) as done:
+            for labels in stream_parallel(labeller(rig, settings, target, takes), chunks, options.jobs):
                 writer.append(labels)
                 tally.add(labels)
                 done(len(labels.poses.frames))
@@ -77,13 +65,14 @@ def run(
                     f"{keypoints}: no frame has enough joints seen by two views, before both cameras; are the cameras"
                     f" of {cameras} those of the recording, with axes x right, y down, z forward?"
                 )
-            verdict = found.verdict.with_doubts([*doubts_of_bodies(usual.poses, keypoints), *tally.doubts()])
-            if verdict.level == "fail":
-                raise GeometryError(f"no labels to be trusted: {'; '.join(verdict.reasons)}")
-            writer.judge(verdict.level, verdict.reasons)
+            asked = Asked(1.0 if rig.unit == "mm" else None, lenses_given=True)
+            said = said_of(found.verdict, asked, [*doubts_of_bodies(usual.poses, keypoints), *tally.doubts()])
+            if said.level == "fail":
+                raise GeometryError(f"no labels to be trusted, and nothing is written: {said.text}")
+            writer.judge(said.level, said.reasons)
     if rig.unit != "mm" and rig.scale_source == "none":
         check_stature(cameras, usual.poses)
-    return _summary(tally, verdict, found.left_out, target, settings, out)
+    return _summary(tally, said, whys(found.left_out, asked), target, settings, options.out)
 
 
 def _own_or_usual(own: Skeleton) -> Skeleton:
@@ -124,7 +113,7 @@ def _take(window: Window) -> Take:
 
 
 def _summary(
-    tally: Tally, verdict: Verdict, left_out: dict[str, str], target: Skeleton, settings: LabelSettings, out: Path
+    tally: Tally, verdict: Said, left_out: dict[str, str], target: Skeleton, settings: LabelSettings, out: Path
 ) -> Summary:
     swaps = {view: int(n) for view, n in zip(tally.rig.names, tally.swaps, strict=True) if n}
     if swaps:

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from epitool.camera import Rig
 from epitool.geometry.body.facing import facing_of, is_of_a_person
-from epitool.geometry.calibration.verdict import Level
+from epitool.geometry.body.scale import bone_lengths
+from epitool.geometry.doubts import Level
 from epitool.geometry.triangulation.labels import LabelSettings, frames_solved, label_chunk
 from epitool.labels import Labels
 from epitool.pose import Keypoints, Poses
@@ -72,7 +73,7 @@ class Tally:
     def _add_bodies(self, labels: Labels) -> None:
         """Counts what no body does: bones of other lengths, and ways from one frame to the next."""
         with np.errstate(invalid="ignore"):
-            off = np.abs(_bones(labels.poses) / self._lengths - 1)
+            off = np.abs(bone_lengths(labels.poses.xyz, labels.poses.skeleton) / self._lengths - 1)
         self.odd_frames += int((_median(off) > _ODD_BONES).sum())
         numbers = np.concatenate([[self._last[0]], labels.poses.frames])
         whole = np.where(frames_solved(labels)[:, None], _median(labels.poses.xyz.swapaxes(1, 2)), np.nan)
@@ -137,13 +138,7 @@ def usual_poses(sample: Keypoints, rig: Rig, settings: LabelSettings) -> Labels:
 
 
 def _usual_lengths(poses: Poses) -> Array:
-    return _median(_bones(poses).T)
-
-
-def _bones(poses: Poses) -> Array:
-    """Lengths `(F, B)`."""
-    parents, children = np.array(poses.skeleton.bones, dtype=int).reshape(-1, 2).T
-    return np.linalg.norm(poses.xyz[:, children] - poses.xyz[:, parents], axis=-1)
+    return _median(bone_lengths(poses.xyz, poses.skeleton).T)
 
 
 def _size(poses: Poses) -> float:

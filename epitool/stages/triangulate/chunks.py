@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from epitool.camera import Rig, Window
 from epitool.geometry.timing.sync import synchronized
 from epitool.geometry.triangulation.labels import sample_bounds
-from epitool.io.keypoints import KeypointsFile
+from epitool.io.keypoints_h5 import KeypointsFile
 from epitool.pose import Keypoints
 from epitool.stages.shared.one_person import Chosen
 

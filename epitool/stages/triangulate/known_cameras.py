@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -10,15 +10,14 @@ from epitool.camera import Window
 from epitool.errors import GeometryError, InputError
 from epitool.geometry.calibration.known_cameras import judge_known
 from epitool.geometry.calibration.verdict import Verdict
-from epitool.geometry.timing.drift import doubt_of_drift
+from epitool.geometry.doubts import Doubt, Kind, unplaced
+from epitool.geometry.timing.drift import doubts_of_drift
 from epitool.io.cameras import read_windows
-from epitool.io.keypoints import KeypointsFile
+from epitool.io.keypoints_h5 import KeypointsFile
 from epitool.pose import Keypoints, join_keypoints
 from epitool.stages.shared.camera_checks import check_foreign, fit_rigs
 from epitool.stages.shared.one_person import Chosen, chosen_by_geometry, say_whom, warn_of_people
 from epitool.stages.triangulate.chunks import in_sync, resampled, sampled
-
-NO_CAMERA = "the camera file has none of that name"
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,7 +36,7 @@ class Fitting:
     windows: list[Window]
     sample: Keypoints
     verdict: Verdict
-    left_out: dict[str, str]
+    left_out: dict[str, Doubt]
 
 
 def windows_of_views(source: KeypointsFile, cameras: Path) -> list[Window]:
@@ -70,23 +69,24 @@ def fitting(source: KeypointsFile, windows: list[Window], jobs: int) -> Fitting:
     With several people in view, who is followed depends on the cameras: once one is left out, the person is chosen
     anew. Cameras that move come from the joints themselves, and are taken as they are.
     """
-    left_out = {name: NO_CAMERA for name in source.views if name not in windows[0].rig.names}
+    nameless = [name for name in source.views if name not in windows[0].rig.names]
+    left_out = {name: Doubt(Kind.NO_CAMERA, "warn", (name,)) for name in nameless}
     while True:
         rig = windows[0].rig
         reader = _reader(source, windows)
         nowhere = reader.views_without_the_person() if isinstance(reader, Chosen) else {}
         if nowhere and len(rig) - len(nowhere) >= 2:
-            left_out |= nowhere
+            left_out |= {name: unplaced(name, why) for name, why in nowhere.items()}
             windows = _without(windows, nowhere)
             continue
         sample = join_keypoints([in_sync(chunk) for chunk in sampled(reader, windows)])
         if len(windows) > 1:
-            return Fitting(reader, windows, sample, Verdict("pass", (), {}), left_out)
+            return Fitting(reader, windows, sample, Verdict(), left_out)
         verdict = judge_known(sample, resampled(rig), jobs, left_out)
         if not verdict.strangers:
             if isinstance(reader, Chosen):
                 say_whom(reader)
-            verdict = verdict.with_doubts([doubt_of_drift(sample, resampled(rig))])
+            verdict = verdict.with_doubts(doubts_of_drift(sample, resampled(rig)))
             return Fitting(reader, windows, sample, verdict, left_out)
         left_out |= verdict.strangers
         windows = _without(windows, verdict.strangers)
@@ -100,6 +100,6 @@ def _reader(source: KeypointsFile, windows: Sequence[Window]) -> KeypointsFile |
     return chosen_by_geometry(source, windows[0].rig) or source
 
 
-def _without(windows: Sequence[Window], names: dict[str, str]) -> list[Window]:
+def _without(windows: Sequence[Window], names: Collection[str]) -> list[Window]:
     kept = [name for name in windows[0].rig.names if name not in names]
     return [replace(window, rig=window.rig.select(kept)) for window in windows]

@@ -1,0 +1,112 @@
+"""Where cameras with a lens see a point, and how that changes as point, camera and lens change.
+
+A camera has up to eleven parameters: rotation w and translation u, by which it moves as `exp(w) R, t + u`; the
+logarithm of its focal length; its principal point; its bend, by which what is at `(x, y)` on the plane z = 1 appears at
+`(1 + bend r^2) (x, y)`, with r^2 = x^2 + y^2; and the logarithm of fx / fy. Bend is what is added to the first radial
+coefficient of keypoints that are undistorted already.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from epitool.geometry.compiled.formula import formula
+
+Array = NDArray[np.float64]
+POSE, FOCAL, LENS = 6, 7, 11  # parameters of a camera: its pose alone, with focal length, with all of its lens
+
+
+@formula
+def _turned(R: Array, v: int, X: float, Y: float, Z: float) -> tuple[float, float, float]:
+    """A point in the axes of camera v, but about the world's origin."""
+    return (
+        R[v, 0, 0] * X + R[v, 0, 1] * Y + R[v, 0, 2] * Z,
+        R[v, 1, 0] * X + R[v, 1, 1] * Y + R[v, 1, 2] * Z,
+        R[v, 2, 0] * X + R[v, 2, 1] * Y + R[v, 2, 2] * Z,
+    )
+
+
+@formula
+def _pixel(K: Array, v: int, x: float, y: float, grown: float) -> tuple[float, float]:
+    """Pixel, from the principal point, of what is at (x, y) on the plane z = 1 and is moved outwards by a factor."""
+    return (K[v, 0, 0] * x + K[v, 0, 1] * y) * grown, K[v, 1, 1] * y * grown
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def squared_errors(R: Array, t: Array, K: Array, bend: Array, points: Array, xy: Array) -> Array:
+    """Squared reprojection errors `(N, V)` px; NaN where a keypoint is missing, infinite where no point is seen.
+
+    A point is not seen behind a camera, nor where a barrel lens would fold the image over: from `1 + 3 bend r^2 = 0`
+    on, where the derivative of `r + bend r^3` is 0, points further out would appear further in.
+
+    Args:
+        R: Rotations `(V, 3, 3)`.
+        t: Translations `(V, 3)`.
+        K: Intrinsics `(V, 3, 3)`.
+        bend: `(V,)`.
+        points: `(N, 3)`.
+        xy: Keypoints `(N, V, 2)`.
+    """
+    out = np.empty((len(points), len(R)))
+    for n in range(len(points)):
+        for v in range(len(R)):
+            rx, ry, rz = _turned(R, v, points[n, 0], points[n, 1], points[n, 2])
+            over_z = 1.0 / (rz + t[v, 2])
+            x, y = (rx + t[v, 0]) * over_z, (ry + t[v, 1]) * over_z
+            bent = bend[v] * (x * x + y * y)
+            if 0.0 < over_z < np.inf and 1.0 + 3.0 * bent > 0.0:
+                px, py = _pixel(K, v, x, y, 1.0 + bent)
+                out[n, v] = (px + K[v, 0, 2] - xy[n, v, 0]) ** 2 + (py + K[v, 1, 2] - xy[n, v, 1]) ** 2
+            else:
+                out[n, v] = np.inf if xy[n, v, 0] == xy[n, v, 0] else np.nan
+    return out
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def linearize(
+    R: Array, t: Array, K: Array, bend: Array, v: int, X: Array, xy: Array, Jc: Array, Jp: Array, residual: Array
+) -> None:
+    """Residual `(2,)` of a point's projection in view v and its derivatives by camera `(2, P)` and point `(2, 3)`.
+
+    With p = R X + t and (x, y) = (p0, p1) / p2, the chain rule goes from the pixel through the bent plane to p: by p it
+    is (a, b, c) for each coordinate, in which c makes good that a point on the same ray is seen at the same pixel,
+    `a p0 + b p1 + c p2 = 0`. By X it is `(a, b, c) R`; by u it is (a, b, c); and by w it is `(R X) x (a, b, c)`, for
+    `exp(w) R X = R X + w x R X` to first order. The bend moves x by `2 bend x^2` more than what it magnifies by, in x.
+
+    Args:
+        R: Rotations `(V, 3, 3)`.
+        t: Translations `(V, 3)`.
+        K: Intrinsics `(V, 3, 3)`.
+        bend: `(V,)`.
+        v: The view.
+        X: The point `(3,)`.
+        xy: Its keypoints `(V, 2)`.
+        Jc: Written; P is 6, 7 or 11.
+        Jp: Written.
+        residual: Written.
+    """
+    rx, ry, rz = _turned(R, v, X[0], X[1], X[2])
+    over_z = 1.0 / (rz + t[v, 2])
+    x, y = (rx + t[v, 0]) * over_z, (ry + t[v, 1]) * over_z
+    rr = x * x + y * y
+    grown = 1.0 + bend[v] * rr
+    across = 2.0 * bend[v] * x * y
+    along_x, along_y = grown + 2.0 * bend[v] * x * x, grown + 2.0 * bend[v] * y * y
+    px, py = _pixel(K, v, x, y, grown)
+    residual[0], residual[1] = px + K[v, 0, 2] - xy[v, 0], py + K[v, 1, 2] - xy[v, 1]
+    for row in range(2):
+        a = (K[v, row, 0] * along_x + K[v, row, 1] * across) * over_z
+        b = (K[v, row, 0] * across + K[v, row, 1] * along_y) * over_z
+        c = -(a * x + b * y)
+        Jc[row, 0], Jc[row, 1], Jc[row, 2] = c * ry - b * rz, a * rz - c * rx, b * rx - a * ry
+        Jc[row, 3], Jc[row, 4], Jc[row, 5] = a, b, c
+        for k in range(3):
+            Jp[row, k] = a * R[v, 0, k] + b * R[v, 1, k] + c * R[v, 2, k]
+    if Jc.shape[1] > POSE:
+        Jc[0, 6], Jc[1, 6] = px, py
+    if Jc.shape[1] > FOCAL:
+        Jc[0, 7], Jc[1, 7], Jc[0, 8], Jc[1, 8] = 1.0, 0.0, 0.0, 1.0
+        Jc[0, 9], Jc[1, 9] = _pixel(K, v, x, y, rr)
+        Jc[0, 10], Jc[1, 10] = px / 2, -py / 2

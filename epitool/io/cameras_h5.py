@@ -1,0 +1,66 @@
+"""Cameras in `labels.h5`: those of the first take as attributes, those of all takes as datasets."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+from epitool.camera import Camera, Rig
+from epitool.io.camera_numbers import checked_camera
+from epitool.io.h5 import array, dataset, text, texts
+from epitool.labels import Take
+
+_OF_CAMERA = ("K", "R", "t", "image_size")
+
+
+def write_rig(file: h5py.File, rig: Rig) -> None:
+    """Writes the cameras of a file as attributes."""
+    file.attrs["unit"] = texts(rig.unit)
+    file.attrs["scale_source"] = texts(rig.scale_source)
+    file.create_group("cameras").attrs.update(_camera_arrays([rig], 0))
+
+
+def write_takes(group: h5py.Group, takes: Sequence[Take]) -> None:
+    """Writes takes, whose cameras would be too many for attributes, as datasets."""
+    for name, values in _camera_arrays([take.rig for take in takes]).items():
+        group[name] = values
+    for name in ("name", "action"):
+        group[name] = texts([getattr(take, name) for take in takes])
+
+
+def _camera_arrays(rigs: Sequence[Rig], only: int | slice = slice(None)) -> dict[str, NDArray[Any]]:
+    """K, R, ... of rigs of V cameras each, `(S, V, ...)`; those of one of them, `(V, ...)`."""
+    cameras = [camera for rig in rigs for camera in rig.cameras]
+    longest = max(len(camera.distortion) for camera in cameras)
+    arrays = {name: np.stack([np.asarray(getattr(c, name)) for c in cameras]) for name in _OF_CAMERA}
+    arrays["distortion"] = np.stack([np.pad(c.distortion, (0, longest - len(c.distortion))) for c in cameras])
+    return {name: values.reshape(len(rigs), len(rigs[0]), *values.shape[1:])[only] for name, values in arrays.items()}
+
+
+def read_rig(file: h5py.File, views: Sequence[str]) -> Rig:
+    """The cameras that a file has as attributes, one for each view."""
+    cameras = tuple(_read_camera(file["cameras"].attrs, v, name) for v, name in enumerate(views))
+    return Rig(cameras, text(file.attrs, "unit"), text(file.attrs, "scale_source"))
+
+
+def _read_camera(stored: Mapping[str, NDArray[Any]], v: int, name: str) -> Camera:
+    K, distortion, R, t, size = (stored[key][v] for key in ("K", "distortion", "R", "t", "image_size"))
+    return checked_camera(name, K, distortion, R, t, (int(size[0]), int(size[1])))
+
+
+def read_takes(group: h5py.Group, rig: Rig) -> tuple[Take, ...]:
+    """Takes whose cameras have the names, the unit and the source of scale of a rig."""
+    axes = {"K": 4, "R": 4, "t": 3, "image_size": 3, "distortion": 3}
+    stored = {name: array(group, name, count) for name, count in axes.items()}
+    names, actions = (dataset(group, name, 1).asstr()[()].tolist() for name in ("name", "action"))
+    takes = []
+    for s, (name, action) in enumerate(zip(names, actions, strict=True)):
+        of_take = {key: values[s] for key, values in stored.items()}
+        cameras = tuple(_read_camera(of_take, v, view) for v, view in enumerate(rig.names))
+        takes.append(Take(str(name), replace(rig, cameras=cameras), str(action)))
+    return tuple(takes)

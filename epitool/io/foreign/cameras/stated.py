@@ -1,0 +1,103 @@
+"""What camera files of other programs say, and cameras from it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+
+from epitool.camera import Camera, Rig
+from epitool.console import say, warn
+from epitool.errors import InputError
+from epitool.io.camera_numbers import Array, checked_camera, numbers
+
+MADE_BY = "epitool.cameras/1"  # by which a later run knows that it may write a foreign file again
+_NO_ROTATION = (0.0, 0.0, 0.0)  # Rodrigues's vector
+_LARGEST_SIZE = 1e6
+
+
+@dataclass(frozen=True, eq=False)
+class Stated:
+    """What a file says of a camera, in numbers that nobody has looked at yet.
+
+    Attributes:
+        name: Of the camera.
+        K: Its matrix, 3x3.
+        distortion: OpenCV's coefficients; None where none are stated.
+        size: (width, height) of its images; None where it is not stated.
+        R: Rotation, camera from world: a matrix or Rodrigues's vector.
+        t: Translation, camera from world.
+    """
+
+    name: str
+    K: Any
+    distortion: Any
+    size: Any
+    R: Any = _NO_ROTATION
+    t: Any = (0.0, 0.0, 0.0)
+
+
+def cameras_of(path: Path, stated: Sequence[Stated], given: tuple[int, int] | None) -> tuple[Camera, ...]:
+    """The cameras of a file; what it does not say of them is given, or guessed aloud.
+
+    Args:
+        path: The file.
+        stated: What it says of each camera.
+        given: (width, height) of images where it does not say; None: twice the principal point.
+
+    Raises:
+        ValueError: Numbers cannot be those of a camera.
+    """
+    cameras = tuple(_camera(one, given) for one in stated)
+    plain = [one.name for one in stated if one.distortion is None]
+    if plain:
+        say(f"{path}: states no lens distortion; none is taken: {', '.join(plain)}")
+    guessed = [camera for camera, one in zip(cameras, stated, strict=True) if not (one.size or given)]
+    if guessed:
+        said = ", ".join(f"{c.name} {c.image_size[0]}x{c.image_size[1]}" for c in guessed)
+        warn(f"{path}: states no image size; twice the principal point is taken, or `convert --size`: {said}")
+    return cameras
+
+
+def unitless_rig(path: Path, stated: Sequence[Stated], given: tuple[int, int] | None) -> Rig:
+    """The cameras of a file that does not say in what unit lengths are; arguments and errors as of `cameras_of`."""
+    return Rig(cameras_of(path, stated, given), "arbitrary", "none")
+
+
+def _camera(stated: Stated, given: tuple[int, int] | None) -> Camera:
+    who = f"camera {stated.name}"
+    K = numbers(stated.K, f"{who}: its matrix", 9).reshape(3, 3)
+    distortion = numbers([] if stated.distortion is None else stated.distortion, f"{who}: its distortion")
+    guess = np.clip(K[:2, 2], 1, 1e6)  # sizes are even, and pixel centres integers
+    size = numbers(stated.size or given or 2 * np.round(guess + 0.25), f"{who}: its images' size", 2)
+    if not (np.abs(size) < _LARGEST_SIZE).all():
+        raise ValueError(f"{who}: is for images of {size[0]:g}x{size[1]:g} pixels")
+    t = numbers(stated.t, f"{who}: its translation", 3)
+    return checked_camera(stated.name, K, distortion, rotation(stated.name, stated.R), t, (int(size[0]), int(size[1])))
+
+
+def rotation(name: str, values: Any) -> Array:
+    """A rotation matrix from its nine numbers, or from the three of Rodrigues's vector.
+
+    Raises:
+        ValueError: It is neither.
+    """
+    found = numbers(values, f"camera {name}: its rotation")
+    if found.size not in (3, 9):
+        raise ValueError(f"camera {name}: its rotation is neither a Rodrigues vector nor a matrix")
+    return found.reshape(3, 3) if found.size == 9 else np.asarray(cv2.Rodrigues(found)[0], dtype=float)
+
+
+def five_coefficients(camera: Camera) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:
+    """The five coefficients that these formats have room for.
+
+    Raises:
+        InputError: The camera has more.
+    """
+    if camera.distortion[5:].any():
+        raise InputError(f"camera {camera.name} has {len(camera.distortion)} distortion coefficients, the format 5")
+    return np.pad(camera.distortion[:5], (0, max(5 - len(camera.distortion), 0)))

@@ -1,0 +1,39 @@
+"""AlphaPose: `alphapose-results.json` of any of its formats, of which one is that of COCO's results."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from epitool.io.foreign.joints.format import FileFormat, JointFile, everyone_has, has, view_of_rows
+from epitool.io.foreign.joints.openpose import openpose_people
+from epitool.io.foreign.joints.seen_view import Array, SeenView, frame_number, row_of
+from epitool.skeleton import Skeleton
+
+
+def _is_results(content: Any) -> bool:
+    return everyone_has(content, "keypoints", "image_id")
+
+
+def _is_by_image(content: Any) -> bool:
+    """Whether it is what `--format cmu` and `open` write: what OpenPose writes of an image, by the images' names."""
+    images = content.values() if isinstance(content, dict) else ()
+    return bool(images) and all(has(one, "people") or has(one, "bodies") for one in images)
+
+
+def _read(file: JointFile, given: Skeleton | None) -> list[SeenView]:
+    by_frame: dict[int, list[Array]] = {}
+    if _is_by_image(file.json):
+        by_frame = {_number(image): [row_of(one) for one in openpose_people(p)] for image, p in file.json.items()}
+        return [view_of_rows(file.path, by_frame, None, None, "AlphaPose", given)]
+    for one in file.json:
+        by_frame.setdefault(_number(one["image_id"]), []).append(row_of(one["keypoints"]))
+    return [view_of_rows(file.path, by_frame, None, None, "AlphaPose or COCO results", given)]
+
+
+def _number(image: Any) -> int:
+    return image if isinstance(image, int) else frame_number(str(image))
+
+
+RESULTS = FileFormat(
+    ".json", "AlphaPose's or COCO's results", lambda file: _is_results(file.json) or _is_by_image(file.json), _read
+)

@@ -1,0 +1,27 @@
+"""OpenPose: a folder for each view with a JSON file for each image; AlphaPose writes the like."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from epitool.io.foreign.joints.format import ImageFormat, has, sketch
+from epitool.io.foreign.joints.seen_view import Array, row_of
+
+
+def openpose_people(content: Mapping[str, Any]) -> Iterable[Any]:
+    """The joints of everyone in an image, as OpenPose writes them, in its first version too, and AlphaPose after it."""
+    for one in content.get("people", content.get("bodies", [])):
+        if not isinstance(one, dict):
+            raise ValueError(f"someone of whom no joints are stated, but {sketch(one)}")
+        yield next((one[key] for key in ("pose_keypoints_2d", "pose_keypoints", "joints") if one.get(key)), [])
+
+
+def _of_image(content: Any) -> tuple[str, list[Array], None] | None:
+    if not (has(content, "people") or has(content, "bodies")):
+        return None
+    found = (row_of(one) for one in openpose_people(content))
+    return "OpenPose", [row for row in found if row.size], None  # Pose2Sim empties those that it leaves out
+
+
+OF_IMAGE = ImageFormat("OpenPose's 'people', AlphaPose's 'bodies'", _of_image)

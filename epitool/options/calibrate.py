@@ -1,0 +1,68 @@
+"""Options of `epitool calibrate`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+from epitool.errors import UsageError
+from epitool.options.flag import Flag, Input, Options
+from epitool.options.shared import Confidence, Detector, Device, Jobs, Seed, Views, file_of
+
+
+@dataclass(frozen=True, kw_only=True)
+class CalibrateOptions(Options):
+    """Recover the cameras from the joints of the person that they see.
+
+    Example: epitool calibrate --views cam1 cam2 --scale height=1.78m
+    """
+
+    views: Views = ()
+    keypoints: Annotated[Path, Flag("2D joints; detected in the views first where this is missing.", role=Input())] = (
+        Path("keypoints.h5")
+    )
+    intrinsics: Annotated[
+        Path | None,
+        Flag("K and distortion: TOML, Qualisys .qca.txt, OpenCV YAML or XML.", shown="estimated", role=Input()),
+    ] = None
+    refine_intrinsics: Annotated[bool, Flag("Adjust the lenses of --intrinsics too.")] = False
+    extrinsics: Annotated[Path | None, Flag("Camera file whose places are used as they are.", role=Input())] = None
+    fov: Annotated[
+        float | None,
+        Flag(
+            "Degrees that the longer image side is known to span, where there are no --intrinsics.",
+            shown="estimated from three views on, else 60",
+        ),
+    ] = None
+    method: Annotated[
+        Literal["essential", "fundamental"],
+        Flag("essential: all pairs, then adjusted together. fundamental: the paper's chain.", metavar="NAME"),
+    ] = "essential"
+    sync: Annotated[bool, Flag("Find the views' offsets in time, and allow for them.")] = False
+    sync_reach: Annotated[int | None, Flag("How far --sync looks.", least=1, metavar="FRAMES", shown="30")] = None
+    moving: Annotated[
+        int | None,
+        Flag("Cameras move: solve windows of so many frames each.", metavar="WINDOW", shown=False),
+    ] = None
+    scale: Annotated[
+        str | None,
+        Flag("height=1.78m, femur=400mm or baseline:a,b=3.2m, of cameras a and b.", shown="arbitrary"),
+    ] = None
+    up: Annotated[
+        Literal["people"] | None,
+        Flag("people: z up and floor at 0, from people who walk.", shown="first camera"),
+    ] = None
+    min_confidence: Confidence = None
+    detector: Detector = None
+    device: Device = "auto"
+    out: Annotated[Path, file_of("cameras.toml")] = Path("cameras.toml")
+    seed: Seed = 0
+    jobs: Jobs = -1
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.refine_intrinsics and not self.intrinsics:
+            raise UsageError("--refine-intrinsics needs --intrinsics; without them focal lengths are estimated anyway")
+        if self.sync_reach and not self.sync:
+            raise UsageError("--sync-reach says how far --sync looks; give that too")

@@ -1,0 +1,54 @@
+"""Options of `epitool convert`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+from epitool.errors import UsageError
+from epitool.options.flag import Flag, Input, Options, Output, width_and_height
+from epitool.options.shared import Views
+
+
+@dataclass(frozen=True, kw_only=True)
+class ConvertOptions(Options):
+    """Read files of other programs, and write files for them.
+
+    2D joints (OpenPose, AlphaPose, MMPose, COCO, DeepLabCut, SLEAP) become a keypoints.h5; cameras (TOML of Anipose,
+    Pose2Sim, caliscope; Qualisys; OpenCV; EasyMocap) and poses (to .trc, .c3d, .csv, .npz) go in and out. Cameras of
+    ROS, Kalibr and MC-Calib come in.
+
+    Example: epitool convert pose/cam1_json pose/cam2_json --views cam1.mp4 cam2.mp4 --out keypoints.h5
+
+    Example: epitool convert labels.h5 --unit m --out walk.trc
+    """
+
+    inputs: Annotated[
+        tuple[Path, ...],
+        Flag(
+            "2D joints of each view, cameras, labels.h5, or pose.json; -: that on stdin.",
+            metavar="INPUT", argument=True, role=Input("poses"),
+        ),
+    ]  # fmt: skip
+    out: Annotated[
+        Path,
+        Flag(
+            "What to write; the suffix says the format.",
+            shown=False, role=Output(("keypoints.h5", "cameras.toml", "poses.npz")),
+        ),
+    ]  # fmt: skip
+    views: Views = ()
+    size: Annotated[
+        tuple[int, int] | None,
+        Flag("Of the images, where neither footage nor files tell.", metavar="WxH", reads=width_and_height),
+    ] = None
+    skeleton: Annotated[str | None, Flag("Order of unnamed 2D joints.", shown="judged by the people's bones")] = None
+    fps: Annotated[float | None, Flag("Frames per second of poses; their video's, where not given.", least=0)] = None
+    unit: Annotated[Literal["mm", "cm", "m"] | None, Flag("Of the other program's file.")] = None
+    inverse: Annotated[bool, Flag("The cameras given are camera to world.")] = False
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not self.inputs:
+            raise UsageError("nothing to convert; name files or folders")

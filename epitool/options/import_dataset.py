@@ -1,0 +1,37 @@
+"""Options of `epitool import`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+from epitool.options.flag import Flag, Input, Options, Output, numbers
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImportOptions(Options):
+    """Read a published dataset from disk, and check it: labels with the paper's parts, or 2D joints of photographs.
+
+    Of CMU's motion capture (ASF and AMC) it makes poses, for `refine --mocap`, `synth --motion` and `pss-fit`.
+
+    Example: epitool import h36m /data/h36m --out h36m
+
+    Example: epitool import cmu /data/all_asfamc --out cmu
+    """
+
+    dataset: Annotated[
+        Literal["h36m", "mpi-inf-3dhp", "mpii", "coco", "cmu"],
+        Flag("h36m, mpi-inf-3dhp, mpii, coco or cmu.", metavar="DATASET", argument=True),
+    ]
+    root: Annotated[Path, Flag("Folder that it was unpacked in.", argument=True, role=Input())]
+    out: Annotated[
+        Path | None,
+        Flag(
+            "Folder for train.h5 and test.h5, or for poses.npz.",
+            shown="the dataset's name",
+            role=Output(("labels.h5", "keypoints.h5", "poses.npz"), folder=True, shared=True),
+        ),
+    ] = None
+    every: Annotated[int | None, Flag("Take every Nth frame of training recordings.", least=1, shown="5; cmu 4")] = None
+    subjects: Annotated[tuple[int, ...], Flag("Only these training subjects, as 1,5.", shown="all", reads=numbers)] = ()

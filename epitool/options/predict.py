@@ -1,0 +1,67 @@
+"""Options of `epitool predict`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import isfinite
+from pathlib import Path
+from typing import Annotated
+
+from epitool.errors import UsageError
+from epitool.options.flag import Flag, Input, Options, Output
+from epitool.options.shared import Detector, Device, file_of
+
+
+@dataclass(frozen=True, kw_only=True)
+class PredictOptions(Options):
+    """Predict the 3D pose of a person from single images.
+
+    A detector finds the joints, and a refinement unit lifts them to 3D: one of your own (epitool refine), or the one
+    that comes with epitool. In videos, poses of neighbouring frames must agree about left and right.
+
+    Example: epitool predict img.jpg --out pose.json
+
+    In a pipe: find shots -name '*.png' | epitool predict - --out - | epitool evaluate --predictions -
+    """
+
+    images: Annotated[
+        tuple[str, ...],
+        Flag(
+            "Images, folders, videos, video.mp4#12; labels, for their images; -: named on stdin.",
+            metavar="IMAGE", argument=True, role=Input("names"),
+        ),
+    ]  # fmt: skip
+    model: Annotated[
+        Path | None,
+        Flag("Checkpoint, or model.onnx.", shown="the newest in runs/, where the unit wants it", role=Input()),
+    ] = None
+    out: Annotated[Path, file_of("poses.json")] = Path("pose.json")
+    box: Annotated[str | None, Flag("Where the person is: x,y,w,h in px, or image.")] = None
+    boxes: Annotated[Path | None, Flag("Where people are, from 2D joints that detect2d has found.", role=Input())] = (
+        None
+    )
+    detector: Detector = None
+    root_depth: Annotated[float | None, Flag("Distance of the root from the camera, in the model's unit.", least=0)] = (
+        None
+    )
+    height: Annotated[str | None, Flag("Of the person, as 1.78m: gives poses their size.", metavar="LENGTH")] = None
+    refiner: Annotated[
+        Path | None, Flag("Refinement unit.", shown="the newest in runs/, or the shipped one", role=Input())
+    ] = None
+    no_refiner: Annotated[bool, Flag("The volumetric network alone.")] = False
+    smooth: Annotated[bool, Flag("Average poses in videos over 0.1 s or so.")] = False
+    overlay: Annotated[Path | None, Flag("Folder for images with the pose drawn.", role=Output(folder=True))] = None
+    batch_size: Annotated[int, Flag("Images at a time.", least=1)] = 16
+    bf16: Annotated[bool, Flag("Faster where the processor has it; joints move by a tenth of a voxel.")] = False
+    device: Device = "auto"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.root_depth is not None and not (self.root_depth > 0 and isfinite(self.root_depth)):
+            raise UsageError(f"--root-depth {self.root_depth:g}: expected a distance above 0")
+        if self.height is not None and self.root_depth is not None:
+            raise UsageError("--height and --root-depth exclude each other: each fixes the size of the poses")
+        if self.no_refiner and (self.refiner is not None or self.height is not None):
+            raise UsageError("--no-refiner goes with neither --refiner nor --height")
+        if self.boxes is not None and (self.box is not None or self.detector is not None):
+            raise UsageError("--boxes goes with neither --box nor --detector")

@@ -1,0 +1,47 @@
+"""Options of `epitool pss-fit`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+from epitool.errors import UsageError
+from epitool.options.flag import Flag, Input, Options, Output, numbers
+from epitool.options.shared import Jobs, Part, Seed, file_of
+
+
+@dataclass(frozen=True, kw_only=True)
+class PssFitOptions(Options):
+    """Cluster poses for the Pose Structure Score.
+
+    Example: epitool pss-fit --poses labels.h5 --k 50,100 --pictures pss
+    """
+
+    poses: Annotated[Path, Flag("Labels, pose.json, or an array (N, J, 3) in .npz or .npy.", role=Input())] = Path(
+        "labels.h5"
+    )
+    k: Annotated[
+        tuple[int, ...] | None,
+        Flag("Numbers of clusters.", shown="50,100, or what the poses allow", reads=numbers),
+    ] = None
+    split: Annotated[Part, Flag("Which part of the poses.")] = "train"
+    align: Annotated[Literal["none", "yaw"], Flag("yaw: turn poses about the vertical to face one way.")] = "none"
+    consensus: Annotated[int, Flag("Runs of k-means that are made one; 0: the best of 10.", least=0)] = 20
+    stability: Annotated[bool, Flag("Measure how far runs of k-means agree.")] = False
+    runs: Annotated[int, Flag("Of k-means, for --stability.", least=2)] = 100
+    predictions: Annotated[
+        Path | None,
+        Flag("Of the poses: how far does their mPSS move? For --stability.", role=Input()),
+    ] = None
+    pictures: Annotated[Path | None, Flag("Folder for pictures of the clusters.", role=Output(folder=True))] = None
+    out: Annotated[Path, file_of("pss.npz")] = Path("pss.npz")
+    jobs: Jobs = -1
+    seed: Seed = 0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.predictions and not self.stability:
+            raise UsageError("--predictions is for --stability; `epitool evaluate` measures predictions")
+        if self.stability and str(self.out) == "-":  # it writes a second file beside it
+            raise UsageError("--out -: this command cannot write to stdout; name a file")

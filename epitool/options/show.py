@@ -1,0 +1,37 @@
+"""Options of `epitool show`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+from epitool.errors import UsageError
+from epitool.options.flag import Flag, Input, Options, Output
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShowOptions(Options):
+    """Show a file: as a page that turns and plays in any browser, as a picture, or as a video.
+
+    Example: epitool show labels.h5
+
+    Example: epitool show labels.h5 --out overlay.mp4
+
+    Example: epitool show labels.h5 --out labels.rrd (extra 'rerun')
+    """
+
+    file: Annotated[
+        Path,
+        Flag(
+            "labels.h5, keypoints.h5, pose.json (-: on stdin), cameras.toml, pss.npz, or a run's folder.",
+            argument=True, role=Input("poses"),
+        ),
+    ]  # fmt: skip
+    out: Annotated[Path | None, Flag("The page or picture.", shown="beside the file", role=Output())] = None
+    frames: Annotated[int, Flag("At most so many, spread over all.", least=1)] = 150
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if str(self.file) == "-" and self.out is None:
+            raise UsageError("-: what comes through a pipe has no name; give --out FILE")

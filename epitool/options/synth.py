@@ -1,0 +1,38 @@
+"""Options of `epitool synth`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+from epitool.errors import UsageError
+from epitool.options.flag import Flag, Input, Options, Output
+from epitool.options.shared import Jobs, Seed
+
+
+@dataclass(frozen=True, kw_only=True)
+class SynthOptions(Options):
+    """Render a person before cameras, with exact joints: to try a layout before building it, or to learn from.
+
+    Needs the extra 'synth'. Run again, it goes on where it stopped.
+
+    Example: epitool synth --cameras 4 --out synth && epitool detect2d --views synth/cam*
+    """
+
+    out: Annotated[Path, Flag("Folder for images and truth.", role=Output(folder=True))] = Path("synth")
+    frames: Annotated[int, Flag("Images of each camera.", least=1)] = 200
+    cameras: Annotated[int, Flag("How many.", least=1)] = 4
+    layout: Annotated[Literal["ring", "arc", "random"], Flag("All around, 30 degrees apart, or anywhere.")] = "ring"
+    rig: Annotated[Path | None, Flag("Cameras of your own: mm, z up, the person about the origin.", role=Input())] = (
+        None
+    )
+    motion: Annotated[Path | None, Flag("Motion capture (.npz) to play.", shown="made up", role=Input())] = None
+    size: Annotated[int, Flag("Side of the images, px; --rig has its own.")] = 512
+    jobs: Jobs = -1
+    seed: Seed = 0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not 64 <= self.size <= 4096:
+            raise UsageError(f"--size {self.size}: is not between 64 and 4096 px")

@@ -1,0 +1,50 @@
+"""Options of `epitool triangulate`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+from epitool.errors import UsageError
+from epitool.options.flag import Flag, Input, Options
+from epitool.options.shared import Confidence, Jobs, file_of
+
+
+@dataclass(frozen=True, kw_only=True)
+class TriangulateOptions(Options):
+    """Turn 2D joints and cameras into 3D poses: labels to train on.
+
+    Example: epitool triangulate --skeleton h36m17
+    """
+
+    keypoints: Annotated[Path, Flag("2D joints.", role=Input())] = Path("keypoints.h5")
+    cameras: Annotated[Path, Flag("Calibrated cameras.", role=Input())] = Path("cameras.toml")
+    method: Annotated[
+        Literal["polynomial", "dlt"] | None,
+        Flag(
+            "How --combine vector-median solves a pair of views. polynomial: optimal. dlt: linear.",
+            shown="polynomial",
+        ),
+    ] = None
+    combine: Annotated[
+        Literal["robust", "vector-median"],
+        Flag("robust: all views but gross errors. vector-median: the paper's, of pairs."),
+    ] = "robust"
+    bones: Annotated[bool, Flag("Let constant lengths of bones, estimated first, count.")] = False
+    skeleton: Annotated[
+        str | None,
+        Flag("Joints that the labels shall have.", shown="h36m17, or an animal's own"),
+    ] = None
+    min_confidence: Confidence = None
+    out: Annotated[Path, file_of("labels.h5")] = Path("labels.h5")
+    backend: Annotated[str, Flag("threads, or a Dask cluster: dask (as configured), dask:tcp://HOST:PORT.")] = "threads"
+    jobs: Jobs = -1
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.method and self.combine != "vector-median":
+            raise UsageError(
+                f"--method {self.method}: is of pairs of views, which --combine vector-median solves and robust does"
+                " not"
+            )

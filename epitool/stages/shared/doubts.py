@@ -1,0 +1,184 @@
+"""Doubts about cameras put into words: what was found, from where on that is too much, and what helps."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from epitool.geometry.calibration.verdict import Verdict
+from epitool.geometry.doubts import Doubt, Kind, Level, worst
+
+_SAME_PERSON = "is it in sync, and of the same person?"
+_NOT_WHERE = "its joints do not lie where the other cameras say"
+_RECORDING = "is it one of this recording, in sync, and not mirrored?"
+_FINE = 0.2  # under it shares have a decimal
+_UNUSUAL = 1.0  # of a focal length: no view of an ordinary lens leaves it so open
+_UNSURE = (Kind.ROTATION, Kind.PLACE, Kind.FOCAL)
+_OF_CAMERA = (*_UNSURE, Kind.OUTLIERS)
+_WORDS = {
+    Kind.STATED_FOCAL: "view {view}: the joints make its focal length {value:.2f} of what is stated; are its intrinsics"
+    " of this lens, zoom and image size? Only if they are not: --refine-intrinsics",
+    Kind.NOISE: "joints scatter by {value:.0%} of the person's size ({limit:.0%}); are the views in sync?",
+    Kind.BONES: "bones change their length by {value:.0%} ({limit:.0%}); are the lenses as stated, and is no view"
+    " mirrored?",
+    Kind.PARALLAX: "the views see joints under {value:.1f} degrees at most ({limit:g} degrees); set the cameras further"
+    " apart",
+    Kind.FLAT: "the joints might lie in a plane, which leaves places open; let people move",
+    Kind.SAME: "views {views} see the same; is one video given twice?",
+    Kind.FEW_FRAMES: "only {value:.0f} frames show joints in two views",
+    Kind.MOVED: "joints scatter by {value:.1f} px, and by {closer:.1f} if the cameras are moved a little ({which}"
+    " {degrees:.1f} degrees): was one moved since they were calibrated, or are the views out of sync?",
+    Kind.OTHER_LENSES: "joints scatter by {value:.1f} px, and by {closer:.1f} if all focal lengths are {factor:.2f} of"
+    " what the file states: are the images a part of those that the cameras are for (cropped, not made smaller), or"
+    " taken with another zoom or mode?",
+    Kind.DRIFT: "the views run apart: over {span:.0f} frames {fast} gets {value:.1f} frames ahead of {slow}; were they"
+    " recorded at different rates, as 59.94 and 60, or are frames missing? Convert the videos to one rate first"
+    " (`ffmpeg -i VIDEO -fps_mode cfr -r RATE even.mp4`)",
+    Kind.CONTRADICTED: "{views} alone: {value:.2f} frames, against the other pairs; left out",
+    Kind.OFFSET: "view {view}: offset in time uncertain by {value:.2f} frames ({limit:g}); more movement helps",
+    Kind.BEYOND_REACH: "view {view}: its offset of {value:+.1f} frames is beyond the {limit:.0f} that were looked for;"
+    " --sync-reach looks farther",
+    Kind.VERTICAL: "the vertical is uncertain by {value:.0f} degrees ({limit:g} degrees); let a person walk about",
+    Kind.LEAN: "the body leans {value:.0f} degrees on the floor that the feet tell",
+}
+_WHY = {
+    Kind.UNPLACED: "{why}",
+    Kind.STILL: "its joints do not move while those of other views do; is its recording frozen?",
+    Kind.MISFIT: "only {value:.0%} of its {joints:.0f} joints fit the other views; is it in sync, of the same person,"
+    " and not mirrored?",
+    Kind.OUTLIERS: "{value:.0%} of its keypoints do not fit the other views; " + _SAME_PERSON,
+    Kind.ELSEWHERE: _NOT_WHERE + "; they would if it stood {value:.3g} {unit} from where the file says, turned by"
+    " {degrees:.1f} degrees; was it moved since, has it another lens or zoom, or is the file of another recording?",
+    Kind.NOWHERE: _NOT_WHERE + ", nor would they from any other place; " + _RECORDING,
+    Kind.UNKNOWN_PLACE: _NOT_WHERE + "; " + _RECORDING,
+    Kind.NO_CAMERA: "the camera file has none of that name",
+}
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What words depend on besides what was found.
+
+    Attributes:
+        millimetres: Of a unit of the rig that was judged; None where they are not known.
+        lenses_given: Whether the user gave the lenses.
+    """
+
+    millimetres: float | None = None
+    lenses_given: bool = False
+
+    @property
+    def cure(self) -> str:
+        """What makes cameras surer."""
+        return "more movement or more views help" if self.lenses_given else "more movement or --intrinsics helps"
+
+
+@dataclass(frozen=True)
+class Said:
+    """A verdict in words.
+
+    Attributes:
+        level: Of the verdict.
+        reasons: A line for each camera, or for what concerns all, the worst first.
+    """
+
+    level: Level
+    reasons: tuple[str, ...]
+
+    @property
+    def text(self) -> str:
+        """All reasons in one line, for an error."""
+        return " ".join(reason if reason[-1] in ".?!" else f"{reason}." for reason in self.reasons)
+
+
+def said_of(verdict: Verdict, asked: Asked, also: Sequence[tuple[Level, str]] = ()) -> Said:
+    """A verdict in words, with what a command finds doubtful besides; of that, what passes is no doubt."""
+    lines: list[tuple[Level, str]] = [
+        ("warn", f"view {name}: is left out: {why}") for name, why in whys(verdict.left_out, asked).items()
+    ]
+    by_camera: dict[str, list[Doubt]] = {}
+    for doubt in verdict.doubts:
+        if doubt.kind in _OF_CAMERA:
+            by_camera.setdefault(doubt.views[0], []).append(doubt)
+    level = worst([verdict.level, *(own for own, _ in also)])
+    lines += [_of_camera(name, doubts, asked, level) for name, doubts in by_camera.items()]
+    lines += [(doubt.level, of_all(doubt)) for doubt in verdict.doubts if doubt.kind not in _OF_CAMERA]
+    lines += also
+    return Said(level, tuple(text for own in ("fail", "warn") for found, text in lines if found == own))
+
+
+def whys(left_out: Mapping[str, Doubt], asked: Asked) -> dict[str, str]:
+    """Why views have no place, in words, by their names."""
+    return {name: why(doubt, asked) for name, doubt in left_out.items()}
+
+
+def why(doubt: Doubt, asked: Asked) -> str:
+    """Why a view has no place, in words."""
+    value = doubt.value * (asked.millimetres or 1.0) if doubt.kind is Kind.ELSEWHERE else doubt.value
+    unit = "mm" if asked.millimetres else "of the file's unit"
+    return _WHY[doubt.kind].format(value=value, why=doubt.why, unit=unit, **doubt.numbers)
+
+
+def of_all(doubt: Doubt) -> str:
+    """A doubt that is not about how well one camera is known, in words."""
+    views = doubt.views or ("",)
+    named = {"view": views[0], "views": " and ".join(views), "fast": views[0], "slow": views[-1]}
+    which = "against each other by" if len(views) > 1 else f"most {views[0]}, by"
+    text = _WORDS[doubt.kind].replace("({limit", "(" + _limit_word(doubt.level) + "{limit")
+    return text.format(value=doubt.value, limit=doubt.limit, which=which, **named, **doubt.numbers)
+
+
+def _limit_word(level: Level) -> str:
+    """Whose limit it is that a doubt of this level has passed."""
+    return "limit: " if level == "fail" else "limit for 'pass': "
+
+
+def _of_camera(name: str, doubts: Sequence[Doubt], asked: Asked, level: Level) -> tuple[Level, str]:
+    """One line for all doubts about a camera, and the level of the worst."""
+    text = f"camera {name}: {'; '.join(_clause(doubt, asked) for doubt in doubts)}"
+    kinds = {doubt.kind: doubt.value for doubt in doubts}
+    own = worst(doubt.level for doubt in doubts)
+    if kinds.get(Kind.FOCAL, 0.0) >= _UNUSUAL:
+        text += ". The likely cause is a lens far from an ordinary one, as a wide action camera has: measure the lenses"
+        text += " and give --intrinsics"
+        return own, text + "."
+    if Kind.OUTLIERS in kinds:
+        return own, f"{text}; {_SAME_PERSON}"
+    return own, text + (f". Usable; {asked.cure}." if level == "warn" else "")
+
+
+def _clause(doubt: Doubt, asked: Asked) -> str:
+    """A doubt about a camera."""
+    limit = _limit_word(doubt.level)
+    if doubt.kind is Kind.ROTATION:
+        return (
+            f"rotation uncertain by {doubt.value:.1f} degrees ({limit}{doubt.limit:g} degree{'s' * (doubt.limit != 1)})"
+        )
+    if doubt.kind is Kind.FOCAL:
+        return f"focal length uncertain by {_share(doubt.value)} ({limit}{doubt.limit:.0%})"
+    if doubt.kind is Kind.OUTLIERS:
+        return f"{doubt.value:.0%} of its keypoints do not fit the other views ({limit}{doubt.limit:.0%})"
+    if asked.millimetres:
+        by = f"{doubt.numbers['length'] * asked.millimetres:.0f} mm"
+        return f"position uncertain by {by} ({limit}{doubt.limit:.0%} of the camera spacing)"
+    return f"position uncertain by {_share(doubt.value)} of the camera spacing ({limit}{doubt.limit:.0%})"
+
+
+def _share(value: float) -> str:
+    """A share in percent, with a decimal where whole ones would hide on which side of a limit it is."""
+    return f"{value:.1%}" if value < _FINE else f"{value:.0%}"
+
+
+def untrusted(verdict: Verdict, asked: Asked, also: Sequence[str] = ()) -> str:
+    """Why no cameras are written, with what a command finds doubtful besides, and two things to try."""
+    said = said_of(verdict, asked, [("warn", text) for text in also])
+    fails = {doubt.kind for doubt in verdict.doubts if doubt.level == "fail"}
+    if fails <= set(_UNSURE):
+        lenses = (
+            "add a view, or set the cameras further apart" if asked.lenses_given else "give the lenses (--intrinsics)"
+        )
+        cure = f"let the person walk through more of the space that all views see; {lenses}"
+    else:
+        cure = "check that the views show the same person at the same time (--sync finds offsets)"
+        cure += "" if asked.lenses_given else "; give the lenses (--intrinsics)"
+    return f"no cameras to be trusted, and nothing is written: {said.text} Try: {cure}"

@@ -1,0 +1,66 @@
+"""Everyone that was found in the images of a `keypoints.h5`, not only the one person chosen."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from epitool.geometry.people.candidates import Candidates, choice_of, tracks_of_view
+from epitool.io.candidates_h5 import read_candidates
+from epitool.io.keypoints_h5 import KeypointsFile
+from epitool.pose import Keypoints
+from epitool.viz.scene import Crowd
+
+Indices = NDArray[np.intp]
+
+
+class Everyone:
+    """All people found in a recording, each under a number.
+
+    Attributes:
+        most: How many one image shows at most.
+    """
+
+    def __init__(self, candidates: Candidates, file: KeypointsFile) -> None:
+        self._candidates = candidates
+        self._table = candidates.table(len(file), len(file.views))
+        self._number = _numbers(candidates, self._table, file)
+        self.most = self._table.shape[2]
+
+    def besides(self, shown: Keypoints, frames: slice) -> Crowd:
+        """The people besides the one chosen, in these of the recording's frames, whose keypoints are `shown`."""
+        table = self._table[frames]
+        choice = choice_of(shown, self._candidates, table)
+        other = (table >= 0) & (table != choice[..., None])
+        cell = np.repeat(np.arange(choice.size), other.reshape(choice.size, -1).sum(axis=1))
+        others = table[other]
+        chosen = np.where(choice >= 0, self._number[choice], 0)
+        return Crowd(self._candidates.joints(others), cell, self._number[others], chosen)
+
+
+def everyone_in(file: KeypointsFile) -> Everyone | None:
+    """All people found; None where no image shows more than one.
+
+    Raises:
+        InputError: The file is damaged.
+    """
+    candidates = read_candidates(file.path, (len(file), len(file.views), len(file.skeleton)))
+    return Everyone(candidates, file) if candidates is not None and len(candidates) else None
+
+
+def _numbers(candidates: Candidates, table: Indices, file: KeypointsFile) -> Indices:
+    """What to call each of the people, `(C,)`: one number as long as a view's track of them lasts, from 1.
+
+    The number is the lowest that nobody else has during that time, so that few are needed, and few colours.
+    """
+    number = np.zeros(len(candidates), dtype=np.intp)
+    for v in range(len(file.views)):
+        tracks = tracks_of_view(candidates, table[:, v], file.skeleton)
+        tracks += [np.array([i]) for i in np.setdiff1d(table[:, v], [-1, *np.concatenate([*tracks, []])])]
+        free_from: list[int] = []  # of each number, when the last track that has it is over
+        for track in sorted(tracks, key=lambda track: int(candidates.frame_index[track[0]])):
+            first, last = (int(candidates.frame_index[track[i]]) for i in (0, -1))
+            n = next((n for n, end in enumerate(free_from) if end < first), len(free_from))
+            free_from[n : n + 1] = [last]
+            number[track] = n + 1
+    return number

@@ -1,0 +1,159 @@
+"""Files of ours as scenes: keypoints, labels, poses of single images, and cameras, with small images."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from epitool.camera import Rig
+from epitool.console import progress, warn
+from epitool.errors import InputError
+from epitool.images import frame_of_video, read_images
+from epitool.io.cameras import CAMERA_SUFFIXES, read_rig
+from epitool.io.keypoints_h5 import open_keypoints
+from epitool.io.labels_h5 import has_poses, open_labels
+from epitool.io.predictions import read_predictions
+from epitool.pose import Keypoints, Predictions
+from epitool.skeleton import skeleton
+from epitool.stages.show.film import rate_of
+from epitool.stages.show.people import everyone_in
+from epitool.viz.level import image_up
+from epitool.viz.page import small_jpeg
+from epitool.viz.scene import Scene
+
+_SLOWEST, _FASTEST, _USUAL = 5.0, 60.0, 30.0  # frames per second
+
+
+def scene_of(file: Path, frames: int) -> Scene:
+    """What a page shows of a file: of at most so many frames, spread over all.
+
+    Raises:
+        InputError: The file is damaged, or none that a page shows.
+    """
+    suffix = file.suffix.lower()
+    if suffix == ".json":
+        return _of_predictions(file.name, read_predictions(file), frames)
+    if suffix in CAMERA_SUFFIXES:
+        return _of_cameras(file.name, read_rig(file))
+    if suffix != ".h5":
+        raise InputError(
+            f"{file}: is none of keypoints.h5, labels.h5, pose.json, cameras.toml, pss.npz, or a run's folder"
+        )
+    if not has_poses(file):
+        return _of_keypoints(file, frames)
+    return _of_labels(file, frames)
+
+
+def _step(count: int, most: int) -> int:
+    """Every how manieth of `count` things is shown, that they be `most` at most.
+
+    >>> _step(10, 4), _step(10, 20)
+    (3, 1)
+    """
+    return max(1, -(-count // most))
+
+
+def _of_cameras(title: str, rig: Rig) -> Scene:
+    facts = f"{len(rig)} cameras, unit {rig.unit}, scale: {rig.scale_source}"
+    return Scene(
+        title, facts, skeleton("h36m17"), np.empty(0, dtype=np.int64), up=image_up(rig), rigs=(rig,), unit=rig.unit
+    )
+
+
+def _of_keypoints(path: Path, most: int) -> Scene:
+    with open_keypoints(path) as file:
+        count, step = len(file), _step(len(file), most)
+        shown = file.read(step=step)
+        everyone = everyone_in(file)
+        crowd = everyone.besides(shown, slice(None, None, step)) if everyone else None
+    facts = f"{count} frames{_sampled(step)}, {len(shown.views)} views, {len(shown.skeleton)} joints"
+    if everyone:
+        facts += f", up to {everyone.most} people in an image"
+    fps, real_time = _fps(shown, step)
+    sizes = np.tile(shown.image_size, (len(shown.frames), 1, 1))
+    scene = Scene(
+        path.name, facts, shown.skeleton, shown.frames, views=shown.views, sizes=sizes, fps=fps,
+        real_time=real_time, xy=shown.xy, crowd=crowd,
+    )  # fmt: skip
+    return _with_images(scene, shown.images.tolist())
+
+
+def _of_labels(path: Path, most: int) -> Scene:
+    with open_labels(path) as file:
+        count, step = len(file), _step(len(file), most)
+        labels = file.read(step=step)
+    shown, poses, in_cameras = labels.keypoints, labels.poses, labels.in_cameras
+    own, error = labels.project_own(in_cameras), labels.reprojection_px
+    apart = np.nanmedian(error) if np.isfinite(error).any() else 0
+    facts = f"{count} frames{_sampled(step)}, unit {poses.unit}, median reprojection error {apart:.1f} px"
+    if labels.verdict in ("warn", "fail"):
+        facts += f", verdict: {labels.verdict} ({'; '.join(labels.reasons)})"
+    fps, real_time = _fps(shown, step)
+    scene = Scene(
+        path.name, facts, poses.skeleton, shown.frames, xyz=poses.xyz, up=image_up(labels.rig), rigs=labels.rigs,
+        take_of=shown.take_of, views=shown.views, xy=shown.xy,
+        own=np.where(in_cameras[..., 2:] > 0, own, np.nan), sizes=labels.image_sizes,
+        fps=fps, real_time=real_time, unit=poses.unit,
+    )  # fmt: skip
+    return _with_images(scene, shown.images.tolist())
+
+
+def _of_predictions(title: str, seen: Predictions, most: int) -> Scene:
+    step = _step(len(seen.images), most)
+    indices = np.arange(0, len(seen.images), step)
+    names = tuple((seen.images[i], *_place_of(seen.images[i])) for i in indices)
+    facts = f"{len(seen.images)} images{_sampled(step)}, relative to the root, unit {seen.unit}"
+    frames = indices.astype(np.int64)
+    scene = Scene(
+        title, facts, seen.skeleton, frames, xyz=seen.joints_3d[indices], up=np.array([0.0, -1.0, 0.0]),
+        views=("image",), xy=seen.joints_2d[indices][:, None], sizes=np.zeros((len(indices), 1, 2), dtype=np.int64),
+        unit=seen.unit, names=names,
+    )  # fmt: skip
+    return _with_images(scene, [[seen.images[i]] for i in indices])
+
+
+def _place_of(image: str) -> tuple[str, int | None]:
+    """The camera that took an image, and the frame that it is, as views are named and numbered.
+
+    >>> _place_of("walk/cam02/img_0007.png"), _place_of("crown.png"), _place_of("cam02.mp4#12")
+    (('cam02', 7), ('crown', None), ('cam02', 12))
+    """
+    if place := frame_of_video(image):
+        return Path(place[0]).stem, place[1]
+    path = Path(image)
+    numbers = re.findall(r"\d+", path.stem)
+    return path.parent.name or path.stem, int(numbers[-1]) if numbers else None
+
+
+def _sampled(step: int) -> str:
+    return f" (one in {step} shown)" if step > 1 else ""
+
+
+def _fps(shown: Keypoints, step: int) -> tuple[float, bool]:
+    """Frames per second at which every `step`-th frame of a video is played, and whether that is real time.
+
+    It is not where there is no video, or so few frames are shown that it would stand still.
+    """
+    rate = rate_of(shown) / step
+    if not np.isfinite(rate):
+        return _USUAL, False
+    return float(np.clip(rate, _SLOWEST, _FASTEST)), bool(_SLOWEST <= rate <= _FASTEST)
+
+
+def _with_images(scene: Scene, names: Sequence[Sequence[str]]) -> Scene:
+    """The scene with small images, as far as they are still where they were; and with their sizes."""
+    places = {(f, v): name for f, row in enumerate(names) for v, name in enumerate(row) if name}
+    images, sizes = dict[tuple[int, int], bytes](), scene.sizes.copy()
+    keys = list(places)
+    with progress("images", len(keys)) as advance:
+        try:
+            for i, image in read_images([places[key] for key in keys]):
+                images[keys[i]], sizes[keys[i]] = small_jpeg(image), (image.shape[1], image.shape[0])
+                advance(1)
+        except InputError as error:
+            warn(f"{error}; images are left out from there on")
+    return replace(scene, images=images, sizes=np.where(sizes > 0, sizes, 1000))

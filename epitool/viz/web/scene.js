@@ -1,0 +1,96 @@
+// ---- the data, what is looked at, and what all the drawings share
+const byId = id => document.getElementById(id);
+const scene = JSON.parse(byId("scene").textContent);
+const bytes = text => Uint8Array.from(atob(text), c => c.charCodeAt(0)).buffer;
+const numbers = text => text && new Float32Array(bytes(text));
+const xyz = numbers(scene.xyz), xy = numbers(scene.xy), own = numbers(scene.own);
+const F = scene.frames.length, V = scene.views.length, J = scene.joints.length;
+const COLORS = {left: "rgb(0,114,178)", right: "rgb(213,94,0)", middle: "rgb(0,158,115)"};
+
+// `large` is the view that is enlarged, `chosen` the joint {v, j} whose epipolar lines are drawn, `lit` the joint that
+// the pointer is at; -1 or null for none
+const state = {frame: 0, playing: false, speed: 1, large: -1, chosen: null, lit: -1};
+
+const paint = name => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+const words = name => name.replaceAll("_", " ");
+const camerasNow = () => scene.takes[scene.take[state.frame] || 0] || [];
+const shown = j => state.lit === j || (state.chosen && state.chosen.j === j);
+
+// Joint of a frame in space, or null.
+function joint(f, j) {
+  const o = 3 * (f * J + j);
+  return isNaN(xyz[o]) ? null : [xyz[o], xyz[o + 1], xyz[o + 2]];
+}
+
+// Pixel of a joint in a view, or null.
+function pixel(points, f, v, j) {
+  const o = 2 * ((f * V + v) * J + j);
+  return isNaN(points[o]) ? null : [points[o], points[o + 1]];
+}
+
+// Gives a canvas the pixels of its size on the screen; the pen draws in CSS pixels, on nothing.
+function clear(canvas, width, height) {
+  const ratio = window.devicePixelRatio || 1, pen = canvas.getContext("2d");
+  canvas.width = Math.round(width * ratio);
+  canvas.height = Math.round(height * ratio);
+  pen.setTransform(ratio, 0, 0, ratio, 0, 0);
+  pen.lineCap = pen.lineJoin = "round";
+  return pen;
+}
+
+function line(pen, p, q, color, width) {
+  pen.strokeStyle = color;
+  pen.lineWidth = width;
+  pen.beginPath();
+  pen.moveTo(p[0], p[1]);
+  pen.lineTo(q[0], q[1]);
+  pen.stroke();
+}
+
+function dot(pen, p, radius, fill, edge, width) {
+  pen.fillStyle = fill;
+  pen.strokeStyle = edge;
+  pen.lineWidth = width;
+  pen.beginPath();
+  pen.arc(p[0], p[1], radius, 0, 7);
+  pen.fill();
+  pen.stroke();
+}
+
+// Text that can be read over anything: what is behind it ends at a rim around it.
+function write(pen, text, x, y, ink = paint("--ink"), rim = paint("--paper")) {
+  pen.lineWidth = 4;
+  pen.strokeStyle = rim;
+  pen.strokeText(text, x, y);
+  pen.fillStyle = ink;
+  pen.fillText(text, x, y);
+}
+
+// The nearest of the points [x, y, ...] within so many px of a place, or null; points may be null.
+function nearest(points, [x, y], reach) {
+  let best = null;
+  for (const p of points) {
+    const far = p ? Math.hypot(p[0] - x, p[1] - y) : Infinity;
+    if (far < reach) [best, reach] = [p, far];
+  }
+  return best;
+}
+
+// Where a pointer is in a canvas, in CSS pixels.
+function within(canvas, event) {
+  const box = canvas.getBoundingClientRect();
+  return [event.clientX - box.left, event.clientY - box.top];
+}
+
+// Writes beside the pointer, and lights the joint up in all drawings; without text, ends both.
+function point(event, text = "", j = -1) {
+  const tip = byId("tip");
+  tip.hidden = !text;
+  tip.textContent = text;
+  tip.style.left = Math.min(event.clientX + 14, innerWidth - tip.offsetWidth - 4) + "px";
+  tip.style.top = Math.max(event.clientY - 30, 4) + "px";
+  if (state.lit !== j) {
+    state.lit = j;
+    draw();
+  }
+}

@@ -1,0 +1,146 @@
+// ---- images, with what was detected (dots) and the pose seen from there (lines)
+// a view's width, px, above which words are over heads, below which its caption is short, and has the name alone
+const ROOMY = 170, SLIM = 130, SLIMMEST = 90;
+const crowd = scene.crowd && unpackedCrowd(scene.crowd);
+
+// Everyone by frame and view: {number, joints}; and the number of the one chosen, 0 where it has none.
+function unpackedCrowd({xy, missing, counts, numbers, chosen, colors}) {
+  const pixels = new Int16Array(bytes(xy)), cells = [];
+  let i = 0;
+  for (const count of counts) cells.push(Array.from({length: count}, () => {
+    const at = pixels.subarray(2 * J * i, 2 * J * (i + 1));
+    const joints = scene.joints.map((_, j) => at[2 * j] === missing ? null : [at[2 * j], at[2 * j + 1]]);
+    return {number: numbers[i++], joints};
+  }));
+  return {colors, of: (f, v) => cells[f * V + v], chosen: (f, v) => chosen[f * V + v]};
+}
+
+const panels = scene.views.map((view, v) => {
+  const [figure, canvas, caption] = ["figure", "canvas", "figcaption"].map(tag => document.createElement(tag));
+  const [name, said] = ["button", "span"].map(tag => document.createElement(tag));
+  const panel = {v, view, figure, canvas, name, said, images: new Map(), width: 0, height: 0};
+  name.textContent = view.name;
+  canvas.setAttribute("role", "img");
+  canvas.setAttribute("aria-label", view.name);
+  caption.append(name, said);
+  figure.append(canvas, caption);
+  byId("views").append(figure);
+  name.addEventListener("click", () => enlarge(v));
+  canvas.addEventListener("click", e => clicked(panel, e));
+  canvas.addEventListener("pointermove", e => hovered(panel, e));
+  canvas.addEventListener("pointerleave", e => point(e));
+  return panel;
+});
+
+// Enlarges a view, or, where it is large already or none, shows all alike.
+function enlarge(v) {
+  state.large = v === state.large || v >= V ? -1 : v;
+  panels.forEach(panel => {
+    const large = panel.v === state.large;
+    panel.figure.classList.toggle("large", large);
+    panel.name.setAttribute("aria-pressed", large);
+    panel.name.title = large ? "show all views alike (Esc)" : "enlarge" + (panel.v < 9 ? ` (${panel.v + 1})` : "");
+  });
+  show(state.frame);
+}
+
+// The frame's image once it is there; undefined where there is none, null while it is being decoded.
+function imageOf(panel) {
+  const {frame} = state, data = panel.view.images[frame];
+  if (!data) return undefined;
+  if (!panel.images.has(frame)) panel.images.set(frame, Object.assign(new Image(), {src: data}));
+  const image = panel.images.get(frame);
+  image.onload = () => { if (state.frame === frame) drawView(panel); };
+  return image.complete ? image : null;
+}
+
+function drawView(panel) {
+  const image = imageOf(panel);
+  if (image === null) return; // what was drawn last stays until then
+  const {v, width, height} = panel, {frame} = state, pen = clear(panel.canvas, width, height);
+  if (image && image.naturalWidth) pen.drawImage(image, 0, 0, width, height);
+  const scale = scaleOf(panel), thick = Math.max(1.2, Math.min(3, Math.max(width, height) / 200));
+  const at = (points, j) => { const p = pixel(points, frame, v, j); return p && [p[0] * scale, p[1] * scale]; };
+  if (crowd) drawOthers(pen, panel, scale, thick);
+  drawBones(pen, j => at(own || xy, j), thick * (crowd ? 1.5 : 1), side => COLORS[side]);
+  drawEpipolarLine(panel, pen, scale);
+  for (let j = 0; j < J; j++) {
+    const p = at(xy, j), q = own && at(own, j), color = COLORS[scene.sides[j]];
+    if (p && q) line(pen, p, q, color, thick);
+    if (p) dot(pen, p, 1.3 * thick + (shown(j) ? 3 : 0), "#fff", color, 0.8 * thick);
+  }
+  if (crowd) drawTag(pen, panel, scene.joints.map((_, j) => at(xy, j)), tagOfChosen(frame, v), "#000", "#fff");
+  describe(panel);
+}
+
+const scaleOf = panel => panel.width / sizeOf(panel.view)[0];
+
+// Bones in their colours, with a light rim that parts them from what is behind.
+function drawBones(pen, at, thick, colorOf) {
+  const bones = scene.bones.map(([a, b, side]) => [at(a), at(b), colorOf(side)]).filter(([p, q]) => p && q);
+  for (const [p, q] of bones) line(pen, p, q, "rgba(255,255,255,0.7)", thick + 1.6);
+  for (const [p, q, color] of bones) line(pen, p, q, color, thick);
+}
+
+function drawOthers(pen, panel, scale, thick) {
+  for (const {number, joints} of crowd.of(state.frame, panel.v)) {
+    const at = joints.map(p => p && [p[0] * scale, p[1] * scale]), color = crowd.colors[(number - 1) % crowd.colors.length];
+    for (const [a, b] of scene.bones) if (at[a] && at[b]) line(pen, at[a], at[b], "rgba(0,0,0,0.75)", thick + 2);
+    for (const [a, b] of scene.bones) if (at[a] && at[b]) line(pen, at[a], at[b], color, thick);
+    if (panel.width > ROOMY) drawTag(pen, panel, at, String(number), color, "#000");
+  }
+}
+
+const tagOfChosen = (f, v) => (crowd.chosen(f, v) || "") + " chosen";
+
+// A word over someone's head; in a small view a mark.
+function drawTag(pen, {width}, joints, text, ink, rim) {
+  const known = joints.filter(p => p);
+  if (!known.length) return;
+  const top = known.reduce((a, b) => b[1] < a[1] ? b : a), word = width > ROOMY ? text : "▼";
+  pen.font = "bold 13px system-ui, sans-serif";
+  pen.textAlign = "center";
+  const half = pen.measureText(word).width / 2 + 3;
+  write(pen, word, Math.max(half, Math.min(width - half, top[0])), Math.max(top[1] - 8, 13), ink, rim);
+}
+
+// Says below a view what it shows: camera, image and frame, or how far the pose is from what was detected.
+function describe({v, view, name, said, width}) {
+  const {frame} = state, named = scene.names[frame], apart = residual(frame, v);
+  const unseen = xy && scene.joints.every((_, j) => !pixel(xy, frame, v, j));
+  name.textContent = named ? named.camera : view.name;
+  said.hidden = width < SLIMMEST;
+  said.textContent = named ? named.image : !isNaN(apart) ? apart.toFixed(1) + (width < SLIM ? " px" : " px off") : !unseen ? ""
+    : crowd && crowd.of(frame, v).length ? "chosen person not seen" : "nobody seen";
+  said.title = named ? named.path : isNaN(apart) ? ""
+    : "mean distance of the pose, as this camera sees it, from what was detected";
+}
+
+// What of a view a pointer is at: {text, j, mine}, where `mine` is a joint of the one chosen; or null.
+function under(panel, event) {
+  const {frame} = state, scale = scaleOf(panel), [x, y] = within(panel.canvas, event);
+  const reach = Math.min(12, Math.max(5, panel.width / 24)) / scale;
+  const tag = crowd ? tagOfChosen(frame, panel.v) + ": " : "";
+  const joints = scene.joints.map((_, j) => {
+    const p = (xy && pixel(xy, frame, panel.v, j)) || (own && pixel(own, frame, panel.v, j));
+    return p && [...p, j, tag];
+  });
+  const others = (crowd ? crowd.of(frame, panel.v) : [])
+    .flatMap(({number, joints}) => joints.map((p, j) => p && [...p, j, number + ": "]));
+  const at = [x / scale, y / scale], found = nearest(joints, at, reach) || nearest(others, at, reach);
+  if (!found) return null;
+  const [, , j, whose] = found, mine = whose === tag, off = mine ? distance(frame, panel.v, j) : NaN;
+  return {j, mine, text: whose + words(scene.joints[j]) + (isNaN(off) ? "" : ", " + off.toFixed(1) + " px off")};
+}
+
+function hovered(panel, event) {
+  const found = under(panel, event);
+  point(event, found ? found.text : "", found && found.mine ? found.j : -1);
+  panel.canvas.style.cursor = found && found.mine && hasLines() ? "crosshair" : "";
+}
+
+function clicked(panel, event) {
+  const found = under(panel, event);
+  if (found && found.mine && hasLines()) choose({v: panel.v, j: found.j});
+  else enlarge(panel.v);
+}

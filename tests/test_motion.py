@@ -96,12 +96,12 @@ def test_places_come_nearer_to_the_truth_about_as_near_as_by_the_cutoff_that_the
 
 
 def test_covariances_that_change_over_time_count(path):
-    """Depth is seen badly by turns: half of the error at the cutoff that the truth knows."""
+    """Places are bad by turns, as where a camera is lost, and the file says when."""
     places, covariance = noisy(path, 2.0)
     worse = np.where(np.arange(len(path)) // 20 % 2, 1.0, 10.0)[:, None, None]
     spoilt = path + worse * (places - path)
     error = rms(smooth(spoilt, worse**2 * covariance) - path)
-    assert error < 0.8 * min(rms(butterworth(spoilt, cutoff, FPS)[0] - path) for cutoff in (2, 3, 4, 5, 6, 8))
+    assert error < 0.9 * min(rms(butterworth(spoilt, cutoff, FPS)[0] - path) for cutoff in (2, 3, 4, 5, 6, 8))
 
 
 def test_without_covariances_it_is_better_than_six_hertz(path):

@@ -130,9 +130,10 @@ def _trust(measured: _Measured, path: Array, weights: Array, logarithms: Array, 
     leverage = np.interp(np.log(stiffness), at, (1 / (1 + np.exp(at)[:, None] * turns)).mean(axis=1))
     others = np.minimum(leverage, 1 - 1e-9) / (1 - np.minimum(leverage, 1 - 1e-9))  # their variance by the place's own
     error = measured.places - path
-    # Where hardly anything is off, a foot that stops at the floor is further from its path than any place measured.
-    factor = max(factor, (_GROSS * measured.way) ** 2)
     squared = np.einsum("fa,fab,fb->f", error, measured.precision, error) / factor
+    # Where hardly anything is off, a foot that stops at the floor is further from its path than any place measured.
+    if measured.way > 0:
+        squared = np.minimum(squared, (error**2).sum(axis=-1) / (_GROSS * measured.way) ** 2)
     squared *= (1 + weights * others) ** 2 / (1 + others)
     return np.where(measured.known, (_TAIL + 3) / (_TAIL + squared), 0.0)
 

@@ -13,11 +13,14 @@ from test_cli import epitool
 
 from epitool.camera import Rig
 from epitool.io.cameras import read_rig, write_rig
+from epitool.io.keypoints_h5 import write_keypoints
 from epitool.io.labels_h5 import read_labels, write_labels
 from epitool.options.convert import Filter, read_filter
 from epitool.pose import Poses
 from epitool.skeleton import skeleton
 from epitool.stages.convert.over_time import Track, processed
+from epitool.synthetic import labels_of
+from epitool.synthetic.motion import random_motion
 
 LYING = np.array([[1.0, 0, 0], [0, 0, -1], [0, 1, 0]])  # the world of a camera that is level: y down
 
@@ -184,3 +187,34 @@ def test_options_of_poses_are_refused_for_cameras(here, truth, option):
     result = epitool("convert", "rig.toml", *option, "--out", "cameras.toml")
     assert result.returncode == 2
     assert result.stderr.startswith(f"error: {option[0]}: rig.toml holds cameras")
+
+
+def with_feet(frames: int) -> np.ndarray:
+    """A person who walks, in coco23's joints `(F, 23, 3)`: what the made-up body lacks lies about where it should."""
+    motion, body = random_motion(frames, 0), skeleton("coco23")
+    xyz = np.repeat(motion.joint("neck_nose")[:, None], len(body), axis=1)  # the face
+    xyz += np.random.default_rng(0).normal(0, 40, (len(body), 3))
+    for j, joint in enumerate(body.joints):
+        side, _, part = joint.partition("_")
+        if joint in skeleton("h36m17").joints:
+            xyz[:, j] = motion.joint(joint)
+        elif part.endswith("toe"):
+            xyz[:, j] = motion.toes[:, ("left", "right").index(side)] + (30 if part == "small_toe" else 0)
+        elif part == "heel":
+            xyz[:, j] = motion.joint(f"{side}_ankle") - [0, 0, 60]
+    return xyz
+
+
+def test_feet_that_the_detector_found_are_in_the_file_though_labels_have_none(here):
+    xyz, body, rig = with_feet(30), skeleton("coco23"), exact_labels(1).rig
+    write_keypoints(Path("keypoints.h5"), labels_of(xyz, rig, body=body).keypoints)
+    write_rig(Path("cameras.toml"), replace(rig, up="people"))
+    result = epitool("triangulate", "--out", "labels.h5")
+    assert result.returncode == 0, result.stderr
+    assert read_labels("labels.h5").poses.skeleton.name == "h36m17"
+    assert convert("walk.trc", "--up-axis", "z").returncode == 0
+    names, found = of_trc("walk.trc")
+    assert {"pelvis", "left_heel", "right_big_toe", "nose"} <= set(names)
+    np.testing.assert_allclose(found[:, names.index("left_heel")], xyz[:, body.index("left_heel")], atol=0.5)
+    assert convert("markers.trc", "--names", "pose2sim").returncode == 0
+    assert set(of_trc("markers.trc")[0]) == TASKS

@@ -220,8 +220,8 @@ def _rig_of_tables(
     offsets = [float(table.get("time_offset", 0.0)) for table in tables.values()]
     placed = tuple(replace(camera, time_offset=offset) for camera, offset in zip(cameras, offsets, strict=True))
     # Files of other tools do not state a unit; without one, millimetres would be a guess.
-    stated = (metadata.get(name, default) for name, default in (("unit", "arbitrary"), ("scale_source", "none")))
-    return Rig(placed, *stated, up=str(metadata.get("up", "none")))
+    unit, source = metadata.get("unit", "arbitrary"), metadata.get("scale_source", "none")
+    return Rig(placed, unit, source, str(metadata.get("up", "none")))
 
 
 def _named_tables(content: dict[str, Any]) -> dict[str, dict[str, Any]]:

@@ -14,10 +14,13 @@ from epitool.errors import InputError, UsageError
 from epitool.images import frame_of_video, frame_rate
 from epitool.io.foreign.markers import pose2sim_markers
 from epitool.io.foreign.motion import FORMATS, Told, write_motion
+from epitool.io.labels_h5 import open_labels
 from epitool.io.predictions import read_predictions
+from epitool.labels import Further, Labels
 from epitool.options import ConvertOptions
 from epitool.pose import Poses
 from epitool.pss.alignment import find_up
+from epitool.skeleton import Skeleton
 from epitool.stages.convert.cameras import IN_MM
 from epitool.stages.convert.over_time import Track, processed
 from epitool.stages.shared.label_verdict import heeded_labels
@@ -93,14 +96,33 @@ def _track_of(path: Path) -> Track:
     """The poses of labels (world) or predictions (root-relative)."""
     if path.suffix.lower() == ".h5":
         labels = heeded_labels(path)
+        with open_labels(path) as file:
+            poses, covariance = _with_further(labels, file.further())
         image = next((name for name in labels.keypoints.images.ravel().tolist() if name), "")
-        return Track(labels.poses, labels.covariance, labels.keypoints.take_of, image, labels.rig.up != "none")
+        return Track(poses, covariance, labels.keypoints.take_of, image, labels.rig.up != "none")
     seen = read_predictions(path)
     frames = _frames_of(path, seen.images)
     order = np.argsort(frames)
     poses = Poses(seen.joints_3d[order], seen.confidence[order], frames[order], seen.skeleton, seen.unit, "root")
     unknown = np.full((*poses.confidence.shape, 6), np.nan)
     return Track(poses, unknown, np.zeros(len(frames), dtype=np.int64), seen.images[0] if seen.images else "", False)
+
+
+def _with_further(labels: Labels, further: Further | None) -> tuple[Poses, NDArray[np.float64]]:
+    """All joints that there are, and their covariances: those of the labels, and what else the detector found."""
+    poses = labels.poses
+    if further is None:
+        return poses, labels.covariance
+    own = poses.skeleton
+    body = Skeleton(f"{own.name} and further", own.joints + further.joints, own.parents + (-1,) * len(further.joints))
+    xyz, confidence, covariance = (
+        np.concatenate(both, axis=1)
+        for both in (
+            (poses.xyz, further.poses.xyz), (poses.confidence, further.poses.confidence),
+            (labels.covariance, further.covariance),
+        )
+    )  # fmt: skip
+    return replace(poses, xyz=xyz, confidence=confidence, skeleton=body), covariance
 
 
 def _frames_of(path: Path, images: Sequence[str]) -> NDArray[np.int64]:

@@ -1,6 +1,6 @@
 """3D human pose from a few cameras: calibrate, label, train and measure, without a board or 3D ground truth.
 
-The names here are those that programs need most; each is imported when it is first used.
+This module exports the names that programs need most; each is imported on first use.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ if TYPE_CHECKING:
     from epitool.pose import Keypoints as Keypoints
     from epitool.pose import Poses as Poses
 
-# OpenCV reads this when it is loaded: a small file that unpacks to a huge image is refused, not unpacked.
+# OpenCV reads this when it is loaded. It then refuses small files that would unpack to a huge image.
 os.environ.setdefault("OPENCV_IO_MAX_IMAGE_PIXELS", str(1 << 28))
 
-# Numba reads this when it is loaded. Compiled functions are kept in the user's cache: beside the sources they would
-# outlive an uninstalled package.
+# Numba reads this when it is loaded. Compiled functions are kept in the user's cache folder because files beside the
+# sources would remain after the package is uninstalled.
 os.environ.setdefault("NUMBA_CACHE_DIR", str(user_cache_path("epitool") / "numba"))
 
 __version__ = "0.1.0"

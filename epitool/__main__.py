@@ -1,4 +1,4 @@
-"""Lets `python -m epitool` do what the `epitool` command does."""
+"""Entry point of `python -m epitool`, which does the same as the `epitool` command."""
 
 from epitool.cli import main
 

@@ -1,6 +1,7 @@
-"""Pinhole cameras with OpenCV's axes and distortion, and rigs of them.
+"""Pinhole cameras with OpenCV's axes and distortion, and rigs of several cameras.
 
-`x_cam = R @ x_world + t` ("cam_from_world"); x right, y down, z forward; pixel centres are integers.
+The convention is `x_cam = R @ x_world + t` ("cam_from_world"), with x right, y down and z forward. Pixel centres are
+at integer coordinates.
 """
 
 from __future__ import annotations
@@ -18,14 +19,14 @@ from epitool.errors import InputError
 from epitool.names import differing_parts, named_among, plain_name
 
 Array = NDArray[np.float64]
-LENS = 14  # coefficients that OpenCV knows at most
+LENS = 14  # most distortion coefficients that OpenCV uses
 
 
 def frozen_array(values: ArrayLike, shape: tuple[int | None, ...], what: str, dtype: type = np.float64) -> NDArray[Any]:
-    """A read-only array of the shape stated, in which None stands for any length.
+    """Return a read-only array after checking its shape; None in `shape` stands for any length.
 
     Raises:
-        ValueError: The shape is another one.
+        ValueError: The array has another shape.
     """
     array: NDArray[Any] = np.array(values, dtype=dtype)
     if array.ndim != len(shape) or any(want is not None and want != have for want, have in zip(shape, array.shape)):
@@ -35,19 +36,21 @@ def frozen_array(values: ArrayLike, shape: tuple[int | None, ...], what: str, dt
 
 
 def undistorted(xy: Array, K: Array, distortion: Array) -> Array:
-    """Pixels `(..., 2)` that a lens with OpenCV's coefficients shows, as a pinhole with the same K would see them."""
+    """Return pixels `(..., 2)` of a lens with OpenCV's coefficients as a pinhole with the same K would see them."""
     flat = np.ascontiguousarray(xy, dtype=float).reshape(-1, 1, 2)
     if not distortion.any() or not len(flat):
         return np.array(xy, dtype=float)
     stop = (cv2.TERM_CRITERIA_COUNT | cv2.TERM_CRITERIA_EPS, 40, 1e-10)
-    # OpenCV 4 has the stopping rule under a name of its own, OpenCV 5 in `undistortPoints`
+    # OpenCV 4 takes the stopping criteria only in `undistortPointsIter`; OpenCV 5 takes them in `undistortPoints`
     undistort: Any = getattr(cv2, "undistortPointsIter", cv2.undistortPoints)
     ideal = undistort(flat, K, distortion, R=np.eye(3), P=K, criteria=stop)
     return np.asarray(ideal, dtype=float).reshape(np.shape(xy))
 
 
 def centred_intrinsics(image_size: tuple[int, int], focal: float) -> Array:
-    """K `(3, 3)` with square pixels and the principal point in the middle of the image; pixel centres are integers.
+    """Return K `(3, 3)` with square pixels and the principal point at the image centre.
+
+    The centre is at (size - 1) / 2 because pixel centres are integers.
 
     >>> centred_intrinsics((640, 480), 500.0)[:, 2].tolist()
     [319.5, 239.5, 1.0]
@@ -61,14 +64,14 @@ class Camera:
     """One calibrated view.
 
     Attributes:
-        name: The view's name.
+        name: Name of the view.
         K: Intrinsics `(3, 3)` in pixels.
-        distortion: OpenCV's coefficients (k1, k2, p1, p2, k3, ...); empty for none.
+        distortion: OpenCV's coefficients (k1, k2, p1, p2, k3, ...); empty without distortion.
         R: Rotation `(3, 3)`, camera from world.
-        t: Translation `(3,)`, camera from world, in the rig's unit; not the camera's centre.
+        t: Translation `(3,)`, camera from world, in the rig's unit. This is not the camera centre.
         image_size: (width, height) in pixels.
-        time_offset: Frames by which the view's frame numbers run ahead of the first view's: what the first view
-            shows as frame f, this one shows as frame f + time_offset.
+        time_offset: Number of frames by which this view's numbering is ahead of the first view's: frame f of the first
+            view and frame f + time_offset of this view show the same moment.
     """
 
     name: str
@@ -91,7 +94,7 @@ class Camera:
 
     @property
     def lens(self) -> Array:
-        """The distortion as OpenCV's longest list of coefficients, `(14,)`, so that lenses can be stacked."""
+        """Distortion padded to OpenCV's 14 coefficients, `(14,)`, so that lenses can be stacked."""
         return np.pad(self.distortion, (0, LENS - len(self.distortion)))
 
     @property
@@ -101,20 +104,20 @@ class Camera:
 
     @property
     def center(self) -> Array:
-        """Centre `(3,)` in the world."""
+        """Camera centre `(3,)` in the world."""
         return -self.R.T @ self.t
 
     @property
     def focal(self) -> float:
-        """Mean of both focal lengths in pixels."""
+        """Mean of the two focal lengths in pixels."""
         return float(self.K[0, 0] + self.K[1, 1]) / 2
 
     def to_camera(self, xyz: Array) -> Array:
-        """World points `(..., 3)` in this camera's axes."""
+        """Transform world points `(..., 3)` to this camera's axes."""
         return xyz @ self.R.T + self.t
 
     def project(self, xyz: Array) -> Array:
-        """World points `(..., 3)` to pixels `(..., 2)`, distortion applied; NaN where not in front of the camera.
+        """Project world points `(..., 3)` to pixels `(..., 2)`, with distortion; NaN if not in front of the camera.
 
         >>> camera = Camera("a", [[500, 0, 320], [0, 500, 240], [0, 0, 1]], [], np.eye(3), [0, 0, 0], (640, 480))
         >>> camera.project(np.array([0.1, 0.0, 1.0])).tolist()
@@ -128,17 +131,17 @@ class Camera:
         return np.asarray(xy, dtype=float).reshape(*xyz.shape[:-1], 2)
 
     def undistort(self, xy: Array) -> Array:
-        """Pixels `(..., 2)` as an ideal pinhole with the same K would see them."""
+        """Return pixels `(..., 2)` as an ideal pinhole with the same K would see them."""
         return undistorted(xy, self.K, self.distortion)
 
     def normalize(self, xy: Array) -> Array:
-        """Pixels `(..., 2)` to undistorted coordinates on the plane z = 1, `(..., 2)`."""
+        """Convert pixels `(..., 2)` to undistorted coordinates on the plane z = 1, `(..., 2)`."""
         ideal = self.undistort(xy)
         homogeneous = np.concatenate([ideal, np.ones_like(ideal[..., :1])], axis=-1)
         return (homogeneous @ np.linalg.inv(self.K).T)[..., :2]
 
     def unproject(self, xy: Array, depth: Array) -> Array:
-        """Pixels `(..., 2)` at depths `(...)` along the optical axis to world points `(..., 3)`.
+        """Convert pixels `(..., 2)` at depths `(...)` along the optical axis to world points `(..., 3)`.
 
         >>> camera = Camera("a", [[500, 0, 320], [0, 500, 240], [0, 0, 1]], [], np.eye(3), [0, 0, 0], (640, 480))
         >>> camera.unproject(np.array([370.0, 240.0]), np.array(2.0)).round(9).tolist()
@@ -155,10 +158,10 @@ class Camera:
 
 @dataclass(frozen=True, eq=False)
 class Rig:
-    """Cameras that share one world.
+    """Cameras with a common world coordinate system.
 
     Attributes:
-        cameras: The cameras, in the order of the views.
+        cameras: Cameras in the order of the views.
         unit: "mm" or "arbitrary".
         scale_source: How metric scale was fixed, or "none".
         up: What says that the world's z runs up, as "people"; "none" where nothing does.
@@ -184,10 +187,10 @@ class Rig:
         return tuple(camera.name for camera in self.cameras)
 
     def select(self, names: Sequence[str]) -> Rig:
-        """The cameras of these names, in this order.
+        """Return a rig of the named cameras, in the given order.
 
         Raises:
-            InputError: The rig lacks one of them.
+            InputError: The rig lacks one of the cameras.
         """
         missing = [name for name in names if name not in self.names]
         if missing:
@@ -195,12 +198,13 @@ class Rig:
         return replace(self, cameras=tuple(self.cameras[self.names.index(name)] for name in names))
 
     def named_as(self, views: Sequence[str]) -> Rig:
-        """The rig with the views' spelling of its cameras' names.
+        """Return the rig with its cameras renamed to the views that they match.
 
-        They may differ in punctuation, case or noughts; or, where no name is another's, in what all of them begin or
-        end with: cameras `port_0` and `port_1` serve views `cam_0` and `cam_1`, but not `cam_1` and `cam_2`. Else a
-        camera serves the one view that is called by its name among other words, or the other way round: camera
-        `35441` the view `trial1_Miqus_7_35441`.
+        Names match if they differ only in punctuation, case or leading zeros. If no name matches in this way, common
+        beginnings and endings are ignored: cameras `port_0` and `port_1` match views `cam_0` and `cam_1`, but not
+        `cam_1` and `cam_2`. Failing that, a camera matches the only view whose name contains the camera's name as
+        whole words, or the reverse: camera `35441` matches view `trial1_Miqus_7_35441`. A camera without a match
+        keeps its name, and the rig is returned unchanged if the result would be ambiguous.
 
         >>> cameras = [Camera(n, np.eye(3), [], np.eye(3), [0, 0, 0], (64, 64)) for n in ("Cam_01", "door")]
         >>> Rig(tuple(cameras), "mm", "none").named_as(["cam1", "cam2"]).names
@@ -214,47 +218,47 @@ class Rig:
                 spelled, plain = {view: view for view in views}, named_among(self.names, views)
         names = [name if name in views else spelled.get(part, name) for name, part in zip(self.names, plain)]
         if len(spelled) < len(views) or len(set(names)) < len(names):
-            return self  # not told apart without
+            return self  # ambiguous: the spellings that are dropped are needed to tell the names apart
         return replace(self, cameras=tuple(replace(c, name=name) for c, name in zip(self.cameras, names)))
 
     def to_cameras(self, xyz: Array) -> Array:
-        """World points `(F, J, 3)` in every camera's axes: `(F, V, J, 3)`."""
+        """Transform world points `(F, J, 3)` to every camera's axes: `(F, V, J, 3)`."""
         return np.stack([camera.to_camera(xyz) for camera in self.cameras], axis=-3)
 
     def project(self, xyz: Array) -> Array:
-        """World points `(F, J, 3)` to pixels in every view: `(F, V, J, 2)`."""
+        """Project world points `(F, J, 3)` to pixels in every view: `(F, V, J, 2)`."""
         return np.stack([camera.project(xyz) for camera in self.cameras], axis=-3)
 
     def project_own(self, in_cameras: Array) -> Array:
-        """Points in every camera's own axes `(F, V, J, 3)` to its pixels `(F, V, J, 2)`."""
+        """Project points in every camera's own axes `(F, V, J, 3)` to its pixels `(F, V, J, 2)`."""
         own = [replace(camera, R=np.eye(3), t=np.zeros(3)) for camera in self.cameras]
         return np.stack([camera.project(in_cameras[..., v, :, :]) for v, camera in enumerate(own)], axis=-3)
 
     def stacked(self, *names: str) -> tuple[Array, ...]:
-        """What the cameras have of these names (R, t, K, P or center), each `(V, ...)`."""
+        """Return the named attributes (R, t, K, P or center) stacked over the cameras, each `(V, ...)`."""
         return tuple(np.stack([getattr(camera, name) for camera in self.cameras]) for name in names)
 
     def undistort(self, xy: Array) -> Array:
-        """Pixels `(F, V, J, 2)` as ideal pinholes with the same K would see them."""
+        """Return pixels `(F, V, J, 2)` as ideal pinholes with the same K would see them."""
         return np.stack([camera.undistort(xy[..., v, :, :]) for v, camera in enumerate(self.cameras)], axis=-3)
 
     def scaled(self, factor: float, unit: str, scale_source: str) -> Rig:
-        """The rig in a world that is `factor` times as large."""
+        """Return the rig with all lengths multiplied by `factor`."""
         cameras = tuple(replace(camera, t=camera.t * factor) for camera in self.cameras)
         return replace(self, cameras=cameras, unit=unit, scale_source=scale_source)
 
 
 @dataclass(frozen=True, eq=False)
 class Window:
-    """Cameras that move, as they stood during some frames.
+    """Moving cameras, as they were placed during a range of frames.
 
     Attributes:
         first: Number of the first frame.
         last: Number of the last frame.
-        rig: The cameras; the world is the first one's, in every window anew.
-        statistics: How well they are known; plain values.
-        name: Tells the window from others, as the name of a take does.
-        action: What is done in it; "" where that is not known.
+        rig: Cameras of the window. The world is that of the first camera, separately in every window.
+        statistics: How well the cameras are known, as plain values.
+        name: Identifies the window, as the name of a take does.
+        action: Action of the person in the window; "" if it is not known.
     """
 
     first: int

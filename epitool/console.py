@@ -1,4 +1,4 @@
-"""What a command says: progress and remarks on stderr, and the summary that the command line prints on stdout."""
+"""Output of a command: progress and remarks on stderr, and the summary that the command line prints on stdout."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ _silent = threading.Event()
 
 @dataclass(frozen=True)
 class Summary:
-    """How a command ended.
+    """Result of a command.
 
     Attributes:
-        text: For people, printed on stdout.
-        values: For programs, printed by `--json`; plain values only.
-        failure: What the command ends in once the summary has been printed; None where all is well.
+        text: Summary for people, printed on stdout.
+        values: Summary for programs, printed with `--json`; plain values only.
+        failure: Error to raise once the summary has been printed; None on success.
     """
 
     text: str
@@ -37,12 +37,12 @@ class Summary:
 
 
 def set_quiet(quiet: bool) -> None:
-    """Silences remarks and progress; warnings and errors remain."""
+    """Switch remarks and progress off or on; warnings and errors are always printed."""
     _stderr.quiet = quiet
 
 
 def fall_silent() -> None:
-    """Nothing of this process is printed any more, but for errors: another one speaks for all."""
+    """Stop all output of this process except errors, because another process reports for all."""
     set_quiet(True)
     _silent.set()
     sys.stdout = open(os.devnull, "w")  # noqa: SIM115, PTH123 - until the process ends
@@ -50,7 +50,7 @@ def fall_silent() -> None:
 
 @contextmanager
 def stream_redirected(stream: int, target: int) -> Iterator[None]:
-    """Sends what a library in C writes to one file descriptor to another one."""
+    """Redirect one file descriptor to another, including the output of C libraries."""
     kept = os.dup(stream)
     os.dup2(target, stream)
     try:
@@ -61,23 +61,23 @@ def stream_redirected(stream: int, target: int) -> Iterator[None]:
 
 
 def say(message: str) -> None:
-    """A remark of one line or several, on stderr."""
+    """Print a remark of one or more lines on stderr."""
     _stderr.print(escape(printable_lines(message)))
 
 
 def warn(message: str) -> None:
-    """A warning, on stderr, also when quiet."""
+    """Print a warning on stderr, also when quiet."""
     if not _silent.is_set():
         _loudly(f"[yellow]warning:[/] {escape(printable(message))}")
 
 
 def fail(message: str) -> None:
-    """The one line with which a command fails, on stderr, also when quiet."""
+    """Print the one-line error of a failing command on stderr, also when quiet."""
     _loudly(f"[red]error:[/] {escape(printable(message))}")
 
 
 def printable(text: str) -> str:
-    r"""Text whose control characters are spelled out: names come from files, and could command the terminal.
+    r"""Escape the control characters of a text, because names from files could otherwise control the terminal.
 
     >>> print(printable("cam\x1b[2J\n1.mp4"))
     cam\x1b[2J\n1.mp4
@@ -86,7 +86,7 @@ def printable(text: str) -> str:
 
 
 def printable_lines(text: str) -> str:
-    """As `printable`, but for the ends of lines, which stay."""
+    """Escape control characters as `printable` does, but keep line ends."""
     return "\n".join(map(printable, text.split("\n")))
 
 
@@ -97,7 +97,7 @@ def _loudly(markup: str) -> None:
 
 
 def show_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """A table of short texts, on stderr; the first column to the left, the others to the right."""
+    """Print a table of short texts on stderr, with the first column left-aligned and the others right-aligned."""
     table = Table(title=escape(printable(title)), box=box.SIMPLE, title_justify="left", title_style="bold")
     for n, column in enumerate(columns):
         table.add_column(escape(printable_lines(column)), justify="right" if n > 0 and column else "left")
@@ -108,7 +108,7 @@ def show_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]
 
 @contextmanager
 def progress(description: str, total: int | None) -> Iterator[Callable[[int], None]]:
-    """A progress bar on stderr, absent where that is no terminal; yields a function to call with the units done."""
+    """Show a progress bar on stderr if it is a terminal; yield a function to call with the number of units done."""
     if _stderr.quiet or not _stderr.is_terminal:
         yield lambda done: None
         return

@@ -1,4 +1,4 @@
-"""Files that are written whole or not at all; `-` is standard input or output."""
+"""Atomic writing of files, and locks; `-` is standard input or output."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from epitool.errors import InputError, UsageError
 
 STDIO = Path("-")
 _TEMPORARY, _STALE_S = ".epitool-", 86_400
-_UMASK = os.umask(0o077)  # which can only be read by setting it: once, before there are threads
+_UMASK = os.umask(0o077)  # the umask can only be read by setting it, so this is done once, before threads start
 os.umask(_UMASK)
 
 
 @contextmanager
 def writing(path: Path) -> Iterator[Path]:
-    """Yields a temporary path beside `path`, renamed over it on success and removed on failure.
+    """Yield a temporary path beside `path`, which is renamed to `path` on success and removed on failure.
 
-    What is no regular file, as `-`, a pipe or /dev/null, is not replaced: the content is copied into it in the end.
-    Where `path` is a link the file that it leads to is replaced.
+    If `path` is not a regular file, such as `-`, a pipe or /dev/null, it is not replaced; the content is copied into
+    it at the end. If `path` is a link, the file that it points to is replaced.
 
     Raises:
         InputError: The folder cannot be written to, or the disk is full.
@@ -51,7 +51,7 @@ def writing(path: Path) -> Iterator[Path]:
 
 
 def remove_stale(folder: Path) -> None:
-    """Removes what a killed run was writing in a folder a day ago or earlier."""
+    """Remove temporary files that killed runs left in a folder at least a day ago."""
     for file in folder.glob(f"{_TEMPORARY}*"):
         with suppress(OSError):
             if time.time() - file.stat().st_mtime > _STALE_S:
@@ -60,10 +60,10 @@ def remove_stale(folder: Path) -> None:
 
 @contextmanager
 def alone_at(work: Path) -> Iterator[None]:
-    """Keeps other runs away from unfinished work that is kept beside or in `work`, until this one ends or is killed.
+    """Lock unfinished work that is kept in or beside `work`, until this run ends or is killed.
 
     Raises:
-        UsageError: Another run is at it.
+        UsageError: Another run holds the lock.
         InputError: The folder cannot be written to.
     """
     from filelock import FileLock, Timeout
@@ -82,22 +82,22 @@ def alone_at(work: Path) -> Iterator[None]:
         yield
     finally:
         with suppress(OSError):
-            Path(lock.lock_file).unlink()  # before it is released: then nobody else can hold it
+            Path(lock.lock_file).unlink()  # removed before the release, while no other process can hold it
         lock.release()
 
 
 @contextmanager
 def one_at_a_time(folder: Path) -> Iterator[None]:
-    """Waits until no other process makes what is kept in a folder, as a cache that several may fill at once.
+    """Wait until no other process is filling a folder, such as a cache that several processes may fill at once.
 
     Raises:
-        InputError: The folder above cannot be written to.
+        InputError: The parent folder cannot be written to.
     """
     from filelock import FileLock
 
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(folder.parent / f".{folder.name}.lock")  # it stays: others may wait for this very file
+        lock = FileLock(folder.parent / f".{folder.name}.lock")  # never removed: others may be waiting for it
         lock.acquire()
     except OSError as error:
         raise InputError(f"cannot write {folder}: {error.strerror or error}") from error
@@ -108,7 +108,7 @@ def one_at_a_time(folder: Path) -> Iterator[None]:
 
 
 def read_stdin() -> bytes:
-    """All of standard input; nothing where it is closed."""
+    """Return all of standard input, or nothing if it is closed."""
     return sys.stdin.buffer.read() if sys.stdin else b""
 
 

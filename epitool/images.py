@@ -1,6 +1,6 @@
-"""Views (folders of images, or videos) and the images in them, read one at a time as RGB arrays.
+"""Views (folders of images, or videos) and their images, read one at a time as RGB arrays.
 
-An image is named by its path, or `video.mp4#12` for frame 12 of a video, counted from 0.
+The name of an image is its path, or `video.mp4#12` for frame 12 of a video, counted from 0.
 """
 
 from __future__ import annotations
@@ -19,26 +19,27 @@ from numpy.typing import NDArray
 
 from epitool.errors import InputError
 
-os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # FFmpeg's own words about a damaged video; ours say more
+os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # silences FFmpeg about damaged videos; our messages say more
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp"})
 VIDEO_SUFFIXES = frozenset({".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg"})
 
 Image = NDArray[np.uint8]
-LARGEST_FRAME = int(np.iinfo(np.int64).max)  # that files hold
+LARGEST_FRAME = int(np.iinfo(np.int64).max)  # that fits into the files' int64
 _FINGERPRINT_BYTES = 1 << 16
 
 
 @dataclass(frozen=True)
 class View:
-    """One camera's footage.
+    """Footage of one camera.
 
     Attributes:
-        name: File name without its suffix, or the folder's name.
-        path: The video or folder.
-        frames: Frame numbers: counted from 0 in a video, the last number in an image's name in a folder.
-        files: The images of a folder, empty for a video; or names of listed images, some of them `video.mp4#12`.
-        image_size: (width, height) of the first image; 0 where they may differ.
-        boxes: Where to look in the frames' images, `(N, 4)` px, NaN for all of the image; None for all of all.
+        name: File name without suffix, or folder name.
+        path: Path of the video or folder.
+        frames: Frame numbers: counted from 0 in a video, or the last number in each image's name in a folder.
+        files: Images of a folder (empty for a video), or names of listed images, some of them `video.mp4#12`.
+        image_size: (width, height) of the first image; 0 if the sizes may differ.
+        boxes: Region to search in each frame's image, `(N, 4)` px, with NaN for the whole image. None searches the
+            whole image in all frames.
     """
 
     name: str
@@ -49,12 +50,12 @@ class View:
     boxes: NDArray[np.float64] | None = None
 
     def image_name(self, frame: int) -> str:
-        """Path of the frame's image, or `video#frame`."""
+        """Return the path of the frame's image, or `video#frame`."""
         return str(self.files[bisect_left(self.frames, frame)]) if self.files else f"{self.path}#{frame}"
 
 
 def fingerprint(path: Path) -> str:
-    """Tells a file's content from another's by its size, beginning and end; copying the file does not change it."""
+    """Return a digest of a file's size, beginning and end, which stays the same when the file is copied."""
     size = path.stat().st_size
     digest = hashlib.sha256(str(size).encode())
     with path.open("rb") as file:
@@ -65,7 +66,7 @@ def fingerprint(path: Path) -> str:
 
 
 def check_name(path: Path) -> None:
-    """Refuses names that no file of ours, and no video library, could hold.
+    """Reject names that our files cannot store and video libraries cannot open.
 
     Raises:
         InputError: The name is not Unicode.
@@ -78,20 +79,20 @@ def check_name(path: Path) -> None:
 
 
 def view_name(path: Path) -> str:
-    """What a view is called: the folder's name, or the video's without its suffix."""
+    """Return the name of a view: the folder's name, or the video's name without suffix."""
     return path.resolve().name if path.is_dir() else path.stem
 
 
 def image_key(name: str) -> str:
-    """The same for all names of one image, from whichever directory they are given; `video.mp4#12` included."""
+    """Return a key that is the same for all names of one image, relative or absolute."""
     return os.path.realpath(name)
 
 
 def open_view(path: Path) -> View:
-    """Finds out what footage a folder or video holds.
+    """Open a folder or video as a view.
 
     Raises:
-        InputError: It is missing, holds no image, or cannot be decoded.
+        InputError: The path is missing, holds no image, or cannot be decoded.
     """
     check_name(path)
     if not path.exists():
@@ -105,7 +106,7 @@ def open_view(path: Path) -> View:
     if not ok:
         raise InputError(f"view {path}: holds no frame that can be decoded")
     count = int(capture.get(cv2.CAP_PROP_FRAME_COUNT))
-    if not 0 < count <= path.stat().st_size:  # some containers do not say, and a damaged one says anything
+    if not 0 < count <= path.stat().st_size:  # not stated by some containers, arbitrary in damaged ones
         count = 1 + sum(1 for _ in iter(capture.grab, False))
     return View(view_name(path), path, tuple(range(count)), (), (image.shape[1], image.shape[0]))
 
@@ -143,12 +144,15 @@ def _open_video(path: Path) -> cv2.VideoCapture:
         raise InputError(f"video {path}: cannot be decoded; is it a video ({', '.join(sorted(VIDEO_SUFFIXES))})?")
     capture.set(
         cv2.CAP_PROP_ORIENTATION_AUTO, 1
-    )  # phones store upright footage lying; not every OpenCV turns it unasked
+    )  # phones store upright footage sideways, and some OpenCV versions do not rotate it
     return capture
 
 
 def frame_rate(image: str) -> float:
-    """Frames per second of the video that an image name `video.mp4#frame` is of; NaN where it is none, or not there."""
+    """Return the frames per second of the video in an image name `video.mp4#frame`.
+
+    The result is NaN if the name is not of a video, or the video is missing or does not state its frame rate.
+    """
     path = Path(image.rpartition("#")[0])
     if not path.is_file():
         return float("nan")
@@ -159,10 +163,10 @@ def frame_rate(image: str) -> float:
 
 
 def read_image(path: Path) -> Image:
-    """An image file as RGB.
+    """Read an image file as RGB.
 
     Raises:
-        InputError: It is missing, empty, or cannot be decoded.
+        InputError: The file is missing, empty, or cannot be decoded.
     """
     try:
         data = np.fromfile(path, dtype=np.uint8)
@@ -180,13 +184,16 @@ def read_image(path: Path) -> Image:
 
 
 def read_view(view: View, times: list[float] | None = None) -> Iterator[tuple[int, Image]]:
-    """Every (frame number, RGB image) of a view in order, one in memory at a time.
+    """Yield every (frame number, RGB image) of a view in order, with one image in memory at a time.
 
-    A video that ends before the frames that its header states just ends.
+    A video with fewer frames than its header states ends early without an error.
 
     Args:
-        view: A folder, video or list of images.
-        times: Gets when each frame of a video is shown, in seconds.
+        view: Folder, video or list of images.
+        times: List to which the presentation time of each video frame is appended, in seconds.
+
+    Raises:
+        InputError: An image is missing, damaged, or differs in size from the first of its view.
     """
     if not view.files:
         yield from VideoReader(view.path).read(view.frames, times)
@@ -200,16 +207,16 @@ def read_view(view: View, times: list[float] | None = None) -> Iterator[tuple[in
 
 
 class ImageReader:
-    """Images that are read in their order, of which some may be frames of videos; one video is open at a time."""
+    """Reader of images in order, some of which may be video frames; keeps one video open at a time."""
 
     def __init__(self) -> None:
         self._video: VideoReader | None = None
 
     def read(self, name: str) -> Image:
-        """The image of that name, a path or `video.mp4#frame`.
+        """Read the image with the given name, a path or `video.mp4#frame`.
 
         Raises:
-            InputError: It is gone or damaged.
+            InputError: The image is missing or damaged.
         """
         if (place := frame_of_video(name)) is None:
             return read_image(Path(name))
@@ -222,22 +229,22 @@ class ImageReader:
 
 
 class VideoReader:
-    """A video that is read forwards; asked for a frame that has gone by, it begins anew."""
+    """Forward reader of a video, which starts again from the beginning when asked for an earlier frame."""
 
     def __init__(self, path: Path) -> None:
-        """Opens the video.
+        """Open the video.
 
         Raises:
-            InputError: It is missing or cannot be decoded.
+            InputError: The video is missing or cannot be decoded.
         """
         self.path, self._capture, self._next = path, _open_video(path), 0
 
     def read(self, frames: Sequence[int], times: list[float] | None = None) -> Iterator[tuple[int, Image]]:
-        """The frames asked for, in increasing order; those after the video's end are left out.
+        """Yield the requested (frame number, RGB image) in increasing order, without frames after the video's end.
 
         Args:
-            frames: Their numbers.
-            times: Gets when each frame that is passed is shown, in seconds.
+            frames: Numbers of the requested frames.
+            times: List to which the presentation time of every frame passed is appended, in seconds.
         """
         wanted = sorted(set(frames))
         if wanted and wanted[0] < self._next:
@@ -255,13 +262,13 @@ class VideoReader:
 
 
 def frame_of_video(name: str) -> tuple[str, int] | None:
-    """The video and the frame that a name `video.mp4#12` means; None for an image of its own."""
+    """Split a name `video.mp4#12` into video and frame number; return None for an image file."""
     video, _, number = name.rpartition("#")
     return (video, int(number)) if video and number.isdecimal() and not Path(name).exists() else None
 
 
 def read_images(names: Sequence[str]) -> Iterator[tuple[int, Image]]:
-    """(index into `names`, RGB image) of every image named; those of one video are decoded in one pass.
+    """Yield (index into `names`, RGB image) for every named image; frames of one video are decoded in one pass.
 
     Raises:
         InputError: An image is missing or cannot be decoded.

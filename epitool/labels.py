@@ -1,4 +1,4 @@
-"""Labels: world poses with the keypoints and cameras that they come from, of one recording or of many takes.
+"""Labels: world poses with their keypoints and cameras, for one recording or for many takes.
 
 Axes: F frames, V views, J joints, as in `pose`.
 """
@@ -21,12 +21,12 @@ H36M = skeleton("h36m17")
 
 @dataclass(frozen=True, eq=False)
 class Take:
-    """Frames during which the cameras stand still: a recording among others, or a window of one.
+    """Frames during which the cameras do not move: one of several recordings, or a window of a recording.
 
     Attributes:
-        name: Tells it from others, as "S9 Directions 1".
-        rig: Its cameras; their names are the same in all takes.
-        action: What is done in it; "" where that is not known.
+        name: Identifies the take, for example "S9 Directions 1".
+        rig: Cameras of the take. Their names are the same in all takes.
+        action: Action of the person; "" if it is not known.
     """
 
     name: str
@@ -54,20 +54,21 @@ class Further:
 
 @dataclass(frozen=True, eq=False)
 class Labels:
-    """All that training needs besides the images.
+    """Everything that training needs besides the images.
 
     Attributes:
         poses: World poses of F frames.
-        keypoints: The 2D joints that they come from, same frames and skeleton, swaps undone.
-        rig: The cameras; those of the first take, where there are several.
-        reprojection_px: Distance between projected pose and keypoints, `(F, V, J)` px.
-        swapped: Where a detector had exchanged left and right, `(F, V)`.
-        covariance: Of the world poses, `(F, J, 6)`: xx, xy, xz, yy, yz, zz in squared units; NaN where not known.
-            All NaN where it is left out.
-        used: Keypoints that the poses rest on, `(F, V, J)`; where it is left out, all seen of joints that have one.
-        takes: What `keypoints.take_of` numbers; empty where there is one recording of cameras that stand still.
-        verdict: What to think of them: "pass", "warn" or "fail"; "" where nobody has judged them.
-        reasons: For the verdict, one line each.
+        keypoints: 2D joints of the same frames and skeleton, from which the poses were computed, with swaps undone.
+        rig: The cameras; those of the first take if there are several.
+        reprojection_px: Reprojection error: distance between projected pose and keypoints, `(F, V, J)` px.
+        swapped: Whether the detector had exchanged left and right, `(F, V)`.
+        covariance: Covariance of the world poses, `(F, J, 6)`: xx, xy, xz, yy, yz, zz in squared units; NaN where not
+            known. All NaN by default.
+        used: Whether each keypoint was used for the pose, `(F, V, J)`. By default, all keypoints present whose joint
+            has a 3D position.
+        takes: The takes that `keypoints.take_of` refers to; empty for one recording with cameras that do not move.
+        verdict: Quality of the labels: "pass", "warn" or "fail"; "" if they have not been checked.
+        reasons: Reasons for the verdict, one line each.
     """
 
     poses: Poses
@@ -100,11 +101,11 @@ class Labels:
 
     @property
     def rigs(self) -> tuple[Rig, ...]:
-        """The cameras of every take."""
+        """Cameras of every take."""
         return tuple(take.rig for take in self.takes) or (self.rig,)
 
     def between(self, start: int, stop: int) -> Labels:
-        """The labels of the frames from index `start` to before `stop`."""
+        """Return the labels of the frames from index `start` up to, but not including, `stop`."""
         part = slice(start, stop)
         poses = {name: getattr(self.poses, name)[part] for name in ("xyz", "confidence", "frames")}
         names = ("reprojection_px", "swapped", "covariance", "used")
@@ -121,22 +122,22 @@ class Labels:
         return self._of_takes(lambda rig, part: rig.to_cameras(self.poses.xyz[part]), (len(self.poses.skeleton), 3))
 
     def project_own(self, in_cameras: Array) -> Array:
-        """Points in every camera's own axes `(F, V, J, 3)` to its pixels `(F, V, J, 2)`."""
+        """Project points in every camera's own axes `(F, V, J, 3)` to its pixels `(F, V, J, 2)`."""
         return self._of_takes(lambda rig, part: rig.project_own(in_cameras[part]), (in_cameras.shape[2], 2))
 
     @property
     def undistorted(self) -> Array:
-        """The keypoints as ideal pinholes with the same K would see them, `(F, V, J, 2)` px."""
+        """Keypoints as ideal pinholes with the same K would see them, `(F, V, J, 2)` px."""
         shape = self.keypoints.xy.shape[2:]
         return self._of_takes(lambda rig, part: rig.undistort(self.keypoints.xy[part]), shape)
 
     def boxes(self, margin: float = BOX_MARGIN) -> Array:
-        """Square boxes `(F, V, 4)` px around the keypoints that the poses rest on; NaN with fewer than two of them."""
+        """Return square boxes `(F, V, 4)` px around the keypoints in `used`; NaN with fewer than two of them."""
         return square_boxes(np.where(self.used[..., None], self.keypoints.xy, np.nan), margin)
 
     @property
     def intrinsics(self) -> Array:
-        """K of every frame and view, `(F, V, 3, 3)`."""
+        """Camera matrix K of every frame and view, `(F, V, 3, 3)`."""
         return self._of_takes(lambda rig, _: np.stack([camera.K for camera in rig.cameras]), (3, 3))
 
     @property
@@ -146,7 +147,7 @@ class Labels:
 
     @property
     def image_sizes(self) -> NDArray[np.int64]:
-        """(width, height) of every frame and view, `(F, V, 2)`."""
+        """Image size (width, height) of every frame and view, `(F, V, 2)`."""
         if not self.takes:
             return np.tile(self.keypoints.image_size, (len(self.poses.frames), 1, 1))
         sizes = self._of_takes(lambda rig, _: np.stack([camera.image_size for camera in rig.cameras]), (2,))
@@ -154,11 +155,11 @@ class Labels:
 
     @property
     def parts(self) -> dict[str, NDArray[np.intp]]:
-        """Frame indices `(n,)` of the parts, as of `split_frames`."""
+        """Frame indices `(n,)` of the parts, as returned by `split_frames`."""
         return split_frames(len(self.poses.frames), self.keypoints.split)
 
     def _of_takes(self, get: Callable[[Rig, NDArray[np.intp]], Array], shape: tuple[int, ...]) -> Array:
-        """What is different in every take, for all frames: `(F, V, *shape)`."""
+        """Evaluate `get` for the rig and frame indices of every take, and return the results as `(F, V, *shape)`."""
         out = np.empty((*self.keypoints.xy.shape[:2], *shape))
         for rig, part in self._parts():
             out[part] = get(rig, part)
@@ -170,14 +171,14 @@ class Labels:
 
     @property
     def recording_id(self) -> str:
-        """Tells one recording from another: a digest of its frames, views and image names."""
+        """Identifier of the recording: a digest of its frames, views and image names."""
         digest = RecordingDigest(self.keypoints.frames, self.keypoints.views)
         digest.add(self.keypoints.images)
         return digest.value
 
 
 class RecordingDigest:
-    """What tells one recording from another, made up while its image names come in.
+    """Identifier of a recording, updated as image names are added.
 
     Args:
         frames: All frame numbers of the recording, `(F,)`.
@@ -188,13 +189,13 @@ class RecordingDigest:
         self._hash = hashlib.sha256("\n".join([*map(str, frames.tolist()), *views]).encode())
 
     def add(self, images: NDArray[np.str_]) -> None:
-        """Takes in the image names `(N, V)` of the next N frames; folders do not count."""
+        """Add the image names `(N, V)` of the next N frames, without their folders."""
         names = [image.replace("\\", "/").rpartition("/")[2] for image in images.ravel().tolist()]
         self._hash.update("\n".join(["", *names]).encode())
 
     @property
     def value(self) -> str:
-        """The digest of what has come in, 16 hexadecimal digits."""
+        """Digest of everything added so far, 16 hexadecimal digits."""
         return self._hash.hexdigest()[:16]
 
 
@@ -202,18 +203,18 @@ def labels_of(
     xyz: Array, rig: Rig, images: NDArray[np.str_] | None = None, body: Skeleton = H36M,
     frames: NDArray[np.int64] | None = None,
 ) -> Labels:  # fmt: skip
-    """Exact labels of a motion before a rig.
+    """Return exact labels of a motion seen by a rig.
 
     Args:
         xyz: Joints `(F, J, 3)` in the rig's world.
         rig: The cameras.
-        images: Where each image is, `(F, V)`; "" everywhere if left out.
+        images: Image names `(F, V)`; "" everywhere by default.
         body: Skeleton of the joints.
-        frames: Their numbers `(F,)`; 0, 1, 2, ... if left out.
+        frames: Frame numbers `(F,)`; 0, 1, 2, ... by default.
 
     Returns:
-        The motion as poses and their projections with confidence 1, 0 where they lie outside the image. Joints
-        hidden behind the body count as seen.
+        The motion as poses, and their projections with confidence 1, or 0 outside the image. Occlusion by the body is
+        ignored.
     """
     shape, xy = (len(xyz), len(rig)), rig.project(xyz)
     frames = np.arange(len(xyz)) if frames is None else frames
@@ -230,14 +231,14 @@ def labels_of(
 
 
 def split_frames(count: int, split: tuple[int, int] | None = None) -> dict[str, NDArray[np.intp]]:
-    """Frame indices of the contiguous parts for training, for choosing the checkpoint, and for the test.
+    """Return the frame indices of the contiguous parts for training, validation and test, and of all frames.
 
-    Where a file states no split, the first 70%, the next 15% and the last 15%: neighbouring frames look alike, so a
-    random one would test on what was trained on.
+    Without a stated split, the parts are the first 70%, the next 15% and the last 15%. A random split would test on
+    frames that look almost the same as neighbouring training frames.
 
     Args:
-        count: Of the frames.
-        split: As `Keypoints.split`.
+        count: Number of frames.
+        split: Stated split, as in `Keypoints.split`.
 
     >>> {part: len(indices) for part, indices in split_frames(100).items()}
     {'train': 70, 'val': 15, 'test': 15, 'all': 100}

@@ -1,4 +1,4 @@
-"""Names of views and cameras, which programs spell and lengthen in their own ways."""
+"""Matching of view and camera names, which programs spell differently and extend with prefixes and suffixes."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 
 
 def plain_name(name: str) -> str:
-    """A view's name without what spellings differ in: punctuation, case, and noughts before a number.
+    """Return a name without punctuation, upper case and leading zeros of numbers, in which spellings differ.
 
     >>> [plain_name(name) for name in ("Cam_01", "cam1", "cam105")]
     ['cam1', 'cam1', 'cam105']
@@ -19,7 +19,7 @@ def plain_name(name: str) -> str:
 
 
 def differing_parts(names: Sequence[str]) -> list[str]:
-    """Plain names without what all of them begin and end with; numbers stay whole.
+    """Return plain names without their common beginning and ending; numbers are not cut.
 
     >>> differing_parts(["cam10DLC_el", "cam11DLC_el"])
     ['10', '11']
@@ -27,13 +27,15 @@ def differing_parts(names: Sequence[str]) -> list[str]:
     plain = [plain_name(name) for name in names]
     ends = []
     for words in (plain, [name[::-1] for name in plain]):
-        common = os.path.commonprefix(words)  # noqa: RUF071 - of letters, not of folders
+        common = os.path.commonprefix(words)  # noqa: RUF071 - common letters, not common folders
         ends.append(len(re.sub(r"\d+$", "", common)))
     return [name[ends[0] : len(name) - ends[1]] for name in plain]
 
 
 def named_among(names: Sequence[str], others: Sequence[str]) -> list[str]:
-    """For each name the one of the others that holds it among its words, or that it holds; "" where none or several do.
+    """Return for each name the only one of `others` that contains it as whole words, or that it contains.
+
+    The result is "" for a name with no such match, or with an ambiguous one.
 
     >>> named_among(["35441", "35442", "7"], ["walk_Miqus_7_35441", "walk_Miqus_7_35442"])
     ['walk_Miqus_7_35441', 'walk_Miqus_7_35442', '']
@@ -52,6 +54,6 @@ def named_among(names: Sequence[str], others: Sequence[str]) -> list[str]:
 
 
 def _runs(name: str) -> set[str]:
-    """Every run of words that follow each other in a name, plain."""
+    """Return every run of consecutive words of a name, as a plain name."""
     words = [plain_name(word) for word in re.split(r"[\W_]+", name) if word]
     return {"".join(words[i:j]) for i in range(len(words)) for j in range(i + 1, len(words) + 1)}

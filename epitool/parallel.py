@@ -1,4 +1,4 @@
-"""The one place where work is spread over the cores, or over a Dask cluster."""
+"""Parallel work on the cores of this machine or on a Dask cluster."""
 
 from __future__ import annotations
 
@@ -17,41 +17,41 @@ from epitool.errors import EpitoolError, UsageError
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 Outcome = tuple[Result | None, Exception | None]
-_WAVE_PER_WORKER, _LARGEST_WAVE = 4, 32  # items that are at work together; more would fill the memory
-_cluster: ContextVar[Any] = ContextVar("_cluster", default=None)  # Dask's client, inside of `backend("dask")`
+_WAVE_PER_WORKER, _LARGEST_WAVE = 4, 32  # items in progress together; more would fill the memory
+_cluster: ContextVar[Any] = ContextVar("_cluster", default=None)  # Dask's client, inside `backend("dask")`
 
 
 def run_parallel(function: Callable[[Item], Result], items: Iterable[Item], jobs: int) -> list[Result]:
-    """Applies a function to every item, results in the items' order whatever the number of jobs.
+    """Apply a function to every item and return the results in the order of the items.
 
-    Threads, because the work is done by numpy, OpenCV and mediapipe outside Python's lock.
+    Threads are used because numpy, OpenCV and mediapipe release Python's global lock while they work.
 
     Args:
-        function: May be a closure.
-        items: What to apply it to.
-        jobs: How many at a time; -1 for one per core. With 1 all is done in this thread, one after the other.
+        function: Function of one item; may be a closure.
+        items: Items to process.
+        jobs: Number of threads; -1 for one per core. With 1, all items are processed one by one in this thread.
 
     Raises:
-        Exception: What the function raised for the first item in order, after all others have ended.
+        Exception: The exception of the first failing item in order, raised after all items have ended.
     """
     work = list(items)
     return _results(list(_start(function, work, min(jobs, len(work)) if jobs > 0 else jobs)))
 
 
 def stream_parallel(function: Callable[[Item], Result], items: Iterable[Item], jobs: int) -> Iterator[Result]:
-    """As `run_parallel`, for more items than the memory holds: drawn, and results yielded, while the work goes on.
+    """Apply a function to more items than fit in memory, and yield the results in the order of the items.
 
-    At any time at most two waves of items, of a few per worker, and their results are alive. The next items are
-    drawn, and the last results consumed, while the present wave is at work.
+    At most two waves of items, of a few items per worker, and their results exist at any time. While one wave is being
+    processed, the items of the next wave are drawn and the results of the previous one are consumed.
 
     Args:
-        function: May be a closure; on a Dask cluster it and the items are pickled.
-        items: What to apply it to.
-        jobs: How many at a time; -1 for one per core. A Dask cluster decides by itself.
+        function: Function of one item; may be a closure. On a Dask cluster, it and the items are pickled.
+        items: Items to process.
+        jobs: Number of threads; -1 for one per core. Ignored on a Dask cluster.
 
     Raises:
-        Exception: What the function raised for the first item in order, after its wave and the next have ended.
-        EpitoolError: The cluster has ended, or its workers were killed again and again.
+        Exception: The exception of the first failing item in order, raised after its wave and the next have ended.
+        EpitoolError: The cluster has ended, or its workers were killed repeatedly.
     """
     if cluster := _cluster.get():
         function, jobs = _sent_to(cluster, function), _LARGEST_WAVE
@@ -66,19 +66,19 @@ def stream_parallel(function: Callable[[Item], Result], items: Iterable[Item], j
                 yield finished.pop(0)
         yield from _results(list(running))
     finally:
-        for _ in running:  # no thread may be inside native code when the process ends
+        for _ in running:  # waits for the wave: no thread may be inside native code when the process ends
             pass
 
 
 def drawn_ahead(items: Iterable[Item], depth: int = 2) -> Iterator[Item]:
-    """Draws items in a thread of its own, so that the next ones are ready when the last has been used.
+    """Draw items ahead in a separate thread, so that the next ones are ready when they are needed.
 
     Args:
-        items: Drawn by one thread, in order.
-        depth: How many are drawn ahead at the most.
+        items: Items, drawn in order by one thread.
+        depth: Largest number of items drawn ahead.
 
     Raises:
-        Exception: What drawing raised, in its turn.
+        Exception: The exception raised by drawing an item, when that item is due.
     """
     draw, end = iter(items), object()
     with ThreadPoolExecutor(1) as thread:
@@ -94,14 +94,14 @@ def drawn_ahead(items: Iterable[Item], depth: int = 2) -> Iterator[Item]:
 
 @contextmanager
 def backend(name: str) -> Iterator[None]:
-    """Says where `stream_parallel` works inside this context.
+    """Select where `stream_parallel` works inside this context.
 
     Args:
-        name: "threads" of this process, "dask" (the scheduler that DASK_SCHEDULER_ADDRESS or Dask's configuration
-            names, else a cluster of this machine's cores), or "dask:ADDRESS" of a scheduler.
+        name: "threads" for threads of this process; "dask" for the scheduler named by DASK_SCHEDULER_ADDRESS or Dask's
+            configuration, or else a cluster of this machine's cores; "dask:ADDRESS" for the scheduler at an address.
 
     Raises:
-        UsageError: There is no such backend, Dask is not installed, or the scheduler does not answer.
+        UsageError: The backend does not exist, Dask is not installed, or the scheduler does not answer.
     """
     kind, _, address = name.partition(":")
     if name == "threads":
@@ -130,7 +130,7 @@ def _dask_client(address: str | None) -> Any:
 
 
 def _start(function: Callable[[Item], Result], items: Sequence[Item], jobs: int) -> Iterator[Outcome[Result]]:
-    """Sets the work going and hands out how each item ended, in order; with one job each is done when asked for."""
+    """Start the work and yield the outcome of each item in order; with one job, items are processed when asked for."""
     parallel = Parallel(n_jobs=jobs or 1, prefer="threads", return_as="generator", pre_dispatch="all", batch_size=1)
     started: Iterator[Outcome[Result]] = parallel(delayed(_attempted)(function, item) for item in items)
     return started
@@ -139,21 +139,21 @@ def _start(function: Callable[[Item], Result], items: Sequence[Item], jobs: int)
 def _attempted(function: Callable[[Item], Result], item: Item) -> Outcome[Result]:
     try:
         return function(item), None
-    except Exception as error:  # raised by `_results`, when no other thread is at work any more
+    except Exception as error:  # raised later by `_results`, when no other thread is working any more
         return None, error
 
 
 def _sent_to(cluster: Any, function: Callable[[Item], Result]) -> Callable[[Item], Result]:
-    """The function, done by a Dask cluster while a thread of this process waits.
+    """Return a function that runs `function` on a Dask cluster while a thread of this process waits.
 
-    Not joblib's own backend for Dask: it waits for ever where Dask gives work up, and brings work back into this
-    process where workers are few.
+    Joblib's own Dask backend is not used: it waits forever if Dask gives up a task, and runs work in this process if
+    there are few workers.
     """
 
     def send(item: Item) -> Result:
         try:
             outcome = cluster.submit(_attempted, function, item, pure=False).result()
-        except Exception as error:  # the item's own are in the outcome
+        except Exception as error:  # an exception of Dask; the item's own exception is in the outcome
             reason = (str(error).splitlines() or [type(error).__name__])[0][:200]
             raise EpitoolError(f"--backend dask: the cluster has lost the work ({reason}); run it again") from None
         return _results([outcome])[0]

@@ -1,6 +1,7 @@
-"""Keypoints, poses and predictions: what the commands hand to each other. Missing is NaN with confidence 0.
+"""Keypoints, poses and predictions, which the commands pass to each other.
 
-Axes: F frames, V views, J joints. Arrays are read-only; joints are matched by name.
+Axes: F frames, V views, J joints. A missing joint is NaN with confidence 0. Arrays are read-only; joints are matched by
+name.
 """
 
 from __future__ import annotations
@@ -17,20 +18,20 @@ from epitool.errors import InputError
 from epitool.skeleton import Skeleton, convert_joints
 
 Array = NDArray[np.float64]
-BOX_MARGIN = 1.25  # of the joints' extent, as the paper's MPII crops
-_SIZED = 500  # images that a person's usual size is taken from
-_TRIMMED, _OF_BOX = 0.1, 1.8  # share of joints left out at either end, and what then makes up for it
+BOX_MARGIN = 1.25  # times the joints' extent, as in the paper's MPII crops
+_SIZED = 500  # most images from which a person's usual size is estimated
+_TRIMMED, _OF_BOX = 0.1, 1.8  # share of joints trimmed at either end, and the factor that compensates for it
 _OF_FRAMES = ("xy", "confidence", "frames", "images", "take_of", "detected_xyz")
 
 
 class People(NamedTuple):
-    """The P people that a detector, or another program, has found in one image.
+    """P people that a detector or another program found in one image.
 
     Attributes:
         xy: Joints in pixels `(P, J, 2)`; NaN where missing.
-        confidence: `(P, J)`, 0 where missing; a higher one is surer, on whatever scale.
-        xyz: What the detector itself takes their joints in space to be, `(P, J, 3)`: mm from the middle of the hips,
-            x right, y down, z away from a camera that looks straight at the person. None where it says nothing.
+        confidence: Confidence `(P, J)`, 0 where missing. Higher is more certain; the scale is the detector's.
+        xyz: 3D joints that the detector itself estimates, `(P, J, 3)`: mm from the middle of the hips, x right, y down,
+            z away from a camera that looks straight at the person. None if the detector gives no 3D joints.
     """
 
     xy: Array
@@ -40,21 +41,21 @@ class People(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Keypoints:
-    """2D joints of one person in every view and frame.
+    """2D joints of one person in every frame and view.
 
     Attributes:
         xy: Pixels `(F, V, J, 2)`; NaN where missing.
-        confidence: `(F, V, J)`, 0 where missing; a higher one is surer, on whatever scale.
+        confidence: Confidence `(F, V, J)`, 0 where missing. Higher is more certain; the scale is the detector's.
         frames: Frame numbers `(F,)`, strictly increasing.
         views: Names of the V views.
-        images: Where each image is, `(F, V)` strings: a path, or `video.mp4#frame`; "" where there is none.
-        image_size: (width, height) per view, `(V, 2)`; 0 where a view's images differ.
+        images: Image names `(F, V)`: a path or `video.mp4#frame`; "" where there is no image.
+        image_size: (width, height) per view, `(V, 2)`; 0 for a view whose images differ in size.
         skeleton: Names and order of the joints.
-        take_of: The number of the take that each frame belongs to, `(F,)`; 0 of all where it is left out.
-        split: How many frames are for training, and how many for training and choosing together, in that order; the
-            rest is for the test. None where nothing but their order parts them.
-        detected_xyz: The detector's own 3D joints `(F, V, J, 3)`, as `People.xyz`; NaN where it says nothing, or
-            took left for right. Empty, `(0,)`, where it never says any.
+        take_of: Number of the take that each frame belongs to, `(F,)`; zeros by default.
+        split: Number of training frames, and number of training and validation frames together. Training frames come
+            first, then validation frames, then test frames. None if the recording does not state a split.
+        detected_xyz: The detector's own 3D joints `(F, V, J, 3)`, as in `People.xyz`; NaN where it gives none or where
+            it exchanged left and right. Empty, `(0,)`, if the detector gives no 3D joints at all.
     """
 
     xy: Array
@@ -91,24 +92,27 @@ class Keypoints:
 
     @property
     def seen(self) -> NDArray[np.bool_]:
-        """Which joints are there, `(F, V, J)`: how far they are to be believed, only the whole recording tells."""
+        """Whether each joint is present, `(F, V, J)`, whatever its confidence.
+
+        How reliable a joint is can only be judged from the whole recording.
+        """
         return np.isfinite(self.xy[..., 0])
 
     def boxes(self, margin: float = BOX_MARGIN) -> Array:
-        """Square box [x, y, width, height] around the joints, `(F, V, 4)`; NaN with fewer than two of them."""
+        """Return square boxes [x, y, width, height] around the joints, `(F, V, 4)`; NaN with fewer than two joints."""
         return square_boxes(self.xy, margin)
 
     def without_unsure(self, least: float | None) -> Keypoints:
-        """The same without joints of a lower confidence than this; None leaves out none."""
+        """Return the keypoints without joints whose confidence is below `least`; None keeps all joints."""
         if least is None:
             return self
         return replace(self, xy=np.where((self.confidence >= least)[..., None], self.xy, np.nan))
 
     def select_views(self, views: Sequence[str]) -> Keypoints:
-        """These views only, in this order.
+        """Return the keypoints of the named views, in the given order.
 
         Raises:
-            InputError: One of them is not there.
+            InputError: One of the views does not exist.
         """
         missing = [view for view in views if view not in self.views]
         if missing:
@@ -125,12 +129,12 @@ class Keypoints:
         )
 
     def select_frames(self, chosen: NDArray[np.intp]) -> Keypoints:
-        """The frames at these increasing indices `(n,)` only."""
+        """Return the keypoints of the frames at the given increasing indices `(n,)`."""
         chosen_of = {name: getattr(self, name) for name in _OF_FRAMES}
         return replace(self, **{name: values[chosen] if values.size else values for name, values in chosen_of.items()})
 
     def convert(self, skeleton: Skeleton) -> Keypoints:
-        """The same keypoints as joints of another skeleton."""
+        """Return the same keypoints as joints of another skeleton."""
         xy, confidence = convert_joints(self.xy, self.confidence, self.skeleton, skeleton)
         xyz = self.detected_xyz
         if xyz.size:
@@ -138,10 +142,11 @@ class Keypoints:
         return replace(self, xy=xy, confidence=confidence, skeleton=skeleton, detected_xyz=xyz)
 
     def with_swaps(self, swapped: NDArray[np.bool_]) -> Keypoints:
-        """Left and right joints exchanged in the views and frames given, `(F, V)`.
+        """Exchange left and right joints in the frames and views where `swapped` `(F, V)` is true.
 
-        A detector that takes left for right there takes a back for a front, or a near side for a far one. Its depths
-        are those of another pose, neither as they stand nor reversed, so its own 3D joints are left out.
+        A detector that exchanges left and right has mistaken the back for the front, or the near side for the far
+        side. Its depths then belong to a different pose and are valid neither as they are nor reversed, so its own
+        3D joints become NaN there.
         """
         order = self.skeleton.flip_order
         own = self.detected_xyz
@@ -154,20 +159,22 @@ class Keypoints:
 
 
 def flip_joints(values: Array, swapped: NDArray[np.bool_], order: NDArray[np.intp]) -> Array:
-    """Values of joints `(F, V, J, ...)`, in the views and frames `(F, V)` given in another order of the joints."""
+    """Reorder the joints of `values` `(F, V, J, ...)` by `order` where `swapped` `(F, V)` is true."""
     flipped = values.copy()
     flipped[swapped] = values[swapped][:, order]
     return flipped
 
 
 def join_keypoints(parts: Sequence[Keypoints]) -> Keypoints:
-    """The keypoints of successive frames of one recording as one."""
+    """Concatenate the keypoints of successive parts of one recording."""
     together = {name: np.concatenate([getattr(part, name) for part in parts]) for name in _OF_FRAMES}
     return replace(parts[0], **together)
 
 
 def square_boxes(xy: Array, margin: float = BOX_MARGIN) -> Array:
-    """Square boxes [x, y, width, height] `(..., 4)` around joints `(..., J, 2)`, `margin` times their extent.
+    """Return square boxes [x, y, width, height] `(..., 4)` around joints `(..., J, 2)`, `margin` times their extent.
+
+    A box is NaN if fewer than two joints are present.
 
     >>> square_boxes(np.array([[10.0, 0.0], [10.0, 80.0], [np.nan, np.nan]])).tolist()
     [-40.0, -10.0, 100.0, 100.0]
@@ -183,14 +190,15 @@ def square_boxes(xy: Array, margin: float = BOX_MARGIN) -> Array:
 
 
 def usual_side(xy: Array) -> float:
-    """About the usual side of the box around a person of joints `(..., J, 2)`, whatever a tenth of them do; px.
+    """Estimate the usual side of the box around a person from joints `(..., J, 2)`, in px.
 
-    Of up to a few hundred images, evenly spread; NaN where none of them shows two joints.
+    The lowest and highest tenth of each person's joints are ignored, so that outliers do not matter. The estimate is
+    the median over up to a few hundred evenly spread images; NaN if none of them shows two joints.
     """
     images = xy.reshape(-1, *xy.shape[-2:])
     images = images[:: max(len(images) // _SIZED, 1)]
     count = np.isfinite(images[..., 0]).sum(axis=-1)
-    images, count = np.sort(images[count >= 2], axis=1), count[count >= 2]  # NaN come last
+    images, count = np.sort(images[count >= 2], axis=1), count[count >= 2]  # NaN are sorted to the end
     if not len(images):
         return np.nan
     low, high = (np.rint(share * (count - 1)).astype(int) for share in (_TRIMMED, 1 - _TRIMMED))
@@ -203,8 +211,8 @@ class Poses:
     """3D joints of one person over time.
 
     Attributes:
-        xyz: `(F, J, 3)`; NaN where missing.
-        confidence: `(F, J)`.
+        xyz: Joints `(F, J, 3)`; NaN where missing.
+        confidence: Confidence `(F, J)`; 0 where missing.
         frames: Frame numbers `(F,)`.
         skeleton: Names and order of the joints.
         unit: "mm" or "arbitrary".
@@ -230,24 +238,24 @@ class Poses:
             raise ValueError(f"poses with unit '{self.unit}' in space '{self.space}'")
 
     def convert(self, skeleton: Skeleton) -> Poses:
-        """The same poses as joints of another skeleton."""
+        """Return the same poses as joints of another skeleton."""
         xyz, confidence = convert_joints(self.xyz, self.confidence, self.skeleton, skeleton)
         return replace(self, xyz=xyz, confidence=confidence, skeleton=skeleton)
 
 
 @dataclass(frozen=True, eq=False)
 class Predictions:
-    """Poses that a network saw in N single images.
+    """Poses that a network estimated from N single images.
 
     Attributes:
-        images: Where each image is, `(N,)`: a path, or `video.mp4#frame`.
-        boxes: [x, y, width, height] px that the network looked at, `(N, 4)`.
-        joints_3d: Root-relative, camera axes, `(N, J, 3)`.
-        joints_2d: Pixels of the image, `(N, J, 2)`.
-        confidence: `(N, J)`.
+        images: Image names, `(N,)`: a path or `video.mp4#frame`.
+        boxes: Input boxes of the network, [x, y, width, height] px, `(N, 4)`.
+        joints_3d: 3D joints relative to the root, in camera axes, `(N, J, 3)`.
+        joints_2d: 2D joints in pixels of the image, `(N, J, 2)`.
+        confidence: Confidence `(N, J)`.
         skeleton: Names and order of the joints.
         unit: "mm" or "arbitrary".
-        provenance: Plain values: the model, where boxes came from, how depth and scale were fixed, `recording_id`.
+        provenance: Plain values: the model, the source of the boxes, how depth and scale were fixed, `recording_id`.
     """
 
     images: tuple[str, ...]
@@ -267,9 +275,9 @@ class Predictions:
 
 
 def midline(xy: Array, skeleton: Skeleton) -> Array:
-    """Joints `(..., J, D)` that have no mirror image, and the middle of each pair that does, `(..., M, D)`.
+    """Return the unpaired joints of `(..., J, D)` and the midpoint of each left/right pair, `(..., M, D)`.
 
-    They hold for either reading of left and right.
+    These points do not change when left and right are exchanged.
     """
     paired = {joint for pair in skeleton.flip_pairs for joint in pair}
     single = [xy[..., j, :] for j in range(len(skeleton)) if j not in paired]

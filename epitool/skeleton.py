@@ -1,8 +1,8 @@
-"""Named skeletons, and the conversion of joints from one to another by name.
+"""Named skeletons, and the conversion of joints from one skeleton to another by name.
 
 Joint names are shared by all skeletons, so `left_knee` is the same joint everywhere. A joint that a source skeleton
-lacks is derived from joints that it has by an affine combination (weights that add up to one, hence valid in 2D and
-in 3D alike); `DERIVED` states every rule.
+lacks is derived from other joints by an affine combination: the weights add up to one, so the rule is valid in both 2D
+and 3D. `DERIVED` holds all rules.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ DERIVED: Mapping[str, Sequence[Mapping[str, float]]] = {
     "thorax": ({"left_shoulder": 0.5, "right_shoulder": 0.5},),
     "neck": ({"left_shoulder": 0.5, "right_shoulder": 0.5},),
     "spine": ({"pelvis": 0.5, "thorax": 0.5},),
-    # Human3.6M's "Neck/Nose" marker sits at the face; the nose is the nearest keypoint that detectors give.
+    # Human3.6M's "Neck/Nose" marker is at the face; the nose is the nearest keypoint that detectors give.
     "neck_nose": ({"nose": 1.0}, {"head": 1.0}),
     # The crown lies about half as far above the ears as the ears are above the shoulders.
     "head_top": ({"left_ear": 0.75, "right_ear": 0.75, "thorax": -0.5},),
@@ -30,10 +30,10 @@ DERIVED: Mapping[str, Sequence[Mapping[str, float]]] = {
 
 @dataclass(frozen=True)
 class Skeleton:
-    """A set of named joints joined to a tree.
+    """Named joints connected in a tree.
 
     Attributes:
-        name: What files call it.
+        name: Name of the skeleton in files.
         joints: Joint names in array order.
         parents: Index of each joint's parent, -1 at a root.
     """
@@ -52,7 +52,7 @@ class Skeleton:
         return len(self.joints)
 
     def index(self, joint: str) -> int:
-        """Position of a joint in the arrays.
+        """Return the position of a joint in the arrays.
 
         Raises:
             InputError: The skeleton has no such joint.
@@ -67,14 +67,14 @@ class Skeleton:
 
     @cached_property
     def flip_pairs(self) -> tuple[tuple[int, int], ...]:
-        """(left, right) indices of the joints that a mirror exchanges."""
+        """Index pairs (left, right) of joints that are mirror images of each other."""
         lefts = [j for j in self.joints if j.startswith("left_")]
         pairs = ((j, "right_" + j.removeprefix("left_")) for j in lefts)
         return tuple((self.joints.index(a), self.joints.index(b)) for a, b in pairs if b in self.joints)
 
     @cached_property
     def flip_order(self) -> NDArray[np.intp]:
-        """Index array `(J,)` that exchanges left and right: `xy[..., skeleton.flip_order, :]`."""
+        """Index array `(J,)` that exchanges left and right, used as `xy[..., skeleton.flip_order, :]`."""
         order = np.arange(len(self))
         for left, right in self.flip_pairs:
             order[[left, right]] = right, left
@@ -82,16 +82,18 @@ class Skeleton:
 
     @property
     def bones(self) -> tuple[tuple[int, int], ...]:
-        """(parent, child) index pairs."""
+        """Index pairs (parent, child)."""
         return tuple((parent, child) for child, parent in enumerate(self.parents) if parent >= 0)
 
     @property
     def root(self) -> int:
-        """Index of the joint that poses are relative to: the pelvis, or else the first root of the tree."""
+        """Index of the joint that poses are relative to: the pelvis, or the first root of the tree if there is none."""
         return self.joints.index("pelvis") if "pelvis" in self.joints else self.parents.index(-1)
 
     def weights_from(self, source: Skeleton) -> NDArray[np.float64]:
-        """Matrix `(J, J_source)` that makes this skeleton's joints from the source's; NaN rows where impossible.
+        """Return the matrix `(J, J_source)` that computes this skeleton's joints from the source's.
+
+        A joint that cannot be derived has a row of NaN.
 
         >>> w = skeleton("h36m17").weights_from(skeleton("coco17"))
         >>> float(w[0, skeleton("coco17").index("left_hip")])
@@ -114,9 +116,9 @@ def _weights(joint: str, source: Skeleton) -> NDArray[np.float64] | None:
 def convert_joints(
     values: NDArray[np.float64], confidence: NDArray[np.float64], source: Skeleton, target: Skeleton
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Joints `(..., J, D)` and confidence `(..., J)` of one skeleton as those of another.
+    """Convert joints `(..., J, D)` and confidence `(..., J)` from one skeleton to another.
 
-    A derived joint takes the least confidence of the joints it is made of; it is NaN where one of them is.
+    A derived joint has the lowest confidence of the joints it is computed from, and is NaN where one of them is.
     """
     if source.joints == target.joints:
         return values, confidence
@@ -133,14 +135,14 @@ def convert_joints(
 
 
 def _make(name: str, tree: str) -> Skeleton:
-    """Builds a skeleton from 'joint<parent joint<parent ...' in array order."""
+    """Build a skeleton from 'joint<parent joint<parent ...' in array order."""
     pairs = [item.partition("<")[::2] for item in tree.split()]
     joints = tuple(joint for joint, _ in pairs)
     return Skeleton(name, joints, tuple(joints.index(parent) if parent else -1 for _, parent in pairs))
 
 
 def _sides(template: str) -> str:
-    """Writes 'L' as 'left_' and 'R' as 'right_' in a tree, to keep the tables below readable."""
+    """Expand 'L' to 'left_' and 'R' to 'right_' in a tree, which keeps the tables below readable."""
     words = []
     for item in template.split():
         parts = ("left_" + p[1:] if p[0] == "L" else "right_" + p[1:] if p[0] == "R" else p for p in item.split("<"))
@@ -154,7 +156,7 @@ _COCO = _FACE + (
     " Lhip<Lshoulder Rhip<Rshoulder Lknee<Lhip Rknee<Rhip Lankle<Lknee Rankle<Rknee"
 )
 _TOES = " Lbig_toe<Lankle Lsmall_toe<Lankle Lheel<Lankle Rbig_toe<Rankle Rsmall_toe<Rankle Rheel<Rankle"
-# 68 points of a face, which have no bones, in the order of iBUG: jaw, brows, nose, eyes, lips outside, lips inside.
+# The 68 facial landmarks in iBUG's order: jaw, brows, nose, eyes, outer lips, inner lips. They have no bones.
 _FACE68 = (
     " Rjaw_1 Rjaw_2 Rjaw_3 Rjaw_4 Rjaw_5 Rjaw_6 Rjaw_7 Rjaw_8 chin Ljaw_8 Ljaw_7 Ljaw_6 Ljaw_5 Ljaw_4 Ljaw_3 Ljaw_2"
     " Ljaw_1 Rbrow_1 Rbrow_2 Rbrow_3 Rbrow_4 Rbrow_5 Lbrow_5 Lbrow_4 Lbrow_3 Lbrow_2 Lbrow_1 nose_ridge_1 nose_ridge_2"
@@ -167,7 +169,10 @@ _FINGERS = ("thumb", "forefinger", "middle_finger", "ring_finger", "little_finge
 
 
 def _hand(side: str) -> str:
-    """A hand's root, which lies at the wrist and so ends no bone, and five fingers from the wrist to their tips."""
+    """Return the tree of a hand: its root, and five fingers from the wrist to the tips.
+
+    The root has no bone because it coincides with the wrist.
+    """
     fingers = [
         f"{side}{finger}_1<{side}wrist " + " ".join(f"{side}{finger}_{n}<{side}{finger}_{n - 1}" for n in (2, 3, 4))
         for finger in _FINGERS
@@ -209,10 +214,10 @@ SKELETONS: Mapping[str, Skeleton] = {name: _make(name, _sides(tree)) for name, t
 
 
 def skeleton(name: str) -> Skeleton:
-    """The skeleton of that name.
+    """Return the skeleton with the given name.
 
     Raises:
-        InputError: No skeleton has that name.
+        InputError: No skeleton has this name.
 
     >>> len(skeleton("blazepose33"))
     33
@@ -223,10 +228,10 @@ def skeleton(name: str) -> Skeleton:
 
 
 def skeleton_of(name: str, joints: Sequence[str]) -> Skeleton:
-    """The skeleton that a file states by name and joints; a foreign one becomes a skeleton without bones.
+    """Return the skeleton that a file states by name and joints; an unknown one becomes a skeleton without bones.
 
     Raises:
-        InputError: The name is known but its joints are not those that the file states, or a joint is named twice.
+        InputError: The name is known but the joints in the file are different, or a joint is named twice.
     """
     if name in SKELETONS:
         if tuple(joints) != SKELETONS[name].joints:

@@ -1,4 +1,7 @@
-"""The `epitool` command: flags to options, one stage, one summary on stdout. Heavy imports live inside the commands."""
+"""The `epitool` command: converts flags to options, runs one stage and prints one summary on stdout.
+
+Slow imports happen inside the commands.
+"""
 
 from __future__ import annotations
 
@@ -46,11 +49,11 @@ def root(
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit.")
     ] = False,
 ) -> None:
-    """Holds the options that stand before a command."""
+    """Accept the options that stand before a command."""
 
 
 def spread_variadic(arguments: Sequence[str]) -> list[str]:
-    """Repeats an option that takes several values after one flag, as a shell's `cam*`, before each: typer wants it so.
+    """Repeat a flag before each of its values, as typer requires, where several follow one flag (as from `cam*`).
 
     >>> spread_variadic(["calibrate", "--views", "cam1", "cam2", "--seed", "1"])
     ['calibrate', '--views', 'cam1', '--views', 'cam2', '--seed', '1']
@@ -62,7 +65,7 @@ def spread_variadic(arguments: Sequence[str]) -> list[str]:
     pieces = [part for a in arguments for part in (a.split("=", 1) if a.split("=", 1)[0] in variadic else [a])]
     for argument in [*pieces, "--"]:
         if argument.startswith("-") and argument != "-":
-            out += [] if has_value else [option]  # for typer to complain about
+            out += [] if has_value else [option]  # an option without a value, which typer then reports
             option = argument if argument in variadic else ""
             has_value = not option
             out += [] if option else [argument]
@@ -73,7 +76,7 @@ def spread_variadic(arguments: Sequence[str]) -> list[str]:
 
 
 def _variadic(command: str) -> list[str]:
-    """The options of a command that may be several, each a word of its own."""
+    """Return the options of a command that take several values, each as a separate word."""
     return [
         field.option
         for field in fields_of(options_of(command))
@@ -82,21 +85,21 @@ def _variadic(command: str) -> list[str]:
 
 
 def expand_patterns(arguments: Sequence[str]) -> list[str]:
-    """What a shell makes of `cam*`, for Windows, where that is left to programs; what matches nothing stays."""
+    """Expand patterns such as `cam*`, which Windows leaves to programs; a pattern that matches nothing is kept."""
     matches = [sorted(glob(text)) if has_magic(text) and not Path(text).exists() else [] for text in arguments]  # noqa: PTH207
     return [name for text, found in zip(arguments, matches) for name in found or [text]]
 
 
 def main() -> None:
-    """Entry point of the `epitool` command."""
-    heeded = signal.getsignal(signal.SIGINT) is signal.default_int_handler  # the background jobs of a shell ignore it
+    """Run the `epitool` command."""
+    heeded = signal.getsignal(signal.SIGINT) is signal.default_int_handler  # not in background jobs
     if heeded:
         signal.signal(signal.SIGINT, leave_at_once)
     if isinstance(sys.stdout, TextIOWrapper):
-        sys.stdout.reconfigure(errors="backslashreplace")  # not every terminal and pipe has letters for every name
+        sys.stdout.reconfigure(errors="backslashreplace")  # for names that stdout cannot encode
     try:
         arguments = expand_patterns(sys.argv[1:]) if os.name == "nt" else sys.argv[1:]
         app(args=spread_variadic(arguments), prog_name="epitool")
     finally:
         if heeded:
-            signal.signal(signal.SIGINT, signal.SIG_IGN)  # all is done, and said
+            signal.signal(signal.SIGINT, signal.SIG_IGN)  # everything is done and printed

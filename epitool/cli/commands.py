@@ -1,4 +1,4 @@
-"""The commands: each is made from the class of its options when it is asked for."""
+"""The commands, each of which is built from its options class when it is needed."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import inspect
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import MISSING
 from inspect import Parameter, cleandoc
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -16,30 +17,36 @@ from typer.core import TyperCommand, TyperGroup
 from epitool import console, options
 from epitool.cli.config import Config, storing
 from epitool.cli.running import failing_in_one_line, run
-from epitool.options import COMMANDS
+from epitool.options import COMMANDS, GROUP_OF
 from epitool.options.flag import Field, Options, fields_of
 
-Quiet = Annotated[bool, typer.Option("--quiet", help="No remarks or progress on stderr; warnings remain.")]
-Json = Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")]
-_STORING = ("train", "refine")  # commands that leave their options beside what they made, and take them back
+_MORE = "More options"
+_WORDS = {Path: "PATH", int: "N", float: "NUMBER", str: "TEXT"}  # placeholders of values in the help
+Quiet = Annotated[
+    bool, typer.Option("--quiet", help="No remarks or progress on stderr; warnings remain.", rich_help_panel=_MORE)
+]
+Json = Annotated[bool, typer.Option("--json", help="Print the summary as JSON.", rich_help_panel=_MORE)]
+_STORING = ("train", "refine")  # commands that store their options beside their output, and accept them as `--config`
 
 
 class Commands(TyperGroup):
-    """The group of all commands, which knows each by name and help alone until it is to run."""
+    """Group of all commands, which knows only the name and help of each until it runs."""
 
     def __init__(self, **settings: Any) -> None:
         super().__init__(**{**settings, "commands": _OnDemand()})
 
     def list_commands(self, ctx: Any) -> list[str]:
-        """Their names, in the order of the work."""
+        """Return the names of the commands, in the order in which they are used."""
         return list(COMMANDS)
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
-        """What a list of commands shows of one."""
-        return TyperCommand(name=cmd_name, help=help_of(options_of(cmd_name))) if cmd_name in COMMANDS else None
+        """Return a command with the name and help that the list of commands shows."""
+        if cmd_name not in COMMANDS:
+            return None
+        return TyperCommand(name=cmd_name, help=help_of(options_of(cmd_name)), rich_help_panel=GROUP_OF[cmd_name])
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
-        """The command that is to run."""
+        """Return the command to run."""
         name, found, rest = super().resolve_command(ctx, args)
         return name, found and command(str(name)), rest
 
@@ -56,18 +63,18 @@ class _OnDemand(Mapping[str, Any]):
 
 
 def options_of(name: str) -> type[Options]:
-    """The class of a command's options."""
+    """Return the options class of a command."""
     return getattr(options, COMMANDS[name][1])
 
 
 def help_of(kind: type[Options]) -> str:
-    """A class's docstring whose lines end where its paragraphs do: the width of the terminal breaks them."""
+    """Return a class's docstring with each paragraph on one line, to be wrapped at the width of the terminal."""
     return "\n\n".join(" ".join(part.split()) for part in cleandoc(kind.__doc__ or "").split("\n\n"))
 
 
 @functools.cache
 def command(name: str) -> Any:
-    """A command as typer makes it."""
+    """Build a command with typer."""
     if name not in COMMANDS:
         raise KeyError(name)
     alone = typer.Typer(add_completion=False)
@@ -76,7 +83,7 @@ def command(name: str) -> Any:
 
 
 def _function(name: str) -> Callable[..., None]:
-    """What a command does, with the signature that typer reads."""
+    """Return the function of a command, with the signature that typer reads."""
     kind = options_of(name)
 
     def perform(*, quiet: bool, as_json: bool, ctx: Any = None, config: Any = None, **typed: Any) -> None:
@@ -84,7 +91,7 @@ def _function(name: str) -> Callable[..., None]:
         console.set_quiet(quiet)
         with failing_in_one_line():
             chosen = kind(**values)
-            stage = importlib.import_module(f"epitool.stages.{COMMANDS[name][0]}")  # numpy and all, once that is well
+            stage = importlib.import_module(f"epitool.stages.{COMMANDS[name][0]}")  # slow, so only with valid options
             run(storing(stage.run, ctx) if ctx else stage.run, chosen, as_json, _also_written(stage))
 
     parameters = [_parameter(field) for field in fields_of(kind)]
@@ -101,12 +108,12 @@ def _keyword(name: str, annotation: Any, default: Any = Parameter.empty) -> Para
 
 
 def _also_written(stage: Any) -> Callable[[Any], Any]:
-    """What names the files that a stage writes besides its outputs, as its `also_writes` does where it has one."""
+    """Return the stage's `also_writes`, which lists files written besides its outputs, or a function listing none."""
     return getattr(stage, "also_writes", lambda _: ())
 
 
 def _parameter(field: Field) -> Parameter:
-    """An option as typer reads it of a function."""
+    """Return an option as a function parameter that typer understands."""
     flag, kind, default = field.flag, field.kind, field.default
     if flag.reads:
         kind = str
@@ -114,14 +121,17 @@ def _parameter(field: Field) -> Parameter:
     elif field.many:
         kind = list[kind]  # type: ignore[valid-type]
         default = list(default) if isinstance(default, tuple) else default
-    settings: dict[str, Any] = {"metavar": flag.metavar, "min": flag.least, "show_default": flag.shown}
+    metavar = flag.metavar or _WORDS.get(kind)
+    settings: dict[str, Any] = {"metavar": metavar, "min": flag.least, "show_default": flag.shown}
+    if flag.more:
+        settings["rich_help_panel"] = _MORE
     names, told = ([], typer.Argument) if flag.argument else ([field.option], typer.Option)
     annotation: Any = Annotated[kind | None if field.optional else kind, told(*names, help=flag.help, **settings)]
     return _keyword(field.name, annotation, Parameter.empty if default is MISSING else default)
 
 
 def _value(field: Field, typed: Any) -> Any:
-    """What an option's text, or texts, stand for."""
+    """Convert the typed text or texts of an option to its value."""
     if typed is None:
         return () if field.many and not field.optional else None
     if field.flag.reads is None:

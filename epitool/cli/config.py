@@ -1,4 +1,4 @@
-"""Options from a file: `--config`, and the file that a run leaves of its own."""
+"""Options from a file: `--config`, and the file in which a run stores its options."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _NOT_STORED = ("config", "quiet", "as_json", "overwrite")
 
 
 def _use(ctx: typer.Context, path: Path | None) -> Path | None:
-    """Takes what the file says for default; options that are given win."""
+    """Use the file's values as defaults; options on the command line take precedence."""
     if path is not None:
         ctx.default_map = {**(ctx.default_map or {}), **_read(path, ctx)}
     return path
@@ -29,7 +29,7 @@ Config = Annotated[
 
 
 def _read(path: Path, ctx: typer.Context) -> dict[str, Any]:
-    """The file's options as parameters of the command; they may stand in a table that is called as the command."""
+    """Read the file's options as parameters of the command; they may be in a table named after the command."""
     if sys.version_info >= (3, 11):
         import tomllib
     else:
@@ -50,14 +50,14 @@ def _read(path: Path, ctx: typer.Context) -> dict[str, Any]:
 
 
 def _as_typed(value: Any) -> Any:
-    """A value of the file as it would be typed, for typer to read."""
+    """Return a value of the file as it would be typed, for typer to parse."""
     if isinstance(value, list):
         return [_as_typed(one) for one in value]
     return value if isinstance(value, bool) else str(value)
 
 
 def storing(stage: Callable[..., Summary], ctx: typer.Context) -> Callable[..., Summary]:
-    """The stage, after which the options are stored in the folder of its run; not where it wrote elsewhere."""
+    """Return the stage extended to store its options in the folder of its run, unless `--out` names another place."""
 
     def run_and_store(options: Any) -> Summary:
         summary = stage(options)
@@ -69,15 +69,15 @@ def storing(stage: Callable[..., Summary], ctx: typer.Context) -> Callable[..., 
 
 
 def _plain(value: Any) -> Any:
-    """A parameter's value as TOML has it."""
+    """Convert a parameter's value to a type that TOML has."""
     if isinstance(value, (list, tuple)):
         return [_plain(one) for one in value]
     return str(value) if isinstance(value, Path) else value
 
 
 def store_config(ctx: typer.Context, path: Path) -> None:
-    """Writes all options of the command as they were resolved, for `--config`; images and labels keep their paths."""
-    import tomli_w  # only where a run has been made
+    """Write all options of the command as resolved, for use with `--config`; paths of images and labels are kept."""
+    import tomli_w  # only needed after a run
 
     from epitool.files import writing
 

@@ -1,4 +1,7 @@
-"""Where a command may write: under a name that fits the content, over no input, over nothing but its like of ours."""
+"""Checks of where a command may write.
+
+The name must fit the content, and neither an input nor a file that epitool did not write may be replaced.
+"""
 
 from __future__ import annotations
 
@@ -13,21 +16,21 @@ from epitool.files import STDIO
 from epitool.options.flag import Input, Options, Output, fields_of
 
 _FORMAT = rb"epitool\.([a-z-]+)/\d"
-# What our files of each suffix hold near their beginning or end; files of other suffixes are never replaced.
+# Marks near the beginning or end of our files, by suffix; files with other suffixes are never replaced.
 _MARKS = {
     **dict.fromkeys((".toml", ".json", ".h5", ".npz", ".pt", ".mp4", ".yml", ".yaml", ".xml", ".txt"), _FORMAT),
     ".onnx": rb"epitool\.card", ".rrd": rb"RRF", ".trc": rb"\APathFileType[^\n]*\tepitool\n", ".c3d": rb"epitool",
     ".html": rb"<title>epitool", ".png": rb"Matplotlib", ".md": rb"\A\| Methods \|", ".tex": rb"\A% Protocol ",
     ".csv": rb"\Arow,by,part,metric,|,1,0,0,0,1,0,0,0,1,0,0,0,\d+\s*\Z",  # Anipose states its axes as 1.0,0.0,...
 }  # fmt: skip
-_LOOKED_AT = 1 << 20  # bytes at either end
+_LOOKED_AT = 1 << 20  # bytes searched at either end
 
 
 def check_stdout(options: Options, as_json: bool) -> bool:
-    """Whether what a command writes is for standard output.
+    """Return whether a command writes its output to stdout.
 
     Raises:
-        UsageError: It cannot be, or the summary is to go there too.
+        UsageError: The command cannot write to stdout, or `--json` would print the summary there too.
     """
     for option, path, role in _outputs(options):
         if path == STDIO and not role.stdout:
@@ -38,15 +41,15 @@ def check_stdout(options: Options, as_json: bool) -> bool:
 
 
 def check_outputs(options: Options, further: Iterable[Path]) -> None:
-    """Keeps a slip of the hand from replacing an input, or a file that is none of ours.
+    """Protect inputs, and files that epitool did not write, from being replaced by mistake.
 
     Args:
-        options: Of a stage; which of them are inputs and outputs is marked on them.
-        further: Files that it writes too, whose names follow from the options.
+        options: Options of a stage, which are marked as inputs and outputs.
+        further: Other files that the stage writes, whose names follow from the options.
 
     Raises:
-        UsageError: An output is an input, or is there and was not made by epitool, as far as its content tells, or is
-            a file of epitool's of another kind; its suffix does not fit the content; or its folder is not there.
+        UsageError: An output is also an input; it exists and, judging by its content, was not made by epitool or is
+            an epitool file of another kind; its suffix does not fit the content; or its folder does not exist.
     """
     named = list(_outputs(options))
     for option, path, role in named:
@@ -72,29 +75,29 @@ def check_outputs(options: Options, further: Iterable[Path]) -> None:
 
 
 def _roles(options: Options) -> Iterator[tuple[str, Any, Input | Output | None]]:
-    """Option, value and mark of all that are given, each of several by itself."""
+    """Yield option, value and role of all given options, one value at a time."""
     for field in fields_of(type(options)):
         yield from ((field.option, value, field.flag.role) for value in field.given(options))
 
 
 def _outputs(options: Options) -> Iterator[tuple[str, Path, Output]]:
-    """Option, path and mark of the outputs that are given."""
+    """Yield option, path and role of the given outputs."""
     for option, value, role in _roles(options):
         if isinstance(role, Output):
             yield option, value, role
 
 
 def _kind(holds: str) -> tuple[str, str]:
-    """Kind and suffix of "labels.h5"."""
+    """Split a name such as "labels.h5" into kind and suffix."""
     kind, _, suffix = holds.rpartition(".")
     return kind, f".{suffix}"
 
 
 def _check_name(option: str, path: Path, role: Output) -> None:
-    """Refuses names that a command's files cannot have; pipes and devices may be called as they like.
+    """Reject names that a command's files cannot have; pipes and devices may have any name.
 
     Raises:
-        UsageError: The suffix does not fit, or the folder is not there.
+        UsageError: The suffix does not fit, or the folder does not exist.
     """
     if role.folder or path == STDIO or (path.exists() and not path.is_file()):
         return
@@ -106,7 +109,7 @@ def _check_name(option: str, path: Path, role: Output) -> None:
 
 
 def _same_file(path: Path, given: Path) -> bool:
-    """Whether two names, as where capitals do not count, are of one file that is there."""
+    """Return whether two names refer to one existing file, as they may on a case-insensitive file system."""
     try:
         return path.samefile(given)
     except (OSError, ValueError):
@@ -114,7 +117,7 @@ def _same_file(path: Path, given: Path) -> bool:
 
 
 def _is_ours(path: Path) -> bool:
-    """Whether a file is empty, or holds what files of ours with its suffix hold."""
+    """Return whether a file is empty, or has the mark of our files with its suffix."""
     size, mark = path.stat().st_size, _MARKS.get(path.suffix.lower())
     if not size or mark is None:
         return not size
@@ -122,12 +125,12 @@ def _is_ours(path: Path) -> bool:
 
 
 def _kinds(path: Path) -> set[str]:
-    """Which formats of ours a file states."""
+    """Return which epitool formats a file states."""
     return {kind.decode() for end in _ends(path) for kind in re.findall(_FORMAT, end)}
 
 
 def _ends(path: Path) -> list[bytes]:
-    """Beginning and end of a file, without noughts: numpy's letters have four bytes each."""
+    """Read the beginning and end of a file, without zero bytes, because numpy stores each character in four bytes."""
     with path.open("rb") as file:
         ends = [file.read(_LOOKED_AT)]
         file.seek(max(path.stat().st_size - _LOOKED_AT, 0))

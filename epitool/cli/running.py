@@ -1,4 +1,4 @@
-"""Runs a stage: the one place where errors become a line and an exit status."""
+"""Running of a stage, where errors become one line and an exit status."""
 
 from __future__ import annotations
 
@@ -21,21 +21,22 @@ from epitool.errors import EpitoolError, InputError
 from epitool.files import remove_stale
 from epitool.options.flag import Options
 
-# A finalizer, weakref's dictionaries and sets, and what numba calls from compiled code.
+# Functions in which an exception is swallowed: finalizers, callbacks of weakref's dictionaries and sets, and what numba
+# calls from compiled code.
 _SWALLOWING = ("__del__", "remove", "_remove", "_numba_unpickle")
 _INTERRUPTED = "interrupted; run the same command again"
 
 
 def leave_at_once(*_: object) -> None:
-    """What Ctrl-C does before a stage is at work: there is nothing to put away."""
+    """Handle Ctrl-C before a stage runs, when there is nothing to clean up."""
     console.fail(_INTERRUPTED)
     os._exit(130)
 
 
 def interrupt(_: int, frame: FrameType | None) -> None:
-    """Ctrl-C while a stage is at work: as Python's own handler, but later where the exception would be swallowed.
+    """Handle Ctrl-C while a stage runs: raise KeyboardInterrupt, but delay it where it would be swallowed.
 
-    That is inside of what the interpreter calls when it frees an object.
+    This happens inside functions that the interpreter calls when it frees an object. A timer then tries again.
     """
     while frame is not None and frame.f_code.co_name not in _SWALLOWING:
         frame = frame.f_back
@@ -47,19 +48,19 @@ def interrupt(_: int, frame: FrameType | None) -> None:
 
 @contextmanager
 def failing_in_one_line() -> Iterator[None]:
-    """The one place where errors become a line and an exit status."""
+    """Convert errors to one line on stderr and an exit status."""
     try:
         yield
     except EpitoolError as error:
         _leave(str(error), error.exit_status)
-    except BrokenPipeError:  # the reader has had enough, as `| head`
+    except BrokenPipeError:  # the reader has closed the pipe, as `| head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    except OSError as error:  # a disk that is full or read-only, a stream that cannot be written to
+    except OSError as error:  # a full or read-only disk, or a stream that cannot be written to
         _leave(f"{error.filename or 'output'}: {error.strerror or error}", InputError.exit_status)
     except KeyboardInterrupt:
-        signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second Ctrl-C has nothing more to stop
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second Ctrl-C has nothing left to stop
         console.fail(_INTERRUPTED)
-        os._exit(130)  # threads inside detectors would otherwise be waited for
+        os._exit(130)  # a normal exit would wait for threads inside detectors
 
 
 def run(
@@ -68,16 +69,16 @@ def run(
     as_json: bool = False,
     also_writes: Callable[[Any], Iterable[Path]] = lambda _: (),
 ) -> None:
-    """Runs a stage and prints its summary.
+    """Run a stage and print its summary.
 
     Args:
-        stage: What to run.
-        options: Of it.
-        as_json: Whether the summary is for programs.
-        also_writes: The files that it writes besides its outputs, whose names follow from the options.
+        stage: Stage to run.
+        options: Options of the stage.
+        as_json: Whether to print the summary as JSON.
+        also_writes: Function that lists the files written besides the outputs, whose names follow from the options.
 
     Raises:
-        UsageError: What is to be written cannot be.
+        UsageError: An output cannot be written.
         EpitoolError: The stage failed.
     """
     if signal.getsignal(signal.SIGINT) is leave_at_once:

@@ -1,4 +1,4 @@
-"""What `-` means where a stage reads files: names of images, or a `pose.json`, on standard input."""
+"""Standard input as `-` in place of files: names of images, or a `pose.json`."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from epitool.options.flag import Input, Options, fields_of
 
 @contextmanager
 def standard_input(options: Options) -> Iterator[Any]:
-    """The options, in which `-` has become what standard input holds where an option is marked so.
+    """Yield the options with `-` replaced by the content of standard input, for options that accept it.
 
     Raises:
-        InputError: It holds no names, or no poses.
+        InputError: Standard input holds no names, or no poses.
     """
     with ExitStack() as stack:
         changes = {}
@@ -34,7 +34,7 @@ def standard_input(options: Options) -> Iterator[Any]:
 
 
 def _names() -> list[str]:
-    """Names, one a line, or with NUL between them as `find -print0` writes them."""
+    """Read names, one per line or separated by NUL as `find -print0` writes them."""
     content = read_stdin()
     names = content.split(b"\0") if b"\0" in content else content.splitlines()
     named = [os.fsdecode(name) for name in names if name.strip()]
@@ -45,7 +45,7 @@ def _names() -> list[str]:
 
 @contextmanager
 def _poses() -> Iterator[Path]:
-    """A file with the poses that come in, whose images are found from where it lies."""
+    """Yield a temporary file with the poses from standard input, with image paths adapted to its location."""
     from epitool.io.predictions import read_predictions, write_predictions
 
     with tempfile.TemporaryDirectory(prefix="epitool-") as folder:

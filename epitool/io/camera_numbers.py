@@ -1,4 +1,4 @@
-"""Numbers of cameras as a file states them, and cameras of such numbers, checked."""
+"""Checks of the numbers that files state for cameras."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from epitool.camera import Camera
 
 Array = NDArray[np.float64]
 _LARGEST = 1e9  # a thousand kilometres, in millimetres
-_NO_ROTATION = 1e-3  # by which the rows of a rotation may be off length 1 and right angles: four decimals have 2e-4
-_EXACT = 1e-6  # from here on it is rounded, and the nearest rotation is taken
+_NO_ROTATION = 1e-3  # largest entry of |R R^T - I| in a rotation; rounding to four decimals causes 2e-4
+_EXACT = 1e-6  # above this, R is considered rounded and replaced by the nearest rotation
 
 
 def numbers(values: Any, what: str, count: int | None = None) -> Array:
-    """Numbers of a camera, in an array of one axis.
+    """Return the finite numbers of a camera as a flat array.
 
     Raises:
-        ValueError: They are no numbers, not so many, not finite, or too large.
+        ValueError: The values are not numbers, not `count` many, not finite, or too large.
     """
     found = floats(values, what, count)
     if not (np.abs(found) < _LARGEST).all():
@@ -28,10 +28,10 @@ def numbers(values: Any, what: str, count: int | None = None) -> Array:
 
 
 def floats(values: Any, what: str, count: int | None = None) -> Array:
-    """Numbers of any kind, also infinite ones and NaN, in an array of one axis.
+    """Return numbers, including infinity and NaN, as a flat array.
 
     Raises:
-        ValueError: They are no numbers, or not so many.
+        ValueError: The values are not numbers, or not `count` many.
     """
     try:
         found = np.array(values, dtype=np.float64).ravel()
@@ -43,10 +43,10 @@ def floats(values: Any, what: str, count: int | None = None) -> Array:
 
 
 def checked_camera(name: str, K: Any, distortion: Any, R: Any, t: Any, size: tuple[int, int]) -> Camera:
-    """A camera whose numbers can be those of one.
+    """Return a camera after checking its numbers.
 
     Raises:
-        ValueError: They cannot.
+        ValueError: The numbers cannot be those of a camera.
     """
     K, distortion, R, t = (np.array(values, dtype=float) for values in (K, distortion, R, t))
     numbers = np.concatenate([values.ravel() for values in (K, distortion, R, t)])
@@ -66,15 +66,16 @@ def checked_camera(name: str, K: Any, distortion: Any, R: Any, t: Any, size: tup
 
 
 def nearest_rotation(name: str, R: NDArray[Any]) -> NDArray[Any]:
-    """The rotation that nine numbers are, up to their rounding.
+    """Return the rotation nearest to a matrix that is a rotation up to rounding.
 
     Raises:
-        ValueError: They are none.
+        ValueError: The matrix is not a rotation.
     """
     off = np.abs(R @ R.T - np.eye(3)).max() if R.shape == (3, 3) else np.inf
     if not off <= _NO_ROTATION or np.linalg.det(R) < 0:
         raise ValueError(f"camera {name}: R is no rotation")
     if off <= _EXACT:
         return R
+    # U Vt is the nearest orthogonal matrix in the Frobenius norm (orthogonal Procrustes)
     U, _, Vt = np.linalg.svd(R)
     return np.asarray(U @ Vt)

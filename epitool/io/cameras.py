@@ -1,4 +1,4 @@
-"""Camera files: our `cameras.toml` (also Anipose's, Pose2Sim's, caliscope's), and through `foreign` those of others."""
+"""Camera files: `cameras.toml` (ours, Anipose's, Pose2Sim's, caliscope's), and other formats through `foreign`."""
 
 from __future__ import annotations
 
@@ -28,26 +28,26 @@ else:
     import tomli as tomllib
 
 CAMERAS_BY = "epitool calibrate"
-CAMERA_SUFFIXES = (".toml", *SUFFIXES)  # that nothing else has
+CAMERA_SUFFIXES = (".toml", *SUFFIXES)  # only of camera files
 KNOWN_CAMERAS = f"TOML (ours, Anipose, Pose2Sim, caliscope), labels.h5, {WORDS}"
 _FORMAT = "epitool.cameras/1"
-_LARGEST_FILE = 20_000_000  # bytes; a parser of text takes minutes for more
+_LARGEST_FILE = 20_000_000  # bytes; text parsers would take minutes for larger files
 _EVER = (-(2**62), 2**62)
-_NUMBERED = {"cam_id": "cam", "port": "port"}  # how caliscope numbers a camera, and calls its footage
-_NOTHING = ("null", "")  # as some writers of TOML, which has no word for it, put down what is not known
+_NUMBERED = {"cam_id": "cam", "port": "port"}  # keys of caliscope's camera numbers, and prefixes of its footage
+_NOTHING = ("null", "")  # how some programs write unknown values, as TOML has no null
 
 
 def read_rig(path: Path | str, size: tuple[int, int] | None = None) -> Rig:
-    """Reads cameras with their places in the world, from any of the formats.
+    """Read cameras with their extrinsics from a file of any known format.
 
-    Cameras that the file itself calls unfit are left out, and that is said.
+    Cameras that the file itself marks as unusable are left out with a warning.
 
     Args:
-        path: The file.
-        size: (width, height) of the images, where the file does not say.
+        path: Camera file.
+        size: (width, height) of the images, used if the file does not state it.
 
     Raises:
-        InputError: The file is missing, damaged, of no known format, or a camera in it is not one.
+        InputError: The file is missing, damaged, of no known format, or has an invalid camera.
     """
     path = Path(path)
     require_file(path, CAMERAS_BY)
@@ -57,7 +57,7 @@ def read_rig(path: Path | str, size: tuple[int, int] | None = None) -> Rig:
 
 @contextmanager
 def _explained(path: Path) -> Iterator[None]:
-    """Whatever is wrong inside a camera file becomes one line."""
+    """Convert errors from the content of a camera file to a one-line `InputError`."""
     if path.suffix.lower() != ".h5" and path.stat().st_size > _LARGEST_FILE:
         raise InputError(f"{path}: has {path.stat().st_size / 1e6:.0f} MB, and so is no camera file")
     with damage_in(path, "cameras", f"known formats are {KNOWN_CAMERAS}"):
@@ -68,19 +68,19 @@ def _explained(path: Path) -> Iterator[None]:
 
 
 def is_foreign(path: Path) -> bool:
-    """Whether a camera file that can be read is of another program, which may mean other axes and units than we do."""
+    """Return whether a readable camera file is of another program, whose axes and units may differ from ours."""
     if path.suffix.lower() != ".toml":
         return path.suffix.lower() != ".h5"
     return "format" not in tomllib.loads(read_text(path)).get("metadata", {})
 
 
 def read_intrinsics(path: Path, views: Sequence[str]) -> tuple[Camera, ...]:
-    """The cameras of the views named; only K, distortion and image size are to be relied on.
+    """Read a camera for each named view, of which only K, distortion and image size are valid.
 
-    A file with one camera serves all views; otherwise cameras are matched by name.
+    The camera of a file with only one is used for all views; otherwise cameras are matched by name.
 
     Raises:
-        InputError: As `read_rig`, or no camera has a view's name.
+        InputError: The file cannot be read, as in `read_rig`, or no camera matches a view.
     """
     require_file(path, CAMERAS_BY)
     with _explained(path):
@@ -95,7 +95,7 @@ def read_intrinsics(path: Path, views: Sequence[str]) -> tuple[Camera, ...]:
 
 
 def write_rig(path: Path | str, rig: Rig, statistics: dict[str, Any] | None = None) -> None:
-    """Writes `cameras.toml`, with the calibration's own statistics in `[metadata]`."""
+    """Write `cameras.toml`, with statistics of the calibration in `[metadata]`."""
     path = Path(path)
     content = {**_tables(rig), "metadata": {**_facts(rig), **(statistics or {})}}
     with writing(path) as temporary:
@@ -103,7 +103,7 @@ def write_rig(path: Path | str, rig: Rig, statistics: dict[str, Any] | None = No
 
 
 def write_windows(path: Path, windows: Sequence[Window]) -> None:
-    """Writes the `cameras.toml` of cameras that move: an array `windows` of rigs, each with the frames it is for."""
+    """Write the `cameras.toml` of moving cameras: an array `windows` of rigs, each with its range of frames."""
     rigs = [
         {"first_frame": w.first, "last_frame": w.last, **_tables(w.rig), "metadata": {**_facts(w.rig), **w.statistics}}
         for w in windows
@@ -115,12 +115,12 @@ def write_windows(path: Path, windows: Sequence[Window]) -> None:
 
 
 def read_windows(path: Path) -> list[Window]:
-    """Reads cameras that move, or from any other camera file one window that lasts for ever.
+    """Read moving cameras, or cameras that do not move as a single window of unlimited length.
 
-    Labels have a window for each run of frames of one take.
+    Labels yield a window for each run of frames of one take.
 
     Raises:
-        InputError: As `read_rig`.
+        InputError: The file cannot be read, as in `read_rig`.
     """
     require_file(path, CAMERAS_BY)
     if path.suffix.lower() == ".h5":
@@ -150,7 +150,7 @@ def _windows_of_labels(path: Path) -> Iterator[Window]:
 
 
 def _tables(rig: Rig) -> dict[str, Any]:
-    """A table per camera."""
+    """Return one TOML table per camera."""
     return {
         f"cam_{i}": {
             "name": camera.name,
@@ -207,7 +207,10 @@ def _is_moving(content: dict[str, Any]) -> bool:
 def _rig_of_tables(
     path: Path, content: dict[str, Any], size: tuple[int, int] | None = None, lenses_only: bool = False
 ) -> Rig:  # fmt: skip
-    """The cameras of a TOML's tables, but for those that it calls unfit; for lenses alone these are good."""
+    """Return the cameras of a TOML's tables, without those marked as unusable.
+
+    With `lenses_only`, cameras without valid extrinsics are kept too.
+    """
     metadata, tables = content.get("metadata", {}), _named_tables(content)
     unfit = {name: _unfit(table, list(tables.values()), lenses_only) for name, table in tables.items()}
     for name, why in unfit.items():
@@ -225,10 +228,12 @@ def _rig_of_tables(
 
 
 def _named_tables(content: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    """The tables of cameras by their names; caliscope numbers its cameras, and calls their footage by the number.
+    """Return the camera tables by name.
+
+    Caliscope's cameras are named by their numbers, as their footage is.
 
     Raises:
-        ValueError: Two have the same name.
+        ValueError: Two cameras have the same name.
     """
     inner = content.get("cameras", {})
     found: list[tuple[str, Any]] = [*content.items(), *(inner.items() if isinstance(inner, dict) else ())]
@@ -245,7 +250,7 @@ def _named_tables(content: dict[str, Any]) -> dict[str, dict[str, Any]]:
 
 
 def _unfit(table: dict[str, Any], everyone: Sequence[dict[str, Any]], lenses_only: bool) -> str:
-    """Why a camera is not to be used; "" where it may be. For its lens alone it needs no place."""
+    """Return why a camera cannot be used, or "" if it can. With `lenses_only`, it needs no extrinsics."""
     if "matrix" not in table:
         return "the file states no matrix of it"
     if lenses_only:

@@ -1,4 +1,4 @@
-"""Cameras in `labels.h5`: those of the first take as attributes, those of all takes as datasets."""
+"""Cameras in `labels.h5`, stored as attributes for the first take and as datasets for all takes."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _OF_CAMERA = ("K", "R", "t", "image_size")
 
 
 def write_rig(file: h5py.File, rig: Rig) -> None:
-    """Writes the cameras of a file as attributes."""
+    """Write the cameras of a file as attributes."""
     file.attrs["unit"] = texts(rig.unit)
     file.attrs["scale_source"] = texts(rig.scale_source)
     file.attrs["up"] = texts(rig.up)
@@ -27,7 +27,7 @@ def write_rig(file: h5py.File, rig: Rig) -> None:
 
 
 def write_takes(group: h5py.Group, takes: Sequence[Take]) -> None:
-    """Writes takes, whose cameras would be too many for attributes, as datasets."""
+    """Write takes as datasets, because their cameras would be too many for attributes."""
     for name, values in _camera_arrays([take.rig for take in takes]).items():
         group[name] = values
     for name in ("name", "action"):
@@ -35,7 +35,7 @@ def write_takes(group: h5py.Group, takes: Sequence[Take]) -> None:
 
 
 def _camera_arrays(rigs: Sequence[Rig], only: int | slice = slice(None)) -> dict[str, NDArray[Any]]:
-    """K, R, ... of rigs of V cameras each, `(S, V, ...)`; those of one of them, `(V, ...)`."""
+    """Return K, R, ... of S rigs of V cameras each as `(S, V, ...)`, or of only one rig as `(V, ...)`."""
     cameras = [camera for rig in rigs for camera in rig.cameras]
     longest = max(len(camera.distortion) for camera in cameras)
     arrays = {name: np.stack([np.asarray(getattr(c, name)) for c in cameras]) for name in _OF_CAMERA}
@@ -44,7 +44,7 @@ def _camera_arrays(rigs: Sequence[Rig], only: int | slice = slice(None)) -> dict
 
 
 def read_rig(file: h5py.File, views: Sequence[str]) -> Rig:
-    """The cameras that a file has as attributes, one for each view."""
+    """Read the cameras stored as attributes, one for each view."""
     cameras = tuple(_read_camera(file["cameras"].attrs, v, name) for v, name in enumerate(views))
     up = text(file.attrs, "up") if "up" in file.attrs else "none"  # absent from earlier files
     return Rig(cameras, text(file.attrs, "unit"), text(file.attrs, "scale_source"), up)
@@ -56,7 +56,7 @@ def _read_camera(stored: Mapping[str, NDArray[Any]], v: int, name: str) -> Camer
 
 
 def read_takes(group: h5py.Group, rig: Rig) -> tuple[Take, ...]:
-    """Takes whose cameras have the names, the unit and the source of scale of a rig."""
+    """Read takes; their cameras have the names, unit and scale source of the given rig."""
     axes = {"K": 4, "R": 4, "t": 3, "image_size": 3, "distortion": 3}
     stored = {name: array(group, name, count) for name, count in axes.items()}
     names, actions = (dataset(group, name, 1).asstr()[()].tolist() for name in ("name", "action"))

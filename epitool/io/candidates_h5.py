@@ -1,4 +1,4 @@
-"""Group `candidates` of `keypoints.h5`: all people found, where an image shows more than one."""
+"""Group `candidates` of `keypoints.h5`: all people found, if an image shows more than one."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _AXES = {"xy": 3, "confidence": 2, "frame_index": 1, "view_index": 1}
 
 
 def add_candidates(path: Path, candidates: Candidates) -> None:
-    """Adds all people found to a `keypoints.h5` that holds the one chosen."""
+    """Add all people found to a `keypoints.h5` that holds the chosen person."""
     with written(path, "r+") as file:
         group = file.create_group(GROUP)
         for name in _MEASURED:
@@ -30,7 +30,7 @@ def add_candidates(path: Path, candidates: Candidates) -> None:
 
 
 def has_candidates(path: Path) -> bool:
-    """Whether a `keypoints.h5` holds several people for some image.
+    """Return whether a `keypoints.h5` holds several people for some image.
 
     Raises:
         InputError: The file is missing or damaged.
@@ -41,11 +41,11 @@ def has_candidates(path: Path) -> bool:
 
 
 def read_candidates(path: Path, shape: tuple[int, int, int]) -> Candidates | None:
-    """All people found, by frame and view of the file's keypoints; None where the file has none.
+    """Read all people found, by frame and view of the file's keypoints; None if the file has no candidates.
 
     Args:
-        path: The `keypoints.h5`.
-        shape: How many frames, views and joints its keypoints have.
+        path: Path of the `keypoints.h5`.
+        shape: Number of frames, views and joints of its keypoints.
 
     Raises:
         InputError: The file is missing or damaged, or its candidates do not fit its keypoints.

@@ -1,4 +1,4 @@
-"""What all readers and writers share: checks of a file's format, image paths relative to the file, JSON."""
+"""Common parts of readers and writers: checks of a file's format, image paths relative to the file, JSON."""
 
 from __future__ import annotations
 
@@ -20,24 +20,24 @@ from epitool.files import STDIO, read_stdin, writing
 if TYPE_CHECKING:
     from xml.etree.ElementTree import Element
 
-# What readers of JSON, CSV, XML, HDF5, Matlab and CDF files raise for damaged files.
+# Exceptions that readers of JSON, CSV, XML, HDF5, Matlab and CDF files raise for damaged files.
 _DAMAGE = (
     OSError, ValueError, TypeError, IndexError, AttributeError, RuntimeError, OverflowError, EOFError, MemoryError,
     SystemError, struct.error, zlib.error, csv.Error,
 )  # fmt: skip
-# Words of Python and numpy about their own values, which say nothing of the file
+# Messages of Python and numpy about their own values, which do not describe the file to the user
 _OF_CODE = re.compile(
     r"exception set|broadcast|reshape|inhomogeneous|could not convert|invalid literal|setting an array|not supported"
     r" between|to unpack|out of bounds|ufunc|unhashable|not iterable|zero-size"
 )
-_OPENING = "Unable to synchronously open file "  # as h5py begins, whatever the reason
+_OPENING = "Unable to synchronously open file "  # start of h5py's messages, whatever the reason
 
 
 def require_file(path: Path, made_by: str) -> None:
-    """Checks that an input exists, and names the command that makes it otherwise.
+    """Check that an input file exists; the error names the command that makes it.
 
     Raises:
-        InputError: It is missing, a folder, or empty.
+        InputError: The file is missing, a folder, or empty.
     """
     if not path.exists():
         raise InputError(f"{path}: no such file; `{made_by}` makes it")
@@ -48,12 +48,12 @@ def require_file(path: Path, made_by: str) -> None:
 
 
 def stored_image(image: str, file: Path) -> str:
-    """An image's name as a file stores it: relative to the folder that the file really lies in, with `/` between."""
+    """Return an image name for storing in a file: relative to the file's folder, links resolved, with `/`."""
     return _relative(image, file.resolve().parent).replace(os.sep, "/") if image else ""
 
 
 def usable_image(stored: str, file: Path) -> str:
-    """A stored image name as one that can be opened from the current directory; relative where the file's is."""
+    """Return a stored image name as a path from the current directory; relative if the file's path is relative."""
     if not stored:
         return ""
     folder = file.resolve().parent
@@ -62,7 +62,7 @@ def usable_image(stored: str, file: Path) -> str:
 
 
 def _relative(path: str, folder: Path) -> str:
-    """The path from a folder on; the absolute one where there is none, as between drives of Windows."""
+    """Return a path relative to a folder, or the absolute path if there is none, as between Windows drives."""
     try:
         return os.path.relpath(path, folder)
     except ValueError:
@@ -70,10 +70,10 @@ def _relative(path: str, folder: Path) -> str:
 
 
 def read_text(path: Path) -> str:
-    """The text of a file of another program: UTF-8, with or without a mark at its start, or UTF-16 with one.
+    """Read a text file of another program, in UTF-8 with or without byte order mark, or in UTF-16 with one.
 
     Raises:
-        ValueError: It is neither.
+        ValueError: The file is neither.
     """
     content = path.read_bytes()
     try:
@@ -83,12 +83,12 @@ def read_text(path: Path) -> str:
 
 
 def read_xml(path: Path) -> Element:
-    """The root of an XML file of another program, in any encoding that it states.
+    """Read the root of an XML file of another program, in the encoding that it states.
 
     Raises:
-        ValueError: It is no XML, or has a document type, whose entities could fill the memory.
+        ValueError: The file is not XML, or has a document type, whose entities could fill the memory.
     """
-    from defusedxml import DefusedXmlException, ElementTree  # few files are XML
+    from defusedxml import DefusedXmlException, ElementTree  # rarely needed
 
     try:
         return ElementTree.fromstring(path.read_bytes(), forbid_dtd=True)
@@ -99,10 +99,10 @@ def read_xml(path: Path) -> Element:
 
 
 def read_json(path: Path, kind: str, made_by: str) -> dict[str, Any]:
-    """A JSON file of the format `epitool.<kind>/1`, or standard input for `-`.
+    """Read a JSON file of the format `epitool.<kind>/1`, or standard input for `-`.
 
     Raises:
-        InputError: It is missing, no JSON, or of another format.
+        InputError: The file is missing, not JSON, or of another format.
     """
     if path != STDIO:
         require_file(path, made_by)
@@ -115,22 +115,22 @@ def read_json(path: Path, kind: str, made_by: str) -> dict[str, Any]:
 
 
 def write_json(path: Path, content: dict[str, Any]) -> None:
-    """Writes JSON; NaN must have been replaced by None."""
+    """Write a JSON file; NaN must have been replaced by None."""
     with writing(path) as temporary:
         temporary.write_text(json.dumps(content, indent=1, allow_nan=False) + "\n", encoding="utf-8")
 
 
 @contextmanager
 def damage_in(path: Path, what: str, advice: str = "") -> Iterator[None]:
-    """Whatever turns out to be wrong inside a file becomes one line.
+    """Convert errors from the content of a file to a one-line `InputError`.
 
     Args:
-        path: The file.
-        what: What it should be.
-        advice: What to do, if that is known.
+        path: File that is read inside the context.
+        what: Description of the expected content.
+        advice: Advice to the user; "" for none.
 
     Raises:
-        InputError: Something was wrong.
+        InputError: The content is invalid.
     """
     end = f"; {advice}" if advice else ""
     try:
@@ -148,10 +148,10 @@ def damage_in(path: Path, what: str, advice: str = "") -> Iterator[None]:
 
 @contextmanager
 def foreign_file(path: Path, what: str) -> Iterator[None]:
-    """Whatever is wrong inside a file of another program becomes one line.
+    """Convert errors from a missing or invalid file of another program to a one-line `InputError`.
 
     Raises:
-        InputError: It is missing, or not what it should be.
+        InputError: The file is missing, or its content is not what it should be.
     """
     if not path.is_file():
         raise InputError(f"{path}: no such file; it should be {what}")
@@ -160,10 +160,10 @@ def foreign_file(path: Path, what: str) -> Iterator[None]:
 
 
 def check_format(found: object, kind: str, path: Path, made_by: str) -> None:
-    """Checks a file's statement of what it is.
+    """Check the format that a file states.
 
     Raises:
-        InputError: It is something else.
+        InputError: The file states another format, or none.
     """
     if found != f"epitool.{kind}/1":
         stated = f"states format '{found}'" if found else "states no epitool format"

@@ -1,4 +1,4 @@
-"""Arrays in HDF5 files, and what can be wrong with such a file."""
+"""Arrays in HDF5 files, with checks for damaged and malicious files."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from numpy.typing import NDArray
 from epitool.files import writing
 from epitool.io.files import check_format, damage_in, require_file
 
-LARGEST = 1e30  # of numbers in files of ours
-_MOST_PACKED = 1100  # times that gzip can shorten what is read
+LARGEST = 1e30  # largest number in our files
+_MOST_PACKED = 1100  # largest compression ratio of gzip
 
 
 def store(file: h5py.File, arrays: dict[str, NDArray[Any]], start: int, frames: int) -> None:
-    """Writes arrays `(N, ...)` as those of the frames from `start` on, of a file of so many frames."""
+    """Write arrays `(N, ...)` of the frames from index `start` on, into datasets of `frames` frames."""
     for name, values in arrays.items():
         values = texts(values) if values.dtype == object else values
         if name not in file:
@@ -34,9 +34,9 @@ def store(file: h5py.File, arrays: dict[str, NDArray[Any]], start: int, frames: 
 
 
 def texts(values: Sequence[str] | NDArray[Any]) -> NDArray[np.bytes_]:
-    """Strings as HDF5 has them at one length in the array itself.
+    """Return strings as HDF5 strings of one fixed length.
 
-    Strings of any length would lie in a heap, and in a damaged one the HDF5 library can go round for ever.
+    HDF5 keeps strings of variable length in a heap, and its library can loop forever in a damaged one.
     """
     names = np.asarray(values, dtype=np.str_)
     encoded = np.char.encode(names, "utf-8") if names.size else np.zeros(names.shape, dtype="S1")
@@ -44,15 +44,15 @@ def texts(values: Sequence[str] | NDArray[Any]) -> NDArray[np.bytes_]:
 
 
 def text(attributes: h5py.AttributeManager, name: str, default: str = "") -> str:
-    """An attribute that is a string, however it is stored."""
+    """Return a string attribute, stored as bytes or text."""
     return _decoded(attributes[name]) if name in attributes else default
 
 
 def text_list(attributes: h5py.AttributeManager, name: str) -> list[str]:
-    """An attribute that is a list of strings, however they are stored.
+    """Return an attribute that is a list of strings, stored as bytes or text.
 
     Raises:
-        KeyError: There is none.
+        KeyError: The attribute does not exist.
     """
     return [_decoded(value) for value in np.ravel(attributes[name])]
 
@@ -62,8 +62,8 @@ def _decoded(value: Any) -> str:
 
 
 def renamed(names: Sequence[str], place: Callable[[str], str]) -> list[str]:
-    """`place` of every image name, looked up once per folder: a long recording has millions of names."""
-    if os.altsep:  # where names can be separated in two ways
+    """Apply `place` to every image name, but only once per folder, as a long recording has millions of names."""
+    if os.altsep:  # there are two path separators, so names cannot be split simply
         return [place(name) for name in names]
     parts = [name.rpartition(os.sep) for name in names]
     placed = {folder: place(f"{folder}x")[:-1] for folder in {folder + slash for folder, slash, _ in parts}}
@@ -71,7 +71,14 @@ def renamed(names: Sequence[str], place: Callable[[str], str]) -> list[str]:
 
 
 def dataset(file: h5py.File, name: str, axes: int) -> h5py.Dataset:
-    """A dataset that lies in this file itself: links and external storage could read any file of the user."""
+    """Return a dataset that is stored in this file itself, with a given number of axes.
+
+    Links and external storage are rejected because they could read any file of the user.
+
+    Raises:
+        KeyError: There is no such dataset.
+        ValueError: It has other axes, is stored elsewhere, or claims more bytes than the file can hold.
+    """
     if not isinstance(file.get(name, getlink=True), h5py.HardLink):
         raise KeyError(f"dataset '{name}'")
     found = file[name]
@@ -83,7 +90,12 @@ def dataset(file: h5py.File, name: str, axes: int) -> h5py.Dataset:
 
 
 def array(file: h5py.File, name: str, axes: int, part: slice = slice(None)) -> NDArray[np.float64]:
-    """A part of a dataset of numbers."""
+    """Read a part of a dataset of numbers.
+
+    Raises:
+        KeyError: There is no such dataset.
+        ValueError: It holds no numbers, or numbers that are too large.
+    """
     stored = dataset(file, name, axes)
     if stored.dtype.kind not in "fiub":
         raise ValueError(f"'{name}' holds no numbers")
@@ -94,7 +106,12 @@ def array(file: h5py.File, name: str, axes: int, part: slice = slice(None)) -> N
 
 
 def integers(file: h5py.File, name: str, axes: int, part: slice = slice(None)) -> NDArray[np.int64]:
-    """A part of a dataset of whole numbers."""
+    """Read a part of a dataset of integers.
+
+    Raises:
+        KeyError: There is no such dataset.
+        ValueError: It holds no integers.
+    """
     stored = dataset(file, name, axes)
     if stored.dtype.kind not in "iu":
         raise ValueError(f"'{name}' holds no whole numbers")
@@ -103,10 +120,10 @@ def integers(file: h5py.File, name: str, axes: int, part: slice = slice(None)) -
 
 @contextmanager
 def created(path: Path) -> Iterator[h5py.File]:
-    """A new HDF5 file, written whole or not at all.
+    """Create an HDF5 file atomically.
 
     Raises:
-        InputError: It cannot be written.
+        InputError: The file cannot be written.
     """
     with writing(path) as temporary, written(temporary, "w") as file:
         yield file
@@ -114,10 +131,10 @@ def created(path: Path) -> Iterator[h5py.File]:
 
 @contextmanager
 def written(path: Path, mode: str) -> Iterator[h5py.File]:
-    """An HDF5 file that is made ("w") or added to ("r+").
+    """Open an HDF5 file for creating ("w") or adding to ("r+").
 
     Raises:
-        OSError: What is wrong with the disk.
+        OSError: The disk is full or fails.
     """
     with _OnceFailing(path, {"w": "w+", "r+": "r+"}[mode]) as disk:
         try:
@@ -132,15 +149,15 @@ def written(path: Path, mode: str) -> Iterator[h5py.File]:
 
 
 class _OnceFailing(io.FileIO):
-    """A file that fails at most once, as when the disk is full, and forgets what is written after that.
+    """File that fails at most once, for example on a full disk, and discards everything written after that.
 
-    HDF5 writes again when it is closed because of a failure, and if that fails too it ends the whole process.
+    HDF5 writes again when it is closed after a failure, and ends the whole process if that fails too.
     """
 
     error: OSError | None = None
 
     def write(self, data: Any) -> int:
-        """Writes all of it, or raises the first time, and never more."""
+        """Write all data; raise on the first failure only, and discard the data after that."""
         rest = memoryview(data).cast("B")
         try:
             while len(rest) and not self.error:
@@ -153,7 +170,11 @@ class _OnceFailing(io.FileIO):
 
 @contextmanager
 def opened(path: Path, kinds: tuple[str, ...], made_by: str) -> Iterator[h5py.File]:
-    """Opens a file of one of these kinds."""
+    """Open a file of one of the given kinds.
+
+    Raises:
+        InputError: The file is missing, damaged, or of another kind.
+    """
     require_file(path, made_by)
     with ExitStack() as stack:
         with readable(path, kinds[0], made_by):
@@ -165,5 +186,5 @@ def opened(path: Path, kinds: tuple[str, ...], made_by: str) -> Iterator[h5py.Fi
 
 
 def readable(path: Path, kind: str, made_by: str) -> AbstractContextManager[None]:
-    """Whatever turns out to be wrong inside a file of ours becomes one line."""
+    """Convert errors from damaged content of our files to a one-line `InputError`."""
     return damage_in(path, kind, f"make it anew with `{made_by}`")

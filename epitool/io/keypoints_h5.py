@@ -1,4 +1,4 @@
-"""`keypoints.h5`, and the part of a `labels.h5` that is the same."""
+"""Reader and writer of `keypoints.h5`, and of the same content in `labels.h5`."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ from epitool.pose import Keypoints
 from epitool.skeleton import skeleton_of
 
 KEYPOINTS_BY = "epitool detect2d"
-_LATER = {"take": 1, "detected_xyz": 4}  # axes of what not every file has
+_LATER = {"take": 1, "detected_xyz": 4}  # number of axes of optional datasets
 
 
 class KeypointsFile:
-    """An open `keypoints.h5`, of which parts can be read.
+    """An open `keypoints.h5`, which can be read in parts.
 
     Attributes:
-        path: Where it is.
+        path: Path of the file.
         frames: All frame numbers `(F,)`, strictly increasing.
         views: Names of the V views.
         image_size: (width, height) per view, `(V, 2)`.
         skeleton: Names and order of the joints.
-        source: What footage and detector the file says that it is of.
-        split: As `Keypoints.split`.
-        least_confidence: Joints under it are read as missing; none where it is None.
+        source: Footage and detector that the file states.
+        split: Split, as in `Keypoints.split`.
+        least_confidence: Joints with a lower confidence are read as missing; None keeps all joints.
     """
 
     def __init__(self, file: h5py.File, path: Path, least_confidence: float | None = None) -> None:
@@ -51,23 +51,23 @@ class KeypointsFile:
             shape = dataset(file, name, axes).shape
             if shape[0] != len(self.frames):
                 raise ValueError(f"{name} has shape {shape}, expected {len(self.frames)} frames")
-        self.read(0, 0)  # what is said of all frames must fit together before any of them is used
+        self.read(0, 0)  # checks that the arrays fit together before any frame is used
 
     def __len__(self) -> int:
         return len(self.frames)
 
     def take_of(self, part: slice = slice(None)) -> NDArray[np.int64]:
-        """As `Keypoints.take_of`, of a part of the frames, `(n,)`."""
+        """Read `Keypoints.take_of` for a part of the frames, `(n,)`."""
         if "take" not in self._file:
             return np.zeros(len(self.frames[part]), dtype=np.int64)
         with readable(self.path, "keypoints", KEYPOINTS_BY):
             return integers(self._file, "take", 1, part)
 
     def read(self, start: int = 0, stop: int | None = None, step: int = 1) -> Keypoints:
-        """The keypoints of every `step`-th frame from index `start` to before `stop`.
+        """Read the keypoints of every `step`-th frame from index `start` up to, but not including, `stop`.
 
         Raises:
-            InputError: The file is damaged there.
+            InputError: The file is damaged.
         """
         part = slice(start, stop, step)
         with readable(self.path, "keypoints", KEYPOINTS_BY):
@@ -94,32 +94,36 @@ class KeypointsFile:
 
 
 class KeypointsWriter:
-    """A `keypoints.h5` in the making, to which keypoints are appended in the frames' order."""
+    """Unfinished `keypoints.h5`, to which keypoints are appended in the order of the frames."""
 
     def __init__(self, file: h5py.File, path: Path, frames: int) -> None:
         self._file, self._path, self._frames = file, path, frames
         self._written = 0
 
     def append(self, keypoints: Keypoints) -> None:
-        """Writes the keypoints of the next frames; all of a file are of the same views and skeleton."""
+        """Append the keypoints of the next frames; all keypoints of a file have the same views and skeleton."""
         if not self._written:
             write_header(self._file, keypoints)
         store(self._file, keypoint_arrays(keypoints, self._path), self._written, self._frames)
         self._written += len(keypoints.frames)
 
     def finish(self) -> None:
-        """Checks that every frame was appended."""
+        """Check that every frame was appended.
+
+        Raises:
+            ValueError: Frames are missing.
+        """
         if self._written != self._frames:
             raise ValueError(f"keypoints of {self._written} frames were appended, expected {self._frames}")
 
 
 @contextmanager
 def open_keypoints(path: Path, least_confidence: float | None = None) -> Iterator[KeypointsFile]:
-    """Opens `keypoints.h5`, to read a part at a time; a `labels.h5` has keypoints too.
+    """Open `keypoints.h5`, or the keypoints of `labels.h5`, for reading in parts.
 
     Args:
-        path: The file.
-        least_confidence: Joints under it are read as missing; none where it is None.
+        path: Path of the file.
+        least_confidence: Joints with a lower confidence are read as missing; None keeps all joints.
 
     Raises:
         InputError: The file is missing, damaged, of another format, or its arrays do not fit together.
@@ -132,12 +136,12 @@ def open_keypoints(path: Path, least_confidence: float | None = None) -> Iterato
 
 @contextmanager
 def writing_keypoints(path: Path, frames: int, source: str = "") -> Iterator[KeypointsWriter]:
-    """Writes `keypoints.h5` of so many frames a part at a time: whole or not at all, with images relative to the file.
+    """Write `keypoints.h5` in parts, atomically, with image paths relative to the file.
 
     Args:
-        path: Where.
-        frames: How many frames will be appended.
-        source: What footage and detector they are of.
+        path: Path of the file.
+        frames: Number of frames that will be appended.
+        source: Footage and detector of the keypoints.
     """
     with created(path) as file:
         file.attrs["format"] = texts("epitool.keypoints/1")
@@ -148,7 +152,7 @@ def writing_keypoints(path: Path, frames: int, source: str = "") -> Iterator[Key
 
 
 def read_keypoints(path: Path | str) -> Keypoints:
-    """Reads `keypoints.h5`; a `labels.h5` has keypoints too.
+    """Read `keypoints.h5`, or the keypoints of `labels.h5`.
 
     Raises:
         InputError: The file is missing, damaged, of another format, or its arrays do not fit together.
@@ -159,23 +163,23 @@ def read_keypoints(path: Path | str) -> Keypoints:
 
 
 def write_keypoints(path: Path | str, keypoints: Keypoints, source: str = "") -> None:
-    """Writes `keypoints.h5`; images are stored relative to it, `source` says what footage and detector they are of."""
+    """Write `keypoints.h5`, with image paths relative to it; `source` states the footage and detector."""
     with writing_keypoints(Path(path), len(keypoints.frames), source) as writer:
         writer.append(keypoints)
 
 
 def read_source(path: Path) -> str:
-    """What footage and detector a `keypoints.h5` says that it is of.
+    """Read which footage and detector a `keypoints.h5` states.
 
     Raises:
-        InputError: As `read_keypoints`.
+        InputError: The file cannot be read, as in `read_keypoints`.
     """
     with opened(path, ("keypoints", "labels"), KEYPOINTS_BY) as file:
         return text(file.attrs, "source")
 
 
 def write_header(file: h5py.File, keypoints: Keypoints) -> None:
-    """What is the same for all frames of keypoints."""
+    """Write the attributes that are common to all frames."""
     file.attrs["skeleton"] = texts(keypoints.skeleton.name)
     file.attrs["joints"] = texts(keypoints.skeleton.joints)
     file.attrs["views"] = texts(keypoints.views)
@@ -185,9 +189,9 @@ def write_header(file: h5py.File, keypoints: Keypoints) -> None:
 
 
 def keypoint_arrays(keypoints: Keypoints, path: Path) -> dict[str, NDArray[Any]]:
-    """What is stored of every frame of keypoints, in a file at `path`."""
+    """Return the arrays stored for every frame, with image paths relative to the file at `path`."""
     names = renamed(keypoints.images.ravel().tolist(), lambda name: stored_image(name, path))
-    # half precision holds a body's extent to a millimetre
+    # half precision stores positions within a body to about a millimetre
     own = {"detected_xyz": keypoints.detected_xyz.astype(np.float16)} if keypoints.detected_xyz.size else {}
     return {
         "xy": keypoints.xy.astype(np.float32),
@@ -200,7 +204,7 @@ def keypoint_arrays(keypoints: Keypoints, path: Path) -> dict[str, NDArray[Any]]
 
 
 def _split(file: h5py.File, frames: int) -> tuple[int, int] | None:
-    """What the file says of its parts, if it says it."""
+    """Read the split of the frames; None if the file does not state it."""
     if "split" not in file.attrs:
         return None
     first, second = (int(end) for end in file.attrs["split"])

@@ -1,4 +1,4 @@
-"""`labels.h5`, an extension of `keypoints.h5`."""
+"""Reader and writer of `labels.h5`, an extension of `keypoints.h5`."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ LABELS_BY = "epitool triangulate"
 _LABEL_AXES = {"xyz": 3, "xyz_confidence": 2, "xyz_covariance": 3, "reprojection_px": 3, "swapped": 2, "used": 3}
 _VERDICTS = ("", "pass", "warn", "fail")
 _FURTHER, _FURTHER_AXES = "further", {"xyz": 3, "confidence": 2, "covariance": 3}
-_SINCE = {"xyz_covariance", "used"}  # absent from files of the first release
+_SINCE = {"xyz_covariance", "used"}  # datasets that files of the first release lack
 
 
 class LabelsFile:
-    """An open `labels.h5`, of which parts can be read.
+    """An open `labels.h5`, which can be read in parts.
 
     Attributes:
-        keypoints: The keypoints in it.
-        rig: The cameras; those of the first take, where there are several.
-        takes: As `Labels.takes`.
-        verdict: As `Labels.verdict`.
-        reasons: As `Labels.reasons`.
+        keypoints: Keypoints in the file.
+        rig: The cameras; those of the first take if there are several.
+        takes: Takes, as in `Labels.takes`.
+        verdict: Verdict, as in `Labels.verdict`.
+        reasons: Reasons, as in `Labels.reasons`.
     """
 
     def __init__(self, file: h5py.File, path: Path) -> None:
@@ -56,14 +56,14 @@ class LabelsFile:
 
     @property
     def rigs(self) -> tuple[Rig, ...]:
-        """The cameras of every take."""
+        """Cameras of every take."""
         return tuple(take.rig for take in self.takes) or (self.rig,)
 
     def read(self, start: int = 0, stop: int | None = None, step: int = 1) -> Labels:
-        """The labels of every `step`-th frame from index `start` to before `stop`.
+        """Read the labels of every `step`-th frame from index `start` up to, but not including, `stop`.
 
         Raises:
-            InputError: The file is damaged there.
+            InputError: The file is damaged.
         """
         part = slice(start, stop, step)
         with readable(self._path, "labels", LABELS_BY):
@@ -100,14 +100,14 @@ class LabelsFile:
 
 
 class LabelsWriter:
-    """A `labels.h5` in the making, to which labels are appended in the frames' order."""
+    """Unfinished `labels.h5`, to which labels are appended in the order of the frames."""
 
     def __init__(self, file: h5py.File, path: Path, frames: NDArray[np.int64]) -> None:
         self._file, self._path, self._frames = file, path, frames
         self._written, self._digest = 0, RecordingDigest(frames, ())
 
     def append(self, labels: Labels, further: Further | None = None) -> None:
-        """Writes the labels of the next frames, and further joints; all of a file are of one rig and skeleton."""
+        """Append the labels of the next frames, and further joints; all labels have the same rig and skeleton."""
         if not self._written:
             self._digest = RecordingDigest(self._frames, labels.keypoints.views)
             write_header(self._file, labels.keypoints)
@@ -131,12 +131,16 @@ class LabelsWriter:
         store(group, arrays, self._written, len(self._frames))
 
     def judge(self, verdict: str, reasons: Sequence[str]) -> None:
-        """Says what to think of the labels: "pass", "warn" or "fail", and why."""
+        """Write the verdict on the labels, "pass", "warn" or "fail", and its reasons."""
         self._file.attrs["verdict"] = texts(verdict)
         self._file.attrs["reasons"] = texts(list(reasons))
 
     def finish(self) -> None:
-        """Says what recording the file is of; every frame must have been appended."""
+        """Write the recording's identifier, after every frame has been appended.
+
+        Raises:
+            ValueError: Frames are missing.
+        """
         if self._written != len(self._frames):
             raise ValueError(f"labels of {self._written} frames were appended, expected {len(self._frames)}")
         self._file.attrs["recording_id"] = texts(self._digest.value)
@@ -144,7 +148,7 @@ class LabelsWriter:
 
 @contextmanager
 def writing_labels(path: Path, frames: NDArray[np.int64]) -> Iterator[LabelsWriter]:
-    """Writes `labels.h5` for frames `(F,)` a part at a time: whole or not at all, with images relative to the file."""
+    """Write `labels.h5` for frames `(F,)` in parts, atomically, with image paths relative to the file."""
     with created(path) as file:
         file.attrs["format"] = texts("epitool.labels/1")
         writer = LabelsWriter(file, path, frames)
@@ -153,10 +157,10 @@ def writing_labels(path: Path, frames: NDArray[np.int64]) -> Iterator[LabelsWrit
 
 
 def has_poses(path: Path) -> bool:
-    """Whether a file is a `labels.h5`, rather than a `keypoints.h5`.
+    """Return whether a file is a `labels.h5` rather than a `keypoints.h5`.
 
     Raises:
-        InputError: It is neither.
+        InputError: The file is neither.
     """
     with opened(path, ("labels", "keypoints"), LABELS_BY) as file:
         return text(file.attrs, "format") == "epitool.labels/1"
@@ -164,7 +168,7 @@ def has_poses(path: Path) -> bool:
 
 @contextmanager
 def open_labels(path: Path) -> Iterator[LabelsFile]:
-    """Opens `labels.h5`, to read a part at a time.
+    """Open `labels.h5` for reading in parts.
 
     Raises:
         InputError: The file is missing, damaged, of another format, or its arrays do not fit together.
@@ -176,7 +180,7 @@ def open_labels(path: Path) -> Iterator[LabelsFile]:
 
 
 def read_labels(path: Path | str) -> Labels:
-    """Reads `labels.h5`.
+    """Read `labels.h5`.
 
     Raises:
         InputError: The file is missing, damaged, of another format, or its arrays do not fit together.
@@ -187,7 +191,7 @@ def read_labels(path: Path | str) -> Labels:
 
 
 def write_labels(path: Path | str, labels: Labels) -> None:
-    """Writes `labels.h5`; images are stored relative to it."""
+    """Write `labels.h5`, with image paths relative to it."""
     path = Path(path)
     with writing_labels(path, labels.poses.frames) as writer:
         writer.append(labels)
@@ -207,5 +211,5 @@ def _label_arrays(labels: Labels) -> dict[str, NDArray[Any]]:
 
 
 def _stored(values: NDArray[np.float64]) -> NDArray[np.float32]:
-    """As float32, and NaN where they are larger than a reader takes: that of a joint at infinity is not known."""
+    """Convert to float32, with NaN for values too large for a reader, such as those of a joint at infinity."""
     return np.where(np.abs(values) < LARGEST, values, np.nan).astype(np.float32)

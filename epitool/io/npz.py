@@ -1,4 +1,4 @@
-"""`pss.npz`, and what numpy's files have in common. Pickled objects are never loaded."""
+"""Reader and writer of `pss.npz`, and common parts for numpy's files. Pickled objects are never loaded."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ from epitool.pss import NORMALIZATION, Codebook, PssModel, Yaw, yaw_of
 from epitool.skeleton import Skeleton, skeleton_of
 
 PSS_BY = "epitool pss-fit"
-PLAIN = "k-means, best of 10 runs"  # what made the files that do not say
-_MOST_PACKED, _HARMLESS = 100, 1 << 28  # times that numbers of poses are shortened, and bytes that do no harm
+PLAIN = "k-means, best of 10 runs"  # method of files that do not state it
+_MOST_PACKED, _HARMLESS = 100, 1 << 28  # largest compression ratio, and unpacked bytes that are always allowed
 _UNREADABLE = (
     OSError, ValueError, EOFError, MemoryError, zipfile.BadZipFile, zlib.error, NotImplementedError, SyntaxError,
-    tokenize.TokenError,  # of headers, which are Python literals
+    tokenize.TokenError,  # from array headers, which are Python literals
 )  # fmt: skip
 
 
 def write_pss(path: Path, model: PssModel) -> None:
-    """Writes `pss.npz`."""
+    """Write `pss.npz`."""
     content: dict[str, Any] = {
         "format": "epitool.pss/1",
         "skeleton": model.skeleton.name,
@@ -50,19 +50,19 @@ def write_pss(path: Path, model: PssModel) -> None:
 
 
 def write_arrays(path: Path, arrays: Mapping[str, Any]) -> None:
-    """Writes a `.npz`, whole or not at all.
+    """Write a `.npz` atomically.
 
     Raises:
-        InputError: It cannot be written.
+        InputError: The file cannot be written.
     """
-    packed = io.BytesIO()  # numpy's own writer leaves a full disk to the interpreter's last moments
+    packed = io.BytesIO()  # numpy's own file writer may report a full disk only when the interpreter exits
     np.savez(packed, **arrays)
     with writing(path) as temporary:
-        temporary.write_bytes(packed.getvalue())  # a view of it in an error crashes Python 3.12.1's collector
+        temporary.write_bytes(packed.getvalue())  # a buffer view in an exception crashes Python 3.12.1's collector
 
 
 def read_pss(path: Path) -> PssModel:
-    """Reads `pss.npz`.
+    """Read `pss.npz`.
 
     Raises:
         InputError: The file is missing, damaged, of another format, or its arrays do not fit together.
@@ -100,7 +100,7 @@ def _codebook(arrays: Mapping[str, NDArray[Any]], k: int, joints: int, yaw: Yaw 
 
 
 def arrays_of(path: Path) -> dict[str, NDArray[Any]]:
-    """All arrays of a `.npz`, or the one of a `.npy`, which is named "array".
+    """Read all arrays of a `.npz`, or the array of a `.npy` under the name "array".
 
     Raises:
         InputError: The file cannot be read.

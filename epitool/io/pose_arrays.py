@@ -1,4 +1,4 @@
-"""Plain pose arrays in `.npz` and `.npy`: motion capture, and what other programs predict or measure."""
+"""Plain pose arrays in `.npz` and `.npy`, from motion capture or from other programs."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from epitool.skeleton import SKELETONS, Skeleton, skeleton, skeleton_of
 
 _IN_MM = {"mm": 1.0, "cm": 10.0, "m": 1000.0}
 _LARGEST = 1e9  # a thousand kilometres
-# What Human3.6M's own joint names are called here; the foot's joint is the ankle.
+# Our names for Human3.6M's joint names; its foot joint is the ankle.
 _H36M_NAMES = {
     "hip": "pelvis",
     "nose": "neck_nose",
@@ -36,13 +36,13 @@ _H36M_NAMES = {
 
 @dataclass(frozen=True, eq=False)
 class PoseArrays:
-    """Poses of a `.npz` or `.npy`, and where each of the N comes from.
+    """N poses of a `.npz` or `.npy`, with the clip, action and subject of each.
 
     Attributes:
-        poses: Of frames numbered from 0.
-        clips: The number of each pose's clip, `(N,)`; 0 of all where the file does not say.
-        actions: What is done in each pose, `(N,)`; None where the file does not say.
-        subjects: The number of whose each pose is, `(N,)`; None where the file does not say.
+        poses: Poses with frames numbered from 0.
+        clips: Clip number of each pose, `(N,)`; zeros if the file does not state it.
+        actions: Action of each pose, `(N,)`; None if the file does not state it.
+        subjects: Subject number of each pose, `(N,)`; None if the file does not state it.
     """
 
     poses: Poses
@@ -52,12 +52,12 @@ class PoseArrays:
 
 
 def read_pose_arrays(path: Path) -> PoseArrays:
-    """Poses `(N, J, 3)` of a `.npy`, or of a `.npz`: its array `xyz_mm`, `xyz`, or the only one.
+    """Read poses `(N, J, 3)` from a `.npy`, or from the array `xyz_mm`, `xyz` or the only one of a `.npz`.
 
-    Joint names come from a `.npz`'s `joints`, in any order, by this toolkit's names or Human3.6M's ("RHip"); unnamed,
-    17 joints are taken for h36m17 and 16 for mpii16. The unit is mm for `xyz_mm`, else what `unit` says, or arbitrary;
-    cm and m become mm. `clip_index (N,)` numbers the poses' clips, `action (N,)` says what is done in them, and
-    `subject (N,)` whose they are.
+    Joint names are read from a `.npz`'s `joints`, in any order, as this toolkit's names or Human3.6M's ("RHip").
+    Without names, 17 joints are taken as h36m17 and 16 as mpii16. The unit is mm for `xyz_mm`, otherwise that of
+    `unit`, or arbitrary without one; cm and m are converted to mm. `clip_index (N,)` states the clip of each pose,
+    `action (N,)` its action, and `subject (N,)` its subject.
 
     Raises:
         InputError: The file is missing, damaged, holds no such array, or its joints are not known; or its clips,
@@ -95,12 +95,12 @@ def read_pose_arrays(path: Path) -> PoseArrays:
 
 @contextmanager
 def writing_pose_arrays(path: Path, body: Skeleton, fps: float) -> Iterator[Callable[[NDArray[Any], str, int], None]]:
-    """Yields what takes poses `(F, J, 3)` mm of a clip, its name and its subject; writes a `.npz` in the end.
+    """Yield a function that appends a clip's poses `(F, J, 3)` mm, name and subject; write a `.npz` at the end.
 
-    One clip is held in memory at a time.
+    Only one clip is held in memory at a time.
 
     Raises:
-        InputError: It cannot be written.
+        InputError: The file cannot be written.
     """
     lengths: list[int] = []
     names: list[str] = []
@@ -153,7 +153,7 @@ def _pose_key(arrays: Mapping[str, NDArray[Any]], path: Path) -> str:
 
 
 def _skeleton_and_order(names: NDArray[Any] | None, count: int, path: Path) -> tuple[Skeleton, list[int]]:
-    """The skeleton with these joints, and where in the array each of its joints is."""
+    """Return the skeleton with these joints, and the array index of each of its joints."""
     if names is None:
         if count not in (16, 17):
             raise InputError(f"{path}: {count} joints without names; add an array 'joints' of {count} names")
@@ -168,7 +168,7 @@ def _skeleton_and_order(names: NDArray[Any] | None, count: int, path: Path) -> t
 
 
 def standard_name(name: str) -> str:
-    """This toolkit's name of a joint that Human3.6M's files name.
+    """Return this toolkit's name for a joint name of Human3.6M.
 
     >>> [standard_name(name) for name in ("Hip", "RFoot", "LShoulder", "Neck/Nose", "left_knee")]
     ['pelvis', 'right_ankle', 'left_shoulder', 'neck_nose', 'left_knee']

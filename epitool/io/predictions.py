@@ -1,4 +1,4 @@
-"""`pose.json`: what a network saw in single images."""
+"""Reader and writer of `pose.json`: a network's predictions for single images."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ PREDICTIONS_BY = "epitool predict"
 
 
 def read_predictions(path: Path | str) -> Predictions:
-    """Reads `pose.json`; image names become usable from the current directory.
+    """Read `pose.json`, with image names made valid from the current directory.
 
     Raises:
         InputError: The file is missing, damaged, of another format, or a pose in it has another shape.
@@ -40,7 +40,7 @@ def read_predictions(path: Path | str) -> Predictions:
 
 
 def write_predictions(path: Path, predictions: Predictions) -> None:
-    """Writes `pose.json`; images are stored relative to it, millimetres and pixels to three decimals."""
+    """Write `pose.json`, with image paths relative to it and all numbers rounded to three decimals."""
     poses = [
         {
             "image": stored_image(image, path),

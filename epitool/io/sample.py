@@ -1,7 +1,7 @@
 """The sample recording: four synchronized views of one person, from the wheel of Pose2Sim (BSD-3-Clause).
 
-It is fetched from the package index by pip, without installing anything, and kept in the user's cache folder. Only
-the five files named here are taken out, under these names, and each is checked whenever it is used.
+The wheel is downloaded from the package index by pip, without installing anything, and the recording is kept in the
+user's cache folder. Only the five files named here are extracted, and each is checked whenever it is used.
 """
 
 from __future__ import annotations
@@ -39,11 +39,11 @@ _RETRY = "connect to the network and run the command again, or use `epitool demo
 
 @dataclass(frozen=True)
 class Sample:
-    """Where the recording lies.
+    """Paths of the recording.
 
     Attributes:
         views: Four videos of 100 frames.
-        calibration: Qualisys's own calibration of these cameras.
+        calibration: Qualisys's calibration of these cameras.
     """
 
     views: tuple[Path, ...]
@@ -51,18 +51,18 @@ class Sample:
 
 
 def sample_recording(cache: Path | None = None) -> Sample:
-    """The recording, fetched on first use (51 MB).
+    """Return the recording, which is downloaded on first use (51 MB).
 
     Args:
-        cache: Where to keep it; the user's cache folder by default.
+        cache: Folder in which the recording is kept; the user's cache folder by default.
 
     Raises:
-        InputError: It cannot be fetched, or what was fetched is not what was expected.
+        InputError: The recording cannot be downloaded, or the downloaded files are not the expected ones.
     """
     folder = (cache or Path(platformdirs.user_cache_dir("epitool"))) / REQUIREMENT.replace("==", "-")
     if not _complete(folder):
         with one_at_a_time(folder):
-            if not _complete(folder):  # by another process, for which this one has waited
+            if not _complete(folder):  # another process may have downloaded it meanwhile
                 _fetch(folder)
     names = sorted(name for name in _SHA256 if name.endswith(".mp4"))
     return Sample(tuple(folder / name for name in names), folder / "Calib.qca.txt")
@@ -81,7 +81,7 @@ def _complete(folder: Path) -> bool:
 
 
 def _download(folder: Path) -> Path:
-    """Lets pip fetch the wheel, which knows the user's index, proxy and certificates."""
+    """Download the wheel by pip, which knows the user's index, proxy and certificates."""
     command = [*_pip(folder), "download", "--no-deps", "--only-binary", ":all:", "--dest", str(folder / "wheel")]
     command += ["--disable-pip-version-check", "--progress-bar", "off", "--quiet", REQUIREMENT]
     environment_of_pip = {"TMPDIR": str(folder / "partial")}
@@ -95,7 +95,7 @@ def _download(folder: Path) -> Path:
 
 
 def _watched(command: list[str], extra: dict[str, str], folder: Path) -> subprocess.CompletedProcess[str]:
-    """Runs pip and shows how much of the wheel has arrived, by the size of its unfinished file."""
+    """Run pip and show the progress of the download by the size of the unfinished file."""
     with progress("fetching (bytes)", _WHEEL_BYTES) as advance:
         process = subprocess.Popen(
             command, env={**os.environ, **extra}, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
@@ -118,7 +118,7 @@ def _watched(command: list[str], extra: dict[str, str], folder: Path) -> subproc
 
 
 def _pip(folder: Path) -> list[str]:
-    """How to run pip: from this environment, or, where it has none, from one made for the purpose."""
+    """Return the command that runs pip of this environment, or of a temporary one if this has no pip."""
     if importlib.util.find_spec("pip"):
         return [sys.executable, "-m", "pip"]
     try:
@@ -133,7 +133,7 @@ def _pip(folder: Path) -> list[str]:
 
 
 def _unpack(wheel: Path, folder: Path) -> None:
-    """Takes out the files named in `_SHA256`, and nothing else, under their plain names."""
+    """Extract only the files named in `_SHA256`, under their plain names."""
     try:
         with zipfile.ZipFile(wheel) as archive:
             for name, digest in _SHA256.items():

@@ -1,1 +1,1 @@
-"""The pose network, its training and inference, and the refinement unit: all that needs PyTorch."""
+"""Pose network, its training and inference, and the refinement unit: the parts that need PyTorch."""

@@ -1,4 +1,4 @@
-"""What is done to a crop and its targets before the network sees them: other turns, sizes, colours and occluders."""
+"""Augmentation of crops and their targets: rotation, scale, colour and occlusion."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ from epitool.errors import InputError
 from epitool.images import Image
 from epitool.options.network import NetworkOptions
 
-_REFERENCE_SIDE = 256  # px of the crops that cut-outs are made for
+_REFERENCE_SIDE = 256  # px, side of the crops that the sizes of cut-outs refer to
 _MOST_CUTOUTS = 500
 _SUFFIXES = (".png", ".webp", ".tif", ".tiff")
 
 
 def draw_turn(rng: np.random.Generator, options: NetworkOptions) -> tuple[NDArray[np.float32], float]:
-    """A rotation `(2, 2)` of the crop's x and y, and the factor by which the box is enlarged."""
+    """Draw a rotation `(2, 2)` of the crop's x and y, and the factor by which the box is enlarged."""
     angle = np.radians(rng.uniform(-options.rotation_deg, options.rotation_deg))
     turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]], np.float32)
     return turn, float(rng.uniform(*options.scale_range))
 
 
 def warp(cached: Image, matrix: NDArray[np.floating[Any]], size: int, margin: float) -> Image:
-    """Cuts `(size, size, 3)` out of a crop that is `margin` times as large, mapped by a matrix of volume coordinates.
+    """Cut `(size, size, 3)` out of a crop that is `margin` times as large, mapped by a matrix of volume coordinates.
 
-    The crop's middle stays where it is.
+    The centre of the crop stays in place.
     """
     linear = matrix * (size * margin / len(cached))
     affine = np.column_stack([linear, size / 2 - linear @ np.full(2, len(cached) / 2)])
@@ -37,7 +37,7 @@ def warp(cached: Image, matrix: NDArray[np.floating[Any]], size: int, margin: fl
 
 
 def recolour(crop: Image, rng: np.random.Generator, options: NetworkOptions) -> Image:
-    """Each channel times a factor of its own."""
+    """Multiply each channel by a random factor of its own."""
     factors = rng.uniform(*options.colour_range, size=3)
     table = np.clip(np.arange(256)[:, None] * factors, 0, 255).astype(np.uint8)
     return cv2.LUT(crop, table[None])  # type: ignore[return-value]
@@ -47,9 +47,9 @@ class Occluders:
     """Objects in front of the person: the paper's synthetic occlusion (Sarandi et al. 2018)."""
 
     def __init__(self, folder: str, size: int, seed: int) -> None:
-        """Reads the cut-outs of a folder, for crops of `size` px; without a folder, ellipses stand for them.
+        """Read the cut-outs in a folder, for crops of `size` px; without a folder, ellipses are painted instead.
 
-        Of many cut-outs some hundreds are kept, chosen by the seed.
+        At most 500 cut-outs are kept, chosen by the seed.
 
         Raises:
             InputError: The folder holds no image with alpha.
@@ -57,7 +57,7 @@ class Occluders:
         self._cutouts = _read_cutouts(Path(folder), size, seed) if folder else []
 
     def paint(self, crop: Image, rng: np.random.Generator) -> None:
-        """Paints over half of the crops, in place: up to seven cut-outs, or up to three ellipses."""
+        """Paint over half of the crops, in place, with up to seven cut-outs or up to three ellipses."""
         if rng.random() < 0.5:
             return
         if not self._cutouts:
@@ -69,12 +69,12 @@ class Occluders:
 
 
 def paste(crop: Image, cutout: Image, center: NDArray[np.int64]) -> None:
-    """Lays a cut-out over a crop, in place; what is beyond the border is lost.
+    """Paste a cut-out over a crop, in place; what lies beyond the border is cut off.
 
     Args:
-        crop: RGB.
+        crop: RGB image.
         cutout: RGB times alpha, and alpha, `(h, w, 4)`.
-        center: Where its middle comes to lie, (x, y) px.
+        center: Position of its centre in the crop, (x, y) px.
     """
     height, width = cutout.shape[:2]
     x, y = int(center[0]) - width // 2, int(center[1]) - height // 2
@@ -84,7 +84,7 @@ def paste(crop: Image, cutout: Image, center: NDArray[np.int64]) -> None:
     part, under = cutout[top - y : bottom - y, left - x : right - x], crop[top:bottom, left:right]
     shining = 255 - cv2.cvtColor(part[..., 3], cv2.COLOR_GRAY2RGB).astype(np.uint16)
     shining *= under
-    shining += 127  # 255 is odd: no product lies in the middle between two levels
+    shining += 127  # rounds to the nearest level; 255 is odd, so there are no ties
     shining //= 255
     under[:] = cv2.add(cv2.cvtColor(part, cv2.COLOR_RGBA2RGB), shining.astype(np.uint8))
 
@@ -117,9 +117,9 @@ def _read_cutouts(folder: Path, size: int, seed: int) -> list[Image]:
 
 
 def _read_cutout(file: Path, size: int) -> Image | None:
-    """RGB times alpha, and alpha, of an image that has it, for crops of `size` px; no larger than they are.
+    """Read an image with alpha as RGB times alpha, and alpha, resized for crops of `size` px and no larger than them.
 
-    Without the multiplication the colours of hidden pixels would shine through at the borders of a resized cut-out.
+    Without the multiplication, the colours of hidden pixels would show at the borders of a resized cut-out.
     """
     try:
         image = cv2.imdecode(np.fromfile(file, np.uint8), cv2.IMREAD_UNCHANGED)

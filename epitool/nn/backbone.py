@@ -1,4 +1,4 @@
-"""torchvision's ResNets, also where its compiled operators cannot be loaded."""
+"""torchvision's ResNets, even where its compiled operators cannot be loaded."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _NMS_SCHEMA = "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor"
 
 
 def imagenet_weights(name: str) -> dict[str, Tensor]:
-    """The `state_dict` of a ResNet trained on ImageNet, from torch's cache or the network.
+    """Return the `state_dict` of a ResNet trained on ImageNet, from torch's cache or the network.
 
     Raises:
         UsageError: It is not in the cache and cannot be downloaded.
@@ -25,9 +25,9 @@ def imagenet_weights(name: str) -> dict[str, Tensor]:
     weights = getattr(_resnets(), f"{name.replace('resnet', 'ResNet')}_Weights").IMAGENET1K_V1
     file = Path(torch.hub.get_dir(), "checkpoints", Path(weights.url).name)
     try:
-        with redirect_stdout(sys.stderr):  # where torch announces the download
+        with redirect_stdout(sys.stderr):  # torch announces the download on stdout
             values: dict[str, Tensor] = weights.get_state_dict(progress=False, check_hash=True, weights_only=True)
-    except Exception as error:  # of the network, the disk, or a file cut short: the way out is the same
+    except Exception as error:  # network, disk and truncated files raise different errors with one remedy
         reason = str(error).partition("\n")[0]
         raise UsageError(
             f"the ImageNet weights of {name} cannot be had here ({reason:.120}); put {weights.url} at {file}, or"
@@ -46,10 +46,10 @@ def _resnets() -> ModuleType:
 
 
 def _import_without_operators() -> ModuleType:
-    """Imports the ResNets where torchvision's binary does not fit torch's.
+    """Import the ResNets where torchvision's binary does not match torch's.
 
-    torchvision then fails while it describes `nms`, which its binary should have defined. No ResNet calls it, so
-    naming the operator is enough.
+    torchvision then fails when it describes `nms`, which its binary should have defined. No ResNet calls `nms`, so it
+    is enough to declare the operator.
     """
     for module in [name for name in sys.modules if name.partition(".")[0] == "torchvision"]:
         del sys.modules[module]  # half imported

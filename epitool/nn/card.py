@@ -1,4 +1,4 @@
-"""What the user of a trained network needs to know of it besides its weights; free of torch."""
+"""Description of a trained network besides its weights; this module does not need torch."""
 
 from __future__ import annotations
 
@@ -17,22 +17,22 @@ from epitool.skeleton import Skeleton, skeleton_of
 
 @dataclass(frozen=True, eq=False)
 class ModelCard:
-    """A trained network's joints, conventions and origin.
+    """Joints, conventions and origin of a trained network.
 
     Attributes:
-        options: What it was built and trained with.
-        skeleton: Its joints.
-        trained: Which of them it has learned, `(J,)`.
-        bone_lengths: Of `crops.bones(skeleton)` in training, `(B,)`; NaN where never seen.
+        options: Options that it was built and trained with.
+        skeleton: Skeleton of its joints.
+        trained: Which of the joints it has learned, `(J,)`.
+        bone_lengths: Lengths of `crops.bones(skeleton)` in training, `(B,)`; NaN where never seen.
         focal_ratio: Focal length over the longer side of the training images.
         unit: "mm" or "arbitrary".
         scale_source: How metric scale was fixed, or "none".
-        recording_id: Of the labels trained on.
-        epoch: After which it was saved, counted from 1.
-        val_error: Its error on the validation part: NMPJPE in the unit, or the error of x and y in percent of the
-            box where it learned only those; NaN where not known.
-        sharpness: Mean sharpness of its heatmaps there, see `soft_argmax`.
-        convention: Of its crops.
+        recording_id: Recording of the labels that it was trained on.
+        epoch: Epoch after which it was saved, counted from 1.
+        val_error: Error on the validation part: NMPJPE in the unit, or the error of x and y in percent of the box for a
+            network that learned only these; NaN where not known.
+        sharpness: Mean sharpness of its heatmaps on the validation part, see `soft_argmax`.
+        convention: Convention of its crops.
     """
 
     options: NetworkOptions
@@ -49,24 +49,25 @@ class ModelCard:
     convention: CropConvention = STANDARD_CROPS
 
     def confidence(self, sharpness: Array) -> Array:
-        """Confidence in joints `(N, J)` by the sharpness of their heatmaps `(N, J)`.
+        """Return the confidence in joints `(N, J)` from the sharpness of their heatmaps `(N, J)`.
 
-        0.8 if a heatmap's variance is as in the validation part, 0.5 if it is four times that. Nothing but the mean of
-        a heatmap is trained: this orders the joints of one network, and is no probability. A network can be as sure of
-        an image without a person.
+        It is 0.8 if a heatmap's variance is that of the validation part, and 0.5 if the variance is four times that.
+        Training constrains only the mean of a heatmap, so confidence orders the joints of one network and is no
+        probability. A network can be equally confident in an image without a person.
         """
+        # The spread is a heatmap's variance over that of a uniform one; this inverts the sharpness of `soft_argmax`.
         spread, expected = (1 / np.maximum(s, 1e-12) - 1 for s in (sharpness, np.asarray(self.sharpness)))
         return 1 / (1 + np.maximum(spread, 0) / (4 * np.maximum(expected, 1e-6)))
 
     @property
     def scale_rule(self) -> str:
-        """What fixes the size of its poses where the depth of the root is not given."""
+        """Description of what fixes the size of its poses where the depth of the root is not given."""
         if self.convention.box_size is not None:
             return f"the box is taken as {self.convention.box_size:g} {self.unit} wide at the root's depth"
         return "bone lengths of the training labels" if np.isfinite(self.bone_lengths).any() else "none"
 
     def to_plain(self) -> dict[str, Any]:
-        """The card as values that JSON knows; numbers that are not known are null."""
+        """Return the card as values that JSON can store; unknown numbers are null."""
         plain = {name: value for name, value in vars(self).items() if name != "skeleton"}
         return plain | {
             "options": asdict(self.options),
@@ -80,11 +81,11 @@ class ModelCard:
 
     @classmethod
     def from_plain(cls, content: Mapping[str, Any]) -> ModelCard:
-        """The card that `to_plain` gave; other keys are ignored.
+        """Return the card from the result of `to_plain`; other keys are ignored.
 
         Raises:
-            KeyError, TypeError, ValueError: Something is missing or unfit.
-            UsageError: So are the options.
+            KeyError, TypeError, ValueError: A value is missing or invalid.
+            UsageError: The options are invalid.
         """
         skeleton = skeleton_of(content["skeleton"], content["joints"])
         lengths = [_or_nan(length) for length in content["bone_lengths"]]

@@ -1,7 +1,7 @@
-"""`model.pt`: a trained pose network and all that is needed to use it.
+"""Files `model.pt`: trained pose networks with everything that is needed to use them.
 
-Checkpoints hold tensors and plain values only, so reading one runs no code of whoever wrote it. The files of the
-authors' release are read as well.
+Checkpoints hold only tensors and plain values, so reading one runs no code of its author. Files of the authors' release
+can be read as well.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _MADE_BY = "epitool train"
 
 @dataclass(frozen=True, eq=False)
 class Model:
-    """A trained network.
+    """Trained network.
 
     Attributes:
         weights: The network's `state_dict`.
@@ -42,8 +42,8 @@ class Model:
     card: ModelCard
 
     def network(self, device: torch.device) -> PoseNetwork:
-        """The network on a device, ready for inference."""
-        with torch.device("meta"):  # to draw random numbers first would take most of the time
+        """Return the network on a device, ready for inference."""
+        with torch.device("meta"):  # skips drawing random weights, which would take most of the time
             network = build_network(len(self.card.skeleton), self.card.options)
         network.load_state_dict({name: tensor.clone() for name, tensor in self.weights.items()}, assign=True)
         network = network.to(device, torch.float32)
@@ -51,7 +51,7 @@ class Model:
 
 
 def save_model(path: Path, model: Model) -> None:
-    """Writes `model.pt`.
+    """Write `model.pt`.
 
     Raises:
         InputError: It cannot be written.
@@ -61,7 +61,7 @@ def save_model(path: Path, model: Model) -> None:
 
 
 def load_model(path: Path) -> Model:
-    """Reads `model.pt`, or a file of the authors' release.
+    """Read `model.pt`, or a file of the authors' release.
 
     Raises:
         InputError: There is no such file.
@@ -78,15 +78,15 @@ def load_model(path: Path) -> Model:
 
 
 def save_plain(path: Path, content: Mapping[str, Any]) -> None:
-    """Writes a checkpoint of tensors and plain values whole or not at all."""
-    packed = io.BytesIO()  # PyTorch puts a file's name into the archive, and has words of its own for a full disk
+    """Write a checkpoint of tensors and plain values atomically."""
+    packed = io.BytesIO()  # given a path, PyTorch would store its name and raise its own error for a full disk
     torch.save(dict(content), packed)
     with writing(path) as temporary:
-        temporary.write_bytes(packed.getvalue())  # a view of it in an error crashes Python 3.12.1's collector
+        temporary.write_bytes(packed.getvalue())  # a view kept by an error crashes Python 3.12.1's garbage collector
 
 
 def load_plain(path: Path, format_name: str, made_by: str) -> dict[str, Any]:
-    """Reads a checkpoint onto the CPU and checks its format.
+    """Read a checkpoint onto the CPU and check its format.
 
     Raises:
         InputError: There is no such file.
@@ -110,7 +110,7 @@ def _check_format(path: Path, content: Mapping[str, Any], expected: str, made_by
 
 
 def load_tensors(path: Path) -> dict[str, Any]:
-    """Reads any dictionary of tensors and plain values that `torch.save` wrote.
+    """Read any dictionary of tensors and plain values that `torch.save` wrote.
 
     Raises:
         InputError: It cannot be opened.
@@ -128,7 +128,7 @@ def load_tensors(path: Path) -> dict[str, Any]:
             raise
         except pickle.UnpicklingError:
             raise CheckpointError(f"{path}: no checkpoint, or it holds more than tensors and plain values") from None
-        except Exception:  # a file made to harm can make a parser raise anything
+        except Exception:  # a malicious file can make the parser raise any error
             raise CheckpointError(f"{path}: cannot be read as a checkpoint; damaged, or of another kind") from None
     if not isinstance(content, dict):
         raise CheckpointError(f"{path}: holds no checkpoint but a {type(content).__name__}")
@@ -136,7 +136,7 @@ def load_tensors(path: Path) -> dict[str, Any]:
 
 
 class _Ignored:
-    """Stands for numbers of NumPy beside the weights, such as a score, which PyTorch would refuse otherwise."""
+    """Placeholder for NumPy numbers beside the weights, such as a score, which PyTorch would otherwise refuse."""
 
     def __init__(self, *args: object) -> None:
         pass
@@ -145,14 +145,17 @@ class _Ignored:
         pass
 
 
-_NUMBERS_OF_NUMPY: list[Any] = [  # PyTorch finds what may be made by module and name
+_NUMBERS_OF_NUMPY: list[Any] = [  # PyTorch looks up allowed classes by module and name
     type(name, (_Ignored,), {"__module__": module})
     for module, name in (("numpy.core.multiarray", "scalar"), ("numpy._core.multiarray", "scalar"), ("numpy", "dtype"))
 ]
 
 
 def _check_declared_size(path: Path) -> None:
-    """Refuses archives that unpack to more than they are: `torch.save` does not compress."""
+    """Refuse archives that declare more bytes than the file has.
+
+    `torch.save` does not compress, so such an archive is damaged or would unpack to a much larger size.
+    """
     if not zipfile.is_zipfile(path):
         return
     with zipfile.ZipFile(path) as archive:
@@ -163,10 +166,10 @@ def _check_declared_size(path: Path) -> None:
 
 @contextmanager
 def damage_reported(path: Path) -> Iterator[None]:
-    """Turns whatever a readable file with unfit content causes into one line.
+    """Turn any error that a readable file with invalid content causes into one line.
 
     Raises:
-        CheckpointError: Something went wrong inside.
+        CheckpointError: An error occurred inside.
     """
     try:
         yield

@@ -1,8 +1,8 @@
 """Crops of a training set, cut once from images and videos into one file of JPEGs.
 
-As plain bytes the 3.6 million crops of Human3.6M would need 1.6 TB at 384 px. Photographs as JPEGs of quality 95,
-measured: at 384 px 57 KB (plain 432), off by 1.8 of 255 in the mean (39 dB), decoded in 0.7 ms; at 144 px 11 KB (plain
-61), off by 2.8 (35 dB), decoded in 0.12 ms.
+As raw bytes, the 3.6 million crops of Human3.6M would need 1.6 TB at 384 px. Measured for photographs as JPEGs of
+quality 95: at 384 px 57 KB (raw 432), mean error 1.8 of 255 (39 dB), decoded in 0.7 ms; at 144 px 11 KB (raw 61), mean
+error 2.8 (35 dB), decoded in 0.12 ms.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ from epitool.parallel import run_parallel
 
 CACHE_MARGIN = 1.5  # leaves room to rotate and scale
 _QUALITY = [cv2.IMWRITE_JPEG_QUALITY, 95]
-_BLOCK = 64  # image files in a task
-_PART = 2048  # images whose JPEGs are in memory at a time
-_OPEN_VIDEOS = 16  # that are kept open for the parts to come; each costs threads and memory
+_BLOCK = 64  # image files per task
+_PART = 2048  # images whose JPEGs are in memory at the same time
+_OPEN_VIDEOS = 16  # kept open for the following parts; each costs threads and memory
 
 Chunk: TypeAlias = tuple[Sequence[str], Array, NDArray[np.int64]]
 
@@ -43,15 +43,15 @@ class _Task(NamedTuple):
 
 
 def cut_crops(chunks: Iterable[Chunk], path: Path, size: int, jobs: int = -1) -> None:
-    """Cuts the crops of images; memory holds the crops of _PART of them at a time, and each video is decoded once.
+    """Cut the crops of images; only those of _PART images are in memory at a time, and each video is decoded once.
 
-    A video is read forwards: frames should come in increasing order.
+    Videos are read forwards, so frames should come in increasing order.
 
     Args:
         chunks: Names, square boxes `(n, 4)` and stated sizes (width, height) `(n, 2)` of images.
-        path: File to write, with the places of the crops in it beside it, as `.npy`.
+        path: File to write; the offsets of the crops in it are written to a `.npy` file beside it.
         size: Side of a crop in px; its box is CACHE_MARGIN times as large as the one given.
-        jobs: Threads; the file does not depend on it.
+        jobs: Number of threads; the file does not depend on it.
 
     Raises:
         InputError: An image is missing, cannot be decoded, or has another size; or the disk is full.
@@ -68,16 +68,16 @@ def cut_crops(chunks: Iterable[Chunk], path: Path, size: int, jobs: int = -1) ->
 
 
 class CropStore(Sequence[Image]):
-    """The crops that `cut_crops` has written, RGB `(C, C, 3)` each, decoded when asked for.
+    """Crops that `cut_crops` has written, RGB `(C, C, 3)` each, decoded on access.
 
-    Memory-mapped; pickled as its path, so that a process that gets it opens the file anew.
+    The file is memory-mapped. The store is pickled as its path, so that another process opens the file itself.
     """
 
     def __init__(self, path: Path) -> None:
-        """Opens the file.
+        """Open the file.
 
         Raises:
-            InputError: It is not what `cut_crops` wrote.
+            InputError: It was not written by `cut_crops`, or is damaged.
         """
         self.path = path
         try:
@@ -105,7 +105,10 @@ class CropStore(Sequence[Image]):
 
 
 def images_digest(names: Iterable[str]) -> str:
-    """Tells images by their names and by the sizes and times of their files; a video is looked at once."""
+    """Return a digest of images by their names and the sizes and modification times of their files.
+
+    Each video is looked up once.
+    """
     digest, videos = hashlib.sha256(), dict[str, str]()
     for name in names:
         if place := frame_of_video(name):
@@ -120,7 +123,7 @@ def images_digest(names: Iterable[str]) -> str:
 
 def _state(file: str) -> str:
     try:
-        status = os.stat(file)  # noqa: PTH116 - of millions of names
+        status = os.stat(file)  # noqa: PTH116 - called for millions of names
     except OSError:
         return "missing"
     return f"{status.st_size} {status.st_mtime_ns}"
@@ -131,7 +134,7 @@ def _places(path: Path) -> Path:
 
 
 def _divides(places: NDArray[np.int64], whole: int) -> bool:
-    """Whether places divide a file of so many bytes into crops."""
+    """Return whether offsets divide a file of `whole` bytes into crops."""
     if places.dtype != np.int64 or places.ndim != 1 or not len(places):
         return False
     return bool(places[0] == 0 and places[-1] == whole and (np.diff(places) > 0).all())
@@ -147,7 +150,7 @@ def _parts(chunks: Iterable[Chunk]) -> Iterator[Chunk]:
 def _cut_part(
     part: Chunk, videos: dict[str, VideoReader], size: int, jobs: int, advance: Callable[[int], None]
 ) -> list[bytes]:
-    """The crops of a part, in its order."""
+    """Return the crops of a part, in its order."""
 
     def cut(task: _Task) -> dict[int, bytes]:
         crops = _cut(task, part, size)
@@ -161,7 +164,10 @@ def _cut_part(
 
 
 def _tasks(names: Sequence[str], videos: dict[str, VideoReader]) -> list[_Task]:
-    """Divides images among tasks, of which no two read one video; those that were read last stay open."""
+    """Divide images among tasks so that no two tasks read the same video.
+
+    The videos that were read last stay open.
+    """
     files, frames = list[int](), dict[str, list[int]]()
     for i, name in enumerate(names):
         if place := frame_of_video(name):
@@ -177,7 +183,7 @@ def _tasks(names: Sequence[str], videos: dict[str, VideoReader]) -> list[_Task]:
 
 
 def _cut(task: _Task, part: Chunk, size: int) -> dict[int, bytes]:
-    """The crops of a task's images, by their indices in the part."""
+    """Return the crops of a task's images, by their indices in the part."""
     names = part[0]
     if task.video is None:
         return {i: _encoded(read_image(Path(names[i])), part, i, size) for i in task.indices}
@@ -195,7 +201,7 @@ def _cut(task: _Task, part: Chunk, size: int) -> dict[int, bytes]:
 
 
 def _encoded(image: Image, part: Chunk, i: int, size: int) -> bytes:
-    """The crop of image i of a part, as a JPEG."""
+    """Return the crop of image i of a part, as a JPEG."""
     names, boxes, sizes = part
     found, stated = (image.shape[1], image.shape[0]), tuple(sizes[i].tolist())
     if found != stated and all(stated):

@@ -1,4 +1,4 @@
-"""Training images: crops from the store, augmented anew each time they are asked for."""
+"""Training images: crops from the store, augmented anew on each access."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from epitool.options.network import NetworkOptions
 class CropDataset(Dataset[tuple[Tensor, Tensor, Tensor]]):
     """Samples as (RGB crop `(S, S, 3)`, volume coordinates `(J, 3)`, their weights `(J, 3)`).
 
-    An augmentation is drawn from the seed, the epoch and the sample alone: the same in any order and process, and
-    after a restart.
+    The augmentation of a sample depends only on the seed, the epoch and the sample, so it is the same in any order and
+    process, and after a restart.
     """
 
     def __init__(self, crops: Sequence[Image], samples: Samples, options: NetworkOptions, augment: bool) -> None:
-        """Joins cached crops with their targets; with `augment` off, crops are as `predict` would cut them.
+        """Combine cached crops with their targets; without `augment`, crops are as `predict` would cut them.
 
         Raises:
             InputError: The folder of occluders holds none.
@@ -47,6 +47,7 @@ class CropDataset(Dataset[tuple[Tensor, Tensor, Tensor]]):
         turn, scale = draw_turn(rng, options)
         crop = recolour(warp(self.crops[i], turn / scale, options.image_size, CACHE_MARGIN), rng, options)
         volume[:, :2] = volume[:, :2] @ turn.T
+        # A larger box makes the person, and so all volume coordinates, smaller by `scale`.
         volume /= scale
         if self.occluders is not None:
             self.occluders.paint(crop, rng)

@@ -1,8 +1,8 @@
-"""What a detector's errors look like: taken from people whose poses are known, and put on to other poses.
+"""Errors of a detector, taken from people whose poses are known and applied to other poses.
 
-Errors of joints go together, and depend on the pose and on where it is seen from: crossed legs are taken for each
-other, a forearm that points at the camera is found too short. No distribution is assumed. Each look at a known pose
-leaves its residuals, and another pose takes those of the most similar one among a few drawn at random.
+Errors of joints are correlated, and depend on the pose and on the viewpoint: crossed legs are mistaken for each other,
+and a forearm that points at the camera is found too short. No distribution is assumed. Each look at a known pose gives
+a set of residuals, and another pose takes those of the most similar known pose among a few drawn at random.
 """
 
 from __future__ import annotations
@@ -30,23 +30,23 @@ from epitool.nn.looks import (
 Array = NDArray[np.float64]
 Floats = NDArray[np.float32]
 Batch = tuple[Floats, Floats]
-_GROSS = 0.35  # of the extent of the joints in the image
-_GROSS_KEPT = 0.3  # share of the looks with gross errors, which are far more telling of their own pose than of others
+_GROSS = 0.35  # share of the joints' extent in the image beyond which an error is gross
+_GROSS_KEPT = 0.3  # share of looks with gross errors that are kept; such errors are specific to their pose
 _CANDIDATES = 12
-_SCALE_SD = 0.3  # of the logarithm of a factor for all residuals of a look
-_SCATTER = (0.015, 0.03, 0.06)  # of the joints in the image, in extents, where errors are made up
+_SCALE_SD = 0.3  # SD of the logarithm of a random factor for all residuals of a look
+_SCATTER = (0.015, 0.03, 0.06)  # SD of made-up errors in the image, over the joints' extent
 _MADE_UP_GROSS, _GROSS_FACTOR = 0.03, 6.0
 
 
 @dataclass(frozen=True, eq=False)
 class DetectorErrors:
-    """Residuals of N looks at poses that are known; axes that look straight at the person, unit size.
+    """Residuals of N looks at known poses, in axes that look straight at the person and at unit size.
 
     Attributes:
-        poses: The true ones, `(N, 16, 3)`.
-        rays: Seen less true, `(N, 16, 2)`, over the extent of the true ones; NaN where not seen.
-        confidence: `(N, 16)`.
-        hints: Likewise in space, `(N, 16, 3)`; NaN where there was no hint.
+        poses: True poses, `(N, 16, 3)`.
+        rays: Detected minus true rays, `(N, 16, 2)`, over the extent of the true ones; NaN where not seen.
+        confidence: Confidence in each joint, `(N, 16)`.
+        hints: Hinted minus true joints in space, `(N, 16, 3)`; NaN where there was no hint.
     """
 
     poses: Array
@@ -58,7 +58,10 @@ class DetectorErrors:
         return len(self.poses)
 
     def like(self, poses: Array, rng: np.random.Generator) -> DetectorErrors:
-        """Residuals for poses `(M, 16, 3)` of unit size: of the nearest known pose of a few drawn at random, each."""
+        """Return residuals for poses `(M, 16, 3)` of unit size.
+
+        Each pose takes those of the nearest among a few known poses drawn at random.
+        """
         drawn = rng.integers(len(self), size=(len(poses), _CANDIDATES))
         apart = ((self.poses[drawn][:, :, LIMBS] - poses[:, None, LIMBS]) ** 2).sum(axis=(-1, -2))
         chosen = drawn[np.arange(len(poses)), apart.argmin(axis=1)]
@@ -66,9 +69,9 @@ class DetectorErrors:
 
 
 def errors_of(looks: Looks, truth: Array, seed: int = 0) -> DetectorErrors:
-    """Residuals of usable looks at true poses `(N, 16, 3)`, camera axes; each is kept as a mirror shows it, too.
+    """Return the residuals of usable looks at true poses `(N, 16, 3)`, camera axes, and of their mirror images.
 
-    Poses that are not known whole are left out, and so are most of the looks with gross errors.
+    Poses with unknown joints are left out, and so are most of the looks with gross errors.
     """
     whole = np.isfinite(truth).all(axis=(1, 2)) & (np.nan_to_num(truth[..., 2], nan=1.0) > 0).all(axis=1)
     looks, truth = looks.at(whole), truth[whole]
@@ -88,6 +91,7 @@ def errors_of(looks: Looks, truth: Array, seed: int = 0) -> DetectorErrors:
 
 
 def _both_ways(looks: Looks, truth: Array) -> tuple[Looks, Array]:
+    """Append the mirror images of looks and poses."""
     from epitool.nn.looks import join_looks
     from epitool.nn.mocap import mirrored
 
@@ -95,19 +99,19 @@ def _both_ways(looks: Looks, truth: Array) -> tuple[Looks, Array]:
 
 
 def _spread(rays: Array) -> Array:
-    """Root mean square distance of the limbs from the pelvis, `(N, 1, 1)`."""
+    """Return the root mean square distance of the limbs from the pelvis, `(N, 1, 1)`."""
     square = ((rays - rays[:, [PELVIS]])[:, LIMBS] ** 2).sum(axis=-1)
     return np.asarray(np.sqrt(square.mean(axis=1))[:, None, None])
 
 
 @dataclass(frozen=True)
 class Hardships:
-    """What else may happen to a look in training, so that the unit can do without.
+    """Further difficulties of looks in training, so that the unit does not rely on what may be missing.
 
     Attributes:
-        made_up: Share whose errors in the image are Gaussian, some of them gross, in place of a detector's.
-        no_hint: Share that has none.
-        unseen: Share of which some joints are not seen.
+        made_up: Share of looks whose errors in the image are Gaussian, some of them gross, in place of a detector's.
+        no_hint: Share of looks without a hint.
+        unseen: Share of looks in which some joints are not seen.
         hint_turn_deg: Standard deviation of a rotation of the hint.
     """
 
@@ -120,12 +124,12 @@ class Hardships:
 def training_batches(
     draw_poses: Callable[[int, np.random.Generator], Array], errors: DetectorErrors, hardships: Hardships
 ) -> Callable[[int, np.random.Generator], Batch]:
-    """What gives the unit so many inputs `(N, 97)`, and the poses `(N, 16, 3)` of unit size that they should become.
+    """Return a function that draws inputs `(N, 97)` of the unit and their targets, poses `(N, 16, 3)` of unit size.
 
     Args:
-        draw_poses: Gives true poses, camera axes.
-        errors: Of a detector.
-        hardships: On top of them.
+        draw_poses: Draws a number of true poses, camera axes.
+        errors: Errors of a detector.
+        hardships: Further difficulties.
     """
 
     def draw(count: int, rng: np.random.Generator) -> Batch:
@@ -141,7 +145,7 @@ def training_batches(
 def looks_with_errors(
     truth: Array, errors: DetectorErrors, hardships: Hardships, rng: np.random.Generator
 ) -> Looks:  # fmt: skip
-    """How poses `(N, 16, 3)`, camera axes, might be seen."""
+    """Simulate how a detector might see poses `(N, 16, 3)`, camera axes."""
     count = len(truth)
     exact = truth[..., :2] / truth[..., 2:]
     R = facing_rotation(0.5 * (exact[:, PELVIS] + exact[:, THORAX]))
@@ -151,7 +155,7 @@ def looks_with_errors(
     scale = np.exp(rng.normal(0, _SCALE_SD, (count, 1, 1)))
     made_up = rng.random(count) < hardships.made_up
     residuals = np.where(made_up[:, None, None], _made_up(count, rng), like.rays * scale)
-    sure = made_up[:, None] & (rng.random((count, 1)) < 0.5)  # as of detectors that do not tell
+    sure = made_up[:, None] & (rng.random((count, 1)) < 0.5)  # as from detectors without confidences
     confidence = np.where(sure, 1.0, like.confidence)
     residuals[_unseen(count, hardships.unseen, rng)] = np.nan
     rays = exact + residuals * _spread(exact)
@@ -163,7 +167,7 @@ def looks_with_errors(
 
 
 def _made_up(count: int, rng: np.random.Generator) -> Array:
-    """Gaussian residuals `(N, 16, 2)` of a scatter that differs from look to look."""
+    """Draw Gaussian residuals `(N, 16, 2)` whose scatter differs from look to look."""
     gross = np.where(rng.random((count, len(BODY), 1)) < _MADE_UP_GROSS, _GROSS_FACTOR, 1.0)
     return rng.normal(0, 1, (count, len(BODY), 2)) * rng.choice(_SCATTER, (count, 1, 1)) * gross
 
@@ -173,7 +177,7 @@ _BELOW_CHEST = [*_LEGS, *(j for j, joint in enumerate(BODY.joints) if joint.ends
 
 
 def _unseen(count: int, share: float, rng: np.random.Generator) -> NDArray[np.bool_]:
-    """Joints that are out of sight `(N, 16)`: here and there, the legs, or all below the chest."""
+    """Draw joints that are out of sight `(N, 16)`: single ones, the legs, or all below the chest."""
     out = rng.random((count, len(BODY))) < 0.1
     kind = rng.integers(4, size=count)
     out[np.ix_(kind == 1, _LEGS)] = True
@@ -183,5 +187,5 @@ def _unseen(count: int, share: float, rng: np.random.Generator) -> NDArray[np.bo
 
 
 def _turns(count: int, degrees: float, rng: np.random.Generator) -> Array:
-    """Small rotations `(N, 3, 3)`, of which those about the optical axis are the smallest."""
+    """Draw small rotations `(N, 3, 3)`, which are smallest about the optical axis."""
     return Rotation.from_rotvec(rng.normal(0, np.radians(degrees), (count, 3)) * [1.0, 1.0, 0.3]).as_matrix()

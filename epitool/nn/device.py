@@ -1,4 +1,4 @@
-"""Which processor the networks run on."""
+"""Choice of the processor that networks run on."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from epitool.errors import UsageError
 
 
 def computes_bfloat16(device: torch.device) -> bool:
-    """Whether a device multiplies bfloat16 matrices natively; elsewhere it would be slower than float32."""
+    """Return whether a device multiplies bfloat16 matrices natively; elsewhere this is slower than float32."""
     if device.type == "cuda":
         return torch.cuda.is_bf16_supported(including_emulation=False)
-    capabilities: dict[str, bool] = getattr(torch.cpu, "get_capabilities", dict)()  # not in older releases
+    capabilities: dict[str, bool] = getattr(torch.cpu, "get_capabilities", dict)()  # missing in older releases
     return any(capabilities.get(name, False) for name in ("avx512_bf16", "amx_bf16", "bf16"))
 
 
 def pick_device(name: str) -> torch.device:
-    """The device of that name; `auto` is the first CUDA device, or the CPU where there is none.
+    """Return the device of that name; `auto` is the first CUDA device, or the CPU where there is none.
 
     Raises:
-        UsageError: No device has that name here.
+        UsageError: There is no device of that name.
     """
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")

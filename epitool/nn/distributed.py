@@ -17,20 +17,20 @@ from epitool.console import fall_silent, stream_redirected
 from epitool.errors import EpitoolError, UsageError
 from epitool.nn.device import computes_bfloat16, pick_device
 
-logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # what it says of devices, `train` says in one line
-_LOST = ("connection", "timed out", "remote", "nccl", "gloo")  # in what PyTorch's backends say then
+logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # `train` reports the devices in one line itself
+_LOST = ("connection", "timed out", "remote", "nccl", "gloo")  # words in the backends' errors after a process was lost
 _PRECISIONS: dict[str, Any] = {"32": "32-true", "bf16": "bf16-mixed", "16": "16-mixed"}
 
 
 @dataclass(frozen=True)
 class Compute:
-    """What computes, and how.
+    """Devices, and the precision they compute in.
 
     Attributes:
         device: "auto", "cpu", "cuda", or "cuda:N".
-        devices: How many of them on each machine.
-        nodes: How many machines.
-        precision: "32", "bf16" or "16" of the products, or "auto": bf16 where the device is made for it.
+        devices: Number of devices on each machine.
+        nodes: Number of machines.
+        precision: Precision of products, "32", "bf16" or "16"; or "auto": bf16 where the device supports it natively.
     """
 
     device: str = "auto"
@@ -39,10 +39,10 @@ class Compute:
     precision: str = "auto"
 
     def start(self) -> Fabric:
-        """Starts the processes: this one, and where several devices are asked for, one for each of the others.
+        """Start the processes: this one, and one for each further device.
 
         Raises:
-            UsageError: A device is not there, or the precision is unknown or not the device's.
+            UsageError: A device does not exist, or the precision is unknown or not supported by the device.
         """
         device = pick_device(self.device)
         if device.type == "cuda" and self.devices > torch.cuda.device_count():
@@ -54,16 +54,16 @@ class Compute:
             precision=_PRECISIONS[self.precision_on(device)],
         )
         with stream_redirected(1, 2) if self.devices * self.nodes > 1 else nullcontext():
-            fabric.launch()  # Gloo prints on stdout that it is connected
+            fabric.launch()  # Gloo prints its connections on stdout
         if not fabric.is_global_zero:
             fall_silent()
         return fabric
 
     def precision_on(self, device: torch.device) -> str:
-        """The precision on a device, "auto" resolved.
+        """Return the precision on a device, with "auto" resolved.
 
         Raises:
-            UsageError: It is unknown, or not the device's.
+            UsageError: It is unknown, or not supported by the device.
         """
         if self.precision == "auto":
             return "bf16" if computes_bfloat16(device) else "32"
@@ -76,10 +76,10 @@ class Compute:
 
 @contextmanager
 def lost_process_reported(fabric: Fabric) -> Iterator[None]:
-    """That another process of the run has ended becomes one line.
+    """Report the loss of another process of the run in one line.
 
     Raises:
-        EpitoolError: It has.
+        EpitoolError: Another process has ended.
     """
     try:
         yield
@@ -94,16 +94,16 @@ def lost_process_reported(fabric: Fabric) -> Iterator[None]:
 
 
 def share_batch_norm(network: nn.Module, device: torch.device) -> None:
-    """Lets batch normalisation see the images of all processes, on GPUs; parameters and their names stay.
+    """Let batch normalisation use the images of all processes, on GPUs; parameters keep their names.
 
-    PyTorch has no such normalisation for CPUs: there every process normalises by its own images.
+    PyTorch has no such normalisation for CPUs, where every process normalises by its own images.
     """
     if device.type == "cuda":
         nn.SyncBatchNorm.convert_sync_batchnorm(network)  # type: ignore[no-untyped-call]
 
 
 def agree_on_buffers(network: nn.Module, fabric: Fabric) -> None:
-    """Gives every process the first one's means and variances, so that all measure the network that is kept."""
+    """Copy the first process's means and variances to all, so that all evaluate the network that is saved."""
     if fabric.world_size > 1:
         for buffer in network.buffers():
             torch.distributed.broadcast(buffer, 0)

@@ -1,4 +1,4 @@
-"""`model.onnx`: a network as one graph from crops to joints, for machines without PyTorch."""
+"""Export of `model.onnx`: a network as one graph from crops to joints, for machines without PyTorch."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from epitool.nn.network import PoseNetwork, as_input
 from epitool.nn.onnx_engine import CARD, INPUT, OUTPUTS, OnnxEngine
 from epitool.nn.torch_engine import fold_batch_norm, infer
 
-MOST_VOXELS, MOST_SHARPNESS = 0.01, 0.001  # that the graph's answers may differ from the network's
+MOST_VOXELS, MOST_SHARPNESS = 0.01, 0.001  # largest allowed differences between the graph and the network
 _TRIES = 4
 
 
 class _Graph(nn.Module):
-    """Crops of bytes to volume coordinates and sharpness, in operations that ONNX has."""
+    """Network from crops of bytes to volume coordinates and sharpness, in operations that ONNX supports."""
 
     def __init__(self, network: PoseNetwork) -> None:
         super().__init__()
@@ -37,6 +37,7 @@ class _Graph(nn.Module):
         plane = p.sum(dim=2)
         marginals = torch.stack([plane.sum(dim=2), plane.sum(dim=3), p.sum(dim=(3, 4))], dim=2)
         marginals = marginals / marginals.sum(dim=-1, keepdim=True)
+        # Mean and sharpness as in `soft_argmax`.
         index = torch.arange(size, dtype=torch.float32)
         mean = marginals @ index
         variance = (marginals @ index.square() - mean.square())[..., :2].mean(dim=-1)
@@ -44,18 +45,18 @@ class _Graph(nn.Module):
 
 
 def export_onnx(model: Model, path: Path) -> float:
-    """Writes `model.onnx`, after its answers have been compared with the network's.
+    """Write `model.onnx`, after comparing its answers with the network's.
 
     Args:
         model: The trained network.
         path: File to write; the model's card goes into its metadata.
 
     Returns:
-        How far the graph's answers are from the network's at the most, in voxels.
+        Largest difference between the graph's and the network's joints, in voxels.
 
     Raises:
         UsageError: The extra `[onnx]` is not installed.
-        CheckpointError: The graph answers otherwise than the network; nothing is written.
+        CheckpointError: The graph's answers differ from the network's; nothing is written.
         InputError: The file cannot be written.
     """
     size = model.card.options.image_size
@@ -74,7 +75,7 @@ def export_onnx(model: Model, path: Path) -> float:
 def _write_graph(graph: _Graph, crops: Tensor, model: Model, path: Path) -> None:
     try:
         import onnx
-        import onnxscript  # noqa: F401 - which PyTorch's exporter needs
+        import onnxscript  # noqa: F401 - PyTorch's exporter needs it
     except ImportError:
         raise UsageError("ONNX is not installed; install it with pip install 'epitool[onnx]'") from None
     said = io.StringIO()
@@ -92,12 +93,12 @@ def _write_graph(graph: _Graph, crops: Tensor, model: Model, path: Path) -> None
 
 
 def _differences(model: Model, engine: OnnxEngine) -> tuple[float, float]:
-    """The largest differences between the graph's and the network's answers to smooth random images.
+    """Return the largest differences between the graph's and the network's answers to smooth random images.
 
-    The network is the one that was trained, so that what was folded into the graph is compared as well.
+    The network is compared as it was trained, so that the folding of batch normalisation is checked as well.
 
     Returns:
-        Of the coordinates, in voxels, and of the sharpness.
+        Differences of the coordinates, in voxels, and of the sharpness.
     """
     size, rng = model.card.options.image_size, np.random.default_rng(0)
     coarse = torch.from_numpy(rng.uniform(0, 255, (_TRIES, 3, 8, 8)))

@@ -1,4 +1,4 @@
-"""From single images to poses (section 3.2), whatever computes the network."""
+"""Pose estimation from single images (section 3.2), with any engine that computes the network."""
 
 from __future__ import annotations
 
@@ -19,23 +19,23 @@ from epitool.pose import Predictions
 
 
 class Engine(Protocol):
-    """A network that answers for crops."""
+    """Network that answers for crops."""
 
     card: ModelCard
 
     def __call__(self, crops: Image) -> tuple[Array, Array]:
-        """Volume coordinates `(N, J, 3)` and sharpness `(N, J)` for RGB crops `(N, S, S, 3)`."""
+        """Return volume coordinates `(N, J, 3)` and sharpness `(N, J)` for RGB crops `(N, S, S, 3)`."""
         ...
 
 
 class KnownCameras(NamedTuple):
-    """What is known of the cameras of N images beyond what a single image tells.
+    """Prior knowledge of the cameras of N images.
 
     Attributes:
-        K: Intrinsics `(N, 3, 3)`; None where they are to be assumed.
-        root_depth: Distance of the root along the optical axis `(N,)`, in the network's unit; None where it is to
-            follow from the network's scale rule.
-        stated: Where this comes from.
+        K: Intrinsics `(N, 3, 3)`; None to assume them.
+        root_depth: Distance of the root along the optical axis `(N,)`, in the network's unit; None to derive it by the
+            network's scale rule.
+        stated: Source of this knowledge.
         lenses: OpenCV's distortion coefficients `(N, D)`; None where they are not known.
     """
 
@@ -49,7 +49,7 @@ NOTHING_KNOWN = KnownCameras(None, None, "")
 
 
 class _Crop(NamedTuple):
-    """One person about to be looked at."""
+    """Crop of one person, to be given to the network."""
 
     image: int
     box: Array
@@ -58,7 +58,7 @@ class _Crop(NamedTuple):
 
 
 class _Seen(NamedTuple):
-    """What the network saw in a batch of crops."""
+    """Results of the network for a batch of crops."""
 
     images: list[int]
     boxes: Array
@@ -68,18 +68,19 @@ class _Seen(NamedTuple):
 
 
 def open_engine(path: Path, device: str, bf16: bool = False) -> Engine:
-    """Loads a network: `model.onnx` with ONNX Runtime, anything else with PyTorch.
+    """Load a network: `model.onnx` with ONNX Runtime, any other file with PyTorch.
 
     Args:
         path: The file.
         device: "auto", "cpu", "cuda" or "cuda:N".
-        bf16: Whether to compute in bfloat16, which moves joints a little and is faster where the processor is made
-            for it.
+        bf16: Whether to compute in bfloat16, which moves joints slightly and is faster on processors that support it
+            natively.
 
     Raises:
         InputError: There is no such file.
         CheckpointError: It cannot be used.
-        UsageError: There is no such device, ONNX Runtime is not installed, or it is asked for bfloat16 or a GPU.
+        UsageError: There is no such device, ONNX Runtime is not installed, or a graph was requested in bfloat16 or on a
+            GPU.
     """
     if path.suffix == ".onnx":
         if bf16:
@@ -97,10 +98,10 @@ def open_engine(path: Path, device: str, bf16: bool = False) -> Engine:
 
 
 def check_depth(path: Path, card: ModelCard) -> None:
-    """Refuses networks that have learned x and y alone.
+    """Refuse networks that have learned only x and y.
 
     Raises:
-        CheckpointError: It is one.
+        CheckpointError: The network knows no depth.
     """
     if card.options.supervision == "2d":
         raise CheckpointError(
@@ -112,14 +113,14 @@ def check_depth(path: Path, card: ModelCard) -> None:
 def predict_images(
     engine: Engine, names: Sequence[str], boxes: Array, batch_size: int = 16, cameras: KnownCameras = NOTHING_KNOWN
 ) -> Predictions:
-    """Poses of one person in each image.
+    """Predict the pose of one person in each image.
 
     Args:
         engine: The network.
         names: Paths, or `video.mp4#frame`.
         boxes: Square boxes [x, y, side, side] `(N, 4)` px; images whose box is NaN are left out.
-        batch_size: Crops at a time.
-        cameras: What is known of them.
+        batch_size: Number of crops per batch.
+        cameras: Prior knowledge of the cameras.
 
     Raises:
         InputError: An image is missing or cannot be decoded.
@@ -134,11 +135,11 @@ def predict_where_found(
     batch_size: int = 16,
     cameras: KnownCameras = NOTHING_KNOWN,
 ) -> Predictions:
-    """Poses in the images where `find_box(index, image)` finds a person; the memory needed is that of three batches.
+    """Predict poses in the images where `find_box(index, image)` finds a person.
 
-    Images are read, people found and crops cut in a thread of its own, while the network looks at the batch before.
-    The camera of a single image is unknown: unless it is given, focal length and principal point are assumed as
-    `provenance` states.
+    A separate thread reads images, finds people and cuts crops while the network processes the previous batch; three
+    batches are in memory at a time. The camera of a single image is unknown: unless it is given, focal length and
+    principal point are assumed as stated in `provenance`.
 
     Raises:
         InputError: An image is missing or cannot be decoded.
@@ -185,7 +186,7 @@ def _look(engine: Engine, batch: list[_Crop], cameras: KnownCameras) -> _Seen:
 
 
 def _in_order(seen: list[_Seen], names: Sequence[str], card: ModelCard, cameras: KnownCameras) -> Predictions:
-    """Joins batches and puts them in the order of the images: those of videos come last from `read_images`."""
+    """Join batches in the order of the images; `read_images` yields the frames of videos last."""
     joints = len(card.skeleton)
     nothing = _Seen([], np.empty((0, 4)), np.empty((0, joints, 3)), np.empty((0, joints, 2)), np.empty((0, joints)))
     images = np.concatenate([np.array(part.images, dtype=int) for part in (nothing, *seen)])

@@ -1,8 +1,8 @@
-"""What a detector says of a person in single images, in the form that the refinement unit takes it in.
+"""What a detector finds of a person in single images, in the form that the refinement unit takes.
 
-A look is a person's joints in one image: rays through them, confidences, and perhaps a hint of the pose in space. It
-is described in the axes of a camera turned to look straight at the person, so that it does not matter where in an
-image somebody stands; that the person is seen from there in perspective still does.
+A look holds a person's joints in one image: the rays through them, their confidences, and perhaps a hint of the pose
+in space. It is described in the axes of a camera that is turned to look straight at the person, so that the person's
+place in the image does not matter. The perspective under which the person is seen is kept.
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ from epitool.skeleton import Skeleton, convert_joints, skeleton
 Array = NDArray[np.float64]
 _H36M = skeleton("h36m17")
 _JOINTS = tuple(joint for joint in _H36M.joints if joint != "spine")
-# The unit's joints. Pelvis and thorax are in the middle of hips and shoulders, and the spine would be between them.
+# The unit's joints. Pelvis and thorax are the midpoints of hips and shoulders; the spine would be halfway between
+# them and is left out.
 BODY = Skeleton(
     "h36m16",
     _JOINTS,
@@ -33,18 +34,18 @@ LIMBS = np.array([j for j, joint in enumerate(BODY.joints) if joint not in ("nec
 FEATURES = len(BODY) * 6 + 1
 _HIPS, _SHOULDERS = ([BODY.index(f"{side}_{joint}") for side in ("left", "right")] for joint in ("hip", "shoulder"))
 _MIRROR = np.array([-1.0, 1.0, 1.0])
-_TYPICAL_EXTENT = -2.0  # logarithm of the joints' extent over their distance
+_TYPICAL_EXTENT = -2.0  # logarithm of (extent of the joints / their distance from the camera)
 _LEAST_JOINTS = 3
 
 
 @dataclass(frozen=True, eq=False)
 class Looks:
-    """What is said of one person in each of N images, camera axes.
+    """Detections of one person in each of N images, camera axes.
 
     Attributes:
         rays: x / z and y / z of the direction to each joint of `BODY`, `(N, 16, 2)`; NaN where not seen.
-        confidence: `(N, 16)`; 0 where not seen.
-        hint: A pose in space, of any size and origin, `(N, 16, 3)`, in axes that look straight at the person; NaN where
+        confidence: Confidence in each joint, `(N, 16)`; 0 where not seen.
+        hint: Pose in space, of any size and origin, `(N, 16, 3)`, in axes that look straight at the person; NaN where
             there is none.
     """
 
@@ -56,45 +57,48 @@ class Looks:
         return len(self.rays)
 
     def at(self, chosen: NDArray[np.intp] | NDArray[np.bool_] | slice) -> Looks:
-        """Those with these indices."""
+        """Return the looks with these indices."""
         return Looks(*(getattr(self, field.name)[chosen] for field in fields(self)))
 
     @property
     def usable(self) -> NDArray[np.bool_]:
-        """Which of them show enough of a person to be answered, `(N,)`: some joints that do not all lie together."""
+        """Which looks show enough of a person to be answered, `(N,)`.
+
+        A usable look has at least three limb joints, which do not all coincide.
+        """
         seen = np.isfinite(self.rays[:, LIMBS, 0])
         return (seen.sum(axis=1) >= _LEAST_JOINTS) & (_extent(self.rays) > 0)
 
     def mirrored(self) -> Looks:
-        """As a mirror shows them: x changes its sign, and left becomes right."""
+        """Return the looks of a mirror image: x changes its sign, and left and right joints are exchanged."""
         order = BODY.flip_order
         return Looks(self.rays[:, order] * _MIRROR[:2], self.confidence[:, order], self.hint[:, order] * _MIRROR)
 
     def exchanged(self) -> Looks:
-        """As they would be if the detector had taken left for right.
+        """Return the looks as they would be if the detector had mistaken left for right.
 
-        One who faces the camera is then seen from behind, and the hint is of another pose: there is none any more.
+        A person who faces the camera is then seen from behind. The hint belongs to the original pose and is dropped.
         """
         order = BODY.flip_order
         return Looks(self.rays[:, order], self.confidence[:, order], self.hint).without_hint()
 
     def without_hint(self) -> Looks:
-        """The joints in the image alone."""
+        """Return the looks without their hints, with the joints in the image alone."""
         return Looks(self.rays, self.confidence, np.full(self.hint.shape, np.nan))
 
 
 def join_looks(parts: Sequence[Looks]) -> Looks:
-    """Looks one after the other."""
+    """Concatenate looks."""
     return Looks(*(np.concatenate([getattr(part, field.name) for part in parts]) for field in fields(Looks)))
 
 
 def looks_of(xy: Array, confidence: Array, hint: Array, K: Array, body: Skeleton) -> Looks:
-    """Looks from joints in pixels.
+    """Return the looks for joints in pixels.
 
     Args:
         xy: Undistorted pixels `(N, J, 2)`; NaN where not seen.
-        confidence: `(N, J)`.
-        hint: Joints in space `(N, J, 3)`, NaN where there are none; empty where there are none at all.
+        confidence: Confidence in each joint, `(N, J)`.
+        hint: Joints in space `(N, J, 3)`, NaN where there are none; an empty array if there are none at all.
         K: Intrinsics of each image, `(N, 3, 3)`.
         body: Skeleton of the joints.
     """
@@ -108,9 +112,9 @@ def looks_of(xy: Array, confidence: Array, hint: Array, K: Array, body: Skeleton
 
 
 def body_joints(values: Array, body: Skeleton, confidence: Array | None = None) -> tuple[Array, Array]:
-    """Joints `(N, J, D)` of any skeleton, and their confidence, as those of `BODY`, `(N, 16, D)` and `(N, 16)`.
+    """Convert joints `(N, J, D)` of any skeleton, and their confidence, to `BODY`: `(N, 16, D)` and `(N, 16)`.
 
-    Pelvis and thorax are in the middle of hips and shoulders, whatever else the skeleton calls so.
+    Pelvis and thorax are set to the midpoints of hips and shoulders, even if the skeleton has joints of these names.
     """
     sure = np.ones(values.shape[:-1]) if confidence is None else confidence
     out, out_sure = convert_joints(values, sure, body, BODY)
@@ -123,12 +127,12 @@ def body_joints(values: Array, body: Skeleton, confidence: Array | None = None) 
 
 
 def described(looks: Looks) -> tuple[NDArray[np.float32], Array, Array]:
-    """What the unit is told of N usable looks.
+    """Return the input of the refinement unit for N usable looks.
 
     Returns:
-        Numbers of order one `(N, 97)`: joints from their origin over their extent, confidences, the extent, the hint
-        likewise; 0 for what is not known. Rotations `(N, 3, 3)` from the camera's axes to those that look straight at
-        the person. The rays in those, `(N, 16, 2)`.
+        Input features of order one, `(N, 97)`: the joints relative to their origin and divided by their extent, the
+        confidences, the extent, and the hint likewise; 0 for what is not known. Rotations `(N, 3, 3)` from the camera's
+        axes to those that look straight at the person. The rays in the latter axes, `(N, 16, 2)`.
     """
     R = facing_rotation(np.nan_to_num(_middle(looks.rays)))
     rays = turned(looks.rays, R)
@@ -140,14 +144,17 @@ def described(looks: Looks) -> tuple[NDArray[np.float32], Array, Array]:
 
 
 def unit_size(poses: Array) -> tuple[Array, Array]:
-    """Poses `(N, 16, 3)` from the pelvis, whose limbs are at a distance of 1 (root mean square); and what that was."""
+    """Return poses `(N, 16, 3)` relative to the pelvis and scaled to unit size, and their sizes before `(N,)`.
+
+    The size is the root mean square distance of the limbs from the pelvis.
+    """
     poses = poses - poses[:, [PELVIS]]
     size = np.sqrt((poses[:, LIMBS] ** 2).sum(axis=-1).mean(axis=-1))
     return poses / np.where(size > 0, size, 1.0)[:, None, None], size
 
 
 def facing_rotation(rays: Array) -> Array:
-    """Rotations `(N, 3, 3)` to the axes of a camera that looks along rays `(N, 2)`, its x axis level."""
+    """Return rotations `(N, 3, 3)` to the axes of a camera that looks along rays `(N, 2)`, its x axis level."""
     z = np.column_stack([rays, np.ones(len(rays))])
     z /= np.linalg.norm(z, axis=-1, keepdims=True)
     x = np.cross([0.0, 1.0, 0.0], z)
@@ -156,54 +163,61 @@ def facing_rotation(rays: Array) -> Array:
 
 
 def turned(rays: Array, R: Array) -> Array:
-    """Rays `(N, J, 2)` in axes turned by `R (N, 3, 3)`."""
+    """Rotate rays `(N, J, 2)` by `R (N, 3, 3)`."""
     directions = np.concatenate([rays, np.ones((*rays.shape[:-1], 1))], axis=-1) @ np.swapaxes(R, 1, 2)
     with np.errstate(invalid="ignore"):
+        # The bound keeps rays finite that come to lie behind the turned camera.
         return directions[..., :2] / np.maximum(directions[..., 2:], 1e-3)
 
 
 def facing(poses: Array) -> Array:
-    """Which way the trunk of each pose `(..., 16, 3)` faces: across from right to left, times upwards, `(..., 3)`."""
+    """Return the direction `(..., 3)` in which the trunk of each pose `(..., 16, 3)` faces, not normalised.
+
+    It is the cross product of the directions from right to left and from pelvis to thorax.
+    """
     across = poses[..., _SHOULDERS[0], :] - poses[..., _SHOULDERS[1], :]
     across = across + poses[..., _HIPS[0], :] - poses[..., _HIPS[1], :]
     return np.cross(across, poses[..., THORAX, :] - poses[..., PELVIS, :])
 
 
 def face_apart(first: Array, second: Array) -> NDArray[np.bool_]:
-    """Whether two poses `(..., 16, 3)` face ways more than a right angle apart, `(...)`."""
+    """Return whether two poses `(..., 16, 3)` face directions more than a right angle apart, `(...)`."""
     return np.asarray((facing(first) * facing(second)).sum(axis=-1) < 0)
 
 
 def _middle(rays: Array) -> Array:
-    """The middle of the trunk `(N, 2)`, or of what is seen of it, or of all that is seen."""
+    """Return the middle of the trunk `(N, 2)`.
+
+    Where only one of pelvis and thorax is seen it is taken, and where none is, the mean of all joints that are seen.
+    """
     trunk = mean_ray(rays[:, [PELVIS, THORAX]])
     return np.where(np.isfinite(trunk), trunk, mean_ray(rays))
 
 
 def _origin(rays: Array) -> Array:
-    """What joints are told from, `(N, 2)`: the pelvis where it is seen, else the middle of the trunk."""
+    """Return the origin of the described joints `(N, 2)`: the pelvis where it is seen, else the middle of the trunk."""
     pelvis = rays[:, PELVIS]
     return np.where(np.isfinite(pelvis), pelvis, _middle(rays))
 
 
 def _extent(rays: Array) -> Array:
-    """Root mean square distance of the limbs that are seen from the origin, `(N,)`; 0 where none is."""
+    """Return the root mean square distance `(N,)` of the seen limbs from the origin; 0 where none is seen."""
     square = ((rays - _origin(rays)[:, None])[:, LIMBS] ** 2).sum(axis=-1)
     seen = np.isfinite(square)
     return np.sqrt(np.where(seen, square, 0.0).sum(axis=1) / np.maximum(seen.sum(axis=1), 1))
 
 
 def mean_ray(rays: Array) -> Array:
-    """Mean `(N, 2)` of the rays that are known of `(N, J, 2)`; NaN where none is."""
+    """Return the mean `(N, 2)` of the known rays among `(N, J, 2)`; NaN where none is known."""
     known = np.isfinite(rays)
     count = known.sum(axis=1)
     return np.where(count > 0, np.where(known, rays, 0.0).sum(axis=1) / np.maximum(count, 1), np.nan)
 
 
 def network_hint(poses: Array, rays: Array) -> Array:
-    """A network's poses `(N, 16, 3)`, camera axes, as hints for looks with these rays `(N, 16, 2)`.
+    """Return a network's poses `(N, 16, 3)`, camera axes, as hints for looks with the rays `(N, 16, 2)`.
 
-    A detector's own 3D comes in axes that look straight at the person, and so do hints.
+    Hints are in axes that look straight at the person, as a detector's own 3D joints are.
     """
     R = facing_rotation(np.nan_to_num(_middle(rays)))
     return np.asarray(poses @ np.swapaxes(R, 1, 2))

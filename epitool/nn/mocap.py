@@ -1,6 +1,7 @@
-"""Poses to learn from: motion capture or a recording's own, mixed, given other proportions, seen by random cameras.
+"""Poses for training, from motion capture or a recording.
 
-Poses are root-relative with the joints of `looks.BODY`, in mm, in the axes of a level camera (y down) unless said.
+They are mixed with each other, given other proportions and seen by random cameras. Unless stated otherwise, poses are
+root-relative with the joints of `looks.BODY`, in mm, in the axes of a level camera (y down).
 """
 
 from __future__ import annotations
@@ -17,26 +18,26 @@ from epitool.skeleton import Skeleton
 
 Array = NDArray[np.float64]
 
-_UP = np.array([0.0, -1.0, 0.0])  # of the axes that poses are kept in: a level camera's
+_UP = np.array([0.0, -1.0, 0.0])  # in the axes of a level camera, which poses are kept in
 _UPPER, _LOWER = ("head", "neck", "nose", "thorax", "shoulder"), ("ankle", "knee")
 _CLEARLY_UP = 0.8  # cosine
 _CHAINS = [[BODY.index(f"{side}_{j}") for j in chain] for side in ("left", "right")
            for chain in (("hip", "knee", "ankle"), ("shoulder", "elbow", "wrist"))]  # fmt: skip
 _ARMS = _CHAINS[1::2]
 _ABOVE = [THORAX, *(BODY.index(joint) for joint in ("neck_nose", "head_top")), *_ARMS[0], *_ARMS[1]]
-_KINDS = ("hip", "knee", "ankle", "thorax", "shoulder", "elbow", "wrist")  # a bone is called after its end
-_NEAREST = 300.0  # mm before the camera
-_BODY = 1750.0  # mm, what distances of cameras are told in
+_KINDS = ("hip", "knee", "ankle", "thorax", "shoulder", "elbow", "wrist")  # a bone is named after the joint it ends at
+_NEAREST = 300.0  # mm in front of the camera
+_BODY = 1750.0  # mm, the body height that camera distances are multiples of
 
 
 @dataclass(frozen=True)
 class Mixing:
-    """How poses are made of others.
+    """How poses are mixed from others.
 
     Attributes:
-        trunk: Share whose upper body is another pose's, carried over with the pelvis.
+        trunk: Share of poses whose upper body is another pose's, carried over with the pelvis.
         arm: Share of arms that are another pose's, carried over with the chest.
-        turn: Share of limbs whose two segments are turned at random.
+        turn: Share of limbs whose two segments are rotated at random.
         turn_rad: Standard deviation of these rotations.
     """
 
@@ -48,15 +49,15 @@ class Mixing:
 
 @dataclass(frozen=True)
 class Cameras:
-    """Cameras that look on from anywhere around, drawn for each pose.
+    """Distribution of cameras that are drawn anywhere around the person, one for each pose.
 
     Attributes:
-        pitch_deg: How far they look down, drawn evenly between these.
-        roll_deg: Standard deviation.
-        distance: From these to those many body heights, evenly in the logarithm.
-        aside: Up to this share of the distance, the person is off the optical axis.
-        fallen: Share of bodies that are tilted by `fallen_deg` (a standard deviation), for not all people stand.
-        fallen_deg: See there.
+        pitch_deg: Range of the angle by which cameras look down, drawn uniformly.
+        roll_deg: Standard deviation of the roll.
+        distance: Range of the distance in body heights, drawn uniformly in the logarithm.
+        aside: Largest offset of the person from the optical axis, as a share of the distance.
+        fallen: Share of bodies that are tilted, because not all people stand.
+        fallen_deg: Standard deviation of this tilt.
     """
 
     pitch_deg: tuple[float, float] = (-10.0, 35.0)
@@ -69,15 +70,16 @@ class Cameras:
 
 @dataclass(frozen=True, eq=False)
 class Wardrobe:
-    """Poses to draw from, and what is done to each that is drawn.
+    """Poses to draw from, and how each drawn pose is varied.
 
     Attributes:
-        poses: `(M, 16, 3)`.
-        lengths: Of the bones, by the joint they end at, `(16,)` mm; NaN leaves a bone as it is.
-        lengths_sd: Standard deviations of their logarithms: of a kind of bone, and between left and right.
-        mixings: How poses are mixed, for equal shares of what is drawn.
-        cameras: What looks on.
-        new_heads: Whether heads are set anew, as motion capture's head joints are not those that detectors find.
+        poses: Poses, `(M, 16, 3)`.
+        lengths: Bone lengths, by the joint that a bone ends at, `(16,)` mm; NaN leaves a bone as it is.
+        lengths_sd: Standard deviations of the logarithms of the factors on bone lengths: of each kind of bone, and of
+            each single bone.
+        mixings: How poses are mixed; each applies to an equal share of the drawn poses.
+        cameras: Cameras that see the poses.
+        new_heads: Whether heads are set anew, because motion capture's head joints are not those that detectors find.
     """
 
     poses: Array
@@ -88,7 +90,7 @@ class Wardrobe:
     new_heads: bool = False
 
     def draw(self, count: int, rng: np.random.Generator) -> Array:
-        """Poses in front of cameras, `(count, 16, 3)` mm, in the axes of each one's camera."""
+        """Draw poses in front of cameras, `(count, 16, 3)` mm, each in the axes of its own camera."""
         shares = np.array_split(np.arange(count), len(self.mixings))
         mixed = np.concatenate(
             [mixed_poses(self.poses, len(part), how, rng) for part, how in zip(shares, self.mixings)]
@@ -98,7 +100,7 @@ class Wardrobe:
 
 
 def mixed_poses(poses: Array, count: int, how: Mixing, rng: np.random.Generator) -> Array:
-    """`count` poses made of poses `(M, 16, 3)`, half of them mirrored."""
+    """Return `count` poses mixed from poses `(M, 16, 3)`, half of them mirrored."""
 
     def others() -> Array:
         return poses[rng.integers(len(poses), size=count)]
@@ -122,7 +124,10 @@ def mixed_poses(poses: Array, count: int, how: Mixing, rng: np.random.Generator)
 
 
 def _carried(turn: Array, source: Array, start: int, joints: list[int], target: Array) -> Array:
-    """Joints of `source`, seen from its joint `start`, turned by `(N, 3, 3)` and put on to that joint of `target`."""
+    """Return joints of `source`, rotated about joint `start` and moved to that joint of `target`.
+
+    The rotations are `turn (N, 3, 3)`.
+    """
     return (source[:, joints] - source[:, [start]]) @ _transposed(turn) + target[:, [start]]
 
 
@@ -131,7 +136,10 @@ def _transposed(R: Array) -> Array:
 
 
 def _trunk(poses: Array, across: str) -> Array:
-    """Axes of the trunk as columns `(N, 3, 3)`: from right to left hip or shoulder, and up as nearly as that allows."""
+    """Return the axes of the trunk as columns `(N, 3, 3)`: left, back and up.
+
+    Left is from the right to the left hip or shoulder; up is the part of pelvis to thorax that is orthogonal to it.
+    """
     x = poses[:, BODY.index(f"left_{across}")] - poses[:, BODY.index(f"right_{across}")]
     x = x / np.maximum(np.linalg.norm(x, axis=-1, keepdims=True), 1e-9)
     z = poses[:, THORAX] - poses[:, PELVIS]
@@ -141,7 +149,10 @@ def _trunk(poses: Array, across: str) -> Array:
 
 
 def drawn_lengths(lengths: Array, deviations: tuple[float, float], count: int, rng: np.random.Generator) -> Array:
-    """Lengths of bones `(count, 16)` about `lengths (16,)`, by factors of a kind and smaller ones of each side."""
+    """Draw bone lengths `(count, 16)` about `lengths (16,)`.
+
+    Each is multiplied by a random factor of its kind of bone and by a smaller one of its own.
+    """
     of_kinds = np.exp(rng.normal(0, deviations[0], (count, len(_KINDS))))
     out = lengths * np.exp(rng.normal(0, deviations[1], (count, len(lengths))))
     for k, kind in enumerate(_KINDS):
@@ -151,10 +162,10 @@ def drawn_lengths(lengths: Array, deviations: tuple[float, float], count: int, r
 
 
 def with_lengths(poses: Array, lengths: Array) -> Array:
-    """Poses `(N, 16, 3)` whose bones are as long as stated by the joint they end at, `(N, 16)`.
+    """Return poses `(N, 16, 3)` with the bone lengths `(N, 16)`, given by the joint that a bone ends at.
 
     Bones of unknown length (NaN), and those of no extent in the pose, stay as they are. The pelvis and the thorax are
-    put in the middle of hips and shoulders again.
+    set to the midpoints of hips and shoulders again.
     """
     out = poses.copy()
     for parent, child in BODY.bones:  # parents come first
@@ -169,7 +180,7 @@ def with_lengths(poses: Array, lengths: Array) -> Array:
 
 
 def median_lengths(poses: Array) -> Array:
-    """Median length of each bone of poses `(N, 16, 3)`, by the joint it ends at, `(16,)`; NaN at the pelvis."""
+    """Return the median length `(16,)` of each bone of poses `(N, 16, 3)`, by its end joint; NaN at the pelvis."""
     out = np.full(len(BODY), np.nan)
     for parent, child in BODY.bones:
         length = np.linalg.norm(poses[:, child] - poses[:, parent], axis=-1)
@@ -177,14 +188,14 @@ def median_lengths(poses: Array) -> Array:
     return out
 
 
-# Where BlazePose finds nose and ears, in the axes of the head from the middle of the shoulders, mm: ahead, to the left,
-# up. Triangulated from rendered people (examples/shipped_unit); so is the scatter of heads, in degrees.
+# Where BlazePose finds nose and ears, mm from the middle of the shoulders in the axes of the head: forward, left, up.
+# They are triangulated from rendered people (examples/shipped_unit), and so are the angles of the head, in degrees.
 _NOSE, _EAR = np.array([155.0, 0.0, 200.0]), np.array([55.0, 70.0, 210.0])
 _HEAD_TURN_DEG, _HEAD_NOD_DEG, _HEAD_TILT_DEG = (0.0, 25.0), (8.0, 15.0), (0.0, 8.0)  # mean and deviation
 
 
 def with_heads(poses: Array, rng: np.random.Generator) -> Array:
-    """Poses `(N, 16, 3)` with nose and crown set anew, turned about the chest at random."""
+    """Return poses `(N, 16, 3)` with nose and crown set anew, on heads turned about the chest at random."""
     count = len(poses)
     chest = _trunk(poses, "shoulder")  # columns: left, back, up
     axes = np.stack([-chest[..., 1], chest[..., 0], chest[..., 2]], axis=-1)
@@ -199,7 +210,7 @@ def with_heads(poses: Array, rng: np.random.Generator) -> Array:
 
 
 def seen_by(poses: Array, cameras: Cameras, rng: np.random.Generator) -> Array:
-    """Level poses `(N, 16, 3)` in the axes of a random camera each, at their place before it."""
+    """Return level poses `(N, 16, 3)` in the axes of a random camera each, placed in front of it."""
     count = len(poses)
     fallen = rng.normal(0, np.radians(cameras.fallen_deg), (count, 3)) * (rng.random((count, 1)) < cameras.fallen)
     around = Rotation.from_rotvec(rng.uniform(0, 2 * np.pi, (count, 1)) * _UP)
@@ -210,23 +221,24 @@ def seen_by(poses: Array, cameras: Cameras, rng: np.random.Generator) -> Array:
     away = _BODY * np.exp(rng.uniform(np.log(cameras.distance[0]), np.log(cameras.distance[1]), count))
     place = np.column_stack([rng.uniform(-cameras.aside, cameras.aside, (count, 2)) * away[:, None], away])
     out = out - 0.5 * (out[:, [PELVIS]] + out[:, [THORAX]]) + place[:, None]
+    # Bodies of which a joint is too near or behind the camera are moved away.
     behind = np.minimum(out[..., 2].min(axis=1) - _NEAREST, 0.0)
     out[..., 2] -= behind[:, None]
     return out
 
 
 def mirrored(poses: Array, skeleton: Skeleton) -> Array:
-    """Poses `(N, J, 3)` in camera axes as a mirror shows them: x changes its sign, and left becomes right."""
+    """Mirror poses `(N, J, 3)` in camera axes: x changes its sign, and left and right joints are exchanged."""
     return np.asarray((poses * [-1.0, 1.0, 1.0])[:, skeleton.flip_order])
 
 
 def level_poses(xyz: Array, skeleton: Skeleton) -> Array:
-    """Poses `(N, J, 3)` of any axes, root-relative and turned so that up is -y.
+    """Return poses `(N, J, 3)` of any axes, root-relative and turned so that up is -y.
 
-    Up is the axis along which heads are above feet on the mean.
+    Up is the axis along which heads are above feet on average.
 
     Raises:
-        InputError: It is not clear which axis that is.
+        InputError: No axis is clearly up.
     """
     up = vertical_of(xyz, skeleton)
     axis = int(np.abs(up).argmax())
@@ -236,16 +248,16 @@ def level_poses(xyz: Array, skeleton: Skeleton) -> Array:
 
 
 def upright(poses: Array, up: Array) -> Array:
-    """Poses `(N, J, 3)` turned by the least angle so that the direction `up (3,)` becomes -y."""
+    """Turn poses `(N, J, 3)` by the smallest angle that brings the direction `up (3,)` to -y."""
     sine, cosine = np.linalg.norm(np.cross(up, _UP)), float(up @ _UP)
     axis = np.cross(up, _UP) / sine if sine > 1e-9 else np.array([1.0, 0.0, 0.0])
     return np.asarray(poses @ Rotation.from_rotvec(axis * np.arctan2(sine, cosine)).as_matrix().T)
 
 
 def vertical_of(xyz: Array, skeleton: Skeleton) -> Array:
-    """Mean direction from the legs to the head and shoulders of poses `(..., J, 3)`: `(3,)`, unit length.
+    """Return the mean direction from the legs to the head and shoulders of poses `(..., J, 3)`: `(3,)`, unit length.
 
-    NaN if the skeleton has no such joints or no pose has them.
+    It is NaN if the skeleton has no such joints or no pose has them.
     """
     upper, lower = (
         [j for j, name in enumerate(skeleton.joints) if any(part in name for part in parts)]

@@ -1,4 +1,4 @@
-"""The volumetric pose network of the paper (section 3, "Implementation details")."""
+"""Volumetric pose network of the paper (section 3, "Implementation details")."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ class PoseNetwork(ResNetTrunk):
     """
 
     def __init__(self, joints: int, backbone: str, image_size: int, filters: int) -> None:
-        """Builds the network with PyTorch's default weights.
+        """Build the network with PyTorch's default weights.
 
         Args:
-            joints: J.
+            joints: Number of joints J.
             backbone: Name of a ResNet, such as "resnet50".
             image_size: Side S of the crop in px, a multiple of 32.
             filters: Channels of the transposed convolutions.
@@ -35,10 +35,10 @@ class PoseNetwork(ResNetTrunk):
         self.final_layer = nn.Conv2d(filters, joints * self.size, kernel_size=1)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Volumes `(N, J, depth, y, x)` of logits for normalised RGB crops `(N, 3, S, S)`."""
+        """Return volumes `(N, J, depth, y, x)` of logits for normalised RGB crops `(N, 3, S, S)`."""
         x = self.deconv_layers(super().forward(images))
-        with torch.autocast(x.device.type, enabled=False):  # bfloat16 logits would cost whole voxels
-            # As a product of matrices it leaves volumes joint by joint, as soft-argmax needs them.
+        with torch.autocast(x.device.type, enabled=False):  # bfloat16 logits would move joints by whole voxels
+            # Computed as a matrix product, the volume of each joint is contiguous, as soft-argmax needs it.
             weight, bias = self.final_layer.weight.flatten(1), self.final_layer.bias
             x = torch.baddbmm(bias[:, None], weight.expand(x.shape[0], -1, -1), x.float().flatten(2))  # type: ignore[index]
         return x.view(x.shape[0], self.joints, self.size, self.size, self.size)
@@ -50,25 +50,28 @@ def _upsample(channels: int, filters: int) -> list[nn.Module]:
 
 
 def as_input(crops: Tensor, device: torch.device) -> Tensor:
-    """RGB crops `(N, S, S, 3)` of bytes as the network's input `(N, 3, S, S)`: ImageNet's mean 0 and deviation 1."""
+    """Convert RGB crops `(N, S, S, 3)` of bytes to the network's input `(N, 3, S, S)`.
+
+    ImageNet's pixels have mean 0 and standard deviation 1 in it.
+    """
     mean, deviation = (torch.tensor(values, device=device) * 255 for values in (_MEAN, _DEVIATION))
-    # The axes are only renamed: in memory the channels stay last, which is what the network wants.
+    # Only the order of axes changes: in memory the channels stay last, as the network expects.
     return ((crops.to(device) - mean) / deviation).permute(0, 3, 1, 2)
 
 
 def build_network(joints: int, options: NetworkOptions) -> PoseNetwork:
-    """The network that the options describe, its random weights drawn from their seed."""
+    """Return the network that the options describe, with random weights drawn from their seed."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(options.seed)
         network = PoseNetwork(joints, options.backbone, options.image_size, options.filters)
-        if not network.conv1.weight.is_meta:  # to draw nothing there, PyTorch would load its compiler
+        if not network.conv1.weight.is_meta:  # drawing on the meta device would only load PyTorch's compiler
             _draw_weights(network)
-    # oneDNN and cuDNN both convolve faster with channels last.
+    # Convolutions of oneDNN and cuDNN are faster with channels last.
     return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
 
 def _draw_weights(network: PoseNetwork) -> None:
-    """Random weights of the trunk by its outputs (He et al. 2015), of the head as in the authors' release."""
+    """Draw random weights: the trunk's by its outputs (He et al. 2015), the head's as in the authors' release."""
     for module in network.modules():
         if isinstance(module, nn.Conv2d):
             nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")

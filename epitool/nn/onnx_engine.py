@@ -1,4 +1,4 @@
-"""A network as an ONNX graph, ready to answer without PyTorch."""
+"""Inference by ONNX graphs, without PyTorch."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ CARD, INPUT, OUTPUTS = "epitool.card", "crops", ("volume", "sharpness")
 
 
 class OnnxEngine:
-    """Answers for crops by ONNX Runtime, on the CPU."""
+    """Network as an ONNX graph, computed by ONNX Runtime on the CPU."""
 
     def __init__(self, path: Path, threads: int = 0) -> None:
-        """Loads a `model.onnx` that `epitool export` wrote.
+        """Load a `model.onnx` that `epitool export` wrote.
 
         Args:
             path: The file.
-            threads: That compute; 0 for one per core, for ONNX Runtime does not heed OMP_NUM_THREADS.
+            threads: Number of threads; 0 for one per core. ONNX Runtime ignores OMP_NUM_THREADS.
 
         Raises:
             InputError: There is no such file.
-            CheckpointError: It is damaged, or no graph of ours.
+            CheckpointError: It is damaged, or not written by `epitool export`.
             UsageError: ONNX Runtime is not installed.
         """
         try:
@@ -40,18 +40,18 @@ class OnnxEngine:
         options.log_severity_level, options.intra_op_num_threads = 4, threads
         try:
             self._session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-        except Exception as error:  # of many kinds, none of them public
+        except Exception as error:  # of many types, none of which is public
             reason = str(error).splitlines()[0][:200]
             raise CheckpointError(f"{path}: cannot be read as an ONNX graph ({reason})") from None
         self.card = self._card(path)
 
     def __call__(self, crops: Image) -> tuple[Array, Array]:
-        """Volume coordinates `(N, J, 3)` and sharpness `(N, J)` for RGB crops `(N, S, S, 3)`."""
+        """Return volume coordinates `(N, J, 3)` and sharpness `(N, J)` for RGB crops `(N, S, S, 3)`."""
         xyz, sharpness = self._session.run(list(OUTPUTS), {INPUT: np.ascontiguousarray(crops)})
         return xyz.astype(np.float64), sharpness.astype(np.float64)
 
     def _card(self, path: Path) -> ModelCard:
-        """The card in the graph's metadata, checked against its inputs and outputs."""
+        """Return the card in the graph's metadata, checked against the graph's inputs and outputs."""
         stated = self._session.get_modelmeta().custom_metadata_map.get(CARD)
         if stated is None:
             raise CheckpointError(f"{path}: is no graph that `epitool export` wrote")

@@ -1,7 +1,7 @@
-"""The refinement unit (section 3.3): 2D joints and a noisy 3D pose to a better one, by a small network.
+"""Refinement unit (section 3.3): a small network that turns 2D joints and a noisy 3D pose into a better pose.
 
-The paper trains it on motion capture seen by random cameras, and lets it "accept noisy 3D detections". Here it is told
-the detected joints, how sure they are, and a hint: the volumetric network's pose, the detector's own, or none.
+The paper trains it on motion capture seen by random cameras, and lets it "accept noisy 3D detections". Here its input
+is the detected joints, their confidences, and a hint: the volumetric network's pose, the detector's own, or none.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class RefinementNetwork(nn.Module):
     """Linear layers with batch normalisation and dropout in two residual blocks (section 3.3 of the paper)."""
 
     def __init__(self, width: int, dropout: float) -> None:
-        """Builds it, with random weights."""
+        """Build the network with random weights."""
         super().__init__()
         self.enter = _layer(FEATURES, width, dropout)
         self.blocks = nn.ModuleList(
@@ -41,7 +41,7 @@ class RefinementNetwork(nn.Module):
         self.leave = nn.Linear(width, 3 * len(BODY))
 
     def forward(self, described: Tensor) -> Tensor:
-        """Poses `(N, 16, 3)` of about unit size for what `looks.described` tells, `(N, 97)`."""
+        """Return poses `(N, 16, 3)` of about unit size for the features `(N, 97)` of `looks.described`."""
         features = self.enter(described)
         for block in self.blocks:
             features = features + block(features)
@@ -54,19 +54,20 @@ def _layer(inputs: int, outputs: int, dropout: float) -> nn.Sequential:
 
 @dataclass(frozen=True, eq=False)
 class Refiner:
-    """A trained refinement unit.
+    """Trained refinement unit.
 
     Attributes:
         weights: The network's `state_dict`.
-        options: How it was built and trained.
-        lengths: Bones of the person it gives poses the size of, by the joint of `BODY` they end at, `(16,)`.
-        unit: Of these lengths: "mm", or "arbitrary" for a body whose stature is 1700.
+        options: Options that it was built and trained with.
+        lengths: Bone lengths of the person whose size its poses are given, by the joint of `BODY` that a bone ends at,
+            `(16,)`.
+        unit: Unit of these lengths: "mm", or "arbitrary" for a body whose stature is 1700.
         scale_source: How their scale was fixed.
         focal_ratio: Focal length over the longer side of an image, assumed where a camera is not known.
-        hint: What it was trained to be hinted at by: "detector", "network" or "none".
-        trained_on: In words.
-        recording_id: Of the labels that it learned from; "" for motion capture.
-        measured: NMPJPE and PMPJPE of held-out frames, by what answers, in the unit.
+        hint: Kind of hint that it was trained with: "detector", "network" or "none".
+        trained_on: Description of its training data.
+        recording_id: Recording whose labels it was trained on; "" for motion capture.
+        measured: NMPJPE and PMPJPE on held-out frames, by the method that answers, in the unit.
     """
 
     weights: Mapping[str, Tensor]
@@ -83,15 +84,16 @@ class Refiner:
     @cached_property
     def network(self) -> RefinementNetwork:
         """The network, ready for inference."""
-        with torch.random.fork_rng(devices=[]):  # layers draw random weights, which are replaced
+        # Building the network draws random weights; the fork keeps the caller's generator as it is.
+        with torch.random.fork_rng(devices=[]):
             network = RefinementNetwork(self.options.width, self.options.dropout)
         network.load_state_dict({name: tensor.float() for name, tensor in self.weights.items()})
         return network.eval()
 
     def answers(self, looks: Looks) -> Array:
-        """Poses `(N, 16, 3)` of about unit size, camera axes, from the pelvis; NaN for looks that are not usable.
+        """Return poses `(N, 16, 3)` of about unit size, camera axes, relative to the pelvis; NaN for unusable looks.
 
-        Every look is answered as it is and as a mirror shows it, so that both sides of the body are treated alike.
+        The answers to each look and to its mirror image are averaged, so that both sides of the body are treated alike.
         """
         usable = looks.usable
         out = np.full((len(looks), len(BODY), 3), np.nan)
@@ -107,7 +109,7 @@ class Refiner:
 
 
 def save_refiner(path: Path, refiner: Refiner) -> None:
-    """Writes `refiner.pt`, its weights in 16 bits.
+    """Write `refiner.pt`, with weights in 16 bits.
 
     Raises:
         InputError: It cannot be written.
@@ -133,7 +135,7 @@ def save_refiner(path: Path, refiner: Refiner) -> None:
 
 
 def load_refiner(path: Path = SHIPPED) -> Refiner:
-    """Reads `refiner.pt`; the one that comes with epitool if none is named.
+    """Read `refiner.pt`; by default the one that comes with epitool.
 
     Raises:
         InputError: There is no such file.

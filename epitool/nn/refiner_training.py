@@ -1,4 +1,4 @@
-"""How the refinement unit learns: from motion capture once, for everybody; then from a recording's own labels."""
+"""Training of the refinement unit: once for everybody, from motion capture, then from a recording's own labels."""
 
 from __future__ import annotations
 
@@ -21,38 +21,39 @@ from epitool.nn.refiner import RefinementNetwork, Refiner
 from epitool.options.network import UnitOptions
 
 Draw = Callable[[int, np.random.Generator], Batch]
-# Bones as detectors find them, by the joint they end at: medians of rendered people's, for a stature of 1700.
+# Bone lengths as detectors find them, by the joint that a bone ends at: medians over rendered people, for a stature of
+# 1700.
 _SHARES = {
     "hip": 0.052, "knee": 0.222, "ankle": 0.211, "thorax": 0.282, "shoulder": 0.093, "elbow": 0.149, "wrist": 0.133,
 }  # fmt: skip
-_OF = 1830.0  # mm, what these are shares of
-_FOCAL_RATIO = 0.9  # of telephones 0.75, of a 35 mm lens on a full frame 1
+_OF = 1830.0  # mm of which these are shares
+_FOCAL_RATIO = 0.9  # phones have 0.75, a 35 mm lens on a full frame has 1
 _MIXINGS = (Mixing(), Mixing(turn=0.8, turn_rad=0.6))
 _OWN_MIXING = Mixing(trunk=0.7, arm=0.6, turn=0.6, turn_rad=0.35)
 _LENGTHS_SD, _OWN_LENGTHS_SD = (0.06, 0.02), (0.02, 0.02)
 GENERIC = UnitOptions(steps=4000, learning_rate=2e-3, dropout=0.15, average=0.999)
-# So few steps that nothing is forgotten: half a minute on a processor of today.
+# Few steps, so that what was learned before is not forgotten; they take half a minute on a current CPU.
 OWN = UnitOptions(steps=400, learning_rate=3e-4, dropout=0.2, average=0.99)
 
 
 def reference_lengths() -> Array:
-    """Lengths of the bones of a body of the stature that arbitrary units stand for, `(16,)`; NaN for the head's."""
+    """Return bone lengths `(16,)` of a body of the stature that arbitrary units stand for; NaN for the head."""
     of_kind = {kind: share * _OF for kind, share in _SHARES.items()}
     return np.array([next((mm for kind, mm in of_kind.items() if j.endswith(kind)), np.nan) for j in BODY.joints])
 
 
 def generic_wardrobe(poses: Array) -> Wardrobe:
-    """Motion capture poses, level `(M, 16, 3)` mm, with the proportions that detectors find, and new heads."""
+    """Return motion capture poses, level `(M, 16, 3)` mm, with the proportions that detectors find and new heads."""
     return Wardrobe(poses, reference_lengths(), _LENGTHS_SD, _MIXINGS, new_heads=True)
 
 
 def own_wardrobe(poses: Array) -> Wardrobe:
-    """A recording's poses, level `(M, 16, 3)`, with the bones of its person."""
+    """Return a recording's poses, level `(M, 16, 3)`, with the bone lengths of its person."""
     return Wardrobe(poses, median_lengths(poses), _OWN_LENGTHS_SD, (_OWN_MIXING,))
 
 
 def train_generic(wardrobe: Wardrobe, errors: DetectorErrors, options: UnitOptions, trained_on: str) -> Refiner:
-    """A unit for everybody, from motion capture and a detector's errors on people whose poses are known."""
+    """Train a unit for everybody, from motion capture and a detector's errors on people with known poses."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(options.seed)
         network = RefinementNetwork(options.width, options.dropout)
@@ -66,7 +67,7 @@ def train_own(
     start: Refiner, wardrobe: Wardrobe, errors: DetectorErrors, options: UnitOptions, *, unit: str,
     scale_source: str, focal_ratio: float, hint: str, recording_id: str,
 ) -> Refiner:  # fmt: skip
-    """A unit for one person before certain cameras, from `start` and the recording's own labels."""
+    """Train a unit for one person and certain cameras, from `start` and the recording's own labels."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(options.seed)
         options = replace(options, width=start.options.width)
@@ -79,7 +80,7 @@ def train_own(
 
 
 def _trained(network: RefinementNetwork, draw: Draw, options: UnitOptions, *, one_cycle: bool) -> dict[str, Tensor]:
-    """The moving average of the weights after all steps."""
+    """Train the network and return the moving average of its weights."""
     average, rng = copy.deepcopy(network), np.random.default_rng(options.seed)
     optimizer = torch.optim.AdamW(
         network.parameters(), lr=options.learning_rate, weight_decay=options.weight_decay, fused=True
@@ -102,6 +103,7 @@ def _trained(network: RefinementNetwork, draw: Draw, options: UnitOptions, *, on
             nn.utils.clip_grad_norm_(network.parameters(), 1.0)
             optimizer.step()
             schedule.step()
+            # The average follows fast in the first steps, so that it soon forgets the initial weights.
             _average(average, network, min(options.average, (1 + step) / (10 + step)))
             advance(1)
     return dict(average.state_dict())
@@ -109,7 +111,10 @@ def _trained(network: RefinementNetwork, draw: Draw, options: UnitOptions, *, on
 
 @contextmanager
 def _one_thread() -> Iterator[None]:
-    """Sums are taken in one order on every machine; so small a network gains little from more threads."""
+    """Limit PyTorch to one thread, so that sums are taken in the same order on every machine.
+
+    A network this small gains little from more threads.
+    """
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:

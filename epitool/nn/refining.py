@@ -1,4 +1,8 @@
-"""From looks to poses: the unit's answers, agreed between two looks at an image and over time, put on their rays."""
+"""From looks to poses by the refinement unit.
+
+The answers to two looks at each image are reconciled with each other and over time, and moved towards the rays of the
+detected joints.
+"""
 
 from __future__ import annotations
 
@@ -14,8 +18,8 @@ from epitool.nn.times import Times
 
 Array = NDArray[np.float64]
 Indices = NDArray[np.intp]
-_WRONG_PER_SECOND = 1.2  # what it costs to take left for right, in sizes of the body by which joints jump
-_ON_RAYS = 0.5  # of the way to its ray, that each joint is moved
+_WRONG_PER_SECOND = 1.2  # cost of assuming left and right exchanged, as joint motion in body sizes
+_ON_RAYS = 0.5  # share of the way to its ray by which each joint is moved
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,11 +27,11 @@ class Agreed:
     """One pose for each of N images.
 
     Attributes:
-        poses: Camera axes, from the pelvis, of about unit size, `(N, 16, 3)`; NaN where nobody is to be seen.
-        root: Where the pelvis is from the camera, in the same size, `(N, 3)`.
-        rays: On which the joints were seen, `(N, 16, 2)`.
-        confidence: Of the joints seen, `(N, 16)`.
-        exchanged: Where left and right are taken to have been exchanged, `(N,)`.
+        poses: Poses relative to the pelvis, of about unit size, camera axes, `(N, 16, 3)`; NaN where nobody is seen.
+        root: Position of the pelvis from the camera, in the same size, `(N, 3)`.
+        rays: Rays on which the joints were seen, `(N, 16, 2)`.
+        confidence: Confidence in the joints seen, `(N, 16)`.
+        exchanged: Whether left and right are taken to have been exchanged, `(N,)`.
     """
 
     poses: Array
@@ -38,17 +42,17 @@ class Agreed:
 
 
 def agreed_poses(refiner: Refiner, looks: Sequence[Looks], times: Times) -> Agreed:
-    """What the unit makes of one or two looks at each image.
+    """Return the poses that the unit finds from one or two looks at each image.
 
-    A detector that sees somebody from behind may take left for right, in one look or in both. Each look is answered as
-    it is and with its sides exchanged; of all ways through a recording, the one is taken along which joints move least,
-    fit their rays best, and the fewest looks are exchanged (Viterbi's algorithm). Looks that face the same way are
-    averaged.
+    A detector that sees a person from behind may mistake left for right, in one look or in both. Each look is answered
+    as it is and with its sides exchanged. Viterbi's algorithm then picks one of these readings for each image, so that
+    over the recording joints move least, fit their rays best, and the fewest looks are exchanged. Two looks that face
+    the same way are averaged.
 
     Args:
-        refiner: The unit.
-        looks: Of the same N images, the second at what a mirror shows, mirrored back.
-        times: Of the images.
+        refiner: The refinement unit.
+        looks: One or two looks at the same N images; the second is of the mirrored images, mirrored back.
+        times: Times of the images.
     """
     readings = [reading for look in looks for reading in (look, look.exchanged())]
     answers = np.stack([refiner.answers(reading) for reading in readings], axis=1)
@@ -65,14 +69,22 @@ def agreed_poses(refiner: Refiner, looks: Sequence[Looks], times: Times) -> Agre
 
 
 def _misfit(poses: Array, rays: Array) -> Array:
-    """How far joints are from the rays they were seen on, `(N,)`: a body turned the wrong way fits them less well."""
+    """Return the mean distance `(N,)` of joints from the rays that they were seen on.
+
+    It tells apart the two ways in which a body may face, because the wrong one fits the rays less well.
+    """
+    # on_rays moves joints by the share _ON_RAYS of their distance from the rays.
     moved = np.linalg.norm((on_rays(poses, rays)[0] - poses)[:, LIMBS], axis=-1) / _ON_RAYS
     known = np.isfinite(moved)
     return np.asarray(np.where(known, moved, 0.0).sum(axis=1) / np.maximum(known.sum(axis=1), 1))
 
 
 def _cost(there: NDArray[np.bool_], misfit: Array, seconds: Array) -> Array:
-    """Of each reading of each image of a run, `(N, H)`: infinite for nobody, more where sides are exchanged."""
+    """Return the cost of each reading of each image of a run, `(N, H)`.
+
+    It is infinite where nobody is seen, and higher where sides are exchanged.
+    """
+    # The cost of an exchange is per second, so that it weighs the same against motion at any frame rate.
     step = float(np.median(np.diff(seconds))) if len(seconds) > 1 else 1.0
     cost = np.where(there, misfit, np.inf)
     cost[:, 1::2] += _WRONG_PER_SECOND * step
@@ -80,7 +92,12 @@ def _cost(there: NDArray[np.bool_], misfit: Array, seconds: Array) -> Array:
 
 
 def _least_motion(answers: Array, cost: Array) -> Indices:
-    """Which reading `(N,)` of each image, of `(N, H, 16, 3)` that cost `(N, H)`."""
+    """Return the index `(N,)` of the reading of each image on the cheapest path (Viterbi's algorithm).
+
+    Args:
+        answers: Poses of the readings, `(N, H, 16, 3)`; the mean distance by which joints move is the cost of a step.
+        cost: Cost of each reading, `(N, H)`.
+    """
     best, back = cost[0], np.zeros(cost.shape, dtype=np.intp)
     for n in range(1, len(cost)):
         moved = np.linalg.norm(answers[n - 1][:, None] - answers[n][None], axis=-1).mean(axis=-1)
@@ -95,7 +112,10 @@ def _least_motion(answers: Array, cost: Array) -> Indices:
 
 
 def _with_partner(answers: Array, rays: Array, confidence: Array, chosen: Indices) -> tuple[Array, Array, Array]:
-    """Poses, rays and confidence of the readings chosen; means with the other look's where that faces the same way."""
+    """Return poses, rays and confidence of the chosen readings.
+
+    A reading that is not exchanged is averaged with that of the other look where the two poses face the same way.
+    """
     rows = np.arange(len(answers))
     found = [values[rows, chosen].copy() for values in (answers, rays, confidence)]
     if answers.shape[1] > 2:
@@ -109,9 +129,9 @@ def _with_partner(answers: Array, rays: Array, confidence: Array, chosen: Indice
 
 
 def on_rays(poses: Array, rays: Array) -> tuple[Array, Array]:
-    """Poses `(N, 16, 3)` whose joints are moved half of the way, at their depth, to the rays they were seen on.
+    """Move the joints of poses `(N, 16, 3)` half of the way, at constant depth, to the rays that they were seen on.
 
-    The root's place `(N, 3)`, which is given as well, is that from which limbs come closest to their rays
+    The root's position `(N, 3)`, which is returned as well, is the one from which the limbs come closest to their rays
     `(N, 16, 2)` by least squares.
     """
     R = facing_rotation(np.nan_to_num(mean_ray(rays)))
@@ -121,7 +141,8 @@ def on_rays(poses: Array, rays: Array) -> tuple[Array, Array]:
     weight = np.where(seen, 1.0, 0.0)[:, LIMBS, None]
     x = np.nan_to_num(xy)[:, LIMBS]
     limbs = np.nan_to_num(there[:, LIMBS])
-    # limb + root lies on its ray: x_limb + x_root = ray (z_limb + z_root), and so for y
+    # limb + root lies on its ray: x_limb + x_root = ray_x (z_limb + z_root), and likewise for y. This is linear in the
+    # root: x_root - ray_x z_root = ray_x z_limb - x_limb.
     A = np.zeros((len(poses), len(LIMBS), 2, 3))
     A[..., 0, 0] = A[..., 1, 1] = 1.0
     A[..., 2] = -x
@@ -137,7 +158,10 @@ def on_rays(poses: Array, rays: Array) -> tuple[Array, Array]:
 
 
 def sized(poses: Array, lengths: Array) -> Array:
-    """Poses `(N, 16, 3)` of a size at which their bones are as long in sum as stated, `(16,)`, where that is known."""
+    """Scale poses `(N, 16, 3)` so that the sum of their bone lengths is that of `lengths (16,)`.
+
+    Lengths are given by the joint that a bone ends at; bones of unknown length (NaN) are left out of both sums.
+    """
     known = [(parent, child) for parent, child in BODY.bones if np.isfinite(lengths[child])]
     length = sum(np.linalg.norm(poses[:, child] - poses[:, parent], axis=-1) for parent, child in known)
     wanted = sum(lengths[child] for _, child in known)

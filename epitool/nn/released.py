@@ -1,6 +1,6 @@
-"""Files of the authors' release: a dictionary with a `state_dict`, and nothing about joints or conventions.
+"""Files of the authors' release: a dictionary with a `state_dict`, without joints or conventions.
 
-What the files leave unsaid follows from the shapes of their layers and from how the release was trained.
+What the files do not state follows from the shapes of their layers and from how the release was trained.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ from epitool.skeleton import skeleton
 _IMAGE_SIZE, _DEPTH = 256, 64
 _SKELETONS = {16: "mpii16", 17: "h36m17"}
 _FOCAL_RATIO = 1.145  # of Human3.6M's cameras
-# Heatmaps with a standard deviation of 3 voxels in x and y. Stated, not measured: the files hold no validation.
+# Heatmaps with a standard deviation of 3 voxels in x and y. This is assumed: the files hold no validation results.
 _SHARPNESS = 1 / (1 + 3**2 / ((_DEPTH**2 - 1) / 12))
-_BLOCKS = {  # of the four layers, and whether they are bottlenecks
+_BLOCKS = {  # number of blocks in the four layers, and whether they are bottlenecks
     "resnet18": ((2, 2, 2, 2), False),
     "resnet34": ((3, 4, 6, 3), False),
     "resnet50": ((3, 4, 6, 3), True),
@@ -35,7 +35,7 @@ _BLOCKS = {  # of the four layers, and whether they are bottlenecks
 
 
 def state_dict_of(content: Mapping[str, Any]) -> dict[str, Any] | None:
-    """A network's values in a foreign checkpoint by name, without a prefix `module.`; None if there are none."""
+    """Return a network's values in a foreign checkpoint by name, without a prefix `module.`; None if there are none."""
     values = content.get("state_dict", content)
     if not isinstance(values, Mapping) or not all(isinstance(name, str) for name in values):
         return None
@@ -44,10 +44,10 @@ def state_dict_of(content: Mapping[str, Any]) -> dict[str, Any] | None:
 
 
 def released_model(path: Path, values: Mapping[str, Any]) -> tuple[dict[str, Tensor], ModelCard]:
-    """The weights of a file of the release, checked, and what is known of the network.
+    """Return the checked weights of a file of the release, and what is known of the network.
 
     Args:
-        path: Of the file; a name with "mpii" in it tells the network that was trained in 2D.
+        path: Path of the file; "mpii" in its name identifies the network that was trained in 2D.
         values: `state_dict_of` its content.
 
     Raises:
@@ -76,12 +76,13 @@ def released_model(path: Path, values: Mapping[str, Any]) -> tuple[dict[str, Ten
 
 
 def backbone_of(names: Iterable[str]) -> str:
-    """The ResNet that parameter names belong to, or are most like."""
+    """Return the name of the ResNet whose parameter names are most similar to these."""
     parts = [name.split(".") for name in names]
     counts = [len({part[1] for part in parts if part[0] == f"layer{i}" and len(part) > 2}) for i in range(1, 5)]
     bottlenecks = any(part[2:4] == ["conv3", "weight"] for part in parts)
 
     def unlike(name: str) -> int:
+        # The kind of block outweighs any difference in their number.
         blocks, of_bottlenecks = _BLOCKS[name]
         return sum(abs(a - b) for a, b in zip(blocks, counts, strict=True)) + 100 * (of_bottlenecks != bottlenecks)
 
@@ -89,18 +90,18 @@ def backbone_of(names: Iterable[str]) -> str:
 
 
 def checked_weights(path: Path, values: Mapping[str, Any], joints: int, options: NetworkOptions) -> dict[str, Tensor]:
-    """Values that are, name by name, the finite tensors of the network that the options describe.
+    """Return values that are, by name, the finite tensors of the network that the options describe.
 
     Args:
-        path: Of their file, for messages.
-        values: By parameter name.
-        joints: J.
-        options: Of the network.
+        path: Path of their file, for messages.
+        values: Values by parameter name.
+        joints: Number of joints J.
+        options: Options of the network.
 
     Raises:
-        CheckpointError: One is missing, unknown, of another shape or type, or not finite.
+        CheckpointError: A tensor is missing, unknown, of another shape or type, or not finite.
     """
-    with torch.device("meta"):  # names and shapes without numbers
+    with torch.device("meta"):  # names and shapes without values
         expected = build_network(joints, options).state_dict()
     kind = f"a {options.backbone} pose network for {joints} joints"
     # PyTorch before 0.4.1 did not count batches; the count is not used in inference.
@@ -123,7 +124,7 @@ def checked_weights(path: Path, values: Mapping[str, Any], joints: int, options:
 
 
 def check_tensor(path: str | Path, name: str, value: Any) -> None:
-    """Checks that a value can be a network's weights.
+    """Check that a value can be a network's weights.
 
     Raises:
         CheckpointError: It is no plain tensor of finite numbers.
@@ -133,13 +134,14 @@ def check_tensor(path: str | Path, name: str, value: Any) -> None:
     counts = name.endswith("num_batches_tracked")
     if value.is_complex() or value.is_quantized or not (counts or value.is_floating_point()):
         raise CheckpointError(f"{path}: {name} holds {value.dtype}, expected torch.float32")
-    # The sum tells of nearly all tensors at a fraction of the time; but finite numbers can add up to infinity.
+    # A finite sum proves that all values are finite, and is much faster. The converse does not hold: finite numbers can
+    # add up to infinity.
     if not value.sum().isfinite() and not value.isfinite().all():
         raise CheckpointError(f"{path}: {name} holds numbers that are not finite")
 
 
 def released_joints(values: Mapping[str, Any]) -> int | None:
-    """How many joints a network of the release has by its last layer; None if there is none of that kind."""
+    """Return the number of joints of a released network by its last layer; None for other networks."""
     final = values.get("final_layer.weight")
     if not isinstance(final, Tensor) or final.ndim != 4 or final.shape[2:] != (1, 1) or final.shape[0] % _DEPTH:
         return None
@@ -161,7 +163,7 @@ def _joints_and_filters(path: Path, values: Mapping[str, Any]) -> tuple[int, int
 
 
 def shape_text(value: Any) -> str:
-    """The shape of a tensor as people write it.
+    """Return the shape of a tensor in common notation.
 
     >>> shape_text(torch.empty(64, 3, 7, 7))
     '64x3x7x7'

@@ -1,8 +1,8 @@
 """ResNets with torchvision's parameter names, without its import.
 
-`import torchvision.models.resnet` takes as long as PyTorch's own: 2.3 s after `import torch`, which takes 2.3 s, where
-this module takes 0.01 s (medians of seven fresh processes on two cores, torchvision 0.29). Every `train` and every
-`predict` with a network would wait for it.
+`import torchvision.models.resnet` takes 2.3 s after `import torch`, which takes 2.3 s itself; this module takes 0.01 s
+(medians of seven fresh processes on two cores, torchvision 0.29). Every `train` and every `predict` with a network
+would have to wait for it.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ _BASIC = ("resnet18", "resnet34")
 class ResNetTrunk(nn.Module):
     """Deep residual network (He et al. 2016) without pooling and classifier.
 
-    The stride of a bottleneck is that of its 3x3 convolution, as in torchvision.
+    The 3x3 convolution of a bottleneck has its stride, as in torchvision.
 
     Attributes:
-        channels: Of the output, whose side is 1/32 of the image's.
+        channels: Channels of the output, whose side is 1/32 of the image's.
     """
 
     def __init__(self, name: str) -> None:
-        """Builds a trunk with PyTorch's default weights.
+        """Build a trunk with PyTorch's default weights.
 
         Args:
             name: "resnet18", 34, 50, 101 or 152.
@@ -49,7 +49,7 @@ class ResNetTrunk(nn.Module):
         self.channels = 512 * grown
 
     def forward(self, images: Tensor) -> Tensor:
-        """Features `(N, channels, S / 32, S / 32)` of normalised RGB images `(N, 3, S, S)`."""
+        """Return features `(N, channels, S / 32, S / 32)` of normalised RGB images `(N, 3, S, S)`."""
         x = self.maxpool(self.relu(self.bn1(self.conv1(images))))
         return self.layer4(self.layer3(self.layer2(self.layer1(x))))
 

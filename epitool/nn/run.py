@@ -1,4 +1,4 @@
-"""A training run: the network, its optimizer and its history, and the files in the run's folder that keep them."""
+"""Training run: the network, its optimizer and its history, and their files in the run's folder."""
 
 from __future__ import annotations
 
@@ -27,15 +27,15 @@ _FORMAT = "epitool.training/1"
 
 @dataclass
 class Run:
-    """What changes from epoch to epoch, and where it is kept.
+    """State of a training run, and the folder where it is kept.
 
     Attributes:
-        network: In training.
-        optimizer: Of its weights.
-        card: Of the models that the run saves, but for the epoch's own values.
-        digest: Of the samples.
-        folder: Of the run.
-        history: One record an epoch.
+        network: The network in training.
+        optimizer: Optimizer of its weights.
+        card: Card of the models that the run saves, except for the values of the epoch.
+        digest: Digest of the samples.
+        folder: Folder of the run.
+        history: One record per epoch.
     """
 
     network: PoseNetwork
@@ -47,9 +47,9 @@ class Run:
     _board: Any = None
 
     def add(self, record: dict[str, Any], keep: bool) -> None:
-        """Ends an epoch; with `keep` its files are written.
+        """End an epoch; if `keep` is true, write its files.
 
-        `last.pt` comes last, so that an interruption repeats the epoch and not its absence.
+        `last.pt` is written last, so that after an interruption the epoch is repeated and none is lost.
         """
         self.history.append(record)
         if not keep:
@@ -72,7 +72,7 @@ class Run:
         save_plain(self.folder / LAST, content)
 
     def _log_to_tensorboard(self, record: dict[str, Any]) -> None:
-        """Writes the record as TensorBoard's scalars too, where that is installed."""
+        """Write the record as TensorBoard scalars too, if TensorBoard is installed."""
         if importlib.util.find_spec("tensorboard") is None:
             return
         if self._board is None:
@@ -86,7 +86,7 @@ class Run:
 
 
 def open_run(recording: Recording, samples: Samples, options: NetworkOptions, folder: Path, initial: str | None) -> Run:
-    """The run in a folder, or a new one.
+    """Resume the run in a folder, or begin a new one.
 
     Raises:
         UsageError: The folder holds a run of other labels or options.
@@ -104,17 +104,17 @@ def open_run(recording: Recording, samples: Samples, options: NetworkOptions, fo
 
 
 def best_epoch(history: list[dict[str, Any]]) -> dict[str, Any]:
-    """The record of the epoch whose network is `model.pt`."""
+    """Return the record of the epoch whose network is `model.pt`."""
     return min(history, key=val_error)
 
 
 def error_key(options: NetworkOptions) -> str:
-    """Which value of a record is the validation error."""
+    """Return the key of the validation error in a record."""
     return "val_2d_percent" if options.supervision == "2d" else "val_nmpjpe"
 
 
 def val_error(record: dict[str, Any]) -> float:
-    """The validation error of an epoch, whichever it is."""
+    """Return the validation error of an epoch, of whichever kind it is."""
     return float(record.get("val_nmpjpe", record.get("val_2d_percent", np.nan)))
 
 

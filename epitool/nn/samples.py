@@ -1,4 +1,4 @@
-"""What training learns, image by image: collected from labels a part at a time, and kept on disk as plain arrays."""
+"""Training samples of single images, collected from labels part by part and kept on disk as plain arrays."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ from epitool.skeleton import Skeleton
 MIN_JOINTS = 3
 MIN_IMAGES = 8
 _CHUNK_FRAMES = 2048
-_FRAMES_FOR_BONES = 20_000  # a median needs no more, and memory is bounded
+_FRAMES_FOR_BONES = 20_000  # enough for a median, and bounds memory
 _META = "samples.json"
-_COLUMNS: dict[str, tuple[type, int]] = {  # with how many numbers: of an image, of a box, or of a joint
+_COLUMNS: dict[str, tuple[type, int]] = {  # type, and how many numbers an image or a joint has
     "frames": (np.int64, 1),
     "views": (np.int64, 1),
     "boxes": (np.float64, 4),
@@ -36,22 +36,22 @@ _COLUMNS: dict[str, tuple[type, int]] = {  # with how many numbers: of an image,
     "K": (np.float32, 9),
     "lenses": (np.float64, LENS),
 }
-_TOLD = {"lenses"}  # by others: pixels and poses differ with the lens
+_TOLD = {"lenses"}  # not in the digest: other columns differ with the lens already
 
 Chunk: TypeAlias = Labels | Keypoints
 
 
 @dataclass(frozen=True, eq=False)
 class Recording:
-    """Labels to learn from, of which a part is in memory at a time.
+    """Labels to learn from, of which one part is in memory at a time.
 
     Attributes:
         frames: All frame numbers `(F,)`.
         views: Names of the V views.
-        skeleton: Of the joints.
-        rigs: The cameras of every take; none where there are keypoints only.
+        skeleton: Skeleton of the joints.
+        rigs: Cameras of every take; empty if there are only keypoints.
         split: As `Keypoints.split`.
-        read: The labels (or keypoints) of the frames from one index to before another.
+        read: Returns the labels (or keypoints) of the frames in a range of indices, start inclusive and end exclusive.
     """
 
     frames: NDArray[np.int64]
@@ -63,7 +63,7 @@ class Recording:
 
     @classmethod
     def of(cls, labels: Labels) -> Recording:
-        """Labels that are in memory already."""
+        """Return a recording of labels that are in memory already."""
         keypoints = labels.keypoints
         return cls(
             keypoints.frames, keypoints.views, keypoints.skeleton, labels.rigs, keypoints.split, labels.between
@@ -71,18 +71,18 @@ class Recording:
 
     @property
     def unit(self) -> str:
-        """Of the poses; "arbitrary" where there are none."""
+        """Unit of the poses; "arbitrary" if there are none."""
         return self.rigs[0].unit if self.rigs else "arbitrary"
 
     def chunks(self) -> Iterator[tuple[int, Chunk]]:
-        """All of it in order, a part at a time, each with the index of its first frame."""
+        """Yield all parts in order, each with the index of its first frame."""
         for start in range(0, len(self.frames), _CHUNK_FRAMES):
             yield start, self.read(start, min(start + _CHUNK_FRAMES, len(self.frames)))
 
 
 @dataclass(frozen=True, eq=False)
 class Samples:
-    """The images of a recording that can be trained on, in the order of frames and, within a frame, of views.
+    """Images of a recording that can be trained on, in the order of frames and, within a frame, of views.
 
     The arrays are memory-mapped.
 
@@ -91,16 +91,16 @@ class Samples:
         views: Index of its view, `(N,)`.
         boxes: Square boxes px, `(N, 4)`.
         volume: Volume coordinates of the joints, `(N, J, 3)`.
-        weight: Of each coordinate in the loss, `(N, J, 3)`; 0 where it is unknown or outside of the volume.
+        weight: Weight of each coordinate in the loss, `(N, J, 3)`; 0 where it is unknown or outside the volume.
         pose: Joints in the camera's axes, root-relative, `(N, J, 3)`; NaN where unknown.
-        K: Intrinsics, `(N, 3, 3)`; NaN where there are keypoints only.
-        lenses: OpenCV's distortion coefficients, `(N, 14)`; 0 where there are keypoints only.
-        skeleton: Of the joints.
-        frame_count: F, of the recording.
+        K: Intrinsics, `(N, 3, 3)`; NaN if there are only keypoints.
+        lenses: OpenCV's distortion coefficients, `(N, 14)`; 0 if there are only keypoints.
+        skeleton: Skeleton of the joints.
+        frame_count: Number of frames F of the recording.
         split: As `Keypoints.split`.
         bone_lengths: Medians over the training part, `(B,)`; NaN for bones never seen.
-        recording_id: Tells the recording.
-        digest: Tells all of the above.
+        recording_id: Identifier of the recording.
+        digest: Digest of the arrays.
     """
 
     frames: NDArray[np.int64]
@@ -119,23 +119,23 @@ class Samples:
     digest: str
 
     def part(self, name: str) -> NDArray[np.intp]:
-        """Indices `(n,)` of the samples whose frames belong to a part of `split_frames`."""
+        """Return indices `(n,)` of the samples whose frames belong to a part of `split_frames`."""
         frames = split_frames(self.frame_count, self.split)[name]
         first, last = (frames[0], frames[-1]) if len(frames) else (0, -1)
         return np.arange(*np.searchsorted(self.frames, [first, last + 1]))
 
 
 def collect_samples(recording: Recording, folder: Path, supervision: str) -> Samples:
-    """The images of a recording that have a box, a root and at least MIN_JOINTS joints to learn.
+    """Collect the images of a recording that have a box, a root and at least MIN_JOINTS joints to learn.
 
     Args:
-        recording: Streamed once.
-        folder: Where the arrays are written, over those of an earlier call.
-        supervision: "self" or "full": poses, in boxes around the keypoints or around the poses themselves. "2d": the
-            keypoints, whose x and y alone are learned.
+        recording: The recording, which is read once.
+        folder: Folder where the arrays are written; those of an earlier call are overwritten.
+        supervision: "self" or "full" for poses, in boxes around the keypoints or around the poses themselves; "2d" for
+            keypoints, of which only x and y are learned.
 
     Raises:
-        GeometryError: Training and validation parts have not enough of them.
+        GeometryError: The training or the validation part has too few samples.
         InputError: The labels are damaged, or the folder cannot be written to.
         UsageError: The recording has no poses, and poses are to be learned.
     """
@@ -175,7 +175,7 @@ def collect_samples(recording: Recording, folder: Path, supervision: str) -> Sam
 
 
 def open_samples(folder: Path, skeleton: Skeleton) -> Samples:
-    """The samples that `collect_samples` has left in a folder."""
+    """Open the samples that `collect_samples` wrote to a folder."""
     meta = json.loads((folder / _META).read_text())
     count, shapes = meta.pop("count"), {1: (), 4: (4,), 3: (len(skeleton), 3), 9: (3, 3), LENS: (LENS,)}
     mapped: dict[str, Any] = {
@@ -190,7 +190,7 @@ def open_samples(folder: Path, skeleton: Skeleton) -> Samples:
 
 
 def image_chunks(recording: Recording, samples: Samples) -> Iterator[tuple[list[str], Array, NDArray[np.int64]]]:
-    """Names `(n,)`, boxes `(n, 4)` and stated sizes `(n, 2)` of the samples' images, a part at a time, in order."""
+    """Yield names `(n,)`, boxes `(n, 4)` and stated sizes `(n, 2)` of the samples' images, part by part."""
     for start, chunk in recording.chunks():
         keypoints = chunk.keypoints if isinstance(chunk, Labels) else chunk
         first, last = np.searchsorted(samples.frames, [start, start + len(keypoints.frames)])
@@ -201,7 +201,7 @@ def image_chunks(recording: Recording, samples: Samples) -> Iterator[tuple[list[
 
 
 def _targets(labels: Labels, own_boxes: bool) -> tuple[NDArray[Any], ...]:
-    """Boxes, volume coordinates, weights, root-relative poses, intrinsics and lenses of every frame and view."""
+    """Return boxes, volume coordinates, weights, root-relative poses, intrinsics and lenses of every frame and view."""
     in_cameras, skeleton, K = labels.in_cameras, labels.poses.skeleton, labels.intrinsics
     pixels = labels.project_own(in_cameras)
     boxes = square_boxes(pixels) if own_boxes else labels.boxes()
@@ -211,7 +211,7 @@ def _targets(labels: Labels, own_boxes: bool) -> tuple[NDArray[Any], ...]:
 
 
 def _flat_targets(keypoints: Keypoints) -> tuple[NDArray[Any], ...]:
-    """As `_targets`, for x and y of the keypoints; z weighs nothing, and there are no poses."""
+    """Return targets as `_targets` does, for x and y of keypoints; z has weight 0 and poses are NaN."""
     boxes, seen = keypoints.boxes(), keypoints.seen
     xy = (keypoints.xy - boxes[..., None, :2]) / boxes[..., None, 2:3] - 0.5
     volume = np.concatenate([np.where(seen[..., None], xy, 0), np.zeros((*seen.shape, 1))], axis=-1)
@@ -232,7 +232,10 @@ def _check_count(samples: Samples) -> None:
 
 
 def _spread_over_training(xyz: Array, start: int, recording: Recording) -> Array:
-    """Poses of the training part among those from frame index `start` on, at most _FRAMES_FOR_BONES in all."""
+    """Return a subset of the training poses among those from frame index `start` on.
+
+    It is spread evenly so that all parts together give at most _FRAMES_FOR_BONES poses.
+    """
     count = len(split_frames(len(recording.frames), recording.split)["train"])
     step = max(1, -(-count // _FRAMES_FOR_BONES))
     return xyz[: max(count - start, 0)][-start % step :: step]
@@ -253,7 +256,7 @@ class _Columns:
 
     @property
     def digest(self) -> str:
-        """Of the columns' content, however it came in."""
+        """Digest of the columns' content, independent of how it was divided into parts."""
         whole = "".join(part.hexdigest() for name, part in self._hashes.items() if name not in _TOLD)
         return hashlib.sha256(whole.encode()).hexdigest()[:16]
 

@@ -1,4 +1,4 @@
-"""Soft-argmax over volumes (section 3.2), without a copy of the volume for every step of it."""
+"""Soft-argmax over volumes (section 3.2), without a copy of the volume for every step."""
 
 from __future__ import annotations
 
@@ -9,25 +9,25 @@ from torch import Tensor
 
 
 def soft_argmax(volume: Tensor) -> tuple[Tensor, Tensor]:
-    """Expected position of every joint, and how concentrated its heatmap is.
+    """Return the expected position of every joint, and how concentrated its heatmap is.
 
     Args:
         volume: Logits `(N, J, D, D, D)`, axes (depth, y, x).
 
     Returns:
-        Coordinates `(N, J, 3)` as x, y, z in -0.5..0.5: sum(i p(i)) / D - 0.5. Sharpness `(N, J)` in 0..1:
-        1 / (1 + variance of x and y under p / that of a uniform heatmap), so 1 at a peak and 0.5 if uniform.
+        Coordinates `(N, J, 3)` as x, y, z in -0.5..0.5: sum(i p(i)) / D - 0.5. Sharpness `(N, J)` in 0..1: 1 / (1 +
+        variance of x and y under p / that of a uniform heatmap), which is 1 for a peak and 0.5 for a uniform heatmap.
     """
     size = volume.shape[-1]
     mean, variance = _Moments.apply(volume)  # type: ignore[no-untyped-call]
-    uniform = (size**2 - 1) / 12
+    uniform = (size**2 - 1) / 12  # variance of a discrete uniform distribution over 0..D-1
     return mean / size - 0.5, 1 / (1 + variance[..., :2].mean(dim=-1).clamp(min=0) / uniform)
 
 
 class _Moments(torch.autograd.Function):
-    """Mean and variance `(N, J, 3)` of the voxel along x, y, z under softmax.
+    """Mean and variance `(N, J, 3)` of the voxel index along x, y, z under softmax.
 
-    They need only marginals, and the gradient of the mean, p (i - mean) along each axis, only p and the mean.
+    They need only the marginals. The gradient of the mean, p (i - mean) along each axis, needs only p and the mean.
     """
 
     @staticmethod
@@ -59,15 +59,15 @@ class _Moments(torch.autograd.Function):
 
 
 def _parts(flat: Tensor) -> list[slice]:
-    """Joints that are computed together: on a CPU as many as stay in its caches, else all."""
+    """Divide joints into parts that are computed together: on a CPU as many as fit in its caches, else all."""
     step = 2 * torch.get_num_threads() if flat.device.type == "cpu" else max(len(flat), 1)
     return [slice(start, start + step) for start in range(0, len(flat), step)]
 
 
 def _marginals(logits: Tensor, out: Tensor | None) -> Tensor:
-    """Marginals `(K, 3, D)` along x, y, z of softmax over `(K, D, D * D)`, which is left in `out`."""
+    """Return the marginals `(K, 3, D)` along x, y, z of softmax over `(K, D, D * D)`, which is written to `out`."""
     size = logits.shape[1]
     flat = None if out is None else out.view(len(out), -1)
     p = torch.softmax(logits.reshape(len(logits), -1), dim=-1, out=flat).view(logits.shape)
     plane, z = p.sum(dim=1).view(-1, size, size), p.sum(dim=2)
-    return torch.stack([plane.sum(dim=1), plane.sum(dim=2), z], dim=1) / z.sum(dim=1)[:, None, None]  # rounding: not 1
+    return torch.stack([plane.sum(dim=1), plane.sum(dim=2), z], dim=1) / z.sum(dim=1)[:, None, None]  # rounding

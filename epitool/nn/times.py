@@ -1,4 +1,4 @@
-"""Images that follow each other in time, and poses averaged over it."""
+"""Times of images, and poses averaged over time."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
 Indices = NDArray[np.intp]
-_BREAK_S = 0.5  # a longer gap tells nothing
+_BREAK_S = 0.5  # images further apart are treated as unrelated
 
 
 @dataclass(frozen=True, eq=False)
@@ -17,8 +17,8 @@ class Times:
     """When N images were taken.
 
     Attributes:
-        sequence: Number of the recording that each is of, `(N,)`.
-        seconds: Since that began, `(N,)`; where they do not increase, images have nothing to do with each other.
+        sequence: Number of the recording that each image belongs to, `(N,)`.
+        seconds: Time since the recording began, `(N,)`; where it does not increase, images are unrelated.
     """
 
     sequence: NDArray[np.int64]
@@ -26,11 +26,11 @@ class Times:
 
     @classmethod
     def unrelated(cls, count: int) -> Times:
-        """Of images that have nothing to do with each other."""
+        """Return times of images that have no relation to each other."""
         return cls(np.arange(count), np.zeros(count))
 
     def runs(self, usable: NDArray[np.bool_]) -> list[Indices]:
-        """Indices of usable images that follow each other closely."""
+        """Return the indices of usable images in runs that follow each other closely."""
         index = np.flatnonzero(usable)
         gaps = np.diff(self.seconds[index])
         apart = (np.diff(self.sequence[index]) != 0) | (gaps > _BREAK_S) | (gaps <= 0)
@@ -38,7 +38,10 @@ class Times:
 
 
 def smoothed(poses: Array, times: Times, width_s: float) -> Array:
-    """Poses `(N, J, 3)` averaged over time with a Gaussian window of this standard deviation; NaN stays NaN."""
+    """Average poses `(N, J, 3)` over time with a Gaussian window; NaN stays NaN.
+
+    The standard deviation of the window is `width_s`, and it is cut off at three times that.
+    """
     out = poses.copy()
     for run in times.runs(np.isfinite(poses).any(axis=(1, 2))):
         seconds, part = times.seconds[run], poses[run]

@@ -1,4 +1,4 @@
-"""A network on PyTorch, ready to answer."""
+"""Inference by PyTorch."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ from epitool.nn.soft_argmax import soft_argmax
 
 @torch.inference_mode()
 def infer(network: PoseNetwork, crops: Image) -> tuple[Array, Array]:
-    """Volume coordinates `(N, J, 3)` and sharpness `(N, J)` for RGB crops `(N, S, S, 3)`."""
+    """Return volume coordinates `(N, J, 3)` and sharpness `(N, J)` for RGB crops `(N, S, S, 3)`."""
     inputs = as_input(torch.from_numpy(crops), next(network.parameters()).device)
     xyz, sharpness = soft_argmax(network(inputs))
     return xyz.cpu().double().numpy(), sharpness.cpu().double().numpy()
 
 
 class TorchEngine:
-    """Answers for crops on a CPU or GPU."""
+    """Network computed by PyTorch on a CPU or GPU."""
 
     def __init__(self, model: Model, device: torch.device, bf16: bool = False) -> None:
-        """Puts the network on a device; with `bf16` all but the last convolution computes in bfloat16."""
+        """Put the network on a device; if `bf16` is true, all but the last convolution is computed in bfloat16."""
         self.card = model.card
         self._network, self._half = (
             fold_batch_norm(model.network(device)),
@@ -35,13 +35,13 @@ class TorchEngine:
         )
 
     def __call__(self, crops: Image) -> tuple[Array, Array]:
-        """Volume coordinates `(N, J, 3)` and sharpness `(N, J)` for RGB crops `(N, S, S, 3)`."""
+        """Return volume coordinates `(N, J, 3)` and sharpness `(N, J)` for RGB crops `(N, S, S, 3)`."""
         with self._half:
             return infer(self._network, crops)
 
 
 def fold_batch_norm(network: PoseNetwork) -> PoseNetwork:
-    """A network made ready for inference: every batch normalisation goes into the convolution before it, in place."""
+    """Prepare a network for inference, in place: merge every batch normalisation into the convolution before it."""
     network.eval()
     for parent in list(network.modules()):
         for (name, layer), (name_after, after) in pairwise(list(parent.named_children())):

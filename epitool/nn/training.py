@@ -1,4 +1,4 @@
-"""Training of the pose network (section 3.1, "Implementation details"), on one device or on many."""
+"""Training of the pose network (section 3.1, "Implementation details"), on one or more devices."""
 
 from __future__ import annotations
 
@@ -41,22 +41,22 @@ def train(
     initial: str | None,
     accumulate: int = 1,
 ) -> list[dict[str, Any]]:
-    """Trains a network on the training part of a recording; goes on where an earlier run of the same kind ended.
+    """Train a network on the training part of a recording; continue where an earlier run of the same kind ended.
 
-    Writes into the folder, after every epoch: `last.pt` to go on from, `log.jsonl`, and `model.pt` whenever the
-    validation part's error is the lowest so far. The same labels and options give the same bits on one CPU, with or
-    without interruptions. Several processes take a part of each batch each.
+    The folder receives, after every epoch: `last.pt` to continue from, `log.jsonl`, and `model.pt` whenever the
+    validation error is the lowest so far. The same labels and options give identical results on one CPU, with or
+    without interruptions. Several processes share each batch.
 
     Args:
-        recording: What to learn.
-        options: How.
-        folder: Of this run.
-        fabric: The processes, started.
-        initial: What the weights start from, see `weights.starting_weights`; random without.
-        accumulate: Into how many pieces each process divides its part of a batch.
+        recording: Labels to learn from.
+        options: Options of the network and its training.
+        folder: Folder of this run.
+        fabric: Started processes.
+        initial: Source of the initial weights, see `weights.starting_weights`; None for random ones.
+        accumulate: Number of pieces into which each process divides its part of a batch.
 
     Returns:
-        One record an epoch, as in `log.jsonl`.
+        One record per epoch, as in `log.jsonl`.
 
     Raises:
         GeometryError: Too few frames have a pose.
@@ -95,13 +95,13 @@ def train(
 
 
 def learning_rate(options: NetworkOptions, epoch: int) -> float:
-    """The learning rate in an epoch, counted from 1."""
+    """Return the learning rate in an epoch, counted from 1."""
     steps_taken = sum(epoch > step * options.epochs for step in options.lr_steps)
     return float(options.learning_rate * 0.1**steps_taken)
 
 
 def coordinate_loss(predicted: Tensor, target: Tensor, weight: Tensor, kind: str) -> Tensor:
-    """Sum over the coordinates `(N, J, 3)` of the error times its weight."""
+    """Return the weighted sum of errors over the coordinates `(N, J, 3)`."""
     function = functional.l1_loss if kind == "l1" else functional.smooth_l1_loss
     return (function(predicted, target, reduction="none") * weight).sum()
 
@@ -109,7 +109,7 @@ def coordinate_loss(predicted: Tensor, target: Tensor, weight: Tensor, kind: str
 def epoch_batches(
     samples: Samples, part: NDArray[np.intp], options: NetworkOptions, epoch: int, processes: int = 1
 ) -> list[NDArray[np.intp]]:
-    """Batches `(n,)` of the samples `part` `(N,)` in a shuffled epoch.
+    """Return the batches `(n,)` of the samples `part` `(N,)` in a shuffled epoch.
 
     With the option `together`, as in the paper, all views of a frame follow each other.
 
@@ -128,18 +128,22 @@ def epoch_batches(
         order = part[np.argsort(place, kind="stable")]
     size = options.batch_size
     batches = [order[start : start + size] for start in range(0, len(order), size)]
-    # Batch normalisation needs two images, and every process one; an epoch needs a batch.
+    # Batch normalisation needs two images and every process needs one, so a smaller last batch is dropped, unless it is
+    # the only one.
     return batches if len(batches[-1]) >= max(2, processes) or len(batches) == 1 else batches[:-1]
 
 
 def shares(batch: NDArray[np.intp], process: int, processes: int, accumulate: int) -> list[list[int]]:
-    """The pieces of a batch `(n,)` that a process computes: as many in each process, and none without an image."""
+    """Return the pieces of a batch `(n,)` that a process computes.
+
+    All processes have the same number of pieces, and no piece is empty.
+    """
     own, count = batch[process::processes], min(accumulate, len(batch) // processes)
     return [own[k::count].tolist() for k in range(count)]
 
 
 class _Step:
-    """One update of the weights after the other."""
+    """Updates of the weights, one per call."""
 
     def __init__(self, fabric: Fabric, run: Run, options: NetworkOptions) -> None:
         self.fabric, self.run, self.options = fabric, run, options
@@ -147,14 +151,14 @@ class _Step:
         self.losses = list[Tensor]()
 
     def begin(self, rate: float) -> None:
-        """Begins an epoch."""
+        """Begin an epoch."""
         self.losses.clear()
         self.network.train()
         for group in self.optimizer.param_groups:
             group["lr"] = rate
 
     def __call__(self, pieces: list[tuple[Tensor, Tensor, Tensor]], count: int) -> None:
-        """Learns from this process's pieces of a batch of so many images."""
+        """Learn from this process's pieces of a batch of `count` images."""
         fabric, total = self.fabric, torch.zeros((), device=self.fabric.device)
         self.optimizer.zero_grad()
         for k, (crops, target, weight) in enumerate(pieces):
@@ -162,14 +166,14 @@ class _Step:
                 predicted, _ = soft_argmax(self.network(as_input(crops, fabric.device)))
                 target, weight = fabric.to_device((target, weight))
                 loss = coordinate_loss(predicted, target, weight, self.options.loss) / count
-                fabric.backward(loss * fabric.world_size)  # of which the processes' mean is taken
+                fabric.backward(loss * fabric.world_size)  # processes' gradients are averaged; this makes it a sum
             total += loss.detach()
         self.optimizer.step()
         self.losses.append(fabric.all_reduce(total, reduce_op="sum"))  # type: ignore[arg-type]
-        self._check(len(self.losses) - 2)  # of the step before, so that a GPU has work while this waits
+        self._check(len(self.losses) - 2)  # the step before, so that a GPU has work while this waits
 
     def mean_loss(self) -> float:
-        """Of the epoch."""
+        """Return the mean loss of the epoch."""
         self._check(len(self.losses) - 1)
         return float(torch.stack(self.losses).mean())
 
@@ -182,7 +186,7 @@ class _Step:
 
 
 def _loader(dataset: CropDataset, batches: list[list[int]], device: torch.device) -> DataLoader[Any]:
-    """Processes that augment pay only where a GPU would wait for them."""
+    """Return a loader of batches; only for a GPU, which would wait for them, several processes augment."""
     workers = min(MAX_WORKERS, os.cpu_count() or 1) if device.type == "cuda" and sys.platform == "linux" else 0
     return DataLoader(dataset, batch_sampler=batches, num_workers=workers, pin_memory=device.type == "cuda")
 

@@ -1,4 +1,4 @@
-"""The samples and crops of a run: made once from labels and images, in the run's folder."""
+"""Samples and crops of a run, made once from labels and images in the run's folder."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _SAMPLES, _CROPS = "samples", "crops-{}.jpgs"
 
 
 def prepare_training_set(recording: Recording, options: NetworkOptions, folder: Path) -> None:
-    """Collects the samples and cuts their crops, unless the folder holds these crops already.
+    """Collect the samples and cut their crops, unless the folder already holds these crops.
 
     Raises:
         GeometryError: Too few frames have a pose.
@@ -32,12 +32,12 @@ def prepare_training_set(recording: Recording, options: NetworkOptions, folder: 
 
 
 def open_training_set(skeleton: Skeleton, folder: Path) -> tuple[Samples, CropStore]:
-    """What `prepare_training_set` has left in a folder."""
+    """Open the samples and crops that `prepare_training_set` wrote to a folder."""
     return open_samples(folder / _SAMPLES, skeleton), CropStore(next(folder.glob(_CROPS.format("*"))))
 
 
 def _digest(recording: Recording, samples: Samples, size: int) -> str:
-    """Tells crops by all that they depend on, so that stale ones are never used."""
+    """Return a digest of all that crops depend on, so that outdated ones are never used."""
     digest = hashlib.sha256(f"{size} {CACHE_MARGIN}".encode())
     digest.update(samples.boxes.round(3).tobytes())
     digest.update(images_digest(name for names, _, _ in image_chunks(recording, samples) for name in names).encode())

@@ -1,4 +1,4 @@
-"""How well a network answers on the validation part, while it is trained."""
+"""Evaluation of a network on the validation part during training."""
 
 from __future__ import annotations
 
@@ -31,11 +31,11 @@ def validate(
     options: NetworkOptions,
     fabric: Fabric,
 ) -> dict[str, float]:
-    """Errors on the validation part; every process measures a share.
+    """Measure errors on the validation part; every process measures a share.
 
     Returns:
-        `val_2d_percent`: mean distance of x and y, in percent of the box. `val_nmpjpe`: each image with its own
-        intrinsics, in the recording's unit; not for "2d". `val_sharpness`: mean, of the heatmaps.
+        `val_2d_percent`: mean distance of x and y, in percent of the box. `val_nmpjpe`: computed with each image's own
+        intrinsics, in the recording's unit; not for "2d". `val_sharpness`: mean sharpness of the heatmaps.
     """
     network.eval()
     in_depth = bool(recording.rigs) and options.supervision != "2d"
@@ -62,7 +62,7 @@ def _nmpjpe(volume: Array, indices: NDArray[np.intp], samples: Samples) -> Array
 
 
 def baseline_error(samples: Samples, supervision: str) -> float:
-    """The error that `validate` would find for a network that always answers the mean of the training part."""
+    """Return the error that `validate` would find for a network that always answers the mean of the training part."""
     train, val = samples.part("train"), samples.part("val")
     if supervision != "2d":
         mean = _mean(samples.pose, train)
@@ -74,7 +74,10 @@ def baseline_error(samples: Samples, supervision: str) -> float:
 
 
 def _mean(values: NDArray[np.float32], part: NDArray[np.intp]) -> Array:
-    """Mean `(J, 3)` over the images of a part, as many at a time as fit; NaN for joints never known."""
+    """Return the mean `(J, 3)` over the images of a part; NaN for joints never known.
+
+    Images are added up in blocks, to bound memory.
+    """
     total, count = np.zeros(values.shape[1:]), np.zeros(values.shape[1:])
     for start in range(0, len(part), _BLOCK):
         block = values[part[start : start + _BLOCK]].astype(float)

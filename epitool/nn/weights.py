@@ -1,4 +1,4 @@
-"""Weights that training starts from: a trained network's, the release's, or a ResNet's of torchvision."""
+"""Initial weights for training: from a trained network, the authors' release, or a ResNet of torchvision."""
 
 from __future__ import annotations
 
@@ -25,23 +25,24 @@ _TRUNK = ("conv1.", "bn1.", "layer1.", "layer2.", "layer3.", "layer4.")
 def starting_weights(
     source: str | Path, network: PoseNetwork, skeleton: Skeleton, convention: CropConvention = STANDARD_CROPS
 ) -> list[str]:
-    """Copies all weights that fit into a network.
+    """Copy all weights that fit into a network.
 
-    The trunk is taken whole or not at all; of the last layer, the channels of joints with the same name.
+    The trunk is copied as a whole or not at all. Of the last layer, the channels of joints with the same name are
+    copied.
 
     Args:
         source: `model.pt`, a file of the release, a `state_dict` of a ResNet or pose network, or "imagenet".
-        network: Changed in place.
-        skeleton: Its joints.
-        convention: Of its crops.
+        network: Network to change in place.
+        skeleton: Skeleton of its joints.
+        convention: Convention of its crops.
 
     Returns:
-        Lines to say: how much was copied, and why the rest was not.
+        Lines to print: how much was copied, and why the rest was not.
 
     Raises:
         InputError: There is no such file.
         CheckpointError: It is damaged, or of a network with another trunk.
-        UsageError: The ImageNet weights cannot be had.
+        UsageError: The ImageNet weights cannot be obtained.
     """
     values, card = _read(source, network)
     own = network.state_dict()
@@ -68,7 +69,7 @@ def _on_depth(card: ModelCard, convention: CropConvention) -> list[str]:
 
 
 def _read(source: str | Path, network: PoseNetwork) -> tuple[dict[str, Any], ModelCard | None]:
-    """Tensors by parameter name, and what is known of the network that they are of."""
+    """Return tensors by parameter name, and the card of the network that they belong to, if known."""
     if str(source) == IMAGENET:
         return imagenet_weights(backbone_of(network.state_dict())), None
     path = Path(source)
@@ -83,7 +84,7 @@ def _read(source: str | Path, network: PoseNetwork) -> tuple[dict[str, Any], Mod
 
 
 def _check_trunk(source: str | Path, values: Mapping[str, Any], own: Mapping[str, Tensor]) -> None:
-    """Half of another ResNet is worse than none: refuses what is not the network's own."""
+    """Refuse weights of another ResNet: a part of them would be worse than none."""
     expected, found = backbone_of(own), backbone_of(values)
     if expected != found:
         raise CheckpointError(f"{source}: is of a {found}, the network is a {expected}; train with backbone {found}")
@@ -105,9 +106,9 @@ def _misfit(name: str, values: Mapping[str, Any], own: Mapping[str, Tensor]) -> 
 def _final_layer(
     values: Mapping[str, Any], own: Mapping[str, Tensor], card: ModelCard | None, skeleton: Skeleton
 ) -> tuple[dict[str, Tensor], list[str]]:
-    """The last layer with the channels of all joints that both networks know, and what to say of it.
+    """Return the last layer with the channels of all joints that both networks have, and lines to print.
 
-    Its channels are blocks of one joint's depths each.
+    Its channels are consecutive blocks, each with the depths of one joint.
     """
     if card is None:
         return {}, [f"final_layer starts random: {_misfit(_FINAL[0], values, own)}"]

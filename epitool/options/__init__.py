@@ -1,6 +1,6 @@
-"""One class of options a command: their types, defaults and checks, for the command line and Python alike.
+"""One class of options per command, with types, defaults and checks, for both the command line and Python.
 
-Each is imported when it is first used.
+Each class is imported when it is first used.
 """
 
 from __future__ import annotations
@@ -25,24 +25,30 @@ if TYPE_CHECKING:
     from epitool.options.train import TrainOptions as TrainOptions
     from epitool.options.triangulate import TriangulateOptions as TriangulateOptions
 
-# The module here and in `stages` of each command, and its class.
-COMMANDS = {
-    "detect2d": ("detect2d", "Detect2dOptions"),
-    "calibrate": ("calibrate", "CalibrateOptions"),
-    "triangulate": ("triangulate", "TriangulateOptions"),
-    "train": ("train", "TrainOptions"),
-    "predict": ("predict", "PredictOptions"),
-    "export": ("export", "ExportOptions"),
-    "refine": ("refine", "RefineOptions"),
-    "pss-fit": ("pss_fit", "PssFitOptions"),
-    "evaluate": ("evaluate", "EvaluateOptions"),
-    "synth": ("synth", "SynthOptions"),
-    "convert": ("convert", "ConvertOptions"),
-    "show": ("show", "ShowOptions"),
-    "doctor": ("doctor", "DoctorOptions"),
-    "demo": ("demo", "DemoOptions"),
-    "import": ("import_dataset", "ImportOptions"),
+# The commands by what they are for; for each, the name of its module (the same here and in `stages`) and of its class.
+GROUPS = {
+    "Try it": {"demo": ("demo", "DemoOptions"), "doctor": ("doctor", "DoctorOptions")},
+    "From footage to 3D": {
+        "detect2d": ("detect2d", "Detect2dOptions"),
+        "calibrate": ("calibrate", "CalibrateOptions"),
+        "triangulate": ("triangulate", "TriangulateOptions"),
+    },
+    "3D from single images": {
+        "predict": ("predict", "PredictOptions"),
+        "refine": ("refine", "RefineOptions"),
+        "train": ("train", "TrainOptions"),
+        "export": ("export", "ExportOptions"),
+    },
+    "Measure": {"evaluate": ("evaluate", "EvaluateOptions"), "pss-fit": ("pss_fit", "PssFitOptions")},
+    "Files": {
+        "show": ("show", "ShowOptions"),
+        "convert": ("convert", "ConvertOptions"),
+        "import": ("import_dataset", "ImportOptions"),
+        "synth": ("synth", "SynthOptions"),
+    },
 }
+COMMANDS = {name: home for group in GROUPS.values() for name, home in group.items()}
+GROUP_OF = {name: group for group, commands in GROUPS.items() for name in commands}
 _HOME = {name: module for module, name in COMMANDS.values()}
 
 

@@ -19,39 +19,43 @@ class CalibrateOptions(Options):
     """
 
     views: Views = ()
-    keypoints: Annotated[Path, Flag("2D joints; detected in the views first where this is missing.", role=Input())] = (
-        Path("keypoints.h5")
-    )
+    keypoints: Annotated[
+        Path, Flag("2D joints. If the file is missing, they are detected in the views first.", role=Input())
+    ] = Path("keypoints.h5")
     intrinsics: Annotated[
         Path | None,
-        Flag("K and distortion: TOML, Qualisys .qca.txt, OpenCV YAML or XML.", shown="estimated", role=Input()),
+        Flag("K and distortion, from TOML, Qualisys .qca.txt, OpenCV YAML or XML.", shown="estimated", role=Input()),
     ] = None
-    refine_intrinsics: Annotated[bool, Flag("Adjust the lenses of --intrinsics too.")] = False
-    extrinsics: Annotated[Path | None, Flag("Camera file whose places are used as they are.", role=Input())] = None
+    refine_intrinsics: Annotated[bool, Flag("Also adjust the lenses from --intrinsics.", more=True)] = False
+    extrinsics: Annotated[
+        Path | None, Flag("Camera file whose positions and orientations are kept.", role=Input(), more=True)
+    ] = None
     fov: Annotated[
         float | None,
         Flag(
-            "Degrees that the longer image side is known to span, where there are no --intrinsics.",
+            "Known field of view of the longer image side (degrees), if no --intrinsics.",
             shown="estimated from three views on, else 60",
         ),
     ] = None
     method: Annotated[
         Literal["essential", "fundamental"],
-        Flag("essential: all pairs, then adjusted together. fundamental: the paper's chain.", metavar="NAME"),
+        Flag("essential: all pairs, then joint adjustment. fundamental: the paper's chain.", metavar="NAME", more=True),
     ] = "essential"
-    sync: Annotated[bool, Flag("Find the views' offsets in time, and allow for them.")] = False
-    sync_reach: Annotated[int | None, Flag("How far --sync looks.", least=1, metavar="FRAMES", shown="30")] = None
+    sync: Annotated[bool, Flag("Estimate the time offsets between the views and correct for them.")] = False
+    sync_reach: Annotated[
+        int | None, Flag("Largest offset that --sync searches for.", least=1, metavar="FRAMES", shown="30", more=True)
+    ] = None
     moving: Annotated[
         int | None,
-        Flag("Cameras move: solve windows of so many frames each.", metavar="WINDOW", shown=False),
+        Flag("For moving cameras: solve windows of this many frames.", metavar="WINDOW", shown=False, more=True),
     ] = None
     scale: Annotated[
         str | None,
-        Flag("height=1.78m, femur=400mm or baseline:a,b=3.2m, of cameras a and b.", shown="arbitrary"),
+        Flag("height=1.78m, femur=400mm, or baseline:a,b=3.2m between cameras a and b.", shown="arbitrary"),
     ] = None
     up: Annotated[
         Literal["people"] | None,
-        Flag("people: z up and floor at 0, from people who walk.", shown="first camera"),
+        Flag("people: put z up and the floor at 0, using people who walk.", shown="first camera"),
     ] = None
     min_confidence: Confidence = None
     detector: Detector = None

@@ -41,9 +41,9 @@ def read_filter(text: str) -> Filter:
 class ConvertOptions(Options):
     """Read files of other programs, and write files for them.
 
-    2D joints (OpenPose, AlphaPose, MMPose, COCO, DeepLabCut, SLEAP) become a keypoints.h5; cameras (TOML of Anipose,
-    Pose2Sim, caliscope; Qualisys; OpenCV; EasyMocap) and poses (to .trc, .c3d, .csv, .npz) go in and out. Cameras of
-    ROS, Kalibr and MC-Calib come in.
+    2D joints are read from OpenPose, AlphaPose, MMPose, COCO, DeepLabCut and SLEAP into a keypoints.h5. Cameras are
+    read and written as TOML (Anipose, Pose2Sim, caliscope), Qualisys, OpenCV and EasyMocap files; those of ROS, Kalibr
+    and MC-Calib are only read. Poses are written as .trc, .c3d, .csv or .npz.
 
     Example: epitool convert pose/cam1_json pose/cam2_json --views cam1.mp4 cam2.mp4 --out keypoints.h5
 
@@ -55,42 +55,46 @@ class ConvertOptions(Options):
     inputs: Annotated[
         tuple[Path, ...],
         Flag(
-            "2D joints of each view, cameras, labels.h5, or pose.json; -: that on stdin.",
+            "2D joints of each view, cameras, labels.h5 or pose.json; - reads poses from stdin.",
             metavar="INPUT", argument=True, role=Input("poses"),
         ),
     ]  # fmt: skip
     out: Annotated[
         Path,
         Flag(
-            "What to write; the suffix says the format.",
+            "File to write. Its suffix sets the format.",
             shown=False, role=Output(("keypoints.h5", "cameras.toml", "poses.npz")),
         ),
     ]  # fmt: skip
     views: Views = ()
     size: Annotated[
         tuple[int, int] | None,
-        Flag("Of the images, where neither footage nor files tell.", metavar="WxH", reads=width_and_height),
+        Flag("Image size, if neither the footage nor the files state it.", metavar="WxH", reads=width_and_height),
     ] = None
-    skeleton: Annotated[str | None, Flag("Order of unnamed 2D joints.", shown="judged by the people's bones")] = None
-    fps: Annotated[float | None, Flag("Frames per second of poses; their video's, where not given.", least=0)] = None
-    unit: Annotated[Literal["mm", "cm", "m"] | None, Flag("Of the other program's file.")] = None
+    skeleton: Annotated[
+        str | None, Flag("Skeleton that gives the order of unnamed 2D joints.", shown="judged by the people's bones")
+    ] = None
+    fps: Annotated[float | None, Flag("Frames per second of the poses. By default that of their video.", least=0)] = (
+        None
+    )
+    unit: Annotated[Literal["mm", "cm", "m"] | None, Flag("Unit of the other program's file.")] = None
     up_axis: Annotated[
-        Literal["y", "z"] | None, Flag("Which axis of poses shall run up.", shown="y in .trc, else z")
+        Literal["y", "z"] | None, Flag("Axis that points up in the poses' file.", shown="y in .trc, else z")
     ] = None
     names: Annotated[
-        Literal["pose2sim"] | None, Flag("Whose names joints of poses get: the markers of Pose2Sim's OpenSim model.")
+        Literal["pose2sim"] | None, Flag("Call the joints of poses as the markers of Pose2Sim's OpenSim model.")
     ] = None
     filter: Annotated[
         Filter | None,
         Flag(
-            "Of poses. butterworth:6Hz: low-pass, zero phase. smooth: learned from the recording.",
+            "Filter poses over time. butterworth:6Hz: low-pass, zero phase. smooth: learned from the recording.",
             metavar="NAME", reads=read_filter,
         ),
     ] = None  # fmt: skip
     fill_gaps: Annotated[
-        int, Flag("Fill up to so many missing frames of a joint by splines.", metavar="FRAMES", least=0)
+        int, Flag("Fill up to this many missing frames of a joint by splines.", metavar="FRAMES", least=0)
     ] = 0
-    inverse: Annotated[bool, Flag("The cameras given are camera to world.")] = False
+    inverse: Annotated[bool, Flag("The given cameras map from camera to world.")] = False
 
     def __post_init__(self) -> None:
         super().__post_init__()

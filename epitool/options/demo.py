@@ -13,17 +13,17 @@ from epitool.options.shared import Seed, Views
 
 @dataclass(frozen=True, kw_only=True)
 class DemoOptions(Options):
-    """Run the whole chain, printing each command, on a sample recording, on own views, or on a rendered person.
+    """Run the whole chain and print each command: on a sample recording, your own views, or a rendered person.
 
     Example: epitool demo --views cam1.mp4 cam2.mp4 --scale height=1.78m
     """
 
     views: Views = ()
-    synthetic: Annotated[bool, Flag("A rendered person; needs no network.")] = False
-    intrinsics: Annotated[Path | None, Flag("Of the views, see calibrate.", role=Input())] = None
-    scale: Annotated[str | None, Flag("Of the views, see calibrate.")] = None
+    synthetic: Annotated[bool, Flag("Use a rendered person; needs no network connection.")] = False
+    intrinsics: Annotated[Path | None, Flag("Intrinsics of the views; see calibrate.", role=Input())] = None
+    scale: Annotated[str | None, Flag("Scale of the views; see calibrate.")] = None
     out: Annotated[Path, Flag("Folder to work in.", role=Output(folder=True))] = Path("epitool-demo")
-    epochs: Annotated[int | None, Flag("Of train.", least=1, shown="8, to show the step")] = None
+    epochs: Annotated[int | None, Flag("Number of epochs for train.", least=1, shown="8, to show the step")] = None
     seed: Seed = 0
 
     def __post_init__(self) -> None:

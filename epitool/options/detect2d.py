@@ -21,7 +21,7 @@ class Detect2dOptions(Options):
     views: Views = ()
     images: Annotated[
         Path | None,
-        Flag("In place of views: labels, for their images, looked at where their joints are.", role=Input()),
+        Flag("Labels whose images replace the views; each is searched around its joints.", role=Input(), more=True),
     ] = None
     detector: Detector = None
     out: Annotated[Path, file_of("keypoints.h5")] = Path("keypoints.h5")

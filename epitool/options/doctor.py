@@ -9,7 +9,7 @@ from epitool.options.flag import Options
 
 @dataclass(frozen=True, kw_only=True)
 class DoctorOptions(Options):
-    """Say what is installed and what the machine has, and try whether it works: for a report of a fault.
+    """Report what is installed and what the machine has, and test whether it works; include this in bug reports.
 
     Example: epitool doctor --json
     """

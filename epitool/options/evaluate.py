@@ -23,26 +23,34 @@ class EvaluateOptions(Options):
     predictions: Annotated[
         tuple[Path, ...],
         Flag(
-            "pose.json files, labels or arrays.",
+            "Predictions to measure: pose.json files, labels or arrays.",
             metavar="FILE...", shown="pose.json, or else the newest model is run", role=Input(),
         ),
     ] = ()  # fmt: skip
-    truth: Annotated[Path, Flag("Labels, or an array of true poses.", role=Input())] = Path("labels.h5")
-    model: Annotated[Path | None, Flag("Checkpoint to run on the truth's images.", role=Input())] = None
-    pss: Annotated[tuple[int, ...], Flag("Numbers of clusters of the Pose Structure Score.", reads=numbers)] = (50, 100)
-    pss_file: Annotated[Path | None, Flag("Fitted clusters.", shown="pss.npz, or fitted here", role=Input())] = None
+    truth: Annotated[Path, Flag("True poses: labels or an array.", role=Input())] = Path("labels.h5")
+    model: Annotated[Path | None, Flag("Checkpoint to run on the truth's images.", role=Input(), more=True)] = None
+    pss: Annotated[tuple[int, ...], Flag("Cluster counts of the Pose Structure Score.", reads=numbers)] = (50, 100)
+    pss_file: Annotated[
+        Path | None, Flag("File with fitted clusters.", shown="pss.npz, or fitted here", role=Input(), more=True)
+    ] = None
     protocol: Annotated[
-        Literal["standard", "epipolarpose"], Flag("standard, or as the EpipolarPose release computes it.")
+        Literal["standard", "epipolarpose"],
+        Flag("standard, or epipolarpose: as the EpipolarPose release computes it.", more=True),
     ] = "standard"
-    joints: Annotated[Literal["all", "14", "17"], Flag("Those that count: 14 or 17 that many data sets share.")] = "all"
+    joints: Annotated[
+        Literal["all", "14", "17"], Flag("Joints to measure. 14 and 17 are sets that many datasets share.", more=True)
+    ] = "all"
     by: Annotated[
         tuple[Literal["joint", "axis", "action"], ...],
-        Flag("Further tables: joint, axis, action.", shown=False, reads=words),
+        Flag("Further tables by joint, axis or action.", shown=False, reads=words),
     ] = ()
-    split: Annotated[Part | None, Flag("Part of the truth's frames.", shown="test where trained on them, else all")] = (
-        None
-    )
-    table: Annotated[Path | None, Flag("Also write a .csv of all numbers, or .md or .tex rows.", role=Output())] = None
+    split: Annotated[
+        Part | None,
+        Flag("Part of the true frames to measure on.", shown="test where trained on them, else all", more=True),
+    ] = None
+    table: Annotated[
+        Path | None, Flag("Also write all numbers as .csv, or table rows as .md or .tex.", role=Output())
+    ] = None
     out: Annotated[Path, file_of("metrics.json")] = Path("metrics.json")
     device: Device = "auto"
     jobs: Jobs = -1

@@ -1,4 +1,4 @@
-"""How a command's options are described: one class a command, whose fields state type, default and flag."""
+"""Descriptions of a command's options: one class per command, whose fields state type, default and flag."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from epitool.errors import UsageError
 
 @dataclass(frozen=True)
 class Input:
-    """Marks an option that names what a command reads.
+    """A mark of an option that names what a command reads.
 
     Attributes:
-        stdin: What `-` stands for where the command line puts it in place: "names" of images, or "poses"; "" where the
-            command itself reads standard input, or nothing does.
+        stdin: What the command line replaces `-` with: "names" of images, or "poses". It is "" if the command reads
+            standard input itself, or if `-` is not read at all.
     """
 
     stdin: Literal["", "names", "poses"] = ""
@@ -25,14 +25,15 @@ class Input:
 
 @dataclass(frozen=True)
 class Output:
-    """Marks an option that names what a command writes.
+    """A mark of an option that names what a command writes.
 
     Attributes:
-        holds: What may be written, each as kind and suffix of a format of ours, "labels.h5": of these suffixes nothing
-            else of ours is replaced. Where there is one, no other suffix will do.
-        folder: Whether it is a folder, which the command makes.
+        holds: What may be written, each as the kind and suffix of one of epitool's formats, such as "labels.h5". An
+            existing epitool file with one of these suffixes is replaced only if it is of that kind. If there is only
+            one entry, no other suffix is accepted.
+        folder: Whether it is a folder, which the command creates.
         stdout: Whether `-` may stand for standard output.
-        shared: Whether it may be a folder that is read, too.
+        shared: Whether it may be a folder that the command also reads.
     """
 
     holds: tuple[str, ...] = ()
@@ -43,16 +44,17 @@ class Output:
 
 @dataclass(frozen=True)
 class Flag:
-    """How an option stands on the command line; its name there is the field's, with hyphens.
+    """The form of an option on the command line, where its name is the field's with hyphens.
 
     Attributes:
-        help: What it does.
-        metavar: What stands for its value in the help.
-        least: The lowest number that it takes.
-        shown: The default in words; False where the help shows none.
-        role: Whether it names what is read or written; every option that holds a path has one.
-        reads: What makes the value of the text that is typed, where that is one word; it raises ValueError.
-        argument: Whether it stands without a flag.
+        help: Help text of the option.
+        metavar: Placeholder of its value in the help.
+        least: Lowest number that it accepts.
+        shown: Default in words; False if the help shows none.
+        role: Whether it names what is read or written. Every option that holds a path has a role.
+        reads: Function that converts the typed text, where that is one word, to the value. It raises ValueError.
+        argument: Whether it is positional, without a flag.
+        more: Whether the help shows it among those that few people need.
     """
 
     help: str
@@ -63,18 +65,19 @@ class Flag:
     role: Input | Output | None = None
     reads: Callable[[str], Any] | None = None
     argument: bool = False
+    more: bool = False
 
 
 class Field(NamedTuple):
     """An option of a command.
 
     Attributes:
-        name: Of the field.
-        flag: How it stands on the command line.
-        kind: Type of the value, or of each of several.
-        many: Whether there may be several.
+        name: Name of the field.
+        flag: Form of the option on the command line.
+        kind: Type of the value, or of each value if there may be several.
+        many: Whether there may be several values.
         optional: Whether it may be None.
-        default: `dataclasses.MISSING` where it must be given.
+        default: Default value; `dataclasses.MISSING` if the option is required.
     """
 
     name: str
@@ -85,27 +88,27 @@ class Field(NamedTuple):
     default: Any
 
     def given(self, options: Options) -> list[Any]:
-        """The values that it has in some options: none where that is None."""
+        """Return the values of this field in some options; an empty list if it is None."""
         value = getattr(options, self.name)
         return [] if value is None else list(value) if self.many else [value]
 
     @property
     def option(self) -> str:
-        """Its name on the command line."""
+        """The option's name on the command line."""
         return self.name.upper() if self.flag.argument else f"--{self.name.replace('_', '-')}"
 
     @property
     def choices(self) -> tuple[Any, ...]:
-        """The values that it may have; none where any will do."""
+        """The values that it may have; empty if any value is allowed."""
         return get_args(self.kind) if get_origin(self.kind) is Literal else ()
 
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """What all classes of options share; their docstrings are the commands' help.
+    """The base of all classes of options, whose docstrings are the commands' help.
 
     Raises:
-        UsageError: A value is none of the choices, or too low.
+        UsageError: A value is not one of the choices, or is too low.
     """
 
     def __post_init__(self) -> None:
@@ -118,8 +121,8 @@ class Options:
 
 
 def fields_of(options: type[Options]) -> tuple[Field, ...]:
-    """The fields of a class that are options on the command line, in its order."""
-    return _fields_of(cast(Hashable, options))  # mypy doubts that classes are
+    """Return the fields of a class that are options on the command line, in the order of the class."""
+    return _fields_of(cast(Hashable, options))  # mypy does not accept that classes are hashable
 
 
 @functools.cache
@@ -142,7 +145,7 @@ def _field(name: str, annotation: Any, default: Any) -> Field:
 
 
 def numbers(text: str) -> tuple[int, ...]:
-    """Reads "50,100".
+    """Read whole numbers from a text such as "50,100".
 
     >>> numbers("50,100")
     (50, 100)
@@ -154,7 +157,7 @@ def numbers(text: str) -> tuple[int, ...]:
 
 
 def words(text: str) -> tuple[str, ...]:
-    """Reads "joint,axis".
+    """Read words from a text such as "joint,axis".
 
     >>> words("joint, axis")
     ('joint', 'axis')
@@ -163,7 +166,7 @@ def words(text: str) -> tuple[str, ...]:
 
 
 def width_and_height(text: str) -> tuple[int, int]:
-    """Reads "1920x1080".
+    """Read a width and a height from a text such as "1920x1080".
 
     >>> width_and_height("1920x1080")
     (1920, 1080)

@@ -11,9 +11,9 @@ from epitool.options.flag import Flag, Input, Options, Output, numbers
 
 @dataclass(frozen=True, kw_only=True)
 class ImportOptions(Options):
-    """Read a published dataset from disk, and check it: labels with the paper's parts, or 2D joints of photographs.
+    """Read and check a published dataset; write labels with the paper's parts, or 2D joints of photographs.
 
-    Of CMU's motion capture (ASF and AMC) it makes poses, for `refine --mocap`, `synth --motion` and `pss-fit`.
+    CMU's motion capture (ASF and AMC) becomes poses for `refine --mocap`, `synth --motion` and `pss-fit`.
 
     Example: epitool import h36m /data/h36m --out h36m
 
@@ -22,9 +22,9 @@ class ImportOptions(Options):
 
     dataset: Annotated[
         Literal["h36m", "mpi-inf-3dhp", "mpii", "coco", "cmu"],
-        Flag("h36m, mpi-inf-3dhp, mpii, coco or cmu.", metavar="DATASET", argument=True),
+        Flag("Dataset: h36m, mpi-inf-3dhp, mpii, coco or cmu.", metavar="DATASET", argument=True),
     ]
-    root: Annotated[Path, Flag("Folder that it was unpacked in.", argument=True, role=Input())]
+    root: Annotated[Path, Flag("Folder that the dataset was unpacked in.", argument=True, role=Input())]
     out: Annotated[
         Path | None,
         Flag(
@@ -33,5 +33,9 @@ class ImportOptions(Options):
             role=Output(("labels.h5", "keypoints.h5", "poses.npz"), folder=True, shared=True),
         ),
     ] = None
-    every: Annotated[int | None, Flag("Take every Nth frame of training recordings.", least=1, shown="5; cmu 4")] = None
-    subjects: Annotated[tuple[int, ...], Flag("Only these training subjects, as 1,5.", shown="all", reads=numbers)] = ()
+    every: Annotated[int | None, Flag("Use every Nth frame of the training recordings.", least=1, shown="5; cmu 4")] = (
+        None
+    )
+    subjects: Annotated[
+        tuple[int, ...], Flag("Use only these training subjects, such as 1,5.", shown="all", reads=numbers)
+    ] = ()

@@ -1,4 +1,4 @@
-"""How networks are built and trained, as their checkpoints state it, and the presets of `train`."""
+"""Options for building and training networks, as stored in their checkpoints, and the presets of `train`."""
 
 from __future__ import annotations
 
@@ -13,25 +13,25 @@ SUPERVISIONS = ("self", "full", "2d")
 
 @dataclass(frozen=True)
 class NetworkOptions:
-    """How the pose network is built and trained.
+    """Options for building and training the pose network.
 
     Attributes:
-        supervision: What is learned: "self" (triangulated poses), "full" (true poses), or "2d" (keypoints alone).
-        backbone: Which of torchvision's ResNets.
-        image_size: Side of the square crop that the network sees, px; the volume has a quarter of it.
+        supervision: Training target: "self" (triangulated poses), "full" (true poses), or "2d" (keypoints alone).
+        backbone: Name of one of torchvision's ResNets.
+        image_size: Side of the square crop that the network sees, px. The side of the volume is a quarter of it.
         filters: Channels of the three transposed convolutions.
-        epochs: Passes over the training frames.
-        batch_size: Images in a step.
-        learning_rate: Of Adam, before the steps down.
-        lr_steps: At which parts of the epochs the learning rate is multiplied by 0.1.
+        epochs: Number of passes over the training frames.
+        batch_size: Number of images in a step.
+        learning_rate: Learning rate of Adam, before it is lowered.
+        lr_steps: Fractions of the epochs at which the learning rate is multiplied by 0.1.
         loss: "smooth_l1" (the paper's) or "l1".
-        rotation_deg: Crops are rotated by up to this angle either way.
-        scale_range: Crops are scaled by a factor between these.
-        colour_range: Each colour channel is multiplied by a factor between these.
+        rotation_deg: Largest angle, in either direction, that crops are rotated by.
+        scale_range: Range of the factor that crops are scaled by.
+        colour_range: Range of the factor that each colour channel is multiplied by.
         occlusion: Whether to paint synthetic occluders.
-        occluders: Folder of the cut-outs to paste as such, images with alpha; "" for simple shapes.
+        occluders: Folder of cut-outs (images with alpha) to paste as occluders; "" for simple shapes.
         together: Whether all views of a frame follow each other in the order of training.
-        seed: Of the initial weights, the order of the images and the augmentation.
+        seed: Seed of the initial weights, the order of the images and the augmentation.
     """
 
     supervision: str = "self"
@@ -68,17 +68,17 @@ class NetworkOptions:
 
 @dataclass(frozen=True)
 class UnitOptions:
-    """How the refinement unit is built and trained.
+    """Options for building and training the refinement unit.
 
     Attributes:
-        width: Units of its linear layers.
-        steps: How many batches it learns from, each drawn anew.
-        batch_size: Poses in a batch.
-        learning_rate: Of AdamW at its highest.
-        weight_decay: Of AdamW.
-        dropout: Probability.
-        average: How much of the moving average of the weights each step keeps.
-        seed: Of the initial weights, of what is drawn, and of the dropout.
+        width: Number of units in its linear layers.
+        steps: Number of batches that it learns from; each is drawn anew.
+        batch_size: Number of poses in a batch.
+        learning_rate: Highest learning rate of AdamW.
+        weight_decay: Weight decay of AdamW.
+        dropout: Probability of the dropout.
+        average: Fraction of the moving average of the weights that each step keeps.
+        seed: Seed of the initial weights, the drawn batches and the dropout.
     """
 
     width: int = 512
@@ -98,7 +98,7 @@ class UnitOptions:
 
 
 PAPER = NetworkOptions()
-# For two CPU cores and a few hundred images: small batches, because the number of steps is what is short.
+# For two CPU cores and a few hundred images. Batches are small because there is time for few steps only.
 SMALL = NetworkOptions(
     backbone="resnet18",
     image_size=96,

@@ -16,8 +16,8 @@ from epitool.options.shared import Detector, Device, file_of
 class PredictOptions(Options):
     """Predict the 3D pose of a person from single images.
 
-    A detector finds the joints, and a refinement unit lifts them to 3D: one of your own (epitool refine), or the one
-    that comes with epitool. In videos, poses of neighbouring frames must agree about left and right.
+    A detector finds the joints and a refinement unit lifts them to 3D. The unit is your own (from epitool refine) or
+    the one that comes with epitool. In videos, poses of neighbouring frames are made to agree about left and right.
 
     Example: epitool predict img.jpg --out pose.json
 
@@ -27,32 +27,42 @@ class PredictOptions(Options):
     images: Annotated[
         tuple[str, ...],
         Flag(
-            "Images, folders, videos, video.mp4#12; labels, for their images; -: named on stdin.",
+            "Images, folders, videos, video.mp4#12, or labels (their images); - reads names from stdin.",
             metavar="IMAGE", argument=True, role=Input("names"),
         ),
     ]  # fmt: skip
     model: Annotated[
         Path | None,
-        Flag("Checkpoint, or model.onnx.", shown="the newest in runs/, where the unit wants it", role=Input()),
+        Flag(
+            "Network: a checkpoint or model.onnx.", shown="the newest in runs/, where the unit wants it", role=Input()
+        ),
     ] = None
     out: Annotated[Path, file_of("poses.json")] = Path("pose.json")
-    box: Annotated[str | None, Flag("Where the person is: x,y,w,h in px, or image.")] = None
-    boxes: Annotated[Path | None, Flag("Where people are, from 2D joints that detect2d has found.", role=Input())] = (
+    box: Annotated[str | None, Flag("Where the person is: x,y,w,h in px, or image for the whole image.", more=True)] = (
         None
     )
-    detector: Detector = None
-    root_depth: Annotated[float | None, Flag("Distance of the root from the camera, in the model's unit.", least=0)] = (
-        None
-    )
-    height: Annotated[str | None, Flag("Of the person, as 1.78m: gives poses their size.", metavar="LENGTH")] = None
-    refiner: Annotated[
-        Path | None, Flag("Refinement unit.", shown="the newest in runs/, or the shipped one", role=Input())
+    boxes: Annotated[
+        Path | None, Flag("2D joints from detect2d that show where the people are.", role=Input(), more=True)
     ] = None
-    no_refiner: Annotated[bool, Flag("The volumetric network alone.")] = False
-    smooth: Annotated[bool, Flag("Average poses in videos over 0.1 s or so.")] = False
-    overlay: Annotated[Path | None, Flag("Folder for images with the pose drawn.", role=Output(folder=True))] = None
-    batch_size: Annotated[int, Flag("Images at a time.", least=1)] = 16
-    bf16: Annotated[bool, Flag("Faster where the processor has it; joints move by a tenth of a voxel.")] = False
+    detector: Detector = None
+    root_depth: Annotated[
+        float | None, Flag("Distance of the root joint from the camera, in the model's unit.", least=0, more=True)
+    ] = None
+    height: Annotated[
+        str | None, Flag("Height of the person, such as 1.78m. It sets the size of the poses.", metavar="LENGTH")
+    ] = None
+    refiner: Annotated[
+        Path | None, Flag("Refinement unit to use.", shown="the newest in runs/, or the shipped one", role=Input())
+    ] = None
+    no_refiner: Annotated[bool, Flag("Use the volumetric network alone.", more=True)] = False
+    smooth: Annotated[bool, Flag("Average poses in videos over about 0.1 s.")] = False
+    overlay: Annotated[
+        Path | None, Flag("Folder for images with the pose drawn on them.", role=Output(folder=True))
+    ] = None
+    batch_size: Annotated[int, Flag("Number of images processed at a time.", least=1, more=True)] = 16
+    bf16: Annotated[bool, Flag("Faster on processors that have it; joints move by a tenth of a voxel.", more=True)] = (
+        False
+    )
     device: Device = "auto"
 
     def __post_init__(self) -> None:

@@ -18,21 +18,25 @@ class PssFitOptions(Options):
     Example: epitool pss-fit --poses labels.h5 --k 50,100 --pictures pss
     """
 
-    poses: Annotated[Path, Flag("Labels, pose.json, or an array (N, J, 3) in .npz or .npy.", role=Input())] = Path(
-        "labels.h5"
-    )
+    poses: Annotated[
+        Path, Flag("Poses to cluster: labels, pose.json, or an array (N, J, 3) as .npz or .npy.", role=Input())
+    ] = Path("labels.h5")
     k: Annotated[
         tuple[int, ...] | None,
         Flag("Numbers of clusters.", shown="50,100, or what the poses allow", reads=numbers),
     ] = None
-    split: Annotated[Part, Flag("Which part of the poses.")] = "train"
-    align: Annotated[Literal["none", "yaw"], Flag("yaw: turn poses about the vertical to face one way.")] = "none"
-    consensus: Annotated[int, Flag("Runs of k-means that are made one; 0: the best of 10.", least=0)] = 20
-    stability: Annotated[bool, Flag("Measure how far runs of k-means agree.")] = False
-    runs: Annotated[int, Flag("Of k-means, for --stability.", least=2)] = 100
+    split: Annotated[Part, Flag("Part of the poses to cluster.", more=True)] = "train"
+    align: Annotated[
+        Literal["none", "yaw"], Flag("yaw: turn the poses about the vertical so that all face the same way.", more=True)
+    ] = "none"
+    consensus: Annotated[
+        int, Flag("Number of k-means runs combined into one; 0 takes the best of 10.", least=0, more=True)
+    ] = 20
+    stability: Annotated[bool, Flag("Measure how well runs of k-means agree.")] = False
+    runs: Annotated[int, Flag("Number of k-means runs for --stability.", least=2, more=True)] = 100
     predictions: Annotated[
         Path | None,
-        Flag("Of the poses: how far does their mPSS move? For --stability.", role=Input()),
+        Flag("Predictions of the poses, whose variation in mPSS --stability measures.", role=Input(), more=True),
     ] = None
     pictures: Annotated[Path | None, Flag("Folder for pictures of the clusters.", role=Output(folder=True))] = None
     out: Annotated[Path, file_of("pss.npz")] = Path("pss.npz")

@@ -15,24 +15,29 @@ from epitool.options.shared import RunName, Seed
 class RefineOptions(Options):
     """Train a refinement unit on your own labels, in half a minute; predict then uses it.
 
-    It goes on from the unit that comes with epitool, keeps to what the labels show, and is measured on frames that it
-    has not seen. With --mocap a unit for everybody is trained anew; labels then only tell how the detector errs.
+    Training starts from the unit that comes with epitool, learns what the labels show, and is measured on frames that
+    it has not seen. With --mocap a unit for all people is trained from scratch; the labels then only show which errors
+    the detector makes.
 
     Example: epitool refine --pairs labels.h5
     """
 
-    pairs: Annotated[tuple[Path, ...], Flag("Labels; several only with --mocap.", metavar="FILE...", role=Input())] = (
-        Path("labels.h5"),
-    )
+    pairs: Annotated[
+        tuple[Path, ...], Flag("Labels; several files only with --mocap.", metavar="FILE...", role=Input())
+    ] = (Path("labels.h5"),)
     predictions: Annotated[
-        Path | None, Flag("A network's poses, as a hint.", shown="pose.json, if it fits", role=Input())
+        Path | None, Flag("Poses of a network, used as a hint.", shown="pose.json, if it fits", role=Input(), more=True)
     ] = None
-    mocap: Annotated[Path | None, Flag("Motion capture (.npz): train a unit for everybody from it.", role=Input())] = (
-        None
-    )
+    mocap: Annotated[
+        Path | None, Flag("Motion capture (.npz) to train a unit for all people from.", role=Input(), more=True)
+    ] = None
     name: RunName = "default"
-    out: Annotated[Path | None, Flag("File to write.", shown="runs/NAME/refiner.pt", role=Output(stdout=True))] = None
-    steps: Annotated[int | None, Flag("Batches to learn from.", least=1, shown="400; 4000 with --mocap")] = None
+    out: Annotated[
+        Path | None, Flag("File to write.", shown="runs/NAME/refiner.pt", role=Output(stdout=True), more=True)
+    ] = None
+    steps: Annotated[
+        int | None, Flag("Number of batches to learn from.", least=1, shown="400; 4000 with --mocap", more=True)
+    ] = None
     seed: Seed = 0
 
     def __post_init__(self) -> None:

@@ -10,15 +10,15 @@ from epitool.options.flag import Flag, Input, Output
 
 Views = Annotated[
     tuple[Path, ...],
-    Flag("Folders of images or videos, one a camera.", metavar="VIEW...", shown=False, role=Input()),
+    Flag("Folders of images, or videos; one per camera.", metavar="VIEW...", shown=False, role=Input()),
 ]
-Jobs = Annotated[int, Flag("Pieces of work at a time; -1: one per core.")]
-Seed = Annotated[int, Flag("Seed of everything random.", least=0)]
-Device = Annotated[str, Flag("auto, cpu, cuda, cuda:1.")]
+Jobs = Annotated[int, Flag("Number of parallel jobs; -1 uses all cores.", more=True)]
+Seed = Annotated[int, Flag("Seed of the random numbers.", least=0, more=True)]
+Device = Annotated[str, Flag("Device to compute on: auto, cpu, cuda or cuda:1.", more=True)]
 Detector = Annotated[
     str | None,
     Flag(
-        "mediapipe, keypointrcnn, rtmpose, rtmo, wholebody, or the path of a checkpoint.",
+        "mediapipe, keypointrcnn, rtmpose, rtmo, wholebody, or a checkpoint file.",
         shown="mediapipe where it is installed",
         role=Input(),
     ),
@@ -26,26 +26,27 @@ Detector = Annotated[
 Confidence = Annotated[
     float | None,
     Flag(
-        "Leave out joints less sure than this.",
+        "Leave out joints with less confidence than this.",
         least=0.0,
         shown="none: the recording shows what confidence means",
+        more=True,
     ),
 ]
-Overwrite = Annotated[bool, Flag("Do finished work again.")]
-RunName = Annotated[str, Flag("Name of the run, and of its folder in runs/.")]
+Overwrite = Annotated[bool, Flag("Redo finished work.")]
+RunName = Annotated[str, Flag("Name of the run and of its folder in runs/.")]
 Part = Literal["train", "val", "test", "all"]
 
 
 def file_of(holds: str) -> Flag:
-    """The flag of a file of ours that may go to standard output, as "labels.h5"."""
-    return Flag("File to write; -: stdout.", role=Output((holds,), stdout=True))
+    """Return the flag for an output file of one of epitool's formats, such as "labels.h5", or standard output."""
+    return Flag("File to write; - writes to stdout.", role=Output((holds,), stdout=True))
 
 
 def run_folder(name: str) -> Path:
-    """The folder of a run, in `runs/`.
+    """Return the folder of a run, in `runs/`.
 
     Raises:
-        UsageError: The name would lead elsewhere.
+        UsageError: The name would lead outside `runs/`.
 
     >>> run_folder("walking").as_posix()
     'runs/walking'

@@ -12,7 +12,7 @@ from epitool.options.flag import Flag, Input, Options, Output
 
 @dataclass(frozen=True, kw_only=True)
 class ShowOptions(Options):
-    """Show a file: as a page that turns and plays in any browser, as a picture, or as a video.
+    """Show a file as an interactive page for any browser, as a picture, or as a video.
 
     Example: epitool show labels.h5
 
@@ -24,12 +24,14 @@ class ShowOptions(Options):
     file: Annotated[
         Path,
         Flag(
-            "labels.h5, keypoints.h5, pose.json (-: on stdin), cameras.toml, pss.npz, or a run's folder.",
+            "labels.h5, keypoints.h5, pose.json (- for stdin), cameras.toml, pss.npz, or a run's folder.",
             argument=True, role=Input("poses"),
         ),
     ]  # fmt: skip
-    out: Annotated[Path | None, Flag("The page or picture.", shown="beside the file", role=Output())] = None
-    frames: Annotated[int, Flag("At most so many, spread over all.", least=1)] = 150
+    out: Annotated[
+        Path | None, Flag("File to write: a page, picture or video.", shown="beside the file", role=Output())
+    ] = None
+    frames: Annotated[int, Flag("Largest number of frames to show, spread evenly.", least=1)] = 150
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -13,22 +13,24 @@ from epitool.options.shared import Jobs, Seed
 
 @dataclass(frozen=True, kw_only=True)
 class SynthOptions(Options):
-    """Render a person before cameras, with exact joints: to try a layout before building it, or to learn from.
+    """Render a person in front of cameras, with exact joints, to test a camera layout or to train on.
 
-    Needs the extra 'synth'. Run again, it goes on where it stopped.
+    This needs the extra 'synth'. If it is run again, it continues where it stopped.
 
     Example: epitool synth --cameras 4 --out synth && epitool detect2d --views synth/cam*
     """
 
-    out: Annotated[Path, Flag("Folder for images and truth.", role=Output(folder=True))] = Path("synth")
-    frames: Annotated[int, Flag("Images of each camera.", least=1)] = 200
-    cameras: Annotated[int, Flag("How many.", least=1)] = 4
-    layout: Annotated[Literal["ring", "arc", "random"], Flag("All around, 30 degrees apart, or anywhere.")] = "ring"
-    rig: Annotated[Path | None, Flag("Cameras of your own: mm, z up, the person about the origin.", role=Input())] = (
-        None
-    )
+    out: Annotated[Path, Flag("Folder for the images and the true poses.", role=Output(folder=True))] = Path("synth")
+    frames: Annotated[int, Flag("Number of images per camera.", least=1)] = 200
+    cameras: Annotated[int, Flag("Number of cameras.", least=1)] = 4
+    layout: Annotated[
+        Literal["ring", "arc", "random"], Flag("ring: all around. arc: 30 degrees apart. random: anywhere.")
+    ] = "ring"
+    rig: Annotated[
+        Path | None, Flag("Your own cameras, in mm, with z up and the person near the origin.", role=Input())
+    ] = None
     motion: Annotated[Path | None, Flag("Motion capture (.npz) to play.", shown="made up", role=Input())] = None
-    size: Annotated[int, Flag("Side of the images, px; --rig has its own.")] = 512
+    size: Annotated[int, Flag("Side length of the images in px; --rig has its own.")] = 512
     jobs: Jobs = -1
     seed: Seed = 0
 

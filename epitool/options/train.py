@@ -12,43 +12,46 @@ from epitool.options.shared import Device, Overwrite, RunName, Seed
 
 @dataclass(frozen=True, kw_only=True)
 class TrainOptions(Options):
-    """Train the volumetric network on labels; an interrupted run goes on where it stopped.
+    """Train the volumetric network on labels; an interrupted run continues where it stopped.
 
-    What is not given comes from the preset. Writes runs/NAME/model.pt, and train.toml, which --config reads.
+    Options that are not given come from the preset. The command writes runs/NAME/model.pt, and train.toml, which
+    --config reads.
 
     Example: epitool train --pairs labels.h5 --preset small --epochs 40
     """
 
-    pairs: Annotated[Path, Flag("Labels that `epitool triangulate` made.", role=Input())] = Path("labels.h5")
+    pairs: Annotated[Path, Flag("Labels made by `epitool triangulate`.", role=Input())] = Path("labels.h5")
     name: RunName = "default"
     supervision: Annotated[
         Literal["self", "full", "2d"],
-        Flag("self: triangulated poses. full: true poses. 2d: x and y of keypoints."),
+        Flag("self: triangulated poses. full: true poses. 2d: x and y of the keypoints."),
     ] = "self"
     preset: Annotated[
         Literal["auto", "paper", "small"],
-        Flag("paper: ResNet-50 at 256 px. small: for a few CPU cores. auto: by device."),
+        Flag("paper: ResNet-50 at 256 px. small: for a few CPU cores. auto: by the device."),
     ] = "auto"
-    backbone: Annotated[str | None, Flag("resnet18, 34, 50, 101, 152.")] = None
-    image_size: Annotated[int | None, Flag("Side of the crop in px.")] = None
-    epochs: Annotated[int | None, Flag("Passes over the training frames.", least=1)] = None
-    batch_size: Annotated[int | None, Flag("Images in a step.")] = None
-    lr: Annotated[float | None, Flag("Learning rate at the start.")] = None
-    loss: Annotated[str | None, Flag("smooth_l1 (the paper's) or l1.")] = None
-    occluders: Annotated[Path | None, Flag("Folder of cut-outs with alpha to paste over the crops.", role=Input())] = (
-        None
-    )
+    backbone: Annotated[str | None, Flag("resnet18, resnet34, resnet50, resnet101 or resnet152.", more=True)] = None
+    image_size: Annotated[int | None, Flag("Side length of the crop in px.", more=True)] = None
+    epochs: Annotated[int | None, Flag("Number of passes over the training frames.", least=1)] = None
+    batch_size: Annotated[int | None, Flag("Number of images in a training step.", more=True)] = None
+    lr: Annotated[float | None, Flag("Initial learning rate.", more=True)] = None
+    loss: Annotated[str | None, Flag("Loss: smooth_l1 (the paper's) or l1.", more=True)] = None
+    occluders: Annotated[
+        Path | None, Flag("Folder of cut-outs with alpha, pasted over the crops as occluders.", role=Input(), more=True)
+    ] = None
     initial: Annotated[
-        str | None, Flag("Weights to start from: a checkpoint, or imagenet.", metavar="FILE", role=Input())
+        str | None, Flag("Initial weights: a checkpoint, or imagenet.", metavar="FILE", role=Input(), more=True)
     ] = None
     device: Device = "auto"
-    devices: Annotated[int, Flag("How many of them, on each machine.", least=1)] = 1
-    nodes: Annotated[int, Flag("How many machines.", least=1)] = 1
+    devices: Annotated[int, Flag("Number of devices on each machine.", least=1, more=True)] = 1
+    nodes: Annotated[int, Flag("Number of machines.", least=1, more=True)] = 1
     precision: Annotated[
         Literal["auto", "32", "bf16", "16"],
-        Flag("Bits of the products; auto: bf16 where the device has it."),
+        Flag("Precision of the multiplications. auto: bf16 if the device has it.", more=True),
     ] = "auto"
-    accumulate: Annotated[int, Flag("Pieces of a batch that a device computes one after the other.", least=1)] = 1
+    accumulate: Annotated[
+        int, Flag("Number of pieces that a device splits a batch into, one after another.", least=1, more=True)
+    ] = 1
     seed: Seed = 0
     overwrite: Overwrite = False
-    out: Path | None = None  # the run's folder, for programs; on the command line it follows from the name
+    out: Path | None = None  # the run's folder, for Python only; on the command line it follows from the name

@@ -18,27 +18,30 @@ class TriangulateOptions(Options):
     Example: epitool triangulate --skeleton h36m17
     """
 
-    keypoints: Annotated[Path, Flag("2D joints.", role=Input())] = Path("keypoints.h5")
+    keypoints: Annotated[Path, Flag("2D joints of the views.", role=Input())] = Path("keypoints.h5")
     cameras: Annotated[Path, Flag("Calibrated cameras.", role=Input())] = Path("cameras.toml")
     method: Annotated[
         Literal["polynomial", "dlt"] | None,
         Flag(
-            "How --combine vector-median solves a pair of views. polynomial: optimal. dlt: linear.",
+            "Solver of pairs for --combine vector-median. polynomial: optimal. dlt: linear.",
             shown="polynomial",
+            more=True,
         ),
     ] = None
     combine: Annotated[
         Literal["robust", "vector-median"],
-        Flag("robust: all views but gross errors. vector-median: the paper's, of pairs."),
+        Flag("robust: all views except gross errors. vector-median: the paper's, from pairs.", more=True),
     ] = "robust"
-    bones: Annotated[bool, Flag("Let constant lengths of bones, estimated first, count.")] = False
+    bones: Annotated[bool, Flag("Use constant bone lengths, which are estimated first.")] = False
     skeleton: Annotated[
         str | None,
-        Flag("Joints that the labels shall have.", shown="h36m17, or an animal's own"),
+        Flag("Skeleton of the labels.", shown="h36m17, or an animal's own"),
     ] = None
     min_confidence: Confidence = None
     out: Annotated[Path, file_of("labels.h5")] = Path("labels.h5")
-    backend: Annotated[str, Flag("threads, or a Dask cluster: dask (as configured), dask:tcp://HOST:PORT.")] = "threads"
+    backend: Annotated[
+        str, Flag("threads, or a Dask cluster: dask (as configured) or dask:tcp://HOST:PORT.", more=True)
+    ] = "threads"
     jobs: Jobs = -1
 
     def __post_init__(self) -> None:

@@ -142,11 +142,14 @@ def consensus_of(flat: Floats, runs: Sequence[Run], seed: int) -> Run:
         runs: Of k-means on them.
         seed: Of the clustering of the centres.
     """
+    from threadpoolctl import threadpool_limits
+
     k = len(runs[0].centers)
     pooled = np.concatenate([run.centers for run in runs])
     weights = np.concatenate([run.sizes for run in runs]).astype(np.float32)
-    start = _fit_run(pooled, k, seed, "k-means++", n_init=N_INIT, weights=weights)
-    return _fit_run(flat, k, seed, start.centers)
+    with threadpool_limits(1, user_api="blas"):  # several threads slow such small products down
+        start = _fit_run(pooled, k, seed, "k-means++", n_init=N_INIT, weights=weights)
+        return _fit_run(flat, k, seed, start.centers)
 
 
 def _fit_run(

@@ -1,4 +1,4 @@
-"""`epitool detect2d`: footage to `keypoints.h5`."""
+"""`epitool detect2d`: detects people in footage and writes `keypoints.h5`."""
 
 from __future__ import annotations
 
@@ -8,5 +8,5 @@ from epitool.stages.shared.detecting import detect
 
 
 def run(options: Detect2dOptions) -> Summary:
-    """As `detect`."""
+    """Run `detect`."""
     return detect(options)

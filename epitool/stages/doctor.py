@@ -1,4 +1,4 @@
-"""`epitool doctor`: what is installed, what the machine has, and whether it works."""
+"""`epitool doctor`: reports what is installed, what the machine has, and whether it works."""
 
 from __future__ import annotations
 
@@ -35,10 +35,10 @@ _LARGEST_ANGLE_DEG = 1.0
 
 
 def run(_: DoctorOptions) -> Summary:
-    """Looks at versions, processors, extras and the cache, and tries the geometry, the network and the files.
+    """Report versions, processors, extras and the cache, and test the geometry, the network and the files.
 
     Returns:
-        What was found; its failure is a GeometryError where something that is installed does not work.
+        Summary of what was found. Its failure is a GeometryError if something that should be installed does not work.
     """
     import platformdirs
 
@@ -96,18 +96,18 @@ def _existing(folder: Path) -> Path:
 
 
 class Trial(NamedTuple):
-    """What came of trying something: whether it works, and how long it took or what was raised."""
+    """The outcome of a test: whether it works, and how long it took or what was raised."""
 
     works: bool
     said: str
 
 
 def _tried(trial: Callable[[], None]) -> Trial:
-    """Tries something; here anything may be broken."""
+    """Run a test and catch every error, as anything may be broken."""
     started = time.monotonic()
     try:
         trial()
-    except Exception as error:  # a report of what is broken must not break
+    except Exception as error:  # the report of what is broken must not fail itself
         return Trial(False, f"{type(error).__name__}: {(str(error).splitlines() or [''])[0][:200]}")
     return Trial(True, f"works ({time.monotonic() - started:.1f} s)")
 

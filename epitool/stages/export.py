@@ -1,4 +1,4 @@
-"""`epitool export`: a trained network to one ONNX graph."""
+"""`epitool export`: writes a trained network as one ONNX graph."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from epitool.options import ExportOptions
 
 
 def run(options: ExportOptions) -> Summary:
-    """Writes a network as a graph that ONNX Runtime computes, once its answers have been compared with PyTorch's.
+    """Write a network as a graph for ONNX Runtime, after comparing its output with PyTorch's.
 
     Raises:
         InputError: There is no such model, or the file cannot be written.
-        CheckpointError: The model cannot be used, or the graph answers otherwise.
-        UsageError: The extra `[onnx]` is not installed, or the file is to have another suffix.
+        CheckpointError: The model cannot be used, or the output of the graph differs.
+        UsageError: The extra `[onnx]` is not installed, or the file name has another suffix than `.onnx`.
     """
     model, out = options.model, options.out
     if out.suffix != ".onnx":

@@ -1,4 +1,4 @@
-"""`epitool import`: a published dataset to `train.h5` and `test.h5`, or to poses of motion capture."""
+"""`epitool import`: converts a published dataset to `train.h5` and `test.h5`, or to poses of motion capture."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ from epitool.io.pose_arrays import writing_pose_arrays
 from epitool.labels import Labels, Take, labels_of
 from epitool.options import ImportOptions
 
-# Readers of recordings, and every how many frames the test has (paper, section 4).
+# Reader of each dataset of recordings, and the step between the frames of its test part (paper, section 4).
 RECORDINGS = {"h36m": (read_h36m, 64), "mpi-inf-3dhp": (read_mpi_inf_3dhp, 1)}
 PHOTOGRAPHS = {"mpii": read_mpii, "coco": read_coco}
 MOCAP = "cmu"
 FILES = ("train.h5", "test.h5", "poses.npz")
-_EVERY, _EVERY_MOCAP = 5, 4  # frames, where nothing is asked for; motion capture then has 30 a second
-_CHOICE_SHARE = 0.05  # of every training take, at its end, that chooses the checkpoint
+_EVERY, _EVERY_MOCAP = 5, 4  # default steps between frames; motion capture then has 30 frames per second
+_CHOICE_SHARE = 0.05  # fraction at the end of every training take that is kept to choose the checkpoint
 _CHUNK_FRAMES = 2048
 
 
 @dataclass(frozen=True, eq=False)
 class Piece:
-    """Frames of a take that follow each other in a file."""
+    """A run of frames of a take that follow each other in a file."""
 
     source: DatasetTake
     number: int
@@ -42,10 +42,10 @@ class Piece:
 
 
 def run(options: ImportOptions) -> Summary:
-    """Reads a dataset from disk, checks it, and writes it as labels with the paper's parts (section 4), or as poses.
+    """Read and check a dataset from disk, and write it as labels with the paper's parts (section 4), or as poses.
 
     Raises:
-        InputError: The folder does not hold the dataset, or a file in it is damaged or of another convention.
+        InputError: The folder does not hold the dataset, or a file in it is damaged or follows another convention.
         UsageError: An extra is missing, or there is no training recording of a subject.
     """
     dataset, root, every, subjects = options.dataset, options.root, options.every, options.subjects
@@ -73,7 +73,7 @@ def run(options: ImportOptions) -> Summary:
 
 
 def also_writes(options: ImportOptions) -> list[Path]:
-    """The files in the folder."""
+    """Return the files that may be written in the folder."""
     return [_folder(options) / name for name in FILES]
 
 
@@ -82,7 +82,7 @@ def _folder(options: ImportOptions) -> Path:
 
 
 def _of_subjects(takes: list[DatasetTake], subjects: Sequence[int]) -> list[DatasetTake]:
-    """The takes without the training recordings of others than these people."""
+    """Return the takes without the training recordings of other subjects."""
     if not subjects:
         return takes
     found = sorted({take.take.name.partition(" ")[0] for take in takes if not take.test})
@@ -123,12 +123,12 @@ def _import_photographs(dataset: str, root: Path, folder: Path) -> Summary:
 
 
 def plan(takes: Sequence[DatasetTake], step: int, test: bool) -> tuple[list[Piece], tuple[int, int]]:
-    """Which frames a file has, in which order, and its split.
+    """Return the frames of a file in their order, and its split.
 
     Args:
-        takes: What it is made of.
-        step: Every so many frames are taken.
-        test: Whether all of it is for the test; else the end of every take is kept for the choice of a checkpoint.
+        takes: Takes that the file is made of.
+        step: Step between the frames that are kept.
+        test: Whether the whole file is for the test. Otherwise the end of every take is kept to choose a checkpoint.
     """
     chosen = [take.frames[::step] for take in takes]
     if test:
@@ -140,7 +140,7 @@ def plan(takes: Sequence[DatasetTake], step: int, test: bool) -> tuple[list[Piec
 
 
 def _write(path: Path, takes: Sequence[DatasetTake], step: int, test: bool) -> int:
-    """Writes the labels of some takes; returns of how many frames."""
+    """Write the labels of some takes, and return the number of frames."""
     path.parent.mkdir(parents=True, exist_ok=True)
     pieces, split = plan(takes, step, test)
     count, named = sum(len(piece.frames) for piece in pieces), tuple(take.take for take in takes)
@@ -169,7 +169,7 @@ def _chunks(pieces: Sequence[Piece]) -> Iterator[tuple[Piece, NDArray[np.int64]]
 def _labels_of_piece(
     piece: Piece, frames: NDArray[np.int64], numbers: NDArray[np.int64], takes: tuple[Take, ...], split: tuple[int, int]
 ) -> Labels:  # fmt: skip
-    """Exact labels of some frames of a piece, which have these numbers in a file of these takes and this split."""
+    """Return exact labels of some frames of a piece, with the frame numbers, takes and split that the file has."""
     xyz, images = piece.source.read(frames)
     labels = labels_of(xyz, takes[piece.number].rig, images, frames=numbers)
     keypoints = replace(labels.keypoints, take_of=np.full(len(frames), piece.number), split=split)

@@ -1,4 +1,4 @@
-"""`epitool synth`: images of a rendered person before cameras of any layout, and the exact truth of them."""
+"""`epitool synth`: renders images of a person in front of cameras of any layout, with the exact truth."""
 
 from __future__ import annotations
 
@@ -32,16 +32,16 @@ from epitool.synthetic.studio import Studio, Taken, wandering
 BY = "epitool synth"
 FILES = ("truth.h5", "truth_coco17.h5", "cameras.toml")  # besides the images
 H36M, COCO = skeleton("h36m17"), skeleton("coco17")
-_FRAMES_PER_SECOND = 10.0  # of made-up motion
+_FRAMES_PER_SECOND = 10.0  # frame rate of random motion
 _MOCAP_FRAMES_PER_SECOND = 30.0
-_LEAST_SEEN = 0.5  # of the joints, in every view: less, and a rig does not look at the person
+_LEAST_SEEN = 0.5  # least fraction of joints in every view; with fewer, the rig does not look at the person
 
 
 def run(options: SynthOptions) -> Summary:
-    """Renders a person of Anny's and writes `camN/00000.jpg`, `truth.h5`, `truth_coco17.h5` and `cameras.toml`.
+    """Render a person of the body model Anny; write `camN/00000.jpg`, `truth.h5`, `truth_coco17.h5`, `cameras.toml`.
 
-    Run again, it goes on where it stopped. The images do not depend on `jobs`. Of motion capture the clips are played
-    in an order and with headings drawn by the seed.
+    A second run continues where the first one stopped. The images do not depend on `jobs`. Clips of motion capture are
+    played in a random order and with random headings, both drawn with the seed.
 
     Raises:
         UsageError: Anny is not installed, or the folder holds other work.
@@ -70,12 +70,12 @@ def run(options: SynthOptions) -> Summary:
 
 
 def also_writes(options: SynthOptions) -> list[Path]:
-    """The files beside the images."""
+    """Return the files written beside the images."""
     return [options.out / name for name in FILES]
 
 
 def _motion(path: Path | None, frames: int, seed: int) -> tuple[Array, Array]:
-    """Joints `(F, 17, 3)`, z up, and where the pelvis is on the floor `(F, 2)` mm."""
+    """Return the joints `(F, 17, 3)`, z up, and the pelvis' position on the floor `(F, 2)`, in mm."""
     if path is None:
         made = random_motion(frames, seed, _FRAMES_PER_SECOND)
         return made.xyz, made.joint("pelvis")[:, :2]
@@ -91,7 +91,7 @@ def _motion(path: Path | None, frames: int, seed: int) -> tuple[Array, Array]:
     rng = np.random.default_rng(seed)
     order = rng.permutation(np.unique(clips))
     played = np.concatenate([np.flatnonzero(clips == clip) for clip in order])[:frames]
-    headings = dict(zip(order.tolist(), rng.uniform(0, 2 * np.pi, len(order))))  # else all clips would face one camera
+    headings = dict(zip(order.tolist(), rng.uniform(0, 2 * np.pi, len(order))))  # else all would face one camera
     turns = Rotation.from_rotvec(np.outer([headings[clip] for clip in clips[played].tolist()], [0.0, 0.0, 1.0]))
     if len(played) < frames:
         say(f"{path}: has {len(played)} complete poses, {frames} were asked for")
@@ -101,7 +101,7 @@ def _motion(path: Path | None, frames: int, seed: int) -> tuple[Array, Array]:
 
 
 def _z_up(xyz: Array) -> Array:
-    """Poses turned by quarters until z is up."""
+    """Return poses turned by multiples of 90 degrees so that z is up."""
     axis, sign = find_up(xyz, H36M)
     x, y, z = (xyz[..., (axis + i) % 3] for i in (1, 2, 0))
     return np.stack([x, sign * y, sign * z], axis=-1)
@@ -125,10 +125,10 @@ def _check_seen(labels: Labels) -> None:
 
 
 def _claim(out: Path, options: dict[str, Any]) -> None:
-    """Makes the folder this run's own.
+    """Reserve the folder for this run by writing its options to a file.
 
     Raises:
-        UsageError: It holds another run.
+        UsageError: The folder holds other files or another run.
     """
     note, stated = out / "synth.json", {"format": "epitool.synth/1", **options}
     if note.exists():
@@ -145,7 +145,7 @@ def _plain(camera: Any) -> list[Any]:
 
 
 def _take(studio: Studio, joints: Array, places: Array, images: NDArray[np.str_], jobs: int) -> list[Taken]:
-    """Takes what is missing of the images, and the joints of all frames."""
+    """Render the missing images, and compute the joints of all frames."""
 
     def take(frame: int) -> Taken:
         paths = [Path(name) for name in images[frame].tolist()]

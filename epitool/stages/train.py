@@ -1,4 +1,4 @@
-"""`epitool train`: labels and their images to a pose network."""
+"""`epitool train`: trains a pose network on labels and their images."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ if TYPE_CHECKING:
 
 
 def run(options: TrainOptions) -> Summary:
-    """Trains a network on labels; goes on with a run of the same labels and options.
+    """Train a network on labels, or continue a run with the same labels and options.
 
     Raises:
-        UsageError: Options that do not fit, or the folder holds a run with others.
+        UsageError: The options do not fit together, or the folder holds a run with other options.
         InputError: Labels or images are missing or damaged.
-        GeometryError: Too few frames have a pose, or the labels were found not to be trusted.
+        GeometryError: Too few frames have a pose, or the labels have the verdict "fail".
         CheckpointError: The initial weights or the run's last checkpoint cannot be used.
     """
     from epitool.nn.distributed import Compute
@@ -61,7 +61,7 @@ def run(options: TrainOptions) -> Summary:
 
 
 def _network(options: TrainOptions, preset: str) -> NetworkOptions:
-    """A preset with what is given in its place."""
+    """Return a preset in which the given options replace the preset's values."""
     given: dict[str, Any] = {
         "supervision": options.supervision, "backbone": options.backbone, "image_size": options.image_size,
         "epochs": options.epochs, "batch_size": options.batch_size, "learning_rate": options.lr, "loss": options.loss,
@@ -73,7 +73,7 @@ def _network(options: TrainOptions, preset: str) -> NetworkOptions:
 
 
 def _enter_alone(stack: ExitStack, folder: Path, fabric: Fabric) -> None:
-    """The first process looks whether another run is at work; if so all of them end."""
+    """Check in the first process whether another run uses the folder; if so, raise the error in all processes."""
     refusal = None
     if fabric.is_global_zero:
         try:
@@ -86,7 +86,7 @@ def _enter_alone(stack: ExitStack, folder: Path, fabric: Fabric) -> None:
 
 @contextmanager
 def _recording(pairs: Path) -> Iterator[Recording]:
-    """What a file of labels or of keypoints gives to learn."""
+    """Open the training data in a file of labels or of keypoints."""
     from epitool.nn.samples import Recording
 
     if has_poses(pairs):

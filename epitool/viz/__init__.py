@@ -1,1 +1,1 @@
-"""Pictures of poses, cameras and how well they fit; the only owner of matplotlib."""
+"""Pictures of poses, cameras and their fit; the only package that imports matplotlib."""

@@ -1,4 +1,4 @@
-"""Colours of the body's sides: three that remain distinct to colour-blind eyes (after Okabe and Ito)."""
+"""Colours of the body's sides, which colour-blind people can distinguish (after Okabe and Ito)."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from epitool.skeleton import Skeleton
 
 Color = tuple[int, int, int]
 SIDE_COLORS: dict[str, Color] = {"left": (0, 114, 178), "right": (213, 94, 0), "middle": (0, 158, 115)}
-# of other people than the one chosen, each of whom has one
+# colours of the people other than the chosen one
 PEOPLE_COLORS: tuple[Color, ...] = ((204, 121, 167), (240, 228, 66), (86, 180, 233), (255, 255, 255))
 
 
 def joint_side(joint: str) -> str:
-    """Which side a joint is on.
+    """Return the side of a joint: "left", "right" or "middle".
 
     >>> joint_side("left_knee"), joint_side("spine")
     ('left', 'middle')
@@ -21,12 +21,12 @@ def joint_side(joint: str) -> str:
 
 
 def bone_side(skeleton: Skeleton, bone: tuple[int, int]) -> str:
-    """Which side a bone (parent, child) is on; one that joins left to right is in the middle."""
+    """Return the side of a bone (parent, child); a bone that connects left and right is in the middle."""
     sides = {joint_side(skeleton.joints[j]) for j in bone} - {"middle"}
     return sides.pop() if len(sides) == 1 else "middle"
 
 
 def plot_color(side: str) -> tuple[float, float, float]:
-    """The side's colour as matplotlib takes it, from 0 to 1."""
+    """Return the side's colour for matplotlib, from 0 to 1."""
     red, green, blue = SIDE_COLORS[side]
     return red / 255, green / 255, blue / 255

@@ -1,4 +1,4 @@
-"""How well cameras fit what was seen: epipolar lines of two views, and residuals by joint and view."""
+"""Diagrams of how well cameras fit the keypoints: epipolar lines of two views, and residuals by joint and view."""
 
 from __future__ import annotations
 
@@ -21,7 +21,8 @@ from epitool.viz.style import DPI, save_figure
 
 Array = NDArray[np.float64]
 PANEL = 5.2  # inches
-# Joints that are far from each other, so that their lines are told apart; the first six that both views see.
+# Groups of alternative joints, far apart so that their lines can be distinguished. Of each group, the first joint that
+# both views see is drawn.
 SHOWN_JOINTS = (
     ("nose", "head_top", "neck_nose", "head"),
     ("left_wrist", "left_elbow"),
@@ -30,30 +31,32 @@ SHOWN_JOINTS = (
     ("left_ankle", "left_knee"),
     ("right_ankle", "right_knee"),
 )
-# Six that remain distinct to colour-blind eyes (after Okabe and Ito).
+# Six colours that colour-blind people can distinguish (after Okabe and Ito).
 JOINT_COLORS = ("#e69f00", "#56b4e9", "#009e73", "#f0e442", "#d55e00", "#cc79a7")
-SURROUNDINGS = 1.9  # of the person's extent: what is shown of the image
-READ_IN_BLACK = 0.7  # of the darkest colour's error: up to there black is read best
-WORST_SHOWN = 3.0  # of the median residual: from here on all look alike
+SURROUNDINGS = 1.9  # size of the shown part of the image, times the person's extent
+READ_IN_BLACK = 0.7  # share of the darkest colour's error up to which black text is legible
+WORST_SHOWN = 3.0  # times the median residual: all errors above have the same colour
 QUARTILES = (25, 50, 75)
 
 
 def plot_epipolar_lines(
     path: Path, cameras: tuple[Camera, Camera], images: tuple[Image, Image], xy: Array, skeleton: Skeleton
 ) -> None:
-    """Draws a handful of joints in two views into a PNG, each with the epipolar line of the other view's joint.
+    """Plot a few joints in two views as a PNG, each with the epipolar line of the same joint in the other view.
 
     Args:
-        path: The PNG to write.
-        cameras: Of both views.
-        images: RGB images of both views, as the cameras took them.
-        xy: Joints in both views `(2, J, 2)`, px in these images; NaN where missing.
-        skeleton: Names the joints.
+        path: PNG file to write.
+        cameras: Cameras of the two views.
+        images: RGB images of the two views, with the cameras' distortion.
+        xy: Joints in the two views `(2, J, 2)`, px in these images; NaN where missing.
+        skeleton: Skeleton with the joints' names.
     """
     first, second = cameras
     F = fundamental_of_cameras(first, second)
     ideal = np.stack([camera.undistort(joints) for camera, joints in zip(cameras, xy)])
+    # x2^T F x1 = 0: the line in the first view is F^T x2, that in the second F x1
     lines = np.stack([homogeneous(ideal[1]) @ F, homogeneous(ideal[0]) @ F.T])
+    # distance of point x from line (a, b, c): |(a, b, c) . x| / |(a, b)|
     distances = np.abs((lines * homogeneous(ideal)).sum(axis=-1)) / np.linalg.norm(lines[..., :2], axis=-1)
     shown = _shown_joints(skeleton, np.isfinite(distances).all(axis=0))
 
@@ -79,11 +82,11 @@ def plot_epipolar_lines(
 
 
 def plot_residuals(path: Path, labels: Labels) -> None:
-    """Draws the median and quartiles of the reprojection error of every joint in every view into a PNG.
+    """Plot the median and quartiles of the reprojection error of every joint in every view as a PNG.
 
     Args:
-        path: The PNG to write.
-        labels: Whose `reprojection_px` is shown; a last row and a last column pool the others.
+        path: PNG file to write.
+        labels: Labels with `reprojection_px`. The last row and the last column pool the others.
     """
     error, skeleton = labels.reprojection_px, labels.poses.skeleton
     views = [*labels.rig.names, "all views"]
@@ -117,13 +120,14 @@ def plot_residuals(path: Path, labels: Labels) -> None:
 
 
 def _shown_joints(skeleton: Skeleton, seen: NDArray[np.bool_]) -> list[int]:
-    """Joints to draw: of each group of `SHOWN_JOINTS` the first that both views see."""
+    """Return the joints to draw: of each group of `SHOWN_JOINTS`, the first that both views see."""
     groups = [[skeleton.joints.index(name) for name in group if name in skeleton.joints] for group in SHOWN_JOINTS]
     chosen = [next((j for j in group if seen[j]), None) for group in groups]
     return [j for j in chosen if j is not None]
 
 
 def _draw_joint(axes: Axes, point: Array, line: Array, color: str) -> None:
+    # foot of the perpendicular from the point to the line
     foot = point - line[:2] * (line @ [*point, 1.0]) / (line[:2] @ line[:2])
     along = np.array([line[1], -line[0]]) / np.linalg.norm(line[:2])
     axes.axline(foot, foot + along, color="black", linewidth=2.6, alpha=0.5)
@@ -132,7 +136,7 @@ def _draw_joint(axes: Axes, point: Array, line: Array, color: str) -> None:
 
 
 def _frame(xy: Array, image_size: tuple[int, int]) -> tuple[float, float, float, float]:
-    """Left, right, top and bottom of the part of the image to show: square around the person, or all of it."""
+    """Return left, right, top and bottom of the image part to show: a square around the person, or the whole image."""
     width, height = image_size
     known = xy[np.isfinite(xy).all(axis=-1)]
     side, middle = float(max(image_size)), np.array([width, height]) / 2
@@ -151,7 +155,7 @@ def _undistorted(camera: Camera, image: Image) -> Image:
 
 
 def _quartiles(errors: Array) -> list[float]:
-    """Lower quartile, median and upper quartile of what is not NaN; NaN where nothing is left."""
+    """Return lower quartile, median and upper quartile of the errors that are not NaN; NaN if there are none."""
     known = errors[np.isfinite(errors)]
     return np.percentile(known, QUARTILES).tolist() if known.size else [np.nan] * 3
 

@@ -1,4 +1,4 @@
-"""Where up is, for pictures."""
+"""The upward direction in pictures."""
 
 from __future__ import annotations
 
@@ -11,13 +11,16 @@ Array = NDArray[np.float64]
 
 
 def image_up(rig: Rig) -> Array:
-    """Direction `(3,)` in the world towards the upper side of the images, on average."""
+    """Return the mean direction `(3,)` in the world towards the upper side of the images."""
     up = -np.mean([camera.R[1] for camera in rig.cameras], axis=0)
     return up if np.linalg.norm(up) > 1e-6 else -rig.cameras[0].R[1]
 
 
 def level_axes(up: Array) -> Array:
-    """Rotation `(3, 3)` whose third row is `up` `(3,)`, and whose first is as near to the world's x as can be."""
+    """Return the rotation `(3, 3)` with `up` `(3,)` as third row and a first row as near to the world's x as possible.
+
+    If `up` is almost along x, the first row is as near to the world's y as possible.
+    """
     third = np.asarray(up, dtype=float) / np.linalg.norm(up)
     start = np.eye(3)[0] if abs(third[0]) < 0.9 else np.eye(3)[1]
     first = start - third * (start @ third)

@@ -1,4 +1,4 @@
-"""Poses drawn onto images, and images side by side."""
+"""Drawing of poses on images, and images side by side."""
 
 from __future__ import annotations
 
@@ -20,21 +20,21 @@ WHITE: Color = (255, 255, 255)
 BLACK: Color = (0, 0, 0)
 SUBPIXEL_BITS = 4
 GAP = 4  # px between tiles
-_MARK = b"epitool.video/1"  # in a box of MP4 that players pass over, so that the file can be told from footage
+_MARK = b"epitool.video/1"  # in an MP4 box that players skip; distinguishes the file from footage
 _MADE_BY = (8 + len(_MARK)).to_bytes(4, "big") + b"free" + _MARK
 
 
 def draw_pose(image: Image, xy: Array, skeleton: Skeleton, confidence: Array | None = None) -> Image:
-    """A copy of an RGB image with a pose drawn on it: left blue, right orange, middle green.
+    """Return a copy of an RGB image with a pose drawn on it: left blue, right orange, middle green.
 
     Args:
         image: RGB `(height, width, 3)`.
-        xy: Joints `(J, 2)` px; those that are NaN are left out, with their bones.
-        skeleton: Names the joints and joins them.
-        confidence: `(J,)`; joints of which it is 0 are left out too.
+        xy: Joints `(J, 2)` px. Joints that are NaN are left out, with their bones.
+        skeleton: Skeleton with the joints' names and bones.
+        confidence: Confidence `(J,)`. Joints with confidence 0 are left out too.
 
     Returns:
-        RGB image of the same size. Lines are as thick as suits the image's size.
+        RGB image of the same size. The line width is proportional to the image size.
     """
     canvas = np.ascontiguousarray(image).copy()
     thickness = max(1, round(max(image.shape[:2]) / 250))
@@ -50,13 +50,13 @@ def draw_pose(image: Image, xy: Array, skeleton: Skeleton, confidence: Array | N
 
 
 def draw_people(image: Image, people: Array, skeleton: Skeleton, numbers: NDArray[np.intp]) -> Image:
-    """A copy of an RGB image with other people than the one chosen drawn on it, each in one colour.
+    """Return a copy of an RGB image with the people other than the chosen one drawn on it, each in one colour.
 
     Args:
         image: RGB `(height, width, 3)`.
         people: Joints `(N, J, 2)` px; NaN where missing.
-        skeleton: Names the joints and joins them.
-        numbers: What each is called, `(N,)` from 1; the same number has the same colour.
+        skeleton: Skeleton with the joints' names and bones.
+        numbers: Number of each person from 1, `(N,)`, which determines the colour.
     """
     canvas = np.ascontiguousarray(image).copy()
     thickness = max(1, round(max(image.shape[:2]) / 250))
@@ -70,17 +70,20 @@ def draw_people(image: Image, people: Array, skeleton: Skeleton, numbers: NDArra
 
 
 def write_name(image: Image, text: str) -> None:
-    """Writes into the upper left corner of an RGB image, in place: white with a dark rim; a letter not known is `?`."""
+    """Write text in the upper left corner of an RGB image, in place, in white with a dark rim.
+
+    Characters outside ASCII become `?`, because OpenCV's font lacks them.
+    """
     plain = text.encode("ascii", "replace").decode()
     for ink, thickness in ((BLACK, 4), (WHITE, 1)):
         cv2.putText(image, plain, (8, 22), cv2.FONT_HERSHEY_SIMPLEX, 0.55, ink, thickness, cv2.LINE_AA)
 
 
 def save_image(path: Path, image: Image) -> None:
-    """Writes an RGB image as PNG, whole or not at all.
+    """Write an RGB image as PNG atomically.
 
     Raises:
-        InputError: It cannot be written.
+        InputError: The file cannot be written.
     """
     _, encoded = cv2.imencode(".png", cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
     with writing(path) as temporary:
@@ -88,17 +91,17 @@ def save_image(path: Path, image: Image) -> None:
 
 
 def write_video(path: Path, images: Iterable[Image], fps: float) -> int:
-    """Writes RGB images of one size as an MP4, whole or not at all; returns how many.
+    """Write RGB images of one size as an MP4 atomically, and return their number.
 
     Raises:
-        InputError: It cannot be written.
-        ValueError: An image has another size than the first: OpenCV would leave it out without a word.
+        InputError: The file cannot be written.
+        ValueError: An image has another size than the first, and OpenCV would silently leave it out.
     """
     count, size, writer = 0, (0, 0), cv2.VideoWriter()
     with writing(path) as temporary:
         try:
             for image in images:
-                height, width = (side - side % 2 for side in image.shape[:2])  # which video formats want even
+                height, width = (side - side % 2 for side in image.shape[:2])  # video formats require even sizes
                 if not count:
                     size = (width, height)
                     writer.open(str(temporary), cv2.VideoWriter.fourcc(*"mp4v"), fps, size)
@@ -110,7 +113,7 @@ def write_video(path: Path, images: Iterable[Image], fps: float) -> int:
                 count += 1
         finally:
             writer.release()
-        if count and _frames_in(temporary) != count:  # OpenCV does not say that the disk is full
+        if count and _frames_in(temporary) != count:  # OpenCV does not report a full disk
             raise InputError(f"cannot write {path}: not all of its frames were written; is the disk full?")
         with temporary.open("ab") as file:
             file.write(_MADE_BY)
@@ -125,12 +128,12 @@ def _frames_in(video: Path) -> int:
 
 
 def tile(images: Sequence[Image], columns: int, size: tuple[int, int] | None = None) -> Image:
-    """RGB images in rows of `columns`, each scaled to one size and kept in proportion, on white.
+    """Arrange RGB images in rows on white, each scaled to fit one size with its proportions kept.
 
     Args:
-        images: RGB `(height, width, 3)` each.
-        columns: Images in a row.
-        size: (width, height) that each is scaled to fit in; the first one's where it is left out.
+        images: RGB images `(height, width, 3)`.
+        columns: Number of images in a row.
+        size: (width, height) that each image must fit; the size of the first image by default.
     """
     if not images:
         raise ValueError("no images to tile")
@@ -145,7 +148,7 @@ def tile(images: Sequence[Image], columns: int, size: tuple[int, int] | None = N
 
 
 def shrunk_size(size: tuple[int, int], longest: int) -> tuple[int, int]:
-    """(width, height) of an image after `shrunk`.
+    """Return (width, height) of an image after `shrunk`.
 
     >>> shrunk_size((1920, 1080), 640), shrunk_size((320, 200), 640)
     ((640, 360), (320, 200))
@@ -155,7 +158,7 @@ def shrunk_size(size: tuple[int, int], longest: int) -> tuple[int, int]:
 
 
 def shrunk(image: Image, longest: int) -> Image:
-    """An RGB image whose longer side is at most so many px."""
+    """Shrink an RGB image so that its longer side is at most `longest` px."""
     return _fit(image, *shrunk_size((image.shape[1], image.shape[0]), longest))
 
 
@@ -168,7 +171,7 @@ def _fit(image: Image, width: int, height: int) -> Image:
 
 
 def _drawable(xy: Array) -> NDArray[np.bool_]:
-    """Which of the joints `(..., 2)` are there, and so near that OpenCV's coordinates do not overflow."""
+    """Return which joints `(..., 2)` are present and near enough not to overflow OpenCV's coordinates."""
     return np.isfinite(xy).all(axis=-1) & (np.abs(np.nan_to_num(xy)) < 2**15).all(axis=-1)
 
 

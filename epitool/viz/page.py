@@ -1,4 +1,4 @@
-"""A page that shows poses, cameras and images: one file that needs no network, and turns and plays in any browser."""
+"""Interactive HTML page of poses, cameras and images, in one file that works offline in any browser."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ from epitool.viz.scene import Crowd, Scene
 Array = NDArray[np.float64]
 LONGEST_SIDE = 420  # px of an embedded image
 _QUALITY = [cv2.IMWRITE_JPEG_QUALITY, 65]
-_FRUSTUM = 0.18  # of the scene's size, how deep a camera is drawn
+_FRUSTUM = 0.18  # drawn depth of a camera, times the scene's size
 _FLOOR_PERCENTILE = 1.0  # of the joints' heights
-_LENS = 8  # coefficients of OpenCV's rational model, which the page knows
-_SCRIPTS = ("scene", "room", "layout", "views", "lines", "time")  # in the order in which they are joined
+_LENS = 8  # coefficients of OpenCV's rational distortion model, which the page implements
+_SCRIPTS = ("scene", "room", "layout", "views", "lines", "time")  # in the order in which they are concatenated
 _COMMENT = re.compile(r"(^|\s)// .*")
-_MISSING = -(2**15)  # of people's pixels, which go into 16 bits
+_MISSING = -(2**15)  # marks missing pixel coordinates of people, which are stored in 16 bits
 
 
 def small_jpeg(image: Image) -> bytes:
-    """An RGB image as a JPEG whose longer side is LONGEST_SIDE, or less if it is."""
+    """Encode an RGB image as a JPEG whose longer side is at most LONGEST_SIDE."""
     height, width = image.shape[:2]
     scale = min(LONGEST_SIDE / max(width, height), 1.0)
     size = (max(round(width * scale), 1), max(round(height * scale), 1))
@@ -40,12 +40,12 @@ def small_jpeg(image: Image) -> bytes:
 
 
 def write_page(path: Path, scene: Scene) -> None:
-    """Writes the page, whole or not at all.
+    """Write the page atomically.
 
     Raises:
-        InputError: It cannot be written.
+        InputError: The file cannot be written.
     """
-    # "<" could end the script in which the data lies, or hide its end
+    # "<" could end the script element that holds the data, or hide its end
     data = json.dumps(_plain(scene), allow_nan=False, separators=(",", ":")).replace("<", "\\u003c")
     script = "\n".join(_part(f"{name}.js") for name in _SCRIPTS)
     page = _part("page.html").replace("/*STYLE*/", _part("page.css")).replace("/*SCRIPT*/", script)
@@ -54,14 +54,14 @@ def write_page(path: Path, scene: Scene) -> None:
 
 
 def _part(name: str) -> str:
-    """A part of the page, without indentation and comments: those are for whoever reads the package."""
+    """Read a part of the page without the indentation and comments, which only readers of the source need."""
     lines = files("epitool.viz").joinpath("web", name).read_text(encoding="utf-8").splitlines()
     bare = (_COMMENT.sub("", line).strip() for line in lines)
     return "\n".join(line for line in bare if line)
 
 
 def _plain(scene: Scene) -> dict[str, Any]:
-    """The scene as JSON has it; the world turned so that its third axis is up."""
+    """Return the scene as values for JSON, with the world rotated so that its third axis is up."""
     turn, body = level_axes(scene.up), scene.skeleton
     xyz = None if scene.xyz is None else scene.xyz @ turn.T
     centers = [turn @ camera.center for rig in scene.rigs for camera in rig.cameras]
@@ -105,12 +105,12 @@ def _view(scene: Scene, v: int, name: str) -> dict[str, Any]:
 
 
 def _packed(values: Array | None) -> str | None:
-    """float32, little-endian, in base64; NaN stays NaN."""
+    """Encode values as little-endian float32 in base64; NaN stays NaN."""
     return None if values is None else base64.b64encode(values.astype("<f4").tobytes()).decode()
 
 
 def _packed_crowd(crowd: Crowd) -> dict[str, Any]:
-    """The people in whole pixels: 16-bit integers, little-endian, in base64."""
+    """Encode the people in whole pixels, as little-endian 16-bit integers in base64."""
     pixels = np.clip(np.round(crowd.xy), _MISSING + 1, -_MISSING - 1)
     packed = np.where(np.isnan(crowd.xy), _MISSING, np.nan_to_num(pixels)).astype("<i2")
     return {
@@ -133,12 +133,12 @@ def _camera(camera: Any, turn: Array, size: float) -> dict[str, Any]:
 
 
 def _short(values: Array) -> list[Any]:
-    """Nested lists of what is only drawn, to seven digits, as the float32 of the joints have them."""
+    """Return nested lists of values rounded to seven digits, the precision of float32; for drawing only."""
     return np.vectorize(lambda value: float(f"{value:.7g}"), otypes=[float])(values).tolist()
 
 
 def _middles(scene: Scene, turn: Array, xyz: Array | None, take_of: NDArray[np.int64]) -> list[Array]:
-    """What to look at in every take: the middle of where the person is; without one, of the cameras."""
+    """Return the point to look at in every take: the middle of the person's positions, or else of the cameras."""
     middles = []
     for take in range(max(len(scene.rigs), 1)):
         people = None if xyz is None else xyz[take_of == take]
@@ -150,7 +150,7 @@ def _middles(scene: Scene, turn: Array, xyz: Array | None, take_of: NDArray[np.i
 
 
 def _extent(xyz: Array | None) -> Array:
-    """How far the person usually reaches along each axis, `(3,)`; 0 without one."""
+    """Return the person's median extent along each axis, `(3,)`; 0 without a person."""
     known = np.empty((0, 1, 3)) if xyz is None else xyz[np.isfinite(xyz).all(axis=-1).sum(axis=-1) > 1]
     if not len(known):
         return np.zeros(3)
@@ -158,7 +158,7 @@ def _extent(xyz: Array | None) -> Array:
 
 
 def _length(length: float, unit: str) -> str:
-    """A length in words.
+    """Format a length with its unit.
 
     >>> _length(500.0, "mm"), _length(2000.0, "mm"), _length(0.5, "arbitrary")
     ('50 cm', '2 m', '0.5 (arbitrary unit)')
@@ -170,6 +170,7 @@ def _length(length: float, unit: str) -> str:
 
 def _bounds(xyz: Array | None, centers: Array) -> tuple[Array, Array]:
     known = np.empty((0, 3)) if xyz is None else xyz[np.isfinite(xyz).all(axis=-1)]
+    # percentiles, because a few badly triangulated joints would shrink everything else
     extremes = np.percentile(known, [2, 98], axis=0) if len(known) else known
     shown = np.concatenate([centers, extremes]) if len(centers) or len(extremes) else np.zeros((1, 3))
     return shown.min(axis=0), shown.max(axis=0)
@@ -181,7 +182,7 @@ def _floor(xyz: Array | None, low: Array) -> float:
 
 
 def _round_length(length: float) -> float:
-    """The next length of 1, 2 or 5 times a power of ten.
+    """Round a length up to 1, 2 or 5 times a power of ten.
 
     >>> [_round_length(x) for x in (0.7, 3.0, 480.0)]
     [1.0, 5.0, 500.0]

@@ -1,4 +1,4 @@
-"""Diagrams of how training went."""
+"""Learning curves of training."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from epitool.viz.colors import plot_color
 from epitool.viz.style import DPI, lighten, save_figure
 
 Array = NDArray[np.float64]
-_STYLES = ("-", "--", "-.", ":")  # tell runs apart where colours do not
+_STYLES = ("-", "--", "-.", ":")  # distinguish runs where colours do not
 
 
 def plot_learning_curve(path: Path, log: Sequence[Mapping[str, float]], unit: str = "mm") -> None:
-    """Draws training loss and validation error over the epochs into a PNG, the best epoch marked.
+    """Plot training loss and validation error over the epochs as a PNG, with the best epoch marked.
 
     Args:
-        path: The PNG to write.
-        log: One mapping an epoch with the keys `epoch`, `train_loss` and `val_nmpjpe`, or, where the run learned no
-            depth, `val_2d_percent`.
-        unit: Of `val_nmpjpe`; "" where it is not known.
+        path: PNG file to write.
+        log: One mapping per epoch with the keys `epoch`, `train_loss` and `val_nmpjpe`, or `val_2d_percent` instead of
+            the last if the run did not learn depth.
+        unit: Unit of `val_nmpjpe`; "" if it is not known.
     """
     in_depth = all("val_nmpjpe" in entry for entry in log)
     key, name, unit = ("val_nmpjpe", "NMPJPE", unit) if in_depth else ("val_2d_percent", "2D error", "% of the box")
@@ -48,13 +48,13 @@ def plot_learning_curve(path: Path, log: Sequence[Mapping[str, float]], unit: st
 
 
 def compare_learning_curves(path: Path, logs: Mapping[str, Sequence[Mapping[str, float]]], unit: str = "mm") -> None:
-    """Draws the validation errors of several runs over the epochs into a PNG: in the image, and in space.
+    """Plot the 2D and 3D validation errors of several runs over the epochs as a PNG.
 
     Args:
-        path: The PNG to write.
-        logs: By the runs' names: one mapping an epoch with the keys `epoch`, `val_2d_percent` and, where the run
-            learned depth, `val_nmpjpe`.
-        unit: Of `val_nmpjpe`.
+        path: PNG file to write.
+        logs: Logs by run name: one mapping per epoch with the keys `epoch`, `val_2d_percent` and, if the run learned
+            depth, `val_nmpjpe`.
+        unit: Unit of `val_nmpjpe`.
     """
     figure = Figure(figsize=(9.0, 3.8), dpi=DPI, layout="constrained")
     panels = figure.subplots(1, 2)

@@ -1,4 +1,4 @@
-"""Poses in 3D, in small multiples."""
+"""Plots of 3D poses side by side."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ TRUTH_COLOR = (0.6, 0.6, 0.6)
 def plot_poses(
     path: Path, poses: Array, skeleton: Skeleton, titles: Sequence[str], truth: Array | None = None, unit: str = "mm"
 ) -> None:
-    """Draws 3D poses side by side into a PNG, at most five a row.
+    """Plot 3D poses side by side as a PNG, at most five per row.
 
     Args:
-        path: The PNG to write.
-        poses: Root-relative, camera axes (y down), `(N, J, 3)`; joints that are NaN are left out.
-        skeleton: Names the joints and joins them.
-        titles: One a pose.
-        truth: What the poses should have been, `(N, J, 3)`, drawn in grey underneath.
-        unit: Of both: "mm" or "arbitrary".
+        path: PNG file to write.
+        poses: Poses relative to the root, in camera axes (y down), `(N, J, 3)`. Joints that are NaN are left out.
+        skeleton: Skeleton with the joints' names and bones.
+        titles: Title of each pose.
+        truth: True poses `(N, J, 3)`, drawn in grey underneath.
+        unit: Unit of both: "mm" or "arbitrary".
     """
     columns, rows = _grid(len(poses), 5)
     figure = Figure(
@@ -53,7 +53,7 @@ def plot_poses(
 
 
 def _grid(count: int, most_columns: int) -> tuple[int, int]:
-    """Columns and rows."""
+    """Return the number of columns and rows."""
     if not count:
         raise ValueError("no poses to draw")
     columns = min(count, most_columns)
@@ -61,7 +61,7 @@ def _grid(count: int, most_columns: int) -> tuple[int, int]:
 
 
 def _upright(xyz: Array) -> Array:
-    """Camera axes (x right, y down, z forward) to axes whose third is up."""
+    """Convert camera axes (x right, y down, z forward) to axes whose third is up."""
     return np.stack([xyz[..., 0], xyz[..., 2], -xyz[..., 1]], axis=-1)
 
 

@@ -1,4 +1,4 @@
-"""The clusters of the Pose Structure Score: their centres as skeletons, and the poses in a plane."""
+"""Plots of the Pose Structure Score's clusters: centres as skeletons, and poses in a plane."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ MOST_COLUMNS = 10
 
 
 def plot_pss_centres(path: Path, centres: Array, skeleton: Skeleton, shares: Array | None = None) -> None:
-    """Draws the cluster centres as skeletons into a PNG, ten a row (the paper's Figure 6).
+    """Plot the cluster centres as skeletons as a PNG, ten per row (the paper's Figure 6).
 
     Args:
-        path: The PNG to write.
+        path: PNG file to write.
         centres: Normalised poses in camera axes (y down), `(k, J, 3)`, without unit.
-        skeleton: Names the joints and joins them.
-        shares: Part of the poses in each cluster, `(k,)`, written beside its number.
+        skeleton: Skeleton with the joints' names and bones.
+        shares: Share of the poses in each cluster, `(k,)`, written beside its number.
     """
     if not len(centres):
         raise ValueError("no poses to draw")
@@ -54,13 +54,13 @@ def plot_pss_centres(path: Path, centres: Array, skeleton: Skeleton, shares: Arr
 
 
 def plot_pss_plane(path: Path, places: Array, clusters: NDArray[np.int64], k: int) -> None:
-    """Draws poses as dots in a plane, coloured and numbered by cluster, into a PNG (the paper's Figure 5).
+    """Plot poses as dots in a plane, coloured and numbered by cluster, as a PNG (the paper's Figure 5).
 
     Args:
-        path: The PNG to write.
-        places: Of the poses, `(N, 2)`, as t-SNE puts them.
-        clusters: Of the poses, `(N,)` from 0 to k - 1.
-        k: How many clusters there are.
+        path: PNG file to write.
+        places: Positions of the poses from t-SNE, `(N, 2)`.
+        clusters: Clusters of the poses, `(N,)` from 0 to k - 1.
+        k: Number of clusters.
     """
     figure = Figure(figsize=(8.0, 7.6), dpi=DPI, layout="constrained")
     axes = figure.subplots()
@@ -82,20 +82,20 @@ def plot_pss_plane(path: Path, places: Array, clusters: NDArray[np.int64], k: in
 
 
 def _densest(places: Array, width: float) -> Array:
-    """The one of the places `(N, 2)` that has most others around it."""
+    """Return the place of `(N, 2)` with the highest Gaussian density of places around it."""
     distances = np.linalg.norm(places[:, None] - places, axis=-1)
     return places[np.exp(-0.5 * (distances / width) ** 2).sum(axis=1).argmax()]
 
 
 def _distinct_colors(count: int) -> list[tuple[float, float, float]]:
-    """Colours whose neighbours in number are far apart in hue: steps of the golden ratio around the circle."""
+    """Return colours whose successive hues differ strongly, by golden ratio steps around the colour circle."""
     golden = 0.5 * (5**0.5 - 1)
     levels = ((0.62, 0.85), (0.85, 0.62), (0.45, 0.75))
     return [colorsys.hsv_to_rgb((i * golden) % 1.0, *levels[i % 3]) for i in range(count)]
 
 
 def _seen_from_side(xyz: Array) -> Array:
-    """Orthographic image `(..., 2)`, y up, of poses in camera axes."""
+    """Project poses in camera axes orthographically to `(..., 2)`, y up."""
     view = Rotation.from_euler("yx", [AZIMUTH_DEG, ELEVATION_DEG], degrees=True).as_matrix()
     turned = xyz @ view.T
     return np.stack([turned[..., 0], -turned[..., 1]], axis=-1)

@@ -1,4 +1,4 @@
-"""What a page shows, as a recording for the Rerun viewer (extra `[rerun]`)."""
+"""Recording of a scene for the Rerun viewer (extra `[rerun]`)."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ Array = NDArray[np.float64]
 
 
 def write_recording(path: Path, scene: Scene) -> None:
-    """Writes poses, cameras, images and 2D joints over the frames as `.rrd`, whole or not at all.
+    """Write poses, cameras, images and 2D joints over the frames as `.rrd`, atomically.
 
     Raises:
         UsageError: The extra `[rerun]` is not installed.
-        InputError: It cannot be written.
+        InputError: The file cannot be written.
     """
     try:
         import rerun
@@ -89,7 +89,7 @@ def _log_cameras(rerun: Any, stream: Any, scene: Scene, take: int, f: int | None
 
 
 def _pinhole(rerun: Any, camera: Camera, size: tuple[int, int]) -> Any:
-    """Of images of that size; Rerun knows no distortion."""
+    """Return a pinhole for images of the given size, without distortion, which Rerun does not support."""
     scale = np.array([size[0] / camera.image_size[0], size[1] / camera.image_size[1], 1.0])
     return rerun.Pinhole(image_from_camera=camera.K * scale[:, None], resolution=size)
 

@@ -1,4 +1,4 @@
-"""Cameras and the person between them, seen from above and from the side."""
+"""Plots of cameras and the person, seen from above and from the side."""
 
 from __future__ import annotations
 
@@ -20,27 +20,27 @@ from epitool.viz.style import DPI, add_side_legend, save_figure
 Array = NDArray[np.float64]
 MAX_HEIGHT = 14.0  # inches
 SHOWN_FRAMES = 4
-SHOWN_PERCENTILES = (0.5, 99.5)  # a few badly triangulated joints would shrink all the rest
-FRUSTUM_DEPTH = 0.15  # of the cameras' distance
-MARGINS = np.array([0.17, 0.12, 0.12])  # of the largest extent; names beside cameras need room
+SHOWN_PERCENTILES = (0.5, 99.5)  # otherwise a few badly triangulated joints would shrink everything else
+FRUSTUM_DEPTH = 0.15  # times the cameras' mean distance from the middle
+MARGINS = np.array([0.17, 0.12, 0.12])  # times the largest extent; names beside cameras need room
 METRE = 1000.0  # mm
 PATH_COLOR, FLOOR_COLOR = "black", "sienna"
-LABEL_OFFSET = np.array([30.0, 13.0])  # typographic points; names are wider than high
+LABEL_OFFSET = np.array([30.0, 13.0])  # typographic points; names are wider than they are high
 LABEL_PLACES, LABEL_RINGS = 16, (1.0, 1.6, 2.2, 2.8)
-LABEL_CLEARANCE = 0.95  # of the offset
-POINTS_ACROSS = 400.0  # about the width of a panel
+LABEL_CLEARANCE = 0.95  # times the offset: least distance of a name from other drawings
+POINTS_ACROSS = 400.0  # approximate width of a panel in typographic points
 
 
 def plot_rig(path: Path, rig: Rig, xyz: Array, skeleton: Skeleton, up: Array | None = None) -> None:
-    """Draws cameras with their fields of view, the pelvis's path and a few skeletons into a PNG.
+    """Plot cameras with their fields of view, the pelvis's path and a few skeletons as a PNG.
 
     Args:
-        path: The PNG to write.
+        path: PNG file to write.
         rig: The cameras.
         xyz: Joints in the world `(F, J, 3)`, in the rig's unit; NaN where missing.
-        skeleton: Names the joints and joins them.
-        up: Direction `(3,)` in the world, with the floor at 0 along it; None where it is unknown: then the images'
-            upper side is taken for it, and the picture says so.
+        skeleton: Skeleton with the joints' names and bones.
+        up: Upward direction `(3,)` in the world, with the floor at 0 along it. If None, the direction is taken from
+            the upper side of the images, which the plot states.
     """
     scale, unit = (METRE, "m") if rig.unit == "mm" else (1.0, "arbitrary unit")
     level = level_axes(image_up(rig) if up is None else up)
@@ -75,7 +75,7 @@ def plot_rig(path: Path, rig: Rig, xyz: Array, skeleton: Skeleton, up: Array | N
 
 
 def _bounds(points: Array, centers: Array) -> tuple[Array, Array]:
-    """Lowest and highest corner `(3,)` of what to show: all cameras, and the points but for the wildest few."""
+    """Return the lowest and highest corner `(3,)` to show: all cameras, and the points without extreme ones."""
     known = points[np.isfinite(points).all(axis=-1)]
     extremes = np.percentile(known, SHOWN_PERCENTILES, axis=0) if len(known) else centers[:0]
     shown = np.concatenate([centers, extremes])
@@ -90,7 +90,7 @@ def _add_legend(figure: Figure, floor: bool) -> None:
 
 
 def _image_corners(camera: Camera) -> Array:
-    """Directions `(4, 3)` in the world from the camera's centre to its image's corners, one unit deep."""
+    """Return vectors `(4, 3)` in the world from the camera centre to the image corners at depth 1."""
     width, height = camera.image_size
     corners = np.array([[0, 0], [width - 1, 0], [width - 1, height - 1], [0, height - 1]], dtype=float)
     return camera.unproject(corners, np.ones(4)) - camera.center
@@ -107,16 +107,16 @@ def _draw_people(axes: Axes, xy: Array, skeleton: Skeleton) -> None:
 
 
 def _pelvis(skeleton: Skeleton) -> list[int]:
-    """Joints in whose middle the pelvis is: both hips where they are named, or else the root."""
+    """Return the joints whose mean is the pelvis: both hips if the skeleton has them, or else the root."""
     hips = [skeleton.joints.index(hip) for hip in ("left_hip", "right_hip") if hip in skeleton.joints]
     return hips if len(hips) == 2 else [skeleton.root]
 
 
 def _label_offsets(centers: Array, corners: Array, unit_per_point: float) -> Array:
-    """Where to write the cameras' names, `(V, 2)` points from their centres: near, and where nothing else of them is.
+    """Return where to write the cameras' names, `(V, 2)` typographic points from their centres.
 
-    One after the other, each goes to the best of the places around its camera, on the first ring that has one away
-    from all frusta and from the names that are written already.
+    Names are placed one after the other. Each gets the best of the places around its camera, on the innermost ring
+    with a place that is clear of all frusta and of the names already placed.
     """
     angles = np.arange(LABEL_PLACES) * 2 * np.pi / LABEL_PLACES
     ring = np.stack([np.cos(angles), np.sin(angles)], axis=-1) * LABEL_OFFSET
@@ -149,7 +149,7 @@ def _write_name(axes: Axes, name: str, center: Array, offset: Array) -> None:
 
 
 def _draw_camera(axes: Axes, center: Array, corners: Array) -> None:
-    """A camera as its frustum: four edges from the centre and the image's outline, from one side."""
+    """Draw a camera as its frustum: four edges from the centre, and the outline of the image."""
     outline = np.concatenate([corners, corners[:1]])
     axes.fill(*outline.T, color="0.85", alpha=0.6, zorder=2)
     edges = [np.stack([center, corner]) for corner in corners]

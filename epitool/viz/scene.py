@@ -1,4 +1,4 @@
-"""What a page, or a recording for the Rerun viewer, shows."""
+"""Content of a page or of a recording for the Rerun viewer."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ _PLAYED_FPS = 30.0
 
 @dataclass(frozen=True, eq=False)
 class Crowd:
-    """All the people that were found besides the one chosen, N of them; F frames, V views, J joints.
+    """N detections of people other than the chosen one; F frames, V views, J joints.
 
     Attributes:
-        xy: Their joints `(N, J, 2)` px; NaN where missing.
-        cell: Frame index times V plus view index of each, `(N,)`, in order.
-        number: What each is called, `(N,)`: the same from frame to frame of a view, from 1.
-        chosen: What the one chosen is called, `(F, V)`; 0 where nobody is.
+        xy: Joints `(N, J, 2)` px; NaN where missing.
+        cell: Frame index times V plus view index of each detection, `(N,)`, in increasing order.
+        number: Number of each person from 1, `(N,)`, which stays the same over the frames of a view.
+        chosen: Number of the chosen person, `(F, V)`; 0 where nobody is chosen.
     """
 
     xy: Array
@@ -31,33 +31,33 @@ class Crowd:
     chosen: NDArray[np.intp]
 
     def in_cell(self, cell: int) -> slice:
-        """Those of one frame and view."""
+        """Return the slice of the detections in one frame and view."""
         return slice(*np.searchsorted(self.cell, [cell, cell + 1]).tolist())
 
 
 @dataclass(frozen=True, eq=False)
 class Scene:
-    """What is shown; F frames, V views, J joints.
+    """Poses, cameras and images to show; F frames, V views, J joints.
 
     Attributes:
-        title: Of the page.
-        facts: A line beside it.
-        skeleton: Of the joints.
-        frames: Their numbers `(F,)`.
+        title: Title of the page.
+        facts: Line beside the title.
+        skeleton: Skeleton of the joints.
+        frames: Frame numbers `(F,)`.
         xyz: Joints in the world `(F, J, 3)`, or None.
-        up: Direction in the world `(3,)`.
-        rigs: The cameras of every take; none where they are not known.
-        take_of: Which of them each frame has, `(F,)`.
+        up: Upward direction in the world `(3,)`.
+        rigs: Cameras of every take; empty if they are not known.
+        take_of: Index of each frame's take, `(F,)`.
         views: Names of the V views.
-        xy: 2D joints that were found, `(F, V, J, 2)`, or None.
-        own: Where the cameras see the pose, `(F, V, J, 2)`, or None.
+        xy: Detected 2D joints, `(F, V, J, 2)` px, or None.
+        own: Pose projected by the cameras, `(F, V, J, 2)` px, or None.
         sizes: (width, height) of the images, `(F, V, 2)`.
-        images: Small JPEGs by (frame index, view index), as `small_jpeg` makes them.
-        fps: Frames per second, when they are played.
-        real_time: Whether that is as fast as they were filmed.
-        unit: Of the world: "mm", "arbitrary", or "" where nothing is in space.
-        names: What each frame is, where every one is an image of its own: (path, camera, frame number or None).
-        crowd: Other people, where any were found.
+        images: Small JPEGs by (frame index, view index), as made by `small_jpeg`.
+        fps: Frames per second of playback.
+        real_time: Whether playback is as fast as the recording.
+        unit: Unit of the world: "mm", "arbitrary", or "" if nothing is in space.
+        names: (path, camera, frame number or None) of each frame, if every frame is a separate image.
+        crowd: Other people, if any were found.
     """
 
     title: str

@@ -1,4 +1,4 @@
-"""What all diagrams have in common: their resolution, the legend of the body's sides, and how they are written."""
+"""Common parts of all diagrams: resolution, legend of the body's sides, and writing to file."""
 
 from __future__ import annotations
 
@@ -12,27 +12,27 @@ from epitool.files import writing
 from epitool.viz.colors import SIDE_COLORS, plot_color
 
 DPI = 110
-ELEVATION_DEG, AZIMUTH_DEG = 12.0, 35.0  # from where poses are seen: a little above and to the side
+ELEVATION_DEG, AZIMUTH_DEG = 12.0, 35.0  # viewpoint of 3D poses: a little above and to the side
 
 
 def add_side_legend(figure: Figure, *others: Line2D) -> None:
-    """A legend under the diagram: the colours of left, right and middle, then other lines, each with its label."""
+    """Add a legend under the diagram: colours of left, right and middle, then other lines with their labels."""
     sides = [Line2D([], [], color=plot_color(side), lw=2.5, label=side) for side in SIDE_COLORS]
     handles = [*sides, *others]
     figure.legend(handles=handles, loc="outside lower center", ncols=len(handles), fontsize=9, frameon=False)
 
 
 def lighten(axes: Axes) -> None:
-    """A faint grid, and no frame above and to the right."""
+    """Draw a faint grid, and remove the upper and right spines."""
     axes.grid(alpha=0.25)
     axes.spines[["top", "right"]].set_visible(False)
 
 
 def save_figure(figure: Figure, path: Path) -> None:
-    """Writes a diagram as PNG, whole or not at all.
+    """Write a diagram as PNG atomically.
 
     Raises:
-        InputError: It cannot be written.
+        InputError: The file cannot be written.
     """
     with writing(path) as temporary:
         figure.savefig(temporary, format="png")

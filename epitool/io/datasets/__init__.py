@@ -1,1 +1,1 @@
-"""Readers of published datasets, as their users have them on disk."""
+"""Readers of published datasets in the forms that users have on disk."""

@@ -1,7 +1,7 @@
-"""Skeletons in Acclaim's ASF and their motion in AMC, as the CMU motion capture database has them.
+"""Readers of Acclaim's ASF skeletons and AMC motion, as in the CMU motion capture database.
 
-A bone begins where its parent ends. Turned by R of its angles it points to G C R C^-1 d, with G the turn of its parent,
-C that of its `axis`, and d its `direction`; all angles turn about fixed axes, in the order that `axis` names.
+A bone begins where its parent ends and points along G C R C^-1 d, where G is the rotation of its parent, C that of its
+`axis`, R that of its angles, and d its `direction`. All angles rotate about fixed axes, in the order that `axis` names.
 """
 
 from __future__ import annotations
@@ -20,24 +20,24 @@ from epitool.camera import Array
 from epitool.io.files import foreign_file
 
 ROOT = "root"
-_INCH_MM = 25.4  # `length` of `:units` is how many units of the file an inch has
-_LONGEST_MM = 1000.0  # of a person's bones
+_INCH_MM = 25.4  # `length` of `:units` is the number of file units per inch
+_LONGEST_MM = 1000.0  # longest plausible bone of a person
 _AXES = re.compile(r"(?!.*(.).*\1)[xyz]{3}")
 _PLACES, _TURNS = ("tx", "ty", "tz"), ("rx", "ry", "rz")
-_UNIT_SLACK = 0.01  # in the length of a direction
+_UNIT_SLACK = 0.01  # tolerance of the length of a direction
 
 
 @dataclass(frozen=True, eq=False)
 class Bone:
-    """A bone of a skeleton.
+    """Bone of a skeleton.
 
     Attributes:
-        name: What the AMC calls it.
-        parent: Where it begins: another bone's name, or "root".
-        offset: From its beginning to its end where no joint is turned, mm `(3,)`.
-        axes: The order of its turns, as "xyz".
-        frame: Of the axes that it turns about.
-        numbers: What the numbers of a frame are, as ("rx", "rz").
+        name: Name in the AMC.
+        parent: Name of the parent bone, or "root".
+        offset: Vector from the bone's beginning to its end in the rest pose, mm `(3,)`.
+        axes: Order of the rotations, such as "xyz".
+        frame: Rotation of the axes that the bone rotates about.
+        numbers: Meaning of the numbers of a frame, such as ("rx", "rz").
     """
 
     name: str
@@ -48,20 +48,20 @@ class Bone:
     numbers: tuple[str, ...]
 
     def turns(self, angles: Array) -> Rotation:
-        """How the bone is turned in F frames by the numbers `(F, N)` of an AMC, degrees, before its parent turns it."""
+        """Return the bone's F rotations relative to its parent, from numbers `(F, N)` of an AMC in degrees."""
         about = np.zeros((len(angles), 3))
         for place, axis in enumerate(self.axes):
             if f"r{axis}" in self.numbers:
                 about[:, place] = angles[:, self.numbers.index(f"r{axis}")]
-        turned = Rotation.from_euler(self.axes, about, degrees=True)  # small letters: about fixed axes
+        turned = Rotation.from_euler(self.axes, about, degrees=True)  # lower case: about fixed axes
         return self.frame * turned * self.frame.inv()
 
 
-Bones = Mapping[str, Bone]  # parents first, the root at the beginning
+Bones = Mapping[str, Bone]  # parents before children, starting with the root
 
 
 def read_asf(path: Path) -> Bones:
-    """The bones of a skeleton, the root among them.
+    """Read the bones of a skeleton, including the root.
 
     Raises:
         InputError: The file is missing, damaged, or of another convention.
@@ -82,7 +82,7 @@ def read_asf(path: Path) -> Bones:
 
 
 def _sections(lines: Sequence[str]) -> dict[str, list[list[str]]]:
-    """The words of each line, by the section that it is in."""
+    """Return the words of each line by section."""
     sections: dict[str, list[list[str]]] = {}
     section: list[list[str]] = []
     for line in lines:
@@ -105,7 +105,7 @@ def _root(lines: Sequence[Sequence[str]], degrees: bool) -> Bone:
 
 
 def _described(lines: Sequence[Sequence[str]]) -> Iterator[tuple[str, dict[str, list[str]]]]:
-    """What is stated of each bone, by its name."""
+    """Yield the name of each bone and its fields."""
     stated: dict[str, list[str]] = {}
     for words in lines:
         if words[0] == "begin":
@@ -117,7 +117,7 @@ def _described(lines: Sequence[Sequence[str]]) -> Iterator[tuple[str, dict[str, 
 
 
 def _parents_first(lines: Sequence[Sequence[str]]) -> Iterator[tuple[str, str]]:
-    """(parent, child) of every bone that hangs at the root."""
+    """Yield (parent, child) for every bone connected to the root, parents first."""
     children = {words[0]: words[1:] for words in lines if words[0] not in ("begin", "end")}
     waiting, met = [ROOT], {ROOT}
     while waiting:
@@ -164,10 +164,10 @@ def _number(word: str) -> float:
 
 
 def read_amc(path: Path, bones: Bones, every: int) -> dict[str, Array]:
-    """Numbers `(F, N)` of each bone that the motion has, of every Nth frame from the first; degrees.
+    """Read the numbers `(F, N)` of each moving bone in every `every`-th frame from the first, in degrees.
 
     Raises:
-        InputError: The file is missing, damaged, cut off, or of another skeleton.
+        InputError: The file is missing, damaged, truncated, or of another skeleton.
     """
     with foreign_file(path, "an AMC motion"), path.open(encoding="utf-8-sig") as file:
         kept: list[list[float]] = []
@@ -177,7 +177,7 @@ def read_amc(path: Path, bones: Bones, every: int) -> dict[str, Array]:
             order = order or _checked_order(names, bones)
             if names != order:
                 raise ValueError(f"frame {number} has not the bones of the first one in their order")
-            values = [_values(line, bones, number) for line in lines]  # of all frames: a cut is found wherever it is
+            values = [_values(line, bones, number) for line in lines]  # of all frames, to find all damage
             if count % every == 0:
                 kept.append([value for of_bone in values for value in of_bone])
         if not kept:
@@ -188,7 +188,7 @@ def read_amc(path: Path, bones: Bones, every: int) -> dict[str, Array]:
 
 
 def _frames(lines: Iterator[str]) -> Iterator[tuple[int, list[str]]]:
-    """(number, lines of the bones) of every frame.
+    """Yield (number, lines of the bones) of every frame.
 
     Raises:
         ValueError: Frames are missing, or angles are not in degrees.
@@ -230,12 +230,12 @@ def _values(line: str, bones: Bones, number: int) -> list[float]:
 
 
 def bone_ends(bones: Bones, motion: Mapping[str, Array], wanted: Sequence[str]) -> Array:
-    """Where bones end in F frames: `(F, B, 3)` mm from the root, in the capture's axes.
+    """Return the ends of bones in F frames, `(F, B, 3)` mm from the root, in the capture's axes.
 
     Args:
-        bones: Of the skeleton.
+        bones: Bones of the skeleton.
         motion: Numbers of each bone in each frame.
-        wanted: Names of B bones.
+        wanted: Names of the B bones.
     """
     count = len(motion[ROOT])
     still = Rotation.identity(count)

@@ -1,4 +1,4 @@
-"""The CMU Graphics Lab motion capture database: a folder a subject, with its skeleton (ASF) and its clips (AMC)."""
+"""Reader of the CMU Graphics Lab motion capture database: a folder per subject, with skeleton (ASF) and clips (AMC)."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from epitool.errors import InputError
 from epitool.io.datasets.asf_amc import Bones, bone_ends, read_amc, read_asf
 from epitool.skeleton import Skeleton, convert_joints, skeleton, skeleton_of
 
-FRAMES_PER_SECOND = 120.0  # of the capture; an AMC does not say
+FRAMES_PER_SECOND = 120.0  # of the capture; an AMC does not state it
 H36M = skeleton("h36m17")
-# The bone at whose end each joint is. The pelvis, the thorax and the spine are made of these by the rules of
-# `epitool.skeleton`, as from detected joints: the capture's own root lies a hand above the middle of the hips.
+# The bone at whose end each joint is. Pelvis, thorax and spine are derived from these by the rules of
+# `epitool.skeleton`, as for detected joints, because the capture's root is a hand's breadth above the mid-hip.
 JOINTS: Mapping[str, str] = {
     "neck_nose": "upperneck",
     "head_top": "head",
@@ -38,12 +38,12 @@ _CLIP = re.compile(r"(\d+)_(\w+)")
 
 @dataclass(frozen=True)
 class MocapClip:
-    """A clip of motion capture.
+    """Clip of motion capture.
 
     Attributes:
-        subject: The number of who was captured.
-        path: The AMC.
-        skeleton: The ASF.
+        subject: Number of the captured person.
+        path: Path of the AMC.
+        skeleton: Path of the ASF.
     """
 
     subject: int
@@ -52,10 +52,10 @@ class MocapClip:
 
 
 def find_clips(root: Path) -> list[MocapClip]:
-    """The clips in a folder and the folders in it, sorted by subject and name.
+    """Find the clips in a folder and its subfolders, sorted by subject and name.
 
     Raises:
-        InputError: There are none, or a skeleton is missing.
+        InputError: There are no clips, or a skeleton is missing.
     """
     if not root.is_dir():
         raise InputError(f"{root}: no such folder")
@@ -78,7 +78,7 @@ def _skeleton_of(clip: Path, subject: str) -> Path:
 
 
 def read_poses(clip: MocapClip, every: int) -> Array:
-    """Joints of h36m17 in every Nth frame, `(F, 17, 3)` mm from the pelvis, y up.
+    """Read the joints of h36m17 in every `every`-th frame, `(F, 17, 3)` mm from the pelvis, y up.
 
     Raises:
         InputError: A file is damaged, or of another convention.
@@ -89,7 +89,7 @@ def read_poses(clip: MocapClip, every: int) -> Array:
     return xyz - xyz[:, [H36M.root]]
 
 
-@lru_cache(maxsize=1)  # a subject's clips follow each other
+@lru_cache(maxsize=1)  # the clips of a subject are read one after the other
 def _bones(path: Path) -> Bones:
     bones = read_asf(path)
     if lacking := [bone for bone in JOINTS.values() if bone not in bones]:

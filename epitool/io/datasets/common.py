@@ -1,4 +1,4 @@
-"""What readers of datasets give, and what they check."""
+"""Common result and checks of the dataset readers."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ from epitool.errors import InputError
 from epitool.images import frame_of_video
 from epitool.labels import Take
 
-_AGREE_PX = 2.0  # between a dataset's own 2D joints and the projections of its 3D joints; rounding is under 1
+_AGREE_PX = 2.0  # largest distance of a dataset's 2D joints from its projected 3D joints; rounding causes less than 1
 
 
 @dataclass(frozen=True, eq=False)
 class DatasetTake:
-    """A recording of a dataset.
+    """Recording of a dataset.
 
     Attributes:
-        take: Its name, action and cameras.
-        test: Whether it is of the test part.
-        frames: Numbers of its usable frames, increasing.
-        read: World joints `(n, J, 3)` in mm and image names `(n, V)` of n of these frames.
+        take: Name, action and cameras of the recording.
+        test: Whether the recording belongs to the test part.
+        frames: Numbers of the usable frames, increasing.
+        read: Function that returns world joints `(n, J, 3)` in mm and image names `(n, V)` of n of these frames.
     """
 
     take: Take
@@ -38,10 +38,10 @@ class DatasetTake:
 
 
 def read_matlab(path: Path, **options: Any) -> dict[str, Any]:
-    """The variables of a Matlab file before version 7.3.
+    """Read the variables of a Matlab file of a version before 7.3.
 
     Raises:
-        ValueError: It is damaged.
+        ValueError: The file is damaged.
     """
     try:
         return dict(loadmat(path, **options))
@@ -50,10 +50,10 @@ def read_matlab(path: Path, **options: Any) -> dict[str, Any]:
 
 
 def check_projections(path: Path, rig: Rig, xyz: Array, xy: Array) -> None:
-    """Compares a dataset's 2D joints `(n, V, J, 2)` with projections of its 3D joints `(n, J, 3)`.
+    """Check that a dataset's 2D joints `(n, V, J, 2)` agree with the projections of its 3D joints `(n, J, 3)`.
 
     Raises:
-        InputError: They are elsewhere: cameras and joints are not of one recording, or one convention.
+        InputError: They disagree: cameras and joints are of different recordings, or of different conventions.
     """
     off = np.nanmedian(np.linalg.norm(rig.project(xyz) - xy, axis=-1), axis=(0, 2))
     if not (off <= _AGREE_PX).all():
@@ -65,10 +65,10 @@ def check_projections(path: Path, rig: Rig, xyz: Array, xy: Array) -> None:
 
 
 def check_images(take: DatasetTake) -> None:
-    """Looks whether the first frame's images, or the videos that it is in, are there.
+    """Check that the images of the first frame, or the videos that hold it, exist.
 
     Raises:
-        InputError: One is not.
+        InputError: An image or video is missing.
     """
     for name in take.read(take.frames[:1])[1].ravel().tolist():
         place = frame_of_video(name)
@@ -77,10 +77,10 @@ def check_images(take: DatasetTake) -> None:
 
 
 def only_existing(root: Path, names: Sequence[str], what: str) -> list[str]:
-    """Those of these subfolders that are there.
+    """Return which of the named subfolders exist.
 
     Raises:
-        InputError: None is.
+        InputError: None of them exists, or `root` does not.
     """
     if not root.is_dir():
         raise InputError(f"{root}: no such folder")

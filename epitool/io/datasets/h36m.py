@@ -1,10 +1,10 @@
-"""Human3.6M (Ionescu et al. 2014): the official tree of CDF files, or the processed annotations in JSON.
+"""Reader of Human3.6M (Ionescu et al. 2014) as official CDF files or as processed JSON annotations.
 
-Official, as unpacked from the archives: `S1/MyPoseFeatures/D3_Positions/*.cdf` (32 world joints, mm), optionally
-`D2_Positions`, `S1/Videos/*.mp4`, and `metadata.xml` of the release's code. Processed, as widely passed on since
-Sun et al. 2018 and Moon et al. 2019: `annotations/Human36M_subject1_{data,camera,joint_3d}.json` and `images/`.
+The official form, unpacked from the archives, has `S1/MyPoseFeatures/D3_Positions/*.cdf` (32 world joints, mm),
+optionally `D2_Positions`, `S1/Videos/*.mp4`, and `metadata.xml` of the release's code. The processed form, common since
+Sun et al. 2018 and Moon et al. 2019, has `annotations/Human36M_subject1_{data,camera,joint_3d}.json` and `images/`.
 
-The release's cameras are x = R (X - T) with T the centre; here t = -R T.
+The release's cameras are x = R (X - T), where T is the camera centre; here t = -R T.
 """
 
 from __future__ import annotations
@@ -29,18 +29,18 @@ from epitool.labels import Take
 TRAIN, TEST = (1, 5, 6, 7, 8), (9, 11)  # the paper's subjects, section 4
 CAMERAS = ("54138969", "55011271", "58860488", "60457274")
 _SIZES = ((1000, 1002), (1000, 1000), (1000, 1000), (1000, 1002))
-_OF_32 = [0, 1, 2, 3, 6, 7, 8, 12, 13, 14, 15, 17, 18, 19, 25, 26, 27]  # of the release's joints, in h36m17's order
+_OF_32 = [0, 1, 2, 3, 6, 7, 8, 12, 13, 14, 15, 17, 18, 19, 25, 26, 27]  # of the release's joints
 _SUBJECTS = 11
-_DAMAGED = {("S11", "Directions")}  # its video of camera 54138969 breaks off in the release
-# what the release calls by two names
+_DAMAGED = {("S11", "Directions")}  # the release's video of camera 54138969 is truncated
+# actions for which the release uses two names
 _ACTIONS = {"TakingPhoto": "Photo", "WalkingDog": "WalkDog"}
 
 
 def read_h36m(root: Path) -> list[DatasetTake]:
-    """The recordings of the paper's subjects that a folder holds.
+    """Return the recordings of the paper's subjects in a folder.
 
     Raises:
-        InputError: It holds none, or a file in it is damaged, or of another convention.
+        InputError: The folder holds none, or a file in it is damaged or of another convention.
         UsageError: The extra that reads CDF files is not installed.
     """
     if any(root.glob("annotations/Human36M_subject*_data.json")):
@@ -54,10 +54,10 @@ def read_h36m(root: Path) -> list[DatasetTake]:
 
 
 def read_metadata(path: Path) -> dict[int, Rig]:
-    """The cameras of every subject, from the release's `metadata.xml`: 11 x 4 places, then 4 lenses.
+    """Read the cameras of every subject from the release's `metadata.xml`: 11 x 4 extrinsics, then 4 intrinsics.
 
     Raises:
-        InputError: It is missing or is something else.
+        InputError: The file is missing or of another kind.
     """
     with foreign_file(path, "Human3.6M's metadata.xml"):
         node = next(read_xml(path).iter("w0"), None)
@@ -72,7 +72,9 @@ def read_metadata(path: Path) -> dict[int, Rig]:
 def _rig(places: Array, lenses: Array) -> Rig:
     cameras = []
     for name, size, place, lens in zip(CAMERAS, _SIZES, places, lenses, strict=True):
+        # the first three numbers are intrinsic x, y, z angles in radians, the others the camera centre
         R = Rotation.from_euler("XYZ", place[:3]).as_matrix()
+        # the release states all radial coefficients first; OpenCV's order is k1, k2, p1, p2, k3
         fx, fy, cx, cy, k1, k2, k3, p1, p2 = lens
         K = [[fx, 0, cx], [0, fy, cy], [0, 0, 1]]
         cameras.append(Camera(name, np.array(K), np.array([k1, k2, p1, p2, k3]), R, -R @ place[3:], size))
@@ -111,7 +113,7 @@ def _official_frames(path: Path, videos: list[str], frames: NDArray[np.int64]) -
 
 
 def _poses(path: Path, numbers: int) -> Array:
-    """Variable `Pose` of a CDF file, `(F, numbers)`."""
+    """Read the variable `Pose` of a CDF file, `(F, numbers)`."""
     try:
         import cdflib
     except ImportError:
@@ -155,7 +157,7 @@ def _chosen(
 
 
 def _processed_rig(content: dict[str, Any]) -> Rig:
-    """Cameras "1" to "4" with R, t, f, c; x = R X + t, and no distortion."""
+    """Return the cameras "1" to "4" from their R, t, f and c, with x = R X + t and without distortion."""
     cameras = []
     for number, (name, size) in enumerate(zip(CAMERAS, _SIZES, strict=True), start=1):
         of_camera = {key: np.array(content[str(number)][key], dtype=float) for key in ("R", "t", "f", "c")}
@@ -168,7 +170,7 @@ def _processed_rig(content: dict[str, Any]) -> Rig:
 def _image_names(
     content: dict[str, Any],
 ) -> tuple[dict[tuple[int, int], dict[int, dict[int, str]]], dict[int, str]]:
-    """File names by (action, part), frame and camera; names of the actions."""
+    """Return the file names by (action, part), frame and camera, and the names of the actions."""
     names: dict[tuple[int, int], dict[int, dict[int, str]]] = defaultdict(lambda: defaultdict(dict))
     actions: dict[int, str] = {}
     for image in content["images"]:

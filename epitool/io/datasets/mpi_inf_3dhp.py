@@ -1,8 +1,8 @@
-"""MPI-INF-3DHP (Mehta et al. 2017): training folders `S1/Seq1`, and the test set's `TS1`.
+"""Reader of MPI-INF-3DHP (Mehta et al. 2017): training folders `S1/Seq1`, and the test set's `TS1`.
 
 A training folder has `annot.mat` (28 joints in the axes of each of 14 cameras, mm), `camera.calibration`, and
 `imageSequence/video_0.avi` or, extracted, `imageFrames/video_0/frame_000001.jpg`. A test folder has `annot_data.mat`
-(17 joints, one camera) and `imageSequence/img_000001.jpg`; its lens follows from its own 2D and 3D joints.
+(17 joints, one camera) and `imageSequence/img_000001.jpg`; its intrinsics are computed from its 2D and 3D joints.
 """
 
 from __future__ import annotations
@@ -23,8 +23,9 @@ from epitool.io.files import foreign_file
 from epitool.io.h5 import array
 from epitool.labels import Take
 
-CHEST_HEIGHT = (0, 2, 4, 7, 8)  # the cameras that the paper, and Mehta et al., train on
-# Its joints in the order of h36m17, as is usual: the neck stands for the thorax, the head for Human3.6M's "Neck/Nose".
+CHEST_HEIGHT = (0, 2, 4, 7, 8)  # cameras used for training by the paper and by Mehta et al.
+# Indices of the joints in the order of h36m17. As is usual, the neck is used as thorax, and the head as Human3.6M's
+# "Neck/Nose".
 _OF_28 = [4, 23, 24, 25, 18, 19, 20, 3, 5, 6, 7, 9, 10, 11, 14, 15, 16]
 _OF_17 = [14, 8, 9, 10, 11, 12, 13, 15, 1, 16, 0, 5, 6, 7, 2, 3, 4]
 _AGREE_MM = 5.0
@@ -32,10 +33,10 @@ _IMAGES = "img_{:06d}.jpg"
 
 
 def read_mpi_inf_3dhp(root: Path) -> list[DatasetTake]:
-    """The recordings that a folder holds: of the training subjects, and of the test set.
+    """Return the recordings of the training subjects and of the test set in a folder.
 
     Raises:
-        InputError: It holds none, or a file in it is damaged, or of another convention.
+        InputError: The folder holds none, or a file in it is damaged or of another convention.
     """
     tests = root / "mpi_inf_3dhp_test_set" if (root / "mpi_inf_3dhp_test_set").is_dir() else root
     what = "the folder with S1 to S8 and the test set of MPI-INF-3DHP"
@@ -46,10 +47,10 @@ def read_mpi_inf_3dhp(root: Path) -> list[DatasetTake]:
 
 
 def read_skeletool(path: Path) -> dict[int, Camera]:
-    """The cameras of a `camera.calibration` by number; x = R X + t, mm.
+    """Read the cameras of a `camera.calibration` by number, with x = R X + t in mm.
 
     Raises:
-        InputError: It is missing or is something else.
+        InputError: The file is missing or of another kind.
     """
     with foreign_file(path, "a Skeletool camera calibration"):
         lines = [line.split() for line in path.read_text(encoding="utf-8").splitlines()]
@@ -71,7 +72,7 @@ def _skeletool_camera(values: dict[str, list[str]]) -> Camera:
     U, _, Vt = np.linalg.svd(place[:3, :3])
     width, height = (int(number) for number in values["size"])
     name = f"video_{values['name'][0]}"
-    return Camera(name, K[:3, :3], np.empty(0), U @ Vt, place[:3, 3], (width, height))  # a rotation up to its rounding
+    return Camera(name, K[:3, :3], np.empty(0), U @ Vt, place[:3, 3], (width, height))  # U Vt undoes rounding
 
 
 def _training_take(folder: Path) -> DatasetTake:
@@ -84,6 +85,7 @@ def _training_take(folder: Path) -> DatasetTake:
     with foreign_file(calibration, f"the calibration of cameras {CHEST_HEIGHT}"):
         rig = Rig(tuple(cameras[c] for c in CHEST_HEIGHT), "mm", "MPI-INF-3DHP")
     first = rig.cameras[0]
+    # inverse of x = R X + t, from the axes of the first camera
     world = (own[:, 0] - first.t) @ first.R
     some = slice(0, None, max(len(world) // 5, 1))
     off = np.abs(rig.to_cameras(world[some]) - own[some]).max()
@@ -96,7 +98,7 @@ def _training_take(folder: Path) -> DatasetTake:
 
 
 def _of_camera(cells: NDArray[Any], camera: int, axes: int) -> Array:
-    """Our joints `(F, 17, axes)` of one camera's cell."""
+    """Return the joints of one camera's cell in h36m17's order, `(F, 17, axes)`."""
     return np.asarray(cells.ravel()[camera], dtype=float).reshape(-1, 28, axes)[:, _OF_28]
 
 
@@ -126,7 +128,7 @@ def _test_take(folder: Path) -> DatasetTake:
 
 
 def _fit_lens(xyz: Array, xy: Array) -> Array:
-    """K from points in a camera's axes and their pixels: least squares of u = f X / Z + c."""
+    """Fit K to points in camera axes and their pixels, by least squares of u = f X / Z + c."""
     K = np.eye(3)
     for axis in (0, 1):
         slope = (xyz[..., axis] / xyz[..., 2]).ravel()

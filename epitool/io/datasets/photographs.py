@@ -1,7 +1,7 @@
-"""Photographs with 2D joints: MPII (Andriluka et al. 2014) and COCO (Lin et al. 2014).
+"""Readers of photographs with 2D joints: MPII (Andriluka et al. 2014) and COCO (Lin et al. 2014).
 
-MPII as its own `mpii_human_pose_v1_u12_1.mat`, or as `annot/train.json` and `annot/valid.json` (Xiao et al. 2018); COCO
-as `annotations/person_keypoints_{train,val}2017.json`. Every person is a frame of one view.
+MPII is read from its `mpii_human_pose_v1_u12_1.mat`, or from `annot/train.json` and `annot/valid.json` (Xiao et al.
+2018); COCO from `annotations/person_keypoints_{train,val}2017.json`. Every person becomes a frame of one view.
 """
 
 from __future__ import annotations
@@ -22,18 +22,18 @@ from epitool.skeleton import Skeleton, skeleton
 
 _LARGEST_PX = 1e7
 MIN_JOINTS = 5
-_VAL_SHARE = 0.1  # of photographs whose dataset leaves the choice to us
+_VAL_SHARE = 0.1  # share of people for validation if the dataset states no split
 
 
 class Person(NamedTuple):
-    """Someone in a photograph: its file, and joints `(J, 2)` px, NaN where not labelled."""
+    """A person in a photograph: the image file, and joints `(J, 2)` px, NaN where not labelled."""
 
     image: Path
     xy: Array
 
 
 def read_mpii(root: Path) -> Keypoints:
-    """People of MPII's training images, those kept for validation last.
+    """Read the people in MPII's training images, with those for validation last.
 
     Raises:
         InputError: The folder has neither form of the annotations, or they are damaged.
@@ -51,14 +51,14 @@ def read_mpii(root: Path) -> Keypoints:
             )
         images = [person.image for person in everyone]
         cut = round(len(everyone) * (1 - _VAL_SHARE))
-        while 0 < cut < len(everyone) and images[cut] == images[cut - 1]:  # no photograph in both parts
+        while 0 < cut < len(everyone) and images[cut] == images[cut - 1]:  # a photograph is in one part
             cut += 1
         people = [everyone[:cut], everyone[cut:]]
     return _keypoints("mpii", people, skeleton("mpii16"))
 
 
 def read_coco(root: Path) -> Keypoints:
-    """People of COCO's training images with keypoints, then of its validation images.
+    """Read the people with keypoints in COCO's training images, then those in its validation images.
 
     Raises:
         InputError: The folder has no annotations of keypoints, or they are damaged.
@@ -70,7 +70,7 @@ def read_coco(root: Path) -> Keypoints:
 def _mpii_people(root: Path, path: Path) -> Iterator[Person]:
     with foreign_file(path, "MPII's annotations as JSON"):
         for one in json.loads(path.read_bytes()):
-            xy = np.array(one["joints"], dtype=float).reshape(16, 2) - 1  # counted from 1, as Matlab does
+            xy = np.array(one["joints"], dtype=float).reshape(16, 2) - 1  # pixels are counted from 1, as in Matlab
             seen = np.array(one["joints_vis"], dtype=float).reshape(16) > 0
             yield Person(_inside(root / "images", one["image"]), np.where(seen[:, None], xy, np.nan))
 
@@ -105,10 +105,10 @@ def _coco_people(root: Path, part: str) -> Iterator[Person]:
 
 
 def _inside(folder: Path, name: str) -> Path:
-    """An image of a folder.
+    """Return the path of an image in a folder.
 
     Raises:
-        ValueError: Its name leads elsewhere.
+        ValueError: The name leads out of the folder.
     """
     if Path(name).is_absolute() or ".." in Path(name).parts:
         raise ValueError(f"an image named {name[:80]} would lie outside of {folder.name}/")

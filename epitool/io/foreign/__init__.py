@@ -1,1 +1,1 @@
-"""Files of other programs, in and out."""
+"""Readers and writers of other programs' files."""

@@ -1,4 +1,4 @@
-"""What `epitool calibrate` starts from: keypoints, intrinsics, and places that are known."""
+"""Inputs of `epitool calibrate`: keypoints, intrinsics, and known positions and orientations of cameras."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ _MANY_FRAMES = 100_000
 
 
 def places(path: Path, views: Sequence[str]) -> Rig:
-    """The cameras of the views named, with their places; says what is odd about them.
+    """Read the cameras of the named views with their positions and orientations, and warn of what looks wrong.
 
     Raises:
-        InputError: The file lacks one of them.
+        InputError: The file lacks one of the views.
     """
     rig = read_rig(path)
     check_foreign(path, rig)
@@ -37,12 +37,12 @@ def places(path: Path, views: Sequence[str]) -> Rig:
 
 
 def keypoints_of(options: CalibrateOptions) -> Keypoints:
-    """Keypoints of the views named, or of all; detected first where the file is missing.
+    """Return the keypoints of the named views, or of all views; they are detected first if the file is missing.
 
-    Where not all frames count, and they are more than an hour's, they are every second, third, ... frame.
+    Unless all frames are needed, only every second, third, ... frame of recordings longer than about an hour is read.
 
     Raises:
-        InputError: There is no file and no view, or the file lacks a view.
+        InputError: There is neither a file nor a view, or the file lacks a view.
         UsageError: A view is named twice.
     """
     views, path, all_frames = options.views, options.keypoints, options.sync or options.moving is not None
@@ -68,16 +68,16 @@ def keypoints_of(options: CalibrateOptions) -> Keypoints:
 
 
 def enough_step(file: KeypointsFile) -> int:
-    """Of how many frames one is read, where those of an hour are enough."""
+    """Return the step between the frames to read, so that long recordings give about an hour's number of frames."""
     return max(1, len(file) // _MANY_FRAMES)
 
 
 def intrinsics_of(joints: Keypoints, path: Path | None, fov_deg: float | None, method: str) -> list[Camera]:
-    """A camera for each view with what is known, or assumed, of its lens; says what is assumed.
+    """Return a camera for each view with the known or assumed intrinsics, and report what is assumed.
 
     Raises:
         InputError: The file lacks a view, or is for images of another size.
-        UsageError: The field of view is none.
+        UsageError: The field of view is out of range.
     """
     sizes = [(int(width), int(height)) for width, height in joints.image_size]
     if path:
@@ -98,6 +98,6 @@ def intrinsics_of(joints: Keypoints, path: Path | None, fov_deg: float | None, m
 
 
 def given(rig: Rig, intrinsics: Sequence[Camera]) -> Rig:
-    """The rig's places with the lenses of these cameras."""
+    """Return cameras with the rig's positions and orientations and the intrinsics of these cameras."""
     cameras = tuple(replace(c, R=g.R, t=g.t) for c, g in zip(intrinsics, rig.cameras, strict=True))
     return replace(rig, cameras=cameras)

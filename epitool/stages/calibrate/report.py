@@ -1,4 +1,4 @@
-"""What `epitool calibrate` says of its result: tables, statistics for the camera file, warnings."""
+"""Report of `epitool calibrate` on its result: tables, statistics for the camera file, and warnings."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _NO_PARALLAX = "no parallax: the cameras stand at one place, or the person is to
 
 
 def show(result: Calibration) -> None:
-    """Tables of pairs and cameras, on stderr."""
+    """Print tables of pairs and cameras on stderr."""
     if result.pairs:
         rows = [
             [f"{a} - {b}", f"{p.matches}", f"{p.inlier_share:.0%}", f"{p.sampson_px:.1f}", f"{p.parallax_deg:.0f}",
@@ -44,7 +44,7 @@ def show(result: Calibration) -> None:
 
 
 def _remark(pair: PairPose) -> str:
-    """What is weak about a pair of views taken alone; empty where nothing is."""
+    """Return what is weak about a pair of views by itself; empty if nothing is."""
     weak = weakness(pair)
     words = {
         Weakness.FEW_FIT: f"only {pair.inlier_share:.0%} of the joints fit one geometry",
@@ -59,16 +59,16 @@ def statistics(
     result: Calibration, said: Said | None, labels: Labels, asked: Asked, factor: float, method: str,
     intrinsics: Path | None,
 ) -> dict[str, Any]:  # fmt: skip
-    """What the camera file states of its own origin; plain values.
+    """Return what the camera file states about its own origin, as plain values.
 
     Args:
         result: The calibration.
-        said: Its verdict in words.
-        labels: Poses triangulated with it.
-        asked: What words depend on.
-        factor: What its unit was multiplied by.
-        method: How it was made.
-        intrinsics: Where K came from.
+        said: The verdict on the calibration in words.
+        labels: Poses triangulated with the calibration.
+        asked: Settings that the words depend on.
+        factor: Factor that lengths of the calibration were multiplied by.
+        method: Method that the cameras were found with.
+        intrinsics: File that K was read from, if any.
     """
     swaps = dict(zip(labels.keypoints.views, labels.swapped.sum(axis=0).tolist(), strict=True))
     return {
@@ -128,7 +128,7 @@ def _span(result: Calibration) -> float:
 
 
 def warn_where_doubtful(result: Calibration, said: Said | None, labels: Labels) -> None:
-    """Reasons not to trust the result, and what was put right."""
+    """Warn of reasons not to trust the result, and report what was corrected."""
     for doubt in two_people(result):
         warn(doubt)
     for reason in said.reasons if said else ():
@@ -144,7 +144,7 @@ def warn_where_doubtful(result: Calibration, said: Said | None, labels: Labels) 
 
 
 def two_people(result: Calibration) -> list[str]:
-    """What to do where pairs of views have much in common that fits and much that does not, as if of two people."""
+    """Return advice if in many pairs of views hardly half of the joints fit, which happens with two people."""
     torn = [pair for pair, found in result.pairs.items() if found.inlier_share < _TORN]
     if not torn or len(torn) < len(result.pairs) / 3:
         return []

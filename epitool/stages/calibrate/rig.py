@@ -1,4 +1,4 @@
-"""Joints of one person seen by cameras that stand, to cameras in their final world and unit."""
+"""Calibration of static cameras from the joints of one person, in their final world and unit."""
 
 from __future__ import annotations
 
@@ -26,17 +26,17 @@ from epitool.stages.shared.doubts import Asked, of_all, said_of, untrusted
 
 @dataclass(frozen=True)
 class Choices:
-    """How cameras are sought, as `calibrate.run` has it.
+    """The settings of a calibration, as `calibrate.run` makes them from its options.
 
     Attributes:
         method: "essential" or "fundamental".
-        focal: What is known of lenses, as `geometry.calibration.calibrate` has it.
-        rule: What fixes millimetres.
+        focal: What is known about the lenses, as in `geometry.calibration.calibrate`.
+        rule: Rule that fixes the scale in millimetres.
         up: "people" to turn the world upright.
-        lenses: The file that intrinsics are from.
-        places: Cameras whose places are taken as they are.
-        seed: Of the random sampling.
-        jobs: Pairs at a time.
+        lenses: File that the intrinsics were read from.
+        places: Cameras whose positions and orientations are kept.
+        seed: Seed of the random sampling.
+        jobs: Number of pairs solved at a time.
     """
 
     method: str
@@ -50,10 +50,10 @@ class Choices:
 
 
 def choices_of(options: CalibrateOptions, rule: ScaleRule | None, views: Sequence[str]) -> Choices:
-    """How the options want the cameras of the views sought.
+    """Return the settings that the options ask for, for these views.
 
     Raises:
-        InputError: The file of places lacks a view.
+        InputError: The file of `--extrinsics` lacks a view.
     """
     stated = options.intrinsics or options.extrinsics
     focal = "refined" if options.refine_intrinsics else "known" if stated else "field" if options.fov else "unknown"
@@ -62,10 +62,10 @@ def choices_of(options: CalibrateOptions, rule: ScaleRule | None, views: Sequenc
 
 
 def solved(joints: Keypoints, cameras: Sequence[Camera], choices: Choices) -> Calibration:
-    """The cameras up to scale, or with the places that are given.
+    """Return the cameras up to scale, or with the given positions and orientations.
 
     Raises:
-        GeometryError: The joints determine none.
+        GeometryError: The joints do not determine the cameras.
     """
     if choices.places:
         rig = given(choices.places.select(joints.views), cameras)
@@ -77,10 +77,10 @@ def solved(joints: Keypoints, cameras: Sequence[Camera], choices: Choices) -> Ca
 
 
 def placed(joints: Keypoints, result: Calibration, choices: Choices) -> tuple[Rig, dict[str, Any]]:
-    """The rig in its final world and unit, and what is to be said of it.
+    """Return the rig in its final world and unit, and its statistics for the camera file.
 
     Raises:
-        GeometryError: It is not to be trusted, or places no joint.
+        GeometryError: The rig has the verdict "fail", or triangulates no joint.
     """
     if result.verdict and result.verdict.level == "fail":
         asked = Asked(1.0 if result.rig.unit == "mm" else None, choices.lenses is not None)
@@ -109,6 +109,6 @@ def placed(joints: Keypoints, result: Calibration, choices: Choices) -> tuple[Ri
 
 
 def _grown(before: Rig, after: Rig) -> float:
-    """How many times larger the second rig is."""
+    """Return the ratio of the second rig's size to the first's."""
     lengths = [np.linalg.norm(rig.cameras[0].center - rig.cameras[1].center) for rig in (before, after)]
     return float(lengths[1] / lengths[0])

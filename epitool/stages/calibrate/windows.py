@@ -1,4 +1,4 @@
-"""Cameras that move, and takes: windows of frames, each with cameras of its own."""
+"""Calibration of moving cameras and of takes: windows of frames, each with its own cameras."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ LEAST_WINDOW = 10  # frames
 
 
 def windows_of(take_of: NDArray[np.int64], moving: int | None) -> list[NDArray[np.intp]]:
-    """Indices of the frames that are solved together: of each take, in windows of so many of them.
+    """Return the indices of the frames that are solved together: each take, or windows of `moving` frames of it.
 
     >>> [window.tolist() for window in windows_of(np.array([0, 1, 0]), None)]
     [[0, 2], [1]]
@@ -37,10 +37,10 @@ def windows_of(take_of: NDArray[np.int64], moving: int | None) -> list[NDArray[n
 
 
 def check_moving(what: str, moving: int, rule: ScaleRule | None, options: CalibrateOptions) -> None:
-    """Refuses what has no meaning for cameras that do not stand still.
+    """Refuse options that have no meaning for moving cameras.
 
     Raises:
-        UsageError: Something has not.
+        UsageError: The window is too short, or an option asks for static cameras.
     """
     if moving < LEAST_WINDOW:
         raise UsageError(f"{what}: a window needs at least {LEAST_WINDOW} frames")
@@ -53,9 +53,9 @@ def check_moving(what: str, moving: int, rule: ScaleRule | None, options: Calibr
 def calibrate_windows(
     joints: Keypoints, cameras: Sequence[Camera], choices: Choices, windows: Sequence[NDArray[np.intp]], out: Path
 ) -> Summary:
-    """Cameras that move (paper, section 3.1), or takes: windows of frames, each with its cameras, world and scale.
+    """Calibrate moving cameras (paper, section 3.1) or takes: each window has its own cameras, world and scale.
 
-    Lenses that are unknown are taken as the median of those that the windows give, and held.
+    Unknown lenses are set to the median of the estimates from all windows, and held fixed.
 
     Raises:
         GeometryError: No window can be solved.
@@ -87,7 +87,7 @@ def calibrate_windows(
 
 
 def _with_all_views(result: Calibration) -> Calibration:
-    """The calibration itself, for a rig must have the same cameras in all windows.
+    """Return the calibration if it has all views, because the rigs of all windows must have the same cameras.
 
     Raises:
         GeometryError: A view is left out.
@@ -98,7 +98,7 @@ def _with_all_views(result: Calibration) -> Calibration:
 
 
 def _common_lenses(parts: Sequence[Keypoints], cameras: Sequence[Camera], choices: Choices) -> list[Camera]:
-    """The cameras with the median lenses of all windows that can be solved."""
+    """Return the cameras with the median lenses of all windows that can be solved."""
     lenses: dict[str, list[Camera]] = {camera.name: [] for camera in cameras}
     for part in parts:
         try:
@@ -111,6 +111,6 @@ def _common_lenses(parts: Sequence[Keypoints], cameras: Sequence[Camera], choice
 
 
 def _usual(camera: Camera, found: Sequence[Camera]) -> Camera:
-    """The camera with the median of what was found for its lens."""
+    """Return the camera with the median of the estimates of its K and first distortion coefficient."""
     k1 = float(np.median([one.lens[0] for one in found]))
     return bent(replace(camera, K=np.median([one.K for one in found], axis=0)), k1 - float(camera.lens[0]))

@@ -1,4 +1,4 @@
-"""`epitool demo`: the whole chain, each step as the command line that a user would type."""
+"""`epitool demo`: runs the whole chain, each step as the command line that a user would type."""
 
 from __future__ import annotations
 
@@ -26,21 +26,21 @@ from epitool.stages.demo.report import Step, write_report
 from epitool.stages.shared.footage import open_views
 
 _RENDERED_HEIGHT = "height=1.75m"
-EPOCHS = 8  # of train: to show the step; more footage and a GPU are what a network of one's own takes
+EPOCHS = 8  # enough to show the training step; a useful network takes more footage and a GPU
 _IMITATED = {"sigma_px": 3.0, "outliers": 0.02, "swap_share": 0.05}
 
 
 @dataclass(frozen=True)
 class Footage:
-    """What the demo works on, in its folder.
+    """The footage of the demo, in its folder.
 
     Attributes:
-        title: For the report.
+        title: Title of the report.
         views: Folders or videos, relative to the folder.
         calibrate: Options of `calibrate` besides the views.
-        reference: Cameras to compare with, where they are known.
-        truth: Labels with the exact truth, where it is known.
-        detected: Whether keypoints are there already.
+        reference: Cameras to compare with, if known.
+        truth: Labels with the exact truth, if known.
+        detected: Whether the keypoints exist already.
     """
 
     title: str
@@ -52,7 +52,7 @@ class Footage:
 
 
 class StepFailedError(EpitoolError):
-    """A command of the demo failed; it has said why."""
+    """A command of the demo failed and has reported why."""
 
     def __init__(self, command: str, exit_status: int) -> None:
         super().__init__(f"`{command}` ended with status {exit_status}; see above")
@@ -60,16 +60,16 @@ class StepFailedError(EpitoolError):
 
 
 def run(options: DemoOptions) -> Summary:
-    """Runs every command on footage, with pictures and a report.
+    """Run every command on footage, and write pictures and a report.
 
     Raises:
         UsageError: No detector is installed.
-        InputError: The footage cannot be had or read.
+        InputError: The footage cannot be downloaded or read.
         EpitoolError: A command failed.
     """
     out = options.out
     if not options.synthetic:
-        open_detector(None)  # before anything is fetched
+        open_detector(None)  # raises an error if there is none, before anything is downloaded
     out.mkdir(parents=True, exist_ok=True)
     if options.synthetic:
         footage = _rendered(out, options.seed)
@@ -90,7 +90,7 @@ def run(options: DemoOptions) -> Summary:
 
 
 def command_lines(footage: Footage, epochs: int | None, seed: int) -> list[list[str]]:
-    """The arguments of each command, in order, as typed in the demo's folder."""
+    """Return the arguments of each command, in order, as typed in the demo's folder."""
     views, seeded = list(footage.views), ["--seed", str(seed)]
     detect = [] if footage.detected else [["detect2d", "--views", *views]]
     known = ["--boxes", "keypoints.h5"]
@@ -116,7 +116,7 @@ def command_lines(footage: Footage, epochs: int | None, seed: int) -> list[list[
 
 
 def _step(folder: Path, arguments: list[str]) -> Step:
-    """Runs one command in the folder as a user would; its progress and remarks go to the terminal."""
+    """Run one command in the folder as a user would; its progress and remarks go to the terminal."""
     command = shlex.join(["epitool", *arguments])
     say("")
     say(f"$ {command}")

@@ -1,4 +1,4 @@
-"""What the demo shows at its end: pictures, figures and `report.md`."""
+"""Results of the demo: pictures, figures and `report.md`."""
 
 from __future__ import annotations
 
@@ -36,9 +36,9 @@ class Step:
     """A command that was run.
 
     Attributes:
-        command: As a user would type it.
-        said: What it printed on stdout.
-        seconds: How long it took.
+        command: Command line as a user would type it.
+        said: Text that it printed on stdout.
+        seconds: Run time.
     """
 
     command: str
@@ -49,17 +49,17 @@ class Step:
 def write_report(
     folder: Path, title: str, steps: list[Step], reference: Rig | None, truth: str | None
 ) -> tuple[str, dict[str, Any]]:
-    """Writes pictures and `report.md` into the demo's folder.
+    """Write pictures and `report.md` into the demo's folder.
 
     Args:
-        folder: Holds the files of the commands.
-        title: What the footage is.
-        steps: What was run.
-        reference: Cameras known otherwise.
+        folder: Folder with the files of the commands.
+        title: Description of the footage.
+        steps: Commands that were run.
+        reference: Cameras known from another source.
         truth: Name of labels with the exact truth.
 
     Returns:
-        The figures as text, and as plain values.
+        Figures as text, and as plain values.
     """
     labels, (cameras,) = read_labels(folder / "labels.h5"), read_windows(folder / "cameras.toml")
     exact = read_labels(folder / truth) if truth else None
@@ -80,7 +80,7 @@ def write_report(
 
 
 def _title(evaluation: Step) -> str:
-    """What a table of `evaluate` is about, in words."""
+    """Return the heading of a table of `evaluate`."""
     if "--truth" not in evaluation.command:
         return "POSES FROM SINGLE IMAGES, against the triangulated labels, on frames kept from training:"
     what = "TRIANGULATED LABELS" if "--predictions labels.h5" in evaluation.command else "POSES FROM SINGLE IMAGES"
@@ -88,7 +88,7 @@ def _title(evaluation: Step) -> str:
 
 
 def _figures(labels: Labels, rig: Rig, reference: Rig | None, exact: Labels | None) -> dict[str, Any]:
-    """Reprojection error, body lengths and, where something is known, differences from it."""
+    """Return the reprojection error, body lengths and, if a reference or the truth is known, differences from it."""
     poses = labels.poses
     lengths = {"shoulders": distance_between(poses, "left_shoulder", "right_shoulder")}
     for side in ("left", "right"):
@@ -108,7 +108,7 @@ def _figures(labels: Labels, rig: Rig, reference: Rig | None, exact: Labels | No
 
 
 def _stature(poses: Poses) -> float | None:
-    """Of the person; None where the legs or the head are never seen, as in footage of the upper body."""
+    """Return the person's stature; None if the legs or the head are never seen, as in footage of the upper body."""
     try:
         return stature(poses)
     except GeometryError:
@@ -116,14 +116,14 @@ def _stature(poses: Poses) -> float | None:
 
 
 def _median_and_sd(distances: Array) -> dict[str, float] | None:
-    """Over the frames `(F,)`; None where the distance is never known."""
+    """Return the median and standard deviation over the frames `(F,)`; None if the distance is never known."""
     if not np.isfinite(distances).any():
         return None
     return {"median": float(np.nanmedian(distances)), "sd": float(np.nanstd(distances))}
 
 
 def _error_after_similarity(labels: Labels, exact: Labels) -> dict[str, float]:
-    """Distance of all joints from the truth after one similarity of the whole recording."""
+    """Return the distance of all joints from the truth after one similarity transform of the whole recording."""
     ours, true = labels.poses.xyz.reshape(-1, 3), exact.poses.xyz.reshape(-1, 3)
     both = np.isfinite(ours).all(axis=-1) & np.isfinite(true).all(axis=-1)
     distance = np.linalg.norm(procrustes(ours[both], true[both])(ours[both]) - true[both], axis=-1)
@@ -149,7 +149,7 @@ def _lines(values: dict[str, Any]) -> list[str]:
 
 
 def _pictures(folder: Path, labels: Labels, levelled: bool) -> list[tuple[str, str]]:
-    """Draws the recording's pictures; returns (path relative to the folder, caption) of each."""
+    """Draw the recording's pictures; return (path relative to the folder, caption) of each."""
     from epitool.viz.geometry import plot_epipolar_lines, plot_residuals
     from epitool.viz.overlay import save_image
     from epitool.viz.plots import plot_learning_curve
@@ -212,7 +212,7 @@ def _views(labels: Labels, frame: int, images: list[Image | None]) -> Image:
 
 @dataclass(frozen=True, eq=False)
 class _Answer:
-    """What was predicted in an image, and its label `(J, 3)`, both root-relative."""
+    """The prediction for an image, and its label `(J, 3)`, both root-relative."""
 
     image: str
     box: Array
@@ -226,7 +226,7 @@ class _Answer:
 
 
 def _test_answers(folder: Path, labels: Labels) -> list[_Answer]:
-    """The best, median and worst prediction of the test part, by PMPJPE; fewer where fewer have both pose and label."""
+    """Return the best, median and worst prediction of the test part by PMPJPE; fewer if few have a pose and a label."""
     predictions = read_predictions(folder / "pose.json")
     place = {image_key(name): i for i, name in enumerate(predictions.images)}
     root, found = labels.poses.skeleton.root, []
@@ -252,7 +252,7 @@ def _test_answers(folder: Path, labels: Labels) -> list[_Answer]:
 
 
 def _size_factor(predictions: Predictions, labels: Labels) -> float:
-    """What makes bodies of another unit as large as the labels', to be drawn over them."""
+    """Return the factor that makes predicted bodies as large as the labels', to be drawn over them."""
     if predictions.unit == labels.rig.unit:
         return 1.0
     both = predictions.joints_3d, labels.poses.xyz
@@ -261,7 +261,7 @@ def _size_factor(predictions: Predictions, labels: Labels) -> float:
 
 
 def _overlays(answers: list[_Answer]) -> Image:
-    """The people in the images, cut out, with the joints seen."""
+    """Return crops of the people in the images, with their visible joints drawn."""
     from epitool.nn.crops import crop_image, enlarged
     from epitool.viz.overlay import draw_pose, tile
 

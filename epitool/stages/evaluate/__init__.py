@@ -1,4 +1,4 @@
-"""`epitool evaluate`: how far predicted poses are from true ones, beside what the mean pose would score."""
+"""`epitool evaluate`: measures predicted poses against true ones, with the mean pose as a baseline."""
 
 from __future__ import annotations
 
@@ -29,16 +29,16 @@ _PSS_SEED = 0
 
 
 def run(options: EvaluateOptions) -> Summary:
-    """Measures predictions against the truth, prints a table, and writes `metrics.json`.
+    """Measure predictions against the truth, print a table, and write `metrics.json`.
 
-    Poses of `pose.json` are matched to the truth by image, those of labels by frame number and view. Where no
-    predictions are named `pose.json` is meant if it has images of the truth, else a model is run: the newest of
-    `runs/`. The part is by default "test" for a model that is run here or was trained on this recording, else all.
+    Poses of `pose.json` are matched to the truth by image, those of labels by frame number and view. If no predictions
+    are named, `pose.json` is used if it has images of the truth; otherwise the newest model of `runs/` is run. The
+    default part is "test" for a model that is run here or was trained on this recording, and "all" otherwise.
 
     Raises:
         InputError: Files do not fit each other, have nothing in common, or no pose can be measured.
-        UsageError: The table has another suffix than those known.
-        GeometryError: The true labels were found not to be trusted.
+        UsageError: The table has an unknown suffix.
+        GeometryError: The true labels have the verdict "fail".
     """
     check_table(options.table)
     target = read_truth(options.truth, options.joints)
@@ -57,7 +57,7 @@ def run(options: EvaluateOptions) -> Summary:
 
 
 def _document(target: Truth, predicted: Sequence[Predicted], split: str, options: EvaluateOptions) -> dict[str, Any]:
-    """What `metrics.json` holds."""
+    """Return the content of `metrics.json`."""
     first = predicted[0]
     sequences, words = target.sequences(first.frames)
     ruler = Ruler(
@@ -109,10 +109,10 @@ def _difference(scoring: Scoring, first: Row, other: Row) -> dict[str, Any]:
 
 
 def _mean_poses(truth: Truth) -> dict[str, Array]:
-    """What answers without looking would be: the train part's mean root-relative pose, for every view `(V, J, 3)`.
+    """Return baselines that do not look at the image: mean root-relative poses of the train part, `(V, J, 3)` each.
 
-    Over all views, and, where there are several, of each view by itself: one who knows where the camera stands does
-    better. Nothing where the train part has no joint.
+    One is the mean over all views. If there are several views, the other is the mean of each view by itself, which is
+    a stronger baseline as it knows where the camera stands. The result is empty if the train part has no joints.
     """
     poses = root_centered(truth.xyz[truth.frames_of("train")], truth.skeleton.root)
     views = poses.shape[1]
@@ -124,10 +124,10 @@ def _mean_poses(truth: Truth) -> dict[str, Array]:
 
 
 def _peers(truth: Truth, predicted: Predicted) -> dict[str, tuple[Array, str]]:
-    """What would answer in the same images without training: poses of the truth's joints, and their unit."""
+    """Return poses in the same images that need no training, with the truth's joints, and their unit."""
     if truth.labels is None or not (truth.labels.keypoints.confidence > 0).any():
         return {}
-    from epitool.stages.shared.lifting import peer_poses  # and with it PyTorch
+    from epitool.stages.shared.lifting import peer_poses  # imports PyTorch
 
     found = peer_poses(truth.labels, predicted.frames, predicted.views)
     given = truth.labels.poses.skeleton
@@ -137,14 +137,14 @@ def _peers(truth: Truth, predicted: Predicted) -> dict[str, tuple[Array, str]]:
 
 
 def _mean(poses: Array) -> Array:
-    """Mean over the first axis of what is known; NaN where nothing is."""
+    """Return the mean over the known values of the first axis; NaN where none is known."""
     known = np.isfinite(poses)
     total, count = np.where(known, poses, 0.0).sum(axis=0), known.sum(axis=0)
     return np.where(count > 0, total / np.maximum(count, 1), np.nan)
 
 
 def _clusters(truth: Truth, options: EvaluateOptions) -> tuple[PssModel | None, str]:
-    """The clusters that mPSS is measured with, and where they come from; None and the reason where there are none."""
+    """Return the clusters for mPSS and where they come from, or None and the reason why there are none."""
     ks, file = options.pss, options.pss_file
     if not ks:
         return None, "not asked for"
@@ -171,7 +171,7 @@ def _clusters(truth: Truth, options: EvaluateOptions) -> tuple[PssModel | None, 
 
 
 def _unfit(model: PssModel, skeleton: Skeleton, ks: tuple[int, ...]) -> str:
-    """Why clusters do not serve for these joints and numbers; "" where they do."""
+    """Return why clusters cannot be used for these joints and cluster counts; "" if they can."""
     if model.skeleton.joints != skeleton.joints:
         return f"its joints are {model.skeleton.name}'s, the truth's {skeleton.name}'s"
     missing = sorted(set(ks) - {codebook.asked for codebook in model.codebooks})
@@ -179,7 +179,7 @@ def _unfit(model: PssModel, skeleton: Skeleton, ks: tuple[int, ...]) -> str:
 
 
 def _captions(document: Mapping[str, Any]) -> list[str]:
-    """What the numbers of the table mean, a line each."""
+    """Return lines that explain the numbers of the table."""
     truth, predicted, scores = document["truth"], document["predictions"][0], document["pss"]
     scale = predicted["provenance"].get("scale_source", "not stated")
     lines = [

@@ -1,4 +1,4 @@
-"""The numbers of `metrics.json` as text: for the terminal, as CSV, and as rows of a paper's table."""
+"""Text forms of the numbers of `metrics.json`: for the terminal, as CSV, and as rows of a paper's table."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ _CSV_COUNTS = ("counted", "skipped", "missing_joints", "sequences", "reason")
 
 
 def check_table(path: Path | None) -> None:
-    """Refuses a table's name that does not say its format.
+    """Refuse a table's name whose suffix does not state its format.
 
     Raises:
-        UsageError: Its suffix is none of `.csv`, `.md` and `.tex`.
+        UsageError: The suffix is none of `.csv`, `.md` and `.tex`.
     """
     if path is not None and path.suffix.lower() not in SUFFIXES:
         raise UsageError(f"--table {path}: name it .csv, .md or .tex")
 
 
 def write_table(path: Path, document: Document) -> None:
-    """Writes all numbers as CSV, a line each, or the rows in the paper's order as Markdown or LaTeX."""
+    """Write all numbers as CSV, one per line, or the rows in the paper's order as Markdown or LaTeX."""
     suffix = path.suffix.lower()
     text = _csv(document) if suffix == ".csv" else _markdown(document) if suffix == ".md" else _latex(document)
     with writing(path) as temporary:
@@ -37,7 +37,7 @@ def write_table(path: Path, document: Document) -> None:
 
 
 def main_table(rows: Sequence[Document]) -> str:
-    """The metrics side by side, half the width of each interval under it."""
+    """Return the metrics side by side, with half the width of each interval below the value."""
     first = rows[0]["metrics"]
     titles = [_title(metric) for metric in first]
     lines = []
@@ -50,7 +50,10 @@ def main_table(rows: Sequence[Document]) -> str:
 
 
 def difference_lines(document: Document) -> list[str]:
-    """What each further file has more or less than the first, where it is told apart from nothing and where not."""
+    """Return the differences of each further file from the first, with the ends of their intervals.
+
+    A difference is significant if its interval does not contain 0.
+    """
     units = {metric["name"]: metric["unit"] for metric in document["rows"][0]["metrics"]}
     lines = []
     for difference in document["differences"]:
@@ -64,7 +67,7 @@ def difference_lines(document: Document) -> list[str]:
 
 
 def parts_table(row: Document, by: str) -> str:
-    """One file's metrics by joint, axis or action."""
+    """Return one file's metrics by joint, axis or action."""
     parts = row[f"by_{by}"]
     lines = []
     for name in next(iter(parts.values())):
@@ -80,7 +83,7 @@ def _grid(titles: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
     from rich.console import Console
     from rich.table import Table
 
-    table = Table(box=box.MARKDOWN)  # in ASCII, which every terminal and pipe can encode
+    table = Table(box=box.MARKDOWN)  # ASCII, which every terminal and pipe can encode
     for i, title in enumerate(titles):
         table.add_column(title, justify="right" if i else "left", no_wrap=True)
     for line in lines:
@@ -95,18 +98,18 @@ def _value(mean: Document) -> str:
 
 
 def _interval(mean: Document) -> str:
-    """Half its width: both ends are in the files."""
+    """Return half the width of the interval; both ends are in the written files."""
     return f"+-{(mean['interval'][1] - mean['interval'][0]) / 2:.1f}" if mean["interval"] else ""
 
 
 def _title(metric: Document) -> str:
-    """In three lines, for terminals are narrow."""
+    """Return the title of a metric in three lines, because terminals are narrow."""
     name, at, rest = metric["name"].partition("@")
     return f"{name}\n{at}{rest}\n{'' if metric['unit'] == 'arbitrary' else metric['unit']}"
 
 
 def _csv(document: Document) -> str:
-    """A line for each number, each with all that tells it from others."""
+    """Return one line per number, each with all that identifies it."""
     text = StringIO()
     writer = csv.DictWriter(text, (*_CSV, *_CSV_COUNTS), restval="", extrasaction="ignore", lineterminator="\n")
     writer.writeheader()

@@ -1,4 +1,4 @@
-"""`epitool predict`: single images to 3D poses."""
+"""`epitool predict`: predicts 3D poses from single images."""
 
 from __future__ import annotations
 
@@ -25,18 +25,18 @@ from epitool.stages.shared.looking import DetectorLooks, FileLooks, FixedBox, Lo
 if TYPE_CHECKING:
     from epitool.nn.inference import Engine
 
-_NAMED = 5  # images that the summary names
+_NAMED = 5  # number of images that the summary names
 
 
 def run(options: PredictOptions) -> Summary:
-    """Predicts the pose of one person in each image.
+    """Predict the pose of one person in each image.
 
     A detector finds the joints, and a refinement unit lifts them to 3D: the newest in `runs/`, or the one that comes
-    with epitool. It is hinted at by the volumetric network's pose, where one is named or the unit was trained with
-    one, else by the detector's own.
+    with epitool. The unit takes a 3D pose as a hint: that of the volumetric network, if one is named or the unit was
+    trained with one, and the detector's own otherwise.
 
     Raises:
-        UsageError: Options that do not fit, or the detector is not installed.
+        UsageError: The options do not fit together, or the detector is not installed.
         InputError: There is no model, or an image cannot be read.
         CheckpointError: The model or the refiner cannot be used.
         GeometryError: No image shows a person.
@@ -66,15 +66,15 @@ def _millimetres(height: str | None) -> float | None:
 
 
 def is_labels(given: str) -> bool:
-    """Whether an input is labels or keypoints, which stand for their images."""
+    """Return whether an input is a file of labels or keypoints, which stands for its images."""
     return given.lower().endswith(".h5")
 
 
 def image_names(inputs: Sequence[str]) -> list[str]:
-    """Every image of image files, folders, videos, `video.mp4#frame` and labels, in order and each once.
+    """Return every image of image files, folders, videos, `video.mp4#frame` and labels, in order and each once.
 
     Raises:
-        InputError: One of them is missing or cannot be decoded.
+        InputError: An input is missing or cannot be decoded.
     """
     names: dict[str, None] = {}
     for given in inputs:
@@ -97,7 +97,7 @@ def image_names(inputs: Sequence[str]) -> list[str]:
 
 
 def _looking(names: Sequence[str], options: PredictOptions, who: Answerer) -> Looking:
-    """How to find the person, and the joints, in an image."""
+    """Choose how to find the person, and the joints, in an image."""
     box, boxes, detector, device = options.box, options.boxes, options.detector, options.device
     if boxes is None and box is None and detector is None and len(options.images) == 1 and is_labels(options.images[0]):
         boxes = Path(options.images[0])
@@ -105,7 +105,7 @@ def _looking(names: Sequence[str], options: PredictOptions, who: Answerer) -> Lo
     if boxes is not None:
         return FileLooks(names, boxes, margin)
     fixed = parse_box(box) if box is not None and box != "image" else None
-    if who.refiner is None and box is not None and detector is None:  # which needs no joints
+    if who.refiner is None and box is not None and detector is None:  # the network alone needs no joints
         return FixedBox(len(names), fixed, "whole image" if fixed is None else f"given: {box}")
     try:
         pair = tuple(open_detector(detector, device) for _ in range(2))
@@ -121,9 +121,9 @@ def _looking(names: Sequence[str], options: PredictOptions, who: Answerer) -> Lo
 def _network_poses(
     engine: Engine | None, names: Sequence[str], looking: Looking, options: PredictOptions
 ) -> Predictions | None:
-    """What the network sees, where there is one; in any case all images have been looked at afterwards."""
+    """Return the network's predictions, or None without a network; in both cases `looking` has seen all images."""
     if engine is None:
-        if not looking.image_size.all():  # a file's joints may do without the images
+        if not looking.image_size.all():  # joints from a file may come with all image sizes
             with progress("looking", len(names)) as advance:
                 for i, image in read_images(names):
                     looking(i, image)
@@ -145,7 +145,7 @@ def _answer(
     from epitool.stages.shared.seen_in_images import without_unseen
 
     if who.refiner is not None:
-        from epitool.stages.shared.lifting import refined_predictions  # and with it PyTorch
+        from epitool.stages.shared.lifting import refined_predictions  # imports PyTorch
 
         found = refined_predictions(
             who.refiner, names, looking, by_network, root_depth=options.root_depth, height_mm=height_mm,
@@ -164,10 +164,10 @@ def _answer(
 
 
 def parse_box(text: str) -> Array:
-    """The square around a box "x,y,w,h" in px.
+    """Return the square around a box "x,y,w,h" in px.
 
     Raises:
-        UsageError: It is no such box.
+        UsageError: The text is not of this form, or the width or height is not positive.
 
     >>> parse_box("10,20,30,50").tolist()
     [0.0, 20.0, 50.0, 50.0]
@@ -184,7 +184,7 @@ def parse_box(text: str) -> Array:
 
 
 def _draw(predictions: Predictions, folder: Path) -> None:
-    """Writes every image with its joints, numbered in the order of the predictions."""
+    """Write every image with its joints, numbered in the order of the predictions."""
     from epitool.viz.overlay import draw_pose, save_image
 
     with progress("drawing", len(predictions.images)) as advance:
@@ -215,12 +215,12 @@ def _summary(
 
 
 def _whole(predictions: Predictions, who: Answerer) -> NDArray[np.bool_]:
-    """Which poses `(N,)` have every joint that is to be had."""
+    """Return which poses `(N,)` have all joints that can be predicted."""
     known = np.isfinite(predictions.joints_3d[..., 0])
     return np.asarray((known | ~who.engine.card.trained if who.engine and not who.refiner else known).all(axis=1))
 
 
 def _listed(names: Sequence[str]) -> str:
-    """How many images, and the names of the first."""
+    """Return the number of images and the names of the first ones, as text."""
     named = ", ".join(names[:_NAMED]) + (", ..." if len(names) > _NAMED else "")
     return f"{len(names)} image{'s' * (len(names) != 1)}: {named}"

@@ -1,4 +1,4 @@
-"""Who answers for a single image: a network, a refinement unit, or one refined by the other."""
+"""Choice of what predicts poses: a network, a refinement unit, or a network refined by a unit."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class Answerer:
-    """Who answers: a network, a refinement unit, or both, their files, and what they are called."""
+    """The network, the refinement unit, or both, that predict poses; their files, and their name in words."""
 
     engine: Engine | None
     model: Path | None
@@ -29,7 +29,7 @@ class Answerer:
 
 
 def who_answers(options: PredictOptions) -> Answerer:
-    """Opens what answers: the files named, or the newest ones in `runs/`, or the unit that comes with epitool.
+    """Open the network and unit: the named files, the newest ones in `runs/`, or the unit that comes with epitool.
 
     Raises:
         InputError: A file is missing, or only a network is wanted and there is none.
@@ -66,7 +66,7 @@ def _open_engine(path: Path, device: str, bf16: bool) -> Engine:
 
 
 def told(who: Answerer) -> str:
-    """How good the answer was on frames that were kept from training, where that is known."""
+    """Return the error on frames held out from training, in words; "" if it is unknown."""
     if who.refiner is not None and who.refiner.measured:
         best = min(who.refiner.measured.values())
         return f"NMPJPE on held-out frames of its recording {best[0]:.0f} {who.refiner.unit}"

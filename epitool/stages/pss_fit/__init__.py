@@ -1,4 +1,4 @@
-"""`epitool pss-fit`: clusters a reference set of poses, by which `evaluate` scores the structure of predictions."""
+"""`epitool pss-fit`: clusters a reference set of poses, with which `evaluate` scores the structure of predictions."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ DEFAULT_KS = (50, 100)
 
 
 def run(options: PssFitOptions) -> Summary:
-    """Fits the clusters of the Pose Structure Score and writes `pss.npz`.
+    """Fit the clusters of the Pose Structure Score and write `pss.npz`.
 
-    Poses of labels are taken as each of the cameras sees them; those of arrays `(N, J, 3)` as they are.
+    Poses of labels are taken in the axes of each camera; those of arrays `(N, J, 3)` are taken as they are.
 
     Raises:
         InputError: The poses cannot be read, or there are too few complete ones.
         UsageError: A k is less than two.
-        GeometryError: The labels were found not to be trusted.
+        GeometryError: The labels have the verdict "fail".
     """
     poses, out, jobs = options.poses, options.out, options.jobs
     reference = _reference(poses, options.split)
@@ -63,18 +63,18 @@ def run(options: PssFitOptions) -> Summary:
 
 
 def also_writes(options: PssFitOptions) -> list[Path]:
-    """What the measured stability is written to."""
+    """Return the file that the measured stability is written to."""
     return [stability_file(options.out)] if options.stability else []
 
 
 def stability_file(out: Path) -> Path:
-    """What `--stability` writes beside the clusters."""
+    """Return the file that `--stability` writes beside the clusters."""
     return out.with_name(f"{out.stem}-stability.json")
 
 
 @dataclass(frozen=True, eq=False)
 class Reference:
-    """Poses `(N, J, 3)` to cluster, their skeleton, and what they are in words."""
+    """The poses `(N, J, 3)` to cluster, their skeleton, and a description in words."""
 
     xyz: Array
     skeleton: Skeleton
@@ -114,7 +114,7 @@ def _yaw(reference: Reference, path: Path) -> Yaw:
 
 
 def _check_ks(ks: tuple[int, ...] | None, reference: Reference, path: Path) -> None:
-    """Refuses numbers of clusters that somebody asked for and that there are not even poses for."""
+    """Refuse requested numbers of clusters that exceed the number of distinct complete poses."""
     distinct = count_distinct(flat_poses(reference.xyz, reference.skeleton.root, None)) if ks else 0
     if ks and max(ks) > distinct:
         raise InputError(

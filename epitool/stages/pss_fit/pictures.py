@@ -1,4 +1,4 @@
-"""`epitool pss-fit --pictures`: the paper's Figures 5 and 6 of one's own clusters."""
+"""`epitool pss-fit --pictures`: draws the paper's Figures 5 and 6 for the fitted clusters."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from epitool.pss.embedding import embed
 from epitool.skeleton import Skeleton
 from epitool.viz.pss import plot_pss_centres, plot_pss_plane
 
-_EMBEDDED = 4000  # poses in the plane; t-SNE of them takes some 20 s
+_EMBEDDED = 4000  # largest number of poses in the plane, for which t-SNE takes about 20 s
 
 
 def draw(folder: Path, reference: Array, model: PssModel) -> None:
-    """Draws `pss-centres-K.png` and `pss-tsne-K.png` for each k.
+    """Draw `pss-centres-K.png` and `pss-tsne-K.png` for each k.
 
     Args:
-        folder: Where to.
+        folder: Folder for the pictures.
         reference: The poses that the clusters were made from, `(N, J, 3)`.
         model: The clusters.
 
@@ -44,11 +44,14 @@ def draw(folder: Path, reference: Array, model: PssModel) -> None:
 
 
 def in_camera_axes(poses: Array, reference: Array, skeleton: Skeleton) -> Array:
-    """Poses turned so that y points down, as it is known from how the reference stands; as they are where it is not."""
+    """Return poses turned so that y points down; the reference poses show which axis is vertical.
+
+    The poses are returned unchanged if the vertical cannot be found.
+    """
     try:
         axis, sign = find_up(reference, skeleton)
     except InputError:
         return poses
     a, b = [i for i in range(3) if i != axis]
-    handed = -sign if axis == 1 else sign  # so that the turn is no mirror
+    handed = -sign if axis == 1 else sign  # keeps the determinant positive, so that poses are not mirrored
     return np.stack([poses[..., a], -sign * poses[..., axis], handed * poses[..., b]], axis=-1)

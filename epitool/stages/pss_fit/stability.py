@@ -1,4 +1,4 @@
-"""`epitool pss-fit --stability`: how far runs of k-means agree, and how far the score moves between them."""
+"""`epitool pss-fit --stability`: measures how well runs of k-means agree, and how much the score varies with them."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ _HEADER = f"{'clusters':<32}{'mean IoU':>9}{'sd':>7}{'share %':>9}{'mPSS %':>9}{
 
 
 def measure(reference: Array, model: PssModel, options: PssFitOptions) -> dict[str, Any]:
-    """The paper's analysis: runs of k-means from random starts, compared pair by pair.
+    """Carry out the paper's analysis: compare runs of k-means from random starts pair by pair.
 
-    Where codebooks are made by consensus, the runs are also made into as many codebooks as they suffice for, which
-    have no run in common, and these are compared too.
+    If codebooks are made by consensus, the runs are also divided into as many groups as possible that have no run in
+    common, and the consensus codebooks of the groups are compared too.
 
     Args:
         reference: The poses that the clusters were made from, `(N, J, 3)`.
         model: The clusters.
-        options: Of the command.
+        options: Options of the command.
 
     Raises:
         InputError: The predictions cannot be read or do not fit the poses.
@@ -72,15 +72,15 @@ def measure(reference: Array, model: PssModel, options: PssFitOptions) -> dict[s
 
 
 def _scored(truth: Path, predictions: Path, part: str) -> tuple[Array, Array]:
-    """Predicted and true poses `(N, J, 3)` of a part."""
+    """Return the predicted and true poses `(N, J, 3)` of a part."""
     target = read_truth(truth)
     found, _ = read_predicted(predictions, target, part)
     return found.xyz, target.xyz[found.frames, found.views]
 
 
 def _row(fitted: Codebook, kind: str, runs: Sequence[Run], agreed: Agreement, mpss: Array | None) -> dict[str, Any]:
-    """What the runs of one kind have in common, and how each of them is."""
-    pairs = np.array(np.triu_indices(len(runs), 1))
+    """Return statistics of the agreement between the runs of one kind, and the values of each run."""
+    pairs = np.array(np.triu_indices(len(runs), 1))  # in the order of the pairs in `agreed`
     own_iou = [float(agreed.iou[(pairs == run).any(axis=0)].mean()) for run in range(len(runs))]
     return {
         "metric": fitted.metric,
@@ -107,7 +107,7 @@ def _spread(values: Array) -> dict[str, float]:
 
 
 def report(document: dict[str, Any], path: Path, fitted: Summary) -> Summary:
-    """Writes every run, and adds the table to what fitting said."""
+    """Write the values of every run to a file, and add the table to the summary of the fit."""
     write_json(path, document)
     lines = [fitted.text, _HEADER, *(_line(row) for row in document["rows"]), PAPER, f"{path}: every run"]
     return Summary("\n".join(lines), fitted.values | {"stability": str(path), "rows": document["rows"]})

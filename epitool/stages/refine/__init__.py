@@ -1,4 +1,4 @@
-"""`epitool refine`: a recording's own labels, or motion capture, to a refinement unit."""
+"""`epitool refine`: trains a refinement unit on a recording's own labels, or on motion capture."""
 
 from __future__ import annotations
 
@@ -28,17 +28,18 @@ Measured = tuple[float, float]
 
 
 def run(options: RefineOptions) -> Summary:
-    """Trains a refinement unit.
+    """Train a refinement unit.
 
-    From a recording's own labels it goes on from the unit that comes with epitool: it learns their poses, mixed with
-    each other, seen by random cameras, with the errors that the detector made in this recording. Frames of the
-    validation part that it does not learn from choose what it is hinted at by, and tell whether it helps. With `mocap`
-    it starts anew and learns from motion capture, for everybody; labels only tell how the detector errs.
+    With a recording's own labels, training starts from the unit that comes with epitool. The unit learns the poses of
+    the labels, mixed with each other and seen by random cameras, with the errors that the detector made in this
+    recording. Frames of the validation part that are held out from training choose the kind of hint, and show whether
+    the unit improves. With `mocap`, a unit for all people is trained from scratch on motion capture, and labels only
+    show how the detector errs.
 
     Raises:
-        UsageError: Options that do not fit.
-        InputError: A file is missing or damaged, or they do not fit together.
-        GeometryError: Too few of the labels, or of the poses, are complete, or the labels were found not to be trusted.
+        UsageError: The options do not fit together.
+        InputError: A file is missing or damaged, or the files do not fit together.
+        GeometryError: Too few of the labels, or of the poses, are complete, or the labels have the verdict "fail".
     """
     path = options.out or run_folder(options.name) / "refiner.pt"
     return _from_labels(options, path) if options.mocap is None else _from_mocap(options, options.mocap, path)
@@ -83,7 +84,7 @@ def _from_labels(options: RefineOptions, path: Path) -> Summary:
     by_themselves = _hint_errors(hinted, told)
     candidates = {"the shipped unit": (shipped, next(iter(hinted.values())))}
     for hint, given in _worth_trying(hinted, by_themselves).items():
-        # a network has learned the training part by heart, and errs less there than elsewhere
+        # A network overfits the training part, so that its errors there are smaller than on new images.
         erring = given.of_frames(parts["val"][:half] if hint == "network" else learned)
         say(f"learning from {len(np.unique(given.of_frames(learned).frames))} frames, {_WORDS[hint]}")
         refiner = _trained(shipped, labels, given.of_frames(learned), erring, unit, hint)
@@ -123,7 +124,10 @@ _DETECTOR, _NETWORK = "the detector's own 3D", "the network"
 def _enough(
     hinted: dict[str, Seen], seen: Seen, unlearned: NDArray[np.intp], told: NDArray[np.intp]
 ) -> dict[str, Seen]:  # fmt: skip
-    """The hints without a network of whose poses too few tell how it errs, or none how good it is; or no hint."""
+    """Drop the network as a hint if too few of its poses can be used to learn its errors, or none to measure it.
+
+    If no hint remains, the images are returned without one.
+    """
     if "network" in hinted:
         few = len(hinted["network"].of_frames(unlearned).truth)
         if few < MIN_POSES or not len(hinted["network"].of_frames(told).truth):
@@ -136,9 +140,9 @@ def _enough(
 
 
 def _worth_trying(hinted: dict[str, Seen], by_themselves: Mapping[str, Measured]) -> dict[str, Seen]:
-    """The hints without a network that is worse than the detector by itself.
+    """Drop the network as a hint if it is worse than the detector by itself.
 
-    Its errors are alike in neighbouring frames, so that a unit which has learned them by heart would look too good.
+    Its errors are similar in neighbouring frames, so that a unit that has memorised them would seem better than it is.
     """
     if {_DETECTOR, _NETWORK} <= by_themselves.keys() and by_themselves[_NETWORK] > by_themselves[_DETECTOR]:
         say(
@@ -150,7 +154,7 @@ def _worth_trying(hinted: dict[str, Seen], by_themselves: Mapping[str, Measured]
 
 
 def _hint_errors(hinted: Mapping[str, Seen], told: NDArray[np.intp]) -> dict[str, Measured]:
-    """How good the hints are by themselves, in the axes that they are in, which look straight at the person."""
+    """Return the errors of the hints by themselves, in their own axes, whose z points straight at the person."""
     from epitool.nn.looks import network_hint
 
     names = {"detector": _DETECTOR, "network": _NETWORK}
@@ -163,7 +167,7 @@ def _hint_errors(hinted: Mapping[str, Seen], told: NDArray[np.intp]) -> dict[str
 
 
 def _errors(poses: Array, truth: Array) -> Measured:
-    """NMPJPE and PMPJPE over the limbs, of the poses `(N, 16, 3)` that are whole."""
+    """Return NMPJPE and PMPJPE over the joints of the limbs, for the poses `(N, 16, 3)` in which all are known."""
     from epitool.metrics import nmpjpe, pmpjpe
     from epitool.nn.looks import LIMBS, PELVIS
 

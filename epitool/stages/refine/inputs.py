@@ -1,4 +1,4 @@
-"""What `refine` learns from: motion capture, or the images of a recording's labels with what hints at their poses."""
+"""Training data of `refine`: motion capture, or the images of a recording's labels with hints at their poses."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ MIN_MOCAP = 100
 
 
 def mocap_poses(path: Path) -> Array:
-    """Level poses `(M, 16, 3)` mm of motion capture, those that are complete.
+    """Return the complete poses `(M, 16, 3)` of motion capture, levelled, in mm.
 
     Raises:
-        InputError: The file cannot be read, is not in mm, lacks joints, or does not tell which way is up.
+        InputError: The file cannot be read, is not in mm, lacks joints, or does not show which way is up.
         GeometryError: Too few poses are complete.
     """
     from epitool.nn.looks import BODY, body_joints
@@ -52,7 +52,7 @@ def mocap_poses(path: Path) -> Array:
 
 @dataclass(frozen=True, eq=False)
 class Seen:
-    """N images of labelled people: what a detector said of them, what is true, and which frames and views they are."""
+    """N images of labelled people: the detector's output, the true poses, and the indices of their frames and views."""
 
     looks: Looks
     truth: Array
@@ -60,19 +60,19 @@ class Seen:
     views: NDArray[np.intp]
 
     def of_frames(self, frames: NDArray[np.intp]) -> Seen:
-        """Those of these frames."""
+        """Return the images of these frames."""
         return self.at(np.isin(self.frames, frames))
 
     def at(self, chosen: NDArray[np.bool_]) -> Seen:
-        """Those chosen."""
+        """Return the chosen images."""
         return Seen(self.looks.at(chosen), self.truth[chosen], self.frames[chosen], self.views[chosen])
 
 
 def seen_in(labels: Labels, path: Path) -> Seen:
-    """All images of labels with a complete pose and enough joints in the image.
+    """Return all images of labels with a complete pose and enough joints in the image.
 
     Raises:
-        InputError: The labels' skeleton lacks a joint of the unit's.
+        InputError: The labels' skeleton lacks a joint that the unit needs.
     """
     from epitool.nn.looks import BODY, body_joints
     from epitool.stages.shared.lifting import labelled_looks
@@ -89,13 +89,16 @@ def seen_in(labels: Labels, path: Path) -> Seen:
 
 
 def focal_ratio(labels: Labels) -> float:
-    """Median focal length of the cameras over the longer side of their images."""
+    """Return the median, over the cameras, of the focal length divided by the longer side of the image."""
     cameras = [camera for rig in labels.rigs for camera in rig.cameras]
     return float(np.median([camera.focal / max(camera.image_size) for camera in cameras]))
 
 
 def own_poses(labels: Labels, seen: Seen) -> Array:
-    """Level poses `(M, 16, 3)` of the frames of labels: up is where heads are above feet on the mean of each take."""
+    """Return levelled poses `(M, 16, 3)` of the frames of labels.
+
+    The vertical of each take is the direction in which, on average, heads are above feet.
+    """
     from epitool.nn.looks import BODY, PELVIS, body_joints
     from epitool.nn.mocap import upright, vertical_of
 
@@ -109,10 +112,10 @@ def own_poses(labels: Labels, seen: Seen) -> Array:
 
 
 def hinted_by(seen: Seen, labels: Labels, pairs: Path, predictions: Path | None) -> dict[str, Seen]:
-    """The images by what could hint at their poses: the detector, a network's predictions, or nothing.
+    """Return the images for each possible kind of hint: the detector, a network's predictions, or none.
 
     Raises:
-        InputError: The predictions that are named are refined, or of other images.
+        InputError: The named predictions have been refined already, or are of other images.
     """
     found: dict[str, Seen] = {}
     if np.isfinite(seen.looks.hint).any():
@@ -124,7 +127,7 @@ def hinted_by(seen: Seen, labels: Labels, pairs: Path, predictions: Path | None)
 
 
 def _by_network(seen: Seen, labels: Labels, pairs: Path, given: Path | None) -> Seen | None:
-    """The images of which a network has predicted the pose, with that as the hint; None where no network has."""
+    """Return the images that a network has predicted, with its poses as the hint; None if there are none."""
     path = given or (DEFAULT_PREDICTIONS if DEFAULT_PREDICTIONS.exists() else None)
     if path is None:
         return None

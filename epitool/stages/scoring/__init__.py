@@ -1,1 +1,1 @@
-"""Predictions paired with the truth, and every number about them."""
+"""Pairing of predictions with the truth, and all numbers computed from them."""

@@ -1,4 +1,4 @@
-"""Which true pose each predicted pose is measured against: by image, by frame and view, or by order."""
+"""Pairing of predicted poses with the true poses to measure them against: by image, frame and view, or order."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _BATCH = 32
 
 @dataclass(frozen=True, eq=False)
 class Predicted:
-    """Poses `(N, J, 3)`, and the frame and view `(N,)` of the truth that each belongs to."""
+    """Predicted poses `(N, J, 3)`, and the indices `(N,)` of the frame and view of the truth that each belongs to."""
 
     source: str
     xyz: Array
@@ -42,30 +42,32 @@ class Predicted:
     without_truth: int = 0
 
     def only(self, frames: Indices) -> Predicted:
-        """Those of these frames of the truth."""
+        """Return the poses that belong to these frames of the truth."""
         return self.at(np.flatnonzero(np.isin(self.frames, frames)))
 
     def at(self, indices: Indices) -> Predicted:
-        """Those with these indices, in their order."""
+        """Return the poses with these indices, in the order of the indices."""
         return replace(self, xyz=self.xyz[indices], frames=self.frames[indices], views=self.views[indices])
 
 
 def find_all_predicted(options: EvaluateOptions, truth: Truth) -> tuple[list[Predicted], str]:
-    """What to measure: only what all files predict, in one order, so that rows compare; and which part of the truth.
+    """Return the predictions to measure, one entry per file, and the part of the truth that they are measured on.
 
-    Where neither files nor a model are named one of them is chosen, and said.
+    Only poses that all files predict are kept, in the same order, so that the rows of the table are comparable. If
+    neither files nor a model are named, one of them is chosen and reported.
 
     Raises:
-        InputError: As `read_predicted`, the files have no pose in common, or there is nothing to measure.
+        InputError: A file cannot be read or does not fit the truth (see `read_predicted`), the files have no pose in
+            common, or there is nothing to measure.
     """
     path = options.predictions[0] if options.predictions else None if options.model else _default_predictions(truth)
     first, part = read_predicted(path, truth, options.split) if path else _predicted_here(options, truth)
     others = [read_predicted(path, truth, options.split) for path in options.predictions[1:]]
-    # one that was trained on this recording keeps all of them to the test part, wherever it stands
+    # If any file comes from a model trained on this recording, all files are measured on the test part only.
     split = next((chosen for chosen in (part, *(chosen for _, chosen in others)) if chosen != "all"), part)
     frames = truth.frames_of(split)
     found = [one.only(frames) for one in (first, *(one for one, _ in others))]
-    keys = [one.frames * truth.xyz.shape[1] + one.views for one in found]
+    keys = [one.frames * truth.xyz.shape[1] + one.views for one in found]  # one number per frame and view
     common = functools.reduce(np.intersect1d, keys)
     if not len(common):
         raise InputError(f"{', '.join(one.source for one in found)}: no image is in all of them")
@@ -77,7 +79,7 @@ def find_all_predicted(options: EvaluateOptions, truth: Truth) -> tuple[list[Pre
 
 
 def read_predicted(path: Path, truth: Truth, split: str | None) -> tuple[Predicted, str]:
-    """The predictions of a file for a part of the truth's frames, and which part it is where none is named.
+    """Read the predictions of a file for a part of the truth's frames, and choose the part if none is named.
 
     Raises:
         InputError: The files do not fit each other, or have nothing in common.
@@ -88,13 +90,13 @@ def read_predicted(path: Path, truth: Truth, split: str | None) -> tuple[Predict
 
 
 def _predicted_here(options: EvaluateOptions, truth: Truth) -> tuple[Predicted, str]:
-    """What a model sees in the images of a part of the truth's frames, and which part it is."""
+    """Run a model on the images of a part of the truth's frames; return its predictions and the part."""
     split, model = options.split or "test", options.model or _model_for(truth)
     return _kept(_run_model(model, truth, split, options.device, options.protocol), truth, split), split
 
 
 def _kept(found: Predicted, truth: Truth, split: str) -> Predicted:
-    """The predictions of the part, with the truth's joints."""
+    """Return the predictions of the part, with the truth's joints."""
     if found.without_truth:
         warn(f"{found.source}: {found.without_truth} images are not in {truth.path}, and are left out")
     kept = _in_joint_set(found, truth).only(truth.frames_of(split))
@@ -143,10 +145,10 @@ def _check_skeletons(source: str, ours: Skeleton, truth: Truth) -> None:
 
 
 def _in_joint_set(found: Predicted, truth: Truth) -> Predicted:
-    """The predictions with the truth's joints.
+    """Return the predictions with the truth's joints.
 
     Raises:
-        InputError: They have others.
+        InputError: The predictions have other joints.
     """
     if truth.joint_set != "all":
         xyz = joints_of(truth.skeleton, found.xyz, found.skeleton, found.source)
@@ -176,10 +178,10 @@ def _match_arrays(path: Path, truth: Truth) -> Predicted:
 
 
 def _check_sizes(xyz: Array, unit: str, path: Path, truth: Truth) -> None:
-    """Refuses arrays in another unit than they state: bodies are of one size, give or take.
+    """Refuse arrays whose sizes suggest another unit than stated, because all bodies have about the same size.
 
     Raises:
-        InputError: One is more than five times larger than the other.
+        InputError: Bodies of one array are more than five times larger than those of the other.
     """
     ours, theirs = (
         float(np.nanmedian(np.nanmax(poses, axis=-2) - np.nanmin(poses, axis=-2)))
@@ -224,14 +226,17 @@ def _match_labels(path: Path, truth: Labels) -> Predicted:
 
 
 def _run_model(path: Path, truth: Truth, split: str, device: str, protocol: str) -> Predicted:
-    """What a model sees in the images of a part; the authors' protocol gives it the true root depth and intrinsics."""
+    """Run a model on the images of a part.
+
+    The protocol of the EpipolarPose authors gives the model the true root depth and intrinsics.
+    """
     if truth.labels is None:
         raise InputError(f"{truth.path} names no images to run {path} on; give predictions")
     from epitool.nn.inference import NOTHING_KNOWN, KnownCameras, check_depth, open_engine, predict_images
 
     engine = open_engine(path, device)
     check_depth(path, engine.card)
-    if truth.joint_set == "all":  # before the work
+    if truth.joint_set == "all":  # checked before the long computation
         _check_skeletons(str(path), engine.card.skeleton, truth)
     keypoints = truth.labels.keypoints
     boxes, part = truth.labels.boxes(margin=engine.card.convention.margin), truth.frames_of(split)
@@ -252,6 +257,6 @@ def _run_model(path: Path, truth: Truth, split: str, device: str, protocol: str)
 
 
 def _image_index(labels: Labels) -> dict[str, tuple[int, int]]:
-    """(frame, view) indices of every image by its absolute path."""
+    """Return the (frame, view) indices of every image, by its absolute path."""
     images = labels.keypoints.images.tolist()
     return {image_key(image): (f, v) for f, row in enumerate(images) for v, image in enumerate(row) if image}

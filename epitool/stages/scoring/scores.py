@@ -1,4 +1,4 @@
-"""Every number about predictions: metrics, their parts by joint, axis and action, and differences between files."""
+"""Scores of predictions: metrics, their parts by joint, axis and action, and differences between files."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ Parts = Mapping[str, Means]
 
 @dataclass(frozen=True, eq=False)
 class Row:
-    """One file's predictions measured.
+    """The scores of one file's predictions.
 
     Attributes:
-        name: Of the file, or of what stands for one.
-        metrics: In the order of the table.
-        values: Of each pose by the metric's name, `(N,)`; NaN where it has none.
-        parts: By "joint", "axis" and "action": the means of each metric, by joint, axis or action.
+        name: Name of the file, or of the baseline that the row is for.
+        metrics: Metrics in the order of the table.
+        values: Value of each pose `(N,)`, by the metric's name; NaN if the pose has none.
+        parts: For "joint", "axis" and "action", the means of each metric by joint, axis or action.
     """
 
     name: str
@@ -35,22 +35,22 @@ class Row:
     parts: Mapping[str, Parts]
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain values, as JSON stores them."""
+        """Return the row as plain values, as JSON stores them."""
         parts = {f"by_{kind}": _plain_parts(parts) for kind, parts in self.parts.items()}
         return {"name": self.name, "metrics": [metric.as_dict() for metric in self.metrics], **parts}
 
 
 @dataclass(frozen=True, eq=False)
 class Scoring:
-    """What all rows of a table have in common.
+    """The settings that all rows of a table share.
 
     Attributes:
-        ruler: Holds the truth.
-        actions: What is done in each true pose, `(N,)`, or None.
-        pss_ks: Numbers of clusters to give mPSS for.
-        clusters: By which; None where there are none.
-        pss_source: Where they come from, or why there are none.
-        jobs: Threads.
+        ruler: Ruler that holds the truth.
+        actions: Action of each true pose, `(N,)`, or None.
+        pss_ks: Numbers of clusters to compute mPSS for.
+        clusters: Clusters of the mPSS; None if there are none.
+        pss_source: Where the clusters come from, or why there are none.
+        jobs: Number of threads.
     """
 
     ruler: Ruler
@@ -61,7 +61,7 @@ class Scoring:
     jobs: int = -1
 
     def row(self, name: str, prediction: Array, unit: str) -> Row:
-        """Everything about predictions `(N, J, 3)` in a unit."""
+        """Compute all scores of predictions `(N, J, 3)` in a unit."""
         measured = self.ruler.measure(prediction, unit, self.jobs)
         metrics, values = list(measured.metrics), dict(measured.values)
         for k in self.pss_ks:
@@ -75,8 +75,9 @@ class Scoring:
         return Row(name, tuple(metrics), values, parts)
 
     def difference(self, first: Row, other: Row) -> Means:
-        """How much more the other file's means are, over the poses that have a value in both."""
+        """Return the other file's means minus the first file's, over the poses that have a value in both."""
         common = [name for name in first.values if name in other.values]
+        # Differences are taken pose by pose, so that the interval is one of paired samples.
         return {name: mean_of(other.values[name] - first.values[name], self.ruler.bootstrap) for name in common}
 
     def _mpss(self, prediction: Array, k: int) -> tuple[Metric, Array | None]:
@@ -90,7 +91,7 @@ class Scoring:
         return ruler.metric(codebook.metric, "%", alignment, scores, missing), scores
 
     def _by_action(self, values: Array) -> Means:
-        """Means of each action, and the mean of these, which is what papers on Human3.6M call average."""
+        """Return the means of each action and their unweighted mean, which papers on Human3.6M call the average."""
         assert self.actions is not None
         names, groups = np.unique(self.actions), self.ruler.bootstrap.groups
         found = {
@@ -101,7 +102,7 @@ class Scoring:
         return found | {MEAN_OF_ACTIONS: Mean(average, None, sum(mean.counted for mean in found.values()))}
 
     def pss_document(self) -> dict[str, Any]:
-        """What `metrics.json` says of the clusters."""
+        """Return what `metrics.json` states about the clusters."""
         if self.clusters is None:
             return {"source": None, "reason": self.pss_source}
         return {
@@ -117,7 +118,7 @@ class Scoring:
 
 
 def plain_means(means: Means) -> dict[str, dict[str, Any]]:
-    """Plain values, as JSON stores them."""
+    """Return means as plain values, as JSON stores them."""
     return {name: mean._asdict() | {"interval": mean.interval and list(mean.interval)} for name, mean in means.items()}
 
 

@@ -1,4 +1,4 @@
-"""What predictions are measured against: its poses, parts, sequences, and the joints that count."""
+"""True poses that predictions are measured against: their parts, sequences and joints."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ from epitool.skeleton import Skeleton, skeleton
 from epitool.stages.shared.label_verdict import heeded_labels
 
 ARRAYS = (".npz", ".npy")
-# Skeletons. The 14 joints are those of Drover et al. 2018, with whom the paper's Table 3 compares.
+# Skeleton of each joint set. The 14 joints are those of Drover et al. 2018, which the paper's Table 3 compares with.
 JOINT_SETS = {"14": "common14", "17": "h36m17"}
-STRETCHES = 20  # of a recording, that stand for sequences where there is only one
+STRETCHES = 20  # number of stretches that a single recording is divided into, in place of sequences
 
 Indices = NDArray[np.intp]
 
 
 @dataclass(frozen=True, eq=False)
 class Truth:
-    """What is measured against: poses `(F, V, J, 3)` in the axes of each of V cameras (plain arrays: V = 1).
+    """The true poses `(F, V, J, 3)` in the axes of each of V cameras (plain arrays: V = 1).
 
     Attributes:
-        clips: The number of each frame's clip or take, `(F,)`; 0 of all of one recording.
-        actions: What is done in each frame, `(F,)`, or None.
-        joint_set: Asked for: "all", or a key of JOINT_SETS.
+        clips: Number of each frame's clip or take, `(F,)`; 0 everywhere if there is one recording.
+        actions: Action of each frame, `(F,)`, or None.
+        joint_set: Requested joints: "all", or a key of JOINT_SETS.
     """
 
     path: Path
@@ -44,19 +44,20 @@ class Truth:
     joint_set: str
 
     def frames_of(self, split: str) -> Indices:
-        """Indices of the frames of a part."""
+        """Return the indices of the frames of a part."""
         if self.labels is not None:
             return part_of(len(self.clips), split, self.labels.keypoints.split)
         return part_of_clips(self.clips, split)
 
     def part(self, split: str) -> Array:
-        """The poses of a part of the frames, all views, `(N, J, 3)`."""
+        """Return the poses of a part of the frames, in all views, `(N, J, 3)`."""
         return self.xyz[self.frames_of(split)].reshape(-1, *self.xyz.shape[2:])
 
     def sequences(self, frames: Indices) -> tuple[NDArray[np.int64], str]:
-        """The sequence that each of these frames belongs to, and what sequences are, in words.
+        """Return the sequence that each of these frames belongs to, and a description of the sequences in words.
 
-        Clips, where there are several; else stretches of the recording, for its frames follow each other.
+        Sequences are the clips if there are several, and stretches of the recording otherwise. Neighbouring frames
+        are correlated, so that intervals have to be computed from sequences and not from single frames.
         """
         several = len(np.unique(self.clips)) > 1
         if several:
@@ -67,16 +68,16 @@ class Truth:
 
 
 def part_of(count: int, split: str, stated: tuple[int, int] | None = None) -> Indices:
-    """Indices of a part of so many frames, where the file states or by their order."""
+    """Return the indices of a part of `count` frames, split as the file states or else by their order."""
     return split_frames(count, stated)[split]
 
 
 def part_of_clips(clips: NDArray[np.int64], split: str) -> Indices:
-    """Indices of the poses of a part that is made of whole clips, drawn the same way every time.
+    """Return the indices of the poses of a part that is made of whole clips, with the same draw every time.
 
     Args:
-        clips: Which clip each pose is from, `(N,)`; a single one is divided as `part_of` does.
-        split: Which part.
+        clips: Clip of each pose, `(N,)`. A single clip is divided as `part_of` does.
+        split: Name of the part.
     """
     numbers = np.unique(clips)
     if len(numbers) < 2:
@@ -86,11 +87,11 @@ def part_of_clips(clips: NDArray[np.int64], split: str) -> Indices:
 
 
 def read_truth(path: Path, joint_set: str = "all") -> Truth:
-    """Reads `labels.h5`, or a pose array, and keeps the joints of a set.
+    """Read `labels.h5` or a pose array, and keep the joints of a set.
 
     Raises:
-        InputError: It cannot be read, or lacks a joint of the set.
-        GeometryError: The labels were found not to be trusted.
+        InputError: The file cannot be read, or lacks a joint of the set.
+        GeometryError: The labels have the verdict "fail".
     """
     if path.suffix.lower() in ARRAYS:
         arrays = read_pose_arrays(path)
@@ -113,10 +114,10 @@ def read_truth(path: Path, joint_set: str = "all") -> Truth:
 
 
 def joints_of(body: Skeleton, xyz: Array, given: Skeleton, source: str) -> Array:
-    """The joints of a skeleton out of those of another, by name: none is derived, for that would be another joint.
+    """Select the joints of a skeleton from those of another by name; none is derived, as that would be another joint.
 
     Raises:
-        InputError: One is missing.
+        InputError: A joint is missing.
     """
     missing = [joint for joint in body.joints if joint not in given.joints]
     if missing:

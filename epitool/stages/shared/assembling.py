@@ -1,4 +1,4 @@
-"""What was found in the images of several views, put together to keypoints of one person and all candidates."""
+"""Assembly of the people found in the images of several views to keypoints of one person and all candidates."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from epitool.io.keypoints_h5 import writing_keypoints
 from epitool.pose import Keypoints, People
 from epitool.skeleton import Skeleton
 
-_PART = 10_000  # frames written at a time
+_PART = 10_000  # number of frames written at a time
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,10 +28,10 @@ class Found:
 
     Attributes:
         frames: Frame number of each image `(N,)`, strictly increasing.
-        people: How many are in each, `(N,)`.
-        xy: Their joints in pixels `(P, J, 2)`, one image's after the other's; NaN where missing.
-        confidence: `(P, J)`, on the detector's own scale.
-        xyz: The detector's own 3D joints as of `People`, `(P, J, 3)` in 16 bits; `(0, J, 3)` where it has none.
+        people: Number of people in each image, `(N,)`.
+        xy: Joints in pixels `(P, J, 2)`, ordered by image; NaN where missing.
+        confidence: Confidence of the joints `(P, J)`, on the detector's own scale.
+        xyz: The detector's own 3D joints, as in `People`, `(P, J, 3)` in 16 bits; `(0, J, 3)` if it has none.
     """
 
     frames: NDArray[np.int64]
@@ -42,7 +42,10 @@ class Found:
 
 
 def found_of(images: Mapping[int, tuple[Any, ...]], joints: int) -> Found:
-    """What was found by frame number, in any order: the fields of `People`, the last of which may be missing."""
+    """Collect what was found, given by frame number in any order.
+
+    Each value holds the fields of `People`, of which the last may be missing.
+    """
     frames = sorted(images)
     found = [People(*images[frame]) for frame in frames]
     xy = np.concatenate([np.empty((0, joints, 2)), *(each.xy for each in found)]).astype(np.float32)
@@ -55,15 +58,15 @@ def found_of(images: Mapping[int, tuple[Any, ...]], joints: int) -> Found:
 
 @dataclass
 class Tally:
-    """What keypoints hold, counted while they pass by a part at a time.
+    """The running counts of keypoints that are processed part by part.
 
     Attributes:
-        views: Their names, V of them.
-        joints: How many a person has.
-        frames: How many there are.
-        images: Images of every view, `(V,)`.
-        found: Those in which someone is, `(V,)`.
-        confidence: Sum over the joints of everyone found.
+        views: Names of the V views.
+        joints: Number of joints of a person.
+        frames: Number of frames.
+        images: Number of images of every view, `(V,)`.
+        found: Number of images in which a person is found, `(V,)`.
+        confidence: Sum of the confidence over the joints of all people found.
     """
 
     views: tuple[str, ...]
@@ -75,11 +78,11 @@ class Tally:
 
     @classmethod
     def empty(cls, views: Sequence[str], joints: int) -> Tally:
-        """Of no frame yet."""
+        """Create a tally without any frames."""
         return cls(tuple(views), joints, *np.zeros((2, len(views)), dtype=np.int64))
 
     def add(self, keypoints: Keypoints) -> None:
-        """Counts the next frames."""
+        """Count the next frames."""
         found = np.isfinite(keypoints.xy[..., 0]).any(axis=-1)
         self.frames += len(found)
         self.images += (keypoints.images != "").sum(axis=0)
@@ -88,25 +91,25 @@ class Tally:
 
     @property
     def mean_confidence(self) -> float:
-        """Of the joints of everyone found; NaN where nobody is."""
+        """Mean confidence of the joints of all people found; NaN if nobody is found."""
         people = int(self.found.sum())
         return self.confidence / (people * self.joints) if people else np.nan
 
     def report(self) -> None:
-        """Says in how many images of a view nobody was found."""
+        """Warn of the number of images of each view in which nobody was found."""
         for name, images, found in zip(self.views, self.images, self.found, strict=True):
             if images > found:
                 warn(f"view {name}: nobody was found in {images - found} of its {images} images")
 
 
 class Assembly:
-    """One person chosen among all people found in several views.
+    """The choice of one person among all people found in several views.
 
     Attributes:
         views: The footage.
         frames: All frame numbers `(F,)`, strictly increasing.
-        candidates: Everyone.
-        choice: Which of them in every frame and view, `(F, V)`; -1 for nobody.
+        candidates: All people found.
+        choice: Index of the chosen candidate in every frame and view, `(F, V)`; -1 for nobody.
         skeleton: Names and order of the joints.
     """
 
@@ -120,7 +123,7 @@ class Assembly:
 
     @property
     def anybody(self) -> bool:
-        """Whether someone is chosen anywhere."""
+        """Whether a person is chosen in any image."""
         there = np.isfinite(self.candidates.xy[..., 0]).any(axis=-1)
         return bool(there[self.choice[self.choice >= 0]].any())
 
@@ -128,14 +131,14 @@ class Assembly:
         self, out: Path, source: str, *, named: bool = True, take_of: NDArray[np.int64] | None = None,
         split: tuple[int, int] | None = None,
     ) -> Tally:  # fmt: skip
-        """Writes `keypoints.h5`, with all candidates where an image shows more than one: whole or not at all.
+        """Write `keypoints.h5`, and all candidates if any image shows more than one; a failure leaves no partial file.
 
         Args:
-            out: Where.
-            source: What footage and detector, or program, they are of.
-            named: Whether the images are there to be named.
+            out: File to write.
+            source: Identification of the footage and detector, or program, that the keypoints come from.
+            named: Whether the images exist, so that their names are written.
             take_of: Take of every frame, `(F,)`.
-            split: As `Keypoints.split`.
+            split: Split of the frames, as in `Keypoints.split`.
         """
         tally = Tally.empty([view.name for view in self.views], len(self.skeleton))
         with writing(out) as temporary:
@@ -149,7 +152,7 @@ class Assembly:
         return tally
 
     def _parts(self, named: bool) -> Iterator[tuple[int, Keypoints]]:
-        """The keypoints, with the index of their first frame; at least one part, be it of no frame."""
+        """Yield parts of the keypoints with the index of their first frame; at least one part, even without frames."""
         sizes = np.array([view.image_size for view in self.views])
         for start in range(0, max(len(self.frames), 1), _PART):
             frames, choice = self.frames[start : start + _PART], self.choice[start : start + _PART]
@@ -162,7 +165,7 @@ class Assembly:
             yield start, replace(with_choice(nobody, self.candidates, choice), detected_xyz=self._xyz_of(choice))
 
     def _xyz_of(self, choice: NDArray[np.intp]) -> NDArray[np.float64]:
-        """The detector's own 3D of those chosen, `(F, V, J, 3)`; empty where it has none of all candidates."""
+        """Return the detector's own 3D joints of the chosen people, `(F, V, J, 3)`; empty if candidates lack them."""
         if len(self._xyz) < max(len(self.candidates), 1):
             return np.empty(0)
         own = self._xyz[choice].astype(np.float64)
@@ -170,7 +173,7 @@ class Assembly:
         return own
 
     def _names(self, frames: NDArray[np.int64]) -> NDArray[np.str_]:
-        """Images that could be decoded, `(F, V)`; empty for the others."""
+        """Return the names of the images that could be decoded, `(F, V)`; empty strings for the others."""
         names = np.full((len(frames), len(self.views)), "", dtype=object)
         for v, (view, seen) in enumerate(zip(self.views, self._seen, strict=True)):
             for row in np.flatnonzero(np.isin(frames, seen)):

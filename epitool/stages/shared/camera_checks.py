@@ -1,4 +1,4 @@
-"""What cameras of other programs are looked at for before they are used: their axes, their unit, their images' size."""
+"""Checks of cameras from other programs before they are used: their axes, unit and image size."""
 
 from __future__ import annotations
 
@@ -15,15 +15,18 @@ from epitool.geometry.body.scale import stature
 from epitool.io.cameras import is_foreign
 from epitool.pose import Poses
 
-_SIZE_TOLERANCE = 0.02  # video coders crop a few pixels; a larger difference is another camera or mode
+_SIZE_TOLERANCE = 0.02  # video coders crop a few pixels; a larger difference means another camera or mode
 _SAME_ASPECT = 1e-3
-_NEAR_DEG, _CLEARLY_DEG = 40.0, 5.0  # of an axis from what is looked at; by which another reading must be better
-_TALL = (1.0, 2.4)  # how tall people are, in metres
-_METRES, _CENTIMETRES, _BOTH = 50.0, 300.0, 1000.0  # cameras in a room are less apart than this, in that unit
+# Largest angle between a camera's axis and the point that all cameras look at, and the margin by which another
+# interpretation of R and t must be better.
+_NEAR_DEG, _CLEARLY_DEG = 40.0, 5.0
+_TALL = (1.0, 2.4)  # range of people's stature in metres
+# Cameras in a room that are less apart than these are probably in metres; in cm (or mm); and in mm or cm.
+_METRES, _CENTIMETRES, _BOTH = 50.0, 300.0, 1000.0
 
 
 def check_foreign(path: Path, rig: Rig) -> None:
-    """Warns where a camera file of another program seems to have other axes, or a unit that it does not state.
+    """Warn if a camera file of another program seems to have other axes, or a unit that it does not state.
 
     Args:
         path: The file.
@@ -35,7 +38,7 @@ def check_foreign(path: Path, rig: Rig) -> None:
 
 
 def check_direction(path: Path, rig: Rig) -> None:
-    """Warns where R and t seem to be from camera to world, and not the other way as with us, or for other axes."""
+    """Warn if R and t seem to map from camera to world instead of from world to camera, or to use other axes."""
     if len(rig) < 2:
         return
     readings = {
@@ -50,10 +53,10 @@ def check_direction(path: Path, rig: Rig) -> None:
 
 
 def check_unit(path: Path, rig: Rig) -> None:
-    """Warns where no unit is stated, with what the cameras' distances suggest."""
+    """Warn if no unit is stated, and name the unit that the distances between the cameras suggest."""
     centers = np.stack([camera.center for camera in rig.cameras])
     apart = float(np.median(np.linalg.norm(centers - np.roll(centers, 1, axis=0), axis=1)))
-    if rig.unit == "mm" or not apart > 0:  # cameras at one place are lenses alone
+    if rig.unit == "mm" or not apart > 0:  # a file with all cameras at one place holds intrinsics only
         return
     said = f"{path}: states no unit; cameras {apart:.3g} apart are"
     if apart < _METRES:
@@ -67,11 +70,11 @@ def check_unit(path: Path, rig: Rig) -> None:
 
 
 def check_stature(path: Path, poses: Poses) -> None:
-    """Warns where poses of no stated unit are as tall as people are in metres or centimetres."""
+    """Warn if poses without a stated unit are as tall as people are in metres or centimetres."""
     try:
         tall = stature(poses)
     except GeometryError:
-        return  # nobody is seen whole
+        return  # no body is seen completely
     said = f"{path}: states no unit, and people are {tall:.3g} tall: units look like"
     if _TALL[0] < tall < _TALL[1]:
         warn(f"{said} metres; `epitool convert {path} --unit m --out cameras.toml` makes them mm")
@@ -80,21 +83,22 @@ def check_stature(path: Path, poses: Poses) -> None:
 
 
 def inverted(rig: Rig) -> Rig:
-    """The rig whose R and t were taken for camera from world, and are world from camera."""
+    """Return the rig with R and t inverted, for files whose R and t map from camera to world."""
     return replace(rig, cameras=tuple(replace(c, R=c.R.T, t=-c.R.T @ c.t) for c in rig.cameras))
 
 
 def facing_back(rig: Rig) -> Rig:
-    """The rig whose R and t were taken for axes y down and z forward, and are for y up and z backward."""
+    """Return the rig with y and z negated, for files whose cameras have y up and z backward."""
     turn = np.diag([1.0, -1.0, -1.0])
     return replace(rig, cameras=tuple(replace(c, R=turn @ c.R, t=turn @ c.t) for c in rig.cameras))
 
 
 def parallax_deg(rig: Rig) -> float:
-    """From how far apart the cameras look at the point that their axes come nearest to: the median angle of two.
+    """Return the median angle, over pairs of cameras, at the point that their optical axes come nearest to.
 
-    Nought where it is not in front of every camera, near its axis.
+    The angle is 0 if that point is not in front of every camera and near its axis.
     """
+    # The point is the least-squares solution for the distances to all axes: sum of (I - d d^T) (p - c) = 0.
     ahead, centers = np.stack([c.R[2] for c in rig.cameras]), np.stack([c.center for c in rig.cameras])
     across = np.eye(3) - ahead[:, :, None] * ahead[:, None]
     point = np.linalg.lstsq(across.sum(axis=0), (across @ centers[..., None]).sum(axis=0)[:, 0], rcond=None)[0]
@@ -107,31 +111,31 @@ def parallax_deg(rig: Rig) -> float:
 
 
 def fit_rigs(rigs: Sequence[Rig], sizes: Sequence[tuple[int, int]], path: Path) -> list[Rig]:
-    """The rigs for images of these sizes, one for each camera of a rig; as `fit_sizes`."""
+    """Return the rigs adapted to image sizes, one for each camera of a rig, as `fit_sizes` does for cameras."""
     cameras = fit_sizes([c for rig in rigs for c in rig.cameras], [size for _ in rigs for size in sizes], path)
     each = len(sizes)
     return [replace(rig, cameras=tuple(cameras[i * each : (i + 1) * each])) for i, rig in enumerate(rigs)]
 
 
 def fit_sizes(cameras: Sequence[Camera], sizes: Sequence[tuple[int, int]], path: Path) -> list[Camera]:
-    """The cameras for images of these sizes: scaled with them, or as they are where only an edge is cropped.
+    """Return the cameras adapted to image sizes: scaled with the images, or unchanged if only an edge is cropped.
 
     Args:
-        cameras: As a file has them.
-        sizes: (width, height) of each one's images; 0 where they are not of one size, and nothing is known.
+        cameras: The cameras as read from the file.
+        sizes: (width, height) of each camera's images; 0 if the images differ in size, so that nothing is known.
         path: The cameras' file.
 
     Raises:
-        InputError: The images are of another shape.
+        InputError: The images have another shape.
     """
     fitted = [_fitted(camera, size, path) for camera, size in zip(cameras, sizes, strict=True)]
-    for remark in dict.fromkeys(remark for _, remark in fitted if remark):  # cameras that move are many times the same
+    for remark in dict.fromkeys(remark for _, remark in fitted if remark):  # moving cameras repeat the same remark
         warn(remark)
     return [camera for camera, _ in fitted]
 
 
 def _fitted(camera: Camera, size: tuple[int, int], path: Path) -> tuple[Camera, str]:
-    """A camera for images of this size, and what is to be said of it."""
+    """Return the camera adapted to images of this size, and a remark for the user."""
     stated, found = np.array(camera.image_size), np.array(size)
     if (stated == found).all() or not found.all():
         return camera, ""

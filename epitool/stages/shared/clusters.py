@@ -1,4 +1,4 @@
-"""What is odd about clusters of poses, in words."""
+"""Remarks on clusters of poses, in words."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from epitool.pss import PssModel
 
 
 def shortages(model: PssModel) -> list[str]:
-    """Where there are fewer clusters than were asked for, in words."""
+    """Return a remark for each codebook that has fewer clusters than were asked for."""
     return [
         f"too few distinct poses for k = {codebook.asked}: {codebook.k} clusters, half their number"
         for codebook in model.codebooks

@@ -1,4 +1,4 @@
-"""People in footage, frame by frame, to `keypoints.h5`; what is done is kept, so that a run can go on."""
+"""Detection of people in footage, frame by frame, into `keypoints.h5`; an interrupted run can be continued."""
 
 from __future__ import annotations
 
@@ -38,32 +38,32 @@ from epitool.stages.shared.footage import (
 
 Array = NDArray[np.float64]
 _PATIENCE_S = 10.0
-_PART_FRAMES = 50  # frames between two saved parts: what an interruption can cost
+_PART_FRAMES = 50  # number of frames in a saved part, which is what an interruption can lose
 _READ_FRAMES = 10_000
 
 
 def detect(options: Detect2dOptions) -> Summary:
-    """Detects the joints of one person in every frame of every view.
+    """Detect the joints of one person in every frame of every view.
 
-    Views are matched by frame number. Where an image shows several people, all are kept as candidates, and the one
-    whose legs swing most is followed through time. Finished frames are kept in a folder beside `out` until all are
-    done, so that an interrupted run is continued by the next one.
+    Views are matched by frame number. If an image shows several people, all are kept as candidates, and the one whose
+    legs swing most is followed through time. Finished frames are kept in a folder beside `out` until all are done, so
+    that the next run continues an interrupted one.
 
     Raises:
-        UsageError: No detector is installed, or `out` is of other footage.
+        UsageError: No detector is installed, or `out` belongs to other footage.
         InputError: A view cannot be read.
-        GeometryError: Nobody is found in any image, or views have no frame in common or other frame rates.
+        GeometryError: Nobody is found in any image, or the views have no frame in common or different frame rates.
     """
     listed, out = read_keypoints(options.images) if options.images else None, options.out
     opened = listed_views(listed) if listed else open_views(options.views)
     detector = known_detector(options.detector) or default_detector()
-    detector = detector or open_detector(None).name  # says how to install one
+    detector = detector or open_detector(None).name  # raises an error that says how to install a detector
     source = source_of_list(listed, detector) if listed else source_of(opened, detector)
     if out.exists() and not options.overwrite:
         return _finished(out, source)
     parts = out.parent / f".{out.name}.parts"
     report_lengths({view.name: view.frames for view in opened})
-    if not listed:  # what is listed has been through here, or is of several takes
+    if not listed:  # listed images have been checked before, or belong to several takes
         longest = max(len(view.frames) for view in opened)
         check_frame_rates({view.name: view.image_name(view.frames[0]) for view in opened}, longest)
     with alone_at(parts):
@@ -128,7 +128,7 @@ def _write(people: Assembly, out: Path, source: str, listed: Keypoints | None) -
 
 
 def _let_finish(stop: threading.Event, working: set[str]) -> None:
-    """After Ctrl-C or an error: lets the other threads end their image and save what they have."""
+    """Let the other threads finish their image and save what they have, after Ctrl-C or an error."""
     stop.set()
     deadline = time.monotonic() + _PATIENCE_S
     while working and time.monotonic() < deadline:
@@ -138,7 +138,7 @@ def _let_finish(stop: threading.Event, working: set[str]) -> None:
 def _detect_view(
     view: View, detector: Detector, folder: Path, stop: threading.Event, advance: Callable[[int], None]
 ) -> None:
-    """Saves the people of every frame in parts; what a run before has saved is not detected again."""
+    """Save the people of every frame in parts; frames that an earlier run has saved are not detected again."""
     done = _saved_frames(folder)
     advance(len(done))
     if len(done) == len(view.frames):
@@ -173,16 +173,16 @@ def _saved_frames(folder: Path) -> set[int]:
 
 
 def _frames_of(part: Path) -> list[int]:
-    """The frame numbers alone; the people in it are hundreds of times as many bytes."""
+    """Read the frame numbers only, because the people take hundreds of times as many bytes."""
     try:
         with np.load(part, allow_pickle=False) as arrays:
             return arrays["frames"].tolist()
-    except Exception:  # whatever damage raises, in one line
+    except Exception:  # damaged files raise many types; `arrays_of` turns them into an error of one line
         return arrays_of(part)["frames"].tolist()
 
 
 def _load_parts(folder: Path, joints: int) -> Found:
-    """All that is saved, in the order of the frames: a resumed run fills gaps."""
+    """Load all saved parts and sort them by frame; a resumed run fills gaps, so the files are not in order."""
     parts = [found_of({}, joints), *(Found(**arrays_of(file)) for file in _parts_in(folder))]
     frames, people, xy, confidence, xyz = (
         np.concatenate([getattr(part, field.name) for part in parts]) for field in fields(Found)

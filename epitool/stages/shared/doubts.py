@@ -1,4 +1,4 @@
-"""Doubts about cameras put into words: what was found, from where on that is too much, and what helps."""
+"""Texts for doubts about cameras: what was found, which limit it exceeds, and what helps."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from epitool.geometry.doubts import Doubt, Kind, Level, worst
 _SAME_PERSON = "is it in sync, and of the same person?"
 _NOT_WHERE = "its joints do not lie where the other cameras say"
 _RECORDING = "is it one of this recording, in sync, and not mirrored?"
-_FINE = 0.2  # under it shares have a decimal
-_UNUSUAL = 1.0  # of a focal length: no view of an ordinary lens leaves it so open
+_FINE = 0.2  # shares below this are shown with a decimal
+_UNUSUAL = 1.0  # relative uncertainty of a focal length that does not occur with ordinary lenses
 _UNSURE = (Kind.ROTATION, Kind.PLACE, Kind.FOCAL)
 _OF_CAMERA = (*_UNSURE, Kind.OUTLIERS)
 _WORDS = {
@@ -57,10 +57,10 @@ _WHY = {
 
 @dataclass(frozen=True)
 class Asked:
-    """What words depend on besides what was found.
+    """The settings that the texts depend on besides what was found.
 
     Attributes:
-        millimetres: Of a unit of the rig that was judged; None where they are not known.
+        millimetres: Millimetres per unit of the rig that was judged; None if unknown.
         lenses_given: Whether the user gave the lenses.
     """
 
@@ -69,7 +69,7 @@ class Asked:
 
     @property
     def cure(self) -> str:
-        """What makes cameras surer."""
+        """Advice that reduces the uncertainty of cameras."""
         return "more movement or more views help" if self.lenses_given else "more movement or --intrinsics helps"
 
 
@@ -78,8 +78,8 @@ class Said:
     """A verdict in words.
 
     Attributes:
-        level: Of the verdict.
-        reasons: A line for each camera, or for what concerns all, the worst first.
+        level: Level of the verdict.
+        reasons: One line per camera, and one per doubt that concerns all cameras; the worst first.
     """
 
     level: Level
@@ -92,7 +92,13 @@ class Said:
 
 
 def said_of(verdict: Verdict, asked: Asked, also: Sequence[tuple[Level, str]] = ()) -> Said:
-    """A verdict in words, with what a command finds doubtful besides; of that, what passes is no doubt."""
+    """Put a verdict into words.
+
+    Args:
+        verdict: The verdict on the cameras.
+        asked: Settings that the texts depend on.
+        also: Level and text of further doubts of a command; those with the level "pass" are left out.
+    """
     lines: list[tuple[Level, str]] = [
         ("warn", f"view {name}: is left out: {why}") for name, why in whys(verdict.left_out, asked).items()
     ]
@@ -108,19 +114,19 @@ def said_of(verdict: Verdict, asked: Asked, also: Sequence[tuple[Level, str]] = 
 
 
 def whys(left_out: Mapping[str, Doubt], asked: Asked) -> dict[str, str]:
-    """Why views have no place, in words, by their names."""
+    """Return in words why views could not be placed, by their names."""
     return {name: why(doubt, asked) for name, doubt in left_out.items()}
 
 
 def why(doubt: Doubt, asked: Asked) -> str:
-    """Why a view has no place, in words."""
+    """Return in words why a view could not be placed."""
     value = doubt.value * (asked.millimetres or 1.0) if doubt.kind is Kind.ELSEWHERE else doubt.value
     unit = "mm" if asked.millimetres else "of the file's unit"
     return _WHY[doubt.kind].format(value=value, why=doubt.why, unit=unit, **doubt.numbers)
 
 
 def of_all(doubt: Doubt) -> str:
-    """A doubt that is not about how well one camera is known, in words."""
+    """Put a doubt into words that is not about how well a single camera is known."""
     views = doubt.views or ("",)
     named = {"view": views[0], "views": " and ".join(views), "fast": views[0], "slow": views[-1]}
     which = "against each other by" if len(views) > 1 else f"most {views[0]}, by"
@@ -129,12 +135,12 @@ def of_all(doubt: Doubt) -> str:
 
 
 def _limit_word(level: Level) -> str:
-    """Whose limit it is that a doubt of this level has passed."""
+    """Return how to name the limit that a doubt of this level exceeds."""
     return "limit: " if level == "fail" else "limit for 'pass': "
 
 
 def _of_camera(name: str, doubts: Sequence[Doubt], asked: Asked, level: Level) -> tuple[Level, str]:
-    """One line for all doubts about a camera, and the level of the worst."""
+    """Return one line for all doubts about a camera, and the level of the worst."""
     text = f"camera {name}: {'; '.join(_clause(doubt, asked) for doubt in doubts)}"
     kinds = {doubt.kind: doubt.value for doubt in doubts}
     own = worst(doubt.level for doubt in doubts)
@@ -148,7 +154,7 @@ def _of_camera(name: str, doubts: Sequence[Doubt], asked: Asked, level: Level) -
 
 
 def _clause(doubt: Doubt, asked: Asked) -> str:
-    """A doubt about a camera."""
+    """Put one doubt about a camera into words."""
     limit = _limit_word(doubt.level)
     if doubt.kind is Kind.ROTATION:
         return (
@@ -165,12 +171,12 @@ def _clause(doubt: Doubt, asked: Asked) -> str:
 
 
 def _share(value: float) -> str:
-    """A share in percent, with a decimal where whole ones would hide on which side of a limit it is."""
+    """Format a share in percent, with a decimal where rounding could hide on which side of a limit it is."""
     return f"{value:.1%}" if value < _FINE else f"{value:.0%}"
 
 
 def untrusted(verdict: Verdict, asked: Asked, also: Sequence[str] = ()) -> str:
-    """Why no cameras are written, with what a command finds doubtful besides, and two things to try."""
+    """Return why no cameras are written, including further doubts of a command, and two things to try."""
     said = said_of(verdict, asked, [("warn", text) for text in also])
     fails = {doubt.kind for doubt in verdict.doubts if doubt.level == "fail"}
     if fails <= set(_UNSURE):

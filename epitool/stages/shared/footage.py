@@ -1,4 +1,4 @@
-"""What `detect2d` looks at: folders and videos, or the images that labels name."""
+"""Footage that `detect2d` reads: folders and videos, or the images that labels name."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from epitool.images import View, fingerprint, frame_rate, open_view
 from epitool.labels import RecordingDigest
 from epitool.pose import Keypoints
 
-_UNEVEN_GAP, _DRIFT_FRAMES = 0.5, 1.0  # in mean distances between frames
-_EQUAL_RATES = 1.005  # 29.97 and 30 differ by a frame in 1000, which matters in long recordings only
-_MATTERS = 0.5  # frames that views may drift apart
+_UNEVEN_GAP, _DRIFT_FRAMES = 0.5, 1.0  # tolerances in units of the mean time between frames
+_EQUAL_RATES = 1.005  # 29.97 and 30 differ by one frame in 1000, which matters only in long recordings
+_MATTERS = 0.5  # number of frames that views may drift apart
 
 
 def open_views(paths: Sequence[Path]) -> list[View]:
-    """Opens views and checks that their names tell them apart.
+    """Open views and check that their names are distinct.
 
     Raises:
-        UsageError: None is given, or two have the same name.
-        InputError: One cannot be read.
+        UsageError: No view is given, or two have the same name.
+        InputError: A view cannot be read.
     """
     if not paths:
         raise UsageError("no views are given; name folders or videos: --views cam1 cam2")
@@ -35,10 +35,10 @@ def open_views(paths: Sequence[Path]) -> list[View]:
 
 
 def check_names(names: Sequence[str]) -> None:
-    """Checks that views are told apart by their names.
+    """Check that the names of views are distinct.
 
     Raises:
-        UsageError: Two have the same one.
+        UsageError: Two views have the same name.
     """
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
@@ -46,10 +46,10 @@ def check_names(names: Sequence[str]) -> None:
 
 
 def listed_views(listed: Keypoints) -> list[View]:
-    """Views of the images that keypoints name, wherever these are; to be looked at where the keypoints are.
+    """Return views of the images that keypoints name; each image has a search box around its keypoints.
 
     Raises:
-        InputError: None is named.
+        InputError: No image is named.
     """
     views, boxes = [], listed.boxes()
     for v, name in enumerate(listed.views):
@@ -64,7 +64,7 @@ def listed_views(listed: Keypoints) -> list[View]:
 
 
 def source_of(views: Sequence[View], detector: str) -> str:
-    """What tells one run's footage and detector from another's."""
+    """Return a hash that identifies the footage and the detector of a run."""
     lines = [detector]
     for view in views:
         files = view.files or (view.path,)
@@ -73,14 +73,14 @@ def source_of(views: Sequence[View], detector: str) -> str:
 
 
 def source_of_list(listed: Keypoints, detector: str) -> str:
-    """As `source_of`, by the images' names alone: there may be millions."""
+    """Return a hash like `source_of`, computed from the images' names only, as there may be millions of images."""
     digest = RecordingDigest(listed.frames, (detector, *listed.views))
     digest.add(listed.images)
     return digest.value
 
 
 def split_of(listed: Keypoints, rows: NDArray[np.intp]) -> tuple[int, int] | None:
-    """The list's split, counted in those of its frames that have an image."""
+    """Return the split of the listed keypoints, counted in those of their frames that have an image."""
     if listed.split is None:
         return None
     first, second = np.searchsorted(rows, listed.split).tolist()
@@ -88,13 +88,14 @@ def split_of(listed: Keypoints, rows: NDArray[np.intp]) -> tuple[int, int] | Non
 
 
 def report_uneven_rate(view: View, times: Sequence[float]) -> None:
-    """Says where a video's frames are not evenly spaced in time, as phones record and screens are captured.
+    """Warn if a video's frames are not evenly spaced in time, as in recordings of phones and screens.
 
-    Views are matched by frame number, which then is not time: after a frame that was dropped all others are early.
+    Views are matched by frame number, which does not measure time in such videos: after a dropped frame all others are
+    early.
 
     Args:
         view: The video.
-        times: When its frames are shown, in seconds.
+        times: Presentation time of each frame, in seconds.
     """
     if len(times) < 3 or (step := (times[-1] - times[0]) / (len(times) - 1)) <= 0:
         return
@@ -110,16 +111,16 @@ def report_uneven_rate(view: View, times: Sequence[float]) -> None:
 
 
 def check_frame_rates(images: Mapping[str, str], frames: int) -> None:
-    """Compares the frame rates that the views' videos state; views that are images, or have moved away, pass.
+    """Compare the frame rates that the views' videos state; image folders and missing videos are skipped.
 
-    Rates that differ by a thousandth, as 59.94 and 60, are warned of where they come to half a frame.
+    Rates that differ by a thousandth, such as 59.94 and 60, raise a warning if the drift exceeds half a frame.
 
     Args:
-        images: By the view's name, that of one of its images.
-        frames: How many the recording has.
+        images: Name of one image of each view, by the view's name.
+        frames: Number of frames of the recording.
 
     Raises:
-        GeometryError: They are not equal.
+        GeometryError: The frame rates are not equal.
     """
     rates = {view: frame_rate(image) for view, image in images.items()}
     known = {view: rate for view, rate in rates.items() if np.isfinite(rate)}
@@ -136,10 +137,10 @@ def check_frame_rates(images: Mapping[str, str], frames: int) -> None:
 
 
 def check_rates_of(keypoints: Keypoints) -> None:
-    """As `check_frame_rates`, of the videos that keypoints name.
+    """Compare the frame rates of the videos that keypoints name, as `check_frame_rates` does.
 
     Raises:
-        GeometryError: Their rates are not equal.
+        GeometryError: The frame rates are not equal.
     """
     first = [next((name for name in column if name), "") for column in keypoints.images.T.tolist()]
     span = int(np.ptp(keypoints.frames)) + 1 if len(keypoints.frames) else 0
@@ -147,13 +148,13 @@ def check_rates_of(keypoints: Keypoints) -> None:
 
 
 def report_lengths(frames: Mapping[str, Collection[int]]) -> None:
-    """Says where views are of different lengths.
+    """Warn if views have different lengths.
 
     Args:
         frames: Frame numbers by the view's name.
 
     Raises:
-        GeometryError: They have no frame number in common.
+        GeometryError: The views have no frame number in common.
     """
     lengths = {name: len(numbers) for name, numbers in frames.items()}
     if len(set(lengths.values())) > 1:

@@ -1,4 +1,4 @@
-"""What was thought of labels when they were made, heeded by whoever goes on from them."""
+"""Checks of the verdict that labels were given when they were made, for the commands that use them."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from epitool.labels import Labels
 
 
 def heed(path: Path, labels: Labels | LabelsFile) -> None:
-    """Warns of labels that were doubted when they were made.
+    """Warn if labels have the verdict "warn".
 
     Args:
-        path: Their file.
-        labels: What was read of it.
+        path: File of the labels.
+        labels: The labels, or the opened file.
 
     Raises:
-        GeometryError: They were found not to be trusted.
+        GeometryError: The labels have the verdict "fail".
     """
     said = f"{path}: {{}} when they were made: {'; '.join(labels.reasons) or 'no reason is stated'}"
     if labels.verdict == "fail":
@@ -28,11 +28,11 @@ def heed(path: Path, labels: Labels | LabelsFile) -> None:
 
 
 def heeded_labels(path: Path) -> Labels:
-    """Reads `labels.h5`, and warns where its labels were doubted.
+    """Read `labels.h5`, and warn if its labels have the verdict "warn".
 
     Raises:
-        InputError: As `read_labels`.
-        GeometryError: The labels were found not to be trusted.
+        InputError: The file cannot be read; see `read_labels`.
+        GeometryError: The labels have the verdict "fail".
     """
     labels = read_labels(path)
     heed(path, labels)

@@ -1,4 +1,4 @@
-"""From what is seen in single images to predictions: the unit's poses, given a size, cut off at the image's edge."""
+"""Predictions from what is seen in single images: the unit's poses, scaled, without joints outside the image."""
 
 from __future__ import annotations
 
@@ -23,23 +23,23 @@ from epitool.stages.shared.seen_in_images import SMOOTH_S, inside, rows_of, time
 
 H36M = skeleton("h36m17")
 
-LEAST_LIMBS = 4  # joints of limbs in the image: fewer, and there is too little of a person to answer for
+LEAST_LIMBS = 4  # least number of limb joints in the image; with fewer, too little of the person is visible
 
 
 def refined_predictions(
     refiner: Refiner, names: Sequence[str], looking: Looking, by_network: Predictions | None, *,
     root_depth: float | None = None, height_mm: float | None = None, smooth: bool = False,
 ) -> Predictions:  # fmt: skip
-    """Poses of the refinement unit in N images, of those in which enough of a person is seen.
+    """Return the refinement unit's poses in those of N images in which enough of a person is seen.
 
     Args:
         refiner: The unit.
-        names: Of the images.
-        looking: What has looked at all of them.
-        by_network: What a network has predicted in them, as a hint; None for the detector's own.
-        root_depth: Distance of the pelvis along the optical axis, which then fixes the size.
-        height_mm: Stature of the person, which then fixes the size.
-        smooth: Whether poses in videos are averaged over time.
+        names: Names of the images.
+        looking: The `Looking` that has processed all images.
+        by_network: Predictions of a network in the images, used as a hint; None uses the detector's own 3D.
+        root_depth: Distance of the pelvis along the optical axis; if given, it fixes the size.
+        height_mm: Stature of the person; if given, it fixes the size.
+        smooth: Whether to average poses in videos over time.
     """
     seen = looking.found if looking.found is not None else _seen_by_network(names, by_network)
     ratio = refiner.focal_ratio
@@ -67,7 +67,7 @@ def refined_predictions(
 
 
 def labelled_looks(labels: Labels) -> Looks:
-    """What the detector said in every image of labels, `(F * V)` of them, with their own cameras."""
+    """Return what the detector found in each of the `F * V` images of labels, with their own cameras."""
     keypoints = labels.keypoints
     joints = len(keypoints.skeleton)
     own = keypoints.detected_xyz
@@ -81,9 +81,10 @@ def labelled_looks(labels: Labels) -> Looks:
 
 
 def peer_poses(labels: Labels, frames: NDArray[np.intp], views: NDArray[np.intp]) -> dict[str, tuple[Array, str]]:
-    """What would answer in these images without any training here: poses `(N, J, 3)` of the labels' joints, and unit.
+    """Return poses in these images that need no training here: poses `(N, J, 3)` of the labels' joints, and the unit.
 
-    The detector's own 3D, where it says any, and what the unit that comes with epitool makes of the detected joints.
+    They are the detector's own 3D, if it has any, and the poses that the unit that comes with epitool computes from
+    the detected joints.
     """
     keypoints, body = labels.keypoints, labels.keypoints.skeleton
     found = dict[str, tuple[Array, str]]()
@@ -102,7 +103,7 @@ def _cut_off(
     names: Sequence[str], poses: Array, xy: Array, confidence: Array, image_size: NDArray[np.int64], body: Skeleton,
     unit: str, provenance: dict[str, str],
 ) -> Predictions:  # fmt: skip
-    """Predictions of the joints of `body` that are in the image; the root is what they are told from, seen or not."""
+    """Return predictions of the joints of `body` that are in the image, relative to the root, visible or not."""
     shown = inside(xy, image_size) & np.isfinite(poses).all(axis=-1)
     limbs = [j for j in LIMBS if BODY.joints[j] not in ("pelvis", "thorax")]
     kept = np.flatnonzero(shown[:, limbs].sum(axis=1) >= LEAST_LIMBS)
@@ -120,9 +121,10 @@ def _cut_off(
 
 
 def _scale(refiner: Refiner, height_mm: float | None) -> tuple[Array, str, str]:
-    """Lengths of the bones, their unit, and what fixed them."""
+    """Return the lengths of the bones, their unit, and what fixed them."""
     if height_mm is None:
         return refiner.lengths, refiner.unit, refiner.scale_source
+    # The unit's bones scale the reference body, whose stature is known; the given height then scales all bones alike.
     reference = reference_lengths()
     known = np.isfinite(refiner.lengths) & np.isfinite(reference)
     stature = CANONICAL_STATURE * refiner.lengths[known].sum() / reference[known].sum()
@@ -140,7 +142,7 @@ def _said(refiner: Refiner, ratio: float, scale_source: str, rule: str) -> dict[
 
 
 def _hints(names: Sequence[str], by_network: Predictions) -> Array:
-    """A network's poses `(N, 16, 3)`; NaN where it has none."""
+    """Return a network's poses `(N, 16, 3)`; NaN where it has none."""
     hints = np.full((len(names), len(BODY), 3), np.nan)
     known, rows = rows_of(names, by_network)
     hints[known] = body_joints(by_network.joints_3d[rows], by_network.skeleton)[0]
@@ -149,7 +151,7 @@ def _hints(names: Sequence[str], by_network: Predictions) -> Array:
 
 
 def _seen_by_network(names: Sequence[str], by_network: Predictions | None) -> Seen:
-    """The joints in the image that a network has found, where nothing else has."""
+    """Return the joints in the image that a network has found, for use without a detector."""
     if by_network is None:
         raise ValueError("nothing has looked at the images")
     shape = (len(names), 1, len(by_network.skeleton))

@@ -1,4 +1,4 @@
-"""What is seen of people in single images: by a detector, straight and in a mirror, or by what a file holds."""
+"""Joints of people in single images: from a detector, in the image and its mirror image, or from a file."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from epitool.images import Image, image_key
 from epitool.pose import BOX_MARGIN, People, square_boxes
 from epitool.skeleton import Skeleton
 
-_SURE = 0.5  # of the detectors' confidence: joints that tell where the person is
-_SAME_PERSON = 0.25  # of the box's side: the middle of whom the mirror shows is no farther from the one seen
+_SURE = 0.5  # least confidence of joints that determine the person's box
+_SAME_PERSON = 0.25  # largest distance, in box sides, between the centres of one person in both looks
 _MIRROR = np.array([-1.0, 1.0, 1.0])
 
 
@@ -28,10 +28,10 @@ class Seen:
     """The joints of one person in each of N images, in L looks at it.
 
     Attributes:
-        xy: Pixels `(N, L, J, 2)`; NaN where not seen.
-        confidence: `(N, L, J)`.
-        xyz: A detector's own 3D joints `(N, L, J, 3)`, as of `pose.People`; NaN where there are none.
-        skeleton: Of the joints.
+        xy: Joints in pixels `(N, L, J, 2)`; NaN where not seen.
+        confidence: Confidence of the joints `(N, L, J)`.
+        xyz: A detector's own 3D joints `(N, L, J, 3)`, as in `pose.People`; NaN where there are none.
+        skeleton: Skeleton of the joints.
     """
 
     xy: Array
@@ -40,16 +40,16 @@ class Seen:
     skeleton: Skeleton
 
     def boxes(self, margin: float = BOX_MARGIN) -> Array:
-        """Square boxes around the joints of the first look, `(N, 4)` px; NaN where nobody is."""
+        """Return square boxes around the joints of the first look, `(N, 4)` px; NaN where nobody is seen."""
         return square_boxes(self.xy[:, 0], margin)
 
 
 class Looking(Protocol):
-    """Looks at images one after the other.
+    """An object that finds the person in images, one after the other.
 
     Attributes:
-        source: Where what is seen comes from, in words.
-        image_size: (width, height) of the images, `(N, 2)`; 0 where an image was not looked at.
+        source: Origin of the boxes and joints, in words.
+        image_size: (width, height) of the images, `(N, 2)`; 0 where an image was not processed.
         crowded: Numbers of the images that show several people.
     """
 
@@ -59,25 +59,25 @@ class Looking(Protocol):
 
     @property
     def found(self) -> Seen | None:
-        """What has been seen in the images; None for one that sees no joints."""
+        """The joints found so far in the images; None for implementations that find no joints."""
         ...
 
     def __call__(self, i: int, image: Image) -> Array:
-        """The person's square box [x, y, side, side] in image number `i`, px; NaN where nobody is."""
+        """Return the person's square box [x, y, side, side] in image number `i`, px; NaN if nobody is seen."""
         ...
 
 
 class DetectorLooks:
-    """A `Looking` that has a detector look at every image and at its mirror image: it errs differently in both."""
+    """A `Looking` that runs a detector on every image and on its mirror image, in which its errors differ."""
 
     def __init__(self, detectors: tuple[Detector, Detector], count: int, box: Array | None, margin: float) -> None:
-        """Takes two detectors of a kind, one for each look, as they work side by side.
+        """Take two detectors of the same kind, one for each look, because they run in parallel.
 
         Args:
-            detectors: They find the joints.
-            count: How many images there will be.
-            box: Where the person is in all of them, px; None for anywhere.
-            margin: Of boxes around the joints.
+            detectors: Detectors of the joints.
+            count: Number of images.
+            box: Box of the person in all images, px; None for anywhere.
+            margin: Margin of the boxes around the joints.
         """
         self._detectors, self._margin = detectors, margin
         self._box = np.full(4, np.nan) if box is None else box
@@ -90,7 +90,7 @@ class DetectorLooks:
         self._beside = ThreadPoolExecutor(1)
 
     def __call__(self, i: int, image: Image) -> Array:
-        """Looks at an image twice; the box is around the joints of the straight look."""
+        """Detect in the image and in its mirror image; return the box around the joints of the unmirrored look."""
         straight, mirror = self._detectors
         mirrored = self._beside.submit(_people_in_mirror, mirror, image, self._box)
         self.image_size[i] = image.shape[1], image.shape[0]
@@ -115,7 +115,7 @@ class DetectorLooks:
 
 
 def _people_in_mirror(detector: Detector, image: Image, box: Array) -> People:
-    """The people in the mirror image, mirrored back."""
+    """Return the people found in the mirror image, mirrored back."""
     width, order = image.shape[1], detector.skeleton.flip_order
     across = np.array([width - 1 - box[0] - box[2], *box[1:]])
     people = people_in_box(detector, np.ascontiguousarray(image[:, ::-1]), across)
@@ -126,9 +126,9 @@ def _people_in_mirror(detector: Detector, image: Image, box: Array) -> People:
 
 
 def _nearest(people: Array, person: Array, reach: float) -> int | None:
-    """Which of people `(P, J, 2)` has its middle nearest to a person's `(J, 2)`; None if none is within reach.
+    """Return which of the people `(P, J, 2)` has the centre nearest to a person's `(J, 2)`; None if beyond reach.
 
-    The middle, because the looks may differ in what is left.
+    Centres are compared because the two looks may confuse left and right, which leaves the centre unchanged.
     """
     apart = np.array([np.linalg.norm(np.nanmean(other, axis=0) - np.nanmean(person, axis=0)) for other in people])
     best = int(apart.argmin()) if len(apart) else -1
@@ -136,15 +136,15 @@ def _nearest(people: Array, person: Array, reach: float) -> int | None:
 
 
 class FileLooks:
-    """A `Looking` at the joints that `keypoints.h5` or `labels.h5` has of every image: one look."""
+    """A `Looking` with one look: the joints that `keypoints.h5` or `labels.h5` holds for every image."""
 
     def __init__(self, names: Sequence[str], file: Path, margin: float) -> None:
-        """Reads the file.
+        """Read the file.
 
         Raises:
-            InputError: It cannot be read, or lacks an image.
+            InputError: The file cannot be read, or lacks an image.
         """
-        from epitool.io.keypoints_h5 import read_keypoints  # and with it HDF5, which other ways do not need
+        from epitool.io.keypoints_h5 import read_keypoints  # imports HDF5, which the other classes do not need
 
         keypoints = read_keypoints(file)
         place = {image_key(name): i for i, name in enumerate(keypoints.images.ravel().tolist()) if name}
@@ -165,22 +165,22 @@ class FileLooks:
         self._boxes = self.found.boxes(margin)
 
     def __call__(self, i: int, image: Image) -> Array:
-        """The box around the joints."""
+        """Return the box around the joints."""
         self.image_size[i] = image.shape[1], image.shape[0]
         return self._boxes[i]
 
 
 class FixedBox:
-    """A `Looking` that sees no joints, but a box that is the same in all images, or all of each."""
+    """A `Looking` without joints, whose box is the same in all images, or the whole of each image."""
 
     def __init__(self, count: int, box: Array | None, source: str) -> None:
-        """Takes the number of images, and the box [x, y, side, side] px; None for whole images."""
+        """Take the number of images, and the box [x, y, side, side] px, or None for whole images."""
         self.source, self.crowded = source, list[int]()
         self.image_size = np.zeros((count, 2), dtype=np.int64)
         self._box = box
 
     def __call__(self, i: int, image: Image) -> Array:
-        """The box."""
+        """Return the box."""
         from epitool.nn.crops import squared
 
         self.image_size[i] = image.shape[1], image.shape[0]
@@ -188,5 +188,5 @@ class FixedBox:
 
     @property
     def found(self) -> Seen | None:
-        """Nothing."""
+        """None, as no joints are found."""
         return None

@@ -1,4 +1,4 @@
-"""Which model is meant where none is named."""
+"""Choice of the default model if none is named."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ RUNS = Path("runs")
 
 
 def newest_model() -> Path | None:
-    """The `model.pt` in the folders of `runs` that was written last; None where there is none."""
+    """Return the `model.pt` in the folders of `runs` that was written last; None if there is none."""
     return max(RUNS.glob("*/model.pt"), key=lambda path: path.stat().st_mtime, default=None)
 
 
 def newest_refiner() -> Path | None:
-    """The `refiner.pt` in the folders of `runs` that was written last; None where there is none."""
+    """Return the `refiner.pt` in the folders of `runs` that was written last; None if there is none."""
     return max(RUNS.glob("*/refiner.pt"), key=lambda path: path.stat().st_mtime, default=None)

@@ -1,4 +1,4 @@
-"""When images were taken, and what of a body is in them; all that a network alone needs, without PyTorch."""
+"""Times of images, and which parts of a body are in them; this module needs no PyTorch."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from epitool.pose import Predictions, square_boxes
 from epitool.skeleton import convert_joints
 from epitool.stages.shared.looking import Looking
 
-SMOOTH_S = 0.05  # standard deviation of the window
-_EDGE = 0.02  # of the side of the box: joints so near beyond the edge count as in the image
-_FPS = 30.0  # of videos that do not say
+SMOOTH_S = 0.05  # standard deviation of the smoothing window, in seconds
+_EDGE = 0.02  # joints up to this fraction of the box side beyond the edge count as inside the image
+_FPS = 30.0  # assumed frame rate of videos that do not state one
 
 
 def times_of(names: Sequence[str]) -> Times:
-    """When images were taken: frames of one video follow each other; any others have nothing to do with each other."""
+    """Return when images were taken: frames of one video form a sequence; all other images are unrelated."""
     places = [frame_of_video(name) for name in names]
     rates: dict[str, float] = {}
     numbers: dict[str, int] = {}
@@ -39,14 +39,14 @@ def times_of(names: Sequence[str]) -> Times:
 
 
 def inside(xy: Array, image_size: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """Which joints `(N, J, 2)` px are in the image of size `(N, 2)`, or just beyond its edge, `(N, J)`."""
+    """Return which joints `(N, J, 2)` px are in the image of size `(N, 2)`, or just beyond its edge, `(N, J)`."""
     reach = _EDGE * np.nan_to_num(square_boxes(xy)[:, 2])[:, None, None]
     with np.errstate(invalid="ignore"):
         return np.asarray(((xy >= -0.5 - reach) & (xy <= image_size[:, None] - 0.5 + reach)).all(axis=-1))
 
 
 def rows_of(names: Sequence[str], by_network: Predictions) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Indices `(n,)` of the images that a network has answered for, and of its answers."""
+    """Return the indices `(n,)` of the images that a network has predictions for, and of these predictions."""
     place = {name: i for i, name in enumerate(by_network.images)}
     known = np.array([i for i, name in enumerate(names) if name in place], dtype=np.intp)
     return known, np.array([place[names[i]] for i in known], dtype=np.intp)
@@ -55,7 +55,7 @@ def rows_of(names: Sequence[str], by_network: Predictions) -> tuple[NDArray[np.i
 def without_unseen(
     by_network: Predictions, names: Sequence[str], looking: Looking, smooth: bool
 ) -> Predictions:  # fmt: skip
-    """A network's predictions without the joints that it, or the detector, sees outside the image."""
+    """Return a network's predictions without the joints that it, or the detector, locates outside the image."""
     known, rows = rows_of(names, by_network)
     size = looking.image_size[known]
     shown = inside(by_network.joints_2d[rows], size)

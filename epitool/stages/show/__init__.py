@@ -1,4 +1,4 @@
-"""`epitool show`: a file of ours as a page that turns and plays, or as a picture."""
+"""`epitool show`: shows a file of epitool as an interactive page, a picture or a video."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from epitool.viz.recording import write_recording
 
 _PICTURED = (".npz", ".jsonl")
 _LARGEST = 1e12
-_ERRORS = ("val_nmpjpe", "val_2d_percent")  # of which every epoch of a log has one
+_ERRORS = ("val_nmpjpe", "val_2d_percent")  # every epoch of a log has one of these
 _MADE_BY = {
     ".h5": "epitool detect2d` or `epitool triangulate", ".json": "epitool predict", ".npz": "epitool pss-fit",
     ".jsonl": "epitool train",
@@ -28,14 +28,14 @@ _MADE_BY = {
 
 
 def run(options: ShowOptions) -> Summary:
-    """Shows labels, keypoints, predictions and cameras on a page; clusters of poses and learning curves as a picture.
+    """Show labels, keypoints, predictions and cameras on a page; clusters of poses and learning curves as a picture.
 
-    A run's folder stands for its learning curve. Labels and keypoints can also be shown as a film `.mp4`, of every
-    frame, all views side by side; and what a page shows as `.rrd`, for the Rerun viewer.
+    A run's folder stands for its learning curve. Labels and keypoints can also be written as an `.mp4` video of every
+    frame with all views side by side. All that a page shows can also be written as `.rrd`, for the Rerun viewer.
 
     Raises:
-        InputError: The file is missing, damaged, or none of ours.
-        UsageError: It cannot be shown so.
+        InputError: The file is missing, damaged, or in no format of epitool.
+        UsageError: The file cannot be shown in the requested format.
     """
     usual = page_of(options.file)
     file, suffix, path = _shown(options.file), usual.suffix, options.out or usual
@@ -58,12 +58,12 @@ def run(options: ShowOptions) -> Summary:
 
 
 def also_writes(options: ShowOptions) -> list[Path]:
-    """The page or picture beside the file, where no other is named."""
+    """Return the page or picture beside the file, if no other name is given."""
     return [] if options.out else [page_of(options.file)]
 
 
 def page_of(file: Path) -> Path:
-    """What is written where no name is given."""
+    """Return the file that is written if no name is given."""
     file = _shown(file)
     return file.with_suffix(".png" if file.suffix.lower() in _PICTURED else ".html")
 
@@ -103,7 +103,7 @@ def _log(file: Path) -> list[dict[str, float]]:
 
 
 def _unit(log: Path) -> str:
-    """Of the labels that the run learned from, as the options beside its log state it; "" where they do not."""
+    """Return the unit of the labels that the run learned from, read from the options beside its log; "" if unknown."""
     try:
         stated = json.loads((log.parent / "options.json").read_bytes())["unit"]
     except (OSError, ValueError, KeyError, TypeError, RecursionError):

@@ -1,4 +1,4 @@
-"""`epitool show FILE --out overlay.mp4`: every frame of labels or keypoints, all views side by side."""
+"""`epitool show FILE --out overlay.mp4`: draws every frame of labels or keypoints, with all views side by side."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ from epitool.viz.overlay import draw_people, draw_pose, shrunk, shrunk_size, til
 from epitool.viz.scene import Crowd
 
 Array = NDArray[np.float64]
-_TILE = 640  # px, of a view's longer side
-_FPS = 30.0
-_PART = 256  # frames in memory at a time, without their images
+_TILE = 640  # longer side of a view, px
+_FPS = 30.0  # frame rate if there is no video that states one
+_PART = 256  # number of frames in memory at a time, without their images
 
 
 def film(file: Path, path: Path) -> Summary:
-    """Writes the video: in labels the pose as the cameras see it, in keypoints what was detected of everyone.
+    """Write the video: of labels, the pose projected into the views; of keypoints, all detected people.
 
-    The memory needed is that of a few images, however long the recording is, and of all the people in it.
+    Memory is needed for a few images, however long the recording is, and for all detected people.
 
     Raises:
-        InputError: The file is damaged, names no images, or one of them is gone.
+        InputError: The file is damaged, names no images, or one of the images is missing.
     """
     opened: Callable[[Path], AbstractContextManager[LabelsFile | KeypointsFile]]
     opened = open_labels if has_poses(file) else open_keypoints
@@ -51,12 +51,12 @@ def film(file: Path, path: Path) -> Summary:
 
 
 def rate_of(keypoints: Keypoints) -> float:
-    """Frames per second of the video that the first image named is of; NaN where it is of none, or is not there."""
+    """Return the frame rate of the first named image's video; NaN if it is not from a video, or is missing."""
     return frame_rate(next((name for name in keypoints.images.ravel().tolist() if name), ""))
 
 
 def _parts(recording: LabelsFile | KeypointsFile) -> Iterator[tuple[Keypoints, Array, Crowd | None]]:
-    """Successive parts of the frames, with the pixels `(F, V, J, 2)` of the joints to draw, and the other people."""
+    """Yield successive parts of the frames, with the joints to draw in pixels `(F, V, J, 2)` and the other people."""
     everyone = everyone_in(recording) if isinstance(recording, KeypointsFile) else None
     for start in range(0, len(recording), _PART):
         part = recording.read(start, start + _PART)
@@ -68,7 +68,7 @@ def _parts(recording: LabelsFile | KeypointsFile) -> Iterator[tuple[Keypoints, A
 
 
 def _sheets(recording: LabelsFile | KeypointsFile, advance: Callable[[int], None]) -> Iterator[Image]:
-    """The views of every frame side by side, black where one has no image; all sheets have one size."""
+    """Yield the views of every frame side by side, black where one has no image; all sheets have the same size."""
     readers: dict[str, ImageReader] = {}
     for part, joints, crowd in _parts(recording):
         columns = ceil(sqrt(len(part.views)))
@@ -89,10 +89,10 @@ def _sheets(recording: LabelsFile | KeypointsFile, advance: Callable[[int], None
 
 
 def _check_size(name: str, image: Image, size: NDArray[np.int64]) -> None:
-    """Refuses an image of another (width, height) than its view's, which is 0 where images differ.
+    """Refuse an image of another (width, height) than its view's, which is 0 if the view's images differ in size.
 
     Raises:
-        InputError: It is.
+        InputError: The size differs.
     """
     if size.all() and image.shape[1::-1] != tuple(size):
         found, stated = f"{image.shape[1]}x{image.shape[0]}", f"{size[0]}x{size[1]}"

@@ -1,4 +1,4 @@
-"""Everyone that was found in the images of a `keypoints.h5`, not only the one person chosen."""
+"""All people found in the images of a `keypoints.h5`, not only the chosen person."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ Indices = NDArray[np.intp]
 
 
 class Everyone:
-    """All people found in a recording, each under a number.
+    """All people found in a recording, each with a number.
 
     Attributes:
-        most: How many one image shows at most.
+        most: Largest number of people in one image.
     """
 
     def __init__(self, candidates: Candidates, file: KeypointsFile) -> None:
@@ -28,7 +28,7 @@ class Everyone:
         self.most = self._table.shape[2]
 
     def besides(self, shown: Keypoints, frames: slice) -> Crowd:
-        """The people besides the one chosen, in these of the recording's frames, whose keypoints are `shown`."""
+        """Return the people besides the chosen one in these frames of the recording; `shown` are their keypoints."""
         table = self._table[frames]
         choice = choice_of(shown, self._candidates, table)
         other = (table >= 0) & (table != choice[..., None])
@@ -39,7 +39,7 @@ class Everyone:
 
 
 def everyone_in(file: KeypointsFile) -> Everyone | None:
-    """All people found; None where no image shows more than one.
+    """Return all people found; None if no image shows more than one.
 
     Raises:
         InputError: The file is damaged.
@@ -49,15 +49,15 @@ def everyone_in(file: KeypointsFile) -> Everyone | None:
 
 
 def _numbers(candidates: Candidates, table: Indices, file: KeypointsFile) -> Indices:
-    """What to call each of the people, `(C,)`: one number as long as a view's track of them lasts, from 1.
+    """Return a number, from 1, for each of the people, `(C,)`; it stays the same along a track in a view.
 
-    The number is the lowest that nobody else has during that time, so that few are needed, and few colours.
+    A track gets the lowest number that no other track has at the same time, so that few numbers and colours are needed.
     """
     number = np.zeros(len(candidates), dtype=np.intp)
     for v in range(len(file.views)):
         tracks = tracks_of_view(candidates, table[:, v], file.skeleton)
         tracks += [np.array([i]) for i in np.setdiff1d(table[:, v], [-1, *np.concatenate([*tracks, []])])]
-        free_from: list[int] = []  # of each number, when the last track that has it is over
+        free_from: list[int] = []  # for each number, the last frame of the latest track that has it
         for track in sorted(tracks, key=lambda track: int(candidates.frame_index[track[0]])):
             first, last = (int(candidates.frame_index[track[i]]) for i in (0, -1))
             n = next((n for n, end in enumerate(free_from) if end < first), len(free_from))

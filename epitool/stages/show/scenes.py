@@ -1,4 +1,4 @@
-"""Files of ours as scenes: keypoints, labels, poses of single images, and cameras, with small images."""
+"""Scenes of epitool's files: keypoints, labels, poses of single images, and cameras, with small images."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ _SLOWEST, _FASTEST, _USUAL = 5.0, 60.0, 30.0  # frames per second
 
 
 def scene_of(file: Path, frames: int) -> Scene:
-    """What a page shows of a file: of at most so many frames, spread over all.
+    """Return the scene of a file for a page, with at most `frames` frames, spread evenly.
 
     Raises:
-        InputError: The file is damaged, or none that a page shows.
+        InputError: The file is damaged, or of a kind that a page does not show.
     """
     suffix = file.suffix.lower()
     if suffix == ".json":
@@ -49,7 +49,7 @@ def scene_of(file: Path, frames: int) -> Scene:
 
 
 def _step(count: int, most: int) -> int:
-    """Every how manieth of `count` things is shown, that they be `most` at most.
+    """Return the step with which at most `most` of `count` items are shown.
 
     >>> _step(10, 4), _step(10, 20)
     (3, 1)
@@ -117,7 +117,7 @@ def _of_predictions(title: str, seen: Predictions, most: int) -> Scene:
 
 
 def _place_of(image: str) -> tuple[str, int | None]:
-    """The camera that took an image, and the frame that it is, as views are named and numbered.
+    """Return the camera and the frame number of an image, as views are named and numbered.
 
     >>> _place_of("walk/cam02/img_0007.png"), _place_of("crown.png"), _place_of("cam02.mp4#12")
     (('cam02', 7), ('crown', None), ('cam02', 12))
@@ -134,9 +134,9 @@ def _sampled(step: int) -> str:
 
 
 def _fps(shown: Keypoints, step: int) -> tuple[float, bool]:
-    """Frames per second at which every `step`-th frame of a video is played, and whether that is real time.
+    """Return the frame rate to play every `step`-th frame of a video at, and whether that is real time.
 
-    It is not where there is no video, or so few frames are shown that it would stand still.
+    It is not real time if there is no video, or if the rate had to be limited, as with very few frames per second.
     """
     rate = rate_of(shown) / step
     if not np.isfinite(rate):
@@ -145,7 +145,7 @@ def _fps(shown: Keypoints, step: int) -> tuple[float, bool]:
 
 
 def _with_images(scene: Scene, names: Sequence[Sequence[str]]) -> Scene:
-    """The scene with small images, as far as they are still where they were; and with their sizes."""
+    """Return the scene with small images, as far as the image files still exist, and with their sizes."""
     places = {(f, v): name for f, row in enumerate(names) for v, name in enumerate(row) if name}
     images, sizes = dict[tuple[int, int], bytes](), scene.sizes.copy()
     keys = list(places)

@@ -1,4 +1,4 @@
-"""`epitool triangulate`: `keypoints.h5` and `cameras.toml` to `labels.h5`, a chunk of frames at a time."""
+"""`epitool triangulate`: computes `labels.h5` from `keypoints.h5` and `cameras.toml`, a chunk of frames at a time."""
 
 from __future__ import annotations
 
@@ -39,12 +39,12 @@ _USUAL_SKELETON, _MOST_OF_A_PERSON = "h36m17", 0.5
 
 
 def run(options: TriangulateOptions) -> Summary:
-    """Triangulates world poses: labels for training (paper, section 3.1).
+    """Triangulate world poses, which are labels for training (paper, section 3.1).
 
     Raises:
         UsageError: The backend does not exist or does not answer.
         InputError: A file cannot be read, or the cameras are not those of the views.
-        GeometryError: No frame can be solved, or the labels are not to be trusted.
+        GeometryError: No frame can be solved, or the labels get the verdict "fail".
     """
     keypoints, cameras = options.keypoints, options.cameras
     with open_keypoints(keypoints, options.min_confidence) as source, working_on(options.backend):
@@ -78,7 +78,10 @@ def run(options: TriangulateOptions) -> Summary:
 
 
 def _own_or_usual(own: Skeleton) -> Skeleton:
-    """The joints that networks learn; where not half of them can be made of those given, as of an animal's, these."""
+    """Return the skeleton that networks learn, or the given one if it yields less than half of those joints.
+
+    The latter is the case for skeletons of animals.
+    """
     usual = named_skeleton(_USUAL_SKELETON)
     possible = np.isfinite(usual.weights_from(own)).all(axis=-1).mean()
     if possible >= _MOST_OF_A_PERSON:
@@ -88,13 +91,13 @@ def _own_or_usual(own: Skeleton) -> Skeleton:
 
 
 def labeller(rig: Rig, settings: LabelSettings, target: Skeleton, takes: tuple[Take, ...]) -> Labeller:
-    """What makes labels of one chunk, and further joints: a function that can be sent to another process.
+    """Return a function that computes the labels and further joints of one chunk, and can be sent to a process.
 
     Args:
-        rig: Cameras that the labels' file shall name.
-        settings: Of the whole recording.
-        target: Joints that the labels shall have.
-        takes: Where cameras stand elsewhere in other chunks.
+        rig: Cameras that the labels file names.
+        settings: Settings for the whole recording.
+        target: Skeleton of the labels.
+        takes: Takes of the recording, if the cameras differ between chunks.
     """
 
     def work(chunk: Chunk) -> tuple[Labels, Further | None]:

@@ -1,4 +1,4 @@
-"""What triangulated poses are looked at for: how the views fit, and what no body does."""
+"""Checks of triangulated poses: how well the views fit, and whether the bodies move as bodies can."""
 
 from __future__ import annotations
 
@@ -19,23 +19,24 @@ from epitool.labels import Labels
 from epitool.pose import Keypoints, Poses
 
 Array = NDArray[np.float64]
-_JUDGED_FRAMES = 20_000  # at most, evenly spread, that the summary's medians are over
-_JUDGED_POSES = 200  # by which a body's usual lengths, its sides and its stature are looked at
-_DOUBTFUL_ERROR = 0.025  # of the person's box; detectors are off by about 0.01
-_ODD_BONES = 0.2  # of their length: more than the usual bone of a body changes
-_JUMP, _USUAL_MOVES = 0.5, 8.0  # of the body's size, and times the usual way between frames: no body moves like that
-_ODD_FRAMES, _JUMPS = (0.05, 0.25), (0.01, 0.2)  # of all frames: from where on labels are doubtful, or of no use
-_FEW = 2  # odd frames that happen anyhow
+_JUDGED_FRAMES = 20_000  # largest number of frames, evenly spread, that the medians in the summary are taken over
+_JUDGED_POSES = 200  # number of poses that determine a body's usual bone lengths, its sides and its stature
+_DOUBTFUL_ERROR = 0.025  # fraction of the person's box; detectors are off by about 0.01
+_ODD_BONES = 0.2  # relative change of length that the median bone of a body does not exceed
+# A body moves neither by this fraction of its size nor by this multiple of its median step from one frame to the next.
+_JUMP, _USUAL_MOVES = 0.5, 8.0
+_ODD_FRAMES, _JUMPS = (0.05, 0.25), (0.01, 0.2)  # fractions of all frames above which labels are doubtful, or useless
+_FEW = 2  # fewer odd frames than this are ignored
 
 
 @dataclass
 class Tally:
-    """What is said of all labels, added up while chunks of them go by.
+    """The statistics of all labels, accumulated chunk by chunk.
 
     Attributes:
-        frames: Of the recording.
-        rig: Its cameras.
-        usual: Poses of some frames, in the labels' joints.
+        frames: Number of frames of the recording.
+        rig: Cameras of the recording.
+        usual: Poses of some frames, with the labels' joints.
     """
 
     frames: int
@@ -56,7 +57,7 @@ class Tally:
         self._lengths = _usual_lengths(self.usual)
 
     def add(self, labels: Labels) -> None:
-        """Counts the labels of the next frames."""
+        """Count the labels of the next frames."""
         self.solved += int(frames_solved(labels).sum())
         self.swaps += labels.swapped.sum(axis=0)
         measured = np.flatnonzero(np.isfinite(labels.reprojection_px).any(axis=(1, 2)))
@@ -71,11 +72,12 @@ class Tally:
             self._add_bodies(labels)
 
     def _add_bodies(self, labels: Labels) -> None:
-        """Counts what no body does: bones of other lengths, and ways from one frame to the next."""
+        """Count frames with unusual bone lengths, and collect the distances moved from one frame to the next."""
         with np.errstate(invalid="ignore"):
             off = np.abs(bone_lengths(labels.poses.xyz, labels.poses.skeleton) / self._lengths - 1)
         self.odd_frames += int((_median(off) > _ODD_BONES).sum())
         numbers = np.concatenate([[self._last[0]], labels.poses.frames])
+        # Medians over the joints are not affected by single joints that are wrong.
         whole = np.where(frames_solved(labels)[:, None], _median(labels.poses.xyz.swapaxes(1, 2)), np.nan)
         centers = np.concatenate([self._last[1][None], whole])
         ways = np.linalg.norm(np.diff(centers, axis=0), axis=1)[np.diff(numbers) == 1]
@@ -83,17 +85,17 @@ class Tally:
         self._last = (int(numbers[-1]), centers[-1])
 
     def medians(self) -> tuple[float, float]:
-        """Median reprojection error and median side of the person's box, px."""
+        """Return the median reprojection error and the median side of the person's box, px."""
         return float(np.nanmedian(np.concatenate(self.errors_px))), float(np.nanmedian(np.concatenate(self.sides_px)))
 
     @property
     def fit(self) -> dict[str, float]:
-        """Per view the share of its keypoints that the joints rest on, of those of joints with a place."""
+        """Share of each view's keypoints that were used as inliers, among those of triangulated joints."""
         shares = self._fit[0] / np.maximum(self._fit[1], 1)
         return dict(zip(self.rig.names, shares.round(4).tolist(), strict=True))
 
     def doubts(self) -> list[tuple[Level, str]]:
-        """What speaks against the labels."""
+        """Return the doubts about the labels, each with its level."""
         error, side = self.medians()
         large = (
             f"the median reprojection error of {error:.1f} px is {error / side:.0%} of the person's size in the images"
@@ -121,7 +123,7 @@ class Tally:
 
 
 def doubts_of_bodies(poses: Poses, keypoints: Path) -> list[tuple[Level, str]]:
-    """Whether bodies say that left and right are exchanged in all views."""
+    """Return a doubt, with its level, on whether left and right are exchanged in all views, judged from the bodies."""
     facing = facing_of(poses)
     text = (
         f"{keypoints}: left and right seem to be exchanged in all views: in {facing.backward} of {facing.frames}"
@@ -132,7 +134,7 @@ def doubts_of_bodies(poses: Poses, keypoints: Path) -> list[tuple[Level, str]]:
 
 
 def usual_poses(sample: Keypoints, rig: Rig, settings: LabelSettings) -> Labels:
-    """Labels of some of the sample's frames, with all joints that were detected."""
+    """Return labels of some of the sample's frames, with all joints that were detected."""
     step = max(ceil(len(sample.frames) / _JUDGED_POSES), 1)
     return label_chunk(sample.select_frames(np.arange(len(sample.frames))[::step]), rig, settings)
 
@@ -142,7 +144,7 @@ def _usual_lengths(poses: Poses) -> Array:
 
 
 def _size(poses: Poses) -> float:
-    """How large the body usually is: the largest extent of its joints along an axis."""
+    """Return the usual size of the body: the median over the poses of the largest extent along an axis."""
     extents = [
         float(np.ptp(pose[np.isfinite(pose[:, 0])], axis=0).max(initial=0.0))
         for pose in poses.xyz
@@ -152,7 +154,7 @@ def _size(poses: Poses) -> float:
 
 
 def _median(values: Array) -> Array:
-    """Medians over the last axis of what is known; NaN where nothing is."""
+    """Return medians over the known values of the last axis; NaN where none is known."""
     known = np.isfinite(values).any(axis=-1)
     out = np.full(values.shape[:-1], np.nan)
     out[known] = np.nanmedian(values[known], axis=-1)
@@ -160,7 +162,7 @@ def _median(values: Array) -> Array:
 
 
 def _graded(odd: int, of: int, shares: Sequence[float]) -> Level:
-    """The level of so many odd ones of many; a few happen anyhow."""
+    """Return the level for a number of odd cases among all; very few are always accepted."""
     if odd < _FEW or odd <= shares[0] * of:
         return "pass"
     return "warn" if odd <= shares[1] * of else "fail"

@@ -1,4 +1,4 @@
-"""Keypoints in chunks of neighbouring frames with their cameras, all views at the first view's times."""
+"""Chunks of keypoints of neighbouring frames with their cameras, all views resampled to the first view's times."""
 
 from __future__ import annotations
 
@@ -20,9 +20,10 @@ from epitool.stages.shared.one_person import Chosen
 
 @dataclass(frozen=True, eq=False)
 class Chunk:
-    """Keypoints of neighbouring frames, those outside `inner` only to resample the others in time; and their cameras.
+    """The keypoints of neighbouring frames and their cameras.
 
-    Without cameras there are no poses.
+    Frames outside `inner` only serve to resample the others in time. Without cameras (`rig` is None) the frames get no
+    poses.
     """
 
     keypoints: Keypoints
@@ -32,12 +33,12 @@ class Chunk:
 
 
 def resampled(rig: Rig) -> Rig:
-    """The rig for keypoints that have been brought in sync."""
+    """Return the rig for synchronized keypoints, without time offsets."""
     return replace(rig, cameras=tuple(replace(camera, time_offset=0.0) for camera in rig.cameras))
 
 
 def in_sync(chunk: Chunk) -> Keypoints:
-    """The chunk's inner frames, all views at the first view's times."""
+    """Return the chunk's inner frames, with all views resampled to the first view's times."""
     offsets = [camera.time_offset for camera in chunk.rig.cameras] if chunk.rig else []
     if not any(offsets):
         return chunk.keypoints.select_frames(np.arange(len(chunk.keypoints.frames))[chunk.inner])
@@ -46,7 +47,7 @@ def in_sync(chunk: Chunk) -> Keypoints:
 
 
 def sampled(source: KeypointsFile | Chosen, windows: Sequence[Window]) -> Iterator[Chunk]:
-    """Frames that tell a recording's settings: spread over it, or from the first window of cameras that move."""
+    """Yield chunks that determine a recording's settings: spread over it, or the first window if cameras move."""
     if len(windows) == 1:
         return chunks_of(source, windows, sample_bounds(len(source)))
     first, last = np.searchsorted(source.frames, [windows[0].first, windows[0].last + 1]).tolist()
@@ -56,7 +57,7 @@ def sampled(source: KeypointsFile | Chosen, windows: Sequence[Window]) -> Iterat
 def chunks_of(
     source: KeypointsFile | Chosen, windows: Sequence[Window], bounds: Sequence[tuple[int, int]]
 ) -> Iterator[Chunk]:
-    """Chunks of frames within one window, each with as many around it as the views' offsets in time reach."""
+    """Yield chunks of frames within one window, with as many frames around them as the time offsets require."""
     names = windows[0].rig.names
     furthest = max(abs(camera.time_offset) for window in windows for camera in window.rig.cameras)
     margin = ceil(furthest) + 1 if furthest else 0
@@ -72,7 +73,7 @@ def chunks_of(
 def _cut(
     frames: NDArray[np.int64], windows: Sequence[Window], bounds: Sequence[tuple[int, int]]
 ) -> Iterator[tuple[int, int, int | None]]:
-    """Runs of frames cut where windows begin and end, and the window of each; None between windows."""
+    """Yield runs of frames cut where windows begin and end, with the index of their window; None between windows."""
     edges = np.searchsorted(frames, [edge for window in windows for edge in (window.first, window.last + 1)])
     for start, stop in bounds:
         cuts = [start, *sorted({int(edge) for edge in edges if start < edge < stop}), stop]

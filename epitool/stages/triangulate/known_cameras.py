@@ -1,4 +1,4 @@
-"""Cameras that are given: of which views they are, and whether they fit the joints."""
+"""Given cameras: their assignment to views, and whether they fit the joints."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ from epitool.stages.triangulate.chunks import in_sync, resampled, sampled
 
 @dataclass(frozen=True, eq=False)
 class Fitting:
-    """Cameras that fit the joints of a recording, and those joints.
+    """The cameras that fit the joints of a recording, and those joints.
 
     Attributes:
-        reader: The joints, of one person.
-        windows: The cameras by frames.
-        sample: Joints of some frames, in sync.
-        verdict: On these cameras.
-        left_out: Views without one, and why.
+        reader: Joints of one person.
+        windows: Cameras for each range of frames.
+        sample: Joints of some frames, synchronized.
+        verdict: Verdict on these cameras.
+        left_out: Views without a camera, and the reasons.
     """
 
     reader: KeypointsFile | Chosen
@@ -40,11 +40,11 @@ class Fitting:
 
 
 def windows_of_views(source: KeypointsFile, cameras: Path) -> list[Window]:
-    """The cameras of the views that the keypoints are of, by frames.
+    """Return the cameras of the keypoints' views, for each range of frames.
 
     Raises:
-        InputError: The file cannot be read, is for other images, or has less than two of the cameras.
-        GeometryError: There is one view.
+        InputError: The file cannot be read, is for other images, or has fewer than two of the cameras.
+        GeometryError: There is only one view.
     """
     if len(source.views) < 2:
         raise GeometryError(f"{source.path}: one view ({', '.join(source.views)}); triangulation needs two or more")
@@ -52,7 +52,7 @@ def windows_of_views(source: KeypointsFile, cameras: Path) -> list[Window]:
     if len(windows) == 1:
         check_foreign(cameras, windows[0].rig)
     names = windows[0].rig.names
-    order = [name for name in names if name in source.views]  # the calibration's order says who is whose neighbour
+    order = [name for name in names if name in source.views]  # keeps the calibration's order of neighbours
     if len(order) < 2:
         raise InputError(
             f"{cameras}: has cameras {', '.join(names)}, but {source.path} has views {', '.join(source.views)};"
@@ -64,10 +64,10 @@ def windows_of_views(source: KeypointsFile, cameras: Path) -> list[Window]:
 
 
 def fitting(source: KeypointsFile, windows: list[Window], jobs: int) -> Fitting:
-    """Leaves out the cameras that do not fit the joints, as long as two others remain.
+    """Leave out the cameras that do not fit the joints, as long as two others remain.
 
-    With several people in view, who is followed depends on the cameras: once one is left out, the person is chosen
-    anew. Cameras that move come from the joints themselves, and are taken as they are.
+    With several people in view, the choice of the person depends on the cameras. Whenever a camera is left out, the
+    person is therefore chosen again. Moving cameras were computed from the joints themselves and are not checked.
     """
     nameless = [name for name in source.views if name not in windows[0].rig.names]
     left_out = {name: Doubt(Kind.NO_CAMERA, "warn", (name,)) for name in nameless}
@@ -93,7 +93,7 @@ def fitting(source: KeypointsFile, windows: list[Window], jobs: int) -> Fitting:
 
 
 def _reader(source: KeypointsFile, windows: Sequence[Window]) -> KeypointsFile | Chosen:
-    """The joints of the person whom all views agree on."""
+    """Return the joints of the person that all views agree on."""
     if len(windows) > 1 or any(camera.time_offset for camera in windows[0].rig.cameras):
         warn_of_people(source.path, "cameras that move" if len(windows) > 1 else "cameras that are out of sync")
         return source

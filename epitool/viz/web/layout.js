@@ -1,11 +1,11 @@
-// ---- where the drawings are: all views at once, as large as can be, or one enlarged over the others
-const GAP = 6, CAPTION = 22, LEAST = 48; // px; narrower than that no view gets, but scrolls
-const NARROW = 700; // px; in less than that the room is above the views
+// ---- layout of the drawings: all views at once, as large as possible, or one enlarged above the others
+const GAP = 6, CAPTION = 22, LEAST = 48; // px; below the LEAST width, views are not shrunk further but scrolled
+const NARROW = 700; // px; on narrower pages the room is above the views
 document.documentElement.style.setProperty("--gap", GAP + "px");
 document.documentElement.style.setProperty("--caption", CAPTION + "px");
 
-// Columns of so many views of one aspect, and the size that each can have so that all fit in a box: few columns where
-// that costs little, for what is beside them has the rest of the width.
+// Returns the number of columns for `count` views of one aspect ratio, and the largest size with which all fit in a box.
+// The fewest columns that give more than 90% of the best width are chosen, to leave width for what is beside the views.
 function fit(count, aspect, width, height) {
   const ways = Array.from({length: count}, (_, i) => {
     const columns = i + 1, rows = Math.ceil(count / columns);
@@ -25,7 +25,7 @@ const sizeOf = view => view.sizes[state.frame] || view.sizes[0];
 const aspectOf = view => sizeOf(view)[0] / sizeOf(view)[1];
 const usualAspect = sizes => Math.exp(sizes.reduce((sum, [w, h]) => sum + Math.log(w / h), 0) / sizes.length); // of all frames
 
-// Gives a view its place, within which its image keeps its proportions.
+// Sets the place of a view, within which its image keeps its proportions.
 function place(panel, {width, height}) {
   const aspect = aspectOf(panel.view);
   panel.width = Math.min(width, height * aspect);
@@ -35,15 +35,15 @@ function place(panel, {width, height}) {
   panel.canvas.style.cssText = `width: ${panel.width}px; height: ${panel.height}px; margin: ${margin}`;
 }
 
-// Places all views in a box; returns how wide they are together.
+// Places all views in a box and returns their total width.
 function placeViews(width, height) {
-  const usual = usualAspect(scene.views.map(view => [usualAspect(view.sizes), 1])); // so that nothing moves while it plays
+  const usual = usualAspect(scene.views.map(view => [usualAspect(view.sizes), 1])); // one aspect for all frames, so that nothing moves during playback
   const large = panels[state.large], small = panels.filter(panel => panel !== large);
   const strip = large && V > 1 ? Math.max(height * 0.22, Math.min(height * 0.4, LEAST / usual + CAPTION + 3 * GAP)) : 0;
   byId("views").classList.toggle("one", strip > 0);
   const cell = small.length ? fit(small.length, usual, width, large ? strip : height) : null;
   for (const panel of small) place(panel, cell);
-  // a scroll bar takes room, so there is none unless one is needed
+  // a scroll bar takes space, so there is one only if it is needed
   byId("views").classList.toggle("many", !!cell && cell.width === LEAST);
   const used = cell ? cell.columns * (cell.width + GAP) + GAP : 0;
   if (!large) return used;

@@ -1,8 +1,8 @@
-// ---- epipolar lines: where another view sees the ray of the joint that was chosen
+// ---- epipolar lines: the chosen joint's ray as seen by the other views
 const LINE = "rgb(230,159,0)";
 const hasLines = () => scene.takes.length > 0 && V > 1 && xy !== null;
 
-// Chooses a joint of a view; one that is chosen already, or null, ends it.
+// Chooses a joint of a view; the joint that is already chosen, or null, clears the choice.
 function choose(joint) {
   const same = joint && state.chosen && joint.v === state.chosen.v && joint.j === state.chosen.j;
   state.chosen = same ? null : joint;
@@ -10,7 +10,7 @@ function choose(joint) {
   tell();
 }
 
-// The next joint that the enlarged view, or else the first, shows.
+// Chooses the next joint that is visible in the enlarged view, or in the first view if none is enlarged.
 function chooseNext(by) {
   if (!hasLines()) return;
   const {v, j: start} = state.chosen || {v: Math.max(state.large, 0), j: by > 0 ? -1 : J};
@@ -59,7 +59,7 @@ function drawEpipolarLine(panel, pen, scale) {
     const world = turnedBack(from.R, straight.map((c, k) => c * depth - from.t[k]));
     const [x, y, z] = turned(to.R, world).map((c, k) => c + to.t[k]);
     const slope = Math.max(Math.abs(x), Math.abs(y)) / z;
-    if (!(z > 0) || slope > 2) { // a lens' polynomial means nothing far outside of the image
+    if (!(z > 0) || slope > 2) { // the distortion polynomial is meaningless far outside the image
       before = null;
       continue;
     }

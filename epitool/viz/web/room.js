@@ -1,12 +1,12 @@
-// ---- the pose and the cameras in space, whose third axis is up
+// ---- the pose and the cameras in space, with the third axis up
 const room = byId("room"), roomCanvas = room.querySelector("canvas");
 const sight = {turn: 0, tilt: 0.3, far: 2, touched: false};
 const middle = () => scene.middles[scene.take[state.frame] || 0];
 const TRAIL = 60; // frames of the root's path
 const MARGIN = [64, 26]; // px around all cameras, for their names
-const LEAST_TALL = 0.1; // of the room is the person, though a camera be out of sight then
+const LEAST_TALL = 0.1; // least height of the person, times the room's; cameras may be out of sight then
 
-// Pixel in the room, with its depth; null behind the eye.
+// Returns a point's pixel in the room and its depth, or null behind the eye.
 function project(p) {
   const at = middle(), [x, y, z] = [0, 1, 2].map(i => (p[i] - at[i]) / scene.size);
   const [ct, st, cp, sp] = [Math.cos(sight.turn), Math.sin(sight.turn), Math.cos(sight.tilt), Math.sin(sight.tilt)];
@@ -17,7 +17,8 @@ function project(p) {
   return [width / 2 + side * scale, height / 2 - high * scale, depth];
 }
 
-// The turn that looks between cameras: in the widest gap, but not from far behind all of them.
+// Returns the turn that looks between cameras: from the widest gap, but at most 0.8 rad from the gap's first camera, so
+// that the eye is not far behind all cameras.
 function turnBetween(cameras) {
   const at = middle();
   const angles = cameras.map(({center}) => Math.atan2(center[1] - at[1], center[0] - at[0])).sort((a, b) => a - b);
@@ -27,7 +28,7 @@ function turnBetween(cameras) {
   return angles[widest] + Math.min(gaps[widest] / 2, 0.8) + Math.PI / 2;
 }
 
-// Looks at the person from where all cameras are in sight.
+// Looks at the person from a distance at which all cameras are in sight.
 function lookHome() {
   const cameras = camerasNow(), half = scene.person.map(side => side / 2), at = middle();
   const corners = [0, 1, 2, 3, 4, 5, 6, 7].map(n => at.map((c, i) => c + (n >> i & 1 ? half[i] : -half[i])));
@@ -91,7 +92,7 @@ function drawCameras(pen, segment) {
     const p = project(center), ahead = project([0, 1, 2].map(i => (corners[0][i] + corners[2][i]) / 2));
     if (!p) continue;
     const wide = pen.measureText(name).width, left = p[0] - wide - 8, right = p[0] + 8;
-    const sides = ahead && ahead[0] > p[0] ? [left, right] : [right, left]; // it looks to the other one
+    const sides = ahead && ahead[0] > p[0] ? [left, right] : [right, left]; // the name is on the side away from the viewing direction
     const places = [-6, 10, -22, 26].flatMap(dy => sides.map(x => [x, p[1] + dy]));
     const free = ([x, y]) => written.every(o => x > o[0] + o[2] + 4 || x + wide + 4 < o[0] || Math.abs(y - o[1]) > 14);
     const [x, y] = places.find(free) || places[0];
@@ -111,7 +112,7 @@ function drawPerson(pen, segment) {
   for (const [x, y, j] of jointsInRoom()) dot(pen, [x, y], shown(j) ? 5 : 2.6, paper, COLORS[scene.sides[j]], 1.6);
 }
 
-// Pixels of the joints, each with its number.
+// Returns the pixels of the joints, each with its index.
 function jointsInRoom() {
   const all = scene.joints.map((_, j) => {
     const at = joint(state.frame, j), p = at && project(at);

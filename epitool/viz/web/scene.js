@@ -1,4 +1,4 @@
-// ---- the data, what is looked at, and what all the drawings share
+// ---- the data, the current state, and common parts of all drawings
 const byId = id => document.getElementById(id);
 const scene = JSON.parse(byId("scene").textContent);
 const bytes = text => Uint8Array.from(atob(text), c => c.charCodeAt(0)).buffer;
@@ -7,8 +7,8 @@ const xyz = numbers(scene.xyz), xy = numbers(scene.xy), own = numbers(scene.own)
 const F = scene.frames.length, V = scene.views.length, J = scene.joints.length;
 const COLORS = {left: "rgb(0,114,178)", right: "rgb(213,94,0)", middle: "rgb(0,158,115)"};
 
-// `large` is the view that is enlarged, `chosen` the joint {v, j} whose epipolar lines are drawn, `lit` the joint that
-// the pointer is at; -1 or null for none
+// `large` is the enlarged view, `chosen` the joint {v, j} whose epipolar lines are drawn, and `lit` the joint under the
+// pointer; -1 or null for none
 const state = {frame: 0, playing: false, speed: 1, large: -1, chosen: null, lit: -1};
 
 const paint = name => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
@@ -16,19 +16,19 @@ const words = name => name.replaceAll("_", " ");
 const camerasNow = () => scene.takes[scene.take[state.frame] || 0] || [];
 const shown = j => state.lit === j || (state.chosen && state.chosen.j === j);
 
-// Joint of a frame in space, or null.
+// Returns the position of a joint in space, or null.
 function joint(f, j) {
   const o = 3 * (f * J + j);
   return isNaN(xyz[o]) ? null : [xyz[o], xyz[o + 1], xyz[o + 2]];
 }
 
-// Pixel of a joint in a view, or null.
+// Returns the pixel of a joint in a view, or null.
 function pixel(points, f, v, j) {
   const o = 2 * ((f * V + v) * J + j);
   return isNaN(points[o]) ? null : [points[o], points[o + 1]];
 }
 
-// Gives a canvas the pixels of its size on the screen; the pen draws in CSS pixels, on nothing.
+// Clears a canvas and sets its resolution to that of the screen; the returned pen draws in CSS pixels.
 function clear(canvas, width, height) {
   const ratio = window.devicePixelRatio || 1, pen = canvas.getContext("2d");
   canvas.width = Math.round(width * ratio);
@@ -57,7 +57,7 @@ function dot(pen, p, radius, fill, edge, width) {
   pen.stroke();
 }
 
-// Text that can be read over anything: what is behind it ends at a rim around it.
+// Writes text with a rim, so that it is legible on any background.
 function write(pen, text, x, y, ink = paint("--ink"), rim = paint("--paper")) {
   pen.lineWidth = 4;
   pen.strokeStyle = rim;
@@ -66,7 +66,7 @@ function write(pen, text, x, y, ink = paint("--ink"), rim = paint("--paper")) {
   pen.fillText(text, x, y);
 }
 
-// The nearest of the points [x, y, ...] within so many px of a place, or null; points may be null.
+// Returns the nearest of the points [x, y, ...] within `reach` px of a place, or null; points may be null.
 function nearest(points, [x, y], reach) {
   let best = null;
   for (const p of points) {
@@ -76,13 +76,13 @@ function nearest(points, [x, y], reach) {
   return best;
 }
 
-// Where a pointer is in a canvas, in CSS pixels.
+// Returns the position of the pointer in a canvas, in CSS pixels.
 function within(canvas, event) {
   const box = canvas.getBoundingClientRect();
   return [event.clientX - box.left, event.clientY - box.top];
 }
 
-// Writes beside the pointer, and lights the joint up in all drawings; without text, ends both.
+// Shows a text beside the pointer and highlights the joint in all drawings; without text, hides both.
 function point(event, text = "", j = -1) {
   const tip = byId("tip");
   tip.hidden = !text;

@@ -1,8 +1,8 @@
-// ---- errors over all frames, playing, keys, and the address that leads to a frame and a view
+// ---- errors over all frames, playback, keys, and the address of a frame and a view
 const SPEEDS = [0.125, 0.25, 0.5, 1, 2, 4];
-const NOTHING = 0.05; // px; errors below are those of rounding
+const NOTHING = 0.05; // px; smaller errors come from rounding
 
-// How far a joint of the pose, as a camera sees it, is from what was detected there; px, or NaN.
+// Returns the distance of a projected joint from the detected one in px, or NaN.
 function distance(f, v, j) {
   const p = xy && pixel(xy, f, v, j), q = own && pixel(own, f, v, j);
   return p && q ? Math.hypot(p[0] - q[0], p[1] - q[1]) : NaN;
@@ -34,7 +34,7 @@ function draw() {
   panels.forEach(drawView);
 }
 
-// Goes to a frame, by its index, and lays out and draws everything anew.
+// Goes to a frame by its index, and lays out and draws everything again.
 function show(f) {
   state.frame = Math.max(0, Math.min(F - 1, f));
   const named = scene.names[state.frame], number = scene.frames[state.frame];
@@ -69,7 +69,7 @@ function tick(now) {
   requestAnimationFrame(tick);
 }
 
-// `#frame=12&view=cam02` leads to a frame, by its number, with a view enlarged: such an address can be passed on.
+// Sets an address such as `#frame=12&view=cam02`, which leads to a frame number and an enlarged view and can be shared.
 function leaveAddress() {
   const there = new URLSearchParams();
   if (state.frame) there.set("frame", scene.frames[state.frame]);
@@ -77,7 +77,7 @@ function leaveAddress() {
   try {
     history.replaceState(null, "", there.size ? "#" + there : location.pathname + location.search);
   } catch {
-    // some browsers let no page from a file do so, or not as often
+    // some browsers do not allow this for pages from files, or not so often
   }
 }
 
@@ -92,7 +92,7 @@ function goToAddress() {
 
 const inRoom = scene.takes.length > 0 || xyz !== null;
 const speedBy = by => setSpeed(SPEEDS.indexOf(state.speed) + by);
-// what a key does, and what it is named on the page; those of what is not there are left out
+// actions of the keys and their names on the page; keys without a use on this page are left out
 const KEYS = [
   {on: F > 1, named: "space", does: "play", keys: {" ": () => setPlaying(!state.playing)}},
   {on: F > 1, named: "← →", does: "frame", keys: {

@@ -1,9 +1,9 @@
-// ---- images, with what was detected (dots) and the pose seen from there (lines)
-// a view's width, px, above which words are over heads, below which its caption is short, and has the name alone
+// ---- images, with detected joints (dots) and the projected pose (lines)
+// width of a view in px, above which heads have text tags, below which its caption is short, and is only its name
 const ROOMY = 170, SLIM = 130, SLIMMEST = 90;
 const crowd = scene.crowd && unpackedCrowd(scene.crowd);
 
-// Everyone by frame and view: {number, joints}; and the number of the one chosen, 0 where it has none.
+// Returns all people by frame and view, {number, joints}, and the number of the chosen person, 0 for none.
 function unpackedCrowd({xy, missing, counts, numbers, chosen, colors}) {
   const pixels = new Int16Array(bytes(xy)), cells = [];
   let i = 0;
@@ -32,7 +32,7 @@ const panels = scene.views.map((view, v) => {
   return panel;
 });
 
-// Enlarges a view, or, where it is large already or none, shows all alike.
+// Enlarges a view; if it is already enlarged or does not exist, shows all views at equal size.
 function enlarge(v) {
   state.large = v === state.large || v >= V ? -1 : v;
   panels.forEach(panel => {
@@ -44,7 +44,7 @@ function enlarge(v) {
   show(state.frame);
 }
 
-// The frame's image once it is there; undefined where there is none, null while it is being decoded.
+// Returns the frame's image, undefined if there is none, or null while it is being decoded.
 function imageOf(panel) {
   const {frame} = state, data = panel.view.images[frame];
   if (!data) return undefined;
@@ -56,7 +56,7 @@ function imageOf(panel) {
 
 function drawView(panel) {
   const image = imageOf(panel);
-  if (image === null) return; // what was drawn last stays until then
+  if (image === null) return; // keeps the last drawing until the image is decoded
   const {v, width, height} = panel, {frame} = state, pen = clear(panel.canvas, width, height);
   if (image && image.naturalWidth) pen.drawImage(image, 0, 0, width, height);
   const scale = scaleOf(panel), thick = Math.max(1.2, Math.min(3, Math.max(width, height) / 200));
@@ -75,7 +75,7 @@ function drawView(panel) {
 
 const scaleOf = panel => panel.width / sizeOf(panel.view)[0];
 
-// Bones in their colours, with a light rim that parts them from what is behind.
+// Draws bones in their colours, with a light rim that sets them off from the background.
 function drawBones(pen, at, thick, colorOf) {
   const bones = scene.bones.map(([a, b, side]) => [at(a), at(b), colorOf(side)]).filter(([p, q]) => p && q);
   for (const [p, q] of bones) line(pen, p, q, "rgba(255,255,255,0.7)", thick + 1.6);
@@ -93,7 +93,7 @@ function drawOthers(pen, panel, scale, thick) {
 
 const tagOfChosen = (f, v) => (crowd.chosen(f, v) || "") + " chosen";
 
-// A word over someone's head; in a small view a mark.
+// Writes a tag over a person's head; a mark in a small view.
 function drawTag(pen, {width}, joints, text, ink, rim) {
   const known = joints.filter(p => p);
   if (!known.length) return;
@@ -104,7 +104,7 @@ function drawTag(pen, {width}, joints, text, ink, rim) {
   write(pen, word, Math.max(half, Math.min(width - half, top[0])), Math.max(top[1] - 8, 13), ink, rim);
 }
 
-// Says below a view what it shows: camera, image and frame, or how far the pose is from what was detected.
+// Writes the caption of a view: camera, image and frame, or the distance of the pose from the detected joints.
 function describe({v, view, name, said, width}) {
   const {frame} = state, named = scene.names[frame], apart = residual(frame, v);
   const unseen = xy && scene.joints.every((_, j) => !pixel(xy, frame, v, j));
@@ -116,7 +116,7 @@ function describe({v, view, name, said, width}) {
     : "mean distance of the pose, as this camera sees it, from what was detected";
 }
 
-// What of a view a pointer is at: {text, j, mine}, where `mine` is a joint of the one chosen; or null.
+// Returns what the pointer is at in a view, {text, j, mine} with `mine` for joints of the chosen person, or null.
 function under(panel, event) {
   const {frame} = state, scale = scaleOf(panel), [x, y] = within(panel.canvas, event);
   const reach = Math.min(12, Math.max(5, panel.width / 24)) / scale;

@@ -1,6 +1,6 @@
-"""Cameras of other programs, in and out: a module for each format, its reader beside its writer, and one table.
+"""Camera files of other programs: a module with reader and writer for each format, and one table of formats.
 
-A format is added by a module that holds a `CameraFormat`, and by its place in `FORMATS`.
+To add a format, add a module that defines a `CameraFormat`, and list it in `FORMATS`.
 """
 
 from __future__ import annotations
@@ -16,28 +16,28 @@ from epitool.io.foreign.cameras.mc_calib import MC_CALIB
 from epitool.io.foreign.cameras.opencv import OPENCV
 from epitool.io.foreign.cameras.qualisys import QUALISYS
 
-# The first that fits is read, and the first of whose endings a name has is written.
+# A file is read by the first format that fits, and written by the first with a matching ending.
 FORMATS = (QUALISYS, OPENCV, KALIBR, MC_CALIB, EASYMOCAP)
 SUFFIXES = tuple(dict.fromkeys(suffix for one in FORMATS for suffix in one.suffixes))
 WORDS = ", ".join(one.words for one in FORMATS)
 
 
 def is_camera_folder(path: Path) -> bool:
-    """Whether a folder is of one of the formats."""
+    """Return whether a folder is of one of the formats."""
     file = CameraFile(path)
     return any(one.fits(file) for one in FORMATS if not one.suffixes)
 
 
 def read_foreign_rig(path: Path, size: Size | None = None) -> Rig:
-    """The cameras of a file or folder of another program.
+    """Read the cameras of a file or folder of another program.
 
     Args:
-        path: The file or folder.
-        size: (width, height) of the images, where it does not say.
+        path: File or folder.
+        size: (width, height) of the images, used if the file does not state it.
 
     Raises:
-        InputError: It is a folder of no known format, or a file in it is missing or damaged.
-        ValueError: It is damaged, of no known format, or what it states is no camera.
+        InputError: The folder is of no known format, or a file in it is missing or damaged.
+        ValueError: The file is damaged, of no known format, or states an invalid camera.
     """
     file, folder = CameraFile(path), path.is_dir()
     for one in FORMATS:
@@ -49,21 +49,21 @@ def read_foreign_rig(path: Path, size: Size | None = None) -> Rig:
 
 
 def foreign_files(path: Path) -> list[Path]:
-    """The files that `write_foreign_rig` may write over where it is given this name."""
+    """Return the existing files that `write_foreign_rig` may overwrite for this name."""
     return _written_as(path).there(path)
 
 
 def write_foreign_rig(path: Path, rig: Rig, scale: float) -> list[Path]:
-    """Writes cameras in the format that a name says; returns the files.
+    """Write cameras in the format that the name determines, and return the paths of the files.
 
     Args:
-        path: `.qca.txt` (Qualisys), `.yml`, `.yaml` or `.xml` (OpenCV, one file a camera: `name_CAMERA.yml`), or a
+        path: `.qca.txt` (Qualisys), `.yml`, `.yaml` or `.xml` (OpenCV, one file per camera: `name_CAMERA.yml`), or a
             folder (EasyMocap).
         rig: The cameras.
-        scale: By which lengths are multiplied.
+        scale: Factor by which lengths are multiplied.
     """
     write = _written_as(path).write
-    assert write is not None  # as it has endings
+    assert write is not None  # every format with endings has a writer
     return write(path, rig.scaled(scale, rig.unit, rig.scale_source))
 
 

@@ -1,4 +1,4 @@
-"""EasyMocap's cameras: a folder with `intri.yml` and `extri.yml`, in and out."""
+"""Reader and writer of EasyMocap's cameras: a folder with `intri.yml` and `extri.yml`."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ INTRI, EXTRI = "intri.yml", "extri.yml"
 
 
 def read_easymocap(folder: Path, size_given: tuple[int, int] | None = None) -> Rig:
-    """The cameras of `intri.yml` and `extri.yml`.
+    """Read the cameras of `intri.yml` and `extri.yml`.
 
     Args:
-        folder: That holds both.
-        size_given: (width, height) of the images, where the files do not say.
+        folder: Folder with both files.
+        size_given: (width, height) of the images, used if the files do not state it.
 
     Raises:
-        InputError: One is missing or damaged.
+        InputError: A file is missing or damaged.
     """
     for name in (INTRI, EXTRI):
         if not (folder / name).is_file():
@@ -38,7 +38,7 @@ def read_easymocap(folder: Path, size_given: tuple[int, int] | None = None) -> R
             raise ValueError(f"{INTRI} holds no K_ of any camera, but {', '.join(intri)[:80] or 'nothing'}")
         cameras = []
         for name in names:
-            # Rot_ is a matrix, R_ a vector; some versions write the one, some the other, some both
+            # Rot_ is a matrix and R_ a vector; versions of EasyMocap write either or both
             R, t = first_of(extri, f"Rot_{name}", f"R_{name}"), extri.get(f"T_{name}")
             if R is None or t is None:
                 raise ValueError(f"camera {name} has no {'Rot_ or R_' if R is None else 'T_'} in {EXTRI}")
@@ -49,7 +49,7 @@ def read_easymocap(folder: Path, size_given: tuple[int, int] | None = None) -> R
 
 
 def write_easymocap(folder: Path, rig: Rig) -> list[Path]:
-    """Writes both files; returns them."""
+    """Write both files and return their paths."""
     paths = [folder / INTRI, folder / EXTRI]
     with writing(paths[0]) as intri, writing(paths[1]) as extri:
         lenses, places = (cv2.FileStorage(str(path), cv2.FILE_STORAGE_WRITE) for path in (intri, extri))

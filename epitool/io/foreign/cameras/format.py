@@ -1,4 +1,4 @@
-"""What a format of cameras is: how its files are told from others', its reader, and its writer."""
+"""Definition of a camera format: recognition of its files, reader and writer."""
 
 from __future__ import annotations
 
@@ -12,34 +12,34 @@ from epitool.camera import Rig
 from epitool.io.foreign.cameras.storage import plain_keys, read_storage
 
 Size = tuple[int, int]  # (width, height) of images, px
-_HEAD = 4096  # bytes in which a file says what it is
+_HEAD = 4096  # bytes at the beginning that identify a file
 
 
 class CameraFile:
-    """A file or folder that may hold cameras of any format; what is in it is read once, when a format asks for it."""
+    """File or folder that may hold cameras of any format; its content is read once, on first use."""
 
     def __init__(self, path: Path) -> None:
         self.path, self.suffix = path, path.suffix.lower()
 
     @cached_property
     def is_storage(self) -> bool:
-        """Whether a file is YAML, or XML of OpenCV's."""
+        """Whether the file is YAML or OpenCV's XML."""
         with self.path.open("rb") as file:
             return self.suffix in (".yaml", ".yml") or b"opencv_storage" in file.read(_HEAD)
 
     @cached_property
     def stored(self) -> dict[str, Any]:
-        """The content of YAML, or XML of OpenCV's; ValueError where it is damaged. Of anything else nothing."""
+        """Content of YAML or OpenCV's XML, empty for other files; raises ValueError if the file is damaged."""
         return read_storage(self.path) if self.is_storage else {}
 
     @cached_property
     def content(self) -> dict[str, Any]:
-        """The same by keys without punctuation and case."""
+        """The stored content, with keys in lower case and without punctuation."""
         return plain_keys(self.stored)
 
     @cached_property
     def parts(self) -> dict[str, dict[str, Any]]:
-        """The parts of the content that have keys of their own, such as one camera each, by their names."""
+        """Parts of the content that have keys themselves, by name, such as one per camera."""
         return {name: plain_keys(value) for name, value in self.stored.items() if isinstance(value, dict)}
 
 
@@ -49,17 +49,17 @@ def _none(path: Path) -> list[Path]:
 
 @dataclass(frozen=True)
 class CameraFormat:
-    """A format of cameras.
+    """Camera format of another program.
 
     Attributes:
-        words: Whose it is, and what its files are called, for messages.
-        suffixes: Of its files; none of a folder.
-        fits: Whether a file or folder is of it.
-        read: The cameras of such a file; ValueError or InputError says what is wrong with it. Images have the size
-            given where the file does not say.
-        endings: Of names that ask for it when cameras are written; "" is any name, which then is that of a folder.
-        write: Writes cameras under such a name, and returns the files.
-        there: The files that are there already and that `write` may write over.
+        words: Names of the program and its files, for messages.
+        suffixes: Suffixes of its files; empty for a folder.
+        fits: Function that returns whether a file or folder has this format.
+        read: Function that reads the cameras of such a file. It raises ValueError or InputError if the file is invalid.
+            The given image size is used if the file does not state it.
+        endings: Endings of names for which cameras are written in this format; "" matches any name, taken as a folder.
+        write: Function that writes cameras under such a name and returns the paths of the files.
+        there: Function that returns the files that `write` may overwrite.
     """
 
     words: str

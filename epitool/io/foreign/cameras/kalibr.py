@@ -1,4 +1,4 @@
-"""Kalibr's chain of cameras, `camchain.yaml`."""
+"""Reader of Kalibr's camera chain, `camchain.yaml`."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from epitool.io.foreign.cameras.stated import Stated, unitless_rig
 
 
 def _read(file: CameraFile, size: Size | None) -> Rig:
-    """Each camera is placed by the one before: x in camera n = T_cn_cnm1 x in camera n - 1."""
+    """Read a chain in which each camera is placed relative to the previous: x in n = T_cn_cnm1 x in n - 1."""
     pose, cameras, parts = np.eye(4), [], file.parts
     for n, (name, part) in enumerate(sorted(parts.items(), key=lambda item: int(re.sub(r"\D", "", item[0]) or 0))):
         check_model(name, part)

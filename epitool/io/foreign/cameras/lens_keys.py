@@ -1,6 +1,6 @@
-"""What YAML and XML of several programs call a lens: its matrix, its distortion, its kind, its images' size.
+"""Keys by which several programs' YAML and XML state camera matrix, distortion, lens model and image size.
 
-Keys are without punctuation and case, as `storage.plain_keys` makes them.
+Keys are in lower case and without punctuation, as made by `storage.plain_keys`.
 """
 
 from __future__ import annotations
@@ -15,39 +15,39 @@ _MATRIX = ("cameramatrix", "intrinsicmatrix", "k")
 _DISTORTION = ("distortioncoefficients", "distortioncoeffs", "distcoeffs", "distcoeff", "distortionvector", "d", "dist")
 _SIDES = (("imagewidth", "imageheight"), ("imgwidth", "imgheight"), ("width", "height"))
 _BOTH_SIDES = ("imagesize", "resolution", "size")
-# What ROS, Kalibr and MC-Calib call OpenCV's lens of 4 or 5 coefficients, and of 8
+# Names of OpenCV's distortion model with 4, 5 or 8 coefficients in ROS, Kalibr and MC-Calib
 _MODELS = ("", "none", "pinhole", "plumbbob", "radtan", "rationalpolynomial", "brown", "0", "0.0")
 
 
 def matrix_of(content: Mapping[str, Any], number: int | None = None) -> Any:
-    """The camera matrix, that of one of several cameras where a number is given; None where there is none.
+    """Return the camera matrix, or None if there is none; `number` selects one of several cameras.
 
-    OpenCV's stereo sample says M1 for a camera matrix.
+    OpenCV's stereo sample calls the camera matrices M1 and M2.
     """
     return first_of(content, *_numbered(_MATRIX if number is None else (*_MATRIX, "m"), number))
 
 
 def distortion_of(content: Mapping[str, Any], number: int | None = None) -> Any:
-    """The distortion's coefficients, likewise."""
+    """Return the distortion coefficients, or None if there are none; `number` selects one of several cameras."""
     return first_of(content, *_numbered(_DISTORTION, number))
 
 
 def size_of(content: Mapping[str, Any]) -> Any:
-    """(width, height) of images; None where it is not stated."""
+    """Return (width, height) of the images, or None if it is not stated."""
     sides = next((pair for pair in _SIDES if content.keys() >= set(pair)), None)
     return [content[side] for side in sides] if sides else first_of(content, *_BOTH_SIDES)
 
 
 def place_of(content: Mapping[str, Any], R: str, t: str) -> dict[str, Any]:
-    """What is stated of R and t under these keys."""
+    """Return those of R and t that are stated under the given keys."""
     return {key: content[word] for key, word in (("R", R), ("t", t)) if word in content}
 
 
 def check_model(name: str, content: Mapping[str, Any]) -> None:
-    """Refuses lenses that are bent in another way than OpenCV's.
+    """Reject lens models other than OpenCV's.
 
     Raises:
-        ValueError: The camera of this name has such a lens.
+        ValueError: The named camera has another lens model.
     """
     for key in ("distortionmodel", "cameramodel", "distortiontype", "fisheyemodel"):
         model = str(content.get(key, ""))

@@ -1,4 +1,4 @@
-"""MC-Calib's cameras, `calibrated_cameras_data.yml`."""
+"""Reader of MC-Calib's cameras, `calibrated_cameras_data.yml`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from epitool.io.foreign.cameras.stated import Stated, unitless_rig
 
 
 def _read(file: CameraFile, size: Size | None) -> Rig:
-    """Its poses are from camera to world."""
+    """Read the cameras, whose stored poses are world from camera."""
     cameras = []
     for name, part in file.parts.items():
         if (K := matrix_of(part)) is None:

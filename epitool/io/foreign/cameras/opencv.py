@@ -1,4 +1,4 @@
-"""OpenCV's calibration and stereo samples, in YAML and XML, and ROS's `camera_info`, which is as the former."""
+"""Files of OpenCV's calibration and stereo samples, in YAML and XML, and ROS's similar `camera_info`."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def _read(file: CameraFile, size: Size | None) -> Rig:
 
 
 def _read_one(file: CameraFile, size: Size | None) -> Rig:
-    """A rig of one camera. ROS's rectification is of no interest here."""
+    """Read a rig of one camera, without ROS's rectification."""
     content = file.content
     name = str(content.get("cameraname") or file.path.stem).rpartition("/")[2]
     check_model(name, content)
@@ -36,7 +36,7 @@ def _read_one(file: CameraFile, size: Size | None) -> Rig:
 
 
 def _read_stereo(file: CameraFile, size: Size | None) -> Rig:
-    """Two cameras: x in camera 2 = R x in camera 1 + T; the sample keeps R and T in `extrinsics.yml`."""
+    """Read two cameras, with x in camera 2 = R x in camera 1 + T; the sample stores R and T in `extrinsics.yml`."""
     content, path = file.content, file.path
     beside = path.with_name(path.name.replace("intrinsics", "extrinsics"))
     if "r" not in content and beside != path and beside.is_file():
@@ -56,7 +56,7 @@ def _write(path: Path, rig: Rig) -> list[Path]:
 
 
 def _write_one(path: Path, camera: Camera) -> Path:
-    """Writes a camera as the calibration sample does, with its place; returns the path."""
+    """Write a camera as the calibration sample does, with its extrinsics, and return the path."""
     with writing(path) as temporary:
         storage = cv2.FileStorage(str(temporary), cv2.FILE_STORAGE_WRITE)
         storage.writeComment(MADE_BY)

@@ -1,4 +1,4 @@
-"""Qualisys's cameras, `.qca.txt`: in and out."""
+"""Reader and writer of Qualisys's cameras, `.qca.txt`."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from epitool.io.files import read_xml
 from epitool.io.foreign.cameras.format import CameraFormat
 from epitool.io.foreign.cameras.stated import MADE_BY, five_coefficients
 
-_SUBPIXELS = 64  # in which lengths on the sensor are counted
-# What Pose2Sim takes a camera for one of video by, and its residual in mm, which it asks for and we do not know
+_SUBPIXELS = 64  # units per pixel of lengths on the sensor
+# Attributes by which Pose2Sim recognizes a video camera, and the residual in mm, which it requires but we do not know
 _OF_VIDEO = {"model": "none", "viewrotation": "0", "avg-residual": "nan"}
 _SENSOR = ("sensorMinU", "sensorMinV", "sensorMaxU", "sensorMaxV")
 
 
 def read_qualisys(path: Path) -> Rig:
-    """The active cameras of a calibration; those that it calls not calibrated are left out, and that is said.
+    """Read the active cameras of a calibration; those marked as not calibrated are left out with a warning.
 
     Raises:
-        ValueError: It is damaged, holds no camera, or is no calibration that succeeded.
+        ValueError: The file is damaged, holds no camera, or states that the calibration failed.
     """
     root = read_xml(path)
     nodes = [node for node in root.iter("camera") if node.get("active", "1") == "1"]
@@ -53,9 +53,9 @@ def _calibrated(node: ElementTree.Element) -> bool:
 
 
 def _camera(node: ElementTree.Element) -> Camera:
-    """A Qualisys camera: intrinsics in 64ths of a pixel; axes x right, y up, z backward; position in mm.
+    """Read a Qualisys camera: intrinsics in 64ths of a pixel; axes x right, y up, z backward; position in mm.
 
-    The principal point counts from the sensor's corner, of which `fov_video` is the window that was filmed.
+    The principal point is relative to the sensor's corner; `fov_video` is the part of the sensor that was filmed.
     """
     name = node.get("serial", "")
     place, lens = _part(name, node, "transform"), _part(name, node, "intrinsic")
@@ -65,6 +65,7 @@ def _camera(node: ElementTree.Element) -> Camera:
     tangential = _numbers(name, lens, "tangentalDistortion1", "tangentalDistortion2")
     distortion = [*radial, *tangential, float(lens.get("radialDistortion3", 0))]
     stored = _numbers(name, place, *(f"r{i}{j}" for i in "123" for j in "123")).reshape(3, 3)
+    # from Qualisys's y up, z backward to OpenCV's y down, z forward
     R = nearest_rotation(name, np.diag([1.0, -1.0, -1.0]) @ stored)
     t = -R @ _numbers(name, place, "x", "y", "z")
     left, top, right, bottom = _window(name, node.find("fov_video"), lens)
@@ -74,14 +75,17 @@ def _camera(node: ElementTree.Element) -> Camera:
 
 
 def _window(name: str, filmed: ElementTree.Element | None, lens: ElementTree.Element) -> Array:
-    """The first and last columns and rows that were filmed: left, top, right, bottom; without them the whole sensor."""
+    """Return the first and last filmed columns and rows: left, top, right, bottom.
+
+    Without `fov_video`, this is the whole sensor.
+    """
     if filmed is not None:
         return _numbers(name, filmed, "left", "top", "right", "bottom")
     missing = [end for end in _SENSOR if end not in lens.attrib]
     if missing:
         raise ValueError(f"camera {name} has no fov_video, and its intrinsic lacks {', '.join(missing)}")
     first_u, first_v, last_u, last_v = _numbers(name, lens, *_SENSOR) / _SUBPIXELS
-    width, height = np.round([last_u - first_u, last_v - first_v])  # the last 64th is a pixel's edge, or one less
+    width, height = np.round([last_u - first_u, last_v - first_v])  # the maximum is a pixel's edge, or one 64th less
     return np.array([first_u, first_v, first_u + width - 1, first_v + height - 1])
 
 
@@ -100,7 +104,7 @@ def _numbers(name: str, element: ElementTree.Element, *names: str) -> Array:
 
 
 def write_qualisys(path: Path, rig: Rig) -> Path:
-    """Writes what `read_qualisys` reads: 64ths of a pixel, axes x right, y up, z backward, the camera's centre.
+    """Write cameras for `read_qualisys`: 64ths of a pixel; axes x right, y up, z backward; camera centre as position.
 
     Returns the path.
     """

@@ -1,4 +1,4 @@
-"""What camera files of other programs say, and cameras from it."""
+"""Cameras from the values that other programs' files state."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ from epitool.console import say, warn
 from epitool.errors import InputError
 from epitool.io.camera_numbers import Array, checked_camera, numbers
 
-MADE_BY = "epitool.cameras/1"  # by which a later run knows that it may write a foreign file again
-_NO_ROTATION = (0.0, 0.0, 0.0)  # Rodrigues's vector
+MADE_BY = "epitool.cameras/1"  # marks foreign files of ours, which a later run may overwrite
+_NO_ROTATION = (0.0, 0.0, 0.0)  # Rodrigues vector
 _LARGEST_SIZE = 1e6
 
 
 @dataclass(frozen=True, eq=False)
 class Stated:
-    """What a file says of a camera, in numbers that nobody has looked at yet.
+    """Unchecked values that a file states for a camera.
 
     Attributes:
-        name: Of the camera.
-        K: Its matrix, 3x3.
-        distortion: OpenCV's coefficients; None where none are stated.
-        size: (width, height) of its images; None where it is not stated.
-        R: Rotation, camera from world: a matrix or Rodrigues's vector.
+        name: Name of the camera.
+        K: Camera matrix, 3x3.
+        distortion: OpenCV's coefficients; None if none are stated.
+        size: (width, height) of the images; None if it is not stated.
+        R: Rotation, camera from world: a matrix or a Rodrigues vector.
         t: Translation, camera from world.
     """
 
@@ -42,15 +42,15 @@ class Stated:
 
 
 def cameras_of(path: Path, stated: Sequence[Stated], given: tuple[int, int] | None) -> tuple[Camera, ...]:
-    """The cameras of a file; what it does not say of them is given, or guessed aloud.
+    """Return the cameras of a file, and report what the file does not state and had to be guessed.
 
     Args:
-        path: The file.
-        stated: What it says of each camera.
-        given: (width, height) of images where it does not say; None: twice the principal point.
+        path: Camera file.
+        stated: Stated values of each camera.
+        given: (width, height) of the images, used if the file does not state it. None uses twice the principal point.
 
     Raises:
-        ValueError: Numbers cannot be those of a camera.
+        ValueError: The numbers cannot be those of a camera.
     """
     cameras = tuple(_camera(one, given) for one in stated)
     plain = [one.name for one in stated if one.distortion is None]
@@ -64,7 +64,7 @@ def cameras_of(path: Path, stated: Sequence[Stated], given: tuple[int, int] | No
 
 
 def unitless_rig(path: Path, stated: Sequence[Stated], given: tuple[int, int] | None) -> Rig:
-    """The cameras of a file that does not say in what unit lengths are; arguments and errors as of `cameras_of`."""
+    """Return a rig in arbitrary units from a file that states no unit; arguments and errors are as in `cameras_of`."""
     return Rig(cameras_of(path, stated, given), "arbitrary", "none")
 
 
@@ -72,7 +72,7 @@ def _camera(stated: Stated, given: tuple[int, int] | None) -> Camera:
     who = f"camera {stated.name}"
     K = numbers(stated.K, f"{who}: its matrix", 9).reshape(3, 3)
     distortion = numbers([] if stated.distortion is None else stated.distortion, f"{who}: its distortion")
-    guess = np.clip(K[:2, 2], 1, 1e6)  # sizes are even, and pixel centres integers
+    guess = np.clip(K[:2, 2], 1, 1e6)  # the centre is at (size - 1) / 2, and sizes are even
     size = numbers(stated.size or given or 2 * np.round(guess + 0.25), f"{who}: its images' size", 2)
     if not (np.abs(size) < _LARGEST_SIZE).all():
         raise ValueError(f"{who}: is for images of {size[0]:g}x{size[1]:g} pixels")
@@ -81,10 +81,10 @@ def _camera(stated: Stated, given: tuple[int, int] | None) -> Camera:
 
 
 def rotation(name: str, values: Any) -> Array:
-    """A rotation matrix from its nine numbers, or from the three of Rodrigues's vector.
+    """Return a rotation matrix from its nine numbers, or from the three numbers of a Rodrigues vector.
 
     Raises:
-        ValueError: It is neither.
+        ValueError: The values are neither.
     """
     found = numbers(values, f"camera {name}: its rotation")
     if found.size not in (3, 9):
@@ -93,10 +93,10 @@ def rotation(name: str, values: Any) -> Array:
 
 
 def five_coefficients(camera: Camera) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:
-    """The five coefficients that these formats have room for.
+    """Return the five distortion coefficients that these formats can store.
 
     Raises:
-        InputError: The camera has more.
+        InputError: The camera has more coefficients.
     """
     if camera.distortion[5:].any():
         raise InputError(f"camera {camera.name} has {len(camera.distortion)} distortion coefficients, the format 5")

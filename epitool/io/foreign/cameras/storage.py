@@ -1,4 +1,4 @@
-"""YAML and XML that cameras are kept in, by OpenCV or without it, as plain values and arrays."""
+"""Reader of YAML and XML files with cameras, written by OpenCV or not, as plain values and arrays."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ _MATRIX = {"rows", "cols", "data"}
 
 
 def read_storage(path: Path) -> dict[str, Any]:
-    """The content of a file by its keys: numbers, texts, lists, dicts, and an array for each matrix.
+    """Read the content of a file by key: numbers, texts, lists, dicts, and an array for each matrix.
 
     Raises:
-        ValueError: It cannot be read.
+        ValueError: The file cannot be read.
     """
     text = read_text(path)
     if text.startswith("%YAML:") or path.suffix.lower() not in (".yaml", ".yml"):
@@ -36,7 +36,7 @@ def read_storage(path: Path) -> dict[str, Any]:
 
 
 def plain_keys(content: Mapping[str, Any]) -> dict[str, Any]:
-    """The same by keys without what spellings differ in: punctuation and case.
+    """Return the content with keys in lower case and without punctuation, in which spellings differ.
 
     >>> plain_keys({"Camera_Matrix": 1, "distCoeffs": 2})
     {'cameramatrix': 1, 'distcoeffs': 2}
@@ -45,7 +45,7 @@ def plain_keys(content: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def first_of(content: Mapping[str, Any], *keys: str) -> Any:
-    """The value of the first of these keys that is there; None where none is."""
+    """Return the value of the first of these keys that is present and not None; None if there is none."""
     return next((content[key] for key in keys if content.get(key) is not None), None)
 
 
@@ -66,7 +66,7 @@ def _of_opencv(text: str) -> dict[str, Any]:
 
 def _value(node: cv2.FileNode) -> Any:
     if node.isMap():
-        return _with_arrays({key: _value(node.getNode(key)) for key in node.keys()})  # noqa: SIM118 - it is no dict
+        return _with_arrays({key: _value(node.getNode(key)) for key in node.keys()})  # noqa: SIM118 - not a dict
     if node.isSeq():
         return [_value(node.at(i)) for i in range(node.size())]
     if node.type() in _NUMBERS:

@@ -1,7 +1,7 @@
-"""2D joints that other programs have found: a module for each program, and one table.
+"""2D joints found by other programs: a module for each program, and one table of formats.
 
-Each view is a folder of JSON files, one for each image (OpenPose, as Pose2Sim keeps them too; MMPose; AlphaPose), or
-one file. A format is added by a module that holds a `FileFormat` or `ImageFormat`, and by its place in the table.
+Each view is either a folder with one JSON file per image (OpenPose, also as kept by Pose2Sim; MMPose; AlphaPose), or
+one file. To add a format, add a module that defines a `FileFormat` or `ImageFormat`, and list it in the table.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from epitool.io.foreign.joints.orders import view_of
 from epitool.io.foreign.joints.seen_view import Array, SeenView, frame_number, frames_of, view_name
 from epitool.skeleton import SKELETONS, Skeleton
 
-# The first that fits is read.
+# A file is read by the first format that fits.
 OF_FILE = (
     alphapose.RESULTS, coco.ANNOTATIONS, mmpose.VIDEO, deeplabcut.CSV, sleap.ANALYSIS, deeplabcut.VIDEO, sleap.PROJECT
 )  # fmt: skip
@@ -26,15 +26,15 @@ _WHAT, _WHAT_OF_IMAGE = "a file of 2D joints", "2D joints of one image"
 
 
 def read_views(path: Path, given: Skeleton | None = None) -> list[SeenView]:
-    """The views that a file or folder holds: several in a Pose2Sim folder of folders or a SLEAP project, else one.
+    """Read the views of a file or folder: several from Pose2Sim's folder of folders or a SLEAP project, otherwise one.
 
     Args:
-        path: The file or folder.
-        given: Order of the joints, where files do not name them; None judges by the people.
+        path: File or folder.
+        given: Order of the joints, used if files do not name them. None infers the order from the people.
 
     Raises:
-        InputError: It is of no known format, or damaged.
-        UsageError: An extra is missing.
+        InputError: The file or folder is damaged or of no known format.
+        UsageError: A required extra is not installed.
     """
     if path.is_dir():
         folders = sorted(child for child in path.iterdir() if child.is_dir() and any(child.glob("*.json")))
@@ -62,7 +62,7 @@ def _neither(signs: Sequence[str]) -> str:
 
 
 def _read_folder(folder: Path, given: Skeleton | None) -> SeenView:
-    """A view of which every image has a file of its own."""
+    """Read a view with one file per image."""
     files = _numbered(folder)
     by_frame: dict[int, list[Array]] = {}
     names: Sequence[str] | None = None
@@ -84,10 +84,10 @@ def _read_folder(folder: Path, given: Skeleton | None) -> SeenView:
 
 
 def _numbered(folder: Path) -> dict[int, Path]:
-    """The files of a folder's images by their numbers."""
+    """Return the files of a folder by frame number."""
     files: dict[int, Path] = {}
     for file in sorted(folder.glob("*.json")):
-        if file.name.startswith(("del_", ".")):  # as Pose2Sim marks those that are left out
+        if file.name.startswith(("del_", ".")):  # Pose2Sim marks excluded files so
             continue
         with foreign_file(file, _WHAT_OF_IMAGE):
             number = frame_number(file.name)
@@ -100,7 +100,7 @@ def _numbered(folder: Path) -> dict[int, Path]:
 
 
 def _of_image(path: Path) -> tuple[str, list[Array], Sequence[str] | None]:
-    """What one image's file holds: the program, each one's numbers, and the joints' names."""
+    """Read one image's file: the program, the numbers of each person, and the joint names."""
     file = JointFile(path)
     for one in OF_IMAGE:
         if (found := one.read(file.json)) is not None:

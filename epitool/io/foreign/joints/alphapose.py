@@ -1,4 +1,4 @@
-"""AlphaPose: `alphapose-results.json` of any of its formats, of which one is that of COCO's results."""
+"""Reader of AlphaPose's `alphapose-results.json` in any of its formats, one of which is that of COCO results."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def _is_results(content: Any) -> bool:
 
 
 def _is_by_image(content: Any) -> bool:
-    """Whether it is what `--format cmu` and `open` write: what OpenPose writes of an image, by the images' names."""
+    """Return whether the content is as written by `--format cmu` or `open`: OpenPose's content by image name."""
     images = content.values() if isinstance(content, dict) else ()
     return bool(images) and all(has(one, "people") or has(one, "bodies") for one in images)
 

@@ -1,4 +1,4 @@
-"""COCO's annotations of keypoints."""
+"""Reader of COCO's keypoint annotations."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def _read(file: JointFile, given: Skeleton | None) -> list[SeenView]:
             if one["image_id"] not in images:
                 raise ValueError(f"joints of image {one['image_id']}, which is not among the images")
             row = row_of(one["keypoints"])
-            row[2::3] = np.minimum(row[2::3], 1)  # visible is 2
+            row[2::3] = np.minimum(row[2::3], 1)  # visibility 1 (occluded) and 2 (visible) both become confidence 1
             by_frame[frame_number(images[one["image_id"]]["file_name"])].append(row)
     sizes = {(int(i["width"]), int(i["height"])) for i in images.values() if "width" in i and "height" in i}
     size = sizes.pop() if len(sizes) == 1 else None

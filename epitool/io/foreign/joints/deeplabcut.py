@@ -1,4 +1,4 @@
-"""DeepLabCut: the `.csv` or `.h5` of a video, of one or several animals."""
+"""Reader of DeepLabCut's `.csv` or `.h5` of a video, with one or several animals."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ from epitool.io.h5 import dataset
 from epitool.skeleton import Skeleton
 
 _HEADS = ("scorer", "individuals", "bodyparts", "coords")
-_UNIQUE = "single"  # what DeepLabCut calls the owner of parts that there are once, like a feeder
+_UNIQUE = "single"  # DeepLabCut's name for the owner of unique parts, such as a feeder
 _GROUP, _BLOCK = "df_with_missing", "values_block_0"
 
 
 def _read_csv(file: JointFile, given: Skeleton | None) -> list[SeenView]:
-    """Rows `scorer`, perhaps `individuals`, `bodyparts`, `coords`, then one row for each frame.
+    """Read the rows `scorer`, optionally `individuals`, `bodyparts`, `coords`, and then one row per frame.
 
-    Spreadsheets of some countries write semicolons between cells, and commas for points.
+    Spreadsheets in some locales separate cells by semicolons and write decimal commas.
     """
     text = read_text(file.path)
     semicolons = text[:7] == "scorer;"
@@ -56,7 +56,7 @@ def _is_video(file: JointFile) -> bool:
 
 
 def _read_video(file: JointFile, given: Skeleton | None) -> list[SeenView]:
-    """A table of pandas: one column of frame numbers, one of all values, and the values' names pickled."""
+    """Read a pandas table: one column of frame numbers, one of all values, and the pickled names of the values."""
     with h5py.File(file.path, "r") as content:
         table = dataset(content, f"{_GROUP}/table", 1)
         named = table.dtype.fields or {}
@@ -73,7 +73,7 @@ def _read_video(file: JointFile, given: Skeleton | None) -> list[SeenView]:
 def _names_in(packed: bytes) -> list[tuple[str, ...]]:
     try:
         columns = _OnlyPlain(io.BytesIO(packed)).load()
-    except Exception as error:  # a damaged pickle raises whatever its instructions happen to
+    except Exception as error:  # a damaged pickle can raise any exception
         raise ValueError(f"DeepLabCut's names of columns cannot be read ({error}); give the .csv") from None
     if not isinstance(columns, list) or any(not isinstance(c, tuple) or len(c) not in (3, 4) for c in columns):
         raise ValueError("columns that are not DeepLabCut's; give the .csv")
@@ -81,9 +81,10 @@ def _names_in(packed: bytes) -> list[tuple[str, ...]]:
 
 
 class _OnlyPlain(pickle._Unpickler):
-    """Reads lists, tuples, texts and numbers. It finds no class or function, so nothing in the file can be run.
+    """Unpickler of lists, tuples, texts and numbers only, which cannot run any code in a file.
 
-    The unpickler in Python keeps what is numbered in a dict; the one in C takes as much memory as the number says.
+    It rejects all classes and functions. It extends the Python unpickler, which stores memoized objects in a dict,
+    because the C unpickler allocates as much memory as an index in the file asks for.
     """
 
     def find_class(self, module: str, name: str) -> Any:
@@ -93,7 +94,7 @@ class _OnlyPlain(pickle._Unpickler):
 def _view(
     path: Path, columns: Sequence[tuple[str, ...]], frames: Sequence[int], values: Array, given: Skeleton | None
 ) -> SeenView:
-    """Values of columns (scorer, perhaps individual, body part, coordinate) by frame."""
+    """Return a view from the values of columns (scorer, optionally individual, body part, coordinate) by frame."""
     place = {(column[-3] if len(column) > 3 else "", *column[-2:]): i for i, column in enumerate(columns)}
     if not {"x", "y", "likelihood"} <= (found := {column[-1] for column in place}):
         raise ValueError(f"columns {', '.join(sorted(found))[:80]}; those of a video's 2D joints are x, y, likelihood")
@@ -104,11 +105,11 @@ def _view(
         who.remove(_UNIQUE)
     parts_of = {w: list(dict.fromkeys(column[1] for column in place if column[0] == w)) for w in who}
     parts = list(dict.fromkeys(part for own in parts_of.values() for part in own))
-    none = len(columns)  # an individual that lacks a part that others have
+    none = len(columns)  # index of a column of NaN, for parts that an individual lacks
     order = [[[place.get((w, part, c), none) for c in ("x", "y", "likelihood")] for part in parts] for w in who]
     rows = np.column_stack([values, np.full(len(values), np.nan)])
     people = {frame: stacked(row[order], len(parts)) for frame, row in zip(frames, rows, strict=True)}
-    name = path.stem.partition(str(columns[0][0]))[0]  # to the video's name that of the network is added
+    name = path.stem.partition(str(columns[0][0]))[0]  # the file's name is the video's followed by the network's
     return view_of(name or view_name(path), "DeepLabCut", people, len(parts), parts, given)
 
 

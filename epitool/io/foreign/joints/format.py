@@ -1,4 +1,4 @@
-"""What a format of 2D joints is: how its files are told from others', and its reader."""
+"""Definition of a format of 2D joints: recognition of its files, and reader."""
 
 from __future__ import annotations
 
@@ -15,26 +15,27 @@ from epitool.skeleton import Skeleton
 
 
 class JointFile:
-    """A file that may hold joints of any format."""
+    """File that may hold joints of any format."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
 
     @cached_property
     def json(self) -> Any:
-        """Its content; ValueError where it is no JSON."""
+        """Content of the file; raises ValueError if it is not JSON."""
         return json.loads(self.path.read_bytes())
 
 
 @dataclass(frozen=True)
 class FileFormat:
-    """A format with a file for each view, or for several.
+    """Format with one file for one or several views.
 
     Attributes:
-        suffix: Of its files.
-        sign: What such a file is told by, in words.
-        fits: Whether a file of this suffix is of it.
-        read: The views of such a file, in the order of joints that someone stated; ValueError says what is wrong.
+        suffix: Suffix of the files.
+        sign: Description of what identifies such a file, for messages.
+        fits: Function that returns whether a file with this suffix has this format.
+        read: Function that reads the views of such a file, given the order of joints or None. It raises ValueError if
+            the file is invalid.
     """
 
     suffix: str
@@ -45,12 +46,13 @@ class FileFormat:
 
 @dataclass(frozen=True)
 class ImageFormat:
-    """A format with a JSON file for each image, all of a view in one folder.
+    """Format with one JSON file per image, and all files of a view in one folder.
 
     Attributes:
-        sign: What such a file is told by, in words.
-        read: Of its content the program, each one's numbers (x, y, confidence of every joint), and the joints' names
-            where it states them; None where it is not of this format. ValueError says what is wrong.
+        sign: Description of what identifies such a file, for messages.
+        read: Function that returns for a file's content the program, each person's numbers (x, y, confidence of every
+            joint), and the joint names or None. It returns None if the content is of another format, and raises
+            ValueError if it is invalid.
     """
 
     sign: str
@@ -58,17 +60,17 @@ class ImageFormat:
 
 
 def has(content: Any, *keys: str) -> bool:
-    """Whether a part of JSON has all of these names."""
+    """Return whether a JSON value is an object with all of the given keys."""
     return isinstance(content, dict) and content.keys() >= set(keys)
 
 
 def everyone_has(content: Any, *keys: str) -> bool:
-    """Whether a part of JSON is a list of parts that all have these names."""
+    """Return whether a JSON value is a non-empty list of objects that all have the given keys."""
     return isinstance(content, list) and bool(content) and all(has(one, *keys) for one in content)
 
 
 def sketch(content: Any) -> str:
-    """What a file's content is, in a few words."""
+    """Describe a file's content in a few words."""
     if isinstance(content, dict):
         return f"named {', '.join(map(str, content))[:80]}" if content else "nothing that is named"
     if isinstance(content, list):
@@ -80,10 +82,10 @@ def view_of_rows(
     path: Path, by_frame: Mapping[int, list[Array]], names: Sequence[str] | None, size: tuple[int, int] | None,
     program: str, given: Skeleton | None,
 ) -> SeenView:  # fmt: skip
-    """A view of each one's numbers by frame; further arguments as of `view_of`.
+    """Return a view from each person's numbers by frame; the other arguments are as in `view_of`.
 
     Raises:
-        ValueError: The numbers do not make joints, or names are not so many; and as `view_of`.
+        ValueError: The numbers are not three per joint, or the names differ from them in number; also as in `view_of`.
     """
     people, joints = frames_of(by_frame, len(given or names or ()))
     if names is not None and len(names) != joints:

@@ -1,4 +1,4 @@
-"""MMPose: JSON of a video by its inferencer or its demos, or of each image of a folder."""
+"""Reader of MMPose's JSON of a video, from its inferencer or demos, or of each image in a folder."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def _of_image(content: Any) -> tuple[str, list[Array], Sequence[str] | None] | N
 
 
 def _read_video(file: JointFile, given: Skeleton | None) -> list[SeenView]:
-    """Its demos count frames from 1 and name joints, its inferencer counts from 0 and does not."""
+    """Read a video; MMPose's demos count frames from 1 and name joints, its inferencer counts from 0 and does not."""
     demo = has(file.json, "instance_info")
     frames, first = (file.json["instance_info"], 1) if demo else (file.json, 0)
     if frames and not any(has(frame, "instances") for frame in frames):

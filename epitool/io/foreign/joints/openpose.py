@@ -1,4 +1,4 @@
-"""OpenPose: a folder for each view with a JSON file for each image; AlphaPose writes the like."""
+"""Reader of OpenPose's JSON files, one per image in a folder per view; AlphaPose can write the same."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from epitool.io.foreign.joints.seen_view import Array, row_of
 
 
 def openpose_people(content: Mapping[str, Any]) -> Iterable[Any]:
-    """The joints of everyone in an image, as OpenPose writes them, in its first version too, and AlphaPose after it."""
+    """Yield the joints of each person in an image, as written by any version of OpenPose or by AlphaPose."""
     for one in content.get("people", content.get("bodies", [])):
         if not isinstance(one, dict):
             raise ValueError(f"someone of whom no joints are stated, but {sketch(one)}")
@@ -21,7 +21,7 @@ def _of_image(content: Any) -> tuple[str, list[Array], None] | None:
     if not (has(content, "people") or has(content, "bodies")):
         return None
     found = (row_of(one) for one in openpose_people(content))
-    return "OpenPose", [row for row in found if row.size], None  # Pose2Sim empties those that it leaves out
+    return "OpenPose", [row for row in found if row.size], None  # Pose2Sim empties excluded people
 
 
 OF_IMAGE = ImageFormat("OpenPose's 'people', AlphaPose's 'bodies'", _of_image)

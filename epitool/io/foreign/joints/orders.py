@@ -1,4 +1,4 @@
-"""What the joints of other programs are called: by their names, or by the order that makes a body of them."""
+"""Skeletons of other programs' joints, from the joint names or from the order that makes plausible bodies."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from numpy.typing import NDArray
 from epitool.io.foreign.joints.seen_view import Array, People, SeenView
 from epitool.skeleton import SKELETONS, Skeleton, skeleton_of
 
-# Orders that files without names may have; which one, is judged by the people in them.
+# Joint orders that files without names may have; the people in them decide which one it is.
 _UNNAMED = (
     "coco17", "h36m17", "coco18", "coco23", "body25", "body25b", "halpe26", "mpii16", "blazepose33"
 )  # fmt: skip
-# Whole bodies begin with these: COCO's, OpenPose's BODY_135, Halpe's; face and hands follow
+# First joints of whole-body orders (COCO, OpenPose's BODY_135, Halpe), which are followed by face and hands
 _WHOLE = {133: ("coco23",), 135: ("body25b", "body25"), 136: ("halpe26",)}
 _SIDED = {joint for body in SKELETONS.values() for joint in body.joints if joint.startswith(("left_", "right_"))}
-_CLEARLY = 0.8  # of the next best order's unlikeness
+_CLEARLY = 0.8  # largest ratio of the best to the next best order's unlikeness
 _LIKE_A_BODY = (
-    0.6  # of the mean distance of two joints: bones are 0.2 to 0.5 in the right order, 0.7 up in a random one
+    0.6  # of the mean distance of two joints: bones are 0.2 to 0.5 in the right order, 0.7 or more in a random one
 )
 _JUDGED_PEOPLE = 1000
 
@@ -29,19 +29,19 @@ def view_of(
     name: str, program: str, people: Mapping[int, People], count: int, names: Sequence[str] | None,
     given: Skeleton | None, size: tuple[int, int] | None = None,
 ) -> SeenView:  # fmt: skip
-    """A view, with the skeleton of its joints; of whole bodies without names only the body's joints are kept.
+    """Return a view with its skeleton; of whole bodies without joint names, only the body's joints are kept.
 
     Args:
-        name: Of the view.
-        program: What wrote the file, in words.
-        people: By frame number, with so many joints each.
-        count: How many.
-        names: Of the joints, where the file says them.
-        given: The order that someone stated.
-        size: (width, height) of the images, where the file says it.
+        name: Name of the view.
+        program: Name of the program that wrote the file.
+        people: People by frame number, with `count` joints each.
+        count: Number of joints.
+        names: Joint names, or None if the file does not state them.
+        given: Order of the joints that the user states, or None.
+        size: (width, height) of the images, or None if the file does not state it.
 
     Raises:
-        ValueError: As `body_of`.
+        ValueError: The skeleton cannot be determined, as in `body_of`.
     """
     body = body_of(count, names, people, given)
     kept = {frame: (xy[:, : len(body)], confidence[:, : len(body)]) for frame, (xy, confidence) in people.items()}
@@ -51,12 +51,12 @@ def view_of(
 def body_of(
     count: int, names: Sequence[str] | None, people: Mapping[int, People], given: Skeleton | None
 ) -> Skeleton:  # fmt: skip
-    """The skeleton given; or that of joints named so, in any spelling; or, unnamed, the one that fits the people.
+    """Return the given skeleton, the one with these joint names in any spelling, or without names the best fitting one.
 
-    Unnamed joints of a whole body begin with those of a known skeleton, which is then shorter.
+    Unnamed joints of a whole body begin with those of a known skeleton, which then has fewer joints.
 
     Raises:
-        ValueError: The one given is not what the joints are named, or not of so many; or none fits.
+        ValueError: The given skeleton has other joint names or another number of joints, or no skeleton fits.
     """
     heads = [SKELETONS[name].joints for name in _WHOLE.get(count, ())] if names is None else []
     if given is not None and len(given) != count and not any(h[: len(given)] == given.joints for h in heads):
@@ -74,7 +74,7 @@ def body_of(
 
 
 def spelled(name: str) -> str:
-    """Our spelling of a joint's name.
+    """Return our spelling of a joint name.
 
     >>> [spelled(name) for name in ("Left Knee", "R-Big Toe", "LShoulder", "rhip", "nose")]
     ['left_knee', 'right_big_toe', 'left_shoulder', 'right_hip', 'nose']
@@ -88,12 +88,12 @@ def spelled(name: str) -> str:
 
 
 def body_by_anatomy(count: int, people: Mapping[int, People]) -> Skeleton:
-    """Which known order so many joints are in: the one by which bones are short, and as long left as right.
+    """Infer the order of `count` joints: in the right one, bones are short and equally long on the left and right.
 
-    OpenPose's BODY_25 and BODY_25B, for one, have 25 joints each, and their files look alike.
+    For example, OpenPose's BODY_25 and BODY_25B both have 25 joints, and their files look the same.
 
     Raises:
-        ValueError: No order has so many joints, two fit alike, or none makes a body.
+        ValueError: No known order has this number of joints, two orders fit equally, or none makes plausible bodies.
     """
     known = [SKELETONS[name] for name in _WHOLE.get(count, [n for n in _UNNAMED if len(SKELETONS[n]) == count])]
     if not known:
@@ -112,7 +112,7 @@ def body_by_anatomy(count: int, people: Mapping[int, People]) -> Skeleton:
         )
     everyone = everyone[:, : len(known[best])]
     share = _share_of_bones(everyone, known[best])
-    half_seen = np.isfinite(everyone[..., 0]).any(axis=0).mean() >= 0.5  # a face alone would not tell
+    half_seen = np.isfinite(everyone[..., 0]).any(axis=0).mean() >= 0.5  # too few joints do not decide
     if share > _LIKE_A_BODY and half_seen:
         raise ValueError(
             f"{count} joints without names, and in the order of {known[best].name} they make no body; --skeleton says"
@@ -122,17 +122,18 @@ def body_by_anatomy(count: int, people: Mapping[int, People]) -> Skeleton:
 
 
 def _unlikeness(xy: Array, body: Skeleton) -> float:
-    """How little people are like bodies in this order: long bones, and other ones on the left than on the right."""
+    """Return how implausible people are in this order, because of long bones and left-right differences of bones."""
     xy = xy[:, : len(body)]
     mirrored = [(body.flip_order[start], body.flip_order[end]) for start, end in body.bones]
     lengths = {bone: _lengths(xy, *np.array([bone]).T) for bone in body.bones}
     pairs = [(lengths[bone], lengths[other]) for bone, other in zip(body.bones, mirrored) if other in lengths]
     uneven = [abs(np.log(max(a[0], 1e-9) / max(b[0], 1e-9))) for a, b in pairs if len(a) and len(b)]
+    # geometric mean of the length ratios of mirrored bones, at least 1
     return _share_of_bones(xy, body) * float(np.exp(np.mean(uneven))) if uneven else _share_of_bones(xy, body)
 
 
 def _share_of_bones(xy: Array, body: Skeleton) -> float:
-    """Mean length of bones by the mean distance of any two joints, of medians over people `(N, J, 2)`."""
+    """Return the mean bone length divided by the mean distance of two joints, from medians over people `(N, J, 2)`."""
     bones = _lengths(xy, *np.array(body.bones).T)
     if not len(bones):
         return np.inf
@@ -140,6 +141,6 @@ def _share_of_bones(xy: Array, body: Skeleton) -> float:
 
 
 def _lengths(xy: Array, start: NDArray[np.intp], end: NDArray[np.intp]) -> Array:
-    """Median distances of pairs of joints, those that are ever seen together."""
+    """Return the median distances of pairs of joints, for pairs that some image shows together."""
     lengths = np.linalg.norm(xy[:, start] - xy[:, end], axis=-1)
     return np.nanmedian(lengths[:, np.isfinite(lengths).any(axis=0)], axis=0)

@@ -1,4 +1,4 @@
-"""What other programs have seen in a view: people by frame number."""
+"""People that other programs found in a view, by frame number."""
 
 from __future__ import annotations
 
@@ -15,24 +15,24 @@ from epitool.images import LARGEST_FRAME
 from epitool.skeleton import Skeleton
 
 Array = NDArray[np.float64]
-People = tuple[Array, Array]  # joints (P, J, 2) and confidence (P, J) in one image
+People = tuple[Array, Array]  # joints (P, J, 2) px and confidence (P, J) in one image
 _LARGEST_PX = 1e7
 _SUFFIXES = ("_json", "_keypoints", "_poses", ".analysis")
-_ALPHAPOSE = "alphapose-results"  # what it calls every video's file
+_ALPHAPOSE = "alphapose-results"  # AlphaPose's file name for every video
 
 
 @dataclass(frozen=True, eq=False)
 class SeenView:
-    """What another program has seen in a view.
+    """People that another program found in a view.
 
     Attributes:
-        name: Of the view.
-        people: Joints and confidence of everyone, by frame number.
-        skeleton: Of the joints.
-        size: (width, height) of the images, where the file says it.
-        program: What wrote it, in words.
-        judged: Whether the order of the joints was told by the people alone.
-        left_out: How many further joints of each person, of face and hands, were left out.
+        name: Name of the view.
+        people: Joints and confidence of all people, by frame number.
+        skeleton: Skeleton of the joints.
+        size: (width, height) of the images, or None if the file does not state it.
+        program: Name of the program that wrote the file.
+        judged: Whether the order of the joints was inferred from the people alone.
+        left_out: Number of each person's joints of face and hands that were left out.
     """
 
     name: str
@@ -50,10 +50,10 @@ class SeenView:
 
 
 def frame_number(name: str) -> int:
-    """The last number in a file's name.
+    """Return the last number in a file name.
 
     Raises:
-        ValueError: There is none, or it is too large.
+        ValueError: There is no number, or it is too large.
 
     >>> frame_number("cam01_000000000012_keypoints.json")
     12
@@ -67,9 +67,9 @@ def frame_number(name: str) -> int:
 
 
 def view_name(path: Path) -> str:
-    """What the view of a file or folder is called: its name without what programs add.
+    """Return the view's name: the name of the file or folder without the suffixes that programs add.
 
-    AlphaPose calls every video's file the same, in a folder for each.
+    AlphaPose uses the same file name for every video, so the folder's name is returned.
     """
     if path.stem == _ALPHAPOSE:
         return path.resolve().parent.name
@@ -80,10 +80,10 @@ def view_name(path: Path) -> str:
 
 
 def stacked(found: Iterable[Array], joints: int) -> People:
-    """People from arrays of x, y and confidence of each joint, where nought is not seen.
+    """Return people from arrays of x, y and confidence of each joint; joints with confidence 0 are missing.
 
     Raises:
-        ValueError: Someone has another number of joints, or they lie in no image.
+        ValueError: A person has another number of joints, or joints far outside any image.
     """
     found = list(found)
     strange = next((one for one in found if one.size != 3 * joints), None)
@@ -99,10 +99,10 @@ def stacked(found: Iterable[Array], joints: int) -> People:
 
 
 def row_of(values: Any) -> Array:
-    """Someone's numbers as a file has them, in one axis; a missing one (`null`) is NaN.
+    """Return one person's numbers from a file as a flat array, with NaN for missing ones (`null`).
 
     Raises:
-        ValueError: They are no numbers.
+        ValueError: The values are not numbers.
     """
     try:
         return np.array(values, dtype=float).ravel()
@@ -111,10 +111,12 @@ def row_of(values: Any) -> Array:
 
 
 def frames_of(by_frame: Mapping[int, Sequence[Array]], joints: int | None) -> tuple[dict[int, People], int]:
-    """People by frame number, from each one's numbers, and how many joints they have; of nobody, those expected.
+    """Return people by frame number from each person's numbers, and their number of joints.
+
+    Without people, the number of joints is `joints`, or 17 if that is None or 0.
 
     Raises:
-        ValueError: They have different numbers of joints, or numbers that are not three for each.
+        ValueError: People differ in the number of joints, or do not have three numbers per joint.
     """
     sizes = {row.size for found in by_frame.values() for row in found}
     if len(sizes) > 1 or any(size % 3 for size in sizes):

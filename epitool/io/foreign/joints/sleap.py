@@ -1,4 +1,4 @@
-"""SLEAP: its analysis `.h5`, and `.slp`, a project or its predictions."""
+"""Reader of SLEAP's analysis `.h5`, and of `.slp` projects and predictions."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def _is_analysis(source: JointFile) -> bool:
 
 
 def _read_analysis(source: JointFile, given: Skeleton | None) -> list[SeenView]:
-    """`tracks`, `point_scores`, `node_names`; axes are as SLEAP has them, `(P, 2, J, F)`, or as `dims` says."""
+    """Read `tracks`, `point_scores` and `node_names`; the axes are SLEAP's `(P, 2, J, F)` or those stated by `dims`."""
     with h5py.File(source.path, "r") as file:
         tracks, scores, names = _arrays(file)
     rows = np.concatenate([tracks, scores[..., None]], axis=-1)
@@ -35,7 +35,7 @@ def _read_analysis(source: JointFile, given: Skeleton | None) -> list[SeenView]:
 
 
 def _arrays(file: h5py.File) -> tuple[Array, Array, list[str]]:
-    """Places `(F, P, J, 2)`, scores `(F, P, J)`, and the joints' names."""
+    """Read positions `(F, P, J, 2)`, scores `(F, P, J)`, and the joint names."""
     axes = _dims(file)
     tracks = array(file, "tracks", 4).transpose([axes.index(axis) for axis in ("frame", "track", "node", "xy")])
     names = [str(name) for name in dataset(file, "node_names", 1).asstr()[()]]
@@ -48,12 +48,12 @@ def _arrays(file: h5py.File) -> tuple[Array, Array, list[str]]:
         scores = array(file, "point_scores", 3).transpose([own.index(axis) for axis in ("frame", "track", "node")])
         if scores.shape != tracks.shape[:3]:
             raise ValueError(f"'point_scores' is of {scores.shape}, 'tracks' of {tracks.shape}")
-    scores = np.where(np.isfinite(tracks[..., 0]) & np.isnan(scores), 1.0, scores)  # people marked by hand
+    scores = np.where(np.isfinite(tracks[..., 0]) & np.isnan(scores), 1.0, scores)  # people labelled by hand
     return tracks, scores, names
 
 
 def _dims(file: h5py.File) -> list[str]:
-    """The names of the axes of `tracks`, which sleap-io states as JSON."""
+    """Return the names of the axes of `tracks`, which sleap-io states as JSON."""
     stated = file["tracks"].attrs.get("dims")
     axes = list(_AXES) if stated is None else [str(axis) for axis in json.loads(stated)]
     if sorted(axes) != sorted(_AXES):
@@ -62,7 +62,7 @@ def _dims(file: h5py.File) -> list[str]:
 
 
 def _read_project(file: JointFile, given: Skeleton | None) -> list[SeenView]:
-    """A project or its predictions: a view for each of its videos."""
+    """Read a project or its predictions, with a view for each video."""
     path = file.path
     try:
         import sleap_io
@@ -91,7 +91,7 @@ def _read_project(file: JointFile, given: Skeleton | None) -> list[SeenView]:
 
 
 def _rows(frame: Any) -> Iterator[Array]:
-    """Joints (x, y, score) of those whom someone marked, and of those predicted that nobody has put right."""
+    """Yield joints (x, y, score) of people labelled by hand, and of predicted people that nobody corrected."""
     for one in frame.user_instances:
         yield np.column_stack([one.numpy(), np.isfinite(one.numpy()[:, 0])])
     for one in frame.unused_predictions:

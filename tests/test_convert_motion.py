@@ -15,8 +15,9 @@ from epitool.camera import Rig
 from epitool.io.cameras import read_rig, write_rig
 from epitool.io.keypoints_h5 import write_keypoints
 from epitool.io.labels_h5 import read_labels, write_labels
+from epitool.io.predictions import write_predictions
 from epitool.options.convert import Filter, read_filter
-from epitool.pose import Poses
+from epitool.pose import Poses, Predictions
 from epitool.skeleton import skeleton
 from epitool.stages.convert.over_time import Track, processed
 from epitool.synthetic import labels_of
@@ -76,6 +77,20 @@ def test_where_nobody_knows_which_way_is_up_a_warning_says_so(here, truth):
     refused = convert("other.trc", "--up-axis", "y")
     assert refused.returncode == 2
     assert "--up-axis y: labels.h5 does not say" in refused.stderr
+
+
+def test_poses_of_a_camera_are_not_said_to_need_another_calibration(here):
+    xyz = exact_labels(2).poses.xyz @ LYING.T
+    provenance = {"model": "m", "boxes": "b", "depth": "d", "scale": "s", "recording_id": "r"}
+    seen = Predictions(
+        ("a.jpg", "b.jpg"), np.ones((2, 4)), xyz - xyz[:, :1], xyz[..., :2], np.ones((2, 17)), skeleton("h36m17"),
+        "mm", provenance,
+    )  # fmt: skip
+    write_predictions(Path("pose.json"), seen)
+    result = epitool("convert", "pose.json", "--fps", "30", "--out", "walk.trc")
+    assert result.returncode == 0, result.stderr
+    assert "whose y runs down" in result.stderr
+    assert "calibrate" not in result.stderr
 
 
 def test_what_the_cameras_say_of_up_goes_on_to_the_labels(here, truth):

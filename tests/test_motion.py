@@ -152,3 +152,19 @@ def test_one_who_stands_still_stays_still():
     places = np.tile(np.array([1.0, 2.0, 3.0]), (50, 2, 1))
     for covariance in (np.full((50, 2, 6), np.nan), np.tile(np.eye(3)[ROWS, COLUMNS], (50, 2, 1))):
         np.testing.assert_allclose(smooth(places, covariance), places, atol=1e-6)
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_nothing_breaks_whatever_is_missing_wrong_or_said_of_it(seed):
+    rng = np.random.default_rng(seed)
+    frames = int(rng.integers(1, 300))
+    places = np.cumsum(rng.normal(0, 10.0 ** rng.integers(-3, 3), (frames, 3, 3)), axis=0)
+    places += 1e6 * rng.normal(size=places.shape) * (rng.random((frames, 3, 1)) < rng.choice([0, 0.1]))
+    places[rng.random((frames, 3)) < rng.choice([0, 0.3, 0.9])] = np.nan
+    places[frames // 4 : frames // 4 + 60, 0] = np.nan
+    covariance = np.tile(np.eye(3)[ROWS, COLUMNS], (frames, 3, 1)) * 10.0 ** rng.normal(0, 3, (frames, 3, 1))
+    covariance[rng.random((frames, 3)) < 0.2] = rng.choice([np.nan, 0.0, -1.0])
+    known = np.isfinite(places)
+    for found in (smooth(places, covariance), butterworth(fill_gaps(places, 5), 6.0, FPS)[0]):
+        assert np.isfinite(found[known]).all()
+    assert np.isnan(smooth(places, covariance)[frames // 4 : frames // 4 + 60, 0]).all()

@@ -21,17 +21,18 @@ Array = NDArray[np.float64]
 _TAIL = 4.0  # degrees of freedom of Student's t
 _ROUNDS = 4  # of strengths and weights, each by the other
 _LEAST = 12  # known places, of which a path has more than it can follow
+_APART = 50  # missing frames, over which places say nothing of each other
 _CHUNK, _OVERLAP = 5000, 400  # frames that are solved at once, and that two chunks share
 _RANGE = (-12.0, 22.0)  # of the stiffness's logarithm: from no smoothing to a parabola over hundreds of frames
-_STIFFEST = 24.0
+_STIFFEST = 24.0  # of which a normal matrix can be factorized
 _NEAR = 4.0  # of a logarithm: what is tried first, and how far it changes from round to round
-_FREQUENCIES = 2000
+_FREQUENCIES = 2000  # at which the smoother's response is averaged
 _GROSS = 0.5  # of the way from frame to frame: what is off by less is no gross error
 _STEPS = np.linspace(-6.0, 6.0, 13)  # by which the logarithm differs at one time from the usual
 _USUAL_STEP, _CHANGE = 3.0, 2.0  # standard deviations of these, and of what they change by between windows
 _WINDOW, _SHORTEST = 8.0, 24  # of the smoother's own time, and frames: over which one stiffness is found
 _WRONG_BY = 30.0  # times: variances that are stated are off by no more
-_RIDGE = 1e-6
+_RIDGE = 1e-6  # of the usual precision: what holds windows without any place
 
 
 def smooth(xyz: Array, covariance: Array) -> Array:
@@ -43,15 +44,16 @@ def smooth(xyz: Array, covariance: Array) -> Array:
             the same unknown one everywhere.
 
     Returns:
-        The paths `(F, J, 3)`, through gaps too; NaN before a joint's first place and after its last. Joints with fewer
-        than 12 places stay as they are.
+        The paths `(F, J, 3)`, through gaps of up to 50 frames too; NaN in longer ones, before a joint's first place and
+        after its last. Fewer than 12 places between such gaps stay as they are.
     """
     out = xyz.copy()
     for j in range(xyz.shape[1]):
         known = np.flatnonzero(np.isfinite(xyz[:, j]).all(axis=-1))
-        if len(known) >= _LEAST:
-            part = slice(known[0], known[-1] + 1)
-            out[part, j] = _by_chunks(xyz[part, j], covariance[part, j])
+        for piece in np.split(known, np.flatnonzero(np.diff(known) > _APART + 1) + 1):
+            if len(piece) >= _LEAST:
+                part = slice(piece[0], piece[-1] + 1)
+                out[part, j] = _by_chunks(xyz[part, j], covariance[part, j])
     return out
 
 
@@ -91,6 +93,7 @@ class _Measured:
 
 
 def _smooth_chunk(places: Array, covariance: Array) -> Array:
+    """One joint `(F, 3)`: strengths by the weights of its places, and weights by the strengths, in turn."""
     known = np.isfinite(places).all(axis=-1)
     if known.sum() < _LEAST:
         return _straight(places, known)

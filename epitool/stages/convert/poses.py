@@ -82,7 +82,11 @@ def _turned(poses: Poses, path: Path, upright: bool, options: ConvertOptions) ->
     """
     of_trc = options.out.suffix.lower() == ".trc"  # of OpenSim, which has y up
     if not upright:
-        unknown = f"{path} does not say which way is up; `epitool calibrate --up people` finds it, from people who walk"
+        unknown = f"{path} does not say which way is up; " + (
+            "`epitool calibrate --up people` finds it, from people who walk"
+            if poses.space == "world"
+            else "its poses are in the axes of their camera, whose y runs down"
+        )
         if options.up_axis:
             raise UsageError(f"--up-axis {options.up_axis}: {unknown}")
         if of_trc:

@@ -164,11 +164,13 @@ class Rig:
         cameras: Cameras in the order of the views.
         unit: "mm" or "arbitrary".
         scale_source: How metric scale was fixed, or "none".
+        up: What says that the world's z runs up, as "people"; "none" where nothing does.
     """
 
     cameras: tuple[Camera, ...]
     unit: str
     scale_source: str
+    up: str = "none"
 
     def __post_init__(self) -> None:
         if self.unit not in ("mm", "arbitrary"):
@@ -243,7 +245,7 @@ class Rig:
     def scaled(self, factor: float, unit: str, scale_source: str) -> Rig:
         """Return the rig with all lengths multiplied by `factor`."""
         cameras = tuple(replace(camera, t=camera.t * factor) for camera in self.cameras)
-        return Rig(cameras, unit, scale_source)
+        return replace(self, cameras=cameras, unit=unit, scale_source=scale_source)
 
 
 @dataclass(frozen=True, eq=False)

@@ -35,6 +35,24 @@ class Take:
 
 
 @dataclass(frozen=True, eq=False)
+class Further:
+    """Joints that a detector found and that labels lack, as feet: nobody trains on them, other programs want them.
+
+    Attributes:
+        poses: World poses of F frames.
+        covariance: Of them, `(F, J, 6)`, as `Labels.covariance`.
+    """
+
+    poses: Poses
+    covariance: Array
+
+    @property
+    def joints(self) -> tuple[str, ...]:
+        """Their names."""
+        return self.poses.skeleton.joints
+
+
+@dataclass(frozen=True, eq=False)
 class Labels:
     """Everything that training needs besides the images.
 

@@ -23,7 +23,7 @@ from epitool.io.foreign.cameras.easymocap import read_easymocap
 from epitool.io.foreign.joints import read_views
 from epitool.io.foreign.joints.orders import body_by_anatomy
 from epitool.io.foreign.joints.seen_view import frame_number
-from epitool.io.foreign.motion import write_motion
+from epitool.io.foreign.motion import Told, write_motion
 from epitool.io.keypoints_h5 import read_keypoints
 from epitool.io.labels_h5 import read_labels, write_labels
 from epitool.io.pose_arrays import read_pose_arrays
@@ -280,6 +280,9 @@ def labels(here, truth):
     return read_labels(Path("labels.h5"))
 
 
+Y_UP = [1, 2, 0]  # z up, as people stand, to y up
+
+
 def test_trc(labels):
     assert epitool("convert", "labels.h5", "--fps", "50", "--unit", "m", "--out", "walk.trc").returncode == 0
     lines = [line.split("\t") for line in Path("walk.trc").read_text().splitlines()]
@@ -288,7 +291,7 @@ def test_trc(labels):
     assert [name for name in lines[3][2:] if name] == list(labels.poses.skeleton.joints)
     row = lines[6 + 3]
     assert (row[0], row[1]) == ("4", "0.060000")
-    np.testing.assert_allclose(np.array(row[2:], dtype=float).reshape(17, 3), labels.poses.xyz[3] / 1000, atol=1e-5)
+    np.testing.assert_allclose(np.array(row[2:], dtype=float).reshape(17, 3), labels.poses.xyz[3][:, Y_UP] / 1000, atol=1e-5)
     assert lines[6 + 2][2 + 15 : 2 + 18] == ["NaN", "NaN", "NaN"]
     assert all(len(line) == 2 + 51 for line in lines[6:])
 
@@ -321,7 +324,7 @@ def test_trc_is_read_by_a_strict_reader_wherever_joints_are_missing(here, truth,
     write_labels(Path("labels.h5"), replace(truth.between(0, 20), poses=replace(truth.between(0, 20).poses, xyz=xyz)))
     epitool("convert", "labels.h5", "--fps", "59.94005994", "--out", "walk.trc")
     head, found = opensim("walk.trc")
-    np.testing.assert_allclose(found, xyz, rtol=1e-5, atol=1e-2)
+    np.testing.assert_allclose(found, xyz[..., Y_UP], rtol=1e-5, atol=1e-2)
     assert float(head["DataRate"]) == pytest.approx(59.94005994, abs=1e-7)
 
 
@@ -371,11 +374,11 @@ def test_more_frames_than_c3d_counts_are_refused(here, count, fits):
     body = Skeleton("one", ("nose",), (-1,))
     poses = Poses(np.ones((count, 1, 3)), np.ones((count, 1)), np.arange(count), body, "mm", "world")
     if fits:
-        write_motion(Path("walk.c3d"), poses, 60, 1, "mm")
+        write_motion(Path("walk.c3d"), poses, 1, Told(60, "mm"))
         assert ezc3d.c3d("walk.c3d")["data"]["points"].shape[2] == count
         return
     with pytest.raises(InputError, match=r"C3D holds 65535 frames, these are 65536; write \.trc or \.csv"):
-        write_motion(Path("walk.c3d"), poses, 60, 1, "mm")
+        write_motion(Path("walk.c3d"), poses, 1, Told(60, "mm"))
     assert not Path("walk.c3d").exists()
 
 

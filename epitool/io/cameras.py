@@ -166,7 +166,7 @@ def _tables(rig: Rig) -> dict[str, Any]:
 
 
 def _facts(rig: Rig) -> dict[str, str]:
-    return {"format": _FORMAT, "unit": rig.unit, "scale_source": rig.scale_source}
+    return {"format": _FORMAT, "unit": rig.unit, "scale_source": rig.scale_source, "up": rig.up}
 
 
 def _read_any(path: Path, size: tuple[int, int] | None, lenses_only: bool = False) -> Rig:
@@ -223,7 +223,8 @@ def _rig_of_tables(
     offsets = [float(table.get("time_offset", 0.0)) for table in tables.values()]
     placed = tuple(replace(camera, time_offset=offset) for camera, offset in zip(cameras, offsets, strict=True))
     # Files of other tools do not state a unit; without one, millimetres would be a guess.
-    return Rig(placed, metadata.get("unit", "arbitrary"), metadata.get("scale_source", "none"))
+    unit, source = metadata.get("unit", "arbitrary"), metadata.get("scale_source", "none")
+    return Rig(placed, unit, source, str(metadata.get("up", "none")))
 
 
 def _named_tables(content: dict[str, Any]) -> dict[str, dict[str, Any]]:

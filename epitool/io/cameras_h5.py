@@ -22,6 +22,7 @@ def write_rig(file: h5py.File, rig: Rig) -> None:
     """Write the cameras of a file as attributes."""
     file.attrs["unit"] = texts(rig.unit)
     file.attrs["scale_source"] = texts(rig.scale_source)
+    file.attrs["up"] = texts(rig.up)
     file.create_group("cameras").attrs.update(_camera_arrays([rig], 0))
 
 
@@ -45,7 +46,8 @@ def _camera_arrays(rigs: Sequence[Rig], only: int | slice = slice(None)) -> dict
 def read_rig(file: h5py.File, views: Sequence[str]) -> Rig:
     """Read the cameras stored as attributes, one for each view."""
     cameras = tuple(_read_camera(file["cameras"].attrs, v, name) for v, name in enumerate(views))
-    return Rig(cameras, text(file.attrs, "unit"), text(file.attrs, "scale_source"))
+    up = text(file.attrs, "up") if "up" in file.attrs else "none"  # absent from earlier files
+    return Rig(cameras, text(file.attrs, "unit"), text(file.attrs, "scale_source"), up)
 
 
 def _read_camera(stored: Mapping[str, NDArray[Any]], v: int, name: str) -> Camera:

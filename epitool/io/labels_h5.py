@@ -15,12 +15,14 @@ from epitool.camera import Rig
 from epitool.io.cameras_h5 import read_rig, read_takes, write_rig, write_takes
 from epitool.io.h5 import LARGEST, array, created, dataset, opened, readable, store, text, text_list, texts
 from epitool.io.keypoints_h5 import KeypointsFile, keypoint_arrays, write_header
-from epitool.labels import Labels, RecordingDigest
+from epitool.labels import Further, Labels, RecordingDigest
 from epitool.pose import Poses
+from epitool.skeleton import skeleton_of
 
 LABELS_BY = "epitool triangulate"
 _LABEL_AXES = {"xyz": 3, "xyz_confidence": 2, "xyz_covariance": 3, "reprojection_px": 3, "swapped": 2, "used": 3}
 _VERDICTS = ("", "pass", "warn", "fail")
+_FURTHER, _FURTHER_AXES = "further", {"xyz": 3, "confidence": 2, "covariance": 3}
 _SINCE = {"xyz_covariance", "used"}  # datasets that files of the first release lack
 
 
@@ -78,6 +80,24 @@ class LabelsFile:
                 reasons=tuple(self.reasons),
             )  # fmt: skip
 
+    def further(self) -> Further | None:
+        """Joints that the detector found and the labels lack; None where there are none, as in earlier files.
+
+        Raises:
+            InputError: The file is damaged there.
+        """
+        if _FURTHER not in self._file:
+            return None
+        with readable(self._path, "labels", LABELS_BY):
+            group = self._file[_FURTHER]
+            joints = tuple(text_list(group.attrs, "joints"))
+            xyz, confidence, covariance = (array(group, name, axes) for name, axes in _FURTHER_AXES.items())
+            skeleton = skeleton_of(_FURTHER, joints)
+            poses = Poses(xyz, confidence, self.keypoints.frames, skeleton, self.rig.unit, "world")
+            if covariance.shape != (*confidence.shape, 6):
+                raise ValueError(f"'{_FURTHER}/covariance' has shape {covariance.shape}")
+            return Further(poses, covariance)
+
 
 class LabelsWriter:
     """Unfinished `labels.h5`, to which labels are appended in the order of the frames."""
@@ -86,8 +106,8 @@ class LabelsWriter:
         self._file, self._path, self._frames = file, path, frames
         self._written, self._digest = 0, RecordingDigest(frames, ())
 
-    def append(self, labels: Labels) -> None:
-        """Append the labels of the next frames; all labels of a file have the same rig and skeleton."""
+    def append(self, labels: Labels, further: Further | None = None) -> None:
+        """Append the labels of the next frames, and further joints; all labels have the same rig and skeleton."""
         if not self._written:
             self._digest = RecordingDigest(self._frames, labels.keypoints.views)
             write_header(self._file, labels.keypoints)
@@ -96,8 +116,19 @@ class LabelsWriter:
                 write_takes(self._file.create_group("takes"), labels.takes)
         arrays = {**keypoint_arrays(labels.keypoints, self._path), **_label_arrays(labels)}
         store(self._file, arrays, self._written, len(self._frames))
+        if further:
+            self._append_further(further)
         self._digest.add(labels.keypoints.images)
         self._written += len(labels.poses.frames)
+
+    def _append_further(self, further: Further) -> None:
+        group = self._file.require_group(_FURTHER)
+        group.attrs["joints"] = texts(list(further.joints))
+        arrays = {
+            "xyz": further.poses.xyz.astype(np.float32), "confidence": further.poses.confidence.astype(np.float32),
+            "covariance": _stored(further.covariance),
+        }  # fmt: skip
+        store(group, arrays, self._written, len(self._frames))
 
     def judge(self, verdict: str, reasons: Sequence[str]) -> None:
         """Write the verdict on the labels, "pass", "warn" or "fail", and its reasons."""

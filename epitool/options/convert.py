@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
@@ -9,6 +10,31 @@ from typing import Annotated, Literal
 from epitool.errors import UsageError
 from epitool.options.flag import Flag, Input, Options, Output, width_and_height
 from epitool.options.shared import Views
+
+
+@dataclass(frozen=True)
+class Filter:
+    """How poses are filtered over time.
+
+    Attributes:
+        cutoff_hz: Of Butterworth's low-pass filter; None for the smoother that learns from the recording.
+    """
+
+    cutoff_hz: float | None = None
+
+
+def read_filter(text: str) -> Filter:
+    """Reads "butterworth:6Hz" or "smooth".
+
+    >>> read_filter("butterworth:6Hz").cutoff_hz
+    6.0
+    """
+    if text == "smooth":
+        return Filter()
+    found = re.fullmatch(r"butterworth:(\d+(?:\.\d+)?)\s?(?:hz)?", text, re.IGNORECASE)
+    if not found or not float(found[1]):
+        raise ValueError(f"'{text}': expected butterworth:6Hz, or smooth")
+    return Filter(float(found[1]))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,6 +48,8 @@ class ConvertOptions(Options):
     Example: epitool convert pose/cam1_json pose/cam2_json --views cam1.mp4 cam2.mp4 --out keypoints.h5
 
     Example: epitool convert labels.h5 --unit m --out walk.trc
+
+    Example: epitool convert labels.h5 --unit m --names pose2sim --filter smooth --fill-gaps 10 --out walk.trc
     """
 
     inputs: Annotated[
@@ -50,6 +78,22 @@ class ConvertOptions(Options):
         None
     )
     unit: Annotated[Literal["mm", "cm", "m"] | None, Flag("Unit of the other program's file.")] = None
+    up_axis: Annotated[
+        Literal["y", "z"] | None, Flag("Axis that points up in the poses' file.", shown="y in .trc, else z")
+    ] = None
+    names: Annotated[
+        Literal["pose2sim"] | None, Flag("Call the joints of poses as the markers of Pose2Sim's OpenSim model.")
+    ] = None
+    filter: Annotated[
+        Filter | None,
+        Flag(
+            "Filter poses over time. butterworth:6Hz: low-pass, zero phase. smooth: learned from the recording.",
+            metavar="NAME", reads=read_filter,
+        ),
+    ] = None  # fmt: skip
+    fill_gaps: Annotated[
+        int, Flag("Fill up to this many missing frames of a joint by splines.", metavar="FRAMES", least=0)
+    ] = 0
     inverse: Annotated[bool, Flag("The given cameras map from camera to world.")] = False
 
     def __post_init__(self) -> None:

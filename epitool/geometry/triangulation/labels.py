@@ -14,7 +14,7 @@ from epitool.geometry.noise import KeypointNoise, unknown_noise
 from epitool.geometry.triangulation.bones import BoneLengths, estimate_bone_lengths, refine_with_bones
 from epitool.geometry.triangulation.triangulate import Triangulation, estimate_noise, triangulate
 from epitool.geometry.two_view.swaps import find_swaps
-from epitool.labels import Labels
+from epitool.labels import Further, Labels
 from epitool.parallel import run_parallel
 from epitool.pose import Keypoints, Poses, flip_joints, join_keypoints, usual_side
 from epitool.skeleton import Skeleton
@@ -179,6 +179,19 @@ def convert_labels(labels: Labels, skeleton: Skeleton) -> Labels:
             covariance[:, j] = np.einsum("fkc,k->fc", labels.covariance[:, parts], weights[parts] ** 2)
             used[..., j] = labels.used[..., parts].all(axis=-1)
     return replace(placed, reprojection_px=error, covariance=covariance, used=used)
+
+
+def further_of(labels: Labels, skeleton: Skeleton) -> Further | None:
+    """The joints of labels that another skeleton lacks; None where it lacks none."""
+    own = labels.poses.skeleton
+    rest = [j for j, joint in enumerate(own.joints) if joint not in skeleton.joints]
+    if not rest:
+        return None
+    named = Skeleton("further", tuple(own.joints[j] for j in rest), (-1,) * len(rest))
+    poses = replace(
+        labels.poses, xyz=labels.poses.xyz[:, rest], confidence=labels.poses.confidence[:, rest], skeleton=named
+    )
+    return Further(poses, labels.covariance[:, rest])
 
 
 def frames_solved(labels: Labels) -> NDArray[np.bool_]:

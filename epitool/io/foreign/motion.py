@@ -13,35 +13,53 @@ from epitool.files import writing
 from epitool.pose import Poses
 
 _C3D_FRAMES = 65_535  # more are counted in no two bytes; readers would see a part
+_C3D_SCREEN = {"y": {"X_SCREEN": "+X", "Y_SCREEN": "+Y"}, "z": {"X_SCREEN": "+X", "Y_SCREEN": "+Z"}}
 _C3D_MISSING = -1.0  # the residual of a point that was not seen
 # The axes' rotation and origin that Anipose's files state, and that `movement` asks for: none.
 _UNTURNED = {f"M_{i}{j}": str(int(i == j)) for i in range(3) for j in range(3)} | {f"center_{i}": "0" for i in range(3)}
 
 
-def write_motion(path: Path, poses: Poses, fps: float, scale: float, unit: str) -> None:
+@dataclass(frozen=True)
+class Told:
+    """What a file says of its poses besides them.
+
+    Attributes:
+        fps: Frames per second.
+        unit: What lengths are in: "mm", "cm", "m" or "arbitrary".
+        up: The axis that runs up, "y" or "z"; "" where that is not known.
+        done: What was done to the poses, in words; "" for nothing.
+    """
+
+    fps: float
+    unit: str
+    up: str = ""
+    done: str = ""
+
+
+def write_motion(path: Path, poses: Poses, scale: float, told: Told) -> None:
     """Writes poses in the format that the file's name says.
 
     Args:
         path: With a suffix of FORMATS.
         poses: F frames.
-        fps: Frames per second.
         scale: By which lengths are multiplied.
-        unit: What they then are in: "mm", "m" or "arbitrary".
+        told: What the file shall say of them, as far as its format has room.
 
     Raises:
         InputError: The file cannot be written.
         UsageError: An extra is missing.
     """
-    FORMATS[path.suffix.lower()].write(path, poses, fps, scale, unit)
+    FORMATS[path.suffix.lower()].write(path, poses, scale, told)
 
 
-def _trc(path: Path, poses: Poses, fps: float, scale: float, unit: str) -> None:
+def _trc(path: Path, poses: Poses, scale: float, told: Told) -> None:
     """OpenSim's marker file, tab-separated; a missing joint is NaN: OpenSim 4.6 drops empty cells at a row's end."""
-    names, count = poses.skeleton.joints, len(poses.frames)
+    names, count, fps = poses.skeleton.joints, len(poses.frames), told.fps
+    said = [path.name, *([f"{told.up} up"] if told.up else []), *([told.done] if told.done else []), "epitool"]
     head = [
-        f"PathFileType\t4\t(X/Y/Z)\t{path.name}\tepitool",  # readers look at the first word alone
+        "PathFileType\t4\t(X/Y/Z)\t" + "\t".join(said),  # readers look at the first word alone
         "DataRate\tCameraRate\tNumFrames\tNumMarkers\tUnits\tOrigDataRate\tOrigDataStartFrame\tOrigNumFrames",
-        f"{fps:.9g}\t{fps:.9g}\t{count}\t{len(names)}\t{unit}\t{fps:.9g}\t1\t{count}",
+        f"{fps:.9g}\t{fps:.9g}\t{count}\t{len(names)}\t{told.unit}\t{fps:.9g}\t1\t{count}",
         "Frame#\tTime\t" + "\t\t\t".join(names) + "\t\t",
         "\t\t" + "\t".join(f"{axis}{j + 1}" for j in range(len(names)) for axis in "XYZ"),
         "",
@@ -54,7 +72,7 @@ def _trc(path: Path, poses: Poses, fps: float, scale: float, unit: str) -> None:
             file.write("\t".join([str(frame - first + 1), f"{(frame - first) / fps:.6f}", *numbers]) + "\n")
 
 
-def _c3d(path: Path, poses: Poses, fps: float, scale: float, unit: str) -> None:
+def _c3d(path: Path, poses: Poses, scale: float, told: Told) -> None:
     try:
         import ezc3d
     except ImportError:
@@ -65,9 +83,14 @@ def _c3d(path: Path, poses: Poses, fps: float, scale: float, unit: str) -> None:
         raise InputError(f"{path}: C3D holds {_C3D_FRAMES} frames, these are {len(poses.frames)}; write .trc or .csv")
     file = ezc3d.c3d()
     point = file["parameters"]["POINT"]
-    point["RATE"]["value"], point["LABELS"]["value"] = [fps], list(poses.skeleton.joints)
-    point["UNITS"]["value"] = [unit]
+    point["RATE"]["value"], point["LABELS"]["value"] = [told.fps], list(poses.skeleton.joints)
+    point["UNITS"]["value"] = [told.unit]
+    if told.up:  # as viewers of C3D look for it
+        for screen, axis in _C3D_SCREEN[told.up].items():
+            file.add_parameter("POINT", screen, [axis])
     file.add_parameter("MANUFACTURER", "SOFTWARE", ["epitool"])
+    if told.done:
+        file.add_parameter("PROCESSING", "DONE", [told.done])
     points = np.ones((4, len(poses.skeleton), len(poses.frames)))
     points[:3] = (poses.xyz * scale).transpose(2, 1, 0)
     file["data"]["points"] = points
@@ -76,7 +99,7 @@ def _c3d(path: Path, poses: Poses, fps: float, scale: float, unit: str) -> None:
         file.write(str(temporary))
 
 
-def _csv(path: Path, poses: Poses, fps: float, scale: float, unit: str) -> None:
+def _csv(path: Path, poses: Poses, scale: float, told: Told) -> None:
     """Anipose's columns: joint_x, _y, _z, _error, _ncams, _score of every joint, how the axes were turned, and fnum."""
     columns = [
         f"{joint}_{what}" for joint in poses.skeleton.joints for what in ("x", "y", "z", "error", "ncams", "score")
@@ -91,12 +114,13 @@ def _csv(path: Path, poses: Poses, fps: float, scale: float, unit: str) -> None:
             file.write(",".join([*cells, *_UNTURNED.values(), str(frame)]) + "\n")
 
 
-def _npz(path: Path, poses: Poses, fps: float, scale: float, unit: str) -> None:
+def _npz(path: Path, poses: Poses, scale: float, told: Told) -> None:
     with writing(path) as temporary:
         np.savez(
             temporary, xyz=(poses.xyz * scale).astype(np.float32), confidence=poses.confidence.astype(np.float32),
-            frames=poses.frames, joints=np.array(poses.skeleton.joints), unit=np.array(unit), fps=np.array(fps),
-            format=np.array("epitool.poses/1"),
+            frames=poses.frames, joints=np.array(poses.skeleton.joints), unit=np.array(told.unit),
+            fps=np.array(told.fps), format=np.array("epitool.poses/1"), up=np.array(told.up),
+            processing=np.array(told.done),
         )  # fmt: skip
 
 
@@ -110,7 +134,7 @@ class MotionFormat:
             unit; else every frame has its number.
     """
 
-    write: Callable[[Path, Poses, float, float, str], None]
+    write: Callable[[Path, Poses, float, Told], None]
     evenly: bool = False
 
 

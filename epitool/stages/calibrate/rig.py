@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -92,7 +92,7 @@ def placed(joints: Keypoints, result: Calibration, choices: Choices) -> tuple[Ri
     rig, levelled = result.rig, None
     if choices.up:
         levelled = level_world(labels.poses, rig)
-        rig = apply_world(rig, levelled.R, levelled.t)
+        rig = replace(apply_world(rig, levelled.R, levelled.t), up=choices.up)
         for doubt in levelled.doubts:
             warn(of_all(doubt))
     if choices.rule or not (choices.places and rig.unit == "mm"):

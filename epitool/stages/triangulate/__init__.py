@@ -15,12 +15,13 @@ from epitool.geometry.triangulation.labels import (
     LabelSettings,
     chunk_bounds,
     convert_labels,
+    further_of,
     label_chunk,
     label_settings,
 )
 from epitool.io.keypoints_h5 import open_keypoints
 from epitool.io.labels_h5 import writing_labels
-from epitool.labels import Labels, Take
+from epitool.labels import Further, Labels, Take
 from epitool.options import TriangulateOptions
 from epitool.parallel import backend as working_on
 from epitool.parallel import stream_parallel
@@ -33,6 +34,7 @@ from epitool.stages.triangulate.checks import Tally, doubts_of_bodies, usual_pos
 from epitool.stages.triangulate.chunks import Chunk, chunks_of, in_sync, resampled
 from epitool.stages.triangulate.known_cameras import fitting, windows_of_views
 
+Labeller = Callable[[Chunk], tuple[Labels, Further | None]]
 _USUAL_SKELETON, _MOST_OF_A_PERSON = "h36m17", 0.5
 
 
@@ -56,8 +58,8 @@ def run(options: TriangulateOptions) -> Summary:
         chunks = chunks_of(found.reader, found.windows, chunk_bounds(len(source), len(rig), len(source.skeleton)))
         tally = Tally(len(source), rig, convert_labels(usual, target).poses)
         with writing_labels(options.out, source.frames) as writer, progress("triangulate", len(source)) as done:
-            for labels in stream_parallel(labeller(rig, settings, target, takes), chunks, options.jobs):
-                writer.append(labels)
+            for labels, further in stream_parallel(labeller(rig, settings, target, takes), chunks, options.jobs):
+                writer.append(labels, further)
                 tally.add(labels)
                 done(len(labels.poses.frames))
             if not tally.solved:
@@ -88,8 +90,8 @@ def _own_or_usual(own: Skeleton) -> Skeleton:
     return own
 
 
-def labeller(rig: Rig, settings: LabelSettings, target: Skeleton, takes: tuple[Take, ...]) -> Callable[[Chunk], Labels]:
-    """Return a function that computes the labels of one chunk and can be sent to another process.
+def labeller(rig: Rig, settings: LabelSettings, target: Skeleton, takes: tuple[Take, ...]) -> Labeller:
+    """Return a function that computes the labels and further joints of one chunk, and can be sent to a process.
 
     Args:
         rig: Cameras that the labels file names.
@@ -98,7 +100,7 @@ def labeller(rig: Rig, settings: LabelSettings, target: Skeleton, takes: tuple[T
         takes: Takes of the recording, if the cameras differ between chunks.
     """
 
-    def work(chunk: Chunk) -> Labels:
+    def work(chunk: Chunk) -> tuple[Labels, Further | None]:
         joints = in_sync(chunk)
         if chunk.rig is None:
             joints = replace(joints, xy=np.full_like(joints.xy, np.nan))
@@ -106,7 +108,7 @@ def labeller(rig: Rig, settings: LabelSettings, target: Skeleton, takes: tuple[T
         if takes:
             numbered = replace(labels.keypoints, take_of=np.full(len(joints.frames), chunk.window or 0))
             labels = replace(labels, rig=resampled(rig), takes=takes, keypoints=numbered)
-        return convert_labels(labels, target)
+        return convert_labels(labels, target), further_of(labels, target)
 
     return work
 

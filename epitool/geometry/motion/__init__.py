@@ -1,0 +1,1 @@
+"""Joints over time: gaps filled, noise smoothed away."""

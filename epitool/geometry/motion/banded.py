@@ -1,0 +1,46 @@
+"""Paths of one joint that keep to measured places and have little jerk: banded least squares, and their likelihood."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.linalg import cho_solve_banded, cholesky_banded
+
+Array = NDArray[np.float64]
+_DIFFERENCES = np.array([-1.0, 3.0, -3.0, 1.0])  # of four successive places: the jerk
+REACH = len(_DIFFERENCES) - 1  # frames over which one jerk goes
+
+
+def likeliest_path(places: Array, precision: Array, stiffness: Array) -> tuple[Array, Array, Array]:
+    """The path that minimizes the sum of squared errors and squared jerks, both weighted.
+
+    Args:
+        places: Measured, `(F, 3)`; anything where the precision is 0.
+        precision: Inverse covariances `(F, 3, 3)`.
+        stiffness: Weights `(F - 3,)` of the jerks; 0 cuts the path there.
+
+    Returns:
+        The path `(F, 3)`; per frame the part in the logarithm of the normal matrix's determinant, and in the minimum,
+        both `(F,)`.
+
+    Raises:
+        numpy.linalg.LinAlgError: The places determine no path.
+    """
+    factor = cholesky_banded(_normal_matrix(precision, stiffness), lower=True, check_finite=False)
+    pull = np.einsum("fab,fb->fa", precision, places)
+    path = cho_solve_banded((factor, True), pull.ravel(), check_finite=False).reshape(-1, 3)
+    logarithms = 2 * np.log(factor[0]).reshape(-1, 3).sum(axis=1)
+    return path, logarithms, (pull * (places - path)).sum(axis=1)
+
+
+def _normal_matrix(precision: Array, stiffness: Array) -> Array:
+    """Its diagonal and those under it, `(10, 3 F)`, x, y and z of a frame being neighbours."""
+    band = np.zeros((3 * REACH + 1, len(precision), 3))
+    for apart in range(REACH + 1):
+        for i in range(REACH + 1 - apart):
+            weight = _DIFFERENCES[i] * _DIFFERENCES[i + apart]
+            band[3 * apart, i : i + len(stiffness)] += weight * stiffness[:, None]
+    for row in range(3):
+        for column in range(row + 1):
+            band[row - column, :, column] += precision[:, row, column]
+    return band.reshape(len(band), -1)

@@ -1,0 +1,213 @@
+"""A smoother that learns from the recording how fast joints change, and how far they are off.
+
+A joint's path is the likeliest one under two rules: it lies near the places measured, as near as each one's covariance
+says, and its jerk is white noise (its acceleration is constant, but for that). How strong the jerk is, overall and at
+every time, and by which factor the covariances are off, is found by maximum likelihood. Places that fit no such path
+count little, as under Student's t. All matrices are banded: the cost is linear in the frames.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import minimize_scalar
+from scipy.special import logsumexp
+
+from epitool.geometry.motion.banded import REACH, likeliest_path
+
+Array = NDArray[np.float64]
+_TAIL = 4.0  # degrees of freedom of Student's t
+_ROUNDS = 4  # of strengths and weights, each by the other
+_LEAST = 12  # known places, of which a path has more than it can follow
+_APART = 50  # missing frames, over which places say nothing of each other
+_CHUNK, _OVERLAP = 5000, 400  # frames that are solved at once, and that two chunks share
+_RANGE = (-12.0, 22.0)  # of the stiffness's logarithm: from no smoothing to a parabola over hundreds of frames
+_STIFFEST = 24.0  # of which a normal matrix can be factorized
+_NEAR = 4.0  # of a logarithm: what is tried first, and how far it changes from round to round
+_FREQUENCIES = 2000  # at which the smoother's response is averaged
+_GROSS = 0.5  # of the way from frame to frame: what is off by less is no gross error
+_STEPS = np.linspace(-6.0, 6.0, 13)  # by which the logarithm differs at one time from the usual
+_USUAL_STEP, _CHANGE = 3.0, 2.0  # standard deviations of these, and of what they change by between windows
+_WINDOW, _SHORTEST = 8.0, 24  # of the smoother's own time, and frames: over which one stiffness is found
+_WRONG_BY = 30.0  # times: variances that are stated are off by no more
+_RIDGE = 1e-6  # of the usual precision: what holds windows without any place
+
+
+def smooth(xyz: Array, covariance: Array) -> Array:
+    """Joints over time, each moved to its likeliest path.
+
+    Args:
+        xyz: `(F, J, 3)` of frames that follow each other at one rate; NaN where missing.
+        covariance: Of the places, `(F, J, 6)`: xx, xy, xz, yy, yz, zz. A joint none of whose covariances is known has
+            the same unknown one everywhere.
+
+    Returns:
+        The paths `(F, J, 3)`, through gaps of up to 50 frames too; NaN in longer ones, before a joint's first place and
+        after its last. Fewer than 12 places between such gaps stay as they are.
+    """
+    out = xyz.copy()
+    for j in range(xyz.shape[1]):
+        known = np.flatnonzero(np.isfinite(xyz[:, j]).all(axis=-1))
+        for piece in np.split(known, np.flatnonzero(np.diff(known) > _APART + 1) + 1):
+            if len(piece) >= _LEAST:
+                part = slice(piece[0], piece[-1] + 1)
+                out[part, j] = _by_chunks(xyz[part, j], covariance[part, j])
+    return out
+
+
+def _by_chunks(places: Array, covariance: Array) -> Array:
+    """One joint `(F, 3)`, in chunks that pass into each other where they overlap."""
+    out = np.zeros_like(places)
+    starts = range(0, max(len(places) - _OVERLAP, 1), _CHUNK - _OVERLAP)
+    for start in starts:
+        part = slice(start, min(start + _CHUNK, len(places)))
+        path = _smooth_chunk(places[part], covariance[part])
+        share = np.ones(len(path))
+        if start:
+            share[:_OVERLAP] = np.linspace(0, 1, _OVERLAP)
+        if start != starts[-1]:
+            share[-_OVERLAP:] = np.linspace(1, 0, _OVERLAP)
+        out[part] += path * share[:, None]
+    return out
+
+
+@dataclass(frozen=True, eq=False)
+class _Measured:
+    """One joint's places in a chunk.
+
+    Attributes:
+        places: `(F, 3)` about their middle; 0 where missing.
+        precision: `(F, 3, 3)`, of variance 1 where it is usual; 0 where missing.
+        known: Where there is one, `(F,)`.
+        factors: Between which lies what the variances are to be multiplied by.
+        way: How far the joint usually goes from frame to frame.
+    """
+
+    places: Array
+    precision: Array
+    known: NDArray[np.bool_]
+    factors: tuple[float, float]
+    way: float
+
+
+def _smooth_chunk(places: Array, covariance: Array) -> Array:
+    """One joint `(F, 3)`: strengths by the weights of its places, and weights by the strengths, in turn."""
+    known = np.isfinite(places).all(axis=-1)
+    if known.sum() < _LEAST:
+        return _straight(places, known)
+    middle = places[known].mean(axis=0)
+    measured = _measured(places - middle, covariance, known)
+    weights, reach = known.astype(float), (_RANGE[0], _RANGE[1])
+    for turn in range(_ROUNDS):
+        precision = measured.precision * weights[:, None, None]
+        usual = _likeliest(measured, precision, reach)
+        reach = max(usual - _NEAR, _RANGE[0]), min(usual + _NEAR, _RANGE[1])
+        _, factor, path = _cost(usual, measured, precision)
+        logarithms = np.full(len(places) - REACH, usual)
+        if turn >= _ROUNDS // 2:
+            logarithms = _local_stiffness(measured, precision, usual, factor)
+            path, _, _ = likeliest_path(measured.places, precision, np.exp(logarithms))
+        weights = _trust(measured, path, weights, logarithms, factor)
+    return path + middle
+
+
+def _likeliest(measured: _Measured, precision: Array, reach: tuple[float, float]) -> float:
+    """The logarithm of the likeliest stiffness: of the best of a few, and then near it."""
+
+    def cost(logarithm: float) -> float:
+        return _cost(logarithm, measured, precision)[0]
+
+    tried = np.linspace(*reach, int((reach[1] - reach[0]) / _NEAR) + 1)
+    best = tried[int(np.argmin([cost(at) for at in tried]))]
+    bounds = max(best - _NEAR, reach[0]), min(best + _NEAR, reach[1])
+    return float(minimize_scalar(cost, bounds=bounds, method="bounded", options={"xatol": 0.1}).x)
+
+
+def _trust(measured: _Measured, path: Array, weights: Array, logarithms: Array, factor: float) -> Array:
+    """Weights `(F,)` of the places: by how far each is from where all others put it, and how well they know."""
+    stiffness = np.exp(np.pad(logarithms, (1, REACH - 1), mode="edge"))
+    turns = (2 - 2 * np.cos(np.pi * (np.arange(_FREQUENCIES) + 0.5) / _FREQUENCIES)) ** REACH
+    at = np.linspace(*_RANGE, 69)
+    leverage = np.interp(np.log(stiffness), at, (1 / (1 + np.exp(at)[:, None] * turns)).mean(axis=1))
+    others = np.minimum(leverage, 1 - 1e-9) / (1 - np.minimum(leverage, 1 - 1e-9))  # their variance by the place's own
+    error = measured.places - path
+    squared = np.einsum("fa,fab,fb->f", error, measured.precision, error) / factor
+    # Where hardly anything is off, a foot that stops at the floor is further from its path than any place measured.
+    if measured.way > 0:
+        squared = np.minimum(squared, (error**2).sum(axis=-1) / (_GROSS * measured.way) ** 2)
+    squared *= (1 + weights * others) ** 2 / (1 + others)
+    return np.where(measured.known, (_TAIL + 3) / (_TAIL + squared), 0.0)
+
+
+def _straight(places: Array, known: NDArray[np.bool_]) -> Array:
+    """Places with straight lines through gaps: of a chunk with too few for more."""
+    at, out = np.flatnonzero(known), np.zeros_like(places)
+    if len(at):
+        for axis in range(3):
+            out[:, axis] = np.interp(np.arange(len(places)), at, places[at, axis])
+    return out
+
+
+def _measured(places: Array, covariance: Array, known: NDArray[np.bool_]) -> _Measured:
+    """Places with covariances in units of the usual variance; unknown ones are as the usual."""
+    full = covariance[:, [0, 1, 2, 1, 3, 4, 2, 4, 5]].reshape(-1, 3, 3)
+    stated = known & np.isfinite(full).all(axis=(1, 2)) & (np.linalg.det(np.nan_to_num(full)) > 0)
+    usual, factors = 1.0, (1e-12, np.inf)
+    if stated.any():
+        usual = float(np.median(np.trace(full[stated], axis1=1, axis2=2))) / 3
+        factors = usual / _WRONG_BY, usual * _WRONG_BY
+    precision = np.where(known[:, None, None], np.eye(3), 0.0)
+    # A joint that is known a hundred times worse along an axis is hardly known there: this keeps matrices regular.
+    precision[stated] = np.linalg.inv(full[stated] / usual + 1e-4 * np.eye(3))
+    ways = np.linalg.norm(np.diff(places, axis=0), axis=1)[known[1:] & known[:-1]]
+    way = float(np.median(ways)) if len(ways) else 0.0
+    return _Measured(np.where(known[:, None], places, 0.0), precision, known, factors, way)
+
+
+def _cost(logarithm: float, measured: _Measured, precision: Array) -> tuple[float, float, Array]:
+    """Twice the negative logarithm of the likelihood of a stiffness's logarithm; the best factor, and the path."""
+    jerks = len(precision) - REACH
+    path, logarithms, squares = likeliest_path(measured.places, precision, np.full(jerks, np.exp(logarithm)))
+    free, sum_of_squares = 3 * (int(measured.known.sum()) - REACH), float(squares.sum())
+    factor = float(np.clip(sum_of_squares / free, *measured.factors))
+    cost = free * np.log(factor) + sum_of_squares / factor - 3 * jerks * logarithm + float(logarithms.sum())
+    return cost, factor, path
+
+
+def _local_stiffness(measured: _Measured, precision: Array, usual: float, factor: float) -> Array:
+    """The stiffness's logarithm at every jerk, `(F - 3,)`: people stand, and they kick.
+
+    The path is cut into windows, of which each by itself says how likely every stiffness is; from one window to the
+    next it changes little (a hidden Markov chain), and in between it passes over.
+    """
+    frames = len(precision)
+    window = max(int(_WINDOW * np.exp(usual / (2 * REACH))), _SHORTEST)
+    edges = np.linspace(0, frames, max(frames // window, 1) + 1).astype(int)
+    whole = np.ones(frames - REACH)
+    for edge in edges[1:-1]:
+        whole[edge - REACH : edge] = 0.0
+    ridged = precision + max(_RIDGE, 1e-13 * np.exp(usual)) * np.eye(3)
+    likelihood = np.empty((len(edges) - 1, len(_STEPS)))
+    for s, step in enumerate(_STEPS):
+        logarithm = min(usual + step, _STIFFEST)
+        _, logarithms, squares = likeliest_path(measured.places, ridged, whole * np.exp(logarithm))
+        sums = np.add.reduceat(squares / factor + logarithms, edges[:-1])
+        likelihood[:, s] = -0.5 * (sums - 3 * (np.diff(edges) - REACH) * logarithm)
+    middles = (edges[1:] + edges[:-1] - 1) / 2
+    return usual + np.interp(np.arange(frames - REACH) + REACH / 2, middles, _mean_of_chain(likelihood) @ _STEPS)
+
+
+def _mean_of_chain(likelihood: Array) -> Array:
+    """Probabilities `(W, S)` of the steps in every window, given all windows' log likelihoods `(W, S)`."""
+    change = -0.5 * ((_STEPS[:, None] - _STEPS) / _CHANGE) ** 2
+    change -= logsumexp(change, axis=1, keepdims=True)
+    forward = [likelihood[0] - 0.5 * (_STEPS / _USUAL_STEP) ** 2]
+    for of_window in likelihood[1:]:
+        forward.append(of_window + logsumexp(forward[-1][:, None] + change, axis=0))
+    backward = [np.zeros(len(_STEPS))]
+    for of_window in likelihood[:0:-1]:
+        backward.append(logsumexp(change + of_window + backward[-1], axis=1))
+    both = np.array(forward) + np.array(backward[::-1])
+    return np.asarray(np.exp(both - logsumexp(both, axis=1, keepdims=True)))

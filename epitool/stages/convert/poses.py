@@ -1,0 +1,167 @@
+"""`epitool convert` of poses: filtered, turned and named as other programs want them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from epitool.console import Summary, warn
+from epitool.errors import InputError, UsageError
+from epitool.images import frame_of_video, frame_rate
+from epitool.io.foreign.markers import pose2sim_markers
+from epitool.io.foreign.motion import FORMATS, Told, write_motion
+from epitool.io.labels_h5 import open_labels
+from epitool.io.predictions import read_predictions
+from epitool.labels import Further, Labels
+from epitool.options import ConvertOptions
+from epitool.pose import Poses
+from epitool.pss.alignment import find_up
+from epitool.skeleton import Skeleton
+from epitool.stages.convert.cameras import IN_MM
+from epitool.stages.convert.over_time import Track, processed
+from epitool.stages.shared.label_verdict import heeded_labels
+
+_SAME_RATE = 0.01
+
+
+def convert_poses(path: Path, options: ConvertOptions) -> Summary:
+    """Writes poses of labels or predictions in another program's format.
+
+    Raises:
+        InputError: The file is damaged, or holds no one motion.
+        UsageError: Something is missing or does not fit.
+    """
+    out, unit = options.out, options.unit
+    if (form := FORMATS.get(out.suffix.lower())) is None:
+        raise UsageError(f"--out {out}: poses are written as {', '.join(FORMATS)}")
+    track = _track_of(path)
+    rate = _rate(path, track.image, options.fps or None)
+    if unit and track.poses.unit != "mm":
+        raise UsageError(f"--unit {unit}: {path} has no scale; calibrate with --scale")
+    step = int(np.gcd.reduce(np.diff(track.poses.frames), initial=0))
+    poses, done = processed(track, step, rate / max(step, 1), options.filter, options.fill_gaps)
+    if form.evenly:
+        poses, rate = _every_frame(poses, step, rate)
+    if options.names == "pose2sim":
+        poses = pose2sim_markers(poses)
+    poses, up = _turned(poses, path, _upright(track), options)
+    if poses.unit != "mm" and form.evenly:
+        warn(
+            f"{out}: lengths are in no unit, for {path} has no scale; OpenSim and others take them for metres or"
+            " millimetres all the same. `epitool calibrate --scale` gives one"
+        )
+    write_motion(out, poses, 1 / IN_MM[unit], Told(rate, unit or poses.unit, up, done))
+    text = f"{out}: {len(poses.frames)} frames at {rate:g} per second, {len(poses.skeleton)} joints"
+    text += f", unit {unit or poses.unit}" + (f", {up} up" if up else "") + (f"; {done}" if done else "")
+    values = {
+        "out": str(out), "frames": len(poses.frames), "fps": rate, "unit": unit or poses.unit, "up_axis": up or None,
+        "processing": done or None,
+    }  # fmt: skip
+    return Summary(text, values)
+
+
+def _upright(track: Track) -> bool:
+    """Whether z runs up: because the file says so, or because people stand along it, by which nothing else is meant."""
+    if track.up or track.poses.space != "world":
+        return track.up
+    try:
+        return find_up(track.poses.xyz, track.poses.skeleton) == (2, 1)
+    except InputError:
+        return False
+
+
+def _turned(poses: Poses, path: Path, upright: bool, options: ConvertOptions) -> tuple[Poses, str]:
+    """The poses with the axis up that is wanted, and which it is; "" where nobody knows.
+
+    Raises:
+        UsageError: One is wanted, and nobody knows which way is up.
+    """
+    of_trc = options.out.suffix.lower() == ".trc"  # of OpenSim, which has y up
+    if not upright:
+        unknown = f"{path} does not say which way is up; " + (
+            "`epitool calibrate --up people` finds it, from people who walk"
+            if poses.space == "world"
+            else "its poses are in the axes of their camera, whose y runs down"
+        )
+        if options.up_axis:
+            raise UsageError(f"--up-axis {options.up_axis}: {unknown}")
+        if of_trc:
+            warn(f"{options.out}: {unknown}. OpenSim takes y for up, and may show people who lie")
+        return poses, ""
+    up = options.up_axis or ("y" if of_trc else "z")
+    return (replace(poses, xyz=poses.xyz[..., [1, 2, 0]]) if up == "y" else poses), up
+
+
+def _track_of(path: Path) -> Track:
+    """The poses of labels (world) or predictions (root-relative)."""
+    if path.suffix.lower() == ".h5":
+        labels = heeded_labels(path)
+        with open_labels(path) as file:
+            poses, covariance = _with_further(labels, file.further())
+        image = next((name for name in labels.keypoints.images.ravel().tolist() if name), "")
+        return Track(poses, covariance, labels.keypoints.take_of, image, labels.rig.up != "none")
+    seen = read_predictions(path)
+    frames = _frames_of(path, seen.images)
+    order = np.argsort(frames)
+    poses = Poses(seen.joints_3d[order], seen.confidence[order], frames[order], seen.skeleton, seen.unit, "root")
+    unknown = np.full((*poses.confidence.shape, 6), np.nan)
+    return Track(poses, unknown, np.zeros(len(frames), dtype=np.int64), seen.images[0] if seen.images else "", False)
+
+
+def _with_further(labels: Labels, further: Further | None) -> tuple[Poses, NDArray[np.float64]]:
+    """All joints that there are, and their covariances: those of the labels, and what else the detector found."""
+    poses = labels.poses
+    if further is None:
+        return poses, labels.covariance
+    own = poses.skeleton
+    body = Skeleton(f"{own.name} and further", own.joints + further.joints, own.parents + (-1,) * len(further.joints))
+    xyz, confidence, covariance = (
+        np.concatenate(both, axis=1)
+        for both in (
+            (poses.xyz, further.poses.xyz), (poses.confidence, further.poses.confidence),
+            (labels.covariance, further.covariance),
+        )
+    )  # fmt: skip
+    return replace(poses, xyz=xyz, confidence=confidence, skeleton=body), covariance
+
+
+def _frames_of(path: Path, images: Sequence[str]) -> NDArray[np.int64]:
+    """Frame numbers `(N,)` of images: of a video its own, of images of a folder 0, 1, 2, ... in their order.
+
+    Raises:
+        InputError: They are of several videos or folders, or one is there twice.
+    """
+    places = [frame_of_video(name) for name in images]
+    sources = list(dict.fromkeys(at[0] if at else str(Path(name).parent) for name, at in zip(images, places)))
+    if len(sources) > 1:
+        raise InputError(
+            f"{path}: has images of {len(sources)} videos or folders ({', '.join(sources)[:200]}), which are no one"
+            " motion; `epitool predict` each into a file of its own"
+        )
+    numbers = [at[1] for at in places if at]
+    if len(numbers) < len(images):
+        return np.arange(len(images))
+    if len(set(numbers)) < len(numbers):
+        raise InputError(f"{path}: has frame {max(numbers, key=numbers.count)} of {sources[0]} twice")
+    return np.array(numbers, dtype=np.int64)
+
+
+def _rate(path: Path, image: str, fps: float | None) -> float:
+    """Frames per second: what is given, else what the video of this image states."""
+    stated = frame_rate(image)
+    if fps is None and not np.isfinite(stated):
+        raise UsageError(f"{path}: its images are no video that is still there; give --fps, frames per second")
+    if fps is not None and abs(stated / fps - 1) > _SAME_RATE:
+        warn(f"--fps {fps:g}: {image.rpartition('#')[0]} states {stated:g} frames per second; times are by --fps")
+    return fps or stated
+
+
+def _every_frame(poses: Poses, step: int, rate: float) -> tuple[Poses, float]:
+    """Poses of every tenth frame, say, as those of every frame at a tenth of the rate."""
+    if step <= 1:
+        return poses, rate
+    return replace(poses, frames=(poses.frames - poses.frames[0]) // step), rate / step

@@ -1,0 +1,235 @@
+"""3D out as biomechanists' tools want it: which axis is up, whose names, gaps and filters."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import exact_labels
+from test_cli import epitool
+
+from epitool.camera import Rig
+from epitool.io.cameras import read_rig, write_rig
+from epitool.io.keypoints_h5 import write_keypoints
+from epitool.io.labels_h5 import read_labels, write_labels
+from epitool.io.predictions import write_predictions
+from epitool.options.convert import Filter, read_filter
+from epitool.pose import Poses, Predictions
+from epitool.skeleton import skeleton
+from epitool.stages.convert.over_time import Track, processed
+from epitool.synthetic import labels_of
+from epitool.synthetic.motion import random_motion
+
+LYING = np.array([[1.0, 0, 0], [0, 0, -1], [0, 1, 0]])  # the world of a camera that is level: y down
+
+
+@pytest.fixture(scope="module")
+def truth():
+    return exact_labels(60)
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+
+def stored(labels, rig: Rig | None = None, xyz=None):
+    poses = replace(labels.poses, xyz=labels.poses.xyz if xyz is None else xyz)
+    write_labels(Path("labels.h5"), replace(labels, poses=poses, rig=rig or labels.rig))
+
+
+def convert(out: str, *options: str):
+    return epitool("convert", "labels.h5", "--fps", "60", "--out", out, *options)
+
+
+def of_trc(path: str) -> tuple[list[str], np.ndarray]:
+    lines = [line.split("\t") for line in Path(path).read_text().splitlines()]
+    names = [name for name in lines[3][2:] if name]
+    return names, np.array([line[2:] for line in lines[6:]], dtype=float).reshape(-1, len(names), 3)
+
+
+def test_people_stand_along_y_in_trc_and_along_z_elsewhere(here, truth):
+    stored(truth)
+    for out, options, axis in (("a.trc", [], 1), ("b.trc", ["--up-axis", "z"], 2), ("c.npz", [], 2),
+                               ("d.npz", ["--up-axis", "y"], 1)):  # fmt: skip
+        result = convert(out, *options)
+        assert (result.returncode, result.stderr) == (0, ""), result.stderr
+        xyz = of_trc(out)[1] if out.endswith(".trc") else np.load(out)["xyz"]
+        body = skeleton("h36m17")
+        upright = xyz[:, body.index("head_top")] - xyz[:, body.index("pelvis")]
+        assert np.abs(upright.mean(axis=0)).argmax() == axis
+        assert upright.mean(axis=0)[axis] > 0
+        sides = np.cross(*(xyz[0, [1, 4, 8]] - xyz[0, 0])[1:])  # turned, not mirrored
+        same = np.cross(*(truth.poses.xyz[0, [1, 4, 8]] - truth.poses.xyz[0, 0])[1:])
+        np.testing.assert_allclose(sides, same[[1, 2, 0]] if axis == 1 else same, rtol=1e-2)
+
+
+def test_where_nobody_knows_which_way_is_up_a_warning_says_so(here, truth):
+    stored(truth, xyz=truth.poses.xyz @ LYING.T)
+    result = convert("walk.trc")
+    assert result.returncode == 0
+    assert "does not say which way is up; `epitool calibrate --up people`" in result.stderr
+    np.testing.assert_allclose(of_trc("walk.trc")[1], truth.poses.xyz @ LYING.T, rtol=1e-5, atol=1e-2)
+    assert convert("walk.npz").stderr == ""
+    refused = convert("other.trc", "--up-axis", "y")
+    assert refused.returncode == 2
+    assert "--up-axis y: labels.h5 does not say" in refused.stderr
+
+
+def test_poses_of_a_camera_are_not_said_to_need_another_calibration(here):
+    xyz = exact_labels(2).poses.xyz @ LYING.T
+    provenance = {"model": "m", "boxes": "b", "depth": "d", "scale": "s", "recording_id": "r"}
+    seen = Predictions(
+        ("a.jpg", "b.jpg"), np.ones((2, 4)), xyz - xyz[:, :1], xyz[..., :2], np.ones((2, 17)), skeleton("h36m17"),
+        "mm", provenance,
+    )  # fmt: skip
+    write_predictions(Path("pose.json"), seen)
+    result = epitool("convert", "pose.json", "--fps", "30", "--out", "walk.trc")
+    assert result.returncode == 0, result.stderr
+    assert "whose y runs down" in result.stderr
+    assert "calibrate" not in result.stderr
+
+
+def test_what_the_cameras_say_of_up_goes_on_to_the_labels(here, truth):
+    """Someone who lies on the floor all the time: the people do not tell, the file does."""
+    rig = replace(truth.rig, up="people")
+    write_rig(Path("cameras.toml"), rig)
+    assert read_rig("cameras.toml").up == "people"
+    assert rig.scaled(2.0, "mm", "known").up == "people"
+    stored(truth, rig, truth.poses.xyz @ LYING.T)
+    assert read_labels("labels.h5").rig.up == "people"
+    assert json.loads(convert("walk.trc", "--json").stdout)["up_axis"] == "y"
+
+
+def test_up_of_c3d_is_said_as_its_readers_look_for_it(here, truth):
+    ezc3d = pytest.importorskip("ezc3d", reason="the extra [c3d] is not installed")
+    stored(truth)
+    for axis, screen in (("y", "+Y"), ("z", "+Z")):
+        assert convert(f"{axis}.c3d", "--up-axis", axis, "--filter", "butterworth:6Hz").returncode == 0
+        parameters = ezc3d.c3d(f"{axis}.c3d")["parameters"]
+        assert parameters["POINT"]["Y_SCREEN"]["value"] == [screen]
+        assert "3 dB at 6 Hz" in parameters["PROCESSING"]["DONE"]["value"][0]
+
+
+# As Pose2Sim's `IK_Setup_Pose2Sim_Halpe26.xml` names its tasks.
+TASKS = {
+    "Nose", "Head", "Neck", "Hip",
+    *(side + name for side in "LR" for name in (
+        "Shoulder", "Elbow", "Wrist", "Hip", "Knee", "Ankle", "BigToe", "SmallToe", "Heel"
+    )),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("body", "lacking"), [
+    ("halpe26", set()), ("body25b", set()), ("coco23", set()),
+    ("blazepose33", {"LSmallToe", "RSmallToe"}),
+    ("h36m17", {"Nose", "LBigToe", "LSmallToe", "LHeel", "RBigToe", "RSmallToe", "RHeel"}),
+])  # fmt: skip
+def test_names_of_pose2sim_are_those_of_its_model(body, lacking):
+    from epitool.io.foreign.markers import pose2sim_markers
+
+    joints = skeleton(body)
+    xyz = np.random.default_rng(0).normal(size=(4, len(joints), 3))
+    named = pose2sim_markers(Poses(xyz, np.ones(xyz.shape[:2]), np.arange(4), joints, "mm", "world"))
+    markers = named.skeleton.joints
+    assert set(markers) == TASKS - lacking
+    np.testing.assert_array_equal(named.xyz[:, markers.index("LKnee")], xyz[:, joints.index("left_knee")])
+    middle = (xyz[:, joints.index("left_hip")] + xyz[:, joints.index("right_hip")]) / 2
+    if "pelvis" not in joints.joints:
+        np.testing.assert_allclose(named.xyz[:, markers.index("Hip")], middle)
+
+
+def test_a_file_says_what_was_done_to_it(here, truth):
+    xyz = truth.poses.xyz.copy()
+    xyz[20:23, 5], xyz[40:46, 5] = np.nan, np.nan
+    stored(truth, xyz=xyz)
+    result = convert("walk.trc", "--filter", "butterworth:6Hz", "--fill-gaps", "4")
+    head = Path("walk.trc").read_text().splitlines()[0]
+    for said in (result.stdout + result.stderr, head):
+        assert "gaps of up to 4 frames filled by splines (3 places); Butterworth low-pass of order 4" in said
+    names, found = of_trc("walk.trc")
+    gone = np.isnan(found[:, names.index("left_knee"), 0])
+    assert np.flatnonzero(gone).tolist() == [40, 41, 42, 43, 44, 45]
+    assert convert("walk.trc", "--filter", "smooth").returncode == 0  # it is ours, and may be written again
+    assert "smoothed" in Path("walk.trc").read_text().splitlines()[0]
+
+
+@pytest.mark.parametrize("kind", ["butterworth:6Hz", "smooth"])
+def test_a_filter_leaves_missing_what_is_missing(kind):
+    labels = exact_labels(90)
+    xyz = labels.poses.xyz.copy()
+    xyz[30:38, 3] = np.nan
+    track = Track(replace(labels.poses, xyz=xyz), labels.covariance, np.zeros(90, int), "", up=True)
+    for longest, left in ((0, 8), (7, 8), (8, 0)):
+        found, _ = processed(track, 1, 60.0, read_filter(kind), longest)
+        assert np.isnan(found.xyz[..., 0]).sum() == left
+
+
+@pytest.mark.parametrize("kind", [Filter(6.0), Filter()])
+def test_other_takes_and_poses_after_a_long_pause_do_not_count(kind):
+    labels = exact_labels(120)
+    number, frames = (np.arange(120) >= 60).astype(int), np.arange(120) + 1000 * (np.arange(120) >= 60)
+    for takes, numbers in ((number, np.arange(120)), (0 * number, frames)):
+        found = []
+        for shift in (0.0, 1e5):
+            xyz = labels.poses.xyz + shift * number[:, None, None]
+            poses = replace(labels.poses, xyz=xyz, frames=numbers)
+            found.append(processed(Track(poses, labels.covariance, takes, "", up=True), 1, 60.0, kind, 5)[0].xyz)
+        np.testing.assert_array_equal(found[0][:60], found[1][:60])
+
+
+def test_rates_of_every_second_frame_are_halved_for_the_filter(here, truth):
+    poses = replace(truth.poses, frames=2 * truth.poses.frames)
+    keypoints = replace(truth.keypoints, frames=poses.frames)
+    write_labels(Path("labels.h5"), replace(truth, poses=poses, keypoints=keypoints))
+    assert "under half of the 30 frames a second" in convert("walk.trc", "--filter", "butterworth:20Hz").stderr
+    assert convert("walk.trc", "--filter", "butterworth:14Hz").returncode == 0
+
+
+@pytest.mark.parametrize("text", ["butterworth", "butterworth:0Hz", "butterworth:-6", "kalman", "butterworth:6kHz", ""])
+def test_filters_that_are_none_are_refused(text):
+    with pytest.raises(ValueError, match="expected butterworth:6Hz, or smooth"):
+        read_filter(text)
+
+
+@pytest.mark.parametrize("option", [["--up-axis", "y"], ["--names", "pose2sim"], ["--filter", "smooth"],
+                                    ["--fill-gaps", "3"]])  # fmt: skip
+def test_options_of_poses_are_refused_for_cameras(here, truth, option):
+    write_rig(Path("rig.toml"), truth.rig)
+    result = epitool("convert", "rig.toml", *option, "--out", "cameras.toml")
+    assert result.returncode == 2
+    assert result.stderr.startswith(f"error: {option[0]}: rig.toml holds cameras")
+
+
+def with_feet(frames: int) -> np.ndarray:
+    """A person who walks, in coco23's joints `(F, 23, 3)`: what the made-up body lacks lies about where it should."""
+    motion, body = random_motion(frames, 0), skeleton("coco23")
+    xyz = np.repeat(motion.joint("neck_nose")[:, None], len(body), axis=1)  # the face
+    xyz += np.random.default_rng(0).normal(0, 40, (len(body), 3))
+    for j, joint in enumerate(body.joints):
+        side, _, part = joint.partition("_")
+        if joint in skeleton("h36m17").joints:
+            xyz[:, j] = motion.joint(joint)
+        elif part.endswith("toe"):
+            xyz[:, j] = motion.toes[:, ("left", "right").index(side)] + (30 if part == "small_toe" else 0)
+        elif part == "heel":
+            xyz[:, j] = motion.joint(f"{side}_ankle") - [0, 0, 60]
+    return xyz
+
+
+def test_feet_that_the_detector_found_are_in_the_file_though_labels_have_none(here):
+    xyz, body, rig = with_feet(30), skeleton("coco23"), exact_labels(1).rig
+    write_keypoints(Path("keypoints.h5"), labels_of(xyz, rig, body=body).keypoints)
+    write_rig(Path("cameras.toml"), replace(rig, up="people"))
+    result = epitool("triangulate", "--out", "labels.h5")
+    assert result.returncode == 0, result.stderr
+    assert read_labels("labels.h5").poses.skeleton.name == "h36m17"
+    assert convert("walk.trc", "--up-axis", "z").returncode == 0
+    names, found = of_trc("walk.trc")
+    assert {"pelvis", "left_heel", "right_big_toe", "nose"} <= set(names)
+    np.testing.assert_allclose(found[:, names.index("left_heel")], xyz[:, body.index("left_heel")], atol=0.5)
+    assert convert("markers.trc", "--names", "pose2sim").returncode == 0
+    assert set(of_trc("markers.trc")[0]) == TASKS

@@ -113,7 +113,7 @@ def _runs(frames: NDArray[np.int64]) -> list[NDArray[np.intp]]:
 
 
 def _motion(keypoints: Keypoints, view: int, camera: Camera, runs: Sequence[NDArray[np.intp]]) -> _Motion:
-    """Return the motion of one view in the runs, by midpoints of left and right, which exchanged sides do not affect."""
+    """Return the motion of one view in the runs by midpoints of left and right, immune to exchanged sides."""
     parts = []
     for run in runs:
         dense = without_gaps(camera.normalize(keypoints.xy[run, view]), keypoints.frames[run])

@@ -68,7 +68,7 @@ class PairState:
 
 @dataclass(frozen=True, eq=False)
 class _Problem:
-    """Joints of both views on the plane z = 1: the first's at the compared frames, the second's to be read at any time."""
+    """Joints of both views on z = 1: the first's at the compared frames, the second's readable at any time."""
 
     x_a: Array
     b: Array
@@ -93,7 +93,10 @@ class _Problem:
         return relative_swaps(F, self.x_a * self.focals[0], x_b * self.focals[1], self.skeleton, within_px)
 
     def linearized(self, state: PairState, swapped: Flags, free: int) -> tuple[Array, Array]:
-        """Return Sampson distances `(N, J)` px and derivatives `(N, J, P)` by the first P parameters; NaN if missing."""
+        """Return Sampson distances `(N, J)` px and derivatives `(N, J, P)` by the first P parameters.
+
+        Both are NaN where a joint is missing.
+        """
         flip = self.skeleton.flip_order
         x_b, v_b = (np.where(swapped[:, None, None], values[:, flip], values) for values in self.second(state))
         residual, slope = linearize(state, self.x_a, x_b, v_b, self.lag, self.focals)
@@ -160,11 +163,11 @@ def _minimize(problem: _Problem, state: PairState, sigma: float, free: int) -> t
 
 
 def _covariance(problem: _Problem, state: PairState, swapped: Flags, sigma: float, free: int) -> Array:
-    """Return the covariance `(P, P)` by the sandwich estimator over blocks of frames, as neighbours have correlated
-    errors.
+    """Return the covariance `(P, P)` by the sandwich estimator over blocks of frames.
 
-    Noise in the velocities looks like information on the offset. Its amount is the difference between the curvature
-    that Gauss-Newton assumes and the actual curvature of the cost.
+    Blocks are used because errors of neighbouring frames are correlated. Noise in the velocities looks like information
+    on the offset. Its amount is the difference between the curvature that Gauss-Newton assumes and the actual curvature
+    of the cost.
     """
     residual, slope = problem.linearized(state, swapped, free)
     _, score = normal_equations(residual, slope, weights(residual, sigma))
@@ -206,10 +209,10 @@ def _sd(covariance: Array, place: int) -> float:
 def linearize(
     state: PairState, x_a: Array, x_b: Array, v_b: Array, lag: Array, focals: tuple[float, float]
 ) -> tuple[Array, Array]:
-    """Return Sampson distances `(N, J)` px and their derivatives `(N, J, 7)` by rotation, direction of t, offset and
-    drift.
+    """Return Sampson distances `(N, J)` px and their derivatives `(N, J, 7)` by the parameters.
 
-    Only the numerator x_b . (t x R x_a) is differentiated; its scale is held constant.
+    The parameters are rotation, direction of t, offset and drift. Only the numerator x_b . (t x R x_a) is
+    differentiated; its scale is held constant.
     """
     turned, ray_b = homogeneous(x_a) @ state.R.T, homogeneous(x_b)
     line_b = np.cross(state.t, turned)

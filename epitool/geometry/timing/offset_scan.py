@@ -97,7 +97,10 @@ def explanation_beyond(a: Array, b: Array, reach: int, skeleton: Skeleton) -> Ex
 
 
 def _squared_distances(a: Array, b: Array) -> Array:
-    """Return squared Sampson distances `(N,)` of matches `(N, 2)`, in spreads of the joints, from a robust eight-point F."""
+    """Return squared Sampson distances `(N,)` of matches `(N, 2)` from a robust eight-point F.
+
+    Distances are in units of the joints' spread.
+    """
     a, b = ((xy - xy.mean(axis=0)) / float(xy.std()) for xy in (a, b))
     rows = (homogeneous(b)[:, :, None] * homogeneous(a)[:, None, :]).reshape(-1, 9)
     weight = np.ones(len(rows))

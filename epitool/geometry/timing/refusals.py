@@ -1,4 +1,4 @@
-"""Refusal of recordings whose offsets in time cannot be determined, naming what explains their joints if it is clear."""
+"""Refusal of recordings whose offsets in time cannot be determined, naming what explains their joints if clear."""
 
 from __future__ import annotations
 

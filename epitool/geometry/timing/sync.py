@@ -170,7 +170,7 @@ def _trajectories(keypoints: Keypoints, view: int, camera: Camera) -> Array:
 
 
 def _agree(scans: dict[Pair, Array], views: int, reach: int) -> NDArray[np.int64]:
-    """Return whole offsets `(V,)` with the least total loss, by coordinate descent from a tree of the clearest scans."""
+    """Return whole offsets `(V,)` of least total loss, by coordinate descent from a tree of the clearest scans."""
     scans = {pair: np.where(np.isnan(loss), np.nanmax(loss), loss) for pair, loss in scans.items()}
     both_ways = scans | {(b, a): loss[::-1] for (a, b), loss in scans.items()}
     middle, allowed = 2 * reach, np.arange(-reach, reach + 1)

@@ -129,7 +129,7 @@ def _with_bones(
 def _upright(
     keypoints: Keypoints, rig: Rig, noise: KeypointNoise, swap_cap_px: float
 ) -> tuple[Array, Array, NDArray[np.bool_]]:
-    """Return undistorted pixels, NaN where unseen, and confidence with sides put right; and where sides were exchanged."""
+    """Return undistorted pixels (NaN where unseen) and confidence, both with sides put right, and the exchanges."""
     xy, order = rig.undistort(keypoints.xy), keypoints.skeleton.flip_order
     trust = np.where(keypoints.seen, noise.levels(keypoints.confidence) + 1.0, 0.0)
     swapped = find_swaps(xy, trust, rig, keypoints.skeleton, swap_cap_px)

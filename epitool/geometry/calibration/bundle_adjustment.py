@@ -172,7 +172,7 @@ def _step(
 
 
 def _effective(weights: Array) -> Array:
-    """Return weights `(N, V)` without joints that fewer than two views determine; they would make the system singular."""
+    """Return weights `(N, V)` without joints that fewer than two views determine, as they make the system singular."""
     second = np.partition(weights, -2, axis=1)[:, -2]
     return np.where((second[:, None] > _NO_WEIGHT) & (weights > _NO_WEIGHT), weights, 0.0)
 

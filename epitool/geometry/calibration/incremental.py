@@ -85,7 +85,7 @@ def best_growth(
 
 
 def _total_cost(bundle: Bundle, cameras: dict[str, Camera], seen: dict[str, int]) -> float:
-    """Return the negative log likelihood of all keypoints; those of views without a place are uniform over the image."""
+    """Return the negative log likelihood of all keypoints; those of views without a place count as uniform."""
     total = 0.0
     for name, camera in cameras.items():
         anywhere = float(np.log(np.prod(camera.image_size)))

@@ -121,7 +121,7 @@ def bent(camera: Camera, bend: float) -> Camera:
 
 
 def _known(cameras: Sequence[Camera], focal: float, centre: float, k1: float, aspect: float) -> Lenses:
-    """Return priors with the cameras' lenses as means and these standard deviations; `centre` is a share of the image."""
+    """Return priors with the cameras' lenses as means and these deviations; `centre` is a share of the longer side."""
     side = [max(camera.image_size) for camera in cameras]
     sd = np.array([[focal, centre * s, centre * s, k1, aspect] for s in side])
     return Lenses(tuple(camera.name for camera in cameras), np.concatenate([_of(c) for c in cameras]), sd)

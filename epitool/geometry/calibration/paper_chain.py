@@ -34,7 +34,7 @@ def chain(xy: Array, skeleton: Skeleton, intrinsics: Sequence[Camera], pairs: Se
         GeometryError: A view shares too few joints with both its neighbours.
     """
     order = skeleton.flip_order
-    # pairs tell relative exchanges only; their running parity puts all views into the order of the first
+    # pairs show only relative exchanges; their running parity gives each view's exchanges relative to the first
     flags = np.cumsum([np.zeros(len(xy), dtype=int), *(pair.swapped for pair in pairs)], axis=0) % 2
     upright = np.where(flags.T[..., None, None] == 1, xy[:, :, order], xy)
     rays = [rays_of(upright[:, v], camera.K) for v, camera in enumerate(intrinsics)]

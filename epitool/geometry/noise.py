@@ -127,8 +127,8 @@ def refitted(noise: KeypointNoise, residuals: Residuals, parameters: int = 0) ->
     """
     r, p = residuals, residuals.probability
     tells = p > 0
-    # the camera parameters reduce the freedom of all keypoints in proportion
     errors = np.where(tells, p * np.where(tells, r.squared, 0.0), 0.0)
+    # the camera parameters reduce the freedom of all keypoints in proportion
     freedom = p * r.freedom * (1 - min(parameters / max(float((p * r.freedom).sum()), 1.0), 0.5))
     joints = np.broadcast_to(r.joint[:, None], p.shape)
     factors = {"by_level": r.levels, "by_joint": joints}

@@ -98,7 +98,7 @@ def _alternate(
     error = _errors(upright, xyz, R, t, K, threshold_px) / threshold_px
     known = np.isfinite(error)
     weight = np.where(swapped[:, None], trust[:, skeleton.flip_order], trust)[known]
-    # of joints weighted by their trust, a share of trust is expected to fit: hence the trust squared
+    # a joint with trust w fits with probability w, so the weighted count is expected to be the sum of w^2
     share = float(weight @ (error[known] < 1) / (weight @ weight))
     return Resection(R, t, int(known.sum()), share, float((1 - error[known] ** 2).sum()))
 

@@ -121,8 +121,7 @@ def find_places(views: Views, tree: Tree, sight: Sight, start: Array) -> Places:
     for j in range(J):
         one_view = np.log1p(sight.odds[j].max())
         alone[j] = np.min(places.costs[j, : places.counts[j]]) > -_TWO_VIEWS * one_view
-    # from the roots to the leaves, where a child is placed by its parent, then back, where a parent is placed by its
-    # child
+    # first from the roots, placing children by their parents, then from the leaves, placing parents by children
     for k in range(2 * J):
         child = tree.order[k] if k < J else tree.order[2 * J - 1 - k]
         parent = tree.parents[child]
@@ -262,8 +261,7 @@ def _add_along_bone(
                 to = places.xyz[neighbour, k, i] - views.centers[v, i]
                 near += rays[v, i] * to
                 squared += to * to
-            # squared distance of the ray from the neighbour; the ray meets the sphere of the bone's length at near +-
-            # half
+            # squared distance of the ray from the neighbour; the bone's end is on the ray at near +- half
             miss = squared - near * near
             if miss > (_BEND * length) ** 2:
                 continue

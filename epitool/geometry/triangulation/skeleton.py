@@ -21,7 +21,7 @@ _WEAKEST = 0.01  # inverse standard deviation, in bones, that keeps an undetermi
 
 @njit(cache=True, nogil=True)
 def _bone_cost(X: Array, C: Array, Y: Array, D: Array, length: float, spread: float) -> float:
-    """Return the negative log density of the distance of two places, relative to a density of one per bone's length."""
+    """Return the negative log density of two places' distance, relative to 1 per bone length, up to a constant."""
     distance, variance = 1e-300, 0.0
     for i in range(3):
         distance += (X[i] - Y[i]) ** 2

@@ -28,6 +28,7 @@ def median_of_pairs(xy: Array, rig: Rig, method: str) -> tuple[Array, NDArray[np
 
 
 def _linear_pair(a: Array, b: Array, first: Camera, second: Camera) -> Array:
+    """Triangulate joints of two views linearly; arguments are as for `triangulate_pair`."""
     return triangulate_dlt(np.stack([a, b], axis=1), Rig((first, second), "arbitrary", "none"))
 
 

@@ -16,7 +16,7 @@ from epitool.geometry.compiled.rays import passing
 from epitool.geometry.compiled.sampson import squared_sampson
 
 Array = NDArray[np.float64]
-_PARALLEL = 1e-6  # radians
+_PARALLEL = 1e-6  # radians; rays at a smaller angle count as parallel
 MIN_MATCHES = 16  # twice what the eight-point method needs
 
 

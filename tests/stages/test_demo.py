@@ -161,7 +161,7 @@ def test_interruption_of_a_step_interrupts_the_demo(tmp_path, monkeypatch):
 
 
 def test_readme_commands_are_what_ci_runs():
-    root = Path(__file__).parent.parent
+    root = Path(__file__).parents[2]
     if not (root / ".ci/run").exists():
         pytest.skip("not in a checkout: installed packages have no README beside them")
     readme = (root / "README.md").read_text().splitlines()

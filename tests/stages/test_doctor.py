@@ -25,7 +25,7 @@ def test_everything_works_here():
 
 
 def test_every_extra_of_users_is_looked_for():
-    text = (Path(__file__).parent.parent / "pyproject.toml").read_text(encoding="utf-8")
+    text = (Path(__file__).parents[2] / "pyproject.toml").read_text(encoding="utf-8")
     listed = set(
         re.findall(r"^(\w+) = \[", text.partition("[project.optional-dependencies]")[2].partition("\n[")[0], re.M)
     )

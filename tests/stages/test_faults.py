@@ -1,6 +1,6 @@
 """Runs that are killed, interrupted, doubled, or out of disk: the next run goes on, and ends in the same bytes.
 
-`EPITOOL_FAULTS=20 pytest -m '' tests/test_faults.py` kills every command at twenty moments instead of one.
+`EPITOOL_FAULTS=20 pytest -m '' tests/stages/test_faults.py` kills every command at twenty moments instead of one.
 """
 
 from __future__ import annotations

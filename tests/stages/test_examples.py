@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-EXAMPLES = Path(__file__).parent.parent / "examples"
+EXAMPLES = Path(__file__).parents[2] / "examples"
 # Reads a command line as epitool would, notes it, and leaves the files that it would have made.
 RECORDER = """#!{python}
 import sys

@@ -1,6 +1,6 @@
 """Damaged input to every reader, by the commands that use them: one line, a documented status, nothing else.
 
-`EPITOOL_HOSTILE=40 pytest -m '' tests/test_hostile.py` tries forty damages of each kind instead of two.
+`EPITOOL_HOSTILE=40 pytest -m '' tests/io/test_hostile.py` tries forty damages of each kind instead of two.
 """
 
 from __future__ import annotations

@@ -17,9 +17,9 @@ from epitool.skeleton import skeleton
 def test_lines_of_the_table_lead_to_what_they_name(name):
     module, _, opener = DETECTORS[name].opener.partition(":")
     assert callable(getattr(importlib.import_module(f"epitool.detectors.{module}"), opener))
-    project = (Path(__file__).parent.parent / "pyproject.toml").read_text(encoding="utf-8")
+    project = (Path(__file__).parents[2] / "pyproject.toml").read_text(encoding="utf-8")
     assert DETECTORS[name].extra is None or re.search(rf"^{DETECTORS[name].extra} = \[", project, re.MULTILINE)
-    docs = (Path(__file__).parent.parent / "docs/detectors.md").read_text(encoding="utf-8")
+    docs = (Path(__file__).parents[2] / "docs/detectors.md").read_text(encoding="utf-8")
     assert f"| `{name}` |" in docs
 
 

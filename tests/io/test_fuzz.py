@@ -1,6 +1,6 @@
 """Readers of texts, given documents that are almost right: read, or refused in one line; `corpus/` keeps finds.
 
-`EPITOOL_HOSTILE=2000 pytest tests/test_fuzz.py` tries a thousand times as many.
+`EPITOOL_HOSTILE=2000 pytest tests/io/test_fuzz.py` tries a thousand times as many.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
-CORPUS = sorted((Path(__file__).parent / "corpus").iterdir())  # names begin with the document that was changed
+CORPUS = sorted((Path(__file__).parents[1] / "corpus").iterdir())  # names begin with the document that was changed
 EXAMPLES = 60 * int(os.environ.get("EPITOOL_HOSTILE", "2"))
 OF_CODE = re.compile(
     "indices must|has no attribute|subscriptable|broadcast|reshape|exception set|could not convert|invalid literal"

@@ -1,11 +1,10 @@
 """Everyone in view gives the cameras, whoever they are: crowds of made-up people, and what cannot be matched."""
 
-import sys
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
+from crowds import crowd_scene
 
 from epitool.camera import Rig
 from epitool.errors import GeometryError
@@ -14,9 +13,6 @@ from epitool.geometry.doubts import Kind
 from epitool.geometry.people.candidates import Candidates
 from epitool.geometry.people.everyone import Crowd, calibrate_everyone
 from epitool.geometry.people.matching import match_views
-
-sys.path.append(str(Path(__file__).parent / "bench"))
-from crowds import crowd_scene
 
 FIELDS = ("xy", "confidence", "frame_index", "view_index")
 

@@ -19,6 +19,7 @@ from epitool.detectors.finding import people_found, people_in_box
 from epitool.errors import CheckpointError, UsageError
 from epitool.io.candidates_h5 import read_candidates
 from epitool.io.keypoints_h5 import read_keypoints
+from epitool.options import Detect2dOptions
 from epitool.skeleton import skeleton
 from epitool.stages import detect2d
 
@@ -217,8 +218,7 @@ def test_detect2d_keeps_everybody_as_candidates(graphs, here):
     Path("a").mkdir()
     for i in range(4):
         cv2.imwrite(f"a/{i}.png", people_at((300 + 8 * i, 250), (700, 450))[..., ::-1])
-    options = {"detector": "rtmo", "out": Path("keypoints.h5"), "jobs": 1, "device": "cpu", "overwrite": False}
-    detect2d.run(views=[Path("a")], **options)
+    detect2d.run(Detect2dOptions(views=(Path("a"),), detector="rtmo", jobs=1, device="cpu"))
     keypoints = read_keypoints(Path("keypoints.h5"))
     assert keypoints.skeleton == skeleton("coco17")
     candidates = read_candidates(Path("keypoints.h5"), keypoints.xy.shape[:3])

@@ -1,7 +1,7 @@
-"""Frozen 2D joint detectors: RGB image in, joints of the people in it out.
+"""Frozen 2D joint detectors, which find the joints of the people in an RGB image.
 
-To add one, write a module here that has a `finding.Detector`, and give it a line in `DETECTORS`. The line is all that
-the command line, its help and `epitool doctor` know of it, and nothing of a detector is imported before it is opened.
+To add one, write a module here that has a `finding.Detector`, and give it a line in `DETECTORS`. The command line, its
+help and `epitool doctor` need nothing else, and no detector is imported before it is opened.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Entry:
-    """Where a detector is, and what it needs.
+    """Location of a detector, and its requirements.
 
     Attributes:
         opener: `module:name` in this package; called with the device, it returns the detector.
-        extra: The extra of epitool that brings what it imports; None where nothing more is needed.
-        imports: What the extra brings.
-        remark: On the extra.
+        extra: Extra of epitool that installs what the detector imports; None if nothing more is needed.
+        imports: Modules that the extra installs.
+        remark: Remark on the extra.
     """
 
     opener: str
@@ -38,7 +38,7 @@ class Entry:
 
     @property
     def installed(self) -> bool:
-        """Whether all that it imports can be found."""
+        """Whether all modules that it imports can be found."""
         return all(importlib.util.find_spec(module) for module in self.imports)
 
     @property
@@ -60,12 +60,12 @@ _CHECKPOINTS = (".pt", ".pth", ".tar", ".onnx")
 
 
 def default_detector() -> str | None:
-    """Name of the detector that is used when none is asked for, None where it is not installed."""
+    """Return the name of the default detector, or None if it is not installed."""
     return DEFAULT if DETECTORS[DEFAULT].installed else None
 
 
 def known_detector(name: str | None) -> str | None:
-    """The name itself, where it is that of a detector or the path of a checkpoint; None stands for the default.
+    """Return the name if it is that of a detector or the path of a checkpoint; None stands for the default.
 
     Raises:
         UsageError: It is neither.
@@ -73,7 +73,7 @@ def known_detector(name: str | None) -> str | None:
     if name is None or name in DETECTORS or _is_path(name):
         return name
     words = {known: known for known in DETECTORS}
-    for known, entry in DETECTORS.items():  # it may be called as its module is
+    for known, entry in DETECTORS.items():  # users may give the name of its module
         words.setdefault(entry.opener.partition(":")[0], known)
     near = difflib.get_close_matches(name.lower(), words, n=1)
     hint = f"; did you mean {words[near[0]]}?" if near else ";"
@@ -83,10 +83,10 @@ def known_detector(name: str | None) -> str | None:
 
 
 def open_detector(name: str | None, device: str = "cpu") -> Detector:
-    """Opens a detector of the table by name, or a checkpoint by path; None stands for the default.
+    """Open a detector of the table by name, or a checkpoint by path; None stands for the default.
 
     Raises:
-        UsageError: It is unknown or not installed, or its weights cannot be had.
+        UsageError: It is unknown or not installed, or its weights cannot be obtained.
         InputError: There is no such checkpoint.
         CheckpointError: Its weights cannot be used.
     """

@@ -23,21 +23,21 @@ _silence = threading.RLock()
 
 @contextmanager
 def _native_stderr_silenced() -> Iterator[None]:
-    """Keeps mediapipe's C++ start-up chatter, which no setting turns off, from the user's terminal."""
+    """Hide mediapipe's C++ start-up messages, which no setting turns off, from the terminal."""
     with _silence, open(os.devnull, "w") as nowhere, stream_redirected(2, nowhere.fileno()):  # noqa: PTH123
         yield
 
 
 class BlazePose:
-    """One person an image, 33 joints; confidence is the network's visibility.
+    """Detector of one person per image, 33 joints; confidence is the network's visibility.
 
-    Every image is looked at by itself: tracking from frame to frame would make results depend on where one starts.
+    Every image is processed independently: with tracking from frame to frame, results would depend on the first frame.
     """
 
     name = "mediapipe"
 
     def __init__(self, device: str = "cpu") -> None:
-        """Starts the network, on the CPU whatever the device."""
+        """Start the network, always on the CPU."""
         self.skeleton = skeleton("blazepose33")
         self._warm = False
         with _native_stderr_silenced():
@@ -47,7 +47,7 @@ class BlazePose:
             self._network.process(np.zeros((64, 64, 3), dtype=np.uint8))  # waits until its threads have started
 
     def detect(self, image: Image) -> tuple[Array, Array, Array]:
-        """Joints `(P, 33, 2)` px, visibility `(P, 33)` and joints in space `(P, 33, 3)` mm of one person or nobody."""
+        """Return joints `(P, 33, 2)` px, visibility `(P, 33)` and joints in space `(P, 33, 3)` mm; P is 1 or 0."""
         with nullcontext() if self._warm else _native_stderr_silenced():
             seen = self._network.process(np.ascontiguousarray(image))
         found = seen.pose_landmarks
@@ -57,6 +57,6 @@ class BlazePose:
         height, width = image.shape[:2]
         xy = np.array([[joint.x * width, joint.y * height] for joint in found.landmark])
         xyz = np.array([[joint.x, joint.y, joint.z] for joint in seen.pose_world_landmarks.landmark])
-        # its coordinates run over the pixels' area, ours count from the centre of the first pixel
+        # mediapipe measures from the corner of the image, we measure from the centre of the first pixel
         visibility = np.array([[joint.visibility for joint in found.landmark]], dtype=np.float64)
         return xy[None] - 0.5, visibility, np.asarray(1000 * xyz[None], dtype=np.float64)

@@ -1,4 +1,4 @@
-"""A trained pose network as the 2D detector of another recording: the paper's frozen 2D branch (section 3.1)."""
+"""Trained pose network as the 2D detector of another recording: the paper's frozen 2D branch (section 3.1)."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from epitool.nn.crops import crop_image, squared
 from epitool.nn.inference import open_engine
 from epitool.pose import square_boxes
 
-_SURE = 0.5  # of a network's confidence: joints that tell where the person is
+_SURE = 0.5  # confidence from which joints are used to locate the person
 
 
 class CheckpointDetector:
-    """Finds the joints of one person by the x and y of a trained network's soft-argmax.
+    """Detector of the joints of one person, by x and y of a trained network's soft-argmax.
 
-    It looks at the whole image first, and then at the box around the joints found. How the network was supervised does
-    not matter, nor does its depth.
+    It processes the whole image first, and then the box around the joints found. The network's supervision and its
+    depth do not matter.
     """
 
     def __init__(self, path: Path, device: str = "auto") -> None:
-        """Loads a `model.pt` or `model.onnx`, or a file of the authors' release.
+        """Load a `model.pt` or `model.onnx`, or a file of the authors' release.
 
         Raises:
             InputError: There is no such file.
@@ -36,7 +36,7 @@ class CheckpointDetector:
         self.skeleton = self._card.skeleton
 
     def detect(self, image: Image) -> tuple[Array, Array]:
-        """Joints `(P, J, 2)` px and confidence `(P, J)` in an RGB image; P is 1, or 0 where nobody is seen.
+        """Return joints `(P, J, 2)` px and confidence `(P, J)` in an RGB image; P is 1, or 0 if nobody is seen.
 
         Joints that the network never learned are NaN with confidence 0.
         """

@@ -1,4 +1,4 @@
-"""What a detector is asked: who is in an image, in a part of it, and who is seen best."""
+"""Detector interface, and detection in a whole image, in a part of it, and of the best-seen person."""
 
 from __future__ import annotations
 
@@ -16,28 +16,28 @@ Array = NDArray[np.float64]
 
 
 class Detector(Protocol):
-    """Finds the joints of the people in an image.
+    """Detector of the joints of the people in an image.
 
     Attributes:
-        name: What files and remarks call it.
-        skeleton: Its J joints.
+        name: Name in files and messages.
+        skeleton: Skeleton of its J joints.
     """
 
     name: str
     skeleton: Skeleton
 
     def detect(self, image: Image) -> Sequence[Array]:
-        """Joints `(P, J, 2)` px and confidence `(P, J)` of P people in an RGB image, the surest person first.
+        """Return joints `(P, J, 2)` px and confidence `(P, J)` of P people in an RGB image, the most confident first.
 
         A joint that is not seen is NaN with confidence 0. Confidence is on the detector's own scale: only its order
-        counts. A detector that also tells depth adds joints in space, as `People.xyz`. One that finds no more than one
-        person may leave out the axis of people, NaN standing for nobody.
+        counts. A detector that also finds depth adds joints in space, as `People.xyz`. One that finds at most one
+        person may leave out the axis of people, with NaN for nobody.
         """
         ...
 
 
 def people_found(detector: Detector, image: Image) -> People:
-    """All people that a detector finds, the surest first."""
+    """Return all people that a detector finds, the most confident first."""
     xy, confidence, *own = detector.detect(image)
     joints = len(detector.skeleton)
     xy, confidence = xy.reshape(-1, joints, 2), confidence.reshape(-1, joints)
@@ -46,7 +46,10 @@ def people_found(detector: Detector, image: Image) -> People:
 
 
 def people_in_box(detector: Detector, image: Image, box: Array) -> People:
-    """As `people_found`, in the part of the image that lies in a box [x, y, width, height]; in all of it for NaN."""
+    """Return the people in the part of the image that lies in a box [x, y, width, height], the most confident first.
+
+    For a NaN box the whole image is used.
+    """
     if not np.isfinite(box).all():
         return people_found(detector, image)
     height, width = image.shape[:2]
@@ -60,9 +63,9 @@ def people_in_box(detector: Detector, image: Image, box: Array) -> People:
 
 
 def person_found(detector: Detector, image: Image) -> tuple[Array, Array, Array]:
-    """The surest person: joints `(J, 2)` px, confidence `(J,)`, joints in space `(J, 3)`, as of `People`.
+    """Return joints `(J, 2)` px, confidence `(J,)` and 3D joints `(J, 3)` of the most confident person (see `People`).
 
-    NaN and 0 where nobody is found, or nothing is said of depth.
+    They are NaN and 0 if nobody is found; 3D joints are also NaN if the detector gives no depth.
     """
     xy, confidence, xyz = people_found(detector, image)
     joints = len(detector.skeleton)

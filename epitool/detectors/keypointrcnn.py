@@ -1,4 +1,4 @@
-"""Keypoint R-CNN of torchvision, weights by torchvision's own download.
+"""Keypoint R-CNN of torchvision, with weights downloaded by torchvision.
 
 He et al., Mask R-CNN, ICCV 2017; trained on COCO keypoints.
 """
@@ -14,11 +14,11 @@ from epitool.skeleton import skeleton
 
 Array = NDArray[np.float64]
 _MIN_SCORE = 0.5
-_MOST_PEOPLE = 8  # of a crowd, those seen best
+_MOST_PEOPLE = 8  # in a crowd, those with the highest scores
 
 
 class KeypointRCNN:
-    """Several people an image, 17 joints; confidence is the logistic of the heatmap's peak score."""
+    """Detector of several people per image, 17 joints; confidence is the logistic of the heatmap's peak score."""
 
     name = "keypointrcnn"
 
@@ -43,7 +43,8 @@ class KeypointRCNN:
         self.skeleton = skeleton("coco17")
         weights = detection.KeypointRCNN_ResNet50_FPN_Weights.DEFAULT
         try:
-            with torch.random.fork_rng(devices=[]):  # layers draw random weights, which are replaced
+            # Building the network draws random weights; the fork keeps the caller's generator as it is.
+            with torch.random.fork_rng(devices=[]):
                 network = detection.keypointrcnn_resnet50_fpn(weights=weights)
         except OSError as error:
             raise UsageError(
@@ -53,11 +54,11 @@ class KeypointRCNN:
         self._network = network.eval().to(self._device)
 
     def detect(self, image: Image) -> tuple[Array, Array]:
-        """Joints `(P, 17, 2)` px and confidence `(P, 17)` of the people with the highest scores."""
+        """Return joints `(P, 17, 2)` px and confidence `(P, 17)` of the people with the highest scores."""
         tensor = self._torch.from_numpy(np.ascontiguousarray(image)).permute(2, 0, 1).float() / 255
         with self._torch.inference_mode():
             found = self._network([tensor.to(self._device)])[0]
-        sure = int((found["scores"] >= _MIN_SCORE).sum())  # they come in the order of their scores
+        sure = int((found["scores"] >= _MIN_SCORE).sum())  # people are in the order of their scores
         people = slice(min(sure, _MOST_PEOPLE))
         xy = found["keypoints"][people, :, :2].double().cpu().numpy()
         peak = found["keypoints_scores"][people].double().cpu().numpy()

@@ -1,7 +1,7 @@
-"""RTMPose, RTMW and RTMO by rtmlib on ONNX Runtime (extra `[rtmpose]`); weights by rtmlib's own download.
+"""RTMPose, RTMW and RTMO by rtmlib on ONNX Runtime (extra `[rtmpose]`), with weights downloaded by rtmlib.
 
 Jiang et al., RTMPose, arXiv 2303.07399, 2023; Lu et al., RTMO, CVPR 2024; Jiang et al., RTMW, arXiv 2407.08634, 2024.
-Networks are those that rtmlib calls balanced.
+The networks are those that rtmlib calls balanced.
 """
 
 from __future__ import annotations
@@ -28,20 +28,20 @@ from epitool.skeleton import skeleton
 
 Array = NDArray[np.float64]
 _MODE = "balanced"
-_MOST_PEOPLE = 8  # of a crowd, those whose boxes are the surest
+_MOST_PEOPLE = 8  # in a crowd, those with the most confident boxes
 _UNFINISHED = ".epitool-"
 _streams = threading.Lock()
-_failures: dict[Path, tuple[float, UsageError]] = {}  # when, and why a graph could not be had
+_failures: dict[Path, tuple[float, UsageError]] = {}  # time and reason of the last failure to fetch a graph
 
 
 class TopDown:
-    """Several people an image: YOLOX finds their boxes, and a second network the joints in each of them.
+    """Detector of several people per image: YOLOX finds their boxes, and a second network the joints in each box.
 
-    Confidence is the mean height of a joint's peaks along x and y (SimCC): no probability, and it may exceed 1.
+    Confidence is the mean height of a joint's peaks along x and y (SimCC). It is no probability and may exceed 1.
     """
 
     def __init__(self, name: str, body: str, networks: Mapping[str, Any], device: str) -> None:
-        """Opens both networks, whose addresses and input sizes rtmlib states."""
+        """Open both networks, whose addresses and input sizes rtmlib provides."""
         self.name, self.skeleton = name, skeleton(body)
         device = _device(device)
         self._boxes = _open("YOLOX", networks["det"], networks["det_input_size"], name, device)
@@ -51,18 +51,18 @@ class TopDown:
         _check(name, self._pose, lambda: self._pose(blank)[0], joints=len(self.skeleton))
 
     def detect(self, image: Image) -> tuple[Array, Array]:
-        """Joints `(P, J, 2)` px and confidence `(P, J)` of the people whose boxes are the surest."""
-        # YOLOX was trained on BGR images, RTMPose on RGB images; rtmlib passes on what it is given.
+        """Return joints `(P, J, 2)` px and confidence `(P, J)` of the people with the most confident boxes."""
+        # YOLOX was trained on BGR images, RTMPose on RGB images; rtmlib does not convert them.
         boxes = np.asarray(self._boxes(np.ascontiguousarray(image[..., ::-1])), dtype=np.float64).reshape(-1, 4)
         sides = boxes[:, 2:] - boxes[:, :2]
         boxes = boxes[np.isfinite(boxes).all(axis=1) & (sides > 0).all(axis=1)][:_MOST_PEOPLE]
-        if not len(boxes):  # without boxes rtmlib would take the whole image for a person
+        if not len(boxes):  # without boxes rtmlib would treat the whole image as one person
             return _nobody(len(self.skeleton))
         return _seen(*self._pose(np.ascontiguousarray(image), bboxes=boxes))
 
 
 class OneStage:
-    """Several people an image, 17 joints each, by RTMO: one network, as fast for many people as for one.
+    """Detector of several people per image, 17 joints each, by RTMO: one network, as fast for many people as for one.
 
     Confidence is the network's visibility.
     """
@@ -79,30 +79,30 @@ class OneStage:
         _check(self.name, self._network, lambda: self._answers(blank)[1][1], joints=len(self.skeleton))
 
     def detect(self, image: Image) -> tuple[Array, Array]:
-        """Joints `(P, 17, 2)` px and confidence `(P, 17)` of the people who are the surest."""
+        """Return joints `(P, 17, 2)` px and confidence `(P, 17)` of the most confident people."""
         ratio, answers = self._answers(image)
         if not answers[0].shape[1]:
             return _nobody(len(self.skeleton))
         network = self._network
         xy, confidence = network.postprocess(answers, ratio, network.nms_thr, network.score_thr)
-        # rtmlib shrinks images with pixels as areas and grows joints with pixels as points
+        # rtmlib resizes images by pixel areas but scales joints back by pixel centres; this corrects the offset
         return _seen(xy[:_MOST_PEOPLE] + (0.5 / ratio - 0.5), confidence[:_MOST_PEOPLE])
 
     def _answers(self, image: Image) -> tuple[float, list[NDArray[np.float32]]]:
-        """How much the image is scaled, and boxes `(1, P, 5)` and joints `(1, P, 17, 3)` in the scaled image."""
+        """Return the scale of the image, and boxes `(1, P, 5)` and joints `(1, P, 17, 3)` in the scaled image."""
         scaled, ratio = self._network.preprocess(np.ascontiguousarray(image[..., ::-1]))  # it was trained on BGR
         return ratio, self._network.inference(scaled)
 
 
 def body_with_feet(device: str) -> TopDown:
-    """RTMPose of 26 joints: COCO's, crown, neck, pelvis, heels and toes."""
+    """Return RTMPose with 26 joints: COCO's, crown, neck, pelvis, heels and toes."""
     from rtmlib import BodyWithFeet
 
     return TopDown("rtmpose", "halpe26", BodyWithFeet.MODE[_MODE], device)
 
 
 def whole_body(device: str) -> TopDown:
-    """RTMW of 133 joints: body, feet, face and hands."""
+    """Return RTMW with 133 joints: body, feet, face and hands."""
     from rtmlib import Wholebody
 
     return TopDown("wholebody", "wholebody133", Wholebody.MODE[_MODE], device)
@@ -113,7 +113,7 @@ def _nobody(joints: int) -> tuple[Array, Array]:
 
 
 def _seen(xy: NDArray[Any], confidence: NDArray[Any]) -> tuple[Array, Array]:
-    """Joints without any confidence are not seen: rtmlib puts them into a corner. So are people without joints."""
+    """Set joints without confidence, which rtmlib puts into a corner, to NaN, and drop people without joints."""
     xy, confidence = np.array(xy, dtype=np.float64), np.array(confidence, dtype=np.float64)
     missing = ~(np.isfinite(xy).all(axis=-1) & (confidence > 0) & np.isfinite(confidence))
     xy[missing], confidence[missing] = np.nan, 0.0
@@ -122,7 +122,7 @@ def _seen(xy: NDArray[Any], confidence: NDArray[Any]) -> tuple[Array, Array]:
 
 
 def _device(name: str) -> str:
-    """`cpu`, `cuda` or `cuda:N`, where this ONNX Runtime can; `auto` is the GPU if it can use one."""
+    """Return `cpu`, `cuda` or `cuda:N` if this ONNX Runtime supports it; `auto` is the GPU if it is supported."""
     import onnxruntime
 
     with_gpu = "CUDAExecutionProvider" in onnxruntime.get_available_providers()
@@ -140,7 +140,7 @@ def _device(name: str) -> str:
 
 
 class _Hushed:
-    """A stream that drops what one thread writes: others may have something to say meanwhile, as of Ctrl-C."""
+    """Stream that drops what one thread writes; other threads may still write, for example about Ctrl-C."""
 
     def __init__(self, stream: Any) -> None:
         self._stream, self._thread = stream, threading.get_ident()
@@ -154,16 +154,16 @@ class _Hushed:
 
 @contextmanager
 def _hushed() -> Iterator[None]:
-    """Keeps what rtmlib says to itself from the summary on stdout, and from stderr."""
+    """Keep rtmlib's messages out of stdout, which holds the summary, and out of stderr."""
     with _streams, redirect_stdout(_Hushed(sys.stdout)), redirect_stderr(_Hushed(sys.stderr)):
         yield
 
 
 def _open(kind: str, address: str, size: tuple[int, int], name: str, device: str) -> Any:
-    """One of rtmlib's networks, on ONNX Runtime.
+    """Open one of rtmlib's networks on ONNX Runtime.
 
     Raises:
-        UsageError: Its weights are not there and cannot be fetched.
+        UsageError: Its weights are missing and cannot be fetched.
         CheckpointError: They cannot be read.
     """
     import rtmlib
@@ -172,12 +172,12 @@ def _open(kind: str, address: str, size: tuple[int, int], name: str, device: str
     try:
         with _hushed():
             return getattr(rtmlib, kind)(str(graph), model_input_size=size, backend="onnxruntime", device=device)
-    except Exception as error:  # of many kinds, none of them public
+    except Exception as error:  # of many types, none of which is public
         raise _unusable(name, graph, error) from None
 
 
 def _check(name: str, network: Any, look: Any, joints: int | None = None) -> None:
-    """That a graph, which may have been put there by hand, is of the kind that its name says.
+    """Check that a graph, which the user may have put there by hand, is of the kind that its name says.
 
     Raises:
         CheckpointError: It is not.
@@ -186,7 +186,7 @@ def _check(name: str, network: Any, look: Any, joints: int | None = None) -> Non
         found = np.shape(look())
         if joints is not None and found[-2] != joints:
             raise ValueError(f"it finds {found[-2]} joints, not {joints}")
-    except Exception as error:  # whatever another graph's inputs and outputs lead to
+    except Exception as error:  # another graph's inputs and outputs can cause any error
         raise _unusable(name, Path(network.onnx_model), error) from None
 
 
@@ -199,7 +199,7 @@ def _unusable(name: str, graph: Path, error: Exception) -> CheckpointError:
 
 
 def _fetched(address: str, name: str) -> Path:
-    """The graph in rtmlib's cache; rtmlib fetches it where it is missing.
+    """Return the graph in rtmlib's cache; rtmlib fetches it if it is missing.
 
     Raises:
         UsageError: It cannot be fetched.
@@ -214,15 +214,15 @@ def _fetched(address: str, name: str) -> Path:
         return graph
     asked = time.monotonic()
     with one_at_a_time(folder):
-        if graph.is_file():  # another thread or process has been at it
+        if graph.is_file():  # another thread or process has fetched it meanwhile
             return graph
         failed, failure = _failures.get(graph, (-np.inf, None))
-        if failure and failed > asked:  # another thread has waited for a dead network, while this one waited for it
+        if failure and failed > asked:  # another thread failed while this one waited for the lock
             raise failure
         try:
             say(f"fetching {file} into {folder}, once")
             _fetch(address, graph, archive)
-        except Exception as error:  # whatever networks and damaged archives raise
+        except Exception as error:  # networks and damaged archives raise many types
             failure = UsageError(f"--detector {name}: {_reason(error, archive)}")
             _failures[graph] = time.monotonic(), failure
             raise failure from None
@@ -230,7 +230,7 @@ def _fetched(address: str, name: str) -> Path:
 
 
 def _reason(error: Exception, archive: Path) -> str:
-    """Why there is no graph, and what to do."""
+    """Return why there is no graph, and what to do."""
     if isinstance(error, (OSError, HTTPException)):
         said = getattr(error, "reason", error)
         return (
@@ -243,14 +243,14 @@ def _reason(error: Exception, archive: Path) -> str:
 
 
 def _fetch(address: str, graph: Path, archive: Path) -> None:
-    """Fetches and unpacks into a folder of its own, so that the cache never holds a part of a file."""
+    """Fetch and unpack into a separate folder, so that the cache never holds a part of a file."""
     from rtmlib.tools.file import download_checkpoint
 
     graph.parent.mkdir(parents=True, exist_ok=True)
-    for left in graph.parent.glob(f"{_UNFINISHED}*"):  # by a run that was killed; nobody else fetches now
+    for left in graph.parent.glob(f"{_UNFINISHED}*"):  # left by a run that was killed; the lock excludes other runs
         shutil.rmtree(left, ignore_errors=True)
     with tempfile.TemporaryDirectory(prefix=_UNFINISHED, dir=graph.parent) as fresh:
-        if archive.is_file():  # it was put there by hand
+        if archive.is_file():  # the user put it there by hand
             shutil.copy(archive, fresh)
         with _hushed():
             got = download_checkpoint(address, fresh, progress=False)

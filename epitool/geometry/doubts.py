@@ -42,6 +42,7 @@ class Kind(enum.Enum):
     NOWHERE = "nowhere"  # from no place its joints lie where the other cameras say
     UNKNOWN_PLACE = "unknown place"  # its joints do not lie where the other cameras say, and do not tell a place
     NO_CAMERA = "no camera"
+    STRANGERS = "strangers"  # share of its people who are matched with others in other views
     # of all
     NOISE = "noise"  # scatter of the joints as a share of the person's size
     BONES = "bones"  # by which the usual bone changes its length
@@ -49,6 +50,7 @@ class Kind(enum.Enum):
     FLAT = "flat"
     SAME = "same"  # two views see the same
     FEW_FRAMES = "few frames"
+    TWO_MATCHINGS = "two matchings"  # of who in one view is who in another, which fit nearly as well
     MOVED = "moved"  # scatter in px; closer: that of cameras moved a little; degrees: by which the view moved most
     OTHER_LENSES = "other lenses"  # scatter in px; closer: that with all focal lengths times factor
     DRIFT = "drift"  # frames by which the first view gets ahead of the second; span: over so many

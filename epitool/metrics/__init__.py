@@ -1,13 +1,13 @@
 """Distances between predicted and true poses: MPJPE, NMPJPE, PMPJPE, PCK, NPCK and AUC.
 
-Every function takes poses `(..., J, 3)` and gives one value a pose, `(...)`. A joint that is NaN in the prediction or
-in the truth is left out of its pose's mean; a pose that determines no value gives NaN. The root counts as a joint like
-the others, as is usual on Human3.6M, so root-relative errors include its zero. The value of a set is the mean over its
-poses, not over its joints.
+Every function takes poses `(..., J, 3)` and returns one value per pose, `(...)`. A joint that is NaN in the prediction
+or in the truth is left out of its pose's mean; a pose without a defined value gives NaN. The root counts as a joint
+like the others, as is usual on Human3.6M, so root-relative errors include its zero. The value of a set is the mean over
+its poses, not over its joints.
 
-Two protocols give numbers that must not be mixed. "standard" is the definition of each metric. "epipolarpose" is what
-the published EpipolarPose evaluation computes: it puts the root of the Procrustes-aligned pose on the true root again
-(PMPJPE), and scales by the factor of the Procrustes fit (NMPJPE, NPCK).
+Two protocols give numbers that must not be mixed. "standard" follows the definition of each metric. "epipolarpose" is
+what the published EpipolarPose evaluation computes: it moves the root of the Procrustes-aligned pose to the true root
+again (PMPJPE), and scales by the factor of the Procrustes fit (NMPJPE, NPCK).
 """
 
 from epitool.metrics.align import (

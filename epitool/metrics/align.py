@@ -1,4 +1,4 @@
-"""Alignments of a pose with another: root, and similarity (Procrustes)."""
+"""Alignment of poses by their root or by a similarity (Procrustes)."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from epitool.metrics.rotation import nearest_rotation
 
 Array = NDArray[np.float64]
 
-MIN_JOINTS = 3  # a similarity fits any two joints exactly
+MIN_JOINTS = 3  # a similarity always fits two joints exactly
 
 
 class Similarity(NamedTuple):
-    """`aligned = scale * pose @ R.T + t`, of each of any number of poses.
+    """Similarity transforms `aligned = scale * pose @ R.T + t`, one for each pose.
 
     Attributes:
         scale: Factors `(...)`.
@@ -28,12 +28,12 @@ class Similarity(NamedTuple):
     t: Array
 
     def __call__(self, pose: Array) -> Array:
-        """Poses `(..., J, 3)` after the similarity."""
+        """Transform poses `(..., J, 3)`."""
         return self.scale[..., None, None] * pose @ np.swapaxes(self.R, -1, -2) + self.t[..., None, :]
 
 
 def root_centered(pose: Array, root: int) -> Array:
-    """Poses `(..., J, 3)` with the root at the origin; all NaN where the root is NaN.
+    """Return poses `(..., J, 3)` with the root at the origin; all NaN where the root is NaN.
 
     >>> root_centered(np.array([[1.0, 2, 3], [1, 2, 5]]), root=0).tolist()
     [[0.0, 0.0, 0.0], [0.0, 0.0, 2.0]]
@@ -42,10 +42,11 @@ def root_centered(pose: Array, root: int) -> Array:
 
 
 def procrustes(prediction: Array, truth: Array) -> Similarity:
-    """The similarity of each pose `(..., J, 3)` with least squared distance to the truth (Umeyama, PAMI 1991).
+    """Return the least-squares similarity of each pose `(..., J, 3)` to the truth (Umeyama, PAMI 1991).
 
-    Rotations only, never a mirror image. A collinear or flat pose leaves the rotation open and the distance determined;
-    one of the best is given. Where fewer than three joints are in both poses, the translation is NaN.
+    Only rotations are allowed, no reflections. For a collinear or flat pose the rotation is ambiguous but the distance
+    is not; one of the best rotations is returned. Where fewer than three joints are in both poses, the translation is
+    NaN.
     """
     p, g, valid = paired(prediction, truth)
     count = valid.sum(axis=-1)
@@ -53,7 +54,7 @@ def procrustes(prediction: Array, truth: Array) -> Similarity:
     p_mean, g_mean = p.sum(axis=-2) / divisor, g.sum(axis=-2) / divisor
     p = np.where(valid[..., None], p - p_mean[..., None, :], 0.0)
     g = np.where(valid[..., None], g - g_mean[..., None, :], 0.0)
-    # Sizes of one keep products of tiny or huge poses within range.
+    # Scaling both to unit size keeps products of tiny or huge poses within the range of floats.
     p_size, g_size = _size(p), _size(g)
     H = np.swapaxes(g / g_size, -1, -2) @ (p / p_size)
     R, trace = nearest_rotation(np.moveaxis(H.reshape(-1, 3, 3), 0, -1))
@@ -63,7 +64,7 @@ def procrustes(prediction: Array, truth: Array) -> Similarity:
 
 
 def procrustes_align(prediction: Array, truth: Array) -> Array:
-    """Predictions `(..., J, 3)` after the similarity that brings each closest to its truth.
+    """Apply the similarity that brings each prediction `(..., J, 3)` closest to its truth.
 
     >>> truth = np.array([[0.0, 0, 0], [0, 1, 0], [0, 1, 1]])
     >>> turned = truth[:, [1, 2, 0]]
@@ -74,12 +75,15 @@ def procrustes_align(prediction: Array, truth: Array) -> Array:
 
 
 def missing_joints(prediction: Array, truth: Array) -> NDArray[np.int64]:
-    """How many joints of each pose are NaN in the prediction or in the truth, `(...)`."""
+    """Return the number of joints of each pose that are NaN in the prediction or in the truth, `(...)`."""
     return (~paired(prediction, truth)[2]).sum(axis=-1)
 
 
 def paired(prediction: Array, truth: Array) -> tuple[Array, Array, NDArray[np.bool_]]:
-    """Poses `(..., J, 3)` in float64, zero where a joint is missing in either, and which are in both `(..., J)`."""
+    """Return poses `(..., J, 3)` in float64 and which joints are in both `(..., J)`.
+
+    A joint that is missing in either pose is zero in both.
+    """
     p, g = np.broadcast_arrays(np.asarray(prediction, dtype=np.float64), np.asarray(truth, dtype=np.float64))
     valid = np.isfinite(p).all(axis=-1) & np.isfinite(g).all(axis=-1)
     return np.where(valid[..., None], p, 0.0), np.where(valid[..., None], g, 0.0), valid

@@ -1,7 +1,7 @@
-"""How far the mean of a metric would move with other sequences: 95% intervals by resampling whole sequences.
+"""Confidence intervals of metrics by resampling whole sequences (95%).
 
-Poses of one sequence resemble each other, so their number says little about how well a mean is known; what is drawn
-anew, with replacement, is sequences.
+Poses of one sequence resemble each other, so their number says little about how well a mean is known. Therefore
+sequences are drawn, with replacement.
 """
 
 from __future__ import annotations
@@ -11,25 +11,25 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import ndtr, stdtrit  # scipy.stats has these too, and takes a second to import
+from scipy.special import ndtr, stdtrit  # scipy.stats has these too, but takes a second to import
 
 Array = NDArray[np.float64]
 Interval = tuple[float, float]
 
 LEVEL = 0.95
-LEAST_SEQUENCES = 5  # fewer say nothing of how much they differ
+LEAST_SEQUENCES = 5  # with fewer their variance cannot be estimated
 _DRAWS, _AT_A_TIME = 2000, 200
 
 
 class Bootstrap:
-    """Resamples the sequences that poses belong to."""
+    """Bootstrap over the sequences that poses belong to."""
 
     def __init__(self, sequences: NDArray[np.integer[Any]], seed: int = 0) -> None:
-        """Prepares for poses whose sequences `(N,)` are given by number.
+        """Prepare for poses whose sequences `(N,)` are given by number.
 
         Args:
-            sequences: Any whole numbers.
-            seed: Of the draws; the same for all that is to be compared.
+            sequences: Any integers.
+            seed: Seed of the draws; the same for all values that are to be compared.
         """
         numbers, self.groups = np.unique(sequences, return_inverse=True)
         self.groups = self.groups.ravel()
@@ -37,7 +37,9 @@ class Bootstrap:
         self._seed = seed
 
     def interval(self, values: Array) -> Interval | None:
-        """Of the mean of the values `(N,)` that are not NaN; None with fewer than five sequences or without values.
+        """Return the interval of the mean of the values `(N,)` that are not NaN.
+
+        It is None with fewer than five sequences or without values.
 
         >>> values = np.repeat([1.0, 2.0, 3.0, 4.0, 5.0, 6.0], 100)
         >>> low, high = Bootstrap(np.repeat(np.arange(6), 100)).interval(values)
@@ -51,28 +53,36 @@ class Bootstrap:
         return None if found is None or not np.isfinite(found).all() else (float(found[0, 0]), float(found[1, 0]))
 
     def intervals(self, sums: Array, counts: Array) -> Array | None:
-        """Of the means of M quantities, low and high `(2, M)`, of which each sequence has a sum and a count `(G, M)`.
+        """Return the intervals of the means of M quantities, low and high `(2, M)`.
 
-        NaN for what fewer than five sequences have; None where that is all.
+        Each sequence has a sum and a count of each quantity, `(G, M)`. The interval is NaN for quantities of fewer than
+        five sequences; None is returned if fewer than five have any.
 
-        Percentiles that are widened for few sequences as a t interval is (Hesterberg, The American Statistician 2015).
+        Percentiles are widened for few sequences in the same way as a t interval (Hesterberg, The American Statistician
+        2015).
         """
         used = (counts > 0).any(axis=1)
         if used.sum() < LEAST_SEQUENCES:
             return None
         with np.errstate(invalid="ignore", divide="ignore"):
+            # A mean over poses is a ratio: both its sum and its count vary with the sequences drawn.
             means = np.concatenate([(w @ sums[used]) / (w @ counts[used]) for w in self._draws(int(used.sum()))])
             found = np.nanquantile(means, _quantiles(int(used.sum())), axis=0)
         found[:, (counts > 0).sum(axis=0) < LEAST_SEQUENCES] = np.nan
         return np.asarray(found)
 
     def _draws(self, count: int) -> Iterator[Array]:
-        """How often each sequence is drawn, `(draws, count)`, some draws at a time."""
+        """Yield how often each sequence is drawn, `(draws, count)`, in parts."""
         rng = np.random.default_rng(self._seed)
         for _ in range(_DRAWS // _AT_A_TIME):
             yield rng.multinomial(count, np.full(count, 1 / count), _AT_A_TIME).astype(np.float64)
 
 
 def _quantiles(count: int) -> tuple[float, float]:
+    """Return the quantiles of the expanded percentile interval (Hesterberg 2015) for n = count sequences.
+
+    The normal quantile of a plain percentile interval is replaced by that of t with n - 1 degrees of freedom, times
+    sqrt(n / (n - 1)) because the variance under resampling is too small by the factor (n - 1) / n.
+    """
     tail = float(ndtr(np.sqrt(count / (count - 1)) * stdtrit(count - 1, (1 - LEVEL) / 2)))
     return tail, 1 - tail

@@ -1,4 +1,4 @@
-"""Some predicted and true poses at a time, under the alignments that the metrics ask for."""
+"""Pairs of predicted and true poses under the alignments of the metrics."""
 
 from __future__ import annotations
 
@@ -16,23 +16,23 @@ ROOT, SCALE, SIMILARITY = 0, 1, 2  # alignments
 
 
 class Paired:
-    """N predicted and true poses, with axes first and poses last, so that every operation runs over many poses.
+    """N predicted and true poses, stored with poses last so that every operation runs over many poses.
 
-    No pose's numbers depend on the others.
+    The results of a pose do not depend on the others.
 
     Attributes:
         valid: Which joints are in both poses, `(J, N)`.
-        count: How many these are, `(N,)`.
+        count: Number of these joints, `(N,)`.
     """
 
     def __init__(self, prediction: Array, truth: Array, root: int, published: bool) -> None:
-        """Takes poses `(N, J, 3)` of any float type.
+        """Store poses `(N, J, 3)` of any float type.
 
         Args:
-            prediction: A joint that is NaN is missing.
-            truth: As the prediction.
+            prediction: Predicted poses; a joint that is NaN is missing.
+            truth: True poses, likewise.
             root: Index of the root.
-            published: Follow the protocol "epipolarpose".
+            published: Whether to follow the protocol "epipolarpose".
         """
         self._given = tuple(np.array(poses.T, dtype=np.float64, order="C") for poses in (prediction, truth))
         self.valid = np.isfinite(self._given[0]).all(axis=0) & np.isfinite(self._given[1]).all(axis=0)
@@ -41,9 +41,11 @@ class Paired:
         for poses in self._given:
             self._clear(poses)
 
-    @np.errstate(over="ignore", invalid="ignore")  # of poses as large as numbers can be, whose errors are inf or NaN
+    @np.errstate(over="ignore", invalid="ignore")  # extremely large poses, whose errors are inf or NaN
     def differences(self, alignment: int) -> tuple[Array, NDArray[np.bool_]]:
-        """Aligned prediction - truth `(3, J, N)`, zero at missing joints; and of which poses it is determined `(N,)`.
+        """Return aligned prediction - truth `(3, J, N)`, and for which poses it is defined `(N,)`.
+
+        It is zero at missing joints.
 
         Args:
             alignment: ROOT, SCALE or SIMILARITY.
@@ -62,7 +64,7 @@ class Paired:
 
     @cached_property
     def _rooted(self) -> tuple[Array, Array]:
-        """Poses relative to their root; as given where that is missing."""
+        """Poses relative to their root; unchanged where the root is missing."""
         p, g = (self._moved(poses, poses[:, self._root]) for poses in self._given)
         return p, g
 
@@ -79,6 +81,7 @@ class Paired:
         p_size, g_size = np.sqrt(_inner(p, p)), np.sqrt(_inner(g, g))
         size = p_size * g_size
         R, trace = nearest_rotation(np.einsum("ijn,kjn->ikn", g, p) / np.where(size > 0, size, 1.0))
+        # The matrix was divided by both sizes; the least-squares scale is trace(R^T H) / |p|^2 (Umeyama 1991).
         return trace * g_size / np.where(p_size > 0, p_size, 1.0), R
 
     def _moved(self, poses: Array, origin: Array) -> Array:
@@ -87,13 +90,16 @@ class Paired:
         return moved
 
     def _clear(self, poses: Array) -> None:
-        """Puts joints that are missing at the origin."""
+        """Set missing joints to the origin."""
         if not self._whole:
             np.copyto(poses, 0.0, where=~self.valid)
 
 
 def _rotated(R: Array, p: Array, g: Array) -> Array:
-    """R p - g. Row by row: a product of small matrices at a time takes longer than passes over many poses."""
+    """Return R p - g.
+
+    It is computed row by row, because passes over many poses are faster than small matrix products for each pose.
+    """
     made, product = -g, np.empty_like(g[0])
     for i in range(3):
         for k in range(3):
@@ -102,10 +108,11 @@ def _rotated(R: Array, p: Array, g: Array) -> Array:
 
 
 def _least_squares_factor(p: Array, g: Array) -> Array:
+    """Return the factor `(N,)` on p that minimises its squared distance from g; 1 where p has no extent."""
     product, square = _inner(p, g), _inner(p, p)
     return np.where(square > 0, product / np.where(square > 0, square, 1.0), 1.0)
 
 
 def _inner(a: Array, b: Array) -> Array:
-    """Products of poses `(3, J, N)` as vectors, `(N,)`."""
+    """Return the inner products of poses `(3, J, N)` as vectors, `(N,)`."""
     return np.einsum("ijn,ijn->n", a, b)

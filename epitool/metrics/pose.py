@@ -1,4 +1,4 @@
-"""The metrics of each pose, as pure functions on arrays `(..., J, 3)`."""
+"""Metrics of single poses, as pure functions on arrays `(..., J, 3)`."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ Score = Callable[[Array], Array]
 
 PROTOCOLS = ("standard", "epipolarpose")
 PCK_MM = 150.0  # about half a head: Mehta et al., 3DV 2017
-_AUC_STEP, _AUC_STEPS = 5.0, 30  # thresholds 5, 10, ..., 150, and zero, which no distance is below
-_CHUNK = 2048  # poses at a time, whose arrays stay in the processor's cache
+_AUC_STEP, _AUC_STEPS = 5.0, 30  # thresholds 5, 10, ..., 150, and 0, below which no distance is
+_CHUNK = 2048  # poses per chunk, whose arrays fit in the processor's cache
 
 
 class Definition(NamedTuple):
-    """What a metric is: the mean, over the joints of a pose, of a score of each joint's distance.
+    """Definition of a metric: the mean, over the joints of a pose, of a score of each joint's distance.
 
     Attributes:
-        name: As tables have it.
+        name: Name in tables.
         alignment: ROOT, SCALE or SIMILARITY.
-        score: Of distances, of any shape.
-        percent: Whether the score is a percentage; a length if not.
+        score: Function of distances of any shape.
+        percent: Whether the score is a percentage; else it is a length.
     """
 
     name: str
@@ -38,21 +38,21 @@ class Definition(NamedTuple):
 
 
 def distance(distances: Array) -> Array:
-    """The distance itself: the score of MPJPE."""
+    """Return the distance itself, the score of MPJPE."""
     return distances
 
 
 def within(threshold: float) -> Score:
-    """100 where a distance is up to the threshold: the score of PCK."""
+    """Return the score of PCK: 100 where a distance is up to the threshold, else 0."""
     return lambda distances: 100.0 * (distances <= threshold)
 
 
 def area(distances: Array) -> Array:
-    """The percentage of the thresholds of AUC that are above each distance."""
+    """Return the percentage of AUC's thresholds that are above each distance."""
     return (100.0 / (_AUC_STEPS + 1)) * np.maximum(_AUC_STEPS - np.floor(distances / _AUC_STEP), 0.0)
 
 
-# In the order of the paper's columns, Tables 2 and 4. Another metric of this kind is another row.
+# In the order of the paper's columns, Tables 2 and 4. A new metric of this kind needs only a new row.
 METRICS = (
     Definition("MPJPE", ROOT, distance, percent=False),
     Definition("NMPJPE", SCALE, distance, percent=False),
@@ -67,11 +67,11 @@ class SetErrors(NamedTuple):
     """Errors of N poses of J joints, in G groups, under three alignments: root; root and scale; similarity.
 
     Attributes:
-        values: `(N, metric)` in the order of METRICS; NaN where a pose determines none.
-        joint_sums: Of the distances of each joint, `(G, alignment, J)`.
-        joint_counts: How many distances these are, as `joint_sums`.
-        axis_sums: Of the poses' mean absolute differences along each axis, `(G, alignment, 3)`.
-        pose_counts: How many poses these are, `(G, alignment)`.
+        values: Values `(N, metric)` in the order of METRICS; NaN where a pose has none.
+        joint_sums: Sums of the distances of each joint, `(G, alignment, J)`.
+        joint_counts: Number of these distances, shaped as `joint_sums`.
+        axis_sums: Sums of the poses' mean absolute differences along each axis, `(G, alignment, 3)`.
+        pose_counts: Number of these poses, `(G, alignment)`.
     """
 
     values: Array
@@ -85,15 +85,15 @@ def set_errors(
     prediction: Array, truth: Array, root: int, protocol: str = "standard",
     groups: NDArray[np.integer[Any]] | None = None, jobs: int = 1,
 ) -> SetErrors:  # fmt: skip
-    """Everything about N poses `(N, J, 3)`; memory grows with N by the results alone.
+    """Compute all metrics of N poses `(N, J, 3)`; besides the results, memory does not grow with N.
 
     Args:
-        prediction: Of any float type; a joint that is NaN is left out.
-        truth: As the prediction.
+        prediction: Predicted poses of any float type; a joint that is NaN is left out.
+        truth: True poses, likewise.
         root: Index of the root.
         protocol: "standard" or "epipolarpose".
-        groups: The group of each pose, `(N,)` from 0 to G - 1: the sums are by group. All are of one without it.
-        jobs: Chunks of poses at a time; the result does not depend on it.
+        groups: Group of each pose, `(N,)` from 0 to G - 1, by which the sums are taken. By default there is one group.
+        jobs: Number of chunks of poses at a time; the result does not depend on it.
     """
     p, g = _checked(prediction, truth, protocol)
     root = range(p.shape[1])[root]
@@ -120,7 +120,7 @@ def set_errors(
 
 @np.errstate(over="ignore", invalid="ignore")  # as in `Paired.differences`
 def _measured(pairs: Paired, starts: NDArray[np.intp]) -> tuple[Array, list[Array]]:
-    """Values `(N, metric)`, and the sums of `SetErrors` of each run of poses that starts at `starts`."""
+    """Return values `(N, metric)`, and the sums of `SetErrors` of each run of poses that starts at `starts`."""
     values, sums = np.empty((len(pairs.count), len(METRICS))), []
     for alignment in (ROOT, SCALE, SIMILARITY):
         differences, known = pairs.differences(alignment)
@@ -135,23 +135,26 @@ def _measured(pairs: Paired, starts: NDArray[np.intp]) -> tuple[Array, list[Arra
 
 
 def _mean_score(score: Score, distances: Array, pairs: Paired, known: NDArray[np.bool_]) -> Array:
-    """Means over the joints that are there, `(N,)`; NaN of poses whose alignment is not determined."""
+    """Return means over the joints that are present, `(N,)`; NaN for poses whose alignment is not defined."""
     total = np.einsum("jn,jn->n", score(distances), pairs.valid.astype(np.float64))
     return np.where(known, total / np.maximum(pairs.count, 1), np.nan)
 
 
 def _lengths(differences: Array) -> Array:
-    """Of vectors `(3, J, N)`, `(J, N)`."""
+    """Return the lengths `(J, N)` of vectors `(3, J, N)`."""
     return np.sqrt(np.einsum("ijn,ijn->jn", differences, differences))
 
 
 def _starts(groups: NDArray[np.integer[Any]]) -> NDArray[np.intp]:
-    """Where each run of equal numbers `(N,)` starts."""
+    """Return where each run of equal numbers `(N,)` starts."""
     return np.flatnonzero(np.r_[True, groups[1:] != groups[:-1]])
 
 
 def _chunks(count: int) -> list[slice]:
-    """Parts of so many poses: nearly equal ones, for a lone pose is added up in another order."""
+    """Divide poses into chunks of nearly equal size.
+
+    A chunk of a single pose is avoided, because NumPy would add it up in another order.
+    """
     bounds = np.linspace(0, count, -(-count // _CHUNK) + 1).astype(int).tolist()
     return [slice(start, end) for start, end in pairwise(bounds)]
 
@@ -159,7 +162,7 @@ def _chunks(count: int) -> list[slice]:
 def joint_differences(
     prediction: Array, truth: Array, root: int, alignment: int = ROOT, protocol: str = "standard"
 ) -> Array:
-    """Aligned prediction - truth of each joint, `(..., J, 3)`: `alignment` is ROOT, SCALE or SIMILARITY."""
+    """Return aligned prediction - truth of each joint, `(..., J, 3)`; `alignment` is ROOT, SCALE or SIMILARITY."""
     p, g = _alike(prediction, truth)
     out = np.empty((*p.shape[:-2], *p.shape[-2:]))
     flat = out.reshape(-1, *p.shape[-2:])
@@ -172,7 +175,7 @@ def joint_differences(
 def joint_errors(
     prediction: Array, truth: Array, root: int, alignment: int = ROOT, protocol: str = "standard"
 ) -> Array:
-    """Distance of each joint from the truth, `(..., J)`; MPJPE, NMPJPE and PMPJPE are its means over joints.
+    """Return the distance of each joint from the truth, `(..., J)`; MPJPE, NMPJPE and PMPJPE are its means over joints.
 
     >>> truth = np.array([[0.0, 0, 0], [0, 500, 0]])
     >>> joint_errors(truth + [[0, 0, 0], [10, 0, 0]], truth, root=0).tolist()
@@ -182,7 +185,7 @@ def joint_errors(
 
 
 def axis_errors(prediction: Array, truth: Array, root: int, alignment: int = ROOT, protocol: str = "standard") -> Array:
-    """Mean over joints of the absolute differences along x, y and z, `(..., 3)`.
+    """Return the mean over joints of the absolute differences along x, y and z, `(..., 3)`.
 
     >>> truth = np.array([[0.0, 0, 0], [0, 500, 0]])
     >>> axis_errors(truth + [[0, 0, 0], [0, 0, 10]], truth, root=0).tolist()
@@ -195,7 +198,7 @@ def axis_errors(prediction: Array, truth: Array, root: int, alignment: int = ROO
 
 
 def mpjpe(prediction: Array, truth: Array, root: int) -> Array:
-    """Mean per-joint position error `(...)` of root-centred poses, in the unit of the poses.
+    """Return the mean per-joint position error `(...)` of root-centred poses, in the unit of the poses.
 
     >>> truth = np.array([[0.0, 0, 0], [0, 500, 0]])
     >>> float(mpjpe(truth + [[10, 0, 0], [10, 30, 0]], truth, root=0))
@@ -205,7 +208,7 @@ def mpjpe(prediction: Array, truth: Array, root: int) -> Array:
 
 
 def nmpjpe(prediction: Array, truth: Array, root: int, protocol: str = "standard") -> Array:
-    """MPJPE after a scale factor for each pose, `(...)` in the unit of the truth (Rhodin et al., CVPR 2018).
+    """Return MPJPE after scaling each pose, `(...)` in the unit of the truth (Rhodin et al., CVPR 2018).
 
     >>> truth = np.array([[0.0, 0, 0], [0, 500, 0], [300, 0, 0]])
     >>> float(nmpjpe(truth / 7, truth, root=0).round(6))
@@ -215,17 +218,17 @@ def nmpjpe(prediction: Array, truth: Array, root: int, protocol: str = "standard
 
 
 def pmpjpe(prediction: Array, truth: Array, root: int, protocol: str = "standard") -> Array:
-    """Mean per-joint position error after Procrustes alignment, `(...)` in the unit of the truth.
+    """Return the mean per-joint position error after Procrustes alignment, `(...)` in the unit of the truth.
 
-    The standard protocol does not use the root, and measures poses whose root is NaN.
+    The standard protocol does not use the root, so it also measures poses whose root is NaN.
     """
     return _values(prediction, truth, root, SIMILARITY, distance, protocol)
 
 
 def pck(prediction: Array, truth: Array, root: int, threshold: float = PCK_MM) -> Array:
-    """Percentage of joints within the threshold of the truth after root alignment, `(...)`.
+    """Return the percentage of joints within the threshold of the truth after root alignment, `(...)`.
 
-    The threshold is in the unit of the poses and belongs to "within"; the root is always within.
+    The threshold is in the unit of the poses and inclusive; the root is always within it.
 
     >>> truth = np.array([[0.0, 0, 0], [0, 500, 0]])
     >>> float(pck(truth + [[0, 0, 0], [0, 151, 0]], truth, root=0))
@@ -235,15 +238,16 @@ def pck(prediction: Array, truth: Array, root: int, threshold: float = PCK_MM) -
 
 
 def npck(prediction: Array, truth: Array, root: int, threshold: float = PCK_MM, protocol: str = "standard") -> Array:
-    """PCK after the scale factor of NMPJPE, `(...)`; the threshold is in the unit of the truth."""
+    """Return PCK after the scaling of NMPJPE, `(...)`; the threshold is in the unit of the truth."""
     return _values(prediction, truth, root, SCALE, within(threshold), protocol)
 
 
 def auc(prediction: Array, truth: Array, root: int) -> Array:
-    """Area under the curve of PCK, `(...)`: its mean over the 31 thresholds 0, 5, ..., 150, as MPI-INF-3DHP defines it.
+    """Return the area under the curve of PCK, `(...)`, as defined by MPI-INF-3DHP.
 
-    A distance has to be below a threshold, so nothing counts at 0 and a perfect pose has 100 * 30/31 (Mehta et al.,
-    3DV 2017, and the code of the data set's test part).
+    It is the mean of PCK over the 31 thresholds 0, 5, ..., 150. A distance must be strictly below a threshold, so
+    nothing counts at 0 and a perfect pose has 100 * 30/31 (Mehta et al., 3DV 2017, and the code of the data set's test
+    part).
 
     >>> truth = np.array([[0.0, 0, 0], [0, 500, 0]])
     >>> float(auc(truth + [[0, 0, 0], [0, 0, 75]], truth, root=0).round(6))  # 30 and 15 thresholds
@@ -255,7 +259,7 @@ def auc(prediction: Array, truth: Array, root: int) -> Array:
 def _values(
     prediction: Array, truth: Array, root: int, alignment: int, score: Score, protocol: str = "standard"
 ) -> Array:  # fmt: skip
-    """The mean score `(...)` of poses of any leading shape."""
+    """Return the mean score `(...)` of poses with any leading shape."""
     p, g = _alike(prediction, truth)
     out = np.empty(p.shape[:-2])
     flat = out.reshape(-1)
@@ -266,7 +270,7 @@ def _values(
 
 
 def _pairs(prediction: Array, truth: Array, root: int, protocol: str) -> Iterator[tuple[slice, Paired]]:
-    """Poses `(..., J, 3)` of one shape, some at a time, and where these are among all."""
+    """Yield chunks of poses `(..., J, 3)` of one shape, each with its slice of all poses."""
     p, g = (poses.reshape(-1, *poses.shape[-2:]) for poses in (prediction, truth))
     p, g = _checked(p, g, protocol)
     for part in _chunks(len(p)):
@@ -274,13 +278,13 @@ def _pairs(prediction: Array, truth: Array, root: int, protocol: str) -> Iterato
 
 
 def _alike(prediction: Array, truth: Array) -> tuple[Array, Array]:
-    """Both with the shape that they broadcast to."""
+    """Broadcast both to one shape."""
     p, g = np.broadcast_arrays(prediction, truth)
     return p, g
 
 
 def _checked(prediction: Array, truth: Array, protocol: str) -> tuple[Array, Array]:
-    """Both poses as arrays `(N, J, 3)`."""
+    """Return both poses as arrays `(N, J, 3)`, after checking them and the protocol."""
     p, g = np.asarray(prediction), np.asarray(truth)
     if protocol not in PROTOCOLS:
         raise ValueError(f"protocol '{protocol}' is not one of {', '.join(PROTOCOLS)}")

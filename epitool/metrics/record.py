@@ -1,4 +1,4 @@
-"""The metrics of a set of predictions, with all that tells a number from others of the same name."""
+"""Metrics of a set of predictions, with everything that distinguishes numbers of the same name."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ _ALIGNMENTS = {
 
 
 class Mean(NamedTuple):
-    """The mean of a metric over poses.
+    """Mean of a metric over poses.
 
     Attributes:
-        value: None where no pose has one.
-        interval: 95%, by sequence; None where that is not known.
-        counted: Over how many poses it is.
+        value: The mean; None if no pose has a value.
+        interval: 95% interval, by sequence; None where it is not known.
+        counted: Number of poses in the mean.
     """
 
     value: float | None
@@ -40,22 +40,22 @@ class Mean(NamedTuple):
 
 @dataclass(frozen=True)
 class Metric:
-    """The value of a metric over a set of poses, with all that tells it from other numbers of the same name.
+    """Value of a metric over a set of poses, with everything that distinguishes it from numbers of the same name.
 
     Attributes:
         name: "MPJPE", "PCK@150", "mPSS@50" and so on.
-        value: The mean over the counted poses; None for "n/a".
+        value: Mean over the counted poses; None for "n/a".
         unit: "mm", "arbitrary" (a stature is 1700) or "%".
         protocol: "standard" or "epipolarpose".
         joints: Names of the joints it is a mean over.
         root: Name of the root.
-        alignment: What is undone before measuring.
-        counted: Poses that have a value.
-        skipped: Poses that have none, through missing joints.
-        missing_joints: Joints left out of the poses that are counted.
-        interval: Of 95%, by resampling sequences; None where there are too few.
-        sequences: How many there are.
-        reason: Why there is no value; "" where there is one.
+        alignment: Alignment before measuring.
+        counted: Number of poses that have a value.
+        skipped: Number of poses that have none because of missing joints.
+        missing_joints: Number of joints left out of the counted poses.
+        interval: 95% interval, by resampling sequences; None if there are too few.
+        sequences: Number of sequences.
+        reason: Why there is no value; "" if there is one.
     """
 
     name: str
@@ -73,19 +73,20 @@ class Metric:
     reason: str = ""
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain values, as JSON stores them."""
+        """Return plain values, as JSON stores them."""
         return {**asdict(self), "joints": list(self.joints), "interval": self.interval and list(self.interval)}
 
 
 @dataclass(frozen=True, eq=False)
 class Measured:
-    """Predictions measured.
+    """Results of measuring predictions.
 
     Attributes:
-        metrics: In the paper's order.
-        values: Of each pose by the metric's name, `(N,)`, NaN where it has none; of metrics that are not n/a.
-        by_joint: Of MPJPE, NMPJPE and PMPJPE, where they are not n/a, the part of each joint.
-        by_axis: Likewise the mean absolute difference along x, y and z.
+        metrics: Metrics in the paper's order.
+        values: Values of the poses by the metric's name, `(N,)`, NaN where a pose has none; without metrics that are
+            n/a.
+        by_joint: Means of MPJPE, NMPJPE and PMPJPE for each joint, where they are not n/a.
+        by_axis: Mean absolute differences along x, y and z, likewise.
     """
 
     metrics: tuple[Metric, ...]
@@ -96,14 +97,14 @@ class Measured:
 
 @dataclass(frozen=True, eq=False)
 class Ruler:
-    """What all predictions are measured with that are to be compared.
+    """Truth and settings by which predictions are measured, so that they can be compared.
 
     Attributes:
         truth: Poses `(N, J, 3)`.
-        skeleton: Of them.
+        skeleton: Skeleton of the poses.
         protocol: "standard" or "epipolarpose".
-        unit: Of the truth: "mm" or "arbitrary".
-        bootstrap: Of the sequences of the poses.
+        unit: Unit of the truth: "mm" or "arbitrary".
+        bootstrap: Bootstrap over the sequences of the poses.
     """
 
     truth: Array
@@ -113,7 +114,7 @@ class Ruler:
     bootstrap: Bootstrap
 
     def measure(self, prediction: Array, unit: str, jobs: int = 1) -> Measured:
-        """MPJPE, NMPJPE, PMPJPE, PCK@150, NPCK@150 and AUC of predictions `(N, J, 3)` in a unit.
+        """Compute MPJPE, NMPJPE, PMPJPE, PCK@150, NPCK@150 and AUC of predictions `(N, J, 3)` in a unit.
 
         Where either unit is "arbitrary", MPJPE, PCK and AUC are n/a. NPCK's threshold is 150 in the unit of the truth:
         labels without scale are normalised to a stature of 1700.
@@ -138,14 +139,17 @@ class Ruler:
         return Measured(tuple(metrics), values, by_joint, by_axis)
 
     def metric(self, name: str, unit: str, alignment: str, values: Array, missing: NDArray[np.int64]) -> Metric:
-        """The mean of per-pose values `(N,)`, NaN where a pose has none; `missing (N,)` counts each pose's joints."""
+        """Return the mean of per-pose values `(N,)`, NaN where a pose has none, as a metric.
+
+        `missing (N,)` is the number of missing joints of each pose.
+        """
         mean, known = mean_of(values, self.bootstrap), np.isfinite(values)
         reason = "" if mean.counted else "no pose has the joints that it needs"
         skipped, left_out = len(values) - mean.counted, int(missing[known].sum())
         return self._metric(name, mean, unit, alignment, skipped, left_out, reason)
 
     def not_applicable(self, name: str, unit: str, alignment: str, reason: str) -> Metric:
-        """A metric that cannot be given, and why."""
+        """Return a metric that cannot be given, with the reason."""
         return self._metric(name, Mean(None, None, 0), unit, alignment, 0, 0, reason)
 
     def _metric(
@@ -158,7 +162,7 @@ class Ruler:
         )  # fmt: skip
 
     def _parts(self, names: tuple[str, ...], sums: Array, counts: Array) -> dict[str, Mean]:
-        """Means of what each sequence has sums and counts of, `(G, M)`."""
+        """Return means of quantities of which each sequence has sums and counts, `(G, M)`."""
         intervals = self.bootstrap.intervals(sums, counts)
         total, count = sums.sum(axis=0), counts.sum(axis=0)
         return {name: _part(total[i], int(count[i]), intervals, i) for i, name in enumerate(names)}
@@ -171,7 +175,7 @@ def _part(total: float, count: int, intervals: Array | None, i: int) -> Mean:
 
 
 def mean_of(values: Array, bootstrap: Bootstrap) -> Mean:
-    """Of the values `(N,)` that are not NaN.
+    """Return the mean of the values `(N,)` that are not NaN.
 
     >>> mean_of(np.array([1.0, 2.0, np.nan]), Bootstrap(np.zeros(3, int)))
     Mean(value=1.5, interval=None, counted=2)

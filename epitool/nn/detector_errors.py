@@ -155,7 +155,7 @@ def looks_with_errors(
     scale = np.exp(rng.normal(0, _SCALE_SD, (count, 1, 1)))
     made_up = rng.random(count) < hardships.made_up
     residuals = np.where(made_up[:, None, None], _made_up(count, rng), like.rays * scale)
-    sure = made_up[:, None] & (rng.random((count, 1)) < 0.5)  # as from detectors without confidences
+    sure = made_up[:, None] & (rng.random((count, 1)) < 0.5)  # imitates detectors without confidences
     confidence = np.where(sure, 1.0, like.confidence)
     residuals[_unseen(count, hardships.unseen, rng)] = np.nan
     rays = exact + residuals * _spread(exact)

@@ -205,7 +205,7 @@ def with_heads(poses: Array, rng: np.random.Generator) -> Array:
     nose, left, right = (thorax + axes @ place for place in (_NOSE, _EAR, _EAR * [1.0, -1.0, 1.0]))
     out = poses.copy()
     out[:, BODY.index("neck_nose")] = nose
-    out[:, BODY.index("head_top")] = 0.75 * (left + right) - 0.5 * thorax  # as skeleton.DERIVED has it
+    out[:, BODY.index("head_top")] = 0.75 * (left + right) - 0.5 * thorax  # the same formula as in skeleton.DERIVED
     return out
 
 

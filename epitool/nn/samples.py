@@ -190,7 +190,10 @@ def open_samples(folder: Path, skeleton: Skeleton) -> Samples:
 
 
 def image_chunks(recording: Recording, samples: Samples) -> Iterator[tuple[list[str], Array, NDArray[np.int64]]]:
-    """Yield names `(n,)`, boxes `(n, 4)` and stated sizes `(n, 2)` of the samples' images, part by part."""
+    """Yield names `(n,)`, boxes `(n, 4)` and stated sizes `(n, 2)` of the samples' images.
+
+    They come part by part, in the order of the samples.
+    """
     for start, chunk in recording.chunks():
         keypoints = chunk.keypoints if isinstance(chunk, Labels) else chunk
         first, last = np.searchsorted(samples.frames, [start, start + len(keypoints.frames)])

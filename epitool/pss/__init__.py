@@ -1,9 +1,9 @@
-"""The Pose Structure Score: whether a predicted pose falls into the same cluster of poses as the true one.
+"""Pose Structure Score: whether a predicted pose falls into the same cluster of poses as the true one.
 
-Section 3.4 of the paper. Every pose, predicted or true, is centred on its root and scaled so that its flattened vector
-has length one; the score is 1 where both are nearest to the same of k cluster centres, which k-means found in a
-reference set of true poses. Unless yaw is removed poses keep their orientation: reference, prediction and truth must
-be in the same kind of axes (a camera's), or the score means nothing.
+It is defined in section 3.4 of the paper. Every pose, predicted or true, is centred on its root and scaled so that its
+flattened vector has length one. The score is 1 if both are nearest to the same one of k cluster centres, which k-means
+found in a reference set of true poses. Unless yaw is removed, poses keep their orientation: reference, prediction and
+truth must be in the same kind of axes (a camera's), or the score is meaningless.
 """
 
 from epitool.pss.alignment import AXES, Yaw, find_up, yaw_of

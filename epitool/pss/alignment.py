@@ -1,4 +1,4 @@
-"""Where up is in a set of poses, and poses turned about the vertical so that all face the same way."""
+"""Vertical axis of a set of poses, and removal of the yaw about it."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from epitool.skeleton import Skeleton
 Array = NDArray[np.float64]
 
 AXES = "xyz"
-_UPRIGHT = 0.6  # of the mean unit vector from the hips to the shoulders, along the vertical; 1 if all stand straight
+_UPRIGHT = 0.6  # least vertical part of the mean unit vector from hips to shoulders; it is 1 if all stand upright
 
 
 @dataclass(frozen=True)
 class Yaw:
-    """What tells which way a person faces.
+    """Definition of the direction in which a person faces.
 
     Attributes:
-        axis: The coordinate along the vertical, 0, 1 or 2; whether it runs up or down does not matter.
+        axis: Coordinate along the vertical, 0, 1 or 2; its sign does not matter.
         left: Indices of joints on the left.
-        right: Of the same joints on the right.
+        right: Indices of the same joints on the right.
     """
 
     axis: int
@@ -34,9 +34,9 @@ class Yaw:
         return f"yaw about {AXES[self.axis]}"
 
     def removed(self, poses: Array) -> Array:
-        """Poses `(..., J, 3)` turned about the vertical until right to left, of hips and shoulders, is along one axis.
+        """Turn poses `(..., J, 3)` about the vertical so that right to left hips and shoulders are along one axis.
 
-        That axis is x, or y where x is the vertical. A pose without such a direction is not turned.
+        That axis is x, or y if x is the vertical. A pose without such a direction is not turned.
 
         >>> sideways = np.array([[0.0, 7, 2], [0, 5, -2]])
         >>> Yaw(axis=1, left=(0,), right=(1,)).removed(sideways).round(6).tolist()
@@ -53,7 +53,7 @@ class Yaw:
 
 
 def yaw_of(skeleton: Skeleton, axis: int) -> Yaw:
-    """The yaw of a skeleton, by its hips and shoulders.
+    """Return the yaw of a skeleton, defined by its hips and shoulders.
 
     Raises:
         InputError: The skeleton lacks one of them.
@@ -65,7 +65,7 @@ def yaw_of(skeleton: Skeleton, axis: int) -> Yaw:
 
 
 def find_up(poses: Array, skeleton: Skeleton) -> tuple[int, int]:
-    """The coordinate 0, 1 or 2 along which most bodies stand in poses `(N, J, 3)`, and 1 or -1: whether it runs up.
+    """Return the coordinate 0, 1 or 2 along which most bodies of poses `(N, J, 3)` stand, and 1 or -1 for its sign.
 
     Raises:
         InputError: The skeleton lacks hips or shoulders, or the torsos have no common direction near one axis.

@@ -1,4 +1,4 @@
-"""Cluster centres of poses, and the score by them."""
+"""Cluster centres of poses, and the score based on them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from epitool.skeleton import Skeleton
 
 Array = NDArray[np.float64]
 
-_PART = 100_000  # poses at a time
+_PART = 100_000  # poses per block
 NORMALIZATION = "root-centred, then the flattened pose scaled to length 1"
 
 
@@ -23,9 +23,9 @@ class Codebook:
     """Cluster centres.
 
     Attributes:
-        asked: How many clusters were asked for; fewer are made where there are too few poses.
-        centers: `(k, J, 3)`, normalised as poses are, the largest cluster first.
-        yaw: What poses are turned by before they are compared; None to keep their orientation.
+        asked: Requested number of clusters; there are fewer if there are too few poses.
+        centers: Centres `(k, J, 3)`, normalised like poses, the largest cluster first.
+        yaw: Yaw that is removed from poses before they are compared; None to keep their orientation.
     """
 
     asked: int
@@ -37,12 +37,12 @@ class Codebook:
 
     @property
     def k(self) -> int:
-        """How many clusters there are."""
+        """Number of clusters."""
         return len(self.centers)
 
     @property
     def metric(self) -> str:
-        """Name of the score: "mPSS@50", with the number of clusters where it is not the one asked for."""
+        """Name of the score: "mPSS@50", with the number of clusters if it differs from the requested one."""
         return f"mPSS@{self.asked}" + ("" if self.k == self.asked else f" (k={self.k})")
 
 
@@ -51,13 +51,13 @@ class PssModel:
     """Codebooks of one reference set of poses.
 
     Attributes:
-        codebooks: One for each k asked for.
+        codebooks: One codebook for each requested k.
         skeleton: Names and order of the joints.
         seed: Seed of k-means.
-        fitted_on: The reference set, in words.
-        counted: Poses that the clusters were made from.
-        skipped: Poses left out because a joint is missing or all joints coincide.
-        method: How the clusters were made, in words.
+        fitted_on: Description of the reference set.
+        counted: Number of poses that were clustered.
+        skipped: Number of poses left out because a joint is missing or all joints coincide.
+        method: Description of how the clusters were made.
     """
 
     codebooks: tuple[Codebook, ...]
@@ -70,12 +70,12 @@ class PssModel:
 
     @property
     def alignment(self) -> str:
-        """What of a pose's orientation is removed: "none", or "yaw about y"."""
+        """Description of what is removed from a pose's orientation: "none", or "yaw about y"."""
         yaw = self.codebooks[0].yaw
         return str(yaw) if yaw else "none"
 
     def codebook(self, k: int) -> Codebook:
-        """The codebook made when k clusters were asked for.
+        """Return the codebook for k requested clusters.
 
         Raises:
             InputError: There is none.
@@ -88,9 +88,9 @@ class PssModel:
 
 
 def normalized(poses: Array, root: int, yaw: Yaw | None = None) -> Array:
-    """Poses `(..., J, 3)` centred on their root and of length one as vectors; NaN where a joint is, or without extent.
+    """Return poses `(..., J, 3)` centred on their root and with length one as vectors.
 
-    With a yaw they are also turned to face the same way.
+    Poses with a missing joint or without extent are NaN. With a yaw, poses are also turned to face the same way.
 
     >>> normalized(np.array([[5.0, 5, 5], [8, 5, 9]]), root=0).tolist()
     [[0.0, 0.0, 0.0], [0.6, 0.0, 0.8]]
@@ -102,28 +102,29 @@ def normalized(poses: Array, root: int, yaw: Yaw | None = None) -> Array:
 
 
 def assign(poses: Array, codebook: Codebook, root: int) -> NDArray[np.int64]:
-    """Index of the centre nearest to each pose `(..., J, 3)`, `(...)`; -1 where a joint is missing (Eq. 4)."""
+    """Return the index `(...)` of the centre nearest to each pose `(..., J, 3)` (Eq. 4); -1 if a joint is missing."""
     unit = normalized(poses, root, codebook.yaw)
     flat = unit.reshape(-1, unit.shape[-2] * 3)
     return nearest(flat, codebook.centers.reshape(codebook.k, -1)).reshape(unit.shape[:-2])
 
 
 def nearest(flat: Array, centers: Array) -> NDArray[np.int64]:
-    """Index of the centre `(k, D)` nearest to each vector `(N, D)`, `(N,)`; -1 where one of its values is NaN."""
-    from scipy.cluster.vq import vq  # scikit-learn's own is as good, and takes three seconds to import
+    """Return the index `(N,)` of the centre `(k, D)` nearest to each vector `(N, D)`; -1 where a value is NaN."""
+    from scipy.cluster.vq import vq  # scikit-learn's works as well, but takes three seconds to import
 
     known = np.flatnonzero(np.isfinite(flat).all(axis=-1))
     clusters = np.full(len(flat), -1)
-    for start in range(0, len(known), _PART):  # of which it makes a table of all distances
+    for start in range(0, len(known), _PART):  # vq holds a table of all distances of a block
         part = known[start : start + _PART]
         clusters[part] = vq(flat[part], centers)[0]
     return clusters
 
 
 def pss(prediction: Array, truth: Array, codebook: Codebook, root: int) -> Array:
-    """1 where a prediction is in the cluster of its truth, 0 where not, NaN where a joint is missing, `(...)` (Eq. 3).
+    """Return the Pose Structure Score of each prediction, `(...)` (Eq. 3).
 
-    The mean over a set of poses is mPSS.
+    It is 1 where a prediction is in the cluster of its truth, 0 where not, and NaN where a joint is missing. The mean
+    over a set of poses is mPSS.
 
     >>> codebook = Codebook(2, np.array([[[0.0, 0, 0], [0, 1, 0]], [[0, 0, 0], [1, 0, 0]]]))
     >>> down, leaning, sideways = np.array([[[0.0, 0, 0], p] for p in ([0, 400, 0], [100, 300, 0], [300, 100, 0])])
@@ -135,5 +136,5 @@ def pss(prediction: Array, truth: Array, codebook: Codebook, root: int) -> Array
 
 
 def same_cluster(ours: NDArray[np.int64], theirs: NDArray[np.int64]) -> Array:
-    """1 where two assignments `(...)` agree, 0 where not, NaN where one is unknown (-1)."""
+    """Return 1 where two assignments `(...)` agree, 0 where not, NaN where one is unknown (-1)."""
     return np.where((ours < 0) | (theirs < 0), np.nan, (ours == theirs).astype(float))

@@ -1,4 +1,4 @@
-"""A plane in which similar poses lie close together (the paper's Figure 5)."""
+"""Embedding of poses in a plane where similar poses lie close together (the paper's Figure 5)."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ _PERPLEXITY = 30.0
 
 
 def embed(flat: Floats, seed: int) -> NDArray[np.float64]:
-    """t-SNE of vectors `(N, D)`, `(N, 2)` (van der Maaten and Hinton 2008).
+    """Return the t-SNE embedding `(N, 2)` of vectors `(N, D)` (van der Maaten and Hinton 2008).
 
     Raises:
-        ValueError: Fewer than four vectors.
+        ValueError: There are fewer than four vectors.
     """
     from sklearn.manifold import TSNE
 

@@ -1,4 +1,4 @@
-"""k-means in a reference set of poses: single runs, the best of several, and the consensus of several."""
+"""k-means on a reference set of poses: single runs, the best of several, and the consensus of several."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ Array = NDArray[np.float64]
 Floats = NDArray[np.float32]
 Labels = NDArray[np.uint16]
 
-N_INIT = 10  # starts of plain k-means; the one with the least inertia is kept
+N_INIT = 10  # starts of plain k-means; the one with the lowest inertia is kept
 CONSENSUS_RUNS = 20
-POSES_PER_CLUSTER = 2  # on average, at least
+POSES_PER_CLUSTER = 2  # least average number
 
 
 @dataclass(frozen=True, eq=False)
 class Run:
-    """One run of k-means.
+    """Result of one run of k-means.
 
     Attributes:
         centers: Means of the clusters, `(k, D)`.
@@ -40,7 +40,7 @@ class Run:
 
     @property
     def sizes(self) -> NDArray[np.int64]:
-        """How many vectors are in each cluster, `(k,)`."""
+        """Number of vectors in each cluster, `(k,)`."""
         return np.bincount(self.labels, minlength=len(self.centers))
 
 
@@ -55,23 +55,23 @@ def fit_pss(
     consensus: int = CONSENSUS_RUNS,
     jobs: int = 1,
 ) -> PssModel:
-    """Clusters a reference set of poses `(N, J, 3)` for each k.
+    """Cluster a reference set of poses `(N, J, 3)` for each k.
 
-    k is lowered to half the number of distinct poses where it is more. Centres are scaled to length one, so that the
-    nearest centre is the one at the least angle.
+    k is limited to half the number of distinct poses. Centres are scaled to length one, so that the nearest centre is
+    the one at the smallest angle.
 
     Args:
         poses: The reference set.
-        skeleton: Its joints.
+        skeleton: Skeleton of its joints.
         ks: Numbers of clusters.
-        seed: Of everything random.
-        fitted_on: The reference set, in words.
-        yaw: What poses are turned by first; None to keep their orientation.
-        consensus: How many runs of k-means are made one by `consensus_of`; 0 for the best of 10.
-        jobs: How many runs at a time; the result does not depend on it.
+        seed: Seed of all randomness.
+        fitted_on: Description of the reference set.
+        yaw: Yaw to remove from poses first; None to keep their orientation.
+        consensus: Number of runs of k-means that `consensus_of` combines; 0 for the best of 10.
+        jobs: Number of runs at a time; the result does not depend on it.
 
     Raises:
-        GeometryError: Fewer than four distinct poses, which do not make two clusters.
+        GeometryError: There are fewer than four distinct poses, too few for two clusters.
         UsageError: A k is less than two.
     """
     if min(ks, default=2) < 2:
@@ -90,37 +90,37 @@ def fit_pss(
 
 
 def method(consensus: int) -> str:
-    """How clusters are made, in words."""
+    """Return a description of how clusters are made."""
     return f"consensus of {consensus} k-means runs" if consensus else f"k-means, best of {N_INIT} runs"
 
 
 def flat_poses(poses: Array, root: int, yaw: Yaw | None) -> Floats:
-    """The complete ones of the poses `(N, J, 3)`, normalised, as vectors `(M, 3 J)`."""
+    """Return the complete poses among `(N, J, 3)`, normalised, as vectors `(M, 3 J)`."""
     flat = normalized(poses, root, yaw).reshape(len(poses), -1)
     return flat[np.isfinite(flat).all(axis=-1)].astype(np.float32)
 
 
 def count_distinct(flat: Floats) -> int:
-    """How many of the vectors `(N, D)` differ."""
+    """Return the number of distinct vectors among `(N, D)`."""
     return len({row.tobytes() for row in flat + np.float32(0)})  # -0 becomes 0
 
 
 def as_codebook(run: Run, asked: int, yaw: Yaw | None) -> Codebook:
-    """The codebook of a run, the largest cluster first."""
+    """Return the codebook of a run, the largest cluster first."""
     centers = run.centers[np.argsort(-run.sizes, kind="stable")].astype(np.float64)
     unit = centers / np.linalg.norm(centers, axis=-1, keepdims=True)
     return Codebook(asked, unit.reshape(len(unit), -1, 3), yaw)
 
 
 def fit_runs(flat: Floats, k: int, count: int, seed: int, jobs: int, init: str) -> list[Run]:
-    """Runs of k-means from different starts.
+    """Run k-means from different starts.
 
     Args:
         flat: Vectors `(N, D)`.
         k: Number of clusters.
-        count: How many runs.
-        seed: Of the starts: each has its own, whatever the number of jobs.
-        jobs: How many runs at a time.
+        count: Number of runs.
+        seed: Seed of the starts; each start has its own, independent of the number of jobs.
+        jobs: Number of runs at a time.
         init: How the first centres are drawn: "random" (the paper) or "k-means++".
     """
     from threadpoolctl import threadpool_limits
@@ -131,16 +131,16 @@ def fit_runs(flat: Floats, k: int, count: int, seed: int, jobs: int, init: str) 
 
 
 def consensus_of(flat: Floats, runs: Sequence[Run], seed: int) -> Run:
-    """One clustering that many runs agree on.
+    """Return one clustering that many runs agree on.
 
-    The centres of all runs are clustered themselves, each with the weight of its cluster, and k-means goes on from
-    there over all vectors (Bradley and Fayyad 1998, with whole runs in place of their subsamples). Centres that most
-    runs find lie close together and stay; those that only some find do not count.
+    The centres of all runs are themselves clustered, each weighted by the size of its cluster, and k-means continues
+    from there on all vectors (Bradley and Fayyad 1998, with whole runs in place of their subsamples). Centres that most
+    runs find lie close together and are kept; those that only some runs find have little influence.
 
     Args:
         flat: Vectors `(N, D)`.
-        runs: Of k-means on them.
-        seed: Of the clustering of the centres.
+        runs: Runs of k-means on them.
+        seed: Seed of the clustering of the centres.
     """
     from threadpoolctl import threadpool_limits
 
@@ -155,7 +155,7 @@ def consensus_of(flat: Floats, runs: Sequence[Run], seed: int) -> Run:
 def _fit_run(
     flat: Floats, k: int, seed: int, init: str | Floats, n_init: int = 1, weights: Floats | None = None
 ) -> Run:
-    """One run in one thread: several would add up in an order that changes from run to run."""
+    """Run k-means once in one thread: with several, the order of additions would change from run to run."""
     from sklearn.cluster import KMeans
     from threadpoolctl import threadpool_limits
 

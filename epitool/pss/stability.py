@@ -1,6 +1,6 @@
-"""How far runs of k-means agree: the paper's analysis of its own score (section 3.4).
+"""Agreement between runs of k-means: the paper's analysis of its own score (section 3.4).
 
-For every pair of runs clusters are matched one to one so that the sum of their intersections over union is greatest.
+For every pair of runs, clusters are matched one to one so that the sum of their intersections over union is greatest.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ from epitool.pss.codebook import Codebook, normalized
 Array = NDArray[np.float64]
 Labels = NDArray[np.uint16]
 
-_PART = 4096  # poses whose products with a codebook stay in the processor's cache
+_PART = 4096  # poses per part, whose products with a codebook fit in the processor's cache
 
 
 @dataclass(frozen=True, eq=False)
 class Agreement:
-    """How far each of P pairs of clusterings agree.
+    """Agreement of P pairs of clusterings.
 
     Attributes:
         iou: Mean intersection over union of the matched clusters, `(P,)`.
-        share: Part of the vectors that are in matched clusters, `(P,)`.
+        share: Share of the vectors that are in matched clusters, `(P,)`.
     """
 
     iou: Array
@@ -36,12 +36,12 @@ class Agreement:
 
 
 def agreement(labels: Sequence[Labels], k: int, jobs: int = 1) -> Agreement:
-    """Every pair of clusterings of the same vectors.
+    """Compare every pair of clusterings of the same vectors.
 
     Args:
         labels: Clusters of the vectors in each of R clusterings, `(N,)` from 0 to k - 1.
         k: Number of clusters.
-        jobs: How many clusterings are compared with the others at a time.
+        jobs: Number of clusterings that are compared with the others at a time.
 
     Returns:
         Pairs in the order (0, 1), (0, 2) ... (1, 2), P = R (R - 1) / 2.
@@ -56,7 +56,7 @@ def agreement(labels: Sequence[Labels], k: int, jobs: int = 1) -> Agreement:
 
 
 def _matched(table: NDArray[np.int64]) -> tuple[float, float]:
-    """Mean IoU of matched clusters, and the part of the vectors in them, of a contingency table `(k, k)`."""
+    """Return the mean IoU of matched clusters of a contingency table `(k, k)`, and the share of the vectors in them."""
     union = table.sum(axis=0)[None, :] + table.sum(axis=1)[:, None] - table
     iou = table / np.maximum(union, 1)
     matched = linear_sum_assignment(iou, maximize=True)
@@ -64,17 +64,18 @@ def _matched(table: NDArray[np.int64]) -> tuple[float, float]:
 
 
 def contingency(a: Labels, b: Labels, k: int) -> NDArray[np.int64]:
-    """How many vectors are in cluster i of one clustering and j of another, `(k, k)`."""
+    """Return the number of vectors in cluster i of one clustering and cluster j of another, `(k, k)`."""
     return np.bincount(a.astype(np.int64) * k + b, minlength=k * k).reshape(k, k)
 
 
 def mpss_by_codebook(prediction: Array, truth: Array, codebooks: Sequence[Codebook], root: int, jobs: int = 1) -> Array:
-    """MPSS of predicted against true poses `(N, J, 3)` by each of R codebooks, `(R,)` in percent; NaN without poses.
+    """Return mPSS of predicted against true poses `(N, J, 3)` by each of R codebooks, `(R,)` in percent.
 
-    Poses and centres have length one, so the nearest centre is the one with the largest inner product.
+    It is NaN without poses. Poses and centres have length one, so the nearest centre is the one with the largest inner
+    product.
 
     Raises:
-        ValueError: The codebooks are not aligned alike.
+        ValueError: The codebooks have different alignments.
     """
     if len({codebook.yaw for codebook in codebooks}) != 1:
         raise ValueError("codebooks of different alignments")

@@ -1,4 +1,4 @@
-"""A rendered person before four cameras, with exact truth: footage to try everything on without a recording."""
+"""Rendered person in front of four cameras, with exact truth: footage for trials without a recording."""
 
 from epitool.labels import labels_of
 from epitool.synthetic.noise import detector_like, noisy_keypoints

@@ -1,4 +1,4 @@
-"""People of many shapes, from the parametric body Anny (Apache-2.0, assets CC0): bones, skin, and the joints in it."""
+"""People of many shapes from the parametric body Anny (Apache-2.0, assets CC0): bones, skin and joints."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from epitool.skeleton import skeleton
 Array = NDArray[np.float64]
 Floats = NDArray[np.float32]
 
-# Adults: the model's numbers run from 0 to 1, its ages from newborn to old.
+# Ranges for adults; all parameters of the model run from 0 to 1, its age from newborn to old.
 _SHAPES = {
     "gender": (0.0, 1.0),
     "age": (0.55, 0.85),
@@ -23,7 +23,7 @@ _SHAPES = {
     "height": (0.3, 0.7),
     "proportions": (0.3, 0.7),
 }
-# Joints that are where a bone begins.
+# Joints that lie at the head (start) of a bone.
 _HEADS = {
     "hip": "upperleg01", "knee": "lowerleg01", "ankle": "foot", "shoulder": "upperarm01", "elbow": "lowerarm01",
     "wrist": "wrist",
@@ -32,17 +32,17 @@ _HEADS = {
 
 @dataclass(frozen=True, eq=False)
 class Body:
-    """A person at rest, world axes: mm, z up, facing -y, left along +x.
+    """Person at rest, world axes: mm, z up, facing -y, left along +x.
 
     Attributes:
-        vertices: `(V, 3)`.
-        triangles: `(T, 3)`, counter-clockwise from outside.
+        vertices: Vertices, `(V, 3)`.
+        triangles: Triangles, `(T, 3)`, counter-clockwise from outside.
         weights: How much each bone moves each vertex, `(V, B)`.
-        heads: Where bones begin, `(B, 3)`.
+        heads: Heads (start points) of the bones, `(B, 3)`.
         parents: Index of each bone's parent, -1 at the root; parents come first.
-        bones: Names.
+        bones: Names of the bones.
         h36m17: Each joint as weights of vertices and of bone heads, `(17, V + B)`.
-        coco17: Likewise.
+        coco17: Likewise, for the joints of coco17.
     """
 
     vertices: Array
@@ -55,16 +55,16 @@ class Body:
     coco17: Array
 
     def joint(self, name: str) -> Array:
-        """Where a joint of h36m17 is at rest, `(3,)`."""
+        """Return the position of a joint of h36m17 at rest, `(3,)`."""
         row = self.h36m17[skeleton("h36m17").index(name)]
         return np.asarray(row @ np.concatenate([self.vertices, self.heads]))
 
 
 class BodyMaker:
-    """Makes people; loading the model takes seconds, for the first time minutes."""
+    """Factory of people; loading the model takes seconds, and the first time minutes."""
 
     def __init__(self) -> None:
-        """Loads the model.
+        """Load the model.
 
         Raises:
             UsageError: It is not installed.
@@ -77,7 +77,7 @@ class BodyMaker:
         self._regressor: Any = anny.KeypointsRegressor.coco(self._model)
 
     def body(self, seed: int) -> Body:
-        """An adult whose shape the seed draws."""
+        """Return an adult whose shape is drawn by the seed."""
         rng = np.random.default_rng(seed)
         shape = {name: float(rng.uniform(*bounds)) for name, bounds in _SHAPES.items()}
         found = self._model(phenotype_kwargs=shape)
@@ -106,7 +106,7 @@ def _dense(weights: Any, indices: Any, bones: int) -> Floats:
 
 
 def _h36m_rows(bones: tuple[str, ...], vertices: Array, nose: Array) -> Array:
-    """Bone heads, the nose, and the highest vertex for the crown."""
+    """Return the weights of h36m17 joints: bone heads, the nose, and the highest vertex for the crown."""
     body, count = skeleton("h36m17"), len(vertices)
     rows = np.zeros((len(body), count + len(bones)))
     for side in ("left", "right"):

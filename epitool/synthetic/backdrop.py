@@ -1,4 +1,4 @@
-"""The room around the person: a box whose floor and walls carry seeded textures, and the person's shadow."""
+"""Room around the person: a box whose floor and walls have seeded textures, and the person's shadow."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ SHADOW_DEPTH = 0.4
 
 
 def camera_rays(camera: Camera) -> Rays:
-    """Direction `(height, width, 3)` of the ray through each pixel, camera axes, z = 1."""
+    """Return the direction `(height, width, 3)` of the ray through each pixel, camera axes, z = 1."""
     width, height = camera.image_size
     x, y = np.meshgrid(np.arange(width, dtype=float), np.arange(height, dtype=float))
     xy = camera.normalize(np.stack([x, y], axis=-1))
@@ -29,9 +29,13 @@ def camera_rays(camera: Camera) -> Rays:
 
 
 def hit_room(camera: Camera, rays: Rays, room: Array = ROOM) -> tuple[NDArray[np.int64], Array]:
-    """Face `(h, w)` of a room `(2, 3)` around the camera that each ray hits, and where in the world, `(h, w, 3)` mm."""
+    """Return where each ray hits a room `(2, 3)` around the camera.
+
+    The result is the index of the face `(h, w)`, and the point in the world `(h, w, 3)` mm.
+    """
     direction = rays.astype(float) @ camera.R
-    direction[direction == 0] = 1e-12  # parallel to a wall: hits it far behind the others
+    direction[direction == 0] = 1e-12  # a ray parallel to a wall would hit it far behind the others
+    # Along each axis a ray can leave only by the face it points at; the nearest of these three faces is hit.
     reach = (np.where(direction > 0, room[1], room[0]) - camera.center) / direction
     axis = reach.argmin(axis=-1)
     nearest = np.take_along_axis(reach, axis[..., None], axis=-1)
@@ -40,12 +44,12 @@ def hit_room(camera: Camera, rays: Rays, room: Array = ROOM) -> tuple[NDArray[np
 
 
 def draw_room(face: NDArray[np.int64], points: Array, rng: np.random.Generator, room: Array = ROOM) -> Image:
-    """The empty room as the camera sees it; the seed determines all faces.
+    """Draw the empty room as the camera sees it; the seed determines all faces.
 
     Args:
-        face: Of the room, by pixel `(height, width)`, as `hit_room` found it.
-        points: Of the room, by pixel `(height, width, 3)`, as `hit_room` found them.
-        rng: Paints the faces.
+        face: Face of the room for each pixel `(height, width)`, from `hit_room`.
+        points: Point of the room for each pixel `(height, width, 3)`, from `hit_room`.
+        rng: Random generator for the textures.
         room: Lowest and highest corner `(2, 3)`.
     """
     unit = (points - room[0]) / (room[1] - room[0])
@@ -59,13 +63,13 @@ def draw_room(face: NDArray[np.int64], points: Array, rng: np.random.Generator, 
 
 
 def draw_shadow(room: Image, face: NDArray[np.int64], points: Array, casters: Sequence[Array]) -> Image:
-    """A copy of the room with soft shadows on its floor.
+    """Return a copy of the room with soft shadows on its floor.
 
     Args:
         room: RGB `(height, width, 3)`.
-        face: As of `draw_room`.
-        points: As of `draw_room`.
-        casters: Joints `(3,)` that cast a shadow, the last of them in the middle.
+        face: As in `draw_room`.
+        points: As in `draw_room`.
+        casters: Joints `(3,)` that cast a shadow; the last one is at the centre of the others.
     """
     image = room.copy()
     x, y, _ = casters[-1]
@@ -78,13 +82,13 @@ def draw_shadow(room: Image, face: NDArray[np.int64], points: Array, casters: Se
 
 
 def _darkness(points: Array, caster: Array) -> Array:
-    """Shadow in [0, 1] at floor points `(n, 3)`; the higher the caster, the softer."""
+    """Return the shadow in [0, 1] at floor points `(n, 3)`; it is softer the higher the caster is."""
     radius = SHADOW_RADIUS * (0.5 + caster[2] / 1000)
     return np.exp(-((points[:, :2] - caster[:2]) ** 2).sum(axis=-1) / radius**2)
 
 
 def _wall_texture(rng: np.random.Generator) -> Image:
-    """Mottled plaster with framed rectangles on it."""
+    """Draw mottled plaster with framed rectangles on it."""
     texture = rng.uniform(150, 205) + rng.uniform(-18, 18, 3) + _noise(rng, (4, 32), 9)
     for _ in range(14):
         x, y = rng.integers(0, TEXTURE_SIDE, 2).tolist()
@@ -96,7 +100,7 @@ def _wall_texture(rng: np.random.Generator) -> Image:
 
 
 def _floor_texture(rng: np.random.Generator) -> Image:
-    """Tiles whose shades vary, stained."""
+    """Draw stained tiles of varying shades."""
     tile = TEXTURE_SIDE // 16
     shades = np.kron(rng.uniform(0.88, 1.08, (16, 16)), np.ones((tile, tile)))[..., None]
     texture = (rng.uniform(110, 160) + rng.uniform(-14, 14, 3)) * shades + _noise(rng, (3, 24), 7)
@@ -104,7 +108,7 @@ def _floor_texture(rng: np.random.Generator) -> Image:
 
 
 def _noise(rng: np.random.Generator, grains: tuple[int, ...], amplitude: float) -> Array:
-    """A sum of smooth noise images `(side, side, 1)`, each of this amplitude; grains in texture pixels."""
+    """Return a sum of smooth noise images `(side, side, 1)`, each with this amplitude; grains are in texture pixels."""
     layers = [rng.normal(0, amplitude, (TEXTURE_SIDE // grain,) * 2) for grain in grains]
     whole = [cv2.resize(layer, (TEXTURE_SIDE, TEXTURE_SIDE), interpolation=cv2.INTER_CUBIC) for layer in layers]
     return np.sum(whole, axis=0)[..., None]

@@ -1,7 +1,7 @@
-"""What a moving skeleton looks like: the solids that make up its body.
+"""Solids that make up the body of a moving skeleton.
 
-The clothes of the left and the right side differ slightly in colour: a network that is trained from scratch on a few
-hundred images could not tell the sides apart by shape alone.
+The clothes of the left and the right side differ slightly in colour, because a network that is trained from scratch on
+a few hundred images could not tell the sides apart by shape alone.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ TROUSERS: dict[str, Color] = {"left": (48, 62, 104), "right": (94, 68, 56)}
 
 
 def body_solids(motion: Motion, frame: int) -> list[Solid]:
-    """The solids of one frame's body, in the world."""
+    """Return the solids of one frame's body, in the world."""
     solids = [*_trunk(motion, frame), *_head(motion, frame)]
     for s, side in enumerate(SIDES):
         solids += [*_leg(motion, frame, s, side), *_arm(motion, frame, s, side)]
@@ -40,7 +40,7 @@ def _limb(start: Array, end: Array, radii: tuple[float, float], color: Color) ->
 def _stretched(
     start: Array, end: Array, radii: tuple[float, float], color: Color, axes: Array, width: tuple[float, float, float]
 ) -> Solid:  # fmt: skip
-    """A solid `width` times as wide as its radii say, along each of its part's axes (world from part)."""
+    """Return a solid stretched by `width` along each axis of its body part (rotation world from part)."""
     return Solid(np.stack([start, end]), radii, color, axes, width)
 
 

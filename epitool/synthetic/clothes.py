@@ -1,4 +1,4 @@
-"""Colours of skin, hair and clothes for every vertex of a body: short and long sleeves and legs, stripes, checks."""
+"""Colours of skin, hair and clothes for the vertices of a body; lengths of sleeves and legs, and patterns, vary."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _SHOES = ("foot", "toe")
 
 
 def dressed(body: Body, seed: int) -> Floats:
-    """Colours of the vertices `(V, 3)`, 0 to 255; left and right are dressed alike."""
+    """Return the colours of the vertices `(V, 3)`, 0 to 255; left and right are dressed alike."""
     rng = np.random.default_rng(seed)
     names = np.array(body.bones)[body.weights.argmax(axis=1)]
     colors = np.tile(_SKIN_LIGHT + rng.uniform() * (_SKIN_DARK - _SKIN_LIGHT), (len(names), 1))
@@ -36,7 +36,7 @@ def dressed(body: Body, seed: int) -> Floats:
 
 
 def _hair(body: Body, names: NDArray[np.str_]) -> NDArray[np.bool_]:
-    """Above the eyes, or behind the ears, of the head."""
+    """Return which vertices of the head have hair: those above the eyes or behind the ears."""
     head = names == "head"
     eyes = body.heads[body.bones.index("eye.L")]
     crown = body.vertices[:, 2].max()
@@ -52,7 +52,10 @@ def _put(colors: Array, names: NDArray[np.str_], bones: tuple[str, ...], cloth: 
 
 
 def _cloth(vertices: Array, rng: np.random.Generator) -> Array:
-    """Plain, striped across or along, or checked, `(V, 3)`; stripes are 40 to 120 mm wide, wider than the mesh."""
+    """Return a plain, striped or checked cloth, `(V, 3)`.
+
+    Stripes run across or along the body and are 40 to 120 mm wide, wider than the triangles of the mesh.
+    """
     first, second, width = _color(rng), _color(rng), rng.uniform(40, 120)
     kind = rng.integers(4)
     across, along = (np.floor(vertices[:, axis] / width) % 2 == 0 for axis in (2, 0))

@@ -1,6 +1,6 @@
-"""A made-up motion: seeded joint angles over time, and the joints that follow from them.
+"""Synthetic motion: seeded joint angles over time, and the joints that follow from them.
 
-World axes: mm, z up, floor at z = 0. A body part's own axes: x forward, y to the person's left, z up.
+World axes: mm, z up, floor at z = 0. Axes of a body part: x forward, y to the person's left, z up.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ SIDES = ("left", "right")
 SKELETON = skeleton("h36m17")
 FRAMES_PER_SECOND = 5.0  # low, so that neighbouring frames differ
 
-# Each joint's place in the axes of the part that carries it, mm; a person of 1.75 m.
+# Position of each joint in the axes of the body part that carries it, mm; the person is 1.75 m tall.
 HIP, SHOULDER = np.array([0.0, 130.0, 0.0]), np.array([0.0, 175.0, 0.0])
 THIGH, SHIN = np.array([0.0, 0.0, -425.0]), np.array([0.0, 0.0, -420.0])
 UPPER_ARM, FOREARM = np.array([0.0, 0.0, -290.0]), np.array([0.0, 0.0, -255.0])
@@ -31,7 +31,7 @@ MIRROR = np.array([1.0, -1.0, 1.0])
 
 @dataclass(frozen=True, eq=False)
 class Motion:
-    """Where a body is over F frames, in the world.
+    """Motion of a body over F frames, in the world.
 
     Attributes:
         xyz: h36m17 joints `(F, 17, 3)`, mm.
@@ -50,34 +50,39 @@ class Motion:
     fingers: Array
 
     def joint(self, name: str) -> Array:
-        """One joint over time, `(F, 3)` mm."""
+        """Return one joint over time, `(F, 3)` mm."""
         return self.xyz[:, SKELETON.index(name)]
 
 
 class _Waves:
-    """Draws smooth curves over time that never repeat together, so that late frames are new but no stranger."""
+    """Generator of smooth curves over time that never repeat together.
+
+    Late frames are therefore new, but come from the same distribution as early ones.
+    """
 
     def __init__(self, rng: np.random.Generator, seconds: Array) -> None:
         self.rng, self.seconds = rng, seconds
 
     def between(self, low: float, high: float, hertz: float = 0.25) -> Array:
-        """A curve `(F,)` that swings over all of [low, high] at about this pace."""
+        """Return a curve `(F,)` that oscillates over all of [low, high] at about this frequency."""
         turns, wobble = self.rng.uniform(0.0, 2 * np.pi, 2)
         pace = hertz * self.rng.uniform(0.8, 1.25)
         phase = 2 * np.pi * pace * self.seconds + turns
+        # The irrational ratio of the two frequencies keeps the curve from repeating.
         bent = phase + 1.2 * np.sin(phase / np.sqrt(5) + wobble)
         return low + (high - low) * (0.5 + 0.5 * np.sin(bent))
 
     def bursts(self, hertz: float = 0.2) -> Array:
-        """A curve `(F,)` in [0, 1] that is 0 for about half of the time and now and then rises to 1."""
+        """Return a curve `(F,)` in [0, 1] that is 0 for about half of the time and rises to 1 now and then."""
         rise = np.clip(self.between(-1.0, 1.0, hertz) * 1.3, 0.0, 1.0)
-        return rise * rise * (3 - 2 * rise)
+        return rise * rise * (3 - 2 * rise)  # smoothstep: no kinks where the curve leaves 0 and 1
 
 
 def random_motion(frames: int, seed: int, frames_per_second: float = FRAMES_PER_SECOND) -> Motion:
-    """A person who walks loops in an area of 3 x 3 m, turns, swings and raises the arms, bends, squats and kicks.
+    """Return the motion of a person who walks loops, turns, swings and raises the arms, bends, squats and kicks.
 
-    Bone lengths are the same in all frames and for all seeds; the motion of a seed is the same at any frame rate.
+    The loops lie in an area of 3 x 3 m. Bone lengths are the same in all frames and for all seeds; the motion of a seed
+    is the same at any frame rate.
     """
     rng = np.random.default_rng(seed)
     seconds = np.arange(frames) / frames_per_second
@@ -112,7 +117,7 @@ def random_motion(frames: int, seed: int, frames_per_second: float = FRAMES_PER_
 
 
 def _walk(rng: np.random.Generator, seconds: Array) -> tuple[Array, Array]:
-    """Place on the floor `(F, 2)` mm and heading `(F,)` of someone who walks uneven loops."""
+    """Return the position on the floor `(F, 2)` mm and the heading `(F,)` of a person who walks uneven loops."""
     turns = rng.uniform(0, 2 * np.pi, 3)
     direction = rng.choice([-1.0, 1.0])
 
@@ -128,7 +133,7 @@ def _walk(rng: np.random.Generator, seconds: Array) -> tuple[Array, Array]:
 
 
 def _turn(axes: str, *degrees: Array) -> Rotation:
-    """Rotations about a part's own axes, one after the other."""
+    """Return rotations about a part's own axes, applied one after the other."""
     return Rotation.from_euler(axes, np.stack(degrees, axis=-1), degrees=True)
 
 
@@ -162,7 +167,7 @@ def _add_arm(joints: dict[str, Array], side: str, mirror: Array, waves: _Waves, 
 
 
 def _stand(joints: dict[str, Array], place: Array) -> None:
-    """Moves the body, in place, to where it walks, its lower foot on the floor."""
+    """Move the body, in place, to where it walks, with its lower foot on the floor."""
     toe_height = ANKLE_HEIGHT + FOOT[2]
     soles = [joints[f"{side}_ankle"][:, 2] - ANKLE_HEIGHT for side in SIDES]
     soles += [joints[f"{side}_toe"][:, 2] - toe_height for side in SIDES]

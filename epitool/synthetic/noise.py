@@ -1,4 +1,4 @@
-"""Imitates what a 2D detector makes of the exact keypoints."""
+"""Simulation of a 2D detector's errors on exact keypoints."""
 
 from __future__ import annotations
 
@@ -16,24 +16,24 @@ LIMBS = tuple(
     for side in ("left", "right")
     for upper, lower in (("elbow", "wrist"), ("knee", "ankle"))
 )
-MISSING_LIMBS = 0.02  # of each limb's appearances
-RUN_FRAMES = 10  # that a detector mistakes the sides for, once it does
+MISSING_LIMBS = 0.02  # share of the frames and views in which each limb is missing
+RUN_FRAMES = 10  # length of a run in which a detector confuses the sides
 INLIER_CONFIDENCE, OUTLIER_CONFIDENCE = (0.7, 1.0), (0.35, 0.75)
 
 
 def noisy_keypoints(truth: Labels, *, sigma_px: float, outliers: float, swap_share: float, seed: int = 0) -> Keypoints:
-    """The keypoints that a detector with these faults would give.
+    """Return the keypoints that a detector with these errors would find.
 
     Args:
         truth: Exact labels.
         sigma_px: Standard deviation of the Gaussian noise on both coordinates, px.
-        outliers: Share of the joints that land anywhere in the image, at a lower confidence that still counts.
-        swap_share: Share of the frames of one view, drawn by the seed, in which left and right are exchanged.
-        seed: Chooses all that is random.
+        outliers: Share of the joints that are placed anywhere in the image, at a lower confidence that still counts.
+        swap_share: Share of the frames of one view, chosen by the seed, in which left and right are exchanged.
+        seed: Seed of all randomness.
 
     Returns:
-        Keypoints of the same frames and views. Besides the faults above, 2% of the forearms and shins are missing;
-        what lies outside the image stays missing.
+        Keypoints of the same frames and views. Besides the errors above, 2% of the forearms and shins are missing;
+        joints outside the image stay missing.
     """
     rng = np.random.default_rng(seed)
     exact = truth.keypoints
@@ -62,18 +62,20 @@ def _missing(rng: np.random.Generator, shape: tuple[int, ...], skeleton: Skeleto
 def detector_like(
     truth: Labels, *, noise: float, outliers: float, swap_share: float, frozen_view: int | None = None, seed: int = 0
 ) -> Keypoints:
-    """The keypoints of a detector at its worst: heavy tails, gross errors, lost limbs, exchanged sides, a stuck view.
+    """Return the keypoints of a poor detector.
+
+    It has heavy-tailed noise, gross errors, missing limbs, exchanged sides and possibly a frozen view.
 
     Args:
         truth: Exact labels.
         noise: Scale of Student's t with 3 degrees of freedom, as a share of the person's size in each view.
-        outliers: Share of the joints that land anywhere in the image, at a lower confidence that still counts.
+        outliers: Share of the joints that are placed anywhere in the image, at a lower confidence that still counts.
         swap_share: Share of the frames of one view, in runs of about ten frames, with left and right exchanged.
-        frozen_view: A view that repeats one of its frames; None for none.
-        seed: Chooses all that is random.
+        frozen_view: View that repeats one of its frames; None for none.
+        seed: Seed of all randomness.
 
     Returns:
-        Keypoints of the same frames and views; missing limbs as in `noisy_keypoints`.
+        Keypoints of the same frames and views; limbs are missing as in `noisy_keypoints`.
     """
     rng = np.random.default_rng(seed)
     size_px = np.nanmedian(truth.boxes()[..., 2], axis=0)
@@ -90,7 +92,7 @@ def detector_like(
 
 
 def _runs(rng: np.random.Generator, frames: int, share: float) -> NDArray[np.bool_]:
-    """Which of the frames lie in runs that together are this share of them."""
+    """Return which frames lie in randomly chosen runs that together are this share of them."""
     run = np.arange(frames) // RUN_FRAMES
     rank = rng.permutation(run.max(initial=0) + 1)[run]
     flagged = np.zeros(frames, dtype=bool)

@@ -1,6 +1,6 @@
-"""Puts a motion on a body: its bones turned along the motion's joints, its skin drawn after them.
+"""Transfer of a motion to a body: its bones are rotated along the motion's joints, and its skin follows.
 
-Of the motion only directions count; lengths are the body's own, so the joints that come out are the truth.
+Only directions of the motion are used; lengths are the body's own, so the resulting joints are the truth.
 """
 
 from __future__ import annotations
@@ -17,35 +17,35 @@ from epitool.synthetic.anny_body import Body
 
 Array = NDArray[np.float64]
 H36M = skeleton("h36m17")
-_LIMBS = (  # bones of a limb, from joint, to joint
+_LIMBS = (  # prefixes of a limb's bones, its start joint and its end joint
     (("upperleg",), "hip", "knee"),
     (("lowerleg", "foot", "toe"), "knee", "ankle"),
     (("upperarm",), "shoulder", "elbow"),
     (("lowerarm", "wrist", "finger", "metacarpal"), "elbow", "wrist"),
 )
-_SPINE = {"spine05": 0.2, "spine04": 0.4, "spine03": 0.6, "spine02": 0.8}  # how far from pelvis to chest
-_NECK = {"neck01": 0.25, "neck02": 0.5, "neck03": 0.75}  # how far from chest to head
-_FLAT = 0.2  # of the head's height: a nose nearer to its axis does not tell where it looks
+_SPINE = {"spine05": 0.2, "spine04": 0.4, "spine03": 0.6, "spine02": 0.8}  # share of the rotation from pelvis to chest
+_NECK = {"neck01": 0.25, "neck02": 0.5, "neck03": 0.75}  # share of the rotation from chest to head
+_FLAT = 0.2  # of the head's height; a nose nearer to the head's axis does not define where it faces
 
 
 class Puppet:
-    """A body that takes on poses."""
+    """Body that can be posed."""
 
     def __init__(self, body: Body) -> None:
-        """Takes a body at rest."""
+        """Store a body at rest."""
         self.body = body
         self._rest = {name: body.joint(name) for name in H36M.joints}
         self._segments = [_segment(bone) for bone in body.bones]
 
     def posed(self, joints: Array) -> tuple[Array, Array]:
-        """A pose put on the body.
+        """Apply a pose to the body.
 
         Args:
             joints: h36m17 `(17, 3)`, any unit, z up.
 
         Returns:
-            The rotation `(B, 3, 3)` of each bone from rest, and where it begins `(B, 3)` mm: the pelvis above the
-            origin, the lowest vertex on the floor.
+            The rotation `(B, 3, 3)` of each bone from rest, and its head `(B, 3)` mm: the pelvis is above the origin,
+            and the lowest vertex on the floor.
         """
         turns = self._turns({name: joints[j] for j, name in enumerate(H36M.joints)})
         R = np.stack([turns[segment] for segment in self._segments])
@@ -58,7 +58,7 @@ class Puppet:
         return R, heads - [pelvis[0], pelvis[1], skin[:, 2].min()]
 
     def skin(self, R: Array, heads: Array) -> Array:
-        """Vertices `(V, 3)` by linear blend skinning, for bones as `posed` gives them."""
+        """Return vertices `(V, 3)` by linear blend skinning, for bones from `posed`."""
         shift = heads - (R @ self.body.heads[..., None])[..., 0]
         moved = self.body.weights @ np.concatenate([R.reshape(-1, 9), shift], axis=1).astype(np.float32)
         skin = np.einsum("vij,vj->vi", moved[:, :9].reshape(-1, 3, 3), self._vertices) + moved[:, 9:]
@@ -66,7 +66,7 @@ class Puppet:
 
     @staticmethod
     def joints(skin: Array, heads: Array, rows: Array) -> Array:
-        """Joints `(J, 3)` of skin and bones, by the body's `h36m17` or `coco17`."""
+        """Return joints `(J, 3)` of skin and bones, with the rows of the body's `h36m17` or `coco17`."""
         return rows @ np.concatenate([skin, heads])
 
     @cached_property
@@ -74,7 +74,7 @@ class Puppet:
         return self.body.vertices.astype(np.float32)
 
     def _turns(self, joints: dict[str, Array]) -> dict[str, Array]:
-        """The rotation from rest of each segment of the body."""
+        """Return the rotation from rest of each segment of the body."""
         rest = self._rest
         turns = {
             "pelvis": _between(_pelvis_axes, rest, joints),
@@ -97,7 +97,7 @@ def _blends() -> dict[str, tuple[str, str, float]]:
 
 
 def _segment(bone: str) -> str:
-    """The segment that a bone turns with."""
+    """Return the name of the segment that a bone rotates with."""
     name, _, letter = bone.partition(".")
     side = {"L": "left_", "R": "right_"}.get(letter, "")
     for prefixes, start, _ in _LIMBS:
@@ -123,7 +123,7 @@ def _chest_axes(joints: dict[str, Array]) -> Array:
 
 
 def _axes(left: Array, up: Array) -> Array:
-    """Columns: left, back, and up at right angles to left."""
+    """Return axes as columns: left, back, and the part of up that is orthogonal to left."""
     x = left / np.linalg.norm(left)
     z = up - (up @ x) * x
     z /= np.linalg.norm(z)
@@ -131,7 +131,11 @@ def _axes(left: Array, up: Array) -> Array:
 
 
 def _head_turn(rest: dict[str, Array], joints: dict[str, Array], chest: Array) -> Array:
-    """Up from thorax to crown; ahead towards the nose, where that is clear, else as little turned as it can be."""
+    """Return the rotation of the head from rest.
+
+    The head's axis is from thorax to crown, and it faces the nose. Where the nose is too near to this axis, the head is
+    turned as little as possible instead.
+    """
     up, rest_up = (where["head_top"] - where["thorax"] for where in (joints, rest))
     swung = _swing(chest, rest_up, up)
     ahead, rest_ahead = (where["neck_nose"] - where["thorax"] for where in (joints, rest))
@@ -145,7 +149,7 @@ def _head_turn(rest: dict[str, Array], joints: dict[str, Array], chest: Array) -
 
 
 def _swing(turn: Array, rest: Array, wanted: Array) -> Array:
-    """`turn`, and then the least rotation that brings the rest direction, so turned, to the wanted one."""
+    """Return `turn` followed by the smallest rotation that brings the rest direction, so turned, to the wanted one."""
     a, b = turn @ rest, wanted
     a, b = a / np.linalg.norm(a), b / np.linalg.norm(b)
     axis, cosine = np.cross(a, b), float(a @ b)
@@ -157,6 +161,6 @@ def _swing(turn: Array, rest: Array, wanted: Array) -> Array:
 
 
 def _blend(low: Array, high: Array, share: float) -> Array:
-    """The rotation a share of the way from one to another."""
+    """Return the rotation that is a share of the way from one rotation to another."""
     whole = Rotation.from_matrix(high @ low.T).as_rotvec()
     return np.asarray(Rotation.from_rotvec(share * whole).as_matrix() @ low)

@@ -1,4 +1,4 @@
-"""Rigs of cameras around a person: made up, to measure methods on.
+"""Synthetic camera rigs around a person, for evaluating methods.
 
 World axes: mm, z up, floor at z = 0.
 """
@@ -14,18 +14,18 @@ Array = NDArray[np.float64]
 LAYOUTS = ("ring", "arc", "random")
 _HIPS = 950.0  # height that the cameras of a random rig look at, mm
 _IMAGE_SIZES = ((640, 480), (1280, 720), (1000, 1000), (1920, 1080), (1080, 1920))
-_FOV_DEG = (45.0, 75.0)  # over the shorter side
-_FOCAL_OF_SIDE = 1.1  # focal length over the side of an image: 49 degrees
-_SPREAD_MM = 150.0  # of the points that the cameras of a random rig look at
+_FOV_DEG = (45.0, 75.0)  # along the shorter side
+_FOCAL_OF_SIDE = 1.1  # focal length over the side of an image: a field of view of 49 degrees
+_SPREAD_MM = 150.0  # SD of the points that the cameras of a random rig look at
 
 
 def camera_looking_at(name: str, center: Array, target: Array, focal: float, image_size: tuple[int, int]) -> Camera:
-    """A camera without distortion, upright, its principal point at the image's centre.
+    """Return an upright camera without distortion, with its principal point at the image's centre.
 
     Args:
         name: Its name.
-        center: Where it stands, world `(3,)`.
-        target: What its optical axis runs through, world `(3,)`; not straight above or below it.
+        center: Camera centre, world `(3,)`.
+        target: Point on its optical axis, world `(3,)`; not straight above or below the camera centre.
         focal: Focal length in pixels.
         image_size: (width, height) in pixels.
 
@@ -41,7 +41,10 @@ def camera_looking_at(name: str, center: Array, target: Array, focal: float, ima
 
 
 def walking_room() -> Rig:
-    """Four cameras at the corners of 4 x 9 m, 1.5 m high, as Human3.6M's: 1000 x 1000 px, focal length 1145 px."""
+    """Return four cameras at the corners of 4 x 9 m, 1.5 m high, similar to those of Human3.6M.
+
+    Images are 1000 x 1000 px, and the focal length is 1145 px.
+    """
     corners = [(2000.0, 4500.0), (-2000.0, 4500.0), (-2000.0, -4500.0), (2000.0, -4500.0)]
     middle = np.array([0.0, 0.0, 900.0])
     cameras = [
@@ -52,13 +55,13 @@ def walking_room() -> Rig:
 
 
 def random_rig(seed: int) -> Rig:
-    """Two to eight cameras that see an area of 3 x 3 m: in a ring, an arc or along a wall.
+    """Return two to eight cameras that see an area of 3 x 3 m, in a ring, in an arc or along a wall.
 
-    Neighbours of an arc are 5 to 90 degrees apart, those of a wall 0.5 to 1.5 m. Distances, heights, image sizes and
+    Neighbours in an arc are 5 to 90 degrees apart, those along a wall 0.5 to 1.5 m. Distances, heights, image sizes and
     focal lengths differ from camera to camera.
 
     Args:
-        seed: Chooses all of it.
+        seed: Seed of all randomness.
     """
     rng = np.random.default_rng(seed)
     places = _places(rng, int(rng.integers(2, 9)))
@@ -72,13 +75,13 @@ def random_rig(seed: int) -> Rig:
 
 
 def studio_rig(layout: str, count: int, side: int, seed: int) -> Rig:
-    """Cameras with square images that see an area of 3 x 3 m from 3.8 to 5 m.
+    """Return cameras with square images that see an area of 3 x 3 m from a distance of 3.8 to 5 m.
 
     Args:
-        layout: "ring", all around; "arc", 30 degrees from one to the next; "random", anywhere around.
-        count: How many.
-        side: Of the images, px.
-        seed: Of distances, heights and small differences.
+        layout: "ring", all around; "arc", 30 degrees between neighbours; "random", anywhere around.
+        count: Number of cameras.
+        side: Side of the images, px.
+        seed: Seed of distances, heights and small variations.
     """
     rng = np.random.default_rng(seed)
     step = 2 * np.pi / count if layout == "ring" else np.radians(30.0)
@@ -96,7 +99,7 @@ def studio_rig(layout: str, count: int, side: int, seed: int) -> Rig:
 
 
 def _places(rng: np.random.Generator, count: int) -> Array:
-    """Centres `(count, 3)` of cameras."""
+    """Return the centres `(count, 3)` of cameras."""
     height = rng.uniform(800, 3000, count)
     shape = rng.choice(["ring", "arc", "wall"])
     if shape == "wall":

@@ -1,4 +1,4 @@
-"""A small laboratory: four cameras in a ring, a room, and a person in it."""
+"""Small laboratory: four cameras in a ring, a room, and a person in it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from epitool.synthetic.solids import Mesh, solids_mesh
 
 IMAGE_SIZE = (384, 384)
 FOCAL = 490.0
-DISTANCE = 4600.0  # of the cameras from the middle of the floor, mm
+DISTANCE = 4600.0  # from the cameras to the middle of the floor, mm
 AZIMUTHS_DEG = (20.0, 95.0, 165.0, 250.0)
 HEIGHTS = (1400.0, 2100.0, 1250.0, 1800.0)
 TO_LIGHT = np.array([0.35, -0.45, 0.82])  # world
@@ -31,15 +31,15 @@ SHADOWED = ("left_ankle", "right_ankle", "pelvis")
 
 
 def render_scene(folder: Path, *, frames: int = 120, seed: int = 0) -> Labels:
-    """Renders a person moving before four cameras, as `cam1/00000.jpg` and so on.
+    """Render a person who moves in front of four cameras, as `cam1/00000.jpg` and so on.
 
-    The person is articulated, about 1.75 m tall, and moves with constant bone lengths. The clothes of the left and
-    the right side differ slightly in colour: a small network could not tell the sides apart by shape alone.
+    The person is articulated, about 1.75 m tall, and moves with constant bone lengths. The clothes of the left and the
+    right side differ slightly in colour, because a small network could not tell the sides apart by shape alone.
 
     Args:
-        folder: Where to put one folder of images per camera.
-        frames: How many images each camera takes, 5 a second.
-        seed: Chooses the motion and the room.
+        folder: Folder that receives one folder of images per camera.
+        frames: Number of images per camera, 5 per second.
+        seed: Seed of the motion and the room.
 
     Returns:
         The exact truth: h36m17 poses in the world (mm, z up, floor at 0), their projections with confidence 1 (0
@@ -58,7 +58,7 @@ def render_scene(folder: Path, *, frames: int = 120, seed: int = 0) -> Labels:
 
 
 def ring_of_cameras() -> Rig:
-    """Four cameras around the floor, looking at its middle."""
+    """Return four cameras around the floor, looking at its middle."""
     angle = np.radians(AZIMUTHS_DEG)
     centers = np.column_stack([DISTANCE * np.cos(angle), DISTANCE * np.sin(angle), HEIGHTS])
     cameras = (camera_looking_at(f"cam{i}", center, TARGET, FOCAL, IMAGE_SIZE) for i, center in enumerate(centers, 1))
@@ -71,17 +71,17 @@ def _footage(motion: Motion, bodies: Sequence[Mesh], camera: Camera, seed: int) 
     for f, body in enumerate(bodies):
         image = draw_shadow(room, face, points, [motion.joint(name)[f] for name in SHADOWED])
         draw_lit(image, body, camera)
-        yield cv2.GaussianBlur(image, (3, 3), 0.6)  # type: ignore[misc]  # softens the stairs along edges
+        yield cv2.GaussianBlur(image, (3, 3), 0.6)  # type: ignore[misc]  # anti-aliases edges
 
 
 def draw_lit(image: Image, mesh: Mesh, camera: Camera) -> None:
-    """Draws a mesh into an RGB image, in place, lit from one side."""
+    """Draw a mesh into an RGB image, in place, lit from one side."""
     depth = np.full(image.shape[:2], np.inf, np.float32)
     draw_mesh(image, depth, camera, *mesh, TO_LIGHT / np.linalg.norm(TO_LIGHT))
 
 
 def write_jpeg(path: Path, image: Image) -> None:
-    """Writes an RGB image."""
+    """Write an RGB image."""
     options = [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY]
     _, data = cv2.imencode(".jpg", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), options)
     data.tofile(path)  # cv2.imwrite cannot open every path on Windows

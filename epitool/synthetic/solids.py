@@ -1,4 +1,4 @@
-"""Tapered limbs, trunks and ellipsoids, and the meshes that they are drawn as."""
+"""Tapered limbs, trunks and ellipsoids, and their meshes."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ Floats = NDArray[np.float32]
 Mesh = tuple[Array, NDArray[np.int64], Floats]  # vertices (V, 3), triangles (T, 3), colours of the vertices (V, 3)
 Color = tuple[int, int, int]
 ROUND = (1.0, 1.0, 1.0)
-_SIDES, _RINGS = 28, 10  # corners of each ring, and rings on either sphere
+_SIDES, _RINGS = 28, 10  # corners of each ring, and rings on each sphere
 _ACROSS = np.eye(3)
 
 
 @dataclass(frozen=True, eq=False)
 class Solid:
-    """The hull of two spheres, possibly stretched: a tapered limb, a trunk, or an ellipsoid.
+    """Hull of two spheres, possibly stretched: a tapered limb, a trunk, or an ellipsoid.
 
     Attributes:
         ends: Centres of both spheres `(2, 3)`, world, mm.
         radii: Radii of both spheres, mm.
         color: RGB.
-        axes: Rotation `(3, 3)`, world from the axes that it is stretched along.
-        width: How many times as wide as its radii say it is along each of these axes.
+        axes: Rotation `(3, 3)`, world from the axes along which it is stretched.
+        width: Factors by which it is stretched along each of these axes.
     """
 
     ends: Array
@@ -37,7 +37,7 @@ class Solid:
 
 
 def solids_mesh(solids: Sequence[Solid]) -> Mesh:
-    """The surfaces of solids."""
+    """Return the surfaces of solids as one mesh."""
     vertices = np.stack([_vertices(solid) for solid in solids])
     count = vertices.shape[1]
     triangles = np.concatenate([_triangles() + n * count for n in range(len(solids))])
@@ -46,11 +46,11 @@ def solids_mesh(solids: Sequence[Solid]) -> Mesh:
 
 
 def _vertices(solid: Solid) -> Array:
-    """Rings around the line from the first sphere to the second, `(2 * _RINGS * _SIDES, 3)`.
+    """Return rings around the line from the first sphere to the second, `(2 * _RINGS * _SIDES, 3)`.
 
-    All of it happens where the spheres are round. Planes that touch both spheres do so where a radius and the line
-    make an angle whose cosine is the difference of the radii by the distance: there the one sphere ends, and the cone
-    between them begins.
+    They are computed before stretching, where the spheres are round. A cone that touches both spheres joins them. It
+    touches where the angle between the radius and the line has the cosine (difference of the radii) / distance: there
+    the sphere's rings end and the cone begins.
     """
     along = (solid.ends[1] - solid.ends[0]) @ solid.axes / solid.width
     distance = float(np.linalg.norm(along))
@@ -67,7 +67,7 @@ def _vertices(solid: Solid) -> Array:
 
 
 def _triangles() -> NDArray[np.int64]:
-    """Two for each corner of every ring but the last, counter-clockwise from outside."""
+    """Return two triangles for each corner of every ring but the last, counter-clockwise from outside."""
     here = np.arange(2 * _RINGS * _SIDES).reshape(2 * _RINGS, _SIDES)
     beside = np.roll(here, -1, axis=1)
     one = np.stack([here[:-1], beside[:-1], beside[1:]], axis=-1)

@@ -1,4 +1,4 @@
-"""A room with furniture in which a person of Anny's moves before the cameras of a rig, with exact truth."""
+"""Furnished room in which an Anny person moves in front of the cameras of a rig, with exact truth."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ from epitool.synthetic.scene import SHADOWED
 
 Array = NDArray[np.float64]
 Floats = NDArray[np.float32]
-_MARGIN = 500.0  # of the room around cameras, mm
+_MARGIN = 500.0  # between cameras and the walls, mm
 _MOST_FURNITURE = 3
-_AWAY = (1700.0, 2400.0)  # of furniture from the middle: the person moves within
-_NOISE = 2.5  # of pixels, levels
+_AWAY = (1700.0, 2400.0)  # distance of furniture from the middle, mm; the person moves within it
+_NOISE = 2.5  # SD of pixel noise, grey levels
 
 
 @dataclass(frozen=True, eq=False)
 class Taken:
-    """What one frame gives.
+    """Images and joints of one frame.
 
     Attributes:
-        images: RGB, one a camera.
+        images: RGB images, one per camera.
         h36m17: Joints `(17, 3)`, world mm.
-        coco17: Likewise.
+        coco17: Joints of coco17, likewise.
     """
 
     images: tuple[Image, ...]
@@ -41,15 +41,15 @@ class Taken:
 
 
 class Studio:
-    """Takes images of a person in poses."""
+    """Studio that takes images of a person in given poses."""
 
     def __init__(self, body: Body, rig: Rig, seed: int) -> None:
-        """Sets up.
+        """Set up the room, the person and the light.
 
         Args:
-            body: Of the person.
-            rig: World z up, floor at z = 0, mm.
-            seed: Of clothes, light, room and furniture.
+            body: Body of the person.
+            rig: Cameras, world z up, floor at z = 0, mm.
+            seed: Seed of clothes, light, room and furniture.
         """
         rng = np.random.default_rng(seed)
         self.rig, self._puppet, self._seed = rig, Puppet(body), seed
@@ -60,13 +60,13 @@ class Studio:
         self._sets = [self._empty(camera) for camera in rig.cameras]
 
     def take(self, joints: Array, place: Array, frame: int, *, draw: bool = True) -> Taken:
-        """A frame.
+        """Take the images of one frame.
 
         Args:
-            joints: Of the motion, h36m17 `(17, 3)`, z up, any unit; only directions count.
-            place: Of the pelvis on the floor, `(2,)` mm.
-            frame: Its number, for the noise.
-            draw: Whether to draw images, or to give joints alone.
+            joints: Joints of the motion, h36m17 `(17, 3)`, z up, any unit; only directions count.
+            place: Position of the pelvis on the floor, `(2,)` mm.
+            frame: Number of the frame, which seeds the noise.
+            draw: Whether to draw images; else only joints are returned.
         """
         puppet, shift = self._puppet, np.array([*place, 0.0])
         R, heads = puppet.posed(joints)
@@ -80,14 +80,14 @@ class Studio:
         image = draw_shadow(room, face, points, [joints[H36M.index(name)] for name in SHADOWED])
         body = self._puppet.body
         draw_mesh(image, depth.copy(), camera, skin, body.triangles, self._colors, self._to_light)
-        image = cv2.GaussianBlur(image, (3, 3), 0.6)  # type: ignore[assignment]  # softens the stairs along edges
+        image = cv2.GaussianBlur(image, (3, 3), 0.6)  # type: ignore[assignment]  # anti-aliases edges
         noise = np.empty(image.shape, np.int8)
         cv2.setRNGSeed(hash((self._seed, frame, view)) & 0x7FFFFFFF)
         cv2.randn(noise, 0, _NOISE)  # type: ignore[call-overload]
         return cv2.add(image, noise, dtype=cv2.CV_8U)  # type: ignore[return-value]
 
     def _empty(self, camera: Camera) -> tuple[Image, Floats, NDArray[np.int64], Array]:
-        """The room with its furniture, how far all of it is, and where the rays meet the room's faces."""
+        """Return the furnished room, its depth, the faces that rays hit, and the points where they hit."""
         centers = np.array([camera.center for camera in self.rig.cameras])
         bounds = np.stack(
             [np.minimum(ROOM[0], centers.min(axis=0) - _MARGIN), np.maximum(ROOM[1], centers.max(axis=0) + _MARGIN)]
@@ -104,7 +104,7 @@ class Studio:
 
 
 def _piece(rng: np.random.Generator) -> tuple[Array, Array, Array]:
-    """A box on the floor, its opposite corners and its colour, away from the middle."""
+    """Draw a box on the floor away from the middle, as its opposite corners and its colour."""
     angle, distance = rng.uniform(0, 2 * np.pi), rng.uniform(*_AWAY)
     middle, half = distance * np.array([np.cos(angle), np.sin(angle)]), rng.uniform(150, 400, 2)
     low, high = np.array([*(middle - half), 0.0]), np.array([*(middle + half), rng.uniform(300, 1100)])
@@ -112,7 +112,10 @@ def _piece(rng: np.random.Generator) -> tuple[Array, Array, Array]:
 
 
 def wandering(frames: int, frames_per_second: float, seed: int) -> Array:
-    """Places on the floor `(F, 2)` mm of someone who drifts about, within 0.8 m of the middle."""
+    """Return positions on the floor `(F, 2)` mm of a person who drifts about.
+
+    They stay within 0.8 m of the middle along each axis.
+    """
     rng = np.random.default_rng(seed)
     seconds, phases = np.arange(frames) / frames_per_second, rng.uniform(0, 2 * np.pi, 4)
     periods = np.array([7.0, 9.0, 17.0, 23.0])

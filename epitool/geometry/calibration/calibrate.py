@@ -154,7 +154,7 @@ def _evidence(keypoints: Keypoints, bundle: Bundle, pairs: dict[tuple[str, str],
         parallax_deg={names: pair.parallax_deg for names, pair in among.items()},
         flat=bool(among) and all(pair.flat for pair in among.values()),
         focal_ratio=lenses,
-        bone_spread=bone_spread(labels),
+        bone_spread=bone_spread(labels, sample.take_of),
     )
 
 

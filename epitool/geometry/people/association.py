@@ -1,34 +1,113 @@
-"""Which person, once the cameras are known: detections that agree over all views, followed through space.
+"""Who is who once the cameras are known: detections that agree over all views, followed through space.
 
 Detections of one person in two views lie on each other's epipolar lines, joint by joint, and those of two people do
-not. What agrees is grouped to people, the groups are triangulated and linked over time, and one of them is chosen.
-Left and right may be exchanged in any detection.
+not. What agrees is grouped to people, the groups are triangulated and linked over time. Left and right may be exchanged
+in any detection.
 """
 
 from __future__ import annotations
 
 import itertools
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from epitool.camera import Rig
 from epitool.geometry.people.candidates import Candidates
-from epitool.geometry.people.tracking import link, median_over, sightings_of
-from epitool.geometry.two_view.epipolar import fundamental_of_cameras, sampson_distance
-from epitool.pose import midline
+from epitool.geometry.people.grouping import Epipolar, Pairs, groups_of_people, usual_distances
+from epitool.geometry.people.tracking import link, sightings_of
+from epitool.geometry.two_view.epipolar import fundamental_of_cameras
+from epitool.pose import midline, usual_side
 from epitool.skeleton import Skeleton
 
 Array = NDArray[np.float64]
 Indices = NDArray[np.intp]
 Flags = NDArray[np.bool_]
 _BRIDGE = 60  # frames; in space people do not cover each other, so that a name is safe for long
-_NEUTRAL = 3.0  # standard deviations at which a joint speaks neither for nor against
-_CAP = 2.0  # so that one joint speaks against as loudly as one that fits speaks for
 _LEAST_NOISE = 2e-4  # radians: no detector is better, and exact data has some rounding
-_NOISE_FRAMES = 500
-_MIN_SHARED = 5  # joints from which the noise is measured
+_NOISE_FRAMES = 200
+_LOOSE = 0.012  # of a person's size: deviation by which people are grouped to measure it
 _CHUNK = 2_000_000  # numbers at a time
+
+
+@dataclass(frozen=True, eq=False)
+class People:
+    """Everyone on whom two views or more agree, each by one name through the recording.
+
+    Attributes:
+        candidates: Of K groups in every frame and view, `(F, K, V)` indices; -1 where a view does not show them.
+        names: Which person each group is, `(F, K)`, from 0 for the one who is seen most; -1 where there is no group.
+    """
+
+    candidates: Indices
+    names: Indices
+
+    def __len__(self) -> int:
+        return int(self.names.max(initial=-1)) + 1
+
+    def identities(self, person: int) -> Indices:
+        """Which candidate a person is in every frame and view, `(F, V)`; -1 where they are not seen."""
+        return self._only(np.where(self.names == person, 0, -1).argmax(axis=1), (self.names == person).any(axis=1))
+
+    def chosen(self, group: Indices) -> Indices:
+        """Candidates `(F, V)` of one group a frame, `(F,)`; -1 for none."""
+        return self._only(np.maximum(group, 0), group >= 0)
+
+    def shares(self, shown: Indices) -> Array:
+        """How much of what each view shows is matched, `(V,)`; NaN where it shows nobody when others do.
+
+        The larger of two shares: of the people in it (in frames in which another view shows somebody), and of those on
+        whom two other views agree while it shows somebody who might be them. So neither a street behind the scene nor
+        one that a view hardly sees is held against it.
+
+        Args:
+            shown: How many people each view shows in each frame, `(F, V)`.
+        """
+        members = self.candidates >= 0
+        matched = members.sum(axis=1)
+        could = np.where((shown > 0).sum(axis=1, keepdims=True) - (shown > 0) >= 1, shown, 0)
+        agreed = members.sum(axis=2, keepdims=True) - members >= 2
+        might = agreed & (members | (shown > matched)[:, None])
+        own, joined = (
+            np.where(of > 0, found / np.maximum(of, 1), np.nan)
+            for found, of in (
+                (matched.sum(axis=0), could.sum(axis=0)),
+                ((might & members).sum(axis=(0, 1)), might.sum(axis=(0, 1))),
+            )
+        )
+        return np.fmax(own, joined)
+
+    def _only(self, group: Indices, there: Flags) -> Indices:
+        return np.where(there[:, None], self.candidates[np.arange(len(group)), group], -1)
+
+
+def people_of(candidates: Candidates, rig: Rig, frames: int, skeleton: Skeleton, slack: float = 0.0) -> People:
+    """Everyone, matched between the views and followed through space, given the cameras.
+
+    Args:
+        candidates: All people found, distorted pixels.
+        rig: The cameras, in the order of the views.
+        frames: How many there are.
+        skeleton: Of the candidates' joints.
+        slack: Deviation of joints, as a share of a person's size, that is allowed for at least: cameras that one person
+            gave may fit others less well.
+    """
+    table = candidates.table(frames, len(rig))
+    pairs = _pairs_of(rig)
+    sample = _joints(candidates, table[_spread(frames)], rig)
+    noise = _noise(sample, pairs, slack * _usual_size(sample, rig), _LOOSE * _usual_size(sample, rig), skeleton)
+    parts, places = [], []
+    chunk = max(1, _CHUNK // (table.shape[1] * table.shape[2]) ** 2)
+    for start in range(0, frames, chunk):
+        xy = _joints(candidates, table[start : start + chunk], rig)
+        slots = groups_of_people(xy, pairs, noise, skeleton)
+        parts.append(in_slots(table[start : start + chunk], slots))
+        places.append(_places(slots, xy, rig, skeleton)[(slots >= 0).any(axis=-1)])
+    groups = np.full((frames, max((part.shape[1] for part in parts), default=0), len(rig)), -1)
+    for start, part in zip(range(0, frames, chunk), parts):
+        groups[start : start + chunk, : part.shape[1]] = part
+    return People(groups, _names(groups, places))
 
 
 def choose_by_geometry(candidates: Candidates, rig: Rig, previous: Indices, skeleton: Skeleton) -> Indices:
@@ -38,31 +117,57 @@ def choose_by_geometry(candidates: Candidates, rig: Rig, previous: Indices, skel
         candidates: All people found, distorted pixels.
         rig: The cameras, in the order of the views.
         previous: The choice so far `(F, V)`, -1 for nobody: of the people in space, the one that it shows most often
-            is followed.
+            is followed, or the one seen most where it shows none of them.
         skeleton: Of the candidates' joints.
 
     Returns:
         Candidates `(F, V)`; -1 where the person is not seen, and in frames in which fewer than two views agree on
         them. `previous` itself where no image shows more than one person.
     """
-    table = candidates.table(*previous.shape)
-    if table.shape[2] == 1:
+    if candidates.table(*previous.shape).shape[2] == 1:
         return previous
-    noise = _noise(_joints(candidates, table[_spread(len(table))], rig), rig, skeleton)
-    members, places = [], []
-    chunk = max(1, _CHUNK // (previous.shape[1] * table.shape[2]) ** 3)
-    for start in range(0, len(table), chunk):
-        xy = _joints(candidates, table[start : start + chunk], rig)
-        member = _groups_of_people(_pair_gains(xy, rig, skeleton, noise), len(rig))
-        members.append(member)
-        places.append(_places(member, xy, rig, skeleton)[member.any(axis=-1)])
-    slots = _followed(np.concatenate(members), np.concatenate(places), (table >= 0) & (table == previous[..., None]))
-    return np.where(slots >= 0, np.take_along_axis(table, np.maximum(slots, 0)[..., None], axis=2)[..., 0], -1)
+    people = people_of(candidates, rig, len(previous), skeleton)
+    members = people.candidates >= 0
+    as_before = members & (people.candidates == previous[:, None])
+    votes = as_before if as_before.any() else members
+    return people.chosen(_main_group(people.names, votes.sum(axis=-1).astype(float)))
+
+
+def _pairs_of(rig: Rig) -> Pairs:
+    """Epipolar geometry of all pairs of cameras, distances in radians."""
+    pairs = {}
+    for (a, first), (b, second) in itertools.combinations(enumerate(rig.cameras), 2):
+        pairs[a, b] = Epipolar(fundamental_of_cameras(first, second), (first.focal + second.focal) / 2)
+    return pairs
+
+
+def _usual_size(xy: Array, rig: Rig) -> float:
+    """A person's usual size in joints `(F, V, P, J, 2)`, radians; 0 where nobody is seen."""
+    sizes = [usual_side(xy[:, v]) / camera.focal for v, camera in enumerate(rig.cameras)]
+    return float(np.nan_to_num(np.nanmedian(sizes))) if np.isfinite(sizes).any() else 0.0
+
+
+def _noise(xy: Array, pairs: Pairs, least: float, loose: float, skeleton: Skeleton) -> float:
+    """Standard deviation of epipolar distances within people, radians: that of most, not of those who fit best.
+
+    Detectors see some people better than others.
+
+    Args:
+        xy: Undistorted joints of some frames `(F, V, P, J, 2)`.
+        pairs: Geometry of the views.
+        least: Deviation that is allowed for at least.
+        loose: Deviation by which people are grouped to measure it.
+        skeleton: Of the joints.
+    """
+    least = max(least, _LEAST_NOISE)
+    slots = groups_of_people(xy, pairs, max(loose, least), skeleton)
+    usual = usual_distances(xy, slots, pairs, skeleton)
+    return max(1.4826 * float(np.median(usual)), least) if len(usual) else least
 
 
 def _spread(frames: int) -> Indices:
     """Frames from which the noise is measured."""
-    return np.unique(np.linspace(0, frames - 1, _NOISE_FRAMES).astype(int))
+    return np.unique(np.linspace(0, frames - 1, min(frames, _NOISE_FRAMES)).astype(int))
 
 
 def _joints(candidates: Candidates, table: Indices, rig: Rig) -> Array:
@@ -71,110 +176,36 @@ def _joints(candidates: Candidates, table: Indices, rig: Rig) -> Array:
     return np.stack([camera.undistort(xy[:, v]) for v, camera in enumerate(rig.cameras)], axis=1)
 
 
-def _followed(member: Flags, places: Array, previous: Flags) -> Indices:
-    """The slot of one person in every frame and view `(F, V)`, -1 for none.
+def in_slots(table: Indices, slots: Indices) -> Indices:
+    """Candidates in slots `(F, K, V)` of a table `(F, V, P)`; -1 for none."""
+    found = np.take_along_axis(table, np.swapaxes(np.maximum(slots, 0), 1, 2), axis=2)
+    return np.where(slots >= 0, np.swapaxes(found, 1, 2), -1)
+
+
+def _names(groups: Indices, places: list[Array]) -> Indices:
+    """Who each group is, `(F, K)`, from 0 for the one who is seen most; -1 for nobody.
 
     Args:
-        member: People in every frame: which slots are of each, `(F, K, V * P)`.
-        places: Where in space the groups that have members are, `(N, M, 3)`.
-        previous: Slots `(F, V, P)` of the person to follow, as far as known.
+        groups: Candidates `(F, K, V)`, -1 for none.
+        places: Where in space the groups that have members are, parts of `(N, M, 3)`.
     """
-    frames, names = len(member), np.full(member.shape[:2], -1)
-    frame, group_of = np.nonzero(member.any(axis=-1))
-    names[frame, group_of] = link(places, frame, bridge=_BRIDGE, cut=False)
-    votes = np.einsum("fkc,fc->fk", member, previous.reshape(frames, -1).astype(float))
-    group = _main_group(names, votes)
-    mine = (group >= 0)[:, None] & member[np.arange(frames), np.maximum(group, 0)]
-    mine = mine.reshape(previous.shape)
-    return np.where(mine.any(axis=-1), mine.argmax(axis=-1), -1)
+    there = groups >= 0
+    names, (frame, group) = np.full(groups.shape[:2], -1), np.nonzero(there.any(axis=-1))
+    if len(frame):
+        found = link(np.concatenate(places), frame, bridge=_BRIDGE, cut=False)
+        seen = np.bincount(found[found >= 0], there[frame, group].sum(axis=-1)[found >= 0])
+        rank = np.full(len(seen) + 1, -1)  # the last one is nobody's
+        rank[np.argsort(-seen, kind="stable")] = np.arange(len(seen))
+        names[frame, group] = rank[found]
+    return names
 
 
-def _distances(xy: Array, rig: Rig, skeleton: Skeleton, a: int, b: int) -> Array:
-    """Sampson distance in radians between all slots of two views, b as it is and mirrored: `(2, F, P, P, J)`."""
-    first, second = rig.cameras[a], rig.cameras[b]
-    F = fundamental_of_cameras(first, second)
-    one, other = xy[:, a, :, None], xy[:, b, None]
-    mirrored = other[..., skeleton.flip_order, :]
-    focal = (first.focal + second.focal) / 2
-    return np.stack([sampson_distance(F, one, other), sampson_distance(F, one, mirrored)]) / focal
-
-
-def _noise(xy: Array, rig: Rig, skeleton: Skeleton) -> float:
-    """Standard deviation of the Sampson distance, radians: of the slots that fit best in each frame and pair."""
-    best = []
-    for a, b in itertools.combinations(range(len(rig)), 2):
-        distance = _distances(xy, rig, skeleton, a, b)
-        typical = np.where(np.isfinite(distance).sum(axis=-1) >= _MIN_SHARED, median_over(distance), np.nan)
-        best.append(np.nanmin(np.where(np.isnan(typical), np.inf, typical), axis=(0, 2, 3)))
-    found = np.concatenate(best)
-    found = found[np.isfinite(found)]
-    return max(float(np.median(found)) * 1.4826, _LEAST_NOISE) if len(found) else _LEAST_NOISE
-
-
-def _pair_gains(xy: Array, rig: Rig, skeleton: Skeleton, noise: float) -> Array:
-    """What speaks for any two detections being of one person, in joints: `(F, V * P, V * P)`, symmetric.
-
-    A joint on the other's epipolar line counts 1, one at 3 standard deviations 0, and one far off -1. Two detections
-    in one view have nothing to say to each other.
-    """
-    frames, views, people = xy.shape[:3]
-    gains = np.zeros((frames, views, people, views, people))
-    for a, b in itertools.combinations(range(views), 2):
-        distance = _distances(xy, rig, skeleton, a, b)
-        fit = 1 - np.minimum((distance / (_NEUTRAL * noise)) ** 2, _CAP)
-        gains[:, a, :, b] = np.nan_to_num(fit).sum(axis=-1).max(axis=0)
-        gains[:, b, :, a] = np.swapaxes(gains[:, a, :, b], 1, 2)
-    return gains.reshape(frames, views * people, views * people)
-
-
-def _groups_of_people(gains: Array, views: int) -> Flags:
-    """Detections grouped to people, the surest first: members `(F, K, V * P)`; empty groups fill up.
-
-    From every pair of detections that agree, a group grows by the detection that it supports most, one a view, while
-    there is one. The group with the largest sum of gains is a person; the next is grown from what is left.
-    """
-    slots = gains.shape[1]
-    free, groups = np.ones((len(gains), slots), dtype=bool), []
-    for _ in range(slots // views + 1):  # different views may lack different people
-        both = free[:, :, None] & free[:, None]
-        best = _best_group(np.where(both, gains, 0.0), views)
-        groups.append(best)
-        free &= ~best
-    return np.stack(groups, axis=1)
-
-
-def _best_group(gains: Array, views: int) -> Flags:
-    """Members `(F, V * P)` of the group with the largest sum of gains, grown from any pair."""
-    frames, slots = gains.shape[:2]
-    of_view = np.arange(slots) * views // slots
-    one, other = np.nonzero(of_view[:, None] < of_view)
-    member = np.zeros((len(one), slots), dtype=bool)
-    member[np.arange(len(one)), one] = member[np.arange(len(one)), other] = True
-    member = np.broadcast_to(member, (frames, *member.shape)).copy()
-    value = gains[:, one, other].copy()
-    possible = value > 0
-    for _ in range(views - 2):
-        support = member.astype(float) @ gains
-        full = member.reshape(*member.shape[:2], views, -1).any(axis=-1)[..., of_view]
-        support = np.where(full, 0.0, support)
-        best = support.argmax(axis=-1)[..., None]
-        gain = np.take_along_axis(support, best, axis=-1)
-        np.put_along_axis(member, best, np.take_along_axis(member, best, axis=-1) | (gain > 0), axis=-1)
-        value += gain[..., 0]
-    value = np.where(possible, value, 0.0)
-    chosen = value.argmax(axis=1)
-    rows = np.arange(frames)
-    return member[rows, chosen] & (value[rows, chosen] > 0)[:, None]
-
-
-def _places(member: Flags, xy: Array, rig: Rig, skeleton: Skeleton) -> Array:
-    """Where each group is in space, `(F, K, M, 3)`: joints that have no mirror image; NaN for an empty group."""
-    frames, views, people = xy.shape[:3]
-    points = midline(xy, skeleton).reshape(frames, 1, views * people, -1, 2)
-    mine = np.where(member[..., None, None], points, np.nan).reshape(*member.shape[:2], views, people, -1, 2)
-    one_a_view = np.where(np.isfinite(mine), mine, 0.0).sum(axis=3)  # a group has at most one slot a view
-    seen = np.isfinite(mine[..., 0]).any(axis=3)
-    return _nearest_to_rays(np.where(seen[..., None], one_a_view, np.nan), rig)
+def _places(slots: Indices, xy: Array, rig: Rig, skeleton: Skeleton) -> Array:
+    """Where groups of slots `(F, K, V)` are in space, `(F, K, M, 3)`: joints without a mirror image; NaN for nobody."""
+    points = midline(xy, skeleton)
+    mine = np.take_along_axis(points, np.maximum(slots, 0).transpose(0, 2, 1)[..., None, None], axis=2)
+    mine = np.where((slots >= 0)[..., None, None], np.swapaxes(mine, 1, 2), np.nan)
+    return _nearest_to_rays(mine, rig)
 
 
 def _nearest_to_rays(xy: Array, rig: Rig) -> Array:

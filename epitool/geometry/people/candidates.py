@@ -86,6 +86,16 @@ class Candidates:
             return self
         return Candidates(self.xy[kept], self.confidence[kept], self.frame_index[kept], renumbered[kept])
 
+    def select_frames(self, frames: Indices) -> Candidates:
+        """Those of the frames at these increasing indices only, renumbered."""
+        place = np.searchsorted(frames, self.frame_index)
+        kept = np.append(frames, -1)[place] == self.frame_index
+        return Candidates(self.xy[kept], self.confidence[kept], place[kept], self.view_index[kept])
+
+    def crowded(self, frames: int, views: int) -> bool:
+        """Whether some view shows more than one person in some frame."""
+        return bool((np.bincount(self.frame_index * views + self.view_index, minlength=frames * views) > 1).any())
+
 
 def with_choice(keypoints: Keypoints, candidates: Candidates, choice: Indices) -> Keypoints:
     """Keypoints of the candidates chosen, `(F, V)` indices with -1 for nobody."""

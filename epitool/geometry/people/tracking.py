@@ -204,7 +204,7 @@ def swing(legs: Array) -> float:
 def agreement(a: Array, b: Array) -> float:
     """Mean correlation over time of what limbs do up and down in two views, `(N, K)` each; 0 where not measurable."""
     both = np.isfinite(a) & np.isfinite(b)
-    x, y = (_standardized(np.where(both, values, np.nan)) for values in (a, b))
+    x, y = (standardized(np.where(both, values, np.nan)) for values in (a, b))
     count = both.sum(axis=0)
     enough = count >= 3
     if not enough.any():
@@ -214,8 +214,8 @@ def agreement(a: Array, b: Array) -> float:
     return float((product / np.where(norm > 0, norm, np.inf)).mean())
 
 
-def _standardized(values: Array) -> Array:
-    """Columns without offset and in robust standard deviations, clipped; 0 where missing."""
+def standardized(values: Array) -> Array:
+    """Columns `(N, K)` without offset and in robust standard deviations, clipped; 0 where missing."""
     centered = values - median_over(values.T)
     spread = 1.4826 * median_over(np.abs(centered).T)
     return np.nan_to_num(np.clip(centered / np.where(spread > 0, spread, np.inf), -_CLIP, _CLIP))

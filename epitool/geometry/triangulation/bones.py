@@ -55,21 +55,33 @@ class BonePoses:
     converged: NDArray[np.bool_]
 
 
-def bone_spread(labels: Labels) -> float:
-    """Median over bones of the scatter of their length, noise taken off, as a share of it; NaN where none is known."""
+def bone_spread(labels: Labels, person_of: NDArray[np.int64] | None = None) -> float:
+    """Median over bones of the scatter of their length, noise taken off, as a share of it; NaN where none is known.
+
+    Args:
+        labels: Of F frames.
+        person_of: Whose frame each is, `(F,)`, for people differ in size; one person's where it is left out.
+    """
     full = labels.covariance[..., [0, 1, 2, 1, 3, 4, 2, 4, 5]].reshape(*labels.poses.xyz.shape, 3)
     spreads = []
+    people = [slice(None)] if person_of is None else [person_of == person for person in np.unique(person_of)]
     for parent, child in labels.poses.skeleton.bones:
         bone = labels.poses.xyz[:, child] - labels.poses.xyz[:, parent]
         length = np.linalg.norm(bone, axis=-1)
         along = bone / np.where(length > 0, length, np.nan)[:, None]
         noise = np.einsum("fi,fij,fj->f", along, full[:, child] + full[:, parent], along)
-        known = np.isfinite(noise)
-        if known.sum() >= _MIN_SAMPLES:
-            usual = float(np.median(length[known]))
-            scatter = (1.4826 * float(np.median(np.abs(length[known] - usual)))) ** 2 - float(np.median(noise[known]))
-            spreads.append(np.sqrt(max(scatter, 0.0)) / usual)
+        spreads += [found for mine in people if (found := _spread(length[mine], noise[mine])) is not None]
     return float(np.median(spreads)) if spreads else np.nan
+
+
+def _spread(length: Array, noise: Array) -> float | None:
+    """Scatter of one bone's length `(F,)` beyond its noise, as a share of it; None where too little is known."""
+    known = np.isfinite(noise)
+    if known.sum() < _MIN_SAMPLES:
+        return None
+    usual = float(np.median(length[known]))
+    scatter = (1.4826 * float(np.median(np.abs(length[known] - usual)))) ** 2 - float(np.median(noise[known]))
+    return float(np.sqrt(max(scatter, 0.0)) / usual)
 
 
 def estimate_bone_lengths(xyz: Array, covariance: Array, skeleton: Skeleton) -> BoneLengths:

@@ -123,9 +123,11 @@ def pose_by_cheirality(E: Array, ray_a: Array, ray_b: Array) -> tuple[Array, Arr
 
 
 def pose_by_poselib(
-    a: Array, b: Array, K_a: Array, K_b: Array, threshold_px: float, seed: int
+    a: Array, b: Array, K_a: Array, K_b: Array, threshold_px: float, seed: int, most: int = 20000
 ) -> tuple[Array, Array, NDArray[np.bool_]]:
     """Relative pose from matches `(N, 2)`: PoseLib's LO-RANSAC with the five-point solver and robust refinement.
+
+    At the most so many samples are drawn as `most` says.
 
     Returns:
         R, unit t (b_from_a), and which matches are inliers.
@@ -140,7 +142,8 @@ def pose_by_poselib(
         {"model": "PINHOLE", "width": 1, "height": 1, "params": [K[0, 0], K[1, 1], K[0, 2], K[1, 2]]}
         for K in (K_a, K_b)
     ]
-    ransac = {"max_epipolar_error": threshold_px, "seed": seed, "max_iterations": 20000, "min_iterations": 500}
+    ransac = {"max_epipolar_error": threshold_px, "seed": seed, "max_iterations": most}
+    ransac["min_iterations"] = min(500, most)
     refine = {"loss_type": "TRUNCATED", "loss_scale": threshold_px, "max_iterations": 100}
     pose, report = poselib.estimate_relative_pose(a, b, *cameras, ransac, refine)
     t = np.array(pose.t)

@@ -21,6 +21,7 @@ from epitool.geometry.calibration.calibrate import (
     with_focal,
 )
 from epitool.geometry.doubts import Doubt, Kind
+from epitool.geometry.people.everyone import Crowd, calibrate_everyone
 from epitool.geometry.timing.drift import doubts_of_drift, runs_of
 from epitool.geometry.timing.refusals import OutOfReachError
 from epitool.geometry.timing.sync import REACH, estimate_offsets, synchronized
@@ -29,12 +30,12 @@ from epitool.io.keypoints_h5 import open_keypoints
 from epitool.options import CalibrateOptions
 from epitool.pose import Keypoints
 from epitool.stages.calibrate import report
-from epitool.stages.calibrate.inputs import enough_step, intrinsics_of, keypoints_of
+from epitool.stages.calibrate.inputs import crowd_of, enough_step, intrinsics_of, keypoints_of
 from epitool.stages.calibrate.rig import Choices, choices_of, placed, solved
 from epitool.stages.calibrate.windows import LEAST_WINDOW, calibrate_windows, check_moving, windows_of
 from epitool.stages.shared.doubts import Asked, of_all, why
 from epitool.stages.shared.footage import check_rates_of
-from epitool.stages.shared.one_person import chosen_in_all_views, say_whom, warn_of_people
+from epitool.stages.shared.one_person import chosen_by_geometry, chosen_in_all_views, say_whom, warn_of_people
 
 Array = NDArray[np.float64]
 _SYNC_FRAMES = 5000
@@ -76,9 +77,15 @@ def run(options: CalibrateOptions) -> Summary:
     if options.method == "fundamental" or options.extrinsics:
         for view in still_views(joints):
             warn(f"view {view}: {why(Doubt(Kind.STILL, 'warn'), Asked())}")
-    result = solved(joints, cameras, choices)
+    followed = options.sync or options.extrinsics or options.method == "fundamental"  # one person, as detect2d has it
+    everyone = None if followed else crowd_of(options.keypoints, joints, options.min_confidence)
+    if everyone:
+        joints, result = _of_everyone(everyone, cameras, choices, options)
+    else:
+        result = solved(joints, cameras, choices)
+        if not options.sync:
+            joints, result = _of_one_person(joints, cameras, result, choices, options)
     if not options.sync:
-        joints, result = _of_one_person(joints, cameras, result, choices, options)
         result = _with_doubts_of_drift(recorded, result)
     return _finish(joints, result, choices, options.out)
 
@@ -95,6 +102,23 @@ def _check_joints(joints: Keypoints, path: Path, rule: ScaleRule | None) -> None
     if rule and rule.cameras and not set(rule.cameras) <= set(joints.views):
         raise UsageError(f"--scale {rule}: the views are {', '.join(joints.views)}")
     check_rates_of(joints)
+
+
+def _of_everyone(
+    everyone: Crowd, cameras: Sequence[Camera], choices: Choices, options: CalibrateOptions
+) -> tuple[Keypoints, Calibration]:
+    """The cameras that all people give, and the joints of the one of them whose labels will be made.
+
+    Raises:
+        GeometryError: People determine no cameras.
+    """
+    result = calibrate_everyone(everyone, cameras, seed=choices.seed, jobs=choices.jobs, focal=choices.focal)
+    with open_keypoints(options.keypoints, options.min_confidence) as source:
+        chosen = chosen_by_geometry(source, result.rig, everyone.empty.views)
+        if chosen is None:
+            raise AssertionError("a crowd without candidates")
+        say_whom(chosen)
+        return informative_frames(chosen.read(step=enough_step(source)), FRAME_BUDGET), result
 
 
 def _of_one_person(

@@ -6,12 +6,17 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+
 from epitool.camera import Camera, Rig
 from epitool.console import say, warn
 from epitool.errors import InputError, UsageError
 from epitool.geometry.calibration.calibrate import assumed_intrinsics
+from epitool.geometry.people.everyone import Crowd
+from epitool.geometry.triangulation.labels import sample_bounds
 from epitool.images import view_name
 from epitool.io.cameras import read_intrinsics, read_rig
+from epitool.io.candidates_h5 import read_candidates
 from epitool.io.keypoints_h5 import KeypointsFile, open_keypoints
 from epitool.options import CalibrateOptions, Detect2dOptions
 from epitool.pose import Keypoints
@@ -70,6 +75,24 @@ def keypoints_of(options: CalibrateOptions) -> Keypoints:
 def enough_step(file: KeypointsFile) -> int:
     """Return the step between the frames to read, so that long recordings give about an hour's number of frames."""
     return max(1, len(file) // _MANY_FRAMES)
+
+
+def crowd_of(path: Path, joints: Keypoints, least: float | None) -> Crowd | None:
+    """Everyone in the views of these joints, in runs of frames of the recording; None where no image shows two.
+
+    Raises:
+        InputError: The file is damaged.
+    """
+    with open_keypoints(path, least) as file:
+        found = read_candidates(path, (len(file), len(file.views), len(file.skeleton)))
+        if found is None:
+            return None
+        frames = np.concatenate([np.arange(*bounds) for bounds in sample_bounds(len(file))])
+        everyone = found.without_unsure(least).select_views([file.views.index(view) for view in joints.views])
+        everyone = everyone.select_frames(frames)
+    if not everyone.crowded(len(frames), len(joints.views)):
+        return None
+    return Crowd(everyone, len(frames), joints.select_frames(np.arange(0)))
 
 
 def intrinsics_of(joints: Keypoints, path: Path | None, fov_deg: float | None, method: str) -> list[Camera]:

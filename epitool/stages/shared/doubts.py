@@ -25,6 +25,10 @@ _WORDS = {
     " apart",
     Kind.FLAT: "the joints might lie in a plane, which leaves places open; let people move",
     Kind.SAME: "views {views} see the same; is one video given twice?",
+    Kind.TWO_MATCHINGS: "who in one view is who in the other can be read in two ways that fit nearly as well; a third"
+    " view would tell",
+    Kind.STRANGERS: "view {view}: only {value:.0%} of its people are found in other views ({limit:.0%}); is it in sync,"
+    " of the same people, and not mirrored?",
     Kind.FEW_FRAMES: "only {value:.0f} frames show joints in two views",
     Kind.MOVED: "joints scatter by {value:.1f} px, and by {closer:.1f} if the cameras are moved a little ({which}"
     " {degrees:.1f} degrees): was one moved since they were calibrated, or are the views out of sync?",
@@ -51,6 +55,8 @@ _WHY = {
     " {degrees:.1f} degrees; was it moved since, has it another lens or zoom, or is the file of another recording?",
     Kind.NOWHERE: _NOT_WHERE + ", nor would they from any other place; " + _RECORDING,
     Kind.UNKNOWN_PLACE: _NOT_WHERE + "; " + _RECORDING,
+    Kind.STRANGERS: "only {value:.0%} of its people are found in other views; is it in sync, of the same people, and"
+    " not mirrored?",
     Kind.NO_CAMERA: "the camera file has none of that name",
 }
 

@@ -1,0 +1,192 @@
+"""Cameras from everyone in view, whose identities are not known: matched, calibrated from, and matched again.
+
+People are matched between the views before any camera is known, in a few hundred frames. All of them together give
+cameras; these say who is who in all frames, and so on until that stays.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
+
+from epitool.camera import Camera, Rig
+from epitool.errors import GeometryError
+from epitool.geometry.calibration.calibrate import Calibration, calibrate, informative_frames, with_focal
+from epitool.geometry.doubts import Doubt, Kind, Level
+from epitool.geometry.people.association import People, people_of
+from epitool.geometry.people.candidates import Candidates
+from epitool.geometry.people.lost_views import placed_by_someone
+from epitool.geometry.people.matching import match_views
+from epitool.geometry.triangulation.labels import label
+from epitool.pose import Keypoints
+
+Array = NDArray[np.float64]
+Indices = NDArray[np.intp]
+_SLACK = (0.012, 0.006, 0.0, 0.0)  # of a person's size: noise allowed for at least, in rounds of people and cameras
+_SAME = 0.99  # of the candidates must be with the same others for people to stay as they are
+_HARDLY = (0.2, 0.5)  # share of a view's people who are matched under which it is a stranger, and is doubted
+_FIRST_FRAMES = 400  # that the first cameras are found from
+
+
+@dataclass(frozen=True, eq=False)
+class Crowd:
+    """Everyone in some frames.
+
+    Attributes:
+        candidates: All people found in F frames.
+        frames: How many frames these are.
+        empty: Keypoints of their views without frames: names, sizes of images, skeleton.
+    """
+
+    candidates: Candidates
+    frames: int
+    empty: Keypoints
+
+    def people(self, rig: Rig, slack: float = 0.0) -> People:
+        """Everyone on whom cameras of some or all of these views agree; other views show nobody.
+
+        Args:
+            rig: The cameras.
+            slack: As for `people_of`.
+        """
+        views = [self.empty.views.index(name) for name in rig.names]
+        mine = np.flatnonzero(np.isin(self.candidates.view_index, views))
+        own = self.candidates.select_views(views)
+        found = people_of(own, rig, self.frames, self.empty.skeleton, slack)
+        everywhere = np.full((*found.candidates.shape[:2], len(self.empty.views)), -1)
+        everywhere[..., views] = np.append(mine, -1)[found.candidates]
+        return replace(found, candidates=everywhere)
+
+    def shown(self) -> Indices:
+        """How many people each view shows in each frame, `(F, V)`."""
+        views = len(self.empty.views)
+        cell = self.candidates.frame_index * views + self.candidates.view_index
+        return np.bincount(cell, minlength=self.frames * views).reshape(self.frames, views)
+
+    def joints(self, people: People) -> Keypoints:
+        """The joints of all people as if one had been filmed more often: a frame for each person and frame.
+
+        Cameras are found from joints whoever they are of. Only bones tell people apart, so each is a take of its own.
+        """
+        frame, group = np.nonzero(((people.candidates >= 0).sum(axis=-1) >= 2) & (people.names >= 0))
+        order = np.lexsort((frame, people.names[frame, group]))
+        frame, group = frame[order], group[order]
+        own, person = people.candidates[frame, group], people.names[frame, group]
+        there = own >= 0
+        shape = (*own.shape, len(self.empty.skeleton))
+        xy, confidence = np.full((*shape, 2), np.nan), np.zeros(shape)
+        xy[there], confidence[there] = self.candidates.xy[own[there]], self.candidates.confidence[own[there]]
+        return replace(
+            self.empty,
+            xy=xy,
+            confidence=confidence,
+            frames=person * self.frames + frame,
+            images=np.full(own.shape, ""),
+            take_of=person,
+            detected_xyz=np.empty(0),
+        )
+
+
+def calibrate_everyone(
+    crowd: Crowd, cameras: Sequence[Camera], *, seed: int = 0, jobs: int = -1, focal: str = "known"
+) -> Calibration:
+    """Recovers the cameras up to scale from all people whom two views or more show.
+
+    Args:
+        crowd: Everyone in up to a few thousand frames; those that follow each other tell who is who.
+        cameras: K, distortion and image size of every view, as for `calibrate`.
+        seed: Of the random sampling.
+        jobs: Pairs of views at a time.
+        focal: What is known of lenses, as for `calibrate`.
+
+    Raises:
+        GeometryError: No two views can be matched, or what is matched determines no cameras.
+    """
+    with threadpool_limits(1, user_api="blas"):  # many small products, which threads would only hold up
+        people, torn = match_views(crowd.candidates, cameras, crowd.frames, crowd.empty.skeleton, seed, jobs)
+        joints = informative_frames(crowd.joints(people), _FIRST_FRAMES)
+        if not len(joints.frames):
+            raise GeometryError("nobody in one view is anybody in another; do they show the same people, in sync?")
+        result = calibrate(joints, cameras, seed=seed, jobs=jobs, focal=focal)
+        before: People | None = None
+        for slack in _SLACK:
+            people = crowd.people(result.rig, slack)
+            if result.left_out:
+                people = crowd.people(_with_lost_views(crowd, people, result.rig, cameras, focal, seed), slack)
+            if before and _share_of_same(before, people, len(crowd.candidates)) > _SAME:
+                break
+            result = calibrate(crowd.joints(people), cameras, seed=seed, jobs=jobs, focal=focal)
+            before = people
+        shares = people.shares(crowd.shown())
+        strangers = [name for name, share in zip(crowd.empty.views, shares) if share < _HARDLY[0]]
+        kept = [name for name in result.rig.names if name not in strangers]
+        if len(kept) < len(result.rig) and len(kept) >= 2:
+            people = crowd.people(result.rig.select(kept))
+            result = calibrate(crowd.joints(people), cameras, seed=seed, jobs=jobs, focal=focal)
+    return _with_doubts(crowd, people, result, torn)
+
+
+def _with_doubts(crowd: Crowd, people: People, result: Calibration, torn: bool) -> Calibration:
+    """The calibration, doubted where hardly anybody in a view is anybody in others, and saying why such are left out.
+
+    Only those who are matched give cameras, so that how well they fit does not tell whether they are the right ones.
+    """
+    shares = dict(zip(crowd.empty.views, people.shares(crowd.shown()).tolist(), strict=True))
+    doubted = {name: _doubt_of_share(name, share) for name, share in shares.items()}
+    left_out = {n: doubted[n] if shares[n] < _HARDLY[0] else why for n, why in result.left_out.items()}
+    if result.verdict is None:
+        return replace(result, left_out=left_out)
+    doubts = [doubted[name] for name in result.rig.names]
+    doubts.append(Doubt(Kind.TWO_MATCHINGS, "warn" if torn else "pass"))
+    return replace(result, left_out=left_out, verdict=replace(result.verdict, left_out=left_out).with_doubts(doubts))
+
+
+def _doubt_of_share(view: str, share: float) -> Doubt:
+    """Return what to think of a view of whose people this share is matched; one that shows nobody is not doubted."""
+    level: Level = "fail" if share < _HARDLY[0] else "warn" if share < _HARDLY[1] else "pass"
+    return Doubt(Kind.STRANGERS, level, (view,), share, _HARDLY[level != "fail"])
+
+
+def _share_of_same(before: People, now: People, count: int) -> float:
+    """Share of the candidates in groups that are with the same others as before."""
+    first, second = (_first_of_group(people.candidates, count) for people in (before, now))
+    grouped = (first >= 0) | (second >= 0)
+    return float((first == second)[grouped].mean()) if grouped.any() else 1.0
+
+
+def _first_of_group(groups: Indices, count: int) -> Indices:
+    """The first candidate `(C,)` of the group that each is in; -1 where it is in none."""
+    groups = groups.reshape(-1, groups.shape[-1])
+    lowest = np.where(groups >= 0, groups, count).min(axis=1, initial=count)
+    found = np.full(count + 1, -1)  # the last one is nobody
+    found[groups] = lowest[:, None]
+    return found[:-1]
+
+
+def _with_lost_views(crowd: Crowd, people: People, rig: Rig, cameras: Sequence[Camera], focal: str, seed: int) -> Rig:
+    """The rig with views that have no place yet, where somebody in them is the person whom the others see most."""
+    names = crowd.empty.views
+    one = replace(
+        people,
+        names=np.where(people.names == 0, 0, -1),
+        candidates=np.where((people.names == 0)[..., None], people.candidates, -1),
+    )
+    joints = crowd.joints(one).select_views(rig.names)
+    xyz = np.full((crowd.frames, *joints.xy.shape[2:3], 3), np.nan)
+    xyz[joints.frames] = label(joints, rig, jobs=1).poses.xyz
+    lost = [camera for camera in _lenses(cameras, rig, focal) if camera.name not in rig.names]
+    skeleton = crowd.empty.skeleton
+    found = [placed_by_someone(crowd.candidates, names.index(c.name), c, xyz, skeleton, seed) for c in lost]
+    return replace(rig, cameras=(*rig.cameras, *(camera for camera in found if camera)))
+
+
+def _lenses(cameras: Sequence[Camera], rig: Rig, focal: str) -> list[Camera]:
+    """The cameras of all views with what is known of their lenses; where focal lengths were guessed, as found."""
+    if focal != "unknown":
+        return list(cameras)
+    start = {camera.name: camera.focal for camera in cameras}
+    return with_focal(cameras, float(np.median([camera.focal / start[camera.name] for camera in rig.cameras])))

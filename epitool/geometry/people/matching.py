@@ -1,0 +1,81 @@
+"""Who is who before any camera is known: pairs of views matched by their people, and groups that all pairs agree on."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from epitool.camera import Camera
+from epitool.geometry.people.association import People, in_slots
+from epitool.geometry.people.candidates import Candidates
+from epitool.geometry.people.grouping import Epipolar, Pairs, groups_of_people
+from epitool.geometry.people.pair_matching import PairMatch, ViewTracks, match_pair, view_tracks
+from epitool.geometry.two_view.epipolar import fundamental_of_pose
+from epitool.parallel import run_parallel
+from epitool.skeleton import Skeleton
+
+Array = NDArray[np.float64]
+Indices = NDArray[np.intp]
+_SAMPLED, _BOUND = 200, 30_000  # frames in which all are compared with all, and comparisons of two views
+_TORN = 0.9  # of the best pose's gain, from which another one may be as right
+
+
+def match_views(
+    candidates: Candidates, cameras: Sequence[Camera], frames: int, skeleton: Skeleton, seed: int, jobs: int
+) -> tuple[People, bool]:
+    """Who is who in a few hundred of the frames; nobody is followed from one of them to the next.
+
+    Args:
+        candidates: All people found, distorted pixels.
+        cameras: What is known, or assumed, of the lens of every view.
+        frames: How many there are.
+        skeleton: Of the candidates' joints.
+        seed: Of the random sampling.
+        jobs: Pairs of views at a time.
+
+    Returns:
+        The people, and whether it might as well be others: of two views, another pose explains nearly as much. More
+        views tell.
+    """
+    table = candidates.table(frames, len(cameras))
+    sample = _sample(table)
+    views = [view_tracks(candidates, v, camera, table, sample, skeleton) for v, camera in enumerate(cameras)]
+    every = list(itertools.combinations(range(len(views)), 2))
+    found = run_parallel(lambda pair: match_pair(views[pair[0]], views[pair[1]], seed), every, jobs)
+    matches = {pair: match for pair, match in zip(every, found, strict=True) if match}
+    slots = _groups(candidates, cameras, table[sample], views, matches, skeleton)
+    torn = len(cameras) == 2 and any(match.rival > _TORN * match.gain for match in matches.values())
+    return _everywhere(in_slots(table[sample], slots), sample, frames), torn
+
+
+def _everywhere(found: Indices, sample: Indices, frames: int) -> People:
+    """Groups `(S, K, V)` of sampled frames as people of all frames; nobody is followed from one to the next."""
+    candidates = np.full((frames, *found.shape[1:]), -1)
+    candidates[sample] = found
+    names = np.where((candidates >= 0).any(axis=-1), np.arange(found.shape[1]), -1)
+    return People(candidates, names)
+
+
+def _sample(table: Indices) -> Indices:
+    """Frames `(S,)` spread over those in which two views show somebody, fewer where there are many people."""
+    good = np.flatnonzero((table[..., 0] >= 0).sum(axis=1) >= 2)
+    count = min(len(good), _SAMPLED, max(_BOUND // table.shape[2] ** 2, 1))
+    return good[np.linspace(0, len(good) - 1, count).astype(int)] if count else good
+
+
+def _groups(
+    candidates: Candidates, cameras: Sequence[Camera], table: Indices, views: Sequence[ViewTracks],
+    matches: dict[tuple[int, int], PairMatch], skeleton: Skeleton,
+) -> Indices:  # fmt: skip
+    """Slots of the groups in these frames, `(S, K, V)`."""
+    xy = np.where((table >= 0)[..., None, None], candidates.joints(table), np.nan)
+    xy = np.stack([camera.undistort(xy[:, v]) for v, camera in enumerate(cameras)], axis=1)
+    pairs: Pairs = {}
+    for (a, b), match in matches.items():
+        F = fundamental_of_pose(match.R, match.t, cameras[a].K, cameras[b].K)
+        size = np.nanmedian(np.concatenate([views[a].size.ravel(), views[b].size.ravel()]))
+        pairs[a, b] = Epipolar(F, match.sd * float(size))
+    return groups_of_people(xy, pairs, 1.0, skeleton)

@@ -334,4 +334,4 @@ def test_a_rate_that_the_video_contradicts_is_warned_of(here, capfd):
     converted("pose.json", fps=60, out=Path("walk.trc"))
     assert "v.avi states 25 frames per second; times are by --fps" in capfd.readouterr().err
     converted("pose.json", fps=25.1, out=Path("walk.trc"))
-    assert capfd.readouterr().err == ""
+    assert "frames per second" not in capfd.readouterr().err

@@ -1,1 +1,1 @@
-"""Geometry of people and cameras, on arrays."""
+"""Geometry of people and cameras on arrays."""

@@ -1,6 +1,7 @@
-"""What may be doubtful about cameras, clocks and worlds, as values: of which kind, how much, and how much is too much.
+"""Possible doubts about cameras, clocks and worlds as values: their kind, their size and the limit they exceed.
 
-Whoever shows doubts to people puts them into words; what to do about one depends on how the cameras were asked for.
+Code that shows doubts to people puts them into words; what to do about a doubt depends on how the cameras were
+obtained.
 """
 
 from __future__ import annotations
@@ -14,53 +15,53 @@ import numpy as np
 
 Level = Literal["pass", "warn", "fail"]
 LEVELS: tuple[Level, ...] = ("pass", "warn", "fail")
-# Limits: from which value on something is doubtful, and from which cameras are not to be used.
+# Limits: the value from which something is doubtful, and the value from which the cameras must not be used.
 Limits = tuple[float, float]
-ROTATION_DEG, PLACE, FOCAL = (1.0, 4.0), (0.03, 0.1), (0.05, 0.15)  # shares of the cameras' distances, of the length
-# Two views leave focal lengths open, and with them rotations, yet poses keep their shape (docs/geometry.md); of three
-# or more a camera that is so unsure mostly stands somewhere else.
+ROTATION_DEG, PLACE, FOCAL = (1.0, 4.0), (0.03, 0.1), (0.05, 0.15)  # shares of distances and of focal length
+# Two views leave focal lengths and thus rotations open, yet poses keep their shape (docs/geometry.md). With three or
+# more, a camera with such a large uncertainty is usually misplaced.
 ROTATION_DEG_OF_TWO, PLACE_OF_TWO, FOCAL_OF_TWO = (1.0, 20.0), (0.03, 0.25), (0.05, np.inf)
-OUTLIERS = (0.4, 0.6)  # of a view's keypoints
-NOISE = (0.04, 0.08)  # of the person's size in the images
-BONE_SPREAD = (0.07, 0.15)  # of a bone's length over time, noise taken off
+OUTLIERS = (0.4, 0.6)  # shares of a view's keypoints
+NOISE = (0.04, 0.08)  # shares of the person's size in the images
+BONE_SPREAD = (0.07, 0.15)  # relative variation of a bone's length over time, after subtracting the noise
 
 
 class Kind(enum.Enum):
-    """Kinds of doubt; after each what its value is, and its other numbers."""
+    """Kinds of doubt; the comment after each says what its value is, and what its other numbers are."""
 
-    # of a camera that has a place
+    # about a camera that has a place
     ROTATION = "rotation"  # standard deviation, degrees
     PLACE = "place"  # standard deviation as a share of the largest distance of cameras; length: in the rig's unit
     FOCAL = "focal length"  # standard deviation as a share of it
     OUTLIERS = "outliers"  # share of the view's keypoints that do not fit
-    STATED_FOCAL = "stated focal length"  # what the joints make of it, as a multiple
-    # of a view without one
-    UNPLACED = "unplaced"  # why says it
+    STATED_FOCAL = "stated focal length"  # focal length that fits the joints, as a multiple of the stated one
+    # about a view without a place
+    UNPLACED = "unplaced"  # the reason is in `why`
     STILL = "still"
-    MISFIT = "misfit"  # share of its joints that fit the other views from where it would best stand; joints: how many
-    ELSEWHERE = "elsewhere"  # how far from the stated place the joints fit; degrees: and turned by how much
-    NOWHERE = "nowhere"  # from no place its joints lie where the other cameras say
-    UNKNOWN_PLACE = "unknown place"  # its joints do not lie where the other cameras say, and do not tell a place
+    MISFIT = "misfit"  # share of its joints that fit the other views at its best place; joints: their number
+    ELSEWHERE = "elsewhere"  # distance of the stated place from where the joints fit; degrees: rotation between them
+    NOWHERE = "nowhere"  # no place of the camera explains its joints, given the other cameras
+    UNKNOWN_PLACE = "unknown place"  # its joints contradict the other cameras and do not determine a place
     NO_CAMERA = "no camera"
-    STRANGERS = "strangers"  # share of its people who are matched with others in other views
-    # of all
+    STRANGERS = "strangers"  # share of its people who are matched with people in other views
+    # about the whole rig
     NOISE = "noise"  # scatter of the joints as a share of the person's size
-    BONES = "bones"  # by which the usual bone changes its length
-    PARALLAX = "parallax"  # degrees under which two views see the joints, at most
+    BONES = "bones"  # relative variation of the length of a typical bone
+    PARALLAX = "parallax"  # largest angle between the rays of any two views to the joints, degrees
     FLAT = "flat"
-    SAME = "same"  # two views see the same
+    SAME = "same"  # two views show the same images
     FEW_FRAMES = "few frames"
-    TWO_MATCHINGS = "two matchings"  # of who in one view is who in another, which fit nearly as well
-    MOVED = "moved"  # scatter in px; closer: that of cameras moved a little; degrees: by which the view moved most
-    OTHER_LENSES = "other lenses"  # scatter in px; closer: that with all focal lengths times factor
-    DRIFT = "drift"  # frames by which the first view gets ahead of the second; span: over so many
-    # of offsets in time
-    CONTRADICTED = "contradicted"  # frames of the second view against the first, by these two views alone
+    TWO_MATCHINGS = "two matchings"  # two ways to match the people of two views fit nearly equally well
+    MOVED = "moved"  # scatter in px; closer: scatter after moving the cameras a little; degrees: largest rotation
+    OTHER_LENSES = "other lenses"  # scatter in px; closer: scatter with all focal lengths multiplied by factor
+    DRIFT = "drift"  # frames by which the first view gets ahead of the second; span: number of frames this takes
+    # about offsets in time
+    CONTRADICTED = "contradicted"  # offset of the second view against the first from these two views alone, frames
     OFFSET = "offset"  # standard deviation, frames
     BEYOND_REACH = "beyond reach"  # frames
-    # of the vertical
+    # about the vertical
     VERTICAL = "vertical"  # standard deviation, degrees
-    LEAN = "lean"  # degrees by which bodies lean on the floor that the feet tell
+    LEAN = "lean"  # angle by which bodies lean relative to the floor found from the feet, degrees
 
 
 @dataclass(frozen=True)
@@ -68,13 +69,13 @@ class Doubt:
     """Something that may be doubtful.
 
     Attributes:
-        kind: What.
-        level: How much: "pass" where it is no doubt at all.
-        views: Of which views; none where of all.
-        value: What was measured, as its kind has it.
-        limit: The value from which on it is at this level; the one from which on it is doubtful where it passes.
-        numbers: What else was measured, as its kind has it.
-        why: What a solver said, where that is all there is to say.
+        kind: Kind of the doubt.
+        level: Severity; "pass" where there is no doubt.
+        views: Views concerned; empty where it concerns all.
+        value: Measured value, as described by the kind.
+        limit: Limit of this level that the value exceeds; where it passes, the limit from which it would be doubtful.
+        numbers: Other measured numbers, as described by the kind.
+        why: Message of a solver, where there is nothing else to report.
     """
 
     kind: Kind
@@ -87,23 +88,23 @@ class Doubt:
 
 
 def graded(value: float, limits: Limits) -> Level:
-    """The level of a value that should be small; one that is not a number fails."""
+    """Return the level of a value that should be small; NaN fails."""
     return "pass" if value < limits[0] else "warn" if value < limits[1] else "fail"
 
 
 def doubt(kind: Kind, value: float, limits: Limits, view: str = "", **numbers: float) -> Doubt:
-    """What to think of a value that should be small."""
+    """Return the doubt for a value that should be small."""
     level = graded(value, limits)
     return Doubt(kind, level, (view,) if view else (), value, limits[level == "fail"], numbers)
 
 
 def unplaced(view: str, why: str) -> Doubt:
-    """A view for which a solver finds no place."""
+    """Return the doubt for a view for which a solver finds no place."""
     return Doubt(Kind.UNPLACED, "warn", (view,), why=why)
 
 
 def worst(levels: Iterable[Level]) -> Level:
-    """The worst of some levels; "pass" where there are none.
+    """Return the worst of some levels; "pass" where there are none.
 
     >>> worst(["warn", "pass"])
     'warn'

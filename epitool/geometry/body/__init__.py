@@ -1,1 +1,1 @@
-"""What a body tells of scale, of the vertical, and of its sides."""
+"""Scale, vertical and sides from a person's body."""

@@ -22,8 +22,8 @@ def joint_angles(poses: Poses) -> dict[str, Array]:
 
     For each side: `hip_flexion` and `hip_adduction` of the thigh against the trunk; `knee_flexion`;
     `ankle_dorsiflexion` (0 where the sole is square to the shin); `shoulder_elevation` of the upper arm from hanging,
-    and `shoulder_plane`, 0 to the side and 90 forward; `elbow_flexion`. Of the body, `trunk_rotation`: shoulders against
-    hips, to the left.
+    and `shoulder_plane`, 0 to the side and 90 forward; `elbow_flexion`. Of the body, `trunk_rotation`: shoulders
+    against hips, to the left.
     Angles whose joints the skeleton lacks are left out.
 
     Args:

@@ -1,4 +1,4 @@
-"""What a body tells about scale: bone lengths, stature, and the factor that makes a calibration metric."""
+"""Scale from a body: bone lengths, stature, and the factor that makes a calibration metric."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from epitool.pose import Poses
 from epitool.skeleton import Skeleton, skeleton
 
 Array = NDArray[np.float64]
-CANONICAL_STATURE = 1700.0  # of labels without a metric scale, in arbitrary units
-_ANKLE_HEIGHT = 0.039  # of stature (Winter, Biomechanics and Motor Control of Human Movement)
+CANONICAL_STATURE = 1700.0  # stature in labels without a metric scale, in arbitrary units
+_ANKLE_HEIGHT = 0.039  # share of stature (Winter, Biomechanics and Motor Control of Human Movement)
 _LENGTH = re.compile(r"^([0-9]*\.?[0-9]+) *(mm|cm|m)$")
 _POSSIBLE_MM = (10.0, 100_000.0)
 _IN_MM = {"mm": 1.0, "cm": 10.0, "m": 1000.0}
@@ -24,7 +24,7 @@ _IN_MM = {"mm": 1.0, "cm": 10.0, "m": 1000.0}
 
 @dataclass(frozen=True)
 class ScaleRule:
-    """How a user fixes the scale.
+    """Rule by which a user fixes the scale.
 
     Attributes:
         kind: "height", "femur", or "baseline".
@@ -42,10 +42,10 @@ class ScaleRule:
 
 
 def parse_scale(text: str) -> ScaleRule:
-    """Reads `height=1.78m`, `femur=400mm` or `baseline:cam1,cam2=3.2m`.
+    """Parse `height=1.78m`, `femur=400mm` or `baseline:cam1,cam2=3.2m`.
 
     Raises:
-        UsageError: It is something else.
+        UsageError: The text has another form.
 
     >>> parse_scale("femur=40cm")
     ScaleRule(kind='femur', length_mm=400.0, cameras=None)
@@ -62,26 +62,26 @@ def parse_scale(text: str) -> ScaleRule:
 
 
 def bone_lengths(xyz: Array, skeleton: Skeleton) -> Array:
-    """Lengths `(..., B)` of the skeleton's bones in poses `(..., J, 3)`."""
+    """Return lengths `(..., B)` of the skeleton's bones in poses `(..., J, 3)`."""
     parents, children = np.array(skeleton.bones, dtype=np.intp).reshape(-1, 2).T
     return np.linalg.norm(xyz[..., children, :] - xyz[..., parents, :], axis=-1)
 
 
 def distance_between(poses: Poses, joint: str, other: str) -> Array:
-    """Distance `(F,)` between two joints."""
+    """Return the distance `(F,)` between two joints."""
     a, b = poses.skeleton.index(joint), poses.skeleton.index(other)
     return np.linalg.norm(poses.xyz[:, a] - poses.xyz[:, b], axis=-1)
 
 
 def femur_length(poses: Poses) -> float:
-    """Median over frames and both sides."""
+    """Return the median femur length over frames and both sides."""
     return _median([distance_between(poses, f"{side}_hip", f"{side}_knee") for side in ("left", "right")], "femur")
 
 
 def stature(poses: Poses) -> float:
-    """Standing height from bone medians, so that the person need not stand upright.
+    """Return the standing height from bone medians, so that the person need not stand upright.
 
-    Shin + thigh + pelvis to thorax + thorax to crown, plus the ankle's height over the floor.
+    It is shin + thigh + pelvis to thorax + thorax to crown, plus the ankle's height above the floor.
     """
     body = poses.convert(skeleton("h36m17"))
     shin = _median([distance_between(body, f"{side}_knee", f"{side}_ankle") for side in ("left", "right")], "shin")
@@ -91,6 +91,7 @@ def stature(poses: Poses) -> float:
 
 
 def _median(lengths: list[Array], what: str) -> float:
+    """Return the median of all known lengths."""
     values = np.concatenate(lengths)
     values = values[np.isfinite(values)]
     if not values.size:
@@ -99,10 +100,10 @@ def _median(lengths: list[Array], what: str) -> float:
 
 
 def apply_scale(rig: Rig, poses: Poses, rule: ScaleRule | None) -> Rig:
-    """The rig in millimetres by the rule, or in units of a canonical body where there is no rule.
+    """Return the rig in millimetres by the rule, or in units of a canonical body without a rule.
 
     Args:
-        rig: Calibrated up to scale.
+        rig: Rig calibrated up to scale.
         poses: World poses in the rig's scale.
         rule: What the user measured.
 

@@ -1,4 +1,4 @@
-"""What a body's stance tells of the vertical: its axis, and the plane of the ankles that bear weight."""
+"""Cues to the vertical from a body's stance: its axis, and the plane of the ankles that bear weight."""
 
 from __future__ import annotations
 
@@ -17,32 +17,32 @@ Flags = NDArray[np.bool_]
 _SIDES = ("left", "right")
 _FRAME_BUDGET = 3000
 _MIN_FRAMES = 10
-_UPRIGHT = 0.85  # of the length along the bones: people who sit, squat or bend deep are shorter
-_LENGTH_TOLERANCE = 4.0  # standard deviations of a bone's length: a joint farther off is a gross error
-_LEAN_SD = np.radians([1.0, 4.0])  # constant lean of people, to a side and to the front
-_CHANGING_LEAN_SD = np.radians([1.5, 5.0])  # the same of what changes, at least
-_LEANS = 10.0  # people lean for a while: all frames tell no more than so many
+_UPRIGHT = 0.85  # share of the length along the bones: people who sit, squat or bend deeply are shorter
+_LENGTH_TOLERANCE = 4.0  # standard deviations of a bone's length beyond which a joint is a gross error
+_LEAN_SD = np.radians([1.0, 4.0])  # standard deviations of people's constant lean, to a side and to the front
+_CHANGING_LEAN_SD = np.radians([1.5, 5.0])  # lower bounds of the standard deviations of the changing lean
+_LEANS = 10.0  # people lean for a while: all frames count as at most this many independent ones
 _TUKEY = 4.685  # 95% efficiency at a Gaussian
-_CONTACTS = 60.0  # neighbouring frames repeat each other: all of them tell no more than so many
-_CONTACT_START, _CONTACT_LEAST = 0.1, 0.005  # standard deviation of an ankle's height in contact, of the leg
-_STARTS, _START_SLOPE = 6, 0.2  # people who bend for a while put the body's axis so far from the vertical
-_SWING_REACH, _GROSS_REACH = 0.35, 6.0  # heights over which swinging and wrongly placed ankles spread, of the leg
-_WARP = 0.002  # of the leg: what triangulated heights are off, the same over many frames
-_FOOT_SD = 0.012  # of the leg: what one ankle is placed higher than the other, the same in all frames
-_OFFSET_SD = np.array([0.1, 0.1])  # slope by which a foot before or beside the hips is higher, not being lifted
-_BLOCKS = 12  # of frames, for the jackknife
+_CONTACTS = 60.0  # neighbouring frames are similar: all contacts count as at most this many independent ones
+_CONTACT_START, _CONTACT_LEAST = 0.1, 0.005  # first and least deviation of ankle heights in contact, share of the leg
+_STARTS, _START_SLOPE = 6, 0.2  # people who bend for a while move the body's axis this far from the vertical
+_SWING_REACH, _GROSS_REACH = 0.35, 6.0  # range of heights of swinging and misplaced ankles, share of the leg
+_WARP = 0.002  # share of the leg: error of triangulated heights that is constant over many frames
+_FOOT_SD = 0.012  # share of the leg: constant height difference between the detected ankles
+_OFFSET_SD = np.array([0.1, 0.1])  # slope by which a foot in front of or beside the hips is higher without being lifted
+_BLOCKS = 12  # number of blocks of frames for the jackknife
 _ITERATIONS = 40
 
 
 @dataclass(frozen=True, eq=False)
 class Stance:
-    """What tells the vertical over F frames; lengths in units of the leg, NaN where unknown.
+    """Cues to the vertical over F frames; lengths in units of the leg, NaN where unknown.
 
     Attributes:
-        ankles: `(F, 2, 3)`.
-        axis: From the ankles' middle to the shoulders' in upright frames, `(F, 3)`.
-        left: Towards the person's left, `(F, 3)`, of any length.
-        hips: Their middle, `(F, 3)`.
+        ankles: Both ankles `(F, 2, 3)`.
+        axis: Vector from the ankles' middle to the shoulders' in upright frames, `(F, 3)`.
+        left: Direction towards the person's left, `(F, 3)`, of any length.
+        hips: Middle of the hips, `(F, 3)`.
     """
 
     ankles: Array
@@ -51,17 +51,17 @@ class Stance:
     hips: Array
 
     def select(self, frames: Flags) -> Stance:
-        """These frames `(F,)` only."""
+        """Return the cues of the selected frames `(F,)`."""
         return Stance(self.ankles[frames], self.axis[frames], self.left[frames], self.hips[frames])
 
     def turned(self, R: Array) -> Stance:
-        """The same in the world `R @ x`."""
+        """Return the cues in the world `R @ x`."""
         return Stance(self.ankles @ R.T, self.axis @ R.T, self.left @ R.T, self.hips @ R.T)
 
 
 @dataclass(frozen=True, eq=False)
 class Tilt:
-    """What a cue says where up is about z: `slope (2,)` means along (slope, 1), with its `covariance (2, 2)`."""
+    """Vertical relative to z from one cue: up is along (slope, 1), with `slope (2,)` and its `covariance (2, 2)`."""
 
     slope: Array
     covariance: Array
@@ -74,16 +74,17 @@ class Tilt:
 
 @dataclass(frozen=True, eq=False)
 class Floor:
-    """A plane `slope . xy + z = height` of ankles in contact.
+    """Plane `slope . xy + z = height` of ankles in contact.
 
     Attributes:
-        slope: `(2,)`.
-        height: Of the plane at the origin.
-        sigma: Standard deviation of the heights about it.
+        slope: Slope `(2,)`.
+        height: Height of the plane at the origin.
+        sigma: Standard deviation of the ankles' heights around it.
         center: Mean of the contacts, `(3,)`.
-        spread: Covariance of the hips' places above them, `(2, 2)`.
-        by_habit: Covariance of the slope by how feet are set down, as far as the contacts do not tell it, `(2, 2)`.
-        cost: Negative log likelihood an ankle.
+        spread: Covariance of the hips' horizontal places at the contacts, `(2, 2)`.
+        by_habit: Covariance of the slope due to how feet are set down, as far as the contacts do not determine it, `(2,
+            2)`.
+        cost: Negative log likelihood per ankle.
     """
 
     slope: Array
@@ -96,7 +97,7 @@ class Floor:
 
 
 def stance_of(poses: Poses) -> tuple[Stance, float]:
-    """The body without joints that are grossly wrong, and the leg's length in the poses' unit.
+    """Return the body without joints that are gross errors, and the leg's length in the poses' unit.
 
     Raises:
         GeometryError: Fewer than 10 frames show all of an upright person.
@@ -123,7 +124,7 @@ def stance_of(poses: Poses) -> tuple[Stance, float]:
 
 
 def _left(body: Poses) -> Array:
-    """Direction `(F, 3)` to the person's left: that of hips and shoulders, or of one of them; NaN with neither."""
+    """Return the direction `(F, 3)` to the person's left, from hips and shoulders or one of them; NaN with neither."""
     left = np.zeros((len(body.frames), 3))
     for part in ("hip", "shoulder"):
         across = body.xyz[:, body.skeleton.index(f"left_{part}")] - body.xyz[:, body.skeleton.index(f"right_{part}")]
@@ -134,16 +135,16 @@ def _left(body: Poses) -> Array:
 
 
 def _usual(lengths: Array) -> Flags:
-    """Which lengths are near their median, in units of their spread."""
+    """Return which lengths are near their median, in units of their spread."""
     off = np.abs(lengths - np.nanmedian(lengths))
     return off <= _LENGTH_TOLERANCE * 1.4826 * np.nanmedian(off) + 1e-9 * np.nanmedian(lengths)
 
 
 def axis_tilt(stance: Stance) -> Tilt:
-    """The vertical by the body's axis.
+    """Return the vertical from the body's axis.
 
-    The axis leans from the vertical by a constant to the person's left, a constant to the front, and what changes. The
-    constants are estimated too, as far as the person turns.
+    The axis leans from the vertical by a constant to the person's left, a constant to the front, and a changing part.
+    The constants are estimated too, as far as the person turns.
     """
     lean = stance.axis[:, :2] / stance.axis[:, 2:]
     left = stance.left[:, :2] / np.linalg.norm(stance.left[:, :2], axis=-1, keepdims=True)
@@ -156,6 +157,7 @@ def axis_tilt(stance: Stance) -> Tilt:
     solution = np.array([*np.median(lean, axis=0), 0.0, 0.0])
     for _ in range(_ITERATIONS):
         off = seen - design @ solution
+        # lean is correlated over time: scale the weights to the number of independent frames
         weights = _tukey_weights(off) * np.minimum(_LEANS, _independent(off)) / len(seen)
         before = solution
         solution, covariance = _ridge(design.reshape(-1, 4), seen.ravel(), weights.ravel(), sd)
@@ -165,13 +167,13 @@ def axis_tilt(stance: Stance) -> Tilt:
 
 
 def _ridge(design: Array, seen: Array, weights: Array, sd: Array) -> tuple[Array, Array]:
-    """Weighted least squares with priors of mean 0.
+    """Solve weighted least squares with priors of mean 0.
 
     Args:
-        design: `(N, P)`.
-        seen: `(N,)`.
+        design: Design matrix `(N, P)`.
+        seen: Observations `(N,)`.
         weights: Inverse variances `(N,)`.
-        sd: Of the priors, `(P,)`; infinite for none.
+        sd: Standard deviations of the priors, `(P,)`; infinite for none.
 
     Returns:
         The solution `(P,)` and its covariance `(P, P)`.
@@ -181,27 +183,28 @@ def _ridge(design: Array, seen: Array, weights: Array, sd: Array) -> tuple[Array
 
 
 def _independent(residuals: Array) -> Array:
-    """How many independent values the series `(N, K)` are worth, `(K,)`: N over the integrated autocorrelation time."""
+    """Return the effective sample size `(K,)` of series `(N, K)`: N over the integrated autocorrelation time."""
     count = len(residuals)
     off = residuals - residuals.mean(axis=0)
-    power = np.abs(np.fft.rfft(off, 2 * count, axis=0)) ** 2
+    power = np.abs(np.fft.rfft(off, 2 * count, axis=0)) ** 2  # zero-padded, so that the correlation is not circular
     correlation = np.fft.irfft(power, axis=0)[:count] / np.maximum((off**2).sum(axis=0), 1e-30)
+    # the sum stops at the first negative value, beyond which the correlation is mostly noise
     positive = np.logical_and.accumulate(correlation[1:] > 0, axis=0)
     return count / (1 + 2 * (correlation[1:] * positive).sum(axis=0))
 
 
 def _tukey_weights(residuals: Array) -> Array:
-    """Tukey's biweights `(N, 2)` over each column's variance, both by its median absolute residual."""
+    """Return Tukey's biweights `(N, 2)` over each column's variance, both from its median absolute residual."""
     scale = np.maximum(1.4826 * np.median(np.abs(residuals), axis=0), _CHANGING_LEAN_SD)
     return np.maximum(1 - (residuals / (_TUKEY * scale)) ** 2, 0.0) ** 2 / scale**2
 
 
 def fit_floor(stance: Stance, start: Floor | None) -> Floor:
-    """The plane of ankles that bear weight: the most probable of those that EM reaches from several starts.
+    """Fit the plane of ankles that bear weight: the most probable one that EM reaches from several starts.
 
     Args:
-        stance: Upright to some twenty degrees.
-        start: A floor to begin from instead.
+        stance: Stance, upright to about twenty degrees.
+        start: Floor to start from instead.
     """
     if start:
         return _em(stance, start.slope, start)
@@ -211,11 +214,11 @@ def fit_floor(stance: Stance, start: Floor | None) -> Floor:
 
 
 def _em(stance: Stance, slope: Array, start: Floor | None) -> Floor:
-    """Fits a floor by EM.
+    """Fit a floor by EM.
 
-    An ankle is in contact (its height Gaussian about the plane), swings (uniform over what legs reach above it), or is
-    wrong (uniform over what is far). Which foot it is and where it is from the hips tell some of its height, so that
-    the plane rests on where the body goes, not on how feet are set down.
+    An ankle is in contact (its height is Gaussian around the plane), swings (uniform over the legs' reach above it), or
+    is wrong (uniform over a large range). Which foot it is, and where it is relative to the hips, explain part of its
+    height, so that the plane depends on where the body goes rather than on how feet are set down.
     """
     points, hips, foot, offset = _feet(stance)
     design = np.column_stack([-points[:, :2], np.ones(len(points)), foot, offset])
@@ -232,13 +235,14 @@ def _em(stance: Stance, slope: Array, start: Floor | None) -> Floor:
         sigma = max(np.sqrt(variance), _CONTACT_LEAST)
         if np.abs(solution - before).max() < 1e-7:
             break
+    # contribution of the priors to the slope's covariance: C P^-1 C, with the priors' covariance P
     by_habit = covariance[:2] / sd
     center, spread = np.average(points, axis=0, weights=contact), np.cov(hips[:, :2].T, aweights=contact)
     return Floor(solution[:2], float(solution[2]), sigma, center, spread, by_habit @ by_habit.T, cost)
 
 
 def _feet(stance: Stance) -> tuple[Array, Array, Array, Array]:
-    """Ankles and hips `(N, 3)`, which foot `(N,)`, and its offset from the hips to the front and left `(N, 2)`."""
+    """Return ankles and hips `(N, 3)`, which foot `(N,)`, and its offset from the hips to front and left `(N, 2)`."""
     left = stance.left[:, :2] / np.linalg.norm(stance.left[:, :2], axis=-1, keepdims=True)
     axes = np.stack([np.stack([left[:, 1], -left[:, 0]], axis=-1), left], axis=1)
     offset = np.einsum("fki,fsi->fsk", axes, (stance.ankles - stance.hips[:, None])[..., :2])
@@ -249,7 +253,7 @@ def _feet(stance: Stance) -> tuple[Array, Array, Array, Array]:
 
 
 def _contacts(above: Array, sigma: float, shares: Array) -> tuple[Array, Array, float]:
-    """Probability of each ankle to be in contact `(N,)`, the shares of contact, swing and error, and the cost."""
+    """Return each ankle's probability of contact `(N,)`, the shares of contact, swing and error, and the cost."""
     density = np.stack([
         np.exp(-0.5 * (above / sigma) ** 2) / (np.sqrt(2 * np.pi) * sigma),
         ((above > 0) & (above < _SWING_REACH)) / _SWING_REACH,
@@ -262,19 +266,19 @@ def _contacts(above: Array, sigma: float, shares: Array) -> tuple[Array, Array, 
 
 
 def floor_tilt(stance: Stance, floor: Floor) -> Tilt:
-    """The vertical by the floor's plane, with all that makes it uncertain."""
+    """Return the vertical from the floor's plane, with all sources of its uncertainty."""
     return Tilt(floor.slope, _jackknife(stance, floor) + _warp(floor) + floor.by_habit)
 
 
 def _warp(floor: Floor) -> Array:
-    """Covariance `(2, 2)` of a floor's slope by errors of its contacts' heights that more frames do not reduce."""
+    """Return the covariance `(2, 2)` of a floor's slope due to errors of heights that more frames do not reduce."""
     values, vectors = np.linalg.eigh(floor.spread)
     walked = np.maximum(values - floor.sigma**2, 1e-12)
     return vectors @ np.diag(_WARP**2 / walked) @ vectors.T
 
 
 def _jackknife(stance: Stance, floor: Floor) -> Array:
-    """Covariance `(2, 2)` of a floor's slope, by leaving out one block of frames after the other."""
+    """Return the covariance `(2, 2)` of a floor's slope by leaving out one block of frames at a time."""
     block = np.arange(len(stance.axis)) * _BLOCKS // len(stance.axis)
     slopes = np.stack([fit_floor(stance.select(block != b), floor).slope for b in range(_BLOCKS)])
     off = slopes - slopes.mean(axis=0)

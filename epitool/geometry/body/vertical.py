@@ -1,8 +1,8 @@
-"""Which way is up, and where the floor is, from a person who stands or walks.
+"""The vertical and the floor, from a person who stands or walks.
 
-Two cues are weighed by their covariances. The floor's plane holds the ankles while they bear weight: exact where the
-person walks far. The body's axis, from mid-ankles to mid-shoulders, hardly leans to a side, and to the front by what
-a person who turns about reveals: all there is where the person stays in one place.
+Two cues are weighted by their covariances. The floor's plane contains the ankles while they bear weight: it is accurate
+where the person walks far. The body's axis, from mid-ankles to mid-shoulders, hardly leans to a side; its lean to the
+front can be estimated if the person turns around. It is the only cue where the person stays in one place.
 """
 
 from __future__ import annotations
@@ -20,20 +20,20 @@ from epitool.geometry.two_view.epipolar import skew
 from epitool.pose import Poses
 
 Array = NDArray[np.float64]
-MAX_SD_DEG = 6.0  # with more, a vertical is a guess
-_ANKLE_HEIGHT = 0.039 / (0.245 + 0.246)  # of hip to ankle (Winter, Biomechanics and Motor Control of Human Movement)
-_AGREEMENT = 2.0  # standard deviations between both cues
+MAX_SD_DEG = 6.0  # a vertical with a larger standard deviation is a guess
+_ANKLE_HEIGHT = 0.039 / (0.245 + 0.246)  # share of the leg (Winter, Biomechanics and Motor Control of Human Movement)
+_AGREEMENT = 2.0  # standard deviations by which both cues may differ
 _DOUBTFUL_SD_DEG = 3.0
 _MAX_LEAN_DEG = 12.0
-_MIN_UPRIGHTNESS = 0.7  # length of the mean axis of bodies, each of length 1
-_LEVEL_CAMERAS = 0.5  # sine of the roll that cameras have at most
-_OBLIQUE = 0.1  # sine of the angle from the vertical under which a camera looks straight down or up
+_MIN_UPRIGHTNESS = 0.7  # least length of the median of the bodies' unit axes
+_LEVEL_CAMERAS = 0.5  # largest sine of the roll of cameras
+_OBLIQUE = 0.1  # sine of the angle from the vertical below which a camera looks straight down or up
 _ITERATIONS = 40
 
 
 @dataclass(frozen=True, eq=False)
 class Levelled:
-    """The motion `x_level = R @ x + t` into a world with z up and the floor at z = 0.
+    """Motion `x_level = R @ x + t` into a world with z up and the floor at z = 0.
 
     The origin is on the floor under the first camera; x is the horizontal direction in which that camera looks (the
     upper side of its image, where it looks straight down or up).
@@ -42,8 +42,8 @@ class Levelled:
         R: Rotation `(3, 3)`, levelled world from world.
         t: Translation `(3,)` in the poses' unit.
         sd_deg: Standard deviation of the vertical, degrees: root of the summed variances of both tilts.
-        floor_sd_deg: The same from the feet's contacts alone: large where they determine no plane.
-        lean_deg: Angle between the verticals of both cues.
+        floor_sd_deg: Standard deviation from the feet's contacts alone, degrees; large where they determine no plane.
+        lean_deg: Angle between the verticals of both cues, degrees.
     """
 
     R: Array
@@ -54,7 +54,7 @@ class Levelled:
 
     @property
     def doubts(self) -> tuple[Doubt, ...]:
-        """Why not to trust it; empty where there is no reason."""
+        """Reasons not to trust it; empty where there are none."""
         if self.sd_deg > _DOUBTFUL_SD_DEG:
             return (Doubt(Kind.VERTICAL, "warn", (), self.sd_deg, _DOUBTFUL_SD_DEG),)
         if self.floor_sd_deg < MAX_SD_DEG and self.lean_deg > _MAX_LEAN_DEG:
@@ -67,14 +67,14 @@ class Levelled:
 
 
 def level_world(poses: Poses, rig: Rig) -> Levelled:
-    """Finds the vertical and the floor from people who stand and walk.
+    """Find the vertical and the floor from people who stand and walk.
 
     Args:
-        poses: World poses of any skeleton with hips, knees, ankles and shoulders; gross errors and gaps may be there.
+        poses: World poses of any skeleton with hips, knees, ankles and shoulders; they may have gross errors and gaps.
         rig: The cameras, in the same world.
 
     Raises:
-        GeometryError: Too few frames show all of an upright person; the person lies, or the cameras do; or the
+        GeometryError: Too few frames show all of an upright person; the person or the cameras lie on their side; or the
             vertical is less certain than MAX_SD_DEG.
     """
     stance, leg = stance_of(poses)
@@ -98,13 +98,13 @@ def level_world(poses: Poses, rig: Rig) -> Levelled:
 
 
 def apply_world(rig: Rig, R: Array, t: Array) -> Rig:
-    """The rig in the world `R @ x + t`."""
+    """Return the rig in the world `R @ x + t`."""
     cameras = tuple(replace(c, R=c.R @ R.T, t=c.t - c.R @ R.T @ t) for c in rig.cameras)
     return replace(rig, cameras=cameras)
 
 
 def _upright_frame(stance: Stance) -> Array:
-    """Rotation `(3, 3)` whose third row is the vertical by the body's axis.
+    """Return the rotation `(3, 3)` whose third row is the vertical from the body's axis.
 
     Raises:
         GeometryError: The axis has no common direction.
@@ -123,7 +123,7 @@ def _upright_frame(stance: Stance) -> Array:
 
 
 def _frame_of(up: Array) -> Array:
-    """The smallest rotation that takes `up (3,)` to z."""
+    """Return the smallest rotation that takes `up (3,)` to z."""
     unit = up / np.linalg.norm(up)
     if unit[2] < -1 + 1e-9:
         return np.diag([1.0, -1.0, -1.0])
@@ -132,7 +132,7 @@ def _frame_of(up: Array) -> Array:
 
 
 def _combined(axis: Tilt, floor: Tilt) -> Tilt:
-    """Both cues weighed by their covariances.
+    """Combine both cues, weighted by their covariances.
 
     Where they disagree, the body's axis is trusted less: people lean and bend more often than ankles hover.
     """
@@ -146,7 +146,7 @@ def _combined(axis: Tilt, floor: Tilt) -> Tilt:
 
 
 def _facing(camera: Camera, R: Array) -> Array:
-    """The levelled axes turned about z so that x is where the camera looks."""
+    """Return the levelled axes turned about z so that x is the direction in which the camera looks."""
     ahead, top = R @ camera.R[2], -R @ camera.R[1]
     x, y = (ahead if np.linalg.norm(ahead[:2]) > _OBLIQUE else top)[:2]
     length = np.hypot(x, y)
@@ -154,10 +154,10 @@ def _facing(camera: Camera, R: Array) -> Array:
 
 
 def _check_roll(rig: Rig, up: Array) -> None:
-    """Tells people who stand still from people who lie still: cameras are about level.
+    """Tell people who stand still from people who lie still, assuming that cameras are roughly level.
 
     Raises:
-        GeometryError: They are not.
+        GeometryError: The cameras are not level.
     """
     roll = float(np.sqrt(np.mean([(camera.R[0] @ up) ** 2 for camera in rig.cameras])))
     if roll > _LEVEL_CAMERAS:

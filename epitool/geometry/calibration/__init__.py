@@ -1,1 +1,1 @@
-"""Cameras from joints: from pairs of views to an adjusted rig, and whether it is to be trusted."""
+"""Calibration of cameras from joints: from pairs of views to an adjusted rig, and whether to trust it."""

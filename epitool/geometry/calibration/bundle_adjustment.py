@@ -1,8 +1,8 @@
-"""Bundle adjustment of cameras and joints over all views, with errors of the detector told from noise as it goes.
+"""Bundle adjustment of cameras and joints over all views, distinguishing the detector's gross errors from noise.
 
-Levenberg-Marquardt on the Schur complement of the joints (Triggs et al., Bundle Adjustment - A Modern Synthesis).
-Every keypoint is taken to be either near its joint's projection (Gaussian) or anywhere in the image (uniform); the
-noise and the share of gross errors, by confidence and joint, and each keypoint's probability are estimated anew in
+Levenberg-Marquardt runs on the Schur complement of the joints (Triggs et al., Bundle Adjustment - A Modern Synthesis).
+Every keypoint is assumed to be either near its joint's projection (Gaussian) or anywhere in the image (uniform). The
+noise and the share of gross errors, by confidence and joint, and each keypoint's inlier probability are re-estimated in
 every iteration (EM).
 """
 
@@ -24,12 +24,12 @@ from epitool.geometry.noise import KeypointNoise
 from epitool.geometry.two_view.epipolar import skew
 
 Array = NDArray[np.float64]
-MAX_POINTS = 30_000  # more joints than this make cameras no better than the model is true
+MAX_POINTS = 30_000  # with more joints than this, model error dominates the cameras' error
 _ITERATIONS = 60
 _ROUNDING = 1e-12
 _START_LAMBDA, _MAX_LAMBDA = 1e-4, 1e8
 _NO_WEIGHT = 1e-3
-_BLOCKS = 8  # of frames whose errors may go together
+_BLOCKS = 8  # number of blocks of frames whose errors may be correlated
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,16 +37,18 @@ class Bundle:
     """Adjusted cameras.
 
     Attributes:
-        rig: The cameras; the first is unchanged but for its focal length, and so is the length of the first baseline.
-        noise: Of the keypoints.
-        inlier_share: Share of keypoints that are no gross errors, each counting as much as one of its confidence is
-            usually none, `(V,)`.
-        rotation_sd: Standard deviation of each camera's rotation against the first, `(V,)` radians.
-        position_sd: The same of its place, `(V,)` in the rig's unit, the first baseline's length being given.
-        focal_sd: The same of its focal length as a share of it, `(V,)`; 0 where it was held.
-        rotation_sd_in_rig: Standard deviation of each rotation against the other cameras, `(V,)` radians.
-        position_sd_in_rig: The same of its place, `(V,)` in the rig's unit, the rig's size being given.
-        redundancy: How many keypoints count as much as one whose error is independent of all others'.
+        rig: The cameras; the first is unchanged except for its lens, and the length of the first baseline is unchanged.
+        noise: Noise of the keypoints.
+        inlier_share: Share of keypoints that are not gross errors, each weighted by the usual inlier share of its
+            confidence, `(V,)`.
+        rotation_sd: Standard deviation of each camera's rotation relative to the first, `(V,)` radians.
+        position_sd: Standard deviation of each camera's place, `(V,)` in the rig's unit, given the first baseline's
+            length.
+        focal_sd: Relative standard deviation of each camera's focal length, `(V,)`; 0 where it was held.
+        rotation_sd_in_rig: Standard deviation of each rotation relative to the other cameras, `(V,)` radians.
+        position_sd_in_rig: Standard deviation of each place relative to the other cameras, `(V,)` in the rig's unit,
+            given the rig's size.
+        redundancy: Number of keypoints that count as much as one whose error is independent of all others.
         cost: Negative log likelihood per keypoint; lower is better among solutions for the same keypoints.
     """
 
@@ -63,18 +65,18 @@ class Bundle:
 
     @property
     def sigma_px(self) -> float:
-        """Standard deviation of a coordinate of a usual keypoint that is no gross error."""
+        """Standard deviation of a coordinate of a usual keypoint that is not a gross error."""
         return self.noise.sigma_px
 
 
 @dataclass(frozen=True, eq=False)
 class Fit:
-    """How keypoints fit cameras that are taken as they are.
+    """Fit of keypoints to cameras that are not adjusted.
 
     Attributes:
-        sigma_px: Standard deviation of a coordinate of a usual keypoint that is no gross error.
-        inlier_share: Share of keypoints that are no gross errors, as `Bundle` counts it, `(V,)`.
-        cost: Negative log likelihood of all keypoints seen; those of joints without a place may be anywhere.
+        sigma_px: Standard deviation of a coordinate of a usual keypoint that is not a gross error.
+        inlier_share: Share of keypoints that are not gross errors, weighted as in `Bundle`, `(V,)`.
+        cost: Negative log likelihood of all visible keypoints; those of joints without a place count as uniform.
     """
 
     sigma_px: float
@@ -86,16 +88,16 @@ def adjust(
     xy: Array, confidence: Array, xyz: Array, rig: Rig, *, lenses: Lenses | None = None, max_points: int = MAX_POINTS,
     tolerance: float = 1e-7,
 ) -> Bundle:  # fmt: skip
-    """Adjusts the cameras of a rig to keypoints.
+    """Adjust the cameras of a rig to keypoints.
 
     Args:
         xy: Undistorted keypoints `(F, V, J, 2)`, NaN where unseen.
-        confidence: Theirs, `(F, V, J)`, on any scale.
-        xyz: Where the joints about are, `(F, J, 3)`, in the rig's world.
-        rig: Where the cameras about are.
-        lenses: What is known of the lenses of the rig's views; None where they are held. Where the rig's have a
-            distortion, its change is taken to be small: adjust again with keypoints undistorted by what is found.
-        max_points: With more joints than this, as many are taken evenly from them.
+        confidence: Confidences of the keypoints, `(F, V, J)`, on any scale.
+        xyz: Approximate places of the joints, `(F, J, 3)`, in the rig's world.
+        rig: Approximate cameras.
+        lenses: Prior knowledge of the lenses of the rig's views; None to hold them fixed. If the cameras have a
+            distortion, its change is assumed to be small: adjust again with keypoints undistorted by the result.
+        max_points: Largest number of joints used; with more, they are thinned out evenly.
         tolerance: Relative change of the negative log likelihood at which iteration ends.
 
     Raises:
@@ -118,12 +120,12 @@ def adjust(
 
 
 def measured(xy: Array, confidence: Array, xyz: Array, rig: Rig) -> Fit:
-    """How keypoints fit the cameras of a rig as they are.
+    """Measure how well keypoints fit the cameras of a rig as they are.
 
     Args:
         xy: Undistorted keypoints `(F, V, J, 2)`, NaN where unseen.
-        confidence: Theirs, `(F, V, J)`, on any scale.
-        xyz: Where these cameras place the joints, `(F, J, 3)`.
+        confidence: Confidences of the keypoints, `(F, V, J)`, on any scale.
+        xyz: Places of the joints according to these cameras, `(F, J, 3)`.
         rig: The cameras.
 
     Raises:
@@ -136,7 +138,7 @@ def measured(xy: Array, confidence: Array, xyz: Array, rig: Rig) -> Fit:
         if abs(before.cost - found.cost) < 1e-7 * abs(found.cost):
             break
     seen, every = np.isfinite(observed.xy[..., 0]).sum(), np.isfinite(xy[..., 0]).sum(axis=(0, 2))
-    # where points were thinned out, those left stand for all with a place
+    # where points were thinned out, the remaining ones represent all that have a place
     placed = (np.isfinite(xyz[..., 0])[:, None] & np.isfinite(xy[..., 0])).sum(axis=(0, 2))
     cost = found.cost * placed.sum() / max(seen, 1) + float((every - placed) @ np.log(observed.areas))
     return Fit(found.noise.sigma_px, found.inlier_share, cost)
@@ -145,7 +147,7 @@ def measured(xy: Array, confidence: Array, xyz: Array, rig: Rig) -> Fit:
 def _step(
     state: State, observed: Array, squared: Array, found: Estimate, damping: float, lenses: Lenses
 ) -> tuple[State, float, bool]:
-    """One accepted Levenberg-Marquardt step under fixed weights; False where none lowers the cost."""
+    """Take one accepted Levenberg-Marquardt step with fixed weights; return False where no step lowers the cost."""
     w, variance = _effective(found.precision), found.noise.sigma_px**2
     used = w > 0
     diagonal, slope, pull = lenses.pull(state.K, state.bend, variance)
@@ -160,7 +162,7 @@ def _step(
         step = free @ np.linalg.lstsq(matrix, -free.T @ (gradient[0] + slope), rcond=1e-14)[0]
         cameras = step.reshape(len(state.R), -1)
         candidate = _moved(state, cameras, point_steps(*arguments, cameras))
-        # infinite if a joint fell behind a camera
+        # infinite if a joint has moved behind a camera
         trial = float(w[used] @ errors_of(candidate, observed)[used])
         trial += lenses.pull(candidate.K, candidate.bend, variance)[2]
         if trial <= cost * (1 + _ROUNDING):
@@ -170,18 +172,18 @@ def _step(
 
 
 def _effective(weights: Array) -> Array:
-    """Weights `(N, V)` without joints that fewer than two views determine: they would make the system singular."""
+    """Return weights `(N, V)` without joints that fewer than two views determine, as they make the system singular."""
     second = np.partition(weights, -2, axis=1)[:, -2]
     return np.where((second[:, None] > _NO_WEIGHT) & (weights > _NO_WEIGHT), weights, 0.0)
 
 
 def _free_directions(state: State, lenses: Lenses) -> Array:
-    """Directions `(P V, Q)` in which cameras may move: the first stays, and so does the first baseline's length."""
+    """Return directions `(P V, Q)` in which cameras may move; the first camera and first baseline length are fixed."""
     views, p = len(state.R), lenses.free
     every = np.eye(p * views)
     columns = [every[:, p * v : p * v + POSE] for v in range(2, views)]
     first, second = (-state.R[v].T @ state.t[v] for v in (0, 1))
-    along = state.R[1] @ (second - first)  # moving t along it changes the baseline's length
+    along = state.R[1] @ (second - first)  # moving t in this direction changes the baseline's length
     across = np.linalg.svd(along[None])[2][1:]
     turning = every[:, p : p + 3] + every[:, p + 3 : p + 6] @ _turned_translation(state.t[1], along)
     columns = [turning, every[:, p + 3 : p + 6] @ across.T, *columns]
@@ -189,12 +191,13 @@ def _free_directions(state: State, lenses: Lenses) -> Array:
 
 
 def _turned_translation(t: Array, along: Array) -> Array:
-    """What must be added to a rotation's own effect for the centre to keep its distance from the first camera."""
+    """Return the change of t per rotation that keeps the centre at its distance from the first camera."""
     unit = along / np.linalg.norm(along)
     return -np.outer(unit, unit @ skew(t))
 
 
 def _moved(state: State, cameras: Array, points: Array) -> State:
+    """Return the state after steps of the cameras and points."""
     turns = np.stack([np.asarray(cv2.Rodrigues(step[:3])[0], dtype=float) for step in cameras])
     return State(
         turns @ state.R,
@@ -207,10 +210,12 @@ def _moved(state: State, cameras: Array, points: Array) -> State:
 def _deviations(
     state: State, observed: Observed, found: Estimate, lenses: Lenses
 ) -> tuple[tuple[Array, Array, Array, Array, Array], float]:
-    """Deviations `(V,)` of rotation (radians), place and focal length (share), of the first two in the rig; redundancy.
+    """Return standard deviations `(V,)` of the cameras, and the redundancy of the keypoints.
 
-    Errors may go together within a cluster, in each of two ways of clustering: what either adds to a variance that
-    independent keypoints would give is added up (two-way clusters, Cameron, Gelbach and Miller 2011).
+    The deviations are those of rotation (radians), place and focal length (relative), and of rotation and place
+    relative to the other cameras. Errors may be correlated within a cluster, for each of two ways of clustering. Each
+    way adds its excess over the variance that independent keypoints would give (two-way clusters, Cameron, Gelbach and
+    Miller 2011).
     """
     free, weights, variance = _free_directions(state, lenses), _effective(found.precision), found.noise.sigma_px**2
     arguments = (state.R, state.t, state.K, state.bend, state.points, observed.xy, weights, lenses.free, 0.0)
@@ -225,7 +230,7 @@ def _deviations(
     bread = inverse(whole + prior)
     independent, own = variance * bread @ whole @ bread, variance * lenses.belief * bread @ prior @ bread
     together = sum(clustered) - independent
-    # with few clusters a jackknife may be too optimistic; what the model says itself is the least that there is
+    # with few clusters a jackknife may be too optimistic; the model's own variance is a lower bound
     variances = (spread(free @ (C + own) @ free.T, state.R, state.t) for C in (together, independent))
     redundancy = max(float(np.trace(whole @ together) / max(np.trace(whole @ independent), 1e-300)), 1.0)
     rotation, place, focal, turn, way = np.sqrt(np.maximum(np.maximum(*variances), 0.0))
@@ -233,7 +238,7 @@ def _deviations(
 
 
 def _rig_of(state: State, rig: Rig) -> Rig:
-    """The cameras in the world of the first one, with the first baseline's length as it was."""
+    """Return the cameras in the world of the first one, with the length of the first baseline as before."""
     factor = np.linalg.norm(rig.cameras[0].center - rig.cameras[1].center)
     factor /= np.linalg.norm(state.R[0].T @ state.t[0] - state.R[1].T @ state.t[1])
     origin = -state.R[0].T @ state.t[0]

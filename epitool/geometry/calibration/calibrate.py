@@ -1,7 +1,8 @@
-"""Cameras from the joints of one person.
+"""Calibration of cameras from the joints of one person.
 
-By default poses of all pairs of views, a rig that grows from the pair to which the other views resect best, and an
-adjustment of all cameras and joints together; with the fundamental matrix, the paper's chain of consecutive pairs.
+By default, poses of all pairs of views are estimated, a rig grows from the pair to which the other views resect best,
+and all cameras and joints are adjusted together. With the fundamental matrix, consecutive pairs are chained as in the
+paper.
 """
 
 from __future__ import annotations
@@ -30,25 +31,25 @@ from epitool.pose import Keypoints, usual_side
 
 Array = NDArray[np.float64]
 _GROWTH_FRAMES = 300
-_MOVES, _STANDS = 0.05, 0.01  # of the person's size: usual distance of a joint from its usual place
-_MOST_MOVING = 0.9  # of the joints: people who sit or lie move some
-_BETTER = 1.03  # times less scatter, from which other focal lengths explain joints better
-FRAME_BUDGET = 2000  # more frames make cameras no better than the model is true
+_MOVES, _STANDS = 0.05, 0.01  # share of the person's size: median distance of a joint from its median place
+_MOST_MOVING = 0.9  # quantile over joints: people who sit or lie move only some
+_BETTER = 1.03  # factor of the scatter from which other focal lengths explain the joints better
+FRAME_BUDGET = 2000  # with more frames than this, model error dominates the cameras' error
 _GUESS_FRAMES = 100
-_FOCAL_GUESSES = (0.7, 0.85, 1.0, 1.2, 1.5, 1.9)  # times the one assumed
+_FOCAL_GUESSES = (0.7, 0.85, 1.0, 1.2, 1.5, 1.9)  # factors of the assumed focal length
 _LENSES = {"known": held, "field": with_field, "refined": refined, "unknown": assumed}
 
 
 @dataclass(frozen=True, eq=False)
 class Calibration:
-    """Cameras found up to scale, the first at the origin.
+    """Cameras up to scale, the first at the origin.
 
     Attributes:
-        rig: The cameras; unit "arbitrary", the first baseline has length 1.
-        pairs: What was found for each pair of views that was solved, by their names.
-        left_out: Views that could not be placed, and why.
-        bundle: What the adjustment over all views found; None without one.
-        verdict: Whether to trust it; None without an adjustment.
+        rig: The cameras; the unit is "arbitrary", the first baseline has length 1.
+        pairs: Relative pose of each solved pair of views, by their names.
+        left_out: Views that could not be placed, with the reason.
+        bundle: Result of the adjustment over all views; None without one.
+        verdict: Whether to trust the calibration; None without an adjustment.
     """
 
     rig: Rig
@@ -59,7 +60,7 @@ class Calibration:
 
 
 def assumed_intrinsics(name: str, image_size: tuple[int, int], fov_deg: float) -> Camera:
-    """A camera whose longer image side spans `fov_deg` degrees, principal point at the centre, no distortion.
+    """Return a camera whose longer side spans `fov_deg` degrees, with centred principal point and no distortion.
 
     >>> round(assumed_intrinsics("a", (1920, 1080), 60.0).focal)
     1663
@@ -77,27 +78,28 @@ def calibrate(
     jobs: int = -1,
     focal: str = "known",
 ) -> Calibration:
-    """Recovers the cameras up to scale.
+    """Recover the cameras up to scale.
 
     Args:
         keypoints: 2D joints; for "fundamental", views in the order in which neighbours overlap.
         intrinsics: K, distortion and image size of every view.
         method: "essential" (all pairs by PoseLib, growth, bundle adjustment) or "fundamental" (the paper).
-        seed: Of the random sampling.
-        jobs: Pairs solved side by side.
-        focal: What is known of lenses. "known": all is as in `intrinsics`; "field": focal lengths are; "refined": all
-            is about so; "unknown": those are the usual ones.
+        seed: Seed of the random sampling.
+        jobs: Number of pairs solved in parallel.
+        focal: Prior knowledge of the lenses. "known": `intrinsics` are exact; "field": only focal lengths are exact;
+            "refined": `intrinsics` are approximate; "unknown": `intrinsics` are typical values.
 
     Raises:
         GeometryError: No two views share enough joints, or they determine no pose.
     """
-    with threadpool_limits(1, user_api="blas"):  # the order in which BLAS' threads add would show in the last bits
+    with threadpool_limits(1, user_api="blas"):  # the summation order of BLAS threads would change the last bits
         if method == "fundamental":
             return _calibrate_chain(keypoints, intrinsics, seed, jobs)
         return _calibrate_all(keypoints, intrinsics, seed, jobs, focal)
 
 
 def _calibrate_all(keypoints: Keypoints, intrinsics: Sequence[Camera], seed: int, jobs: int, focal: str) -> Calibration:
+    """Calibrate from all pairs of views, without views in which nothing moves."""
     still = {view: Doubt(Kind.STILL, "warn", (view,)) for view in still_views(keypoints)}
     if still:
         intrinsics = [camera for camera in intrinsics if camera.name not in still]
@@ -108,7 +110,7 @@ def _calibrate_all(keypoints: Keypoints, intrinsics: Sequence[Camera], seed: int
     keypoints = informative_frames(keypoints, FRAME_BUDGET)
     sample = informative_frames(keypoints, _GROWTH_FRAMES)
     lenses = _LENSES[focal](intrinsics)
-    if focal == "unknown" and len(intrinsics) > 2:  # two views that look at one person do not tell focal lengths
+    if focal == "unknown" and len(intrinsics) > 2:  # two views of one person do not determine focal lengths
         intrinsics = _guess_focal(sample, intrinsics, seed, jobs)
     grown, pairs = _start(sample, intrinsics, seed, jobs)
     grown = replace(grown, left_out={**still, **grown.left_out})
@@ -123,13 +125,13 @@ def _settled(
     jobs: int,
     lenses: Lenses,
 ) -> tuple[Bundle, Verdict, dict[str, Doubt]]:
-    """The final adjustment; views that then do not fit are left out, as long as two others remain."""
+    """Adjust the cameras finally; leave out views that then do not fit, as long as two others remain."""
     rig, left_out = grown.rig, dict(grown.left_out)
     while True:
         sample = informative_frames(keypoints, _GROWTH_FRAMES)
         rig, believed = with_lenses(sample, rig, jobs, lenses)
         bundle = adjusted(keypoints, rig, jobs, lenses=believed, rough=True)
-        # once more, with the exchanged sides and gross errors that the first one's cameras show
+        # adjust again with the exchanged sides and gross errors found by the first adjustment's cameras
         believed = replace(believed, belief=bundle.redundancy)
         bundle = adjusted(keypoints, bundle.rig, jobs, lenses=believed)
         verdict = judge(bundle, _evidence(keypoints, bundle, pairs), left_out)
@@ -141,7 +143,7 @@ def _settled(
 
 
 def _evidence(keypoints: Keypoints, bundle: Bundle, pairs: dict[tuple[str, str], PairPose]) -> Evidence:
-    """What the joints say of the rig apart from how well they fit it."""
+    """Return the evidence from the joints about the rig, apart from how well they fit it."""
     rig = bundle.rig
     sample = informative_frames(keypoints, _GROWTH_FRAMES).select_views(rig.names)
     labels = label(sample, rig, method="polynomial", jobs=1)
@@ -159,10 +161,10 @@ def _evidence(keypoints: Keypoints, bundle: Bundle, pairs: dict[tuple[str, str],
 
 
 def _focal_ratios(sample: Keypoints, rig: Rig) -> dict[str, tuple[float, float]]:
-    """What an adjustment that is free to makes of the focal lengths, as multiples with their deviations.
+    """Return the focal lengths of an adjustment that frees them, relative to the stated ones, with their deviations.
 
-    None where the joints fit hardly better by it: a detector whose joints are biased bends focal lengths too, by 26%
-    in one recording with a known lens, but does not fit better then.
+    Return nothing where the joints fit hardly better that way: biased joints of a detector change focal lengths too, by
+    26% in one recording with a known lens, but then the fit does not improve.
     """
     known, free = (adjusted(sample, rig, 1, lenses=way(rig.cameras), rough=True) for way in (held, any_focal))
     if known.sigma_px < _BETTER * free.sigma_px:
@@ -172,7 +174,7 @@ def _focal_ratios(sample: Keypoints, rig: Rig) -> dict[str, tuple[float, float]]
 
 
 def with_focal(intrinsics: Sequence[Camera], factor: float) -> list[Camera]:
-    """The cameras with focal lengths times a factor."""
+    """Return the cameras with focal lengths multiplied by a factor."""
     zoom = np.array([[factor, factor, 1.0], [1.0, factor, 1.0], [1.0, 1.0, 1.0]])
     return [replace(camera, K=zoom * camera.K) for camera in intrinsics]
 
@@ -180,7 +182,7 @@ def with_focal(intrinsics: Sequence[Camera], factor: float) -> list[Camera]:
 def _start(
     sample: Keypoints, intrinsics: Sequence[Camera], seed: int, jobs: int
 ) -> tuple[Growth, dict[tuple[str, str], PairPose]]:
-    """Poses of all pairs, and the rig that grows from them."""
+    """Return the rig that grows from the poses of all pairs, and these poses."""
     xy = undistorted(sample, intrinsics)
     pairs, failures = _all_pairs(xy, sample, intrinsics, seed, jobs)
     if not pairs:
@@ -189,7 +191,7 @@ def _start(
 
 
 def _guess_focal(sample: Keypoints, intrinsics: Sequence[Camera], seed: int, jobs: int) -> list[Camera]:
-    """The cameras with the common factor on their focal lengths that places most views and explains them best."""
+    """Return the cameras with the common factor on focal lengths that places the most views and explains them best."""
     few = informative_frames(sample, _GUESS_FRAMES)
     best: tuple[tuple[int, float], float] | None = None
     for guess in _FOCAL_GUESSES:
@@ -207,7 +209,7 @@ def _guess_focal(sample: Keypoints, intrinsics: Sequence[Camera], seed: int, job
 
 
 def still_views(keypoints: Keypoints) -> list[str]:
-    """Views in which nothing moves, while something does in others: what they show fits many geometries."""
+    """Return views in which nothing moves while something does in others; such views fit many geometries."""
     moves = []
     for v in range(len(keypoints.views)):
         seen = keypoints.seen[:, v]
@@ -220,12 +222,12 @@ def still_views(keypoints: Keypoints) -> list[str]:
 
 
 def _scatter(xy: Array) -> float:
-    """Median distance of points `(N, 2)` from their median, by axis; the larger of both."""
+    """Return the median distance of points `(N, 2)` from their median, by axis; the larger of both."""
     return float(np.median(np.abs(xy - np.median(xy, axis=0)), axis=0).max())
 
 
 def informative_frames(keypoints: Keypoints, budget: int) -> Keypoints:
-    """At most so many frames, evenly from those in which two views see half of the joints or more."""
+    """Select at most `budget` frames evenly from those in which two or more views see at least half of the joints."""
     good = (keypoints.seen.mean(axis=2) >= 0.5).sum(axis=1) >= 2
     chosen = np.flatnonzero(good) if good.any() else np.arange(len(good))
     if len(chosen) == len(good) <= budget:
@@ -234,14 +236,14 @@ def informative_frames(keypoints: Keypoints, budget: int) -> Keypoints:
 
 
 def undistorted(keypoints: Keypoints, intrinsics: Sequence[Camera]) -> Array:
-    """Undistorted joints `(F, V, J, 2)` px, NaN where unseen."""
+    """Return undistorted joints `(F, V, J, 2)` px, NaN where unseen."""
     return np.stack([camera.undistort(keypoints.xy[:, v]) for v, camera in enumerate(intrinsics)], axis=1)
 
 
 def _all_pairs(
     xy: Array, keypoints: Keypoints, intrinsics: Sequence[Camera], seed: int, jobs: int
 ) -> tuple[dict[tuple[str, str], PairPose], dict[tuple[str, str], str]]:
-    """Poses of all pairs of views by their names, and why others have none."""
+    """Return the poses of all pairs of views by their names, and the reasons why others have none."""
     views = list(itertools.combinations(range(len(intrinsics)), 2))
 
     def solve(pair: tuple[int, int]) -> PairPose | str:
@@ -259,6 +261,7 @@ def _all_pairs(
 
 
 def _calibrate_chain(keypoints: Keypoints, intrinsics: Sequence[Camera], seed: int, jobs: int) -> Calibration:
+    """Calibrate by chaining consecutive pairs (paper, section 3.1)."""
     xy = undistorted(keypoints, intrinsics)
 
     def solve(v: int) -> PairPose:

@@ -1,4 +1,4 @@
-"""How one rig, or one set of poses, differs from another in ways that no choice of world can hide."""
+"""Differences between two rigs that do not depend on the choice of world."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ Array = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class PairDifference:
-    """How a pair of cameras differs between two rigs.
+    """Difference of a pair of cameras between two rigs.
 
     Attributes:
         views: The pair.
         rotation_deg: Angle between the relative rotations.
-        direction_deg: Angle between the directions in which the first sees the second camera.
+        direction_deg: Angle between the directions in which the first camera sees the second.
         consecutive: Whether they are neighbours in the rig.
     """
 
@@ -32,7 +32,7 @@ class PairDifference:
 
 
 def compare_rigs(rig: Rig, other: Rig) -> list[PairDifference]:
-    """Differences of every pair of cameras; independent of both worlds' origin, orientation and scale."""
+    """Return differences of every pair of cameras, independent of both worlds' origin, orientation and scale."""
     out = []
     matched = other.select(rig.names).cameras
     for a, b in itertools.combinations(range(len(rig)), 2):
@@ -45,7 +45,7 @@ def compare_rigs(rig: Rig, other: Rig) -> list[PairDifference]:
 
 
 def angle_deg(R: Array) -> float:
-    """Angle of a rotation `(3, 3)`, in degrees, accurate also when it is small.
+    """Return the angle of a rotation `(3, 3)` in degrees, accurate also when it is small.
 
     >>> angle_deg(np.eye(3))
     0.0
@@ -55,6 +55,6 @@ def angle_deg(R: Array) -> float:
 
 
 def _relative(a: Camera, b: Camera) -> tuple[Array, Array]:
-    """Rotation b_from_a, and where b stands in the axes of a."""
+    """Return the rotation b_from_a, and the place of b in the axes of a."""
     R, t = b_from_a(a, b)
     return R, -R.T @ t

@@ -1,4 +1,4 @@
-"""Joints and cameras of an adjustment, and what their residuals say of each keypoint: one EM step at a time."""
+"""State of an adjustment, and EM steps that estimate inlier probabilities of keypoints from their residuals."""
 
 from __future__ import annotations
 
@@ -17,12 +17,15 @@ from epitool.geometry.noise import KeypointNoise, Levels, Residuals, alone, refi
 Array = NDArray[np.float64]
 _MIN_POINTS = 30
 _FIRST_SHARE = 0.9
-_TELLING = 1.5  # good views of a joint, from which its errors tell of the noise
+_TELLING = 1.5  # expected number of inlier views of a joint from which its errors are used for the noise
 
 
 @dataclass(frozen=True, eq=False)
 class State:
-    """Cameras as `R (V, 3, 3)`, `t (V, 3)`, `K (V, 3, 3)` and `bend (V,)`, the change of k1; and points `(N, 3)`."""
+    """Cameras and points of an adjustment.
+
+    Cameras are `R (V, 3, 3)`, `t (V, 3)`, `K (V, 3, 3)` and `bend (V,)`, the change of k1; points are `(N, 3)`.
+    """
 
     R: Array
     t: Array
@@ -33,15 +36,15 @@ class State:
 
 @dataclass(frozen=True, eq=False)
 class Observed:
-    """Joints that two views see.
+    """Joints that at least two views see.
 
     Attributes:
         xy: Undistorted keypoints `(N, V, 2)`, NaN where unseen.
-        levels: Of their confidence, `(N, V)`.
-        joint: Which joint each is, `(N,)`.
-        frame: Which frame it is of, `(N,)`.
-        areas: Of the images, `(V,)` px squared.
-        unplaced: As `Residuals` has them.
+        levels: Levels of their confidence, `(N, V)`.
+        joint: Index of the joint, `(N,)`.
+        frame: Index of the frame, `(N,)`.
+        areas: Areas of the images, `(V,)` px squared.
+        unplaced: Levels of keypoints of joints without a place, as in `Residuals`.
     """
 
     xy: Array
@@ -54,13 +57,13 @@ class Observed:
 
 @dataclass(frozen=True, eq=False)
 class Estimate:
-    """What EM knows.
+    """Current estimates of EM.
 
     Attributes:
-        noise: Of the keypoints.
-        weights: Probability of each to be an inlier `(N, V)`.
-        precision: The same times its precision relative to that of a usual keypoint.
-        inlier_share: As `Bundle` has it.
+        noise: Noise of the keypoints.
+        weights: Probability of each keypoint being an inlier `(N, V)`.
+        precision: That probability times the keypoint's precision relative to a usual one.
+        inlier_share: Share of inliers by view, as in `Bundle`.
         cost: Negative log likelihood.
     """
 
@@ -72,12 +75,12 @@ class Estimate:
 
 
 def begin(xy: Array, confidence: Array, xyz: Array, rig: Rig, max_points: int) -> tuple[State, Observed, Estimate]:
-    """The joints that two views see, with the cameras as they are, and a first estimate of their noise.
+    """Return the joints that two views see, with the cameras as they are, and a first estimate of the noise.
 
-    Arguments as for `bundle_adjustment.adjust`.
+    Arguments are as for `bundle_adjustment.adjust`.
 
     Raises:
-        GeometryError: There are fewer than 30.
+        GeometryError: There are fewer than 30 such joints.
     """
     noise = unknown_noise(confidence, np.isfinite(xy[..., 0]), 1.0, _FIRST_SHARE)
     observed, points = _usable(xy, noise.levels(confidence), xyz, rig, max_points)
@@ -87,7 +90,7 @@ def begin(xy: Array, confidence: Array, xyz: Array, rig: Rig, max_points: int) -
 
 
 def _usable(xy: Array, levels: Levels, xyz: Array, rig: Rig, max_points: int) -> tuple[Observed, Array]:
-    """Joints that two views see, evenly thinned, and where they are, `(N, 3)`."""
+    """Return the joints that two views see, evenly thinned, and their places `(N, 3)`."""
     views, joints = xy.shape[1:3]
     seen_at = np.ascontiguousarray(xy.transpose(0, 2, 1, 3)).reshape(-1, views, 2)
     points = xyz.reshape(-1, 3)
@@ -104,18 +107,18 @@ def _usable(xy: Array, levels: Levels, xyz: Array, rig: Rig, max_points: int) ->
 
 
 def errors_of(state: State, observed: Array) -> Array:
-    """Squared errors `(N, V)` of keypoints `(N, V, 2)`, as `squared_errors` has them."""
+    """Return squared errors `(N, V)` of keypoints `(N, V, 2)`, as `squared_errors` defines them."""
     return squared_errors(state.R, state.t, state.K, state.bend, state.points, observed)
 
 
 def _first_estimate(squared: Array, noise: KeypointNoise, observed: Observed) -> Estimate:
-    """A wide start: the cameras' own error is still in the residuals."""
-    variance = max(float(np.nanmedian(squared)) / (2 * np.log(2)), 1e-12)  # that of a Gaussian is 2 ln 2 variances
+    """Return a first estimate with large noise, because the residuals still contain the cameras' own error."""
+    variance = max(float(np.nanmedian(squared)) / (2 * np.log(2)), 1e-12)  # chi square with 2 dof has median 2 ln 2
     return _expected(squared, noise.with_sigma(np.sqrt(variance)), observed)
 
 
 def _expected(squared: Array, noise: KeypointNoise, observed: Observed) -> Estimate:
-    """One E step."""
+    """Perform one E step."""
     relative = noise.relative(observed.levels, observed.joint[:, None])
     share = np.where(np.isnan(squared), 0.0, noise.inlier_share[observed.levels])
     weights, cost = expectation(squared, noise.sigma_px**2 * relative, share, observed.areas)
@@ -126,7 +129,7 @@ def _expected(squared: Array, noise: KeypointNoise, observed: Observed) -> Estim
 
 
 def estimated(state: State, squared: Array, found: Estimate, observed: Observed, cameras: int = 0) -> Estimate:
-    """One step of EM; the variances allow for what the joints and so many cameras take from the residuals."""
+    """Perform one EM step; the variances allow for what the joints and so many cameras absorb of the residuals."""
     now = _expected(squared, found.noise, observed)
     P = state.K @ np.concatenate([state.R, state.t[..., None]], axis=2)
     freedom = freedoms(P, state.points, now.precision)

@@ -1,4 +1,4 @@
-"""A rig that grows: from one pair of views, the others are placed by resection and all are adjusted together."""
+"""A growing rig: starting from one pair of views, the others are placed by resection and all are adjusted together."""
 
 from __future__ import annotations
 
@@ -21,22 +21,22 @@ from epitool.parallel import run_parallel
 from epitool.pose import Keypoints
 
 Array = NDArray[np.float64]
-_SEEDS = 5  # pairs that growth is tried from
-_CONVINCING, _CONVINCING_SD = 0.55, np.radians(5.0)  # share of keypoints that fit, and deviation of rotations
-_MIN_PARALLAX_DEG = 2.0  # under it depth is mostly noise
-_MIN_INLIERS = 0.4  # of a view's joints that must fit for it to be placed
-_POINTS, _TOLERANCE = 3000, 1e-5  # of an adjustment while growing
-_WIDE = 4.0  # standard deviations
-_LOOKS, _SETTLED = 8, 0.05  # at lenses, and the share of their prior deviations that the last one changes
+_SEEDS = 5  # number of pairs from which growth is tried
+_CONVINCING, _CONVINCING_SD = 0.55, np.radians(5.0)  # inlier share and deviation of rotations of a convincing rig
+_MIN_PARALLAX_DEG = 2.0  # depth is mostly noise below this
+_MIN_INLIERS = 0.4  # share of a view's joints that must fit for it to be placed
+_POINTS, _TOLERANCE = 3000, 1e-5  # settings of an adjustment during growth
+_WIDE = 4.0  # standard deviations of the noise that the threshold of a resection allows
+_LOOKS, _SETTLED = 8, 0.05  # most adjustments of lenses, and the change, in prior deviations, at which they stop
 
 
 @dataclass(frozen=True, eq=False)
 class Growth:
-    """A rig and what could not be placed in it.
+    """A rig and the views that could not be placed in it.
 
     Attributes:
         rig: The cameras in the order of the views; the first at the origin.
-        left_out: Views without a place, and why.
+        left_out: Views without a place, with the reason.
     """
 
     rig: Rig
@@ -50,14 +50,14 @@ def best_growth(
     seed: int,
     jobs: int,
 ) -> Growth:
-    """Grows rigs from the most promising pairs of views until one convinces, else takes the likeliest.
+    """Grow rigs from the most promising pairs of views until one is convincing; otherwise return the most likely one.
 
     Args:
         keypoints: 2D joints of a few hundred frames.
         intrinsics: K, distortion and image size of every view.
         pairs: Relative poses that were found, by the views' names.
-        seed: Of the random sampling.
-        jobs: Resections at a time.
+        seed: Seed of the random sampling.
+        jobs: Number of resections run in parallel.
 
     Raises:
         GeometryError: No pair can be triangulated.
@@ -85,7 +85,7 @@ def best_growth(
 
 
 def _total_cost(bundle: Bundle, cameras: dict[str, Camera], seen: dict[str, int]) -> float:
-    """Negative log likelihood of all keypoints; those of views without a place may be anywhere in the image."""
+    """Return the negative log likelihood of all keypoints; those of views without a place count as uniform."""
     total = 0.0
     for name, camera in cameras.items():
         anywhere = float(np.log(np.prod(camera.image_size)))
@@ -94,6 +94,7 @@ def _total_cost(bundle: Bundle, cameras: dict[str, Camera], seen: dict[str, int]
 
 
 def _convinces(bundle: Bundle) -> bool:
+    """Return whether all views of an adjusted rig fit well and have certain rotations."""
     return bool((bundle.inlier_share > _CONVINCING).all() and (bundle.rotation_sd < _CONVINCING_SD).all())
 
 
@@ -105,14 +106,14 @@ def adjusted(
     lenses: Lenses | None = None,
     rough: bool = False,
 ) -> Bundle:
-    """The rig's cameras adjusted to the keypoints of its views, which are triangulated with them first.
+    """Adjust the rig's cameras to the keypoints of its views, after triangulating them.
 
     Args:
-        keypoints: Of the rig's views, and maybe others.
-        rig: Where the cameras about are.
-        jobs: Chunks of frames at a time.
-        lenses: As for `adjust`.
-        rough: Good enough to go on with: fewer joints, fewer iterations.
+        keypoints: Keypoints of the rig's views, and possibly others.
+        rig: Approximate cameras.
+        jobs: Number of chunks of frames processed in parallel.
+        lenses: Prior knowledge of the lenses, as for `adjust`.
+        rough: Whether to use fewer joints and iterations, which is enough for an intermediate result.
 
     Raises:
         GeometryError: Too few joints can be triangulated.
@@ -125,15 +126,16 @@ def adjusted(
 
 
 def with_lenses(keypoints: Keypoints, rig: Rig, jobs: int, lenses: Lenses) -> tuple[Rig, Lenses]:
-    """The rig with lenses about as the joints have them, and what to believe of lenses against so redundant joints.
+    """Return the rig with lenses adjusted to the joints, and the lens priors weighted for the joints' redundancy.
 
-    Each look undistorts and triangulates with the lenses before. Two views hardly tell lenses; they are looked at once.
+    Each round undistorts and triangulates with the lenses of the round before. Two views hardly determine lenses, so
+    there is only one round for them.
 
     Args:
         keypoints: 2D joints of a few hundred frames.
         rig: The cameras as they were placed.
-        jobs: Chunks of frames at a time.
-        lenses: What is known of them beforehand.
+        jobs: Number of chunks of frames processed in parallel.
+        lenses: Prior knowledge of the lenses.
 
     Raises:
         GeometryError: Too few joints can be triangulated.
@@ -150,18 +152,19 @@ def with_lenses(keypoints: Keypoints, rig: Rig, jobs: int, lenses: Lenses) -> tu
 
 
 def _labels(keypoints: Keypoints, rig: Rig, jobs: int) -> Labels:
+    """Label the keypoints of the rig's views."""
     own = keypoints.select_views(rig.names)
     return label(own, rig, method="polynomial", jobs=jobs)
 
 
 def _promise(pose: PairPose) -> float:
-    """How good a start a pair is: many joints that agree, seen under angles that give depth."""
+    """Return how good a start a pair is: many joints that agree, seen under angles that determine depth."""
     depth = min(pose.parallax_deg / 20.0, 1.0) if pose.parallax_deg > _MIN_PARALLAX_DEG else 0.0
     return pose.matches * pose.inlier_share**2 * depth
 
 
 def _grow(keypoints: Keypoints, rig: Rig, cameras: dict[str, Camera], seed: int, jobs: int) -> tuple[Growth, Bundle]:
-    """Places all views that fit, adjusts, and tries the others again with what is then known."""
+    """Place all views that fit, adjust, and try the others again with the adjusted rig."""
     while True:
         bundle = adjusted(keypoints, rig, jobs, rough=True)
         rig = bundle.rig
@@ -176,7 +179,7 @@ def _grow(keypoints: Keypoints, rig: Rig, cameras: dict[str, Camera], seed: int,
 def _resections(
     keypoints: Keypoints, bundle: Bundle, cameras: dict[str, Camera], seed: int, jobs: int
 ) -> dict[str, Resection | str]:
-    """Places of the views that the rig lacks, or why they have none."""
+    """Return the places of the views that the rig lacks, or the reasons why they have none."""
     rig = bundle.rig
     missing = [name for name in cameras if name not in rig.names]
     if not missing:
@@ -198,17 +201,17 @@ def _resections(
 
 
 def _reason(view: str, found: Resection | str) -> Doubt:
-    """Why a view has no place."""
+    """Return the reason why a view has no place."""
     if isinstance(found, str):
         return unplaced(view, found)
     return Doubt(Kind.MISFIT, "warn", (view,), found.inlier_share, _MIN_INLIERS, {"joints": found.matches})
 
 
 def ordered(rig: Rig, names: Sequence[str]) -> Rig:
-    """The cameras in the order of these names, in the world of the first one, the first baseline of length 1.
+    """Return the cameras in the order of these names, in the world of the first, the first baseline of length 1.
 
     Raises:
-        GeometryError: The first two stand at one place.
+        GeometryError: The first two cameras have the same place.
     """
     first, *others = (rig.cameras[rig.names.index(name)] for name in names if name in rig.names)
     turned = [replace(c, R=c.R @ first.R.T, t=c.t - c.R @ first.R.T @ first.t) for c in (first, *others)]

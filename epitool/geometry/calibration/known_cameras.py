@@ -1,9 +1,9 @@
-"""Whether cameras that are given fit the joints of a recording: which one does not, and what is likely.
+"""Test of given cameras against the joints of a recording: which cameras do not fit, and the likely reason.
 
-A camera file may be older than the footage, of another rig, or of another recording. What the joints of a body agree
-on tells: a camera of which hardly a keypoint lies where the other cameras say, or without which everything becomes
-likelier, is a stranger. Where all fit, but would fit much better if they were moved a little, none can be named; nor
-where all would with other focal lengths.
+A camera file may be older than the footage, or belong to another rig or recording. The joints of a body reveal this: a
+camera is a stranger if hardly any of its keypoints lies where the other cameras predict, or if everything becomes more
+likely without it. If all cameras fit, but would fit much better after small moves or with other focal lengths, no
+single one can be blamed.
 """
 
 from __future__ import annotations
@@ -32,17 +32,17 @@ from epitool.pose import Keypoints, usual_side
 
 Array = NDArray[np.float64]
 _FRAMES = 300
-_CLOSER = 1.5  # times less scatter after an adjustment, from which cameras are not those of the recording
-_FAR = 2.5  # the same, from which they are of no use where the scatter is large too
-_EXACT, _ROUGH = 0.005, 0.025  # of the person's size: scatter that is no harm, and that is large
-_OTHER_LENS = 0.05  # of a focal length
-_PLACED = 0.6  # of a view's joints that another place of the camera must explain to be told of
-_WIDE = 4.0  # standard deviations
+_CLOSER = 1.5  # if an adjustment reduces scatter by this factor, cameras are not those of the recording
+_FAR = 2.5  # if it reduces scatter by this factor and the scatter is large, the cameras are unusable
+_EXACT, _ROUGH = 0.005, 0.025  # share of the person's size: scatter that is harmless, and scatter that is large
+_OTHER_LENS = 0.05  # relative difference between focal lengths that matters
+_PLACED = 0.6  # share of a view's joints that another place of the camera must explain to be reported
+_WIDE = 4.0  # standard deviations of the noise that the threshold of a resection allows
 
 
 @dataclass(frozen=True, eq=False)
 class _Seen:
-    """What cameras make of joints, and how these fit."""
+    """Joints labelled with some cameras, and how well they fit."""
 
     rig: Rig
     labels: Labels
@@ -50,17 +50,17 @@ class _Seen:
 
 
 def judge_known(keypoints: Keypoints, rig: Rig, jobs: int, left_out: Mapping[str, Doubt] | None = None) -> Verdict:
-    """The verdict on cameras that are given.
+    """Return the verdict on given cameras.
 
     Args:
         keypoints: 2D joints of the rig's views, at the same times; a few hundred frames are used.
         rig: The cameras.
-        jobs: Chunks of frames at a time.
-        left_out: Views without a camera, and why.
+        jobs: Number of chunks of frames processed in parallel.
+        left_out: Views without a camera, with the reason.
 
     Returns:
-        A verdict whose strangers are the views that do not fit the others; it is on those that are left. Too few
-        joints to tell by are no doubt.
+        A verdict on the cameras that fit, with the views that do not fit the others as strangers. Too few joints for a
+            judgement raise no doubt.
     """
     sample = informative_frames(keypoints, _FRAMES)
     try:
@@ -83,6 +83,7 @@ def judge_known(keypoints: Keypoints, rig: Rig, jobs: int, left_out: Mapping[str
 
 
 def _seen(sample: Keypoints, rig: Rig, jobs: int) -> _Seen:
+    """Label the sample with the cameras of a rig and measure the fit."""
     own = sample.select_views(rig.names)
     labels = label(own, rig, method="polynomial", jobs=jobs)
     keypoints = labels.keypoints
@@ -90,14 +91,14 @@ def _seen(sample: Keypoints, rig: Rig, jobs: int) -> _Seen:
 
 
 def _doubtful(fit: Fit, best: Bundle) -> bool:
-    """Whether some camera may not be one of the recording's."""
+    """Return whether some camera may not belong to the recording."""
     return bool((1 - fit.inlier_share > OUTLIERS[0]).any()) or fit.sigma_px > _CLOSER * best.sigma_px
 
 
 def _without_one(sample: Keypoints, seen: _Seen, jobs: int) -> _Seen | None:
-    """What is made of the joints without the camera that makes them least likely; None where all had better stay.
+    """Return the result without the camera that makes the joints least likely; None if all cameras should stay.
 
-    The keypoints of a camera that is left out count as if they could be anywhere in its images.
+    The keypoints of a camera that is left out count as uniform over its images.
     """
     best: tuple[float, _Seen] | None = None
     for camera in seen.rig.cameras:
@@ -113,7 +114,7 @@ def _without_one(sample: Keypoints, seen: _Seen, jobs: int) -> _Seen | None:
 
 
 def _why(sample: Keypoints, seen: _Seen, camera: Camera) -> Doubt:
-    """How a camera that does not fit differs from one that would."""
+    """Return how a camera that does not fit differs from one that would."""
     own = sample.select_views([camera.name])
     xy = camera.undistort(own.xy[:, 0])
     shown = xy[np.isfinite(xy[..., 0])]
@@ -130,7 +131,7 @@ def _why(sample: Keypoints, seen: _Seen, camera: Camera) -> Doubt:
 
 
 def _doubts(seen: _Seen, best: Bundle, person_px: float) -> list[Doubt]:
-    """What is doubtful about cameras of which none is a stranger."""
+    """Return the doubts about cameras of which none is a stranger."""
     fit = seen.fit
     outliers = zip(seen.rig.names, (1 - fit.inlier_share).tolist(), strict=True)
     return [
@@ -142,11 +143,12 @@ def _doubts(seen: _Seen, best: Bundle, person_px: float) -> list[Doubt]:
 
 
 def _doubt_of_places(rig: Rig, fit: Fit, best: Bundle, person_px: float) -> Doubt:
-    """Whether the joints fit much better after the cameras have been moved a little."""
+    """Return the doubt whether the joints fit much better after the cameras have been moved a little."""
     turns: dict[str, list[float]] = {name: [] for name in rig.names}
     for pair in compare_rigs(best.rig, rig):
         for name in pair.views:
             turns[name].append(pair.rotation_deg)
+    # a view that has turned differs from all others; one that has not still agrees with some
     furthest = max(turns, key=lambda name: min(turns[name]))
     closer, scatter = fit.sigma_px / best.sigma_px, fit.sigma_px / person_px
     level: Level = "fail" if closer > _FAR and scatter > _ROUGH else "warn"
@@ -158,9 +160,9 @@ def _doubt_of_places(rig: Rig, fit: Fit, best: Bundle, person_px: float) -> Doub
 
 
 def _doubts_of_lenses(sample: Keypoints, seen: _Seen, best: Bundle, person_px: float, jobs: int) -> list[Doubt]:
-    """Whether the joints fit much better with all focal lengths times one factor, where other places do not help.
+    """Return a doubt if one factor on all focal lengths improves the fit much where other places do not.
 
-    So it is where the images are parts of those that the cameras are for, or were taken in another mode of the lens.
+    This happens where the images were cropped after the cameras were calibrated, or were taken in another lens mode.
     """
     if seen.fit.sigma_px < _EXACT * person_px:
         return []

@@ -19,13 +19,13 @@ _MIN_SHARED = 8
 
 
 def chain(xy: Array, skeleton: Skeleton, intrinsics: Sequence[Camera], pairs: Sequence[PairPose]) -> Rig:
-    """Joins relative poses to a rig; each baseline's length follows from depths in the camera that two pairs share.
+    """Chain relative poses into a rig; each baseline's length follows from depths in the camera that two pairs share.
 
     Args:
         xy: Undistorted joints `(F, V, J, 2)`, NaN where unseen.
-        skeleton: What the joints are.
+        skeleton: Skeleton of the joints.
         intrinsics: K and image size of every view.
-        pairs: Pose of each view against the one before it.
+        pairs: Pose of each view relative to the one before it.
 
     Returns:
         The cameras, the first at the origin, the first baseline of length 1.
@@ -34,6 +34,7 @@ def chain(xy: Array, skeleton: Skeleton, intrinsics: Sequence[Camera], pairs: Se
         GeometryError: A view shares too few joints with both its neighbours.
     """
     order = skeleton.flip_order
+    # pairs show only relative exchanges; their running parity gives each view's exchanges relative to the first
     flags = np.cumsum([np.zeros(len(xy), dtype=int), *(pair.swapped for pair in pairs)], axis=0) % 2
     upright = np.where(flags.T[..., None, None] == 1, xy[:, :, order], xy)
     rays = [rays_of(upright[:, v], camera.K) for v, camera in enumerate(intrinsics)]
@@ -51,7 +52,7 @@ def chain(xy: Array, skeleton: Skeleton, intrinsics: Sequence[Camera], pairs: Se
 
 
 def _depth_ratio(before: Array, after: Array, name: str) -> float:
-    """Median ratio of the depths `(F, J)` of the same joints in one camera, found with either neighbour."""
+    """Return the median ratio of the depths `(F, J)` of the same joints in one camera, found with either neighbour."""
     with np.errstate(invalid="ignore"):
         both = np.isfinite(before) & np.isfinite(after) & (before > 0) & (after > 0)
     if both.sum() < _MIN_SHARED:

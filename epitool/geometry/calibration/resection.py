@@ -1,4 +1,4 @@
-"""A camera's place from joints whose places are known, robust to exchanged sides."""
+"""Pose of a camera from joints with known places, robust to exchanged sides."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from epitool.skeleton import Skeleton
 
 Array = NDArray[np.float64]
 _ROUNDS = 3
-_ENOUGH = 2000  # matches that a pose is sampled from
-_CONVINCING = 0.75  # share of inliers from which no other start is tried
+_ENOUGH = 2000  # most matches from which a pose is sampled
+_CONVINCING = 0.75  # no other start is tried above this share of inliers
 
 
 @dataclass(frozen=True, eq=False)
 class Resection:
-    """Where a camera stands.
+    """Pose of a resected camera.
 
     Attributes:
         R: Rotation `(3, 3)`, camera from world.
         t: Translation `(3,)`.
-        matches: Joints that it sees and whose places are known.
-        inlier_share: Share of them within the threshold, of those expected there by how far each is trusted.
-        gain: Sum over joints of 1 minus the squared error in thresholds, none below 0: what places are compared by.
+        matches: Number of joints that it sees and whose places are known.
+        inlier_share: Share of these within the threshold, relative to the number expected from how far each is trusted.
+        gain: Sum over joints of 1 minus the squared error in thresholds, none below 0; poses are compared by it.
     """
 
     R: Array
@@ -40,19 +40,20 @@ class Resection:
 def resect(
     xy: Array, xyz: Array, K: Array, skeleton: Skeleton, threshold_px: float, seed: int, trust: Array | None = None
 ) -> Resection:
-    """Pose of a camera from undistorted joints `(F, J, 2)` and world points `(F, J, 3)`, NaN where unknown.
+    """Return the pose of a camera from undistorted joints `(F, J, 2)` and world points `(F, J, 3)`, NaN where unknown.
 
-    PoseLib's LO-RANSAC with the three-point solver, in turn with the decision in which frames the view's sides are
-    exchanged against the world's; started also from midpoints of left and right where the joints do not convince.
+    PoseLib's LO-RANSAC with the three-point solver alternates with the decision in which frames the view's sides are
+    exchanged relative to the world's. It is also started from midpoints of left and right if the joints do not
+    convince.
 
     Args:
-        xy: The view's joints.
-        xyz: Where they are.
-        K: Its intrinsics.
-        skeleton: Of the joints.
-        threshold_px: From here an error is gross.
-        seed: Of the random sampling.
-        trust: Probability of each joint to be no gross error, `(F, J)`; 1 where it is left out.
+        xy: Joints in the view.
+        xyz: Places of the joints.
+        K: Intrinsics of the view.
+        skeleton: Skeleton of the joints.
+        threshold_px: Error from which a joint is a gross error.
+        seed: Seed of the random sampling.
+        trust: Probability of each joint not being a gross error, `(F, J)`; 1 by default.
 
     Raises:
         GeometryError: There are too few joints, or no pose explains them.
@@ -83,7 +84,7 @@ def _alternate(
     image: Array, world: Array, xy: Array, xyz: Array, trust: Array,
     K: Array, skeleton: Skeleton, threshold_px: float, seed: int,
 ) -> Resection:  # fmt: skip
-    """Pose and exchanged frames in turn until they no longer change."""
+    """Estimate pose and exchanged frames in turn until they no longer change."""
     R, t = _pose(image, world, K, threshold_px, seed)
     swapped = np.zeros(len(xy), dtype=bool)
     for _ in range(_ROUNDS):
@@ -97,11 +98,13 @@ def _alternate(
     error = _errors(upright, xyz, R, t, K, threshold_px) / threshold_px
     known = np.isfinite(error)
     weight = np.where(swapped[:, None], trust[:, skeleton.flip_order], trust)[known]
+    # a joint with trust w fits with probability w, so the weighted count is expected to be the sum of w^2
     share = float(weight @ (error[known] < 1) / (weight @ weight))
     return Resection(R, t, int(known.sum()), share, float((1 - error[known] ** 2).sum()))
 
 
 def _pose(xy: Array, xyz: Array, K: Array, threshold_px: float, seed: int) -> tuple[Array, Array]:
+    """Return the pose by PoseLib's LO-RANSAC from joints and points of any shape, NaN where unknown."""
     import poselib
 
     known = np.isfinite(xy[..., 0]) & np.isfinite(xyz[..., 0])
@@ -109,9 +112,9 @@ def _pose(xy: Array, xyz: Array, K: Array, threshold_px: float, seed: int) -> tu
     require_matches(len(image))
     some = np.random.default_rng(seed).permutation(len(image))[:_ENOUGH]
     camera = {"model": "PINHOLE", "width": 1, "height": 1, "params": [K[0, 0], K[1, 1], K[0, 2], K[1, 2]]}
-    # a thousand samples find what three joints in ten agree on; with fewer no view is placed
+    # a thousand samples find a pose that three joints in ten agree on; views with fewer are not placed
     ransac = {"max_reproj_error": threshold_px, "seed": seed, "max_iterations": 1000, "min_iterations": 100}
-    # far from the unit of the world, PoseLib's refinement would stop early
+    # PoseLib's refinement would stop early if the size of the world were far from 1
     size = float(np.median(np.abs(world - np.median(world, axis=0)))) or 1.0
     pose, report = poselib.estimate_absolute_pose(image[some], world[some] / size, camera, ransac, {})
     if not report["num_inliers"]:
@@ -120,7 +123,7 @@ def _pose(xy: Array, xyz: Array, K: Array, threshold_px: float, seed: int) -> tu
 
 
 def _errors(xy: Array, xyz: Array, R: Array, t: Array, K: Array, cap: float) -> Array:
-    """Reprojection error `(F, J)` px, at most `cap`; NaN where unknown."""
+    """Return the reprojection error `(F, J)` px, at most `cap`; NaN where unknown."""
     place = (xyz @ R.T + t) @ K.T
     with np.errstate(invalid="ignore", divide="ignore"):
         error = np.linalg.norm(place[..., :2] / place[..., 2:] - xy, axis=-1)

@@ -1,7 +1,7 @@
 """Reduced normal equations of bundle adjustment: cameras with the joints eliminated (Schur complement).
 
-Of a camera's parameters, as `compiled.lens` has them, the first so many are free. See Triggs et al., Bundle Adjustment
-- A Modern Synthesis (2000), section 6.
+The first `free` parameters of each camera, in the order of `compiled.lens`, are adjusted. See Triggs et al., Bundle
+Adjustment - A Modern Synthesis (2000), section 6.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ Array = NDArray[np.float64]
 
 @njit(cache=True, nogil=True)
 def _damped_inverse(A: Array, damping: float, inverse: Array) -> None:
-    """Inverse `(3, 3)` of a point's block, whose diagonal is raised in place; zero where no view sees the point.
+    """Write the inverse `(3, 3)` of a point's block, with diagonal raised in place; 0 where no view sees the point.
 
-    Of the block the upper triangle counts.
+    Only the upper triangle of the block is read.
     """
     size = A[0, 0] + A[1, 1] + A[2, 2]
     if not size > 0.0:
@@ -36,10 +36,10 @@ def _point_blocks(
     R: Array, t: Array, K: Array, bend: Array, X: Array, xy: Array, weight: Array,
     H_cc: Array, H_cp: Array, g_c: Array, H_pp: Array, g_p: Array, Jc: Array, Jp: Array, r: Array,
 ) -> None:  # fmt: skip
-    """Blocks that one point `(3,)`, seen at `(V, 2)` with weights `(V,)`, adds to H_cc, and its own: all in place.
+    """Add the blocks of one point `(3,)`, seen at `(V, 2)` with weights `(V,)`, to H_cc, and write its own blocks.
 
-    H_cc of no views is left alone, for a caller that does not need it. Jc, Jp and r are room to work in: arrays made
-    anew for every point would take longer than the arithmetic.
+    An H_cc of no views is left alone, for callers that do not need it. Jc, Jp and r are work arrays: allocating arrays
+    for every point would take longer than the arithmetic.
     """
     free = Jc.shape[1]
     H_pp[:] = 0.0
@@ -70,23 +70,23 @@ def reduced_system(
     R: Array, t: Array, K: Array, bend: Array, points: Array, xy: Array, weights: Array, free: int, damping: float,
     group: NDArray[np.int64],
 ) -> tuple[Array, Array, Array]:  # fmt: skip
-    """Normal equations of the cameras after the points are eliminated.
+    """Return the normal equations of the cameras after elimination of the points.
 
     Args:
         R: Rotations `(V, 3, 3)`.
         t: Translations `(V, 3)`.
         K: Intrinsics `(V, 3, 3)`.
-        bend: `(V,)`.
-        points: `(N, 3)`, in the rig's world.
-        xy: Undistorted keypoints `(N, V, 2)` px; whatever stands where the weight is 0 is not read.
-        weights: `(N, V)`; 0 for what is not seen.
-        free: How many of a camera's parameters may change, P: 6, 7 or 11.
+        bend: Changes of k1 `(V,)`.
+        points: Points `(N, 3)`, in the rig's world.
+        xy: Undistorted keypoints `(N, V, 2)` px; not read where the weight is 0.
+        weights: Weights `(N, V)`; 0 for what is not seen.
+        free: Number of a camera's parameters that may change, P: 6, 7 or 11.
         damping: Relative increase of the points' diagonals.
-        group: Which of G groups each point belongs to, `(N,)`; for covariances that allow for errors that go together.
+        group: Group of each point out of G, `(N,)`; for covariances that allow for correlated errors.
 
     Returns:
-        What each group adds: S `(G, P V, P V)`; the cameras' own blocks `(G, V, P, P)`, whose diagonals damping raises;
-        gradients `(G, P V)`.
+        Contribution of each group: S `(G, P V, P V)`; the cameras' own blocks `(G, V, P, P)`, whose diagonals damping
+            raises; gradients `(G, P V)`.
     """
     views, p, groups = len(R), free, group.max() + 1
     S, H_cc = np.zeros((groups, p * views, p * views)), np.zeros((groups, views, p, p))
@@ -107,6 +107,7 @@ def reduced_system(
                     for m in range(3):
                         total += H_cp[a, i, m] * inverse[m, k]
                     eliminated[i, k] = total
+                # Schur complement: S = H_cc - H_cp H_pp^-1 H_pc and, likewise, g_c - H_cp H_pp^-1 g_p
                 into = eliminated[i, 0] * g_p[0] + eliminated[i, 1] * g_p[1] + eliminated[i, 2] * g_p[2]
                 gradient[group[n], p * a + i] += g_c[a, i] - into
             for b in range(a, views):
@@ -136,7 +137,7 @@ def point_steps(
     R: Array, t: Array, K: Array, bend: Array, points: Array, xy: Array, weights: Array, free: int, damping: float,
     camera_step: Array,
 ) -> Array:  # fmt: skip
-    """Steps `(N, 3)` of the points that go with the cameras' step `(V, P)`; arguments as `reduced_system`."""
+    """Return the steps `(N, 3)` of the points for the cameras' step `(V, P)`; arguments are as for `reduced_system`."""
     views, p = len(R), free
     steps = np.zeros((len(points), 3))
     H_cc, H_cp, g_c = np.zeros((0, p, p)), np.zeros((views, p, 3)), np.zeros((views, p))
@@ -150,5 +151,6 @@ def point_steps(
                 for k in range(3):
                     g_p[k] += H_cp[v, i, k] * camera_step[v, i]
         for k in range(3):
+            # back-substitution: -H_pp^-1 (g_p + H_pc d_c)
             steps[n, k] = -(inverse[k, 0] * g_p[0] + inverse[k, 1] * g_p[1] + inverse[k, 2] * g_p[2])
     return steps

@@ -1,4 +1,4 @@
-"""Whether a calibration is to be trusted, and why not: judged by its own deviations and by how the joints fit it."""
+"""Verdict on whether to trust a calibration, and why not, from its own deviations and from how the joints fit it."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from epitool.geometry.calibration.bundle_adjustment import Bundle
 from epitool.geometry.doubts import Doubt, Kind, Level, doubt
 from epitool.geometry.two_view.relative_pose import PairPose
 
-_WRONG_LENS, _WRONG_LENS_SD = 0.05, 5.0  # share of a focal length, and standard deviations
-_FRAMES = 20  # under it little is known of anything
+_WRONG_LENS, _WRONG_LENS_SD = 0.05, 5.0  # a focal length is wrong by more than this share and number of deviations
+_FRAMES = 20  # with fewer frames, little is certain
 _NARROW_DEG, _NO_PARALLAX_DEG, _SAME_DEG = 5.0, 1.5, 0.1
 _FEW_INLIERS = 0.5
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """What to think of a calibration.
+    """Verdict on a calibration.
 
     Attributes:
-        doubts: What speaks against it, the worst first; none that passes.
-        left_out: Views without a place, and why.
-        strangers: Views whose keypoints do not fit those of the others, and in how far.
+        doubts: Doubts about it, the worst first; none that passes.
+        left_out: Views without a place, with the reason.
+        strangers: Views whose keypoints do not fit those of the others, with the degree of misfit.
     """
 
     doubts: tuple[Doubt, ...] = ()
@@ -44,23 +44,23 @@ class Verdict:
         return doubts.worst([found, "warn"]) if self.left_out else found
 
     def with_doubts(self, others: Iterable[Doubt]) -> Verdict:
-        """The verdict where there are these doubts too; those that pass change nothing."""
+        """Return the verdict with further doubts; those that pass change nothing."""
         return replace(self, doubts=(*self.doubts, *others))
 
 
 @dataclass(frozen=True)
 class Evidence:
-    """What speaks for or against a calibration besides its own deviations.
+    """Evidence for or against a calibration besides its own deviations.
 
     Attributes:
-        frames: How many were used.
-        person_px: The person's usual size in the images.
-        parallax_deg: Of the pairs of views that were solved, by their names.
-        flat: Whether in every pair the joints might as well lie in a plane, which two poses of each pair explain.
-        focal_ratio: What the joints make of each camera's stated focal length, as a multiple of it, and the deviation
-            of that, by the cameras' names; empty where lengths are estimated anyway, or cannot be.
-        bone_spread: How much the usual bone changes its length over time, as a share of it, noise taken off: a body
-            does not, whatever the keypoints agree on. NaN where unknown.
+        frames: Number of frames used.
+        person_px: Usual size of the person in the images.
+        parallax_deg: Parallax of the solved pairs of views, by their names.
+        flat: Whether the joints of every pair fit a plane, so that two poses explain each pair.
+        focal_ratio: Focal length that fits the joints as a multiple of the stated one, and its deviation, by the
+            cameras' names; empty where focal lengths are estimated anyway, or cannot be.
+        bone_spread: Relative variation of a typical bone's length over time, after subtracting the noise; a real body
+            has none, whatever the keypoints agree on. NaN where unknown.
     """
 
     frames: int
@@ -72,12 +72,12 @@ class Evidence:
 
 
 def judge(bundle: Bundle, evidence: Evidence, left_out: Mapping[str, Doubt]) -> Verdict:
-    """The verdict on adjusted cameras.
+    """Return the verdict on adjusted cameras.
 
     Args:
-        bundle: What the adjustment found.
-        evidence: What else is known.
-        left_out: Views without a place, and why.
+        bundle: Result of the adjustment.
+        evidence: Further evidence.
+        left_out: Views without a place, with the reason.
     """
     of_cameras = _doubts_of_cameras(bundle)
     strangers = {item.views[0]: item for item in of_cameras if item.kind is Kind.OUTLIERS and item.level == "fail"}
@@ -85,17 +85,17 @@ def judge(bundle: Bundle, evidence: Evidence, left_out: Mapping[str, Doubt]) -> 
 
 
 def doubt_of_noise(share: float) -> Doubt:
-    """What to think of joints that scatter by this share of the person's size."""
+    """Return the doubt for joints that scatter by this share of the person's size."""
     return doubt(Kind.NOISE, share, doubts.NOISE)
 
 
 def doubt_of_bones(spread: float) -> Doubt:
-    """What to think of bones that change their length by this share; nothing where it is not known."""
+    """Return the doubt for bones whose length varies by this share; it passes where the share is unknown."""
     return doubt(Kind.BONES, 0.0 if np.isnan(spread) else spread, doubts.BONE_SPREAD)
 
 
 def _doubts_of_cameras(bundle: Bundle) -> list[Doubt]:
-    """How well each camera is known, and how well its keypoints fit."""
+    """Return the doubts about how certain each camera is, and how well its keypoints fit."""
     names, cameras = bundle.rig.names, bundle.rig.cameras
     span = max(float(np.linalg.norm(a.center - b.center)) for a in cameras for b in cameras)
     limits = (doubts.ROTATION_DEG, doubts.PLACE, doubts.FOCAL)
@@ -114,7 +114,7 @@ def _doubts_of_cameras(bundle: Bundle) -> list[Doubt]:
 
 
 def _doubts_of_all(bundle: Bundle, evidence: Evidence) -> list[Doubt]:
-    """What concerns the rig, and what the joints make of stated lenses."""
+    """Return the doubts about the rig as a whole, and about stated lenses."""
     parallax = max(evidence.parallax_deg.values(), default=0.0)
     narrow: Level = "fail" if parallax < _NO_PARALLAX_DEG else "warn" if parallax < _NARROW_DEG else "pass"
     return [
@@ -130,13 +130,13 @@ def _doubts_of_all(bundle: Bundle, evidence: Evidence) -> list[Doubt]:
 
 
 def _doubt_of_lens(name: str, ratio: float, sd: float) -> Doubt:
-    """Whether the joints contradict a stated focal length."""
+    """Return the doubt whether the joints contradict a stated focal length."""
     limit = max(_WRONG_LENS, _WRONG_LENS_SD * sd)
     return Doubt(Kind.STATED_FOCAL, "warn" if abs(ratio - 1) > limit else "pass", (name,), ratio, limit)
 
 
 class Weakness(enum.Enum):
-    """What is weak about a pair of views taken alone."""
+    """Weakness of a pair of views taken alone."""
 
     FEW_FIT = "few joints fit one geometry"
     NO_PARALLAX = "no parallax"
@@ -145,7 +145,7 @@ class Weakness(enum.Enum):
 
 
 def weakness(pair: PairPose) -> Weakness | None:
-    """What is weakest about a pair of views taken alone; None where nothing is."""
+    """Return the greatest weakness of a pair of views taken alone; None if there is none."""
     if pair.inlier_share < _FEW_INLIERS:
         return Weakness.FEW_FIT
     if pair.parallax_deg < _NO_PARALLAX_DEG:

@@ -1,7 +1,7 @@
-"""Formulas that several rooms use, each written once, and the loops over them that numba compiles.
+"""Formulas shared by several packages, each written once, and the loops over them that numba compiles.
 
-A function marked `formula` is of plain numbers. Compiled loops call it and numba makes it a part of them; where it says
-that arrays may be given too, numpy's rules of broadcasting hold. So one text serves both. Whatever has an index of a
-camera takes the arrays of all cameras and that index: a view of an array for every call would cost more than the
-arithmetic.
+A function marked `formula` works on plain numbers. Compiled loops call it and numba inlines it; where its docstring
+says that arrays are allowed too, numpy's broadcasting rules apply. Thus one definition serves both. A function that
+takes the index of a camera takes the arrays of all cameras and that index: creating a view of an array for every call
+would cost more than the arithmetic.
 """

@@ -1,9 +1,9 @@
-"""Where cameras with a lens see a point, and how that changes as point, camera and lens change.
+"""Projection of points by cameras with a lens, and its derivatives by point, camera and lens.
 
 A camera has up to eleven parameters: rotation w and translation u, by which it moves as `exp(w) R, t + u`; the
 logarithm of its focal length; its principal point; its bend, by which what is at `(x, y)` on the plane z = 1 appears at
-`(1 + bend r^2) (x, y)`, with r^2 = x^2 + y^2; and the logarithm of fx / fy. Bend is what is added to the first radial
-coefficient of keypoints that are undistorted already.
+`(1 + bend r^2) (x, y)`, with r^2 = x^2 + y^2; and the logarithm of fx / fy. The bend is added to the first radial
+coefficient; keypoints are already undistorted with the current coefficients.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from numpy.typing import NDArray
 from epitool.geometry.compiled.formula import formula
 
 Array = NDArray[np.float64]
-POSE, FOCAL, LENS = 6, 7, 11  # parameters of a camera: its pose alone, with focal length, with all of its lens
+POSE, FOCAL, LENS = 6, 7, 11  # number of parameters of a camera: pose only, with focal length, with the whole lens
 
 
 @formula
 def _turned(R: Array, v: int, X: float, Y: float, Z: float) -> tuple[float, float, float]:
-    """A point in the axes of camera v, but about the world's origin."""
+    """Return a point rotated into the axes of camera v, without the translation."""
     return (
         R[v, 0, 0] * X + R[v, 0, 1] * Y + R[v, 0, 2] * Z,
         R[v, 1, 0] * X + R[v, 1, 1] * Y + R[v, 1, 2] * Z,
@@ -30,23 +30,24 @@ def _turned(R: Array, v: int, X: float, Y: float, Z: float) -> tuple[float, floa
 
 @formula
 def _pixel(K: Array, v: int, x: float, y: float, grown: float) -> tuple[float, float]:
-    """Pixel, from the principal point, of what is at (x, y) on the plane z = 1 and is moved outwards by a factor."""
+    """Return the pixel, relative to the principal point, of (x, y) on the plane z = 1 scaled by a factor."""
     return (K[v, 0, 0] * x + K[v, 0, 1] * y) * grown, K[v, 1, 1] * y * grown
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def squared_errors(R: Array, t: Array, K: Array, bend: Array, points: Array, xy: Array) -> Array:
-    """Squared reprojection errors `(N, V)` px; NaN where a keypoint is missing, infinite where no point is seen.
+    """Return squared reprojection errors `(N, V)`, px squared.
 
-    A point is not seen behind a camera, nor where a barrel lens would fold the image over: from `1 + 3 bend r^2 = 0`
-    on, where the derivative of `r + bend r^3` is 0, points further out would appear further in.
+    Errors are NaN where a keypoint is missing, and infinite where a keypoint exists but the camera cannot see the
+    point: behind the camera, or where a barrel lens would fold the image over. Beyond `1 + 3 bend r^2 = 0`, where the
+    derivative of `r + bend r^3` is 0, points further out would appear further in.
 
     Args:
         R: Rotations `(V, 3, 3)`.
         t: Translations `(V, 3)`.
         K: Intrinsics `(V, 3, 3)`.
-        bend: `(V,)`.
-        points: `(N, 3)`.
+        bend: Bends `(V,)`.
+        points: Points `(N, 3)`.
         xy: Keypoints `(N, V, 2)`.
     """
     out = np.empty((len(points), len(R)))
@@ -68,24 +69,25 @@ def squared_errors(R: Array, t: Array, K: Array, bend: Array, points: Array, xy:
 def linearize(
     R: Array, t: Array, K: Array, bend: Array, v: int, X: Array, xy: Array, Jc: Array, Jp: Array, residual: Array
 ) -> None:
-    """Residual `(2,)` of a point's projection in view v and its derivatives by camera `(2, P)` and point `(2, 3)`.
+    """Write the residual `(2,)` of a point in view v and its derivatives by camera `(2, P)` and by point `(2, 3)`.
 
-    With p = R X + t and (x, y) = (p0, p1) / p2, the chain rule goes from the pixel through the bent plane to p: by p it
-    is (a, b, c) for each coordinate, in which c makes good that a point on the same ray is seen at the same pixel,
-    `a p0 + b p1 + c p2 = 0`. By X it is `(a, b, c) R`; by u it is (a, b, c); and by w it is `(R X) x (a, b, c)`, for
-    `exp(w) R X = R X + w x R X` to first order. The bend moves x by `2 bend x^2` more than what it magnifies by, in x.
+    With p = R X + t and (x, y) = (p0, p1) / p2, the chain rule leads from the pixel through the bent plane to p. The
+    derivative of each coordinate by p is (a, b, c), where c follows from the fact that points on the same ray have the
+    same pixel: `a p0 + b p1 + c p2 = 0`. The derivative by X is `(a, b, c) R`, by u it is (a, b, c), and by w it is `(R
+    X) x (a, b, c)`, because `exp(w) R X = R X + w x R X` to first order. The derivative of the bent x by x is the
+    magnification plus `2 bend x^2`.
 
     Args:
         R: Rotations `(V, 3, 3)`.
         t: Translations `(V, 3)`.
         K: Intrinsics `(V, 3, 3)`.
-        bend: `(V,)`.
-        v: The view.
+        bend: Bends `(V,)`.
+        v: Index of the view.
         X: The point `(3,)`.
-        xy: Its keypoints `(V, 2)`.
-        Jc: Written; P is 6, 7 or 11.
-        Jp: Written.
-        residual: Written.
+        xy: Keypoints of the point `(V, 2)`.
+        Jc: Derivative by camera, written; P is 6, 7 or 11.
+        Jp: Derivative by point, written.
+        residual: Residual, written.
     """
     rx, ry, rz = _turned(R, v, X[0], X[1], X[2])
     over_z = 1.0 / (rz + t[v, 2])
@@ -105,8 +107,10 @@ def linearize(
         for k in range(3):
             Jp[row, k] = a * R[v, 0, k] + b * R[v, 1, k] + c * R[v, 2, k]
     if Jc.shape[1] > POSE:
+        # a change of log f scales the pixel about the principal point
         Jc[0, 6], Jc[1, 6] = px, py
     if Jc.shape[1] > FOCAL:
         Jc[0, 7], Jc[1, 7], Jc[0, 8], Jc[1, 8] = 1.0, 0.0, 0.0, 1.0
         Jc[0, 9], Jc[1, 9] = _pixel(K, v, x, y, rr)
+        # a change of log fx / fy is shared equally by both focal lengths
         Jc[0, 10], Jc[1, 10] = px / 2, -py / 2

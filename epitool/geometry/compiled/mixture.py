@@ -1,10 +1,9 @@
-"""Keypoints as a mixture: near their joint's projection (Gaussian), or anywhere in the image (uniform).
+"""Mixture model of keypoints: near their joint's projection (Gaussian), or anywhere in the image (uniform).
 
-A keypoint with squared error e, whose coordinates have the variance s were it an inlier, and which is one with
-probability q before it is looked at, has as an inlier the density `q / (2 pi s) exp(-e / 2 s)`, and `(1 - q) / area` as
-a gross error. Their ratio r are its odds of being an inlier. By Bayes' rule its probability to be one is `r / (1 + r)`,
-and it is `1 + r` times as likely under the mixture as it would be were it certainly a gross error (Bishop, Pattern
-Recognition and Machine Learning, section 9.3).
+Take a keypoint with squared error e, coordinate variance s if it is an inlier, and prior probability q of being one.
+Its density is `q / (2 pi s) exp(-e / 2 s)` as an inlier, and `(1 - q) / area` as a gross error. Their ratio r is its
+odds of being an inlier. By Bayes' rule its probability of being one is `r / (1 + r)`, and it is `1 + r` times as likely
+under the mixture as if it were certainly a gross error (Bishop, Pattern Recognition and Machine Learning, section 9.3).
 """
 
 from __future__ import annotations
@@ -16,44 +15,44 @@ from numpy.typing import NDArray
 from epitool.geometry.compiled.formula import Number, formula
 
 Array = NDArray[np.float64]
-CERTAIN = 8.0  # log odds from which a keypoint is taken to be, or not to be, an inlier
+CERTAIN = 8.0  # absolute log odds from which it counts as certain whether a keypoint is an inlier
 
 
 @formula
 def best_odds(share: Number, variance: Number, area: Number) -> Number:
-    """Odds of a keypoint to be an inlier were its error 0; numbers or arrays."""
+    """Return the odds of a keypoint being an inlier if its error were 0; accepts numbers or arrays."""
     return share / (1 - share) * area / (2 * np.pi * variance)
 
 
 @formula
 def odds(best: float, precision: float, squared: float) -> float:
-    """Odds of a keypoint with a squared error to be an inlier; precision is 1 over its variance."""
+    """Return the odds of a keypoint with a squared error being an inlier; precision is 1 over its variance."""
     return best * np.exp(-0.5 * precision * squared)
 
 
 @formula
 def log_odds(best: float, precision: float, squared: float) -> float:
-    """The logarithm of `odds`, given that of the best."""
+    """Return the logarithm of `odds`, given the logarithm of the best odds."""
     return best - 0.5 * precision * squared
 
 
 @formula
 def probability(odds: float) -> float:
-    """Probability of a keypoint with these odds to be an inlier."""
+    """Return the probability of a keypoint with these odds being an inlier."""
     return odds / (1.0 + odds)
 
 
 @formula
 def probability_of_log(log_odds: float) -> float:
-    """The same of their logarithm; 0 where the keypoint is beyond doubt none."""
+    """Return the probability for the logarithm of the odds; 0 for keypoints that are certainly not inliers."""
     return 1.0 / (1.0 + np.exp(-log_odds)) if log_odds > -2.0 * CERTAIN else 0.0
 
 
 @formula
 def evidence(log_odds: float) -> float:
-    """Log likelihood of a keypoint with these log odds, against its being a gross error: `log(1 + r)`.
+    """Return the log likelihood of a keypoint with these log odds relative to a gross error: `log(1 + r)`.
 
-    Where one is certain it needs no logarithm; the error is under `exp(-CERTAIN)`.
+    Where it is certain which of the two holds, the logarithm is skipped; the error is below `exp(-CERTAIN)`.
     """
     if log_odds > CERTAIN:
         return log_odds
@@ -62,16 +61,16 @@ def evidence(log_odds: float) -> float:
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def expectation(squared: Array, variance: Array, share: Array, areas: Array) -> tuple[Array, float]:
-    """One E step.
+    """Perform one E step.
 
     Args:
-        squared: Squared errors `(N, V)` as `lens.squared_errors` gives them.
-        variance: Of a coordinate of each keypoint were it an inlier, `(N, V)` px squared.
-        share: Prior probability of each to be one, `(N, V)`, under 1.
-        areas: Of the images, `(V,)` px squared.
+        squared: Squared errors `(N, V)` as returned by `lens.squared_errors`.
+        variance: Variance of a coordinate of each keypoint if it is an inlier, `(N, V)` px squared.
+        share: Prior probability of each keypoint being an inlier, `(N, V)`, below 1.
+        areas: Areas of the images, `(V,)` px squared.
 
     Returns:
-        Probability of each keypoint to be an inlier `(N, V)`, 0 where missing; and the negative log likelihood.
+        Probability of each keypoint being an inlier `(N, V)`, 0 where missing; and the negative log likelihood.
     """
     weights, cost = np.zeros(squared.shape), 0.0
     for n in range(len(squared)):

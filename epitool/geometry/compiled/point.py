@@ -1,8 +1,8 @@
-"""A point by its keypoints: Gauss-Newton steps, its covariance, and how much of the keypoints' errors it takes up.
+"""Estimation of a point from its keypoints: Gauss-Newton steps, covariance, and how much error the point absorbs.
 
-Keypoints are undistorted pixels, `P (V, 3, 4)` the cameras' projection matrices. With weights w (inverse variances), J
-the derivative of a projection and r the residuals, the normal equations are `H d = g` with `H = sum w J' J` and
-`g = sum w J' r`; the point moves by -d, and the inverse of H is its covariance to first order.
+Keypoints are undistorted pixels, and `P (V, 3, 4)` are the cameras' projection matrices. With weights w (inverse
+variances), derivative J of a projection and residuals r, the normal equations are `H d = g` with `H = sum w J' J` and
+`g = sum w J' r`. The point moves by -d, and the inverse of H is its covariance to first order.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ Array = NDArray[np.float64]
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def step(P: Array, xy: Array, weights: Array, X: Array, H: Array) -> tuple[float, float]:
-    """One Gauss-Newton step of X `(3,)` in place under weights `(V,)`; the normal matrix `(6,)` goes into H.
+    """Take one Gauss-Newton step of X `(3,)` in place with weights `(V,)`; write the normal matrix `(6,)` to H.
 
-    Returns twice the cost that the step is expected to save (NaN where H is singular) and the largest weighted
-    squared error of a view before the step.
+    Return twice the expected decrease of the cost (NaN where H is singular), and the largest weighted squared error of
+    a view before the step.
     """
-    # in scalars, which stay in registers
+    # scalars instead of arrays, because they stay in registers
     x, y, z, worst = X[0], X[1], X[2], 0.0
     g0, g1, g2, h00, h01, h02, h11, h12, h22 = 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0
     for v in range(len(P)):
@@ -54,7 +54,10 @@ def step(P: Array, xy: Array, weights: Array, X: Array, H: Array) -> tuple[float
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def _normal_matrix(P: Array, X: Array, precision: Array, J: Array, H: Array) -> None:
-    """Derivatives `(V, 2, 3)` of a point's projections into J, and the normal matrix `(6,)` under precisions into H."""
+    """Write the derivatives `(V, 2, 3)` of a point's projections to J, and the weighted normal matrix `(6,)` to H.
+
+    The weights are the precisions of the keypoints.
+    """
     H[:] = 0.0
     for v in range(len(P)):
         if precision[v] > 0.0:
@@ -70,15 +73,16 @@ def _normal_matrix(P: Array, X: Array, precision: Array, J: Array, H: Array) -> 
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def freedoms(P: Array, points: Array, precision: Array) -> Array:
-    """What each keypoint's squared error is of its variance on average, `(N, V)`: 2 less its leverage.
+    """Return the expected squared error of each keypoint relative to its variance, `(N, V)`: 2 less its leverage.
 
-    A point follows its own keypoints, and most the precise ones: of n keypoints three of 2 n coordinates are lost, in
-    shares of precision times the trace of J H^-1 J'. 0 where no more than one keypoint counts, which any point fits.
+    A point follows its own keypoints, and the precise ones most. With n keypoints, three of 2 n coordinates are lost,
+    in shares of precision times the trace of J H^-1 J'. The result is 0 where at most one keypoint counts, because a
+    point fits that exactly.
 
     Args:
         P: Projection matrices `(V, 3, 4)`.
-        points: `(N, 3)`; those that are not numbers have no freedom.
-        precision: Inverse variance of each keypoint `(N, V)` times its probability to be an inlier.
+        points: Points `(N, 3)`; NaN points have no freedom.
+        precision: Inverse variance of each keypoint `(N, V)` times its probability of being an inlier.
     """
     out = np.zeros(precision.shape)
     J, H, C = np.empty((len(P), 2, 3)), np.empty(6), np.empty((3, 3))
@@ -100,9 +104,9 @@ def freedoms(P: Array, points: Array, precision: Array) -> Array:
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def covariances(P: Array, points: Array, precision: Array) -> Array:
-    """Covariances `(N, 3, 3)` of points `(N, 3)` whose keypoints have this precision `(N, V)`; NaN where undetermined.
+    """Return the covariances `(N, 3, 3)` of points `(N, 3)` whose keypoints have this precision `(N, V)`.
 
-    Two keypoints or more determine a point.
+    A point needs two keypoints; covariances are NaN where it is undetermined.
     """
     out = np.full((len(points), 3, 3), np.nan)
     J, H = np.empty((len(P), 2, 3)), np.empty(6)

@@ -1,8 +1,8 @@
-"""Where cameras without distortion see a point, and how that changes as the point moves.
+"""Projection of points by cameras without distortion, and its derivative by the point.
 
 A camera `P = K [R | t]` sees the point X at `(u, v) = (a / c, b / c)` with `(a, b, c) = P (X, 1)`. The last row of K is
-(0, 0, 1) and R is a rotation, so that c is the depth, which is positive before the camera. By the quotient rule the
-derivative of u by X is `(P[0, :3] - u P[2, :3]) / c`; v has P[1] in place of P[0] (Hartley & Zisserman, section 6.1).
+(0, 0, 1) and R is a rotation, so c is the depth, which is positive in front of the camera. By the quotient rule the
+derivative of u by X is `(P[0, :3] - u P[2, :3]) / c`; for v, P[1] replaces P[0] (Hartley & Zisserman, section 6.1).
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ class Views(NamedTuple):
 
     Attributes:
         P: Projection matrices `(V, 3, 4)`.
-        centers: `(V, 3)`.
-        back: Pixel to direction in the world, `(V, 3, 3)`.
+        centers: Camera centres `(V, 3)`.
+        back: Matrices from pixel to direction in the world, `(V, 3, 3)`.
     """
 
     P: Array
@@ -34,7 +34,7 @@ class Views(NamedTuple):
 
 @formula
 def project(P: Array, v: int, x: float, y: float, z: float) -> tuple[float, float, float]:
-    """Pixel of a point in view v, and 1 over its depth; that is positive and finite where the point is in sight."""
+    """Return the pixel of a point in view v, and 1 over its depth, which is positive and finite in front of it."""
     over_depth = 1.0 / (P[v, 2, 0] * x + P[v, 2, 1] * y + P[v, 2, 2] * z + P[v, 2, 3])
     return (
         (P[v, 0, 0] * x + P[v, 0, 1] * y + P[v, 0, 2] * z + P[v, 0, 3]) * over_depth,
@@ -45,7 +45,7 @@ def project(P: Array, v: int, x: float, y: float, z: float) -> tuple[float, floa
 
 @formula
 def slope(P: Array, v: int, row: int, pixel: float, over_depth: float) -> tuple[float, float, float]:
-    """Derivative by the point of one coordinate of its pixel in view v: of the first (row 0) or the second (row 1)."""
+    """Return the derivative by the point of the first (row 0) or second (row 1) coordinate of its pixel in view v."""
     return (
         (P[v, row, 0] - pixel * P[v, 2, 0]) * over_depth,
         (P[v, row, 1] - pixel * P[v, 2, 1]) * over_depth,
@@ -55,7 +55,10 @@ def slope(P: Array, v: int, row: int, pixel: float, over_depth: float) -> tuple[
 
 @formula
 def squared_error(P: Array, v: int, X: Array, x: float, y: float) -> float:
-    """Squared distance of a point's projection in view v from pixel (x, y); infinite behind it, NaN without a pixel."""
+    """Return the squared distance of a point's projection in view v from pixel (x, y).
+
+    It is infinite for a point behind the view, and NaN without a pixel.
+    """
     px, py, over_depth = project(P, v, X[0], X[1], X[2])
     if not 0.0 < over_depth < np.inf:
         return np.inf
@@ -64,7 +67,10 @@ def squared_error(P: Array, v: int, X: Array, x: float, y: float) -> float:
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def reprojection(P: Array, xyz: Array, xy: Array) -> Array:
-    """Distances `(F, V, J)` px of points `(F, J, 3)` from undistorted keypoints `(F, V, J, 2)`; NaN behind a view."""
+    """Return distances `(F, V, J)` px of projected points `(F, J, 3)` from undistorted keypoints `(F, V, J, 2)`.
+
+    Distances are NaN for points behind a view.
+    """
     F, V, J = xy.shape[:3]
     out = np.empty((F, V, J))
     for f in range(F):

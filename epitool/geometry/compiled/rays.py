@@ -1,4 +1,4 @@
-"""The rays on which cameras see pixels, and where two of them pass each other."""
+"""Rays through pixels, and where two of them pass each other."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ Array = NDArray[np.float64]
 
 @formula
 def direction(back: Array, v: int, x: float, y: float) -> tuple[float, float, float]:
-    """The direction in the world in which view v sees pixel (x, y), as long as it takes to depth 1.
+    """Return the vector in the world from the centre of view v along pixel (x, y) to depth 1.
 
     `back` are the inverses of `K R`, `(V, 3, 3)`.
     """
@@ -27,11 +27,12 @@ def direction(back: Array, v: int, x: float, y: float) -> tuple[float, float, fl
 def passing(
     ax: Number, ay: Number, az: Number, bx: Number, by: Number, bz: Number, dx: Number, dy: Number, dz: Number
 ) -> tuple[Number, Number, Number]:
-    """Where the rays `s a` and `d + t b` pass each other: s, t, and the squared sine of the angle between them.
+    """Return where the rays `s a` and `d + t b` pass each other: s, t, and the squared sine of the angle between them.
 
-    The shortest way between the rays is perpendicular to both: `(d + t b - s a) a = 0` and the same with b, which are
-    two equations for s and t. Their determinant, `aa bb - ab^2`, is the square of the cross product, and as that it is
-    free of cancellation where the rays are almost parallel. Where they are, s and t are no numbers. Numbers or arrays.
+    The shortest segment between the rays is perpendicular to both: `(d + t b - s a) a = 0`, and the same with b, which
+    are two equations for s and t. Their determinant, `aa bb - ab^2`, is the squared length of the cross product, and in
+    that form has no cancellation where the rays are almost parallel. For parallel rays, s and t are not finite. Accepts
+    numbers or arrays.
     """
     cx, cy, cz = ay * bz - az * by, az * bx - ax * bz, ax * by - ay * bx
     determinant = cx * cx + cy * cy + cz * cz

@@ -1,4 +1,4 @@
-"""How far a match is from satisfying `x_b' F x_a = 0`."""
+"""Sampson distance of a match from satisfying `x_b' F x_a = 0`."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ Array = NDArray[np.float64]
 def constraint(
     F: Array, ax: Number, ay: Number, bx: Number, by: Number
 ) -> tuple[Number, Number, Number, Number, Number]:
-    """`x_b' F x_a`, and its gradient by (ax, ay) and by (bx, by); numbers or arrays.
+    """Return `x_b' F x_a`, and its gradient by (ax, ay) and by (bx, by); accepts numbers or arrays.
 
-    The gradient by b is the direction of the line `F x_a`, on which b should lie; that by a is that of `F' x_b`.
+    The gradient by b is the normal of the line `F x_a`, on which b should lie; the gradient by a is that of `F' x_b`.
     """
     by_bx, by_by = F[0, 0] * ax + F[0, 1] * ay + F[0, 2], F[1, 0] * ax + F[1, 1] * ay + F[1, 2]
     by_ax, by_ay = F[0, 0] * bx + F[1, 0] * by + F[2, 0], F[0, 1] * bx + F[1, 1] * by + F[2, 1]
@@ -25,9 +25,10 @@ def constraint(
 
 @formula
 def squared_sampson(F: Array, ax: Number, ay: Number, bx: Number, by: Number) -> Number:
-    """Squared Sampson distance of a match: that to the nearest match that satisfies the constraint, to first order.
+    """Return the squared Sampson distance: to first order, that to the nearest match that satisfies the constraint.
 
-    The constraint over the length of its gradient (Hartley & Zisserman, section 11.4.3). Numbers or arrays.
+    It is the squared constraint over the squared length of its gradient (Hartley & Zisserman, section 11.4.3). Accepts
+    numbers or arrays.
     """
     value, by_ax, by_ay, by_bx, by_by = constraint(F, ax, ay, bx, by)
     gradient = by_bx * by_bx + by_by * by_by + by_ax * by_ax + by_ay * by_ay

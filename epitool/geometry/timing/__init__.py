@@ -1,1 +1,1 @@
-"""Offsets between the views' clocks, and their drift."""
+"""Offsets and drift between the clocks of the views."""

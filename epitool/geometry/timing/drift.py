@@ -1,7 +1,7 @@
-"""Whether the views' clocks run apart: how their offsets in time change over a recording, by cameras that are known.
+"""Drift between the views' clocks: how their offsets in time change over a recording, given known cameras.
 
-Cameras that were found from views that drift apart fit the middle of the recording, and miss its ends in the direction
-in which the joints move.
+Cameras calibrated from views that drift apart fit the middle of the recording, and err at its ends in the direction in
+which the joints move.
 """
 
 from __future__ import annotations
@@ -24,24 +24,24 @@ from epitool.geometry.two_view.epipolar import b_from_a
 from epitool.pose import Keypoints, midline
 
 Array = NDArray[np.float64]
-_LEAST_RUN = 20  # successive frames in which motion is read
+_LEAST_RUN = 20  # fewest successive frames from which motion is read
 _ITERATIONS = 8
-_BLOCK = 25  # successive frames whose errors may depend on each other
-_LEAST_BLOCKS = 20  # by fewer no deviation can be told
-_LEAST_PX = 0.5  # standard deviation that smoothing alone causes
-_DRIFT = 6  # its place among the parameters: after three of rotation, two of translation and the offset
-_MATTERS, _SURE_SD = 0.5, 6.0  # frames that clocks may run apart, and standard deviations by which that is sure
-_MOST = 0.05  # of the frames; clocks that run apart by more fit nothing, and views that do not fit seem to do so
+_BLOCK = 25  # number of successive frames whose errors may be correlated
+_LEAST_BLOCKS = 20  # fewest blocks from which a standard deviation can be estimated
+_LEAST_PX = 0.5  # px; standard deviation that smoothing alone causes
+_DRIFT = 6  # index among the parameters: after three of rotation, two of translation and the offset
+_MATTERS, _SURE_SD = 0.5, 6.0  # a drift is doubtful if it exceeds so many frames and so many standard deviations
+_MOST = 0.05  # share of the frames; a larger drift fits no calibration, but views that do not fit may seem to have one
 
 
 @dataclass(frozen=True, eq=False)
 class Drift:
-    """By how many frames the views' clocks run ahead of the first view's from the first frame to the last.
+    """Frames by which the views' clocks gain on the first view's from the first frame to the last.
 
     Attributes:
-        frames: `(V,)`, 0 for the first view.
-        sd: Their standard deviations `(V,)`.
-        span: Frames from the first to the last.
+        frames: Drift `(V,)` in frames, 0 for the first view.
+        sd: Standard deviations of the drift `(V,)`.
+        span: Number of frames from the first to the last.
     """
 
     frames: Array
@@ -58,10 +58,10 @@ class _Motion:
 
 
 def drift_of(keypoints: Keypoints, rig: Rig) -> Drift | None:
-    """How far the clocks of the rig's views run apart over a recording; None where the joints do not tell.
+    """Return how far the clocks of the rig's views drift apart over a recording; None if the joints cannot show it.
 
     Args:
-        keypoints: Of a recording, or runs of successive frames spread over it.
+        keypoints: Keypoints of a recording, or runs of successive frames spread over it.
         rig: Cameras of these views, or of some of them.
     """
     runs = _runs(keypoints.frames)
@@ -86,7 +86,7 @@ def drift_of(keypoints: Keypoints, rig: Rig) -> Drift | None:
 
 
 def doubts_of_drift(keypoints: Keypoints, rig: Rig) -> list[Doubt]:
-    """Whether the views run apart by half a frame or more from the beginning of a recording to its end."""
+    """Return a doubt if views drift apart by half a frame or more from the beginning of a recording to its end."""
     drift = drift_of(keypoints, rig)
     if drift is None:
         return []
@@ -101,19 +101,19 @@ def doubts_of_drift(keypoints: Keypoints, rig: Rig) -> list[Doubt]:
 
 
 def runs_of(keypoints: Keypoints) -> Keypoints:
-    """Runs of neighbouring frames, spread over a recording: enough of a long one."""
+    """Select runs of neighbouring frames spread over a recording, which suffice for a long one."""
     bounds = sample_bounds(len(keypoints.frames))
     return keypoints.select_frames(np.concatenate([np.arange(start, stop) for start, stop in bounds]))
 
 
 def _runs(frames: NDArray[np.int64]) -> list[NDArray[np.intp]]:
-    """Indices of runs of frame numbers that follow each other, those that are long enough."""
+    """Return indices of the runs of consecutive frame numbers that are long enough."""
     cuts = np.flatnonzero(np.diff(frames) != 1) + 1
     return [run for run in np.split(np.arange(len(frames)), cuts) if len(run) >= _LEAST_RUN]
 
 
 def _motion(keypoints: Keypoints, view: int, camera: Camera, runs: Sequence[NDArray[np.intp]]) -> _Motion:
-    """What one view shows in the runs, by midpoints of left and right: exchanged sides do no harm."""
+    """Return the motion of one view in the runs by midpoints of left and right, immune to exchanged sides."""
     parts = []
     for run in runs:
         dense = without_gaps(camera.normalize(keypoints.xy[run, view]), keypoints.frames[run])
@@ -123,12 +123,12 @@ def _motion(keypoints: Keypoints, view: int, camera: Camera, runs: Sequence[NDAr
 
 
 def _pair_drift(a: _Motion, b: _Motion, first: Camera, second: Camera, frames: Array) -> tuple[float, float]:
-    """Frames by which the second view's clock gains in a frame, and the standard deviation.
+    """Return the frames that the second view's clock gains per frame, and their standard deviation.
 
-    The relative pose and a constant offset are free: what cameras miss in the same way all the time is no drift.
+    The relative pose and a constant offset are free: an error of the cameras that is constant over time is not drift.
 
     Raises:
-        GeometryError: The joints do not tell.
+        GeometryError: The joints do not determine the drift.
     """
     R, t = b_from_a(first, second)
     if not np.linalg.norm(t) > 0 or not (np.isfinite(a.x) & np.isfinite(b.v)).any():
@@ -140,6 +140,7 @@ def _pair_drift(a: _Motion, b: _Motion, first: Camera, second: Camera, frames: A
         sigma = max(float(1.4826 * np.nanmedian(np.abs(residual))), _LEAST_PX)
         normal, score = normal_equations(residual, slope, weights(residual, sigma))
         state = moved(state, -inverse(normal) @ score.sum(axis=(0, 1)))
+    # sandwich estimator over blocks of frames, because errors of neighbouring frames are correlated
     bread = inverse(normal)
     blocks = np.add.reduceat(score, np.arange(0, len(score), _BLOCK), axis=0).sum(axis=1)
     variance = (bread @ (blocks.T @ blocks) @ bread)[_DRIFT, _DRIFT]

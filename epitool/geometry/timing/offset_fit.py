@@ -1,4 +1,4 @@
-"""The offset of two views to a fraction of a frame, together with their relative pose, by robust Gauss-Newton."""
+"""Offset of two views to a fraction of a frame, together with their relative pose, by robust Gauss-Newton."""
 
 from __future__ import annotations
 
@@ -17,28 +17,28 @@ from epitool.skeleton import Skeleton
 
 Array = NDArray[np.float64]
 Flags = NDArray[np.bool_]
-_POSE_FRAMES, _FIT_FRAMES = 150, 3000  # used of a longer recording, spread over it
+_POSE_FRAMES, _FIT_FRAMES = 150, 3000  # most frames used, spread over a longer recording
 _ITERATIONS = 30
-_CONVERGED = 1e-3  # frames
+_CONVERGED = 1e-3  # frames; iteration stops at a smaller step of the offset
 _LONGEST_STEP = 1.0  # frame
-_BLOCK = 15  # successive frames whose errors may depend on each other
+_BLOCK = 15  # number of successive frames whose errors may be correlated
 _TAIL = 5.0  # standard deviations at which a residual keeps a quarter of its weight
-_LEAST_PX = 0.5  # standard deviation that smoothing alone causes
-_BASIN = 3.0  # frames that the offset may move from where it starts
-_UNKNOWN = 1.0  # frames of standard deviation
-_PROBE = 0.25  # frames; for the curvature of the cost
-_OFFSET, _DRIFT = 5, 6  # places among the parameters, after three of rotation and two of translation
+_LEAST_PX = 0.5  # px; standard deviation that smoothing alone causes
+_BASIN = 3.0  # frames that the offset may move from its start
+_UNKNOWN = 1.0  # frames; an offset with a larger standard deviation is unknown
+_PROBE = 0.25  # frames; step of the finite difference for the curvature of the cost
+_OFFSET, _DRIFT = 5, 6  # indices among the parameters, after three of rotation and two of translation
 
 
 @dataclass(frozen=True, eq=False)
 class PairOffset:
-    """What one pair of views tells of their clocks.
+    """Offset between the clocks of one pair of views.
 
     Attributes:
-        offset: What the first view shows as frame f, the second shows as frame f + offset; taken to be constant.
-        sd: Its standard deviation, frames.
-        drift: How much the offset grows per frame where it is not taken to be constant.
-        drift_sd: Its standard deviation.
+        offset: The second view shows as frame f + offset what the first view shows as frame f; assumed constant.
+        sd: Standard deviation of the offset, frames.
+        drift: Growth of the offset per frame if it is not assumed constant.
+        drift_sd: Standard deviation of the drift.
         frames: First and last frame of the first view that were compared.
     """
 
@@ -51,13 +51,13 @@ class PairOffset:
 
 @dataclass(frozen=True, eq=False)
 class PairState:
-    """Two views' relative pose (unit t), and the second's offset in time: by frames, and by frames per frame.
+    """Relative pose of two views (unit t), and the second view's offset in time (frames) and drift (frames per frame).
 
     Attributes:
         R: Rotation, second from first, `(3, 3)`.
         t: Direction of the translation, `(3,)`.
-        offset: As of `PairOffset`, in the middle of what is compared.
-        drift: As of `PairOffset`.
+        offset: Offset as in `PairOffset`, at the middle of the compared frames.
+        drift: Drift as in `PairOffset`.
     """
 
     R: Array
@@ -68,7 +68,7 @@ class PairState:
 
 @dataclass(frozen=True, eq=False)
 class _Problem:
-    """Both views' joints on the plane z = 1; the first's at the frames compared, the second's to be read anywhere."""
+    """Joints of both views on z = 1: the first's at the compared frames, the second's readable at any time."""
 
     x_a: Array
     b: Array
@@ -78,22 +78,25 @@ class _Problem:
 
     @property
     def lag(self) -> Array:
-        """Frames from the middle of what is compared, `(N,)`: makes offset and drift nearly independent."""
+        """Frames from the middle of the compared ones, `(N,)`; this makes offset and drift nearly independent."""
         return self.frames - self.frames.mean()
 
     def second(self, state: PairState) -> tuple[Array, Array]:
-        """Positions and velocities `(N, J, 2)` of the second view's joints."""
+        """Return positions and velocities `(N, J, 2)` of the second view's joints."""
         return read_at(self.b, self.frames + state.offset + state.drift * self.lag)
 
     def swapped(self, state: PairState, within_px: float) -> Flags:
-        """Frames `(N,)` with sides exchanged in one of both views."""
+        """Return the frames `(N,)` in which exactly one of the two views has its sides exchanged."""
         K_a, K_b = _intrinsics(self.focals)
         F = fundamental_of_pose(state.R, state.t, K_a, K_b)
         x_b, _ = self.second(state)
         return relative_swaps(F, self.x_a * self.focals[0], x_b * self.focals[1], self.skeleton, within_px)
 
     def linearized(self, state: PairState, swapped: Flags, free: int) -> tuple[Array, Array]:
-        """Sampson distances `(N, J)` px and derivatives `(N, J, P)` by the first P parameters; NaN if missing."""
+        """Return Sampson distances `(N, J)` px and derivatives `(N, J, P)` by the first P parameters.
+
+        Both are NaN where a joint is missing.
+        """
         flip = self.skeleton.flip_order
         x_b, v_b = (np.where(swapped[:, None, None], values[:, flip], values) for values in self.second(state))
         residual, slope = linearize(state, self.x_a, x_b, v_b, self.lag, self.focals)
@@ -103,15 +106,15 @@ class _Problem:
 def fit_offset(
     a: Array, b: Array, focals: tuple[float, float], start: float, skeleton: Skeleton, seed: int
 ) -> PairOffset:
-    """Offset and relative pose that make the epipolar distances of moving joints least.
+    """Fit the offset and relative pose that minimise the epipolar distances of moving joints.
 
     Args:
         a: Joints of the first view on the plane z = 1, `(F, J, 2)`, NaN where missing, gross errors removed.
-        b: The same of the second.
-        focals: Of both views, px.
-        start: Offset to start from, a frame or two from the truth.
-        skeleton: What the joints are.
-        seed: Of the random sampling.
+        b: Joints of the second view, in the same form.
+        focals: Focal lengths of both views, px.
+        start: Offset to start from, within a frame or two of the truth.
+        skeleton: Skeleton of the joints.
+        seed: Seed of the random sampling.
 
     Raises:
         GeometryError: The joints determine no pose, or no offset.
@@ -123,6 +126,7 @@ def fit_offset(
     state, sigma = _start(problem, start, seed)
     drifting, covariance, _ = _minimize(problem, state, sigma, _DRIFT + 1)
     drift, drift_sd = drifting.drift, _sd(covariance, _DRIFT)
+    # the offset and its deviation are those of the fit with a constant offset
     state, covariance, _ = _minimize(problem, replace(drifting, drift=0.0), sigma, _OFFSET + 1)
     sd = _sd(covariance, _OFFSET)
     if not (sd < _UNKNOWN and abs(state.offset - start) < _BASIN):
@@ -131,7 +135,7 @@ def fit_offset(
 
 
 def _start(problem: _Problem, offset: float, seed: int) -> tuple[PairState, float]:
-    """Relative pose at an offset, and the standard deviation of what it explains."""
+    """Estimate the relative pose at an offset, and the standard deviation of the residuals of its inliers."""
     K_a, K_b = _intrinsics(problem.focals)
     some = slice(None, None, max(1, len(problem.frames) // _POSE_FRAMES))
     a_px, b_px = problem.x_a * problem.focals[0], read_at(problem.b, problem.frames + offset)[0] * problem.focals[1]
@@ -140,11 +144,12 @@ def _start(problem: _Problem, offset: float, seed: int) -> tuple[PairState, floa
 
 
 def _intrinsics(focals: tuple[float, float]) -> tuple[Array, Array]:
+    """Return the intrinsic matrices of both views with the principal point at the origin."""
     return np.diag([focals[0], focals[0], 1.0]), np.diag([focals[1], focals[1], 1.0])
 
 
 def _minimize(problem: _Problem, state: PairState, sigma: float, free: int) -> tuple[PairState, Array, float]:
-    """The state at which the first `free` parameters are best, their covariance, and the residuals' deviation."""
+    """Minimise over the first `free` parameters; return the state, its covariance, and the residuals' deviation."""
     for _ in range(_ITERATIONS):
         swapped = problem.swapped(state, _TAIL * sigma)
         residual, slope = problem.linearized(state, swapped, free)
@@ -158,14 +163,16 @@ def _minimize(problem: _Problem, state: PairState, sigma: float, free: int) -> t
 
 
 def _covariance(problem: _Problem, state: PairState, swapped: Flags, sigma: float, free: int) -> Array:
-    """Covariance `(P, P)`: the sandwich estimator over blocks of frames, for errors go on over neighbouring frames.
+    """Return the covariance `(P, P)` by the sandwich estimator over blocks of frames.
 
-    Noise in the velocities looks like information on the offset. How much of it there is shows where the cost bends
-    less than Gauss-Newton takes it to.
+    Blocks are used because errors of neighbouring frames are correlated. Noise in the velocities looks like information
+    on the offset. Its amount is the difference between the curvature that Gauss-Newton assumes and the actual curvature
+    of the cost.
     """
     residual, slope = problem.linearized(state, swapped, free)
     _, score = normal_equations(residual, slope, weights(residual, sigma))
     u = (residual / (_TAIL * sigma)) ** 2
+    # second derivative of the Geman-McClure loss
     curved, _ = normal_equations(residual, slope, np.nan_to_num((1 - 3 * u) / (1 + u) ** 3))
     gradients = []
     for shift in (-_PROBE, _PROBE):
@@ -181,11 +188,12 @@ def _covariance(problem: _Problem, state: PairState, swapped: Flags, sigma: floa
 
 
 def inverse(normal: Array) -> Array:
-    """Inverse of a positive definite matrix.
+    """Return the inverse of a positive definite matrix.
 
     Raises:
-        GeometryError: It is not positive definite.
+        GeometryError: The matrix is not positive definite.
     """
+    # scaling to a unit diagonal makes the test independent of the parameters' units
     scale = np.sqrt(np.maximum(np.diag(normal), np.finfo(float).tiny))
     scaled = normal / np.outer(scale, scale)
     if not np.isfinite(scaled).all() or np.linalg.eigvalsh(scaled)[0] < 1e-12:
@@ -194,15 +202,17 @@ def inverse(normal: Array) -> Array:
 
 
 def _sd(covariance: Array, place: int) -> float:
+    """Return the standard deviation of one parameter."""
     return float(np.sqrt(covariance[place, place]))
 
 
 def linearize(
     state: PairState, x_a: Array, x_b: Array, v_b: Array, lag: Array, focals: tuple[float, float]
 ) -> tuple[Array, Array]:
-    """Sampson distances `(N, J)` px, and their derivatives `(N, J, 7)`: rotation, direction of t, offset, drift.
+    """Return Sampson distances `(N, J)` px and their derivatives `(N, J, 7)` by the parameters.
 
-    The numerator x_b . (t x R x_a) is differentiated, its scale held.
+    The parameters are rotation, direction of t, offset and drift. Only the numerator x_b . (t x R x_a) is
+    differentiated; its scale is held constant.
     """
     turned, ray_b = homogeneous(x_a) @ state.R.T, homogeneous(x_b)
     line_b = np.cross(state.t, turned)
@@ -225,17 +235,17 @@ def linearize(
 
 
 def _tangents(t: Array) -> Array:
-    """Two directions `(3, 2)` perpendicular to a unit vector and each other."""
+    """Return two directions `(3, 2)` perpendicular to a unit vector and to each other."""
     return np.linalg.svd(t[None])[2][1:].T
 
 
 def weights(residual: Array, sigma: float) -> Array:
-    """Geman-McClure weights of residuals with a standard deviation, 0 where one is missing."""
+    """Return Geman-McClure weights of residuals with a given standard deviation, 0 where a residual is missing."""
     return np.nan_to_num(1 / (1 + (residual / (_TAIL * sigma)) ** 2) ** 2)
 
 
 def normal_equations(residual: Array, slope: Array, weight: Array) -> tuple[Array, Array]:
-    """Gauss-Newton's normal matrix `(P, P)`, and the gradient that each residual contributes `(N, J, P)`."""
+    """Return the normal matrix `(P, P)` of Gauss-Newton and the gradient contributed by each residual `(N, J, P)`."""
     seen = np.isfinite(residual)
     slope, residual = np.where(seen[..., None], slope, 0.0), np.where(seen, residual, 0.0)
     weighted = slope * weight[..., None]
@@ -243,7 +253,7 @@ def normal_equations(residual: Array, slope: Array, weight: Array) -> tuple[Arra
 
 
 def moved(state: PairState, step: Array) -> PairState:
-    """The state after a step: of rotation (3), direction of t (2), offset and, where it is free, drift."""
+    """Return the state after a step of rotation (3), direction of t (2), offset and, where it is free, drift."""
     t = state.t + _tangents(state.t) @ step[3:5]
     R = cv2.Rodrigues(step[:3])[0] @ state.R
     drift = state.drift + (step[_DRIFT] if len(step) > _DRIFT else 0.0)

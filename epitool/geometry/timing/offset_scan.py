@@ -1,4 +1,4 @@
-"""The offset of two views to a whole frame: which one lets the eight-point method explain the joints best."""
+"""Offset of two views to a whole frame: the one at which the eight-point method explains the joints best."""
 
 from __future__ import annotations
 
@@ -15,28 +15,28 @@ from epitool.pose import midline
 from epitool.skeleton import Skeleton
 
 Array = NDArray[np.float64]
-_SCAN_FRAMES = 200  # that one offset is judged by
-_MIN_FRAMES = 30  # that two views must share
+_SCAN_FRAMES = 200  # number of frames by which one offset is judged
+_MIN_FRAMES = 30  # fewest frames that two views must share
 _MIN_MATCHES = 100
 _ROUNDS = 5
-CLEAR = 0.3  # mean loss by which the best offset must beat the usual one
-_RATES = (24, 25, 30, 50, 60)  # frames per second that cameras have
+CLEAR = 0.3  # amount of mean loss by which the best offset must beat the median one
+_RATES = (24, 25, 30, 50, 60)  # usual frames per second of cameras
 _STEP = 2  # frames between the offsets that are tried to explain a failure
-_SHARED = 1 / 3  # of the recording that views share at the largest of them
-_CHI2_MEDIAN = 0.455  # of one degree of freedom
+_SHARED = 1 / 3  # share of the recording that the views have in common at the largest of these offsets
+_CHI2_MEDIAN = 0.455  # median of chi square with one degree of freedom
 
 
 def scan_offsets(a: Array, b: Array, offsets: NDArray[np.int64], skeleton: Skeleton, rate: float = 1.0) -> Array:
-    """How badly each offset explains the joints: mean Cauchy loss `(D,)`, NaN where the views share too little.
+    """Return how badly each offset explains the joints: mean Cauchy loss `(D,)`, NaN where the views share too little.
 
-    Midpoints of left and right joints stand for both, so that exchanged sides do no harm.
+    Midpoints of left and right joints replace both, so that exchanged sides have no effect.
 
     Args:
         a: Joints of the first view on the plane z = 1, `(F, J, 2)`, NaN where missing.
-        b: The same of the second.
-        offsets: What to try, `(D,)` frames: the first view's frame f against the second's rate * f + offset.
-        skeleton: What the joints are.
-        rate: Frames of the second view to one of the first.
+        b: Joints of the second view, in the same form.
+        offsets: Offsets to try, `(D,)` frames: the first view's frame f is matched with the second's rate * f + offset.
+        skeleton: Skeleton of the joints.
+        rate: Frames of the second view per frame of the first.
     """
     first, second = (midline(xy, skeleton) for xy in (a, b))
     squared = []
@@ -52,12 +52,13 @@ def scan_offsets(a: Array, b: Array, offsets: NDArray[np.int64], skeleton: Skele
     medians = np.array([np.median(distances) for distances in squared])
     if np.isnan(medians).all():
         return medians
+    # all offsets are judged against the noise at the best one
     variance = float(np.nanmin(medians)) / _CHI2_MEDIAN + float(np.finfo(float).tiny)
     return np.array([np.log1p(distances / variance).mean() for distances in squared])
 
 
 def contrast(loss: Array) -> float:
-    """By how much the best offset beats the usual one; 0 where nothing is known."""
+    """Return by how much the best offset beats the median one; 0 where nothing is known."""
     return float(np.nanmedian(loss) - np.nanmin(loss)) if np.isfinite(loss).any() else 0.0
 
 
@@ -66,8 +67,8 @@ class Explanation:
     """What explains the joints of two views where no offset within reach does.
 
     Attributes:
-        offset: Frames of the second view against the first; None where it is their rates that differ.
-        rate: Frames of the second view to one of the first.
+        offset: Frames of the second view against the first; None where their frame rates differ instead.
+        rate: Frames of the second view per frame of the first.
     """
 
     offset: int | None
@@ -75,13 +76,13 @@ class Explanation:
 
 
 def explanation_beyond(a: Array, b: Array, reach: int, skeleton: Skeleton) -> Explanation | None:
-    """What explains the joints where no offset within reach does; None if unclear.
+    """Find what explains the joints where no offset within reach does; None if unclear.
 
     Args:
-        a: Joints of the first view, as of `scan_offsets`.
-        b: The same of the second.
-        reach: Frames that were looked for.
-        skeleton: What the joints are.
+        a: Joints of the first view, as for `scan_offsets`.
+        b: Joints of the second view, as for `scan_offsets`.
+        reach: Largest offset that was searched, frames.
+        skeleton: Skeleton of the joints.
     """
     most = round(min(len(a), len(b)) * (1 - _SHARED))
     offsets, near = np.arange(-most, most + 1, _STEP), np.arange(-2 * reach, 2 * reach + 1, _STEP)
@@ -96,7 +97,10 @@ def explanation_beyond(a: Array, b: Array, reach: int, skeleton: Skeleton) -> Ex
 
 
 def _squared_distances(a: Array, b: Array) -> Array:
-    """Squared Sampson distances `(N,)` of matches `(N, 2)`, in spreads of the joints, from a robust eight-point F."""
+    """Return squared Sampson distances `(N,)` of matches `(N, 2)` from a robust eight-point F.
+
+    Distances are in units of the joints' spread.
+    """
     a, b = ((xy - xy.mean(axis=0)) / float(xy.std()) for xy in (a, b))
     rows = (homogeneous(b)[:, :, None] * homogeneous(a)[:, None, :]).reshape(-1, 9)
     weight = np.ones(len(rows))
@@ -106,5 +110,6 @@ def _squared_distances(a: Array, b: Array) -> Array:
         gradient = np.square(slope).sum(axis=0)
         squared: Array = value**2 / gradient
         variance = float(np.median(squared)) / _CHI2_MEDIAN + np.finfo(float).tiny
+        # dividing by the gradient turns algebraic errors into Sampson distances; the rest is a robust weight
         weight = 1 / gradient / (1 + squared / (6 * variance)) ** 2
     return squared

@@ -1,4 +1,4 @@
-"""Recordings whose offsets in time cannot be told are refused; what explains their joints is said where it shows."""
+"""Refusal of recordings whose offsets in time cannot be determined, naming what explains their joints if clear."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ Pair = tuple[int, int]
 
 
 class OutOfReachError(GeometryError):
-    """An offset seems to be larger than what was looked for.
+    """Error for an offset that seems to be larger than the searched range.
 
     Attributes:
-        reach: Frames to look for to find it.
+        reach: Range in frames that has to be searched to find it.
     """
 
     def __init__(self, text: str, reach: int) -> None:
@@ -26,12 +26,12 @@ class OutOfReachError(GeometryError):
 
 
 def require_in_reach(scans: dict[Pair, Array], joints: list[Array], keypoints: Keypoints, reach: int) -> None:
-    """Refuses views whose joints only an offset out of reach, or another frame rate, explains.
+    """Refuse views whose joints are explained only by an offset out of reach or by another frame rate.
 
     Raises:
-        GeometryError: There is one.
+        GeometryError: There is such a view.
     """
-    within = slice(reach, 3 * reach + 1)  # of the offsets from -2 to 2 times as many
+    within = slice(reach, 3 * reach + 1)  # scans cover offsets from -2 to 2 times the reach
     for (a, v), loss in scans.items():
         if a != 0 or np.nanmin(loss[within], initial=np.inf) <= np.nanmin(loss) + CLEAR:
             continue
@@ -39,15 +39,15 @@ def require_in_reach(scans: dict[Pair, Array], joints: list[Array], keypoints: K
 
 
 def _refuse_what_is_beyond(v: int, joints: list[Array], keypoints: Keypoints, reach: int) -> None:
-    """Refuses a view where it can be seen what explains its joints, though no offset within reach does.
+    """Refuse a view if it is clear what explains its joints although no offset within reach does.
 
     Raises:
-        GeometryError: That is so.
+        GeometryError: It is clear.
     """
     found = explanation_beyond(joints[0], joints[v], reach, keypoints.skeleton)
     name, first = keypoints.views[v], keypoints.views[0]
     if found and found.offset is not None:
-        wanted = -(-(abs(found.offset) + 5) // 10) * 10  # some frames more than it seems
+        wanted = -(-(abs(found.offset) + 5) // 10) * 10  # a margin of some frames, rounded up to tens
         text = f"view {name} seems to be about {found.offset:+d} frames against {first}, and +-{reach} were looked for"
         raise OutOfReachError(text, wanted)
     if found:
@@ -58,7 +58,7 @@ def _refuse_what_is_beyond(v: int, joints: list[Array], keypoints: Keypoints, re
 
 
 def require_connected(pairs: list[Pair], joints: list[Array], keypoints: Keypoints, reach: int) -> None:
-    """Refuses views whose offset to the first nothing tells, saying why as far as can be seen.
+    """Refuse views whose offset to the first view cannot be determined, with the reason if it is known.
 
     Raises:
         GeometryError: There is such a view.
@@ -73,7 +73,7 @@ def require_connected(pairs: list[Pair], joints: list[Array], keypoints: Keypoin
 
 
 def unreached(pairs: list[Pair], views: int) -> list[int]:
-    """Views that no chain of pairs joins to the first."""
+    """Return the views that no chain of pairs connects to the first."""
     reached = {0}
     for _ in range(views):
         reached |= {v for pair in pairs if reached & set(pair) for v in pair}

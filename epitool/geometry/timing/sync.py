@@ -1,7 +1,8 @@
 """Time offsets between views from the 2D joints alone, before the cameras are calibrated, and their application.
 
-Matched at the right offset, joints lie on each other's epipolar lines; at a wrong one moving joints do not. Every pair
-of views is scanned over whole frames, the scans agree on one offset for each view, a fit finds the fractions.
+At the right offset, matched joints lie on each other's epipolar lines; at a wrong one, moving joints do not. Every pair
+of views is scanned over whole frames, the scans are combined into one offset for each view, and a fit finds the
+fractions.
 """
 
 from __future__ import annotations
@@ -25,23 +26,23 @@ from epitool.pose import Keypoints
 
 Array = NDArray[np.float64]
 Pair = tuple[int, int]
-REACH = 30  # frames to the first view that are looked for, where nothing else is asked for
-_WHOLE = 1e-9  # frames from a whole number that count as none
-_DRIFT_SD, _DRIFT_FRAMES = 5.0, 0.8  # an offset that drifts by more of both is refused
-_LONG = 150  # frames
-_INCONSISTENT_SD, _INCONSISTENT_FRAMES = 4.0, 0.3  # a pair that deviates by more of both is left out
-_UNSURE = 0.2  # frames of standard deviation
+REACH = 30  # default of the largest offset to the first view that is searched, frames
+_WHOLE = 1e-9  # frames; offsets this near to a whole number count as whole
+_DRIFT_SD, _DRIFT_FRAMES = 5.0, 0.8  # an offset that drifts by more than both limits is refused
+_LONG = 150  # frames from which a recording counts as long
+_INCONSISTENT_SD, _INCONSISTENT_FRAMES = 4.0, 0.3  # a pair that deviates by more than both limits is left out
+_UNSURE = 0.2  # frames of standard deviation from which an offset is doubtful
 
 
 @dataclass(frozen=True, eq=False)
 class TimeOffsets:
-    """By how much the views' frame numbers run ahead of the first view's.
+    """Offsets of the views' frame numbers to the first view's.
 
     Attributes:
-        offsets: `(V,)` frames: what the first view shows as frame f, view v shows as frame f + offsets[v].
+        offsets: Offsets `(V,)` in frames: view v shows as frame f + offsets[v] what the first view shows as frame f.
         sd: Standard deviations `(V,)`, frames; 0 for the first view.
-        pairs: What each pair of views says by itself.
-        doubts: What makes the offsets doubtful; empty where nothing does.
+        pairs: Offset of each pair of views taken alone.
+        doubts: Doubts about the offsets; empty where there are none.
     """
 
     offsets: Array
@@ -51,14 +52,14 @@ class TimeOffsets:
 
 
 def synchronized(keypoints: Keypoints, offsets: Sequence[float]) -> Keypoints:
-    """The keypoints as all views would have shown them at the first view's times.
+    """Return the keypoints as all views would have shown them at the first view's times.
 
-    View v's keypoints of frame f become those at frame f + offsets[v], exact for whole offsets, else linearly
-    interpolated between two adjacent frames that both show the joint, at the lower of both confidences; elsewhere they
-    are missing. An image is that of the nearest frame, "" where there is none.
+    View v's keypoints of frame f become those at frame f + offsets[v]. They are exact for whole offsets; otherwise they
+    are interpolated linearly between two adjacent frames that both show the joint, with the lower of both confidences,
+    and are missing elsewhere. An image is that of the nearest frame, "" where there is none.
 
     Args:
-        keypoints: As recorded.
+        keypoints: Keypoints as recorded.
         offsets: Frames per view, `(V,)`.
     """
     names = ("xy", "confidence", "images")
@@ -68,7 +69,7 @@ def synchronized(keypoints: Keypoints, offsets: Sequence[float]) -> Keypoints:
 
 
 def _nearest_xyz(keypoints: Keypoints, offsets: Sequence[float]) -> Array:
-    """The detector's own 3D in the images that `synchronized` names, `(F, V, J, 3)`; empty where there is none."""
+    """Return the detector's own 3D `(F, V, J, 3)` for the images that `synchronized` picks; empty if there is none."""
     own = keypoints.detected_xyz
     if not own.size:
         return own
@@ -80,7 +81,7 @@ def _nearest_xyz(keypoints: Keypoints, offsets: Sequence[float]) -> Array:
 
 
 def _shifted(keypoints: Keypoints, view: int, offset: float) -> tuple[Array, Array, NDArray[np.str_]]:
-    """Joints `(F, J, 2)`, confidences `(F, J)` and images `(F,)` of one view, read at frame + offset."""
+    """Return joints `(F, J, 2)`, confidences `(F, J)` and images `(F,)` of one view, read at frame + offset."""
     whole = np.rint(offset) if abs(offset - np.rint(offset)) < _WHOLE else np.floor(offset)
     fraction = max(offset - whole, 0.0) if abs(offset - whole) >= _WHOLE else 0.0
     xy, confidence = keypoints.xy[:, view], keypoints.confidence[:, view]
@@ -95,7 +96,7 @@ def _shifted(keypoints: Keypoints, view: int, offset: float) -> tuple[Array, Arr
 
 
 def _indices(frames: NDArray[np.int64], numbers: NDArray[np.int64]) -> tuple[NDArray[np.intp], NDArray[np.bool_]]:
-    """Where frame numbers are, and whether they are there at all."""
+    """Return the indices of frame numbers, and whether each number is present."""
     index = np.clip(np.searchsorted(frames, numbers), 0, len(frames) - 1)
     return index, frames[index] == numbers
 
@@ -108,18 +109,18 @@ def estimate_offsets(
     seed: int = 0,
     jobs: int = 1,
 ) -> TimeOffsets:
-    """Each view's time offset to the first view, from the joints alone.
+    """Estimate each view's time offset to the first view from the joints alone.
 
     Args:
-        keypoints: As recorded, of a moving person.
-        intrinsics: A camera per view; only K and distortion count.
-        reach: How many frames a view may be from the first.
-        seed: Of the random sampling.
-        jobs: How many pairs of views are worked on at a time.
+        keypoints: Keypoints as recorded, of a moving person.
+        intrinsics: A camera per view; only K and distortion are used.
+        reach: Largest offset of a view to the first that is searched, frames.
+        seed: Seed of the random sampling.
+        jobs: Number of pairs of views processed in parallel.
 
     Raises:
-        GeometryError: The joints determine no offset (the person hardly moves, views share too little), one is out
-            of reach, or views have unequal frame rates.
+        GeometryError: The joints determine no offset (the person hardly moves, views share too little), one is out of
+            reach, or views have unequal frame rates.
     """
     _require_successive(keypoints)
     skeleton, views = keypoints.skeleton, keypoints.views
@@ -150,10 +151,10 @@ def estimate_offsets(
 
 
 def _require_successive(keypoints: Keypoints) -> None:
-    """Refuses recordings of which frames were skipped: motion is read between successive frames.
+    """Refuse recordings with skipped frames, because motion is read between successive frames.
 
     Raises:
-        GeometryError: Most frames have no next one.
+        GeometryError: Most frames have no successor.
     """
     if len(keypoints.frames) < 2 or np.median(np.diff(keypoints.frames)) > 1:
         raise GeometryError(
@@ -163,13 +164,13 @@ def _require_successive(keypoints: Keypoints) -> None:
 
 
 def _trajectories(keypoints: Keypoints, view: int, camera: Camera) -> Array:
-    """Joints of one view on the plane z = 1, on every frame number, without gross errors."""
+    """Return the joints of one view on the plane z = 1, for every frame number, without gross errors."""
     dense = without_gaps(camera.normalize(keypoints.xy[:, view]), keypoints.frames)
     return without_gross_errors(without_jumps(dense, keypoints.skeleton))
 
 
 def _agree(scans: dict[Pair, Array], views: int, reach: int) -> NDArray[np.int64]:
-    """Whole offsets `(V,)` that all scans together like best, from a tree of the clearest by coordinate descent."""
+    """Return whole offsets `(V,)` of least total loss, by coordinate descent from a tree of the clearest scans."""
     scans = {pair: np.where(np.isnan(loss), np.nanmax(loss), loss) for pair, loss in scans.items()}
     both_ways = scans | {(b, a): loss[::-1] for (a, b), loss in scans.items()}
     middle, allowed = 2 * reach, np.arange(-reach, reach + 1)
@@ -191,11 +192,11 @@ def _agree(scans: dict[Pair, Array], views: int, reach: int) -> NDArray[np.int64
 
 
 def combine(measured: dict[Pair, tuple[float, float]], views: int) -> tuple[Array, Array, Array]:
-    """Values of the views by weighted least squares from (value, sd) of their pairs' differences.
+    """Combine differences of pairs, given as (value, sd), into values of the views by weighted least squares.
 
     Returns:
-        Values `(V,)`, 0 for the first view; their deviations `(V,)`, as large as the pairs disagree; and how far each
-        pair is off.
+        Values `(V,)`, 0 for the first view; their standard deviations `(V,)`, enlarged where the pairs disagree; and
+            the error of each pair.
     """
     values, sd = np.array(list(measured.values())).T
     design = np.zeros((len(measured), views))
@@ -205,12 +206,13 @@ def combine(measured: dict[Pair, tuple[float, float]], views: int) -> tuple[Arra
     covariance = np.linalg.inv(weighted.T @ weighted)
     combined = np.concatenate([[0.0], covariance @ weighted.T @ (values / sd)])
     error = np.abs(values - design @ combined)
+    # reduced chi square of the pairs
     spread = max(1.0, float(((error / sd) ** 2).sum()) / max(1, len(measured) - views + 1))
     return combined, np.concatenate([[0.0], np.sqrt(np.diag(covariance) * spread)]), error
 
 
 def _consistent(fits: dict[Pair, PairOffset], views: int) -> dict[Pair, PairOffset]:
-    """The pairs without those that contradict the others, while all views stay connected."""
+    """Return the pairs without those that contradict the others, keeping all views connected."""
     kept = dict(fits)
     while True:
         _, _, error = combine({pair: (fit.offset, fit.sd) for pair, fit in kept.items()}, views)
@@ -227,6 +229,7 @@ def _doubts(
     fits: dict[Pair, PairOffset], kept: dict[Pair, PairOffset], offsets: Array, sd: Array, views: Sequence[str],
     reach: int,
 ) -> tuple[Doubt, ...]:  # fmt: skip
+    """Return the doubts about the offsets."""
     left_out = [
         Doubt(Kind.CONTRADICTED, "warn", (views[a], views[b]), fits[a, b].offset) for a, b in fits if (a, b) not in kept
     ]
@@ -237,14 +240,14 @@ def _doubts(
 
 
 def _require_equal_rates(fits: dict[Pair, PairOffset], offsets: Array, keypoints: Keypoints) -> None:
-    """Refuses offsets that change over the recording.
+    """Refuse offsets that change over the recording.
 
     Raises:
-        GeometryError: One does, by more than its uncertainty and a frame.
+        GeometryError: An offset changes by more than its uncertainty and about a frame.
     """
     drift, sd, _ = combine({pair: (fit.drift, fit.drift_sd) for pair, fit in fits.items()}, len(offsets))
     frames = float(np.ptp([fit.frames for fit in fits.values()]))
-    caution = 1.0 if frames >= _LONG else 3.0  # over few frames the deviations are underestimated themselves
+    caution = 1.0 if frames >= _LONG else 3.0  # the deviations are underestimated over few frames
     for v in np.argsort(-np.abs(drift)):
         change = drift[v] * frames
         if abs(change) > caution * max(_DRIFT_SD * sd[v] * frames, _DRIFT_FRAMES):

@@ -1,4 +1,4 @@
-"""Joints of one view over time, freed of gross errors and read smoothly between the frames."""
+"""Joints of one view over time, with gross errors removed, and read smoothly between the frames."""
 
 from __future__ import annotations
 
@@ -9,25 +9,25 @@ from epitool.skeleton import Skeleton
 
 Array = NDArray[np.float64]
 _SMOOTHING = 2.0  # standard deviation of the smoothing kernel, frames
-_REACH = 5  # frames that the kernel takes in to either side
+_REACH = 5  # frames to either side that the kernel covers
 _MEDIAN_REACH = 3
-_CHANGED = 0.7  # times the distance as they are: sides that are nearer exchanged have changed
-_CAP = 10.0  # usual distances between frames; from there a distance counts no more
+_CHANGED = 0.7  # sides have changed if exchanging them reduces the distance by this factor
+_CAP = 10.0  # distances are capped at this multiple of the median distance between frames
 _GROSS = 4.0  # standard deviations from the running median
-_NEGLIGIBLE = 0.02  # of the person's spread: no gross error
+_NEGLIGIBLE = 0.02  # share of the person's spread; a smaller error is never gross
 
 
 def without_gaps(xy: Array, frames: NDArray[np.int64]) -> Array:
-    """Joints `(F, ...)` of numbered frames on every number from the first to the last, NaN where there was none."""
+    """Return joints `(F, ...)` for every frame number from the first to the last, NaN where there was no frame."""
     dense = np.full((int(frames[-1] - frames[0]) + 1, *xy.shape[1:]), np.nan)
     dense[frames - frames[0]] = xy
     return dense
 
 
 def without_jumps(xy: Array, skeleton: Skeleton) -> Array:
-    """Joints `(F, J, 2)` of which left and right no longer change places between successive frames.
+    """Return joints `(F, J, 2)` whose left and right no longer change places between successive frames.
 
-    One wrong link exchanges all that follow, which whole-frame tests against another view can undo.
+    One wrong link exchanges all frames that follow; whole-frame tests against another view can undo that.
     """
     flip = skeleton.flip_order
     sided = flip != np.arange(len(flip))
@@ -42,10 +42,10 @@ def without_jumps(xy: Array, skeleton: Skeleton) -> Array:
 
 
 def without_gross_errors(xy: Array) -> Array:
-    """Joints `(F, J, 2)`, NaN where they are far from the median of their neighbours in time."""
+    """Return joints `(F, J, 2)` with NaN where they are far from the median of their neighbours in time."""
     floor = _NEGLIGIBLE * _spread(xy)
     kept = xy.copy()
-    for joint in range(xy.shape[1]):  # one at a time, for the memory
+    for joint in range(xy.shape[1]):  # one at a time to save memory
         distance = np.linalg.norm(xy[:, joint] - _running_median(xy[:, joint]), axis=-1)
         seen = np.isfinite(distance)
         usual = 1.4826 * float(np.median(distance[seen])) if seen.any() else 0.0
@@ -54,14 +54,14 @@ def without_gross_errors(xy: Array) -> Array:
 
 
 def _spread(xy: Array) -> float:
-    """Median distance of joints `(F, J, 2)` from the middle of those seen in their frame."""
+    """Return the median distance of joints `(F, J, 2)` from the middle of those seen in their frame."""
     seen = np.isfinite(xy[..., 0])
     center = np.where(seen[..., None], xy, 0.0).sum(axis=1) / np.maximum(seen.sum(axis=1), 1)[:, None]
     return float(np.median(np.linalg.norm(xy - center[:, None], axis=-1)[seen])) if seen.any() else 0.0
 
 
 def _running_median(xy: Array) -> Array:
-    """Median of each coordinate of one joint `(F, 2)` over the neighbours in time that show it."""
+    """Return the median of each coordinate of one joint `(F, 2)` over the neighbours in time that show it."""
     padded = np.pad(xy, ((_MEDIAN_REACH, _MEDIAN_REACH), (0, 0)), constant_values=np.nan)
     window = np.lib.stride_tricks.sliding_window_view(padded, 2 * _MEDIAN_REACH + 1, axis=0)
     ordered = np.sort(window, axis=-1)  # NaN come last
@@ -72,14 +72,14 @@ def _running_median(xy: Array) -> Array:
 
 
 def read_at(xy: Array, times: Array) -> tuple[Array, Array]:
-    """Position and velocity per frame of joints at any time, by local linear regression with a Gaussian kernel.
+    """Return position and velocity per frame of joints at any time, by local linear regression with a Gaussian kernel.
 
-    The kernel leaves equally much noise at every fraction of a frame. Interpolation between two frames would leave
-    least half-way, and draw there every offset that is found by making residuals small.
+    The kernel leaves the same amount of noise at every fraction of a frame. Interpolation between two frames would
+    leave the least noise half-way, which would attract every offset that is found by minimising residuals.
 
     Args:
         xy: Joints `(F, J, 2)` of successive frames, NaN where missing.
-        times: Where to read, `(N,)` in frames from the first.
+        times: Times to read, `(N,)` in frames from the first.
 
     Returns:
         Positions and velocities, each `(N, J, 2)`; NaN with too few frames around, or with frames on one side only.
@@ -88,13 +88,14 @@ def read_at(xy: Array, times: Array) -> tuple[Array, Array]:
     enough = 0.5 * np.exp(-0.5 * (np.arange(-_REACH, _REACH + 1) / _SMOOTHING) ** 2).sum()
     surrounded = (moments[0] > enough) & (np.abs(moments[1]) < 0.5 * _SMOOTHING * moments[0])
     determinant = np.where(surrounded, moments[0] * moments[2] - moments[1] ** 2, np.nan)
+    # solution of the weighted 2x2 normal equations for intercept and slope
     position = moments[2][..., None] * sums[0] - moments[1][..., None] * sums[1]
     velocity = moments[0][..., None] * sums[1] - moments[1][..., None] * sums[0]
     return position / determinant[..., None], velocity / determinant[..., None]
 
 
 def _kernel_sums(xy: Array, times: Array) -> tuple[Array, Array]:
-    """Weighted sums of 1, lag, lag^2 `(3, N, J)`, and of x, x * lag `(2, N, J, 2)`."""
+    """Return weighted sums of 1, lag, lag^2 `(3, N, J)`, and of x, x * lag `(2, N, J, 2)`."""
     nearest = np.rint(times).astype(int)
     moments, sums = np.zeros((3, len(times), xy.shape[1])), np.zeros((2, len(times), *xy.shape[1:]))
     for shift in range(-_REACH, _REACH + 1):

@@ -1,1 +1,1 @@
-"""Joints from calibrated views."""
+"""Triangulation of joints from calibrated views."""

@@ -20,20 +20,20 @@ from epitool.labels import Labels
 from epitool.skeleton import Skeleton
 
 Array = NDArray[np.float64]
-_MIN_SPREAD = 0.01  # of a bone: no keypoint is at a joint's centre to better than this
+_MIN_SPREAD = 0.01  # share of a bone's length: keypoints mark the centres of joints no better than this
 _MIN_SAMPLES = 20
 _ROUNDS = 40
-_UNSURE = 0.5  # of a bone: joints with a larger deviation are not determined
-_REACH = 0.75  # of the longest way along bones: how far a joint can be from the middle of the body
+_UNSURE = 0.5  # share of a bone's length: joints with a larger standard deviation are undetermined
+_REACH = 0.75  # share of the longest path along bones: how far a joint can be from the middle of the body
 
 
 @dataclass(frozen=True, eq=False)
 class BoneLengths:
-    """Of the bones that lead to each joint from its parent.
+    """Lengths of the bones that lead to each joint from its parent.
 
     Attributes:
-        length: `(J,)` in the rig's unit; NaN for roots and where not known.
-        spread: Standard deviation over frames of the distance of the two joints, `(J,)`.
+        length: Lengths `(J,)` in the rig's unit; NaN for roots and where unknown.
+        spread: Standard deviation over frames of the distance between the two joints, `(J,)`.
     """
 
     length: Array
@@ -42,12 +42,13 @@ class BoneLengths:
 
 @dataclass(frozen=True, eq=False)
 class BonePoses:
-    """Poses refined with bones.
+    """Poses refined with bone lengths.
 
     Attributes:
-        xyz: `(F, J, 3)`; NaN where keypoints and bones determine no place, or two places about as well.
-        covariance: `(F, J, 3, 3)`, given that the keypoints taken for gross errors are such; NaN like xyz.
-        converged: Whether the solver stopped by itself, `(F,)`.
+        xyz: Joints `(F, J, 3)`; NaN where keypoints and bones determine no place, or two places about equally well.
+        covariance: Covariances `(F, J, 3, 3)`, given that the keypoints treated as gross errors are gross errors; NaN
+            where xyz is.
+        converged: Whether the solver converged, `(F,)`.
     """
 
     xyz: Array
@@ -56,11 +57,11 @@ class BonePoses:
 
 
 def bone_spread(labels: Labels, person_of: NDArray[np.int64] | None = None) -> float:
-    """Median over bones of the scatter of their length, noise taken off, as a share of it; NaN where none is known.
+    """Return the median over bones of the relative scatter of their length less the noise; NaN where none is known.
 
     Args:
-        labels: Of F frames.
-        person_of: Whose frame each is, `(F,)`, for people differ in size; one person's where it is left out.
+        labels: Labels of F frames.
+        person_of: Person that each frame shows, `(F,)`, because people differ in size. By default one person.
     """
     full = labels.covariance[..., [0, 1, 2, 1, 3, 4, 2, 4, 5]].reshape(*labels.poses.xyz.shape, 3)
     spreads = []
@@ -85,10 +86,10 @@ def _spread(length: Array, noise: Array) -> float | None:
 
 
 def estimate_bone_lengths(xyz: Array, covariance: Array, skeleton: Skeleton) -> BoneLengths:
-    """Each bone's length and how much it varies, from noisy poses `(F, J, 3)` with covariance `(F, J, 3, 3)`.
+    """Estimate each bone's length and its variation from noisy poses `(F, J, 3)` with covariance `(F, J, 3, 3)`.
 
-    A noisy distance is too long on average: E d^2 = L^2 + spread^2 + trace of the noise. The noise is taken off the
-    squares, and what their scatter has in excess of it is the bone's own. Left and right share one length.
+    A noisy distance is too long on average: E d^2 = L^2 + spread^2 + trace of the noise. The noise is subtracted from
+    the squares, and the scatter that exceeds it is the bone's own. Left and right share one length.
 
     Raises:
         GeometryError: No bone has both ends triangulated in enough frames.
@@ -108,7 +109,7 @@ def estimate_bone_lengths(xyz: Array, covariance: Array, skeleton: Skeleton) -> 
 
 
 def _alike(skeleton: Skeleton) -> list[list[tuple[int, int]]]:
-    """Bones (parent, child), each left one together with its mirror image."""
+    """Return the bones (parent, child) in groups, each left one together with its mirror image."""
     mirrored = dict(skeleton.flip_pairs)
     groups: dict[int, list[tuple[int, int]]] = {}
     right_to_left = {right: left for left, right in mirrored.items()}
@@ -118,9 +119,9 @@ def _alike(skeleton: Skeleton) -> list[list[tuple[int, int]]]:
 
 
 def _squared_lengths(ends: Array, covariance: Array) -> tuple[Array, Array, Array]:
-    """Squared lengths as measured `(F,)`, the variance that noise gives them, and the trace of the noise.
+    """Return the squared lengths as measured `(F,)`, the variance that noise gives them, and the trace of the noise.
 
-    The variance is 4 b'Sb + 2 tr(S^2) with the true bone b; the measured one makes b'Sb too large by tr(S^2).
+    The variance is 4 b'Sb + 2 tr(S^2) with the true bone b; using the measured one makes b'Sb too large by tr(S^2).
     """
     between = ends[:, 1] - ends[:, 0]
     noise = covariance.sum(axis=1)
@@ -131,17 +132,18 @@ def _squared_lengths(ends: Array, covariance: Array) -> tuple[Array, Array, Arra
 
 
 def _length_and_spread(squares: Array, variances: Array, total: Array) -> tuple[float, float]:
-    """By Fisher scoring under a mixture with gross errors; NaN where there are too few samples.
+    """Estimate length and spread by Fisher scoring under a mixture with gross errors; NaN with too few samples.
 
-    The bone's own variance adds 4 L^2 spread^2 to that of the noise. Weights go by the mean of the noise over
-    directions: each frame's own variance grows with its measured length, so it would favour the short ones. Where
-    lengths scatter less than the noise stated, there is less noise.
+    The bone's own variance adds 4 L^2 spread^2 to that of the noise. Weights use the mean of the noise over directions:
+    the variance of a single frame grows with its measured length, so it would favour short ones. Where lengths scatter
+    less than the stated noise allows, the noise is scaled down.
     """
     if len(squares) < _MIN_SAMPLES:
         return np.nan, np.nan
     center, share, gross, stated = float(np.median(squares)), 0.9, 1 / (np.ptp(squares) + 1e-300), 1.0
     own = (1.4826 * float(np.median(np.abs(squares - center)))) ** 2
     for _ in range(_ROUNDS):
+        # 4 b'Sb averages to 4 L^2 tr(S) / 3 over directions, and 2 tr(S^2) to 2 tr(S)^2 / 3 for isotropic noise
         freed = squares - stated * total
         scatter = np.maximum(stated * (4 * center * total / 3 + 2 * total**2 / 3) + own, (1e-6 * center) ** 2 + 1e-300)
         density = share * np.exp(-0.5 * (freed - center) ** 2 / scatter) / np.sqrt(2 * np.pi * scatter)
@@ -156,6 +158,7 @@ def _length_and_spread(squares: Array, variances: Array, total: Array) -> tuple[
     variance = own / (4 * center)
     if not center > 4 * variance:
         return np.nan, np.nan
+    # center is E d^2 without noise, which is L^2 + spread^2
     length = float(np.sqrt(center - variance))
     return length, max(float(np.sqrt(variance)), _MIN_SPREAD * length)
 
@@ -163,21 +166,21 @@ def _length_and_spread(squares: Array, variances: Array, total: Array) -> tuple[
 def refine_with_bones(
     xy: Array, confidence: Array, rig: Rig, start: Array, skeleton: Skeleton, bones: BoneLengths, noise: KeypointNoise
 ) -> BonePoses:
-    """The most probable pose of each frame by its keypoints and bone lengths; frames do not influence each other.
+    """Find the most probable pose of each frame given its keypoints and bone lengths; frames are independent.
 
     A keypoint is near its joint's projection (Gaussian) or anywhere in the image. Each joint has several possible
-    places: its start, where pairs of views see it and, where no two views agree, where a ray meets the end of a bone.
-    Dynamic programming over the skeleton picks those that are most probable together, and Levenberg-Marquardt with
-    the mixture's weights refines them.
+    places: its start, the places where pairs of views see it and, where no two views agree, the places where a ray
+    meets the end of a bone. Dynamic programming over the skeleton picks those that are jointly most probable, and
+    Levenberg-Marquardt with the mixture's weights refines them.
 
     Args:
         xy: Undistorted keypoints `(F, V, J, 2)` px, NaN where unseen.
-        confidence: Theirs, `(F, V, J)`.
+        confidence: Confidences of the keypoints, `(F, V, J)`.
         rig: The V cameras.
         start: Triangulated poses `(F, J, 3)`, NaN where there is none.
         skeleton: The joints.
-        bones: Of the same person, in the rig's unit.
-        noise: Of the keypoints.
+        bones: Bone lengths of the same person, in the rig's unit.
+        noise: Noise of the keypoints.
 
     Raises:
         ValueError: The noise is out of range, or no bone has a length.
@@ -190,6 +193,7 @@ def refine_with_bones(
 
 
 def _tree(skeleton: Skeleton, bones: BoneLengths) -> Tree:
+    """Return the bones as a tree for the solver, with distances between joints along bones (Floyd-Warshall)."""
     length, spread = (np.array(values, dtype=float) for values in (bones.length, bones.spread))
     parents = np.where(np.isfinite(length) & np.isfinite(spread), skeleton.parents, -1).astype(np.int64)
     if (parents < 0).all():
@@ -203,7 +207,7 @@ def _tree(skeleton: Skeleton, bones: BoneLengths) -> Tree:
     roots = np.flatnonzero(parents < 0)
     order = np.argsort(ways[:, roots].min(axis=1), kind="stable")
     connected = np.isfinite(ways)
-    one_body = 2 * connected.sum(axis=1).max() > J  # else the longest way is no measure of the body
+    one_body = 2 * connected.sum(axis=1).max() > J  # otherwise the longest path says little about the body's size
     reach = _REACH * float(ways[connected].max()) if one_body else np.inf
     size = float(length[parents >= 0].mean())
     return Tree(order, parents, length, spread, size, reach)
@@ -211,7 +215,7 @@ def _tree(skeleton: Skeleton, bones: BoneLengths) -> Tree:
 
 @njit(cache=True, nogil=True)
 def _refine(views: Views, tree: Tree, seen: Sight, start: Array) -> tuple[Array, Array, NDArray[np.bool_]]:
-    """`refine_with_bones` of the keypoints of F frames."""
+    """Refine the poses of F frames, as `refine_with_bones` describes."""
     F, J = start.shape[:2]
     xyz, covariance = np.empty((F, J, 3)), np.empty((F, J, 3, 3))
     converged, clear, chosen = np.empty(F, dtype=np.bool_), np.empty(J, dtype=np.bool_), np.empty(J, dtype=np.int64)

@@ -1,4 +1,4 @@
-"""Labels: keypoints and cameras to world poses, with exchanged sides undone."""
+"""Labels: world poses from keypoints and cameras, with exchanged sides undone."""
 
 from __future__ import annotations
 
@@ -21,21 +21,21 @@ from epitool.skeleton import Skeleton
 
 Array = NDArray[np.float64]
 _CHUNK_KEYPOINTS = 1 << 17  # bounds the memory of a chunk, about 20 MB with what is computed from it
-_SAMPLE_RUNS, _RUN_FRAMES = 40, 50  # that settings are taken from
+_SAMPLE_RUNS, _RUN_FRAMES = 40, 50  # size of the sample from which settings are estimated
 _NEAR = 3.4  # standard deviations within which 99.7% of keypoints are
-_SWAP_CAP = 0.02  # of a person's extent in the image: from here an epipolar distance counts no more
+_SWAP_CAP = 0.02  # share of a person's extent in the image at which epipolar distances are capped
 
 
 @dataclass(frozen=True)
 class LabelSettings:
-    """How frames are labelled: fixed once, so that the frames of a recording can be labelled in any portions.
+    """Settings of labelling, fixed once so that a recording can be labelled in any portions of its frames.
 
     Attributes:
         method: "polynomial" or "dlt", as for `triangulate`.
         combine: "robust" or "vector-median", as for `triangulate`.
-        swap_cap_px: From here an epipolar distance counts no more when exchanged sides are looked for.
-        noise: Of the keypoints.
-        bones: Lengths that shall count; None for none.
+        swap_cap_px: Value at which epipolar distances are capped in the search for exchanged sides.
+        noise: Noise of the keypoints.
+        bones: Bone lengths to use as a prior; None for no prior.
     """
 
     method: str
@@ -46,9 +46,9 @@ class LabelSettings:
 
 
 def sample_bounds(frames: int) -> list[tuple[int, int]]:
-    """Where the runs of frames of an evenly spread sample of at most 2000 start and stop.
+    """Return where the runs of an evenly spread sample of at most 2000 frames start and stop.
 
-    Runs, because views that are not in sync are resampled between neighbouring frames.
+    The sample has runs because views that are not in sync are resampled between neighbouring frames.
 
     >>> sample_bounds(2000), sample_bounds(900_000)[1]
     ([(0, 2000)], (23075, 23125))
@@ -60,26 +60,27 @@ def sample_bounds(frames: int) -> list[tuple[int, int]]:
 
 
 def chunk_bounds(frames: int, views: int, joints: int) -> list[tuple[int, int]]:
-    """Where chunks of frames start and stop: with many views or joints each has fewer frames."""
+    """Return where chunks of frames start and stop; chunks are shorter with many views or joints."""
     size = max(_CHUNK_KEYPOINTS // (views * joints), 1)
     return [(start, min(start + size, frames)) for start in range(0, frames, size)]
 
 
 def label_settings(sample: Keypoints, rig: Rig, *, method: str, combine: str, bones: bool = False) -> LabelSettings:
-    """Settings for a recording, from an evenly spread sample of its frames (`sample_bounds`).
+    """Estimate the settings for a recording from an evenly spread sample of its frames (`sample_bounds`).
 
     Args:
         sample: 2D joints, views in the rig's order.
         rig: The cameras.
-        method: As for `triangulate`.
-        combine: As for `triangulate`.
-        bones: Whether the lengths of bones shall count.
+        method: Method as for `triangulate`.
+        combine: Combination as for `triangulate`.
+        bones: Whether bone lengths are used as a prior.
 
     Raises:
-        GeometryError: Bones shall count, and none has both ends in enough frames.
+        GeometryError: Bone lengths are to be used, and no bone has both ends in enough frames.
     """
     side = usual_side(sample.xy)
     cap = _SWAP_CAP * side if np.isfinite(side) else 1.0
+    # only the levels of confidence are used here: sides are put right before the noise can be estimated
     ranks = unknown_noise(sample.confidence, sample.seen, 1.0, 0.5)
     ideal, confidence, _ = _upright(sample, rig, ranks, cap)
     noise = estimate_noise(ideal, confidence, rig)
@@ -91,19 +92,19 @@ def label_settings(sample: Keypoints, rig: Rig, *, method: str, combine: str, bo
 
 
 def label_chunk(keypoints: Keypoints, rig: Rig, settings: LabelSettings) -> Labels:
-    """Labels of some frames of a recording; no frame's depend on which others are with it.
+    """Label some frames of a recording; a frame's labels do not depend on the other frames in the chunk.
 
     Args:
         keypoints: 2D joints, views in the rig's order.
         rig: The cameras.
-        settings: Of the whole recording.
+        settings: Settings of the whole recording.
     """
     ideal, confidence, swapped = _upright(keypoints, rig, settings.noise, settings.swap_cap_px)
     found = triangulate(ideal, confidence, rig, method=settings.method, combine=settings.combine, noise=settings.noise)
     if settings.bones:
         found = _with_bones(found, ideal, confidence, rig, keypoints.skeleton, settings.bones, settings.noise)
     upright = keypoints.with_swaps(swapped) if swapped.any() else keypoints
-    upright = replace(upright, take_of=np.zeros(len(keypoints.frames), dtype=np.int64))  # of this rig alone
+    upright = replace(upright, take_of=np.zeros(len(keypoints.frames), dtype=np.int64))  # one rig, hence one take
     poses = Poses(found.xyz, found.confidence, keypoints.frames, keypoints.skeleton, rig.unit, "world")
     rows, columns = np.triu_indices(3)
     covariance = found.covariance[..., rows, columns]
@@ -114,7 +115,7 @@ def _with_bones(
     found: Triangulation, xy: Array, confidence: Array, rig: Rig, skeleton: Skeleton, bones: BoneLengths,
     noise: KeypointNoise,
 ) -> Triangulation:  # fmt: skip
-    """The joints moved to where bones of known lengths hold together; they rest on the keypoints near them."""
+    """Return the joints moved to fit the known bone lengths; they rest on the keypoints near them."""
     posed = refine_with_bones(xy, confidence, rig, found.xyz, skeleton, bones, noise)
     (P,) = rig.stacked("P")
     error = reprojection(P, posed.xyz, xy)
@@ -128,7 +129,7 @@ def _with_bones(
 def _upright(
     keypoints: Keypoints, rig: Rig, noise: KeypointNoise, swap_cap_px: float
 ) -> tuple[Array, Array, NDArray[np.bool_]]:
-    """Undistorted pixels, NaN where not seen, and confidence, with exchanged sides put right; where sides were so."""
+    """Return undistorted pixels (NaN where unseen) and confidence, both with sides put right, and the exchanges."""
     xy, order = rig.undistort(keypoints.xy), keypoints.skeleton.flip_order
     trust = np.where(keypoints.seen, noise.levels(keypoints.confidence) + 1.0, 0.0)
     swapped = find_swaps(xy, trust, rig, keypoints.skeleton, swap_cap_px)
@@ -138,13 +139,13 @@ def _upright(
 def label(
     keypoints: Keypoints, rig: Rig, *, method: str = "polynomial", jobs: int = -1, combine: str = "robust"
 ) -> Labels:
-    """Triangulates every frame, after undoing exchanges of left and right.
+    """Triangulate every frame after undoing exchanges of left and right.
 
     Args:
         keypoints: 2D joints, views in the rig's order and at the same times.
         rig: The cameras.
         method: "polynomial" (paper) or "dlt".
-        jobs: Chunks of frames at a time.
+        jobs: Number of chunks of frames processed in parallel.
         combine: "robust" or "vector-median" (paper).
     """
     sample = keypoints.select_frames(np.concatenate([np.arange(*b) for b in sample_bounds(len(keypoints.frames))]))
@@ -157,9 +158,9 @@ def label(
 
 
 def convert_labels(labels: Labels, skeleton: Skeleton) -> Labels:
-    """The labels as joints of another skeleton: derived in 3D and, for the keypoints, in 2D.
+    """Convert labels to the joints of another skeleton, derived in 3D and, for the keypoints, in 2D.
 
-    A derived joint's covariance takes the joints that it is made of as independent.
+    The covariance of a derived joint assumes that the joints it is made of are independent.
     """
     source = labels.poses.skeleton
     if source == skeleton:
@@ -195,12 +196,12 @@ def further_of(labels: Labels, skeleton: Skeleton) -> Further | None:
 
 
 def frames_solved(labels: Labels) -> NDArray[np.bool_]:
-    """Frames `(F,)` in which at least half of the joints have a place in the world."""
+    """Return the frames `(F,)` in which at least half of the joints have a place in the world."""
     return np.isfinite(labels.poses.xyz[..., 0]).mean(axis=1) >= 0.5
 
 
 def join_labels(parts: Sequence[Labels]) -> Labels:
-    """The labels of successive frames of one recording as one."""
+    """Join the labels of successive frames of one recording."""
     keypoints = join_keypoints([part.keypoints for part in parts])
     xyz, confidence = (np.concatenate([getattr(p.poses, name) for p in parts]) for name in ("xyz", "confidence"))
     poses = replace(parts[0].poses, xyz=xyz, confidence=confidence, frames=keypoints.frames)

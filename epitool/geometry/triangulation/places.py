@@ -1,4 +1,4 @@
-"""Where the joints of one frame may be, by pairs of views and by bones."""
+"""Candidate places of the joints of one frame, from pairs of views and from bones."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ from epitool.geometry.compiled.symmetric import invert_matrix
 
 Array = NDArray[np.float64]
 Integers = NDArray[np.int64]
-CAPACITY = 24  # places a joint; the first is "nowhere"
-_MERGE = 0.2  # of a bone: places closer than this are one
-_VAGUE = 0.25  # of a bone: standard deviation along the ray of a joint that one view sees
-_TWO_VIEWS, _MAJORITY = 1.6, 2.6  # that agree, less their noise, in units of what one view without error adds
-_REACHING = 4  # places of a joint from which bones reach out to its neighbours
-_PARALLEL = 1e-6  # squared sine of the angle between two rays
-_BEND = 1.3  # bone lengths that a ray may pass from a neighbour and still be thought to touch the bone's end
+CAPACITY = 24  # places per joint; the first is "nowhere"
+_MERGE = 0.2  # share of a bone's length: places closer than this are merged
+_VAGUE = 0.25  # share of a bone's length: standard deviation along the ray of a joint that only one view sees
+_TWO_VIEWS, _MAJORITY = 1.6, 2.6  # evidence of two and of most views, in units of one error-free view, less noise
+_REACHING = 4  # number of a joint's best places from which bones reach out to its neighbours
+_PARALLEL = 1e-6  # squared sine of the angle below which two rays count as parallel
+_BEND = 1.3  # a ray within this many bone lengths of a neighbour may still touch the bone's end
 
 
 class Sight(NamedTuple):
-    """A frame's keypoints as the solver needs them.
+    """Keypoints of one frame as the solver needs them.
 
     Attributes:
-        xy: Undistorted px `(J, V, 2)`, NaN where unseen.
-        odds: Of each to be an inlier were its error 0, `(J, V)`.
-        precision: Inverse variance of a coordinate of each were it one, `(J, V)` px^-2.
+        xy: Undistorted keypoints, px `(J, V, 2)`, NaN where unseen.
+        odds: Odds of each keypoint being an inlier if its error were 0, `(J, V)`.
+        precision: Inverse variance of a coordinate of each keypoint if it is an inlier, `(J, V)` px^-2.
     """
 
     xy: Array
@@ -44,11 +44,11 @@ class Tree(NamedTuple):
 
     Attributes:
         order: Joints, each after its parent, `(J,)`.
-        parents: `(J,)`, -1 where no bone of known length leads to the joint.
-        lengths: Of the bone from the parent, `(J,)`.
-        spreads: Standard deviation of the same.
-        size: A typical bone's length.
-        reach: How far a joint can be from the middle of the body.
+        parents: Parent of each joint `(J,)`, -1 where no bone of known length leads to the joint.
+        lengths: Length of the bone from the parent, `(J,)`.
+        spreads: Standard deviation of that length, `(J,)`.
+        size: Length of a typical bone.
+        reach: Largest possible distance of a joint from the middle of the body.
     """
 
     order: Integers
@@ -63,10 +63,10 @@ class Places(NamedTuple):
     """Up to CAPACITY places of each joint; the first is "nowhere", at no cost.
 
     Attributes:
-        xyz: `(J, K, 3)`.
+        xyz: Places `(J, K, 3)`.
         costs: Negative log likelihood of the keypoints, relative to all of them being gross errors, `(J, K)`.
-        covariances: `(J, K, 3, 3)`.
-        counts: Places in use, `(J,)`.
+        covariances: Covariances of the places `(J, K, 3, 3)`.
+        counts: Number of places in use, `(J,)`.
     """
 
     xyz: Array
@@ -77,9 +77,9 @@ class Places(NamedTuple):
 
 @njit(cache=True, nogil=True)
 def observe(views: Views, sight: Sight, joint: int, X: Array, A: Array, g: Array) -> float:
-    """Adds the keypoints of a joint supposed at `X (3,)` to its normal equations `A (3, 3)`, `g (3,)`.
+    """Add the keypoints of a joint assumed at `X (3,)` to its normal equations `A (3, 3)`, `g (3,)`.
 
-    Weights are the probabilities that each keypoint is no gross error (one E step). Returns the negative log
+    Keypoints are weighted by the probability that they are not gross errors (one E step). Return the negative log
     likelihood, relative to all keypoints being gross errors.
     """
     cost, J, xy = 0.0, np.empty((2, 3)), sight.xy[joint]
@@ -102,9 +102,9 @@ def observe(views: Views, sight: Sight, joint: int, X: Array, A: Array, g: Array
 
 @njit(cache=True, nogil=True)
 def find_places(views: Views, tree: Tree, sight: Sight, start: Array) -> Places:
-    """Places of all joints by their keypoints: the start `(J, 3)`, pairs of views, and bones.
+    """Find the places of all joints by their keypoints: the start `(J, 3)`, pairs of views, and bones.
 
-    Where no two views agree on a joint, it may be wherever a view's ray is one bone away from a neighbour.
+    Where no two views agree on a joint, it may be wherever a view's ray is one bone's length away from a neighbour.
     """
     J, xy = len(sight.xy), sight.xy
     places = Places(
@@ -121,6 +121,7 @@ def find_places(views: Views, tree: Tree, sight: Sight, start: Array) -> Places:
     for j in range(J):
         one_view = np.log1p(sight.odds[j].max())
         alone[j] = np.min(places.costs[j, : places.counts[j]]) > -_TWO_VIEWS * one_view
+    # first from the roots, placing children by their parents, then from the leaves, placing parents by children
     for k in range(2 * J):
         child = tree.order[k] if k < J else tree.order[2 * J - 1 - k]
         parent = tree.parents[child]
@@ -132,7 +133,7 @@ def find_places(views: Views, tree: Tree, sight: Sight, start: Array) -> Places:
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def _unit_direction(back: Array, v: int, xy: Array, out: Array) -> None:
-    """The unit vector `(3,)` in which view v sees a pixel."""
+    """Write the unit vector `(3,)` in which view v sees a pixel to out."""
     x, y, z = direction(back, v, xy[0], xy[1])
     length = np.sqrt(x * x + y * y + z * z)
     out[0], out[1], out[2] = x / length, y / length, z / length
@@ -140,7 +141,7 @@ def _unit_direction(back: Array, v: int, xy: Array, out: Array) -> None:
 
 @njit(cache=True, nogil=True)
 def _add_pairs(views: Views, size: float, rays: Array, sight: Sight, start: Array, places: Places, j: int) -> None:
-    """Enters the start and where pairs of views see joint j, until most views agree on one place."""
+    """Enter the start and the places where pairs of views see joint j, until most views agree on one place."""
     X, seen, xy = np.empty(3), 0, sight.xy[j]
     for v in range(len(xy)):
         seen += xy[v, 0] == xy[v, 0]
@@ -162,7 +163,7 @@ def _add_pairs(views: Views, size: float, rays: Array, sight: Sight, start: Arra
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def _midpoint(c: Array, d: Array, e: Array, f: Array, out: Array) -> bool:
-    """The point midway between the rays c + s d and e + t f; False unless it lies before both."""
+    """Write the point midway between the rays c + s d and e + t f to out; return False if it is behind one of them."""
     s, t, squared_sine = passing(d[0], d[1], d[2], f[0], f[1], f[2], e[0] - c[0], e[1] - c[1], e[2] - c[2])
     for i in range(3):
         out[i] = 0.5 * (c[i] + s * d[i] + e[i] + t * f[i])
@@ -171,11 +172,12 @@ def _midpoint(c: Array, d: Array, e: Array, f: Array, out: Array) -> bool:
 
 @njit(cache=True, nogil=True)
 def _look(views: Views, size: float, sight: Sight, j: int, X: Array, g: Array, C: Array) -> float:
-    """Cost of a place, with its gradient and covariance."""
+    """Return the cost of a place, and write its gradient and covariance."""
     A = np.zeros((3, 3))
     g[:] = 0.0
     cost = observe(views, sight, j, X, A, g)
     for i in range(3):
+        # a weak prior at the place itself keeps A regular where one view alone sees the joint
         A[i, i] += 1.0 / (_VAGUE * size) ** 2
     invert_matrix(A, C)
     return cost
@@ -183,7 +185,7 @@ def _look(views: Views, size: float, sight: Sight, j: int, X: Array, g: Array, C
 
 @njit(cache=True, nogil=True)
 def _improve(views: Views, size: float, sight: Sight, j: int, X: Array) -> None:
-    """Moves a place by one Gauss-Newton step."""
+    """Move a place by one Gauss-Newton step."""
     g, C = np.empty(3), np.empty((3, 3))
     _look(views, size, sight, j, X, g, C)
     for i in range(3):
@@ -192,7 +194,7 @@ def _improve(views: Views, size: float, sight: Sight, j: int, X: Array) -> None:
 
 @njit(cache=True, nogil=True)
 def _consider(views: Views, size: float, sight: Sight, X: Array, places: Places, j: int) -> None:
-    """Enters a place of joint j, unless no view is near."""
+    """Enter a place of joint j, unless no keypoint is near it."""
     g, C = np.empty(3), np.empty((3, 3))
     cost = _look(views, size, sight, j, X, g, C)
     if cost < -1e-3:
@@ -201,7 +203,7 @@ def _consider(views: Views, size: float, sight: Sight, X: Array, places: Places,
 
 @njit(cache=True, nogil=True)
 def _enter(X: Array, cost: float, C: Array, merge: float, places: Places, j: int) -> None:
-    """Enters a place; of two that are one, or when there are too many, the better ones stay."""
+    """Enter a place; where two coincide or there are too many, keep the better ones."""
     n, costs = places.counts[j], places.costs[j]
     at = n if n < CAPACITY else 1 + np.argmax(costs[1:])
     for k in range(1, n):
@@ -220,7 +222,7 @@ def _enter(X: Array, cost: float, C: Array, merge: float, places: Places, j: int
 
 @njit(cache=True, nogil=True)
 def _keep_within_reach(reach: float, places: Places) -> None:
-    """Drops places that are too far from the middle of the body, which is the median of all joints' best places."""
+    """Drop places too far from the middle of the body, which is the median of the best places of all joints."""
     J = len(places.counts)
     best, middle = np.full((J, 3), np.nan), np.empty(3)
     for j in range(J):
@@ -246,7 +248,7 @@ def _keep_within_reach(reach: float, places: Places) -> None:
 def _add_along_bone(
     views: Views, size: float, rays: Array, sight: Sight, length: float, places: Places, j: int, neighbour: int
 ) -> None:
-    """Enters where each view's ray is one bone away from the best places of a neighbour of joint j."""
+    """Enter the places where a view's ray is one bone's length away from the best places of a neighbour of joint j."""
     untried, X, xy = places.costs[neighbour, : places.counts[neighbour]].copy(), np.empty(3), sight.xy[j]
     for _ in range(min(_REACHING, len(untried) - 1)):
         k = 1 + np.argmin(untried[1:])
@@ -259,6 +261,7 @@ def _add_along_bone(
                 to = places.xyz[neighbour, k, i] - views.centers[v, i]
                 near += rays[v, i] * to
                 squared += to * to
+            # squared distance of the ray from the neighbour; the bone's end is on the ray at near +- half
             miss = squared - near * near
             if miss > (_BEND * length) ** 2:
                 continue

@@ -1,7 +1,8 @@
-"""Joints from all views at once, robust to gross errors: pair hypotheses, consensus, Gauss-Newton under a mixture.
+"""Robust triangulation from all views: two-view hypotheses, consensus, and Gauss-Newton under a mixture model.
 
-A keypoint lies near its joint's projection (Gaussian), or anywhere in the image (uniform); its log odds of being an
-inlier are `odds - error^2 * precision / 2`. A point's score is the log likelihood ratio against no point at all.
+A keypoint lies either near its joint's projection (Gaussian) or anywhere in the image (uniform). Its log odds of being
+an inlier are `odds - error^2 * precision / 2`. The score of a point is its log likelihood ratio against there being no
+point at all.
 """
 
 from __future__ import annotations
@@ -20,29 +21,30 @@ from epitool.geometry.compiled.rays import direction, passing
 from epitool.geometry.compiled.symmetric import invert
 
 Array = NDArray[np.float64]
-_AGREE = 11.83  # chi square of two coordinates, 99.7%: a view agrees
-_TWO_VIEWS = 25.0  # chi square of one, 5 sigma: two views contradict each other
-_SURE = 6.0  # lead in log likelihood from which no other place is thought of
-_DECIDED = 2.0  # under it the joint is left out
+_AGREE = 11.83  # a view agrees below this: 99.7% quantile of chi square with two degrees of freedom (2 coordinates)
+_TWO_VIEWS = 25.0  # two views contradict each other above this: 5 sigma of chi square with one degree of freedom
+_SURE = 6.0  # lead in log likelihood from which no other place is considered
+_DECIDED = 2.0  # a joint with a smaller lead is left out
 _ITERATIONS = 10
-_SETTLED = 1e-3  # of chi square: what a last step may still gain
-_PARALLEL = 1e-12  # squared sine of the angle between two rays
-_BODY_JOINTS, _BODY = 4, 2.0
+_SETTLED = 1e-3  # iteration stops when a step is expected to lower chi square by less
+_PARALLEL = 1e-12  # squared sine of the angle below which two rays count as parallel
+_BODY_JOINTS, _BODY = 4, 2.0  # sure joints needed for a prior on the body's place, and the prior's strength
 _MEDIAN_STEPS = 6
 
 
 class _Joint(NamedTuple):
-    """One joint's keypoints, and room to work in.
+    """Keypoints of one joint, with work arrays.
 
     Attributes:
         xy: Keypoints `(V, 2)`.
-        rays: From the camera's centre through the keypoint to depth 1, `(V, 3)`.
-        odds: Log odds `(V,)` of each keypoint to be an inlier were its error 0.
-        precision: Inverse variance of a coordinate of each were it an inlier, `(V,)`; 0 where nothing is seen.
-        weights: Probability of each keypoint to be an inlier, `(V,)`.
+        rays: Vectors from each camera centre through the keypoint to depth 1, `(V, 3)`.
+        odds: Log odds `(V,)` of each keypoint being an inlier if its error were 0.
+        precision: Inverse variance of a coordinate of each keypoint if it is an inlier, `(V,)`; 0 where nothing is
+            seen.
+        weights: Probability of each keypoint being an inlier, `(V,)`.
         pull: Precision times probability, `(V,)`.
         X: The point, `(3,)`.
-        trial: Another one, `(3,)`.
+        trial: Another candidate point, `(3,)`.
         H: Upper triangle of the normal matrix, `(6,)`.
     """
 
@@ -59,10 +61,11 @@ class _Joint(NamedTuple):
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def _meet(centers: Array, back: Array, rays: Array, precision: Array, a: int, b: int, X: Array) -> float:
-    """Where two rays pass each other, into X: nearer to the ray on which a keypoint's deviation is smaller there.
+    """Write the point where two rays pass each other to X, nearer to the ray with the smaller deviation there.
 
-    To first order this is the optimum of both. Returns its chi square over both views; infinite where the rays are
-    parallel or meet behind a camera.
+    Each ray is weighted by the deviation that its keypoint's noise has at that depth. To first order this is the
+    optimum for both views. Return the chi square over both views, infinite where the rays are parallel or meet behind a
+    camera.
     """
     s, t, squared_sine = passing(
         rays[a, 0], rays[a, 1], rays[a, 2], rays[b, 0], rays[b, 1], rays[b, 2],
@@ -72,6 +75,7 @@ def _meet(centers: Array, back: Array, rays: Array, precision: Array, a: int, b:
         return np.inf
     size_a, size_b, gap = 0.0, 0.0, 0.0
     for k in range(3):
+        # one pixel at depth s is as long as s times the first column of the back-projection
         size_a += (s * back[a, k, 0]) ** 2
         size_b += (t * back[b, k, 0]) ** 2
     size_a, size_b = size_a / precision[a], size_b / precision[b]
@@ -85,7 +89,7 @@ def _meet(centers: Array, back: Array, rays: Array, precision: Array, a: int, b:
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def _all_agree(P: Array, xy: Array, precision: Array, X: Array, H: Array, limit: float) -> bool:
-    """Refines X with all views that see it; whether each is then within the limit (a chi square) of it."""
+    """Refine X with all views that see it, and return whether each is then within `limit` (a chi square) of it."""
     worst = np.inf
     for n in range(_ITERATIONS):
         gain, worst = step(P, xy, precision, X, H)
@@ -98,7 +102,7 @@ def _all_agree(P: Array, xy: Array, precision: Array, X: Array, H: Array, limit:
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def _score(P: Array, xy: Array, odds: Array, precision: Array, X: Array, near: Array) -> tuple[float, int]:
-    """Log likelihood ratio of a point, under a Gaussian prior `near (4,)`, and how many views agree with it."""
+    """Return the log likelihood ratio of a point under a Gaussian prior `near (4,)`, and how many views agree."""
     away = (X[0] - near[0]) ** 2 + (X[1] - near[1]) ** 2 + (X[2] - near[2]) ** 2
     total, agreeing = -0.5 * near[3] * away, 0
     for v in range(len(P)):
@@ -110,7 +114,7 @@ def _score(P: Array, xy: Array, odds: Array, precision: Array, X: Array, near: A
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def _elsewhere(P: Array, xy: Array, precision: Array, X: Array, trial: Array) -> bool:
-    """Whether the trial is off in a view that agrees with X."""
+    """Return whether the trial point is far off in a view that agrees with X."""
     for v in range(len(P)):
         agrees = precision[v] * squared_error(P, v, X, xy[v, 0], xy[v, 1]) < _AGREE
         if agrees and not precision[v] * squared_error(P, v, trial, xy[v, 0], xy[v, 1]) < 4.0 * _AGREE:
@@ -120,9 +124,10 @@ def _elsewhere(P: Array, xy: Array, precision: Array, X: Array, trial: Array) ->
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def _best_pair(views: Views, joint: _Joint, number: int, near: Array) -> float:
-    """The two-view point that all views together find likeliest, into X.
+    """Write the two-view point with the highest likelihood over all views to X.
 
-    Returns its score: minus infinity where no two views agree, infinite where so many do that no other can win.
+    Return its score: minus infinity where no two views agree, and infinite where so many views agree that no other
+    point can win.
     """
     best, few = -np.inf, True
     for a in range(len(views.P)):
@@ -132,6 +137,7 @@ def _best_pair(views: Views, joint: _Joint, number: int, near: Array) -> float:
                 continue
             score, agreeing = _score(views.P, joint.xy, joint.odds, joint.precision, joint.trial, near)
             if score > best:
+                # unless the agreeing views outnumber the others by two, those may support another place
                 best, few = score, agreeing < max(3, number - agreeing + 2)
                 copy(joint.trial, joint.X)
             if agreeing == number:
@@ -141,9 +147,9 @@ def _best_pair(views: Views, joint: _Joint, number: int, near: Array) -> float:
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def _lead(views: Views, joint: _Joint, near: Array) -> float:
-    """Lead in log likelihood of X over the best two-view point elsewhere, and over no point at all.
+    """Return the lead in log likelihood of X over the best two-view point elsewhere, and over no point at all.
 
-    Two views that all others contradict may agree by chance: unless a prior says where to look, their lead is small.
+    Two views that all others contradict may agree by chance, so their lead is capped unless a prior says where to look.
     """
     score, agreeing = _score(views.P, joint.xy, joint.odds, joint.precision, joint.X, near)
     runner_up = 0.0
@@ -158,7 +164,7 @@ def _lead(views: Views, joint: _Joint, near: Array) -> float:
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def _refine(P: Array, joint: _Joint) -> bool:
-    """Gauss-Newton with every view weighted by its probability of being an inlier (EM); False where two fail."""
+    """Refine X by Gauss-Newton with views weighted by inlier probability (EM); False with fewer than two inliers."""
     for _ in range(_ITERATIONS):
         inliers = 0
         for v in range(len(P)):
@@ -177,7 +183,7 @@ def _refine(P: Array, joint: _Joint) -> bool:
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def _last_two(weights: Array) -> tuple[int, int, int]:
-    """How many views see a joint, and the last two of them."""
+    """Return how many views see a joint, and the last two of them."""
     number, first, second = 0, -1, -1
     for v in range(len(weights)):
         if weights[v] > 0.0:
@@ -188,11 +194,12 @@ def _last_two(weights: Array) -> tuple[int, int, int]:
 
 @njit(cache=True, nogil=True, error_model="numpy", inline="always")
 def _solve(views: Views, joint: _Joint, near: Array) -> float:
-    """Solves a loaded joint into X, H and weights; returns the lead, NaN where there is no solution."""
+    """Solve a loaded joint, writing X, H and weights; return the lead, NaN where there is no solution."""
     number, first, second = _last_two(joint.weights)
     if number < 2:
         return np.nan
     limit = _TWO_VIEWS if number == 2 else _AGREE
+    # fast path: mostly all views agree, and any pair then gives a good start
     gap = _meet(views.centers, views.back, joint.rays, joint.precision, first, second, joint.X)
     if gap < _TWO_VIEWS and _all_agree(views.P, joint.xy, joint.precision, joint.X, joint.H, limit):
         return np.inf
@@ -206,7 +213,7 @@ def _solve(views: Views, joint: _Joint, near: Array) -> float:
 
 @njit(cache=True, nogil=True, error_model="numpy", inline="always")
 def _load(views: Views, xy: Array, odds: Array, precision: Array, joint: _Joint) -> None:
-    """Takes a joint's keypoints `(V, 2)`."""
+    """Load a joint's keypoints `(V, 2)` into the work arrays."""
     for v in range(len(xy)):
         x, y = xy[v, 0], xy[v, 1]
         joint.xy[v, 0], joint.xy[v, 1] = x, y
@@ -219,7 +226,7 @@ def _load(views: Views, xy: Array, odds: Array, precision: Array, joint: _Joint)
 
 @njit(cache=True, nogil=True, error_model="numpy", inline="always")
 def _store(joint: _Joint, keep: bool, xyz: Array, covariance: Array, weights: Array) -> None:
-    """Hands out the solution; NaN and weights of 0 where it is not to be kept or is undetermined."""
+    """Write out the solution, or NaN and weights of 0 where it is not kept or is undetermined."""
     if keep and invert(joint.H, covariance):
         copy(joint.X, xyz)
         copy(joint.weights, weights)
@@ -231,11 +238,10 @@ def _store(joint: _Joint, keep: bool, xyz: Array, covariance: Array, weights: Ar
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def _around_body(xyz: Array, lead: Array, near: Array) -> None:
-    """Where a frame's joints `(J, 3)` are expected, into near: about the geometric median of those that are sure.
+    """Write a prior on where a frame's joints `(J, 3)` are to near: around the geometric median of the sure ones.
 
-    Six steps of Weiszfeld's algorithm (1937); a median by axis would depend on the world's axes.
-
-    The prior's precision is 0, which says nothing, where few are sure.
+    It takes six steps of Weiszfeld's algorithm (1937); a median by axis would depend on the axes of the world. The
+    precision of the prior is 0, which means no information, where few joints are sure.
     """
     sure = xyz[lead >= _SURE]
     near[:] = 0.0
@@ -253,17 +259,17 @@ def _around_body(xyz: Array, lead: Array, near: Array) -> None:
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def solve_frames(views: Views, xy: Array, odds: Array, precision: Array) -> tuple[Array, Array, Array]:
-    """Robust n-view triangulation of every joint; what the views leave open is decided by nearness to the body.
+    """Triangulate every joint robustly from n views; decide what the views leave open by nearness to the body.
 
     Args:
         views: The cameras.
         xy: Undistorted keypoints `(F, V, J, 2)`; NaN where unseen.
-        odds: Log odds `(F, V, J)` of each to be an inlier were its error 0.
-        precision: Inverse variance `(F, V, J)` of a coordinate of each were it one, px^-2.
+        odds: Log odds `(F, V, J)` of each keypoint being an inlier if its error were 0.
+        precision: Inverse variance `(F, V, J)` of a coordinate of each keypoint if it is an inlier, px^-2.
 
     Returns:
-        Points `(F, J, 3)`, NaN where undetermined; their covariances `(F, J, 3, 3)`; each keypoint's probability of
-        being an inlier `(F, V, J)`, 0 where the point is undetermined.
+        Points `(F, J, 3)`, NaN where undetermined; their covariances `(F, J, 3, 3)`; and the probability of each
+            keypoint being an inlier `(F, V, J)`, 0 where the point is undetermined.
     """
     F, V, J = odds.shape
     xyz, covariance, weights = np.empty((F, J, 3)), np.empty((F, J, 3, 3)), np.empty((F, V, J))
@@ -275,6 +281,7 @@ def solve_frames(views: Views, xy: Array, odds: Array, precision: Array) -> tupl
     for f in range(F):
         lead[:] = 0.0
         near[:] = 0.0
+        # the first pass keeps every solution; the second decides unsure joints with the prior from the sure ones
         for least in (-np.inf, _DECIDED):
             unsure = 0
             for j in range(J):

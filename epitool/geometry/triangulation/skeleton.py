@@ -1,4 +1,4 @@
-"""The most probable pose of one frame, given its joints' possible places, its keypoints and the bone lengths."""
+"""The most probable pose of one frame, given candidate places of its joints, its keypoints and the bone lengths."""
 
 from __future__ import annotations
 
@@ -13,27 +13,28 @@ from epitool.geometry.triangulation.places import CAPACITY, Integers, Places, Si
 
 Array = NDArray[np.float64]
 System = tuple[Array, Array, Array]  # normal matrices of joints, right-hand sides, couplings to the parents
-_CLEAR = 3.0  # log odds from which one place is told from the next best
+_CLEAR = 3.0  # log odds from which a place is clearly better than the next best
 _ITERATIONS = 50
-_ENOUGH = 1e-3  # a step that lowers the negative log posterior by less is the last
+_ENOUGH = 1e-3  # iteration stops when a step lowers the negative log posterior by less
 _WEAKEST = 0.01  # inverse standard deviation, in bones, that keeps an undetermined joint's system regular
 
 
 @njit(cache=True, nogil=True)
 def _bone_cost(X: Array, C: Array, Y: Array, D: Array, length: float, spread: float) -> float:
-    """Negative log density of the distance of two places, relative to one that may be anything up to a bone."""
+    """Return the negative log density of two places' distance, relative to 1 per bone length, up to a constant."""
     distance, variance = 1e-300, 0.0
     for i in range(3):
         distance += (X[i] - Y[i]) ** 2
         for j in range(3):
             variance += (X[i] - Y[i]) * (X[j] - Y[j]) * (C[i, j] + D[i, j])
+    # to first order, the places' covariances add their variance along the bone to that of its length
     variance = spread * spread + variance / distance
     return 0.5 * (np.sqrt(distance) - length) ** 2 / variance + 0.5 * np.log(variance / (length * length))
 
 
 @njit(cache=True, nogil=True)
 def _least(values: Array, more: Array) -> tuple[int, float]:
-    """Where the sum of two `(n,)` is least, and the least sum; the first may be longer than the second."""
+    """Return where the sum of two arrays `(n,)` is least, and that sum; the first may be longer than the second."""
     at, least = 0, np.inf
     for k in range(len(more)):
         if values[k] + more[k] < least:
@@ -43,10 +44,11 @@ def _least(values: Array, more: Array) -> tuple[int, float]:
 
 @njit(cache=True, nogil=True)
 def choose(tree: Tree, places: Places, chosen: Integers, clear: NDArray[np.bool_]) -> None:
-    """The places of all joints that are most probable together: dynamic programming over the tree.
+    """Choose the places of all joints that are jointly most probable, by dynamic programming over the tree.
 
-    Writes which place each joint takes to `chosen (J,)`, and to `clear (J,)` whether the best pose with another place
-    of that joint is far less probable. A joint that is nowhere costs nothing and says nothing of its neighbours.
+    Write the chosen place of each joint to `chosen (J,)`, and to `clear (J,)` whether the best pose with another place
+    of that joint is much less probable. A joint that is "nowhere" costs nothing and gives no information on its
+    neighbours.
     """
     J, counts = len(tree.parents), places.counts
     told, link = np.zeros((J, CAPACITY)), np.zeros((J, CAPACITY, CAPACITY))
@@ -61,14 +63,16 @@ def choose(tree: Tree, places: Places, chosen: Integers, clear: NDArray[np.bool_
                     places.xyz[p, a], places.covariances[p, a], places.xyz[j, b], places.covariances[j, b],
                     tree.lengths[j], tree.spreads[j],
                 )  # fmt: skip
+            # upward pass: each place of the parent gets the least cost of the subtree of j
             told[j, a] = _least(link[j, a], total[j, : counts[j]])[1]
             total[p, a] += told[j, a]
     for j in tree.order:
+        # from the roots to the leaves: pick the places, and complete the least cost of each with the rest of the tree
         p, own = tree.parents[j], total[j, : counts[j]]
         if p >= 0:
             chosen[j], _ = _least(link[j, chosen[p]], own)
             for a in range(counts[p]):
-                told[j, a] = total[p, a] - told[j, a]  # what all joints but j's side of the tree say of the parent
+                told[j, a] = total[p, a] - told[j, a]  # cost of the parent's place without j's subtree
             for b in range(counts[j]):
                 own[b] += _least(link[j, :, b], told[j, : counts[p]])[1]
         else:
@@ -81,20 +85,20 @@ def choose(tree: Tree, places: Places, chosen: Integers, clear: NDArray[np.bool_
 
 @njit(cache=True, nogil=True)
 def refine_frame(views: Views, tree: Tree, sight: Sight, X: Array, covariance: Array) -> bool:
-    """Levenberg-Marquardt with the mixture's weights (EM) from `X (J, 3)`, improved in place; NaN joints stay so.
+    """Refine `X (J, 3)` in place by Levenberg-Marquardt with the mixture's weights (EM); NaN joints stay NaN.
 
-    A step costs time linear in the number of joints: the normal equations have one 3x3 coupling a bone, and
-    eliminating the joints from the leaves to the roots fills in nothing.
+    The cost of a step is linear in the number of joints: the normal equations have one 3x3 coupling per bone, and
+    eliminating the joints from the leaves to the roots causes no fill-in.
 
     Args:
         views: The cameras.
         tree: The bones.
-        sight: The frame's keypoints.
-        X: Where the joints are, in and out.
-        covariance: `(J, 3, 3)`, written.
+        sight: Keypoints of the frame.
+        X: Places of the joints, refined in place.
+        covariance: Covariances `(J, 3, 3)`, written.
 
     Returns:
-        Whether it converged.
+        Whether the iteration converged.
     """
     system, trial = _empty_system(len(X)), _empty_system(len(X))
     inverse, step = np.empty((len(X), 3, 3)), np.empty((len(X), 3))
@@ -122,15 +126,16 @@ def refine_frame(views: Views, tree: Tree, sight: Sight, X: Array, covariance: A
 
 @njit(cache=True, nogil=True)
 def _empty_system(joints: int) -> System:
+    """Return an uninitialised system."""
     return np.empty((joints, 3, 3)), np.empty((joints, 3)), np.empty((joints, 3, 3))
 
 
 @njit(cache=True, nogil=True)
 def _assemble(views: Views, tree: Tree, sight: Sight, X: Array, system: System) -> float:
-    """Normal equations of keypoints and bones; returns the negative log posterior.
+    """Assemble the normal equations of keypoints and bones; return the negative log posterior.
 
-    A stretched bone resists being turned too; a compressed one would invite it, which is left out since it could make
-    the matrix indefinite.
+    A stretched bone also resists turning. A compressed bone would favour turning, which is left out because it could
+    make the matrix indefinite.
     """
     A, g, B = system
     A[:], g[:], B[:] = 0.0, 0.0, 0.0
@@ -162,7 +167,7 @@ def _assemble(views: Views, tree: Tree, sight: Sight, X: Array, system: System) 
 
 @njit(cache=True, nogil=True)
 def _eliminate(tree: Tree, system: System, damping: float, inverse: Array, right: Array) -> None:
-    """From the leaves to the roots: each joint's own inverse, and what it tells its parent."""
+    """Eliminate the joints from the leaves to the roots, leaving each joint's inverse and updated right-hand side."""
     A, g, B = system
     for j in range(len(g)):
         copy_matrix(A[j], inverse[j])
@@ -170,6 +175,7 @@ def _eliminate(tree: Tree, system: System, damping: float, inverse: Array, right
     weakest = (_WEAKEST / tree.size) ** 2
     D, told = np.empty((3, 3)), np.empty((3, 3))
     for j in tree.order[::-1]:
+        # the coupling to the parent is -B, so the parent's Schur complement loses B inverse B
         extra = weakest + damping * (inverse[j, 0, 0] + inverse[j, 1, 1] + inverse[j, 2, 2])
         for a in range(3):
             inverse[j, a, a] += extra
@@ -186,7 +192,7 @@ def _eliminate(tree: Tree, system: System, damping: float, inverse: Array, right
 
 @njit(cache=True, nogil=True)
 def _substitute(tree: Tree, system: System, inverse: Array, right: Array) -> None:
-    """From the roots to the leaves: turns the right-hand sides that `_eliminate` left into the solution."""
+    """Solve from the roots to the leaves, replacing the right-hand sides that `_eliminate` left by the solution."""
     B, total = system[2], np.empty(3)
     for j in tree.order:
         p = tree.parents[j]
@@ -200,13 +206,14 @@ def _substitute(tree: Tree, system: System, inverse: Array, right: Array) -> Non
 
 @njit(cache=True, nogil=True)
 def _covariances(tree: Tree, system: System, inverse: Array, covariance: Array) -> None:
-    """From the roots to the leaves: the diagonal blocks of the whole system's inverse."""
+    """Compute the diagonal blocks of the inverse of the whole system, from the roots to the leaves."""
     B = system[2]
     gain, spread = np.empty((3, 3)), np.empty((3, 3))
     for j in tree.order:
         copy_matrix(inverse[j], covariance[j])
         p = tree.parents[j]
         if p >= 0:
+            # a joint moves by gain times its parent's move, which adds gain C gain' to its own covariance
             _multiply(inverse[j], B[j], gain)
             _multiply(gain, covariance[p], spread)
             for a in range(3):
@@ -217,7 +224,7 @@ def _covariances(tree: Tree, system: System, inverse: Array, covariance: Array) 
 
 @njit(cache=True, nogil=True)
 def _multiply(A: Array, B: Array, out: Array) -> None:
-    """Product of two 3x3 matrices, for which a call of BLAS costs more than the product."""
+    """Write the product of two 3x3 matrices to out; a BLAS call would cost more than the product."""
     for i in range(3):
         for j in range(3):
             out[i, j] = A[i, 0] * B[0, j] + A[i, 1] * B[1, j] + A[i, 2] * B[2, j]

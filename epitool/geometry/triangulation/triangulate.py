@@ -17,10 +17,10 @@ from epitool.geometry.triangulation.vector_median import median_of_pairs
 
 Array = NDArray[np.float64]
 _NOISE_FRAMES, _NOISE_ROUNDS = 200, 6
-_FIRST_NOISE = 0.005  # of the person's range in the images
+_FIRST_NOISE = 0.005  # share of the person's range in the images
 _FIRST_SHARE, _LEAST_VARIANCE = 0.9, 1e-6
-_ENOUGH = 50  # points seen by three views, to tell gross errors by
-_MEDIAN_OF_ONE = 0.455  # of chi square with one degree of freedom: two views, one point
+_ENOUGH = 50  # points seen by three views that are needed to identify gross errors
+_MEDIAN_OF_ONE = 0.455  # median of chi square with one degree of freedom: 4 coordinates less 3 of the point
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,12 +28,12 @@ class Triangulation:
     """Triangulated joints.
 
     Attributes:
-        xyz: World points `(F, J, 3)`; NaN where fewer than two views saw the joint, no point lies before them, or
-            it is open which views are right: two views alone that contradict each other by 5 sigma, two views against
-            the others that meet far from the body, or places that are about as likely.
-        confidence: `(F, J)`: mean probability of the keypoints that the point rests on to be no gross errors.
+        xyz: World points `(F, J, 3)`; NaN where fewer than two views saw the joint, no point lies in front of them, or
+            it is undecided which views are right: only two views that contradict each other by 5 sigma, two views
+            against the others that meet far from the body, or places that are about equally likely.
+        confidence: Mean probability `(F, J)` that the keypoints a point rests on are not gross errors.
         reprojection_px: Distance of the projected point from each view's keypoint, `(F, V, J)` undistorted px.
-        covariance: Of `xyz`, `(F, J, 3, 3)` in the rig's unit squared; NaN where that is NaN.
+        covariance: Covariance of `xyz`, `(F, J, 3, 3)` in the rig's unit squared; NaN where `xyz` is NaN.
         used: Keypoints that the point rests on, `(F, V, J)`.
     """
 
@@ -53,17 +53,17 @@ def triangulate(
     combine: str = "robust",
     noise: KeypointNoise | None = None,
 ) -> Triangulation:
-    """Triangulates undistorted joints `(F, V, J, 2)`, NaN where unseen, with confidence `(F, V, J)`.
+    """Triangulate undistorted joints `(F, V, J, 2)`, NaN where unseen, with confidence `(F, V, J)`.
 
     Args:
         xy: Keypoints.
-        confidence: On any scale; what it means is a part of the noise.
+        confidence: Confidences on any scale; the noise says what they mean.
         rig: The cameras.
-        method: How "vector-median" solves a pair of views: "polynomial" (Hartley and Sturm's optimum; the paper) or
+        method: How "vector-median" solves a pair of views: "polynomial" (optimum of Hartley and Sturm; the paper) or
             "dlt" (linear; Hartley & Zisserman 12.2).
-        combine: "robust": the likeliest of all pairs' points, refined over all views that agree with it; or
-            "vector-median": consecutive pairs, and of their points the vector median (paper, section 3.1).
-        noise: Of the keypoints; estimated from them where it is not given.
+        combine: "robust": the point of any pair with the highest likelihood, refined over all views that agree with it;
+            or "vector-median": the vector median of the points of consecutive pairs (paper, section 3.1).
+        noise: Noise of the keypoints; estimated from them if not given.
     """
     noise = noise or estimate_noise(xy, confidence, rig)
     xy, views = _contiguous(xy), solver_views(rig)
@@ -81,9 +81,10 @@ def triangulate(
 
 
 def estimate_noise(xy: Array, confidence: Array, rig: Rig) -> KeypointNoise:
-    """The noise and the share of gross errors, from a bounded sample of the frames (EM with the points).
+    """Estimate the noise and the share of gross errors from a bounded sample of the frames (EM with the points).
 
-    Keypoints as for `triangulate`. Two views alone do not tell gross errors from noise; there the median does.
+    Keypoints are as for `triangulate`. Two views alone cannot distinguish gross errors from noise, so the median is
+    used for them.
     """
     seen = np.isfinite(xy[..., 0])
     noise = unknown_noise(confidence, seen, _first_guess(xy), _FIRST_SHARE)
@@ -111,7 +112,7 @@ def _residuals(
     xyz: Array, squared: Array, weights: Array, precision: Array, levels: Levels, P: Array,
     known: NDArray[np.bool_], seen: NDArray[np.bool_],
 ) -> Residuals:  # fmt: skip
-    """What the keypoints of the joints `known (F, J)` say of the noise."""
+    """Return the residuals of the keypoints of the joints `known (F, J)`."""
     squared, weights = np.where(known[:, None], squared, np.nan), np.where(known[:, None], weights, 0.0)
     by_point = [np.swapaxes(x, 1, 2).reshape(-1, len(P)) for x in (squared, weights, weights * precision, levels)]
     freedom = freedoms(P, xyz.reshape(-1, 3), by_point[2])
@@ -123,14 +124,14 @@ def _residuals(
 
 
 def _by_median(noise: KeypointNoise, residuals: Residuals) -> KeypointNoise:
-    """The noise with its usual deviation from the median of joints that two views see."""
+    """Return the noise with its usual deviation estimated from the median over joints that two views see."""
     chi_square = np.nansum(residuals.squared / noise.relative(residuals.levels, residuals.joint[:, None]), axis=1)
     usual = float(np.median(chi_square[np.isfinite(residuals.squared).any(axis=1)])) / _MEDIAN_OF_ONE
     return noise.with_sigma(max(usual, _LEAST_VARIANCE) ** 0.5)
 
 
 def likelihoods(noise: KeypointNoise, confidence: Array, rig: Rig) -> tuple[Array, Array]:
-    """Of keypoints `(F, V, J)`: log odds of being an inlier were the error 0, and inverse variance of a coordinate."""
+    """Return log odds of keypoints `(F, V, J)` being inliers at zero error, and inverse variances of a coordinate."""
     levels = noise.levels(confidence)
     variance, share = noise.variance(levels), noise.inlier_share[levels]
     areas = np.array([float(np.prod(camera.image_size)) for camera in rig.cameras])
@@ -138,7 +139,7 @@ def likelihoods(noise: KeypointNoise, confidence: Array, rig: Rig) -> tuple[Arra
 
 
 def _first_guess(xy: Array) -> float:
-    """A noise in px, generous, from how far a view's keypoints `(F, V, J, 2)` are spread."""
+    """Return a generous guess of the noise in px from the spread of a view's keypoints `(F, V, J, 2)`."""
     views = np.moveaxis(xy, 1, 0).reshape(xy.shape[1], -1, 2)
     seen = [view[np.isfinite(view[:, 0])] for view in views]
     extents = [float(np.ptp(view, axis=0).max()) for view in seen if len(view)]
@@ -146,16 +147,17 @@ def _first_guess(xy: Array) -> float:
 
 
 def _contiguous(values: Array) -> Array:
+    """Return the values as a C-contiguous array of floats."""
     return np.ascontiguousarray(values, dtype=float)
 
 
 def solver_views(rig: Rig) -> Views:
-    """The cameras as solvers need them."""
+    """Return the cameras as solvers need them."""
     P, centers = rig.stacked("P", "center")
     return Views(P, centers, _inverse(P[:, :, :3]))
 
 
 def _inverse(M: Array) -> Array:
-    """Inverses of matrices `(V, 3, 3)`; LAPACK would wake all of its threads, which costs a good part of a chunk."""
+    """Invert matrices `(V, 3, 3)` by adjugates; LAPACK would start all its threads, a large share of a chunk's time."""
     adjugate = np.cross(M[:, [1, 2, 0]], M[:, [2, 0, 1]])
     return np.swapaxes(adjugate, 1, 2) / (M[:, 0] * adjugate[:, 0]).sum(axis=1)[:, None, None]

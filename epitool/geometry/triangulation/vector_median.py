@@ -1,4 +1,4 @@
-"""Triangulation by pairs of views and, over consecutive pairs, the vector median (paper, section 3.1)."""
+"""Triangulation by pairs of views, and the vector median over consecutive pairs (paper, section 3.1)."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Array = NDArray[np.float64]
 
 
 def median_of_pairs(xy: Array, rig: Rig, method: str) -> tuple[Array, NDArray[np.bool_]]:
-    """Points `(F, J, 3)` of consecutive pairs, of which the vector median is taken, and the views of its pair."""
+    """Return the vector median `(F, J, 3)` of the points of consecutive pairs, and the views of the chosen pair."""
     pairs = [(v, v + 1) for v in range(len(rig) - 1)]
     solve = {"polynomial": triangulate_pair, "dlt": _linear_pair}[method]
     candidates = np.stack([solve(xy[:, a], xy[:, b], rig.cameras[a], rig.cameras[b]) for a, b in pairs])
@@ -28,13 +28,14 @@ def median_of_pairs(xy: Array, rig: Rig, method: str) -> tuple[Array, NDArray[np
 
 
 def _linear_pair(a: Array, b: Array, first: Camera, second: Camera) -> Array:
+    """Triangulate joints of two views linearly; arguments are as for `triangulate_pair`."""
     return triangulate_dlt(np.stack([a, b], axis=1), Rig((first, second), "arbitrary", "none"))
 
 
 def triangulate_pair(a: Array, b: Array, first: Camera, second: Camera) -> Array:
-    """Optimal two-view triangulation of joints `(..., 2)` in undistorted pixels to world points `(..., 3)`.
+    """Triangulate joints `(..., 2)` in undistorted pixels of two views optimally to world points `(..., 3)`.
 
-    NaN where a view lacks the joint, the rays are parallel, or the point is not before both cameras.
+    The result is NaN where a view lacks the joint, the rays are parallel, or the point is not in front of both cameras.
     """
     R, t = b_from_a(first, second)
     F = fundamental_of_pose(R, t, first.K, second.K)
@@ -48,10 +49,10 @@ def triangulate_pair(a: Array, b: Array, first: Camera, second: Camera) -> Array
 
 
 def triangulate_dlt(xy: Array, rig: Rig) -> Array:
-    """Linear n-view triangulation of undistorted pixels `(F, V, J, 2)` to `(F, J, 3)`.
+    """Triangulate undistorted pixels `(F, V, J, 2)` from n views linearly to `(F, J, 3)`.
 
-    Done on the plane z = 1 so that rows of all cameras weigh alike. NaN with fewer than two views, for a point at
-    infinity, and where it is not before every camera that saw it.
+    The equations are set up on the plane z = 1 so that rows of all cameras have equal weight. The result is NaN with
+    fewer than two views, for a point at infinity, and where the point is not in front of every camera that saw it.
     """
     rows = []
     for v, camera in enumerate(rig.cameras):
@@ -72,9 +73,9 @@ def triangulate_dlt(xy: Array, rig: Rig) -> Array:
 
 
 def vector_median(candidates: Array, errors: Array) -> NDArray[np.intp]:
-    """Which of the candidates `(C, F, J, 3)` has the least summed distance to the others, `(F, J)`.
+    """Return the index `(F, J)` of the candidate `(C, F, J, 3)` with the least summed distance to the others.
 
-    Two candidates always tie; then, as in every tie, the lower reprojection error `(C, F, J)` decides.
+    Two candidates always tie; the lower reprojection error `(C, F, J)` decides then, as in every tie.
     """
     distance = np.linalg.norm(candidates[:, None] - candidates[None], axis=-1)
     total = np.where(np.isfinite(candidates[..., 0]), np.nansum(distance, axis=1), np.inf)
@@ -84,6 +85,6 @@ def vector_median(candidates: Array, errors: Array) -> NDArray[np.intp]:
 
 
 def _with_inf(errors: Array) -> Array:
-    """Errors in which a joint that no view measures is infinite rather than an empty mean."""
+    """Return the errors with infinity where no view measures a joint, to avoid an empty mean."""
     none = np.isnan(errors).all(axis=1, keepdims=True)
     return np.where(none, np.inf, errors)

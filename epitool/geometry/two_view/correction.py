@@ -1,7 +1,7 @@
-"""The optimal two-view correction: the nearest pair of image points that satisfies the epipolar constraint.
+"""Optimal two-view correction: the nearest pair of image points that satisfies the epipolar constraint.
 
-Both routes minimise the summed squared distance in both images (Hartley & Sturm 1997). The iteration (Kanatani 2008,
-Lindstrom 2010) reaches the same optimum for all but awkward points; those go to the polynomial of degree six.
+Both methods minimise the summed squared distance in both images (Hartley & Sturm 1997). The iteration (Kanatani 2008,
+Lindstrom 2010) reaches the same optimum for all but difficult points; those are solved by the polynomial of degree six.
 """
 
 from __future__ import annotations
@@ -16,15 +16,15 @@ Array = NDArray[np.float64]
 ComplexArray = NDArray[np.complex128]
 _ITERATIONS = 20
 _CONVERGED_PX = 1e-9
-_NEAR_EPIPOLE = 0.3  # of the distance to the epipole; a larger correction may lead to another local optimum
+_NEAR_EPIPOLE = 0.3  # share of the distance to the epipole; a larger correction may end in another local optimum
 _ROOT_ITERATIONS = 100
-_ROOT_CONVERGED = 1e-6  # relative; convergence is cubic, so that the next change would be far below rounding
+_ROOT_CONVERGED = 1e-6  # relative; convergence is cubic, so the next change would be far below rounding
 
 
 def correct_matches(F: Array, a: Array, b: Array) -> tuple[Array, Array]:
-    """Matches `(N, 2)` in undistorted pixels, moved as little as possible to satisfy x_b^T F x_a = 0.
+    """Move matches `(N, 2)` in undistorted pixels as little as possible to satisfy x_b^T F x_a = 0.
 
-    NaN stays NaN. Does what `cv2.correctMatches` does, which solves the polynomial for every point.
+    NaN stays NaN. The result is that of `cv2.correctMatches`, which solves the polynomial for every point.
 
     Args:
         F: Fundamental matrix `(3, 3)`, of rank 2.
@@ -38,11 +38,12 @@ def correct_matches(F: Array, a: Array, b: Array) -> tuple[Array, Array]:
 
 
 def correct_by_polynomial(F: Array, a: Array, b: Array) -> tuple[Array, Array]:
-    """As `correct_matches`, for every point by the roots of Hartley and Sturm's polynomial."""
+    """Do what `correct_matches` does, by the roots of Hartley and Sturm's polynomial for every point."""
     return _corrected(F, a, b, 0)
 
 
 def _corrected(F: Array, a: Array, b: Array, iterations: int) -> tuple[Array, Array]:
+    """Correct matches, with at most so many iterations before the polynomial is solved."""
     F = np.ascontiguousarray(F / np.linalg.norm(F))
     epipole_a, epipole_b = (e / np.abs(e).max() for e in (np.linalg.svd(F)[2][2], np.linalg.svd(F.T)[2][2]))
     a, b = (np.ascontiguousarray(points, dtype=float) for points in (a, b))
@@ -54,6 +55,7 @@ def _corrected(F: Array, a: Array, b: Array, iterations: int) -> tuple[Array, Ar
 def _correct_all(
     F: Array, epipole_a: Array, epipole_b: Array, a: Array, b: Array, iterations: int
 ) -> tuple[Array, Array]:
+    """Correct every match by iteration; solve the polynomial where that fails or moves a point far."""
     new_a, new_b = np.empty_like(a), np.empty_like(b)
     g, roots = np.empty(7), np.empty(6, dtype=np.complex128)
     for n in range(len(a)):
@@ -70,7 +72,8 @@ def _correct_all(
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def _near(before: Array, after: Array, epipole: Array) -> bool:
-    """Whether the correction is small against the distance to the epipole `(3,)`, homogeneous."""
+    """Return whether the correction is small compared to the distance to the epipole `(3,)`, homogeneous."""
+    # both sides are multiplied by epipole[2]^2, so that an epipole at infinity needs no division
     moved = ((after[0] - before[0]) ** 2 + (after[1] - before[1]) ** 2) * epipole[2] ** 2
     x, y = epipole[0] - before[0] * epipole[2], epipole[1] - before[1] * epipole[2]
     return moved < _NEAR_EPIPOLE**2 * (x * x + y * y)
@@ -80,9 +83,9 @@ def _near(before: Array, after: Array, epipole: Array) -> bool:
 def _iterate(
     F: Array, ax: float, ay: float, bx: float, by: float, iterations: int
 ) -> tuple[bool, float, float, float, float]:
-    """Fixed-point iteration on the direction of the correction; each step meets the constraint exactly.
+    """Iterate on the direction of the correction to a fixed point; each step satisfies the constraint exactly.
 
-    Returns whether it converged, and the points.
+    Return whether it converged, and the points.
     """
     c, start_ax, start_ay, start_bx, start_by = constraint(F, ax, ay, bx, by)
     step_ax, step_ay, step_bx, step_by = 0.0, 0.0, 0.0, 0.0
@@ -91,6 +94,7 @@ def _iterate(
         to_by = start_by - F[1, 0] * step_ax - F[1, 1] * step_ay
         to_ax = start_ax - F[0, 0] * step_bx - F[1, 0] * step_by
         to_ay = start_ay - F[0, 1] * step_bx - F[1, 1] * step_by
+        # the constraint along the direction is quadratic in the length; take the smaller root, without cancellation
         half = 0.5 * (to_bx * start_bx + to_by * start_by + to_ax * start_ax + to_ay * start_ay)
         square = to_bx * (F[0, 0] * to_ax + F[0, 1] * to_ay) + to_by * (F[1, 0] * to_ax + F[1, 1] * to_ay)
         length = c / (half + np.copysign(np.sqrt(half * half - square * c), half))
@@ -104,7 +108,7 @@ def _iterate(
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def _turned(xy: Array, epipole: Array) -> tuple[float, float, float]:
-    """A frame with the point in its origin and the epipole at (1, 0, f): cosine and sine of its first axis, and f."""
+    """Return cosine and sine of the first axis, and f, of a frame with the point at 0 and the epipole at (1, 0, f)."""
     x, y = epipole[0] - xy[0] * epipole[2], epipole[1] - xy[1] * epipole[2]
     norm = max(np.sqrt(x * x + y * y), 1e-300)
     return x / norm, y / norm, epipole[2] / norm
@@ -122,7 +126,7 @@ def _solve_polynomial(
     g: Array,
     roots: ComplexArray,
 ) -> None:
-    """The correction of one match `(2,)`, into new_a and new_b, by all roots of g (Hartley & Sturm, equation 7)."""
+    """Write the correction of one match `(2,)` to new_a and new_b by all roots of g (Hartley & Sturm, equation 7)."""
     cos_a, sin_a, f_a = _turned(a, epipole_a)
     cos_b, sin_b, f_b = _turned(b, epipole_b)
     across_x, across_y = F[0, 1] * cos_a - F[0, 0] * sin_a, F[1, 1] * cos_a - F[1, 0] * sin_a
@@ -145,7 +149,10 @@ def _solve_polynomial(
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def _coefficients(p: float, q: float, r: float, s: float, aa: float, bb: float, g: Array) -> None:
-    """Coefficients of g, lowest first; p, q, r, s are Hartley and Sturm's a, b, c, d, and aa, bb their f^2, f'^2."""
+    """Write the coefficients of g, lowest first.
+
+    p, q, r, s are a, b, c, d of Hartley and Sturm, and aa, bb their f^2, f'^2.
+    """
     k0, k1, k2 = q * q + bb * s * s, 2 * (p * q + bb * r * s), p * p + bb * r * r
     det = p * s - q * r
     m0, m1, m2 = det * q * s, det * (q * r + p * s), det * p * r
@@ -160,10 +167,10 @@ def _coefficients(p: float, q: float, r: float, s: float, aa: float, bb: float, 
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def _find_roots(g: Array, roots: ComplexArray) -> float:
-    """All roots of a polynomial by Aberth's method, over the factor that is returned; g is overwritten.
+    """Find all roots of a polynomial by Aberth's method, divided by the factor that is returned; g is overwritten.
 
-    The variable is scaled so that the first and last coefficient are alike: it is in pixels, and its sixth power
-    would otherwise drown the rest. A vanishing leading coefficient then gives a far root.
+    The variable is in pixels, and its sixth power would dominate the rest, so it is scaled to make the first and last
+    coefficient similar. A vanishing leading coefficient then gives a distant root.
     """
     scale = (abs(g[0]) + 1e-300) ** (1 / 6) / (abs(g[6]) + 1e-300) ** (1 / 6)
     scale, power, largest = min(max(scale, 1e-6), 1e9), 1.0, 1e-300
@@ -175,6 +182,7 @@ def _find_roots(g: Array, roots: ComplexArray) -> float:
         g[k] /= largest
     g[6] = g[6] if abs(g[6]) > 1e-14 else 1e-14
     for k in range(6):
+        # starts on the unit circle, turned so that they are not symmetric about the real axis
         roots[k] = np.exp(1j * (np.pi / 3 * k + 0.4))
     for _ in range(_ROOT_ITERATIONS):
         change = 0.0
@@ -182,6 +190,7 @@ def _find_roots(g: Array, roots: ComplexArray) -> float:
             z = roots[k]
             value, slope, others = complex(g[6]), 0j, 0j
             for i in range(5, -1, -1):
+                # Horner's scheme for the value and the derivative
                 slope = slope * z + value
                 value = value * z + g[i]
                 if i != k:
@@ -198,7 +207,7 @@ def _find_roots(g: Array, roots: ComplexArray) -> float:
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def _nearest_point(x: float, y: float, z: float, cos: float, sin: float, origin: Array, out: Array) -> None:
-    """The point of a line (x, y, z) of the turned frame that is nearest to its origin, in image coordinates."""
+    """Write the point of a line (x, y, z) in the turned frame that is nearest to its origin, in image coordinates."""
     square = x * x + y * y
     near_x, near_y = -x * z / square, -y * z / square
     out[0] = origin[0] + cos * near_x - sin * near_y

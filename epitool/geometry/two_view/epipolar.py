@@ -1,6 +1,7 @@
-"""Two views: fundamental and essential matrix, cheirality, Sampson distance.
+"""Two-view geometry: fundamental and essential matrix, cheirality, Sampson distance.
 
-Names read right to left: `b_from_a` maps from camera a to camera b, and `x_b.T @ F @ x_a = 0`. Pixels are undistorted.
+Names read from right to left: `b_from_a` maps from camera a to camera b, and `x_b.T @ F @ x_a = 0`. Pixels are
+undistorted.
 """
 
 from __future__ import annotations
@@ -15,56 +16,59 @@ from epitool.geometry.compiled.rays import passing
 from epitool.geometry.compiled.sampson import squared_sampson
 
 Array = NDArray[np.float64]
-_PARALLEL = 1e-6  # radians
+_PARALLEL = 1e-6  # radians; rays at a smaller angle count as parallel
 MIN_MATCHES = 16  # twice what the eight-point method needs
 
 
 def skew(t: Array) -> Array:
-    """Cross-product matrix `(3, 3)` of a vector `(3,)`."""
+    """Return the cross-product matrix `(3, 3)` of a vector `(3,)`."""
     x, y, z = t
     return np.array([[0.0, -z, y], [z, 0.0, -x], [-y, x, 0.0]])
 
 
 def homogeneous(xy: Array) -> Array:
-    """Appends a 1 to points `(..., 2)`."""
+    """Append a 1 to points `(..., 2)`."""
     return np.concatenate([xy, np.ones_like(xy[..., :1])], axis=-1)
 
 
 def fundamental_of_pose(R: Array, t: Array, K_a: Array, K_b: Array) -> Array:
-    """F `(3, 3)` of a relative pose b_from_a, scaled to unit norm."""
+    """Return F `(3, 3)` of a relative pose b_from_a, scaled to unit norm."""
     F = np.linalg.inv(K_b).T @ skew(t) @ R @ np.linalg.inv(K_a)
     return F / np.linalg.norm(F)
 
 
 def b_from_a(a: Camera, b: Camera) -> tuple[Array, Array]:
-    """Relative pose R `(3, 3)`, t `(3,)` of two cameras: `x_b = R @ x_a + t` of what is at x_a in the axes of a."""
+    """Return the relative pose R `(3, 3)`, t `(3,)` of two cameras, so that `x_b = R @ x_a + t` in their axes."""
     R = b.R @ a.R.T
     return R, b.t - R @ a.t
 
 
 def fundamental_of_cameras(a: Camera, b: Camera) -> Array:
-    """F `(3, 3)` of two cameras, scaled to unit norm: `x_b.T @ F @ x_a = 0`."""
+    """Return F `(3, 3)` of two cameras, scaled to unit norm: `x_b.T @ F @ x_a = 0`."""
     return fundamental_of_pose(*b_from_a(a, b), a.K, b.K)
 
 
 def rays_of(xy: Array, K: Array) -> Array:
-    """Directions `(..., 3)` with z = 1 in which a camera sees undistorted pixels `(..., 2)`."""
+    """Return directions `(..., 3)` with z = 1 in which a camera sees undistorted pixels `(..., 2)`."""
     return homogeneous(xy) @ np.linalg.inv(K).T
 
 
 def angle_between(a: Array, b: Array) -> Array:
-    """Angle `(...)` of vectors `(..., 3)`, in radians, accurate also when it is small."""
+    """Return angles `(...)` between vectors `(..., 3)`, in radians, accurate also when they are small."""
     sine = np.linalg.norm(np.cross(a, b), axis=-1)
     return np.asarray(np.arctan2(sine, (a * b).sum(axis=-1)))
 
 
 def sampson_distance(F: Array, a: Array, b: Array) -> Array:
-    """First-order distance `(...)` px of matches `(..., 2)` from x_b^T F x_a = 0 (Hartley & Zisserman 11.4.3)."""
+    """Return first-order distances `(...)` px of matches `(..., 2)` from x_b^T F x_a = 0.
+
+    See Hartley & Zisserman 11.4.3.
+    """
     return np.sqrt(squared_sampson(F, a[..., 0], a[..., 1], b[..., 0], b[..., 1]))
 
 
 def fundamental_by_ransac(a: Array, b: Array, threshold_px: float, seed: int) -> Array:
-    """F `(3, 3)` from matches `(N, 2)` by RANSAC (paper, section 3.1).
+    """Estimate F `(3, 3)` from matches `(N, 2)` by RANSAC (paper, section 3.1).
 
     Raises:
         GeometryError: There are too few matches or they determine no fundamental matrix.
@@ -78,12 +82,12 @@ def fundamental_by_ransac(a: Array, b: Array, threshold_px: float, seed: int) ->
 
 
 def essential_from_fundamental(F: Array, K_a: Array, K_b: Array) -> Array:
-    """E = K_b^T F K_a; the paper's K^T F K where both cameras share one K."""
+    """Return E = K_b^T F K_a; this is the paper's K^T F K where both cameras share one K."""
     return K_b.T @ F @ K_a
 
 
 def decompose_essential(E: Array) -> list[tuple[Array, Array]]:
-    """The four relative poses (R, unit t) that an essential matrix allows (Hartley & Zisserman 9.6.2)."""
+    """Return the four relative poses (R, unit t) of an essential matrix (Hartley & Zisserman 9.6.2)."""
     U, _, Vt = np.linalg.svd(E)
     W = np.array([[0.0, -1.0, 0.0], [1.0, 0.0, 0.0], [0.0, 0.0, 1.0]])
     rotations = [sign * R for R in (U @ W @ Vt, U @ W.T @ Vt) for sign in [np.sign(np.linalg.det(R))]]
@@ -91,9 +95,9 @@ def decompose_essential(E: Array) -> list[tuple[Array, Array]]:
 
 
 def depths_along_rays(R: Array, t: Array, ray_a: Array, ray_b: Array) -> tuple[Array, Array]:
-    """Depths `(...)` in a and in b at which rays `(..., 3)` with z = 1 come closest.
+    """Return depths `(...)` in a and in b at which rays `(..., 3)` with z = 1 come closest.
 
-    Depths are NaN where the rays are parallel, to a millionth of a radian.
+    Depths are NaN where the rays are parallel to within a millionth of a radian.
     """
     turned = ray_a @ R.T
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -103,13 +107,13 @@ def depths_along_rays(R: Array, t: Array, ray_a: Array, ray_b: Array) -> tuple[A
 
 
 def pose_by_cheirality(E: Array, ray_a: Array, ray_b: Array) -> tuple[Array, Array, float]:
-    """The decomposition of E that puts most points before both cameras (paper, section 3.1).
+    """Return the decomposition of E that puts the most points in front of both cameras (paper, section 3.1).
 
     Returns:
         R, unit t (b_from_a), and the share of points with positive depth in both views.
 
     Raises:
-        GeometryError: No more than half of the points lie before both cameras in any decomposition.
+        GeometryError: No decomposition has more than half of the points in front of both cameras.
     """
     best: tuple[Array, Array, float] | None = None
     for R, t in decompose_essential(E):
@@ -125,7 +129,9 @@ def pose_by_cheirality(E: Array, ray_a: Array, ray_b: Array) -> tuple[Array, Arr
 def pose_by_poselib(
     a: Array, b: Array, K_a: Array, K_b: Array, threshold_px: float, seed: int, most: int = 20000
 ) -> tuple[Array, Array, NDArray[np.bool_]]:
-    """Relative pose from matches `(N, 2)`: PoseLib's LO-RANSAC with the five-point solver and robust refinement.
+    """Estimate the relative pose from matches `(N, 2)` by PoseLib.
+
+    It uses LO-RANSAC with the five-point solver and robust refinement.
 
     At the most so many samples are drawn as `most` says.
 
@@ -153,7 +159,7 @@ def pose_by_poselib(
 
 
 def require_matches(count: int) -> None:
-    """Refuses too few matches.
+    """Refuse too few matches.
 
     Raises:
         GeometryError: There are fewer than MIN_MATCHES.

@@ -27,11 +27,11 @@ from epitool.skeleton import Skeleton
 
 Array = NDArray[np.float64]
 _ROUNDS = 4
-_ENOUGH = 2000  # matches that a pose is sampled from; more make it slower and hardly better
+_ENOUGH = 2000  # most matches from which a pose is sampled; more would be slower and hardly better
 _PLANE_MATCHES = 300
-_PLANE_NOISE = 3.0  # times the epipolar threshold: a homography errs in both directions
-_FLAT = 0.7  # 0.02 to 0.2 for people who move, up to 0.76 for one who stands still, from 0.75 on in a plane
-_CONVINCING = 0.75  # share of inliers from which no other start is tried
+_PLANE_NOISE = 3.0  # factor of the epipolar threshold: a homography has errors in both directions
+_FLAT = 0.7  # usual ratios: 0.02 to 0.2 for moving people, up to 0.76 for one who stands still, 0.75 or more in a plane
+_CONVINCING = 0.75  # no other start is tried above this share of inliers
 Solver = Callable[[Array, Array, float], tuple[Array, Array]]
 
 
@@ -43,7 +43,7 @@ class PairPose:
         R: Rotation `(3, 3)`.
         t: Unit translation `(3,)`.
         swapped: Frames `(F,)` in which exactly one view has its sides exchanged.
-        matches: Joints seen in both views.
+        matches: Number of joints seen in both views.
         inlier_share: Share of matches within the threshold.
         sampson_px: Median Sampson distance of the inliers.
         parallax_deg: Median angle between the rays of the inliers.
@@ -61,26 +61,26 @@ class PairPose:
 
     @property
     def flat(self) -> bool:
-        """Whether a homography explains most of what the pose does: two poses then explain the joints alike."""
+        """Whether a homography explains most of what the pose explains; two poses then fit the joints equally well."""
         return self.planar_share > _FLAT * self.inlier_share
 
 
 def estimate_pair(a: Array, b: Array, K_a: Array, K_b: Array, skeleton: Skeleton, method: str, seed: int) -> PairPose:
-    """Relative pose from undistorted joints `(F, J, 2)`, NaN where unseen.
+    """Estimate the relative pose from undistorted joints `(F, J, 2)`, NaN where unseen.
 
-    A whole frame with left and right exchanged is not an outlier that RANSAC can be trusted with: its joints agree
-    with each other. So each start (the joints as they are; midpoints of left and right joints, which an exchange
-    leaves alone) is alternated with the decision which frames are exchanged, and the start whose geometry explains
-    the joints best is kept.
+    RANSAC cannot be trusted to reject a whole frame with left and right exchanged, because its joints agree with each
+    other. So two starts are tried: the joints as they are, and midpoints of left and right joints, which an exchange
+    does not change. From each, pose estimation alternates with the decision which frames are exchanged, and the result
+    that explains the joints best is kept.
 
     Args:
         a: Joints in the first view.
         b: Joints in the second view.
         K_a: Intrinsics of the first view.
         K_b: Intrinsics of the second view.
-        skeleton: What the joints are.
+        skeleton: Skeleton of the joints.
         method: "essential" (PoseLib) or "fundamental" (the paper).
-        seed: Of the random sampling.
+        seed: Seed of the random sampling.
 
     Raises:
         GeometryError: Too few joints are seen in both views, or they determine no pose.
@@ -110,7 +110,7 @@ def _alternate(
     start: tuple[Array, Array], a: Array, b: Array, seen: NDArray[np.bool_],
     K_a: Array, K_b: Array, skeleton: Skeleton, solve: Solver,
 ) -> tuple[float, PairPose]:  # fmt: skip
-    """Pose and exchanged frames in turn until they no longer change; returns (capped cost, result)."""
+    """Alternate pose and exchanged frames until they no longer change; return (capped cost, result)."""
     cap = initial_threshold(a[seen], b[seen])
     threshold = cap
     R, t = solve(*start, threshold)
@@ -121,6 +121,7 @@ def _alternate(
         right = np.where(found[:, None, None], b[:, skeleton.flip_order], b)
         both = np.isfinite(a).all(axis=-1) & np.isfinite(right).all(axis=-1)
         distance = sampson_distance(F, a[both], right[both])
+        # 2.5 robust standard deviations: 1.4826 times the median is that of a Gaussian
         threshold = float(np.clip(2.5 * 1.4826 * np.median(distance), 1e-3 * cap, cap))
         R, t = solve(a[both], right[both], threshold)
         if (found == swapped).all():
@@ -136,20 +137,22 @@ def _alternate(
 
 
 def _planar_share(a: Array, b: Array, threshold_px: float) -> float:
-    """Share of matches `(N, 2)`, of a few hundred, within a threshold of the best homography."""
+    """Return the share of matches `(N, 2)`, of a few hundred, within a threshold of the best homography."""
     some = np.linspace(0, len(a) - 1, min(len(a), _PLANE_MATCHES)).astype(int)
     _, near = cv2.findHomography(a[some], b[some], cv2.RANSAC, _PLANE_NOISE * threshold_px, maxIters=200)
     return float(near.mean()) if near is not None else 0.0
 
 
 def _parallax_deg(a: Array, b: Array, R: Array, K_a: Array, K_b: Array) -> float:
-    """Median angle between the rays of matches `(N, 2)`; NaN without any."""
+    """Return the median angle between the rays of matches `(N, 2)`; NaN without any."""
     if not len(a):
         return float("nan")
     return float(np.degrees(np.median(angle_between(rays_of(a, K_a) @ R.T, rays_of(b, K_b)))))
 
 
 def _solver(method: str, K_a: Array, K_b: Array, seed: int) -> Solver:
+    """Return the function that estimates a pose from matches and a threshold by this method."""
+
     def by_essential(a: Array, b: Array, threshold: float) -> tuple[Array, Array]:
         some = np.random.default_rng(seed).permutation(len(a))[:_ENOUGH]
         R, t, _ = pose_by_poselib(a[some], b[some], K_a, K_b, threshold, seed)
@@ -166,5 +169,8 @@ def _solver(method: str, K_a: Array, K_b: Array, seed: int) -> Solver:
 
 
 def initial_threshold(*views: Array) -> float:
-    """2% of the person's spread in each view's joints `(N, 2)`: enough for a useful detector, its noise unknown."""
+    """Return 2% of the person's spread in each view's joints `(N, 2)`.
+
+    This allows for the noise of any useful detector while its noise is unknown.
+    """
     return 0.02 * float(np.mean([np.ptp(np.percentile(xy, [5, 95], axis=0), axis=0).max() for xy in views]))

@@ -1,7 +1,7 @@
 """Left and right exchanged by a detector: found per frame through epipolar geometry, and undone.
 
-Detectors do this on people seen from behind. In one pair of views only the relative swap can be seen; over a rig the
-fewest swaps that explain all pairs are taken.
+Detectors make this error on people seen from behind. In one pair of views only the relative swap can be seen; over a
+rig, the fewest swaps that explain all pairs are taken.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from epitool.skeleton import Skeleton
 
 Array = NDArray[np.float64]
 Flags = NDArray[np.bool_]
-_EXHAUSTIVE_VIEWS = 12  # up to here all combinations are tried
+_EXHAUSTIVE_VIEWS = 12  # all combinations are tried up to this number of views
 
 
 def swap_costs(F: Array, a: Array, b: Array, skeleton: Skeleton, cap_px: float) -> tuple[Array, Array]:
-    """Capped epipolar cost `(F,)` of each frame's joints `(F, J, 2)` as they are, and with b's sides exchanged.
+    """Return capped epipolar costs `(F,)` of joints `(F, J, 2)` as they are, and with b's sides exchanged.
 
     Only joints that have a mirror image count; a missing joint (NaN) costs nothing either way.
     """
@@ -32,23 +32,23 @@ def swap_costs(F: Array, a: Array, b: Array, skeleton: Skeleton, cap_px: float) 
 
 
 def relative_swaps(F: Array, a: Array, b: Array, skeleton: Skeleton, cap_px: float) -> Flags:
-    """Frames `(F,)` in which exactly one of the two views has its sides exchanged."""
+    """Return the frames `(F,)` in which exactly one of the two views has its sides exchanged."""
     kept, exchanged = swap_costs(F, a, b, skeleton, cap_px)
     return exchanged < 0.5 * kept
 
 
 def find_swaps(xy: Array, confidence: Array, rig: Rig, skeleton: Skeleton, cap_px: float) -> Flags:
-    """Views and frames `(F, V)` with left and right exchanged, judged over all pairs of a calibrated rig.
+    """Return views and frames `(F, V)` with left and right exchanged, judged over all pairs of a calibrated rig.
 
     Args:
         xy: Undistorted pixels `(F, V, J, 2)`, NaN where not seen.
-        confidence: `(F, V, J)`; decides where views can be told no better.
+        confidence: Confidences `(F, V, J)`, which decide in a tie.
         rig: The cameras.
-        skeleton: Says which joints are mirror images.
-        cap_px: From here an epipolar distance counts no more.
+        skeleton: Skeleton, which says which joints are mirror images.
+        cap_px: Value at which epipolar distances are capped.
     """
     views = len(rig)
-    gain = np.zeros((len(xy), views, views))  # what calling exactly one of a pair exchanged costs more
+    gain = np.zeros((len(xy), views, views))  # extra cost if exactly one of a pair is exchanged
     for a, b in itertools.combinations(range(views), 2):
         F = fundamental_of_cameras(rig.cameras[a], rig.cameras[b])
         kept, exchanged = swap_costs(F, xy[:, a], xy[:, b], skeleton, cap_px)
@@ -57,10 +57,10 @@ def find_swaps(xy: Array, confidence: Array, rig: Rig, skeleton: Skeleton, cap_p
 
 
 def best_assignment(gain: Array, confidence: Array) -> Flags:
-    """Flags `(F, V)` of least cost, given what a disagreement of each pair costs more, `gain (F, V, V)`.
+    """Return the flags `(F, V)` of least cost, given the extra cost of a disagreement of each pair, `gain (F, V, V)`.
 
-    Flags and their complement cost the same; the one with fewer swaps is taken, and in a tie the one that exchanges
-    the views whose joints are less confident (`confidence (F, V, J)`).
+    Flags and their complement cost the same; the one with fewer swaps is taken, and in a tie the one that exchanges the
+    views whose joints are less confident (`confidence (F, V, J)`).
     """
     views = gain.shape[1]
     if views > _EXHAUSTIVE_VIEWS:
@@ -78,6 +78,7 @@ def best_assignment(gain: Array, confidence: Array) -> Flags:
 
 @njit(cache=True, nogil=True)
 def _costs(F: Array, a: Array, b: Array, flip: NDArray[np.intp], cap: float) -> tuple[Array, Array]:
+    """Return the costs of `swap_costs`."""
     kept, exchanged = np.zeros(len(a)), np.zeros(len(a))
     for f in range(len(a)):
         for j in range(len(flip)):
@@ -91,7 +92,7 @@ def _costs(F: Array, a: Array, b: Array, flip: NDArray[np.intp], cap: float) -> 
 
 @njit(cache=True, nogil=True)
 def _cheapest(gain: Array, candidates: Flags) -> NDArray[np.intp]:
-    """Per frame the index of the first candidate of least cost, `(F,)`."""
+    """Return the index of the first candidate of least cost for each frame, `(F,)`."""
     best = np.zeros(len(gain), dtype=np.intp)
     views = gain.shape[1]
     for f in range(len(gain)):

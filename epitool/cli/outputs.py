@@ -20,6 +20,7 @@ _FORMAT = rb"epitool\.([a-z-]+)/\d"
 _MARKS = {
     **dict.fromkeys((".toml", ".json", ".h5", ".npz", ".pt", ".mp4", ".yml", ".yaml", ".xml", ".txt"), _FORMAT),
     ".onnx": rb"epitool\.card", ".rrd": rb"RRF", ".trc": rb"\APathFileType[^\n]*\tepitool\n", ".c3d": rb"epitool",
+    ".mot": rb"\nepitool: joint angles", ".sto": rb"\nepitool: joint angles",
     ".html": rb"<title>epitool", ".png": rb"Matplotlib", ".md": rb"\A\| Methods \|", ".tex": rb"\A% Protocol ",
     ".csv": rb"\Arow,by,part,metric,|,1,0,0,0,1,0,0,0,1,0,0,0,\d+\s*\Z",  # Anipose states its axes as 1.0,0.0,...
 }  # fmt: skip

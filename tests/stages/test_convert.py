@@ -291,8 +291,8 @@ def test_trc(labels):
     assert [name for name in lines[3][2:] if name] == list(labels.poses.skeleton.joints)
     row = lines[6 + 3]
     assert (row[0], row[1]) == ("4", "0.060000")
-    written = np.array(row[2:], dtype=float).reshape(17, 3)
-    np.testing.assert_allclose(written, labels.poses.xyz[3][:, Y_UP] / 1000, atol=1e-5)
+    found = np.array(row[2:], dtype=float).reshape(17, 3)
+    np.testing.assert_allclose(found, labels.poses.xyz[3][:, Y_UP] / 1000, atol=1e-5)
     assert lines[6 + 2][2 + 15 : 2 + 18] == ["NaN", "NaN", "NaN"]
     assert all(len(line) == 2 + 51 for line in lines[6:])
 

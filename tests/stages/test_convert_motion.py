@@ -12,6 +12,8 @@ from conftest import exact_labels
 from test_cli import epitool
 
 from epitool.camera import Rig
+from epitool.errors import InputError
+from epitool.geometry.body.angles import joint_angles
 from epitool.io.cameras import read_rig, write_rig
 from epitool.io.keypoints_h5 import write_keypoints
 from epitool.io.labels_h5 import read_labels, write_labels
@@ -233,3 +235,38 @@ def test_feet_that_the_detector_found_are_in_the_file_though_labels_have_none(he
     np.testing.assert_allclose(found[:, names.index("left_heel")], xyz[:, body.index("left_heel")], atol=0.5)
     assert convert("markers.trc", "--names", "pose2sim").returncode == 0
     assert set(of_trc("markers.trc")[0]) == TASKS
+
+
+def test_angles_go_to_opensims_storage(here, truth):
+    xyz = truth.poses.xyz.copy()
+    xyz[3, 5] = np.nan
+    stored(truth, xyz=xyz)
+    for out in ("angles.mot", "angles.sto", "angles.mot"):  # the last replaces the first
+        result = convert(out, "--filter", "smooth")
+        assert result.returncode == 0, result.stderr
+        head, _, body = Path(out).read_text().partition("endheader\n")
+        names, *rows = [line.split("\t") for line in body.splitlines()]
+        assert {"nRows=60", f"nColumns={len(names)}", "inDegrees=yes"} <= set(head.splitlines())
+        assert "smoothed" in head
+        assert (names[0], rows[3][0], rows[3][names.index("left_knee_flexion")]) == ("time", "0.050000", "NaN")
+        values = np.array(rows, dtype=float)[:, 1:]
+        expected = np.stack(list(joint_angles(replace(truth.poses, xyz=xyz)).values()), axis=1)
+        assert np.nanmedian(np.abs(values - expected)) < 3  # degrees: five frames a second, said to be sixty
+
+
+@pytest.mark.parametrize("option", [["--names", "pose2sim"], ["--up-axis", "y"], ["--unit", "m"]])
+def test_what_is_of_places_is_refused_for_angles(here, truth, option):
+    stored(truth)
+    result = convert("angles.mot", *option)
+    assert result.returncode == 2
+    assert "holds angles" in result.stderr
+    assert not Path("angles.mot").exists()
+
+
+def test_angles_of_no_person_are_refused(here):
+    from epitool.io.foreign.motion import Told, write_motion
+    from epitool.skeleton import Skeleton
+
+    fish = Poses(np.zeros((3, 1, 3)), np.ones((3, 1)), np.arange(3), Skeleton("fish", ("fin",), (-1,)), "mm", "world")
+    with pytest.raises(InputError, match="angles are of people"):
+        write_motion(Path("angles.mot"), fish, 1.0, Told(60.0, "mm"))

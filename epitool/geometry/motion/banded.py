@@ -8,6 +8,7 @@ from scipy.linalg import cho_solve_banded, cholesky_banded
 
 Array = NDArray[np.float64]
 _DIFFERENCES = np.array([-1.0, 3.0, -3.0, 1.0])  # of four successive places: the jerk
+_ROUNDING = 1e-13  # of the largest stiffness: holds paths that hardly any place does, and is lost in rounding
 REACH = len(_DIFFERENCES) - 1  # frames over which one jerk goes
 
 
@@ -43,4 +44,5 @@ def _normal_matrix(precision: Array, stiffness: Array) -> Array:
     for row in range(3):
         for column in range(row + 1):
             band[row - column, :, column] += precision[:, row, column]
+    band[0] += _ROUNDING * stiffness.max(initial=0.0)
     return band.reshape(len(band), -1)

@@ -188,7 +188,7 @@ def _local_stiffness(measured: _Measured, precision: Array, usual: float, factor
     whole = np.ones(frames - REACH)
     for edge in edges[1:-1]:
         whole[edge - REACH : edge] = 0.0
-    ridged = precision + max(_RIDGE, 1e-13 * np.exp(usual)) * np.eye(3)
+    ridged = precision + _RIDGE * np.eye(3)
     likelihood = np.empty((len(edges) - 1, len(_STEPS)))
     for s, step in enumerate(_STEPS):
         logarithm = min(usual + step, _STIFFEST)

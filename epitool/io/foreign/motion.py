@@ -10,6 +10,7 @@ import numpy as np
 
 from epitool.errors import InputError, UsageError
 from epitool.files import writing
+from epitool.geometry.body.angles import joint_angles
 from epitool.pose import Poses
 
 _C3D_FRAMES = 65_535  # more are counted in no two bytes; readers would see a part
@@ -124,6 +125,24 @@ def _npz(path: Path, poses: Poses, scale: float, told: Told) -> None:
         )  # fmt: skip
 
 
+def _storage(path: Path, poses: Poses, scale: float, told: Told) -> None:
+    """OpenSim's storage (.sto, .mot) of joint angles in degrees, a row for each frame."""
+    angles = joint_angles(poses)
+    if not angles:
+        raise InputError(f"{path}: angles are of people, whose hips and shoulders are needed; write .trc or .csv")
+    count = len(poses.frames)
+    done = [told.done] if told.done else []
+    head = [
+        path.stem, "version=1", f"nRows={count}", f"nColumns={len(angles) + 1}", "inDegrees=yes",
+        "; ".join(["epitool: joint angles", *done]), "endheader", "\t".join(["time", *angles]),
+    ]  # fmt: skip
+    times = (poses.frames - (poses.frames[0] if count else 0)) / told.fps
+    with writing(path) as temporary, temporary.open("w", encoding="utf-8") as file:
+        file.write("\n".join(head) + "\n")
+        for time, *row in zip(times.tolist(), *angles.values()):
+            file.write("\t".join([f"{time:.6f}", *("NaN" if np.isnan(x) else f"{x:.4f}" for x in row)]) + "\n")
+
+
 @dataclass(frozen=True)
 class MotionFormat:
     """A format of 3D joints.
@@ -132,13 +151,16 @@ class MotionFormat:
         write: Writes poses; arguments as of `write_motion`.
         evenly: Whether frames follow each other at a rate that the file states, in lengths that others take for some
             unit; else every frame has its number.
+        angles: Whether it holds angles of joints, in place of where they are.
     """
 
     write: Callable[[Path, Poses, float, Told], None]
     evenly: bool = False
+    angles: bool = False
 
 
 FORMATS = {
     ".trc": MotionFormat(_trc, evenly=True), ".c3d": MotionFormat(_c3d, evenly=True),
     ".csv": MotionFormat(_csv), ".npz": MotionFormat(_npz),
+    ".mot": MotionFormat(_storage, angles=True), ".sto": MotionFormat(_storage, angles=True),
 }  # fmt: skip

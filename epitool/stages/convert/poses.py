@@ -38,6 +38,8 @@ def convert_poses(path: Path, options: ConvertOptions) -> Summary:
     out, unit = options.out, options.unit
     if (form := FORMATS.get(out.suffix.lower())) is None:
         raise UsageError(f"--out {out}: poses are written as {', '.join(FORMATS)}")
+    if form.angles and (options.names or options.up_axis or unit):
+        raise UsageError(f"--out {out}: holds angles, to which --names, --up-axis and --unit do not apply")
     track = _track_of(path)
     rate = _rate(path, track.image, options.fps or None)
     if unit and track.poses.unit != "mm":
@@ -48,7 +50,7 @@ def convert_poses(path: Path, options: ConvertOptions) -> Summary:
         poses, rate = _every_frame(poses, step, rate)
     if options.names == "pose2sim":
         poses = pose2sim_markers(poses)
-    poses, up = _turned(poses, path, _upright(track), options)
+    poses, up = (poses, "") if form.angles else _turned(poses, path, _upright(track), options)
     if poses.unit != "mm" and form.evenly:
         warn(
             f"{out}: lengths are in no unit, for {path} has no scale; OpenSim and others take them for metres or"
@@ -56,9 +58,10 @@ def convert_poses(path: Path, options: ConvertOptions) -> Summary:
         )
     write_motion(out, poses, 1 / IN_MM[unit], Told(rate, unit or poses.unit, up, done))
     text = f"{out}: {len(poses.frames)} frames at {rate:g} per second, {len(poses.skeleton)} joints"
-    text += f", unit {unit or poses.unit}" + (f", {up} up" if up else "") + (f"; {done}" if done else "")
+    length = "degrees" if form.angles else unit or poses.unit
+    text += f", unit {length}" + (f", {up} up" if up else "") + (f"; {done}" if done else "")
     values = {
-        "out": str(out), "frames": len(poses.frames), "fps": rate, "unit": unit or poses.unit, "up_axis": up or None,
+        "out": str(out), "frames": len(poses.frames), "fps": rate, "unit": length, "up_axis": up or None,
         "processing": done or None,
     }  # fmt: skip
     return Summary(text, values)

@@ -1,0 +1,99 @@
+"""Angles of a person's joints, by the conventions of the International Society of Biomechanics as far as points allow.
+
+Points at joints' centres tell where segments point, and not how they are turned about themselves. So there is no
+rotation of the hip, the knee or the shoulder about the limb's own axis; and the pelvis has the tilt of the trunk, from
+the hips to the shoulders, so that flexion of the hip is against the trunk. The knee's and the elbow's flexion is never
+negative: an overstretched knee counts as bent.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from epitool.pose import Poses
+
+Array = NDArray[np.float64]
+_LEAST_ELEVATION_DEG = 10.0  # of an arm: one that hangs, or points straight up, lies in no plane
+
+
+def joint_angles(poses: Poses) -> dict[str, Array]:
+    """Angles over time in degrees, each `(F,)`; NaN where a joint that it needs is missing.
+
+    For each side: `hip_flexion` and `hip_adduction` of the thigh against the trunk; `knee_flexion`;
+    `ankle_dorsiflexion` (0 where the sole is square to the shin); `shoulder_elevation` of the upper arm from hanging,
+    and `shoulder_plane`, 0 to the side and 90 forward; `elbow_flexion`. Of the body, `trunk_rotation`: shoulders
+    against hips, to the left.
+    Angles whose joints the skeleton lacks are left out.
+
+    Args:
+        poses: In any space that is no mirror image of the world, in any unit.
+    """
+    at = {joint: poses.xyz[:, j] for j, joint in enumerate(poses.skeleton.joints)}
+    if not {f"{side}_{joint}" for side in ("left", "right") for joint in ("hip", "shoulder")} <= at.keys():
+        return {}
+    hips, shoulders = (at[f"right_{joint}"] - at[f"left_{joint}"] for joint in ("hip", "shoulder"))
+    trunk = at["right_shoulder"] + at["left_shoulder"] - at["right_hip"] - at["left_hip"]
+    pelvis, thorax = _axes(hips, trunk), _axes(shoulders, trunk)
+    angles = {"trunk_rotation": _degrees(np.arctan2(_dot(shoulders, pelvis[0]), _dot(shoulders, pelvis[2])))}
+    for side, outward in (("right", 1.0), ("left", -1.0)):
+        point = {joint.removeprefix(f"{side}_"): xyz for joint, xyz in at.items() if joint.startswith(side)}
+        of_side = _leg(point, pelvis, outward) | _arm(point, thorax, outward)
+        angles |= {f"{side}_{name}": values for name, values in of_side.items()}
+    return angles
+
+
+def _leg(point: dict[str, Array], pelvis: tuple[Array, Array, Array], outward: float) -> dict[str, Array]:
+    if "knee" not in point:
+        return {}
+    thigh = _unit(point["knee"] - point["hip"])
+    forward, up, right = (_dot(thigh, axis) for axis in pelvis)
+    angles = {
+        "hip_flexion": _degrees(np.arctan2(forward, -up)),
+        "hip_adduction": _degrees(-np.arcsin(np.clip(outward * right, -1, 1))),
+    }
+    if "ankle" in point:
+        shin = _unit(point["ankle"] - point["knee"])
+        angles["knee_flexion"] = _between(thigh, shin)
+        if {"big_toe", "heel"} <= point.keys():
+            angles["ankle_dorsiflexion"] = 90 - _between(-shin, _unit(point["big_toe"] - point["heel"]))
+    return angles
+
+
+def _arm(point: dict[str, Array], thorax: tuple[Array, Array, Array], outward: float) -> dict[str, Array]:
+    if "elbow" not in point:
+        return {}
+    upper = _unit(point["elbow"] - point["shoulder"])
+    forward, up, right = (_dot(upper, axis) for axis in thorax)
+    elevation = _degrees(np.arccos(np.clip(-up, -1, 1)))
+    raised = np.minimum(elevation, 180 - elevation) >= _LEAST_ELEVATION_DEG
+    plane = np.where(raised, _degrees(np.arctan2(forward, outward * right)), np.nan)
+    angles = {"shoulder_elevation": elevation, "shoulder_plane": plane}
+    if "wrist" in point:
+        angles["elbow_flexion"] = _between(upper, _unit(point["wrist"] - point["elbow"]))
+    return angles
+
+
+def _axes(right: Array, up: Array) -> tuple[Array, Array, Array]:
+    """Unit vectors `(F, 3)` forward, up and right, the last along the one given."""
+    third = _unit(right)
+    second = _unit(up - _dot(up, third)[:, None] * third)
+    return np.cross(second, third), second, third
+
+
+def _unit(vectors: Array) -> Array:
+    length = np.linalg.norm(vectors, axis=-1, keepdims=True)
+    return vectors / np.where(length > 0, length, np.nan)
+
+
+def _dot(a: Array, b: Array) -> Array:
+    return np.asarray((a * b).sum(axis=-1))
+
+
+def _between(a: Array, b: Array) -> Array:
+    """Degrees between unit vectors, exact for small ones too."""
+    return _degrees(np.arctan2(np.linalg.norm(np.cross(a, b), axis=-1), _dot(a, b)))
+
+
+def _degrees(radians: Array) -> Array:
+    return np.asarray(np.degrees(radians))

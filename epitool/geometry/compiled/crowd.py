@@ -6,6 +6,8 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from epitool.geometry.compiled.sampson import squared_sampson
+
 Array = NDArray[np.float64]
 Indices = NDArray[np.int64]
 
@@ -52,13 +54,7 @@ def _gain(F: Array, a: Array, b: Array, unit: float, cap: float) -> float:
     """What one match of joints counts, by its Sampson distance."""
     if np.isnan(b[0]):
         return 0.0
-    x = F[0, 0] * a[0] + F[0, 1] * a[1] + F[0, 2]
-    y = F[1, 0] * a[0] + F[1, 1] * a[1] + F[1, 2]
-    algebraic = b[0] * x + b[1] * y + F[2, 0] * a[0] + F[2, 1] * a[1] + F[2, 2]
-    u = F[0, 0] * b[0] + F[1, 0] * b[1] + F[2, 0]
-    v = F[0, 1] * b[0] + F[1, 1] * b[1] + F[2, 1]
-    gradient = max(x * x + y * y + u * u + v * v, 1e-300)
-    return 1.0 - min(algebraic * algebraic / (gradient * unit * unit), cap)
+    return 1.0 - min(squared_sampson(F, a[0], a[1], b[0], b[1]) / (unit * unit), cap)
 
 
 @njit(cache=True, nogil=True)

@@ -15,6 +15,7 @@ os.environ.update(COLUMNS="200", NO_COLOR="1")  # for what commands say
 
 from pathlib import Path
 
+import cv2
 import numpy as np
 import platformdirs
 import pytest
@@ -105,3 +106,18 @@ def pytest_xdist_make_scheduler(config, log):
             return file if Path(file).name in TOGETHER else nodeid
 
     return ByFixtures(config, log)
+
+
+@pytest.fixture
+def png(tmp_path: Path) -> Callable[..., np.ndarray]:
+    """Calls a function that draws a PNG and returns the picture, or fails where it is blank."""
+
+    def draw(plot: Callable[..., None], *args: object, **options: object) -> np.ndarray:
+        path = tmp_path / "picture.png"
+        plot(path, *args, **options)
+        image = cv2.imread(str(path))
+        assert image is not None
+        assert image.std() > 3
+        return image
+
+    return draw

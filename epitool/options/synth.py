@@ -10,6 +10,8 @@ from epitool.errors import UsageError
 from epitool.options.flag import Flag, Input, Options, Output
 from epitool.options.shared import Jobs, Seed
 
+Layout = Literal["ring", "arc", "random"]
+
 
 @dataclass(frozen=True, kw_only=True)
 class SynthOptions(Options):
@@ -23,9 +25,7 @@ class SynthOptions(Options):
     out: Annotated[Path, Flag("Folder for the images and the true poses.", role=Output(folder=True))] = Path("synth")
     frames: Annotated[int, Flag("Number of images per camera.", least=1)] = 200
     cameras: Annotated[int, Flag("Number of cameras.", least=1)] = 4
-    layout: Annotated[
-        Literal["ring", "arc", "random"], Flag("ring: all around. arc: 30 degrees apart. random: anywhere.")
-    ] = "ring"
+    layout: Annotated[Layout, Flag("ring: all around. arc: 30 degrees apart. random: anywhere.")] = "ring"
     rig: Annotated[
         Path | None, Flag("Your own cameras, in mm, with z up and the person near the origin.", role=Input())
     ] = None

@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from epitool.camera import Camera, Rig, centred_intrinsics
 
 Array = NDArray[np.float64]
-LAYOUTS = ("ring", "arc", "random")
 _HIPS = 950.0  # height that the cameras of a random rig look at, mm
 _IMAGE_SIZES = ((640, 480), (1280, 720), (1000, 1000), (1920, 1080), (1080, 1920))
 _FOV_DEG = (45.0, 75.0)  # along the shorter side

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
-from random_rigs import DECLARED, RIGHT, WRONG, WRONG_DEG, angles_between
+from random_rigs import DECLARED, RIGHT, WRONG, WRONG_DEG, in_words
 
 from epitool.camera import Rig
 from epitool.errors import GeometryError
@@ -78,11 +78,8 @@ def crowd_scene(seed: int, people: int | None = None, frames: int | None = None)
     missed, ghosts = float(rng.choice([0.0, 0.05, 0.15])), float(rng.choice([0.0, 0.02]))
     xyz = np.stack([_walk(rng, length, fps, 100 * seed + p, alone=p == 0) for p in range(count)])
     crowd, who = _detected(rng, rig, xyz, faults, missed, ghosts)
-    angles = angles_between(rig)
-    words = f"{len(rig)} views {min(angles):.0f} to {max(angles):.0f} degrees apart, {count} people, {length} frames at"
-    words += f" {fps:.0f}, missed {missed:.0%}, ghosts {ghosts:.0%}, " + ", ".join(
-        f"{k} {v:.3g}" for k, v in faults.items()
-    )
+    before = f"{count} people, {length} frames at {fps:.0f}, missed {missed:.0%}, ghosts {ghosts:.0%}"
+    words = in_words(rig, before, faults)
     return Scene(rig, crowd, who, xyz, words)
 
 

@@ -10,7 +10,7 @@ import argparse
 import itertools
 import os
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 
@@ -53,11 +53,15 @@ def random_scene(seed: int) -> tuple[Rig, Keypoints, str]:
         "swap_share": float(rng.choice([0.0, 0.1, 0.2, 0.3])),
         "frozen_view": int(rng.integers(len(rig))) if rng.random() < 0.2 else None,
     }
-    angles = angles_between(rig)
-    words = f"{len(rig)} views {min(angles):.0f} to {max(angles):.0f} degrees apart, {frames} frames, " + ", ".join(
-        f"{k} {v:.3g}" for k, v in faults.items() if v is not None
-    )
+    words = in_words(rig, f"{frames} frames", faults)
     return rig, detector_like(labels_of(random_motion(frames, seed).xyz, rig), **faults, seed=seed), words
+
+
+def in_words(rig: Rig, people: str, faults: Mapping[str, float | None]) -> str:
+    """A scene: its views, who is before them, and what the detector does wrong."""
+    angles = angles_between(rig)
+    words = [f"{len(rig)} views {min(angles):.0f} to {max(angles):.0f} degrees apart", people]
+    return ", ".join([*words, *(f"{name} {value:.3g}" for name, value in faults.items() if value is not None)])
 
 
 def angles_between(rig: Rig) -> list[float]:

@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import get_args
 
 import cv2
 import numpy as np
@@ -14,6 +15,7 @@ from epitool.errors import GeometryError, InputError, UsageError
 from epitool.io.cameras import read_rig, write_rig
 from epitool.io.labels_h5 import read_labels
 from epitool.options import SynthOptions
+from epitool.options.synth import Layout
 from epitool.skeleton import skeleton
 from epitool.stages import synth
 from epitool.synthetic.backdrop import camera_rays
@@ -21,7 +23,7 @@ from epitool.synthetic.clothes import dressed
 from epitool.synthetic.mesh import cuboid, draw_mesh, vertex_normals
 from epitool.synthetic.motion import random_motion
 from epitool.synthetic.puppet import Puppet
-from epitool.synthetic.rigs import LAYOUTS, camera_looking_at, studio_rig
+from epitool.synthetic.rigs import camera_looking_at, studio_rig
 
 pytest.importorskip("anny", reason="Anny is not installed: pip install 'epitool[synth]'")
 H36M = skeleton("h36m17")
@@ -140,7 +142,7 @@ def test_normals_of_a_box_point_outwards():
     assert ((normals * vertices).sum(axis=1) > 0.9).all()
 
 
-@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("layout", get_args(Layout))
 def test_cameras_of_a_layout_look_at_the_person(layout):
     rig = studio_rig(layout, 5, 256, 7)
     xy = rig.project(np.array([[0.0, 0, 950]]))[..., 0, :]

@@ -25,21 +25,6 @@ H36M = skeleton("h36m17")
 GREY = np.full((200, 160, 3), 128, np.uint8)
 
 
-@pytest.fixture
-def png(tmp_path: Path) -> Callable[..., np.ndarray]:
-    """Calls a function that draws a PNG and returns the picture, or fails where it is blank."""
-
-    def draw(plot: Callable[..., None], *args: object, **options: object) -> np.ndarray:
-        path = tmp_path / "picture.png"
-        plot(path, *args, **options)
-        image = cv2.imread(str(path))
-        assert image is not None
-        assert image.std() > 3
-        return image
-
-    return draw
-
-
 def poses(count: int, scale: float = 400.0) -> np.ndarray:
     return np.random.default_rng(count).normal(0, scale, (count, 17, 3))
 

@@ -4,7 +4,6 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pytest
 from conftest import exact_labels
@@ -20,21 +19,6 @@ from epitool.viz.rigs import plot_rig
 
 H36M = skeleton("h36m17")
 GREY = np.full((384, 384, 3), 128, np.uint8)
-
-
-@pytest.fixture
-def png(tmp_path: Path) -> Callable[..., np.ndarray]:
-    """Calls a function that draws a PNG and returns the picture, or fails where it is blank."""
-
-    def draw(plot: Callable[..., None], *args: object, **options: object) -> np.ndarray:
-        path = tmp_path / "picture.png"
-        plot(path, *args, **options)
-        image = cv2.imread(str(path))
-        assert image is not None
-        assert image.std() > 3
-        return image
-
-    return draw
 
 
 def labels_with(error: np.ndarray) -> Labels:

@@ -179,6 +179,20 @@ def with_focal(intrinsics: Sequence[Camera], factor: float) -> list[Camera]:
     return [replace(camera, K=zoom * camera.K) for camera in intrinsics]
 
 
+def as_found(intrinsics: Sequence[Camera], rig: Rig, focal: str) -> list[Camera]:
+    """Return the cameras of all views with what is known of their lenses, to place views that the rig lacks.
+
+    Args:
+        intrinsics: Cameras of all views, as `calibrate` was given them.
+        rig: Cameras that it found for some of them.
+        focal: As it was given to `calibrate`; where it is "unknown", focal lengths are those that the rig has.
+    """
+    if focal != "unknown":
+        return list(intrinsics)
+    start = {camera.name: camera.focal for camera in intrinsics}
+    return with_focal(intrinsics, float(np.median([camera.focal / start[camera.name] for camera in rig.cameras])))
+
+
 def _start(
     sample: Keypoints, intrinsics: Sequence[Camera], seed: int, jobs: int
 ) -> tuple[Growth, dict[tuple[str, str], PairPose]]:

@@ -32,12 +32,12 @@ def butterworth(xyz: Array, cutoff_hz: float, fps: float) -> tuple[Array, int]:
     Raises:
         ValueError: The cutoff is not between 0 and half of the frame rate.
     """
+    if not 0 < cutoff_hz < fps / 2:
+        raise ValueError(f"a cutoff of {cutoff_hz:g} Hz is not between 0 and half of {fps:g} frames per second")
     order = ORDER // _PASSES
     correction = (2 ** (1 / _PASSES) - 1) ** (1 / (2 * order))
     # The correction holds for analog frequencies, which the bilinear transform bends.
     corner = np.arctan(np.tan(np.pi * cutoff_hz / fps) / correction) * fps / np.pi
-    if not 0 < cutoff_hz < fps / 2:
-        raise ValueError(f"a cutoff of {cutoff_hz:g} Hz is not between 0 and half of {fps:g} frames per second")
     sections = butter(order, corner, fs=fps, output="sos")
     out, left = xyz.copy(), 0
     for j in range(xyz.shape[1]):

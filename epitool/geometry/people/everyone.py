@@ -15,7 +15,7 @@ from threadpoolctl import threadpool_limits
 
 from epitool.camera import Camera, Rig
 from epitool.errors import GeometryError
-from epitool.geometry.calibration.calibrate import Calibration, calibrate, informative_frames, with_focal
+from epitool.geometry.calibration.calibrate import Calibration, as_found, calibrate, informative_frames
 from epitool.geometry.doubts import Doubt, Kind, Level
 from epitool.geometry.people.association import People, people_of
 from epitool.geometry.people.candidates import Candidates
@@ -178,15 +178,7 @@ def _with_lost_views(crowd: Crowd, people: People, rig: Rig, cameras: Sequence[C
     joints = crowd.joints(one).select_views(rig.names)
     xyz = np.full((crowd.frames, *joints.xy.shape[2:3], 3), np.nan)
     xyz[joints.frames] = label(joints, rig, jobs=1).poses.xyz
-    lost = [camera for camera in _lenses(cameras, rig, focal) if camera.name not in rig.names]
+    lost = [camera for camera in as_found(cameras, rig, focal) if camera.name not in rig.names]
     skeleton = crowd.empty.skeleton
     found = [placed_by_someone(crowd.candidates, names.index(c.name), c, xyz, skeleton, seed) for c in lost]
     return replace(rig, cameras=(*rig.cameras, *(camera for camera in found if camera)))
-
-
-def _lenses(cameras: Sequence[Camera], rig: Rig, focal: str) -> list[Camera]:
-    """The cameras of all views with what is known of their lenses; where focal lengths were guessed, as found."""
-    if focal != "unknown":
-        return list(cameras)
-    start = {camera.name: camera.focal for camera in cameras}
-    return with_focal(cameras, float(np.median([camera.focal / start[camera.name] for camera in rig.cameras])))

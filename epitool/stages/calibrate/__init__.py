@@ -16,9 +16,9 @@ from epitool.geometry.body.scale import ScaleRule, parse_scale
 from epitool.geometry.calibration.calibrate import (
     FRAME_BUDGET,
     Calibration,
+    as_found,
     informative_frames,
     still_views,
-    with_focal,
 )
 from epitool.geometry.doubts import Doubt, Kind
 from epitool.geometry.people.everyone import Crowd, calibrate_everyone
@@ -130,7 +130,7 @@ def _of_one_person(
     """
     with open_keypoints(options.keypoints, options.min_confidence) as source:
         while True:
-            chosen = chosen_in_all_views(source, result.rig, _lenses(cameras, result, choices), choices.seed)
+            chosen = chosen_in_all_views(source, result.rig, as_found(cameras, result.rig, choices.focal), choices.seed)
             if chosen is None:
                 return joints, result
             joints = informative_frames(chosen.read(step=enough_step(source)), FRAME_BUDGET)
@@ -138,14 +138,6 @@ def _of_one_person(
             if not result.left_out or len(result.left_out) >= lost:
                 say_whom(chosen)
                 return joints, result
-
-
-def _lenses(cameras: Sequence[Camera], result: Calibration, choices: Choices) -> list[Camera]:
-    """The cameras of all views with what is known of their lenses; where focal lengths were guessed, as found."""
-    if choices.focal != "unknown":
-        return list(cameras)
-    start = {camera.name: camera.focal for camera in cameras}
-    return with_focal(cameras, float(np.median([camera.focal / start[camera.name] for camera in result.rig.cameras])))
 
 
 def _with_offsets(cameras: Sequence[Camera], joints: Keypoints, options: CalibrateOptions) -> list[Camera]:

@@ -10,6 +10,8 @@ from epitool.geometry.doubts import Doubt, Kind, Level, worst
 
 _SAME_PERSON = "is it in sync, and of the same person?"
 _NOT_WHERE = "its joints do not lie where the other cameras say"
+_FEW_FOUND = "only {value:.0%} of its people are found in other views"
+_SAME_PEOPLE = "is it in sync, of the same people, and not mirrored?"
 _RECORDING = "is it one of this recording, in sync, and not mirrored?"
 _FINE = 0.2  # shares below this are shown with a decimal
 _UNUSUAL = 1.0  # relative uncertainty of a focal length that does not occur with ordinary lenses
@@ -27,8 +29,7 @@ _WORDS = {
     Kind.SAME: "views {views} see the same; is one video given twice?",
     Kind.TWO_MATCHINGS: "who in one view is who in the other can be read in two ways that fit nearly as well; a third"
     " view would tell",
-    Kind.STRANGERS: "view {view}: only {value:.0%} of its people are found in other views ({limit:.0%}); is it in sync,"
-    " of the same people, and not mirrored?",
+    Kind.STRANGERS: "view {view}: " + _FEW_FOUND + " ({limit:.0%}); " + _SAME_PEOPLE,
     Kind.FEW_FRAMES: "only {value:.0f} frames show joints in two views",
     Kind.MOVED: "joints scatter by {value:.1f} px, and by {closer:.1f} if the cameras are moved a little ({which}"
     " {degrees:.1f} degrees): was one moved since they were calibrated, or are the views out of sync?",
@@ -55,8 +56,7 @@ _WHY = {
     " {degrees:.1f} degrees; was it moved since, has it another lens or zoom, or is the file of another recording?",
     Kind.NOWHERE: _NOT_WHERE + ", nor would they from any other place; " + _RECORDING,
     Kind.UNKNOWN_PLACE: _NOT_WHERE + "; " + _RECORDING,
-    Kind.STRANGERS: "only {value:.0%} of its people are found in other views; is it in sync, of the same people, and"
-    " not mirrored?",
+    Kind.STRANGERS: _FEW_FOUND + "; " + _SAME_PEOPLE,
     Kind.NO_CAMERA: "the camera file has none of that name",
 }
 

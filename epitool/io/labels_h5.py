@@ -106,22 +106,22 @@ class LabelsFile:
 
 
 class LabelsWriter:
-    """Unfinished labels of one person in a `labels.h5`, appended in the order of the frames."""
+    """Unfinished labels of one person in a `labels.h5`, appended in the order of the frames.
 
-    def __init__(self, file: h5py.Group, path: Path, frames: NDArray[np.int64]) -> None:
-        self._file, self._path, self._frames = file, path, frames
+    Attributes:
+        person: Name of the person.
+    """
+
+    def __init__(self, file: h5py.Group, path: Path, frames: NDArray[np.int64], person: str = FIRST) -> None:
+        self._file, self._path, self._frames, self.person = file, path, frames, person
         self._written, self._digest = 0, RecordingDigest(frames, ())
         self._others: list[LabelsWriter] = []
 
-    @property
-    def person(self) -> str:
-        """Name of the person."""
-        return self._file.name.rpartition("/")[2] or FIRST
-
     def another(self, frames: NDArray[np.int64]) -> LabelsWriter:
         """Begin the labels of a further person of this file, on frames `(F,)` of their own; it ends with the file."""
-        group = self._file.create_group(f"{PEOPLE}/person{len(self._others) + 2}")
-        self._others.append(LabelsWriter(group, self._path, frames))
+        person = f"person{len(self._others) + 2}"
+        group = self._file.create_group(f"{PEOPLE}/{person}")
+        self._others.append(LabelsWriter(group, self._path, frames, person))
         return self._others[-1]
 
     def take_back(self) -> None:

@@ -78,7 +78,7 @@ def enough_step(file: KeypointsFile) -> int:
 
 
 def crowd_of(path: Path, joints: Keypoints, least: float | None) -> Crowd | None:
-    """Everyone in the views of these joints, in runs of frames of the recording; None where no image shows two.
+    """Read all people in the views of these joints, in runs of frames; None if no image shows two people.
 
     Raises:
         InputError: The file is damaged.

@@ -1,4 +1,4 @@
-"""Which of several people the keypoints are of, once cameras are known."""
+"""Choice of the same person in all views out of several, once cameras are known."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from epitool.io.keypoints_h5 import KeypointsFile
 from epitool.pose import Keypoints
 
 _PART = 10_000  # frames read at a time
-_PLACED_FRAMES = 1000  # about so many, spread over the recording, tell where a person is
-_ENOUGH, _HARDLY = 20, 0.02  # frames that tell whether a view shows the person, and share in which it hardly does
+_PLACED_FRAMES = 1000  # frames, spread over the recording, in which the person is triangulated
+_ENOUGH, _HARDLY = 20, 0.02  # least frames to judge a view by, and share of them in which a view must show the person
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,9 +30,9 @@ class Chosen:
 
     Attributes:
         source: The file.
-        views: Which of its views.
-        candidates: Everyone in these.
-        choice: Which of them in every frame and view, `(F, V)`; -1 for nobody.
+        views: Names of the views that are read.
+        candidates: All people in these views.
+        choice: Index of the person's candidate in every frame and view, `(F, V)`; -1 for nobody.
     """
 
     source: KeypointsFile
@@ -42,19 +42,19 @@ class Chosen:
 
     @property
     def frames(self) -> NDArray[np.int64]:
-        """As the file's."""
+        """Frame numbers of the file."""
         return self.source.frames
 
     def __len__(self) -> int:
         return len(self.source)
 
     def read(self, start: int = 0, stop: int | None = None, step: int = 1) -> Keypoints:
-        """The keypoints of every `step`-th frame from index `start` to before `stop`."""
+        """Read the keypoints of every `step`-th frame from index `start` to before `stop`."""
         part = self.source.read(start, stop, step).select_views(self.views)
         return with_choice(part, self.candidates, self.choice[start:stop:step])
 
     def views_without_the_person(self) -> dict[str, str]:
-        """Views that show somebody, but hardly ever the one whom others agree on; and what is likely."""
+        """Return the views that show people, but hardly ever the one on whom other views agree, with likely causes."""
         agreed = (self.choice >= 0).sum(axis=1) >= 2
         anybody = self.candidates.table(*self.choice.shape)[agreed, :, 0] >= 0
         frames, shown = anybody.sum(axis=0), (anybody & (self.choice[agreed] >= 0)).sum(axis=0)
@@ -67,15 +67,15 @@ class Chosen:
 
 
 def chosen_by_geometry(source: KeypointsFile, rig: Rig, views: Sequence[str] = ()) -> Chosen | None:
-    """The person whom all views of the rig agree on; None where no image shows more than one person.
+    """Choose the person on whom all views of the rig agree; None if no image shows more than one person.
 
-    Everyone is held in memory, for who someone is follows from the whole recording.
+    All people are held in memory, because identities follow from the whole recording.
 
     Args:
-        source: The `keypoints.h5`.
+        source: The `keypoints.h5` file.
         rig: Cameras of its views, or of some of them.
-        views: Which views are read, those of the rig among them; views without a camera show whom they showed before.
-            Where none are named, those of the rig.
+        views: Names of the views to read, including those of the rig; views without a camera keep their person. If
+            empty, the views of the rig.
 
     Raises:
         InputError: The file cannot be read.
@@ -89,7 +89,7 @@ def chosen_by_geometry(source: KeypointsFile, rig: Rig, views: Sequence[str] = (
     before = np.concatenate(list(_choices(source, names, candidates)))
     own = [names.index(name) for name in rig.names]
     mine = np.flatnonzero(np.isin(candidates.view_index, own))
-    number = np.full(len(candidates) + 1, -1)  # the last one is nobody's
+    number = np.full(len(candidates) + 1, -1)  # the last one stands for index -1, nobody
     number[mine] = np.arange(len(mine))
     found = choose_by_geometry(candidates.select_views(own), rig, number[before[:, own]], source.skeleton)
     choice = before.copy()
@@ -98,19 +98,19 @@ def chosen_by_geometry(source: KeypointsFile, rig: Rig, views: Sequence[str] = (
 
 
 def chosen_in_all_views(source: KeypointsFile, rig: Rig, lenses: Sequence[Camera], seed: int) -> Chosen | None:
-    """The person whom the views of the rig agree on, looked for in views without a place too.
+    """Choose the person on whom the views of the rig agree, also in views whose cameras could not be placed.
 
-    A view may have no place because somebody else was followed in it. Where somebody in it is the person, it gets its
-    place by them and takes part in the choice; where nobody is, it shows whom it showed before.
+    A camera may not have been placed because somebody else was followed in its view. If somebody in the view is the
+    person, the camera is placed by them and the view takes part in the choice; otherwise it keeps its person.
 
     Args:
-        source: The `keypoints.h5`.
+        source: The `keypoints.h5` file.
         rig: Cameras of some of its views.
-        lenses: Cameras of all views that count.
-        seed: Of the random sampling.
+        lenses: Cameras of all views to use.
+        seed: Seed of the random sampling.
 
     Returns:
-        The person in these views; None where no image shows more than one.
+        The person in these views; None if no image shows more than one.
 
     Raises:
         InputError: The file cannot be read.
@@ -129,7 +129,7 @@ def chosen_in_all_views(source: KeypointsFile, rig: Rig, lenses: Sequence[Camera
 
 
 def _places(chosen: Chosen, rig: Rig) -> NDArray[np.float64]:
-    """Where the person is, `(F, J, 3)`, in some frames spread over the recording; NaN in others."""
+    """Return the person's joints `(F, J, 3)` in some frames spread over the recording; NaN in others."""
     step = max(len(chosen) // _PLACED_FRAMES, 1)
     sample = chosen.read(step=step).select_views(rig.names)
     xyz = np.full((len(chosen), len(sample.skeleton), 3), np.nan)
@@ -138,14 +138,14 @@ def _places(chosen: Chosen, rig: Rig) -> NDArray[np.float64]:
 
 
 def say_whom(chosen: Chosen) -> None:
-    """Says that one of several is taken, and in how many frames it is another than was followed."""
+    """Report that one of several people is chosen, and in how many frames this changes the choice so far."""
     before = np.concatenate(list(_choices(chosen.source, chosen.views, chosen.candidates)))
     changed = int((chosen.choice != before).any(axis=1).sum())
     say(f"several people: the one whom all views agree on is taken, in {changed} frames another than was followed")
 
 
 def _choices(source: KeypointsFile, views: Sequence[str], candidates: Candidates) -> Iterator[NDArray[np.intp]]:
-    """Which candidates the file's keypoints are, a part of the frames at a time."""
+    """Yield the candidates that the file's keypoints were taken from, a part of the frames at a time."""
     table = candidates.table(len(source), len(views))
     for start in range(0, len(source), _PART):
         part = source.read(start, start + _PART).select_views(views)
@@ -153,11 +153,11 @@ def _choices(source: KeypointsFile, views: Sequence[str], candidates: Candidates
 
 
 def warn_of_people(path: Path, why: str) -> None:
-    """Warns where keypoints hold several people, of whom none can be chosen by geometry.
+    """Warn if keypoints hold several people, of whom none can be chosen by geometry.
 
     Args:
-        path: The `keypoints.h5`.
-        why: What makes it impossible.
+        path: The `keypoints.h5` file.
+        why: What makes the choice impossible.
 
     Raises:
         InputError: The file cannot be read.

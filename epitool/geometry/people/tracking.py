@@ -116,7 +116,7 @@ def link(points: Array, frames: Indices, *, bridge: int, cut: bool) -> Indices:
 
 
 def sightings_of(names: Indices) -> list[Indices]:
-    """Return the indices `(n,)` of each track's sightings in their order, from the names `(N,)` that `link` returns.
+    """Return the indices `(n,)` of each track's sightings in their order, from the names `(N,)` of `link`.
 
     >>> [of_track.tolist() for of_track in sightings_of(np.array([1, -1, 0, 1]))]
     [[2], [0, 3]]

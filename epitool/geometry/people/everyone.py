@@ -15,7 +15,8 @@ from threadpoolctl import threadpool_limits
 
 from epitool.camera import Camera, Rig
 from epitool.errors import GeometryError
-from epitool.geometry.calibration.calibrate import Calibration, as_found, calibrate, informative_frames
+from epitool.geometry.calibration.calibrate import Calibration, as_found, calibrate
+from epitool.geometry.calibration.first_rig import informative_frames
 from epitool.geometry.doubts import Doubt, Kind, Level
 from epitool.geometry.people.association import People, people_of
 from epitool.geometry.people.candidates import Candidates
@@ -120,14 +121,16 @@ def calibrate_everyone(
                 people = crowd.people(_with_lost_views(crowd, people, result.rig, cameras, focal, seed), slack)
             if before and _share_of_same(before, people, len(crowd.candidates)) > _SAME:
                 break
-            result = calibrate(crowd.joints(people), cameras, seed=seed, jobs=jobs, focal=focal)
+            begin = as_found(cameras, result.rig, focal)
+            result = calibrate(crowd.joints(people), cameras, seed=seed, jobs=jobs, focal=focal, start=begin)
             before = people
         shares = people.shares(crowd.shown())
         strangers = [name for name, share in zip(crowd.empty.views, shares) if share < _HARDLY[0]]
         kept = [name for name in result.rig.names if name not in strangers]
         if len(kept) < len(result.rig) and len(kept) >= 2:
             people = crowd.people(result.rig.select(kept))
-            result = calibrate(crowd.joints(people), cameras, seed=seed, jobs=jobs, focal=focal)
+            begin = as_found(cameras, result.rig, focal)
+            result = calibrate(crowd.joints(people), cameras, seed=seed, jobs=jobs, focal=focal, start=begin)
     return _with_doubts(crowd, people, result, torn)
 
 

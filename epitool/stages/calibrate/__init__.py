@@ -17,9 +17,9 @@ from epitool.geometry.calibration.calibrate import (
     FRAME_BUDGET,
     Calibration,
     as_found,
-    informative_frames,
     still_views,
 )
+from epitool.geometry.calibration.first_rig import informative_frames
 from epitool.geometry.doubts import Doubt, Kind
 from epitool.geometry.people.everyone import Crowd, calibrate_everyone
 from epitool.geometry.timing.drift import doubts_of_drift, runs_of

@@ -62,6 +62,15 @@ class Crowd:
         everywhere[..., views] = np.append(mine, -1)[found.candidates]
         return replace(found, candidates=everywhere)
 
+    def select_frames(self, frames: Indices) -> Crowd:
+        """Everyone in the frames at these increasing indices only."""
+        return Crowd(self.candidates.select_frames(frames), len(frames), self.empty)
+
+    @property
+    def crowded(self) -> bool:
+        """Whether some view shows more than one person in some frame."""
+        return self.candidates.crowded(self.frames, len(self.empty.views))
+
     def shown(self) -> Indices:
         """Return the number of people in each view and frame, `(F, V)`."""
         views = len(self.empty.views)

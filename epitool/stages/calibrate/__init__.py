@@ -35,7 +35,7 @@ from epitool.stages.calibrate.rig import Choices, choices_of, placed, solved
 from epitool.stages.calibrate.windows import LEAST_WINDOW, calibrate_windows, check_moving, windows_of
 from epitool.stages.shared.doubts import Asked, of_all, why
 from epitool.stages.shared.footage import check_rates_of
-from epitool.stages.shared.one_person import chosen_by_geometry, chosen_in_all_views, say_whom, warn_of_people
+from epitool.stages.shared.people import chosen_by_geometry, chosen_in_all_views, say_whom, warn_of_people
 
 Array = NDArray[np.float64]
 _SYNC_FRAMES = 5000

@@ -41,6 +41,11 @@ def set_quiet(quiet: bool) -> None:
     _stderr.quiet = quiet
 
 
+def is_quiet() -> bool:
+    """Return whether remarks and progress are switched off."""
+    return _stderr.quiet
+
+
 def fall_silent() -> None:
     """Stop all output of this process except errors, because another process reports for all."""
     set_quiet(True)

@@ -56,8 +56,7 @@ def detect(options: Detect2dOptions) -> Summary:
     """
     listed, out = read_keypoints(options.images) if options.images else None, options.out
     opened = listed_views(listed) if listed else open_views(options.views)
-    detector = known_detector(options.detector) or default_detector()
-    detector = detector or open_detector(None).name  # raises an error that says how to install a detector
+    detector = check_detector(options.detector)
     source = source_of_list(listed, detector) if listed else source_of(opened, detector)
     if out.exists() and not options.overwrite:
         return _finished(out, source)
@@ -78,6 +77,16 @@ def detect(options: Detect2dOptions) -> Summary:
         raise GeometryError(f"nobody was found in any of the {count} images; is a person in view, and large enough?")
     tally.report()
     return _summary(tally, out, detector)
+
+
+def check_detector(name: str | None) -> str:
+    """Return the name of a detector, or the path of a checkpoint; None stands for the default.
+
+    Raises:
+        UsageError: There is none of that name, or no default one is installed.
+    """
+    chosen = known_detector(name) or default_detector()
+    return chosen or open_detector(None).name  # raises an error that says how to install a detector
 
 
 def _finished(out: Path, source: str) -> Summary:

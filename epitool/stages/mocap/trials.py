@@ -10,7 +10,7 @@ from epitool.console import say
 from epitool.errors import InputError, UsageError
 from epitool.images import IMAGE_SUFFIXES, VIDEO_SUFFIXES, View, frame_rate, view_name
 from epitool.options import MocapOptions
-from epitool.stages.shared.footage import check_names, open_views
+from epitool.stages.shared.footage import footage_among, open_views
 
 _STEPS = "-steps"
 
@@ -62,7 +62,7 @@ def trials_of(options: MocapOptions) -> list[Trial]:
         UsageError: The folder holds no trials.
     """
     if options.trials is None:
-        return [Trial("", options.views, options.out)]
+        return [Trial("", footage_among(options.views), options.out)]
     if not options.trials.is_dir():
         raise InputError(f"--trials {options.trials}: no such folder")
     found = {folder: _footage_in(folder) for folder in _folders_in(options.trials)}
@@ -95,7 +95,6 @@ def check_footage(options: MocapOptions, trials: Sequence[Trial]) -> None:
         views = open_views(trial.views)
         if len(views) < 2:
             raise UsageError(f"{trial.views[0]}: is one view; 3D needs two or more cameras at the same time")
-        check_names([view.name for view in views])
         _check_rate(views[0], options.fps)
     names = {trial.name: sorted(map(view_name, trial.views)) for trial in trials}
     first = trials[0].name

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from epitool.console import Summary, progress, say, warn
-from epitool.detectors import default_detector, known_detector, open_detector
+from epitool.detectors import DETECTORS, default_detector, known_detector, open_detector
 from epitool.detectors.finding import Detector, people_in_box
 from epitool.errors import GeometryError, UsageError
 from epitool.files import alone_at
@@ -65,6 +65,8 @@ def detect(options: Detect2dOptions) -> Summary:
     if not listed:  # listed images have been checked before, or belong to several takes
         longest = max(len(view.frames) for view in opened)
         check_frame_rates({view.name: view.image_name(view.frames[0]) for view in opened}, longest)
+    if detector in DETECTORS and DETECTORS[detector].cpu_only and options.device not in ("auto", "cpu"):
+        warn(f"--device {options.device}: {detector} computes on the CPU only; --detector rtmpose can use a GPU")
     with alone_at(parts):
         if options.overwrite and parts.exists():
             shutil.rmtree(parts)

@@ -78,7 +78,7 @@ def _length(trial: Trial) -> int:
         return len(file)
 
 
-def _ran(what: str, arguments: Sequence[str | Path]) -> dict[str, Any]:
+def _ran(what: str, arguments: Sequence[object]) -> dict[str, Any]:
     """Run a command and return its summary.
 
     Raises:
@@ -117,7 +117,7 @@ def _calibrated(options: MocapOptions, trials: Sequence[Trial], longest: Trial, 
             keypoints = folder / "keypoints.h5"
             write_pooled([trial.keypoints for trial in trials], keypoints)
             say(f"Cameras are calibrated once, from all trials together ({keypoints}).")
-    typed: list[str | Path] = ["calibrate", "--keypoints", keypoints]
+    typed: list[object] = ["calibrate", "--keypoints", keypoints]
     typed += ["--scale", options.scale] if options.scale else []
     typed += ["--intrinsics", options.intrinsics] if options.intrinsics else []
     typed += ["--sync"] if options.sync else []

@@ -82,4 +82,5 @@ def _joined(parts: Sequence[tuple[Keypoints, Candidates | None]]) -> Candidates:
 
 def _of_keypoints(keypoints: Keypoints) -> Candidates:
     frame, view = np.nonzero(keypoints.seen.any(axis=-1))
-    return Candidates(keypoints.xy[frame, view], keypoints.confidence[frame, view], frame, view)
+    xy, confidence = keypoints.xy[frame, view], keypoints.confidence[frame, view]
+    return Candidates(xy.astype(np.float32), confidence.astype(np.float32), frame, view)

@@ -25,11 +25,11 @@ def at_work(doing: str) -> Iterator[None]:
 def saying_what_is_compiled() -> Iterator[None]:
     """Say once if numba compiles, which takes long the first time on a machine; later its cache has everything."""
     listener = _Compiling()
-    event.register("numba:compile", listener)
+    event.register("numba:compile", listener)  # type: ignore[no-untyped-call]
     try:
         yield
     finally:
-        event.unregister("numba:compile", listener)
+        event.unregister("numba:compile", listener)  # type: ignore[no-untyped-call]
 
 
 class _Compiling(event.Listener):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,7 @@ from epitool.files import writing
 from epitool.geometry.body.angles import joint_angles
 from epitool.pose import Poses
 
+_NO_C3D = "C3D needs the extra [c3d]: pip install 'epitool[c3d]'"
 _C3D_FRAMES = 65_535  # the format counts frames in two bytes; readers would miss the rest
 _C3D_SCREEN = {"y": {"X_SCREEN": "+X", "Y_SCREEN": "+Y"}, "z": {"X_SCREEN": "+X", "Y_SCREEN": "+Z"}}
 _C3D_MISSING = -1.0  # the residual of a point that was not seen
@@ -53,6 +55,19 @@ def write_motion(path: Path, poses: Poses, scale: float, told: Told) -> None:
     FORMATS[path.suffix.lower()].write(path, poses, scale, told)
 
 
+def check_motion_file(path: Path) -> MotionFormat:
+    """Return the format that the file's name says.
+
+    Raises:
+        UsageError: It says none, or an extra is missing.
+    """
+    if (form := FORMATS.get(path.suffix.lower())) is None:
+        raise UsageError(f"--out {path}: poses are written as {', '.join(FORMATS)}")
+    if form.needs and not importlib.util.find_spec(form.needs):
+        raise UsageError(_NO_C3D)
+    return form
+
+
 def _trc(path: Path, poses: Poses, scale: float, told: Told) -> None:
     """Write OpenSim's tab-separated marker file; missing joints are NaN because OpenSim 4.6 drops empty last cells."""
     names, count, fps = poses.skeleton.joints, len(poses.frames), told.fps
@@ -77,7 +92,7 @@ def _c3d(path: Path, poses: Poses, scale: float, told: Told) -> None:
     try:
         import ezc3d
     except ImportError:
-        raise UsageError("C3D needs the extra [c3d]: pip install 'epitool[c3d]'") from None
+        raise UsageError(_NO_C3D) from None
     if len(poses.frames) and (np.diff(poses.frames) != 1).any():
         raise InputError(f"{path}: C3D has no gaps between frames, these have; write .trc or .csv")
     if len(poses.frames) > _C3D_FRAMES:
@@ -152,15 +167,17 @@ class MotionFormat:
         evenly: Whether frames are consecutive at a rate that the file states, and other programs assume a unit of
             lengths; otherwise every frame has its number.
         angles: Whether the file holds joint angles instead of positions.
+        needs: Module that an extra installs; "" for none.
     """
 
     write: Callable[[Path, Poses, float, Told], None]
     evenly: bool = False
     angles: bool = False
+    needs: str = ""
 
 
 FORMATS = {
-    ".trc": MotionFormat(_trc, evenly=True), ".c3d": MotionFormat(_c3d, evenly=True),
+    ".trc": MotionFormat(_trc, evenly=True), ".c3d": MotionFormat(_c3d, evenly=True, needs="ezc3d"),
     ".csv": MotionFormat(_csv), ".npz": MotionFormat(_npz),
     ".mot": MotionFormat(_storage, angles=True), ".sto": MotionFormat(_storage, angles=True),
 }  # fmt: skip

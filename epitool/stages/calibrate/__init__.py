@@ -36,6 +36,7 @@ from epitool.stages.calibrate.windows import LEAST_WINDOW, calibrate_windows, ch
 from epitool.stages.shared.doubts import Asked, of_all, why
 from epitool.stages.shared.footage import check_rates_of
 from epitool.stages.shared.people import chosen_by_geometry, chosen_in_all_views, say_whom, warn_of_people
+from epitool.stages.shared.waiting import at_work, saying_what_is_compiled
 
 Array = NDArray[np.float64]
 _SYNC_FRAMES = 5000
@@ -66,13 +67,35 @@ def run(options: CalibrateOptions) -> Summary:
     cameras = intrinsics_of(joints, options.intrinsics or options.extrinsics, options.fov, options.method)
     choices = choices_of(options, rule, joints.views)
     if options.sync:
-        cameras = _with_offsets(cameras, joints, options)
+        with at_work("finding offsets in time"):
+            cameras = _with_offsets(cameras, joints, options)
         joints = synchronized(joints, [camera.time_offset for camera in cameras])
     windowed = options.moving is not None or bool(joints.take_of.any())
     if options.sync or windowed:  # people are told apart only with static, synchronized cameras
         warn_of_people(options.keypoints, "--sync" if options.sync else "cameras that move")
     if windowed:
-        return calibrate_windows(joints, cameras, choices, windows_of(joints.take_of, options.moving), options.out)
+        windows = windows_of(joints.take_of, options.moving)
+        with saying_what_is_compiled():
+            return calibrate_windows(joints, cameras, choices, windows, options.out)
+    with at_work("finding cameras"):
+        return _standing(recorded, joints, cameras, choices, options)
+
+
+def _standing(
+    recorded: Keypoints, joints: Keypoints, cameras: Sequence[Camera], choices: Choices, options: CalibrateOptions
+) -> Summary:
+    """Finds cameras that stand still, and writes them.
+
+    Args:
+        recorded: The joints as they were recorded.
+        joints: The same, with the offsets between the views taken into account.
+        cameras: A camera for each view, with its lens.
+        choices: The settings.
+        options: The command's options.
+
+    Raises:
+        GeometryError: The joints determine no cameras, or none that are to be trusted.
+    """
     joints = informative_frames(joints, FRAME_BUDGET)
     if options.method == "fundamental" or options.extrinsics:
         for view in still_views(joints):

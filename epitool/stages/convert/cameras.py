@@ -15,6 +15,7 @@ from epitool.io.cameras import read_rig, write_rig
 from epitool.io.foreign.cameras import read_foreign_rig, write_foreign_rig
 from epitool.options import ConvertOptions
 from epitool.stages.shared.camera_checks import check_direction, check_unit, inverted
+from epitool.stages.shared.footage import footage_among
 
 IN_MM: Mapping[str | None, float] = {None: 1.0, "mm": 1.0, "cm": 10.0, "m": 1000.0}
 _SEPARATORS = "_-. "
@@ -27,7 +28,8 @@ def convert_cameras(options: ConvertOptions) -> Summary:
         InputError: A file is damaged, of no known format, or does not go with the others.
         UsageError: The number of `views` differs from the number of cameras.
     """
-    paths, out, views, size, unit = options.inputs, options.out, options.views, options.size, options.unit
+    paths, out, size, unit = options.inputs, options.out, options.size, options.unit
+    views = footage_among(options.views)
     rig = read_rigs(paths, size)
     for camera in rig.cameras:
         if size and camera.image_size != size:

@@ -13,7 +13,7 @@ from epitool.console import Summary, warn
 from epitool.errors import InputError, UsageError
 from epitool.images import frame_of_video, frame_rate
 from epitool.io.foreign.markers import pose2sim_markers
-from epitool.io.foreign.motion import FORMATS, Told, write_motion
+from epitool.io.foreign.motion import Told, check_motion_file, write_motion
 from epitool.io.labels_h5 import open_labels
 from epitool.io.predictions import read_predictions
 from epitool.labels import Further, Labels
@@ -36,8 +36,7 @@ def convert_poses(path: Path, options: ConvertOptions) -> Summary:
         UsageError: Something is missing or does not fit.
     """
     out, unit = options.out, options.unit
-    if (form := FORMATS.get(out.suffix.lower())) is None:
-        raise UsageError(f"--out {out}: poses are written as {', '.join(FORMATS)}")
+    form = check_motion_file(out)
     if form.angles and (options.names or options.up_axis or unit):
         raise UsageError(f"--out {out}: holds angles, to which --names, --up-axis and --unit do not apply")
     track = _track_of(path)
@@ -157,7 +156,7 @@ def _rate(path: Path, image: str, fps: float | None) -> float:
     """Return the frames per second: the given value, else that of the video of this image."""
     stated = frame_rate(image)
     if fps is None and not np.isfinite(stated):
-        raise UsageError(f"{path}: its images are no video that is still there; give --fps, frames per second")
+        raise UsageError(f"{path}: cannot read a frame rate (photos, or the video is gone). Add --fps 60")
     if fps is not None and abs(stated / fps - 1) > _SAME_RATE:
         warn(f"--fps {fps:g}: {image.rpartition('#')[0]} states {stated:g} frames per second; times are by --fps")
     return fps or stated

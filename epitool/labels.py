@@ -36,11 +36,11 @@ class Take:
 
 @dataclass(frozen=True, eq=False)
 class Further:
-    """Joints that a detector found and that labels lack, as feet: nobody trains on them, other programs want them.
+    """Joints that a detector found but labels lack, such as feet; they are not used in training, but exported.
 
     Attributes:
         poses: World poses of F frames.
-        covariance: Of them, `(F, J, 6)`, as `Labels.covariance`.
+        covariance: Covariance of the poses, `(F, J, 6)`, ordered as `Labels.covariance`.
     """
 
     poses: Poses
@@ -48,7 +48,7 @@ class Further:
 
     @property
     def joints(self) -> tuple[str, ...]:
-        """Their names."""
+        """Names of the joints."""
         return self.poses.skeleton.joints
 
 

@@ -88,7 +88,7 @@ class LabelsFile:
             )  # fmt: skip
 
     def further(self) -> Further | None:
-        """Joints that the detector found and the labels lack; None where there are none, as in earlier files.
+        """Read the joints that the detector found and the labels lack; None if there are none, as in older files.
 
         Raises:
             InputError: The file is damaged there.

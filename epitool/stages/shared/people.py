@@ -75,7 +75,7 @@ class Chosen:
         return with_choice(part, self.crowd.candidates, self.choice[start:stop:step])
 
     def views_without_the_person(self) -> dict[str, str]:
-        """Views that show somebody, but hardly ever the one whom others agree on; and what is likely."""
+        """Return the views that show people, but hardly ever the one on whom other views agree, with likely causes."""
         agreed = (self.choice >= 0).sum(axis=1) >= 2
         anybody = self.crowd.shown()[agreed] > 0
         frames, shown = anybody.sum(axis=0), (anybody & (self.choice[agreed] >= 0)).sum(axis=0)
@@ -135,15 +135,15 @@ def everyone_in(source: KeypointsFile, views: Sequence[str]) -> Crowd | None:
 
 
 def chosen_by_geometry(source: KeypointsFile, rig: Rig, views: Sequence[str] = ()) -> Chosen | None:
-    """The person whom all views of the rig agree on; None where no image shows more than one person.
+    """Choose the person on whom all views of the rig agree; None if no image shows more than one person.
 
-    Everyone is held in memory, for who someone is follows from the whole recording.
+    All people are held in memory, because identities follow from the whole recording.
 
     Args:
-        source: The `keypoints.h5`.
+        source: The `keypoints.h5` file.
         rig: Cameras of its views, or of some of them.
-        views: Which views are read, those of the rig among them; views without a camera show whom they showed before.
-            Where none are named, those of the rig.
+        views: Names of the views to read, including those of the rig; views without a camera keep their person. If
+            empty, the views of the rig.
 
     Raises:
         InputError: The file cannot be read.
@@ -161,19 +161,19 @@ def chosen_by_geometry(source: KeypointsFile, rig: Rig, views: Sequence[str] = (
 
 
 def chosen_in_all_views(source: KeypointsFile, rig: Rig, lenses: Sequence[Camera], seed: int) -> Chosen | None:
-    """The person whom the views of the rig agree on, looked for in views without a place too.
+    """Choose the person on whom the views of the rig agree, also in views whose cameras could not be placed.
 
-    A view may have no place because somebody else was followed in it. Where somebody in it is the person, it gets its
-    place by them and takes part in the choice; where nobody is, it shows whom it showed before.
+    A camera may not have been placed because somebody else was followed in its view. If somebody in the view is the
+    person, the camera is placed by them and the view takes part in the choice; otherwise it keeps its person.
 
     Args:
-        source: The `keypoints.h5`.
+        source: The `keypoints.h5` file.
         rig: Cameras of some of its views.
-        lenses: Cameras of all views that count.
-        seed: Of the random sampling.
+        lenses: Cameras of all views to use.
+        seed: Seed of the random sampling.
 
     Returns:
-        The person in these views; None where no image shows more than one.
+        The person in these views; None if no image shows more than one.
 
     Raises:
         InputError: The file cannot be read.
@@ -193,7 +193,7 @@ def chosen_in_all_views(source: KeypointsFile, rig: Rig, lenses: Sequence[Camera
 
 
 def _places(chosen: Chosen, rig: Rig) -> NDArray[np.float64]:
-    """Where the person is, `(F, J, 3)`, in some frames spread over the recording; NaN in others."""
+    """Return the person's joints `(F, J, 3)` in some frames spread over the recording; NaN in others."""
     step = max(len(chosen) // _PLACED_FRAMES, 1)
     sample = chosen.read(step=step).select_views(rig.names)
     xyz = np.full((len(chosen), len(sample.skeleton), 3), np.nan)
@@ -217,11 +217,11 @@ def _choices(source: KeypointsFile, crowd: Crowd) -> Iterator[NDArray[np.intp]]:
 
 
 def warn_of_people(path: Path, why: str) -> None:
-    """Warns where keypoints hold several people, of whom none can be chosen by geometry.
+    """Warn if keypoints hold several people, of whom none can be chosen by geometry.
 
     Args:
-        path: The `keypoints.h5`.
-        why: What makes it impossible.
+        path: The `keypoints.h5` file.
+        why: What makes the choice impossible.
 
     Raises:
         InputError: The file cannot be read.

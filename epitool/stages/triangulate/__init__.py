@@ -21,6 +21,7 @@ from epitool.stages.shared.camera_checks import check_stature
 from epitool.stages.shared.doubts import Asked, Said, said_of, whys
 from epitool.stages.shared.footage import check_rates_of
 from epitool.stages.shared.people import LEAST_FRAMES, Chosen, say_whom
+from epitool.stages.shared.waiting import saying_what_is_compiled
 from epitool.stages.triangulate.checks import doubts_of_bodies
 from epitool.stages.triangulate.known_cameras import Fitting, fitting, windows_of_views
 from epitool.stages.triangulate.labelling import Labelled, Labelling
@@ -46,7 +47,11 @@ def run(options: TriangulateOptions) -> Summary:
         GeometryError: No frame can be solved, or the first person's labels get the verdict "fail".
     """
     keypoints, cameras = options.keypoints, options.cameras
-    with open_keypoints(keypoints, options.min_confidence) as source, working_on(options.backend):
+    with (
+        open_keypoints(keypoints, options.min_confidence) as source,
+        working_on(options.backend),
+        saying_what_is_compiled(),
+    ):
         target = named_skeleton(options.skeleton) if options.skeleton else _own_or_usual(source.skeleton)
         found = fitting(source, windows_of_views(source, cameras), options.jobs)
         check_rates_of(found.sample)

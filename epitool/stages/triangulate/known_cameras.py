@@ -12,7 +12,7 @@ from epitool.geometry.calibration.known_cameras import judge_known
 from epitool.geometry.calibration.verdict import Verdict
 from epitool.geometry.doubts import Doubt, Kind, unplaced
 from epitool.geometry.timing.drift import doubts_of_drift
-from epitool.io.cameras import read_windows
+from epitool.io.cameras import read_windows, renaming
 from epitool.io.keypoints_h5 import KeypointsFile
 from epitool.pose import Keypoints
 from epitool.stages.shared.camera_checks import check_foreign, fit_rigs
@@ -56,7 +56,7 @@ def windows_of_views(source: KeypointsFile, cameras: Path) -> list[Window]:
     if len(order) < 2:
         raise InputError(
             f"{cameras}: has cameras {', '.join(names)}, but {source.path} has views {', '.join(source.views)};"
-            " at least two must have the same name"
+            f" at least two must have the same name{renaming(cameras, names, source.views)}"
         )
     sizes = dict(zip(source.views, map(tuple, source.image_size.tolist()), strict=True))
     rigs = fit_rigs([window.rig.select(order) for window in windows], [sizes[name] for name in order], cameras)

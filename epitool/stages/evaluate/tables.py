@@ -13,7 +13,7 @@ from epitool.files import writing
 
 Document = Mapping[str, Any]
 SUFFIXES = (".csv", ".md", ".tex")
-BY = ("joint", "axis", "action")
+BY = ("joint", "axis", "action", "person")
 _CSV = ("row", "by", "part", "metric", "value", "low", "high", "unit", "protocol", "joints", "root", "alignment")
 # A line below the titles and spaces between columns, in 80 characters, and in ASCII, which every pipe can encode.
 _LINES = "    \n    \n -- \n    \n    \n    \n    \n    \n"
@@ -69,7 +69,7 @@ def difference_lines(document: Document) -> list[str]:
 
 
 def parts_table(row: Document, by: str) -> str:
-    """Return one file's metrics by joint, axis or action."""
+    """Return one file's metrics by joint, axis, action or person."""
     parts = row[f"by_{by}"]
     lines = []
     for name in next(iter(parts.values())):

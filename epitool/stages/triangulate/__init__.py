@@ -28,6 +28,7 @@ from epitool.parallel import stream_parallel
 from epitool.skeleton import Skeleton
 from epitool.skeleton import skeleton as named_skeleton
 from epitool.stages.shared.camera_checks import check_stature
+from epitool.stages.shared.camera_verdict import inherited
 from epitool.stages.shared.doubts import Asked, Said, said_of, whys
 from epitool.stages.shared.footage import check_rates_of
 from epitool.stages.triangulate.checks import Tally, doubts_of_bodies, usual_poses
@@ -68,7 +69,8 @@ def run(options: TriangulateOptions) -> Summary:
                     f" of {cameras} those of the recording, with axes x right, y down, z forward?"
                 )
             asked = Asked(1.0 if rig.unit == "mm" else None, lenses_given=True)
-            said = said_of(found.verdict, asked, [*doubts_of_bodies(usual.poses, keypoints), *tally.doubts()])
+            also = [*inherited(found.windows), *doubts_of_bodies(usual.poses, keypoints), *tally.doubts()]
+            said = said_of(found.verdict, asked, also)
             if said.level == "fail":
                 raise GeometryError(f"no labels to be trusted, and nothing is written: {said.text}")
             writer.judge(said.level, said.reasons)

@@ -30,7 +30,7 @@ from epitool.io.keypoints_h5 import open_keypoints
 from epitool.options import CalibrateOptions
 from epitool.pose import Keypoints
 from epitool.stages.calibrate import report
-from epitool.stages.calibrate.inputs import crowd_of, enough_step, intrinsics_of, keypoints_of
+from epitool.stages.calibrate.inputs import crowd_of, doubts_of_shapes, enough_step, intrinsics_of, keypoints_of
 from epitool.stages.calibrate.rig import Choices, choices_of, placed, solved
 from epitool.stages.calibrate.windows import LEAST_WINDOW, calibrate_windows, check_moving, windows_of
 from epitool.stages.shared.doubts import Asked, of_all, why
@@ -65,6 +65,8 @@ def run(options: CalibrateOptions) -> Summary:
             )
     cameras = intrinsics_of(joints, options.intrinsics or options.extrinsics, options.fov, options.method)
     choices = choices_of(options, rule, joints.views)
+    if choices.lenses is None:
+        choices = replace(choices, stated=(*choices.stated, *doubts_of_shapes(joints)))
     if options.sync:
         cameras, doubts = _with_offsets(cameras, joints, options)
         choices = replace(choices, sync=doubts)

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from epitool.geometry.calibration.verdict import Verdict
-from epitool.geometry.doubts import Doubt, Kind, Level, worst
+from epitool.geometry.doubts import ROTATION_DEG, Doubt, Kind, Level, worst
 
 _SAME_PERSON = "is it in sync, and of the same person?"
 _NOT_WHERE = "its joints do not lie where the other cameras say"
@@ -156,7 +156,10 @@ def _of_camera(name: str, doubts: Sequence[Doubt], asked: Asked, level: Level) -
         return own, text + "."
     if Kind.OUTLIERS in kinds:
         return own, f"{text}; {_SAME_PERSON}"
-    return own, text + (f". Usable; {asked.cure}." if level == "warn" else "")
+    if level != "warn":
+        return own, text
+    usable = kinds.get(Kind.ROTATION, 0.0) < ROTATION_DEG[1]  # two views are let pass with more, for poses alone
+    return own, f"{text}. {'Usable' if usable else 'Poses keep their shape, but places do not'}; {asked.cure}."
 
 
 def _clause(doubt: Doubt, asked: Asked) -> str:

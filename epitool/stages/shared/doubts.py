@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from epitool.geometry.calibration.verdict import Verdict
-from epitool.geometry.doubts import ROTATION_DEG, Doubt, Kind, Level, worst
+from epitool.geometry.doubts import Doubt, Kind, Level, worst
 
 _SAME_PERSON = "is it in sync, and of the same person?"
 _NOT_WHERE = "its joints do not lie where the other cameras say"
@@ -15,6 +15,7 @@ _SAME_PEOPLE = "is it in sync, of the same people, and not mirrored?"
 _RECORDING = "is it one of this recording, in sync, and not mirrored?"
 _FINE = 0.2  # shares below this are shown with a decimal
 _UNUSUAL = 1.0  # relative uncertainty of a focal length that does not occur with ordinary lenses
+_MEANS = "Poses keep nearly their shape; where cameras stand and look is off by about that much"
 _UNSURE = (Kind.ROTATION, Kind.PLACE, Kind.FOCAL)
 _OF_CAMERA = (*_UNSURE, Kind.OUTLIERS)
 _WORDS = {
@@ -156,10 +157,7 @@ def _of_camera(name: str, doubts: Sequence[Doubt], asked: Asked, level: Level) -
         return own, text + "."
     if Kind.OUTLIERS in kinds:
         return own, f"{text}; {_SAME_PERSON}"
-    if level != "warn":
-        return own, text
-    usable = kinds.get(Kind.ROTATION, 0.0) < ROTATION_DEG[1]  # two views are let pass with more, for poses alone
-    return own, f"{text}. {'Usable' if usable else 'Poses keep their shape, but places do not'}; {asked.cure}."
+    return own, text + (f". {_MEANS}; {asked.cure}." if level == "warn" else "")
 
 
 def _clause(doubt: Doubt, asked: Asked) -> str:

@@ -80,7 +80,7 @@ def silent_unless_first() -> None:
 
     `Compute.start` does so too, but a process may have something to warn of before.
     """
-    if rank_zero_only.rank > 0:
+    if getattr(rank_zero_only, "rank", 0) > 0:
         fall_silent()
 
 

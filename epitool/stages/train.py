@@ -99,7 +99,8 @@ def _recording(pairs: Path) -> Iterator[Recording]:
                     f"{pairs}: its joints ({', '.join(file.skeleton.joints[:3])}, ...) have no bones, whose lengths a"
                     " network takes its scale from; only joints of a named skeleton are learned"
                 )
-            yield Recording(file.frames, file.views, file.skeleton, labels.rigs, file.split, labels.read)
+            doubts = labels.reasons if labels.verdict == "warn" else ()
+            yield Recording(file.frames, file.views, file.skeleton, labels.rigs, file.split, labels.read, doubts)
     else:
         with open_keypoints(pairs) as file:
             yield Recording(file.frames, file.views, file.skeleton, (), file.split, file.read)

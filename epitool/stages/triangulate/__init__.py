@@ -66,7 +66,8 @@ def run(options: TriangulateOptions) -> Summary:
             if not first.tally.solved:
                 raise GeometryError(
                     f"{keypoints}: no frame has enough joints seen by two views, before both cameras; are the cameras"
-                    f" of {cameras} those of the recording, with axes x right, y down, z forward?"
+                    f" of {cameras} those of the recording, for images that were not cropped, with axes x right, y"
+                    " down, z forward?"
                 )
             said = _said(found, first, options)
             if said.level == "fail":

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from epitool.console import warn
 from epitool.errors import InputError
 from epitool.options import PredictOptions
 from epitool.stages.shared.models import RUNS, newest_model, newest_refiner
@@ -62,6 +63,8 @@ def _open_engine(path: Path, device: str, bf16: bool) -> Engine:
 
     engine = open_engine(path, device, bf16)
     check_depth(path, engine.card)
+    if engine.card.doubts:
+        warn(f"{path}: was trained on labels that were found doubtful: {'; '.join(engine.card.doubts)}")
     return engine
 
 

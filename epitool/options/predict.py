@@ -108,15 +108,15 @@ class PredictOptions(Options):
 
     def _check_live(self, stream: str) -> None:
         if len(self.images) > 1:
-            raise UsageError(
-                f"{stream}: is a stream, which is predicted alone; leave out the other {len(self.images) - 1}"
-            )
+            raise UsageError(f"{stream}: is a stream, which is predicted alone; give it without other inputs")
         if self.smooth:
             raise UsageError(
-                "--smooth: averages over frames before and after, and those after have not come; leave it out"
+                "--smooth: averages over frames before and after, and those after have yet to come; leave it out"
             )
-        if self.overlay is not None or self.boxes is not None:
-            raise UsageError(f"{'--boxes' if self.overlay is None else '--overlay'}: does not go with a stream")
+        if self.boxes is not None:
+            raise UsageError("--boxes: holds the joints of images that are known; leave it out for a stream")
+        if self.overlay is not None:
+            raise UsageError("--overlay: a stream would fill the folder without end; leave it out")
 
 
 def is_stream(given: str) -> bool:

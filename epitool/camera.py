@@ -164,7 +164,7 @@ class Rig:
         cameras: Cameras in the order of the views.
         unit: "mm" or "arbitrary".
         scale_source: How metric scale was fixed, or "none".
-        up: What says that the world's z runs up, as "people"; "none" where nothing does.
+        up: What the upward direction of the world's z axis is known from, such as "people"; "none" if it is not known.
     """
 
     cameras: tuple[Camera, ...]

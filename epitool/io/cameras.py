@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -91,7 +92,21 @@ def read_intrinsics(path: Path, views: Sequence[str]) -> tuple[Camera, ...]:
     try:
         return rig.named_as(views).select(views).cameras
     except InputError as error:
-        raise InputError(f"{path}: {error}") from None
+        raise InputError(f"{path}: {error}{renaming(path, rig.names, views)}") from None
+
+
+def renaming(path: Path, names: Sequence[str], views: Sequence[str]) -> str:
+    """Return advice for a camera file whose names are not those of the views: the command that renames its cameras.
+
+    Args:
+        path: The camera file.
+        names: Names of its cameras.
+        views: Names of the views.
+    """
+    if len(names) != len(views):
+        return f". It has {len(names)} cameras and there are {len(views)} views; name each camera as its view"
+    command = shlex.join(["epitool", "convert", str(path), "--views", *views, "--out", "renamed.toml"])
+    return f". This renames its cameras, {', '.join(names)}, if the views are put in their order: {command}"
 
 
 def write_rig(path: Path | str, rig: Rig, statistics: dict[str, Any] | None = None) -> None:

@@ -14,17 +14,17 @@ from epitool.options.shared import Views
 
 @dataclass(frozen=True)
 class Filter:
-    """How poses are filtered over time.
+    """A filter of poses over time.
 
     Attributes:
-        cutoff_hz: Of Butterworth's low-pass filter; None for the smoother that learns from the recording.
+        cutoff_hz: Cutoff of a Butterworth low-pass filter; None for the smoother that learns from the recording.
     """
 
     cutoff_hz: float | None = None
 
 
 def read_filter(text: str) -> Filter:
-    """Reads "butterworth:6Hz" or "smooth".
+    """Read a filter from a text such as "butterworth:6Hz" or "smooth".
 
     >>> read_filter("butterworth:6Hz").cutoff_hz
     6.0

@@ -19,7 +19,7 @@ from epitool.io.candidates_h5 import add_candidates, read_candidates
 from epitool.io.keypoints_h5 import open_keypoints, read_keypoints, write_keypoints
 from epitool.pose import Keypoints
 from epitool.skeleton import Skeleton, skeleton
-from epitool.stages.shared.one_person import chosen_by_geometry
+from epitool.stages.shared.people import chosen_by_geometry
 from epitool.synthetic import noisy_keypoints
 from epitool.synthetic.motion import random_motion
 from epitool.synthetic.scene import ring_of_cameras

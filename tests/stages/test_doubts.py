@@ -21,7 +21,8 @@ def test_a_place_is_uncertain_by_millimetres_where_the_scale_is_known():
     (reason,) = said_of(Verdict((PLACE,)), Asked(millimetres=490.0)).reasons
     assert reason == (
         "camera walk_back: position uncertain by 245 mm (limit for 'pass': 3% of the camera spacing)."
-        " Usable; more movement or --intrinsics helps."
+        " Poses keep nearly their shape; where cameras stand and look is off by about that much; more movement or"
+        " --intrinsics helps."
     )
 
 
@@ -29,7 +30,8 @@ def test_and_by_a_share_where_it_is_not():
     (reason,) = said_of(Verdict((PLACE,)), Asked(lenses_given=True)).reasons
     assert reason == (
         "camera walk_back: position uncertain by 5.0% of the camera spacing (limit for 'pass': 3%)."
-        " Usable; more movement or more views help."
+        " Poses keep nearly their shape; where cameras stand and look is off by about that much; more movement or more"
+        " views help."
     )
 
 
@@ -45,7 +47,7 @@ def test_the_worst_comes_first_and_nothing_is_called_usable_beside_it():
     assert said.level == "fail"
     assert said.reasons[0] == "camera door: rotation uncertain by 6.2 degrees (limit: 4 degrees)"
     assert said.reasons[1] == "view roof: is left out: it shows nobody"
-    assert "Usable" not in said.text
+    assert "keep nearly" not in said.text
 
 
 def test_cameras_that_fail_say_that_nothing_is_written_and_two_things_to_try():

@@ -25,6 +25,7 @@ from epitool.geometry.two_view.epipolar import skew
 
 Array = NDArray[np.float64]
 MAX_POINTS = 30_000  # with more joints than this, model error dominates the cameras' error
+TOLERANCE = 1e-7  # relative change of the cost at which iteration ends
 _ITERATIONS = 60
 _ROUNDING = 1e-12
 _START_LAMBDA, _MAX_LAMBDA = 1e-4, 1e8
@@ -86,7 +87,7 @@ class Fit:
 
 def adjust(
     xy: Array, confidence: Array, xyz: Array, rig: Rig, *, lenses: Lenses | None = None, max_points: int = MAX_POINTS,
-    tolerance: float = 1e-7,
+    tolerance: float = TOLERANCE, take_of: NDArray[np.int64] | None = None,
 ) -> Bundle:  # fmt: skip
     """Adjust the cameras of a rig to keypoints.
 
@@ -99,12 +100,13 @@ def adjust(
             distortion, its change is assumed to be small: adjust again with keypoints undistorted by the result.
         max_points: Largest number of joints used; with more, they are thinned out evenly.
         tolerance: Relative change of the negative log likelihood at which iteration ends.
+        take_of: The take or person that each frame is of, `(F,)`, whose errors may be correlated; None for one.
 
     Raises:
         GeometryError: Fewer than 30 joints are seen by two views and triangulated.
     """
     lenses = (lenses or held(rig.cameras)).about(rig)
-    state, observed, found = begin(xy, confidence, xyz, rig, max_points)
+    state, observed, found = begin(xy, confidence, xyz, rig, max_points, take_of)
     squared = errors_of(state, observed.xy)
     damping, previous = _START_LAMBDA, np.inf
     for _ in range(_ITERATIONS):
@@ -135,7 +137,7 @@ def measured(xy: Array, confidence: Array, xyz: Array, rig: Rig) -> Fit:
     squared = errors_of(state, observed.xy)
     for _ in range(_ITERATIONS):
         before, found = found, estimated(state, squared, found, observed)
-        if abs(before.cost - found.cost) < 1e-7 * abs(found.cost):
+        if abs(before.cost - found.cost) < TOLERANCE * abs(found.cost):
             break
     seen, every = np.isfinite(observed.xy[..., 0]).sum(), np.isfinite(xy[..., 0]).sum(axis=(0, 2))
     # where points were thinned out, the remaining ones represent all that have a place
@@ -213,28 +215,29 @@ def _deviations(
     """Return standard deviations `(V,)` of the cameras, and the redundancy of the keypoints.
 
     The deviations are those of rotation (radians), place and focal length (relative), and of rotation and place
-    relative to the other cameras. Errors may be correlated within a cluster, for each of two ways of clustering. Each
-    way adds its excess over the variance that independent keypoints would give (two-way clusters, Cameron, Gelbach and
-    Miller 2011).
+    relative to the other cameras. Errors may be correlated within a joint and, besides, within a stretch of frames or a
+    person, whichever matters more. Each way adds its excess over the variance that independent keypoints would give
+    (two-way clusters, Cameron, Gelbach and Miller 2011).
     """
     free, weights, variance = _free_directions(state, lenses), _effective(found.precision), found.noise.sigma_px**2
     arguments = (state.R, state.t, state.K, state.bend, state.points, observed.xy, weights, lenses.free, 0.0)
     prior = free.T * lenses.pull(state.K, state.bend, variance)[0] @ free
     clustered: list[Array] = []
     frames = observed.frame.max() + 1
-    for cluster in ((observed.frame * min(_BLOCKS, frames)) // frames, observed.joint):
+    for cluster in (observed.joint, (observed.frame * min(_BLOCKS, frames)) // frames, observed.take):
         S, _, gradient = reduced_system(*arguments, np.unique(cluster, return_inverse=True)[1])
         S = free.T @ S @ free
         clustered.append(without_each(S, gradient @ free, prior))
     whole = S.sum(axis=0)
     bread = inverse(whole + prior)
     independent, own = variance * bread @ whole @ bread, variance * lenses.belief * bread @ prior @ bread
-    together = sum(clustered) - independent
+    by_joint, *others = clustered
     # with few clusters a jackknife may be too optimistic; the model's own variance is a lower bound
-    variances = (spread(free @ (C + own) @ free.T, state.R, state.t) for C in (together, independent))
-    redundancy = max(float(np.trace(whole @ together) / max(np.trace(whole @ independent), 1e-300)), 1.0)
-    rotation, place, focal, turn, way = np.sqrt(np.maximum(np.maximum(*variances), 0.0))
-    return (rotation, place, focal, turn, way), redundancy
+    possible = [independent, *(by_joint + other - independent for other in others)]
+    variances = [spread(free @ (C + own) @ free.T, state.R, state.t) for C in possible]
+    redundancy = float(max(np.trace(whole @ C) for C in possible) / max(np.trace(whole @ independent), 1e-300))
+    rotation, place, focal, turn, way = np.sqrt(np.maximum(np.max(variances, axis=0), 0.0))
+    return (rotation, place, focal, turn, way), max(redundancy, 1.0)
 
 
 def _rig_of(state: State, rig: Rig) -> Rig:

@@ -1,8 +1,8 @@
-"""Uncertainty of cameras from joints, grouped by joint or by stretch of frames, and from priors.
+"""Uncertainty of cameras from joints, grouped by joint, stretch of frames or person, and from priors.
 
-Errors of a detector last over several frames and depend on the joint, so many keypoints are not as many independent
-observations. How far the cameras move when a stretch of frames or a joint is left out shows how much such errors
-matter.
+Errors of a detector last over several frames and depend on the joint and the person, so many keypoints are not as many
+independent observations. How far the cameras move when a joint, a stretch of frames or a person is left out shows how
+much such errors matter.
 """
 
 from __future__ import annotations

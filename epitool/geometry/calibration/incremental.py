@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from epitool.camera import Camera, Rig
 from epitool.errors import GeometryError
-from epitool.geometry.calibration.bundle_adjustment import Bundle, adjust
+from epitool.geometry.calibration.bundle_adjustment import MAX_POINTS, TOLERANCE, Bundle, adjust
 from epitool.geometry.calibration.lens_priors import Lenses, changed
 from epitool.geometry.calibration.resection import Resection, resect
 from epitool.geometry.doubts import Doubt, Kind, unplaced
@@ -119,10 +119,11 @@ def adjusted(
         GeometryError: Too few joints can be triangulated.
     """
     labels = _labels(keypoints, rig, jobs)
-    xy, confidence = rig.undistort(labels.keypoints.xy), labels.keypoints.confidence
-    if rough:
-        return adjust(xy, confidence, labels.poses.xyz, rig, lenses=lenses, max_points=_POINTS, tolerance=_TOLERANCE)
-    return adjust(xy, confidence, labels.poses.xyz, rig, lenses=lenses)
+    xy, confidence, takes = rig.undistort(labels.keypoints.xy), labels.keypoints.confidence, keypoints.take_of
+    most, tolerance = (_POINTS, _TOLERANCE) if rough else (MAX_POINTS, TOLERANCE)
+    return adjust(
+        xy, confidence, labels.poses.xyz, rig, lenses=lenses, max_points=most, tolerance=tolerance, take_of=takes
+    )
 
 
 def with_lenses(keypoints: Keypoints, rig: Rig, jobs: int, lenses: Lenses) -> tuple[Rig, Lenses]:

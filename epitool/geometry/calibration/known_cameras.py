@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from epitool.camera import Camera, Rig
 from epitool.errors import GeometryError
 from epitool.geometry.calibration.bundle_adjustment import Bundle, Fit, measured
-from epitool.geometry.calibration.calibrate import informative_frames
 from epitool.geometry.calibration.compare import angle_deg, compare_rigs
+from epitool.geometry.calibration.first_rig import informative_frames
 from epitool.geometry.calibration.incremental import adjusted
 from epitool.geometry.calibration.lens_priors import one_factor
 from epitool.geometry.calibration.resection import resect

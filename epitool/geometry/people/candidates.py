@@ -1,4 +1,4 @@
-"""Which person: candidates in every view, and one of them followed before any camera is known."""
+"""Candidates in every view, and following one person through them before any camera is known."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from epitool.skeleton import Skeleton
 
 Array = NDArray[np.float64]
 Indices = NDArray[np.intp]
-_BRIDGE = 5  # frames that someone may be out of sight in a view
-_STILL = 1e-3  # of a size: where nobody moves, the one seen longest and best counts most
-_PART = 100_000  # candidates worked on at a time
-_SWEEPS = 4  # over the views, each against the others' choices
+_BRIDGE = 5  # frames for which someone may be out of sight in a view
+_STILL = 1e-3  # of a size: if nobody moves, the person seen longest and best counts most
+_PART = 100_000  # candidates processed at a time
+_SWEEPS = 4  # passes over the views, each compared with the choices in the others
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,10 +27,10 @@ class Candidates:
     """All people found, C of them over all frames and views.
 
     Attributes:
-        xy: Pixels `(C, J, 2)` in 32 bits as files have them, for there may be millions; NaN where missing.
-        confidence: `(C, J)`, 0 where missing, in 32 bits.
-        frame_index: Which of the keypoints' frames each is of, `(C,)`.
-        view_index: Which of the keypoints' views, `(C,)`.
+        xy: Pixels `(C, J, 2)`, in 32 bits as in files because there may be millions; NaN where missing.
+        confidence: Confidence of the joints `(C, J)`, 0 where missing, in 32 bits.
+        frame_index: Index of each candidate's frame among those of the keypoints, `(C,)`.
+        view_index: Index of each candidate's view among those of the keypoints, `(C,)`.
     """
 
     xy: NDArray[np.float32]
@@ -58,7 +58,7 @@ class Candidates:
         return len(self.xy)
 
     def table(self, frames: int, views: int) -> Indices:
-        """Candidates of every frame and view, `(F, V, P)` with P the most of any; -1 fills up."""
+        """Return the candidates of every frame and view, `(F, V, P)`, padded by -1 to the largest number P of any."""
         cell = self.frame_index * views + self.view_index
         order = np.argsort(cell, kind="stable")
         rank = np.arange(len(cell)) - np.searchsorted(cell[order], cell[order])
@@ -67,17 +67,17 @@ class Candidates:
         return out.reshape(frames, views, out.shape[1])
 
     def joints(self, chosen: Indices | slice) -> Array:
-        """Joints `(..., J, 2)` of those at these indices, NaN where missing."""
+        """Return the joints `(..., J, 2)` of the candidates at these indices, NaN where missing."""
         return self.xy[chosen].astype(np.float64)
 
     def without_unsure(self, least: float | None) -> Candidates:
-        """The same without joints of a lower confidence than this; None leaves out none."""
+        """Return the candidates without joints of lower confidence than `least`; None keeps all."""
         if least is None:
             return self
         return replace(self, xy=np.where((self.confidence >= least)[..., None], self.xy, np.nan))
 
     def select_views(self, views: Sequence[int]) -> Candidates:
-        """Those of the views at these indices only, renumbered in this order."""
+        """Return only the candidates of the views at these indices, renumbered in this order."""
         place = np.full(max(max(views, default=-1), int(self.view_index.max(initial=-1))) + 1, -1)
         place[list(views)] = np.arange(len(views))
         renumbered = place[self.view_index]
@@ -87,35 +87,35 @@ class Candidates:
         return Candidates(self.xy[kept], self.confidence[kept], self.frame_index[kept], renumbered[kept])
 
     def select_frames(self, frames: Indices) -> Candidates:
-        """Those of the frames at these increasing indices only, renumbered."""
+        """Return only the candidates of the frames at these increasing indices, renumbered."""
         place = np.searchsorted(frames, self.frame_index)
         kept = np.append(frames, -1)[place] == self.frame_index
         return Candidates(self.xy[kept], self.confidence[kept], place[kept], self.view_index[kept])
 
     def crowded(self, frames: int, views: int) -> bool:
-        """Whether some view shows more than one person in some frame."""
+        """Return whether any view shows more than one person in any frame."""
         return bool((np.bincount(self.frame_index * views + self.view_index, minlength=frames * views) > 1).any())
 
 
 def with_choice(keypoints: Keypoints, candidates: Candidates, choice: Indices) -> Keypoints:
-    """Keypoints of the candidates chosen, `(F, V)` indices with -1 for nobody."""
+    """Return the keypoints with the chosen candidates, `(F, V)` indices with -1 for nobody."""
     there = choice >= 0
     xy, confidence = np.full(keypoints.xy.shape, np.nan), np.zeros(keypoints.confidence.shape)
     xy[there], confidence[there] = candidates.xy[choice[there]], candidates.confidence[choice[there]]
     own = keypoints.detected_xyz
-    if own.size:  # it is of the one chosen before
+    if own.size:  # it belongs to the person chosen before
         same = (np.nan_to_num(xy) == np.nan_to_num(keypoints.xy)).all(axis=(-1, -2))
         own = np.where(same[..., None, None], own, np.nan)
     return replace(keypoints, xy=xy, confidence=confidence, detected_xyz=own)
 
 
 def choice_of(keypoints: Keypoints, candidates: Candidates, table: Indices) -> Indices:
-    """Which candidates keypoints are, `(F, V)`; -1 where nobody is, or nobody of these.
+    """Return the candidates that the keypoints were taken from, `(F, V)`; -1 where there is none.
 
     Args:
-        keypoints: Of F frames.
-        candidates: Of these frames, and of others.
-        table: The candidates' table for these frames, `(F, V, P)`.
+        keypoints: Keypoints of F frames.
+        candidates: Candidates of these and other frames.
+        table: Table of the candidates for these frames, `(F, V, P)`.
     """
     if not len(candidates):
         return table[..., 0]
@@ -125,12 +125,12 @@ def choice_of(keypoints: Keypoints, candidates: Candidates, table: Indices) -> I
 
 
 def follow(candidates: Candidates, frames: int, views: int, skeleton: Skeleton) -> Indices:
-    """Follows one person through every view without knowing the cameras: candidates `(F, V)`, -1 for nobody.
+    """Follow one person through every view without knowing the cameras: candidates `(F, V)`, -1 for nobody.
 
-    Per view, candidates are linked to tracks, which end where people touch. A track counts by its length, its
-    confidence and how much the legs swing, and, against the other views, by how well its limbs go up and down in time
-    with what is chosen there; the view with most to see comes first. The track that counts most is taken, and others
-    where that one leaves gaps. A view that never shows more than one person is taken as it is.
+    In each view, candidates are linked to tracks, which end where people touch. A track is weighted by its length, its
+    confidence, how much its legs swing, and how well its limbs go up and down in time with the tracks chosen in the
+    other views; the view with most to see comes first. The track with the largest weight is taken, and others fill its
+    gaps. A view that never shows more than one person is taken as it is.
     """
     table = candidates.table(frames, views)
     if table.shape[2] == 1:
@@ -155,7 +155,7 @@ def follow(candidates: Candidates, frames: int, views: int, skeleton: Skeleton) 
 
 
 def _limbs(candidates: Candidates, skeleton: Skeleton) -> tuple[Array, Array]:
-    """How high the limbs are, `(C + 1, K)`, of which the last row is of nobody, -1; and what the legs do."""
+    """Return the heights of limbs `(C + 1, K)`, whose last row is NaN so that index -1 is nobody, and leg motion."""
     parts = [slice(start, start + _PART) for start in range(0, len(candidates), _PART)]
     motion = [limb_motion(candidates.joints(part), skeleton) for part in parts]
     heights = [limbs[..., 1].copy() for limbs, _ in motion]
@@ -164,7 +164,7 @@ def _limbs(candidates: Candidates, skeleton: Skeleton) -> tuple[Array, Array]:
 
 
 def tracks_of_view(candidates: Candidates, table: Indices, skeleton: Skeleton) -> list[Indices]:
-    """Candidates of each track in a view, in order of time; `table (F, P)` holds the view's candidates."""
+    """Return the candidates of each track in a view, in order of time; `table (F, P)` holds the view's candidates."""
     there = table[table >= 0]
     points = midline(candidates.joints(there), skeleton)
     names = link(points, candidates.frame_index[there], bridge=_BRIDGE, cut=True)
@@ -172,7 +172,7 @@ def tracks_of_view(candidates: Candidates, table: Indices, skeleton: Skeleton) -
 
 
 def _path(candidates: Candidates, tracks: Sequence[Indices], worth: Array, frames: int) -> Indices:
-    """The worthiest track, and the next ones as long as they do not overlap in time: candidates `(F,)` or -1."""
+    """Return candidates `(F,)`, or -1, of the track of most worth and of the next ones that do not overlap in time."""
     path, taken = np.full(frames, -1), np.zeros(frames, dtype=bool)
     for i in np.argsort(-worth, kind="stable"):
         times = candidates.frame_index[tracks[i]]

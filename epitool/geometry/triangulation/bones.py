@@ -76,7 +76,7 @@ def bone_spread(labels: Labels, person_of: NDArray[np.int64] | None = None) -> f
 
 
 def _spread(length: Array, noise: Array) -> float | None:
-    """Scatter of one bone's length `(F,)` beyond its noise, as a share of it; None where too little is known."""
+    """Return the relative scatter of one bone's length `(F,)` less its noise; None if it is seen in too few frames."""
     known = np.isfinite(noise)
     if known.sum() < _MIN_SAMPLES:
         return None

@@ -183,7 +183,7 @@ def convert_labels(labels: Labels, skeleton: Skeleton) -> Labels:
 
 
 def further_of(labels: Labels, skeleton: Skeleton) -> Further | None:
-    """The joints of labels that another skeleton lacks; None where it lacks none."""
+    """Return the joints of labels that another skeleton lacks; None if it lacks none."""
     own = labels.poses.skeleton
     rest = [j for j, joint in enumerate(own.joints) if joint not in skeleton.joints]
     if not rest:

@@ -1,7 +1,8 @@
-"""3D joints for other programs: TRC (OpenSim, Pose2Sim), C3D, CSV (Anipose's, which `movement` reads), NPZ."""
+"""Writers of 3D joints for other programs: TRC and MOT (OpenSim, Pose2Sim), C3D, CSV (Anipose, `movement`), NPZ."""
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,22 +14,23 @@ from epitool.files import writing
 from epitool.geometry.body.angles import joint_angles
 from epitool.pose import Poses
 
-_C3D_FRAMES = 65_535  # more are counted in no two bytes; readers would see a part
+_NO_C3D = "C3D needs the extra [c3d]: pip install 'epitool[c3d]'"
+_C3D_FRAMES = 65_535  # the format counts frames in two bytes; readers would miss the rest
 _C3D_SCREEN = {"y": {"X_SCREEN": "+X", "Y_SCREEN": "+Y"}, "z": {"X_SCREEN": "+X", "Y_SCREEN": "+Z"}}
 _C3D_MISSING = -1.0  # the residual of a point that was not seen
-# The axes' rotation and origin that Anipose's files state, and that `movement` asks for: none.
+# Identity rotation and zero origin of the axes, which Anipose's files state and `movement` requires.
 _UNTURNED = {f"M_{i}{j}": str(int(i == j)) for i in range(3) for j in range(3)} | {f"center_{i}": "0" for i in range(3)}
 
 
 @dataclass(frozen=True)
 class Told:
-    """What a file says of its poses besides them.
+    """Metadata of poses in a file.
 
     Attributes:
         fps: Frames per second.
-        unit: What lengths are in: "mm", "cm", "m" or "arbitrary".
-        up: The axis that runs up, "y" or "z"; "" where that is not known.
-        done: What was done to the poses, in words; "" for nothing.
+        unit: Unit of lengths: "mm", "cm", "m" or "arbitrary".
+        up: Axis that points up, "y" or "z"; "" if not known.
+        done: Processing of the poses, in words; "" for none.
     """
 
     fps: float
@@ -38,27 +40,40 @@ class Told:
 
 
 def write_motion(path: Path, poses: Poses, scale: float, told: Told) -> None:
-    """Writes poses in the format that the file's name says.
+    """Write poses in the format of the file's suffix.
 
     Args:
-        path: With a suffix of FORMATS.
-        poses: F frames.
-        scale: By which lengths are multiplied.
-        told: What the file shall say of them, as far as its format has room.
+        path: File to write, with a suffix of FORMATS.
+        poses: Poses in F frames.
+        scale: Factor that lengths are multiplied by.
+        told: Metadata, written as far as the format allows.
 
     Raises:
         InputError: The file cannot be written.
-        UsageError: An extra is missing.
+        UsageError: An extra is not installed.
     """
     FORMATS[path.suffix.lower()].write(path, poses, scale, told)
 
 
+def check_motion_file(path: Path) -> MotionFormat:
+    """Return the format that the file's name says.
+
+    Raises:
+        UsageError: It says none, or an extra is missing.
+    """
+    if (form := FORMATS.get(path.suffix.lower())) is None:
+        raise UsageError(f"--out {path}: poses are written as {', '.join(FORMATS)}")
+    if form.needs and not importlib.util.find_spec(form.needs):
+        raise UsageError(_NO_C3D)
+    return form
+
+
 def _trc(path: Path, poses: Poses, scale: float, told: Told) -> None:
-    """OpenSim's marker file, tab-separated; a missing joint is NaN: OpenSim 4.6 drops empty cells at a row's end."""
+    """Write OpenSim's tab-separated marker file; missing joints are NaN because OpenSim 4.6 drops empty last cells."""
     names, count, fps = poses.skeleton.joints, len(poses.frames), told.fps
     said = [path.name, *([f"{told.up} up"] if told.up else []), *([told.done] if told.done else []), "epitool"]
     head = [
-        "PathFileType\t4\t(X/Y/Z)\t" + "\t".join(said),  # readers look at the first word alone
+        "PathFileType\t4\t(X/Y/Z)\t" + "\t".join(said),  # readers only look at the first word
         "DataRate\tCameraRate\tNumFrames\tNumMarkers\tUnits\tOrigDataRate\tOrigDataStartFrame\tOrigNumFrames",
         f"{fps:.9g}\t{fps:.9g}\t{count}\t{len(names)}\t{told.unit}\t{fps:.9g}\t1\t{count}",
         "Frame#\tTime\t" + "\t\t\t".join(names) + "\t\t",
@@ -77,7 +92,7 @@ def _c3d(path: Path, poses: Poses, scale: float, told: Told) -> None:
     try:
         import ezc3d
     except ImportError:
-        raise UsageError("C3D needs the extra [c3d]: pip install 'epitool[c3d]'") from None
+        raise UsageError(_NO_C3D) from None
     if len(poses.frames) and (np.diff(poses.frames) != 1).any():
         raise InputError(f"{path}: C3D has no gaps between frames, these have; write .trc or .csv")
     if len(poses.frames) > _C3D_FRAMES:
@@ -86,7 +101,7 @@ def _c3d(path: Path, poses: Poses, scale: float, told: Told) -> None:
     point = file["parameters"]["POINT"]
     point["RATE"]["value"], point["LABELS"]["value"] = [told.fps], list(poses.skeleton.joints)
     point["UNITS"]["value"] = [told.unit]
-    if told.up:  # as viewers of C3D look for it
+    if told.up:  # where viewers of C3D look for it
         for screen, axis in _C3D_SCREEN[told.up].items():
             file.add_parameter("POINT", screen, [axis])
     file.add_parameter("MANUFACTURER", "SOFTWARE", ["epitool"])
@@ -101,7 +116,7 @@ def _c3d(path: Path, poses: Poses, scale: float, told: Told) -> None:
 
 
 def _csv(path: Path, poses: Poses, scale: float, told: Told) -> None:
-    """Anipose's columns: joint_x, _y, _z, _error, _ncams, _score of every joint, how the axes were turned, and fnum."""
+    """Write Anipose's columns: joint_x, _y, _z, _error, _ncams, _score of every joint, the axes' rotation, and fnum."""
     columns = [
         f"{joint}_{what}" for joint in poses.skeleton.joints for what in ("x", "y", "z", "error", "ncams", "score")
     ]
@@ -126,7 +141,7 @@ def _npz(path: Path, poses: Poses, scale: float, told: Told) -> None:
 
 
 def _storage(path: Path, poses: Poses, scale: float, told: Told) -> None:
-    """OpenSim's storage (.sto, .mot) of joint angles in degrees, a row for each frame."""
+    """Write OpenSim's storage file (.sto, .mot) of joint angles in degrees, one row per frame."""
     angles = joint_angles(poses)
     if not angles:
         raise InputError(f"{path}: angles are of people, whose hips and shoulders are needed; write .trc or .csv")
@@ -148,19 +163,21 @@ class MotionFormat:
     """A format of 3D joints.
 
     Attributes:
-        write: Writes poses; arguments as of `write_motion`.
-        evenly: Whether frames follow each other at a rate that the file states, in lengths that others take for some
-            unit; else every frame has its number.
-        angles: Whether it holds angles of joints, in place of where they are.
+        write: Function that writes poses, with the arguments of `write_motion`.
+        evenly: Whether frames are consecutive at a rate that the file states, and other programs assume a unit of
+            lengths; otherwise every frame has its number.
+        angles: Whether the file holds joint angles instead of positions.
+        needs: Module that an extra installs; "" for none.
     """
 
     write: Callable[[Path, Poses, float, Told], None]
     evenly: bool = False
     angles: bool = False
+    needs: str = ""
 
 
 FORMATS = {
-    ".trc": MotionFormat(_trc, evenly=True), ".c3d": MotionFormat(_c3d, evenly=True),
+    ".trc": MotionFormat(_trc, evenly=True), ".c3d": MotionFormat(_c3d, evenly=True, needs="ezc3d"),
     ".csv": MotionFormat(_csv), ".npz": MotionFormat(_npz),
     ".mot": MotionFormat(_storage, angles=True), ".sto": MotionFormat(_storage, angles=True),
 }  # fmt: skip

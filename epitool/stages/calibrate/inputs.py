@@ -15,13 +15,14 @@ from epitool.geometry.calibration.calibrate import assumed_intrinsics
 from epitool.geometry.people.everyone import Crowd
 from epitool.geometry.triangulation.labels import sample_bounds
 from epitool.images import view_name
-from epitool.io.cameras import read_intrinsics, read_rig
-from epitool.io.candidates_h5 import read_candidates
+from epitool.io.cameras import read_intrinsics, read_rig, renaming
 from epitool.io.keypoints_h5 import KeypointsFile, open_keypoints
 from epitool.options import CalibrateOptions, Detect2dOptions
 from epitool.pose import Keypoints
 from epitool.stages.shared import detecting
 from epitool.stages.shared.camera_checks import check_foreign, fit_sizes
+from epitool.stages.shared.footage import footage_among
+from epitool.stages.shared.people import everyone_in
 
 _USUAL_FOV_DEG = 60.0
 _MANY_FRAMES = 100_000
@@ -38,7 +39,8 @@ def places(path: Path, views: Sequence[str]) -> Rig:
     try:
         return rig.named_as(views).select(views)
     except InputError as error:
-        raise error if str(path) in str(error) else InputError(f"{path}: {error}") from None
+        advice = renaming(path, rig.names, views)
+        raise error if str(path) in str(error) else InputError(f"{path}: {error}{advice}") from None
 
 
 def keypoints_of(options: CalibrateOptions) -> Keypoints:
@@ -50,7 +52,8 @@ def keypoints_of(options: CalibrateOptions) -> Keypoints:
         InputError: There is neither a file nor a view, or the file lacks a view.
         UsageError: A view is named twice.
     """
-    views, path, all_frames = options.views, options.keypoints, options.sync or options.moving is not None
+    views, path = footage_among(options.views), options.keypoints
+    all_frames = options.sync or options.moving is not None
     if not path.exists():
         if not views:
             raise InputError(f"{path}: no such file; name the footage with --views, or run `epitool detect2d` first")
@@ -78,21 +81,16 @@ def enough_step(file: KeypointsFile) -> int:
 
 
 def crowd_of(path: Path, joints: Keypoints, least: float | None) -> Crowd | None:
-    """Everyone in the views of these joints, in runs of frames of the recording; None where no image shows two.
+    """Read all people in the views of these joints, in runs of frames; None if no image shows two people.
 
     Raises:
         InputError: The file is damaged.
     """
     with open_keypoints(path, least) as file:
-        found = read_candidates(path, (len(file), len(file.views), len(file.skeleton)))
-        if found is None:
-            return None
-        frames = np.concatenate([np.arange(*bounds) for bounds in sample_bounds(len(file))])
-        everyone = found.without_unsure(least).select_views([file.views.index(view) for view in joints.views])
-        everyone = everyone.select_frames(frames)
-    if not everyone.crowded(len(frames), len(joints.views)):
-        return None
-    return Crowd(everyone, len(frames), joints.select_frames(np.arange(0)))
+        found = everyone_in(file, joints.views)
+        runs = np.concatenate([np.arange(*bounds) for bounds in sample_bounds(len(file))])
+    everyone = found.select_frames(runs) if found else None
+    return everyone if everyone and everyone.crowded else None
 
 
 def intrinsics_of(joints: Keypoints, path: Path | None, fov_deg: float | None, method: str) -> list[Camera]:

@@ -23,11 +23,14 @@ def show(result: Calibration) -> None:
     if result.pairs:
         rows = [
             [f"{a} - {b}", f"{p.matches}", f"{p.inlier_share:.0%}", f"{p.sampson_px:.1f}", f"{p.parallax_deg:.0f}",
-             f"{int(p.swapped.sum())}", _remark(p)]
+             f"{int(p.swapped.sum())}"]
             for (a, b), p in result.pairs.items()
         ]  # fmt: skip
-        columns = ["views", "joints in common", "that fit", "error px", "parallax deg", "frames swapped", ""]
+        columns = ["views", "joints in common", "that fit", "error px", "parallax deg", "frames swapped"]
         show_table("Pairs of views, each by itself", columns, rows)
+        for (a, b), pair in result.pairs.items():
+            if remark := _remark(pair):
+                say(f"{a} - {b}: {remark}")
     if bundle := result.bundle:
         span = _span(result)
         rows = [
@@ -38,9 +41,7 @@ def show(result: Calibration) -> None:
             )
         ]  # fmt: skip
         columns = ["view", "rotation sd deg", "place sd", "focal px", "focal sd", "keypoints that fit"]
-        show_table(
-            "Cameras together, each against the others; places in shares of the cameras' distances", columns, rows
-        )
+        show_table("Cameras together, each against the others; places in shares of their distances", columns, rows)
 
 
 def _remark(pair: PairPose) -> str:

@@ -1,4 +1,4 @@
-"""`epitool convert` of poses: filtered, turned and named as other programs want them."""
+"""Conversion of poses by `epitool convert`: filtered, rotated and named for other programs."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from epitool.console import Summary, warn
 from epitool.errors import InputError, UsageError
 from epitool.images import frame_of_video, frame_rate
 from epitool.io.foreign.markers import pose2sim_markers
-from epitool.io.foreign.motion import FORMATS, Told, write_motion
+from epitool.io.foreign.motion import Told, check_motion_file, write_motion
 from epitool.io.labels_h5 import open_labels
 from epitool.io.predictions import read_predictions
 from epitool.labels import Further, Labels
@@ -29,15 +29,14 @@ _SAME_RATE = 0.01
 
 
 def convert_poses(path: Path, options: ConvertOptions) -> Summary:
-    """Writes poses of labels or predictions in another program's format.
+    """Write poses of labels or predictions in another program's format.
 
     Raises:
-        InputError: The file is damaged, or holds no one motion.
+        InputError: The file is damaged, or does not hold a single motion.
         UsageError: Something is missing or does not fit.
     """
     out, unit = options.out, options.unit
-    if (form := FORMATS.get(out.suffix.lower())) is None:
-        raise UsageError(f"--out {out}: poses are written as {', '.join(FORMATS)}")
+    form = check_motion_file(out)
     if form.angles and (options.names or options.up_axis or unit):
         raise UsageError(f"--out {out}: holds angles, to which --names, --up-axis and --unit do not apply")
     track = _track_of(path)
@@ -68,7 +67,7 @@ def convert_poses(path: Path, options: ConvertOptions) -> Summary:
 
 
 def _upright(track: Track) -> bool:
-    """Whether z runs up: because the file says so, or because people stand along it, by which nothing else is meant."""
+    """Return whether z points up, because the file says so or because the people stand along it."""
     if track.up or track.poses.space != "world":
         return track.up
     try:
@@ -78,12 +77,12 @@ def _upright(track: Track) -> bool:
 
 
 def _turned(poses: Poses, path: Path, upright: bool, options: ConvertOptions) -> tuple[Poses, str]:
-    """The poses with the axis up that is wanted, and which it is; "" where nobody knows.
+    """Return the poses with the chosen axis pointing up, and that axis; "" if the up direction is unknown.
 
     Raises:
-        UsageError: One is wanted, and nobody knows which way is up.
+        UsageError: An axis is chosen, but the up direction is unknown.
     """
-    of_trc = options.out.suffix.lower() == ".trc"  # of OpenSim, which has y up
+    of_trc = options.out.suffix.lower() == ".trc"  # the format of OpenSim, where y points up
     if not upright:
         unknown = f"{path} does not say which way is up; " + (
             "`epitool calibrate --up people` finds it, from people who walk"
@@ -100,7 +99,7 @@ def _turned(poses: Poses, path: Path, upright: bool, options: ConvertOptions) ->
 
 
 def _track_of(path: Path) -> Track:
-    """The poses of labels (world) or predictions (root-relative)."""
+    """Read the poses of labels (world coordinates) or predictions (root-relative)."""
     if path.suffix.lower() == ".h5":
         labels = heeded_labels(path)
         with open_labels(path) as file:
@@ -116,7 +115,7 @@ def _track_of(path: Path) -> Track:
 
 
 def _with_further(labels: Labels, further: Further | None) -> tuple[Poses, NDArray[np.float64]]:
-    """All joints that there are, and their covariances: those of the labels, and what else the detector found."""
+    """Return the labels' joints and the further ones that the detector found, with their covariances."""
     poses = labels.poses
     if further is None:
         return poses, labels.covariance
@@ -133,10 +132,10 @@ def _with_further(labels: Labels, further: Further | None) -> tuple[Poses, NDArr
 
 
 def _frames_of(path: Path, images: Sequence[str]) -> NDArray[np.int64]:
-    """Frame numbers `(N,)` of images: of a video its own, of images of a folder 0, 1, 2, ... in their order.
+    """Return frame numbers `(N,)` of images: those in the video, or 0, 1, 2, ... for image files of a folder.
 
     Raises:
-        InputError: They are of several videos or folders, or one is there twice.
+        InputError: The images are of several videos or folders, or a frame occurs twice.
     """
     places = [frame_of_video(name) for name in images]
     sources = list(dict.fromkeys(at[0] if at else str(Path(name).parent) for name, at in zip(images, places)))
@@ -154,17 +153,17 @@ def _frames_of(path: Path, images: Sequence[str]) -> NDArray[np.int64]:
 
 
 def _rate(path: Path, image: str, fps: float | None) -> float:
-    """Frames per second: what is given, else what the video of this image states."""
+    """Return the frames per second: the given value, else that of the video of this image."""
     stated = frame_rate(image)
     if fps is None and not np.isfinite(stated):
-        raise UsageError(f"{path}: its images are no video that is still there; give --fps, frames per second")
+        raise UsageError(f"{path}: cannot read a frame rate (photos, or the video is gone). Add --fps 60")
     if fps is not None and abs(stated / fps - 1) > _SAME_RATE:
         warn(f"--fps {fps:g}: {image.rpartition('#')[0]} states {stated:g} frames per second; times are by --fps")
     return fps or stated
 
 
 def _every_frame(poses: Poses, step: int, rate: float) -> tuple[Poses, float]:
-    """Poses of every tenth frame, say, as those of every frame at a tenth of the rate."""
+    """Return poses at every `step`-th frame as poses at every frame of a `step` times lower rate."""
     if step <= 1:
         return poses, rate
     return replace(poses, frames=(poses.frames - poses.frames[0]) // step), rate / step

@@ -15,6 +15,7 @@ _SAME_PEOPLE = "is it in sync, of the same people, and not mirrored?"
 _RECORDING = "is it one of this recording, in sync, and not mirrored?"
 _FINE = 0.2  # shares below this are shown with a decimal
 _UNUSUAL = 1.0  # relative uncertainty of a focal length that does not occur with ordinary lenses
+_MEANS = "Poses keep nearly their shape; where cameras stand and look is off by about that much"
 _UNSURE = (Kind.ROTATION, Kind.PLACE, Kind.FOCAL)
 _OF_CAMERA = (*_UNSURE, Kind.OUTLIERS)
 _WORDS = {
@@ -156,7 +157,7 @@ def _of_camera(name: str, doubts: Sequence[Doubt], asked: Asked, level: Level) -
         return own, text + "."
     if Kind.OUTLIERS in kinds:
         return own, f"{text}; {_SAME_PERSON}"
-    return own, text + (f". Usable; {asked.cure}." if level == "warn" else "")
+    return own, text + (f". {_MEANS}; {asked.cure}." if level == "warn" else "")
 
 
 def _clause(doubt: Doubt, asked: Asked) -> str:

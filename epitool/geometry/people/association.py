@@ -18,7 +18,8 @@ from epitool.geometry.people.bodies import midlines, nearest_to_rays, seen_by_al
 from epitool.geometry.people.candidates import Candidates
 from epitool.geometry.people.following import Follower
 from epitool.geometry.people.grouping import Epipolar, Pairs, groups_of_people, usual_distances
-from epitool.geometry.people.tracking import sightings_of
+from epitool.geometry.people.rejoining import Sightings, identities_of
+from epitool.geometry.people.tracking import centers_and_sizes, sightings_of
 from epitool.geometry.two_view.epipolar import fundamental_of_cameras
 from epitool.pose import usual_side
 from epitool.skeleton import Skeleton
@@ -100,20 +101,17 @@ def people_of(candidates: Candidates, rig: Rig, frames: int, skeleton: Skeleton,
     pairs = _pairs_of(rig)
     sample = _joints(candidates, table[_spread(frames)], rig)
     noise = _noise(sample, pairs, slack * _usual_size(sample, rig), _LOOSE * _usual_size(sample, rig), skeleton)
-    parts, found, follower = [], [], Follower(_BRIDGE)
+    parts, sightings, follower = [], [], Follower(_BRIDGE)
     chunk = max(1, _CHUNK // (table.shape[1] * table.shape[2]) ** 2)
     for start in range(0, frames, chunk):
         xy = _joints(candidates, table[start : start + chunk], rig)
         slots = groups_of_people(xy, pairs, noise, skeleton)
         parts.append(in_slots(table[start : start + chunk], slots))
-        points = midlines(xy, slots, skeleton)
-        shown = np.isfinite(points[..., 0]).any(axis=-1)
-        frame = np.nonzero((slots >= 0).any(axis=-1))[0] + start
-        found.append(follower.follow(seen_by_all(points, nearest_to_rays(points, rig), rig), shown, frame))
+        sightings.append(_followed(follower, xy, slots, start, rig, skeleton))
     groups = np.full((frames, max((part.shape[1] for part in parts), default=0), len(rig)), -1)
     for start, part in zip(range(0, frames, chunk), parts):
         groups[start : start + chunk, : part.shape[1]] = part
-    return People(groups, _ranked(groups, found))
+    return People(groups, _ranked(groups, sightings, candidates, rig, skeleton))
 
 
 def choose_by_geometry(candidates: Candidates, rig: Rig, previous: Indices, skeleton: Skeleton) -> Indices:
@@ -188,17 +186,41 @@ def in_slots(table: Indices, slots: Indices) -> Indices:
     return np.where(slots >= 0, np.swapaxes(found, 1, 2), -1)
 
 
-def _ranked(groups: Indices, found: list[Indices]) -> Indices:
+def _followed(follower: Follower, xy: Array, slots: Indices, start: int, rig: Rig, skeleton: Skeleton) -> Sightings:
+    """Follow the people of some frames.
+
+    Args:
+        follower: Who has followed people through the frames before.
+        xy: Undistorted joints of P slots `(F, V, P, J, 2)`, NaN where unseen.
+        slots: Slots of groups `(F, K, V)`, -1 for none.
+        start: Number of the first of these frames.
+        rig: The cameras.
+        skeleton: Skeleton of the joints.
+    """
+    points, frame = midlines(xy, slots, skeleton), np.nonzero((slots >= 0).any(axis=-1))[0] + start
+    places = nearest_to_rays(points, rig)
+    shown = np.isfinite(points[..., 0]).any(axis=-1)
+    names, near = follower.follow(seen_by_all(points, places, rig), shown, frame)
+    return Sightings(names, near, frame, *centers_and_sizes(places))
+
+
+def _ranked(
+    groups: Indices, parts: list[Sightings], candidates: Candidates, rig: Rig, skeleton: Skeleton
+) -> Indices:
     """Return the number of each group's person, `(F, K)`, 0 for the person seen most; -1 for nobody.
 
     Args:
         groups: Candidates `(F, K, V)`, -1 for none.
-        found: Names of the groups that have members, in parts; -1 for nobody.
+        parts: The groups that have members, as followed.
+        candidates: All people found.
+        rig: The cameras.
+        skeleton: Skeleton of the candidates.
     """
     there = groups >= 0
     names, (frame, group) = np.full(groups.shape[:2], -1), np.nonzero(there.any(axis=-1))
     if len(frame):
-        own = np.concatenate(found)
+        every = Sightings(*map(np.concatenate, zip(*parts)))
+        own = identities_of(every, groups[frame, group], candidates, rig, skeleton)
         seen = np.bincount(own[own >= 0], there[frame, group].sum(axis=-1)[own >= 0])
         rank = np.full(len(seen) + 1, -1)  # the last one stands for index -1, nobody
         rank[np.argsort(-seen, kind="stable")] = np.arange(len(seen))

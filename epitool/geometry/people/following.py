@@ -16,7 +16,9 @@ from epitool.geometry.people.tracking import centers_and_sizes, median_over
 
 Array = NDArray[np.float64]
 Indices = NDArray[np.intp]
+Flags = NDArray[np.bool_]
 _GATE, _GATE_GROWTH, _WIDEST_GATE = 1.0, 0.2, 1.8  # largest step in sizes; growth for every further frame of a gap
+_TOUCHING = 0.6  # sizes; people nearer than this may be mistaken for each other
 _PROJECTED = 0.3  # trust in what a view does not show itself
 _REMEMBERED = 5.0  # frames without a sighting after which a person is predicted to stand still
 _FORBIDDEN = 1e3  # far above any distance, yet finite so that an assignment always exists
@@ -43,7 +45,7 @@ class Seen:
     trust: Array
     seen: Indices
 
-    def select(self, chosen: NDArray[np.bool_]) -> Seen:
+    def select(self, chosen: Flags) -> Seen:
         """Return some of them."""
         return Seen(*(getattr(self, name)[chosen] for name in _TRACK_FIELDS))
 
@@ -63,15 +65,15 @@ class Follower:
         self.bridge, self.count = bridge, 0
         self.tracks: Seen | None = None
 
-    def follow(self, points: Array, shown: NDArray[np.bool_], frames: Indices) -> Indices:
-        """Return the track of each of N people `(N,)`; -1 for those without points.
+    def follow(self, points: Array, shown: Flags, frames: Indices) -> tuple[Indices, Flags]:
+        """Return the track of each of N people `(N,)`, -1 for those without points, and who may be confused, `(N,)`.
 
         Args:
             points: Points in all views `(N, V, M, 2)` px, projected where a view does not show the person.
             shown: Which views show the person, `(N, V)`.
             frames: Their frames `(N,)`, not decreasing and not before those of the last call.
         """
-        names = np.full(len(points), -1)
+        names, near = np.full(len(points), -1), np.zeros(len(points), dtype=bool)
         size = centers_and_sizes(points)[1]
         usable = (size > 0).any(axis=1)
         trust = np.where(shown, 1.0, _PROJECTED)
@@ -80,14 +82,16 @@ class Follower:
             if len(group):
                 none = np.full(len(group), -1)
                 now = Seen(none, points[group], 0 * points[group][:, :, 0], size[group], trust[group], frames[group])
-                names[group] = self._step(now, int(frames[group[0]]))
-        return names
+                names[group], near[group] = self._step(now, int(frames[group[0]]))
+        return names, near
 
-    def _step(self, now: Seen, frame: int) -> Indices:
-        """Assign the people of one frame to tracks, update the tracks, and return the names."""
+    def _step(self, now: Seen, frame: int) -> tuple[Indices, Flags]:
+        """Assign the people of one frame to tracks, update the tracks, and return the names and who may be confused."""
         tracks = now.select(np.zeros(len(now.names), dtype=bool)) if self.tracks is None else self.tracks
         tracks = tracks.select(frame - tracks.seen <= self.bridge + 1)
-        rows, columns = _assign(tracks, now, frame)
+        distance = image_distances(_expected(tracks, frame), now.points, tracks.size, now.size, tracks.trust, now.trust)
+        rows, columns = _assign(distance, frame - tracks.seen)
+        near = _near(distance, rows, columns)
         now.names[columns] = tracks.names[rows]
         new = now.names < 0
         now.names[new] = self.count + np.arange(new.sum())
@@ -96,7 +100,7 @@ class Follower:
         rest = np.ones(len(tracks.names), dtype=bool)
         rest[rows] = False
         self.tracks = tracks.select(rest).joined(now)
-        return now.names
+        return now.names, near
 
 
 def _expected(tracks: Seen, frame: int) -> Array:
@@ -105,18 +109,29 @@ def _expected(tracks: Seen, frame: int) -> Array:
     return tracks.points + (tracks.velocity * gap[:, None, None])[:, :, None]
 
 
-def _assign(tracks: Seen, now: Seen, frame: int) -> tuple[Indices, Indices]:
-    """Return the rows of tracks and of people that belong together: least sum of distances (Hungarian method)."""
+def _assign(distance: Array, since: Indices) -> tuple[Indices, Indices]:
+    """Return the rows of tracks and of people that belong together: least sum of distances (Hungarian method).
+
+    Args:
+        distance: Distances of T tracks from G people in sizes, `(T, G)`.
+        since: Frames since each track was seen, `(T,)`.
+    """
     from scipy.optimize import linear_sum_assignment  # slow to import, and needed only with several people
 
-    if not len(tracks.names):
-        return np.zeros(0, dtype=np.intp), np.zeros(0, dtype=np.intp)
-    distance = image_distances(_expected(tracks, frame), now.points, tracks.size, now.size, tracks.trust, now.trust)
-    gate = np.minimum(_GATE + _GATE_GROWTH * (frame - tracks.seen - 1), _WIDEST_GATE)
+    gate = np.minimum(_GATE + _GATE_GROWTH * (since - 1), _WIDEST_GATE)
     allowed = distance < gate[:, None]
     rows, columns = linear_sum_assignment(np.where(allowed, distance, _FORBIDDEN))
     kept = allowed[rows, columns]
     return rows[kept], columns[kept]
+
+
+def _near(distance: Array, rows: Indices, columns: Indices) -> Flags:
+    """Return which people `(G,)` another track is near to, or whose track is near to somebody else."""
+    others = distance.copy()
+    others[rows, columns] = np.inf
+    near = (others < _TOUCHING).any(axis=0)
+    near[columns] |= (others[rows] < _TOUCHING).any(axis=1)
+    return near
 
 
 def _carried(now: Seen, tracks: Seen, columns: Indices, rows: Indices, frame: int) -> Seen:

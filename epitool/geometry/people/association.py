@@ -218,9 +218,7 @@ def _followed(follower: Follower, xy: Array, slots: Indices, start: int, rig: Ri
     return Sightings(names, near, frame, *centers_and_sizes(places))
 
 
-def _ranked(
-    groups: Indices, parts: list[Sightings], candidates: Candidates, rig: Rig, skeleton: Skeleton
-) -> Indices:
+def _ranked(groups: Indices, parts: list[Sightings], candidates: Candidates, rig: Rig, skeleton: Skeleton) -> Indices:
     """Return the number of each group's person, `(F, K)`, 0 for the person seen most; -1 for nobody.
 
     Args:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 
 import numpy as np
@@ -111,13 +112,14 @@ def _bones(
     logs = np.where(np.abs(logs - usual) < _LARGEST, logs, np.nan)
     middle, variance = np.full((2, len(parts), logs.shape[1]), np.nan)
     bounds = np.cumsum([0, *map(len, sampled)])
-    for q, (start, stop) in enumerate(zip(bounds[:-1], bounds[1:])):
+    for q, (start, stop) in enumerate(itertools.pairwise(bounds.tolist())):
         own = logs[start:stop].T
         count = np.isfinite(own).sum(axis=1)
         middle[q] = median_over(own)
         spread = np.maximum(1.4826 * median_over(np.abs(own - middle[q][:, None])), _LEAST_SPREAD)
         independent = np.maximum(count / _CORRELATED, 1)
-        variance[q] = np.where(count > 0, 1.57 * spread**2 / independent + (spread.max(initial=0) * (count < 3)) ** 2, np.nan)
+        few = (spread.max(initial=0) * (count < 3)) ** 2
+        variance[q] = np.where(count > 0, 1.57 * spread**2 / independent + few, np.nan)
     return middle, variance
 
 

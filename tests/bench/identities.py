@@ -145,8 +145,9 @@ def main() -> None:
     print(
         f"{len(every)} crowds of {options.people}, {options.views} views: IDF1 mean"
         f" {np.mean([e.idf1 for e in every]):.4f}, median {np.median([e.idf1 for e in every]):.4f}, least"
-        f" {min(e.idf1 for e in every):.4f}; {sum(e.switches for e in every)} switches; {sum(e.identities for e in every)}"
-        f" identities of {sum(e.people for e in every)} people, {sum(e.ghost_identities for e in every)} of them ghosts;"
+        f" {min(e.idf1 for e in every):.4f}; {sum(e.switches for e in every)} switches;"
+        f" {sum(e.identities for e in every)} identities of {sum(e.people for e in every)} people,"
+        f" {sum(e.ghost_identities for e in every)} of them ghosts;"
         f" ghosts {np.mean([e.ghosts for e in every]):.2%} of groups; {1000 * np.mean([s for _, s in found]):.2f} s"
         " per 1000 frames"
     )

@@ -78,7 +78,8 @@ def pieces_of(
     bones, variance = _bones(parts, members, candidates, rig, skeleton)
     ends = np.array([(part[0], part[-1]) for part in parts], dtype=np.intp).reshape(-1, 2)
     begin, end = (_places(parts, centers, part) for part in (slice(None, _SHORT), slice(-_SHORT, None)))
-    return Pieces(of_sighting, names[ends[:, 0]], *frames[ends].T, begin, end, bones, variance)
+    first, last = frames[ends].T
+    return Pieces(of_sighting, names[ends[:, 0]], first, last, begin, end, bones, variance)
 
 
 def _parts(track: Indices, near: Flags, frames: Indices) -> list[Indices]:

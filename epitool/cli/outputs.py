@@ -19,6 +19,7 @@ _FORMAT = rb"epitool\.([a-z-]+)/\d"
 # Marks near the beginning or end of our files, by suffix; files with other suffixes are never replaced.
 _MARKS = {
     **dict.fromkeys((".toml", ".json", ".h5", ".npz", ".pt", ".mp4", ".yml", ".yaml", ".xml", ".txt"), _FORMAT),
+    ".jsonl": _FORMAT,
     ".onnx": rb"epitool\.card", ".rrd": rb"RRF", ".trc": rb"\APathFileType[^\n]*\tepitool\n", ".c3d": rb"epitool",
     ".mot": rb"\nepitool: joint angles", ".sto": rb"\nepitool: joint angles",
     ".html": rb"<title>epitool", ".png": rb"Matplotlib", ".md": rb"\A\| Methods \|", ".tex": rb"\A% Protocol ",

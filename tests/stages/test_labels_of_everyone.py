@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import h5py
@@ -9,7 +10,7 @@ import numpy as np
 import pytest
 from crowds import Scene, crowd_scene
 
-from epitool.errors import GeometryError, UsageError
+from epitool.errors import GeometryError, InputError, UsageError
 from epitool.geometry.people.candidates import follow, with_choice
 from epitool.geometry.triangulation import labels as labelling
 from epitool.io.cameras import write_rig
@@ -17,9 +18,9 @@ from epitool.io.candidates_h5 import add_candidates
 from epitool.io.keypoints_h5 import write_keypoints
 from epitool.io.labels_h5 import people_in, read_labels
 from epitool.labels import Labels
-from epitool.options import TriangulateOptions
+from epitool.options import EvaluateOptions, TriangulateOptions
 from epitool.pose import Keypoints
-from epitool.stages import triangulate
+from epitool.stages import evaluate, triangulate
 from epitool.stages.triangulate import checks
 
 FRAMES, NEAR_MM = 90, 25.0
@@ -164,3 +165,25 @@ def test_the_summary_names_everyone(crowd):
         found = next(person for person in summary.values["people"] if person["person"] == name)
         assert f"; {name} in {found['solved']} of {found['frames']} frames, verdict: {found['verdict']}" in summary.text
     assert summary.values["solved"] == summary.values["people"][0]["solved"]
+
+
+def test_everyone_is_measured_against_the_same_person(crowd):
+    labelled()
+    document = evaluate_all(by=("person",))
+    parts = document["rows"][0]["by_person"]["MPJPE"]
+    assert list(parts) == ["person1", "person2", "person3"]
+    assert all(part["value"] == pytest.approx(0, abs=1e-6) for part in parts.values())
+
+
+def test_one_person_is_not_divided(here):
+    write(crowd_scene(1, people=1, frames=30), 30)
+    labelled()
+    with pytest.raises(InputError, match="does not hold several people"):
+        evaluate_all(by=("person",))
+
+
+def evaluate_all(**options: object) -> dict:
+    """The document of `evaluate` of labels against themselves."""
+    labels = Path("labels.h5")
+    evaluate.run(EvaluateOptions(predictions=(labels,), truth=labels, split="all", pss=(), **options))
+    return json.loads(Path("metrics.json").read_text())

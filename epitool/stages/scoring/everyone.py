@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
-from dataclasses import dataclass
+from collections.abc import Hashable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -26,14 +26,17 @@ class Everyone:
     """Labels of all people of a recording.
 
     Attributes:
-        labels: Labels of one person after the other, as if they were further frames; the first person's otherwise.
+        labels: Labels of one person after the other, as if they were further frames: with several people, these are
+            numbered anew.
         people: Name of the person of each of these frames, `(F,)`.
+        numbers: Number of each of these frames in the recording, `(F,)`.
         splits: Split that the labels of each person state, by their names.
         recording_id: Identifier of the recording, which the first person's labels give.
     """
 
     labels: Labels
     people: NDArray[np.str_]
+    numbers: NDArray[np.int64]
     splits: dict[str, tuple[int, int] | None]
     recording_id: str
 
@@ -71,7 +74,19 @@ def everyone_of(path: Path, heeded: bool) -> Everyone:
     parts = list(found.values())
     names = np.repeat(list(found), [len(labels.poses.frames) for labels in parts])
     splits = {name: labels.keypoints.split for name, labels in found.items()}
-    return Everyone(parts[0] if len(parts) == 1 else join_labels(parts), names, splits, parts[0].recording_id)
+    numbers = np.concatenate([labels.poses.frames for labels in parts])
+    joined = parts[0] if len(parts) == 1 else join_labels(list(_renumbered(parts)))
+    return Everyone(joined, names, numbers, splits, parts[0].recording_id)
+
+
+def _renumbered(parts: Sequence[Labels]) -> Iterator[Labels]:
+    """Number the frames of one person after the other, because frames of labels increase."""
+    start = 0
+    for labels in parts:
+        frames = np.arange(start, start + len(labels.poses.frames))
+        start += len(frames)
+        poses, keypoints = replace(labels.poses, frames=frames), replace(labels.keypoints, frames=frames, split=None)
+        yield replace(labels, poses=poses, keypoints=keypoints)
 
 
 def boxes_of(labels: Labels) -> Array:

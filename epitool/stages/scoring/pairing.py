@@ -20,7 +20,7 @@ from epitool.labels import Labels
 from epitool.options import EvaluateOptions
 from epitool.pose import Predictions
 from epitool.skeleton import Skeleton
-from epitool.stages.scoring.everyone import boxes_of, everyone_of, same_people
+from epitool.stages.scoring.everyone import Everyone, boxes_of, everyone_of, same_people
 from epitool.stages.scoring.truth import ARRAYS, Indices, Truth, joints_of
 from epitool.stages.shared.models import RUNS, newest_model
 
@@ -161,13 +161,13 @@ def _in_joint_set(found: Predicted, truth: Truth) -> Predicted:
 
 def _matched(path: Path, truth: Truth) -> Predicted:
     suffix = path.suffix.lower()
-    if (suffix in ARRAYS) != (truth.labels is None):
+    if (suffix in ARRAYS) != (truth.everyone is None):
         raise InputError(f"{path} and {truth.path}: a plain array is measured only against a plain array")
-    if truth.labels is None:
+    if truth.everyone is None:
         return _match_arrays(path, truth)
     if suffix == ".json" or path == STDIO:
-        return _match_images(read_predictions(path), path, truth.labels)
-    return _match_labels(path, truth.labels)
+        return _match_images(read_predictions(path), path, truth.everyone.labels)
+    return _match_labels(path, truth.everyone)
 
 
 def _match_arrays(path: Path, truth: Truth) -> Predicted:
@@ -212,10 +212,13 @@ def _match_images(predictions: Predictions, path: Path, labels: Labels) -> Predi
     return Predicted(str(path), xyz, frames[rows], views[rows], skeleton, predictions.unit, provenance, rest)
 
 
-def _match_labels(path: Path, truth: Labels) -> Predicted:
-    ours = everyone_of(path, heeded=False).labels
-    shared = [view for view in ours.rig.names if view in truth.rig.names]
-    (f, v, keys, boxes), (truth_f, truth_v, truth_keys, truth_boxes) = (_shown(each, shared) for each in (ours, truth))
+def _match_labels(path: Path, truth: Everyone) -> Predicted:
+    everyone = everyone_of(path, heeded=False)
+    ours = everyone.labels
+    shared = [view for view in ours.rig.names if view in truth.labels.rig.names]
+    (f, v, keys, boxes), (truth_f, truth_v, truth_keys, truth_boxes) = (
+        _shown(each, shared) for each in (everyone, truth)
+    )
     own, rows = same_people(keys, boxes, truth_keys, truth_boxes)
     if not len(own):
         raise InputError(f"{path}: has no frame and view in common with the truth; it must be of the same recording")
@@ -224,12 +227,13 @@ def _match_labels(path: Path, truth: Labels) -> Predicted:
     return Predicted(str(path), xyz, truth_f[rows], truth_v[rows], skeleton, unit, provenance)
 
 
-def _shown(labels: Labels, views: Sequence[str]) -> tuple[Indices, Indices, list[tuple[int, str]], Array]:
+def _shown(everyone: Everyone, views: Sequence[str]) -> tuple[Indices, Indices, list[tuple[int, str]], Array]:
     """Return everyone in these views: indices of frame and view, number of the frame and name of the view, and box."""
-    own = [labels.rig.names.index(view) for view in views]
-    f, v = np.repeat(np.arange(len(labels.poses.frames)), len(own)), np.tile(own, len(labels.poses.frames)).astype(int)
-    names = [labels.rig.names[i] for i in v.tolist()]
-    return f, v, list(zip(labels.poses.frames[f].tolist(), names, strict=True)), boxes_of(labels)[f, v]
+    own = [everyone.labels.rig.names.index(view) for view in views]
+    count = len(everyone.numbers)
+    f, v = np.repeat(np.arange(count), len(own)), np.tile(own, count).astype(int)
+    names = list(views) * count
+    return f, v, list(zip(everyone.numbers[f].tolist(), names, strict=True)), boxes_of(everyone.labels)[f, v]
 
 
 def _run_model(path: Path, truth: Truth, split: str, device: str, protocol: str) -> Predicted:

@@ -75,7 +75,7 @@ class Truth:
         several = len(np.unique(self.clips)) > 1
         if several:
             return self.clips[frames], f"the {len(np.unique(self.clips[frames]))} clips"
-        numbers = frames if self.labels is None else self.labels.keypoints.frames[frames]  # the same for everyone
+        numbers = self.everyone.numbers[frames] if self.everyone else frames  # the same stretches for everyone
         present = np.unique(numbers)
         stretch = np.searchsorted(present, numbers) * min(STRETCHES, len(present)) // len(present)
         return stretch.astype(np.int64), f"{len(np.unique(stretch))} stretches of one recording"

@@ -216,9 +216,8 @@ def _match_labels(path: Path, truth: Everyone) -> Predicted:
     everyone = everyone_of(path, heeded=False)
     ours = everyone.labels
     shared = [view for view in ours.rig.names if view in truth.labels.rig.names]
-    (f, v, keys, boxes), (truth_f, truth_v, truth_keys, truth_boxes) = (
-        _shown(each, shared) for each in (everyone, truth)
-    )
+    f, v, keys, boxes = _shown(everyone, shared)
+    truth_f, truth_v, truth_keys, truth_boxes = _shown(truth, shared)
     own, rows = same_people(keys, boxes, truth_keys, truth_boxes)
     if not len(own):
         raise InputError(f"{path}: has no frame and view in common with the truth; it must be of the same recording")

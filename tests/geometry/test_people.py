@@ -276,7 +276,7 @@ def test_a_file_in_which_nobody_is_has_nobody_to_choose_from(stored, tmp_path, c
         write_keypoints(tmp_path / "k.h5", read_keypoints(stored).select_frames(np.arange(frames)))
         add_candidates(tmp_path / "k.h5", nobody)
         with open_keypoints(tmp_path / "k.h5") as file:
-            assert chosen_by_geometry(file, RIG, 0.3) is None
+            assert chosen_by_geometry(file, RIG) is None
 
 
 def test_linked_candidates_are_refused(stored, tmp_path):

@@ -31,6 +31,7 @@ from epitool.parallel import backend, run_parallel, stream_parallel
 from epitool.pose import Keypoints
 from epitool.skeleton import skeleton
 from epitool.stages import triangulate as stage
+from epitool.stages.triangulate import labelling
 
 CHUNK = 25
 FIELDS = ("reprojection_px", "swapped", "covariance", "used")
@@ -148,7 +149,7 @@ def detected_as_stored() -> Keypoints:
 
 @pytest.mark.parametrize("where", ["label_chunk", "append"])
 def test_an_interrupted_run_leaves_no_file_and_no_litter(recording, monkeypatch, where):
-    owner = stage if where == "label_chunk" else io_labels.LabelsWriter
+    owner = labelling if where == "label_chunk" else io_labels.LabelsWriter
     work, calls = getattr(owner, where), []
 
     def interrupted(*arguments):
@@ -169,7 +170,7 @@ def test_ctrl_c_ends_in_130_and_leaves_nothing(recording):
     Path("slow.py").write_text(
         "import signal, sys, time\n"
         "signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # a shell's background jobs ignore it
-        "import epitool.geometry.triangulation.labels as labels, epitool.stages.triangulate as stage\n"
+        "import epitool.geometry.triangulation.labels as labels, epitool.stages.triangulate.labelling as stage\n"
         "labels._CHUNK_KEYPOINTS = 4 * 17\n"
         "work = stage.label_chunk\n"
         "def slow(*arguments):\n"
@@ -197,7 +198,7 @@ def test_ctrl_c_ends_in_130_and_leaves_nothing(recording):
 
 def test_labels_that_were_there_survive_an_interrupted_run(recording, monkeypatch):
     before = triangulated()
-    monkeypatch.setattr(stage, "label_chunk", lambda *arguments: 1 / 0)
+    monkeypatch.setattr(labelling, "label_chunk", lambda *arguments: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         triangulated(jobs=2)
     assert Path("labels.h5").read_bytes() == before

@@ -31,6 +31,7 @@ _ROUNDING = 1e-12
 _START_LAMBDA, _MAX_LAMBDA = 1e-4, 1e8
 _NO_WEIGHT = 1e-3
 _BLOCKS = 8  # number of blocks of frames whose errors may be correlated
+_NEARLY_ALL = 0.8  # share of the keypoints that one person has
 
 
 @dataclass(frozen=True, eq=False)
@@ -224,7 +225,11 @@ def _deviations(
     prior = free.T * lenses.pull(state.K, state.bend, variance)[0] @ free
     clustered: list[Array] = []
     frames = observed.frame.max() + 1
-    for cluster in (observed.joint, (observed.frame * min(_BLOCKS, frames)) // frames, observed.take):
+    clusters = [observed.joint, (observed.frame * min(_BLOCKS, frames)) // frames]
+    # Without a person who gives nearly all keypoints, the rest determines next to nothing, and tells nothing of errors.
+    if np.bincount(observed.take).max() < _NEARLY_ALL * len(observed.take):
+        clusters.append(observed.take)
+    for cluster in clusters:
         S, _, gradient = reduced_system(*arguments, np.unique(cluster, return_inverse=True)[1])
         S = free.T @ S @ free
         clustered.append(without_each(S, gradient @ free, prior))

@@ -31,7 +31,7 @@ _ROUNDING = 1e-12
 _START_LAMBDA, _MAX_LAMBDA = 1e-4, 1e8
 _NO_WEIGHT = 1e-3
 _BLOCKS = 8  # number of blocks of frames whose errors may be correlated
-_NEARLY_ALL = 0.8  # share of the keypoints that one person has
+_NEARLY_ALL = 0.8  # share of a view's keypoints that one person has
 
 
 @dataclass(frozen=True, eq=False)
@@ -226,8 +226,7 @@ def _deviations(
     clustered: list[Array] = []
     frames = observed.frame.max() + 1
     clusters = [observed.joint, (observed.frame * min(_BLOCKS, frames)) // frames]
-    # Without a person who gives nearly all keypoints, the rest determines next to nothing, and tells nothing of errors.
-    if np.bincount(observed.take).max() < _NEARLY_ALL * len(observed.take):
+    if _take_turns(observed):
         clusters.append(observed.take)
     for cluster in clusters:
         S, _, gradient = reduced_system(*arguments, np.unique(cluster, return_inverse=True)[1])
@@ -243,6 +242,16 @@ def _deviations(
     redundancy = float(max(np.trace(whole @ C) for C in possible) / max(np.trace(whole @ independent), 1e-300))
     rotation, place, focal, turn, way = np.sqrt(np.maximum(np.max(variances, axis=0), 0.0))
     return (rotation, place, focal, turn, way), max(redundancy, 1.0)
+
+
+def _take_turns(observed: Observed) -> bool:
+    """Return whether no view rests nearly on one person alone, so that it is determined without any of them.
+
+    A camera that moves far without its only person tells nothing of how errors go with people.
+    """
+    seen = np.zeros((int(observed.take.max()) + 1, observed.xy.shape[1]))
+    np.add.at(seen, observed.take, np.isfinite(observed.xy[..., 0]))
+    return bool((seen.max(axis=0) < _NEARLY_ALL * seen.sum(axis=0)).all())
 
 
 def _rig_of(state: State, rig: Rig) -> Rig:

@@ -6,6 +6,7 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from conftest import exact_labels
@@ -252,6 +253,24 @@ def test_angles_go_to_opensims_storage(here, truth):
         values = np.array(rows, dtype=float)[:, 1:]
         expected = np.stack(list(joint_angles(replace(truth.poses, xyz=xyz)).values()), axis=1)
         assert np.nanmedian(np.abs(values - expected)) < 3  # degrees: five frames a second, said to be sixty
+
+
+def test_angles_go_to_a_table_and_a_diagram(here, truth):
+    xyz = truth.poses.xyz.copy()
+    xyz[3, 5] = np.nan
+    stored(truth, xyz=xyz)
+    for out in ("walk.angles.csv", "angles.csv", "angles.csv", "angles.png", "angles.png"):  # replaced, being ours
+        result = convert(out)
+        assert result.returncode == 0, result.stderr
+        assert "unit degrees" in result.stdout
+    names, *rows = [line.split(",") for line in Path("angles.csv").read_text().splitlines()]
+    expected = joint_angles(replace(truth.poses, xyz=xyz))
+    assert names == ["frame", "time", *expected]
+    assert (rows[3][:2], rows[3][names.index("left_knee_flexion")]) == (["3", "0.050000"], "")
+    values = np.array([[float(cell or "nan") for cell in row] for row in rows])[:, 2:]
+    np.testing.assert_allclose(values, np.stack(list(expected.values()), axis=1), atol=1e-4)
+    height, width, _ = cv2.imread("angles.png").shape
+    assert width > height > 500
 
 
 @pytest.mark.parametrize("option", [["--names", "pose2sim"], ["--up-axis", "y"], ["--unit", "m"]])

@@ -21,6 +21,7 @@ from epitool.options import ConvertOptions
 from epitool.pose import Poses
 from epitool.pss.alignment import find_up
 from epitool.skeleton import Skeleton
+from epitool.stages.convert.angles import draw_angles
 from epitool.stages.convert.cameras import IN_MM
 from epitool.stages.convert.over_time import Track, processed
 from epitool.stages.shared.label_verdict import heeded_labels
@@ -55,7 +56,8 @@ def convert_poses(path: Path, options: ConvertOptions) -> Summary:
             f"{out}: lengths are in no unit, for {path} has no scale; OpenSim and others take them for metres or"
             " millimetres all the same. `epitool calibrate --scale` gives one"
         )
-    write_motion(out, poses, 1 / IN_MM[unit], Told(rate, unit or poses.unit, up, done))
+    write = write_motion if form.write else draw_angles
+    write(out, poses, 1 / IN_MM[unit], Told(rate, unit or poses.unit, up, done))
     text = f"{out}: {len(poses.frames)} frames at {rate:g} per second, {len(poses.skeleton)} joints"
     length = "degrees" if form.angles else unit or poses.unit
     text += f", unit {length}" + (f", {up} up" if up else "") + (f"; {done}" if done else "")

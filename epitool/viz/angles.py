@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -16,7 +17,11 @@ from epitool.viz.style import DPI, lighten, save_figure
 
 Array = NDArray[np.float64]
 _COLUMNS, _WIDTH, _ROW = 2, 10.0, 1.9  # panels side by side; inches
-_DASHES = {"left": "-", "right": "--", "middle": "-"}  # distinguish the sides where colours do not
+_DASHES: dict[str, Literal["-", "--"]] = {
+    "left": "-",
+    "right": "--",
+    "middle": "-",
+}  # distinguish the sides where colours do not
 _GAP = 1.5  # times the usual step: where frames are further apart, a line would invent what lies between
 # What a positive angle means, by the angle's name without its side.
 _POSITIVE = {
@@ -54,7 +59,8 @@ def plot_angles(path: Path, seconds: Array, angles: Mapping[str, Array], done: s
         axes.set_visible(False)
     for axes in grid[max(len(panels) - _COLUMNS, 0) : len(panels)]:
         axes.tick_params(labelbottom=True)
-    figure.supxlabel("seconds", fontsize=10)
+    for axes in grid[(rows - 1) * _COLUMNS : len(panels)]:
+        axes.set_xlabel("seconds")
     if done:
         figure.suptitle(done, fontsize=8, color="0.35")
     _add_legend(figure, {joint_side(name) for name in angles})

@@ -267,3 +267,15 @@ class Window:
     statistics: dict[str, Any] = field(default_factory=dict)
     name: str = ""
     action: str = ""
+
+    @property
+    def verdict(self) -> str:
+        """Verdict on the cameras when they were computed: "pass", "warn" or "fail"; "" if none is stated."""
+        stated = self.statistics.get("verdict", "")
+        return stated if stated in ("pass", "warn", "fail") else ""
+
+    @property
+    def reasons(self) -> tuple[str, ...]:
+        """Reasons for that verdict, one line each."""
+        stated = self.statistics.get("reasons", ())
+        return tuple(map(str, stated)) if isinstance(stated, list | tuple) else ()

@@ -154,14 +154,16 @@ def read_windows(path: Path) -> list[Window]:
 
 def _windows_of_labels(path: Path) -> Iterator[Window]:
     with open_labels(path) as labels:
+        judged = {"verdict": labels.verdict, "reasons": [f"{path.name}: {reason}" for reason in labels.reasons]}
         if not labels.takes:
-            yield Window(_EVER[0], _EVER[1], labels.rig)
+            yield Window(_EVER[0], _EVER[1], labels.rig, judged)
             return
         frames, number = labels.keypoints.frames, labels.keypoints.take_of()
         ends = np.flatnonzero(np.diff(number)) + 1
         for run in np.split(np.arange(len(frames)), ends):
             take = labels.takes[number[run[0]]]
-            yield Window(int(frames[run[0]]), int(frames[run[-1]]), take.rig, name=take.name, action=take.action)
+            first, last = int(frames[run[0]]), int(frames[run[-1]])
+            yield Window(first, last, take.rig, judged, name=take.name, action=take.action)
 
 
 def _tables(rig: Rig) -> dict[str, Any]:

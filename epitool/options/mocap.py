@@ -38,7 +38,7 @@ class MocapOptions(Options):
     out: Annotated[
         tuple[Path, ...],
         Flag("Files to write: .trc, .c3d, .csv, .npz, .mot or .sto. With --trials, their names in each trial's folder.",
-             role=Output()),
+             metavar="FILE...", role=Output()),
     ] = (Path("mocap.trc"),)  # fmt: skip
     cameras: Annotated[Path | None, Flag("Cameras that are known.", shown="calibrated", role=Input())] = None
     intrinsics: Annotated[Path | None, Flag("Lenses that are known; see calibrate.", role=Input())] = None

@@ -265,7 +265,7 @@ def test_candidates_that_do_not_fit_are_refused(stored, crossing):
         read_candidates(stored, (FRAMES, VIEWS, 16))
     with h5py.File(stored, "r+") as file:
         del file["candidates/xy"]
-    with pytest.raises(InputError, match=r"lacks dataset 'xy'.*epitool detect2d"):
+    with pytest.raises(InputError, match=r"lacks dataset 'candidates/xy'.*epitool detect2d"):
         read_candidates(stored, (FRAMES, VIEWS, 17))
 
 
@@ -282,5 +282,5 @@ def test_a_file_in_which_nobody_is_has_nobody_to_choose_from(stored, tmp_path, c
 def test_linked_candidates_are_refused(stored, tmp_path):
     with h5py.File(stored, "r+") as file:
         file["candidates"] = h5py.ExternalLink(str(tmp_path / "other.h5"), "/")
-    with pytest.raises(InputError, match="lacks candidates"):
+    with pytest.raises(InputError, match="'candidates' is no group of this file"):
         read_candidates(stored, (FRAMES, VIEWS, 17))

@@ -18,9 +18,10 @@ from typer.testing import CliRunner
 from epitool.cli import app, spread_variadic
 from epitool.errors import GeometryError, InputError, UsageError
 from epitool.geometry.calibration.compare import compare_rigs
-from epitool.io.cameras import read_rig, write_rig
+from epitool.io.cameras import read_rig, read_windows, write_rig
 from epitool.io.candidates_h5 import add_candidates, read_candidates
 from epitool.io.keypoints_h5 import read_keypoints, write_keypoints
+from epitool.io.labels_h5 import read_labels
 from epitool.io.sample import sample_recording
 from epitool.options import MocapOptions
 from epitool.stages import mocap
@@ -110,7 +111,11 @@ def test_one_recording_becomes_a_file_that_opensim_reads_upright(session, truth,
     assert order == sorted(order)
     assert [line.split(":")[0] for line in said.err.splitlines()] == ["Joints", "Cameras", "Poses"]
     assert "epitool convert" in summary.text
-    assert summary.values["recordings"][0]["verdict"] == "pass"
+    (cameras,) = read_windows(session / "walk1/joints-steps/cameras.toml")
+    assert summary.values["recordings"][0]["verdict"] == cameras.verdict  # poses are as good as their cameras
+    assert all(
+        reason.startswith("the cameras: ") for reason in read_labels(session / "walk1/joints-steps/labels.h5").reasons
+    )
     assert summary.failure is None
 
 

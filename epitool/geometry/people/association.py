@@ -14,11 +14,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from epitool.camera import Rig
+from epitool.geometry.people.bodies import midlines, nearest_to_rays, seen_by_all
 from epitool.geometry.people.candidates import Candidates
+from epitool.geometry.people.following import Follower
 from epitool.geometry.people.grouping import Epipolar, Pairs, groups_of_people, usual_distances
-from epitool.geometry.people.tracking import link, sightings_of
+from epitool.geometry.people.rejoining import Sightings, identities_of
+from epitool.geometry.people.tracking import centers_and_sizes, sightings_of
 from epitool.geometry.two_view.epipolar import fundamental_of_cameras
-from epitool.pose import midline, usual_side
+from epitool.pose import usual_side
 from epitool.skeleton import Skeleton
 
 Array = NDArray[np.float64]
@@ -96,17 +99,17 @@ def people_of(candidates: Candidates, rig: Rig, frames: int, skeleton: Skeleton,
     pairs = _pairs_of(rig)
     sample = _joints(candidates, table[_spread(frames)], rig)
     noise = _noise(sample, pairs, slack * _usual_size(sample, rig), _LOOSE * _usual_size(sample, rig), skeleton)
-    parts, places = [], []
+    parts, sightings, follower = [], [], Follower(_BRIDGE)
     chunk = max(1, _CHUNK // (table.shape[1] * table.shape[2]) ** 2)
     for start in range(0, frames, chunk):
         xy = _joints(candidates, table[start : start + chunk], rig)
         slots = groups_of_people(xy, pairs, noise, skeleton)
         parts.append(in_slots(table[start : start + chunk], slots))
-        places.append(_places(slots, xy, rig, skeleton)[(slots >= 0).any(axis=-1)])
+        sightings.append(_followed(follower, xy, slots, start, rig, skeleton))
     groups = np.full((frames, max((part.shape[1] for part in parts), default=0), len(rig)), -1)
     for start, part in zip(range(0, frames, chunk), parts):
         groups[start : start + chunk, : part.shape[1]] = part
-    return People(groups, _names(groups, places))
+    return People(groups, _ranked(groups, sightings, candidates, rig, skeleton))
 
 
 def choose_by_geometry(candidates: Candidates, rig: Rig, previous: Indices, skeleton: Skeleton) -> Indices:
@@ -197,48 +200,41 @@ def in_slots(table: Indices, slots: Indices) -> Indices:
     return np.where(slots >= 0, np.swapaxes(found, 1, 2), -1)
 
 
-def _names(groups: Indices, places: list[Array]) -> Indices:
+def _followed(follower: Follower, xy: Array, slots: Indices, start: int, rig: Rig, skeleton: Skeleton) -> Sightings:
+    """Follow the people of some frames.
+
+    Args:
+        follower: Who has followed people through the frames before.
+        xy: Undistorted joints of P slots `(F, V, P, J, 2)`, NaN where unseen.
+        slots: Slots of groups `(F, K, V)`, -1 for none.
+        start: Number of the first of these frames.
+        rig: The cameras.
+        skeleton: Skeleton of the joints.
+    """
+    points, frame = midlines(xy, slots, skeleton), np.nonzero((slots >= 0).any(axis=-1))[0] + start
+    places = nearest_to_rays(points, rig)
+    shown = np.isfinite(points[..., 0]).any(axis=-1)
+    names, near = follower.follow(seen_by_all(points, places, rig), shown, frame)
+    return Sightings(names, near, frame, *centers_and_sizes(places))
+
+
+def _ranked(groups: Indices, parts: list[Sightings], candidates: Candidates, rig: Rig, skeleton: Skeleton) -> Indices:
     """Return the number of each group's person, `(F, K)`, 0 for the person seen most; -1 for nobody.
 
     Args:
         groups: Candidates `(F, K, V)`, -1 for none.
-        places: Positions in space of the groups that have members, parts of `(N, M, 3)`.
+        parts: The groups that have members, as followed.
+        candidates: All people found.
+        rig: The cameras.
+        skeleton: Skeleton of the candidates.
     """
     there = groups >= 0
     names, (frame, group) = np.full(groups.shape[:2], -1), np.nonzero(there.any(axis=-1))
     if len(frame):
-        found = link(np.concatenate(places), frame, bridge=_BRIDGE, cut=False)
-        seen = np.bincount(found[found >= 0], there[frame, group].sum(axis=-1)[found >= 0])
+        every = Sightings(*map(np.concatenate, zip(*parts)))
+        own = identities_of(every, groups[frame, group], candidates, rig, skeleton)
+        seen = np.bincount(own[own >= 0], there[frame, group].sum(axis=-1)[own >= 0])
         rank = np.full(len(seen) + 1, -1)  # the last one stands for index -1, nobody
         rank[np.argsort(-seen, kind="stable")] = np.arange(len(seen))
-        names[frame, group] = rank[found]
+        names[frame, group] = rank[own]
     return names
-
-
-def _places(slots: Indices, xy: Array, rig: Rig, skeleton: Skeleton) -> Array:
-    """Return positions in space of groups of slots `(F, K, V)`, `(F, K, M, 3)`; NaN for nobody.
-
-    Only midline points are used, which swapped sides do not change.
-    """
-    points = midline(xy, skeleton)
-    mine = np.take_along_axis(points, np.maximum(slots, 0).transpose(0, 2, 1)[..., None, None], axis=2)
-    mine = np.where((slots >= 0)[..., None, None], np.swapaxes(mine, 1, 2), np.nan)
-    return _nearest_to_rays(mine, rig)
-
-
-def _nearest_to_rays(xy: Array, rig: Rig) -> Array:
-    """Return the points `(F, K, M, 3)` closest to the rays of `(F, K, V, M, 2)`, in least squares of distances.
-
-    This is good enough to tell people apart, and needs no iterations. Points with fewer than two rays are NaN.
-    """
-    system, target = np.zeros((*xy.shape[:2], xy.shape[3], 3, 3)), np.zeros((*xy.shape[:2], xy.shape[3], 3))
-    for v, camera in enumerate(rig.cameras):
-        ray = np.concatenate([xy[:, :, v], np.ones_like(xy[:, :, v, :, :1])], axis=-1)
-        ray = ray @ (camera.R.T @ np.linalg.inv(camera.K)).T
-        ray /= np.linalg.norm(ray, axis=-1, keepdims=True)
-        across = np.nan_to_num(np.eye(3) - ray[..., :, None] * ray[..., None, :])
-        system += across
-        target += across @ camera.center
-    enough = (np.isfinite(xy[..., 0]).sum(axis=2) >= 2) & (np.linalg.det(system) > 1e-9)
-    system = np.where(enough[..., None, None], system, np.eye(3))
-    return np.where(enough[..., None], np.linalg.solve(system, target[..., None])[..., 0], np.nan)

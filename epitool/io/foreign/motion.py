@@ -32,12 +32,25 @@ class Told:
         unit: Unit of lengths: "mm", "cm", "m" or "arbitrary".
         up: Axis that points up, "y" or "z"; "" if not known.
         done: Processing of the poses, in words; "" for none.
+        first: Number of the frame at time 0, the first of the recording; None for the first of the poses.
+        people: Name of the person of every pose, if they are of several.
     """
 
     fps: float
     unit: str
     up: str = ""
     done: str = ""
+    first: int | None = None
+    people: tuple[str, ...] = ()
+
+    def numbers(self, frames: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return the numbers of frames, counted from that at time 0."""
+        first = self.first if self.first is not None else frames[0] if len(frames) else 0
+        return frames - first
+
+    def seconds(self, frames: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Return the times of frames."""
+        return self.numbers(frames) / self.fps
 
 
 def write_motion(path: Path, poses: Poses, scale: float, told: Told) -> None:
@@ -59,16 +72,20 @@ def write_motion(path: Path, poses: Poses, scale: float, told: Told) -> None:
     write(path, poses, scale, told)
 
 
+def ending_of(path: Path) -> str:
+    """Return the ending of FORMATS that a file's name has; "" if it has none."""
+    return max((ending for ending in FORMATS if path.name.lower().endswith(ending)), key=len, default="")
+
+
 def check_motion_file(path: Path) -> MotionFormat:
     """Return the format that the file's name says.
 
     Raises:
         UsageError: It says none, or an extra is missing.
     """
-    endings = [ending for ending in FORMATS if path.name.lower().endswith(ending)]
-    if not endings:
+    if not (ending := ending_of(path)):
         raise UsageError(f"--out {path}: poses are written as {', '.join(FORMATS)}")
-    form = FORMATS[max(endings, key=len)]
+    form = FORMATS[ending]
     if form.needs and not importlib.util.find_spec(form.needs):
         raise UsageError(_NO_C3D)
     return form
@@ -76,22 +93,22 @@ def check_motion_file(path: Path) -> MotionFormat:
 
 def _trc(path: Path, poses: Poses, scale: float, told: Told) -> None:
     """Write OpenSim's tab-separated marker file; missing joints are NaN because OpenSim 4.6 drops empty last cells."""
-    names, count, fps = poses.skeleton.joints, len(poses.frames), told.fps
+    names, count, fps, numbers = poses.skeleton.joints, len(poses.frames), told.fps, told.numbers(poses.frames).tolist()
+    start = numbers[0] + 1 if numbers else 1
     said = [path.name, *([f"{told.up} up"] if told.up else []), *([told.done] if told.done else []), "epitool"]
     head = [
         "PathFileType\t4\t(X/Y/Z)\t" + "\t".join(said),  # readers only look at the first word
         "DataRate\tCameraRate\tNumFrames\tNumMarkers\tUnits\tOrigDataRate\tOrigDataStartFrame\tOrigNumFrames",
-        f"{fps:.9g}\t{fps:.9g}\t{count}\t{len(names)}\t{told.unit}\t{fps:.9g}\t1\t{count}",
+        f"{fps:.9g}\t{fps:.9g}\t{count}\t{len(names)}\t{told.unit}\t{fps:.9g}\t{start}\t{count}",
         "Frame#\tTime\t" + "\t\t\t".join(names) + "\t\t",
         "\t\t" + "\t".join(f"{axis}{j + 1}" for j in range(len(names)) for axis in "XYZ"),
         "",
     ]
-    first = poses.frames[0] if count else 0
     with writing(path) as temporary, temporary.open("w", encoding="utf-8") as file:
         file.write("\n".join(head) + "\n")
-        for frame, xyz in zip(poses.frames.tolist(), poses.xyz * scale):
-            numbers = ("NaN" if np.isnan(x) else f"{x:.6g}" for x in xyz.ravel())
-            file.write("\t".join([str(frame - first + 1), f"{(frame - first) / fps:.6f}", *numbers]) + "\n")
+        for number, xyz in zip(numbers, poses.xyz * scale):
+            places = ("NaN" if np.isnan(x) else f"{x:.6g}" for x in xyz.ravel())
+            file.write("\t".join([str(number + 1), f"{number / fps:.6f}", *places]) + "\n")
 
 
 def _c3d(path: Path, poses: Poses, scale: float, told: Told) -> None:
@@ -101,9 +118,11 @@ def _c3d(path: Path, poses: Poses, scale: float, told: Told) -> None:
         raise UsageError(_NO_C3D) from None
     if len(poses.frames) and (np.diff(poses.frames) != 1).any():
         raise InputError(f"{path}: C3D has no gaps between frames, these have; write .trc or .csv")
-    if len(poses.frames) > _C3D_FRAMES:
-        raise InputError(f"{path}: C3D holds {_C3D_FRAMES} frames, these are {len(poses.frames)}; write .trc or .csv")
+    numbers = told.numbers(poses.frames).tolist()
+    if numbers and numbers[-1] >= _C3D_FRAMES:
+        raise InputError(f"{path}: C3D holds {_C3D_FRAMES} frames, these are {numbers[-1] + 1}; write .trc or .csv")
     file = ezc3d.c3d()
+    file["header"]["points"]["first_frame"] = numbers[0] if numbers else 0
     point = file["parameters"]["POINT"]
     point["RATE"]["value"], point["LABELS"]["value"] = [told.fps], list(poses.skeleton.joints)
     point["UNITS"]["value"] = [told.unit]
@@ -122,14 +141,17 @@ def _c3d(path: Path, poses: Poses, scale: float, told: Told) -> None:
 
 
 def _csv(path: Path, poses: Poses, scale: float, told: Told) -> None:
-    """Write Anipose's columns: joint_x, _y, _z, _error, _ncams, _score of every joint, the axes' rotation, and fnum."""
+    """Write Anipose's columns: joint_x, _y, _z, _error, _ncams, _score of every joint, the axes' rotation, and fnum.
+
+    Poses of several people have their names in a first column.
+    """
     columns = [
         f"{joint}_{what}" for joint in poses.skeleton.joints for what in ("x", "y", "z", "error", "ncams", "score")
     ]
     with writing(path) as temporary, temporary.open("w", encoding="utf-8") as file:
-        file.write(",".join([*columns, *_UNTURNED, "fnum"]) + "\n")
-        for frame, xyz, confidence in zip(poses.frames.tolist(), poses.xyz * scale, poses.confidence):
-            cells: list[str] = []
+        file.write(",".join([*["person"] * bool(told.people), *columns, *_UNTURNED, "fnum"]) + "\n")
+        for row, (frame, xyz, confidence) in enumerate(zip(poses.frames.tolist(), poses.xyz * scale, poses.confidence)):
+            cells = [told.people[row]] if told.people else []
             for place, trust in zip(xyz, confidence):
                 numbers = [*place, np.nan, np.nan, trust]
                 cells += ["" if np.isnan(x) else f"{x:.6g}" for x in numbers]
@@ -158,11 +180,6 @@ def angles_of(path: Path, poses: Poses) -> dict[str, NDArray[np.float64]]:
     return angles
 
 
-def times_of(poses: Poses, fps: float) -> NDArray[np.float64]:
-    """Return the seconds `(F,)` of frames since the first one."""
-    return (poses.frames - (poses.frames[0] if len(poses.frames) else 0)) / fps
-
-
 def _storage(path: Path, poses: Poses, scale: float, told: Told) -> None:
     """Write OpenSim's storage file (.sto, .mot) of joint angles in degrees, one row per frame."""
     angles = angles_of(path, poses)
@@ -173,14 +190,14 @@ def _storage(path: Path, poses: Poses, scale: float, told: Told) -> None:
     ]  # fmt: skip
     with writing(path) as temporary, temporary.open("w", encoding="utf-8") as file:
         file.write("\n".join(head) + "\n")
-        for time, *row in zip(times_of(poses, told.fps).tolist(), *angles.values()):
+        for time, *row in zip(told.seconds(poses.frames).tolist(), *angles.values()):
             file.write("\t".join([f"{time:.6f}", *("NaN" if np.isnan(x) else f"{x:.4f}" for x in row)]) + "\n")
 
 
 def _angles_csv(path: Path, poses: Poses, scale: float, told: Told) -> None:
     """Write joint angles in degrees as a table: the frame's number, its time, and a column per angle."""
     angles = angles_of(path, poses)
-    rows = zip(poses.frames.tolist(), times_of(poses, told.fps).tolist(), *angles.values())
+    rows = zip(poses.frames.tolist(), told.seconds(poses.frames).tolist(), *angles.values())
     with writing(path) as temporary, temporary.open("w", encoding="utf-8") as file:
         file.write(",".join(["frame", "time", *angles]) + "\n")
         for frame, time, *row in rows:
@@ -199,17 +216,19 @@ class MotionFormat:
             lengths; otherwise every frame has its number.
         angles: Whether the file holds joint angles instead of positions.
         needs: Module that an extra installs; "" for none.
+        everyone: Whether one file holds several people.
     """
 
     write: Callable[[Path, Poses, float, Told], None] | None
     evenly: bool = False
     angles: bool = False
     needs: str = ""
+    everyone: bool = False
 
 
 FORMATS = {
     ".trc": MotionFormat(_trc, evenly=True), ".c3d": MotionFormat(_c3d, evenly=True, needs="ezc3d"),
-    ".csv": MotionFormat(_csv), ".npz": MotionFormat(_npz),
+    ".csv": MotionFormat(_csv, everyone=True), ".npz": MotionFormat(_npz),
     ".mot": MotionFormat(_storage, angles=True), ".sto": MotionFormat(_storage, angles=True),
     "angles.csv": MotionFormat(_angles_csv, angles=True), ".png": MotionFormat(None, angles=True),
 }  # fmt: skip

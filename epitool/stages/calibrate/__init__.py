@@ -30,7 +30,7 @@ from epitool.io.keypoints_h5 import open_keypoints
 from epitool.options import CalibrateOptions
 from epitool.pose import Keypoints
 from epitool.stages.calibrate import report
-from epitool.stages.calibrate.inputs import crowd_of, enough_step, intrinsics_of, keypoints_of
+from epitool.stages.calibrate.inputs import crowd_of, doubts_of_shapes, enough_step, intrinsics_of, keypoints_of
 from epitool.stages.calibrate.rig import Choices, choices_of, placed, solved
 from epitool.stages.calibrate.windows import LEAST_WINDOW, calibrate_windows, check_moving, windows_of
 from epitool.stages.shared.doubts import Asked, of_all, why
@@ -66,9 +66,12 @@ def run(options: CalibrateOptions) -> Summary:
             )
     cameras = intrinsics_of(joints, options.intrinsics or options.extrinsics, options.fov, options.method)
     choices = choices_of(options, rule, joints.views)
+    if choices.lenses is None:
+        choices = replace(choices, stated=(*choices.stated, *doubts_of_shapes(joints)))
     if options.sync:
         with at_work("finding offsets in time"):
-            cameras = _with_offsets(cameras, joints, options)
+            cameras, doubts = _with_offsets(cameras, joints, options)
+        choices = replace(choices, sync=doubts)
         joints = synchronized(joints, [camera.time_offset for camera in cameras])
     windowed = options.moving is not None or bool(joints.take_of.any())
     if options.sync or windowed:  # people are told apart only with static, synchronized cameras
@@ -163,8 +166,10 @@ def _of_one_person(
                 return joints, result
 
 
-def _with_offsets(cameras: Sequence[Camera], joints: Keypoints, options: CalibrateOptions) -> list[Camera]:
-    """Return the cameras with their time offsets, estimated from the middle of the recording."""
+def _with_offsets(
+    cameras: Sequence[Camera], joints: Keypoints, options: CalibrateOptions
+) -> tuple[list[Camera], tuple[Doubt, ...]]:
+    """Return the cameras with their time offsets, estimated from the middle of the recording, and the doubts."""
     middle = max(len(joints.frames) - _SYNC_FRAMES, 0) // 2
     stretch = joints.select_frames(np.arange(middle, min(middle + _SYNC_FRAMES, len(joints.frames))))
     reach = options.sync_reach or REACH
@@ -174,9 +179,12 @@ def _with_offsets(cameras: Sequence[Camera], joints: Keypoints, options: Calibra
         raise GeometryError(f"{error}: --sync-reach {error.reach} looks farther") from None
     for name, offset, sd in zip(joints.views, found.offsets, found.sd, strict=True):
         say(f"view {name}: {offset:+.2f} +- {sd:.2f} frames against view {joints.views[0]}")
-    for doubt in found.doubts:
-        warn(of_all(doubt))
-    return [replace(c, time_offset=float(offset)) for c, offset in zip(cameras, found.offsets, strict=True)]
+    if options.method == "fundamental":  # no verdict is given, which would hold them
+        for doubt in found.doubts:
+            warn(of_all(doubt))
+    return [
+        replace(c, time_offset=float(offset)) for c, offset in zip(cameras, found.offsets, strict=True)
+    ], found.doubts
 
 
 def _with_doubts_of_drift(recorded: Keypoints, result: Calibration) -> Calibration:
@@ -196,5 +204,5 @@ def _finish(joints: Keypoints, result: Calibration, choices: Choices, out: Path)
     write_rig(out, rig, statistics)
     error = statistics["median_reprojection_px"]
     text = f"{out}: {len(rig)} cameras, median reprojection error {error:.1f} px, unit {rig.unit}"
-    text += f" (scale: {rig.scale_source})" + (f", verdict: {result.verdict.level}" if result.verdict else "")
+    text += f" (scale: {rig.scale_source})" + (f", verdict: {statistics['verdict']}" if result.verdict else "")
     return Summary(text, {"out": str(out), "unit": rig.unit, **statistics})

@@ -7,11 +7,13 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from epitool.camera import Camera, Rig
 from epitool.console import say, warn
 from epitool.errors import InputError, UsageError
 from epitool.geometry.calibration.calibrate import assumed_intrinsics
+from epitool.geometry.doubts import Level
 from epitool.geometry.people.everyone import Crowd
 from epitool.geometry.triangulation.labels import sample_bounds
 from epitool.images import view_name
@@ -25,6 +27,8 @@ from epitool.stages.shared.footage import footage_among
 from epitool.stages.shared.people import everyone_in
 
 _USUAL_FOV_DEG = 60.0
+# Longer side over shorter side of images as cameras record them, and the relative difference that coders cause
+_SHAPES, _SHAPE = np.array([1.0, 5 / 4, 4 / 3, 3 / 2, 8 / 5, 16 / 9, 17 / 9, 2.0, 64 / 27]), 0.03
 _MANY_FRAMES = 100_000
 
 
@@ -116,6 +120,39 @@ def intrinsics_of(joints: Keypoints, path: Path | None, fov_deg: float | None, m
         assumed_intrinsics(name, size, fov_deg or _USUAL_FOV_DEG)
         for name, size in zip(joints.views, sizes, strict=True)
     ]
+
+
+def doubts_of_shapes(joints: Keypoints) -> list[tuple[Level, str]]:
+    """Return a doubt about views whose images seem to be parts of those that were recorded.
+
+    Without lens files, lenses are taken to look at the middle of the images. The joints hardly tell otherwise: other
+    focal lengths and rotations fit them as well.
+    """
+    sizes = joints.image_size
+    cropped = [
+        f"{name} ({size[0]}x{size[1]})"
+        for name, size in zip(joints.views, sizes.tolist(), strict=True)
+        if _is_part(np.array(size), sizes)
+    ]
+    if not cropped:
+        return []
+    looks = "have a shape that looks" if len(cropped) == 1 else "have shapes that look"
+    text = (
+        f"the images of {' and '.join(cropped)} {looks} cropped; without --intrinsics, lenses are taken to look at the"
+        " middle of the images, which is wrong for a part of them, and rotations may be off by more than is stated:"
+        " give the images as they were recorded, or --intrinsics"
+    )
+    return [("warn", text)]
+
+
+def _is_part(size: NDArray[np.int64], others: NDArray[np.int64]) -> bool:
+    """Return whether images are of no camera's shape, or as wide or high as another view's and clearly shorter."""
+    if not size.all():
+        return False
+    shape = size.max() / size.min()
+    same, shorter = size == others, size < (1 - _SHAPE) * others
+    beside = (same[:, 0] & shorter[:, 1]) | (same[:, 1] & shorter[:, 0])
+    return bool(beside.any() or np.abs(shape / _SHAPES - 1).min() > _SHAPE)
 
 
 def given(rig: Rig, intrinsics: Sequence[Camera]) -> Rig:

@@ -16,11 +16,13 @@ from epitool.geometry.body.scale import ScaleRule, apply_scale
 from epitool.geometry.body.vertical import apply_world, level_world
 from epitool.geometry.calibration.calibrate import Calibration, calibrate
 from epitool.geometry.calibration.known_cameras import judge_known
+from epitool.geometry.doubts import Doubt, Level
 from epitool.geometry.triangulation.labels import label
 from epitool.options import CalibrateOptions
 from epitool.pose import Keypoints
 from epitool.stages.calibrate import report
 from epitool.stages.calibrate.inputs import given, places
+from epitool.stages.shared.camera_verdict import inherited_from, unsure_lenses
 from epitool.stages.shared.doubts import Asked, of_all, said_of, untrusted
 
 
@@ -37,6 +39,8 @@ class Choices:
         places: Cameras whose positions and orientations are kept.
         seed: Seed of the random sampling.
         jobs: Number of pairs solved at a time.
+        stated: Doubts, with their levels, that the given files state of their own cameras.
+        sync: Doubts about the offsets in time that the joints were synchronized by.
     """
 
     method: str
@@ -47,6 +51,8 @@ class Choices:
     places: Rig | None
     seed: int
     jobs: int
+    stated: tuple[tuple[Level, str], ...] = ()
+    sync: tuple[Doubt, ...] = ()
 
 
 def choices_of(options: CalibrateOptions, rule: ScaleRule | None, views: Sequence[str]) -> Choices:
@@ -54,11 +60,17 @@ def choices_of(options: CalibrateOptions, rule: ScaleRule | None, views: Sequenc
 
     Raises:
         InputError: The file of `--extrinsics` lacks a view.
+        GeometryError: The cameras of `--extrinsics` have the verdict "fail".
     """
     stated = options.intrinsics or options.extrinsics
     focal = "refined" if options.refine_intrinsics else "known" if stated else "field" if options.fov else "unknown"
     known = places(options.extrinsics, views) if options.extrinsics else None
-    return Choices(options.method, focal, rule, options.up, stated, known, options.seed, options.jobs)
+    doubts = unsure_lenses(options.intrinsics) if options.intrinsics else []
+    if options.extrinsics:
+        doubts += inherited_from(options.extrinsics, f"the cameras of {options.extrinsics.name}")
+    if failed := [text for level, text in doubts if level == "fail"]:
+        raise GeometryError(f"{options.extrinsics}: no cameras to go on from: {' '.join(failed)}")
+    return Choices(options.method, focal, rule, options.up, stated, known, options.seed, options.jobs, tuple(doubts))
 
 
 def solved(joints: Keypoints, cameras: Sequence[Camera], choices: Choices) -> Calibration:
@@ -82,6 +94,8 @@ def placed(joints: Keypoints, result: Calibration, choices: Choices) -> tuple[Ri
     Raises:
         GeometryError: The rig has the verdict "fail", or triangulates no joint.
     """
+    if result.verdict:
+        result = replace(result, verdict=result.verdict.with_doubts(choices.sync))
     if result.verdict and result.verdict.level == "fail":
         asked = Asked(1.0 if result.rig.unit == "mm" else None, choices.lenses is not None)
         raise GeometryError(untrusted(result.verdict, asked, report.two_people(result)))
@@ -100,7 +114,7 @@ def placed(joints: Keypoints, result: Calibration, choices: Choices) -> tuple[Ri
     method = "given" if choices.places else choices.method
     grown = _grown(result.rig, rig)
     asked = Asked(grown if rig.unit == "mm" else None, choices.lenses is not None)
-    said = said_of(result.verdict, asked) if result.verdict else None
+    said = said_of(result.verdict, asked, choices.stated) if result.verdict else None
     statistics = report.statistics(result, said, labels, asked, grown, method, choices.lenses)
     if levelled:
         statistics |= {"up": "people", "up_sd_deg": round(levelled.sd_deg, 3)}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from epitool.io.foreign.motion import Told, angles_of, times_of
+from epitool.io.foreign.motion import Told, angles_of
 from epitool.pose import Poses
 
 
@@ -16,4 +16,4 @@ def draw_angles(path: Path, poses: Poses, scale: float, told: Told) -> None:
     """
     from epitool.viz.angles import plot_angles  # imports matplotlib, which no other format needs
 
-    plot_angles(path, times_of(poses, told.fps), angles_of(path, poses), told.done)
+    plot_angles(path, told.seconds(poses.frames), angles_of(path, poses), told.done)

@@ -150,12 +150,13 @@ def _poses(options: MocapOptions, trial: Trial, known: Path, calibrated: bool) -
     what = ["triangulate", "--keypoints", trial.keypoints, "--cameras", known, "--out", trial.labels]
     found = _ran(f"poses{trial.of}", what)
     _ran(f"page{trial.of}", ["show", trial.labels, "--out", trial.page])
+    files: list[str] = []
     for out in trial.outs:
         unit = ["--unit", "m"] if out.suffix.lower() == ".trc" and found["unit"] == "mm" else []
         rate = ["--fps", f"{options.fps:g}"] if options.fps else []
-        _ran(f"file {out}", ["convert", trial.labels, *unit, *rate, "--out", out])
+        files += _ran(f"file {out}", ["convert", trial.labels, *unit, *rate, "--out", out])["files"]
     say(trust.of_poses(found, trial.page))
-    return found
+    return {**found, "files": files}
 
 
 def _summary(
@@ -168,7 +169,7 @@ def _summary(
     lines = []
     for trial in trials:
         found = made[trial.name]
-        files = ", ".join(map(str, trial.outs))
+        files = ", ".join(found["files"])
         lines.append(
             f"{files}: {found['solved']} of {found['frames']} frames{_NO_SCALE * (found['unit'] != 'mm')}, verdict:"
             f" {found['verdict']}; {trial.page} shows it"
@@ -184,7 +185,7 @@ def _summary(
         "cameras": str(known),
         "recordings": [
             {
-                "name": trial.name, "out": [str(out) for out in trial.outs], "page": str(trial.page),
+                "name": trial.name, "out": made[trial.name]["files"], "page": str(trial.page),
                 "labels": str(trial.labels), "frames": made[trial.name]["frames"], "unit": made[trial.name]["unit"],
                 "verdict": made[trial.name]["verdict"],
             }

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from epitool.console import progress
+from epitool.console import progress, warn
 from epitool.errors import InputError, UsageError
 from epitool.geometry.body.scale import parse_scale
 from epitool.images import Image, read_images
@@ -68,6 +68,8 @@ def _open_engine(path: Path, device: str, bf16: bool) -> Engine:
 
     engine = open_engine(path, device, bf16)
     check_depth(path, engine.card)
+    if engine.card.doubts:
+        warn(f"{path}: was trained on labels that were found doubtful: {'; '.join(engine.card.doubts)}")
     return engine
 
 

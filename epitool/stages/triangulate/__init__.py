@@ -18,6 +18,7 @@ from epitool.parallel import backend as working_on
 from epitool.skeleton import Skeleton
 from epitool.skeleton import skeleton as named_skeleton
 from epitool.stages.shared.camera_checks import check_stature
+from epitool.stages.shared.camera_verdict import inherited
 from epitool.stages.shared.doubts import Asked, Said, said_of, whys
 from epitool.stages.shared.footage import check_rates_of
 from epitool.stages.shared.people import LEAST_FRAMES, Chosen, say_whom
@@ -65,7 +66,8 @@ def run(options: TriangulateOptions) -> Summary:
             if not first.tally.solved:
                 raise GeometryError(
                     f"{keypoints}: no frame has enough joints seen by two views, before both cameras; are the cameras"
-                    f" of {cameras} those of the recording, with axes x right, y down, z forward?"
+                    f" of {cameras} those of the recording, for images that were not cropped, with axes x right, y"
+                    " down, z forward?"
                 )
             said = _said(found, first, options)
             if said.level == "fail":
@@ -114,7 +116,7 @@ def _further_person(
 def _said(found: Fitting, labelled: Labelled, options: TriangulateOptions) -> Said:
     """Return the verdict on one person's labels and the cameras."""
     bodies = doubts_of_bodies(labelled.usual.poses, options.keypoints)
-    return said_of(found.verdict, _asked(found), [*bodies, *labelled.tally.doubts()])
+    return said_of(found.verdict, _asked(found), [*inherited(found.windows), *bodies, *labelled.tally.doubts()])
 
 
 def _asked(found: Fitting) -> Asked:

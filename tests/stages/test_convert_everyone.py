@@ -117,3 +117,15 @@ def test_doubts_are_said_of_whom_they_are(here, truth, capsys):
     with pytest.raises(GeometryError, match="the labels of person2 were found not to be trusted"):
         converted("fail.trc")
     assert not list(Path().glob("fail*"))
+
+
+def test_everyone_gets_a_table_and_a_diagram_of_angles(everyone):
+    """The table's ending is that of angles, not that of places, in each person's name too."""
+    assert converted("walk.angles.csv").values["files"] == [f"walk_{name}.angles.csv" for name in SPANS]
+    assert converted("angles.png").values["files"] == [f"angles_{name}.png" for name in SPANS]
+    for name, labels in everyone.items():
+        head, *rows = csv.reader(Path(f"walk_{name}.angles.csv").read_text().splitlines())
+        assert head[:3] == ["frame", "time", "trunk_rotation"]
+        assert [int(row[0]) for row in rows] == labels.poses.frames.tolist()
+        np.testing.assert_allclose([float(row[1]) for row in rows], times_of(labels), atol=1e-6)
+        assert Path(f"angles_{name}.png").stat().st_size > 10_000

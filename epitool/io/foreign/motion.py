@@ -48,12 +48,16 @@ class Told:
         first = self.first if self.first is not None else frames[0] if len(frames) else 0
         return frames - first
 
+    def seconds(self, frames: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Return the times of frames."""
+        return self.numbers(frames) / self.fps
+
 
 def write_motion(path: Path, poses: Poses, scale: float, told: Told) -> None:
-    """Write poses in the format of the file's suffix.
+    """Write poses in the format of the file's name.
 
     Args:
-        path: File to write, with a suffix of FORMATS.
+        path: File to write, with an ending of FORMATS, but not that of a diagram.
         poses: Poses in F frames.
         scale: Factor that lengths are multiplied by.
         told: Metadata, written as far as the format allows.
@@ -62,7 +66,15 @@ def write_motion(path: Path, poses: Poses, scale: float, told: Told) -> None:
         InputError: The file cannot be written.
         UsageError: An extra is not installed.
     """
-    FORMATS[path.suffix.lower()].write(path, poses, scale, told)
+    write = check_motion_file(path).write
+    if write is None:
+        raise ValueError(f"{path} is a diagram")
+    write(path, poses, scale, told)
+
+
+def ending_of(path: Path) -> str:
+    """Return the ending of FORMATS that a file's name has; "" if it has none."""
+    return max((ending for ending in FORMATS if path.name.lower().endswith(ending)), key=len, default="")
 
 
 def check_motion_file(path: Path) -> MotionFormat:
@@ -71,8 +83,9 @@ def check_motion_file(path: Path) -> MotionFormat:
     Raises:
         UsageError: It says none, or an extra is missing.
     """
-    if (form := FORMATS.get(path.suffix.lower())) is None:
+    if not (ending := ending_of(path)):
         raise UsageError(f"--out {path}: poses are written as {', '.join(FORMATS)}")
+    form = FORMATS[ending]
     if form.needs and not importlib.util.find_spec(form.needs):
         raise UsageError(_NO_C3D)
     return form
@@ -155,22 +168,41 @@ def _npz(path: Path, poses: Poses, scale: float, told: Told) -> None:
         )  # fmt: skip
 
 
-def _storage(path: Path, poses: Poses, scale: float, told: Told) -> None:
-    """Write OpenSim's storage file (.sto, .mot) of joint angles in degrees, one row per frame."""
+def angles_of(path: Path, poses: Poses) -> dict[str, NDArray[np.float64]]:
+    """Return joint angles in degrees, each `(F,)`, as `joint_angles` does, for a file to be written.
+
+    Raises:
+        InputError: The poses are of no person.
+    """
     angles = joint_angles(poses)
     if not angles:
         raise InputError(f"{path}: angles are of people, whose hips and shoulders are needed; write .trc or .csv")
-    count = len(poses.frames)
+    return angles
+
+
+def _storage(path: Path, poses: Poses, scale: float, told: Told) -> None:
+    """Write OpenSim's storage file (.sto, .mot) of joint angles in degrees, one row per frame."""
+    angles = angles_of(path, poses)
     done = [told.done] if told.done else []
     head = [
-        path.stem, "version=1", f"nRows={count}", f"nColumns={len(angles) + 1}", "inDegrees=yes",
+        path.stem, "version=1", f"nRows={len(poses.frames)}", f"nColumns={len(angles) + 1}", "inDegrees=yes",
         "; ".join(["epitool: joint angles", *done]), "endheader", "\t".join(["time", *angles]),
     ]  # fmt: skip
-    times = told.numbers(poses.frames) / told.fps
     with writing(path) as temporary, temporary.open("w", encoding="utf-8") as file:
         file.write("\n".join(head) + "\n")
-        for time, *row in zip(times.tolist(), *angles.values()):
+        for time, *row in zip(told.seconds(poses.frames).tolist(), *angles.values()):
             file.write("\t".join([f"{time:.6f}", *("NaN" if np.isnan(x) else f"{x:.4f}" for x in row)]) + "\n")
+
+
+def _angles_csv(path: Path, poses: Poses, scale: float, told: Told) -> None:
+    """Write joint angles in degrees as a table: the frame's number, its time, and a column per angle."""
+    angles = angles_of(path, poses)
+    rows = zip(poses.frames.tolist(), told.seconds(poses.frames).tolist(), *angles.values())
+    with writing(path) as temporary, temporary.open("w", encoding="utf-8") as file:
+        file.write(",".join(["frame", "time", *angles]) + "\n")
+        for frame, time, *row in rows:
+            cells = ("" if np.isnan(x) else f"{x:.4f}" for x in row)
+            file.write(",".join([str(frame), f"{time:.6f}", *cells]) + "\n")
 
 
 @dataclass(frozen=True)
@@ -178,7 +210,8 @@ class MotionFormat:
     """A format of 3D joints.
 
     Attributes:
-        write: Function that writes poses, with the arguments of `write_motion`.
+        write: Function that writes poses, with the arguments of `write_motion`; None for a diagram, which the command
+            draws.
         evenly: Whether frames are consecutive at a rate that the file states, and other programs assume a unit of
             lengths; otherwise every frame has its number.
         angles: Whether the file holds joint angles instead of positions.
@@ -186,7 +219,7 @@ class MotionFormat:
         everyone: Whether one file holds several people.
     """
 
-    write: Callable[[Path, Poses, float, Told], None]
+    write: Callable[[Path, Poses, float, Told], None] | None
     evenly: bool = False
     angles: bool = False
     needs: str = ""
@@ -197,4 +230,5 @@ FORMATS = {
     ".trc": MotionFormat(_trc, evenly=True), ".c3d": MotionFormat(_c3d, evenly=True, needs="ezc3d"),
     ".csv": MotionFormat(_csv, everyone=True), ".npz": MotionFormat(_npz),
     ".mot": MotionFormat(_storage, angles=True), ".sto": MotionFormat(_storage, angles=True),
+    "angles.csv": MotionFormat(_angles_csv, angles=True), ".png": MotionFormat(None, angles=True),
 }  # fmt: skip

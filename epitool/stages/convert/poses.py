@@ -12,11 +12,12 @@ from epitool.console import Summary, warn
 from epitool.errors import InputError, UsageError
 from epitool.images import frame_rate
 from epitool.io.foreign.markers import pose2sim_markers
-from epitool.io.foreign.motion import FORMATS, Told, check_motion_file, write_motion
+from epitool.io.foreign.motion import FORMATS, Told, check_motion_file, ending_of, write_motion
 from epitool.io.labels_h5 import people_in
 from epitool.options import ConvertOptions
 from epitool.pose import Poses
 from epitool.pss.alignment import find_up
+from epitool.stages.convert.angles import draw_angles
 from epitool.stages.convert.cameras import IN_MM
 from epitool.stages.convert.over_time import Track, processed
 from epitool.stages.convert.tracks import tracks_of
@@ -77,13 +78,21 @@ def files_of(path: Path, out: Path) -> list[Path]:
         InputError: The file is damaged.
     """
     people = people_in(path) if path.suffix.lower() == ".h5" else ()
-    form = FORMATS.get(out.suffix.lower())
-    together = len(people) < 2 or form is None or form.everyone
+    ending = ending_of(out)
+    together = len(people) < 2 or not ending or FORMATS[ending].everyone
     return [out] if together else [_of_person(out, person) for person in people]
 
 
 def _of_person(out: Path, person: str) -> Path:
-    return out.with_stem(f"{out.stem}_{person}")
+    """Return the name of one person's file, which ends as the given one.
+
+    >>> [_of_person(Path(out), "p1").name for out in ("walk.trc", "walk.angles.csv", "angles.csv")]
+    ['walk_p1.trc', 'walk_p1.angles.csv', 'p1_angles.csv']
+    """
+    start = out.name[: len(out.name) - len(ending_of(out))]
+    ending, base = out.name[len(start) :], start.rstrip("._-")
+    separator = start[len(base) :] or "_" * (not ending.startswith("."))
+    return out.with_name(f"{base}_{person}{separator}{ending}" if base else f"{person}{separator}{ending}")
 
 
 def _motion(track: Track, step: int, fps: float, up: str, options: ConvertOptions) -> _Motion:
@@ -97,13 +106,15 @@ def _motion(track: Track, step: int, fps: float, up: str, options: ConvertOption
 def _write(out: Path, motions: Mapping[str, _Motion], scale: float, told: Told) -> list[Path]:
     """Write the motions: one, or everyone's if the format holds several, to `out`; else each to a file of its own."""
     poses = {name: motion.poses for name, motion in motions.items()}
-    if len(poses) > 1 and FORMATS[out.suffix.lower()].everyone:
+    form = check_motion_file(out)
+    if len(poses) > 1 and form.everyone:
         people = tuple(name for name, one in poses.items() for _ in one.frames)
         write_motion(out, _joined(list(poses.values())), scale, replace(told, people=people))
         return [out]
     files = {name: out if len(poses) == 1 else _of_person(out, name) for name in poses}
+    write = write_motion if form.write else draw_angles
     for name, file in files.items():
-        write_motion(file, poses[name], scale, replace(told, done=motions[name].done))
+        write(file, poses[name], scale, replace(told, done=motions[name].done))
     return list(files.values())
 
 

@@ -143,8 +143,13 @@ def _of_everyone(
         chosen = chosen_by_geometry(source, result.rig, everyone.empty.views)
         if chosen is None:
             raise AssertionError("a crowd without candidates")
-        say_whom(chosen)
+        say_whom(chosen, _rule_by_body(options))
         return informative_frames(chosen.read(step=enough_step(source)), FRAME_BUDGET), result
+
+
+def _rule_by_body(options: CalibrateOptions) -> str | None:
+    """Return the rule of the scale, if it goes by a body; None otherwise."""
+    return options.scale if options.scale and parse_scale(options.scale).cameras is None else None
 
 
 def _of_one_person(
@@ -162,7 +167,7 @@ def _of_one_person(
             joints = informative_frames(chosen.read(step=enough_step(source)), FRAME_BUDGET)
             lost, result = len(result.left_out), solved(joints, cameras, choices)
             if not result.left_out or len(result.left_out) >= lost:
-                say_whom(chosen)
+                say_whom(chosen, _rule_by_body(options))
                 return joints, result
 
 

@@ -201,11 +201,23 @@ def _places(chosen: Chosen, rig: Rig) -> NDArray[np.float64]:
     return xyz
 
 
-def say_whom(chosen: Chosen) -> None:
-    """Says that one of several is taken, and in how many frames it is another than was followed."""
+def say_whom(chosen: Chosen, scale: str | None = None) -> None:
+    """Report that one of several people is taken, and in how many frames it is another than was followed.
+
+    Args:
+        chosen: The person.
+        scale: Rule of the scale that goes by the lengths of this person; None if there is none.
+    """
     before = np.concatenate(list(_choices(chosen.source, chosen.crowd)))
     changed = int((chosen.choice != before).any(axis=1).sum())
     say(f"several people: the one whom all views agree on is taken, in {changed} frames another than was followed")
+    if scale:
+        there = np.flatnonzero((chosen.choice >= 0).sum(axis=1) >= 2)
+        first, last = (chosen.source.frames[there[[0, -1]]].tolist()) if len(there) else ("-", "-")
+        say(
+            f"--scale {scale} is taken as that of person1 of the labels, who is in {len(there)} of {len(chosen)} frames"
+            f" (the first is {first}, the last {last})"
+        )
 
 
 def _choices(source: KeypointsFile, crowd: Crowd) -> Iterator[NDArray[np.intp]]:

@@ -35,7 +35,7 @@ def frozen_array(values: ArrayLike, shape: tuple[int | None, ...], what: str, dt
     return array
 
 
-def undistorted(xy: Array, K: Array, distortion: Array) -> Array:
+def undistort_pixels(xy: Array, K: Array, distortion: Array) -> Array:
     """Return pixels `(..., 2)` of a lens with OpenCV's coefficients as a pinhole with the same K would see them."""
     flat = np.ascontiguousarray(xy, dtype=float).reshape(-1, 1, 2)
     if not distortion.any() or not len(flat):
@@ -132,7 +132,7 @@ class Camera:
 
     def undistort(self, xy: Array) -> Array:
         """Return pixels `(..., 2)` as an ideal pinhole with the same K would see them."""
-        return undistorted(xy, self.K, self.distortion)
+        return undistort_pixels(xy, self.K, self.distortion)
 
     def normalize(self, xy: Array) -> Array:
         """Convert pixels `(..., 2)` to undistorted coordinates on the plane z = 1, `(..., 2)`."""

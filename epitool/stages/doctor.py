@@ -116,7 +116,7 @@ def _tried(trial: Callable[[], None], name: str) -> Trial:
 def _geometry() -> None:
     from epitool.geometry.calibration.calibrate import calibrate
     from epitool.geometry.calibration.compare import compare_rigs
-    from epitool.geometry.triangulation.labels import label
+    from epitool.geometry.triangulation.labels import make_labels
     from epitool.synthetic import labels_of, noisy_keypoints
     from epitool.synthetic.motion import random_motion
     from epitool.synthetic.scene import ring_of_cameras
@@ -125,7 +125,7 @@ def _geometry() -> None:
     keypoints = noisy_keypoints(truth, sigma_px=1.0, outliers=0.05, swap_share=0.0, seed=0)
     found = calibrate(keypoints, truth.rig.cameras)
     worst = max(pair.rotation_deg for pair in compare_rigs(found.rig, truth.rig))
-    if worst > _LARGEST_ANGLE_DEG or not np.isfinite(label(keypoints, found.rig).poses.xyz).any():
+    if worst > _LARGEST_ANGLE_DEG or not np.isfinite(make_labels(keypoints, found.rig).poses.xyz).any():
         raise EpitoolError(f"cameras of a known scene are off by {worst:.1f} degrees")
 
 

@@ -18,7 +18,7 @@ from epitool.io.labels_h5 import has_poses, open_labels
 from epitool.options import TrainOptions
 from epitool.options.network import PRESETS, NetworkOptions
 from epitool.options.shared import run_folder
-from epitool.stages.shared.label_verdict import heed
+from epitool.stages.shared.label_verdict import check_verdict
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
@@ -92,7 +92,7 @@ def _recording(pairs: Path) -> Iterator[Recording]:
 
     if has_poses(pairs):
         with open_labels(pairs) as labels:
-            heed(pairs, labels)
+            check_verdict(pairs, labels)
             file = labels.keypoints
             if not file.skeleton.bones:
                 raise InputError(

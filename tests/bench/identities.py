@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 
 from epitool.camera import Rig
-from epitool.geometry.people.association import People, people_of
+from epitool.geometry.people.association import People, match_people
 from epitool.skeleton import skeleton
 from epitool.synthetic import random_rig
 
@@ -123,7 +123,7 @@ def scenes(first: int, count: int, people: int, views: int, frames: int | None) 
 def judge(scene: Scene) -> tuple[Score, float]:
     """Matches and follows everyone; the score, and seconds."""
     begin = time.process_time()
-    found = people_of(scene.crowd.candidates, scene.rig, scene.crowd.frames, skeleton("h36m17"))
+    found = match_people(scene.crowd.candidates, scene.rig, scene.crowd.frames, skeleton("h36m17"))
     seconds = time.process_time() - begin
     return score(found, scene.who, shown(scene)), seconds
 

@@ -6,7 +6,7 @@ import numpy as np
 from outcomes import detected, outcome, scene, solved, worst_deg
 
 from epitool.geometry.calibration.known_cameras import judge_known
-from epitool.geometry.triangulation.labels import label
+from epitool.geometry.triangulation.labels import make_labels
 
 
 def mirrored(keypoints):
@@ -44,7 +44,7 @@ def test_where_all_views_are_mirrored_the_world_is_a_mirror_image_and_nothing_te
     keypoints = all_mirrored(detected(labels))
     found = solved(keypoints, labels.rig)
     assert found.verdict.level == "pass"
-    poses = label(keypoints, found.rig, method="polynomial", jobs=1).poses
+    poses = make_labels(keypoints, found.rig, method="polynomial", jobs=1).poses
     order = keypoints.skeleton.flip_order
     world = labels.poses.xyz[:, order] * [-1.0, 1.0, 1.0]
     known = np.isfinite(poses.xyz).all(axis=-1)

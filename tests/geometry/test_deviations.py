@@ -11,7 +11,7 @@ import pytest
 from epitool.geometry.calibration.bundle_adjustment import adjust
 from epitool.geometry.calibration.calibrate import calibrate
 from epitool.geometry.calibration.compare import angle_deg
-from epitool.geometry.calibration.deviations import without_each
+from epitool.geometry.calibration.deviations import jackknife_covariance
 from epitool.synthetic import detector_like, labels_of, random_rig
 from epitool.synthetic.motion import random_motion
 
@@ -70,7 +70,7 @@ def test_leaving_out_each_of_independent_groups_gives_the_models_covariance():
     rows, group, found = rng.normal(size=(400, 2)), np.arange(400) // 20, []
     for _ in range(100):
         S, g = regression(rng.normal(0, 2.0, 400), rows)
-        found.append(without_each(grouped(S, group), grouped(g, group), np.zeros((2, 2))))
+        found.append(jackknife_covariance(grouped(S, group), grouped(g, group), np.zeros((2, 2))))
     assert np.diag(np.mean(found, axis=0)) == pytest.approx(4 * np.diag(np.linalg.inv(rows.T @ rows)), rel=0.15)
 
 
@@ -79,7 +79,7 @@ def test_errors_that_a_group_shares_count_as_one_observation():
     rng = np.random.default_rng(0)
     rows, group = np.ones((400, 1)), np.arange(400) // 20
     S, g = regression(np.repeat(rng.normal(size=20), 20), rows)
-    variance = without_each(grouped(S, group), grouped(g, group), np.zeros((1, 1)))
+    variance = jackknife_covariance(grouped(S, group), grouped(g, group), np.zeros((1, 1)))
     assert variance[0, 0] == pytest.approx(1 / 20, rel=0.6)
 
 
@@ -89,7 +89,7 @@ def test_a_group_that_alone_determines_something_does_no_harm():
     rows[10:, 1] = 0.0
     S, g = regression(rng.normal(size=100), rows)
     group = np.arange(100) // 10
-    assert np.isfinite(without_each(grouped(S, group), grouped(g, group), np.zeros((2, 2)))).all()
+    assert np.isfinite(jackknife_covariance(grouped(S, group), grouped(g, group), np.zeros((2, 2)))).all()
 
 
 def test_a_detector_that_is_biased_by_joint_and_view_is_found_out():

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from test_cli import epitool
 from test_people import H36M, RIG, mixed_up, seen, walker
 
-from epitool.geometry.people.candidates import follow, with_choice
+from epitool.geometry.people.candidates import follow_person, with_choice
 from epitool.geometry.people.halves import parts_of_people
 from epitool.io.cameras import write_rig
 from epitool.io.candidates_h5 import add_candidates
@@ -110,7 +110,7 @@ def test_arms_of_another_in_several_views_are_named(here):
         xy[one][taken] = some
     people = [type(p)(**{**vars(p), "xy": x, "confidence": np.isfinite(x[..., 0]) * 0.9}) for p, x in zip(people, xy)]
     candidates, _ = mixed_up(people, missing=0.0)
-    choice = follow(candidates, len(people[0].xy), 4, H36M)
+    choice = follow_person(candidates, len(people[0].xy), 4, H36M)
     write_keypoints(Path("keypoints.h5"), with_choice(people[0], candidates, choice))
     add_candidates(Path("keypoints.h5"), candidates)
     write_rig(Path("cameras.toml"), RIG)

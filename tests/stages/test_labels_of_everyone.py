@@ -11,7 +11,7 @@ import pytest
 from crowds import Scene, crowd_scene
 
 from epitool.errors import GeometryError, InputError, UsageError
-from epitool.geometry.people.candidates import follow, with_choice
+from epitool.geometry.people.candidates import follow_person, with_choice
 from epitool.geometry.triangulation import labels as labelling
 from epitool.io.cameras import write_rig
 from epitool.io.candidates_h5 import add_candidates
@@ -48,7 +48,7 @@ def write(scene: Scene, frames: int = FRAMES) -> None:
         empty.image_size, empty.skeleton,
     )  # fmt: skip
     write_keypoints(
-        Path("keypoints.h5"), with_choice(nobody, candidates, follow(candidates, *shape[:2], empty.skeleton))
+        Path("keypoints.h5"), with_choice(nobody, candidates, follow_person(candidates, *shape[:2], empty.skeleton))
     )
     add_candidates(Path("keypoints.h5"), candidates)
     write_rig(Path("cameras.toml"), scene.rig)

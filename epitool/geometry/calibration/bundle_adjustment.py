@@ -15,9 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from epitool.camera import Camera, Rig
-from epitool.geometry.calibration.deviations import inverse, spread, without_each
-from epitool.geometry.calibration.expectation import Estimate, Observed, State, begin, errors_of, estimated
-from epitool.geometry.calibration.lens_priors import Lenses, bent, held, moved
+from epitool.geometry.calibration.deviations import invert_determined, jackknife_covariance, variances_of_cameras
+from epitool.geometry.calibration.expectation import Estimate, Observed, State, em_step, errors_of, start_em
+from epitool.geometry.calibration.lens_priors import Lenses, add_to_k1, apply_lens_steps, priors_of_known
 from epitool.geometry.calibration.schur_complement import point_steps, reduced_system
 from epitool.geometry.compiled.lens import POSE
 from epitool.geometry.noise import KeypointNoise
@@ -106,14 +106,14 @@ def adjust(
     Raises:
         GeometryError: Fewer than 30 joints are seen by two views and triangulated.
     """
-    lenses = (lenses or held(rig.cameras)).about(rig)
-    state, observed, found = begin(xy, confidence, xyz, rig, max_points, take_of)
+    lenses = (lenses or priors_of_known(rig.cameras)).about(rig)
+    state, observed, found = start_em(xy, confidence, xyz, rig, max_points, take_of)
     squared = errors_of(state, observed.xy)
     damping, previous = _START_LAMBDA, np.inf
     for _ in range(_ITERATIONS):
         state, damping, stepped = _step(state, observed.xy, squared, found, damping, lenses)
         squared = errors_of(state, observed.xy)
-        found = estimated(state, squared, found, observed, cameras=len(rig) - 1)
+        found = em_step(state, squared, found, observed, cameras=len(rig) - 1)
         if not stepped or abs(previous - found.cost) < tolerance * abs(found.cost):
             break
         previous = found.cost
@@ -122,7 +122,7 @@ def adjust(
     return Bundle(_rig_of(state, rig), found.noise, found.inlier_share, *deviations, redundancy, found.cost / seen)
 
 
-def measured(xy: Array, confidence: Array, xyz: Array, rig: Rig) -> Fit:
+def measure_fit(xy: Array, confidence: Array, xyz: Array, rig: Rig) -> Fit:
     """Measure how well keypoints fit the cameras of a rig as they are.
 
     Args:
@@ -134,10 +134,10 @@ def measured(xy: Array, confidence: Array, xyz: Array, rig: Rig) -> Fit:
     Raises:
         GeometryError: Fewer than 30 joints are seen by two views and triangulated.
     """
-    state, observed, found = begin(xy, confidence, xyz, rig, MAX_POINTS)
+    state, observed, found = start_em(xy, confidence, xyz, rig, MAX_POINTS)
     squared = errors_of(state, observed.xy)
     for _ in range(_ITERATIONS):
-        before, found = found, estimated(state, squared, found, observed)
+        before, found = found, em_step(state, squared, found, observed)
         if abs(before.cost - found.cost) < TOLERANCE * abs(found.cost):
             break
     seen, every = np.isfinite(observed.xy[..., 0]).sum(), np.isfinite(xy[..., 0]).sum(axis=(0, 2))
@@ -205,7 +205,7 @@ def _moved(state: State, cameras: Array, points: Array) -> State:
     return State(
         turns @ state.R,
         state.t + cameras[:, 3:6],
-        *moved(state.K, state.bend, cameras[:, POSE:]),
+        *apply_lens_steps(state.K, state.bend, cameras[:, POSE:]),
         state.points + points,
     )
 
@@ -231,14 +231,14 @@ def _deviations(
     for cluster in clusters:
         S, _, gradient = reduced_system(*arguments, np.unique(cluster, return_inverse=True)[1])
         S = free.T @ S @ free
-        clustered.append(without_each(S, gradient @ free, prior))
+        clustered.append(jackknife_covariance(S, gradient @ free, prior))
     whole = S.sum(axis=0)
-    bread = inverse(whole + prior)
+    bread = invert_determined(whole + prior)
     independent, own = variance * bread @ whole @ bread, variance * lenses.belief * bread @ prior @ bread
     by_joint, *others = clustered
     # with few clusters a jackknife may be too optimistic; the model's own variance is a lower bound
     possible = [independent, *(by_joint + other - independent for other in others)]
-    variances = [spread(free @ (C + own) @ free.T, state.R, state.t) for C in possible]
+    variances = [variances_of_cameras(free @ (C + own) @ free.T, state.R, state.t) for C in possible]
     redundancy = float(max(np.trace(whole @ C) for C in possible) / max(np.trace(whole @ independent), 1e-300))
     rotation, place, focal, turn, way = np.sqrt(np.maximum(np.max(variances, axis=0), 0.0))
     return (rotation, place, focal, turn, way), max(redundancy, 1.0)
@@ -261,7 +261,7 @@ def _rig_of(state: State, rig: Rig) -> Rig:
     origin = -state.R[0].T @ state.t[0]
     centers = [origin + factor * (-R.T @ t - origin) for R, t in zip(state.R, state.t)]
     cameras: list[Camera] = [
-        bent(replace(camera, K=K, R=R, t=-R @ center), float(bend))
+        add_to_k1(replace(camera, K=K, R=R, t=-R @ center), float(bend))
         for camera, K, R, center, bend in zip(rig.cameras, state.K, state.R, centers, state.bend)
     ]
     return replace(rig, cameras=tuple(cameras))

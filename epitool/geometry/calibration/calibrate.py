@@ -21,17 +21,24 @@ from epitool.geometry.calibration.bundle_adjustment import Bundle
 from epitool.geometry.calibration.first_rig import (
     first_rig,
     informative_frames,
-    undistorted,
+    undistort_keypoints,
     with_focal,
     with_likely_focal,
 )
-from epitool.geometry.calibration.incremental import Growth, adjusted, ordered, with_lenses
-from epitool.geometry.calibration.lens_priors import Lenses, any_focal, assumed, held, refined, with_field
-from epitool.geometry.calibration.paper_chain import chain
+from epitool.geometry.calibration.incremental import Growth, adjust_lenses, adjust_rig, order_cameras
+from epitool.geometry.calibration.lens_priors import (
+    Lenses,
+    priors_of_free_focals,
+    priors_of_known,
+    priors_of_known_focals,
+    priors_of_stated,
+    priors_of_unknown,
+)
+from epitool.geometry.calibration.paper_chain import chain_poses
 from epitool.geometry.calibration.verdict import Evidence, Verdict, judge
 from epitool.geometry.doubts import Doubt, Kind
 from epitool.geometry.triangulation.bones import bone_spread
-from epitool.geometry.triangulation.labels import label
+from epitool.geometry.triangulation.labels import make_labels
 from epitool.geometry.two_view.relative_pose import PairPose, estimate_pair
 from epitool.parallel import run_parallel
 from epitool.pose import Keypoints, usual_side
@@ -42,7 +49,12 @@ _MOVES, _STANDS = 0.05, 0.01  # share of the person's size: median distance of a
 _MOST_MOVING = 0.9  # quantile over joints: people who sit or lie move only some
 _BETTER = 1.03  # factor of the scatter from which other focal lengths explain the joints better
 FRAME_BUDGET = 2000  # with more frames than this, model error dominates the cameras' error
-_LENSES = {"known": held, "field": with_field, "refined": refined, "unknown": assumed}
+_LENSES = {
+    "known": priors_of_known,
+    "field": priors_of_known_focals,
+    "refined": priors_of_stated,
+    "unknown": priors_of_unknown,
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -145,24 +157,24 @@ def _settled(
     rig, left_out = grown.rig, dict(grown.left_out)
     while True:
         sample = informative_frames(keypoints, _GROWTH_FRAMES)
-        rig, believed = with_lenses(sample, rig, jobs, lenses)
-        bundle = adjusted(keypoints, rig, jobs, lenses=believed, rough=True)
+        rig, believed = adjust_lenses(sample, rig, jobs, lenses)
+        bundle = adjust_rig(keypoints, rig, jobs, lenses=believed, rough=True)
         # adjust again with the exchanged sides and gross errors found by the first adjustment's cameras
         believed = replace(believed, belief=bundle.redundancy)
-        bundle = adjusted(keypoints, bundle.rig, jobs, lenses=believed)
+        bundle = adjust_rig(keypoints, bundle.rig, jobs, lenses=believed)
         verdict = judge(bundle, _evidence(keypoints, bundle, pairs), left_out)
         kept = [name for name in bundle.rig.names if name not in verdict.strangers]
         if not verdict.strangers or len(kept) < 2:
             return bundle, verdict, left_out
         left_out |= verdict.strangers
-        rig = ordered(bundle.rig.select(kept), kept)
+        rig = order_cameras(bundle.rig.select(kept), kept)
 
 
 def _evidence(keypoints: Keypoints, bundle: Bundle, pairs: dict[tuple[str, str], PairPose]) -> Evidence:
     """Return the evidence from the joints about the rig, apart from how well they fit it."""
     rig = bundle.rig
     sample = informative_frames(keypoints, _GROWTH_FRAMES).select_views(rig.names)
-    labels = label(sample, rig, method="polynomial", jobs=1)
+    labels = make_labels(sample, rig, method="polynomial", jobs=1)
     sides = labels.boxes()[..., 2]
     among = {names: pair for names, pair in pairs.items() if set(names) <= set(rig.names)}
     lenses = {} if bundle.focal_sd.any() or len(rig) < 3 else _focal_ratios(sample, rig)
@@ -182,14 +194,17 @@ def _focal_ratios(sample: Keypoints, rig: Rig) -> dict[str, tuple[float, float]]
     Return nothing where the joints fit hardly better that way: biased joints of a detector change focal lengths too, by
     26% in one recording with a known lens, but then the fit does not improve.
     """
-    known, free = (adjusted(sample, rig, 1, lenses=way(rig.cameras), rough=True) for way in (held, any_focal))
+    known, free = (
+        adjust_rig(sample, rig, 1, lenses=way(rig.cameras), rough=True)
+        for way in (priors_of_known, priors_of_free_focals)
+    )
     if known.sigma_px < _BETTER * free.sigma_px:
         return {}
     ratios = [after.focal / before.focal for after, before in zip(free.rig.cameras, rig.cameras, strict=True)]
     return dict(zip(rig.names, zip(ratios, free.focal_sd.tolist(), strict=True), strict=True))
 
 
-def as_found(intrinsics: Sequence[Camera], rig: Rig, focal: str) -> list[Camera]:
+def use_found_lenses(intrinsics: Sequence[Camera], rig: Rig, focal: str) -> list[Camera]:
     """Return the cameras of all views with what is known of their lenses, to place views that the rig lacks.
 
     Args:
@@ -223,7 +238,7 @@ def _scatter(xy: Array) -> float:
 
 def _calibrate_chain(keypoints: Keypoints, intrinsics: Sequence[Camera], seed: int, jobs: int) -> Calibration:
     """Calibrate by chaining consecutive pairs (paper, section 3.1)."""
-    xy = undistorted(keypoints, intrinsics)
+    xy = undistort_keypoints(keypoints, intrinsics)
 
     def solve(v: int) -> PairPose:
         K_a, K_b = intrinsics[v].K, intrinsics[v + 1].K
@@ -234,5 +249,5 @@ def _calibrate_chain(keypoints: Keypoints, intrinsics: Sequence[Camera], seed: i
 
     pairs = run_parallel(solve, range(len(intrinsics) - 1), jobs)
     names = [camera.name for camera in intrinsics]
-    rig = chain(xy, keypoints.skeleton, intrinsics, pairs)
+    rig = chain_poses(xy, keypoints.skeleton, intrinsics, pairs)
     return Calibration(rig, dict(zip(itertools.pairwise(names), pairs, strict=True)))

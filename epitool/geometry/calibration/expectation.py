@@ -12,7 +12,7 @@ from epitool.errors import GeometryError
 from epitool.geometry.compiled.lens import squared_errors
 from epitool.geometry.compiled.mixture import expectation
 from epitool.geometry.compiled.point import freedoms
-from epitool.geometry.noise import KeypointNoise, Levels, Residuals, alone, refitted, unknown_noise
+from epitool.geometry.noise import KeypointNoise, Levels, Residuals, probability_alone, refit_noise, unknown_noise
 
 Array = NDArray[np.float64]
 _MIN_POINTS = 30
@@ -76,7 +76,7 @@ class Estimate:
     cost: float
 
 
-def begin(
+def start_em(
     xy: Array, confidence: Array, xyz: Array, rig: Rig, max_points: int, take_of: NDArray[np.int64] | None = None
 ) -> tuple[State, Observed, Estimate]:
     """Return the joints that two views see, with the cameras as they are, and a first estimate of the noise.
@@ -132,12 +132,12 @@ def _expected(squared: Array, noise: KeypointNoise, observed: Observed) -> Estim
     share = np.where(np.isnan(squared), 0.0, noise.inlier_share[observed.levels])
     weights, cost = expectation(squared, noise.sigma_px**2 * relative, share, observed.areas)
     lost = np.where(observed.unplaced >= 0, noise.inlier_share[observed.unplaced], 0.0)
-    right = (share * weights).sum(axis=0) + (lost * alone(noise, observed.unplaced)).sum(axis=0)
+    right = (share * weights).sum(axis=0) + (lost * probability_alone(noise, observed.unplaced)).sum(axis=0)
     fit = right / np.maximum(share.sum(axis=0) + lost.sum(axis=0), 1e-300)
     return Estimate(noise, weights, weights / relative, fit, cost)
 
 
-def estimated(state: State, squared: Array, found: Estimate, observed: Observed, cameras: int = 0) -> Estimate:
+def em_step(state: State, squared: Array, found: Estimate, observed: Observed, cameras: int = 0) -> Estimate:
     """Perform one EM step; the variances allow for what the joints and so many cameras absorb of the residuals."""
     now = _expected(squared, found.noise, observed)
     P = state.K @ np.concatenate([state.R, state.t[..., None]], axis=2)
@@ -146,4 +146,4 @@ def estimated(state: State, squared: Array, found: Estimate, observed: Observed,
     residuals = Residuals(
         squared, np.where(tells, now.weights, 0.0), freedom, observed.levels, observed.joint, observed.unplaced
     )
-    return replace(now, noise=refitted(now.noise, residuals, 6 * cameras))
+    return replace(now, noise=refit_noise(now.noise, residuals, 6 * cameras))

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from epitool.camera import Camera
 from epitool.errors import GeometryError
-from epitool.geometry.calibration.incremental import Growth, adjusted, best_growth
-from epitool.geometry.calibration.lens_priors import one_factor
+from epitool.geometry.calibration.incremental import Growth, adjust_rig, grow_best_rig
+from epitool.geometry.calibration.lens_priors import priors_of_common_factor
 from epitool.geometry.two_view.relative_pose import PairPose, estimate_pair
 from epitool.parallel import run_parallel
 from epitool.pose import Keypoints
@@ -27,11 +27,11 @@ def first_rig(
     sample: Keypoints, intrinsics: Sequence[Camera], seed: int, jobs: int
 ) -> tuple[Growth, dict[tuple[str, str], PairPose]]:
     """Return the rig that grows from the poses of all pairs, and these poses."""
-    xy = undistorted(sample, intrinsics)
+    xy = undistort_keypoints(sample, intrinsics)
     pairs, failures = _all_pairs(xy, sample, intrinsics, seed, jobs)
     if not pairs:
         raise GeometryError("; ".join(f"views {a} and {b}: {why}" for (a, b), why in failures.items()))
-    return best_growth(sample, intrinsics, pairs, seed, jobs), pairs
+    return grow_best_rig(sample, intrinsics, pairs, seed, jobs), pairs
 
 
 def _all_pairs(
@@ -54,7 +54,7 @@ def _all_pairs(
     return solved, {name: found for name, found in results.items() if isinstance(found, str)}
 
 
-def undistorted(keypoints: Keypoints, intrinsics: Sequence[Camera]) -> Array:
+def undistort_keypoints(keypoints: Keypoints, intrinsics: Sequence[Camera]) -> Array:
     """Return undistorted joints `(F, V, J, 2)` px, NaN where unseen."""
     return np.stack([camera.undistort(keypoints.xy[:, v]) for v, camera in enumerate(intrinsics)], axis=1)
 
@@ -93,7 +93,7 @@ def _from_guess(
         GeometryError: No rig grows with these focal lengths.
     """
     grown, _ = first_rig(few, with_focal(intrinsics, guess), seed, jobs)
-    bundle = adjusted(few, grown.rig, jobs, lenses=one_factor(intrinsics), rough=True)
+    bundle = adjust_rig(few, grown.rig, jobs, lenses=priors_of_common_factor(intrinsics), rough=True)
     name, focal = bundle.rig.names[0], bundle.rig.cameras[0].focal
     return len(grown.left_out), bundle.cost, focal / next(c.focal for c in intrinsics if c.name == name)
 

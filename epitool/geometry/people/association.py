@@ -17,7 +17,7 @@ from epitool.camera import Rig
 from epitool.geometry.people.bodies import midlines, nearest_to_rays, seen_by_all
 from epitool.geometry.people.candidates import Candidates
 from epitool.geometry.people.following import Follower
-from epitool.geometry.people.grouping import Epipolar, Pairs, groups_of_people, usual_distances
+from epitool.geometry.people.grouping import Epipolar, Pairs, group_detections, usual_distances
 from epitool.geometry.people.rejoining import Sightings, identities_of
 from epitool.geometry.people.tracking import centers_and_sizes, sightings_of
 from epitool.geometry.two_view.epipolar import fundamental_of_cameras
@@ -84,7 +84,7 @@ class People:
         return np.fmax(own, joined)
 
 
-def people_of(candidates: Candidates, rig: Rig, frames: int, skeleton: Skeleton, slack: float = 0.0) -> People:
+def match_people(candidates: Candidates, rig: Rig, frames: int, skeleton: Skeleton, slack: float = 0.0) -> People:
     """Match all people between calibrated views and follow them through space.
 
     Args:
@@ -103,7 +103,7 @@ def people_of(candidates: Candidates, rig: Rig, frames: int, skeleton: Skeleton,
     chunk = max(1, _CHUNK // (table.shape[1] * table.shape[2]) ** 2)
     for start in range(0, frames, chunk):
         xy = _joints(candidates, table[start : start + chunk], rig)
-        slots = groups_of_people(xy, pairs, noise, skeleton)
+        slots = group_detections(xy, pairs, noise, skeleton)
         parts.append(in_slots(table[start : start + chunk], slots))
         sightings.append(_followed(follower, xy, slots, start, rig, skeleton))
     groups = np.full((frames, max((part.shape[1] for part in parts), default=0), len(rig)), -1)
@@ -128,7 +128,7 @@ def choose_by_geometry(candidates: Candidates, rig: Rig, previous: Indices, skel
     """
     if candidates.table(*previous.shape).shape[2] == 1:
         return previous
-    people = people_of(candidates, rig, len(previous), skeleton)
+    people = match_people(candidates, rig, len(previous), skeleton)
     return people.identities(*main_person(people, previous))
 
 
@@ -178,7 +178,7 @@ def _noise(xy: Array, pairs: Pairs, least: float, loose: float, skeleton: Skelet
         skeleton: Skeleton of the joints.
     """
     least = max(least, _LEAST_NOISE)
-    slots = groups_of_people(xy, pairs, max(loose, least), skeleton)
+    slots = group_detections(xy, pairs, max(loose, least), skeleton)
     usual = usual_distances(xy, slots, pairs, skeleton)
     return max(1.4826 * float(np.median(usual)), least) if len(usual) else least
 

@@ -16,13 +16,13 @@ from epitool.geometry.body.scale import ScaleRule, parse_scale
 from epitool.geometry.calibration.calibrate import (
     FRAME_BUDGET,
     Calibration,
-    as_found,
     still_views,
+    use_found_lenses,
 )
 from epitool.geometry.calibration.first_rig import informative_frames
 from epitool.geometry.doubts import Doubt, Kind
 from epitool.geometry.people.everyone import Crowd, calibrate_everyone
-from epitool.geometry.timing.drift import doubts_of_drift, runs_of
+from epitool.geometry.timing.drift import doubts_of_drift, select_runs
 from epitool.geometry.timing.refusals import OutOfReachError
 from epitool.geometry.timing.sync import REACH, estimate_offsets, synchronized
 from epitool.io.cameras import write_rig
@@ -31,11 +31,11 @@ from epitool.options import CalibrateOptions
 from epitool.pose import Keypoints
 from epitool.stages.calibrate import report
 from epitool.stages.calibrate.inputs import crowd_of, doubts_of_shapes, enough_step, intrinsics_of, keypoints_of
-from epitool.stages.calibrate.rig import Choices, choices_of, placed, solved
+from epitool.stages.calibrate.rig import Choices, choices_of, finish_rig, solve_cameras
 from epitool.stages.calibrate.windows import LEAST_WINDOW, calibrate_windows, check_moving, windows_of
-from epitool.stages.shared.doubts import Asked, of_all, why
+from epitool.stages.shared.doubts import Asked, doubt_text, omission_text
 from epitool.stages.shared.footage import check_rates_of
-from epitool.stages.shared.people import chosen_by_geometry, chosen_in_all_views, say_whom, warn_of_people
+from epitool.stages.shared.people import chosen_by_geometry, chosen_in_all_views, report_choice, warn_of_people
 from epitool.stages.shared.waiting import at_work, saying_what_is_compiled
 
 Array = NDArray[np.float64]
@@ -102,13 +102,13 @@ def _standing(
     joints = informative_frames(joints, FRAME_BUDGET)
     if options.method == "fundamental" or options.extrinsics:
         for view in still_views(joints):
-            warn(f"view {view}: {why(Doubt(Kind.STILL, 'warn'), Asked())}")
+            warn(f"view {view}: {omission_text(Doubt(Kind.STILL, 'warn'), Asked())}")
     followed = options.sync or options.extrinsics or options.method == "fundamental"  # the person that detect2d chose
     everyone = None if followed else crowd_of(options.keypoints, joints, options.min_confidence)
     if everyone:
         joints, result = _of_everyone(everyone, cameras, choices, options)
     else:
-        result = solved(joints, cameras, choices)
+        result = solve_cameras(joints, cameras, choices)
         if not options.sync:
             joints, result = _of_one_person(joints, cameras, result, choices, options)
     if not options.sync:
@@ -143,7 +143,7 @@ def _of_everyone(
         chosen = chosen_by_geometry(source, result.rig, everyone.empty.views)
         if chosen is None:
             raise AssertionError("a crowd without candidates")
-        say_whom(chosen, _rule_by_body(options))
+        report_choice(chosen, _rule_by_body(options))
         return informative_frames(chosen.read(step=enough_step(source)), FRAME_BUDGET), result
 
 
@@ -161,13 +161,15 @@ def _of_one_person(
     """
     with open_keypoints(options.keypoints, options.min_confidence) as source:
         while True:
-            chosen = chosen_in_all_views(source, result.rig, as_found(cameras, result.rig, choices.focal), choices.seed)
+            chosen = chosen_in_all_views(
+                source, result.rig, use_found_lenses(cameras, result.rig, choices.focal), choices.seed
+            )
             if chosen is None:
                 return joints, result
             joints = informative_frames(chosen.read(step=enough_step(source)), FRAME_BUDGET)
-            lost, result = len(result.left_out), solved(joints, cameras, choices)
+            lost, result = len(result.left_out), solve_cameras(joints, cameras, choices)
             if not result.left_out or len(result.left_out) >= lost:
-                say_whom(chosen, _rule_by_body(options))
+                report_choice(chosen, _rule_by_body(options))
                 return joints, result
 
 
@@ -186,7 +188,7 @@ def _with_offsets(
         say(f"view {name}: {offset:+.2f} +- {sd:.2f} frames against view {joints.views[0]}")
     if options.method == "fundamental":  # no verdict is given, which would hold them
         for doubt in found.doubts:
-            warn(of_all(doubt))
+            warn(doubt_text(doubt))
     return [
         replace(c, time_offset=float(offset)) for c, offset in zip(cameras, found.offsets, strict=True)
     ], found.doubts
@@ -194,18 +196,18 @@ def _with_offsets(
 
 def _with_doubts_of_drift(recorded: Keypoints, result: Calibration) -> Calibration:
     """Return the calibration with a doubt if the joints of all frames show that the views' clocks drift apart."""
-    found = doubts_of_drift(runs_of(recorded), result.rig)
+    found = doubts_of_drift(select_runs(recorded), result.rig)
     if result.verdict:
         return replace(result, verdict=result.verdict.with_doubts(found))
     for doubt in found:
-        warn(of_all(doubt))
+        warn(doubt_text(doubt))
     return result
 
 
 def _finish(joints: Keypoints, result: Calibration, choices: Choices, out: Path) -> Summary:
     """Fix the scale, measure the fit and write the cameras."""
     report.show(result)
-    rig, statistics = placed(joints, result, choices)
+    rig, statistics = finish_rig(joints, result, choices)
     write_rig(out, rig, statistics)
     error = statistics["median_reprojection_px"]
     text = f"{out}: {len(rig)} cameras, median reprojection error {error:.1f} px, unit {rig.unit}"

@@ -32,7 +32,7 @@ _SHAPES, _SHAPE = np.array([1.0, 5 / 4, 4 / 3, 3 / 2, 8 / 5, 16 / 9, 17 / 9, 2.0
 _MANY_FRAMES = 100_000
 
 
-def places(path: Path, views: Sequence[str]) -> Rig:
+def read_places(path: Path, views: Sequence[str]) -> Rig:
     """Read the cameras of the named views with their positions and orientations, and warn of what looks wrong.
 
     Raises:
@@ -155,7 +155,7 @@ def _is_part(size: NDArray[np.int64], others: NDArray[np.int64]) -> bool:
     return bool(beside.any() or np.abs(shape / _SHAPES - 1).min() > _SHAPE)
 
 
-def given(rig: Rig, intrinsics: Sequence[Camera]) -> Rig:
+def with_intrinsics(rig: Rig, intrinsics: Sequence[Camera]) -> Rig:
     """Return cameras with the rig's positions and orientations and the intrinsics of these cameras."""
     cameras = tuple(replace(c, R=g.R, t=g.t) for c, g in zip(intrinsics, rig.cameras, strict=True))
     return replace(rig, cameras=cameras)

@@ -12,7 +12,7 @@ from epitool.geometry.calibration.calibrate import Calibration
 from epitool.geometry.calibration.verdict import Weakness, weakness
 from epitool.geometry.two_view.relative_pose import PairPose
 from epitool.labels import Labels
-from epitool.stages.shared.doubts import Asked, Said, whys
+from epitool.stages.shared.doubts import Asked, Said, omission_texts
 
 _TORN = 0.6
 _NO_PARALLAX = "no parallax: the cameras stand at one place, or the person is too far away"
@@ -97,7 +97,7 @@ def statistics(
 def _adjustment(result: Calibration, said: Said | None, asked: Asked, factor: float) -> dict[str, Any]:
     if not said:
         return {}
-    judged = {"verdict": said.level, "reasons": list(said.reasons), "left_out": whys(result.left_out, asked)}
+    judged = {"verdict": said.level, "reasons": list(said.reasons), "left_out": omission_texts(result.left_out, asked)}
     if not result.bundle:
         return judged
     bundle = result.bundle

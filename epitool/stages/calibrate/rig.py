@@ -17,13 +17,13 @@ from epitool.geometry.body.vertical import apply_world, level_world
 from epitool.geometry.calibration.calibrate import Calibration, calibrate
 from epitool.geometry.calibration.known_cameras import judge_known
 from epitool.geometry.doubts import Doubt, Level
-from epitool.geometry.triangulation.labels import label
+from epitool.geometry.triangulation.labels import make_labels
 from epitool.options import CalibrateOptions
 from epitool.pose import Keypoints
 from epitool.stages.calibrate import report
-from epitool.stages.calibrate.inputs import given, places
+from epitool.stages.calibrate.inputs import read_places, with_intrinsics
 from epitool.stages.shared.camera_verdict import inherited_from, unsure_lenses
-from epitool.stages.shared.doubts import Asked, of_all, said_of, untrusted
+from epitool.stages.shared.doubts import Asked, doubt_text, refusal_text, said_of
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ def choices_of(options: CalibrateOptions, rule: ScaleRule | None, views: Sequenc
     """
     stated = options.intrinsics or options.extrinsics
     focal = "refined" if options.refine_intrinsics else "known" if stated else "field" if options.fov else "unknown"
-    known = places(options.extrinsics, views) if options.extrinsics else None
+    known = read_places(options.extrinsics, views) if options.extrinsics else None
     doubts = unsure_lenses(options.intrinsics) if options.intrinsics else []
     if options.extrinsics:
         doubts += inherited_from(options.extrinsics, f"the cameras of {options.extrinsics.name}")
@@ -73,14 +73,14 @@ def choices_of(options: CalibrateOptions, rule: ScaleRule | None, views: Sequenc
     return Choices(options.method, focal, rule, options.up, stated, known, options.seed, options.jobs, tuple(doubts))
 
 
-def solved(joints: Keypoints, cameras: Sequence[Camera], choices: Choices) -> Calibration:
+def solve_cameras(joints: Keypoints, cameras: Sequence[Camera], choices: Choices) -> Calibration:
     """Return the cameras up to scale, or with the given positions and orientations.
 
     Raises:
         GeometryError: The joints do not determine the cameras.
     """
     if choices.places:
-        rig = given(choices.places.select(joints.views), cameras)
+        rig = with_intrinsics(choices.places.select(joints.views), cameras)
         verdict = judge_known(joints, rig, choices.jobs)
         kept = [name for name in rig.names if name not in verdict.strangers]
         return Calibration(rig.select(kept), left_out=dict(verdict.strangers), verdict=verdict)
@@ -88,7 +88,7 @@ def solved(joints: Keypoints, cameras: Sequence[Camera], choices: Choices) -> Ca
     return calibrate(joints, cameras, method=c.method, seed=c.seed, jobs=c.jobs, focal=c.focal)
 
 
-def placed(joints: Keypoints, result: Calibration, choices: Choices) -> tuple[Rig, dict[str, Any]]:
+def finish_rig(joints: Keypoints, result: Calibration, choices: Choices) -> tuple[Rig, dict[str, Any]]:
     """Return the rig in its final world and unit, and its statistics for the camera file.
 
     Raises:
@@ -98,9 +98,9 @@ def placed(joints: Keypoints, result: Calibration, choices: Choices) -> tuple[Ri
         result = replace(result, verdict=result.verdict.with_doubts(choices.sync))
     if result.verdict and result.verdict.level == "fail":
         asked = Asked(1.0 if result.rig.unit == "mm" else None, choices.lenses is not None)
-        raise GeometryError(untrusted(result.verdict, asked, report.two_people(result)))
+        raise GeometryError(refusal_text(result.verdict, asked, report.two_people(result)))
     own = joints.select_views(result.rig.names)
-    labels = label(own, result.rig, method="polynomial", jobs=choices.jobs)
+    labels = make_labels(own, result.rig, method="polynomial", jobs=choices.jobs)
     if not np.isfinite(labels.poses.xyz).any():
         raise GeometryError("no joint can be triangulated with these cameras; are the views in sync and in order?")
     rig, levelled = result.rig, None
@@ -108,7 +108,7 @@ def placed(joints: Keypoints, result: Calibration, choices: Choices) -> tuple[Ri
         levelled = level_world(labels.poses, rig)
         rig = replace(apply_world(rig, levelled.R, levelled.t), up=choices.up)
         for doubt in levelled.doubts:
-            warn(of_all(doubt))
+            warn(doubt_text(doubt))
     if choices.rule or not (choices.places and rig.unit == "mm"):
         rig = apply_scale(rig, labels.poses, choices.rule)
     method = "given" if choices.places else choices.method

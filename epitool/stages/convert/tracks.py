@@ -18,7 +18,7 @@ from epitool.labels import Further, Labels
 from epitool.pose import Poses
 from epitool.skeleton import Skeleton
 from epitool.stages.convert.over_time import Track
-from epitool.stages.shared.label_verdict import heed
+from epitool.stages.shared.label_verdict import check_verdict
 
 
 def tracks_of(path: Path) -> dict[str, Track]:
@@ -35,7 +35,7 @@ def tracks_of(path: Path) -> dict[str, Track]:
 
 def _labelled(path: Path, person: str) -> Track:
     with open_labels(path, person) as file:
-        heed(path, file)
+        check_verdict(path, file)
         labels, further = file.read(), file.further()
     poses, covariance = _with_further(labels, further)
     image = next((name for name in labels.keypoints.images.ravel().tolist() if name), "")

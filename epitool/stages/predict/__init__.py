@@ -16,7 +16,7 @@ from epitool.images import IMAGE_SUFFIXES, check_name, frame_of_video, open_view
 from epitool.io.predictions import write_predictions
 from epitool.options import PredictOptions
 from epitool.pose import BOX_MARGIN, Predictions
-from epitool.stages.predict.answering import Answerer, answer, millimetres, told, who_answers
+from epitool.stages.predict.answering import Answerer, answer, held_out_error_text, millimetres, who_answers
 from epitool.stages.predict.live import run_live
 from epitool.stages.shared.looking import DetectorLooks, FileLooks, FixedBox, Looking
 
@@ -148,7 +148,7 @@ def _summary(
     missing = [name for name in names if name not in seen]
     cut = [name for name, whole in zip(predictions.images, _whole(predictions, who)) if not whole]
     text = f"{out}: {len(seen)} pose{'s' * (len(seen) != 1)} by {who.words}, in {predictions.unit} relative to the root"
-    if known := told(who):
+    if known := held_out_error_text(who):
         text += f"; {known}"
     if missing:
         text += f"; nobody, or too little of anybody, in {_listed(missing)}"

@@ -73,7 +73,7 @@ def _open_engine(path: Path, device: str, bf16: bool) -> Engine:
     return engine
 
 
-def told(who: Answerer) -> str:
+def held_out_error_text(who: Answerer) -> str:
     """Return the error on frames held out from training, in words; "" if it is unknown."""
     if who.refiner is not None and who.refiner.measured:
         best = min(who.refiner.measured.values())

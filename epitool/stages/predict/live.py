@@ -11,7 +11,7 @@ from epitool.errors import InputError
 from epitool.io.pose_lines import PoseLines
 from epitool.options import PredictOptions
 from epitool.pose import Predictions
-from epitool.stages.predict.answering import Answerer, answer_image, told, who_answers
+from epitool.stages.predict.answering import Answerer, answer_image, held_out_error_text, who_answers
 from epitool.stages.predict.stream import Frame, Stream, until_interrupted
 from epitool.stages.shared.looking import Looking
 
@@ -84,7 +84,7 @@ def _summary(stream: Stream, tally: _Tally, who: Answerer, options: PredictOptio
         f" {stream.arrived} frames of {stream.name}; {dropped} dropped, for newer ones had come; answers took up to"
         f" {tally.latency_s:.2f} s; {ended}"
     )
-    if known := told(who):
+    if known := held_out_error_text(who):
         text += f"; {known}"
     if tally.crowded:
         warn(f"several people in {tally.crowded} frames; the one seen best is answered for")

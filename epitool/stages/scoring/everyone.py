@@ -15,7 +15,7 @@ from epitool.geometry.triangulation.labels import join_labels
 from epitool.io.labels_h5 import open_labels, people_in
 from epitool.labels import Labels, split_frames
 from epitool.pose import square_boxes
-from epitool.stages.shared.label_verdict import heed
+from epitool.stages.shared.label_verdict import check_verdict
 
 Indices = NDArray[np.intp]
 _SAME = 0.5  # of a box's side: largest distance between the middles of two boxes of one person
@@ -59,7 +59,7 @@ def everyone_of(path: Path, heeded: bool) -> Everyone:
 
     Args:
         path: The `labels.h5`.
-        heeded: Whether their verdicts count, as in `heed`.
+        heeded: Whether their verdicts count, as in `check_verdict`.
 
     Raises:
         InputError: The file cannot be read.
@@ -69,7 +69,7 @@ def everyone_of(path: Path, heeded: bool) -> Everyone:
     for person in people_in(path):
         with open_labels(path, person) as file:
             if heeded:
-                heed(path, file)
+                check_verdict(path, file)
             found[person] = file.read()
     parts = list(found.values())
     names = np.repeat(list(found), [len(labels.poses.frames) for labels in parts])

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from epitool.console import say, warn
 from epitool.files import writing
-from epitool.geometry.people.candidates import Candidates, follow, with_choice
+from epitool.geometry.people.candidates import Candidates, follow_person, with_choice
 from epitool.geometry.people.halves import parts_of_people
 from epitool.images import View
 from epitool.io.candidates_h5 import add_candidates
@@ -144,7 +144,7 @@ class Assembly:
         self.frames = np.array(sorted({frame for view in views for frame in view.frames}), dtype=np.int64)
         self.candidates = _candidates(found, self.frames)
         self._xyz = np.concatenate([each.xyz for each in found])
-        self.choice = follow(self.candidates, len(self.frames), len(views), body)
+        self.choice = follow_person(self.candidates, len(self.frames), len(views), body)
         self._seen = [each.frames for each in found]
 
     @property

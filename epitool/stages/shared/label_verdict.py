@@ -11,7 +11,7 @@ from epitool.io.people_h5 import FIRST
 from epitool.labels import Labels
 
 
-def heed(path: Path, labels: Labels | LabelsFile) -> None:
+def check_verdict(path: Path, labels: Labels | LabelsFile) -> None:
     """Warn if labels have the verdict "warn".
 
     Args:
@@ -30,7 +30,7 @@ def heed(path: Path, labels: Labels | LabelsFile) -> None:
         warn(said.format("doubtful (verdict: warn)"))
 
 
-def heeded_labels(path: Path) -> Labels:
+def read_checked_labels(path: Path) -> Labels:
     """Read `labels.h5`, and warn if its labels have the verdict "warn".
 
     Raises:
@@ -38,5 +38,5 @@ def heeded_labels(path: Path) -> Labels:
         GeometryError: The labels have the verdict "fail".
     """
     labels = read_labels(path)
-    heed(path, labels)
+    check_verdict(path, labels)
     return labels

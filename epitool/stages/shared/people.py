@@ -14,9 +14,9 @@ from epitool.console import say, warn
 from epitool.geometry.people.association import People, main_person
 from epitool.geometry.people.candidates import choice_of, with_choice
 from epitool.geometry.people.everyone import Crowd
-from epitool.geometry.people.lost_views import placed_by_someone
+from epitool.geometry.people.lost_views import place_by_person
 from epitool.geometry.people.tracking import sightings_of
-from epitool.geometry.triangulation.labels import label
+from epitool.geometry.triangulation.labels import make_labels
 from epitool.io.candidates_h5 import has_candidates, read_candidates
 from epitool.io.keypoints_h5 import KeypointsFile
 from epitool.labels import usual_split
@@ -185,7 +185,7 @@ def chosen_in_all_views(source: KeypointsFile, rig: Rig, lenses: Sequence[Camera
         return chosen
     xyz = _places(chosen, rig)
     everyone = chosen.crowd.candidates
-    found = [placed_by_someone(everyone, names.index(c.name), c, xyz, source.skeleton, seed) for c in lost]
+    found = [place_by_person(everyone, names.index(c.name), c, xyz, source.skeleton, seed) for c in lost]
     back = [camera for camera in found if camera]
     if not back:
         return chosen
@@ -197,11 +197,11 @@ def _places(chosen: Chosen, rig: Rig) -> NDArray[np.float64]:
     step = max(len(chosen) // _PLACED_FRAMES, 1)
     sample = chosen.read(step=step).select_views(rig.names)
     xyz = np.full((len(chosen), len(sample.skeleton), 3), np.nan)
-    xyz[::step] = label(sample, rig).poses.xyz
+    xyz[::step] = make_labels(sample, rig).poses.xyz
     return xyz
 
 
-def say_whom(chosen: Chosen, scale: str | None = None) -> None:
+def report_choice(chosen: Chosen, scale: str | None = None) -> None:
     """Report that one of several people is taken, and in how many frames it is another than was followed.
 
     Args:

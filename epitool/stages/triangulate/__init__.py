@@ -14,17 +14,17 @@ from epitool.errors import GeometryError
 from epitool.io.keypoints_h5 import KeypointsFile, open_keypoints
 from epitool.io.labels_h5 import LabelsWriter, writing_labels
 from epitool.options import TriangulateOptions
-from epitool.parallel import backend as working_on
+from epitool.parallel import use_backend as working_on
 from epitool.skeleton import Skeleton
 from epitool.skeleton import skeleton as named_skeleton
 from epitool.stages.shared.camera_checks import check_stature
 from epitool.stages.shared.camera_verdict import inherited
-from epitool.stages.shared.doubts import Asked, Said, said_of, whys
+from epitool.stages.shared.doubts import Asked, Said, omission_texts, said_of
 from epitool.stages.shared.footage import check_rates_of
-from epitool.stages.shared.people import LEAST_FRAMES, Chosen, say_whom
+from epitool.stages.shared.people import LEAST_FRAMES, Chosen, report_choice
 from epitool.stages.shared.waiting import saying_what_is_compiled
 from epitool.stages.triangulate.checks import doubts_of_bodies
-from epitool.stages.triangulate.known_cameras import Fitting, fitting, windows_of_views
+from epitool.stages.triangulate.known_cameras import Fitting, leave_out_misfits, windows_of_views
 from epitool.stages.triangulate.labelling import Labelled, Labelling
 
 _USUAL_SKELETON, _MOST_OF_A_PERSON = "h36m17", 0.5
@@ -54,7 +54,7 @@ def run(options: TriangulateOptions) -> Summary:
         saying_what_is_compiled(),
     ):
         target = named_skeleton(options.skeleton) if options.skeleton else _own_or_usual(source.skeleton)
-        found = fitting(source, windows_of_views(source, cameras), options.jobs)
+        found = leave_out_misfits(source, windows_of_views(source, cameras), options.jobs)
         check_rates_of(found.sample)
         work = Labelling(found.windows, target, options)
         readers = _readers(found, options.most_people)
@@ -77,7 +77,7 @@ def run(options: TriangulateOptions) -> Summary:
     if work.rig.unit != "mm" and work.rig.scale_source == "none":
         check_stature(cameras, first.usual.poses)
     people = [_Person(writer.person, first, said), *(other for other in others if other)]
-    return _summary(people, whys(found.left_out, _asked(found)), target, options.out)
+    return _summary(people, omission_texts(found.left_out, _asked(found)), target, options.out)
 
 
 def _readers(found: Fitting, most: int | None) -> Sequence[KeypointsFile | Chosen]:
@@ -86,7 +86,7 @@ def _readers(found: Fitting, most: int | None) -> Sequence[KeypointsFile | Chose
         return [found.reader]
     people, brief = found.reader.everyone(most)
     if len(people) == 1:
-        say_whom(found.reader)
+        report_choice(found.reader)
         return people
     brief_ones = f"; others, on whom views agree in fewer than {LEAST_FRAMES} frames, get no labels: {brief}"
     say(f"several people: {len(people)} get labels, each their own" + (brief_ones if brief else ""))

@@ -10,7 +10,7 @@ from epitool.camera import Window
 from epitool.errors import GeometryError, InputError
 from epitool.geometry.calibration.known_cameras import judge_known
 from epitool.geometry.calibration.verdict import Verdict
-from epitool.geometry.doubts import Doubt, Kind, unplaced
+from epitool.geometry.doubts import Doubt, Kind, doubt_of_unplaced
 from epitool.geometry.timing.drift import doubts_of_drift
 from epitool.io.cameras import read_windows, renaming
 from epitool.io.keypoints_h5 import KeypointsFile
@@ -63,7 +63,7 @@ def windows_of_views(source: KeypointsFile, cameras: Path) -> list[Window]:
     return [replace(window, rig=rig) for window, rig in zip(windows, rigs, strict=True)]
 
 
-def fitting(source: KeypointsFile, windows: list[Window], jobs: int) -> Fitting:
+def leave_out_misfits(source: KeypointsFile, windows: list[Window], jobs: int) -> Fitting:
     """Leave out the cameras that do not fit the joints, as long as two others remain.
 
     With several people in view, the choice of the person depends on the cameras. Whenever a camera is left out, the
@@ -76,7 +76,7 @@ def fitting(source: KeypointsFile, windows: list[Window], jobs: int) -> Fitting:
         reader = _reader(source, windows)
         nowhere = reader.views_without_the_person() if isinstance(reader, Chosen) else {}
         if nowhere and len(rig) - len(nowhere) >= 2:
-            left_out |= {name: unplaced(name, why) for name, why in nowhere.items()}
+            left_out |= {name: doubt_of_unplaced(name, why) for name, why in nowhere.items()}
             windows = _without(windows, nowhere)
             continue
         sample = sample_of(reader, windows)

@@ -13,7 +13,7 @@ from epitool.camera import Rig
 from epitool.errors import InputError
 from epitool.geometry.people import association as identity
 from epitool.geometry.people import candidates as people_module
-from epitool.geometry.people.association import choose_by_geometry
+from epitool.geometry.people.association import main_person, match_people
 from epitool.geometry.people.candidates import Candidates, choice_of, follow_person, with_choice
 from epitool.io.candidates_h5 import add_candidates, read_candidates
 from epitool.io.keypoints_h5 import open_keypoints, read_keypoints, write_keypoints
@@ -55,6 +55,14 @@ def mixed_up(people, seed=0, missing=0.1, hidden=()):
     f, v, p = np.array(rows).T
     xy, confidence = (np.stack([getattr(people[k], n)[a, b] for a, b, k in rows]) for n in ("xy", "confidence"))
     return Candidates(xy, confidence, f, v), p
+
+
+def choose_by_geometry(candidates, rig, previous, skeleton):
+    """Which candidates one person is in all views, as commands choose them: `previous` where nobody else is seen."""
+    if not candidates.crowded(*previous.shape):
+        return previous
+    people = match_people(candidates, rig, len(previous), skeleton)
+    return people.identities(*main_person(people, previous))
 
 
 def shown(choice, who):

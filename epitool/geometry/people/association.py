@@ -112,26 +112,6 @@ def match_people(candidates: Candidates, rig: Rig, frames: int, skeleton: Skelet
     return People(groups, _ranked(groups, sightings, candidates, rig, skeleton))
 
 
-def choose_by_geometry(candidates: Candidates, rig: Rig, previous: Indices, skeleton: Skeleton) -> Indices:
-    """Choose the same person in all views and frames, given the cameras.
-
-    Args:
-        candidates: All people found, distorted pixels.
-        rig: The cameras, in the order of the views.
-        previous: The choice so far `(F, V)`, -1 for nobody. The person in space that it shows most often is followed,
-            or the person seen most if it shows none of them.
-        skeleton: Skeleton of the candidates.
-
-    Returns:
-        Candidates `(F, V)`; -1 where the person is not seen, and in frames in which fewer than two views agree on
-        them. `previous` itself if no image shows more than one person.
-    """
-    if candidates.table(*previous.shape).shape[2] == 1:
-        return previous
-    people = match_people(candidates, rig, len(previous), skeleton)
-    return people.identities(*main_person(people, previous))
-
-
 def main_person(people: People, previous: Indices) -> list[int]:
     """Names of the person whom a choice `(F, V)` shows most often, or of the one seen most where it shows none.
 

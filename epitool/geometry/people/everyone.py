@@ -87,10 +87,7 @@ class Crowd:
         order = np.lexsort((frame, people.names[frame, group]))
         frame, group = frame[order], group[order]
         own, person = people.candidates[frame, group], people.names[frame, group]
-        there = own >= 0
-        shape = (*own.shape, len(self.empty.skeleton))
-        xy, confidence = np.full((*shape, 2), np.nan), np.zeros(shape)
-        xy[there], confidence[there] = self.candidates.xy[own[there]], self.candidates.confidence[own[there]]
+        xy, confidence = self.candidates.chosen(own)
         return replace(
             self.empty,
             xy=xy,

@@ -12,16 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from epitool.geometry.compiled.crowd import image_distances
-from epitool.geometry.people.tracking import centers_and_sizes, median_over
+from epitool.geometry.people.tracking import REMEMBERED, TOUCHING, assign_tracks, centers_and_sizes, median_over
 
 Array = NDArray[np.float64]
 Indices = NDArray[np.intp]
 Flags = NDArray[np.bool_]
-_GATE, _GATE_GROWTH, _WIDEST_GATE = 1.0, 0.2, 1.8  # largest step in sizes; growth for every further frame of a gap
-_TOUCHING = 0.6  # sizes; people nearer than this may be mistaken for each other
 _PROJECTED = 0.3  # trust in what a view does not show itself
-_REMEMBERED = 5.0  # frames without a sighting after which a person is predicted to stand still
-_FORBIDDEN = 1e3  # far above any distance, yet finite so that an assignment always exists
 _TRACK_FIELDS = ("names", "points", "velocity", "size", "trust", "seen")
 
 
@@ -90,7 +86,7 @@ class Follower:
         tracks = now.select(np.zeros(len(now.names), dtype=bool)) if self.tracks is None else self.tracks
         tracks = tracks.select(frame - tracks.seen <= self.bridge + 1)
         distance = image_distances(_expected(tracks, frame), now.points, tracks.size, now.size, tracks.trust, now.trust)
-        rows, columns = _assign(distance, frame - tracks.seen)
+        rows, columns = assign_tracks(distance, frame - tracks.seen)
         near = _near(distance, rows, columns)
         now.names[columns] = tracks.names[rows]
         new = now.names < 0
@@ -105,32 +101,16 @@ class Follower:
 
 def _expected(tracks: Seen, frame: int) -> Array:
     """Return where tracks are in this frame if they go on, `(T, V, M, 2)`."""
-    gap = np.minimum(frame - tracks.seen, _REMEMBERED)
+    gap = np.minimum(frame - tracks.seen, REMEMBERED)
     return tracks.points + (tracks.velocity * gap[:, None, None])[:, :, None]
-
-
-def _assign(distance: Array, since: Indices) -> tuple[Indices, Indices]:
-    """Return the rows of tracks and of people that belong together: least sum of distances (Hungarian method).
-
-    Args:
-        distance: Distances of T tracks from G people in sizes, `(T, G)`.
-        since: Frames since each track was seen, `(T,)`.
-    """
-    from scipy.optimize import linear_sum_assignment  # slow to import, and needed only with several people
-
-    gate = np.minimum(_GATE + _GATE_GROWTH * (since - 1), _WIDEST_GATE)
-    allowed = distance < gate[:, None]
-    rows, columns = linear_sum_assignment(np.where(allowed, distance, _FORBIDDEN))
-    kept = allowed[rows, columns]
-    return rows[kept], columns[kept]
 
 
 def _near(distance: Array, rows: Indices, columns: Indices) -> Flags:
     """Return which people `(G,)` another track is near to, or whose track is near to somebody else."""
     others = distance.copy()
     others[rows, columns] = np.inf
-    near = (others < _TOUCHING).any(axis=0)
-    near[columns] |= (others[rows] < _TOUCHING).any(axis=1)
+    near = (others < TOUCHING).any(axis=0)
+    near[columns] |= (others[rows] < TOUCHING).any(axis=1)
     return near
 
 

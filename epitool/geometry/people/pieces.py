@@ -142,8 +142,6 @@ def _log_lengths(members: Indices, candidates: Candidates, rig: Rig, skeleton: S
 
 def _keypoints(members: Indices, candidates: Candidates, rig: Rig, skeleton: Skeleton) -> Keypoints:
     """Return groups `(n, V)` as keypoints, a frame for each."""
-    there = members >= 0
-    xy, confidence = np.full((*members.shape, len(skeleton), 2), np.nan), np.zeros((*members.shape, len(skeleton)))
-    xy[there], confidence[there] = candidates.xy[members[there]], candidates.confidence[members[there]]
+    xy, confidence = candidates.chosen(members)
     size = np.array([camera.image_size for camera in rig.cameras])
     return Keypoints(xy, confidence, np.arange(len(members)), rig.names, np.full(members.shape, ""), size, skeleton)

@@ -20,8 +20,8 @@ _GATE = 1.0  # largest step from the predicted position, in sizes: half a metre 
 _GATE_GROWTH = 0.2  # added for every further frame of a gap
 _WIDEST_GATE = 1.8
 _FARTHEST = 2.0  # sizes; caps the distance of a single point so that a gross error does not decide
-_TOUCHING = 0.6  # in sizes; people nearer than this may be mistaken for each other
-_REMEMBERED = 5.0  # frames without a sighting after which a person is predicted to stand still
+TOUCHING = 0.6  # in sizes; people nearer than this may be mistaken for each other
+REMEMBERED = 5.0  # frames without a sighting after which a person is predicted to stand still
 _PART = 100_000  # sightings processed at a time
 _CLIP = 3.0  # standard deviations
 _FORBIDDEN = 1e3  # far above any distance, yet finite so that an assignment always exists
@@ -63,7 +63,7 @@ class _Tracks:
     seen: Indices
 
     def expected(self, frame: int) -> Array:
-        gap = np.minimum(frame - self.seen, _REMEMBERED)
+        gap = np.minimum(frame - self.seen, REMEMBERED)
         return self.points + (self.velocity * gap[:, None])[:, None]
 
     def select(self, chosen: NDArray[np.bool_]) -> _Tracks:
@@ -142,12 +142,22 @@ def _carry(found: _Tracks, before: _Tracks, columns: Indices, rows: Indices, fra
 
 def _assign(tracks: _Tracks, points: Array, size: Array, frame: int) -> tuple[Indices, Indices]:
     """Return the rows of tracks and of sightings that belong together."""
-    from scipy.optimize import linear_sum_assignment  # slow to import, and needed only with several people
-
     if not len(tracks.names):
         return np.zeros(0, dtype=np.intp), np.zeros(0, dtype=np.intp)
     distance = _mean_distance(tracks.expected(frame)[:, None], points, (tracks.size[:, None] + size) / 2)
-    gate = np.minimum(_GATE + _GATE_GROWTH * (frame - tracks.seen - 1), _WIDEST_GATE)
+    return assign_tracks(distance, frame - tracks.seen)
+
+
+def assign_tracks(distance: Array, since: Indices) -> tuple[Indices, Indices]:
+    """Return the rows of tracks and of people that belong together: least sum of distances (Hungarian method).
+
+    Args:
+        distance: Distances of T tracks from G people in sizes, `(T, G)`.
+        since: Frames since each track was seen, `(T,)`.
+    """
+    from scipy.optimize import linear_sum_assignment  # slow to import, and needed only with several people
+
+    gate = np.minimum(_GATE + _GATE_GROWTH * (since - 1), _WIDEST_GATE)
     allowed = distance < gate[:, None]
     rows, columns = linear_sum_assignment(np.where(allowed, distance, _FORBIDDEN))
     kept = allowed[rows, columns]
@@ -157,7 +167,7 @@ def _assign(tracks: _Tracks, points: Array, size: Array, frame: int) -> tuple[In
 def _touching(tracks: _Tracks, found: _Tracks, frame: int) -> NDArray[np.bool_]:
     """Return which tracks `(T,)` may be confused: near two sightings, or near one that another track is near too."""
     size = (tracks.size[:, None] + found.size) / 2
-    near = _mean_distance(tracks.expected(frame)[:, None], found.points, size) < _TOUCHING
+    near = _mean_distance(tracks.expected(frame)[:, None], found.points, size) < TOUCHING
     contested = near.sum(axis=0) > 1
     return (near.sum(axis=1) > 1) | (near & contested).any(axis=1)
 

@@ -53,7 +53,7 @@ def run(options: MocapOptions) -> Summary:
 
 def also_writes(options: MocapOptions) -> list[Path]:
     """Return the pages beside the outputs, and the outputs in the folders of trials."""
-    trials = trials_of(options)
+    trials = trials_of(options) if options.trials else [Trial("", (), options.out)]  # needs no look at the footage
     return [path for trial in trials for path in (trial.page, *(trial.outs if options.trials else ()))]
 
 

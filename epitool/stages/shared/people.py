@@ -36,6 +36,7 @@ class Chosen:
         source: The file.
         crowd: Everyone in some of its views.
         choice: Which candidate the person is in every frame and view, `(F, V)`; -1 for nobody.
+        followed: Which candidates the file's keypoints are, in all of its frames, likewise.
         first: Index of the first of these F frames among the file's.
         people: Who is who in all of the file's frames; None where no view shows more than one person.
         names: Names of the person there.
@@ -44,6 +45,7 @@ class Chosen:
     source: KeypointsFile
     crowd: Crowd
     choice: NDArray[np.intp]
+    followed: NDArray[np.intp]
     first: int = 0
     people: People | None = None
     names: tuple[int, ...] = ()
@@ -153,11 +155,11 @@ def chosen_by_geometry(source: KeypointsFile, rig: Rig, views: Sequence[str] = (
         return None
     before = np.concatenate(list(_choices(source, crowd)))
     if not crowd.crowded:
-        return Chosen(source, crowd, before)
+        return Chosen(source, crowd, before, before)
     people = crowd.people(rig)
     names = tuple(main_person(people, before))
     own = np.isin(crowd.empty.views, rig.names)
-    return Chosen(source, crowd, np.where(own, people.identities(*names), before), 0, people, names)
+    return Chosen(source, crowd, np.where(own, people.identities(*names), before), before, 0, people, names)
 
 
 def chosen_in_all_views(source: KeypointsFile, rig: Rig, lenses: Sequence[Camera], seed: int) -> Chosen | None:
@@ -208,8 +210,7 @@ def report_choice(chosen: Chosen, scale: str | None = None) -> None:
         chosen: The person.
         scale: Rule of the scale that goes by the lengths of this person; None if there is none.
     """
-    before = np.concatenate(list(_choices(chosen.source, chosen.crowd)))
-    changed = int((chosen.choice != before).any(axis=1).sum())
+    changed = int((chosen.choice != chosen.followed).any(axis=1).sum())
     say(f"several people: the one whom all views agree on is taken, in {changed} frames another than was followed")
     if scale:
         there = np.flatnonzero((chosen.choice >= 0).sum(axis=1) >= 2)

@@ -14,7 +14,7 @@ from epitool.errors import GeometryError
 from epitool.io.keypoints_h5 import KeypointsFile, open_keypoints
 from epitool.io.labels_h5 import LabelsWriter, writing_labels
 from epitool.options import TriangulateOptions
-from epitool.parallel import use_backend as working_on
+from epitool.parallel import use_backend
 from epitool.skeleton import Skeleton
 from epitool.skeleton import skeleton as named_skeleton
 from epitool.stages.shared.camera_checks import check_stature
@@ -50,7 +50,7 @@ def run(options: TriangulateOptions) -> Summary:
     keypoints, cameras = options.keypoints, options.cameras
     with (
         open_keypoints(keypoints, options.min_confidence) as source,
-        working_on(options.backend),
+        use_backend(options.backend),
         saying_what_is_compiled(),
     ):
         target = named_skeleton(options.skeleton) if options.skeleton else _own_or_usual(source.skeleton)

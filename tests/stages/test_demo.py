@@ -13,6 +13,7 @@ from epitool.errors import InputError
 from epitool.images import read_images
 from epitool.io.sample import sample_recording
 from epitool.stages import demo
+from epitool.stages.shared.steps import run_step
 
 FILES = [
     "keypoints.h5",
@@ -162,3 +163,12 @@ def test_readme_commands_are_what_ci_runs():
     first = [readme[i + 1] for i, line in enumerate(readme) if line == "```sh"][:2]
     assert first[0].endswith("epitool demo")
     assert first[1].endswith("pytest -n 4")
+
+
+def test_a_table_keeps_its_first_line_as_it_is(here, monkeypatch, capsys):
+    program = Path("program")
+    program.write_text("#!/bin/sh\nprintf '    MPJPE\\na.json 50\\n'\n")
+    program.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(program.resolve()))
+    assert run_step(["evaluate"]).said == "    MPJPE\na.json 50"
+    assert "\n    MPJPE\na.json 50" in capsys.readouterr().err

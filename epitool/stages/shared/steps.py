@@ -89,8 +89,8 @@ def run_step(arguments: Sequence[str], folder: Path | None = None, as_json: bool
     if status:
         raise StepFailedError(f"`{command}` ended with status {status}; see above", status if status > 0 else _LOST)
     if not as_json:
-        say(said.strip())
-    return Step(command, said.strip(), time.monotonic() - started)
+        say(said.strip("\n"))  # a table's first line may begin with spaces
+    return Step(command, said.strip("\n"), time.monotonic() - started)
 
 
 def _let_finish(process: subprocess.Popen[str]) -> None:

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from epitool.geometry.compiled.formula import compiled, formula
 from epitool.geometry.compiled.sampson import squared_sampson
 
 Array = NDArray[np.float64]
 Indices = NDArray[np.int64]
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@compiled
 def slot_gains(F: Array, a: Array, b: Array, flip: Indices, unit_a: Array, unit_b: Array, cap: float) -> Array:
     """What speaks for any two slots of two views being of one person, in joints: `(S, P, Q)`.
 
@@ -49,7 +49,7 @@ def slot_gains(F: Array, a: Array, b: Array, flip: Indices, unit_a: Array, unit_
     return gains
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@formula
 def _gain(F: Array, a: Array, b: Array, unit: float, cap: float) -> float:
     """What one match of joints counts, by its Sampson distance."""
     if np.isnan(b[0]):
@@ -57,7 +57,7 @@ def _gain(F: Array, a: Array, b: Array, unit: float, cap: float) -> float:
     return 1.0 - min(squared_sampson(F, a[0], a[1], b[0], b[1]) / (unit * unit), cap)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def group_slots(gains: Array, views: int) -> Indices:
     """Slots grouped to people, the surest first: the number of its group for each slot, `(S, V * P)`; -1 for none.
 
@@ -75,7 +75,7 @@ def group_slots(gains: Array, views: int) -> Indices:
     return label
 
 
-@njit(cache=True, nogil=True)
+@formula
 def _group(gain: Array, views: int, label: Indices) -> None:
     """Groups of one frame, into `label (V * P,)`; a pair's group is grown anew only when it loses a member."""
     slots = len(gain)
@@ -110,7 +110,7 @@ def _group(gain: Array, views: int, label: Indices) -> None:
                     break
 
 
-@njit(cache=True, nogil=True)
+@formula
 def _grow(gain: Array, seed: Indices, label: Indices, picks: Indices) -> float:
     """The sum of gains of the group that grows from two slots; its slots by view, `(V,)`, into `picks`."""
     slots, views = len(gain), len(picks)

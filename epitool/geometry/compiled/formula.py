@@ -1,4 +1,4 @@
-"""Marker for functions shared by compiled loops and Python, and copies of small arrays."""
+"""Marks of functions that numba compiles, and copies of small arrays."""
 
 from __future__ import annotations
 
@@ -15,20 +15,29 @@ Number = TypeVar("Number", float, Array)  # a number or an array of numbers
 _Function = TypeVar("_Function", bound=Callable[..., object])
 
 
-def formula(function: _Function) -> _Function:
-    """Mark a function of numbers: Python calls it as it is, and compiled loops inline it."""
-    marked: _Function = register_jitable(error_model="numpy", nogil=True)(function)
+def compiled(function: _Function) -> _Function:
+    """Mark a loop that Python calls: numba compiles it for the first call and keeps it in the user's cache folder.
+
+    Each such function costs some 10 ms to load, and what it allocates compiles slowly: Python passes the arrays in.
+    """
+    marked: _Function = njit(cache=True, nogil=True, error_model="numpy")(function)
     return marked
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+def formula(function: _Function) -> _Function:
+    """Mark a function that compiled loops call: it is compiled with each of them; Python calls it as it is."""
+    marked: _Function = register_jitable(error_model="numpy", nogil=True, no_cfunc_wrapper=True)(function)
+    return marked
+
+
+@formula
 def copy(values: Array, out: Array) -> None:
     """Do `out[:] = values`, which for few values is many times faster and compiles in a tenth of the time."""
     for k in range(len(values)):
         out[k] = values[k]
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@formula
 def copy_matrix(values: Array, out: Array) -> None:
     """Copy a matrix `(m, n)`, as `copy` does."""
     for k in range(len(values)):

@@ -36,11 +36,11 @@ class Take:
 
 @dataclass(frozen=True, eq=False)
 class Further:
-    """Joints that a detector found and that labels lack, as feet: nobody trains on them, other programs want them.
+    """Joints that a detector found but labels lack, such as feet; they are not used in training, but exported.
 
     Attributes:
         poses: World poses of F frames.
-        covariance: Of them, `(F, J, 6)`, as `Labels.covariance`.
+        covariance: Covariance of the poses, `(F, J, 6)`, ordered as `Labels.covariance`.
     """
 
     poses: Poses
@@ -48,7 +48,7 @@ class Further:
 
     @property
     def joints(self) -> tuple[str, ...]:
-        """Their names."""
+        """Names of the joints."""
         return self.poses.skeleton.joints
 
 
@@ -230,6 +230,11 @@ def labels_of(
     )
 
 
+def usual_split(count: int) -> tuple[int, int]:
+    """Return the split of a recording that states none, as in `Keypoints.split`."""
+    return round(count * 0.70), round(count * 0.85)
+
+
 def split_frames(count: int, split: tuple[int, int] | None = None) -> dict[str, NDArray[np.intp]]:
     """Return the frame indices of the contiguous parts for training, validation and test, and of all frames.
 
@@ -243,6 +248,6 @@ def split_frames(count: int, split: tuple[int, int] | None = None) -> dict[str, 
     >>> {part: len(indices) for part, indices in split_frames(100).items()}
     {'train': 70, 'val': 15, 'test': 15, 'all': 100}
     """
-    first, second = split or (round(count * 0.70), round(count * 0.85))
+    first, second = split or usual_split(count)
     every = np.arange(count)
     return {"train": every[:first], "val": every[first:second], "test": every[second:], "all": every}

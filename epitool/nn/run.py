@@ -15,9 +15,10 @@ from epitool.console import say
 from epitool.errors import UsageError
 from epitool.files import writing
 from epitool.nn.card import ModelCard
-from epitool.nn.checkpoint import Model, damage_reported, load_plain, save_model, save_plain
+from epitool.nn.checkpoint import Model, load_plain, save_model, save_plain
 from epitool.nn.network import PoseNetwork, build_network
 from epitool.nn.samples import Recording, Samples
+from epitool.nn.tensors import damage_reported
 from epitool.nn.weights import starting_weights
 from epitool.options.network import NetworkOptions
 
@@ -151,4 +152,5 @@ def _card(recording: Recording, samples: Samples, options: NetworkOptions) -> Mo
         epoch=0,
         val_error=0.0,
         sharpness=0.0,
+        doubts=recording.doubts,
     )

@@ -14,17 +14,17 @@ from epitool.options.shared import Views
 
 @dataclass(frozen=True)
 class Filter:
-    """How poses are filtered over time.
+    """A filter of poses over time.
 
     Attributes:
-        cutoff_hz: Of Butterworth's low-pass filter; None for the smoother that learns from the recording.
+        cutoff_hz: Cutoff of a Butterworth low-pass filter; None for the smoother that learns from the recording.
     """
 
     cutoff_hz: float | None = None
 
 
 def read_filter(text: str) -> Filter:
-    """Reads "butterworth:6Hz" or "smooth".
+    """Read a filter from a text such as "butterworth:6Hz" or "smooth".
 
     >>> read_filter("butterworth:6Hz").cutoff_hz
     6.0
@@ -42,9 +42,9 @@ class ConvertOptions(Options):
     """Read files of other programs, and write files for them.
 
     2D joints are read from OpenPose, AlphaPose, MMPose, COCO, DeepLabCut and SLEAP into a keypoints.h5. Cameras are
-    read and written as TOML (Anipose, Pose2Sim, caliscope), Qualisys, OpenCV and EasyMocap files; those of ROS, Kalibr
-    and MC-Calib are only read. Poses are written as .trc, .c3d, .csv or .npz,
-    angles of joints as .mot or .sto.
+    read and written as TOML (Anipose, Pose2Sim, caliscope), Qualisys, OpenCV and EasyMocap files; those of ROS, Kalibr,
+    MC-Calib, Vicon, BioCV and OpenCap are only read. Poses are written as .trc, .c3d, .csv or .npz, angles of joints as
+    .mot, .sto or angles.csv (any name that ends so), and as a diagram in .png.
 
     Example: epitool convert pose/cam1_json pose/cam2_json --views cam1.mp4 cam2.mp4 --out keypoints.h5
 

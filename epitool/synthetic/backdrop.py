@@ -67,8 +67,8 @@ def draw_shadow(room: Image, face: NDArray[np.int64], points: Array, casters: Se
 
     Args:
         room: RGB `(height, width, 3)`.
-        face: As in `draw_room`.
-        points: As in `draw_room`.
+        face: Face of the room for each pixel `(height, width)`, from `hit_room`.
+        points: Point of the room for each pixel `(height, width, 3)`, from `hit_room`.
         casters: Joints `(3,)` that cast a shadow; the last one is at the centre of the others.
     """
     image = room.copy()

@@ -1,9 +1,9 @@
-"""Angles of a person's joints, by the conventions of the International Society of Biomechanics as far as points allow.
+"""Joint angles of a person, by the conventions of the International Society of Biomechanics as far as possible.
 
-Points at joints' centres tell where segments point, and not how they are turned about themselves. So there is no
-rotation of the hip, the knee or the shoulder about the limb's own axis; and the pelvis has the tilt of the trunk, from
-the hips to the shoulders, so that flexion of the hip is against the trunk. The knee's and the elbow's flexion is never
-negative: an overstretched knee counts as bent.
+Joint centres determine the directions of segments, but not their rotation about their own axes. So there is no axial
+rotation of hip, knee or shoulder, and the pelvis is given the tilt of the trunk, from the hips to the shoulders, so
+that hip flexion is relative to the trunk. Knee and elbow flexion are never negative: a hyperextended knee counts as
+flexed.
 """
 
 from __future__ import annotations
@@ -14,20 +14,19 @@ from numpy.typing import NDArray
 from epitool.pose import Poses
 
 Array = NDArray[np.float64]
-_LEAST_ELEVATION_DEG = 10.0  # of an arm: one that hangs, or points straight up, lies in no plane
+_LEAST_ELEVATION_DEG = 10.0  # of an arm from vertical; closer to it the plane of elevation is undefined
 
 
 def joint_angles(poses: Poses) -> dict[str, Array]:
-    """Angles over time in degrees, each `(F,)`; NaN where a joint that it needs is missing.
+    """Return joint angles over time in degrees, each `(F,)`; NaN where a joint that an angle needs is missing.
 
-    For each side: `hip_flexion` and `hip_adduction` of the thigh against the trunk; `knee_flexion`;
-    `ankle_dorsiflexion` (0 where the sole is square to the shin); `shoulder_elevation` of the upper arm from hanging,
-    and `shoulder_plane`, 0 to the side and 90 forward; `elbow_flexion`. Of the body, `trunk_rotation`: shoulders
-    against hips, to the left.
-    Angles whose joints the skeleton lacks are left out.
+    The angles of each side are `hip_flexion` and `hip_adduction` of the thigh relative to the trunk, `knee_flexion`,
+    `ankle_dorsiflexion` (0 if the sole is perpendicular to the shin), `shoulder_elevation` of the upper arm from
+    hanging, `shoulder_plane` (0 to the side and 90 forward) and `elbow_flexion`. The whole body has `trunk_rotation` of
+    the shoulders relative to the hips, positive to the left. Angles whose joints the skeleton lacks are left out.
 
     Args:
-        poses: In any space that is no mirror image of the world, in any unit.
+        poses: Poses in any unit and in any space that is not a mirror image of the world.
     """
     at = {joint: poses.xyz[:, j] for j, joint in enumerate(poses.skeleton.joints)}
     if not {f"{side}_{joint}" for side in ("left", "right") for joint in ("hip", "shoulder")} <= at.keys():
@@ -75,7 +74,7 @@ def _arm(point: dict[str, Array], thorax: tuple[Array, Array, Array], outward: f
 
 
 def _axes(right: Array, up: Array) -> tuple[Array, Array, Array]:
-    """Unit vectors `(F, 3)` forward, up and right, the last along the one given."""
+    """Return unit vectors `(F, 3)` forward, up and right; the last is parallel to the given vector."""
     third = _unit(right)
     second = _unit(up - _dot(up, third)[:, None] * third)
     return np.cross(second, third), second, third
@@ -91,7 +90,7 @@ def _dot(a: Array, b: Array) -> Array:
 
 
 def _between(a: Array, b: Array) -> Array:
-    """Degrees between unit vectors, exact for small ones too."""
+    """Return angles between unit vectors in degrees, accurate for small angles too."""
     return _degrees(np.arctan2(np.linalg.norm(np.cross(a, b), axis=-1), _dot(a, b)))
 
 

@@ -1,4 +1,4 @@
-"""Detections of several people in two views compared, and those of all views grouped: a frame at a time in numba."""
+"""Numba functions that compare detections of several people in two views and group those of all views."""
 
 from __future__ import annotations
 
@@ -10,23 +10,24 @@ from epitool.geometry.compiled.sampson import squared_sampson
 
 Array = NDArray[np.float64]
 Indices = NDArray[np.int64]
+FARTHEST = 2.0  # sizes; caps the distance in a view so that a gross error does not decide
 
 
 @compiled
 def slot_gains(F: Array, a: Array, b: Array, flip: Indices, unit_a: Array, unit_b: Array, cap: float) -> Array:
-    """What speaks for any two slots of two views being of one person, in joints: `(S, P, Q)`.
+    """Return the evidence that slots of two views are of one person, in joints: `(S, P, Q)`.
 
-    A joint on the other's epipolar line counts 1, one a unit off 0, one far off 1 - cap; one that is missing, 0. The
-    second view's joints count as they are or in the order `flip`, whichever fits better.
+    A joint on the other's epipolar line counts 1, one a unit off 0, one far off 1 - cap, and a missing one 0. The
+    joints of the second view are used as they are or in the order `flip`, whichever fits better.
 
     Args:
         F: Fundamental matrix `(3, 3)`, b from a.
-        a: Undistorted joints `(S, P, J, 2)`, NaN where unseen.
-        b: Of the second view, `(S, Q, J, 2)`.
-        flip: The other order of the joints, `(J,)`.
-        unit_a: `(S, P)` px; the unit of two slots is the mean of theirs. NaN where there is nobody.
-        unit_b: `(S, Q)` px.
-        cap: What a joint loses at most.
+        a: Undistorted joints of the first view `(S, P, J, 2)`, NaN where unseen.
+        b: Undistorted joints of the second view `(S, Q, J, 2)`, NaN where unseen.
+        flip: Order of the joints with left and right swapped, `(J,)`.
+        unit_a: Units of the first view's slots `(S, P)` px; a pair uses the mean of both. NaN where there is nobody.
+        unit_b: Units of the second view's slots `(S, Q)` px.
+        cap: Largest loss of a joint, relative to a joint that fits exactly.
     """
     frames, one, joints = a.shape[:3]
     other = b.shape[1]
@@ -51,7 +52,7 @@ def slot_gains(F: Array, a: Array, b: Array, flip: Indices, unit_a: Array, unit_
 
 @formula
 def _gain(F: Array, a: Array, b: Array, unit: float, cap: float) -> float:
-    """What one match of joints counts, by its Sampson distance."""
+    """Return the gain of one match of joints, a truncated quadratic of its Sampson distance."""
     if np.isnan(b[0]):
         return 0.0
     return 1.0 - min(squared_sampson(F, a[0], a[1], b[0], b[1]) / (unit * unit), cap)
@@ -59,14 +60,15 @@ def _gain(F: Array, a: Array, b: Array, unit: float, cap: float) -> float:
 
 @compiled
 def group_slots(gains: Array, views: int) -> Indices:
-    """Slots grouped to people, the surest first: the number of its group for each slot, `(S, V * P)`; -1 for none.
+    """Group slots into people, the most certain first: the group of each slot, `(S, V * P)`; -1 for none.
 
-    From every pair of slots that agree, a group grows by the slot that it supports most, one a view, while there is
-    one. The group with the largest sum of gains is a person; the next is grown from what is left.
+    A group grows from every pair of slots with a positive gain, by the slot that has the largest sum of gains with its
+    members, one per view. The group with the largest sum of gains is a person; the next is found among the remaining
+    slots. This greedy search is not guaranteed to find the best partition.
 
     Args:
-        gains: What speaks for any two slots being of one person, `(S, V * P, V * P)`, symmetric; 0 within a view.
-        views: How many.
+        gains: Gains of pairs of slots, `(S, V * P, V * P)`, symmetric; 0 within a view.
+        views: Number of views V.
     """
     frames, slots = gains.shape[:2]
     label = np.full((frames, slots), -1)
@@ -77,7 +79,7 @@ def group_slots(gains: Array, views: int) -> Indices:
 
 @formula
 def _group(gain: Array, views: int, label: Indices) -> None:
-    """Groups of one frame, into `label (V * P,)`; a pair's group is grown anew only when it loses a member."""
+    """Write the groups of one frame into `label (V * P,)`; a pair's group is grown again only if it loses a member."""
     slots = len(gain)
     count = 0
     for i in range(slots):
@@ -112,7 +114,7 @@ def _group(gain: Array, views: int, label: Indices) -> None:
 
 @formula
 def _grow(gain: Array, seed: Indices, label: Indices, picks: Indices) -> float:
-    """The sum of gains of the group that grows from two slots; its slots by view, `(V,)`, into `picks`."""
+    """Grow a group from two slots, write its slots by view, `(V,)`, into `picks`, and return its sum of gains."""
     slots, views = len(gain), len(picks)
     people = slots // views
     picks[:] = -1
@@ -131,3 +133,44 @@ def _grow(gain: Array, seed: Indices, label: Indices, picks: Indices) -> float:
         total += most
         support += gain[best]
     return total
+
+
+@compiled
+def image_distances(a: Array, b: Array, size_a: Array, size_b: Array, trust_a: Array, trust_b: Array) -> Array:
+    """Return how far people are from each other in the images of all views, in their sizes: `(T, G)`.
+
+    It is the mean over views of the median over points of the distance; infinite where they share no view. The median
+    leaves gross errors out.
+
+    Args:
+        a: Points of some people `(T, V, M, 2)` px, NaN where unknown.
+        b: Points of others `(G, V, M, 2)` px, NaN where unknown.
+        size_a: Sizes of the first in each view `(T, V)` px.
+        size_b: Sizes of the others `(G, V)` px.
+        trust_a: Weights of the first in each view `(T, V)`.
+        trust_b: Weights of the others `(G, V)`; a pair's weight is the product.
+    """
+    people, views, points = a.shape[:3]
+    found = np.full((people, len(b)), np.inf)
+    apart = np.empty(points)
+    for t in range(people):
+        for g in range(len(b)):
+            total, weights = 0.0, 0.0
+            for v in range(views):
+                size = (size_a[t, v] + size_b[g, v]) / 2
+                if not size > 0:
+                    continue
+                count = 0
+                for m in range(points):
+                    distance = np.hypot(a[t, v, m, 0] - b[g, v, m, 0], a[t, v, m, 1] - b[g, v, m, 1])
+                    if not np.isnan(distance):
+                        apart[count] = distance
+                        count += 1
+                if count == 0:
+                    continue
+                weight = trust_a[t, v] * trust_b[g, v]
+                total += weight * min(np.sort(apart[:count])[(count - 1) // 2] / size, FARTHEST)
+                weights += weight
+            if weights > 0:
+                found[t, g] = total / weights
+    return found

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 from numba import njit
@@ -20,7 +20,7 @@ def compiled(function: _Function) -> _Function:
 
     Each such function costs some 10 ms to load, and what it allocates compiles slowly: Python passes the arrays in.
     """
-    marked: _Function = njit(cache=True, nogil=True, error_model="numpy")(function)
+    marked: Any = njit(cache=True, nogil=True, error_model="numpy")(function)
     return marked
 
 

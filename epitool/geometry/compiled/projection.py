@@ -46,7 +46,7 @@ def project(P: Array, v: int, x: Number, y: Number, z: Number) -> tuple[Number, 
 
 
 @formula
-def slope(P: Array, v: int, row: int, pixel: float, over_depth: float) -> tuple[float, float, float]:
+def pixel_derivative(P: Array, v: int, row: int, pixel: float, over_depth: float) -> tuple[float, float, float]:
     """Return the derivative by the point of the first (row 0) or second (row 1) coordinate of its pixel in view v."""
     return (
         (P[v, row, 0] - pixel * P[v, 2, 0]) * over_depth,
@@ -67,7 +67,7 @@ def squared_error(P: Array, v: int, X: Array, x: float, y: float) -> float:
     return (px - x) ** 2 + (py - y) ** 2
 
 
-def reprojection(P: Array, xyz: Array, xy: Array) -> Array:
+def reprojection_errors(P: Array, xyz: Array, xy: Array) -> Array:
     """Return distances `(F, V, J)` px of projected points `(F, J, 3)` from undistorted keypoints `(F, V, J, 2)`.
 
     Distances are NaN for points behind a view.

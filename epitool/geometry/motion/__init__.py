@@ -1,1 +1,1 @@
-"""Joints over time: gaps filled, noise smoothed away."""
+"""Joints over time: filling gaps, filtering and smoothing."""

@@ -1,4 +1,4 @@
-"""Paths of one joint that keep to measured places and have little jerk: banded least squares, and their likelihood."""
+"""Banded least squares for the path of one joint that is near measured places and has little jerk."""
 
 from __future__ import annotations
 
@@ -7,22 +7,22 @@ from numpy.typing import NDArray
 from scipy.linalg import cho_solve_banded, cholesky_banded
 
 Array = NDArray[np.float64]
-_DIFFERENCES = np.array([-1.0, 3.0, -3.0, 1.0])  # of four successive places: the jerk
-_ROUNDING = 1e-13  # of the largest stiffness: holds paths that hardly any place does, and is lost in rounding
-REACH = len(_DIFFERENCES) - 1  # frames over which one jerk goes
+_DIFFERENCES = np.array([-1.0, 3.0, -3.0, 1.0])  # jerk as the third difference of four successive places
+_ROUNDING = 1e-13  # of the largest stiffness: added to the diagonal to keep the matrix regular, below rounding
+REACH = len(_DIFFERENCES) - 1  # frames from the first to the last place of one jerk
 
 
 def likeliest_path(places: Array, precision: Array, stiffness: Array) -> tuple[Array, Array, Array]:
-    """The path that minimizes the sum of squared errors and squared jerks, both weighted.
+    """Return the path that minimizes the weighted sum of squared errors and squared jerks.
 
     Args:
-        places: Measured, `(F, 3)`; anything where the precision is 0.
+        places: Measured places `(F, 3)`; any values where the precision is 0.
         precision: Inverse covariances `(F, 3, 3)`.
         stiffness: Weights `(F - 3,)` of the jerks; 0 cuts the path there.
 
     Returns:
-        The path `(F, 3)`; per frame the part in the logarithm of the normal matrix's determinant, and in the minimum,
-        both `(F,)`.
+        The path `(F, 3)`, and each frame's part of the log determinant of the normal matrix and of the minimum, both
+        `(F,)`.
 
     Raises:
         numpy.linalg.LinAlgError: The places determine no path.
@@ -35,7 +35,7 @@ def likeliest_path(places: Array, precision: Array, stiffness: Array) -> tuple[A
 
 
 def _normal_matrix(precision: Array, stiffness: Array) -> Array:
-    """Its diagonal and those under it, `(10, 3 F)`, x, y and z of a frame being neighbours."""
+    """Return the normal matrix's diagonal and those below it, `(10, 3 F)`; x, y and z of a frame are neighbours."""
     band = np.zeros((3 * REACH + 1, len(precision), 3))
     for apart in range(REACH + 1):
         for i in range(REACH + 1 - apart):

@@ -1,4 +1,4 @@
-"""The low-pass filter that biomechanics uses: Butterworth, forwards and backwards."""
+"""The low-pass filter of biomechanics: Butterworth, forwards and backwards."""
 
 from __future__ import annotations
 
@@ -11,23 +11,24 @@ from epitool.geometry.motion.gaps import runs
 Array = NDArray[np.float64]
 ORDER = 4  # in total: a filter of the second order in each direction
 _PASSES = 2
-_LEAST = 13  # frames: fewer than four times the filter's order are too few to reflect at the ends
+_LEAST = 13  # frames; fewer are too few to reflect the signal at its ends
 
 
 def butterworth(xyz: Array, cutoff_hz: float, fps: float) -> tuple[Array, int]:
-    """Joints over time without what is faster than the cutoff, and without delay.
+    """Low-pass filter joints over time without delay.
 
-    The filter runs forwards and backwards, so each direction has half of the order, and a cutoff that is raised such
-    that both together let 1/sqrt(2) of the cutoff's amplitude pass (3 dB), as textbooks of biomechanics correct it.
+    The filter runs forwards and backwards, so each direction has half of the order. The cutoff of each is raised so
+    that both together pass 1/sqrt(2) of the amplitude at `cutoff_hz` (3 dB), a correction found in textbooks of
+    biomechanics.
 
     Args:
-        xyz: `(F, J, 3)` of frames that follow each other; NaN where missing.
-        cutoff_hz: Under half of `fps`.
+        xyz: Joints `(F, J, 3)` in consecutive frames; NaN where missing.
+        cutoff_hz: Cutoff frequency, below half of `fps`.
         fps: Frames per second.
 
     Returns:
-        The filtered joints, and how many places stayed as they were, in runs of under 13 frames between gaps.
-        Gaps stay gaps, and what is on one side of one does not count on the other.
+        The filtered joints, and the number of places left unchanged in runs of under 13 frames between gaps. Gaps stay
+        gaps, and the runs on both sides of a gap are filtered separately.
 
     Raises:
         ValueError: The cutoff is not between 0 and half of the frame rate.
@@ -36,7 +37,7 @@ def butterworth(xyz: Array, cutoff_hz: float, fps: float) -> tuple[Array, int]:
         raise ValueError(f"a cutoff of {cutoff_hz:g} Hz is not between 0 and half of {fps:g} frames per second")
     order = ORDER // _PASSES
     correction = (2 ** (1 / _PASSES) - 1) ** (1 / (2 * order))
-    # The correction holds for analog frequencies, which the bilinear transform bends.
+    # The correction holds for analog frequencies, which the bilinear transform warps: hence the tangents.
     corner = np.arctan(np.tan(np.pi * cutoff_hz / fps) / correction) * fps / np.pi
     sections = butter(order, corner, fs=fps, output="sos")
     out, left = xyz.copy(), 0

@@ -1,4 +1,4 @@
-"""Runs of frames in which a joint is there or is not, and splines through short gaps."""
+"""Runs of frames with or without a joint, and splines through short gaps."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from numpy.typing import NDArray
 from scipy.interpolate import CubicSpline
 
 Array = NDArray[np.float64]
-_SUPPORT = 10  # frames on each side of a gap that its spline goes through: those further off hardly move it
+_SUPPORT = 10  # frames on each side of a gap that its spline goes through; others hardly change it
 
 
 def runs(flags: NDArray[np.bool_]) -> Iterator[tuple[int, int]]:
-    """Where the runs of true flags `(F,)` start, and before where they stop.
+    """Yield start and stop of each run of true flags `(F,)`; the stop is exclusive.
 
     >>> list(runs(np.array([True, True, False, True])))
     [(0, 2), (3, 4)]
@@ -23,11 +23,11 @@ def runs(flags: NDArray[np.bool_]) -> Iterator[tuple[int, int]]:
 
 
 def fill_gaps(xyz: Array, longest: int) -> Array:
-    """Joints over time with short gaps filled by cubic splines; no joint is made up before its first or after its last.
+    """Fill short gaps in joints over time by cubic splines, between the first and the last frame of each joint.
 
     Args:
-        xyz: `(F, J, 3)` of frames that follow each other; NaN where missing.
-        longest: Runs of up to so many missing frames are filled; longer ones stay missing.
+        xyz: Joints `(F, J, 3)` in consecutive frames; NaN where missing.
+        longest: Largest number of consecutive missing frames that are filled.
     """
     filled = xyz.copy()
     for j in range(xyz.shape[1]):

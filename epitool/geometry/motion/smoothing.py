@@ -1,9 +1,9 @@
-"""A smoother that learns from the recording how fast joints change, and how far they are off.
+"""A smoother that learns from the recording how fast joints move and how noisy their places are.
 
-A joint's path is the likeliest one under two rules: it lies near the places measured, as near as each one's covariance
-says, and its jerk is white noise (its acceleration is constant, but for that). How strong the jerk is, overall and at
-every time, and by which factor the covariances are off, is found by maximum likelihood. Places that fit no such path
-count little, as under Student's t. All matrices are banded: the cost is linear in the frames.
+A joint's path is the most likely one under two assumptions: the measured places have errors with their covariances, up
+to a common factor, and the jerk of the path is white noise. The strength of the jerk, overall and at every time, and
+the factor of the covariances are found by maximum likelihood. Outliers get small weights, as errors with Student's t
+distribution do. All matrices are banded, so the cost is linear in the number of frames.
 """
 
 from __future__ import annotations
@@ -19,33 +19,33 @@ from epitool.geometry.motion.banded import REACH, likeliest_path
 
 Array = NDArray[np.float64]
 _TAIL = 4.0  # degrees of freedom of Student's t
-_ROUNDS = 4  # of strengths and weights, each by the other
-_LEAST = 12  # known places, of which a path has more than it can follow
-_APART = 50  # missing frames, over which places say nothing of each other
-_CHUNK, _OVERLAP = 5000, 400  # frames that are solved at once, and that two chunks share
-_RANGE = (-12.0, 22.0)  # of the stiffness's logarithm: from no smoothing to a parabola over hundreds of frames
-_STIFFEST = 24.0  # of which a normal matrix can be factorized
-_NEAR = 4.0  # of a logarithm: what is tried first, and how far it changes from round to round
-_FREQUENCIES = 2000  # at which the smoother's response is averaged
-_GROSS = 0.5  # of the way from frame to frame: what is off by less is no gross error
-_STEPS = np.linspace(-6.0, 6.0, 13)  # by which the logarithm differs at one time from the usual
-_USUAL_STEP, _CHANGE = 3.0, 2.0  # standard deviations of these, and of what they change by between windows
-_WINDOW, _SHORTEST = 8.0, 24  # of the smoother's own time, and frames: over which one stiffness is found
-_WRONG_BY = 30.0  # times: variances that are stated are off by no more
-_RIDGE = 1e-6  # of the usual precision: what holds windows without any place
+_ROUNDS = 4  # in which stiffness and weights are updated in turn
+_LEAST = 12  # known places that are smoothed; with fewer a path could follow them all
+_APART = 50  # missing frames; a longer gap splits the path
+_CHUNK, _OVERLAP = 5000, 400  # frames solved at a time, and frames shared by two chunks
+_RANGE = (-12.0, 22.0)  # of the log stiffness: from no smoothing to a parabola over hundreds of frames
+_STIFFEST = 24.0  # log stiffness up to which the normal matrix can be factorized
+_NEAR = 4.0  # step of the first search over the log stiffness, and its largest change from round to round
+_FREQUENCIES = 2000  # number of frequencies at which the smoother's response is averaged
+_GROSS = 0.5  # of the usual step from frame to frame: smaller errors are no outliers
+_STEPS = np.linspace(-6.0, 6.0, 13)  # differences of a window's log stiffness from the usual one
+_USUAL_STEP, _CHANGE = 3.0, 2.0  # standard deviations of these, and of their change between windows
+_WINDOW, _SHORTEST = 8.0, 24  # lengths of windows: in time constants of the smoother, and least in frames
+_WRONG_BY = 30.0  # stated variances are wrong by no more than this factor
+_RIDGE = 1e-6  # of the usual precision: keeps windows without any place regular
 
 
 def smooth(xyz: Array, covariance: Array) -> Array:
-    """Joints over time, each moved to its likeliest path.
+    """Smooth joints over time: move each to its most likely path.
 
     Args:
-        xyz: `(F, J, 3)` of frames that follow each other at one rate; NaN where missing.
-        covariance: Of the places, `(F, J, 6)`: xx, xy, xz, yy, yz, zz. A joint none of whose covariances is known has
-            the same unknown one everywhere.
+        xyz: Joints `(F, J, 3)` in consecutive frames at a constant rate; NaN where missing.
+        covariance: Covariances of the places, `(F, J, 6)`: xx, xy, xz, yy, yz, zz. If none of a joint's covariances is
+            known, they are taken as equal, and their size is estimated.
 
     Returns:
-        The paths `(F, J, 3)`, through gaps of up to 50 frames too; NaN in longer ones, before a joint's first place and
-        after its last. Fewer than 12 places between such gaps stay as they are.
+        The paths `(F, J, 3)`, which also fill gaps of up to 50 frames; NaN in longer gaps, before a joint's first place
+        and after its last. Fewer than 12 places between such gaps stay unchanged.
     """
     out = xyz.copy()
     for j in range(xyz.shape[1]):
@@ -58,7 +58,7 @@ def smooth(xyz: Array, covariance: Array) -> Array:
 
 
 def _by_chunks(places: Array, covariance: Array) -> Array:
-    """One joint `(F, 3)`, in chunks that pass into each other where they overlap."""
+    """Smooth one joint `(F, 3)` in chunks that are blended where they overlap."""
     out = np.zeros_like(places)
     starts = range(0, max(len(places) - _OVERLAP, 1), _CHUNK - _OVERLAP)
     for start in starts:
@@ -75,14 +75,14 @@ def _by_chunks(places: Array, covariance: Array) -> Array:
 
 @dataclass(frozen=True, eq=False)
 class _Measured:
-    """One joint's places in a chunk.
+    """The places of one joint in a chunk.
 
     Attributes:
-        places: `(F, 3)` about their middle; 0 where missing.
-        precision: `(F, 3, 3)`, of variance 1 where it is usual; 0 where missing.
-        known: Where there is one, `(F,)`.
-        factors: Between which lies what the variances are to be multiplied by.
-        way: How far the joint usually goes from frame to frame.
+        places: Places `(F, 3)` relative to their mean; 0 where missing.
+        precision: Inverse covariances `(F, 3, 3)` in units where the usual variance is 1; 0 where missing.
+        known: Whether there is a place, `(F,)`.
+        factors: Range of the factor of the variances.
+        way: Usual distance that the joint moves from frame to frame.
     """
 
     places: Array
@@ -93,7 +93,7 @@ class _Measured:
 
 
 def _smooth_chunk(places: Array, covariance: Array) -> Array:
-    """One joint `(F, 3)`: strengths by the weights of its places, and weights by the strengths, in turn."""
+    """Smooth one joint `(F, 3)`, updating the stiffness and the weights of its places in turn."""
     known = np.isfinite(places).all(axis=-1)
     if known.sum() < _LEAST:
         return _straight(places, known)
@@ -114,7 +114,7 @@ def _smooth_chunk(places: Array, covariance: Array) -> Array:
 
 
 def _likeliest(measured: _Measured, precision: Array, reach: tuple[float, float]) -> float:
-    """The logarithm of the likeliest stiffness: of the best of a few, and then near it."""
+    """Return the log of the most likely stiffness, searched on a coarse grid and then near its best point."""
 
     def cost(logarithm: float) -> float:
         return _cost(logarithm, measured, precision)[0]
@@ -126,23 +126,26 @@ def _likeliest(measured: _Measured, precision: Array, reach: tuple[float, float]
 
 
 def _trust(measured: _Measured, path: Array, weights: Array, logarithms: Array, factor: float) -> Array:
-    """Weights `(F,)` of the places: by how far each is from where all others put it, and how well they know."""
+    """Return the weights `(F,)` of the places, from their standardised distance to the path without themselves."""
     stiffness = np.exp(np.pad(logarithms, (1, REACH - 1), mode="edge"))
+    # The smoother's response to a frequency is 1 / (1 + stiffness |1 - exp(iw)|^6); its mean is a place's leverage.
     turns = (2 - 2 * np.cos(np.pi * (np.arange(_FREQUENCIES) + 0.5) / _FREQUENCIES)) ** REACH
     at = np.linspace(*_RANGE, 69)
     leverage = np.interp(np.log(stiffness), at, (1 / (1 + np.exp(at)[:, None] * turns)).mean(axis=1))
-    others = np.minimum(leverage, 1 - 1e-9) / (1 - np.minimum(leverage, 1 - 1e-9))  # their variance by the place's own
+    others = np.minimum(leverage, 1 - 1e-9) / (1 - np.minimum(leverage, 1 - 1e-9))  # variance of all others' path
     error = measured.places - path
     squared = np.einsum("fa,fab,fb->f", error, measured.precision, error) / factor
-    # Where hardly anything is off, a foot that stops at the floor is further from its path than any place measured.
+    # With little noise, a foot that stops at the floor is further from its path than the noise: no outlier either.
     if measured.way > 0:
         squared = np.minimum(squared, (error**2).sum(axis=-1) / (_GROSS * measured.way) ** 2)
+    # From the residual to the error of the prediction by all others, and divided by its variance.
     squared *= (1 + weights * others) ** 2 / (1 + others)
+    # The weights of Student's t distribution in three dimensions.
     return np.where(measured.known, (_TAIL + 3) / (_TAIL + squared), 0.0)
 
 
 def _straight(places: Array, known: NDArray[np.bool_]) -> Array:
-    """Places with straight lines through gaps: of a chunk with too few for more."""
+    """Return the places with gaps filled by straight lines, for a chunk with too few places to smooth."""
     at, out = np.flatnonzero(known), np.zeros_like(places)
     if len(at):
         for axis in range(3):
@@ -151,7 +154,7 @@ def _straight(places: Array, known: NDArray[np.bool_]) -> Array:
 
 
 def _measured(places: Array, covariance: Array, known: NDArray[np.bool_]) -> _Measured:
-    """Places with covariances in units of the usual variance; unknown ones are as the usual."""
+    """Return the places with covariances in units of the usual variance, which also replaces unknown ones."""
     full = covariance[:, [0, 1, 2, 1, 3, 4, 2, 4, 5]].reshape(-1, 3, 3)
     stated = known & np.isfinite(full).all(axis=(1, 2)) & (np.linalg.det(np.nan_to_num(full)) > 0)
     usual, factors = 1.0, (1e-12, np.inf)
@@ -159,7 +162,7 @@ def _measured(places: Array, covariance: Array, known: NDArray[np.bool_]) -> _Me
         usual = float(np.median(np.trace(full[stated], axis1=1, axis2=2))) / 3
         factors = usual / _WRONG_BY, usual * _WRONG_BY
     precision = np.where(known[:, None, None], np.eye(3), 0.0)
-    # A joint that is known a hundred times worse along an axis is hardly known there: this keeps matrices regular.
+    # The added 1e-4 keeps matrices regular: it only matters for standard deviations below 1/100 of the usual one.
     precision[stated] = np.linalg.inv(full[stated] / usual + 1e-4 * np.eye(3))
     ways = np.linalg.norm(np.diff(places, axis=0), axis=1)[known[1:] & known[:-1]]
     way = float(np.median(ways)) if len(ways) else 0.0
@@ -167,7 +170,7 @@ def _measured(places: Array, covariance: Array, known: NDArray[np.bool_]) -> _Me
 
 
 def _cost(logarithm: float, measured: _Measured, precision: Array) -> tuple[float, float, Array]:
-    """Twice the negative logarithm of the likelihood of a stiffness's logarithm; the best factor, and the path."""
+    """Return twice the negative log likelihood of a log stiffness, the best factor of the variances, and the path."""
     jerks = len(precision) - REACH
     path, logarithms, squares = likeliest_path(measured.places, precision, np.full(jerks, np.exp(logarithm)))
     free, sum_of_squares = 3 * (int(measured.known.sum()) - REACH), float(squares.sum())
@@ -177,10 +180,10 @@ def _cost(logarithm: float, measured: _Measured, precision: Array) -> tuple[floa
 
 
 def _local_stiffness(measured: _Measured, precision: Array, usual: float, factor: float) -> Array:
-    """The stiffness's logarithm at every jerk, `(F - 3,)`: people stand, and they kick.
+    """Return the log stiffness at every jerk, `(F - 3,)`, because people stand still and also kick.
 
-    The path is cut into windows, of which each by itself says how likely every stiffness is; from one window to the
-    next it changes little (a hidden Markov chain), and in between it passes over.
+    The path is cut into windows, each with a likelihood of every stiffness. From one window to the next the stiffness
+    changes little (a hidden Markov model), and it is interpolated in between.
     """
     frames = len(precision)
     window = max(int(_WINDOW * np.exp(usual / (2 * REACH))), _SHORTEST)
@@ -200,7 +203,10 @@ def _local_stiffness(measured: _Measured, precision: Array, usual: float, factor
 
 
 def _mean_of_chain(likelihood: Array) -> Array:
-    """Probabilities `(W, S)` of the steps in every window, given all windows' log likelihoods `(W, S)`."""
+    """Return the probabilities `(W, S)` of the steps in every window, given the log likelihoods `(W, S)` of all.
+
+    This is the forward-backward algorithm.
+    """
     change = -0.5 * ((_STEPS[:, None] - _STEPS) / _CHANGE) ** 2
     change -= logsumexp(change, axis=1, keepdims=True)
     forward = [likelihood[0] - 0.5 * (_STEPS / _USUAL_STEP) ** 2]

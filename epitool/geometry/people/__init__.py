@@ -1,1 +1,1 @@
-"""Which person: candidates in every view, followed through time, matched between views."""
+"""Identities of people: candidates in every view, followed through time and matched between views."""

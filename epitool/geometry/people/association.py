@@ -1,8 +1,8 @@
-"""Who is who once the cameras are known: detections that agree over all views, followed through space.
+"""Matching people between calibrated views and following them through space.
 
-Detections of one person in two views lie on each other's epipolar lines, joint by joint, and those of two people do
-not. What agrees is grouped to people, the groups are triangulated and linked over time. Left and right may be exchanged
-in any detection.
+Detections of one person in two views lie on each other's epipolar lines, joint by joint; those of two people do not.
+Detections that agree are grouped into people, and the groups are triangulated and linked over time. Left and right may
+be swapped in any detection.
 """
 
 from __future__ import annotations
@@ -14,30 +14,34 @@ import numpy as np
 from numpy.typing import NDArray
 
 from epitool.camera import Rig
+from epitool.geometry.people.bodies import midlines, nearest_to_rays, seen_by_all
 from epitool.geometry.people.candidates import Candidates
-from epitool.geometry.people.grouping import Epipolar, Pairs, groups_of_people, usual_distances
-from epitool.geometry.people.tracking import link, sightings_of
+from epitool.geometry.people.following import Follower
+from epitool.geometry.people.grouping import Epipolar, Pairs, group_detections, usual_distances
+from epitool.geometry.people.rejoining import Sightings, identities_of
+from epitool.geometry.people.tracking import centers_and_sizes, sightings_of
 from epitool.geometry.two_view.epipolar import fundamental_of_cameras
-from epitool.pose import midline, usual_side
+from epitool.pose import usual_side
 from epitool.skeleton import Skeleton
 
 Array = NDArray[np.float64]
 Indices = NDArray[np.intp]
 Flags = NDArray[np.bool_]
-_BRIDGE = 60  # frames; in space people do not cover each other, so that a name is safe for long
-_LEAST_NOISE = 2e-4  # radians: no detector is better, and exact data has some rounding
+_BRIDGE = 60  # frames; in space people do not cover each other, so that an identity is safe for long
+_LEAST_NOISE = 2e-4  # radians; no detector is better, and exact data has rounding errors
 _NOISE_FRAMES = 200
-_LOOSE = 0.012  # of a person's size: deviation by which people are grouped to measure it
-_CHUNK = 2_000_000  # numbers at a time
+_LOOSE = 0.012  # of a person's size: deviation used for grouping people to measure the noise
+_CHUNK = 2_000_000  # array elements per chunk
 
 
 @dataclass(frozen=True, eq=False)
 class People:
-    """Everyone on whom two views or more agree, each by one name through the recording.
+    """All people on whom two or more views agree, each with one number through the recording.
 
     Attributes:
-        candidates: Of K groups in every frame and view, `(F, K, V)` indices; -1 where a view does not show them.
-        names: Which person each group is, `(F, K)`, from 0 for the one who is seen most; -1 where there is no group.
+        candidates: Candidates of K groups in every frame and view, `(F, K, V)` indices; -1 where a view does not show
+            the group.
+        names: Number of each group's person, `(F, K)`, 0 for the person seen most; -1 where there is no group.
     """
 
     candidates: Indices
@@ -46,23 +50,24 @@ class People:
     def __len__(self) -> int:
         return int(self.names.max(initial=-1)) + 1
 
-    def identities(self, person: int) -> Indices:
-        """Which candidate a person is in every frame and view, `(F, V)`; -1 where they are not seen."""
-        return self._only(np.where(self.names == person, 0, -1).argmax(axis=1), (self.names == person).any(axis=1))
+    def identities(self, *persons: int) -> Indices:
+        """Return a person's candidate in every frame and view, `(F, V)`; -1 where they are not seen.
 
-    def chosen(self, group: Indices) -> Indices:
-        """Candidates `(F, V)` of one group a frame, `(F,)`; -1 for none."""
-        return self._only(np.maximum(group, 0), group >= 0)
+        Several names may stand for one person, as long as no two of them appear in the same frame.
+        """
+        mine = np.isin(self.names, persons)
+        groups = self.candidates[np.arange(len(mine)), mine.argmax(axis=1)]
+        return np.where(mine.any(axis=1)[:, None], groups, -1)
 
     def shares(self, shown: Indices) -> Array:
-        """How much of what each view shows is matched, `(V,)`; NaN where it shows nobody when others do.
+        """Return the share of each view's people who are matched, `(V,)`; NaN for a view that shows nobody with others.
 
-        The larger of two shares: of the people in it (in frames in which another view shows somebody), and of those on
-        whom two other views agree while it shows somebody who might be them. So neither a street behind the scene nor
-        one that a view hardly sees is held against it.
+        It is the larger of two shares. The first is of the people in the view, in frames in which another view shows
+        somebody. The second is of the people on whom two other views agree while the view shows somebody who might be
+        them. So neither passers-by in the background nor people whom a view hardly sees are held against it.
 
         Args:
-            shown: How many people each view shows in each frame, `(F, V)`.
+            shown: Number of people in each view and frame, `(F, V)`.
         """
         members = self.candidates >= 0
         matched = members.sum(axis=1)
@@ -78,63 +83,76 @@ class People:
         )
         return np.fmax(own, joined)
 
-    def _only(self, group: Indices, there: Flags) -> Indices:
-        return np.where(there[:, None], self.candidates[np.arange(len(group)), group], -1)
 
-
-def people_of(candidates: Candidates, rig: Rig, frames: int, skeleton: Skeleton, slack: float = 0.0) -> People:
-    """Everyone, matched between the views and followed through space, given the cameras.
+def match_people(candidates: Candidates, rig: Rig, frames: int, skeleton: Skeleton, slack: float = 0.0) -> People:
+    """Match all people between calibrated views and follow them through space.
 
     Args:
         candidates: All people found, distorted pixels.
         rig: The cameras, in the order of the views.
-        frames: How many there are.
-        skeleton: Of the candidates' joints.
-        slack: Deviation of joints, as a share of a person's size, that is allowed for at least: cameras that one person
-            gave may fit others less well.
+        frames: Number of frames.
+        skeleton: Skeleton of the candidates.
+        slack: Least deviation of joints that is allowed for, as a share of a person's size: cameras calibrated from one
+            person may fit others less well.
     """
     table = candidates.table(frames, len(rig))
     pairs = _pairs_of(rig)
     sample = _joints(candidates, table[_spread(frames)], rig)
     noise = _noise(sample, pairs, slack * _usual_size(sample, rig), _LOOSE * _usual_size(sample, rig), skeleton)
-    parts, places = [], []
+    parts, sightings, follower = [], [], Follower(_BRIDGE)
     chunk = max(1, _CHUNK // (table.shape[1] * table.shape[2]) ** 2)
     for start in range(0, frames, chunk):
         xy = _joints(candidates, table[start : start + chunk], rig)
-        slots = groups_of_people(xy, pairs, noise, skeleton)
+        slots = group_detections(xy, pairs, noise, skeleton)
         parts.append(in_slots(table[start : start + chunk], slots))
-        places.append(_places(slots, xy, rig, skeleton)[(slots >= 0).any(axis=-1)])
+        sightings.append(_followed(follower, xy, slots, start, rig, skeleton))
     groups = np.full((frames, max((part.shape[1] for part in parts), default=0), len(rig)), -1)
     for start, part in zip(range(0, frames, chunk), parts):
         groups[start : start + chunk, : part.shape[1]] = part
-    return People(groups, _names(groups, places))
+    return People(groups, _ranked(groups, sightings, candidates, rig, skeleton))
 
 
 def choose_by_geometry(candidates: Candidates, rig: Rig, previous: Indices, skeleton: Skeleton) -> Indices:
-    """Chooses the same person in all views and frames, given the cameras.
+    """Choose the same person in all views and frames, given the cameras.
 
     Args:
         candidates: All people found, distorted pixels.
         rig: The cameras, in the order of the views.
-        previous: The choice so far `(F, V)`, -1 for nobody: of the people in space, the one that it shows most often
-            is followed, or the one seen most where it shows none of them.
-        skeleton: Of the candidates' joints.
+        previous: The choice so far `(F, V)`, -1 for nobody. The person in space that it shows most often is followed,
+            or the person seen most if it shows none of them.
+        skeleton: Skeleton of the candidates.
 
     Returns:
         Candidates `(F, V)`; -1 where the person is not seen, and in frames in which fewer than two views agree on
-        them. `previous` itself where no image shows more than one person.
+        them. `previous` itself if no image shows more than one person.
     """
     if candidates.table(*previous.shape).shape[2] == 1:
         return previous
-    people = people_of(candidates, rig, len(previous), skeleton)
+    people = match_people(candidates, rig, len(previous), skeleton)
+    return people.identities(*main_person(people, previous))
+
+
+def main_person(people: People, previous: Indices) -> list[int]:
+    """Names of the person whom a choice `(F, V)` shows most often, or of the one seen most where it shows none.
+
+    The first name has the most votes; others fit in whole where it leaves gaps, and are taken for the same person.
+    """
     members = people.candidates >= 0
     as_before = members & (people.candidates == previous[:, None])
-    votes = as_before if as_before.any() else members
-    return people.chosen(_main_group(people.names, votes.sum(axis=-1).astype(float)))
+    votes = (as_before if as_before.any() else members).sum(axis=-1)
+    taken, main = np.zeros(len(people.names), dtype=bool), []
+    sightings = sightings_of(people.names.ravel())
+    total = np.array([votes.ravel()[of_track].sum() for of_track in sightings])
+    for name in np.argsort(-total, kind="stable").tolist():
+        when = sightings[name] // people.names.shape[1]
+        if total[name] >= 1 and not taken[when[0] : when[-1] + 1].any():
+            main.append(name)
+            taken[when[0] : when[-1] + 1] = True
+    return main
 
 
 def _pairs_of(rig: Rig) -> Pairs:
-    """Epipolar geometry of all pairs of cameras, distances in radians."""
+    """Return the epipolar geometry of all pairs of cameras, with distances in radians."""
     pairs = {}
     for (a, first), (b, second) in itertools.combinations(enumerate(rig.cameras), 2):
         pairs[a, b] = Epipolar(fundamental_of_cameras(first, second), (first.focal + second.focal) / 2)
@@ -142,98 +160,81 @@ def _pairs_of(rig: Rig) -> Pairs:
 
 
 def _usual_size(xy: Array, rig: Rig) -> float:
-    """A person's usual size in joints `(F, V, P, J, 2)`, radians; 0 where nobody is seen."""
+    """Return the usual size of a person in joints `(F, V, P, J, 2)`, radians; 0 if nobody is seen."""
     sizes = [usual_side(xy[:, v]) / camera.focal for v, camera in enumerate(rig.cameras)]
     return float(np.nan_to_num(np.nanmedian(sizes))) if np.isfinite(sizes).any() else 0.0
 
 
 def _noise(xy: Array, pairs: Pairs, least: float, loose: float, skeleton: Skeleton) -> float:
-    """Standard deviation of epipolar distances within people, radians: that of most, not of those who fit best.
+    """Estimate the standard deviation of epipolar distances within people, radians.
 
-    Detectors see some people better than others.
+    Detectors see some people better than others, so it is the deviation of most people, not of those who fit best.
 
     Args:
         xy: Undistorted joints of some frames `(F, V, P, J, 2)`.
-        pairs: Geometry of the views.
-        least: Deviation that is allowed for at least.
-        loose: Deviation by which people are grouped to measure it.
-        skeleton: Of the joints.
+        pairs: Epipolar geometry of pairs of views.
+        least: Least deviation that is returned.
+        loose: Deviation used for grouping people to measure the noise.
+        skeleton: Skeleton of the joints.
     """
     least = max(least, _LEAST_NOISE)
-    slots = groups_of_people(xy, pairs, max(loose, least), skeleton)
+    slots = group_detections(xy, pairs, max(loose, least), skeleton)
     usual = usual_distances(xy, slots, pairs, skeleton)
     return max(1.4826 * float(np.median(usual)), least) if len(usual) else least
 
 
 def _spread(frames: int) -> Indices:
-    """Frames from which the noise is measured."""
+    """Return evenly spread frames for measuring the noise."""
     return np.unique(np.linspace(0, frames - 1, min(frames, _NOISE_FRAMES)).astype(int))
 
 
 def _joints(candidates: Candidates, table: Indices, rig: Rig) -> Array:
-    """Undistorted joints of P slots `(F, V, P, J, 2)`, NaN where unseen."""
+    """Return the undistorted joints of P slots `(F, V, P, J, 2)`, NaN where unseen."""
     xy = np.where((table >= 0)[..., None, None], candidates.joints(table), np.nan)
     return np.stack([camera.undistort(xy[:, v]) for v, camera in enumerate(rig.cameras)], axis=1)
 
 
 def in_slots(table: Indices, slots: Indices) -> Indices:
-    """Candidates in slots `(F, K, V)` of a table `(F, V, P)`; -1 for none."""
+    """Return the candidates in slots `(F, K, V)` of a table `(F, V, P)`; -1 for none."""
     found = np.take_along_axis(table, np.swapaxes(np.maximum(slots, 0), 1, 2), axis=2)
     return np.where(slots >= 0, np.swapaxes(found, 1, 2), -1)
 
 
-def _names(groups: Indices, places: list[Array]) -> Indices:
-    """Who each group is, `(F, K)`, from 0 for the one who is seen most; -1 for nobody.
+def _followed(follower: Follower, xy: Array, slots: Indices, start: int, rig: Rig, skeleton: Skeleton) -> Sightings:
+    """Follow the people of some frames.
+
+    Args:
+        follower: Who has followed people through the frames before.
+        xy: Undistorted joints of P slots `(F, V, P, J, 2)`, NaN where unseen.
+        slots: Slots of groups `(F, K, V)`, -1 for none.
+        start: Number of the first of these frames.
+        rig: The cameras.
+        skeleton: Skeleton of the joints.
+    """
+    points, frame = midlines(xy, slots, skeleton), np.nonzero((slots >= 0).any(axis=-1))[0] + start
+    places = nearest_to_rays(points, rig)
+    shown = np.isfinite(points[..., 0]).any(axis=-1)
+    names, near = follower.follow(seen_by_all(points, places, rig), shown, frame)
+    return Sightings(names, near, frame, *centers_and_sizes(places))
+
+
+def _ranked(groups: Indices, parts: list[Sightings], candidates: Candidates, rig: Rig, skeleton: Skeleton) -> Indices:
+    """Return the number of each group's person, `(F, K)`, 0 for the person seen most; -1 for nobody.
 
     Args:
         groups: Candidates `(F, K, V)`, -1 for none.
-        places: Where in space the groups that have members are, parts of `(N, M, 3)`.
+        parts: The groups that have members, as followed.
+        candidates: All people found.
+        rig: The cameras.
+        skeleton: Skeleton of the candidates.
     """
     there = groups >= 0
     names, (frame, group) = np.full(groups.shape[:2], -1), np.nonzero(there.any(axis=-1))
     if len(frame):
-        found = link(np.concatenate(places), frame, bridge=_BRIDGE, cut=False)
-        seen = np.bincount(found[found >= 0], there[frame, group].sum(axis=-1)[found >= 0])
-        rank = np.full(len(seen) + 1, -1)  # the last one is nobody's
+        every = Sightings(*map(np.concatenate, zip(*parts)))
+        own = identities_of(every, groups[frame, group], candidates, rig, skeleton)
+        seen = np.bincount(own[own >= 0], there[frame, group].sum(axis=-1)[own >= 0])
+        rank = np.full(len(seen) + 1, -1)  # the last one stands for index -1, nobody
         rank[np.argsort(-seen, kind="stable")] = np.arange(len(seen))
-        names[frame, group] = rank[found]
+        names[frame, group] = rank[own]
     return names
-
-
-def _places(slots: Indices, xy: Array, rig: Rig, skeleton: Skeleton) -> Array:
-    """Where groups of slots `(F, K, V)` are in space, `(F, K, M, 3)`: joints without a mirror image; NaN for nobody."""
-    points = midline(xy, skeleton)
-    mine = np.take_along_axis(points, np.maximum(slots, 0).transpose(0, 2, 1)[..., None, None], axis=2)
-    mine = np.where((slots >= 0)[..., None, None], np.swapaxes(mine, 1, 2), np.nan)
-    return _nearest_to_rays(mine, rig)
-
-
-def _nearest_to_rays(xy: Array, rig: Rig) -> Array:
-    """Points `(F, K, M, 3)` with the least squared distance to the rays of `(F, K, V, M, 2)`; NaN with fewer than two.
-
-    Good enough to tell people apart, and without iterations.
-    """
-    system, target = np.zeros((*xy.shape[:2], xy.shape[3], 3, 3)), np.zeros((*xy.shape[:2], xy.shape[3], 3))
-    for v, camera in enumerate(rig.cameras):
-        ray = np.concatenate([xy[:, :, v], np.ones_like(xy[:, :, v, :, :1])], axis=-1)
-        ray = ray @ (camera.R.T @ np.linalg.inv(camera.K)).T
-        ray /= np.linalg.norm(ray, axis=-1, keepdims=True)
-        across = np.nan_to_num(np.eye(3) - ray[..., :, None] * ray[..., None, :])
-        system += across
-        target += across @ camera.center
-    enough = (np.isfinite(xy[..., 0]).sum(axis=2) >= 2) & (np.linalg.det(system) > 1e-9)
-    system = np.where(enough[..., None, None], system, np.eye(3))
-    return np.where(enough[..., None], np.linalg.solve(system, target[..., None])[..., 0], np.nan)
-
-
-def _main_group(names: Indices, votes: Array) -> Indices:
-    """Per frame the group `(F,)` of the track with the most votes, -1 for none; gaps go to tracks that fit in whole."""
-    group, taken = np.full(len(names), -1), np.zeros(len(names), dtype=bool)
-    sightings = sightings_of(names.ravel())
-    total = np.array([votes.ravel()[of_track].sum() for of_track in sightings])
-    for name in np.argsort(-total, kind="stable"):
-        when, which = np.divmod(sightings[name], names.shape[1])
-        if total[name] >= 1 and not taken[when[0] : when[-1] + 1].any():
-            group[when] = which
-            taken[when[0] : when[-1] + 1] = True
-    return group

@@ -1,4 +1,4 @@
-"""Which person: candidates in every view, and one of them followed before any camera is known."""
+"""Candidates in every view, and following one person through them before any camera is known."""
 
 from __future__ import annotations
 
@@ -9,17 +9,24 @@ import numpy as np
 from numpy.typing import NDArray
 
 from epitool.camera import frozen_array
-from epitool.geometry.noise import ranks
-from epitool.geometry.people.tracking import agreement, limb_motion, link, mean_over, sightings_of, swing
+from epitool.geometry.noise import rank_confidences
+from epitool.geometry.people.tracking import (
+    correlate_limbs,
+    limb_motion,
+    link_sightings,
+    mean_over,
+    sightings_of,
+    swing,
+)
 from epitool.pose import Keypoints, midline
 from epitool.skeleton import Skeleton
 
 Array = NDArray[np.float64]
 Indices = NDArray[np.intp]
-_BRIDGE = 5  # frames that someone may be out of sight in a view
-_STILL = 1e-3  # of a size: where nobody moves, the one seen longest and best counts most
-_PART = 100_000  # candidates worked on at a time
-_SWEEPS = 4  # over the views, each against the others' choices
+_BRIDGE = 5  # frames for which someone may be out of sight in a view
+_STILL = 1e-3  # of a size: if nobody moves, the person seen longest and best counts most
+_PART = 100_000  # candidates processed at a time
+_SWEEPS = 4  # passes over the views, each compared with the choices in the others
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,10 +34,10 @@ class Candidates:
     """All people found, C of them over all frames and views.
 
     Attributes:
-        xy: Pixels `(C, J, 2)` in 32 bits as files have them, for there may be millions; NaN where missing.
-        confidence: `(C, J)`, 0 where missing, in 32 bits.
-        frame_index: Which of the keypoints' frames each is of, `(C,)`.
-        view_index: Which of the keypoints' views, `(C,)`.
+        xy: Pixels `(C, J, 2)`, in 32 bits as in files because there may be millions; NaN where missing.
+        confidence: Confidence of the joints `(C, J)`, 0 where missing, in 32 bits.
+        frame_index: Index of each candidate's frame among those of the keypoints, `(C,)`.
+        view_index: Index of each candidate's view among those of the keypoints, `(C,)`.
     """
 
     xy: NDArray[np.float32]
@@ -58,7 +65,7 @@ class Candidates:
         return len(self.xy)
 
     def table(self, frames: int, views: int) -> Indices:
-        """Candidates of every frame and view, `(F, V, P)` with P the most of any; -1 fills up."""
+        """Return the candidates of every frame and view, `(F, V, P)`, padded by -1 to the largest number P of any."""
         cell = self.frame_index * views + self.view_index
         order = np.argsort(cell, kind="stable")
         rank = np.arange(len(cell)) - np.searchsorted(cell[order], cell[order])
@@ -67,17 +74,17 @@ class Candidates:
         return out.reshape(frames, views, out.shape[1])
 
     def joints(self, chosen: Indices | slice) -> Array:
-        """Joints `(..., J, 2)` of those at these indices, NaN where missing."""
+        """Return the joints `(..., J, 2)` of the candidates at these indices, NaN where missing."""
         return self.xy[chosen].astype(np.float64)
 
     def without_unsure(self, least: float | None) -> Candidates:
-        """The same without joints of a lower confidence than this; None leaves out none."""
+        """Return the candidates without joints of lower confidence than `least`; None keeps all."""
         if least is None:
             return self
         return replace(self, xy=np.where((self.confidence >= least)[..., None], self.xy, np.nan))
 
     def select_views(self, views: Sequence[int]) -> Candidates:
-        """Those of the views at these indices only, renumbered in this order."""
+        """Return only the candidates of the views at these indices, renumbered in this order."""
         place = np.full(max(max(views, default=-1), int(self.view_index.max(initial=-1))) + 1, -1)
         place[list(views)] = np.arange(len(views))
         renumbered = place[self.view_index]
@@ -87,35 +94,35 @@ class Candidates:
         return Candidates(self.xy[kept], self.confidence[kept], self.frame_index[kept], renumbered[kept])
 
     def select_frames(self, frames: Indices) -> Candidates:
-        """Those of the frames at these increasing indices only, renumbered."""
+        """Return only the candidates of the frames at these increasing indices, renumbered."""
         place = np.searchsorted(frames, self.frame_index)
         kept = np.append(frames, -1)[place] == self.frame_index
         return Candidates(self.xy[kept], self.confidence[kept], place[kept], self.view_index[kept])
 
     def crowded(self, frames: int, views: int) -> bool:
-        """Whether some view shows more than one person in some frame."""
+        """Return whether any view shows more than one person in any frame."""
         return bool((np.bincount(self.frame_index * views + self.view_index, minlength=frames * views) > 1).any())
 
 
 def with_choice(keypoints: Keypoints, candidates: Candidates, choice: Indices) -> Keypoints:
-    """Keypoints of the candidates chosen, `(F, V)` indices with -1 for nobody."""
+    """Return the keypoints with the chosen candidates, `(F, V)` indices with -1 for nobody."""
     there = choice >= 0
     xy, confidence = np.full(keypoints.xy.shape, np.nan), np.zeros(keypoints.confidence.shape)
     xy[there], confidence[there] = candidates.xy[choice[there]], candidates.confidence[choice[there]]
     own = keypoints.detected_xyz
-    if own.size:  # it is of the one chosen before
+    if own.size:  # it belongs to the person chosen before
         same = (np.nan_to_num(xy) == np.nan_to_num(keypoints.xy)).all(axis=(-1, -2))
         own = np.where(same[..., None, None], own, np.nan)
     return replace(keypoints, xy=xy, confidence=confidence, detected_xyz=own)
 
 
 def choice_of(keypoints: Keypoints, candidates: Candidates, table: Indices) -> Indices:
-    """Which candidates keypoints are, `(F, V)`; -1 where nobody is, or nobody of these.
+    """Return the candidates that the keypoints were taken from, `(F, V)`; -1 where there is none.
 
     Args:
-        keypoints: Of F frames.
-        candidates: Of these frames, and of others.
-        table: The candidates' table for these frames, `(F, V, P)`.
+        keypoints: Keypoints of F frames.
+        candidates: Candidates of these and other frames.
+        table: Table of the candidates for these frames, `(F, V, P)`.
     """
     if not len(candidates):
         return table[..., 0]
@@ -124,20 +131,20 @@ def choice_of(keypoints: Keypoints, candidates: Candidates, table: Indices) -> I
     return np.where(found.any(axis=-1), np.take_along_axis(table, found.argmax(-1)[..., None], -1)[..., 0], -1)
 
 
-def follow(candidates: Candidates, frames: int, views: int, skeleton: Skeleton) -> Indices:
-    """Follows one person through every view without knowing the cameras: candidates `(F, V)`, -1 for nobody.
+def follow_person(candidates: Candidates, frames: int, views: int, skeleton: Skeleton) -> Indices:
+    """Follow one person through every view without knowing the cameras: candidates `(F, V)`, -1 for nobody.
 
-    Per view, candidates are linked to tracks, which end where people touch. A track counts by its length, its
-    confidence and how much the legs swing, and, against the other views, by how well its limbs go up and down in time
-    with what is chosen there; the view with most to see comes first. The track that counts most is taken, and others
-    where that one leaves gaps. A view that never shows more than one person is taken as it is.
+    In each view, candidates are linked to tracks, which end where people touch. A track is weighted by its length, its
+    confidence, how much its legs swing, and how well its limbs go up and down in time with the tracks chosen in the
+    other views; the view with most to see comes first. The track with the largest weight is taken, and others fill its
+    gaps. A view that never shows more than one person is taken as it is.
     """
     table = candidates.table(frames, views)
     if table.shape[2] == 1:
         return table[..., 0]
     heights, legs = _limbs(candidates, skeleton)
     tracks = [tracks_of_view(candidates, table[:, v], skeleton) for v in range(views)]
-    trust = ranks(candidates.confidence).mean(axis=1)
+    trust = rank_confidences(candidates.confidence).mean(axis=1)
     worth = [np.array([trust[track].sum() * (swing(legs[track]) + _STILL) for track in found]) for found in tracks]
     alone = [_path(candidates, *each, frames) for each in zip(tracks, worth)]
     gained = [
@@ -148,14 +155,16 @@ def follow(candidates: Candidates, frames: int, views: int, skeleton: Skeleton) 
     single = (table[..., 1:] < 0).all(axis=(0, 2))
     for v in [*np.argsort(-np.array(gained), kind="stable")] * _SWEEPS:
         signal = mean_over(heights[np.delete(choice, v, axis=1)])
-        times = np.array([agreement(heights[track], signal[candidates.frame_index[track]]) for track in tracks[v]])
+        times = np.array(
+            [correlate_limbs(heights[track], signal[candidates.frame_index[track]]) for track in tracks[v]]
+        )
         weight = np.maximum(times, 0) ** 2 if times.any() else np.ones(len(times))
         choice[:, v] = table[:, v, 0] if single[v] else _path(candidates, tracks[v], worth[v] * weight, frames)
     return choice
 
 
 def _limbs(candidates: Candidates, skeleton: Skeleton) -> tuple[Array, Array]:
-    """How high the limbs are, `(C + 1, K)`, of which the last row is of nobody, -1; and what the legs do."""
+    """Return the heights of limbs `(C + 1, K)`, whose last row is NaN so that index -1 is nobody, and leg motion."""
     parts = [slice(start, start + _PART) for start in range(0, len(candidates), _PART)]
     motion = [limb_motion(candidates.joints(part), skeleton) for part in parts]
     heights = [limbs[..., 1].copy() for limbs, _ in motion]
@@ -164,15 +173,15 @@ def _limbs(candidates: Candidates, skeleton: Skeleton) -> tuple[Array, Array]:
 
 
 def tracks_of_view(candidates: Candidates, table: Indices, skeleton: Skeleton) -> list[Indices]:
-    """Candidates of each track in a view, in order of time; `table (F, P)` holds the view's candidates."""
+    """Return the candidates of each track in a view, in order of time; `table (F, P)` holds the view's candidates."""
     there = table[table >= 0]
     points = midline(candidates.joints(there), skeleton)
-    names = link(points, candidates.frame_index[there], bridge=_BRIDGE, cut=True)
+    names = link_sightings(points, candidates.frame_index[there], bridge=_BRIDGE, cut=True)
     return [there[track] for track in sightings_of(names)]
 
 
 def _path(candidates: Candidates, tracks: Sequence[Indices], worth: Array, frames: int) -> Indices:
-    """The worthiest track, and the next ones as long as they do not overlap in time: candidates `(F,)` or -1."""
+    """Return candidates `(F,)`, or -1, of the track of most worth and of the next ones that do not overlap in time."""
     path, taken = np.full(frames, -1), np.zeros(frames, dtype=bool)
     for i in np.argsort(-worth, kind="stable"):
         times = candidates.frame_index[tracks[i]]

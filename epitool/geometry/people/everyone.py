@@ -1,7 +1,7 @@
-"""Cameras from everyone in view, whose identities are not known: matched, calibrated from, and matched again.
+"""Calibration from everyone in view, whose identities are not known.
 
 People are matched between the views before any camera is known, in a few hundred frames. All of them together give
-cameras; these say who is who in all frames, and so on until that stays.
+cameras; these match the people in all frames, which give better cameras, until the matches no longer change.
 """
 
 from __future__ import annotations
@@ -15,31 +15,32 @@ from threadpoolctl import threadpool_limits
 
 from epitool.camera import Camera, Rig
 from epitool.errors import GeometryError
-from epitool.geometry.calibration.calibrate import Calibration, as_found, calibrate, informative_frames
+from epitool.geometry.calibration.calibrate import Calibration, calibrate, use_found_lenses
+from epitool.geometry.calibration.first_rig import informative_frames
 from epitool.geometry.doubts import Doubt, Kind, Level
-from epitool.geometry.people.association import People, people_of
+from epitool.geometry.people.association import People, match_people
 from epitool.geometry.people.candidates import Candidates
-from epitool.geometry.people.lost_views import placed_by_someone
+from epitool.geometry.people.lost_views import place_by_person
 from epitool.geometry.people.matching import match_views
-from epitool.geometry.triangulation.labels import label
+from epitool.geometry.triangulation.labels import make_labels
 from epitool.pose import Keypoints
 
 Array = NDArray[np.float64]
 Indices = NDArray[np.intp]
-_SLACK = (0.012, 0.006, 0.0, 0.0)  # of a person's size: noise allowed for at least, in rounds of people and cameras
-_SAME = 0.99  # of the candidates must be with the same others for people to stay as they are
-_HARDLY = (0.2, 0.5)  # share of a view's people who are matched under which it is a stranger, and is doubted
-_FIRST_FRAMES = 400  # that the first cameras are found from
+_SLACK = (0.012, 0.006, 0.0, 0.0)  # of a person's size: least noise allowed for, in each round
+_SAME = 0.99  # share of candidates matched with the same others at which the rounds end
+_HARDLY = (0.2, 0.5)  # shares of matched people in a view below which it is left out, and below which it is doubted
+_FIRST_FRAMES = 400  # frames from which the first cameras are found
 
 
 @dataclass(frozen=True, eq=False)
 class Crowd:
-    """Everyone in some frames.
+    """All people in some frames.
 
     Attributes:
         candidates: All people found in F frames.
-        frames: How many frames these are.
-        empty: Keypoints of their views without frames: names, sizes of images, skeleton.
+        frames: Number of frames F.
+        empty: Keypoints without frames that hold the names of the views, the image sizes and the skeleton.
     """
 
     candidates: Candidates
@@ -47,30 +48,40 @@ class Crowd:
     empty: Keypoints
 
     def people(self, rig: Rig, slack: float = 0.0) -> People:
-        """Everyone on whom cameras of some or all of these views agree; other views show nobody.
+        """Match everyone between the views that have cameras; other views show nobody.
 
         Args:
-            rig: The cameras.
-            slack: As for `people_of`.
+            rig: Cameras of some or all of the views.
+            slack: Least deviation of joints that is allowed for, as a share of a person's size; see `match_people`.
         """
         views = [self.empty.views.index(name) for name in rig.names]
         mine = np.flatnonzero(np.isin(self.candidates.view_index, views))
         own = self.candidates.select_views(views)
-        found = people_of(own, rig, self.frames, self.empty.skeleton, slack)
+        found = match_people(own, rig, self.frames, self.empty.skeleton, slack)
         everywhere = np.full((*found.candidates.shape[:2], len(self.empty.views)), -1)
         everywhere[..., views] = np.append(mine, -1)[found.candidates]
         return replace(found, candidates=everywhere)
 
+    def select_frames(self, frames: Indices) -> Crowd:
+        """Everyone in the frames at these increasing indices only."""
+        return Crowd(self.candidates.select_frames(frames), len(frames), self.empty)
+
+    @property
+    def crowded(self) -> bool:
+        """Whether some view shows more than one person in some frame."""
+        return self.candidates.crowded(self.frames, len(self.empty.views))
+
     def shown(self) -> Indices:
-        """How many people each view shows in each frame, `(F, V)`."""
+        """Return the number of people in each view and frame, `(F, V)`."""
         views = len(self.empty.views)
         cell = self.candidates.frame_index * views + self.candidates.view_index
         return np.bincount(cell, minlength=self.frames * views).reshape(self.frames, views)
 
     def joints(self, people: People) -> Keypoints:
-        """The joints of all people as if one had been filmed more often: a frame for each person and frame.
+        """Return the joints of all people as if one person had been filmed longer: a frame for each person and frame.
 
-        Cameras are found from joints whoever they are of. Only bones tell people apart, so each is a take of its own.
+        Calibration may use joints of any person together. Only bone lengths differ between people, so each person is a
+        take of its own.
         """
         frame, group = np.nonzero(((people.candidates >= 0).sum(axis=-1) >= 2) & (people.names >= 0))
         order = np.lexsort((frame, people.names[frame, group]))
@@ -94,19 +105,19 @@ class Crowd:
 def calibrate_everyone(
     crowd: Crowd, cameras: Sequence[Camera], *, seed: int = 0, jobs: int = -1, focal: str = "known"
 ) -> Calibration:
-    """Recovers the cameras up to scale from all people whom two views or more show.
+    """Recover the cameras up to scale from all people whom two or more views show.
 
     Args:
-        crowd: Everyone in up to a few thousand frames; those that follow each other tell who is who.
-        cameras: K, distortion and image size of every view, as for `calibrate`.
-        seed: Of the random sampling.
-        jobs: Pairs of views at a time.
-        focal: What is known of lenses, as for `calibrate`.
+        crowd: All people in up to a few thousand frames; consecutive frames are needed to follow people.
+        cameras: K, distortion and image size of every view; see `calibrate`.
+        seed: Seed of the random sampling.
+        jobs: Number of pairs of views processed at a time.
+        focal: What is known of the lenses; see `calibrate`.
 
     Raises:
         GeometryError: No two views can be matched, or what is matched determines no cameras.
     """
-    with threadpool_limits(1, user_api="blas"):  # many small products, which threads would only hold up
+    with threadpool_limits(1, user_api="blas"):  # threads would only slow down many small products
         people, torn = match_views(crowd.candidates, cameras, crowd.frames, crowd.empty.skeleton, seed, jobs)
         joints = informative_frames(crowd.joints(people), _FIRST_FRAMES)
         if not len(joints.frames):
@@ -119,21 +130,23 @@ def calibrate_everyone(
                 people = crowd.people(_with_lost_views(crowd, people, result.rig, cameras, focal, seed), slack)
             if before and _share_of_same(before, people, len(crowd.candidates)) > _SAME:
                 break
-            result = calibrate(crowd.joints(people), cameras, seed=seed, jobs=jobs, focal=focal)
+            begin = use_found_lenses(cameras, result.rig, focal)
+            result = calibrate(crowd.joints(people), cameras, seed=seed, jobs=jobs, focal=focal, start=begin)
             before = people
         shares = people.shares(crowd.shown())
         strangers = [name for name, share in zip(crowd.empty.views, shares) if share < _HARDLY[0]]
         kept = [name for name in result.rig.names if name not in strangers]
         if len(kept) < len(result.rig) and len(kept) >= 2:
             people = crowd.people(result.rig.select(kept))
-            result = calibrate(crowd.joints(people), cameras, seed=seed, jobs=jobs, focal=focal)
+            begin = use_found_lenses(cameras, result.rig, focal)
+            result = calibrate(crowd.joints(people), cameras, seed=seed, jobs=jobs, focal=focal, start=begin)
     return _with_doubts(crowd, people, result, torn)
 
 
 def _with_doubts(crowd: Crowd, people: People, result: Calibration, torn: bool) -> Calibration:
-    """The calibration, doubted where hardly anybody in a view is anybody in others, and saying why such are left out.
+    """Return the calibration with doubts about views in which hardly anybody is matched, and reasons for omissions.
 
-    Only those who are matched give cameras, so that how well they fit does not tell whether they are the right ones.
+    Only matched people determine the cameras, so a good fit does not show that the matches are right.
     """
     shares = dict(zip(crowd.empty.views, people.shares(crowd.shown()).tolist(), strict=True))
     doubted = {name: _doubt_of_share(name, share) for name, share in shares.items()}
@@ -152,23 +165,23 @@ def _doubt_of_share(view: str, share: float) -> Doubt:
 
 
 def _share_of_same(before: People, now: People, count: int) -> float:
-    """Share of the candidates in groups that are with the same others as before."""
+    """Return the share of grouped candidates that are with the same others as before."""
     first, second = (_first_of_group(people.candidates, count) for people in (before, now))
     grouped = (first >= 0) | (second >= 0)
     return float((first == second)[grouped].mean()) if grouped.any() else 1.0
 
 
 def _first_of_group(groups: Indices, count: int) -> Indices:
-    """The first candidate `(C,)` of the group that each is in; -1 where it is in none."""
+    """Return the first candidate `(C,)` of each candidate's group; -1 if it is in none."""
     groups = groups.reshape(-1, groups.shape[-1])
     lowest = np.where(groups >= 0, groups, count).min(axis=1, initial=count)
-    found = np.full(count + 1, -1)  # the last one is nobody
+    found = np.full(count + 1, -1)  # the last one stands for index -1, nobody
     found[groups] = lowest[:, None]
     return found[:-1]
 
 
 def _with_lost_views(crowd: Crowd, people: People, rig: Rig, cameras: Sequence[Camera], focal: str, seed: int) -> Rig:
-    """The rig with views that have no place yet, where somebody in them is the person whom the others see most."""
+    """Return the rig with cameras added that could be placed by the person whom the other views see most."""
     names = crowd.empty.views
     one = replace(
         people,
@@ -177,8 +190,8 @@ def _with_lost_views(crowd: Crowd, people: People, rig: Rig, cameras: Sequence[C
     )
     joints = crowd.joints(one).select_views(rig.names)
     xyz = np.full((crowd.frames, *joints.xy.shape[2:3], 3), np.nan)
-    xyz[joints.frames] = label(joints, rig, jobs=1).poses.xyz
-    lost = [camera for camera in as_found(cameras, rig, focal) if camera.name not in rig.names]
+    xyz[joints.frames] = make_labels(joints, rig, jobs=1).poses.xyz
+    lost = [camera for camera in use_found_lenses(cameras, rig, focal) if camera.name not in rig.names]
     skeleton = crowd.empty.skeleton
-    found = [placed_by_someone(crowd.candidates, names.index(c.name), c, xyz, skeleton, seed) for c in lost]
+    found = [place_by_person(crowd.candidates, names.index(c.name), c, xyz, skeleton, seed) for c in lost]
     return replace(rig, cameras=(*rig.cameras, *(camera for camera in found if camera)))

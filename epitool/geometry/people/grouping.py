@@ -1,4 +1,4 @@
-"""Detections of one moment grouped to people, by how well any two of different views fit their epipolar geometry."""
+"""Grouping the detections of one frame into people, by how well pairs of views fit their epipolar geometry."""
 
 from __future__ import annotations
 
@@ -14,35 +14,37 @@ from epitool.skeleton import Skeleton
 
 Array = NDArray[np.float64]
 Indices = NDArray[np.intp]
-_NEUTRAL = 3.0  # standard deviations at which a joint speaks neither for nor against
-CAP = 2.0  # so that one joint speaks against as loudly as one that fits speaks for
-_MIN_SHARED = 5  # joints from which the noise is measured
+_NEUTRAL = 3.0  # standard deviations at which a joint counts neither for nor against a match
+CAP = 2.0  # cap of a joint's cost 1 - gain, so that one outlier counts as much against as an exact joint counts for
+_MIN_SHARED = 5  # joints needed to measure the noise
 
 
 @dataclass(frozen=True, eq=False)
 class Epipolar:
-    """How joints of one view lie to those of another if both are of one person.
+    """Epipolar geometry of two views and the unit of distances.
 
     Attributes:
         F: Fundamental matrix `(3, 3)`, second view from first.
-        unit_px: Pixels that distances are measured in.
+        unit_px: Unit of distances, in pixels.
     """
 
     F: Array
     unit_px: float
 
 
-Pairs = dict[tuple[int, int], Epipolar]  # by the numbers of two views, the lower one first
+Pairs = dict[tuple[int, int], Epipolar]  # keys are the numbers of two views, the lower one first
 
 
 def usual_distances(xy: Array, slots: Indices, pairs: Pairs, skeleton: Skeleton) -> Array:
-    """The median epipolar distance of the joints of any two members of a group, in units; sides as they fit better.
+    """Return the median epipolar distance of the joints of each two members of a group, in units.
+
+    Left and right are swapped in one of the two if that fits better.
 
     Args:
         xy: Undistorted joints of P slots `(F, V, P, J, 2)`, NaN where unseen.
         slots: Slots of groups `(F, K, V)`, -1 for none.
-        pairs: Geometry of pairs of views.
-        skeleton: Of the joints.
+        pairs: Epipolar geometry of pairs of views.
+        skeleton: Skeleton of the joints.
     """
     found = [np.empty(0)]
     for (a, b), epipolar in pairs.items():
@@ -56,20 +58,20 @@ def usual_distances(xy: Array, slots: Indices, pairs: Pairs, skeleton: Skeleton)
     return np.concatenate(found)
 
 
-def groups_of_people(xy: Array, pairs: Pairs, noise: float, skeleton: Skeleton) -> Indices:
-    """Detections grouped to people by all pairs of views whose geometry is known.
+def group_detections(xy: Array, pairs: Pairs, noise: float, skeleton: Skeleton) -> Indices:
+    """Group detections into people by all pairs of views whose geometry is known.
 
-    A joint on the other's epipolar line counts 1, one at 3 standard deviations 0, and one far off -1. Groups are made
-    as `group_slots` has it, one detection a view.
+    A joint on the other's epipolar line counts 1, one at 3 standard deviations 0, and one far off -1. `group_slots`
+    makes the groups, with at most one detection per view.
 
     Args:
         xy: Undistorted joints of P slots `(F, V, P, J, 2)`, NaN where unseen.
-        pairs: Geometry of pairs of views.
+        pairs: Epipolar geometry of pairs of views.
         noise: Standard deviation of distances, in units.
-        skeleton: Of the joints.
+        skeleton: Skeleton of the joints.
 
     Returns:
-        Slots of K groups in every frame and view, `(F, K, V)`; -1 where a view shows nobody of it.
+        Slots of K groups in every frame and view, `(F, K, V)`; -1 where a view does not show the group.
     """
     frames, views, people = xy.shape[:3]
     gains = np.zeros((frames, views, people, views, people))

@@ -1,4 +1,4 @@
-"""Views that show several people and have no place yet: placed by the one whom the other views agree on."""
+"""Placing the cameras of views that show several people, by the person on whom the other views agree."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ from epitool.geometry.two_view.relative_pose import initial_threshold
 from epitool.skeleton import Skeleton
 
 Array = NDArray[np.float64]
-_TRACKS, _SHORT = 12, 10  # the longest ones are tried, if they have so many frames
-_LEAST_FIT = 0.4  # of the joints of whom a view follows, for it to be that person
+_TRACKS, _SHORT = 12, 10  # number of longest tracks tried, and frames below which a track is too short
+_LEAST_FIT = 0.4  # share of inliers among a track's joints at which it is the person
 
 
-def placed_by_someone(
+def place_by_person(
     candidates: Candidates, view: int, camera: Camera, xyz: Array, skeleton: Skeleton, seed: int
 ) -> Camera | None:
-    """The camera at the place from which somebody in its view is the person at `xyz`; None where nobody is.
+    """Return the camera placed so that somebody in its view is the person at `xyz`; None if nobody fits.
 
     Args:
-        candidates: Everyone.
-        view: Which of their views it is.
-        camera: Its lens.
-        xyz: Where the person is in every frame, `(F, J, 3)`; NaN where not known.
-        skeleton: Of the joints.
-        seed: Of the random sampling.
+        candidates: All people found.
+        view: Index of the view.
+        camera: Intrinsics of the view.
+        xyz: Joints of the person in every frame, `(F, J, 3)`; NaN where not known.
+        skeleton: Skeleton of the joints.
+        seed: Seed of the random sampling.
     """
     mine = candidates.view_index == view
     table = candidates.table(len(xyz), int(candidates.view_index.max(initial=view)) + 1)[:, view]
@@ -49,7 +49,7 @@ def _resections(
     candidates: Candidates, tracks: Sequence[NDArray[np.intp]], camera: Camera, xyz: Array, skeleton: Skeleton,
     seed: int,
 ) -> list[Resection]:  # fmt: skip
-    """Places of the camera if one or another track is the person."""
+    """Resect the camera from each track in turn, as if it were the person."""
     found = []
     for track in tracks:
         if len(track) < _SHORT:

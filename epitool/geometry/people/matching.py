@@ -1,4 +1,4 @@
-"""Who is who before any camera is known: pairs of views matched by their people, and groups that all pairs agree on."""
+"""Matching people between views before any camera is known: pairs of views first, then groups over all pairs."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from epitool.camera import Camera
 from epitool.geometry.people.association import People, in_slots
 from epitool.geometry.people.candidates import Candidates
-from epitool.geometry.people.grouping import Epipolar, Pairs, groups_of_people
+from epitool.geometry.people.grouping import Epipolar, Pairs, group_detections
 from epitool.geometry.people.pair_matching import PairMatch, ViewTracks, match_pair, view_tracks
 from epitool.geometry.two_view.epipolar import fundamental_of_pose
 from epitool.parallel import run_parallel
@@ -19,26 +19,26 @@ from epitool.skeleton import Skeleton
 
 Array = NDArray[np.float64]
 Indices = NDArray[np.intp]
-_SAMPLED, _BOUND = 200, 30_000  # frames in which all are compared with all, and comparisons of two views
-_TORN = 0.9  # of the best pose's gain, from which another one may be as right
+_SAMPLED, _BOUND = 200, 30_000  # most frames that are matched, and most comparisons of two views
+_TORN = 0.9  # share of the best pose's gain above which another pose may be right as well
 
 
 def match_views(
     candidates: Candidates, cameras: Sequence[Camera], frames: int, skeleton: Skeleton, seed: int, jobs: int
 ) -> tuple[People, bool]:
-    """Who is who in a few hundred of the frames; nobody is followed from one of them to the next.
+    """Match people between views in a few hundred frames, without following anyone from frame to frame.
 
     Args:
         candidates: All people found, distorted pixels.
-        cameras: What is known, or assumed, of the lens of every view.
-        frames: How many there are.
-        skeleton: Of the candidates' joints.
-        seed: Of the random sampling.
-        jobs: Pairs of views at a time.
+        cameras: Known or assumed intrinsics of every view.
+        frames: Number of frames.
+        skeleton: Skeleton of the candidates.
+        seed: Seed of the random sampling.
+        jobs: Number of pairs of views processed at a time.
 
     Returns:
-        The people, and whether it might as well be others: of two views, another pose explains nearly as much. More
-        views tell.
+        The people, and whether the match is ambiguous: with two views, another relative pose explains nearly as much.
+        With more views the match is not ambiguous.
     """
     table = candidates.table(frames, len(cameras))
     sample = _sample(table)
@@ -52,7 +52,7 @@ def match_views(
 
 
 def _everywhere(found: Indices, sample: Indices, frames: int) -> People:
-    """Groups `(S, K, V)` of sampled frames as people of all frames; nobody is followed from one to the next."""
+    """Return groups `(S, K, V)` of sampled frames as people of all frames, not followed from frame to frame."""
     candidates = np.full((frames, *found.shape[1:]), -1)
     candidates[sample] = found
     names = np.where((candidates >= 0).any(axis=-1), np.arange(found.shape[1]), -1)
@@ -60,7 +60,7 @@ def _everywhere(found: Indices, sample: Indices, frames: int) -> People:
 
 
 def _sample(table: Indices) -> Indices:
-    """Frames `(S,)` spread over those in which two views show somebody, fewer where there are many people."""
+    """Return frames `(S,)` spread over those in which two views show somebody, fewer if there are many people."""
     good = np.flatnonzero((table[..., 0] >= 0).sum(axis=1) >= 2)
     count = min(len(good), _SAMPLED, max(_BOUND // table.shape[2] ** 2, 1))
     return good[np.linspace(0, len(good) - 1, count).astype(int)] if count else good
@@ -70,7 +70,7 @@ def _groups(
     candidates: Candidates, cameras: Sequence[Camera], table: Indices, views: Sequence[ViewTracks],
     matches: dict[tuple[int, int], PairMatch], skeleton: Skeleton,
 ) -> Indices:  # fmt: skip
-    """Slots of the groups in these frames, `(S, K, V)`."""
+    """Return the slots of the groups in these frames, `(S, K, V)`."""
     xy = np.where((table >= 0)[..., None, None], candidates.joints(table), np.nan)
     xy = np.stack([camera.undistort(xy[:, v]) for v, camera in enumerate(cameras)], axis=1)
     pairs: Pairs = {}
@@ -78,4 +78,4 @@ def _groups(
         F = fundamental_of_pose(match.R, match.t, cameras[a].K, cameras[b].K)
         size = np.nanmedian(np.concatenate([views[a].size.ravel(), views[b].size.ravel()]))
         pairs[a, b] = Epipolar(F, match.sd * float(size))
-    return groups_of_people(xy, pairs, 1.0, skeleton)
+    return group_detections(xy, pairs, 1.0, skeleton)

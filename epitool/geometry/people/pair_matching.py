@@ -1,10 +1,9 @@
-"""Who of one view is who of another, and how the views stand to each other: found together, no camera known.
+"""Matching the people of two views and finding the views' relative pose together, without known cameras.
 
 Two tracks of one person share hundreds of joints with one epipolar geometry, and two tracks of different people do not.
-So tracks whose limbs go up and down together are tried first: each pair of them proposes a relative pose, all people of
-both views say what they make of it, and the pose that explains most of them is made again from all whom it explains.
-Everything rests on joints without a mirror image and on the middles of left and right, which exchanged sides leave
-alone.
+Tracks whose limbs go up and down together are tried first: each pair of them proposes a relative pose, which is scored
+by all people of both views. The poses that explain most people are refined with all people whom they explain.
+Only joints without a mirror image and the midpoints of left and right are used, which swapped sides do not change.
 """
 
 from __future__ import annotations
@@ -27,31 +26,31 @@ from epitool.skeleton import Skeleton
 
 Array = NDArray[np.float64]
 Indices = NDArray[np.intp]
-_TRACKS, _SHORT = 150, 5  # the longest of a view are tried, if they have so many frames
-_PROPOSALS, _REFINED, _ROUNDS = 24, 4, 4  # pairs of tracks tried, poses made again from everyone, and how often
-_PER_TRACK, _PER_POSE, _DRAWS = 200, 600, 100  # matches that a pose is sampled from, and samples drawn
-_LEAST_SYNCHRONY = 1e-3  # where limbs tell nothing, long tracks come first
+_TRACKS, _SHORT = 150, 5  # number of longest tracks of a view, and frames below which a track is too short
+_PROPOSALS, _REFINED, _ROUNDS = 24, 4, 4  # pairs of tracks tried, poses refined, and iterations of each
+_PER_TRACK, _PER_POSE, _DRAWS = 200, 600, 100  # matches used for a pose, and RANSAC iterations
+_LEAST_SYNCHRONY = 1e-3  # orders tracks by length where the limbs do not tell
 _ROUGH, _WIDE, _CLOSEST = (
     0.04,
     0.10,
     0.03,
-)  # of half a stature: threshold of a track's pose, and where a joint is neutral
+)  # of half a stature: threshold of a track's pose, and largest and smallest distance at which a joint is neutral
 _NEUTRAL = 3.0  # standard deviations at which a joint is neutral
-_OTHER_DEG = 20.0  # between two poses that are not the same one
+_OTHER_DEG = 20.0  # angle above which two poses are different
 
 
 @dataclass(frozen=True, eq=False)
 class ViewTracks:
-    """What one view shows.
+    """The people in one view.
 
     Attributes:
-        K: Its intrinsics.
+        K: Intrinsics of the view.
         tracks: Rows of `points` of each track, in order of time.
-        points: Undistorted middle joints of N candidates, `(N, M, 2)`.
-        frame: Their frames `(N,)`.
-        heights: What the limbs of each track do up and down in F frames, standardised, `(T, F, L)`; 0 where unknown.
-        slots: Undistorted middle joints in S sampled frames, `(S, P, M, 2)`; NaN where there is nobody.
-        size: Half a stature of each in these, `(S, P)` px.
+        points: Undistorted midline joints of N candidates, `(N, M, 2)`.
+        frame: Frames of the candidates, `(N,)`.
+        heights: Standardised vertical motion of each track's limbs in F frames, `(T, F, L)`; 0 where unknown.
+        slots: Undistorted midline joints in S sampled frames, `(S, P, M, 2)`; NaN where there is nobody.
+        size: Half a stature of each person in `slots`, `(S, P)` px.
     """
 
     K: Array
@@ -65,14 +64,14 @@ class ViewTracks:
 
 @dataclass(frozen=True, eq=False)
 class PairMatch:
-    """How two views stand to each other by the people whom both see.
+    """Relative pose of two views, found from the people whom both see.
 
     Attributes:
         R: Rotation b_from_a.
         t: Unit translation b_from_a.
         sd: Standard deviation of the epipolar distance, in half statures.
-        gain: Joints in the sampled frames that fit, less those that do not.
-        rival: Gain of the best other pose; 0 where there is none.
+        gain: Number of joints in the sampled frames that fit, less those that do not.
+        rival: Gain of the best different pose; 0 if there is none.
     """
 
     R: Array
@@ -85,15 +84,15 @@ class PairMatch:
 def view_tracks(
     candidates: Candidates, view: int, camera: Camera, table: Indices, sample: Indices, skeleton: Skeleton
 ) -> ViewTracks:
-    """What a view shows.
+    """Collect the people in a view.
 
     Args:
-        candidates: Everyone.
-        view: Which of their views.
-        camera: Its lens.
-        table: Candidates of all frames and views `(F, V, P)`, -1 fills up.
-        sample: Which frames all people are looked at in, `(S,)`.
-        skeleton: Of the joints.
+        candidates: All people found.
+        view: Index of the view.
+        camera: Intrinsics of the view.
+        table: Candidates of all frames and views `(F, V, P)`, padded by -1.
+        sample: Frames in which all people are compared, `(S,)`.
+        skeleton: Skeleton of the candidates.
     """
     own = table[:, view]
     mine = own[own >= 0]
@@ -114,7 +113,7 @@ def view_tracks(
 
 
 def match_pair(a: ViewTracks, b: ViewTracks, seed: int) -> PairMatch | None:
-    """How two views stand to each other; None where no pose explains anybody."""
+    """Find the relative pose of two views; None if no pose explains anybody."""
     refined = []
     for R, t in _proposed(a, b, seed):
         try:
@@ -129,7 +128,7 @@ def match_pair(a: ViewTracks, b: ViewTracks, seed: int) -> PairMatch | None:
 
 
 def _proposed(a: ViewTracks, b: ViewTracks, seed: int) -> list[tuple[Array, Array]]:
-    """Relative poses by one track of each view, those that explain most people first."""
+    """Return relative poses found from one track of each view, those that explain most people first."""
     found = []
     for i, j in _in_time(a, b):
         frames, one, other = np.intersect1d(a.frame[a.tracks[i]], b.frame[b.tracks[j]], return_indices=True)
@@ -147,7 +146,7 @@ def _proposed(a: ViewTracks, b: ViewTracks, seed: int) -> list[tuple[Array, Arra
 
 
 def _in_time(a: ViewTracks, b: ViewTracks) -> list[tuple[int, int]]:
-    """Pairs of tracks in the order in which they promise to be one person: limbs in time with each other, for long."""
+    """Return pairs of tracks, most likely the same person first: long ones whose limbs move in time with each other."""
     if not a.tracks or not b.tracks:
         return []
     there_a, there_b = ((view.heights != 0).any(axis=-1).astype(np.float32) for view in (a, b))
@@ -163,7 +162,7 @@ def _in_time(a: ViewTracks, b: ViewTracks) -> list[tuple[int, int]]:
 
 
 def _pose(x: Array, y: Array, K_a: Array, K_b: Array, threshold: float, most: int, seed: int) -> tuple[Array, Array]:
-    """Relative pose from points `(..., 2)` of both views."""
+    """Estimate the relative pose from points `(..., 2)` of both views."""
     both = np.isfinite(x[..., 0]) & np.isfinite(y[..., 0])
     x, y = x[both], y[both]
     if len(x) < 2 * MIN_MATCHES:
@@ -174,7 +173,7 @@ def _pose(x: Array, y: Array, K_a: Array, K_b: Array, threshold: float, most: in
 
 
 def _refined(a: ViewTracks, b: ViewTracks, R: Array, t: Array, seed: int) -> PairMatch:
-    """A pose made again from all whom it explains, until these stay."""
+    """Refine a pose with all people whom it explains, until the gain no longer changes."""
     neutral, sd, before = _WIDE, _WIDE / _NEUTRAL, 0.0
     for _ in range(_ROUNDS):
         _, frame, one, other = _matches(a, b, R, t, neutral)
@@ -196,7 +195,7 @@ def _refined(a: ViewTracks, b: ViewTracks, R: Array, t: Array, seed: int) -> Pai
 def _matches(
     a: ViewTracks, b: ViewTracks, R: Array, t: Array, neutral: float
 ) -> tuple[float, Indices, Indices, Indices]:
-    """Who fits whom best, each the other: the sum of their gains, and frame and slots of each.
+    """Match people who are each other's best fit: return the sum of gains, and frame and both slots of each match.
 
     A joint on the other's epipolar line gains 1, one at `neutral` half statures nothing, and one far off costs 1.
     """

@@ -1,7 +1,7 @@
-"""Several people a view: each followed through time by the image alone, and the one who moves most chosen.
+"""Tracking several people through the images of one view, and measures of how they move.
 
-Views need not be calibrated. Everything here is the same for a person and for their mirror image, since detectors
-exchange left and right.
+Views need not be calibrated. All results are the same for a person and for their mirror image, since detectors swap
+left and right.
 """
 
 from __future__ import annotations
@@ -16,42 +16,45 @@ from epitool.skeleton import Skeleton
 
 Array = NDArray[np.float64]
 Indices = NDArray[np.intp]
-_GATE = 1.0  # farthest step from where a person is expected, in sizes: half a metre on an upright adult
-_GATE_GROWTH = 0.2  # and for every further frame of a gap
+_GATE = 1.0  # largest step from the predicted position, in sizes: half a metre on an upright adult
+_GATE_GROWTH = 0.2  # added for every further frame of a gap
 _WIDEST_GATE = 1.8
-_FARTHEST = 2.0  # sizes by which a single point can be off: a gross error must not decide
-_TOUCHING = 0.6  # two people nearer than this, in sizes, may be mistaken for each other
-_REMEMBERED = 5.0  # frames after which someone unseen is no longer expected to have moved on
-_PART = 100_000  # sightings measured at a time
+_FARTHEST = 2.0  # sizes; caps the distance of a single point so that a gross error does not decide
+_TOUCHING = 0.6  # in sizes; people nearer than this may be mistaken for each other
+_REMEMBERED = 5.0  # frames without a sighting after which a person is predicted to stand still
+_PART = 100_000  # sightings processed at a time
 _CLIP = 3.0  # standard deviations
-_FORBIDDEN = 1e3  # far above any distance, yet finite: an assignment always exists
-_LEAST_SWING = 0.25  # of the deviation
+_FORBIDDEN = 1e3  # far above any distance, yet finite so that an assignment always exists
+_LEAST_SWING = 0.25  # of the deviation, which counts however noisy it looks
 _LEGS = ("left_knee", "left_ankle")
 
 
 def median_over(values: Array) -> Array:
-    """Median over the last axis without NaN, the lower one of two; NaN where there is nothing."""
-    ordered = np.sort(values, axis=-1)  # NaN last
+    """Return the median over the last axis without NaN, the lower of two middle values; NaN where all are NaN."""
+    ordered = np.sort(values, axis=-1)  # NaN come last
     middle = np.maximum(np.isfinite(values).sum(axis=-1) - 1, 0) // 2
     return np.take_along_axis(ordered, middle[..., None], axis=-1)[..., 0]
 
 
 def mean_over(values: Array) -> Array:
-    """Mean over the second axis without NaN; NaN where there is nothing."""
+    """Return the mean over the second axis without NaN; NaN where all are NaN."""
     there = np.isfinite(values)
     count = there.sum(axis=1)
     return np.where(count > 0, np.where(there, values, 0.0).sum(axis=1) / np.maximum(count, 1), np.nan)
 
 
 def centers_and_sizes(points: Array) -> tuple[Array, Array]:
-    """Median `(..., D)` of points `(..., M, D)`, and twice their median distance from it `(...)`: half a stature."""
+    """Return the median `(..., D)` of points `(..., M, D)`, and twice their median distance from it `(...)`.
+
+    The latter is about half a stature and serves as the unit "size" of a person.
+    """
     center = median_over(np.swapaxes(points, -1, -2))
     return center, 2 * median_over(np.linalg.norm(points - center[..., None, :], axis=-1))
 
 
 @dataclass(frozen=True)
 class _Tracks:
-    """People under way, T of them: where each was last seen, its speed per frame, and when that was."""
+    """State of T open tracks: where and when each was last seen, and its velocity per frame."""
 
     names: Indices
     points: Array
@@ -70,17 +73,17 @@ class _Tracks:
         return _Tracks(*(np.concatenate([getattr(self, n), getattr(other, n)]) for n in self.__dataclass_fields__))
 
 
-def link(points: Array, frames: Indices, *, bridge: int, cut: bool) -> Indices:
-    """Which track each of N sightings belongs to, numbered from 0; -1 where a sighting has no points.
+def link_sightings(points: Array, frames: Indices, *, bridge: int, cut: bool) -> Indices:
+    """Return the track of each of N sightings, numbered from 0; -1 where a sighting has no points.
 
-    Frame by frame, tracks are assigned to sightings at the least sum of distances (Hungarian method), a distance being
-    the mean over the points, relative to the person's size, from where a constant velocity leads.
+    Frame by frame, tracks are assigned to sightings with the least sum of distances (Hungarian method). The distance is
+    the mean over the points from the prediction by constant velocity, relative to the person's size.
 
     Args:
         points: Points of each sighting `(N, M, D)`, NaN where missing.
         frames: Frame of each sighting `(N,)`, in any order.
-        bridge: Frames that a track outlives without being seen.
-        cut: End tracks where people touch, rather than risk that they take each other's name.
+        bridge: Number of frames that a track may go unseen.
+        cut: Whether to end tracks where people touch, so that they cannot be confused.
     """
     names = np.full(len(points), -1)
     parts = np.split(points, np.arange(_PART, len(points), _PART))
@@ -113,7 +116,7 @@ def link(points: Array, frames: Indices, *, bridge: int, cut: bool) -> Indices:
 
 
 def sightings_of(names: Indices) -> list[Indices]:
-    """Indices `(n,)` of each track's sightings in their order, from the names `(N,)` that `link` gives.
+    """Return the indices `(n,)` of each track's sightings in their order, from the names `(N,)` of `link_sightings`.
 
     >>> [of_track.tolist() for of_track in sightings_of(np.array([1, -1, 0, 1]))]
     [[2], [0, 3]]
@@ -128,7 +131,7 @@ def _started(points: Array, size: Array, frame: int) -> _Tracks:
 
 
 def _carry(found: _Tracks, before: _Tracks, columns: Indices, rows: Indices, frame: int) -> None:
-    """Hands speed, size and unseen points from the tracks before to the same people just found."""
+    """Update velocity, size and unseen points of people just found from their tracks before, in place."""
     gap = (frame - before.seen[rows])[:, None]
     step = median_over(np.swapaxes(found.points[columns] - before.points[rows], -1, -2)) / gap
     found.velocity[columns] = np.where(np.isfinite(step), (before.velocity[rows] + step) / 2, before.velocity[rows])
@@ -138,8 +141,8 @@ def _carry(found: _Tracks, before: _Tracks, columns: Indices, rows: Indices, fra
 
 
 def _assign(tracks: _Tracks, points: Array, size: Array, frame: int) -> tuple[Indices, Indices]:
-    """Pairs of track and sighting that belong together."""
-    from scipy.optimize import linear_sum_assignment  # slow to import, and only several people need it
+    """Return the rows of tracks and of sightings that belong together."""
+    from scipy.optimize import linear_sum_assignment  # slow to import, and needed only with several people
 
     if not len(tracks.names):
         return np.zeros(0, dtype=np.intp), np.zeros(0, dtype=np.intp)
@@ -152,7 +155,7 @@ def _assign(tracks: _Tracks, points: Array, size: Array, frame: int) -> tuple[In
 
 
 def _touching(tracks: _Tracks, found: _Tracks, frame: int) -> NDArray[np.bool_]:
-    """Tracks `(T,)` whose person may now be another: near two sightings, or with another track near the same one."""
+    """Return which tracks `(T,)` may be confused: near two sightings, or near one that another track is near too."""
     size = (tracks.size[:, None] + found.size) / 2
     near = _mean_distance(tracks.expected(frame)[:, None], found.points, size) < _TOUCHING
     contested = near.sum(axis=0) > 1
@@ -160,7 +163,7 @@ def _touching(tracks: _Tracks, found: _Tracks, frame: int) -> NDArray[np.bool_]:
 
 
 def _mean_distance(a: Array, b: Array, size: Array) -> Array:
-    """Mean distance of points `(..., M, D)` in sizes `(...)`, each capped; infinite where none is in both."""
+    """Return the mean capped distance of points `(..., M, D)` in sizes `(...)`; infinite where they share none."""
     distance = np.linalg.norm(a - b, axis=-1) / size[..., None]
     shared = np.isfinite(distance)
     total = np.where(shared, np.minimum(distance, _FARTHEST), 0.0).sum(axis=-1)
@@ -168,10 +171,10 @@ def _mean_distance(a: Array, b: Array, size: Array) -> Array:
 
 
 def limb_motion(xy: Array, skeleton: Skeleton) -> tuple[Array, Array]:
-    """What the limbs do, `(C, K, 2)` in sizes, and the legs' part of it.
+    """Return positions of the limbs `(C, K, 2)` in sizes, and those of the legs alone.
 
-    Of every pair of joints: where its middle lies from the body's centre, and how far left and right are apart. In a
-    skeleton that does not name sides, every joint stands for a pair.
+    For every pair of left and right joints these are the offset of the midpoint from the body's centre and the absolute
+    difference of the two, which do not change if sides are swapped. In a skeleton without sides, every joint is a pair.
     """
     points = midline(xy, skeleton)
     center, size = centers_and_sizes(points)
@@ -188,21 +191,22 @@ def limb_motion(xy: Array, skeleton: Skeleton) -> tuple[Array, Array]:
 
 
 def swing(legs: Array) -> float:
-    """How much legs `(N, K, 2)` move over time, in sizes: mean over their joints of the median deviation, less noise.
+    """Return how much legs `(N, K, 2)` move over time, in sizes: mean over joints of the median deviation, less noise.
 
-    The noise is what successive frames differ by beyond a steady motion: a detector's jitter on someone who stands
-    still must not count. Few frames a second make a walk look like noise, so that some of it counts in any case.
+    The noise is measured by second differences, which are zero for steady motion, so that a detector's jitter on
+    someone who stands still does not count. At low frame rates a walk looks like noise, so a share of the deviation
+    always counts.
     """
     series = legs.reshape(len(legs), -1).T
     if len(legs) < 3:
         return 0.0
     deviation = median_over(np.abs(series - median_over(series)[:, None]))
-    noise = median_over(np.abs(np.diff(series, n=2))) / np.sqrt(6)
+    noise = median_over(np.abs(np.diff(series, n=2))) / np.sqrt(6)  # the second difference has 6 x variance
     return float(np.nan_to_num(np.maximum(deviation - noise, _LEAST_SWING * deviation)).mean())
 
 
-def agreement(a: Array, b: Array) -> float:
-    """Mean correlation over time of what limbs do up and down in two views, `(N, K)` each; 0 where not measurable."""
+def correlate_limbs(a: Array, b: Array) -> float:
+    """Return the mean correlation over time of limb heights in two views, `(N, K)` each; 0 where not measurable."""
     both = np.isfinite(a) & np.isfinite(b)
     x, y = (standardized(np.where(both, values, np.nan)) for values in (a, b))
     count = both.sum(axis=0)
@@ -215,7 +219,7 @@ def agreement(a: Array, b: Array) -> float:
 
 
 def standardized(values: Array) -> Array:
-    """Columns `(N, K)` without offset and in robust standard deviations, clipped; 0 where missing."""
+    """Return the columns `(N, K)` centred, in robust standard deviations and clipped; 0 where missing."""
     centered = values - median_over(values.T)
-    spread = 1.4826 * median_over(np.abs(centered).T)
+    spread = 1.4826 * median_over(np.abs(centered).T)  # MAD to standard deviation of a normal distribution
     return np.nan_to_num(np.clip(centered / np.where(spread > 0, spread, np.inf), -_CLIP, _CLIP))

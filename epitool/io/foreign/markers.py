@@ -12,7 +12,7 @@ _SIDED = {
     "hip": "Hip", "knee": "Knee", "ankle": "Ankle", "big_toe": "BigToe", "small_toe": "SmallToe", "heel": "Heel",
     "shoulder": "Shoulder", "elbow": "Elbow", "wrist": "Wrist",
 }  # fmt: skip
-# The markers of Pose2Sim's usual OpenSim model (HALPE_26), whose scaling and inverse kinematics ask for these names.
+# Markers of Pose2Sim's usual OpenSim model (HALPE_26), whose scaling and inverse kinematics need these names.
 _POSE2SIM = {
     "pelvis": "Hip", "neck": "Neck", "head_top": "Head", "nose": "Nose",
     **{f"{side}_{ours}": side[0].upper() + theirs for side in ("right", "left") for ours, theirs in _SIDED.items()},
@@ -20,10 +20,10 @@ _POSE2SIM = {
 
 
 def pose2sim_markers(poses: Poses) -> Poses:
-    """Poses as the markers of Pose2Sim's usual body model, those that they have or that can be derived.
+    """Return poses of those markers of Pose2Sim's usual body model that the joints contain or determine.
 
     Raises:
-        InputError: None of them can, as of an animal.
+        InputError: The joints determine no marker, for example those of an animal.
     """
     body = skeleton("halpe26")
     named = poses.convert(body)

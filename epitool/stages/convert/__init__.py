@@ -1,4 +1,4 @@
-"""`epitool convert`: files of other programs to ours, and ours to theirs."""
+"""The `epitool convert` command: converts between epitool's files and those of other programs."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from epitool.options import ConvertOptions
 from epitool.skeleton import skeleton as named_skeleton
 from epitool.stages.convert.cameras import convert_cameras
 from epitool.stages.convert.joints import convert_joints
-from epitool.stages.convert.poses import convert_poses
+from epitool.stages.convert.poses import convert_poses, files_of
 
 _NOT_FOR_ALL = (
     "views", "size", "fps", "unit", "inverse", "skeleton", "up_axis", "names", "filter", "fill_gaps"
@@ -23,14 +23,15 @@ _NOT_FOR_ALL = (
 
 
 def run(options: ConvertOptions) -> Summary:
-    """Converts 2D joints to `keypoints.h5`, cameras to and from ours, or poses to formats of other programs.
+    """Convert 2D joints to `keypoints.h5`, cameras to and from our format, or poses to formats of other programs.
 
-    Of views, 2D joints need the footage, in the same order; cameras are called as they are.
+    With 2D joints, `views` is the footage of each view, in the same order as the joints. With cameras, only the names
+    of `views` are used: the cameras take these.
 
     Raises:
         InputError: A file is missing, damaged, or of no known format.
         UsageError: Something is missing or does not fit.
-        GeometryError: Nobody is in any image.
+        GeometryError: No image shows a person.
     """
     for path in options.inputs:
         if not path.exists():
@@ -46,15 +47,18 @@ def run(options: ConvertOptions) -> Summary:
 
 
 def also_writes(options: ConvertOptions) -> list[Path]:
-    """The files of other programs that the name of the output stands for."""
-    return foreign_files(options.out)
+    """Return the files of other programs that are written for the name of the output."""
+    files = foreign_files(options.out)
+    if len(options.inputs) == 1 and options.inputs[0].exists() and _holds_poses(options.inputs[0]):
+        files += files_of(options.inputs[0], options.out)
+    return files
 
 
 def _check_flags(options: ConvertOptions, what: str, known: Sequence[str]) -> None:
-    """Refuses what someone asks for in vain.
+    """Refuse options that would have no effect.
 
     Raises:
-        UsageError: An option does not go with what the file holds.
+        UsageError: An option does not apply to what the file holds.
     """
     for name in _NOT_FOR_ALL:
         if getattr(options, name) and name not in known:

@@ -1,4 +1,4 @@
-"""`epitool convert` of cameras: other programs' files to ours, and ours to theirs, checked on the way."""
+"""Conversion of camera files by `epitool convert`, to and from our format, with checks on the way."""
 
 from __future__ import annotations
 
@@ -15,20 +15,26 @@ from epitool.io.cameras import read_rig, write_rig
 from epitool.io.foreign.cameras import read_foreign_rig, write_foreign_rig
 from epitool.options import ConvertOptions
 from epitool.stages.shared.camera_checks import check_direction, check_unit, inverted
+from epitool.stages.shared.camera_verdict import heed_cameras, verdict_of
+from epitool.stages.shared.footage import footage_among
 
 IN_MM: Mapping[str | None, float] = {None: 1.0, "mm": 1.0, "cm": 10.0, "m": 1000.0}
 _SEPARATORS = "_-. "
 
 
 def convert_cameras(options: ConvertOptions) -> Summary:
-    """Converts a camera file, EasyMocap's folder, or files of one camera each, to what the name of `out` says.
+    """Convert a camera file, an EasyMocap folder, or files of one camera each, to the format that `out` names.
 
     Raises:
         InputError: A file is damaged, of no known format, or does not go with the others.
-        UsageError: `views` are not as many as the cameras.
+        UsageError: The number of `views` differs from the number of cameras.
+        GeometryError: The cameras were found not to be trusted when they were made.
     """
-    paths, out, views, size, unit = options.inputs, options.out, options.views, options.size, options.unit
+    paths, out, size, unit = options.inputs, options.out, options.size, options.unit
+    views = footage_among(options.views)
     rig = read_rigs(paths, size)
+    for path in paths:
+        heed_cameras(path)
     for camera in rig.cameras:
         if size and camera.image_size != size:
             (width, height), given = camera.image_size, f"--size says {size[0]}x{size[1]}"
@@ -50,7 +56,8 @@ def convert_cameras(options: ConvertOptions) -> Summary:
     out_factor = 1 / factor if stated else 1.0
     said = unit if stated and unit and factor != 1 else rig.unit
     if out.suffix.lower() == ".toml":
-        write_rig(out, rig if out_factor == 1 else rig.scaled(out_factor, "arbitrary", f"{said}, for another program"))
+        rig = rig if out_factor == 1 else rig.scaled(out_factor, "arbitrary", f"{said}, for another program")
+        write_rig(out, rig, verdict_of(paths))
         written = [out]
     else:
         written = write_foreign_rig(out, rig, out_factor)
@@ -60,14 +67,14 @@ def convert_cameras(options: ConvertOptions) -> Summary:
 
 
 def read_rigs(paths: Sequence[Path], size: tuple[int, int] | None = None) -> Rig:
-    """The cameras of a file, or of several files of one camera each, as OpenCV's are.
+    """Read the cameras of one file, or of several files with one camera each, as OpenCV writes them.
 
     Args:
-        paths: The files, or EasyMocap's folder.
-        size: (width, height) of the images, where files do not say.
+        paths: The files, or an EasyMocap folder.
+        size: (width, height) of the images, used where files do not state it.
 
     Raises:
-        InputError: One is missing or damaged, or they do not go together.
+        InputError: A file is missing or damaged, or the files do not go together.
     """
     rigs = [read_foreign_rig(path, size) if path.is_dir() else read_rig(path, size) for path in paths]
     rig = rigs[0] if len(rigs) == 1 else _together(paths, rigs)
@@ -79,7 +86,7 @@ def read_rigs(paths: Sequence[Path], size: tuple[int, int] | None = None) -> Rig
 
 
 def _together(paths: Sequence[Path], rigs: Sequence[Rig]) -> Rig:
-    """One rig of files of one camera each."""
+    """Return one rig from files that hold one camera each."""
     for path, rig in zip(paths, rigs, strict=True):
         if len(rig) > 1:
             raise InputError(f"{path}: holds {len(rig)} cameras; only files of one camera each are put together")
@@ -96,7 +103,7 @@ def _together(paths: Sequence[Path], rigs: Sequence[Rig]) -> Rig:
 
 
 def _told_apart(names: Sequence[str], stems: Sequence[str]) -> list[str]:
-    """Names of cameras: those stated, or those of their files without the words that all of these begin with.
+    """Return the stated camera names, or the file names without the words that all of them begin with.
 
     >>> _told_apart(["lens_cam1", "lens_cam2"], ["lens_cam1", "lens_cam2"])
     ['cam1', 'cam2']
@@ -105,7 +112,7 @@ def _told_apart(names: Sequence[str], stems: Sequence[str]) -> list[str]:
     """
     if list(names) != list(stems):
         return list(names)
-    common = os.path.commonprefix(list(stems))  # noqa: RUF071 - of letters, not of folders
+    common = os.path.commonprefix(list(stems))  # noqa: RUF071 - a prefix of letters, not of folders
     starts = [0, *(i + 1 for i, letter in enumerate(common) if letter in _SEPARATORS)]
     start = max(i for i in starts if not i or all(stem[i : i + 1].isalpha() for stem in stems))
     return [stem[start:] for stem in stems]

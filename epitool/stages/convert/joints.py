@@ -1,4 +1,4 @@
-"""`epitool convert` of 2D joints: what other programs have seen to `keypoints.h5`, checked on the way."""
+"""Conversion of other programs' 2D joints to `keypoints.h5` by `epitool convert`, with checks on the way."""
 
 from __future__ import annotations
 
@@ -18,21 +18,25 @@ from epitool.names import differing_parts, plain_name
 from epitool.options import ConvertOptions
 from epitool.skeleton import Skeleton
 from epitool.stages.shared.assembling import Assembly, found_of
-from epitool.stages.shared.footage import check_frame_rates, check_names, report_lengths
+from epitool.stages.shared.footage import check_frame_rates, check_names, footage_among, report_lengths
 
-_NORMALISED = 2.0  # no person is as small as that in pixels; parts of an image are 0 to 1, or -1 to 1
-_FAR, _MOST_FAR = 0.5, 0.2  # of the image's size outside of it; share of the joints that may be
-_TURNED = 0.1  # share of the joints seen that lie outside of the image, where hardly any would if it lay on its side
-_CORNER, _MANY_FRAMES = 0.55, 30  # joints of images of half the size never leave a quarter of the image
+_NORMALISED = 2.0  # no person is this small in pixels; normalised coordinates are in 0 to 1 or -1 to 1
+_FAR, _MOST_FAR = 0.5, 0.2  # distance outside the image, as a share of its size; share of joints that may lie so far
+_TURNED = 0.1  # share of joints outside the image that is suspicious if hardly any would be outside the turned image
+_CORNER, _MANY_FRAMES = 0.55, 30  # joints found in images of half the size never leave one quarter of the image
 
 
 def convert_joints(options: ConvertOptions, body: Skeleton | None) -> Summary:
-    """Converts what was seen in each view, a file or folder of the inputs, to keypoints of a body, if it is known.
+    """Convert the 2D joints of each view to keypoints.
+
+    Args:
+        options: Options of the command; each of its inputs is a file or folder of one or more views.
+        body: Skeleton of the joints; None if it is to be found from the files.
 
     Raises:
         InputError: A file is damaged, of no known format, or of other images than the footage.
         UsageError: Something is missing or does not fit.
-        GeometryError: The views have no frame in common or other frame rates, or nobody is in any.
+        GeometryError: The views have no frame in common or different frame rates, or no frame shows a person.
     """
     inputs, out = options.inputs, options.out
     if out.suffix.lower() != ".h5":
@@ -41,7 +45,7 @@ def convert_joints(options: ConvertOptions, body: Skeleton | None) -> Summary:
             f" {KNOWN_CAMERAS}"
         )
     seen = [view for path in inputs for view in read_views(path, body)]
-    filmed = [open_view(path) for path in options.views]
+    filmed = [open_view(path) for path in footage_among(options.views)]
     seen = _from_nought(_named(seen, filmed), filmed)
     seen, body = _of_one_body(seen)
     views = [_view(one, filmed[n] if filmed else None, options.size) for n, one in enumerate(seen)]
@@ -62,10 +66,10 @@ def convert_joints(options: ConvertOptions, body: Skeleton | None) -> Summary:
 
 
 def _named(seen: Sequence[SeenView], filmed: Sequence[View]) -> list[SeenView]:
-    """The views, called as their footage where it is given; they go together by place.
+    """Return the views with the names of their footage where it is given; both are in the same order.
 
     Raises:
-        UsageError: Two have the same name, or the footage is not so many, or in another order.
+        UsageError: Two views have the same name, or the footage has another number of views or another order.
         GeometryError: The footage has different frame rates.
     """
     if filmed and len(filmed) != len(seen):
@@ -81,9 +85,9 @@ def _named(seen: Sequence[SeenView], filmed: Sequence[View]) -> list[SeenView]:
 
 
 def _check_order(seen: Sequence[SeenView], filmed: Sequence[View]) -> None:
-    """Refuses footage whose names are those of the joints in another order, in whatever spelling."""
+    """Refuse footage with the names of the joints' views in another order; spelling may differ."""
     films, joints = [plain_name(view.name) for view in filmed], [plain_name(view.name) for view in seen]
-    if not set(films) & set(joints):  # names may begin and end with what programs add
+    if not set(films) & set(joints):  # programs add a prefix or suffix to names
         films, joints = (differing_parts([view.name for view in views]) for views in (filmed, seen))
     place = {name: n for n, name in enumerate(films)}
     wanted = [place.get(name) for name in joints]
@@ -99,7 +103,7 @@ def _check_order(seen: Sequence[SeenView], filmed: Sequence[View]) -> None:
 
 
 def _from_nought(seen: Sequence[SeenView], filmed: Sequence[View]) -> list[SeenView]:
-    """The views, numbered as their videos where they all count these' frames from 1."""
+    """Return the views with frames numbered from 0 if all of them number the frames of their videos from 1."""
     spans = [(min(view.people, default=0), max(view.people, default=0)) for view in seen]
     if not filmed or any(
         film.files or span != (1, len(film.frames)) for film, span in zip(filmed, spans, strict=True)
@@ -110,10 +114,10 @@ def _from_nought(seen: Sequence[SeenView], filmed: Sequence[View]) -> list[SeenV
 
 
 def _of_one_body(seen: Sequence[SeenView]) -> tuple[list[SeenView], Skeleton]:
-    """The views, and what skeleton all their joints are of; says it where only the people tell.
+    """Return the views and the skeleton of all their joints, and say which it is where files do not name the joints.
 
     Raises:
-        InputError: They are not of one.
+        InputError: The views have different skeletons.
     """
     seen = _alike_where_empty(seen)
     body = seen[0].skeleton
@@ -128,7 +132,7 @@ def _of_one_body(seen: Sequence[SeenView]) -> tuple[list[SeenView], Skeleton]:
 
 
 def _alike_where_empty(seen: Sequence[SeenView]) -> list[SeenView]:
-    """The views, those in which nobody is with the joints of the others: their files do not tell how many."""
+    """Return the views; empty ones get the skeleton of the others, for their files do not tell the number of joints."""
     known = [view.skeleton for view in seen if _anybody(view)]
     if not known:
         return list(seen)
@@ -144,11 +148,11 @@ def _anybody(view: SeenView) -> bool:
 
 
 def _view(seen: SeenView, filmed: View | None, size: tuple[int, int] | None) -> View:
-    """Where a view's images are, and how large; of footage that is not given only the size is known.
+    """Return the view of the images that joints were found in; without footage only its size is known.
 
     Raises:
-        InputError: Joints lie outside of the images, or of frames that the footage does not have; or sizes differ.
-        UsageError: Nothing tells the size.
+        InputError: Joints lie outside of the images or are of frames that the footage does not have, or sizes differ.
+        UsageError: The size of the images is not known.
     """
     size = _size_of(seen, filmed, size)
     _check_places(seen, size)
@@ -181,10 +185,10 @@ def _size_of(seen: SeenView, filmed: View | None, size: tuple[int, int] | None) 
 
 
 def _check_places(seen: SeenView, size: tuple[int, int]) -> None:
-    """Whether joints lie where images of this size have them.
+    """Check that joints lie in images of this size, and warn if they fill only a corner of them.
 
     Raises:
-        InputError: They do not.
+        InputError: The coordinates are normalised, the images are turned, or too many joints lie far outside.
     """
     xy = np.concatenate([np.empty((0, 2)), *(xy.reshape(-1, 2) for xy, _ in seen.people.values())])
     xy = xy[np.isfinite(xy).all(axis=-1)]
@@ -209,14 +213,16 @@ def _check_places(seen: SeenView, size: tuple[int, int]) -> None:
 
 
 def _check_turn(seen: SeenView, size: tuple[int, int]) -> None:
-    """Whether joints are of frames that stand as these images do: phones store them lying, with a note to turn them.
+    """Check that joints were found in images of this orientation, not in images on their side.
+
+    Phones store upright videos on their side, with a flag to turn them, which some programs ignore.
 
     Raises:
-        InputError: They fit images that are turned by a quarter.
+        InputError: The joints fit images that are turned by 90 degrees.
     """
     sure = np.concatenate([np.empty(0), *(people[1].ravel() for people in seen.people.values())])
     xy = np.concatenate([np.empty((0, 2)), *(people[0].reshape(-1, 2) for people in seen.people.values())])
-    xy = xy[sure >= np.median(sure[sure > 0])] if (sure > 0).any() else xy  # detectors guess joints outside too
+    xy = xy[sure >= np.median(sure[sure > 0])] if (sure > 0).any() else xy  # detectors guess joints outside
     xy = xy[np.isfinite(xy).all(axis=-1)]
     if not len(xy):
         return

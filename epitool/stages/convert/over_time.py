@@ -1,4 +1,4 @@
-"""What `epitool convert` does to poses over time: gaps filled, and noise filtered or smoothed away."""
+"""Processing of poses over time by `epitool convert`: filling gaps, and filtering or smoothing."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ from epitool.options.convert import Filter
 from epitool.pose import Poses
 
 Array = NDArray[np.float64]
-_APART = 50  # frames without any pose, over which nothing is said of the motion
+_APART = 50  # a longer gap without any pose splits a motion in two
 
 
 @dataclass(frozen=True, eq=False)
 class Track:
-    """Poses of one person, and what is known of them over time.
+    """Poses of one person over time.
 
     Attributes:
-        poses: F frames.
-        covariance: As `Labels.covariance`, `(F, J, 6)`.
-        take_of: The number of every frame's take, `(F,)`: each has cameras, and so a world, of its own.
-        image: The name of an image; "" where there is none.
-        up: Whether the file says that z runs up.
+        poses: Poses in F frames.
+        covariance: Covariances of the joints in the order of `Labels.covariance`, `(F, J, 6)`.
+        take_of: Number of the take of every frame, `(F,)`; each take has its own cameras, and so its own world.
+        image: Name of an image; "" if there is none.
+        up: Whether the file states that z points up.
     """
 
     poses: Poses
@@ -40,17 +40,17 @@ class Track:
 
 
 def processed(track: Track, step: int, fps: float, chosen: Filter | None, longest: int) -> tuple[Poses, str]:
-    """Poses with gaps filled and filtered, and in words what was done.
+    """Fill gaps and filter, and return the poses and a description of what was done.
 
     Args:
         track: The poses.
-        step: Frames from one pose to the next, where none is missing.
+        step: Frames from one pose to the next where none is missing.
         fps: Poses per second.
-        chosen: How they are filtered; None for not at all.
-        longest: Missing places in a row that are filled.
+        chosen: The filter; None for none.
+        longest: Largest number of consecutive missing places that are filled.
 
     Raises:
-        UsageError: The filter's cutoff does not go with the rate.
+        UsageError: The cutoff frequency is not below half of the frame rate.
     """
     if chosen and chosen.cutoff_hz and chosen.cutoff_hz >= fps / 2:
         raise UsageError(
@@ -75,7 +75,7 @@ def processed(track: Track, step: int, fps: float, chosen: Filter | None, longes
 
 
 def _pieces(track: Track, step: int) -> Iterator[tuple[NDArray[np.intp], NDArray[np.int64]]]:
-    """Rows of poses that are one motion, and their numbers in it: 0, 1, 2, ... but for frames that are missing."""
+    """Yield the rows of each motion without long gaps, and their places in it, which skip missing frames."""
     if not len(track.poses.frames):
         return
     numbers = track.poses.frames // max(step, 1)

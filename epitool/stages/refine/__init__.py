@@ -18,7 +18,7 @@ from epitool.options import RefineOptions
 from epitool.options.network import UnitOptions
 from epitool.options.shared import run_folder
 from epitool.stages.refine.inputs import Seen, focal_ratio, hinted_by, mocap_poses, own_poses, seen_in
-from epitool.stages.shared.label_verdict import heeded_labels
+from epitool.stages.shared.label_verdict import read_checked_labels
 
 if TYPE_CHECKING:
     from epitool.nn.refiner import Refiner
@@ -48,11 +48,10 @@ def run(options: RefineOptions) -> Summary:
 def _from_mocap(options: RefineOptions, mocap: Path, path: Path) -> Summary:
     from epitool.nn.detector_errors import errors_of
     from epitool.nn.looks import join_looks
-    from epitool.nn.refiner import save_refiner
-    from epitool.nn.refiner_training import GENERIC, generic_wardrobe, train_generic
+    from epitool.nn.refiner_training import GENERIC, generic_wardrobe, save_refiner, train_generic
 
     poses = mocap_poses(mocap)
-    seen = [seen_in(heeded_labels(file), file) for file in options.pairs]
+    seen = [seen_in(read_checked_labels(file), file) for file in options.pairs]
     looks, truth = join_looks([each.looks for each in seen]), np.concatenate([each.truth for each in seen])
     say(f"learning from {len(poses)} poses of motion capture; errors as in {len(truth)} images")
     trained_on = f"{len(poses)} poses of {mocap.name}, errors of {len(truth)} images of {len(options.pairs)} recordings"
@@ -64,11 +63,11 @@ def _from_mocap(options: RefineOptions, mocap: Path, path: Path) -> Summary:
 
 
 def _from_labels(options: RefineOptions, path: Path) -> Summary:
-    from epitool.nn.refiner import load_refiner, save_refiner
-    from epitool.nn.refiner_training import OWN
+    from epitool.nn.refiner import load_refiner
+    from epitool.nn.refiner_training import OWN, save_refiner
 
     pairs = options.pairs[0]
-    labels = heeded_labels(pairs)
+    labels = read_checked_labels(pairs)
     seen, parts = seen_in(labels, pairs), labels.parts
     half = len(parts["val"]) // 2
     learned, told = np.concatenate([parts["train"], parts["val"][:half]]), parts["val"][half:]

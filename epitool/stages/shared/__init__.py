@@ -1,1 +1,1 @@
-"""What several commands use."""
+"""Functions that several commands use."""

@@ -1,0 +1,146 @@
+"""Following people before calibrated views: from frame to frame, by where all images show them.
+
+Depth is uncertain where cameras stand close together, but where people are in each image is not. So people are
+compared in the images of all views; what a view does not show is projected into it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from epitool.geometry.compiled.crowd import image_distances
+from epitool.geometry.people.tracking import centers_and_sizes, median_over
+
+Array = NDArray[np.float64]
+Indices = NDArray[np.intp]
+Flags = NDArray[np.bool_]
+_GATE, _GATE_GROWTH, _WIDEST_GATE = 1.0, 0.2, 1.8  # largest step in sizes; growth for every further frame of a gap
+_TOUCHING = 0.6  # sizes; people nearer than this may be mistaken for each other
+_PROJECTED = 0.3  # trust in what a view does not show itself
+_REMEMBERED = 5.0  # frames without a sighting after which a person is predicted to stand still
+_FORBIDDEN = 1e3  # far above any distance, yet finite so that an assignment always exists
+_TRACK_FIELDS = ("names", "points", "velocity", "size", "trust", "seen")
+
+
+@dataclass(frozen=True, eq=False)
+class Seen:
+    """People in one frame, or tracks as last seen, T of them in V views.
+
+    Attributes:
+        names: Numbers of tracks `(T,)`; -1 for none yet.
+        points: Points `(T, V, M, 2)` px.
+        velocity: Motion in each view `(T, V, 2)`, px per frame.
+        size: Size in each view `(T, V)` px.
+        trust: Weight of each view `(T, V)`.
+        seen: Frame `(T,)`.
+    """
+
+    names: Indices
+    points: Array
+    velocity: Array
+    size: Array
+    trust: Array
+    seen: Indices
+
+    def select(self, chosen: Flags) -> Seen:
+        """Return some of them."""
+        return Seen(*(getattr(self, name)[chosen] for name in _TRACK_FIELDS))
+
+    def joined(self, other: Seen) -> Seen:
+        """Return these and others."""
+        return Seen(*(np.concatenate([getattr(self, name), getattr(other, name)]) for name in _TRACK_FIELDS))
+
+
+class Follower:
+    """Follows people through frames that come in their order.
+
+    Args:
+        bridge: Number of frames that somebody may go unseen.
+    """
+
+    def __init__(self, bridge: int) -> None:
+        self.bridge, self.count = bridge, 0
+        self.tracks: Seen | None = None
+
+    def follow(self, points: Array, shown: Flags, frames: Indices) -> tuple[Indices, Flags]:
+        """Return the track of each of N people `(N,)`, -1 for those without points, and who may be confused, `(N,)`.
+
+        Args:
+            points: Points in all views `(N, V, M, 2)` px, projected where a view does not show the person.
+            shown: Which views show the person, `(N, V)`.
+            frames: Their frames `(N,)`, not decreasing and not before those of the last call.
+        """
+        names, near = np.full(len(points), -1), np.zeros(len(points), dtype=bool)
+        size = centers_and_sizes(points)[1]
+        usable = (size > 0).any(axis=1)
+        trust = np.where(shown, 1.0, _PROJECTED)
+        for group in np.split(np.arange(len(points)), np.flatnonzero(np.diff(frames)) + 1):
+            group = group[usable[group]]
+            if len(group):
+                none = np.full(len(group), -1)
+                now = Seen(none, points[group], 0 * points[group][:, :, 0], size[group], trust[group], frames[group])
+                names[group], near[group] = self._step(now, int(frames[group[0]]))
+        return names, near
+
+    def _step(self, now: Seen, frame: int) -> tuple[Indices, Flags]:
+        """Assign the people of one frame to tracks, update the tracks, and return the names and who may be confused."""
+        tracks = now.select(np.zeros(len(now.names), dtype=bool)) if self.tracks is None else self.tracks
+        tracks = tracks.select(frame - tracks.seen <= self.bridge + 1)
+        distance = image_distances(_expected(tracks, frame), now.points, tracks.size, now.size, tracks.trust, now.trust)
+        rows, columns = _assign(distance, frame - tracks.seen)
+        near = _near(distance, rows, columns)
+        now.names[columns] = tracks.names[rows]
+        new = now.names < 0
+        now.names[new] = self.count + np.arange(new.sum())
+        self.count += int(new.sum())
+        now = _carried(now, tracks, columns, rows, frame)
+        rest = np.ones(len(tracks.names), dtype=bool)
+        rest[rows] = False
+        self.tracks = tracks.select(rest).joined(now)
+        return now.names, near
+
+
+def _expected(tracks: Seen, frame: int) -> Array:
+    """Return where tracks are in this frame if they go on, `(T, V, M, 2)`."""
+    gap = np.minimum(frame - tracks.seen, _REMEMBERED)
+    return tracks.points + (tracks.velocity * gap[:, None, None])[:, :, None]
+
+
+def _assign(distance: Array, since: Indices) -> tuple[Indices, Indices]:
+    """Return the rows of tracks and of people that belong together: least sum of distances (Hungarian method).
+
+    Args:
+        distance: Distances of T tracks from G people in sizes, `(T, G)`.
+        since: Frames since each track was seen, `(T,)`.
+    """
+    from scipy.optimize import linear_sum_assignment  # slow to import, and needed only with several people
+
+    gate = np.minimum(_GATE + _GATE_GROWTH * (since - 1), _WIDEST_GATE)
+    allowed = distance < gate[:, None]
+    rows, columns = linear_sum_assignment(np.where(allowed, distance, _FORBIDDEN))
+    kept = allowed[rows, columns]
+    return rows[kept], columns[kept]
+
+
+def _near(distance: Array, rows: Indices, columns: Indices) -> Flags:
+    """Return which people `(G,)` another track is near to, or whose track is near to somebody else."""
+    others = distance.copy()
+    others[rows, columns] = np.inf
+    near = (others < _TOUCHING).any(axis=0)
+    near[columns] |= (others[rows] < _TOUCHING).any(axis=1)
+    return near
+
+
+def _carried(now: Seen, tracks: Seen, columns: Indices, rows: Indices, frame: int) -> Seen:
+    """Return the people of this frame with velocity, size and unseen points carried over from their tracks."""
+    gap = (frame - tracks.seen[rows])[:, None, None]
+    step = median_over(np.swapaxes(now.points[columns] - tracks.points[rows], -1, -2)) / gap
+    before, expected = tracks.velocity[rows], _expected(tracks, frame)[rows]
+    now.velocity[columns] = np.where(np.isfinite(step), (before + step) / 2, before)
+    now.points[columns] = np.where(np.isfinite(now.points[columns]), now.points[columns], expected)
+    known = tracks.size[rows] > 0
+    now.size[columns] = np.where(known, (tracks.size[rows] + np.nan_to_num(now.size[columns])) / 2, now.size[columns])
+    return now

@@ -1,0 +1,149 @@
+"""Pieces of tracks in which one cannot be taken for another, with their bones and where they begin and end."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from epitool.camera import Rig
+from epitool.geometry.people.candidates import Candidates
+from epitool.geometry.people.tracking import median_over, sightings_of
+from epitool.geometry.triangulation.labels import make_labels
+from epitool.pose import Keypoints
+from epitool.skeleton import Skeleton
+
+Array = NDArray[np.float64]
+Indices = NDArray[np.intp]
+Flags = NDArray[np.bool_]
+_SHORT = 3  # sightings; shorter pieces between two meetings tell nothing
+_GAP = 3  # frames without a sighting that end a piece
+_MEASURED = 30  # sightings of a piece from which its bones are measured
+_CORRELATED = 3  # errors of so many neighbouring sightings are alike
+_LEAST_SPREAD = 0.02  # of a bone's length from frame to frame, however well few frames agree
+_LARGEST = 1.0  # log of lengths over the usual; larger ones are gross errors
+
+
+@dataclass(frozen=True, eq=False)
+class Pieces:
+    """Pieces of tracks, Q of them in the order in which they begin.
+
+    Attributes:
+        of_sighting: Piece of each of N sightings, `(N,)`; -1 for those near somebody else, or of no track.
+        track: Track of each piece, `(Q,)`.
+        first: First frame, `(Q,)`.
+        last: Last frame, `(Q,)`.
+        begin: Place where it begins, `(Q, 3)`; NaN where unknown.
+        end: Place where it ends, `(Q, 3)`.
+        bones: Logarithms of bone lengths, `(Q, B)`; NaN where unknown.
+        variance: Variances of these, `(Q, B)`.
+    """
+
+    of_sighting: Indices
+    track: Indices
+    first: Indices
+    last: Indices
+    begin: Array
+    end: Array
+    bones: Array
+    variance: Array
+
+    def __len__(self) -> int:
+        return len(self.track)
+
+
+def pieces_of(
+    names: Indices, near: Flags, frames: Indices, centers: Array, members: Indices, candidates: Candidates, rig: Rig,
+    skeleton: Skeleton,
+) -> Pieces:  # fmt: skip
+    """Divide tracks into pieces.
+
+    Args:
+        names: Track of each sighting, `(N,)`; -1 for none.
+        near: Whether a sighting is so near to somebody else that they may be confused, `(N,)`.
+        frames: Frames of the sightings, `(N,)`, not decreasing.
+        centers: Places of the sightings, `(N, 3)`.
+        members: Candidates of the sightings in every view, `(N, V)`; -1 for none.
+        candidates: All people found, distorted pixels.
+        rig: The cameras.
+        skeleton: Skeleton of the candidates.
+    """
+    parts = [part for track in sightings_of(names) for part in _parts(track, near, frames)]
+    parts.sort(key=lambda part: (frames[part[0]], *members[part[0]].tolist()))
+    of_sighting = np.full(len(names), -1)
+    for q, part in enumerate(parts):
+        of_sighting[part] = q
+    bones, variance = _bones(parts, members, candidates, rig, skeleton)
+    ends = np.array([(part[0], part[-1]) for part in parts], dtype=np.intp).reshape(-1, 2)
+    begin, end = (_places(parts, centers, part) for part in (slice(None, _SHORT), slice(-_SHORT, None)))
+    first, last = frames[ends].T
+    return Pieces(of_sighting, names[ends[:, 0]], first, last, begin, end, bones, variance)
+
+
+def _parts(track: Indices, near: Flags, frames: Indices) -> list[Indices]:
+    """Return the pieces of one track: runs without gaps in which nobody is near, or all of it if there are none."""
+    far = track[~near[track]]
+    runs = np.split(far, np.flatnonzero(_interrupted(track, far, frames)) + 1)
+    parts = [run for run in runs if len(run) >= _SHORT]
+    return parts or [track]
+
+
+def _interrupted(track: Indices, far: Indices, frames: Indices) -> Flags:
+    """Return after which sightings of those far from others a new piece begins."""
+    if not len(far):
+        return np.zeros(0, dtype=bool)
+    rank = np.searchsorted(track, far)
+    return (np.diff(rank) > 1) | (np.diff(frames[far]) > _GAP)
+
+
+def _places(parts: list[Indices], centers: Array, part: slice) -> Array:
+    return np.stack([median_over(centers[own[part]].T) for own in parts]) if parts else np.empty((0, 3))
+
+
+def _bones(
+    parts: list[Indices], members: Indices, candidates: Candidates, rig: Rig, skeleton: Skeleton
+) -> tuple[Array, Array]:
+    """Return logarithms of bone lengths, left and right together, and their variances, `(Q, B)` each."""
+    sampled = [part[np.linspace(0, len(part) - 1, min(len(part), _MEASURED)).astype(int)] for part in parts]
+    chosen = np.concatenate(sampled) if parts else np.empty(0, dtype=np.intp)
+    logs = _log_lengths(members[chosen], candidates, rig, skeleton)
+    usual = median_over(logs.T)
+    logs = np.where(np.abs(logs - usual) < _LARGEST, logs, np.nan)
+    middle, variance = np.full((2, len(parts), logs.shape[1]), np.nan)
+    bounds = np.cumsum([0, *map(len, sampled)])
+    for q, (start, stop) in enumerate(itertools.pairwise(bounds.tolist())):
+        own = logs[start:stop].T
+        count = np.isfinite(own).sum(axis=1)
+        middle[q] = median_over(own)
+        spread = np.maximum(1.4826 * median_over(np.abs(own - middle[q][:, None])), _LEAST_SPREAD)
+        independent = np.maximum(count / _CORRELATED, 1)
+        few = (spread.max(initial=0) * (count < 3)) ** 2
+        variance[q] = np.where(count > 0, 1.57 * spread**2 / independent + few, np.nan)
+    return middle, variance
+
+
+def _log_lengths(members: Indices, candidates: Candidates, rig: Rig, skeleton: Skeleton) -> Array:
+    """Return the logarithms of bone lengths of groups `(n, V)`, mean of left and right, `(n, B)`; NaN where unknown."""
+    flip, parents = list(skeleton.flip_order), skeleton.parents
+    bones = [(parent, child) for parent, child in skeleton.bones if child <= flip[child]]
+    if not len(members) or not bones:
+        return np.full((len(members), len(bones)), np.nan)
+    xyz = make_labels(_keypoints(members, candidates, rig, skeleton), rig, jobs=1).poses.xyz
+    with np.errstate(divide="ignore"):
+        one, other = (
+            np.stack([np.log(np.linalg.norm(xyz[:, of[a]] - xyz[:, of[b]], axis=-1)) for a, b in bones], axis=-1)
+            for of in (list(range(len(parents))), flip)
+        )
+    both = np.where(np.isfinite(one) & np.isfinite(other), (one + other) / 2, np.where(np.isfinite(one), one, other))
+    return np.where(np.isfinite(both), both, np.nan)
+
+
+def _keypoints(members: Indices, candidates: Candidates, rig: Rig, skeleton: Skeleton) -> Keypoints:
+    """Return groups `(n, V)` as keypoints, a frame for each."""
+    there = members >= 0
+    xy, confidence = np.full((*members.shape, len(skeleton), 2), np.nan), np.zeros((*members.shape, len(skeleton)))
+    xy[there], confidence[there] = candidates.xy[members[there]], candidates.confidence[members[there]]
+    size = np.array([camera.image_size for camera in rig.cameras])
+    return Keypoints(xy, confidence, np.arange(len(members)), rig.names, np.full(members.shape, ""), size, skeleton)

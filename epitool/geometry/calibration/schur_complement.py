@@ -39,12 +39,11 @@ class System(NamedTuple):
 class _Work(NamedTuple):
     """Blocks of one point, and work arrays: allocating them for every point would take longer than the arithmetic."""
 
-    H_cp: Array
+    H_pc: Array
     g_c: Array
     H_pp: Array
     g_p: Array
     inverse: Array
-    eliminated: Array
     Jc: Array
     Jp: Array
     r: Array
@@ -70,23 +69,23 @@ def _point_blocks(
     R: Array, t: Array, K: Array, bend: Array, X: Array, xy: Array, weight: Array, H_cc: Array, work: _Work
 ) -> None:
     """Add the blocks of one point `(3,)`, seen at `(V, 2)` with weights `(V,)`, to H_cc, and write its own blocks."""
-    H_cp, g_c, H_pp, g_p, Jc, Jp, r = work.H_cp, work.g_c, work.H_pp, work.g_p, work.Jc, work.Jp, work.r
+    H_pc, g_c, H_pp, g_p, Jc, Jp, r = work.H_pc, work.g_c, work.H_pp, work.g_p, work.Jc, work.Jp, work.r
     free = Jc.shape[1]
     H_pp[:] = 0.0
     g_p[:] = 0.0
+    H_pc[:] = 0.0
+    g_c[:] = 0.0
     for v in range(len(R)):
         if weight[v] <= 0.0:
-            H_cp[v] = 0.0
-            g_c[v] = 0.0
             continue
         linearize(R, t, K, bend, v, X, xy, Jc, Jp, r)
         for i in range(free):
             a, b = weight[v] * Jc[0, i], weight[v] * Jc[1, i]
-            g_c[v, i] = a * r[0] + b * r[1]
+            g_c[free * v + i] = a * r[0] + b * r[1]
             for j in range(i, free):
                 H_cc[v, i, j] += a * Jc[0, j] + b * Jc[1, j]
             for j in range(3):
-                H_cp[v, i, j] = a * Jp[0, j] + b * Jp[1, j]
+                H_pc[j, free * v + i] = a * Jp[0, j] + b * Jp[1, j]
         for i in range(3):
             a, b = weight[v] * Jp[0, i], weight[v] * Jp[1, i]
             g_p[i] += a * r[0] + b * r[1]
@@ -117,10 +116,7 @@ def reduced_system(
         np.zeros((groups, p * views, p * views)), np.zeros((groups, views, p, p)), np.zeros((groups, p * views)),
         np.zeros((len(points), 3, p * views)), np.zeros((len(points), 3)),
     )  # fmt: skip
-    work = _Work(
-        np.zeros((views, p, 3)), np.zeros((views, p)), np.zeros((3, 3)), np.zeros(3), np.zeros((3, 3)),
-        np.zeros((p, 3)), np.zeros((2, p)), np.zeros((2, 3)), np.zeros(2),
-    )  # fmt: skip
+    work = _Work(*(np.empty(shape) for shape in ((3, p * views), p * views, (3, 3), 3, (3, 3), (2, p), (2, 3), 2)))
     _reduce(R, t, K, bend, points, xy, weights, damping, group, found, work)
     own = _symmetric(found.own)
     for v in range(views):
@@ -140,38 +136,23 @@ def _reduce(
     R: Array, t: Array, K: Array, bend: Array, points: Array, xy: Array, weights: Array, damping: float,
     group: NDArray[np.int64], found: System, work: _Work,
 ) -> None:  # fmt: skip
-    """Add to the upper triangles of S, without the cameras' own blocks, and of those blocks; write the rest."""
-    views, free = work.g_c.shape
-    eliminated, inverse, H_cp, g_p = work.eliminated, work.inverse, work.H_cp, work.g_p
+    """Add to S, without the cameras' own blocks, and to the upper triangles of those blocks; write the rest."""
+    H_pc, g_c, g_p, inverse = work.H_pc, work.g_c, work.g_p, work.inverse
     for n in range(len(points)):
-        g, into_S = group[n], found.S[group[n]]
+        g = group[n]
         _point_blocks(R, t, K, bend, points[n], xy[n], weights[n], found.own[g], work)
         _damped_inverse(work.H_pp, damping, inverse)
         for k in range(3):
             found.alone[n, k] = inverse[k, 0] * g_p[0] + inverse[k, 1] * g_p[1] + inverse[k, 2] * g_p[2]
-        for a in range(views):
-            if weights[n, a] <= 0.0:
-                continue
-            for i in range(free):
-                for k in range(3):
-                    total = 0.0
-                    for m in range(3):
-                        total += H_cp[a, i, m] * inverse[m, k]
-                    eliminated[i, k] = total
-                    found.following[n, k, free * a + i] = total
-                # Schur complement: S = H_cc - H_cp H_pp^-1 H_pc and, likewise, g_c - H_cp H_pp^-1 g_p
-                into = eliminated[i, 0] * g_p[0] + eliminated[i, 1] * g_p[1] + eliminated[i, 2] * g_p[2]
-                found.gradient[g, free * a + i] += work.g_c[a, i] - into
-            for b in range(a, views):
-                if weights[n, b] <= 0.0:
-                    continue
-                for i in range(free):
-                    for j in range(free):
-                        into_S[free * a + i, free * b + j] -= (
-                            eliminated[i, 0] * H_cp[b, j, 0]
-                            + eliminated[i, 1] * H_cp[b, j, 1]
-                            + eliminated[i, 2] * H_cp[b, j, 2]
-                        )
+            for q in range(len(g_c)):
+                along = inverse[k, 0] * H_pc[0, q] + inverse[k, 1] * H_pc[1, q] + inverse[k, 2] * H_pc[2, q]
+                found.following[n, k, q] = along
+        for p in range(len(g_c)):
+            # Schur complement: S = H_cc - H_cp H_pp^-1 H_pc and, likewise, g_c - H_cp H_pp^-1 g_p
+            a, b, c = found.following[n, 0, p], found.following[n, 1, p], found.following[n, 2, p]
+            found.gradient[g, p] += g_c[p] - (a * g_p[0] + b * g_p[1] + c * g_p[2])
+            for q in range(len(g_c)):  # whole rows, which the processor takes several numbers at a time
+                found.S[g, p, q] -= a * H_pc[0, q] + b * H_pc[1, q] + c * H_pc[2, q]
 
 
 def point_steps(found: System, camera_step: Array) -> Array:

@@ -6,9 +6,14 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 import numpy as np
-from numba import njit
+from numba import config, njit
 from numba.extending import register_jitable
 from numpy.typing import NDArray
+from platformdirs import user_cache_path
+
+# Unless the user says where (NUMBA_CACHE_DIR), compiled functions are kept in the user's cache folder, because files
+# beside the sources would remain after the package is uninstalled.
+config.CACHE_DIR = config.CACHE_DIR or str(user_cache_path("epitool") / "numba")
 
 Array = NDArray[np.float64]
 Number = TypeVar("Number", float, Array)  # a number or an array of numbers

@@ -9,8 +9,6 @@ import importlib
 import os
 from typing import TYPE_CHECKING, Any
 
-from platformdirs import user_cache_path
-
 if TYPE_CHECKING:
     from epitool.camera import Camera as Camera
     from epitool.camera import Rig as Rig
@@ -30,10 +28,6 @@ if TYPE_CHECKING:
 
 # OpenCV reads this when it is loaded. It then refuses small files that would unpack to a huge image.
 os.environ.setdefault("OPENCV_IO_MAX_IMAGE_PIXELS", str(1 << 28))
-
-# Numba reads this when it is loaded. Compiled functions are kept in the user's cache folder because files beside the
-# sources would remain after the package is uninstalled.
-os.environ.setdefault("NUMBA_CACHE_DIR", str(user_cache_path("epitool") / "numba"))
 
 __version__ = "0.1.0"
 

@@ -1,1 +1,1 @@
-"""Pose network, its training and inference, and the refinement unit: the parts that need PyTorch."""
+"""Pose network, its training and inference, and the refinement unit; only parts of this package import PyTorch."""

@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import io
 import pickle
-import zipfile
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,11 +17,12 @@ import torch
 from torch import Tensor
 
 from epitool import __version__
-from epitool.errors import CheckpointError, EpitoolError, InputError
+from epitool.errors import CheckpointError, InputError
 from epitool.files import writing
 from epitool.nn.card import ModelCard
 from epitool.nn.network import PoseNetwork, build_network
 from epitool.nn.released import checked_weights, released_model, state_dict_of
+from epitool.nn.tensors import check_declared_size, check_exists, check_format, damage_reported
 
 FORMAT = "epitool.model/1"
 _MADE_BY = "epitool train"
@@ -72,7 +71,7 @@ def load_model(path: Path) -> Model:
     with damage_reported(path):
         if values is not None:
             return Model(*released_model(path, values))
-        _check_format(path, content, FORMAT, _MADE_BY)
+        check_format(path, content, FORMAT, _MADE_BY)
         card = ModelCard.from_plain(content)
         return Model(checked_weights(path, content["weights"], len(card.skeleton), card.options), card)
 
@@ -93,20 +92,13 @@ def load_plain(path: Path, format_name: str, made_by: str) -> dict[str, Any]:
         CheckpointError: It is damaged, another kind of file, or holds more than tensors and plain values.
     """
     content = _existing(path, made_by)
-    _check_format(path, content, format_name, made_by)
+    check_format(path, content, format_name, made_by)
     return content
 
 
 def _existing(path: Path, made_by: str) -> dict[str, Any]:
-    if not path.is_file():
-        raise InputError(f"{path}: no such file; `{made_by}` makes it")
+    check_exists(path, made_by)
     return load_tensors(path)
-
-
-def _check_format(path: Path, content: Mapping[str, Any], expected: str, made_by: str) -> None:
-    found = content.get("format")
-    if found != expected:
-        raise CheckpointError(f"{path}: its format is {found!r:.80}, expected {expected}; `{made_by}` makes it")
 
 
 def load_tensors(path: Path) -> dict[str, Any]:
@@ -122,7 +114,7 @@ def load_tensors(path: Path) -> dict[str, Any]:
         raise InputError(f"{path}: {error.strerror or error}") from None
     with file, torch.serialization.safe_globals(_NUMBERS_OF_NUMPY):
         try:
-            _check_declared_size(path)
+            check_declared_size(path)
             content = torch.load(file, map_location="cpu", weights_only=True)
         except CheckpointError:
             raise
@@ -149,34 +141,3 @@ _NUMBERS_OF_NUMPY: list[Any] = [  # PyTorch looks up allowed classes by module a
     type(name, (_Ignored,), {"__module__": module})
     for module, name in (("numpy.core.multiarray", "scalar"), ("numpy._core.multiarray", "scalar"), ("numpy", "dtype"))
 ]
-
-
-def _check_declared_size(path: Path) -> None:
-    """Refuse archives that declare more bytes than the file has.
-
-    `torch.save` does not compress, so such an archive is damaged or would unpack to a much larger size.
-    """
-    if not zipfile.is_zipfile(path):
-        return
-    with zipfile.ZipFile(path) as archive:
-        declared = sum(entry.file_size for entry in archive.infolist())
-    if declared > path.stat().st_size:
-        raise CheckpointError(f"{path}: declares {declared} bytes and holds {path.stat().st_size}; it is damaged")
-
-
-@contextmanager
-def damage_reported(path: Path) -> Iterator[None]:
-    """Turn any error that a readable file with invalid content causes into one line.
-
-    Raises:
-        CheckpointError: An error occurred inside.
-    """
-    try:
-        yield
-    except CheckpointError:
-        raise
-    except EpitoolError as error:
-        raise CheckpointError(f"{path}: {error}") from None
-    except Exception as error:
-        reason = str(error).replace("\n", " ")[:200]
-        raise CheckpointError(f"{path}: the checkpoint does not fit together ({reason})") from None

@@ -2,54 +2,38 @@
 
 The paper trains it on motion capture seen by random cameras, and lets it "accept noisy 3D detections". Here its input
 is the detected joints, their confidences, and a hint: the volumetric network's pose, the detector's own, or none.
+`refiner_training` trains it with PyTorch; it answers in numpy, which is as fast and takes no seconds to import.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
 import numpy as np
-import torch
-from torch import Tensor, nn
+from numpy.typing import NDArray
 
-from epitool import __version__
 from epitool.camera import Array
-from epitool.nn.checkpoint import damage_reported, load_plain, save_plain
 from epitool.nn.looks import BODY, FEATURES, Looks, described
 from epitool.nn.mocap import mirrored
+from epitool.nn.tensors import damage_reported, read_plain
 from epitool.options.network import UnitOptions
+
+Array32 = NDArray[np.float32]
 
 FORMAT = "epitool.refiner/2"
 MADE_BY = "epitool refine"
 SHIPPED = Path(__file__).with_name("shipped_refiner.pt")
-_BLOCKS = 2
-
-
-class RefinementNetwork(nn.Module):
-    """Linear layers with batch normalisation and dropout in two residual blocks (section 3.3 of the paper)."""
-
-    def __init__(self, width: int, dropout: float) -> None:
-        """Build the network with random weights."""
-        super().__init__()
-        self.enter = _layer(FEATURES, width, dropout)
-        self.blocks = nn.ModuleList(
-            [nn.Sequential(_layer(width, width, dropout), _layer(width, width, dropout)) for _ in range(_BLOCKS)]
-        )
-        self.leave = nn.Linear(width, 3 * len(BODY))
-
-    def forward(self, described: Tensor) -> Tensor:
-        """Return poses `(N, 16, 3)` of about unit size for the features `(N, 97)` of `looks.described`."""
-        features = self.enter(described)
-        for block in self.blocks:
-            features = features + block(features)
-        return self.leave(features).reshape(len(described), len(BODY), 3)
-
-
-def _layer(inputs: int, outputs: int, dropout: float) -> nn.Sequential:
-    return nn.Sequential(nn.Linear(inputs, outputs), nn.BatchNorm1d(outputs), nn.ReLU(), nn.Dropout(dropout))
+BLOCKS = 2  # residual blocks of two layers each
+_EPSILON = 1e-5  # what PyTorch adds to the variance in batch normalisation
+# Bone lengths as detectors find them, by the joint that a bone ends at: medians over rendered people, for a stature of
+# 1700.
+_SHARES = {
+    "hip": 0.052, "knee": 0.222, "ankle": 0.211, "thorax": 0.282, "shoulder": 0.093, "elbow": 0.149, "wrist": 0.133,
+}  # fmt: skip
+_OF = 1830.0  # mm of which these are shares
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,7 +41,7 @@ class Refiner:
     """Trained refinement unit.
 
     Attributes:
-        weights: The network's `state_dict`.
+        weights: The network's `state_dict`, as numpy arrays.
         options: Options that it was built and trained with.
         lengths: Bone lengths of the person whose size its poses are given, by the joint of `BODY` that a bone ends at,
             `(16,)`.
@@ -70,7 +54,7 @@ class Refiner:
         measured: NMPJPE and PMPJPE on held-out frames, by the method that answers, in the unit.
     """
 
-    weights: Mapping[str, Tensor]
+    weights: Mapping[str, Array32]
     options: UnitOptions
     lengths: Array
     unit: str
@@ -82,13 +66,25 @@ class Refiner:
     measured: Mapping[str, tuple[float, float]] = field(default_factory=dict)
 
     @cached_property
-    def network(self) -> RefinementNetwork:
-        """The network, ready for inference."""
-        # Building the network draws random weights; the fork keeps the caller's generator as it is.
-        with torch.random.fork_rng(devices=[]):
-            network = RefinementNetwork(self.options.width, self.options.dropout)
-        network.load_state_dict({name: tensor.float() for name, tensor in self.weights.items()})
-        return network.eval()
+    def _layers(self) -> dict[str, tuple[Array32, Array32]]:
+        """Matrix and offset of each layer, by its name in the weights, with the batch normalisation folded in."""
+        w = self.weights
+        layers = {"leave": (w["leave.weight"], w["leave.bias"])}
+        for name in ("enter", *(f"blocks.{block}.{layer}" for block in range(BLOCKS) for layer in (0, 1))):
+            scale = w[f"{name}.1.weight"] / np.sqrt(w[f"{name}.1.running_var"] + np.float32(_EPSILON))
+            offset = (w[f"{name}.0.bias"] - w[f"{name}.1.running_mean"]) * scale + w[f"{name}.1.bias"]
+            layers[name] = w[f"{name}.0.weight"] * scale[:, None], offset
+        return layers
+
+    def check(self) -> None:
+        """Raise ValueError, or KeyError for a missing layer, unless the weights are finite and fit together."""
+        if not all(np.isfinite(values).all() for values in self.weights.values()):
+            raise ValueError("weights that are not finite")
+        width = self.options.width
+        for name, (matrix, offset) in self._layers.items():
+            expected = (3 * len(BODY) if name == "leave" else width, FEATURES if name == "enter" else width)
+            if matrix.shape != expected or offset.shape != expected[:1]:
+                raise ValueError(f"layer {name} is {matrix.shape}, expected {expected}")
 
     def answers(self, looks: Looks) -> Array:
         """Return poses `(N, 16, 3)` of about unit size, camera axes, relative to the pelvis; NaN for unusable looks.
@@ -103,35 +99,19 @@ class Refiner:
 
     def _answer(self, looks: Looks) -> Array:
         inputs, R, _ = described(looks)
-        with torch.inference_mode():
-            poses = self.network(torch.from_numpy(inputs)).double().numpy()
-        return np.asarray(poses @ R)
+        return np.asarray(self.infer(inputs).astype(float) @ R)
 
+    def infer(self, described: Array32) -> Array32:
+        """Return poses `(N, 16, 3)` of about unit size for the features `(N, 97)` of `looks.described`."""
+        features = np.maximum(self._layer("enter", described), 0)
+        for block in range(BLOCKS):
+            inner = np.maximum(self._layer(f"blocks.{block}.0", features), 0)
+            features = features + np.maximum(self._layer(f"blocks.{block}.1", inner), 0)
+        return self._layer("leave", features).reshape(len(features), len(BODY), 3)
 
-def save_refiner(path: Path, refiner: Refiner) -> None:
-    """Write `refiner.pt`, with weights in 16 bits.
-
-    Raises:
-        InputError: It cannot be written.
-    """
-    halves = {name: tensor.half() if tensor.is_floating_point() else tensor for name, tensor in refiner.weights.items()}
-    content = {
-        "format": FORMAT,
-        "version": __version__,
-        "weights": halves,
-        "options": asdict(refiner.options),
-        "skeleton": BODY.name,
-        "joints": list(BODY.joints),
-        "lengths": torch.tensor(refiner.lengths),
-        "unit": refiner.unit,
-        "scale_source": refiner.scale_source,
-        "focal_ratio": refiner.focal_ratio,
-        "hint": refiner.hint,
-        "trained_on": refiner.trained_on,
-        "recording_id": refiner.recording_id,
-        "measured": {name: list(errors) for name, errors in refiner.measured.items()},
-    }
-    save_plain(path, content)
+    def _layer(self, name: str, values: Array32) -> Array32:
+        matrix, offset = self._layers[name]
+        return values @ matrix.T + offset
 
 
 def load_refiner(path: Path = SHIPPED) -> Refiner:
@@ -141,14 +121,14 @@ def load_refiner(path: Path = SHIPPED) -> Refiner:
         InputError: There is no such file.
         CheckpointError: It is damaged or another kind of file.
     """
-    content = load_plain(path, FORMAT, MADE_BY)
+    content = read_plain(path, FORMAT, MADE_BY)
     with damage_reported(path):
         if tuple(content["joints"]) != BODY.joints:
             raise ValueError("its joints are not those of this version")
         refiner = Refiner(
-            weights=content["weights"],
+            weights={str(name): np.asarray(values, np.float32) for name, values in content["weights"].items()},
             options=UnitOptions(**content["options"]),
-            lengths=content["lengths"].double().numpy().reshape(len(BODY)),
+            lengths=np.asarray(content["lengths"], float).reshape(len(BODY)),
             unit=str(content["unit"]),
             scale_source=str(content["scale_source"]),
             focal_ratio=float(content["focal_ratio"]),
@@ -159,6 +139,11 @@ def load_refiner(path: Path = SHIPPED) -> Refiner:
         )
         if refiner.unit not in ("mm", "arbitrary") or refiner.hint not in ("detector", "network", "none"):
             raise ValueError(f"unit '{refiner.unit}' or hint '{refiner.hint}'")
-        if not all(torch.isfinite(tensor).all() for tensor in refiner.network.state_dict().values()):
-            raise ValueError("weights that are not finite")
+        refiner.check()
         return refiner
+
+
+def reference_lengths() -> Array:
+    """Return bone lengths `(16,)` of a body of the stature that arbitrary units stand for; NaN for the head."""
+    of_kind = {kind: share * _OF for kind, share in _SHARES.items()}
+    return np.array([next((mm for kind, mm in of_kind.items() if j.endswith(kind)), np.nan) for j in BODY.joints])

@@ -6,27 +6,24 @@ import copy
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import asdict, replace
+from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from epitool import __version__
 from epitool.camera import Array
 from epitool.console import progress
+from epitool.nn.checkpoint import save_plain
 from epitool.nn.detector_errors import Batch, DetectorErrors, Hardships, training_batches
-from epitool.nn.looks import BODY
+from epitool.nn.looks import BODY, FEATURES
 from epitool.nn.mocap import Mixing, Wardrobe, median_lengths
-from epitool.nn.refiner import RefinementNetwork, Refiner
+from epitool.nn.refiner import BLOCKS, FORMAT, Array32, Refiner, reference_lengths
 from epitool.options.network import UnitOptions
 
 Draw = Callable[[int, np.random.Generator], Batch]
-# Bone lengths as detectors find them, by the joint that a bone ends at: medians over rendered people, for a stature of
-# 1700.
-_SHARES = {
-    "hip": 0.052, "knee": 0.222, "ankle": 0.211, "thorax": 0.282, "shoulder": 0.093, "elbow": 0.149, "wrist": 0.133,
-}  # fmt: skip
-_OF = 1830.0  # mm of which these are shares
 _FOCAL_RATIO = 0.9  # phones have 0.75, a 35 mm lens on a full frame has 1
 _MIXINGS = (Mixing(), Mixing(turn=0.8, turn_rad=0.6))
 _OWN_MIXING = Mixing(trunk=0.7, arm=0.6, turn=0.6, turn_rad=0.35)
@@ -36,10 +33,28 @@ GENERIC = UnitOptions(steps=4000, learning_rate=2e-3, dropout=0.15, average=0.99
 OWN = UnitOptions(steps=600, learning_rate=2e-3, dropout=0.05, average=0.99)
 
 
-def reference_lengths() -> Array:
-    """Return bone lengths `(16,)` of a body of the stature that arbitrary units stand for; NaN for the head."""
-    of_kind = {kind: share * _OF for kind, share in _SHARES.items()}
-    return np.array([next((mm for kind, mm in of_kind.items() if j.endswith(kind)), np.nan) for j in BODY.joints])
+class RefinementNetwork(nn.Module):
+    """Linear layers with batch normalisation and dropout in two residual blocks (section 3.3 of the paper)."""
+
+    def __init__(self, width: int, dropout: float) -> None:
+        """Build the network with random weights."""
+        super().__init__()
+        self.enter = _layer(FEATURES, width, dropout)
+        self.blocks = nn.ModuleList(
+            [nn.Sequential(_layer(width, width, dropout), _layer(width, width, dropout)) for _ in range(BLOCKS)]
+        )
+        self.leave = nn.Linear(width, 3 * len(BODY))
+
+    def forward(self, described: Tensor) -> Tensor:
+        """Return poses `(N, 16, 3)` of about unit size for the features `(N, 97)` of `looks.described`."""
+        features = self.enter(described)
+        for block in self.blocks:
+            features = features + block(features)
+        return self.leave(features).reshape(len(described), len(BODY), 3)
+
+
+def _layer(inputs: int, outputs: int, dropout: float) -> nn.Sequential:
+    return nn.Sequential(nn.Linear(inputs, outputs), nn.BatchNorm1d(outputs), nn.ReLU(), nn.Dropout(dropout))
 
 
 def generic_wardrobe(poses: Array) -> Wardrobe:
@@ -72,14 +87,14 @@ def train_own(
         torch.manual_seed(options.seed)
         options = replace(options, width=start.options.width)
         network = RefinementNetwork(options.width, options.dropout)
-        network.load_state_dict(start.network.state_dict())
+        network.load_state_dict({name: torch.tensor(values) for name, values in start.weights.items()})
         hardships = Hardships(made_up=0.0, no_hint=1.0 if hint == "none" else 0.05, unseen=0.0, hint_turn_deg=0.0)
         weights = _trained(network, training_batches(wardrobe.draw, errors, hardships), options, one_cycle=False)
     trained_on = f"labels of recording {recording_id}, from: {start.trained_on}"
     return Refiner(weights, options, wardrobe.lengths, unit, scale_source, focal_ratio, hint, trained_on, recording_id)
 
 
-def _trained(network: RefinementNetwork, draw: Draw, options: UnitOptions, *, one_cycle: bool) -> dict[str, Tensor]:
+def _trained(network: RefinementNetwork, draw: Draw, options: UnitOptions, *, one_cycle: bool) -> dict[str, Array32]:
     """Train the network and return the moving average of its weights."""
     average, rng = copy.deepcopy(network), np.random.default_rng(options.seed)
     optimizer = torch.optim.AdamW(
@@ -106,7 +121,7 @@ def _trained(network: RefinementNetwork, draw: Draw, options: UnitOptions, *, on
             # The average follows fast in the first steps, so that it soon forgets the initial weights.
             _average(average, network, min(options.average, (1 + step) / (10 + step)))
             advance(1)
-    return dict(average.state_dict())
+    return {name: values.float().numpy() for name, values in average.state_dict().items()}
 
 
 @contextmanager
@@ -130,3 +145,29 @@ def _average(average: nn.Module, network: nn.Module, keep: float) -> None:
             mean.lerp_(value, 1 - keep)
         else:
             mean.copy_(value)
+
+
+def save_refiner(path: Path, refiner: Refiner) -> None:
+    """Write `refiner.pt`, with weights in 16 bits.
+
+    Raises:
+        InputError: It cannot be written.
+    """
+    halves = {name: torch.tensor(values).half() for name, values in refiner.weights.items()}
+    content = {
+        "format": FORMAT,
+        "version": __version__,
+        "weights": halves,
+        "options": asdict(refiner.options),
+        "skeleton": BODY.name,
+        "joints": list(BODY.joints),
+        "lengths": torch.tensor(refiner.lengths),
+        "unit": refiner.unit,
+        "scale_source": refiner.scale_source,
+        "focal_ratio": refiner.focal_ratio,
+        "hint": refiner.hint,
+        "trained_on": refiner.trained_on,
+        "recording_id": refiner.recording_id,
+        "measured": {name: list(errors) for name, errors in refiner.measured.items()},
+    }
+    save_plain(path, content)

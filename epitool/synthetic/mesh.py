@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from epitool.camera import Camera
+from epitool.geometry.compiled.formula import compiled
 from epitool.images import Image
 
 Array = NDArray[np.float64]
@@ -49,7 +49,7 @@ def vertex_normals(vertices: Array, triangles: NDArray[np.int64]) -> Array:
     return normals / np.where(length > 0, length, 1)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _add_normals(vertices: Any, triangles: Any, normals: Any) -> None:
     for t in range(len(triangles)):
         a, b, c = triangles[t]
@@ -63,7 +63,7 @@ def _add_normals(vertices: Any, triangles: Any, normals: Any) -> None:
             normals[i, 2] += z
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@compiled
 def _fill(
     image: Any, depth: Any, xy: Any, z: Any, triangles: Any, colors: Any, nearest: float
 ) -> None:  # fmt: skip

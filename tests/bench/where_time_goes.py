@@ -1,7 +1,8 @@
 """Where the time of a command goes: imports, compiling, reading and computing; a table for docs/benchmarks.md.
 
 Whole processes are timed, each several times, and the fastest counts: what else a machine does only adds. "New machine"
-has an empty cache of compiled functions. Run as `python tests/bench/where_time_goes.py`, with nothing else running.
+has an empty cache of compiled functions. Python's own bytecode is kept, as an installation does, wherever this runs.
+Run as `python tests/bench/where_time_goes.py`, with nothing else running.
 """
 
 from __future__ import annotations
@@ -31,7 +32,8 @@ IMPORTS = "import sys; import epitool.cli; import epitool.stages.{} as stage"
 
 def seconds(arguments: list[str], folder: Path, cache: Path) -> float:
     """Of a process of Python."""
-    environment = {**os.environ, "NUMBA_CACHE_DIR": str(cache)}
+    environment = {**os.environ, "NUMBA_CACHE_DIR": str(cache), "PYTHONPYCACHEPREFIX": str(folder / "bytecode")}
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)
     begin = time.perf_counter()
     subprocess.run([sys.executable, *arguments], cwd=folder, env=environment, check=True, capture_output=True)
     return time.perf_counter() - begin

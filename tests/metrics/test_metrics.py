@@ -55,7 +55,7 @@ def pair(seed, count=4, noise=40.0):
 
 
 def test_compiled_functions_are_kept_in_the_users_cache_whatever_is_imported_first(tmp_path):
-    code = "from epitool.metrics import nmpjpe; import numba; print(numba.config.CACHE_DIR)"
+    code = "import numba, epitool.geometry.compiled.rays; print(numba.config.CACHE_DIR)"
     environment = {**os.environ, "XDG_CACHE_HOME": str(tmp_path)}
     environment.pop("NUMBA_CACHE_DIR", None)
     ran = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)

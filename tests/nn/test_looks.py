@@ -32,7 +32,7 @@ from epitool.nn.mocap import (
     with_heads,
     with_lengths,
 )
-from epitool.nn.refiner_training import reference_lengths
+from epitool.nn.refiner import reference_lengths
 from epitool.skeleton import skeleton
 from epitool.synthetic.motion import random_motion
 

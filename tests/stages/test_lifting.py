@@ -12,8 +12,7 @@ from epitool.errors import GeometryError, InputError, UsageError
 from epitool.io.keypoints_h5 import write_keypoints
 from epitool.nn.looks import BODY, LIMBS, PELVIS, Looks, body_joints, described, face_apart, from_facing, unit_size
 from epitool.nn.mocap import Cameras, median_lengths, mirrored, seen_by
-from epitool.nn.refiner import SHIPPED, Refiner, load_refiner
-from epitool.nn.refiner_training import reference_lengths
+from epitool.nn.refiner import SHIPPED, Refiner, load_refiner, reference_lengths
 from epitool.nn.refining import agreed_poses, on_rays, sized
 from epitool.nn.times import Times, smoothed
 from epitool.options import PredictOptions

@@ -159,12 +159,12 @@ def _step(
     one_group = np.zeros(len(observed), dtype=np.int64)
     while damping < _MAX_LAMBDA:
         arguments = (state.R, state.t, state.K, state.bend, state.points, observed, w, lenses.free, damping)
-        S, own, gradient = reduced_system(*arguments, one_group)
-        raised = np.concatenate([np.diag(block) for block in own[0]])
-        matrix = free.T @ (S[0] + np.diag(diagonal + damping * raised)) @ free
-        step = free @ np.linalg.lstsq(matrix, -free.T @ (gradient[0] + slope), rcond=1e-14)[0]
+        system = reduced_system(*arguments, one_group)
+        raised = np.concatenate([np.diag(block) for block in system.own[0]])
+        matrix = free.T @ (system.S[0] + np.diag(diagonal + damping * raised)) @ free
+        step = free @ np.linalg.lstsq(matrix, -free.T @ (system.gradient[0] + slope), rcond=1e-14)[0]
         cameras = step.reshape(len(state.R), -1)
-        candidate = _moved(state, cameras, point_steps(*arguments, cameras))
+        candidate = _moved(state, cameras, point_steps(system, cameras))
         # infinite if a joint has moved behind a camera
         trial = float(w[used] @ errors_of(candidate, observed)[used])
         trial += lenses.pull(candidate.K, candidate.bend, variance)[2]
@@ -229,9 +229,9 @@ def _deviations(
     if _take_turns(observed):
         clusters.append(observed.take)
     for cluster in clusters:
-        S, _, gradient = reduced_system(*arguments, np.unique(cluster, return_inverse=True)[1])
-        S = free.T @ S @ free
-        clustered.append(jackknife_covariance(S, gradient @ free, prior))
+        system = reduced_system(*arguments, np.unique(cluster, return_inverse=True)[1])
+        S = free.T @ system.S @ free
+        clustered.append(jackknife_covariance(S, system.gradient @ free, prior))
     whole = S.sum(axis=0)
     bread = invert_determined(whole + prior)
     independent, own = variance * bread @ whole @ bread, variance * lenses.belief * bread @ prior @ bread

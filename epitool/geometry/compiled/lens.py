@@ -9,17 +9,16 @@ coefficient; keypoints are already undistorted with the current coefficients.
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
-from epitool.geometry.compiled.formula import formula
+from epitool.geometry.compiled.formula import Number, formula
 
 Array = NDArray[np.float64]
 POSE, FOCAL, LENS = 6, 7, 11  # number of parameters of a camera: pose only, with focal length, with the whole lens
 
 
 @formula
-def _turned(R: Array, v: int, X: float, Y: float, Z: float) -> tuple[float, float, float]:
+def _turned(R: Array, v: int, X: Number, Y: Number, Z: Number) -> tuple[Number, Number, Number]:
     """Return a point rotated into the axes of camera v, without the translation."""
     return (
         R[v, 0, 0] * X + R[v, 0, 1] * Y + R[v, 0, 2] * Z,
@@ -29,12 +28,11 @@ def _turned(R: Array, v: int, X: float, Y: float, Z: float) -> tuple[float, floa
 
 
 @formula
-def _pixel(K: Array, v: int, x: float, y: float, grown: float) -> tuple[float, float]:
+def _pixel(K: Array, v: int, x: Number, y: Number, grown: Number) -> tuple[Number, Number]:
     """Return the pixel, relative to the principal point, of (x, y) on the plane z = 1 scaled by a factor."""
     return (K[v, 0, 0] * x + K[v, 0, 1] * y) * grown, K[v, 1, 1] * y * grown
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
 def squared_errors(R: Array, t: Array, K: Array, bend: Array, points: Array, xy: Array) -> Array:
     """Return squared reprojection errors `(N, V)`, px squared.
 
@@ -50,22 +48,21 @@ def squared_errors(R: Array, t: Array, K: Array, bend: Array, points: Array, xy:
         points: Points `(N, 3)`.
         xy: Keypoints `(N, V, 2)`.
     """
-    out = np.empty((len(points), len(R)))
-    for n in range(len(points)):
+    out = np.empty(xy.shape[:2])
+    with np.errstate(all="ignore"):
         for v in range(len(R)):
-            rx, ry, rz = _turned(R, v, points[n, 0], points[n, 1], points[n, 2])
+            rx, ry, rz = _turned(R, v, points[:, 0], points[:, 1], points[:, 2])
             over_z = 1.0 / (rz + t[v, 2])
             x, y = (rx + t[v, 0]) * over_z, (ry + t[v, 1]) * over_z
             bent = bend[v] * (x * x + y * y)
-            if 0.0 < over_z < np.inf and 1.0 + 3.0 * bent > 0.0:
-                px, py = _pixel(K, v, x, y, 1.0 + bent)
-                out[n, v] = (px + K[v, 0, 2] - xy[n, v, 0]) ** 2 + (py + K[v, 1, 2] - xy[n, v, 1]) ** 2
-            else:
-                out[n, v] = np.inf if xy[n, v, 0] == xy[n, v, 0] else np.nan
+            px, py = _pixel(K, v, x, y, 1.0 + bent)
+            squared = (px + K[v, 0, 2] - xy[:, v, 0]) ** 2 + (py + K[v, 1, 2] - xy[:, v, 1]) ** 2
+            visible = (over_z > 0.0) & (over_z < np.inf) & (1.0 + 3.0 * bent > 0.0)
+            out[:, v] = np.where(visible, squared, np.where(np.isnan(xy[:, v, 0]), np.nan, np.inf))
     return out
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@formula
 def linearize(
     R: Array, t: Array, K: Array, bend: Array, v: int, X: Array, xy: Array, Jc: Array, Jp: Array, residual: Array
 ) -> None:

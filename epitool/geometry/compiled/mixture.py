@@ -9,7 +9,6 @@ under the mixture as if it were certainly a gross error (Bishop, Pattern Recogni
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from epitool.geometry.compiled.formula import Number, formula
@@ -25,8 +24,11 @@ def best_odds(share: Number, variance: Number, area: Number) -> Number:
 
 
 @formula
-def odds(best: float, precision: float, squared: float) -> float:
-    """Return the odds of a keypoint with a squared error being an inlier; precision is 1 over its variance."""
+def odds(best: Number, precision: Number, squared: Number) -> Number:
+    """Return the odds of a keypoint with a squared error being an inlier; accepts numbers or arrays.
+
+    The precision is 1 over its variance.
+    """
     return best * np.exp(-0.5 * precision * squared)
 
 
@@ -37,8 +39,8 @@ def log_odds(best: float, precision: float, squared: float) -> float:
 
 
 @formula
-def probability(odds: float) -> float:
-    """Return the probability of a keypoint with these odds being an inlier."""
+def probability(odds: Number) -> Number:
+    """Return the probability of a keypoint with these odds being an inlier; accepts numbers or arrays."""
     return odds / (1.0 + odds)
 
 
@@ -59,7 +61,6 @@ def evidence(log_odds: float) -> float:
     return np.log1p(np.exp(log_odds)) if log_odds > -CERTAIN else 0.0
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
 def expectation(squared: Array, variance: Array, share: Array, areas: Array) -> tuple[Array, float]:
     """Perform one E step.
 
@@ -72,13 +73,8 @@ def expectation(squared: Array, variance: Array, share: Array, areas: Array) -> 
     Returns:
         Probability of each keypoint being an inlier `(N, V)`, 0 where missing; and the negative log likelihood.
     """
-    weights, cost = np.zeros(squared.shape), 0.0
-    for n in range(len(squared)):
-        for v in range(squared.shape[1]):
-            if squared[n, v] != squared[n, v]:
-                continue
-            best = best_odds(share[n, v], variance[n, v], areas[v])
-            own = odds(best, 1.0 / variance[n, v], squared[n, v])
-            weights[n, v] = probability(own)
-            cost -= np.log((1.0 - share[n, v]) / areas[v] * (1.0 + own))
-    return weights, cost
+    seen = ~np.isnan(squared)
+    own = odds(best_odds(share, variance, areas), 1.0 / variance, np.where(seen, squared, 0.0))
+    # the density of a keypoint is that of a gross error times 1 plus its odds
+    cost = -float(np.log((1.0 - share) / areas * (1.0 + own))[seen].sum())
+    return np.where(seen, probability(own), 0.0), cost

@@ -8,16 +8,16 @@ variances), derivative J of a projection and residuals r, the normal equations a
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from epitool.geometry.compiled.formula import compiled, formula
 from epitool.geometry.compiled.projection import pixel_derivative, project
 from epitool.geometry.compiled.symmetric import cofactors, invert
 
 Array = NDArray[np.float64]
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@formula
 def gauss_newton_step(P: Array, xy: Array, weights: Array, X: Array, H: Array) -> tuple[float, float]:
     """Take one Gauss-Newton step of X `(3,)` in place with weights `(V,)`; write the normal matrix `(6,)` to H.
 
@@ -52,7 +52,7 @@ def gauss_newton_step(P: Array, xy: Array, weights: Array, X: Array, H: Array) -
     return g0 * d0 + g1 * d1 + g2 * d2, worst
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@formula
 def _normal_matrix(P: Array, X: Array, precision: Array, J: Array, H: Array) -> None:
     """Write the derivatives `(V, 2, 3)` of a point's projections to J, and the weighted normal matrix `(6,)` to H.
 
@@ -71,7 +71,6 @@ def _normal_matrix(P: Array, X: Array, precision: Array, J: Array, H: Array) -> 
                     m += 1
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
 def freedoms(P: Array, points: Array, precision: Array) -> Array:
     """Return the expected squared error of each keypoint relative to its variance, `(N, V)`: 2 less its leverage.
 
@@ -85,7 +84,13 @@ def freedoms(P: Array, points: Array, precision: Array) -> Array:
         precision: Inverse variance of each keypoint `(N, V)` times its probability of being an inlier.
     """
     out = np.zeros(precision.shape)
-    J, H, C = np.empty((len(P), 2, 3)), np.empty(6), np.empty((3, 3))
+    _freedoms(P, points, precision, np.empty((len(P), 2, 3)), np.empty(6), np.empty((3, 3)), out)
+    return out
+
+
+@compiled
+def _freedoms(P: Array, points: Array, precision: Array, J: Array, H: Array, C: Array, out: Array) -> None:
+    """Write what `freedoms` returns to `out`; J, H and C are work arrays."""
     for n in range(len(points)):
         if points[n, 0] != points[n, 0]:
             continue
@@ -99,17 +104,21 @@ def freedoms(P: Array, points: Array, precision: Array) -> Array:
                     for k in range(3):
                         taken += C[i, k] * (J[v, 0, i] * J[v, 0, k] + J[v, 1, i] * J[v, 1, k])
                 out[n, v] = max(2.0 - precision[n, v] * taken, 0.0)
-    return out
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
 def covariances(P: Array, points: Array, precision: Array) -> Array:
     """Return the covariances `(N, 3, 3)` of points `(N, 3)` whose keypoints have this precision `(N, V)`.
 
     A point needs two keypoints; covariances are NaN where it is undetermined.
     """
     out = np.full((len(points), 3, 3), np.nan)
-    J, H = np.empty((len(P), 2, 3)), np.empty(6)
+    _covariances(P, points, precision, np.empty((len(P), 2, 3)), np.empty(6), out)
+    return out
+
+
+@compiled
+def _covariances(P: Array, points: Array, precision: Array, J: Array, H: Array, out: Array) -> None:
+    """Write what `covariances` returns to `out`; J and H are work arrays."""
     for n in range(len(points)):
         known = 0
         for v in range(len(P)):
@@ -117,4 +126,3 @@ def covariances(P: Array, points: Array, precision: Array) -> Array:
         if known >= 2 and points[n, 0] == points[n, 0]:
             _normal_matrix(P, points[n], precision[n], J, H)
             invert(H, out[n])
-    return out

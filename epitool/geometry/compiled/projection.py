@@ -10,10 +10,9 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
-from epitool.geometry.compiled.formula import formula
+from epitool.geometry.compiled.formula import Number, formula
 
 Array = NDArray[np.float64]
 
@@ -33,8 +32,11 @@ class Views(NamedTuple):
 
 
 @formula
-def project(P: Array, v: int, x: float, y: float, z: float) -> tuple[float, float, float]:
-    """Return the pixel of a point in view v, and 1 over its depth, which is positive and finite in front of it."""
+def project(P: Array, v: int, x: Number, y: Number, z: Number) -> tuple[Number, Number, Number]:
+    """Return the pixel of a point in view v, and 1 over its depth, which is positive and finite in front of it.
+
+    Accepts numbers or arrays.
+    """
     over_depth = 1.0 / (P[v, 2, 0] * x + P[v, 2, 1] * y + P[v, 2, 2] * z + P[v, 2, 3])
     return (
         (P[v, 0, 0] * x + P[v, 0, 1] * y + P[v, 0, 2] * z + P[v, 0, 3]) * over_depth,
@@ -65,17 +67,15 @@ def squared_error(P: Array, v: int, X: Array, x: float, y: float) -> float:
     return (px - x) ** 2 + (py - y) ** 2
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
 def reprojection_errors(P: Array, xyz: Array, xy: Array) -> Array:
     """Return distances `(F, V, J)` px of projected points `(F, J, 3)` from undistorted keypoints `(F, V, J, 2)`.
 
     Distances are NaN for points behind a view.
     """
-    F, V, J = xy.shape[:3]
-    out = np.empty((F, V, J))
-    for f in range(F):
-        for v in range(V):
-            for j in range(J):
-                error = squared_error(P, v, xyz[f, j], xy[f, v, j, 0], xy[f, v, j, 1])
-                out[f, v, j] = np.sqrt(error) if error < np.inf else np.nan
+    out = np.empty(xy.shape[:3])
+    with np.errstate(divide="ignore", invalid="ignore"):
+        for v in range(len(P)):
+            px, py, over_depth = project(P, v, xyz[..., 0], xyz[..., 1], xyz[..., 2])
+            away = np.sqrt((px - xy[:, v, :, 0]) ** 2 + (py - xy[:, v, :, 1]) ** 2)
+            out[:, v] = np.where((over_depth > 0.0) & (over_depth < np.inf), away, np.nan)
     return out

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from epitool.geometry.compiled.formula import formula
@@ -26,7 +25,7 @@ def cofactors(
     return c00, c01, c02, c11, c12, c22, h00 * c00 + h01 * c01 + h02 * c02
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@formula
 def invert(H: Array, out: Array) -> bool:
     """Write the inverse `(3, 3)` of a matrix given by its upper triangle `(6,)` to out.
 
@@ -39,7 +38,7 @@ def invert(H: Array, out: Array) -> bool:
     return True
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@formula
 def invert_matrix(A: Array, out: Array) -> None:
     """Write the inverse of a positive definite matrix `(3, 3)` to out, which may be A itself.
 

@@ -12,7 +12,6 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import linear_sum_assignment
 
 from epitool.camera import Rig
 from epitool.geometry.people.candidates import Candidates
@@ -248,6 +247,8 @@ def _chosen(odds: Array, goes_on: NDArray[np.bool_]) -> Indices:
 
 def _best(odds: Array) -> tuple[float, Indices, Indices]:
     """Return the largest sum of log odds and its rows and columns; columns without a row are somebody new."""
+    from scipy.optimize import linear_sum_assignment  # slow to import, and needed only with several people
+
     rows, columns = linear_sum_assignment(-np.concatenate([odds, np.zeros((odds.shape[1],) * 2)]))
     kept = (rows < len(odds)) & (odds[np.minimum(rows, len(odds) - 1), columns] > 0) if len(odds) else rows < 0
     rows, columns = rows[kept], columns[kept]

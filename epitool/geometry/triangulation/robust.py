@@ -10,10 +10,9 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
-from epitool.geometry.compiled.formula import copy
+from epitool.geometry.compiled.formula import compiled, copy, formula
 from epitool.geometry.compiled.mixture import evidence, log_odds, probability_of_log
 from epitool.geometry.compiled.point import gauss_newton_step
 from epitool.geometry.compiled.projection import Views, squared_error
@@ -59,7 +58,7 @@ class _Joint(NamedTuple):
     H: Array
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@formula
 def _meet(centers: Array, back: Array, rays: Array, precision: Array, a: int, b: int, X: Array) -> float:
     """Write the point where two rays pass each other to X, nearer to the ray with the smaller deviation there.
 
@@ -87,7 +86,7 @@ def _meet(centers: Array, back: Array, rays: Array, precision: Array, a: int, b:
     return gap / (size_a + size_b)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@formula
 def _all_agree(P: Array, xy: Array, precision: Array, X: Array, H: Array, limit: float) -> bool:
     """Refine X with all views that see it, and return whether each is then within `limit` (a chi square) of it."""
     worst = np.inf
@@ -100,7 +99,7 @@ def _all_agree(P: Array, xy: Array, precision: Array, X: Array, H: Array, limit:
     return worst < limit
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@formula
 def _score(P: Array, xy: Array, odds: Array, precision: Array, X: Array, near: Array) -> tuple[float, int]:
     """Return the log likelihood ratio of a point under a Gaussian prior `near (4,)`, and how many views agree."""
     away = (X[0] - near[0]) ** 2 + (X[1] - near[1]) ** 2 + (X[2] - near[2]) ** 2
@@ -112,7 +111,7 @@ def _score(P: Array, xy: Array, odds: Array, precision: Array, X: Array, near: A
     return total, agreeing
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@formula
 def _elsewhere(P: Array, xy: Array, precision: Array, X: Array, trial: Array) -> bool:
     """Return whether the trial point is far off in a view that agrees with X."""
     for v in range(len(P)):
@@ -122,7 +121,7 @@ def _elsewhere(P: Array, xy: Array, precision: Array, X: Array, trial: Array) ->
     return False
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@formula
 def _best_pair(views: Views, joint: _Joint, number: int, near: Array) -> float:
     """Write the two-view point with the highest likelihood over all views to X.
 
@@ -145,7 +144,7 @@ def _best_pair(views: Views, joint: _Joint, number: int, near: Array) -> float:
     return best if few else np.inf
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@formula
 def _lead(views: Views, joint: _Joint, near: Array) -> float:
     """Return the lead in log likelihood of X over the best two-view point elsewhere, and over no point at all.
 
@@ -162,7 +161,7 @@ def _lead(views: Views, joint: _Joint, near: Array) -> float:
     return min(score - runner_up, _DECIDED) if agreeing < 3 and near[3] == 0.0 else score - runner_up
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@formula
 def _refine(P: Array, joint: _Joint) -> bool:
     """Refine X by Gauss-Newton with views weighted by inlier probability (EM); False with fewer than two inliers."""
     for _ in range(_ITERATIONS):
@@ -181,7 +180,7 @@ def _refine(P: Array, joint: _Joint) -> bool:
     return True
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@formula
 def _last_two(weights: Array) -> tuple[int, int, int]:
     """Return how many views see a joint, and the last two of them."""
     number, first, second = 0, -1, -1
@@ -192,7 +191,7 @@ def _last_two(weights: Array) -> tuple[int, int, int]:
     return number, first, second
 
 
-@njit(cache=True, nogil=True, error_model="numpy", inline="always")
+@formula
 def _solve(views: Views, joint: _Joint, near: Array) -> float:
     """Solve a loaded joint, writing X, H and weights; return the lead, NaN where there is no solution."""
     number, first, second = _last_two(joint.weights)
@@ -211,53 +210,66 @@ def _solve(views: Views, joint: _Joint, near: Array) -> float:
     return score if score == np.inf else _lead(views, joint, near)
 
 
-@njit(cache=True, nogil=True, error_model="numpy", inline="always")
-def _load(views: Views, xy: Array, odds: Array, precision: Array, joint: _Joint) -> None:
-    """Load a joint's keypoints `(V, 2)` into the work arrays."""
-    for v in range(len(xy)):
-        x, y = xy[v, 0], xy[v, 1]
+@formula
+def _load(views: Views, xy: Array, odds: Array, precision: Array, f: int, j: int, joint: _Joint) -> None:
+    """Load the keypoints of joint j in frame f into the work arrays."""
+    for v in range(odds.shape[1]):
+        x, y = xy[f, v, j, 0], xy[f, v, j, 1]
         joint.xy[v, 0], joint.xy[v, 1] = x, y
         seen = x == x and y == y
         joint.weights[v] = 1.0 if seen else 0.0
-        joint.odds[v] = odds[v]
-        joint.precision[v] = precision[v] if seen else 0.0
+        joint.odds[v] = odds[f, v, j]
+        joint.precision[v] = precision[f, v, j] if seen else 0.0
         joint.rays[v, 0], joint.rays[v, 1], joint.rays[v, 2] = ray_direction(views.back, v, x, y)
 
 
-@njit(cache=True, nogil=True, error_model="numpy", inline="always")
-def _store(joint: _Joint, keep: bool, xyz: Array, covariance: Array, weights: Array) -> None:
+@formula
+def _store(joint: _Joint, keep: bool, f: int, j: int, xyz: Array, covariance: Array, weights: Array) -> None:
     """Write out the solution, or NaN and weights of 0 where it is not kept or is undetermined."""
-    if keep and invert(joint.H, covariance):
-        copy(joint.X, xyz)
-        copy(joint.weights, weights)
-    else:
-        xyz[:] = np.nan
-        covariance[:] = np.nan
-        weights[:] = 0.0
+    found = keep and invert(joint.H, covariance[f, j])
+    for k in range(3):
+        xyz[f, j, k] = joint.X[k] if found else np.nan
+        for i in range(3):
+            covariance[f, j, i, k] = covariance[f, j, i, k] if found else np.nan
+    for v in range(weights.shape[1]):
+        weights[f, v, j] = joint.weights[v] if found else 0.0
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
-def _around_body(xyz: Array, lead: Array, near: Array) -> None:
-    """Write a prior on where a frame's joints `(J, 3)` are to near: around the geometric median of the sure ones.
+@compiled
+def _solve_joints(
+    views: Views, xy: Array, odds: Array, precision: Array, near: Array, least: float, joint: _Joint, lead: Array,
+    xyz: Array, covariance: Array, weights: Array,
+) -> None:  # fmt: skip
+    """Solve the joints whose lead so far, `(F, J)`, is not sure; keep solutions with at least this new lead."""
+    for f in range(lead.shape[0]):
+        for j in range(lead.shape[1]):
+            if lead[f, j] < _SURE:
+                _load(views, xy, odds, precision, f, j, joint)
+                lead[f, j] = _solve(views, joint, near[f])
+                _store(joint, lead[f, j] >= least, f, j, xyz, covariance, weights)
 
-    It takes six steps of Weiszfeld's algorithm (1937); a median by axis would depend on the axes of the world. The
-    precision of the prior is 0, which means no information, where few joints are sure.
+
+def _around_bodies(xyz: Array, lead: Array) -> Array:
+    """Return a prior on where joints `(F, J, 3)` are, `(F, 4)`: the geometric median of a frame's sure ones.
+
+    The first three numbers are the place, the fourth its precision, which is 0, which means no information, where few
+    joints are sure or none is unsure. The median takes six steps of Weiszfeld's algorithm (1937); a median by axis
+    would depend on the axes of the world.
     """
-    sure = xyz[lead >= _SURE]
-    near[:] = 0.0
-    if len(sure) >= _BODY_JOINTS:
-        away = np.ones(len(sure))
-        for _ in range(_MEDIAN_STEPS):
-            weights = 1.0 / np.sqrt(away)
-            for k in range(3):
-                near[k] = (weights * sure[:, k]).sum() / weights.sum()
-            away[:] = 1e-12
-            for k in range(3):
-                away += (sure[:, k] - near[k]) ** 2
-        near[3] = _BODY / max(float(np.median(away)), 1e-12)
+    near, sure = np.zeros((len(xyz), 4)), (lead >= _SURE) & np.isfinite(xyz[..., 0])
+    frames = np.flatnonzero((sure.sum(axis=1) >= _BODY_JOINTS) & (lead < _SURE).any(axis=1))
+    if not len(frames):
+        return near
+    known, places = sure[frames], np.where(sure[frames][..., None], xyz[frames], 0.0)
+    away = np.ones(known.shape)
+    for _ in range(_MEDIAN_STEPS):
+        weights = known / np.sqrt(away)
+        near[frames, :3] = (weights[..., None] * places).sum(axis=1) / weights.sum(axis=1, keepdims=True)
+        away = 1e-12 + ((places - near[frames, None, :3]) ** 2).sum(axis=-1)
+    near[frames, 3] = _BODY / np.nanmedian(np.where(known, away, np.nan), axis=1)
+    return near
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
 def solve_frames(views: Views, xy: Array, odds: Array, precision: Array) -> tuple[Array, Array, Array]:
     """Triangulate every joint robustly from n views; decide what the views leave open by nearness to the body.
 
@@ -272,25 +284,11 @@ def solve_frames(views: Views, xy: Array, odds: Array, precision: Array) -> tupl
             keypoint being an inlier `(F, V, J)`, 0 where the point is undetermined.
     """
     F, V, J = odds.shape
-    xyz, covariance, weights = np.empty((F, J, 3)), np.empty((F, J, 3, 3)), np.empty((F, V, J))
-    joint = _Joint(
-        np.empty((V, 2)), np.empty((V, 3)), np.empty(V), np.empty(V), np.empty(V), np.empty(V), np.empty(3),
-        np.empty(3), np.empty(6),
-    )  # fmt: skip
-    lead, near = np.empty(J), np.zeros(4)
-    for f in range(F):
-        lead[:] = 0.0
-        near[:] = 0.0
-        # the first pass keeps every solution; the second decides unsure joints with the prior from the sure ones
-        for least in (-np.inf, _DECIDED):
-            unsure = 0
-            for j in range(J):
-                if lead[j] < _SURE:
-                    _load(views, xy[f, :, j], odds[f, :, j], precision[f, :, j], joint)
-                    lead[j] = _solve(views, joint, near)
-                    _store(joint, lead[j] >= least, xyz[f, j], covariance[f, j], weights[f, :, j])
-                    unsure += lead[j] < _SURE
-            if unsure == 0:
-                break
-            _around_body(xyz[f], lead, near)
-    return xyz, covariance, weights
+    found = np.empty((F, J, 3)), np.empty((F, J, 3, 3)), np.empty((F, V, J))
+    joint = _Joint(*(np.empty(shape) for shape in ((V, 2), (V, 3), V, V, V, V, 3, 3, 6)))
+    lead, near = np.zeros((F, J)), np.zeros((F, 4))
+    # the first pass keeps every solution; the second decides unsure joints with the prior from the sure ones
+    _solve_joints(views, xy, odds, precision, near, -np.inf, joint, lead, *found)
+    near = _around_bodies(found[0], lead)
+    _solve_joints(views, xy, odds, precision, near, _DECIDED, joint, lead, *found)
+    return found

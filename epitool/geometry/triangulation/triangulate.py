@@ -154,7 +154,7 @@ def _contiguous(values: Array) -> Array:
 def solver_views(rig: Rig) -> Views:
     """Return the cameras as solvers need them."""
     P, centers = rig.stacked("P", "center")
-    return Views(P, centers, _inverse(P[:, :, :3]))
+    return Views(P, centers, _contiguous(_inverse(P[:, :, :3])))
 
 
 def _inverse(M: Array) -> Array:

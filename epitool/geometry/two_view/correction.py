@@ -7,9 +7,9 @@ Lindstrom 2010) reaches the same optimum for all but difficult points; those are
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from epitool.geometry.compiled.formula import compiled, formula
 from epitool.geometry.compiled.sampson import epipolar_constraint
 
 Array = NDArray[np.float64]
@@ -51,7 +51,7 @@ def _corrected(F: Array, a: Array, b: Array, iterations: int) -> tuple[Array, Ar
     return corrected
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@compiled
 def _correct_all(
     F: Array, epipole_a: Array, epipole_b: Array, a: Array, b: Array, iterations: int
 ) -> tuple[Array, Array]:
@@ -70,7 +70,7 @@ def _correct_all(
     return new_a, new_b
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@formula
 def _near(before: Array, after: Array, epipole: Array) -> bool:
     """Return whether the correction is small compared to the distance to the epipole `(3,)`, homogeneous."""
     # both sides are multiplied by epipole[2]^2, so that an epipole at infinity needs no division
@@ -79,7 +79,7 @@ def _near(before: Array, after: Array, epipole: Array) -> bool:
     return moved < _NEAR_EPIPOLE**2 * (x * x + y * y)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@formula
 def _iterate(
     F: Array, ax: float, ay: float, bx: float, by: float, iterations: int
 ) -> tuple[bool, float, float, float, float]:
@@ -106,7 +106,7 @@ def _iterate(
     return False, ax, ay, bx, by
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@formula
 def _turned(xy: Array, epipole: Array) -> tuple[float, float, float]:
     """Return cosine and sine of the first axis, and f, of a frame with the point at 0 and the epipole at (1, 0, f)."""
     x, y = epipole[0] - xy[0] * epipole[2], epipole[1] - xy[1] * epipole[2]
@@ -114,7 +114,7 @@ def _turned(xy: Array, epipole: Array) -> tuple[float, float, float]:
     return x / norm, y / norm, epipole[2] / norm
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@formula
 def _solve_polynomial(
     F: Array,
     epipole_a: Array,
@@ -147,7 +147,7 @@ def _solve_polynomial(
     _nearest_point(-f_b * num, den, num, cos_b, sin_b, b, new_b)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@formula
 def _coefficients(p: float, q: float, r: float, s: float, aa: float, bb: float, g: Array) -> None:
     """Write the coefficients of g, lowest first.
 
@@ -165,7 +165,7 @@ def _coefficients(p: float, q: float, r: float, s: float, aa: float, bb: float, 
     g[6] = -aa * aa * m2
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@formula
 def _find_roots(g: Array, roots: ComplexArray) -> float:
     """Find all roots of a polynomial by Aberth's method, divided by the factor that is returned; g is overwritten.
 
@@ -205,7 +205,7 @@ def _find_roots(g: Array, roots: ComplexArray) -> float:
     return scale
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@formula
 def _nearest_point(x: float, y: float, z: float, cos: float, sin: float, origin: Array, out: Array) -> None:
     """Write the point of a line (x, y, z) in the turned frame that is nearest to its origin, in image coordinates."""
     square = x * x + y * y

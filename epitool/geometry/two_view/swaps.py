@@ -9,7 +9,6 @@ from __future__ import annotations
 import itertools
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from epitool.camera import Rig
@@ -27,7 +26,15 @@ def swap_costs(F: Array, a: Array, b: Array, skeleton: Skeleton, cap_px: float) 
 
     Only joints that have a mirror image count; a missing joint (NaN) costs nothing either way.
     """
-    kept, exchanged = _costs(F, np.asarray(a, dtype=float), np.asarray(b, dtype=float), skeleton.flip_order, cap_px)
+    flip = skeleton.flip_order
+    sided = np.flatnonzero(flip != np.arange(len(flip)))
+    ax, ay = a[:, sided, 0], a[:, sided, 1]
+    same, other = b[:, sided], b[:, flip[sided]]
+    missing = np.isnan(ax) | np.isnan(same[..., 0]) | np.isnan(other[..., 0])  # the same joints under both readings
+    kept, exchanged = (
+        np.where(missing, 0.0, np.minimum(squared_sampson(F, ax, ay, to[..., 0], to[..., 1]), cap_px**2)).sum(axis=1)
+        for to in (same, other)
+    )
     return kept, exchanged
 
 
@@ -76,33 +83,14 @@ def best_assignment(gain: Array, confidence: Array) -> Flags:
     return np.where((complement < weight)[:, None], ~flags, flags)
 
 
-@njit(cache=True, nogil=True)
-def _costs(F: Array, a: Array, b: Array, flip: NDArray[np.intp], cap: float) -> tuple[Array, Array]:
-    """Return the costs of `swap_costs`."""
-    kept, exchanged = np.zeros(len(a)), np.zeros(len(a))
-    for f in range(len(a)):
-        for j in range(len(flip)):
-            k = flip[j]
-            missing = np.isnan(a[f, j, 0]) or np.isnan(b[f, j, 0]) or np.isnan(b[f, k, 0])
-            if k != j and not missing:  # the same joints under both readings
-                kept[f] += min(squared_sampson(F, a[f, j, 0], a[f, j, 1], b[f, j, 0], b[f, j, 1]), cap * cap)
-                exchanged[f] += min(squared_sampson(F, a[f, j, 0], a[f, j, 1], b[f, k, 0], b[f, k, 1]), cap * cap)
-    return kept, exchanged
-
-
-@njit(cache=True, nogil=True)
 def _cheapest(gain: Array, candidates: Flags) -> NDArray[np.intp]:
     """Return the index of the first candidate of least cost for each frame, `(F,)`."""
-    best = np.zeros(len(gain), dtype=np.intp)
-    views = gain.shape[1]
-    for f in range(len(gain)):
-        least = np.inf
-        for c in range(len(candidates)):
-            cost = 0.0
-            for a in range(views):
-                for b in range(views):
-                    if candidates[c, a] != candidates[c, b]:
-                        cost += gain[f, a, b]
-            if cost < least:
-                least, best[f] = cost, c
+    best, least = np.zeros(len(gain), dtype=np.intp), np.full(len(gain), np.inf)
+    for c, candidate in enumerate(candidates):
+        cost = np.zeros(len(gain))
+        # one after the other, so that equal costs are equal to the last bit
+        for a, b in np.argwhere(candidate[:, None] != candidate):
+            cost += gain[:, a, b]
+        cheaper = cost < least
+        best[cheaper], least[cheaper] = c, cost[cheaper]
     return best

@@ -128,7 +128,7 @@ def _peers(truth: Truth, predicted: Predicted) -> dict[str, tuple[Array, str]]:
     """Return poses in the same images that need no training, with the truth's joints, and their unit."""
     if truth.labels is None or not (truth.labels.keypoints.confidence > 0).any():
         return {}
-    from epitool.stages.shared.lifting import peer_poses  # imports PyTorch
+    from epitool.stages.shared.lifting import peer_poses
 
     found = peer_poses(truth.labels, predicted.frames, predicted.views)
     given = truth.labels.poses.skeleton

@@ -48,8 +48,7 @@ def run(options: RefineOptions) -> Summary:
 def _from_mocap(options: RefineOptions, mocap: Path, path: Path) -> Summary:
     from epitool.nn.detector_errors import errors_of
     from epitool.nn.looks import join_looks
-    from epitool.nn.refiner import save_refiner
-    from epitool.nn.refiner_training import GENERIC, generic_wardrobe, train_generic
+    from epitool.nn.refiner_training import GENERIC, generic_wardrobe, save_refiner, train_generic
 
     poses = mocap_poses(mocap)
     seen = [seen_in(read_checked_labels(file), file) for file in options.pairs]
@@ -64,8 +63,8 @@ def _from_mocap(options: RefineOptions, mocap: Path, path: Path) -> Summary:
 
 
 def _from_labels(options: RefineOptions, path: Path) -> Summary:
-    from epitool.nn.refiner import load_refiner, save_refiner
-    from epitool.nn.refiner_training import OWN
+    from epitool.nn.refiner import load_refiner
+    from epitool.nn.refiner_training import OWN, save_refiner
 
     pairs = options.pairs[0]
     labels = read_checked_labels(pairs)

@@ -8,10 +8,8 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import linear_sum_assignment
 
 from epitool.camera import Array
-from epitool.geometry.triangulation.labels import join_labels
 from epitool.io.labels_h5 import open_labels, people_in
 from epitool.labels import Labels, split_frames
 from epitool.pose import square_boxes
@@ -75,8 +73,15 @@ def everyone_of(path: Path, heeded: bool) -> Everyone:
     names = np.repeat(list(found), [len(labels.poses.frames) for labels in parts])
     splits = {name: labels.keypoints.split for name, labels in found.items()}
     numbers = np.concatenate([labels.poses.frames for labels in parts])
-    joined = parts[0] if len(parts) == 1 else join_labels(list(_renumbered(parts)))
-    return Everyone(joined, names, numbers, splits, parts[0].recording_id)
+    return Everyone(_joined(parts), names, numbers, splits, parts[0].recording_id)
+
+
+def _joined(parts: Sequence[Labels]) -> Labels:
+    if len(parts) == 1:
+        return parts[0]
+    from epitool.geometry.triangulation.labels import join_labels  # imports numba, which one person does not need
+
+    return join_labels(list(_renumbered(parts)))
 
 
 def _renumbered(parts: Sequence[Labels]) -> Iterator[Labels]:
@@ -129,6 +134,8 @@ def same_people(
 def _nearest(
     rows: Sequence[int], our_boxes: Array, columns: Sequence[int], their_boxes: Array
 ) -> list[tuple[int, int]]:
+    from scipy.optimize import linear_sum_assignment  # slow to import
+
     middle, other = (boxes[:, :2] + boxes[:, 2:] / 2 for boxes in (our_boxes, their_boxes))
     apart = np.linalg.norm(middle[:, None] - other, axis=-1)
     side = (our_boxes[:, None, 2:].max(axis=-1) + their_boxes[:, 2:].max(axis=-1)) / 2

@@ -12,8 +12,7 @@ from epitool.camera import Array, centred_intrinsics
 from epitool.geometry.body.scale import CANONICAL_STATURE
 from epitool.labels import Labels
 from epitool.nn.looks import BODY, LIMBS, Looks, body_joints, from_facing, looks_of, network_hint
-from epitool.nn.refiner import Refiner, load_refiner
-from epitool.nn.refiner_training import reference_lengths
+from epitool.nn.refiner import Refiner, load_refiner, reference_lengths
 from epitool.nn.refining import agreed_poses, sized
 from epitool.nn.times import Times, smoothed
 from epitool.pose import Predictions, square_boxes

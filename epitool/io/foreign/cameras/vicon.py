@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from scipy.spatial.transform import Rotation
 
 from epitool.camera import Camera, Rig
 from epitool.console import say, warn
@@ -58,6 +57,8 @@ def _camera(path: Path, node: ElementTree.Element, frames: Sequence[ElementTree.
 
     The quaternion is x, y, z, w and maps from world to camera.
     """
+    from scipy.spatial.transform import Rotation  # slow to import, and every reader of cameras loads this module
+
     name = _name(node)
     if len({(frame.get("POSITION"), frame.get("ORIENTATION")) for frame in frames}) > 1:
         raise ValueError(f"camera {name} moves: it has {len(frames)} key frames, which is not supported")

@@ -17,12 +17,13 @@ from epitool.geometry.people.tracking import centers_and_sizes, median_over
 Array = NDArray[np.float64]
 Indices = NDArray[np.intp]
 Flags = NDArray[np.bool_]
-_GATE, _GATE_GROWTH, _WIDEST_GATE = 1.0, 0.2, 1.8  # largest step in sizes; growth for every further frame of a gap
+_GATE, _GATE_GROWTH, _WIDEST_GATE = 1.0, 0.1, 1.3  # largest step in sizes; growth for every further frame of a gap
 _TOUCHING = 0.6  # sizes; people nearer than this may be mistaken for each other
 _PROJECTED = 0.3  # trust in what a view does not show itself
 _REMEMBERED = 5.0  # frames without a sighting after which a person is predicted to stand still
+_TENTATIVE, _YOUNG = 0.5, 3  # sizes by which tracks of fewer sightings must be nearer than others
 _FORBIDDEN = 1e3  # far above any distance, yet finite so that an assignment always exists
-_TRACK_FIELDS = ("names", "points", "velocity", "size", "trust", "seen")
+_TRACK_FIELDS = ("names", "points", "velocity", "size", "trust", "seen", "age")
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,6 +37,7 @@ class Seen:
         size: Size in each view `(T, V)` px.
         trust: Weight of each view `(T, V)`.
         seen: Frame `(T,)`.
+        age: Number of sightings `(T,)`.
     """
 
     names: Indices
@@ -44,6 +46,7 @@ class Seen:
     size: Array
     trust: Array
     seen: Indices
+    age: Indices
 
     def select(self, chosen: Flags) -> Seen:
         """Return some of them."""
@@ -81,7 +84,7 @@ class Follower:
             group = group[usable[group]]
             if len(group):
                 none = np.full(len(group), -1)
-                now = Seen(none, points[group], 0 * points[group][:, :, 0], size[group], trust[group], frames[group])
+                now = Seen(none, points[group], 0 * points[group][:, :, 0], size[group], trust[group], frames[group], 0 * none)
                 names[group], near[group] = self._step(now, int(frames[group[0]]))
         return names, near
 
@@ -90,7 +93,7 @@ class Follower:
         tracks = now.select(np.zeros(len(now.names), dtype=bool)) if self.tracks is None else self.tracks
         tracks = tracks.select(frame - tracks.seen <= self.bridge + 1)
         distance = image_distances(_expected(tracks, frame), now.points, tracks.size, now.size, tracks.trust, now.trust)
-        rows, columns = _assign(distance, frame - tracks.seen)
+        rows, columns = _assign(distance, frame - tracks.seen, tracks.age)
         near = _near(distance, rows, columns)
         now.names[columns] = tracks.names[rows]
         new = now.names < 0
@@ -109,18 +112,19 @@ def _expected(tracks: Seen, frame: int) -> Array:
     return tracks.points + (tracks.velocity * gap[:, None, None])[:, :, None]
 
 
-def _assign(distance: Array, since: Indices) -> tuple[Indices, Indices]:
+def _assign(distance: Array, since: Indices, age: Indices) -> tuple[Indices, Indices]:
     """Return the rows of tracks and of people that belong together: least sum of distances (Hungarian method).
 
     Args:
         distance: Distances of T tracks from G people in sizes, `(T, G)`.
         since: Frames since each track was seen, `(T,)`.
+        age: Number of sightings of each track, `(T,)`; those seen hardly ever come after others.
     """
     from scipy.optimize import linear_sum_assignment  # slow to import, and needed only with several people
 
     gate = np.minimum(_GATE + _GATE_GROWTH * (since - 1), _WIDEST_GATE)
     allowed = distance < gate[:, None]
-    rows, columns = linear_sum_assignment(np.where(allowed, distance, _FORBIDDEN))
+    rows, columns = linear_sum_assignment(np.where(allowed, distance + _TENTATIVE * (age < _YOUNG)[:, None], _FORBIDDEN))
     kept = allowed[rows, columns]
     return rows[kept], columns[kept]
 
@@ -141,6 +145,8 @@ def _carried(now: Seen, tracks: Seen, columns: Indices, rows: Indices, frame: in
     before, expected = tracks.velocity[rows], _expected(tracks, frame)[rows]
     now.velocity[columns] = np.where(np.isfinite(step), (before + step) / 2, before)
     now.points[columns] = np.where(np.isfinite(now.points[columns]), now.points[columns], expected)
+    now.age[:] = 1
+    now.age[columns] += tracks.age[rows]
     known = tracks.size[rows] > 0
     now.size[columns] = np.where(known, (tracks.size[rows] + np.nan_to_num(now.size[columns])) / 2, now.size[columns])
     return now

@@ -199,13 +199,10 @@ def _odds(known: _Known, batch: Indices, pieces: Pieces, scene: Scene) -> tuple[
         variance = (1 / weight)[:, None] + pieces.variance[batch]
     goes_on = pieces.track[last][:, None] == pieces.track[batch]
     odds = _by_bones(apart, variance + 2 * scene.bias**2)
-    odds += _by_place(pieces.end[last][:, None] - pieces.begin[batch], _gap(last, batch, pieces), scene)
+    gap = np.maximum(pieces.since[batch] - pieces.until[last][:, None], 1)
+    odds += _by_place(pieces.end[last][:, None] - pieces.begin[batch], gap, scene)
     odds += _GOES_ON * goes_on
-    return np.where(_gap(last, batch, pieces) > 0, odds, _IMPOSSIBLE), goes_on
-
-
-def _gap(last: Indices, batch: Indices, pieces: Pieces) -> Indices:
-    return pieces.first[batch] - pieces.last[last][:, None]
+    return np.where(pieces.first[batch] > pieces.last[last][:, None], odds, _IMPOSSIBLE), goes_on
 
 
 def _by_bones(apart: Array, variance: Array) -> Array:

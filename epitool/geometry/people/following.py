@@ -17,7 +17,7 @@ from epitool.geometry.people.tracking import centers_and_sizes, median_over
 Array = NDArray[np.float64]
 Indices = NDArray[np.intp]
 Flags = NDArray[np.bool_]
-_GATE, _GATE_GROWTH, _WIDEST_GATE = 1.0, 0.1, 1.3  # largest step in sizes; growth for every further frame of a gap
+_GATE, _GATE_GROWTH, _WIDEST_GATE = 1.0, 0.0, 1.0  # largest step in sizes; growth for every further frame of a gap
 _TOUCHING = 0.6  # sizes; people nearer than this may be mistaken for each other
 _PROJECTED = 0.3  # trust in what a view does not show itself
 _REMEMBERED = 5.0  # frames without a sighting after which a person is predicted to stand still
@@ -130,11 +130,17 @@ def _assign(distance: Array, since: Indices, age: Indices) -> tuple[Indices, Ind
 
 
 def _near(distance: Array, rows: Indices, columns: Indices) -> Flags:
-    """Return which people `(G,)` another track is near to, or whose track is near to somebody else."""
+    """Return which people `(G,)` another track is near to, or whose track is near to somebody else.
+
+    Somebody new may be the one who had a track before, wherever that track could have gone.
+    """
     others = distance.copy()
     others[rows, columns] = np.inf
-    near = (others < _TOUCHING).any(axis=0)
-    near[columns] |= (others[rows] < _TOUCHING).any(axis=1)
+    new = np.ones(distance.shape[1], dtype=bool)
+    new[columns] = False
+    close = others < np.where(new, _GATE, _TOUCHING)
+    near = close.any(axis=0)
+    near[columns] |= close[rows].any(axis=1)
     return near
 
 

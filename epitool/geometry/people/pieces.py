@@ -43,6 +43,7 @@ class Pieces:
         until: Frame of `end`, `(Q,)`.
         bones: Logarithms of bone lengths, `(Q, B)`; NaN where unknown.
         variance: Variances of these, `(Q, B)`.
+        sightings: Number of sightings, `(Q,)`.
     """
 
     of_sighting: Indices
@@ -55,6 +56,7 @@ class Pieces:
     until: Indices
     bones: Array
     variance: Array
+    sightings: Indices
 
     def __len__(self) -> int:
         return len(self.track)
@@ -87,9 +89,9 @@ def pieces_of(
     bones, variance = _bones(parts, members, candidates, rig, skeleton)
     core, extent = (np.array([(p[0], p[-1]) for p in of], dtype=np.intp).reshape(-1, 2) for of in (parts, extents))
     begin, end = (_places(extents, centers, part) for part in (slice(None, _SHORT), slice(-_SHORT, None)))
-    return Pieces(
-        of_sighting, names[core[:, 0]], *frames[core].T, begin, end, *frames[extent].T, bones=bones, variance=variance
-    )
+    count = np.array([len(part) for part in parts], dtype=np.intp)
+    track, (first, last), (since, until) = names[core[:, 0]], frames[core].T, frames[extent].T
+    return Pieces(of_sighting, track, first, last, begin, end, since, until, bones, variance, count)
 
 
 def _parts(track: Indices, near: Flags, frames: Indices) -> list[Indices]:

@@ -28,8 +28,12 @@ _COMPARED = 5  # pairs of pieces from which that deviation is measured
 _GROSS = 9.0  # cap of a bone's squared deviation
 _GOES_ON = 4.0  # log odds that a track goes on as the same person
 _CLEAR = 3.0  # log odds by which somebody must be known better than as another or as somebody new
+_BRIEF = 3  # sightings; what is seen for less is by chance, unless it is somebody known
 _WITHIN = 60  # frames; pieces that begin within so many are assigned together
 _IMPOSSIBLE = -1e6
+_REUNITED = 150  # people with most sightings, who are compared with each other in the end
+_FAR = 1 << 30  # frames
+_SPAN = ("first", "last", "begin", "end", "since", "until")
 _PLACE_NOISE = 0.3  # of the usual size
 
 
@@ -128,15 +132,100 @@ def _once_a_frame(own: Indices, frames: Indices, count: Indices) -> Indices:
     return out
 
 
+@dataclass(frozen=True, eq=False)
+class _Spans:
+    """When somebody is there, in the order of time: first and last frames, places of both, and their frames."""
+
+    first: Indices
+    last: Indices
+    begin: Array
+    end: Array
+    since: Indices
+    until: Indices
+
+    @classmethod
+    def of(cls, mine: NDArray[np.bool_], pieces: Pieces) -> _Spans:
+        """Return the spans of some pieces."""
+        return cls(*(getattr(pieces, name)[mine] for name in _SPAN))
+
+    def joined(self, other: _Spans) -> _Spans:
+        """Return the spans of both."""
+        order = np.argsort(np.concatenate([self.first, other.first]), kind="stable")
+        return _Spans(*(np.concatenate([getattr(self, name), getattr(other, name)])[order] for name in _SPAN))
+
+    def apart_from(self, other: _Spans) -> bool:
+        """Return whether no span overlaps any of the other's."""
+        after = np.searchsorted(self.first, other.last, side="right")
+        return bool((np.append(-1, self.last)[after] < other.first).all())
+
+    def step_to(self, other: _Spans) -> tuple[Array, Indices]:
+        """Return the step `(3,)` over the shortest gap between both, and its number of frames."""
+        steps = [(int(b.since[0] - a.until[-1]), b.begin[0] - a.end[-1]) for a, b in ((self, other), (other, self))]
+        ahead = [step for step in steps if step[0] > 0] or [(_FAR, np.full(3, np.nan))]
+        gap, step = min(ahead, key=lambda each: each[0])
+        return step, np.array(gap)
+
+
 def rejoined(pieces: Pieces, scene: Scene) -> Indices:
-    """Return the person of each piece, `(Q,)`."""
+    """Return the person of each piece, `(Q,)`; -1 for nobody: what is seen too briefly to be anybody by itself.
+
+    If nobody is seen for longer, each track is somebody.
+    """
     person_of, known = np.full(len(pieces), -1), _Known()
+    brief = pieces.sightings < _BRIEF
+    if brief.all():
+        return np.unique(pieces.track, return_inverse=True)[1]
     for batch in _batches(pieces):
-        odds, same_track = _odds(known, batch, pieces, scene)
-        chosen = _chosen(odds, same_track)
+        chosen = _chosen(*_odds(known, batch, pieces, scene))
         for piece, person in zip(batch.tolist(), chosen.tolist()):
-            person_of[piece] = known.take(person, piece, pieces)
-    return person_of
+            if person >= 0 or not brief[piece]:
+                person_of[piece] = known.take(person, piece, pieces)
+    return _reunited(person_of, known, pieces, scene)
+
+
+def _reunited(person_of: Indices, known: _Known, pieces: Pieces, scene: Scene) -> Indices:
+    """Return the people of pieces `(Q,)`, those joined who are clearly one now that all is known of them.
+
+    Two are one if the odds are clear, and clearly better than those of either with anybody who is there at the same
+    time as the other.
+    """
+    own = person_of.copy()
+    if not known.last:
+        return own
+    most = np.argsort(-np.bincount(own[own >= 0], pieces.sightings[own >= 0]), kind="stable")[:_REUNITED]
+    spans = [_Spans.of(own == person, pieces) for person in most]
+    total, weight = (np.stack([of[person] for person in most]) for of in (known.total, known.weight))
+    odds = np.full((len(most), len(most)), _IMPOSSIBLE)
+    apart = np.zeros(odds.shape, dtype=bool)
+    for i in range(len(most)):
+        _compare(i, odds, apart, spans, total, weight, scene)
+    while True:
+        i, j = np.unravel_index(odds.argmax(), odds.shape)
+        if odds[i, j] <= _CLEAR:
+            return own
+        rivals = np.append(odds[i, ~apart[j]], odds[j, ~apart[i]])
+        if odds[i, j] - rivals.max(initial=0.0) <= _CLEAR:
+            odds[i, j] = odds[j, i] = 0.0  # who it is cannot be told
+            continue
+        own[own == most[j]] = most[i]
+        spans[i] = spans[i].joined(spans[j])
+        total[i], weight[i] = total[i] + total[j], weight[i] + weight[j]
+        odds[j], odds[:, j], apart[j], apart[:, j] = _IMPOSSIBLE, _IMPOSSIBLE, True, True
+        weight[j], spans[j] = 0.0, _Spans.of(np.zeros(len(own), dtype=bool), pieces)
+        _compare(i, odds, apart, spans, total, weight, scene)
+
+
+def _compare(
+    i: int, odds: Array, apart: NDArray[np.bool_], spans: list[_Spans], total: Array, weight: Array, scene: Scene
+) -> None:
+    """Write the odds of one person with all others, and whether they are never there together, in place."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        own, other = total[i] / weight[i], total / weight
+        bones = _by_bones(own - other, 1 / weight[i] + 1 / weight + 2 * scene.bias**2)
+    apart[i] = apart[:, i] = [j != i and spans[i].apart_from(spans[j]) for j in range(len(spans))]
+    places = np.array([_by_place(*spans[i].step_to(spans[j]), scene) if apart[i, j] else 0.0 for j in range(len(spans))])
+    there = apart[i] & (weight > 0).any(axis=1)
+    odds[i] = odds[:, i] = np.where(there, bones + places, _IMPOSSIBLE)
 
 
 def scene_of(pieces: Pieces, centers: Array, sizes: Array, names: Indices, frames: Indices) -> Scene:

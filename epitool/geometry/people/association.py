@@ -27,7 +27,7 @@ from epitool.skeleton import Skeleton
 Array = NDArray[np.float64]
 Indices = NDArray[np.intp]
 Flags = NDArray[np.bool_]
-_BRIDGE = 12  # frames; in space people do not cover each other, so that an identity is safe for long
+_BRIDGE = 8  # frames that somebody may go unseen and be followed; for longer, bones tell who comes back
 _LEAST_NOISE = 2e-4  # radians; no detector is better, and exact data has rounding errors
 _NOISE_FRAMES = 200
 _LOOSE = 0.012  # of a person's size: deviation used for grouping people to measure the noise

@@ -17,7 +17,7 @@ from epitool.geometry.people.tracking import centers_and_sizes, median_over
 Array = NDArray[np.float64]
 Indices = NDArray[np.intp]
 Flags = NDArray[np.bool_]
-_GATE, _GATE_GROWTH, _WIDEST_GATE = 1.0, 0.0, 1.0  # largest step in sizes; growth for every further frame of a gap
+_GATE = 1.0  # sizes; largest step from where somebody is expected
 _TOUCHING = 0.6  # sizes; people nearer than this may be mistaken for each other
 _PROJECTED = 0.3  # trust in what a view does not show itself
 _REMEMBERED = 5.0  # frames without a sighting after which a person is predicted to stand still
@@ -93,7 +93,7 @@ class Follower:
         tracks = now.select(np.zeros(len(now.names), dtype=bool)) if self.tracks is None else self.tracks
         tracks = tracks.select(frame - tracks.seen <= self.bridge + 1)
         distance = image_distances(_expected(tracks, frame), now.points, tracks.size, now.size, tracks.trust, now.trust)
-        rows, columns = _assign(distance, frame - tracks.seen, tracks.age)
+        rows, columns = _assign(distance, tracks.age)
         near = _near(distance, rows, columns)
         now.names[columns] = tracks.names[rows]
         new = now.names < 0
@@ -112,18 +112,16 @@ def _expected(tracks: Seen, frame: int) -> Array:
     return tracks.points + (tracks.velocity * gap[:, None, None])[:, :, None]
 
 
-def _assign(distance: Array, since: Indices, age: Indices) -> tuple[Indices, Indices]:
+def _assign(distance: Array, age: Indices) -> tuple[Indices, Indices]:
     """Return the rows of tracks and of people that belong together: least sum of distances (Hungarian method).
 
     Args:
         distance: Distances of T tracks from G people in sizes, `(T, G)`.
-        since: Frames since each track was seen, `(T,)`.
         age: Number of sightings of each track, `(T,)`; those seen hardly ever come after others.
     """
     from scipy.optimize import linear_sum_assignment  # slow to import, and needed only with several people
 
-    gate = np.minimum(_GATE + _GATE_GROWTH * (since - 1), _WIDEST_GATE)
-    allowed = distance < gate[:, None]
+    allowed = distance < _GATE
     rows, columns = linear_sum_assignment(np.where(allowed, distance + _TENTATIVE * (age < _YOUNG)[:, None], _FORBIDDEN))
     kept = allowed[rows, columns]
     return rows[kept], columns[kept]

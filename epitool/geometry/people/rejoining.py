@@ -35,6 +35,7 @@ _REUNITED = 150  # people with most sightings, who are compared with each other 
 _FAR = 1 << 30  # frames
 _SPAN = ("first", "last", "begin", "end", "since", "until")
 _PLACE_NOISE = 0.3  # of the usual size
+_JUMP = 5.0  # of the usual pace; who comes faster may be another
 
 
 @dataclass(frozen=True)
@@ -107,8 +108,10 @@ def identities_of(
         skeleton: Skeleton of the candidates.
     """
     names, near, frames, centers, sizes = sightings
-    pieces = pieces_of(names, near, frames, centers, members, candidates, rig, skeleton)
-    person = rejoined(pieces, scene_of(pieces, centers, sizes, names, frames))
+    pace = _pace(names, frames, centers)
+    unsure = near | (pace > max(_JUMP * _middle(pace), _PLACE_NOISE * _middle(sizes)))
+    pieces = pieces_of(names, unsure, frames, centers, members, candidates, rig, skeleton)
+    person = rejoined(pieces, _scene(pieces, centers, _middle(sizes), _middle(pace)))
     own = np.append(person, -1)[_with_meetings(pieces.of_sighting, names)]
     return _once_a_frame(own, frames, (members >= 0).sum(axis=1))
 
@@ -228,21 +231,18 @@ def _compare(
     odds[i] = odds[:, i] = np.where(there, bones + places, _IMPOSSIBLE)
 
 
-def scene_of(pieces: Pieces, centers: Array, sizes: Array, names: Indices, frames: Indices) -> Scene:
-    """Measure a scene.
+def _pace(names: Indices, frames: Indices, centers: Array) -> Array:
+    """Return how far people have come since their track was seen before, by frame, `(N,)`; NaN where it was not."""
+    order = np.lexsort((frames, names))
+    step = np.linalg.norm(np.diff(centers[order], axis=0), axis=-1) / np.maximum(np.diff(frames[order]), 1)
+    pace = np.full(len(names), np.nan)
+    pace[order[1:]] = np.where((np.diff(names[order]) == 0) & (names[order][1:] >= 0), step, np.nan)
+    return pace
 
-    Args:
-        pieces: Pieces of tracks.
-        centers: Places of N sightings, `(N, 3)`.
-        sizes: Sizes of the people, `(N,)`.
-        names: Tracks of the sightings, `(N,)`.
-        frames: Frames of the sightings, `(N,)`.
-    """
-    size = _middle(sizes)
+
+def _scene(pieces: Pieces, centers: Array, size: float, speed: float) -> Scene:
+    """Measure a scene in which people are at these centers `(N, 3)`, usually of this size and speed."""
     spread = 1.4826 * _middle(np.linalg.norm(centers - median_over(centers.T), axis=-1)) / 1.5  # of two directions
-    order = np.argsort(names, kind="stable")
-    follows = (np.diff(names[order]) == 0) & (np.diff(frames[order]) == 1) & (names[order][1:] >= 0)
-    speed = _middle(np.linalg.norm(np.diff(centers[order], axis=0), axis=-1)[follows])
     return Scene(max(spread, size), speed, size, _bias(pieces))
 
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from epitool.camera import Camera as Camera
     from epitool.camera import Rig as Rig
     from epitool.geometry.calibration.calibrate import calibrate as calibrate
-    from epitool.geometry.triangulation.labels import label as label
+    from epitool.geometry.triangulation.labels import make_labels as make_labels
     from epitool.geometry.triangulation.triangulate import triangulate as triangulate
     from epitool.io.cameras import read_rig as read_rig
     from epitool.io.cameras import write_rig as write_rig
@@ -39,7 +39,7 @@ __version__ = "0.1.0"
 
 _HOME = {
     "Camera": "camera", "Rig": "camera", "Keypoints": "pose", "Poses": "pose", "Labels": "labels",
-    "calibrate": "geometry.calibration.calibrate", "label": "geometry.triangulation.labels",
+    "calibrate": "geometry.calibration.calibrate", "make_labels": "geometry.triangulation.labels",
     "triangulate": "geometry.triangulation.triangulate",
     "read_rig": "io.cameras", "write_rig": "io.cameras", "read_keypoints": "io.keypoints_h5",
     "read_labels": "io.labels_h5", "write_keypoints": "io.keypoints_h5", "write_labels": "io.labels_h5",

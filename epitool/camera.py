@@ -35,7 +35,7 @@ def frozen_array(values: ArrayLike, shape: tuple[int | None, ...], what: str, dt
     return array
 
 
-def undistorted(xy: Array, K: Array, distortion: Array) -> Array:
+def undistort_pixels(xy: Array, K: Array, distortion: Array) -> Array:
     """Return pixels `(..., 2)` of a lens with OpenCV's coefficients as a pinhole with the same K would see them."""
     flat = np.ascontiguousarray(xy, dtype=float).reshape(-1, 1, 2)
     if not distortion.any() or not len(flat):
@@ -132,7 +132,7 @@ class Camera:
 
     def undistort(self, xy: Array) -> Array:
         """Return pixels `(..., 2)` as an ideal pinhole with the same K would see them."""
-        return undistorted(xy, self.K, self.distortion)
+        return undistort_pixels(xy, self.K, self.distortion)
 
     def normalize(self, xy: Array) -> Array:
         """Convert pixels `(..., 2)` to undistorted coordinates on the plane z = 1, `(..., 2)`."""
@@ -267,3 +267,15 @@ class Window:
     statistics: dict[str, Any] = field(default_factory=dict)
     name: str = ""
     action: str = ""
+
+    @property
+    def verdict(self) -> str:
+        """Verdict on the cameras when they were computed: "pass", "warn" or "fail"; "" if none is stated."""
+        stated = self.statistics.get("verdict", "")
+        return stated if stated in ("pass", "warn", "fail") else ""
+
+    @property
+    def reasons(self) -> tuple[str, ...]:
+        """Reasons for that verdict, one line each."""
+        stated = self.statistics.get("reasons", ())
+        return tuple(map(str, stated)) if isinstance(stated, list | tuple) else ()

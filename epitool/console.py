@@ -19,6 +19,7 @@ from epitool.errors import EpitoolError
 
 _stderr = Console(stderr=True, highlight=False, soft_wrap=True, emoji=False)
 _silent = threading.Event()
+_WHOLE = 32  # names up to this length are kept on one line of a table
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,11 @@ class Summary:
 def set_quiet(quiet: bool) -> None:
     """Switch remarks and progress off or on; warnings and errors are always printed."""
     _stderr.quiet = quiet
+
+
+def is_quiet() -> bool:
+    """Return whether remarks and progress are switched off."""
+    return _stderr.quiet
 
 
 def fall_silent() -> None:
@@ -98,11 +104,15 @@ def _loudly(markup: str) -> None:
 
 def show_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """Print a table of short texts on stderr, with the first column left-aligned and the others right-aligned."""
-    table = Table(title=escape(printable(title)), box=box.SIMPLE, title_justify="left", title_style="bold")
+    table = Table(box=box.SIMPLE, padding=(0, 1, 0, 0))
+    whole = max(len(row[0]) for row in rows) <= _WHOLE if rows else True
     for n, column in enumerate(columns):
-        table.add_column(escape(printable_lines(column)), justify="right" if n > 0 and column else "left")
+        words = max(map(len, column.split()), default=1)
+        title, held = escape(printable_lines(column)), whole and not n
+        table.add_column(title, justify="right" if n else "left", no_wrap=held, min_width=words, overflow="fold")
     for row in rows:
         table.add_row(*(escape(printable(cell)) for cell in row))
+    _stderr.print(f"[bold]{escape(printable(title))}[/]")
     _stderr.print(table)
 
 
@@ -118,3 +128,17 @@ def progress(description: str, total: int | None) -> Iterator[Callable[[int], No
     with rp.Progress(*columns, console=_stderr) as bar:
         task = bar.add_task(description, total=total)
         yield lambda done: bar.advance(task, done)
+
+
+@contextmanager
+def working(description: str) -> Iterator[None]:
+    """Show on stderr, if it is a terminal, that work of unknown length goes on, and for how long it has."""
+    if _stderr.quiet or not _stderr.is_terminal:
+        yield
+        return
+    from rich import progress as rp
+
+    columns = (rp.SpinnerColumn("line"), rp.TextColumn("{task.description}"), rp.TimeElapsedColumn())
+    with rp.Progress(*columns, console=_stderr, transient=True) as bar:
+        bar.add_task(description, total=None)
+        yield

@@ -114,7 +114,9 @@ def open_view(path: Path) -> View:
 def _open_folder(path: Path) -> View:
     files = sorted(f for f in path.iterdir() if f.suffix.lower() in IMAGE_SUFFIXES and not f.name.startswith("."))
     if not files:
-        raise InputError(f"view {path}: the folder holds no images ({', '.join(sorted(IMAGE_SUFFIXES))})")
+        videos = sorted(f for f in path.iterdir() if f.suffix.lower() in VIDEO_SUFFIXES)
+        hint = f"; it holds videos, which are views themselves: {path}/*{videos[0].suffix}" if videos else ""
+        raise InputError(f"view {path}: the folder holds no images ({', '.join(sorted(IMAGE_SUFFIXES))}){hint}")
     for file in files:
         check_name(file)
     numbers = [re.findall(r"\d+", f.stem) for f in files]

@@ -230,6 +230,11 @@ def labels_of(
     )
 
 
+def usual_split(count: int) -> tuple[int, int]:
+    """Return the split of a recording that states none, as in `Keypoints.split`."""
+    return round(count * 0.70), round(count * 0.85)
+
+
 def split_frames(count: int, split: tuple[int, int] | None = None) -> dict[str, NDArray[np.intp]]:
     """Return the frame indices of the contiguous parts for training, validation and test, and of all frames.
 
@@ -243,6 +248,6 @@ def split_frames(count: int, split: tuple[int, int] | None = None) -> dict[str, 
     >>> {part: len(indices) for part, indices in split_frames(100).items()}
     {'train': 70, 'val': 15, 'test': 15, 'all': 100}
     """
-    first, second = split or (round(count * 0.70), round(count * 0.85))
+    first, second = split or usual_split(count)
     every = np.arange(count)
     return {"train": every[:first], "val": every[first:second], "test": every[second:], "all": every}

@@ -18,7 +18,7 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 Outcome = tuple[Result | None, Exception | None]
 _WAVE_PER_WORKER, _LARGEST_WAVE = 4, 32  # items in progress together; more would fill the memory
-_cluster: ContextVar[Any] = ContextVar("_cluster", default=None)  # Dask's client, inside `backend("dask")`
+_cluster: ContextVar[Any] = ContextVar("_cluster", default=None)  # Dask's client, inside `use_backend("dask")`
 
 
 def run_parallel(function: Callable[[Item], Result], items: Iterable[Item], jobs: int) -> list[Result]:
@@ -93,7 +93,7 @@ def drawn_ahead(items: Iterable[Item], depth: int = 2) -> Iterator[Item]:
 
 
 @contextmanager
-def backend(name: str) -> Iterator[None]:
+def use_backend(name: str) -> Iterator[None]:
     """Select where `stream_parallel` works inside this context.
 
     Args:

@@ -12,7 +12,7 @@ from epitool.camera import Rig
 from epitool.geometry.body.scale import distance_between
 from epitool.geometry.calibration.calibrate import assumed_intrinsics, calibrate
 from epitool.geometry.calibration.compare import compare_rigs
-from epitool.geometry.triangulation.labels import convert_labels, label
+from epitool.geometry.triangulation.labels import convert_labels, make_labels
 from epitool.io.cameras import read_rig
 from epitool.io.keypoints_h5 import read_keypoints
 from epitool.io.sample import sample_recording
@@ -45,7 +45,7 @@ def main() -> None:
 
 def measured(keypoints, rig: Rig, combine: str, shipped: Rig) -> list[str]:
     """Differences from the shipped cameras in degrees, reprojection errors in px, lengths in mm."""
-    labels = label(keypoints, rig, method="polynomial", jobs=-1, combine=combine)
+    labels = make_labels(keypoints, rig, method="polynomial", jobs=-1, combine=combine)
     labels = convert_labels(labels, skeleton("h36m17"))
     pairs = [pair for pair in compare_rigs(rig, shipped) if pair.consecutive]
     true, found = (np.linalg.norm(r.cameras[0].center - r.cameras[1].center) for r in (shipped, rig))

@@ -17,7 +17,7 @@ from epitool.camera import Rig
 from epitool.errors import GeometryError
 from epitool.geometry.calibration.calibrate import assumed_intrinsics, calibrate
 from epitool.geometry.calibration.compare import compare_rigs
-from epitool.geometry.triangulation.labels import convert_labels, label
+from epitool.geometry.triangulation.labels import convert_labels, make_labels
 from epitool.io.sample import sample_recording
 from epitool.metrics.pose import pmpjpe
 from epitool.pose import Keypoints
@@ -28,7 +28,7 @@ USUAL_FOV_DEG = 60.0
 
 def poses(keypoints: Keypoints, rig: Rig) -> np.ndarray:
     """The 17 joints, `(F, 17, 3)` in the rig's unit."""
-    return convert_labels(label(keypoints.select_views(rig.names), rig, jobs=1), skeleton("h36m17")).poses.xyz
+    return convert_labels(make_labels(keypoints.select_views(rig.names), rig, jobs=1), skeleton("h36m17")).poses.xyz
 
 
 def error_mm(xyz: np.ndarray, truth: np.ndarray) -> float:

@@ -26,7 +26,8 @@ app = typer.Typer(
     name="epitool",
     cls=Commands,
     help="3D human pose from a few cameras, without a calibration board and without 3D ground truth.\n\n"
-    "The commands in order: detect2d, calibrate, triangulate, train, predict; refine, pss-fit and evaluate;"
+    "`epitool mocap` takes footage to a file for OpenSim and others. The commands in order: detect2d, calibrate,"
+    " triangulate, train, predict; refine, pss-fit and evaluate;"
     " `epitool demo` runs them all on a sample recording, `epitool synth` renders one. Each reads what the one before"
     " it wrote; `epitool show` shows it.",
     epilog="Exit status: 0 done, 1 a process or cluster that was at work is lost, 2 usage, 3 bad"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import importlib
 import inspect
+import shlex
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import MISSING
 from inspect import Parameter, cleandoc
@@ -62,6 +63,20 @@ class _OnDemand(Mapping[str, Any]):
         return len(COMMANDS)
 
 
+class _Command(TyperCommand):
+    """Command that says that views need their option."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Parse the arguments, of which none may be left over."""
+        ctx.allow_extra_args = True
+        rest: list[str] = super().parse_args(ctx, args)
+        if ctx.args and not ctx.resilient_parsing:
+            words = shlex.join(ctx.args)
+            has_views = any(field.option == "--views" for field in fields_of(options_of(str(self.name))))
+            ctx.fail(f"unexpected extra {words}" + (f"; did you mean --views {words}?" if has_views else ""))
+        return rest
+
+
 def options_of(name: str) -> type[Options]:
     """Return the options class of a command."""
     return getattr(options, COMMANDS[name][1])
@@ -78,7 +93,7 @@ def command(name: str) -> Any:
     if name not in COMMANDS:
         raise KeyError(name)
     alone = typer.Typer(add_completion=False)
-    alone.command(name, help=help_of(options_of(name)))(_function(name))
+    alone.command(name, cls=_Command, help=help_of(options_of(name)))(_function(name))
     return typer.main.get_command(alone)
 
 

@@ -19,10 +19,12 @@ _FORMAT = rb"epitool\.([a-z-]+)/\d"
 # Marks near the beginning or end of our files, by suffix; files with other suffixes are never replaced.
 _MARKS = {
     **dict.fromkeys((".toml", ".json", ".h5", ".npz", ".pt", ".mp4", ".yml", ".yaml", ".xml", ".txt"), _FORMAT),
+    ".jsonl": _FORMAT,
     ".onnx": rb"epitool\.card", ".rrd": rb"RRF", ".trc": rb"\APathFileType[^\n]*\tepitool\n", ".c3d": rb"epitool",
     ".mot": rb"\nepitool: joint angles", ".sto": rb"\nepitool: joint angles",
     ".html": rb"<title>epitool", ".png": rb"Matplotlib", ".md": rb"\A\| Methods \|", ".tex": rb"\A% Protocol ",
-    ".csv": rb"\Arow,by,part,metric,|,1,0,0,0,1,0,0,0,1,0,0,0,\d+\s*\Z",  # Anipose states its axes as 1.0,0.0,...
+    # Of `evaluate`, of angles, and of joints, where Anipose itself states its axes as 1.0,0.0,...
+    ".csv": rb"\Arow,by,part,metric,|\Aframe,time,trunk_rotation|,1,0,0,0,1,0,0,0,1,0,0,0,\d+\s*\Z",
 }  # fmt: skip
 _LOOKED_AT = 1 << 20  # bytes searched at either end
 

@@ -38,9 +38,16 @@ def _names() -> list[str]:
     content = read_stdin()
     names = content.split(b"\0") if b"\0" in content else content.splitlines()
     named = [os.fsdecode(name) for name in names if name.strip()]
+    if any(map(_is_binary, names)):
+        raise InputError("-: standard input holds no names; a video that comes through a pipe is named /dev/stdin")
     if not named:
         raise InputError("-: standard input names no image; one a line is expected")
     return named
+
+
+def _is_binary(name: bytes) -> bool:
+    """Return whether bytes are of no name: neither UTF-8 nor without control characters."""
+    return min(name, default=32) < 32 and "\ufffd" in name.decode(errors="replace")
 
 
 @contextmanager

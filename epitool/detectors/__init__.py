@@ -29,12 +29,14 @@ class Entry:
         extra: Extra of epitool that installs what the detector imports; None if nothing more is needed.
         imports: Modules that the extra installs.
         remark: Remark on the extra.
+        cpu_only: Whether it computes on the processor, whatever device is asked for.
     """
 
     opener: str
     extra: str | None = None
     imports: tuple[str, ...] = ()
     remark: str = ""
+    cpu_only: bool = False
 
     @property
     def installed(self) -> bool:
@@ -48,7 +50,7 @@ class Entry:
 
 
 DETECTORS: Mapping[str, Entry] = {
-    "mediapipe": Entry("blazepose:BlazePose", "mediapipe", ("mediapipe",), " (Python up to 3.12)"),
+    "mediapipe": Entry("blazepose:BlazePose", "mediapipe", ("mediapipe",), " (Python up to 3.12)", cpu_only=True),
     "keypointrcnn": Entry("keypointrcnn:KeypointRCNN"),
     "rtmpose": Entry("rtm:body_with_feet", "rtmpose", ("rtmlib", "onnxruntime")),
     "rtmo": Entry("rtm:OneStage", "rtmpose", ("rtmlib", "onnxruntime")),

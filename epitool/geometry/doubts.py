@@ -92,21 +92,21 @@ def graded(value: float, limits: Limits) -> Level:
     return "pass" if value < limits[0] else "warn" if value < limits[1] else "fail"
 
 
-def doubt(kind: Kind, value: float, limits: Limits, view: str = "", **numbers: float) -> Doubt:
+def doubt_if_large(kind: Kind, value: float, limits: Limits, view: str = "", **numbers: float) -> Doubt:
     """Return the doubt for a value that should be small."""
     level = graded(value, limits)
     return Doubt(kind, level, (view,) if view else (), value, limits[level == "fail"], numbers)
 
 
-def unplaced(view: str, why: str) -> Doubt:
+def doubt_of_unplaced(view: str, why: str) -> Doubt:
     """Return the doubt for a view for which a solver finds no place."""
     return Doubt(Kind.UNPLACED, "warn", (view,), why=why)
 
 
-def worst(levels: Iterable[Level]) -> Level:
+def worst_level(levels: Iterable[Level]) -> Level:
     """Return the worst of some levels; "pass" where there are none.
 
-    >>> worst(["warn", "pass"])
+    >>> worst_level(["warn", "pass"])
     'warn'
     """
     return max(levels, key=LEVELS.index, default="pass")

@@ -78,10 +78,10 @@ def uniform_noise(sigma_px: float, inlier_share: float) -> KeypointNoise:
     return KeypointNoise(sigma_px, np.array([inlier_share]), np.empty(0), np.ones(1), np.ones(1))
 
 
-def ranks(confidence: NDArray[np.floating[Any]]) -> Array:
+def rank_confidences(confidence: NDArray[np.floating[Any]]) -> Array:
     """Return roughly the share of confidences not higher than each, in hundredths; 0 where a joint is missing.
 
-    >>> ranks(np.linspace(0, 7, 101))[[0, 50, 100]].tolist()
+    >>> rank_confidences(np.linspace(0, 7, 101))[[0, 50, 100]].tolist()
     [0.0, 0.5, 0.99]
     """
     some = np.sort(confidence.ravel()[:: max(confidence.size // _RANKED, 1)])
@@ -113,7 +113,7 @@ class Residuals:
     unplaced: Levels
 
 
-def refitted(noise: KeypointNoise, residuals: Residuals, parameters: int = 0) -> KeypointNoise:
+def refit_noise(noise: KeypointNoise, residuals: Residuals, parameters: int = 0) -> KeypointNoise:
     """Perform one M step: return the variances and shares that fit the residuals with their E step probabilities.
 
     The degrees of freedom are those of restricted maximum likelihood, so that the keypoint which a point follows most
@@ -149,7 +149,7 @@ def _factor(errors: Array, freedom: Array, index: NDArray[np.int64], before: Arr
     return factor / np.exp((of @ np.log(factor)) / max(of.sum(), 1e-300)) if of.any() else factor
 
 
-def alone(noise: KeypointNoise, unplaced: Levels) -> Array:
+def probability_alone(noise: KeypointNoise, unplaced: Levels) -> Array:
     """Return the probability `(M, V)` that each keypoint of an unplaced joint is right, given that at most one is."""
     odds = np.where(unplaced >= 0, (noise.inlier_share / (1 - noise.inlier_share))[unplaced], 0.0)
     return odds / (1 + odds.sum(axis=1, keepdims=True))
@@ -159,7 +159,7 @@ def _shares(noise: KeypointNoise, r: Residuals) -> Array:
     """Return the share of inliers by level; missing keypoints do not count."""
     seen, lost = ~np.isnan(r.squared), r.unplaced >= 0
     levels, size = np.concatenate([r.levels[seen], r.unplaced[lost]]), len(noise.inlier_share)
-    right = np.concatenate([r.probability[seen], alone(noise, r.unplaced)[lost]])
+    right = np.concatenate([r.probability[seen], probability_alone(noise, r.unplaced)[lost]])
     inliers, of = np.bincount(levels, right, minlength=size), np.bincount(levels, minlength=size)
     usual = inliers.sum() / max(of.sum(), 1)
     return np.clip((inliers + _BELIEF * usual) / (of + _BELIEF), *_SHARES)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -91,7 +92,21 @@ def read_intrinsics(path: Path, views: Sequence[str]) -> tuple[Camera, ...]:
     try:
         return rig.named_as(views).select(views).cameras
     except InputError as error:
-        raise InputError(f"{path}: {error}") from None
+        raise InputError(f"{path}: {error}{renaming(path, rig.names, views)}") from None
+
+
+def renaming(path: Path, names: Sequence[str], views: Sequence[str]) -> str:
+    """Return advice for a camera file whose names are not those of the views: the command that renames its cameras.
+
+    Args:
+        path: The camera file.
+        names: Names of its cameras.
+        views: Names of the views.
+    """
+    if len(names) != len(views):
+        return f". It has {len(names)} cameras and there are {len(views)} views; name each camera as its view"
+    command = shlex.join(["epitool", "convert", str(path), "--views", *views, "--out", "renamed.toml"])
+    return f". This renames its cameras, {', '.join(names)}, if the views are put in their order: {command}"
 
 
 def write_rig(path: Path | str, rig: Rig, statistics: dict[str, Any] | None = None) -> None:
@@ -139,14 +154,16 @@ def read_windows(path: Path) -> list[Window]:
 
 def _windows_of_labels(path: Path) -> Iterator[Window]:
     with open_labels(path) as labels:
+        judged = {"verdict": labels.verdict, "reasons": [f"{path.name}: {reason}" for reason in labels.reasons]}
         if not labels.takes:
-            yield Window(_EVER[0], _EVER[1], labels.rig)
+            yield Window(_EVER[0], _EVER[1], labels.rig, judged)
             return
         frames, number = labels.keypoints.frames, labels.keypoints.take_of()
         ends = np.flatnonzero(np.diff(number)) + 1
         for run in np.split(np.arange(len(frames)), ends):
             take = labels.takes[number[run[0]]]
-            yield Window(int(frames[run[0]]), int(frames[run[-1]]), take.rig, name=take.name, action=take.action)
+            first, last = int(frames[run[0]]), int(frames[run[-1]])
+            yield Window(first, last, take.rig, judged, name=take.name, action=take.action)
 
 
 def _tables(rig: Rig) -> dict[str, Any]:

@@ -12,13 +12,13 @@ from numpy.typing import NDArray
 
 from epitool.camera import Camera, Rig
 from epitool.io.camera_numbers import checked_camera
-from epitool.io.h5 import array, dataset, text, texts
+from epitool.io.h5 import array, dataset, group_in, text, texts
 from epitool.labels import Take
 
 _OF_CAMERA = ("K", "R", "t", "image_size")
 
 
-def write_rig(file: h5py.File, rig: Rig) -> None:
+def write_rig(file: h5py.Group, rig: Rig) -> None:
     """Write the cameras of a file as attributes."""
     file.attrs["unit"] = texts(rig.unit)
     file.attrs["scale_source"] = texts(rig.scale_source)
@@ -43,9 +43,12 @@ def _camera_arrays(rigs: Sequence[Rig], only: int | slice = slice(None)) -> dict
     return {name: values.reshape(len(rigs), len(rigs[0]), *values.shape[1:])[only] for name, values in arrays.items()}
 
 
-def read_rig(file: h5py.File, views: Sequence[str]) -> Rig:
+def read_rig(file: h5py.Group, views: Sequence[str]) -> Rig:
     """Read the cameras stored as attributes, one for each view."""
-    cameras = tuple(_read_camera(file["cameras"].attrs, v, name) for v, name in enumerate(views))
+    stored = group_in(file, "cameras")
+    if stored is None:
+        raise KeyError("'{}'".format(f"{file.name}/cameras".strip("/")))
+    cameras = tuple(_read_camera(stored.attrs, v, name) for v, name in enumerate(views))
     up = text(file.attrs, "up") if "up" in file.attrs else "none"  # absent from earlier files
     return Rig(cameras, text(file.attrs, "unit"), text(file.attrs, "scale_source"), up)
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from epitool.geometry.people.candidates import Candidates
 from epitool.io.files import require_file
-from epitool.io.h5 import dataset, readable, written
+from epitool.io.h5 import dataset, group_in, readable, written
 
 GROUP = "candidates"
 _MADE_BY = "epitool detect2d"
@@ -53,9 +53,9 @@ def read_candidates(path: Path, shape: tuple[int, int, int]) -> Candidates | Non
     require_file(path, _MADE_BY)
     with readable(path, "candidates", _MADE_BY):
         with h5py.File(path, "r") as file:
-            if file.get(GROUP, getlink=True) is None:
+            if (group := group_in(file, GROUP)) is None:
                 return None
-            arrays = {name: _array(file, name, axes) for name, axes in _AXES.items()}
+            arrays = {name: _array(group, name, axes) for name, axes in _AXES.items()}
         candidates = Candidates(**arrays)
         frames, views, joints = shape
         if candidates.xy.shape[1] != joints:
@@ -65,10 +65,7 @@ def read_candidates(path: Path, shape: tuple[int, int, int]) -> Candidates | Non
         return candidates
 
 
-def _array(file: h5py.File, name: str, axes: int) -> NDArray[Any]:
-    group = file[GROUP] if isinstance(file.get(GROUP, getlink=True), h5py.HardLink) else None
-    if not isinstance(group, h5py.Group):
-        raise KeyError(f"{GROUP}/{name}")
+def _array(group: h5py.Group, name: str, axes: int) -> NDArray[Any]:
     found = dataset(group, name, axes)
     if found.dtype.kind not in "fiu":
         raise ValueError(f"'{name}' holds no numbers")

@@ -20,7 +20,7 @@ LARGEST = 1e30  # largest number in our files
 _MOST_PACKED = 1100  # largest compression ratio of gzip
 
 
-def store(file: h5py.File, arrays: dict[str, NDArray[Any]], start: int, frames: int) -> None:
+def store(file: h5py.Group, arrays: dict[str, NDArray[Any]], start: int, frames: int) -> None:
     """Write arrays `(N, ...)` of the frames from index `start` on, into datasets of `frames` frames."""
     for name, values in arrays.items():
         values = texts(values) if values.dtype == object else values
@@ -70,7 +70,22 @@ def renamed(names: Sequence[str], place: Callable[[str], str]) -> list[str]:
     return [placed[folder + slash] + last if last else "" for folder, slash, last in parts]
 
 
-def dataset(file: h5py.File, name: str, axes: int) -> h5py.Dataset:
+def group_in(file: h5py.Group, name: str) -> h5py.Group | None:
+    """Return a group that is stored in this file itself; None if there is nothing of that name.
+
+    Raises:
+        ValueError: It is no group, or a link, which could read any file of the user.
+    """
+    link = file.get(name, getlink=True)
+    if link is None:
+        return None
+    found = file[name] if isinstance(link, h5py.HardLink) else None
+    if not isinstance(found, h5py.Group):
+        raise ValueError(f"'{name}' is no group of this file")
+    return found
+
+
+def dataset(file: h5py.Group, name: str, axes: int) -> h5py.Dataset:
     """Return a dataset that is stored in this file itself, with a given number of axes.
 
     Links and external storage are rejected because they could read any file of the user.
@@ -79,17 +94,18 @@ def dataset(file: h5py.File, name: str, axes: int) -> h5py.Dataset:
         KeyError: There is no such dataset.
         ValueError: It has other axes, is stored elsewhere, or claims more bytes than the file can hold.
     """
+    where = f"{file.name}/{name}".strip("/")
     if not isinstance(file.get(name, getlink=True), h5py.HardLink):
-        raise KeyError(f"dataset '{name}'")
+        raise KeyError(f"dataset '{where}'")
     found = file[name]
     if not isinstance(found, h5py.Dataset) or found.external or found.is_virtual or found.ndim != axes:
-        raise ValueError(f"'{name}' is not a dataset of {axes} axes")
+        raise ValueError(f"'{where}' is not a dataset of {axes} axes")
     if found.nbytes > _MOST_PACKED * Path(file.file.filename).stat().st_size:
-        raise ValueError(f"'{name}' claims {found.nbytes:.2g} bytes, more than the file can hold")
+        raise ValueError(f"'{where}' claims {found.nbytes:.2g} bytes, more than the file can hold")
     return found
 
 
-def array(file: h5py.File, name: str, axes: int, part: slice = slice(None)) -> NDArray[np.float64]:
+def array(file: h5py.Group, name: str, axes: int, part: slice = slice(None)) -> NDArray[np.float64]:
     """Read a part of a dataset of numbers.
 
     Raises:
@@ -105,7 +121,7 @@ def array(file: h5py.File, name: str, axes: int, part: slice = slice(None)) -> N
     return values
 
 
-def integers(file: h5py.File, name: str, axes: int, part: slice = slice(None)) -> NDArray[np.int64]:
+def integers(file: h5py.Group, name: str, axes: int, part: slice = slice(None)) -> NDArray[np.int64]:
     """Read a part of a dataset of integers.
 
     Raises:

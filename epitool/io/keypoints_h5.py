@@ -34,7 +34,7 @@ class KeypointsFile:
         least_confidence: Joints with a lower confidence are read as missing; None keeps all joints.
     """
 
-    def __init__(self, file: h5py.File, path: Path, least_confidence: float | None = None) -> None:
+    def __init__(self, file: h5py.Group, path: Path, least_confidence: float | None = None) -> None:
         self._file, self.path, self.least_confidence = file, path, least_confidence
         self.frames: NDArray[np.int64] = integers(file, "frames", 1)
         self.views = tuple(text_list(file.attrs, "views"))
@@ -178,7 +178,7 @@ def read_source(path: Path) -> str:
         return text(file.attrs, "source")
 
 
-def write_header(file: h5py.File, keypoints: Keypoints) -> None:
+def write_header(file: h5py.Group, keypoints: Keypoints) -> None:
     """Write the attributes that are common to all frames."""
     file.attrs["skeleton"] = texts(keypoints.skeleton.name)
     file.attrs["joints"] = texts(keypoints.skeleton.joints)
@@ -203,7 +203,7 @@ def keypoint_arrays(keypoints: Keypoints, path: Path) -> dict[str, NDArray[Any]]
     }
 
 
-def _split(file: h5py.File, frames: int) -> tuple[int, int] | None:
+def _split(file: h5py.Group, frames: int) -> tuple[int, int] | None:
     """Read the split of the frames; None if the file does not state it."""
     if "split" not in file.attrs:
         return None

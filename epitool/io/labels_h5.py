@@ -1,4 +1,8 @@
-"""Reader and writer of `labels.h5`, an extension of `keypoints.h5`."""
+"""Reader and writer of `labels.h5`, an extension of `keypoints.h5`.
+
+The person who is seen most is at the file's top level, and each further one in a group of the same layout,
+`people/person2` and so on, on frames of their own: from the first to the last in which they are solved.
+"""
 
 from __future__ import annotations
 
@@ -12,9 +16,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from epitool.camera import Rig
+from epitool.errors import InputError
 from epitool.io.cameras_h5 import read_rig, read_takes, write_rig, write_takes
-from epitool.io.h5 import LARGEST, array, created, dataset, opened, readable, store, text, text_list, texts
+from epitool.io.h5 import LARGEST, array, created, dataset, group_in, opened, readable, store, text, text_list, texts
 from epitool.io.keypoints_h5 import KeypointsFile, keypoint_arrays, write_header
+from epitool.io.people_h5 import FIRST, PEOPLE, group_of, names_in
 from epitool.labels import Further, Labels, RecordingDigest
 from epitool.pose import Poses
 from epitool.skeleton import skeleton_of
@@ -27,9 +33,10 @@ _SINCE = {"xyz_covariance", "used"}  # datasets that files of the first release 
 
 
 class LabelsFile:
-    """An open `labels.h5`, which can be read in parts.
+    """One person's labels in an open `labels.h5`, which can be read in parts.
 
     Attributes:
+        person: Name of the person.
         keypoints: Keypoints in the file.
         rig: The cameras; those of the first take if there are several.
         takes: Takes, as in `Labels.takes`.
@@ -37,11 +44,11 @@ class LabelsFile:
         reasons: Reasons, as in `Labels.reasons`.
     """
 
-    def __init__(self, file: h5py.File, path: Path) -> None:
-        self._file, self._path = file, path
+    def __init__(self, file: h5py.Group, path: Path, person: str = FIRST) -> None:
+        self._file, self._path, self.person = file, path, person
         self.keypoints = KeypointsFile(file, path)
         self.rig = read_rig(file, self.keypoints.views)
-        self.takes = read_takes(file["takes"], self.rig) if "takes" in file else ()
+        self.takes = read_takes(takes, self.rig) if (takes := group_in(file, "takes")) else ()
         self.verdict = text(file.attrs, "verdict")
         self.reasons = tuple(text_list(file.attrs, "reasons")) if "reasons" in file.attrs else ()
         if self.verdict not in _VERDICTS:
@@ -86,10 +93,9 @@ class LabelsFile:
         Raises:
             InputError: The file is damaged there.
         """
-        if _FURTHER not in self._file:
-            return None
         with readable(self._path, "labels", LABELS_BY):
-            group = self._file[_FURTHER]
+            if (group := group_in(self._file, _FURTHER)) is None:
+                return None
             joints = tuple(text_list(group.attrs, "joints"))
             xyz, confidence, covariance = (array(group, name, axes) for name, axes in _FURTHER_AXES.items())
             skeleton = skeleton_of(_FURTHER, joints)
@@ -100,11 +106,29 @@ class LabelsFile:
 
 
 class LabelsWriter:
-    """Unfinished `labels.h5`, to which labels are appended in the order of the frames."""
+    """Unfinished labels of one person in a `labels.h5`, appended in the order of the frames.
 
-    def __init__(self, file: h5py.File, path: Path, frames: NDArray[np.int64]) -> None:
-        self._file, self._path, self._frames = file, path, frames
+    Attributes:
+        person: Name of the person.
+    """
+
+    def __init__(self, file: h5py.Group, path: Path, frames: NDArray[np.int64], person: str = FIRST) -> None:
+        self._file, self._path, self._frames, self.person = file, path, frames, person
         self._written, self._digest = 0, RecordingDigest(frames, ())
+        self._others: list[LabelsWriter] = []
+
+    def another(self, frames: NDArray[np.int64]) -> LabelsWriter:
+        """Begin the labels of a further person of this file, on frames `(F,)` of their own; it ends with the file."""
+        person = f"person{len(self._others) + 2}"
+        group = self._file.create_group(f"{PEOPLE}/{person}")
+        self._others.append(LabelsWriter(group, self._path, frames, person))
+        return self._others[-1]
+
+    def take_back(self) -> None:
+        """Remove the person begun last, whose labels are not to be kept."""
+        del self._file[PEOPLE][self._others.pop().person]
+        if not self._others:
+            del self._file[PEOPLE]
 
     def append(self, labels: Labels, further: Further | None = None) -> None:
         """Append the labels of the next frames, and further joints; all labels have the same rig and skeleton."""
@@ -136,7 +160,7 @@ class LabelsWriter:
         self._file.attrs["reasons"] = texts(list(reasons))
 
     def finish(self) -> None:
-        """Write the recording's identifier, after every frame has been appended.
+        """Write the recording's identifier, after every frame has been appended, and names if there are several people.
 
         Raises:
             ValueError: Frames are missing.
@@ -144,6 +168,10 @@ class LabelsWriter:
         if self._written != len(self._frames):
             raise ValueError(f"labels of {self._written} frames were appended, expected {len(self._frames)}")
         self._file.attrs["recording_id"] = texts(self._digest.value)
+        for writer in (self, *self._others) if self._others else ():
+            writer._file.attrs["person"] = texts(writer.person)
+        for other in self._others:
+            other.finish()
 
 
 @contextmanager
@@ -166,27 +194,50 @@ def has_poses(path: Path) -> bool:
         return text(file.attrs, "format") == "epitool.labels/1"
 
 
-@contextmanager
-def open_labels(path: Path) -> Iterator[LabelsFile]:
-    """Open `labels.h5` for reading in parts.
+def people_in(path: Path | str) -> tuple[str, ...]:
+    """Return the names of the people whose labels a `labels.h5` holds, the one who is seen most first.
 
     Raises:
-        InputError: The file is missing, damaged, of another format, or its arrays do not fit together.
+        InputError: The file is missing, damaged, or of another format.
+    """
+    path = Path(path)
+    with opened(path, ("labels",), LABELS_BY) as file, readable(path, "labels", LABELS_BY):
+        return names_in(file)
+
+
+@contextmanager
+def open_labels(path: Path, person: str | None = None) -> Iterator[LabelsFile]:
+    """Open `labels.h5` for reading one person's labels in parts.
+
+    Args:
+        path: Path of the file.
+        person: Name of the person; None for the one who is seen most.
+
+    Raises:
+        InputError: The file is missing, damaged, of another format, its arrays do not fit together, or it does not hold
+            the person.
     """
     with opened(path, ("labels",), LABELS_BY) as file:
         with readable(path, "labels", LABELS_BY):
             labels = LabelsFile(file, path)
+            known = (FIRST,) if person in (None, FIRST) else names_in(file)
+        if person not in (None, *known):
+            raise InputError(f"{path}: has no {person}; the people in it are {', '.join(known)}")
+        if person not in (None, FIRST):
+            with readable(path, f"labels of {person}", LABELS_BY):
+                labels = _further_person(file, path, str(person), labels)
         yield labels
 
 
-def read_labels(path: Path | str) -> Labels:
-    """Read `labels.h5`.
+def read_labels(path: Path | str, person: str | None = None) -> Labels:
+    """Read one person's labels of `labels.h5`: those of the one who is seen most, if no name is given.
 
     Raises:
-        InputError: The file is missing, damaged, of another format, or its arrays do not fit together.
+        InputError: The file is missing, damaged, of another format, its arrays do not fit together, or it does not hold
+            the person.
     """
     path = Path(path)
-    with open_labels(path) as file:
+    with open_labels(path, person) as file:
         return file.read()
 
 
@@ -197,6 +248,23 @@ def write_labels(path: Path | str, labels: Labels) -> None:
         writer.append(labels)
         if labels.verdict:
             writer.judge(labels.verdict, labels.reasons)
+
+
+def _further_person(file: h5py.File, path: Path, person: str, first: LabelsFile) -> LabelsFile:
+    """Open the labels of a further person, which are of the same views, joints and unit as the first person's.
+
+    Raises:
+        ValueError: They are not, or are damaged.
+    """
+    found = LabelsFile(group_of(file, person), path, person)
+    for what, (own, others) in {
+        "views": (found.keypoints.views, first.keypoints.views),
+        "joints": (found.keypoints.skeleton, first.keypoints.skeleton),
+        "unit": (found.rig.unit, first.rig.unit),
+    }.items():
+        if own != others:
+            raise ValueError(f"{person} has other {what} than {FIRST}")
+    return found
 
 
 def _label_arrays(labels: Labels) -> dict[str, NDArray[Any]]:

@@ -14,6 +14,7 @@ from epitool.skeleton import skeleton_of
 
 _LARGEST = 1e9
 PREDICTIONS_BY = "epitool predict"
+OF_POSE = ("box", "joints_3d", "joints_2d", "confidence")  # what is stored of each pose
 
 
 def read_predictions(path: Path | str) -> Predictions:
@@ -42,25 +43,28 @@ def read_predictions(path: Path | str) -> Predictions:
 def write_predictions(path: Path, predictions: Predictions) -> None:
     """Write `pose.json`, with image paths relative to it and all numbers rounded to three decimals."""
     poses = [
-        {
-            "image": stored_image(image, path),
-            "box": _plain(predictions.boxes[i]),
-            "joints_3d": _plain(predictions.joints_3d[i]),
-            "joints_2d": _plain(predictions.joints_2d[i]),
-            "confidence": _plain(predictions.confidence[i]),
-        }
+        {"image": stored_image(image, path), **pose_values(predictions, i)}
         for i, image in enumerate(predictions.images)
     ]
-    content = {
-        "format": "epitool.poses/1",
+    content = {"format": "epitool.poses/1", **described(predictions), "poses": poses}
+    write_json(path, content)
+
+
+def described(predictions: Predictions) -> dict[str, Any]:
+    """Return what holds for all poses, as plain values: the joints, unit, space and provenance."""
+    return {
         "skeleton": predictions.skeleton.name,
         "joints": list(predictions.skeleton.joints),
         "unit": predictions.unit,
         "space": "root-relative, camera axes",
         "provenance": predictions.provenance,
-        "poses": poses,
     }
-    write_json(path, content)
+
+
+def pose_values(predictions: Predictions, i: int) -> dict[str, Any]:
+    """Return pose number `i` as plain values, with all numbers rounded to three decimals and None where missing."""
+    values = (predictions.boxes, predictions.joints_3d, predictions.joints_2d, predictions.confidence)
+    return {key: _plain(of_all[i]) for key, of_all in zip(OF_POSE, values, strict=True)}
 
 
 def _stack(poses: list[dict[str, Any]], key: str, shape: tuple[int, ...]) -> NDArray[np.float64]:

@@ -33,6 +33,7 @@ class ModelCard:
             network that learned only these; NaN where not known.
         sharpness: Mean sharpness of its heatmaps on the validation part, see `soft_argmax`.
         convention: Convention of its crops.
+        doubts: Why the labels that it was trained on were found doubtful; empty if they were not.
     """
 
     options: NetworkOptions
@@ -47,6 +48,7 @@ class ModelCard:
     val_error: float
     sharpness: float
     convention: CropConvention = STANDARD_CROPS
+    doubts: tuple[str, ...] = ()
 
     def confidence(self, sharpness: Array) -> Array:
         """Return the confidence in joints `(N, J)` from the sharpness of their heatmaps `(N, J)`.
@@ -77,6 +79,7 @@ class ModelCard:
             "bone_lengths": [_or_none(length) for length in self.bone_lengths.tolist()],
             "val_error": _or_none(self.val_error),
             "convention": asdict(self.convention),
+            "doubts": list(self.doubts),
         }
 
     @classmethod
@@ -103,6 +106,7 @@ class ModelCard:
             val_error=_or_nan(content["val_error"]),
             sharpness=float(content["sharpness"]),
             convention=CropConvention(**content["convention"]),
+            doubts=tuple(map(str, content.get("doubts", ()))),  # files of earlier versions lack them
         )
 
 

@@ -26,7 +26,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from epitool.camera import Array, undistorted
+from epitool.camera import Array, undistort_pixels
 from epitool.images import Image
 from epitool.pose import BOX_MARGIN
 from epitool.skeleton import Skeleton
@@ -131,7 +131,7 @@ def volume_to_pose(
 
 def _without_lens(xy: Array, K: Array, lenses: Array) -> Array:
     each = np.broadcast_to(K, (len(xy), 3, 3))
-    return np.array([undistorted(*one) for one in zip(xy, each, lenses)]).reshape(xy.shape)
+    return np.array([undistort_pixels(*one) for one in zip(xy, each, lenses)]).reshape(xy.shape)
 
 
 def bones(skeleton: Skeleton) -> tuple[tuple[int, int], ...]:

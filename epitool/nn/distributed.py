@@ -11,6 +11,7 @@ from typing import Any
 import torch
 import torch.distributed
 from lightning_fabric import Fabric
+from lightning_fabric.utilities.rank_zero import rank_zero_only
 from torch import nn
 
 from epitool.console import fall_silent, stream_redirected
@@ -72,6 +73,15 @@ class Compute:
         if self.precision == "16" and device.type == "cpu":
             raise UsageError("precision 16: needs a GPU; a CPU computes in bf16 or 32")
         return self.precision
+
+
+def silent_unless_first() -> None:
+    """Stop the output of this process, except errors, if the launcher's environment says that another one is the first.
+
+    `Compute.start` does so too, but a process may have something to warn of before.
+    """
+    if getattr(rank_zero_only, "rank", 0) > 0:
+        fall_silent()
 
 
 @contextmanager

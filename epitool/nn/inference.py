@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
@@ -146,21 +146,29 @@ def predict_where_found(
     """
     card = engine.card
     with progress("predicting", len(names)) as advance:
-        batches = drawn_ahead(_batches(card, names, find_box, batch_size, cameras, advance))
+        batches = drawn_ahead(_batches(card, read_images(names), find_box, batch_size, cameras, advance))
         seen = [_look(engine, batch, cameras) for batch in batches if batch]
     return _in_order(seen, names, card, cameras)
 
 
+def predict_image(
+    engine: Engine, name: str, image: Image, find_box: Callable[[int, Image], Array], cameras: KnownCameras
+) -> Predictions:
+    """Predict the pose in one RGB image, of any name, if `find_box(0, image)` finds a person in it."""
+    batches = _batches(engine.card, [(0, image)], find_box, 1, cameras, lambda done: None)
+    return _in_order([_look(engine, batch, cameras) for batch in batches if batch], [name], engine.card, cameras)
+
+
 def _batches(
     card: ModelCard,
-    names: Sequence[str],
+    images: Iterable[tuple[int, Image]],
     find_box: Callable[[int, Image], Array],
     size: int,
     cameras: KnownCameras,
     advance: Callable[[int], None],
 ) -> Iterator[list[_Crop]]:
     batch = list[_Crop]()
-    for i, image in read_images(names):
+    for i, image in images:
         box = np.asarray(find_box(i, image), dtype=float)
         if np.isfinite(box).all():
             assumed = centred_intrinsics((image.shape[1], image.shape[0]), card.focal_ratio * max(image.shape[:2]))

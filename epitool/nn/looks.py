@@ -162,6 +162,16 @@ def facing_rotation(rays: Array) -> Array:
     return np.stack([x, np.cross(z, x), z], axis=1)
 
 
+def from_facing(poses: Array, rays: Array) -> Array:
+    """Return poses `(N, J, 3)` in the camera's axes, given in those that look straight at the person.
+
+    Args:
+        poses: The poses, relative to any origin.
+        rays: Rays to the person's joints of `BODY` in the camera's axes, `(N, 16, 2)`.
+    """
+    return np.asarray(poses @ facing_rotation(np.nan_to_num(_middle(rays))))
+
+
 def turned(rays: Array, R: Array) -> Array:
     """Rotate rays `(N, J, 2)` by `R (N, 3, 3)`."""
     directions = np.concatenate([rays, np.ones((*rays.shape[:-1], 1))], axis=-1) @ np.swapaxes(R, 1, 2)

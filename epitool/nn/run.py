@@ -151,4 +151,5 @@ def _card(recording: Recording, samples: Samples, options: NetworkOptions) -> Mo
         epoch=0,
         val_error=0.0,
         sharpness=0.0,
+        doubts=recording.doubts,
     )

@@ -52,6 +52,7 @@ class Recording:
         rigs: Cameras of every take; empty if there are only keypoints.
         split: As `Keypoints.split`.
         read: Returns the labels (or keypoints) of the frames in a range of indices, start inclusive and end exclusive.
+        doubts: Reasons for the verdict on the labels if it is "warn".
     """
 
     frames: NDArray[np.int64]
@@ -60,14 +61,16 @@ class Recording:
     rigs: tuple[Rig, ...]
     split: tuple[int, int] | None
     read: Callable[[int, int], Chunk]
+    doubts: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, labels: Labels) -> Recording:
         """Return a recording of labels that are in memory already."""
         keypoints = labels.keypoints
+        doubts = labels.reasons if labels.verdict == "warn" else ()
         return cls(
-            keypoints.frames, keypoints.views, keypoints.skeleton, labels.rigs, keypoints.split, labels.between
-        )  # fmt: skip
+            keypoints.frames, keypoints.views, keypoints.skeleton, labels.rigs, keypoints.split, labels.between, doubts
+        )
 
     @property
     def unit(self) -> str:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from epitool.options.evaluate import EvaluateOptions as EvaluateOptions
     from epitool.options.export import ExportOptions as ExportOptions
     from epitool.options.import_dataset import ImportOptions as ImportOptions
+    from epitool.options.mocap import MocapOptions as MocapOptions
     from epitool.options.predict import PredictOptions as PredictOptions
     from epitool.options.pss_fit import PssFitOptions as PssFitOptions
     from epitool.options.refine import RefineOptions as RefineOptions
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 GROUPS = {
     "Try it": {"demo": ("demo", "DemoOptions"), "doctor": ("doctor", "DoctorOptions")},
     "From footage to 3D": {
+        "mocap": ("mocap", "MocapOptions"),
         "detect2d": ("detect2d", "Detect2dOptions"),
         "calibrate": ("calibrate", "CalibrateOptions"),
         "triangulate": ("triangulate", "TriangulateOptions"),

@@ -42,9 +42,9 @@ class ConvertOptions(Options):
     """Read files of other programs, and write files for them.
 
     2D joints are read from OpenPose, AlphaPose, MMPose, COCO, DeepLabCut and SLEAP into a keypoints.h5. Cameras are
-    read and written as TOML (Anipose, Pose2Sim, caliscope), Qualisys, OpenCV and EasyMocap files; those of ROS, Kalibr
-    and MC-Calib are only read. Poses are written as .trc, .c3d, .csv or .npz,
-    angles of joints as .mot or .sto.
+    read and written as TOML (Anipose, Pose2Sim, caliscope), Qualisys, OpenCV and EasyMocap files; those of ROS, Kalibr,
+    MC-Calib, Vicon, BioCV and OpenCap are only read. Poses are written as .trc, .c3d, .csv or .npz, angles of joints as
+    .mot, .sto or angles.csv (any name that ends so), and as a diagram in .png.
 
     Example: epitool convert pose/cam1_json pose/cam2_json --views cam1.mp4 cam2.mp4 --out keypoints.h5
 

@@ -41,8 +41,8 @@ class EvaluateOptions(Options):
         Literal["all", "14", "17"], Flag("Joints to measure. 14 and 17 are sets that many datasets share.", more=True)
     ] = "all"
     by: Annotated[
-        tuple[Literal["joint", "axis", "action"], ...],
-        Flag("Further tables by joint, axis or action.", shown=False, reads=words),
+        tuple[Literal["joint", "axis", "action", "person"], ...],
+        Flag("Further tables by joint, axis, action or person.", shown=False, reads=words),
     ] = ()
     split: Annotated[
         Part | None,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from math import isfinite
 from pathlib import Path
@@ -9,17 +10,20 @@ from typing import Annotated
 
 from epitool.errors import UsageError
 from epitool.options.flag import Flag, Input, Options, Output
-from epitool.options.shared import Detector, Device, file_of
+from epitool.options.shared import Detector, Device
 
 
 @dataclass(frozen=True, kw_only=True)
 class PredictOptions(Options):
-    """Predict the 3D pose of a person from single images.
+    """Predict the 3D pose of a person from single images, or from a stream.
 
     A detector finds the joints and a refinement unit lifts them to 3D. The unit is your own (from epitool refine) or
     the one that comes with epitool. In videos, poses of neighbouring frames are made to agree about left and right.
 
     Example: epitool predict img.jpg --out pose.json
+
+    Live, from a camera, an address or a pipe: epitool predict 0 writes the pose in the newest frame as a line of JSON,
+    again and again, until the stream ends or Ctrl-C is pressed. Frames that come while it is busy are dropped.
 
     In a pipe: find shots -name '*.png' | epitool predict - --out - | epitool evaluate --predictions -
     """
@@ -27,7 +31,8 @@ class PredictOptions(Options):
     images: Annotated[
         tuple[str, ...],
         Flag(
-            "Images, folders, videos, video.mp4#12, or labels (their images); - reads names from stdin.",
+            "Images, folders, videos, video.mp4#12, or labels (their images); - reads names from stdin. Or one stream:"
+            " a camera's number, an address such as rtsp://HOST/NAME, or a pipe such as /dev/stdin.",
             metavar="IMAGE", argument=True, role=Input("names"),
         ),
     ]  # fmt: skip
@@ -37,7 +42,13 @@ class PredictOptions(Options):
             "Network: a checkpoint or model.onnx.", shown="the newest in runs/, where the unit wants it", role=Input()
         ),
     ] = None
-    out: Annotated[Path, file_of("poses.json")] = Path("pose.json")
+    out: Annotated[
+        Path | None,
+        Flag(
+            "File to write, .json, or .jsonl of a stream; - writes to stdout.",
+            shown="pose.json; of a stream -", role=Output(("poses.json", "live-poses.jsonl"), stdout=True),
+        ),
+    ] = None  # fmt: skip
     box: Annotated[str | None, Flag("Where the person is: x,y,w,h in px, or image for the whole image.", more=True)] = (
         None
     )
@@ -67,6 +78,7 @@ class PredictOptions(Options):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        self._check_out()
         if self.root_depth is not None and not (self.root_depth > 0 and isfinite(self.root_depth)):
             raise UsageError(f"--root-depth {self.root_depth:g}: expected a distance above 0")
         if self.height is not None and self.root_depth is not None:
@@ -75,3 +87,45 @@ class PredictOptions(Options):
             raise UsageError("--no-refiner goes with neither --refiner nor --height")
         if self.boxes is not None and (self.box is not None or self.detector is not None):
             raise UsageError("--boxes goes with neither --box nor --detector")
+        if self.stream is not None:
+            self._check_live(self.stream)
+
+    @property
+    def stream(self) -> str | None:
+        """The camera, address or pipe that is given in place of images; None if images are given."""
+        return next((given for given in self.images if is_stream(given)), None)
+
+    def _check_out(self) -> None:
+        """Choose the output if none is given, by what is predicted, and check its name."""
+        live = self.stream is not None
+        if self.out is None:
+            object.__setattr__(self, "out", Path("-" if live else "pose.json"))
+        suffix = ".jsonl" if live else ".json"
+        out = self.out
+        assert out is not None
+        if out.suffix.lower() != suffix and out != Path("-") and (out.is_file() or not out.exists()):
+            raise UsageError(f"--out {out}: what is written is {suffix}; name the file so")
+
+    def _check_live(self, stream: str) -> None:
+        if len(self.images) > 1:
+            raise UsageError(f"{stream}: is a stream, which is predicted alone; give it without other inputs")
+        if self.smooth:
+            raise UsageError(
+                "--smooth: averages over frames before and after, and those after have yet to come; leave it out"
+            )
+        if self.boxes is not None:
+            raise UsageError("--boxes: holds the joints of images that are known; leave it out for a stream")
+        if self.overlay is not None:
+            raise UsageError("--overlay: a stream would fill the folder without end; leave it out")
+
+
+def is_stream(given: str) -> bool:
+    """Return whether an input is a camera's number or device, an address, or a pipe; a file's name is none.
+
+    >>> is_stream("0"), is_stream("http://10.0.0.7/video"), is_stream("walk.mp4")
+    (True, True, False)
+    """
+    path = Path(given)
+    if given.isascii() and given.isdecimal():
+        return not path.exists()
+    return bool(re.match(r"\w[\w+.-]+://", given)) or path.is_fifo() or path.is_char_device()

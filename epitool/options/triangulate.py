@@ -37,6 +37,14 @@ class TriangulateOptions(Options):
         str | None,
         Flag("Skeleton of the labels.", shown="h36m17, or an animal's own"),
     ] = None
+    people: Annotated[
+        str,
+        Flag(
+            "Whose labels are made: all, one, or a number of people at most, those seen most. Cameras that move or are"
+            " out of sync have one.",
+            metavar="all|one|N",
+        ),
+    ] = "all"
     min_confidence: Confidence = None
     out: Annotated[Path, file_of("labels.h5")] = Path("labels.h5")
     backend: Annotated[
@@ -51,3 +59,10 @@ class TriangulateOptions(Options):
                 f"--method {self.method}: is of pairs of views, which --combine vector-median solves and robust does"
                 " not"
             )
+        if self.people not in ("all", "one") and not (self.people.isdecimal() and int(self.people[:9]) >= 1):
+            raise UsageError(f"--people {self.people}: expected all, one, or a number of people, 1 or more")
+
+    @property
+    def most_people(self) -> int | None:
+        """How many people's labels are made at most; None for all."""
+        return {"all": None, "one": 1}[self.people] if self.people in ("all", "one") else int(self.people)

@@ -16,7 +16,7 @@ from typing import NamedTuple
 import numpy as np
 
 import epitool
-from epitool.console import Summary
+from epitool.console import Summary, working
 from epitool.detectors import DETECTORS
 from epitool.errors import EpitoolError, GeometryError
 from epitool.options import DoctorOptions
@@ -50,7 +50,7 @@ def run(_: DoctorOptions) -> Summary:
     }  # fmt: skip
     versions = {name: _version(name) for name in CORE}
     extras = {name: all(importlib.util.find_spec(module) for module in needs) for name, needs in EXTRAS.items()}
-    trials = {name: _tried(trial) for name, trial in TRIALS.items()}
+    trials = {name: _tried(trial, name) for name, trial in TRIALS.items()}
     lines = [f"{name}: {value}" for name, value in machine.items()]
     lines.append(", ".join(f"{name} {version}" for name, version in versions.items()))
     lines += [
@@ -102,11 +102,12 @@ class Trial(NamedTuple):
     said: str
 
 
-def _tried(trial: Callable[[], None]) -> Trial:
+def _tried(trial: Callable[[], None], name: str) -> Trial:
     """Run a test and catch every error, as anything may be broken."""
     started = time.monotonic()
     try:
-        trial()
+        with working(f"self-test: {name}"):
+            trial()
     except Exception as error:  # the report of what is broken must not fail itself
         return Trial(False, f"{type(error).__name__}: {(str(error).splitlines() or [''])[0][:200]}")
     return Trial(True, f"works ({time.monotonic() - started:.1f} s)")
@@ -115,7 +116,7 @@ def _tried(trial: Callable[[], None]) -> Trial:
 def _geometry() -> None:
     from epitool.geometry.calibration.calibrate import calibrate
     from epitool.geometry.calibration.compare import compare_rigs
-    from epitool.geometry.triangulation.labels import label
+    from epitool.geometry.triangulation.labels import make_labels
     from epitool.synthetic import labels_of, noisy_keypoints
     from epitool.synthetic.motion import random_motion
     from epitool.synthetic.scene import ring_of_cameras
@@ -124,7 +125,7 @@ def _geometry() -> None:
     keypoints = noisy_keypoints(truth, sigma_px=1.0, outliers=0.05, swap_share=0.0, seed=0)
     found = calibrate(keypoints, truth.rig.cameras)
     worst = max(pair.rotation_deg for pair in compare_rigs(found.rig, truth.rig))
-    if worst > _LARGEST_ANGLE_DEG or not np.isfinite(label(keypoints, found.rig).poses.xyz).any():
+    if worst > _LARGEST_ANGLE_DEG or not np.isfinite(make_labels(keypoints, found.rig).poses.xyz).any():
         raise EpitoolError(f"cameras of a known scene are off by {worst:.1f} degrees")
 
 

@@ -18,7 +18,7 @@ from epitool.io.labels_h5 import has_poses, open_labels
 from epitool.options import TrainOptions
 from epitool.options.network import PRESETS, NetworkOptions
 from epitool.options.shared import run_folder
-from epitool.stages.shared.label_verdict import heed
+from epitool.stages.shared.label_verdict import check_verdict
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
@@ -35,11 +35,12 @@ def run(options: TrainOptions) -> Summary:
         GeometryError: Too few frames have a pose, or the labels have the verdict "fail".
         CheckpointError: The initial weights or the run's last checkpoint cannot be used.
     """
-    from epitool.nn.distributed import Compute
+    from epitool.nn.distributed import Compute, silent_unless_first
     from epitool.nn.training import train
     from epitool.nn.training_set import open_training_set
     from epitool.nn.validation import baseline_error
 
+    silent_unless_first()
     folder = options.out or run_folder(options.name)
     compute = Compute(options.device, options.devices, options.nodes, options.precision)
     with _recording(options.pairs) as recording, ExitStack() as stack:
@@ -91,14 +92,15 @@ def _recording(pairs: Path) -> Iterator[Recording]:
 
     if has_poses(pairs):
         with open_labels(pairs) as labels:
-            heed(pairs, labels)
+            check_verdict(pairs, labels)
             file = labels.keypoints
             if not file.skeleton.bones:
                 raise InputError(
                     f"{pairs}: its joints ({', '.join(file.skeleton.joints[:3])}, ...) have no bones, whose lengths a"
                     " network takes its scale from; only joints of a named skeleton are learned"
                 )
-            yield Recording(file.frames, file.views, file.skeleton, labels.rigs, file.split, labels.read)
+            doubts = labels.reasons if labels.verdict == "warn" else ()
+            yield Recording(file.frames, file.views, file.skeleton, labels.rigs, file.split, labels.read, doubts)
     else:
         with open_keypoints(pairs) as file:
             yield Recording(file.frames, file.views, file.skeleton, (), file.split, file.read)

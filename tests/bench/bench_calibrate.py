@@ -13,8 +13,9 @@ from scenes import rms, rotation_errors, timed, walking
 
 from epitool.camera import Rig
 from epitool.errors import GeometryError
-from epitool.geometry.calibration.calibrate import calibrate, undistorted
-from epitool.geometry.calibration.paper_chain import chain
+from epitool.geometry.calibration.calibrate import calibrate
+from epitool.geometry.calibration.first_rig import undistort_keypoints
+from epitool.geometry.calibration.paper_chain import chain_poses
 from epitool.geometry.two_view.relative_pose import estimate_pair
 from epitool.pose import Keypoints
 
@@ -36,12 +37,12 @@ def as_the_paper(keypoints: Keypoints, rig: Rig) -> Rig:
 
 def pairs_alone(keypoints: Keypoints, rig: Rig) -> Rig:
     """Consecutive pairs by PoseLib, exchanged sides undone, and no adjustment."""
-    xy, K = undistorted(keypoints, rig.cameras, 0.5), [camera.K for camera in rig.cameras]
+    xy, K = undistort_keypoints(keypoints, rig.cameras), [camera.K for camera in rig.cameras]
     pairs = [
         estimate_pair(xy[:, a], xy[:, b], K[a], K[b], keypoints.skeleton, "essential", 0)
         for a, b in itertools.pairwise(range(len(rig)))
     ]
-    return chain(xy, keypoints.skeleton, rig.cameras, pairs)
+    return chain_poses(xy, keypoints.skeleton, rig.cameras, pairs)
 
 
 def row(method: Callable[[Keypoints, Rig], Rig], seeds: Sequence[int], **faults: float) -> tuple[str, float]:

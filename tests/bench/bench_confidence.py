@@ -14,7 +14,7 @@ import pytest
 from scenes import Array, Scene, rms, rotation_errors, walking
 
 from epitool.geometry.calibration.calibrate import calibrate
-from epitool.geometry.triangulation.labels import label
+from epitool.geometry.triangulation.labels import make_labels
 
 FRAMES, SEEDS = 200, 40
 Model = Callable[[np.random.Generator, Array, Array], Array]
@@ -49,7 +49,7 @@ def of_inliers(scene: Scene) -> Array:
     """Joints `(F, J, 3)` from the keypoints that are no gross errors, which nobody knows in practice."""
     xy = np.where(scene.inliers[..., None], scene.keypoints.xy, np.nan)
     confidence = scene.inliers & np.isfinite(xy[..., 0])
-    return label(
+    return make_labels(
         replace(scene.keypoints, xy=xy, confidence=confidence.astype(float)), scene.truth.rig, jobs=1
     ).poses.xyz
 
@@ -70,7 +70,7 @@ def test_confidence_is_evidence(sigma_px, gross):
         for seed in range(first, first + SEEDS):
             scene = told(walking(FRAMES, seed, sigma_px=sigma_px, outliers=gross), model, seed)
             found = calibrate(scene.keypoints, scene.truth.rig.cameras, seed=0, jobs=1)
-            xyz = label(scene.keypoints, scene.truth.rig, jobs=1).poses.xyz
+            xyz = make_labels(scene.keypoints, scene.truth.rig, jobs=1).poses.xyz
             errors.append(rms(rotation_errors(found.rig, scene.truth.rig)))
             bounds.append(scene.bound_deg)
             counted = scene.inliers.sum(axis=1) >= 3  # with two views nothing tells a gross error

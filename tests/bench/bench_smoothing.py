@@ -15,7 +15,7 @@ import pytest
 from epitool.geometry.motion.butterworth import butterworth
 from epitool.geometry.motion.gaps import fill_gaps
 from epitool.geometry.motion.smoothing import smooth
-from epitool.geometry.triangulation.labels import label
+from epitool.geometry.triangulation.labels import make_labels
 from epitool.synthetic import labels_of, noisy_keypoints, walking_room
 from epitool.synthetic.motion import random_motion
 
@@ -37,7 +37,7 @@ def scene(views: int, sigma_px: float, outliers: float, seed: int):
     rig = rig.select(rig.names[:views])
     truth = labels_of(random_motion(FRAMES, seed, FPS).xyz, rig)
     keypoints = noisy_keypoints(truth, sigma_px=sigma_px, outliers=outliers, swap_share=0.0, seed=seed)
-    return truth.poses.xyz, label(keypoints, rig)
+    return truth.poses.xyz, make_labels(keypoints, rig)
 
 
 @pytest.mark.bench

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 
 from epitool.camera import Rig
-from epitool.geometry.people.association import People, people_of
+from epitool.geometry.people.association import People, match_people
 from epitool.skeleton import skeleton
 from epitool.synthetic import random_rig
 
@@ -123,7 +123,7 @@ def scenes(first: int, count: int, people: int, views: int, frames: int | None) 
 def judge(scene: Scene) -> tuple[Score, float]:
     """Matches and follows everyone; the score, and seconds."""
     begin = time.process_time()
-    found = people_of(scene.crowd.candidates, scene.rig, scene.crowd.frames, skeleton("h36m17"))
+    found = match_people(scene.crowd.candidates, scene.rig, scene.crowd.frames, skeleton("h36m17"))
     seconds = time.process_time() - begin
     return score(found, scene.who, shown(scene)), seconds
 
@@ -145,8 +145,9 @@ def main() -> None:
     print(
         f"{len(every)} crowds of {options.people}, {options.views} views: IDF1 mean"
         f" {np.mean([e.idf1 for e in every]):.4f}, median {np.median([e.idf1 for e in every]):.4f}, least"
-        f" {min(e.idf1 for e in every):.4f}; {sum(e.switches for e in every)} switches; {sum(e.identities for e in every)}"
-        f" identities of {sum(e.people for e in every)} people, {sum(e.ghost_identities for e in every)} of them ghosts;"
+        f" {min(e.idf1 for e in every):.4f}; {sum(e.switches for e in every)} switches;"
+        f" {sum(e.identities for e in every)} identities of {sum(e.people for e in every)} people,"
+        f" {sum(e.ghost_identities for e in every)} of them ghosts;"
         f" ghosts {np.mean([e.ghosts for e in every]):.2%} of groups; {1000 * np.mean([s for _, s in found]):.2f} s"
         " per 1000 frames"
     )

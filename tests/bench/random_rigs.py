@@ -20,7 +20,7 @@ from epitool.camera import Rig
 from epitool.errors import GeometryError
 from epitool.geometry.calibration.calibrate import Calibration, calibrate
 from epitool.geometry.calibration.compare import angle_deg, compare_rigs
-from epitool.geometry.calibration.incremental import ordered
+from epitool.geometry.calibration.incremental import order_cameras
 from epitool.pose import Keypoints
 from epitool.stages.shared.doubts import Asked, said_of
 from epitool.synthetic import detector_like, labels_of, random_rig
@@ -86,7 +86,7 @@ def judge_seed(seed: int) -> Outcome:
 
 def errors_over_deviations(found: Calibration, rig: Rig) -> tuple[list[float], list[float]]:
     """Errors of rotation and of place over their stated deviations, in the first camera's world, first baseline 1."""
-    truth, own = ordered(rig, found.rig.names), ordered(found.rig, found.rig.names)
+    truth, own = order_cameras(rig, found.rig.names), order_cameras(found.rig, found.rig.names)
     length = np.linalg.norm(found.rig.cameras[1].center - found.rig.cameras[0].center)
     rotation, place = [], []
     for v in range(1, len(own)):

@@ -107,6 +107,12 @@ def test_usage_errors_end_in_2(here, arguments):
     assert failing(2, *arguments)
 
 
+@pytest.mark.parametrize("command", ["detect2d", "calibrate", "demo"])
+def test_footage_without_its_option_names_the_option(here, command):
+    assert "did you mean --views a.mp4 'b c.mp4'?" in " ".join(failing(2, command, "a.mp4", "b c.mp4").split())
+    assert "did you mean" not in failing(2, "triangulate", "a.h5")
+
+
 def test_the_wrong_order_of_commands_names_the_command_to_run_first(here):
     assert "epitool detect2d" in failing(3, "calibrate")
     assert "epitool detect2d" in failing(3, "triangulate")

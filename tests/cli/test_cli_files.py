@@ -15,6 +15,7 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
+from epitool import console
 from epitool.cli import app, expand_patterns, spread_variadic
 from epitool.cli.outputs import check_outputs
 from epitool.cli.running import failing_in_one_line, run
@@ -92,7 +93,7 @@ def test_nothing_or_no_unicode_on_stdin_is_one_line(here, monkeypatch, content, 
 
     def open_nothing(*_):
         class Card:
-            convention = None
+            convention, doubts = None, ()
 
         return type("Engine", (), {"card": Card})
 
@@ -288,6 +289,19 @@ def test_tables_and_summaries_cannot_command_the_terminal(capsys):
     assert printable_lines("a\x1b\nb") == "a\\x1b\nb"
 
 
+def test_a_table_fits_80_columns_and_cuts_no_word(capsys, monkeypatch):
+    monkeypatch.setattr(console._stderr, "_width", 80)
+    set_quiet(False)
+    titles = ["views", "joints in common", "that fit", "error px", "parallax deg", "frames swapped"]
+    numbers = ["3300", "69%", "4.4", "46", "0"]
+    show_table("Title", titles, [["cam01 - cam02", *numbers], ["walk_Miqus_7_35441 - walk_Miqus_7_35442", *numbers]])
+    show_table("Title", titles, [["cam01 - cam02", *numbers]])
+    said = capsys.readouterr().err
+    assert max(map(len, said.splitlines())) <= 80
+    assert "\N{HORIZONTAL ELLIPSIS}" not in said
+    assert "cam01 - cam02" in said.rpartition("Title")[2]
+
+
 def test_remarks_keep_their_lines_and_errors_are_one(capsys):
     set_quiet(False)
     say("| a |\n| b\x07 |")
@@ -316,7 +330,7 @@ def test_predictions_are_several_only_where_several_are_measured():
     assert spread_variadic(["evaluate", "--predictions", "a", "-"])[-2:] == ["--predictions", "-"]
     for command in ("refine", "pss-fit"):
         assert spread_variadic([command, "--predictions", "a", "b"]) == [command, "--predictions", "a", "b"]
-        assert "unexpected extra argument" in refused(2, command, "--predictions", "a.json", "b.json").lower()
+        assert "unexpected extra b.json" in refused(2, command, "--predictions", "a.json", "b.json").lower()
 
 
 def test_patterns_are_expanded_where_the_shell_leaves_it(here):

@@ -104,6 +104,7 @@ def test_somebody_else_in_two_views_is_not_mixed_in(here, truth):
     write_rig(Path("lenses.toml"), truth.rig)
     result = epitool("calibrate", "--intrinsics", "lenses.toml", "--scale", "height=1.75m")
     assert "several people" in result.stderr
+    assert "--scale height=1.75m is taken as that of person1" in " ".join(result.stderr.split())
     rig = read_rig(Path("cameras.toml"))
     assert max(pair.rotation_deg for pair in compare_rigs(rig, truth.rig)) < 1
     assert epitool("triangulate").returncode == 0

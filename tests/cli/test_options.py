@@ -22,6 +22,7 @@ GIVEN = {
     "ExportOptions": {"model": Path("model.pt")},
     "ConvertOptions": {"inputs": (Path("labels.h5"),), "out": Path("walk.trc")},
     "ShowOptions": {"file": Path("labels.h5")},
+    "MocapOptions": {"views": (Path("a.mp4"), Path("b.mp4"))},
     "ImportOptions": {"dataset": "h36m", "root": Path()},
 }
 

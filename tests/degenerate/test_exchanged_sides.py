@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from outcomes import detected, scene, solved, worst_deg
 
-from epitool.geometry.triangulation.labels import label
+from epitool.geometry.triangulation.labels import make_labels
 
 
 @pytest.mark.parametrize("share", [0.3, 0.6, 1.0])
@@ -17,6 +17,6 @@ def test_the_cameras_are_right_all_the_same(views, share):
     found = solved(keypoints, labels.rig)
     assert found.verdict.level == "pass"
     assert worst_deg(found, labels.rig) < 1
-    sides = label(keypoints, found.rig, method="polynomial", jobs=1).swapped
+    sides = make_labels(keypoints, found.rig, method="polynomial", jobs=1).swapped
     if views > 2:  # of two views it can't be told which one is exchanged
         assert (sides == swapped).mean() > 0.98

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from outcomes import detected, outcome, scene, solved, worst_deg
 
-from epitool.geometry.doubts import unplaced
+from epitool.geometry.doubts import doubt_of_unplaced
 
 
 def without(keypoints, view, frames=slice(None)):
@@ -17,7 +17,7 @@ def test_a_view_that_sees_nobody_is_left_out_by_name():
     labels = scene(4)
     found = solved(without(detected(labels), 1), labels.rig)
     why = "it shows 0 joints that other views place, at least 16 are needed"
-    assert found.left_out == {"cam2": unplaced("cam2", why)}
+    assert found.left_out == {"cam2": doubt_of_unplaced("cam2", why)}
     assert worst_deg(found, labels.rig) < 1
     assert found.verdict.level == "warn"
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 from outcomes import detected, outcome, scene
 
-from epitool.geometry.calibration.calibrate import with_focal
+from epitool.geometry.calibration.first_rig import with_focal
 
 
 @pytest.mark.parametrize("factor", [0.7, 1.5])

@@ -8,8 +8,9 @@ from conftest import exact_labels
 
 from epitool.errors import GeometryError, InputError, UsageError
 from epitool.geometry.body.scale import apply_scale, femur_length, parse_scale, stature
-from epitool.geometry.calibration.calibrate import assumed_intrinsics, calibrate, with_focal
+from epitool.geometry.calibration.calibrate import assumed_intrinsics, calibrate
 from epitool.geometry.calibration.compare import angle_deg, compare_rigs
+from epitool.geometry.calibration.first_rig import with_focal
 
 
 def solve(keypoints, rig, method="essential"):

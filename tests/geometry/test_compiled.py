@@ -21,7 +21,7 @@ def by_differences(function, at, step):
 @pytest.mark.parametrize("v", range(len(P)))
 def test_a_projections_slope_is_its_derivative(v):
     u, w, over_depth = projection.project(P, v, *X)
-    found = [projection.slope(P, v, row, pixel, over_depth) for row, pixel in ((0, u), (1, w))]
+    found = [projection.pixel_derivative(P, v, row, pixel, over_depth) for row, pixel in ((0, u), (1, w))]
     np.testing.assert_allclose(found, by_differences(lambda *x: projection.project(P, v, *x)[:2], X, 1e-2), rtol=1e-6)
 
 
@@ -44,7 +44,7 @@ def test_inverses_of_symmetric_matrices():
 
 def test_where_rays_pass_each_other_the_way_between_them_is_perpendicular_to_both():
     a, b, d = RNG.normal(size=(3, 50, 3))
-    s, t, squared_sine = rays.passing(*a.T, *b.T, *d.T)
+    s, t, squared_sine = rays.closest_approach(*a.T, *b.T, *d.T)
     way = d + t[:, None] * b - s[:, None] * a
     np.testing.assert_allclose((way * a).sum(axis=1), 0, atol=1e-9)
     np.testing.assert_allclose((way * b).sum(axis=1), 0, atol=1e-9)
@@ -53,15 +53,15 @@ def test_where_rays_pass_each_other_the_way_between_them_is_perpendicular_to_bot
 
 
 def test_almost_parallel_rays_are_told_apart_without_cancellation():
-    assert rays.passing(0.0, 0.0, 1.0, 1e-9, 0.0, 1.0, 1.0, 0.0, 0.0)[2] == pytest.approx(1e-18, rel=1e-6)
+    assert rays.closest_approach(0.0, 0.0, 1.0, 1e-9, 0.0, 1.0, 1.0, 0.0, 0.0)[2] == pytest.approx(1e-18, rel=1e-6)
 
 
 def test_the_epipolar_constraint_has_its_gradient():
     F, match = RNG.normal(size=(3, 3)), RNG.normal(size=4)
-    value, *gradient = sampson.constraint(F, *match)
+    value, *gradient = sampson.epipolar_constraint(F, *match)
     a, b = np.append(match[:2], 1), np.append(match[2:], 1)
     assert value == pytest.approx(b @ F @ a)
-    np.testing.assert_allclose(gradient, by_differences(lambda *m: sampson.constraint(F, *m)[0], match, 1e-4))
+    np.testing.assert_allclose(gradient, by_differences(lambda *m: sampson.epipolar_constraint(F, *m)[0], match, 1e-4))
 
 
 def test_a_formula_gives_compiled_loops_numbers_and_arrays_the_same_bits():
@@ -99,7 +99,7 @@ def test_a_point_takes_three_coordinates_from_its_keypoints():
 def test_a_steps_normal_matrix_is_the_inverse_of_the_covariance():
     precision, H = RNG.uniform(0.5, 2, size=len(P)), np.empty(6)
     xy = np.array([projection.project(P, v, *X)[:2] for v in range(len(P))])
-    point.step(P, xy, precision, X.copy(), H)
+    point.gauss_newton_step(P, xy, precision, X.copy(), H)
     full = np.zeros((3, 3))
     full[np.triu_indices(3)] = H
     full = np.triu(full) + np.triu(full, 1).T

@@ -9,8 +9,8 @@ from scipy.stats import rankdata
 from test_bundle import rms_deg
 
 from epitool.geometry.calibration.calibrate import calibrate
-from epitool.geometry.noise import Residuals, refitted, unknown_noise
-from epitool.geometry.triangulation.labels import label
+from epitool.geometry.noise import Residuals, refit_noise, unknown_noise
+from epitool.geometry.triangulation.labels import make_labels
 from epitool.geometry.triangulation.triangulate import estimate_noise
 from epitool.io.keypoints_h5 import open_keypoints, write_keypoints
 from epitool.synthetic import noisy_keypoints
@@ -59,7 +59,7 @@ def test_the_scale_of_confidence_does_not_matter(half, truth, name):
     one, same = (calibrate(each, truth.rig.cameras, seed=0, jobs=1).rig for each in (half, other))
     for a, b in zip(one.cameras, same.cameras, strict=True):
         np.testing.assert_allclose(b.P, a.P, atol=1e-6)
-    labels, again = (label(each, one, jobs=1) for each in (half, other))
+    labels, again = (make_labels(each, one, jobs=1) for each in (half, other))
     np.testing.assert_allclose(again.poses.xyz, labels.poses.xyz, atol=1e-6)
     np.testing.assert_allclose(again.poses.confidence, labels.poses.confidence, atol=1e-6)
     np.testing.assert_array_equal(again.used, labels.used)
@@ -79,14 +79,14 @@ def test_confidences_below_nought_come_back_from_files(half, tmp_path):
 
 def test_low_confidences_are_no_reason_to_leave_joints_out(half, truth):
     low = replace(half, confidence=half.confidence * 0.1)
-    found = label(low, truth.rig, jobs=1)
+    found = make_labels(low, truth.rig, jobs=1)
     assert np.isfinite(found.poses.xyz[..., 0]).mean() > 0.96
 
 
 def errors(keypoints, truth) -> tuple[float, float]:
     """Of the rotations, degrees, and of the joints with the true cameras, mm."""
     rig = calibrate(keypoints, truth.rig.cameras, seed=0, jobs=1).rig
-    xyz = label(keypoints, truth.rig, jobs=1).poses.xyz
+    xyz = make_labels(keypoints, truth.rig, jobs=1).poses.xyz
     return rms_deg(rig, truth), float(np.nanmean(np.linalg.norm(xyz - truth.poses.xyz, axis=-1)))
 
 
@@ -152,4 +152,4 @@ def test_of_joints_without_a_place_at_most_one_keypoint_is_right():
     noise = replace(noise, inlier_share=np.array([0.5, 0.9]), by_level=np.ones(2))
     none, lost = np.empty((0, 2)), np.tile([1, 0], (100_000, 1))
     residuals = Residuals(none, none, none, none.astype(int), np.empty(0, dtype=int), lost)
-    np.testing.assert_allclose(refitted(noise, residuals).inlier_share, [1 / 11, 9 / 11], rtol=0.02)
+    np.testing.assert_allclose(refit_noise(noise, residuals).inlier_share, [1 / 11, 9 / 11], rtol=0.02)

@@ -10,10 +10,10 @@ import pytest
 from test_cli import epitool
 from test_sync import RIG, recorded
 
-from epitool.geometry.timing.drift import doubts_of_drift, drift_of, runs_of
+from epitool.geometry.timing.drift import doubts_of_drift, drift_of, select_runs
 from epitool.io.cameras import write_rig
 from epitool.io.keypoints_h5 import write_keypoints
-from epitool.stages.shared.doubts import of_all
+from epitool.stages.shared.doubts import doubt_text
 
 FRAMES, RATE = 600, 1.003  # over which the second view gains 1.8 frames
 
@@ -34,7 +34,7 @@ def test_how_far_clocks_run_apart_is_measured(apart):
 def test_it_is_a_doubt_that_names_the_views(apart):
     (doubt,) = doubts_of_drift(apart, RIG)
     assert doubt.level == "warn"
-    text = of_all(doubt)
+    text = doubt_text(doubt)
     assert text.startswith("the views run apart: over 599 frames cam2 gets 1.")
     assert "frames ahead of cam" in text
 
@@ -63,7 +63,7 @@ def test_few_frames_or_single_ones_tell_nothing(apart):
 
 def test_runs_of_a_long_recording_are_spread_over_it(apart):
     long = replace(apart, frames=np.arange(FRAMES) * 10)
-    assert len(runs_of(long).frames) == FRAMES  # of more than 2000 frames, 40 runs of 50
+    assert len(select_runs(long).frames) == FRAMES  # of more than 2000 frames, 40 runs of 50
 
 
 def test_calibrate_and_triangulate_say_it_where_no_footage_tells_the_rates(here, apart):

@@ -14,7 +14,7 @@ from test_cli import epitool
 from test_people import H36M, RIG, mixed_up, seen, standing, walker
 
 from epitool.camera import Rig
-from epitool.geometry.people.candidates import follow, with_choice
+from epitool.geometry.people.candidates import follow_person, with_choice
 from epitool.io.cameras import read_rig, write_rig
 from epitool.io.candidates_h5 import add_candidates
 from epitool.io.keypoints_h5 import read_keypoints, write_keypoints
@@ -144,7 +144,9 @@ def test_with_two_people_a_camera_moved_since_is_left_out_and_they_are_not_mixed
     people = [seen(walker(1), 1), seen(standing(101, (-1300, 1200)), 51)]
     candidates, _ = mixed_up(people)
     frames = len(people[0].xy)
-    write_keypoints(Path("keypoints.h5"), with_choice(people[0], candidates, follow(candidates, frames, 4, H36M)))
+    write_keypoints(
+        Path("keypoints.h5"), with_choice(people[0], candidates, follow_person(candidates, frames, 4, H36M))
+    )
     add_candidates(Path("keypoints.h5"), candidates)
     write_rig(Path("cameras.toml"), moved(RIG, "cam2", LARGE))
     result = epitool("triangulate")

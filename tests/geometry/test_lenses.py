@@ -10,7 +10,14 @@ from conftest import exact_labels
 
 from epitool.geometry.calibration.bundle_adjustment import adjust
 from epitool.geometry.calibration.compare import compare_rigs
-from epitool.geometry.calibration.lens_priors import any_focal, assumed, bent, held, moved, with_field
+from epitool.geometry.calibration.lens_priors import (
+    add_to_k1,
+    apply_lens_steps,
+    priors_of_free_focals,
+    priors_of_known,
+    priors_of_known_focals,
+    priors_of_unknown,
+)
 from epitool.geometry.calibration.schur_complement import reduced_system
 from epitool.geometry.compiled.lens import LENS, POSE, squared_errors
 from epitool.synthetic import labels_of
@@ -25,7 +32,7 @@ def unmeasured():
         K = camera.K.copy()
         K[:2, 2] += (5 - 3 * v, 4 * v - 6)
         K[0, 0] *= 1.004
-        cameras.append(replace(bent(camera, -0.05 * v), K=K))
+        cameras.append(replace(add_to_k1(camera, -0.05 * v), K=K))
     return labels_of(truth.poses.xyz, replace(truth.rig, cameras=tuple(cameras))), truth.rig.cameras
 
 
@@ -56,14 +63,14 @@ def test_the_gradient_is_the_derivative_of_the_squared_errors(truth):
         for sign in (-1, 1):
             step = np.zeros((1, LENS - POSE))
             step[0, k - POSE] = sign * 1e-5
-            errors.append(squared_errors(R, t, *moved(K, bend, step), xyz, xy).sum())
+            errors.append(squared_errors(R, t, *apply_lens_steps(K, bend, step), xyz, xy).sum())
         assert gradient[0, k] == pytest.approx((errors[1] - errors[0]) / 4e-5, rel=1e-4)
 
 
 def test_joints_tell_a_lens_that_nobody_measured(unmeasured):
     labels, cameras = unmeasured
-    found = looked(labels, places_of(labels.rig, cameras), assumed(cameras))
-    before = looked(labels, places_of(labels.rig, cameras), any_focal(cameras))
+    found = looked(labels, places_of(labels.rig, cameras), priors_of_unknown(cameras))
+    before = looked(labels, places_of(labels.rig, cameras), priors_of_free_focals(cameras))
     worst, was = (max(p.rotation_deg for p in compare_rigs(b.rig, labels.rig)) for b in (found, before))
     assert was > 0.5
     assert worst < 0.25 * was
@@ -79,7 +86,7 @@ def test_what_is_not_known_of_lenses_is_in_the_deviations(unmeasured):
     start = places_of(labels.rig, cameras)
     known, field, nothing = (
         adjust(start.undistort(noisy), labels.keypoints.confidence, labels.poses.xyz, start, lenses=of(cameras))
-        for of in (held, with_field, assumed)
+        for of in (priors_of_known, priors_of_known_focals, priors_of_unknown)
     )
     assert not (known.focal_sd + field.focal_sd).any()
     assert nothing.focal_sd.all()
@@ -94,7 +101,7 @@ def test_a_lens_that_is_held_stays(unmeasured):
         labels.keypoints.confidence,
         labels.poses.xyz,
         labels.rig,
-        lenses=held(labels.rig.cameras),
+        lenses=priors_of_known(labels.rig.cameras),
     )
     for own, true in zip(found.rig.cameras, labels.rig.cameras, strict=True):
         np.testing.assert_array_equal(own.K, true.K)

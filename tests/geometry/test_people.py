@@ -14,12 +14,12 @@ from epitool.errors import InputError
 from epitool.geometry.people import association as identity
 from epitool.geometry.people import candidates as people_module
 from epitool.geometry.people.association import choose_by_geometry
-from epitool.geometry.people.candidates import Candidates, choice_of, follow, with_choice
+from epitool.geometry.people.candidates import Candidates, choice_of, follow_person, with_choice
 from epitool.io.candidates_h5 import add_candidates, read_candidates
 from epitool.io.keypoints_h5 import open_keypoints, read_keypoints, write_keypoints
 from epitool.pose import Keypoints
 from epitool.skeleton import Skeleton, skeleton
-from epitool.stages.shared.one_person import chosen_by_geometry
+from epitool.stages.shared.people import chosen_by_geometry
 from epitool.synthetic import noisy_keypoints
 from epitool.synthetic.motion import random_motion
 from epitool.synthetic.scene import ring_of_cameras
@@ -72,7 +72,7 @@ def crossing():
 
 def test_two_people_who_cross_are_told_apart_by_geometry(crossing):
     candidates, who = crossing
-    first = follow(candidates, FRAMES, VIEWS, H36M)
+    first = follow_person(candidates, FRAMES, VIEWS, H36M)
     found = shown(choose_by_geometry(candidates, RIG, first, H36M), who)
     person = np.bincount(found[found >= 0]).argmax()
     assert ((found == person) | (found < 0)).all(axis=1).mean() >= 0.99
@@ -85,7 +85,7 @@ def test_two_people_who_cross_are_told_apart_by_geometry(crossing):
 def test_people_who_almost_touch_are_told_apart(seed):
     """Less than 20 cm between their hips, at 5 frames a second."""
     candidates, who = mixed_up([seen(walker(seed), seed), seen(walker(seed + 100, (300, 200)), seed + 50)])
-    first = follow(candidates, FRAMES, VIEWS, H36M)
+    first = follow_person(candidates, FRAMES, VIEWS, H36M)
     found = shown(choose_by_geometry(candidates, RIG, first, H36M), who)
     person = np.bincount(found[found >= 0]).argmax()
     assert ((found == person) | (found < 0)).all(axis=1).mean() >= 0.99
@@ -94,7 +94,7 @@ def test_people_who_almost_touch_are_told_apart(seed):
 def test_before_calibration_most_views_agree_on_who_it_is(crossing):
     """By chance half of all pairs of views would show the same person: too few to calibrate from."""
     candidates, who = crossing
-    found = shown(follow(candidates, FRAMES, VIEWS, H36M), who)
+    found = shown(follow_person(candidates, FRAMES, VIEWS, H36M), who)
     both = (found[:, :, None] >= 0) & (found[:, None] >= 0) & ~np.eye(VIEWS, dtype=bool)
     assert (found[:, :, None] == found[:, None])[both].mean() > 0.75
 
@@ -103,7 +103,7 @@ def test_before_calibration_most_views_agree_on_who_it_is(crossing):
 def test_a_bystander_in_two_views_is_never_chosen(seed):
     people = [seen(walker(seed), seed), seen(standing(seed + 100, (-1300, 1200)), seed + 50)]
     candidates, who = mixed_up(people, hidden={(1, 0), (1, 2)})
-    first = follow(candidates, FRAMES, VIEWS, H36M)
+    first = follow_person(candidates, FRAMES, VIEWS, H36M)
     assert (shown(first, who) == 1).mean() < 0.01
     found = shown(choose_by_geometry(candidates, RIG, first, H36M), who)
     assert not (found == 1).any()
@@ -113,7 +113,7 @@ def test_a_bystander_in_two_views_is_never_chosen(seed):
 def test_three_people_and_one_of_them_in_one_view_only():
     people = [seen(walker(1), 1), seen(walker(103, (300, 200)), 2), seen(walker(7), 3)]
     candidates, who = mixed_up(people, hidden={(2, 0), (2, 1), (2, 3)})
-    first = follow(candidates, FRAMES, VIEWS, H36M)
+    first = follow_person(candidates, FRAMES, VIEWS, H36M)
     found = shown(choose_by_geometry(candidates, RIG, first, H36M), who)
     assert not (found == 2).any()
     assert np.mean([len(set(row[row >= 0])) <= 1 for row in found]) >= 0.99
@@ -124,7 +124,7 @@ def test_one_person_stays_as_found_bit_for_bit(detected):
     there = np.isfinite(detected.xy[..., 0]).any(axis=-1)
     frame, view = np.nonzero(there)
     candidates = Candidates(detected.xy[there], detected.confidence[there], frame, view)
-    first = follow(candidates, *there.shape, H36M)
+    first = follow_person(candidates, *there.shape, H36M)
     assert choose_by_geometry(candidates, RIG, first, H36M) is first
     again = with_choice(detected, candidates, first)
     np.testing.assert_array_equal(again.xy, detected.xy)
@@ -133,11 +133,11 @@ def test_one_person_stays_as_found_bit_for_bit(detected):
 
 def test_how_many_are_worked_on_at_a_time_does_not_matter(crossing, monkeypatch):
     candidates, _ = crossing
-    first = follow(candidates, FRAMES, VIEWS, H36M)
+    first = follow_person(candidates, FRAMES, VIEWS, H36M)
     found = choose_by_geometry(candidates, RIG, first, H36M)
     monkeypatch.setattr(people_module, "_PART", 7)
     monkeypatch.setattr(identity, "_CHUNK", 11 * (VIEWS * 2) ** 3)
-    np.testing.assert_array_equal(follow(candidates, FRAMES, VIEWS, H36M), first)
+    np.testing.assert_array_equal(follow_person(candidates, FRAMES, VIEWS, H36M), first)
     np.testing.assert_array_equal(choose_by_geometry(candidates, RIG, first, H36M), found)
 
 
@@ -146,19 +146,21 @@ def test_frames_without_anybody_stay_empty(crossing):
     kept = (candidates.frame_index < 40) | (candidates.frame_index >= 60)
     names = ("xy", "confidence", "frame_index", "view_index")
     fewer = Candidates(*(getattr(candidates, name)[kept] for name in names))
-    choice = choose_by_geometry(fewer, RIG, follow(fewer, FRAMES, VIEWS, H36M), H36M)
+    choice = choose_by_geometry(fewer, RIG, follow_person(fewer, FRAMES, VIEWS, H36M), H36M)
     assert (choice[40:60] == -1).all()
     assert (choice[:40] >= 0).mean() > 0.8
     none = Candidates(np.zeros((0, 17, 2)), np.zeros((0, 17)), np.zeros(0, int), np.zeros(0, int))
-    assert (follow(none, 5, 2, H36M) == -1).all()
-    assert follow(none, 0, 2, H36M).shape == (0, 2)
+    assert (follow_person(none, 5, 2, H36M) == -1).all()
+    assert follow_person(none, 0, 2, H36M).shape == (0, 2)
 
 
 @pytest.mark.parametrize("scale", [lambda c: c / 3, lambda c: c**2, lambda c: 100 * c + 5])
 def test_the_scale_of_confidence_does_not_matter(crossing, scale):
     candidates, _ = crossing
     other = replace(candidates, confidence=np.where(candidates.confidence > 0, scale(candidates.confidence), 0))
-    np.testing.assert_array_equal(follow(other, FRAMES, VIEWS, H36M), follow(candidates, FRAMES, VIEWS, H36M))
+    np.testing.assert_array_equal(
+        follow_person(other, FRAMES, VIEWS, H36M), follow_person(candidates, FRAMES, VIEWS, H36M)
+    )
     previous = candidates.table(FRAMES, VIEWS)[..., 0]
     choices = [choose_by_geometry(each, RIG, previous, H36M) for each in (candidates, other)]
     np.testing.assert_array_equal(*choices)
@@ -188,8 +190,8 @@ def test_mirrored_detections_are_chosen_alike(crossing):
     xy = np.where(mirrored[:, None, None], candidates.xy[:, order], candidates.xy)
     confidence = np.where(mirrored[:, None], candidates.confidence[:, order], candidates.confidence)
     changed = replace(candidates, xy=xy, confidence=confidence)
-    first = follow(candidates, FRAMES, VIEWS, H36M)
-    np.testing.assert_array_equal(follow(changed, FRAMES, VIEWS, H36M), first)
+    first = follow_person(candidates, FRAMES, VIEWS, H36M)
+    np.testing.assert_array_equal(follow_person(changed, FRAMES, VIEWS, H36M), first)
     np.testing.assert_array_equal(
         choose_by_geometry(changed, RIG, first, H36M), choose_by_geometry(candidates, RIG, first, H36M)
     )
@@ -201,13 +203,13 @@ def test_where_nobody_moves_the_one_seen_best_is_followed():
     person, frame = np.tile([0, 1], 30), np.repeat(np.arange(30), 2)
     confidence = np.where(person == 1, 1.0, 0.7)[:, None] * np.ones(17)
     candidates = Candidates(bodies[person], confidence, frame, np.zeros(60, dtype=int))
-    assert (person[follow(candidates, 30, 1, H36M)] == 1).all()
+    assert (person[follow_person(candidates, 30, 1, H36M)] == 1).all()
 
 
 def test_skeletons_without_sides_are_followed_too(crossing):
     candidates, who = crossing
     plain = Skeleton("plain", tuple(f"joint{j}" for j in range(17)), (-1,) * 17)
-    first = follow(candidates, FRAMES, VIEWS, plain)
+    first = follow_person(candidates, FRAMES, VIEWS, plain)
     assert (first >= 0).mean() > 0.5
     found = shown(choose_by_geometry(candidates, RIG, first, plain), who)
     assert np.mean([len(set(row[row >= 0])) <= 1 for row in found]) >= 0.99
@@ -236,7 +238,7 @@ def test_views_are_selected_and_renumbered(crossing):
 @pytest.fixture
 def stored(tmp_path, crossing):
     candidates, _ = crossing
-    keypoints = with_choice(exact_labels(FRAMES).keypoints, candidates, follow(candidates, FRAMES, VIEWS, H36M))
+    keypoints = with_choice(exact_labels(FRAMES).keypoints, candidates, follow_person(candidates, FRAMES, VIEWS, H36M))
     path = tmp_path / "keypoints.h5"
     write_keypoints(path, keypoints)
     return path
@@ -250,7 +252,7 @@ def test_candidates_survive_the_file_and_the_choice_is_one_of_them(stored, cross
     read = read_candidates(stored, keypoints.xy.shape[:3])
     np.testing.assert_array_equal(read.xy, candidates.xy.astype(np.float32))
     np.testing.assert_array_equal(read.frame_index, candidates.frame_index)
-    choice, table = follow(candidates, FRAMES, VIEWS, H36M), read.table(FRAMES, VIEWS)
+    choice, table = follow_person(candidates, FRAMES, VIEWS, H36M), read.table(FRAMES, VIEWS)
     np.testing.assert_array_equal(choice_of(keypoints, read, table), choice)
     np.testing.assert_array_equal(with_choice(keypoints, read, choice).xy, keypoints.xy)
     assert (choice_of(replace(keypoints, xy=keypoints.xy + 1), read, table) == -1).all()
@@ -265,7 +267,7 @@ def test_candidates_that_do_not_fit_are_refused(stored, crossing):
         read_candidates(stored, (FRAMES, VIEWS, 16))
     with h5py.File(stored, "r+") as file:
         del file["candidates/xy"]
-    with pytest.raises(InputError, match=r"lacks dataset 'xy'.*epitool detect2d"):
+    with pytest.raises(InputError, match=r"lacks dataset 'candidates/xy'.*epitool detect2d"):
         read_candidates(stored, (FRAMES, VIEWS, 17))
 
 
@@ -276,11 +278,11 @@ def test_a_file_in_which_nobody_is_has_nobody_to_choose_from(stored, tmp_path, c
         write_keypoints(tmp_path / "k.h5", read_keypoints(stored).select_frames(np.arange(frames)))
         add_candidates(tmp_path / "k.h5", nobody)
         with open_keypoints(tmp_path / "k.h5") as file:
-            assert chosen_by_geometry(file, RIG, 0.3) is None
+            assert chosen_by_geometry(file, RIG) is None
 
 
 def test_linked_candidates_are_refused(stored, tmp_path):
     with h5py.File(stored, "r+") as file:
         file["candidates"] = h5py.ExternalLink(str(tmp_path / "other.h5"), "/")
-    with pytest.raises(InputError, match="lacks candidates"):
+    with pytest.raises(InputError, match="'candidates' is no group of this file"):
         read_candidates(stored, (FRAMES, VIEWS, 17))

@@ -13,7 +13,7 @@ from test_cli import failing
 from epitool.errors import GeometryError
 from epitool.geometry.timing.refusals import OutOfReachError
 from epitool.geometry.timing.sync import estimate_offsets, synchronized
-from epitool.geometry.timing.trajectories import read_at, without_gross_errors, without_jumps
+from epitool.geometry.timing.trajectories import estimate_motion_at, without_gross_errors, without_jumps
 from epitool.io.cameras import write_rig
 from epitool.io.keypoints_h5 import write_keypoints
 from epitool.pose import Keypoints
@@ -84,10 +84,10 @@ def test_uniform_motion_is_read_exactly_between_frames_and_around_missing_ones()
     line = np.stack([3 + 2 * times, 5 - times], axis=-1)[:, None]
     line[20] = np.nan
     at = np.array([10.0, 19.7, 20.0, 30.45])
-    position, velocity = read_at(line, at)
+    position, velocity = estimate_motion_at(line, at)
     np.testing.assert_allclose(position[:, 0], np.stack([3 + 2 * at, 5 - at], axis=-1))
     np.testing.assert_allclose(velocity[:, 0], np.tile([2.0, -1.0], (4, 1)))
-    assert np.isnan(read_at(line, np.array([-3.0, 70.0]))[0]).all()
+    assert np.isnan(estimate_motion_at(line, np.array([-3.0, 70.0]))[0]).all()
 
 
 def test_gross_errors_are_removed_and_nine_tenths_of_the_rest_stay():

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from epitool.geometry.people.tracking import agreement, link, swing
+from epitool.geometry.people.tracking import correlate_limbs, link_sightings, swing
 from epitool.pose import midline
 from epitool.skeleton import skeleton
 
@@ -16,17 +16,17 @@ def test_tracks_keep_their_names_through_a_crossing_and_a_gap():
     one, other = (body + np.stack([x, 0 * x], axis=-1)[:, None] for x in (3 * at, 60 - 3 * at))
     points, frames = np.concatenate([one, other + np.array([0.0, 8.0])]), np.tile(np.arange(20), 2)
     kept = ~np.isin(frames, [5, 6])
-    names = link(points[kept], frames[kept], bridge=2, cut=False)
+    names = link_sightings(points[kept], frames[kept], bridge=2, cut=False)
     assert [len(set(names[:18])), len(set(names[18:]))] == [1, 1]
     assert names[0] != names[18]
-    assert len(set(link(points[kept], frames[kept], bridge=1, cut=False))) == 4
-    assert len(set(link(points, frames, bridge=2, cut=True)[frames < 5])) == 2
-    assert len(set(link(points, frames, bridge=2, cut=True))) > 2
+    assert len(set(link_sightings(points[kept], frames[kept], bridge=1, cut=False))) == 4
+    assert len(set(link_sightings(points, frames, bridge=2, cut=True)[frames < 5])) == 2
+    assert len(set(link_sightings(points, frames, bridge=2, cut=True))) > 2
 
 
 def test_sightings_without_points_belong_to_no_track():
     points = np.array([[[0.0, 0], [0, 1], [0, 2]], np.full((3, 2), np.nan)])
-    assert link(points, np.array([0, 1]), bridge=5, cut=False).tolist() == [0, -1]
+    assert link_sightings(points, np.array([0, 1]), bridge=5, cut=False).tolist() == [0, -1]
 
 
 def test_swing_tells_a_walk_from_a_jittering_stand():
@@ -41,8 +41,8 @@ def test_swing_tells_a_walk_from_a_jittering_stand():
 
 def test_agreement_is_one_with_oneself_and_none_with_nobody():
     values = np.random.default_rng(0).normal(size=(50, 3))
-    assert agreement(values, values) == pytest.approx(1)
-    assert agreement(values, np.full_like(values, np.nan)) == 0
+    assert correlate_limbs(values, values) == pytest.approx(1)
+    assert correlate_limbs(values, np.full_like(values, np.nan)) == 0
 
 
 def test_midline_has_middles_of_pairs_and_unpaired_joints():

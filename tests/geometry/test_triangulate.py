@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from epitool.camera import Camera, Rig
-from epitool.geometry.triangulation.labels import convert_labels, frames_solved, label
+from epitool.geometry.triangulation.labels import convert_labels, frames_solved, make_labels
 from epitool.geometry.triangulation.triangulate import triangulate
 from epitool.geometry.triangulation.vector_median import triangulate_dlt, triangulate_pair, vector_median
 from epitool.skeleton import skeleton
@@ -96,7 +96,7 @@ def test_one_bad_view_of_four_is_voted_down_where_dlt_is_not(truth):
 
 
 def test_labels_undo_swaps_and_are_near_the_truth(truth, detected):
-    labels = label(detected, truth.rig, method="polynomial", jobs=1)
+    labels = make_labels(detected, truth.rig, method="polynomial", jobs=1)
     error = np.linalg.norm(labels.poses.xyz - truth.poses.xyz, axis=-1)
     assert np.nanmedian(error) < 40
     assert frames_solved(labels).all()

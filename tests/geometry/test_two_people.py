@@ -11,7 +11,7 @@ from test_cli import epitool
 from test_people import H36M, RIG, mixed_up, seen, standing, walker
 
 from epitool.geometry.calibration.compare import compare_rigs
-from epitool.geometry.people.candidates import follow, with_choice
+from epitool.geometry.people.candidates import follow_person, with_choice
 from epitool.io.cameras import read_rig, write_rig
 from epitool.io.candidates_h5 import add_candidates
 from epitool.io.keypoints_h5 import write_keypoints
@@ -38,7 +38,7 @@ def before_cameras(people, choice=None, hidden=()):
     """`keypoints.h5` with everyone, of whom some are followed; and `lenses.toml`."""
     candidates, who = mixed_up(people, missing=0.02, hidden=hidden)
     frames = len(people[0].xy)
-    followed = follow(candidates, frames, 4, H36M)
+    followed = follow_person(candidates, frames, 4, H36M)
     if choice:
         view, person = choice
         table = candidates.table(frames, 4)[:, view]

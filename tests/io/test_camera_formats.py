@@ -339,3 +339,15 @@ def test_what_a_format_writes_fits_that_format_alone(here, rig, name):
         fit = [one for one in FORMATS if path.is_dir() != bool(one.suffixes) and one.fits(CameraFile(path))]
         assert fit == [writes]
         assert path.is_dir() or path.suffix in writes.suffixes
+
+
+def test_lenses_of_other_names_come_with_the_command_that_renames_them(here, rig):
+    path = write_toml("lens.toml", {n: {"name": n, **t} for n, t in zip("abcd", tables(rig))})
+    with pytest.raises(InputError) as raised:
+        read_intrinsics(path, ["left", "right", "front", "back"])
+    command = str(raised.value).partition("in their order: epitool ")[2]
+    assert command == "convert lens.toml --views left right front back --out renamed.toml"
+    assert epitool(*command.split()).returncode == 0
+    assert [c.name for c in read_intrinsics(Path("renamed.toml"), ["front", "left"])] == ["front", "left"]
+    with pytest.raises(InputError, match="It has 4 cameras and there are 2 views"):
+        read_intrinsics(path, ["left", "right"])

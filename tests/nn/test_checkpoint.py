@@ -53,6 +53,15 @@ def refused(path: Path) -> str:
     return str(caught.value)
 
 
+def test_doubts_about_the_labels_stay_with_the_network_and_earlier_files_have_none(tmp_path, model_file):
+    card = some_card(doubts=("view cam4: is left out",))
+    save_model(tmp_path / "model.pt", Model(build_network(17, TINY).state_dict(), card))
+    assert load_model(tmp_path / "model.pt").card.doubts == card.doubts
+    plain = card.to_plain()
+    del plain["doubts"]
+    assert ModelCard.from_plain(plain).doubts == ()
+
+
 class Harmful:
     """Unpickled, it makes a file."""
 

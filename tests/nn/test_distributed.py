@@ -16,7 +16,8 @@ from torch import nn
 
 from epitool.errors import UsageError
 from epitool.io.labels_h5 import write_labels
-from epitool.nn.distributed import Compute, agree_on_buffers, share_batch_norm
+from epitool.nn import distributed
+from epitool.nn.distributed import Compute, agree_on_buffers, share_batch_norm, silent_unless_first
 from epitool.nn.training import shares
 from epitool.synthetic import render_scene
 
@@ -57,6 +58,15 @@ def test_every_image_of_a_batch_is_computed_once():
 def test_what_cannot_be_computed_is_refused(compute, message):
     with pytest.raises(UsageError, match=message):
         compute.start()
+
+
+@pytest.mark.parametrize(("rank", "silent"), [(0, False), (1, True)])
+def test_only_the_first_process_warns_before_they_are_joined(monkeypatch, rank, silent):
+    said = []
+    monkeypatch.setattr(distributed.rank_zero_only, "rank", rank)
+    monkeypatch.setattr(distributed, "fall_silent", lambda: said.append("silent"))
+    silent_unless_first()
+    assert bool(said) == silent
 
 
 @pytest.fixture(scope="module")

@@ -23,6 +23,7 @@ from epitool.parallel import drawn_ahead
 from epitool.skeleton import skeleton
 from epitool.stages import predict
 from epitool.stages.scoring import pairing
+from epitool.stages.scoring.everyone import Everyone
 from epitool.stages.scoring.truth import Truth
 from epitool.synthetic import labels_of, walking_room
 from epitool.synthetic.motion import random_motion
@@ -67,10 +68,18 @@ def answers(labels) -> np.ndarray:
     return volume.reshape(-1, 17, 3)
 
 
+def truth_of(labels):
+    """Labels as `evaluate` reads them."""
+    frames = labels.poses.frames
+    person = Everyone(labels, np.full(len(frames), "person1"), frames, {"person1": None}, labels.recording_id)
+    clips = np.zeros(len(frames), int)
+    return Truth("labels.h5", labels.in_cameras, H36M, "mm", "made up", clips, None, "all", person)
+
+
 def test_a_lens_that_is_known_moves_no_joint(truth, monkeypatch):
     bent = through_a_lens(truth)
     assert np.abs(bent.keypoints.xy - truth.keypoints.xy).max() > 5
-    target = Truth("l.h5", bent.in_cameras, H36M, "mm", "made up", bent, np.zeros(FRAMES, int), None, "all")
+    target = truth_of(bent)
     exact = bent.in_cameras - bent.in_cameras[:, :, [0]]
     monkeypatch.setattr(inference, "open_engine", lambda path, device: Echo(answers(bent)))
     found = pairing._run_model("model.pt", target, "all", "cpu", "epipolarpose")
@@ -78,9 +87,7 @@ def test_a_lens_that_is_known_moves_no_joint(truth, monkeypatch):
 
 
 def test_authors_protocol_alone_is_given_the_truth(truth, monkeypatch):
-    target = Truth(
-        "labels.h5", truth.in_cameras, H36M, "mm", "made up", truth, np.zeros(len(truth.poses.frames), int), None, "all"
-    )
+    target = truth_of(truth)
     exact = truth.in_cameras - truth.in_cameras[:, :, [0]]
     monkeypatch.setattr(inference, "open_engine", lambda path, device: Echo(answers(truth)))
     for protocol, most_mm in (("epipolarpose", 0.1), ("standard", np.inf)):

@@ -449,7 +449,7 @@ def test_a_script_that_runs_again_writes_its_files_again(labels, name):
 
 
 def test_what_is_missing_for_poses_is_said(labels):
-    assert "give --fps" in failing(2, "convert", "labels.h5", "--out", "walk.trc")
+    assert "Add --fps 60" in failing(2, "convert", "labels.h5", "--out", "walk.trc")
     assert "written as .trc" in failing(2, "convert", "labels.h5", "--fps", "50", "--out", "walk.xyz")
     assert "no such file" in failing(3, "convert", "nothing.h5", "--out", "walk.trc")
 

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import struct
 from dataclasses import replace
+from math import prod
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from conftest import exact_labels
@@ -114,6 +117,58 @@ def test_up_of_c3d_is_said_as_its_readers_look_for_it(here, truth):
         parameters = ezc3d.c3d(f"{axis}.c3d")["parameters"]
         assert parameters["POINT"]["Y_SCREEN"]["value"] == [screen]
         assert "3 dB at 6 Hz" in parameters["PROCESSING"]["DONE"]["value"][0]
+
+
+def parameters_of_c3d(content: bytes) -> dict[str, dict[str, bytes]]:
+    """Every group's parameters and their raw values, by the format's own rules: little-endian, chained by offsets."""
+    at = 512 * (content[0] - 1)
+    assert content[at + 3] == 84  # Intel's order of bytes
+    at, names, found = at + 4, {}, {}
+    while length := struct.unpack_from("<b", content, at)[0]:
+        number = struct.unpack_from("<b", content, at + 1)[0]
+        name = content[at + 2 : at + 2 + abs(length)].decode()
+        start = at + 2 + abs(length)
+        step = struct.unpack_from("<H", content, start)[0]
+        if number < 0:
+            names[-number] = name
+        else:
+            size, dimensions = abs(struct.unpack_from("<b", content, start + 2)[0]), content[start + 3]
+            sizes = content[start + 4 : start + 4 + dimensions]
+            values = start + 4 + dimensions
+            found.setdefault(number, {})[name] = content[values : values + size * prod(sizes)]
+        if not step:
+            break
+        at = start + step
+    return {group: found.get(number, {}) for number, group in names.items()}
+
+
+def test_c3d_holds_what_strict_readers_want(here, truth):
+    """Header and parameters agree, the unit and an empty group of analog channels are there, missing is -1."""
+    pytest.importorskip("ezc3d", reason="the extra [c3d] is not installed")
+    xyz = truth.poses.xyz.copy()
+    xyz[3, 5] = np.nan
+    stored(truth, xyz=xyz)
+    assert convert("walk.c3d", "--unit", "m").returncode == 0
+    content = Path("walk.c3d").read_bytes()
+    assert content[1] == 0x50
+    points, analog, first, last, _, scale, start, _, rate = struct.unpack_from("<HHHHHfHHf", content, 2)
+    assert (points, analog, first, last, rate) == (17, 0, 1, 60, 60.0)
+    assert scale < 0  # places are floating-point numbers
+    groups = parameters_of_c3d(content)
+    point = groups["POINT"]
+    assert point["UNITS"].strip() == b"m"
+    assert struct.unpack("<f", point["RATE"])[0] == rate
+    assert struct.unpack("<f", point["SCALE"])[0] == scale
+    assert [struct.unpack("<H", point[key])[0] for key in ("USED", "FRAMES", "DATA_START")] == [17, 60, start]
+    width = len(point["LABELS"]) // 17
+    labels = [point["LABELS"][width * n : width * (n + 1)].decode().strip() for n in range(17)]
+    assert labels == list(truth.poses.skeleton.joints)
+    assert struct.unpack("<H", groups["ANALOG"]["USED"])[0] == 0
+    assert {"GEN_SCALE", "RATE"} <= groups["ANALOG"].keys()
+    data = np.frombuffer(content, "<f4", 60 * 17 * 4, 512 * (start - 1)).reshape(60, 17, 4)
+    missing = np.isnan(xyz[..., 0])
+    np.testing.assert_array_equal(data[..., 3], np.where(missing, -1, 0))
+    np.testing.assert_allclose(data[~missing, :3], xyz[~missing] / 1000, atol=1e-5)
 
 
 # As Pose2Sim's `IK_Setup_Pose2Sim_Halpe26.xml` names its tasks.
@@ -252,6 +307,24 @@ def test_angles_go_to_opensims_storage(here, truth):
         values = np.array(rows, dtype=float)[:, 1:]
         expected = np.stack(list(joint_angles(replace(truth.poses, xyz=xyz)).values()), axis=1)
         assert np.nanmedian(np.abs(values - expected)) < 3  # degrees: five frames a second, said to be sixty
+
+
+def test_angles_go_to_a_table_and_a_diagram(here, truth):
+    xyz = truth.poses.xyz.copy()
+    xyz[3, 5] = np.nan
+    stored(truth, xyz=xyz)
+    for out in ("walk.angles.csv", "angles.csv", "angles.csv", "angles.png", "angles.png"):  # replaced, being ours
+        result = convert(out)
+        assert result.returncode == 0, result.stderr
+        assert "unit degrees" in result.stdout
+    names, *rows = [line.split(",") for line in Path("angles.csv").read_text().splitlines()]
+    expected = joint_angles(replace(truth.poses, xyz=xyz))
+    assert names == ["frame", "time", *expected]
+    assert (rows[3][:2], rows[3][names.index("left_knee_flexion")]) == (["3", "0.050000"], "")
+    values = np.array([[float(cell or "nan") for cell in row] for row in rows])[:, 2:]
+    np.testing.assert_allclose(values, np.stack(list(expected.values()), axis=1), atol=1e-4)
+    height, width, _ = cv2.imread("angles.png").shape
+    assert width > height > 500
 
 
 @pytest.mark.parametrize("option", [["--names", "pose2sim"], ["--up-axis", "y"], ["--unit", "m"]])

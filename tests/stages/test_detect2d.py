@@ -75,6 +75,32 @@ def test_views_are_matched_by_frame_and_gaps_are_missing(here, bright, capfd):
     assert "different lengths: a 10, b 3" in capfd.readouterr().err
 
 
+def test_what_a_pattern_catches_beside_the_footage_is_left_out_and_said(here, bright, capfd):
+    images("cam1", range(1, 4))
+    images("cam2", range(1, 4))
+    Path("cam.toml").write_text("")
+    cv2.imwrite("cam.png", np.zeros((8, 8, 3), np.uint8))
+    Path("cam-steps").mkdir()
+    Path("cam-steps/keypoints.h5").write_bytes(b"")
+    run(sorted(map(str, here.glob("cam*"))))
+    assert read_keypoints(Path("keypoints.h5")).views == ("cam1", "cam2")
+    said = capfd.readouterr().err
+    assert all(f"{name}" in said for name in ("cam.toml", "cam.png", "cam-steps"))
+    assert "are no views and are left out" in said
+    with pytest.raises(InputError, match="a view is a folder of images or a video, not one image"):
+        run(["cam.png"])  # alone, it is what was meant
+    Path("footage").mkdir()
+    Path("footage/cam1.mp4").write_bytes(b"")
+    with pytest.raises(InputError, match=r"it holds videos, which are views themselves: footage/\*\.mp4"):
+        run(["footage"])
+
+
+def test_a_detector_without_use_for_a_gpu_says_so(here, bright, capfd):
+    images("a", range(1, 4))
+    run(["a"], device="cuda")
+    assert "warning: --device cuda: mediapipe computes on the CPU only" in capfd.readouterr().err
+
+
 def test_images_without_a_person_are_missing_and_reported(here, bright, capfd):
     images("a", range(3))  # frame 0 is black
     run(["a"])

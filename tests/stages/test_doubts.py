@@ -8,12 +8,12 @@ import pytest
 
 from epitool.geometry import doubts
 from epitool.geometry.calibration.verdict import Verdict
-from epitool.geometry.doubts import Doubt, Kind, doubt, unplaced
-from epitool.stages.shared.doubts import Asked, said_of, untrusted, why
+from epitool.geometry.doubts import Doubt, Kind, doubt_if_large, doubt_of_unplaced
+from epitool.stages.shared.doubts import Asked, omission_text, refusal_text, said_of
 
-PLACE = doubt(Kind.PLACE, 0.05, doubts.PLACE, "walk_back", length=0.5)
-TURNED = doubt(Kind.ROTATION, 1.4, doubts.ROTATION_DEG, "walk_back")
-LOST = doubt(Kind.ROTATION, 6.2, doubts.ROTATION_DEG, "door")
+PLACE = doubt_if_large(Kind.PLACE, 0.05, doubts.PLACE, "walk_back", length=0.5)
+TURNED = doubt_if_large(Kind.ROTATION, 1.4, doubts.ROTATION_DEG, "walk_back")
+LOST = doubt_if_large(Kind.ROTATION, 6.2, doubts.ROTATION_DEG, "door")
 NUMBERS = dict.fromkeys(("joints", "degrees", "closer", "factor", "span", "length"), 2.0)
 
 
@@ -21,7 +21,8 @@ def test_a_place_is_uncertain_by_millimetres_where_the_scale_is_known():
     (reason,) = said_of(Verdict((PLACE,)), Asked(millimetres=490.0)).reasons
     assert reason == (
         "camera walk_back: position uncertain by 245 mm (limit for 'pass': 3% of the camera spacing)."
-        " Usable; more movement or --intrinsics helps."
+        " Poses keep nearly their shape; where cameras stand and look is off by about that much; more movement or"
+        " --intrinsics helps."
     )
 
 
@@ -29,7 +30,8 @@ def test_and_by_a_share_where_it_is_not():
     (reason,) = said_of(Verdict((PLACE,)), Asked(lenses_given=True)).reasons
     assert reason == (
         "camera walk_back: position uncertain by 5.0% of the camera spacing (limit for 'pass': 3%)."
-        " Usable; more movement or more views help."
+        " Poses keep nearly their shape; where cameras stand and look is off by about that much; more movement or more"
+        " views help."
     )
 
 
@@ -41,31 +43,31 @@ def test_a_camera_has_one_line_that_joins_its_doubts():
 
 
 def test_the_worst_comes_first_and_nothing_is_called_usable_beside_it():
-    said = said_of(Verdict((TURNED, LOST), {"roof": unplaced("roof", "it shows nobody")}), Asked())
+    said = said_of(Verdict((TURNED, LOST), {"roof": doubt_of_unplaced("roof", "it shows nobody")}), Asked())
     assert said.level == "fail"
     assert said.reasons[0] == "camera door: rotation uncertain by 6.2 degrees (limit: 4 degrees)"
     assert said.reasons[1] == "view roof: is left out: it shows nobody"
-    assert "Usable" not in said.text
+    assert "keep nearly" not in said.text
 
 
 def test_cameras_that_fail_say_that_nothing_is_written_and_two_things_to_try():
-    text = untrusted(Verdict((LOST,)), Asked())
+    text = refusal_text(Verdict((LOST,)), Asked())
     assert "(limit: 4 degrees)" in text
     assert "nothing is written" in text
     assert text.endswith(
         "Try: let the person walk through more of the space that all views see; give the lenses (--intrinsics)"
     )
-    assert "--intrinsics" not in untrusted(Verdict((LOST,)), Asked(lenses_given=True))
+    assert "--intrinsics" not in refusal_text(Verdict((LOST,)), Asked(lenses_given=True))
 
 
 def test_views_that_do_not_fit_are_no_matter_of_lenses():
-    text = untrusted(Verdict((doubt(Kind.NOISE, 0.2, doubts.NOISE),)), Asked(lenses_given=True))
+    text = refusal_text(Verdict((doubt_if_large(Kind.NOISE, 0.2, doubts.NOISE),)), Asked(lenses_given=True))
     assert "joints scatter by 20% of the person's size (limit: 8%); are the views in sync?" in text
     assert "same time (--sync finds offsets)" in text
 
 
 def test_a_focal_length_known_to_hundreds_of_percent_tells_of_an_unusual_lens():
-    wide = doubt(Kind.FOCAL, 3.4, doubts.FOCAL_OF_TWO, "gopro")
+    wide = doubt_if_large(Kind.FOCAL, 3.4, doubts.FOCAL_OF_TWO, "gopro")
     (reason,) = said_of(Verdict((wide,)), Asked()).reasons
     assert "focal length uncertain by 340% (limit for 'pass': 5%)" in reason
     assert "wide action camera" in reason
@@ -73,13 +75,13 @@ def test_a_focal_length_known_to_hundreds_of_percent_tells_of_an_unusual_lens():
 
 
 def test_what_passes_is_not_said():
-    verdict = Verdict((doubt(Kind.PLACE, 0.01, doubts.PLACE, "walk_back", length=0.1),))
+    verdict = Verdict((doubt_if_large(Kind.PLACE, 0.01, doubts.PLACE, "walk_back", length=0.1),))
     assert said_of(verdict, Asked(), [("pass", "all is well")]) == said_of(Verdict(), Asked())
     assert said_of(verdict, Asked()).level == verdict.level == "pass"
 
 
 def test_a_view_left_out_is_a_warning():
-    assert Verdict(left_out={"roof": unplaced("roof", "it shows nobody")}).level == "warn"
+    assert Verdict(left_out={"roof": doubt_of_unplaced("roof", "it shows nobody")}).level == "warn"
 
 
 def test_a_commands_own_doubts_count():
@@ -91,7 +93,7 @@ def test_a_commands_own_doubts_count():
 def test_every_kind_has_words(kind):
     item = Doubt(kind, "warn", ("one", "two"), 0.5, 0.25, NUMBERS, "for its own reason")
     try:
-        said = why(item, Asked())
+        said = omission_text(item, Asked())
     except KeyError:
         said = said_of(Verdict((item,)), Asked()).text
     assert not re.search("[{}]|nan", said)
@@ -100,5 +102,7 @@ def test_every_kind_has_words(kind):
 
 def test_how_far_a_camera_stands_from_where_the_file_says_is_in_the_files_unit_or_millimetres():
     item = Doubt(Kind.ELSEWHERE, "warn", ("one",), 0.5, numbers={"degrees": 3.0})
-    assert "stood 0.5 of the file's unit from" in why(item, Asked())
-    assert "stood 600 mm from where the file says, turned by 3.0 degrees" in why(item, Asked(millimetres=1200.0))
+    assert "stood 0.5 of the file's unit from" in omission_text(item, Asked())
+    assert "stood 600 mm from where the file says, turned by 3.0 degrees" in omission_text(
+        item, Asked(millimetres=1200.0)
+    )

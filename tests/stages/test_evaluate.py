@@ -140,6 +140,7 @@ def test_labels_are_measured_against_labels_by_frame_and_view(folder):
     summary = run(predictions=[Path("made.h5")])
     assert summary.values["poses"] == n
     assert values(summary)["NMPJPE"] == pytest.approx(0, abs=1e-3)
+    assert max(map(len, summary.text.partition("\n\n")[0].splitlines()[:8])) <= 80  # the table
     assert values(summary)["mPSS@5"] == 100
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import h5py
 import numpy as np
@@ -15,6 +16,9 @@ from epitool.cli import app, spread_variadic
 from epitool.errors import InputError
 from epitool.io.h5 import texts
 from epitool.io.labels_h5 import read_labels, write_labels
+from epitool.nn import inference
+from epitool.nn.samples import Recording
+from epitool.stages.predict import answering
 
 REASON = "view cam4: is left out: 90% of its keypoints do not fit"
 COMMANDS = {
@@ -88,3 +92,14 @@ def test_labels_of_nobodys_judgement_state_none(here, truth):
     with h5py.File("labels.h5") as file:
         assert "verdict" not in file.attrs
     assert (read_labels("labels.h5").verdict, np.size(read_labels("labels.h5").reasons)) == ("", 0)
+
+
+def test_a_network_of_doubtful_labels_is_warned_of_where_it_predicts(here, truth, monkeypatch, capsys):
+    labels = replace(truth, verdict="warn", reasons=(REASON,))
+    assert Recording.of(labels).doubts == (REASON,)
+    assert Recording.of(replace(labels, verdict="pass")).doubts == ()
+    card = SimpleNamespace(options=SimpleNamespace(supervision="3d"), doubts=(REASON,))
+    monkeypatch.setattr(inference, "open_engine", lambda *_: SimpleNamespace(card=card))
+    answering._open_engine(Path("model.pt"), "cpu", False)
+    said = " ".join(capsys.readouterr().err.split())
+    assert f"model.pt: was trained on labels that were found doubtful: {REASON}" in said

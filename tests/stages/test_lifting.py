@@ -10,14 +10,14 @@ import pytest
 
 from epitool.errors import GeometryError, InputError, UsageError
 from epitool.io.keypoints_h5 import write_keypoints
-from epitool.nn.looks import BODY, LIMBS, PELVIS, Looks, body_joints, face_apart, unit_size
+from epitool.nn.looks import BODY, LIMBS, PELVIS, Looks, body_joints, described, face_apart, from_facing, unit_size
 from epitool.nn.mocap import Cameras, median_lengths, mirrored, seen_by
 from epitool.nn.refiner import SHIPPED, Refiner, load_refiner
 from epitool.nn.refiner_training import reference_lengths
 from epitool.nn.refining import agreed_poses, on_rays, sized
 from epitool.nn.times import Times, smoothed
 from epitool.options import PredictOptions
-from epitool.pose import Keypoints
+from epitool.pose import Keypoints, square_boxes
 from epitool.skeleton import skeleton
 from epitool.stages import predict
 from epitool.stages.shared import looking
@@ -342,6 +342,36 @@ def test_the_mirror_look_finds_the_same_person():
     looks = looking.DetectorLooks((Lopsided(), Lopsided()), 1, None, 1.25)
     looks(0, image)
     np.testing.assert_allclose(looks.found.xy[0, 1], looks.found.xy[0, 0], atol=1e-9)
+
+
+@pytest.mark.parametrize("scale", [lambda c: c, lambda c: 0.3 * c**4, lambda c: 10 * c, np.expm1])
+def test_the_box_of_a_person_does_not_depend_on_the_scale_of_confidence(scale):
+    """Any strictly increasing map of confidence leaves the box as it is; only joints in the image determine it."""
+
+    class Unsure(Posed):
+        def detect(self, image):
+            xy, sure = super().detect(image)
+            sure = np.linspace(0.05, 0.95, sure.size).reshape(sure.shape)
+            xy = xy.copy()
+            xy[0, 0] = [-150.0, 900.0]  # a joint that is only guessed, outside of the image
+            return xy, scale(sure)
+
+    image = np.full((300, 200, 3), 255, np.uint8)
+    looks = looking.DetectorLooks((Unsure(), Unsure()), 1, None, 1.25)
+    box = looks(0, image)
+    inside_ones = looks.found.xy[0, 0, 1:]
+    np.testing.assert_allclose(box, square_boxes(inside_ones, 1.25))
+    assert np.isfinite(box).all()
+
+
+def test_a_pose_in_axes_that_look_straight_at_the_person_is_turned_to_the_cameras():
+    poses = walk(5) + np.array([2500.0, -600.0, 0.0])  # far to the right
+    looks = looks_at(poses)
+    _, R, _ = described(looks)
+    straight = (poses - poses[:, [PELVIS]]) @ np.swapaxes(R, 1, 2)
+    turned_back = from_facing(straight, looks.rays)
+    np.testing.assert_allclose(turned_back, poses - poses[:, [PELVIS]], atol=1e-6)
+    assert np.abs(straight - turned_back).max() > 100  # mm: it is not the same
 
 
 def test_no_refiner_without_a_model_says_what_to_do(posed):

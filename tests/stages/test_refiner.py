@@ -189,7 +189,7 @@ def test_refine_command_is_reproducible(here, truth):
     write_labels(Path("labels.h5"), truth)
     files = [Path("one.pt"), Path("two.pt"), Path("other.pt")]
     for out, seed in zip(files, (0, 0, 1)):
-        stage.run(RefineOptions(steps=3, seed=seed, out=out))
+        stage.run(RefineOptions(steps=40, seed=seed, out=out))
     first, second, other = (load_refiner(out).weights for out in files)
     assert all(torch.equal(first[name], second[name]) for name in first)
     assert not all(torch.equal(first[name], other[name]) for name in first)

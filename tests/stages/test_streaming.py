@@ -20,17 +20,18 @@ from hypothesis import strategies as st
 
 from epitool.errors import EpitoolError, GeometryError, UsageError
 from epitool.geometry.triangulation import labels as geometry_labels
-from epitool.geometry.triangulation.labels import convert_labels, label, sample_bounds
+from epitool.geometry.triangulation.labels import convert_labels, make_labels, sample_bounds
 from epitool.io import labels_h5 as io_labels
 from epitool.io.cameras import write_rig
 from epitool.io.keypoints_h5 import KeypointsFile, read_keypoints, write_keypoints
 from epitool.io.labels_h5 import read_labels
 from epitool.labels import Labels
 from epitool.options import TriangulateOptions
-from epitool.parallel import backend, run_parallel, stream_parallel
+from epitool.parallel import run_parallel, stream_parallel, use_backend
 from epitool.pose import Keypoints
 from epitool.skeleton import skeleton
 from epitool.stages import triangulate as stage
+from epitool.stages.triangulate import labelling
 
 CHUNK = 25
 FIELDS = ("reprojection_px", "swapped", "covariance", "used")
@@ -106,7 +107,7 @@ def test_dask_replaces_a_killed_worker_and_what_it_gives_up_is_one_line(here):
     with (
         dask.config.set({"distributed.scheduler.allowed-failures": 1}),
         distributed.LocalCluster(n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None) as cluster,
-        backend(f"dask:{cluster.scheduler_address}"),
+        use_backend(f"dask:{cluster.scheduler_address}"),
     ):
         assert list(stream_parallel(dies_once, range(20), 2)) == [n * n for n in range(20)]
         assert died.exists()
@@ -124,20 +125,20 @@ def test_backends_that_are_none_are_refused(recording, monkeypatch):
     with (
         dask.config.set({"distributed.comm.timeouts.connect": "300ms"}),
         pytest.raises(UsageError, match=r"no scheduler answers at tcp://127\.0\.0\.1:9"),
-        backend("dask:tcp://127.0.0.1:9"),
+        use_backend("dask:tcp://127.0.0.1:9"),
     ):
         pass
 
 
 def test_without_dask_the_extra_to_install_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "distributed", None)
-    with pytest.raises(UsageError, match=r"epitool\[dask\]"), backend("dask"):
+    with pytest.raises(UsageError, match=r"epitool\[dask\]"), use_backend("dask"):
         pass
 
 
 def test_the_file_is_the_labels_in_memory(recording, truth, detected):
     triangulated(skeleton="mpii16")
-    whole = label(detected_as_stored(), truth.rig, method="polynomial", jobs=1)
+    whole = make_labels(detected_as_stored(), truth.rig, method="polynomial", jobs=1)
     io_labels.write_labels(Path("whole.h5"), convert_labels(whole, skeleton("mpii16")))
     assert_same_labels(read_labels(Path("labels.h5")), read_labels(Path("whole.h5")))
 
@@ -148,7 +149,7 @@ def detected_as_stored() -> Keypoints:
 
 @pytest.mark.parametrize("where", ["label_chunk", "append"])
 def test_an_interrupted_run_leaves_no_file_and_no_litter(recording, monkeypatch, where):
-    owner = stage if where == "label_chunk" else io_labels.LabelsWriter
+    owner = labelling if where == "label_chunk" else io_labels.LabelsWriter
     work, calls = getattr(owner, where), []
 
     def interrupted(*arguments):
@@ -169,7 +170,7 @@ def test_ctrl_c_ends_in_130_and_leaves_nothing(recording):
     Path("slow.py").write_text(
         "import signal, sys, time\n"
         "signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # a shell's background jobs ignore it
-        "import epitool.geometry.triangulation.labels as labels, epitool.stages.triangulate as stage\n"
+        "import epitool.geometry.triangulation.labels as labels, epitool.stages.triangulate.labelling as stage\n"
         "labels._CHUNK_KEYPOINTS = 4 * 17\n"
         "work = stage.label_chunk\n"
         "def slow(*arguments):\n"
@@ -197,7 +198,7 @@ def test_ctrl_c_ends_in_130_and_leaves_nothing(recording):
 
 def test_labels_that_were_there_survive_an_interrupted_run(recording, monkeypatch):
     before = triangulated()
-    monkeypatch.setattr(stage, "label_chunk", lambda *arguments: 1 / 0)
+    monkeypatch.setattr(labelling, "label_chunk", lambda *arguments: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         triangulated(jobs=2)
     assert Path("labels.h5").read_bytes() == before

@@ -15,9 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from epitool.camera import Camera, Rig
-from epitool.geometry.calibration.deviations import inverse, spread, without_each
-from epitool.geometry.calibration.expectation import Estimate, Observed, State, begin, errors_of, estimated
-from epitool.geometry.calibration.lens_priors import Lenses, bent, held, moved
+from epitool.geometry.calibration.deviations import invert_determined, jackknife_covariance, variances_of_cameras
+from epitool.geometry.calibration.expectation import Estimate, Observed, State, em_step, errors_of, start_em
+from epitool.geometry.calibration.lens_priors import Lenses, add_to_k1, apply_lens_steps, priors_of_known
 from epitool.geometry.calibration.schur_complement import point_steps, reduced_system
 from epitool.geometry.compiled.lens import POSE
 from epitool.geometry.noise import KeypointNoise
@@ -25,11 +25,13 @@ from epitool.geometry.two_view.epipolar import skew
 
 Array = NDArray[np.float64]
 MAX_POINTS = 30_000  # with more joints than this, model error dominates the cameras' error
+TOLERANCE = 1e-7  # relative change of the cost at which iteration ends
 _ITERATIONS = 60
 _ROUNDING = 1e-12
 _START_LAMBDA, _MAX_LAMBDA = 1e-4, 1e8
 _NO_WEIGHT = 1e-3
 _BLOCKS = 8  # number of blocks of frames whose errors may be correlated
+_NEARLY_ALL = 0.8  # share of a view's keypoints that one person has
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,7 +88,7 @@ class Fit:
 
 def adjust(
     xy: Array, confidence: Array, xyz: Array, rig: Rig, *, lenses: Lenses | None = None, max_points: int = MAX_POINTS,
-    tolerance: float = 1e-7,
+    tolerance: float = TOLERANCE, take_of: NDArray[np.int64] | None = None,
 ) -> Bundle:  # fmt: skip
     """Adjust the cameras of a rig to keypoints.
 
@@ -99,18 +101,19 @@ def adjust(
             distortion, its change is assumed to be small: adjust again with keypoints undistorted by the result.
         max_points: Largest number of joints used; with more, they are thinned out evenly.
         tolerance: Relative change of the negative log likelihood at which iteration ends.
+        take_of: The take or person that each frame is of, `(F,)`, whose errors may be correlated; None for one.
 
     Raises:
         GeometryError: Fewer than 30 joints are seen by two views and triangulated.
     """
-    lenses = (lenses or held(rig.cameras)).about(rig)
-    state, observed, found = begin(xy, confidence, xyz, rig, max_points)
+    lenses = (lenses or priors_of_known(rig.cameras)).about(rig)
+    state, observed, found = start_em(xy, confidence, xyz, rig, max_points, take_of)
     squared = errors_of(state, observed.xy)
     damping, previous = _START_LAMBDA, np.inf
     for _ in range(_ITERATIONS):
         state, damping, stepped = _step(state, observed.xy, squared, found, damping, lenses)
         squared = errors_of(state, observed.xy)
-        found = estimated(state, squared, found, observed, cameras=len(rig) - 1)
+        found = em_step(state, squared, found, observed, cameras=len(rig) - 1)
         if not stepped or abs(previous - found.cost) < tolerance * abs(found.cost):
             break
         previous = found.cost
@@ -119,7 +122,7 @@ def adjust(
     return Bundle(_rig_of(state, rig), found.noise, found.inlier_share, *deviations, redundancy, found.cost / seen)
 
 
-def measured(xy: Array, confidence: Array, xyz: Array, rig: Rig) -> Fit:
+def measure_fit(xy: Array, confidence: Array, xyz: Array, rig: Rig) -> Fit:
     """Measure how well keypoints fit the cameras of a rig as they are.
 
     Args:
@@ -131,11 +134,11 @@ def measured(xy: Array, confidence: Array, xyz: Array, rig: Rig) -> Fit:
     Raises:
         GeometryError: Fewer than 30 joints are seen by two views and triangulated.
     """
-    state, observed, found = begin(xy, confidence, xyz, rig, MAX_POINTS)
+    state, observed, found = start_em(xy, confidence, xyz, rig, MAX_POINTS)
     squared = errors_of(state, observed.xy)
     for _ in range(_ITERATIONS):
-        before, found = found, estimated(state, squared, found, observed)
-        if abs(before.cost - found.cost) < 1e-7 * abs(found.cost):
+        before, found = found, em_step(state, squared, found, observed)
+        if abs(before.cost - found.cost) < TOLERANCE * abs(found.cost):
             break
     seen, every = np.isfinite(observed.xy[..., 0]).sum(), np.isfinite(xy[..., 0]).sum(axis=(0, 2))
     # where points were thinned out, the remaining ones represent all that have a place
@@ -202,7 +205,7 @@ def _moved(state: State, cameras: Array, points: Array) -> State:
     return State(
         turns @ state.R,
         state.t + cameras[:, 3:6],
-        *moved(state.K, state.bend, cameras[:, POSE:]),
+        *apply_lens_steps(state.K, state.bend, cameras[:, POSE:]),
         state.points + points,
     )
 
@@ -213,28 +216,42 @@ def _deviations(
     """Return standard deviations `(V,)` of the cameras, and the redundancy of the keypoints.
 
     The deviations are those of rotation (radians), place and focal length (relative), and of rotation and place
-    relative to the other cameras. Errors may be correlated within a cluster, for each of two ways of clustering. Each
-    way adds its excess over the variance that independent keypoints would give (two-way clusters, Cameron, Gelbach and
-    Miller 2011).
+    relative to the other cameras. Errors may be correlated within a joint and, besides, within a stretch of frames or a
+    person, whichever matters more. Each way adds its excess over the variance that independent keypoints would give
+    (two-way clusters, Cameron, Gelbach and Miller 2011).
     """
     free, weights, variance = _free_directions(state, lenses), _effective(found.precision), found.noise.sigma_px**2
     arguments = (state.R, state.t, state.K, state.bend, state.points, observed.xy, weights, lenses.free, 0.0)
     prior = free.T * lenses.pull(state.K, state.bend, variance)[0] @ free
     clustered: list[Array] = []
     frames = observed.frame.max() + 1
-    for cluster in ((observed.frame * min(_BLOCKS, frames)) // frames, observed.joint):
+    clusters = [observed.joint, (observed.frame * min(_BLOCKS, frames)) // frames]
+    if _take_turns(observed):
+        clusters.append(observed.take)
+    for cluster in clusters:
         S, _, gradient = reduced_system(*arguments, np.unique(cluster, return_inverse=True)[1])
         S = free.T @ S @ free
-        clustered.append(without_each(S, gradient @ free, prior))
+        clustered.append(jackknife_covariance(S, gradient @ free, prior))
     whole = S.sum(axis=0)
-    bread = inverse(whole + prior)
+    bread = invert_determined(whole + prior)
     independent, own = variance * bread @ whole @ bread, variance * lenses.belief * bread @ prior @ bread
-    together = sum(clustered) - independent
+    by_joint, *others = clustered
     # with few clusters a jackknife may be too optimistic; the model's own variance is a lower bound
-    variances = (spread(free @ (C + own) @ free.T, state.R, state.t) for C in (together, independent))
-    redundancy = max(float(np.trace(whole @ together) / max(np.trace(whole @ independent), 1e-300)), 1.0)
-    rotation, place, focal, turn, way = np.sqrt(np.maximum(np.maximum(*variances), 0.0))
-    return (rotation, place, focal, turn, way), redundancy
+    possible = [independent, *(by_joint + other - independent for other in others)]
+    variances = [variances_of_cameras(free @ (C + own) @ free.T, state.R, state.t) for C in possible]
+    redundancy = float(max(np.trace(whole @ C) for C in possible) / max(np.trace(whole @ independent), 1e-300))
+    rotation, place, focal, turn, way = np.sqrt(np.maximum(np.max(variances, axis=0), 0.0))
+    return (rotation, place, focal, turn, way), max(redundancy, 1.0)
+
+
+def _take_turns(observed: Observed) -> bool:
+    """Return whether no view rests nearly on one person alone, so that it is determined without any of them.
+
+    A camera that moves far without its only person tells nothing of how errors go with people.
+    """
+    seen = np.zeros((int(observed.take.max()) + 1, observed.xy.shape[1]))
+    np.add.at(seen, observed.take, np.isfinite(observed.xy[..., 0]))
+    return bool((seen.max(axis=0) < _NEARLY_ALL * seen.sum(axis=0)).all())
 
 
 def _rig_of(state: State, rig: Rig) -> Rig:
@@ -244,7 +261,7 @@ def _rig_of(state: State, rig: Rig) -> Rig:
     origin = -state.R[0].T @ state.t[0]
     centers = [origin + factor * (-R.T @ t - origin) for R, t in zip(state.R, state.t)]
     cameras: list[Camera] = [
-        bent(replace(camera, K=K, R=R, t=-R @ center), float(bend))
+        add_to_k1(replace(camera, K=K, R=R, t=-R @ center), float(bend))
         for camera, K, R, center, bend in zip(rig.cameras, state.K, state.R, centers, state.bend)
     ]
     return replace(rig, cameras=tuple(cameras))

@@ -18,13 +18,27 @@ from threadpoolctl import threadpool_limits
 from epitool.camera import Camera, Rig, centred_intrinsics
 from epitool.errors import GeometryError
 from epitool.geometry.calibration.bundle_adjustment import Bundle
-from epitool.geometry.calibration.incremental import Growth, adjusted, best_growth, ordered, with_lenses
-from epitool.geometry.calibration.lens_priors import Lenses, any_focal, assumed, held, one_factor, refined, with_field
-from epitool.geometry.calibration.paper_chain import chain
+from epitool.geometry.calibration.first_rig import (
+    first_rig,
+    informative_frames,
+    undistort_keypoints,
+    with_focal,
+    with_likely_focal,
+)
+from epitool.geometry.calibration.incremental import Growth, adjust_lenses, adjust_rig, order_cameras
+from epitool.geometry.calibration.lens_priors import (
+    Lenses,
+    priors_of_free_focals,
+    priors_of_known,
+    priors_of_known_focals,
+    priors_of_stated,
+    priors_of_unknown,
+)
+from epitool.geometry.calibration.paper_chain import chain_poses
 from epitool.geometry.calibration.verdict import Evidence, Verdict, judge
 from epitool.geometry.doubts import Doubt, Kind
 from epitool.geometry.triangulation.bones import bone_spread
-from epitool.geometry.triangulation.labels import label
+from epitool.geometry.triangulation.labels import make_labels
 from epitool.geometry.two_view.relative_pose import PairPose, estimate_pair
 from epitool.parallel import run_parallel
 from epitool.pose import Keypoints, usual_side
@@ -35,9 +49,12 @@ _MOVES, _STANDS = 0.05, 0.01  # share of the person's size: median distance of a
 _MOST_MOVING = 0.9  # quantile over joints: people who sit or lie move only some
 _BETTER = 1.03  # factor of the scatter from which other focal lengths explain the joints better
 FRAME_BUDGET = 2000  # with more frames than this, model error dominates the cameras' error
-_GUESS_FRAMES = 100
-_FOCAL_GUESSES = (0.7, 0.85, 1.0, 1.2, 1.5, 1.9)  # factors of the assumed focal length
-_LENSES = {"known": held, "field": with_field, "refined": refined, "unknown": assumed}
+_LENSES = {
+    "known": priors_of_known,
+    "field": priors_of_known_focals,
+    "refined": priors_of_stated,
+    "unknown": priors_of_unknown,
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,6 +94,7 @@ def calibrate(
     seed: int = 0,
     jobs: int = -1,
     focal: str = "known",
+    start: Sequence[Camera] | None = None,
 ) -> Calibration:
     """Recover the cameras up to scale.
 
@@ -88,6 +106,8 @@ def calibrate(
         jobs: Number of pairs solved in parallel.
         focal: Prior knowledge of the lenses. "known": `intrinsics` are exact; "field": only focal lengths are exact;
             "refined": `intrinsics` are approximate; "unknown": `intrinsics` are typical values.
+        start: Cameras with the focal lengths to begin with where `focal` is "unknown", for example those that other
+            joints gave; None to look for them.
 
     Raises:
         GeometryError: No two views share enough joints, or they determine no pose.
@@ -95,10 +115,17 @@ def calibrate(
     with threadpool_limits(1, user_api="blas"):  # the summation order of BLAS threads would change the last bits
         if method == "fundamental":
             return _calibrate_chain(keypoints, intrinsics, seed, jobs)
-        return _calibrate_all(keypoints, intrinsics, seed, jobs, focal)
+        return _calibrate_all(keypoints, intrinsics, seed, jobs, focal, start)
 
 
-def _calibrate_all(keypoints: Keypoints, intrinsics: Sequence[Camera], seed: int, jobs: int, focal: str) -> Calibration:
+def _calibrate_all(
+    keypoints: Keypoints,
+    intrinsics: Sequence[Camera],
+    seed: int,
+    jobs: int,
+    focal: str,
+    start: Sequence[Camera] | None,
+) -> Calibration:
     """Calibrate from all pairs of views, without views in which nothing moves."""
     still = {view: Doubt(Kind.STILL, "warn", (view,)) for view in still_views(keypoints)}
     if still:
@@ -111,8 +138,9 @@ def _calibrate_all(keypoints: Keypoints, intrinsics: Sequence[Camera], seed: int
     sample = informative_frames(keypoints, _GROWTH_FRAMES)
     lenses = _LENSES[focal](intrinsics)
     if focal == "unknown" and len(intrinsics) > 2:  # two views of one person do not determine focal lengths
-        intrinsics = _guess_focal(sample, intrinsics, seed, jobs)
-    grown, pairs = _start(sample, intrinsics, seed, jobs)
+        known = [camera for camera in start or () if camera.name in keypoints.views]
+        intrinsics = known or with_likely_focal(sample, intrinsics, seed, jobs)
+    grown, pairs = first_rig(sample, intrinsics, seed, jobs)
     grown = replace(grown, left_out={**still, **grown.left_out})
     bundle, verdict, left_out = _settled(keypoints, grown, pairs, jobs, lenses)
     return Calibration(bundle.rig, pairs, left_out, bundle, verdict)
@@ -129,24 +157,24 @@ def _settled(
     rig, left_out = grown.rig, dict(grown.left_out)
     while True:
         sample = informative_frames(keypoints, _GROWTH_FRAMES)
-        rig, believed = with_lenses(sample, rig, jobs, lenses)
-        bundle = adjusted(keypoints, rig, jobs, lenses=believed, rough=True)
+        rig, believed = adjust_lenses(sample, rig, jobs, lenses)
+        bundle = adjust_rig(keypoints, rig, jobs, lenses=believed, rough=True)
         # adjust again with the exchanged sides and gross errors found by the first adjustment's cameras
         believed = replace(believed, belief=bundle.redundancy)
-        bundle = adjusted(keypoints, bundle.rig, jobs, lenses=believed)
+        bundle = adjust_rig(keypoints, bundle.rig, jobs, lenses=believed)
         verdict = judge(bundle, _evidence(keypoints, bundle, pairs), left_out)
         kept = [name for name in bundle.rig.names if name not in verdict.strangers]
         if not verdict.strangers or len(kept) < 2:
             return bundle, verdict, left_out
         left_out |= verdict.strangers
-        rig = ordered(bundle.rig.select(kept), kept)
+        rig = order_cameras(bundle.rig.select(kept), kept)
 
 
 def _evidence(keypoints: Keypoints, bundle: Bundle, pairs: dict[tuple[str, str], PairPose]) -> Evidence:
     """Return the evidence from the joints about the rig, apart from how well they fit it."""
     rig = bundle.rig
     sample = informative_frames(keypoints, _GROWTH_FRAMES).select_views(rig.names)
-    labels = label(sample, rig, method="polynomial", jobs=1)
+    labels = make_labels(sample, rig, method="polynomial", jobs=1)
     sides = labels.boxes()[..., 2]
     among = {names: pair for names, pair in pairs.items() if set(names) <= set(rig.names)}
     lenses = {} if bundle.focal_sd.any() or len(rig) < 3 else _focal_ratios(sample, rig)
@@ -166,20 +194,17 @@ def _focal_ratios(sample: Keypoints, rig: Rig) -> dict[str, tuple[float, float]]
     Return nothing where the joints fit hardly better that way: biased joints of a detector change focal lengths too, by
     26% in one recording with a known lens, but then the fit does not improve.
     """
-    known, free = (adjusted(sample, rig, 1, lenses=way(rig.cameras), rough=True) for way in (held, any_focal))
+    known, free = (
+        adjust_rig(sample, rig, 1, lenses=way(rig.cameras), rough=True)
+        for way in (priors_of_known, priors_of_free_focals)
+    )
     if known.sigma_px < _BETTER * free.sigma_px:
         return {}
     ratios = [after.focal / before.focal for after, before in zip(free.rig.cameras, rig.cameras, strict=True)]
     return dict(zip(rig.names, zip(ratios, free.focal_sd.tolist(), strict=True), strict=True))
 
 
-def with_focal(intrinsics: Sequence[Camera], factor: float) -> list[Camera]:
-    """Return the cameras with focal lengths multiplied by a factor."""
-    zoom = np.array([[factor, factor, 1.0], [1.0, factor, 1.0], [1.0, 1.0, 1.0]])
-    return [replace(camera, K=zoom * camera.K) for camera in intrinsics]
-
-
-def as_found(intrinsics: Sequence[Camera], rig: Rig, focal: str) -> list[Camera]:
+def use_found_lenses(intrinsics: Sequence[Camera], rig: Rig, focal: str) -> list[Camera]:
     """Return the cameras of all views with what is known of their lenses, to place views that the rig lacks.
 
     Args:
@@ -191,35 +216,6 @@ def as_found(intrinsics: Sequence[Camera], rig: Rig, focal: str) -> list[Camera]
         return list(intrinsics)
     start = {camera.name: camera.focal for camera in intrinsics}
     return with_focal(intrinsics, float(np.median([camera.focal / start[camera.name] for camera in rig.cameras])))
-
-
-def _start(
-    sample: Keypoints, intrinsics: Sequence[Camera], seed: int, jobs: int
-) -> tuple[Growth, dict[tuple[str, str], PairPose]]:
-    """Return the rig that grows from the poses of all pairs, and these poses."""
-    xy = undistorted(sample, intrinsics)
-    pairs, failures = _all_pairs(xy, sample, intrinsics, seed, jobs)
-    if not pairs:
-        raise GeometryError("; ".join(f"views {a} and {b}: {why}" for (a, b), why in failures.items()))
-    return best_growth(sample, intrinsics, pairs, seed, jobs), pairs
-
-
-def _guess_focal(sample: Keypoints, intrinsics: Sequence[Camera], seed: int, jobs: int) -> list[Camera]:
-    """Return the cameras with the common factor on focal lengths that places the most views and explains them best."""
-    few = informative_frames(sample, _GUESS_FRAMES)
-    best: tuple[tuple[int, float], float] | None = None
-    for guess in _FOCAL_GUESSES:
-        try:
-            grown, _ = _start(few, with_focal(intrinsics, guess), seed, jobs)
-            bundle = adjusted(few, grown.rig, jobs, lenses=one_factor(intrinsics), rough=True)
-        except GeometryError:
-            continue
-        name = bundle.rig.names[0]
-        factor = bundle.rig.cameras[0].focal / next(c.focal for c in intrinsics if c.name == name)
-        rank = (len(grown.left_out), bundle.cost)
-        if best is None or rank < best[0]:
-            best = (rank, factor)
-    return with_focal(intrinsics, best[1] if best else 1.0)
 
 
 def still_views(keypoints: Keypoints) -> list[str]:
@@ -240,43 +236,9 @@ def _scatter(xy: Array) -> float:
     return float(np.median(np.abs(xy - np.median(xy, axis=0)), axis=0).max())
 
 
-def informative_frames(keypoints: Keypoints, budget: int) -> Keypoints:
-    """Select at most `budget` frames evenly from those in which two or more views see at least half of the joints."""
-    good = (keypoints.seen.mean(axis=2) >= 0.5).sum(axis=1) >= 2
-    chosen = np.flatnonzero(good) if good.any() else np.arange(len(good))
-    if len(chosen) == len(good) <= budget:
-        return keypoints
-    return keypoints.select_frames(chosen[np.linspace(0, len(chosen) - 1, min(budget, len(chosen))).astype(int)])
-
-
-def undistorted(keypoints: Keypoints, intrinsics: Sequence[Camera]) -> Array:
-    """Return undistorted joints `(F, V, J, 2)` px, NaN where unseen."""
-    return np.stack([camera.undistort(keypoints.xy[:, v]) for v, camera in enumerate(intrinsics)], axis=1)
-
-
-def _all_pairs(
-    xy: Array, keypoints: Keypoints, intrinsics: Sequence[Camera], seed: int, jobs: int
-) -> tuple[dict[tuple[str, str], PairPose], dict[tuple[str, str], str]]:
-    """Return the poses of all pairs of views by their names, and the reasons why others have none."""
-    views = list(itertools.combinations(range(len(intrinsics)), 2))
-
-    def solve(pair: tuple[int, int]) -> PairPose | str:
-        a, b = pair
-        K_a, K_b = intrinsics[a].K, intrinsics[b].K
-        try:
-            return estimate_pair(xy[:, a], xy[:, b], K_a, K_b, keypoints.skeleton, "essential", seed)
-        except GeometryError as error:
-            return str(error)
-
-    names = [(intrinsics[a].name, intrinsics[b].name) for a, b in views]
-    results = dict(zip(names, run_parallel(solve, views, jobs), strict=True))
-    solved = {name: found for name, found in results.items() if isinstance(found, PairPose)}
-    return solved, {name: found for name, found in results.items() if isinstance(found, str)}
-
-
 def _calibrate_chain(keypoints: Keypoints, intrinsics: Sequence[Camera], seed: int, jobs: int) -> Calibration:
     """Calibrate by chaining consecutive pairs (paper, section 3.1)."""
-    xy = undistorted(keypoints, intrinsics)
+    xy = undistort_keypoints(keypoints, intrinsics)
 
     def solve(v: int) -> PairPose:
         K_a, K_b = intrinsics[v].K, intrinsics[v + 1].K
@@ -287,5 +249,5 @@ def _calibrate_chain(keypoints: Keypoints, intrinsics: Sequence[Camera], seed: i
 
     pairs = run_parallel(solve, range(len(intrinsics) - 1), jobs)
     names = [camera.name for camera in intrinsics]
-    rig = chain(xy, keypoints.skeleton, intrinsics, pairs)
+    rig = chain_poses(xy, keypoints.skeleton, intrinsics, pairs)
     return Calibration(rig, dict(zip(itertools.pairwise(names), pairs, strict=True)))

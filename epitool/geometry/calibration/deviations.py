@@ -1,8 +1,8 @@
-"""Uncertainty of cameras from joints, grouped by joint or by stretch of frames, and from priors.
+"""Uncertainty of cameras from joints, grouped by joint, stretch of frames or person, and from priors.
 
-Errors of a detector last over several frames and depend on the joint, so many keypoints are not as many independent
-observations. How far the cameras move when a stretch of frames or a joint is left out shows how much such errors
-matter.
+Errors of a detector last over several frames and depend on the joint and the person, so many keypoints are not as many
+independent observations. How far the cameras move when a joint, a stretch of frames or a person is left out shows how
+much such errors matter.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ _SINGULAR = 1e-12
 _KEPT = 0.05  # share kept of a group that is left out, so that what it alone determines stays determined
 
 
-def inverse(matrix: Array) -> Array:
+def invert_determined(matrix: Array) -> Array:
     """Invert a symmetric matrix; directions that are undetermined, whatever the units, have inverse 0."""
     own = np.diag(matrix)
     scale = np.where(own > 0, 1 / np.sqrt(np.where(own > 0, own, 1.0)), 0.0)
@@ -25,7 +25,7 @@ def inverse(matrix: Array) -> Array:
     return found * np.outer(scale, scale)
 
 
-def without_each(S: Array, gradient: Array, prior: Array) -> Array:
+def jackknife_covariance(S: Array, gradient: Array, prior: Array) -> Array:
     """Return the covariance `(Q, Q)` from leaving out each of G groups of observations (a jackknife).
 
     Observations of a group may have correlated errors. Each time, one Newton step is taken from the solution for all
@@ -37,14 +37,14 @@ def without_each(S: Array, gradient: Array, prior: Array) -> Array:
         prior: Contribution of the prior, which is never left out, `(Q, Q)`.
     """
     whole, groups = S.sum(axis=0) + prior, len(S)
-    moves = np.stack([inverse(whole - (1 - _KEPT) * own) @ g for own, g in zip(S, gradient, strict=True)])
+    moves = np.stack([invert_determined(whole - (1 - _KEPT) * own) @ g for own, g in zip(S, gradient, strict=True)])
     return (groups - 1) / groups * moves.T @ moves
 
 
-def spread(covariance: Array, R: Array, t: Array) -> Array:
+def variances_of_cameras(covariance: Array, R: Array, t: Array) -> Array:
     """Return variances `(5, V)` of rotation, place and log focal length, then of rotation and place within the rig.
 
-    The last two are relative to the other cameras, as `against_others` defines them.
+    The last two are relative to the other cameras, as `variances_against_others` defines them.
 
     Args:
         covariance: Covariance of the cameras' parameters, `(P V, P V)`.
@@ -59,10 +59,10 @@ def spread(covariance: Array, R: Array, t: Array) -> Array:
     places = by_center @ own[:, :6, :6] @ np.swapaxes(by_center, 1, 2)
     rotation, place = np.trace(own[:, :3, :3], axis1=1, axis2=2), np.trace(places, axis1=1, axis2=2)
     focal = own[:, 6, 6] if own.shape[1] > 6 else np.zeros(views)
-    return np.stack([rotation, place, focal, *against_others(by_camera[:, :6, :, :6], R, t)])
+    return np.stack([rotation, place, focal, *variances_against_others(by_camera[:, :6, :, :6], R, t)])
 
 
-def against_others(covariance: Array, R: Array, t: Array) -> tuple[Array, Array]:
+def variances_against_others(covariance: Array, R: Array, t: Array) -> tuple[Array, Array]:
     """Return variances `(V,)` of each camera's rotation (radians) and place relative to the others, as their median.
 
     The place is relative to the size of the rig: no baseline's length is fixed. With two cameras, each has the same

@@ -12,7 +12,7 @@ from epitool.errors import GeometryError
 from epitool.geometry.compiled.lens import squared_errors
 from epitool.geometry.compiled.mixture import expectation
 from epitool.geometry.compiled.point import freedoms
-from epitool.geometry.noise import KeypointNoise, Levels, Residuals, alone, refitted, unknown_noise
+from epitool.geometry.noise import KeypointNoise, Levels, Residuals, probability_alone, refit_noise, unknown_noise
 
 Array = NDArray[np.float64]
 _MIN_POINTS = 30
@@ -43,6 +43,7 @@ class Observed:
         levels: Levels of their confidence, `(N, V)`.
         joint: Index of the joint, `(N,)`.
         frame: Index of the frame, `(N,)`.
+        take: Take or person, `(N,)`.
         areas: Areas of the images, `(V,)` px squared.
         unplaced: Levels of keypoints of joints without a place, as in `Residuals`.
     """
@@ -51,6 +52,7 @@ class Observed:
     levels: Levels
     joint: NDArray[np.int64]
     frame: NDArray[np.int64]
+    take: NDArray[np.int64]
     areas: Array
     unplaced: Levels
 
@@ -74,7 +76,9 @@ class Estimate:
     cost: float
 
 
-def begin(xy: Array, confidence: Array, xyz: Array, rig: Rig, max_points: int) -> tuple[State, Observed, Estimate]:
+def start_em(
+    xy: Array, confidence: Array, xyz: Array, rig: Rig, max_points: int, take_of: NDArray[np.int64] | None = None
+) -> tuple[State, Observed, Estimate]:
     """Return the joints that two views see, with the cameras as they are, and a first estimate of the noise.
 
     Arguments are as for `bundle_adjustment.adjust`.
@@ -83,13 +87,16 @@ def begin(xy: Array, confidence: Array, xyz: Array, rig: Rig, max_points: int) -
         GeometryError: There are fewer than 30 such joints.
     """
     noise = unknown_noise(confidence, np.isfinite(xy[..., 0]), 1.0, _FIRST_SHARE)
-    observed, points = _usable(xy, noise.levels(confidence), xyz, rig, max_points)
+    take_of = np.zeros(len(xy), dtype=np.int64) if take_of is None else take_of
+    observed, points = _usable(xy, noise.levels(confidence), xyz, rig, max_points, take_of)
     R, t, K = rig.stacked("R", "t", "K")
     state = State(R, t, K, np.zeros(len(rig)), points)
     return state, observed, _first_estimate(errors_of(state, observed.xy), noise, observed)
 
 
-def _usable(xy: Array, levels: Levels, xyz: Array, rig: Rig, max_points: int) -> tuple[Observed, Array]:
+def _usable(
+    xy: Array, levels: Levels, xyz: Array, rig: Rig, max_points: int, take_of: NDArray[np.int64]
+) -> tuple[Observed, Array]:
     """Return the joints that two views see, evenly thinned, and their places `(N, 3)`."""
     views, joints = xy.shape[1:3]
     seen_at = np.ascontiguousarray(xy.transpose(0, 2, 1, 3)).reshape(-1, views, 2)
@@ -103,7 +110,9 @@ def _usable(xy: Array, levels: Levels, xyz: Array, rig: Rig, max_points: int) ->
     own = levels.transpose(0, 2, 1).reshape(-1, views)
     lost = np.where(np.isfinite(seen_at[..., 0]), own, -1)[np.isnan(points[:, 0])]
     lost = lost[(lost >= 0).sum(axis=1) >= 2]
-    return Observed(seen_at[chosen], own[chosen], chosen % joints, chosen // joints, areas, lost), points[chosen]
+    frame = chosen // joints
+    observed = Observed(seen_at[chosen], own[chosen], chosen % joints, frame, take_of[frame], areas, lost)
+    return observed, points[chosen]
 
 
 def errors_of(state: State, observed: Array) -> Array:
@@ -123,12 +132,12 @@ def _expected(squared: Array, noise: KeypointNoise, observed: Observed) -> Estim
     share = np.where(np.isnan(squared), 0.0, noise.inlier_share[observed.levels])
     weights, cost = expectation(squared, noise.sigma_px**2 * relative, share, observed.areas)
     lost = np.where(observed.unplaced >= 0, noise.inlier_share[observed.unplaced], 0.0)
-    right = (share * weights).sum(axis=0) + (lost * alone(noise, observed.unplaced)).sum(axis=0)
+    right = (share * weights).sum(axis=0) + (lost * probability_alone(noise, observed.unplaced)).sum(axis=0)
     fit = right / np.maximum(share.sum(axis=0) + lost.sum(axis=0), 1e-300)
     return Estimate(noise, weights, weights / relative, fit, cost)
 
 
-def estimated(state: State, squared: Array, found: Estimate, observed: Observed, cameras: int = 0) -> Estimate:
+def em_step(state: State, squared: Array, found: Estimate, observed: Observed, cameras: int = 0) -> Estimate:
     """Perform one EM step; the variances allow for what the joints and so many cameras absorb of the residuals."""
     now = _expected(squared, found.noise, observed)
     P = state.K @ np.concatenate([state.R, state.t[..., None]], axis=2)
@@ -137,4 +146,4 @@ def estimated(state: State, squared: Array, found: Estimate, observed: Observed,
     residuals = Residuals(
         squared, np.where(tells, now.weights, 0.0), freedom, observed.levels, observed.joint, observed.unplaced
     )
-    return replace(now, noise=refitted(now.noise, residuals, 6 * cameras))
+    return replace(now, noise=refit_noise(now.noise, residuals, 6 * cameras))

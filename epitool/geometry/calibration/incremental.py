@@ -10,11 +10,11 @@ from numpy.typing import NDArray
 
 from epitool.camera import Camera, Rig
 from epitool.errors import GeometryError
-from epitool.geometry.calibration.bundle_adjustment import Bundle, adjust
-from epitool.geometry.calibration.lens_priors import Lenses, changed
+from epitool.geometry.calibration.bundle_adjustment import MAX_POINTS, TOLERANCE, Bundle, adjust
+from epitool.geometry.calibration.lens_priors import Lenses, largest_change
 from epitool.geometry.calibration.resection import Resection, resect
-from epitool.geometry.doubts import Doubt, Kind, unplaced
-from epitool.geometry.triangulation.labels import label
+from epitool.geometry.doubts import Doubt, Kind, doubt_of_unplaced
+from epitool.geometry.triangulation.labels import make_labels
 from epitool.geometry.two_view.relative_pose import PairPose, initial_threshold
 from epitool.labels import Labels
 from epitool.parallel import run_parallel
@@ -43,7 +43,7 @@ class Growth:
     left_out: dict[str, Doubt]
 
 
-def best_growth(
+def grow_best_rig(
     keypoints: Keypoints,
     intrinsics: Sequence[Camera],
     pairs: dict[tuple[str, str], PairPose],
@@ -98,7 +98,7 @@ def _convinces(bundle: Bundle) -> bool:
     return bool((bundle.inlier_share > _CONVINCING).all() and (bundle.rotation_sd < _CONVINCING_SD).all())
 
 
-def adjusted(
+def adjust_rig(
     keypoints: Keypoints,
     rig: Rig,
     jobs: int,
@@ -119,13 +119,14 @@ def adjusted(
         GeometryError: Too few joints can be triangulated.
     """
     labels = _labels(keypoints, rig, jobs)
-    xy, confidence = rig.undistort(labels.keypoints.xy), labels.keypoints.confidence
-    if rough:
-        return adjust(xy, confidence, labels.poses.xyz, rig, lenses=lenses, max_points=_POINTS, tolerance=_TOLERANCE)
-    return adjust(xy, confidence, labels.poses.xyz, rig, lenses=lenses)
+    xy, confidence, takes = rig.undistort(labels.keypoints.xy), labels.keypoints.confidence, keypoints.take_of
+    most, tolerance = (_POINTS, _TOLERANCE) if rough else (MAX_POINTS, TOLERANCE)
+    return adjust(
+        xy, confidence, labels.poses.xyz, rig, lenses=lenses, max_points=most, tolerance=tolerance, take_of=takes
+    )
 
 
-def with_lenses(keypoints: Keypoints, rig: Rig, jobs: int, lenses: Lenses) -> tuple[Rig, Lenses]:
+def adjust_lenses(keypoints: Keypoints, rig: Rig, jobs: int, lenses: Lenses) -> tuple[Rig, Lenses]:
     """Return the rig with lenses adjusted to the joints, and the lens priors weighted for the joints' redundancy.
 
     Each round undistorts and triangulates with the lenses of the round before. Two views hardly determine lenses, so
@@ -142,11 +143,11 @@ def with_lenses(keypoints: Keypoints, rig: Rig, jobs: int, lenses: Lenses) -> tu
     """
     if not lenses.sd.any():
         return rig, lenses
-    bundle = adjusted(keypoints, rig, jobs, rough=True)
+    bundle = adjust_rig(keypoints, rig, jobs, rough=True)
     for _ in range(_LOOKS if len(rig) > 2 else 1):
         lenses, before = replace(lenses, belief=bundle.redundancy), bundle.rig
-        bundle = adjusted(keypoints, before, jobs, lenses=lenses, rough=True)
-        if changed(before, bundle.rig, lenses) < _SETTLED:
+        bundle = adjust_rig(keypoints, before, jobs, lenses=lenses, rough=True)
+        if largest_change(before, bundle.rig, lenses) < _SETTLED:
             break
     return bundle.rig, replace(lenses, belief=bundle.redundancy)
 
@@ -154,7 +155,7 @@ def with_lenses(keypoints: Keypoints, rig: Rig, jobs: int, lenses: Lenses) -> tu
 def _labels(keypoints: Keypoints, rig: Rig, jobs: int) -> Labels:
     """Label the keypoints of the rig's views."""
     own = keypoints.select_views(rig.names)
-    return label(own, rig, method="polynomial", jobs=jobs)
+    return make_labels(own, rig, method="polynomial", jobs=jobs)
 
 
 def _promise(pose: PairPose) -> float:
@@ -166,12 +167,14 @@ def _promise(pose: PairPose) -> float:
 def _grow(keypoints: Keypoints, rig: Rig, cameras: dict[str, Camera], seed: int, jobs: int) -> tuple[Growth, Bundle]:
     """Place all views that fit, adjust, and try the others again with the adjusted rig."""
     while True:
-        bundle = adjusted(keypoints, rig, jobs, rough=True)
+        bundle = adjust_rig(keypoints, rig, jobs, rough=True)
         rig = bundle.rig
         found = _resections(keypoints, bundle, cameras, seed, jobs)
         good = {n: r for n, r in found.items() if isinstance(r, Resection) and r.inlier_share >= _MIN_INLIERS}
         if not good:
-            return Growth(ordered(rig, list(cameras)), {name: _reason(name, r) for name, r in found.items()}), bundle
+            return Growth(
+                order_cameras(rig, list(cameras)), {name: _reason(name, r) for name, r in found.items()}
+            ), bundle
         placed = [replace(cameras[name], R=r.R, t=r.t) for name, r in good.items()]
         rig = replace(rig, cameras=(*rig.cameras, *placed))
 
@@ -203,11 +206,11 @@ def _resections(
 def _reason(view: str, found: Resection | str) -> Doubt:
     """Return the reason why a view has no place."""
     if isinstance(found, str):
-        return unplaced(view, found)
+        return doubt_of_unplaced(view, found)
     return Doubt(Kind.MISFIT, "warn", (view,), found.inlier_share, _MIN_INLIERS, {"joints": found.matches})
 
 
-def ordered(rig: Rig, names: Sequence[str]) -> Rig:
+def order_cameras(rig: Rig, names: Sequence[str]) -> Rig:
     """Return the cameras in the order of these names, in the world of the first, the first baseline of length 1.
 
     Raises:

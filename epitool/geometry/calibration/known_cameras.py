@@ -16,16 +16,16 @@ from numpy.typing import NDArray
 
 from epitool.camera import Camera, Rig
 from epitool.errors import GeometryError
-from epitool.geometry.calibration.bundle_adjustment import Bundle, Fit, measured
-from epitool.geometry.calibration.calibrate import informative_frames
+from epitool.geometry.calibration.bundle_adjustment import Bundle, Fit, measure_fit
 from epitool.geometry.calibration.compare import angle_deg, compare_rigs
-from epitool.geometry.calibration.incremental import adjusted
-from epitool.geometry.calibration.lens_priors import one_factor
+from epitool.geometry.calibration.first_rig import informative_frames
+from epitool.geometry.calibration.incremental import adjust_rig
+from epitool.geometry.calibration.lens_priors import priors_of_common_factor
 from epitool.geometry.calibration.resection import resect
 from epitool.geometry.calibration.verdict import Verdict, doubt_of_bones, doubt_of_noise
-from epitool.geometry.doubts import OUTLIERS, Doubt, Kind, Level, doubt
+from epitool.geometry.doubts import OUTLIERS, Doubt, Kind, Level, doubt_if_large
 from epitool.geometry.triangulation.bones import bone_spread
-from epitool.geometry.triangulation.labels import label
+from epitool.geometry.triangulation.labels import make_labels
 from epitool.geometry.two_view.relative_pose import initial_threshold
 from epitool.labels import Labels
 from epitool.pose import Keypoints, usual_side
@@ -65,7 +65,7 @@ def judge_known(keypoints: Keypoints, rig: Rig, jobs: int, left_out: Mapping[str
     sample = informative_frames(keypoints, _FRAMES)
     try:
         seen = _seen(sample, rig, jobs)
-        best = adjusted(sample, rig, jobs, rough=True)
+        best = adjust_rig(sample, rig, jobs, rough=True)
     except GeometryError:
         return Verdict(left_out=left_out or {})
     lost: list[Camera] = []
@@ -75,7 +75,7 @@ def judge_known(keypoints: Keypoints, rig: Rig, jobs: int, left_out: Mapping[str
             break
         lost += [camera for camera in seen.rig.cameras if camera.name not in without.rig.names]
         seen = without
-        best = adjusted(sample, seen.rig, jobs, rough=True)
+        best = adjust_rig(sample, seen.rig, jobs, rough=True)
     strangers = {camera.name: _why(sample, seen, camera) for camera in lost}
     side = usual_side(sample.select_views(seen.rig.names).xy)
     doubts = (*_doubts(seen, best, side), *_doubts_of_lenses(sample, seen, best, side, jobs))
@@ -85,9 +85,9 @@ def judge_known(keypoints: Keypoints, rig: Rig, jobs: int, left_out: Mapping[str
 def _seen(sample: Keypoints, rig: Rig, jobs: int) -> _Seen:
     """Label the sample with the cameras of a rig and measure the fit."""
     own = sample.select_views(rig.names)
-    labels = label(own, rig, method="polynomial", jobs=jobs)
+    labels = make_labels(own, rig, method="polynomial", jobs=jobs)
     keypoints = labels.keypoints
-    return _Seen(rig, labels, measured(rig.undistort(keypoints.xy), keypoints.confidence, labels.poses.xyz, rig))
+    return _Seen(rig, labels, measure_fit(rig.undistort(keypoints.xy), keypoints.confidence, labels.poses.xyz, rig))
 
 
 def _doubtful(fit: Fit, best: Bundle) -> bool:
@@ -135,7 +135,7 @@ def _doubts(seen: _Seen, best: Bundle, person_px: float) -> list[Doubt]:
     fit = seen.fit
     outliers = zip(seen.rig.names, (1 - fit.inlier_share).tolist(), strict=True)
     return [
-        *(doubt(Kind.OUTLIERS, share, OUTLIERS, name) for name, share in outliers),
+        *(doubt_if_large(Kind.OUTLIERS, share, OUTLIERS, name) for name, share in outliers),
         doubt_of_noise(fit.sigma_px / person_px),
         doubt_of_bones(bone_spread(seen.labels)),
         _doubt_of_places(seen.rig, fit, best, person_px),
@@ -168,7 +168,7 @@ def _doubts_of_lenses(sample: Keypoints, seen: _Seen, best: Bundle, person_px: f
         return []
     cameras = seen.rig.cameras
     try:
-        free = adjusted(sample, seen.rig, jobs, lenses=one_factor(cameras), rough=True)
+        free = adjust_rig(sample, seen.rig, jobs, lenses=priors_of_common_factor(cameras), rough=True)
     except GeometryError:
         return []
     factor = free.rig.cameras[0].focal / cameras[0].focal

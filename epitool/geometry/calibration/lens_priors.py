@@ -89,7 +89,7 @@ def _parameters(K: Array, bend: Array) -> Array:
     return np.stack([(fx + fy) / 2, K[:, 0, 2], K[:, 1, 2], bend, fx - fy], axis=1)
 
 
-def changed(before: Rig, after: Rig, lenses: Lenses) -> float:
+def largest_change(before: Rig, after: Rig, lenses: Lenses) -> float:
     """Return the largest change of any lens parameter, in standard deviations of its prior."""
     a, b = (np.concatenate([_of(c) for c in rig.cameras]) for rig in (before, after))
     sd = lenses.about(before).sd
@@ -101,7 +101,7 @@ def _of(camera: Camera) -> Array:
     return _parameters(camera.K[None], camera.lens[:1])
 
 
-def moved(K: Array, bend: Array, steps: Array) -> tuple[Array, Array]:
+def apply_lens_steps(K: Array, bend: Array, steps: Array) -> tuple[Array, Array]:
     """Return intrinsics and changes of k1 after steps `(V, P - 6)` of the lens parameters."""
     every = np.pad(steps, ((0, 0), (0, LENS - POSE - steps.shape[1])))
     K = K.copy()
@@ -111,7 +111,7 @@ def moved(K: Array, bend: Array, steps: Array) -> tuple[Array, Array]:
     return K, bend + every[:, _K1]
 
 
-def bent(camera: Camera, bend: float) -> Camera:
+def add_to_k1(camera: Camera, bend: float) -> Camera:
     """Return the camera with `bend` added to k1."""
     if not bend:
         return camera
@@ -127,31 +127,31 @@ def _known(cameras: Sequence[Camera], focal: float, centre: float, k1: float, as
     return Lenses(tuple(camera.name for camera in cameras), np.concatenate([_of(c) for c in cameras]), sd)
 
 
-def held(cameras: Sequence[Camera]) -> Lenses:
+def priors_of_known(cameras: Sequence[Camera]) -> Lenses:
     """Return priors for lenses that are known exactly."""
     return _known(cameras, 0.0, 0.0, 0.0, 0.0)
 
 
-def any_focal(cameras: Sequence[Camera]) -> Lenses:
+def priors_of_free_focals(cameras: Sequence[Camera]) -> Lenses:
     """Return priors for lenses of which everything is known except the focal lengths."""
     return _known(cameras, np.inf, 0.0, 0.0, 0.0)
 
 
-def one_factor(cameras: Sequence[Camera]) -> Lenses:
+def priors_of_common_factor(cameras: Sequence[Camera]) -> Lenses:
     """Return priors for lenses of which everything is known except one common factor on all focal lengths."""
-    return replace(any_focal(cameras), common=True)
+    return replace(priors_of_free_focals(cameras), common=True)
 
 
-def assumed(cameras: Sequence[Camera]) -> Lenses:
+def priors_of_unknown(cameras: Sequence[Camera]) -> Lenses:
     """Return priors for unknown lenses; `cameras` have the usual field of view."""
     return _known(cameras, _FIELD_UNKNOWN, _CENTRE, _BARREL, _ASPECT)
 
 
-def with_field(cameras: Sequence[Camera]) -> Lenses:
+def priors_of_known_focals(cameras: Sequence[Camera]) -> Lenses:
     """Return priors for lenses of which only the focal lengths are known."""
     return _known(cameras, 0.0, _CENTRE, _BARREL, _ASPECT)
 
 
-def refined(cameras: Sequence[Camera]) -> Lenses:
+def priors_of_stated(cameras: Sequence[Camera]) -> Lenses:
     """Return priors for lenses that a file states approximately."""
     return _known(cameras, _ABOUT, _CENTRE, _BARREL, _ASPECT)

@@ -18,7 +18,7 @@ Array = NDArray[np.float64]
 _MIN_SHARED = 8
 
 
-def chain(xy: Array, skeleton: Skeleton, intrinsics: Sequence[Camera], pairs: Sequence[PairPose]) -> Rig:
+def chain_poses(xy: Array, skeleton: Skeleton, intrinsics: Sequence[Camera], pairs: Sequence[PairPose]) -> Rig:
     """Chain relative poses into a rig; each baseline's length follows from depths in the camera that two pairs share.
 
     Args:

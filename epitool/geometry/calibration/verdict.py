@@ -10,7 +10,7 @@ import numpy as np
 
 from epitool.geometry import doubts
 from epitool.geometry.calibration.bundle_adjustment import Bundle
-from epitool.geometry.doubts import Doubt, Kind, Level, doubt
+from epitool.geometry.doubts import Doubt, Kind, Level, doubt_if_large
 from epitool.geometry.two_view.relative_pose import PairPose
 
 _WRONG_LENS, _WRONG_LENS_SD = 0.05, 5.0  # a focal length is wrong by more than this share and number of deviations
@@ -40,8 +40,8 @@ class Verdict:
     @property
     def level(self) -> Level:
         """One of "pass", "warn" (look at the doubts), and "fail" (not to be used)."""
-        found = doubts.worst(item.level for item in self.doubts)
-        return doubts.worst([found, "warn"]) if self.left_out else found
+        found = doubts.worst_level(item.level for item in self.doubts)
+        return doubts.worst_level([found, "warn"]) if self.left_out else found
 
     def with_doubts(self, others: Iterable[Doubt]) -> Verdict:
         """Return the verdict with further doubts; those that pass change nothing."""
@@ -86,12 +86,12 @@ def judge(bundle: Bundle, evidence: Evidence, left_out: Mapping[str, Doubt]) -> 
 
 def doubt_of_noise(share: float) -> Doubt:
     """Return the doubt for joints that scatter by this share of the person's size."""
-    return doubt(Kind.NOISE, share, doubts.NOISE)
+    return doubt_if_large(Kind.NOISE, share, doubts.NOISE)
 
 
 def doubt_of_bones(spread: float) -> Doubt:
     """Return the doubt for bones whose length varies by this share; it passes where the share is unknown."""
-    return doubt(Kind.BONES, 0.0 if np.isnan(spread) else spread, doubts.BONE_SPREAD)
+    return doubt_if_large(Kind.BONES, 0.0 if np.isnan(spread) else spread, doubts.BONE_SPREAD)
 
 
 def _doubts_of_cameras(bundle: Bundle) -> list[Doubt]:
@@ -105,10 +105,10 @@ def _doubts_of_cameras(bundle: Bundle) -> list[Doubt]:
     for v, name in enumerate(names):
         length = float(bundle.position_sd_in_rig[v])
         found += [
-            doubt(Kind.ROTATION, float(np.degrees(bundle.rotation_sd_in_rig[v])), limits[0], name),
-            doubt(Kind.PLACE, length / span, limits[1], name, length=length),
-            doubt(Kind.OUTLIERS, float(1 - bundle.inlier_share[v]), doubts.OUTLIERS, name),
-            doubt(Kind.FOCAL, float(bundle.focal_sd[v]), limits[2], name),
+            doubt_if_large(Kind.ROTATION, float(np.degrees(bundle.rotation_sd_in_rig[v])), limits[0], name),
+            doubt_if_large(Kind.PLACE, length / span, limits[1], name, length=length),
+            doubt_if_large(Kind.OUTLIERS, float(1 - bundle.inlier_share[v]), doubts.OUTLIERS, name),
+            doubt_if_large(Kind.FOCAL, float(bundle.focal_sd[v]), limits[2], name),
         ]
     return found
 

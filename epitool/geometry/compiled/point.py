@@ -11,14 +11,14 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from epitool.geometry.compiled.projection import project, slope
+from epitool.geometry.compiled.projection import pixel_derivative, project
 from epitool.geometry.compiled.symmetric import cofactors, invert
 
 Array = NDArray[np.float64]
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def step(P: Array, xy: Array, weights: Array, X: Array, H: Array) -> tuple[float, float]:
+def gauss_newton_step(P: Array, xy: Array, weights: Array, X: Array, H: Array) -> tuple[float, float]:
     """Take one Gauss-Newton step of X `(3,)` in place with weights `(V,)`; write the normal matrix `(6,)` to H.
 
     Return twice the expected decrease of the cost (NaN where H is singular), and the largest weighted squared error of
@@ -36,7 +36,7 @@ def step(P: Array, xy: Array, weights: Array, X: Array, H: Array) -> tuple[float
         worst = max(worst, w * error) if over_depth > 0.0 else np.inf
         for row in range(2):
             pixel = px if row == 0 else py
-            a, b, c = slope(P, v, row, pixel, over_depth)
+            a, b, c = pixel_derivative(P, v, row, pixel, over_depth)
             r, wa, wb = w * (pixel - xy[v, row]), w * a, w * b
             g0, g1, g2 = g0 + r * a, g1 + r * b, g2 + r * c
             h00, h01, h02 = h00 + wa * a, h01 + wa * b, h02 + wa * c
@@ -62,8 +62,8 @@ def _normal_matrix(P: Array, X: Array, precision: Array, J: Array, H: Array) -> 
     for v in range(len(P)):
         if precision[v] > 0.0:
             px, py, over_depth = project(P, v, X[0], X[1], X[2])
-            J[v, 0, 0], J[v, 0, 1], J[v, 0, 2] = slope(P, v, 0, px, over_depth)
-            J[v, 1, 0], J[v, 1, 1], J[v, 1, 2] = slope(P, v, 1, py, over_depth)
+            J[v, 0, 0], J[v, 0, 1], J[v, 0, 2] = pixel_derivative(P, v, 0, px, over_depth)
+            J[v, 1, 0], J[v, 1, 1], J[v, 1, 2] = pixel_derivative(P, v, 1, py, over_depth)
             m = 0
             for i in range(3):
                 for k in range(i, 3):

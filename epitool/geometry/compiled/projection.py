@@ -44,7 +44,7 @@ def project(P: Array, v: int, x: float, y: float, z: float) -> tuple[float, floa
 
 
 @formula
-def slope(P: Array, v: int, row: int, pixel: float, over_depth: float) -> tuple[float, float, float]:
+def pixel_derivative(P: Array, v: int, row: int, pixel: float, over_depth: float) -> tuple[float, float, float]:
     """Return the derivative by the point of the first (row 0) or second (row 1) coordinate of its pixel in view v."""
     return (
         (P[v, row, 0] - pixel * P[v, 2, 0]) * over_depth,
@@ -66,7 +66,7 @@ def squared_error(P: Array, v: int, X: Array, x: float, y: float) -> float:
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def reprojection(P: Array, xyz: Array, xy: Array) -> Array:
+def reprojection_errors(P: Array, xyz: Array, xy: Array) -> Array:
     """Return distances `(F, V, J)` px of projected points `(F, J, 3)` from undistorted keypoints `(F, V, J, 2)`.
 
     Distances are NaN for points behind a view.

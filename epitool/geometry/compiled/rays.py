@@ -11,7 +11,7 @@ Array = NDArray[np.float64]
 
 
 @formula
-def direction(back: Array, v: int, x: float, y: float) -> tuple[float, float, float]:
+def ray_direction(back: Array, v: int, x: float, y: float) -> tuple[float, float, float]:
     """Return the vector in the world from the centre of view v along pixel (x, y) to depth 1.
 
     `back` are the inverses of `K R`, `(V, 3, 3)`.
@@ -24,7 +24,7 @@ def direction(back: Array, v: int, x: float, y: float) -> tuple[float, float, fl
 
 
 @formula
-def passing(
+def closest_approach(
     ax: Number, ay: Number, az: Number, bx: Number, by: Number, bz: Number, dx: Number, dy: Number, dz: Number
 ) -> tuple[Number, Number, Number]:
     """Return where the rays `s a` and `d + t b` pass each other: s, t, and the squared sine of the angle between them.

@@ -11,7 +11,7 @@ Array = NDArray[np.float64]
 
 
 @formula
-def constraint(
+def epipolar_constraint(
     F: Array, ax: Number, ay: Number, bx: Number, by: Number
 ) -> tuple[Number, Number, Number, Number, Number]:
     """Return `x_b' F x_a`, and its gradient by (ax, ay) and by (bx, by); accepts numbers or arrays.
@@ -30,7 +30,7 @@ def squared_sampson(F: Array, ax: Number, ay: Number, bx: Number, by: Number) ->
     It is the squared constraint over the squared length of its gradient (Hartley & Zisserman, section 11.4.3). Accepts
     numbers or arrays.
     """
-    value, by_ax, by_ay, by_bx, by_by = constraint(F, ax, ay, bx, by)
+    value, by_ax, by_ay, by_bx, by_by = epipolar_constraint(F, ax, ay, bx, by)
     gradient = by_bx * by_bx + by_by * by_by + by_ax * by_ax + by_ay * by_ay
     squared: Number = value * value / np.maximum(gradient, 1e-300)
     return squared

@@ -17,7 +17,7 @@ from epitool.camera import Rig
 from epitool.geometry.people.bodies import midlines, nearest_to_rays, seen_by_all
 from epitool.geometry.people.candidates import Candidates
 from epitool.geometry.people.following import Follower
-from epitool.geometry.people.grouping import Epipolar, Pairs, groups_of_people, usual_distances
+from epitool.geometry.people.grouping import Epipolar, Pairs, group_detections, usual_distances
 from epitool.geometry.people.rejoining import Sightings, identities_of
 from epitool.geometry.people.tracking import centers_and_sizes, sightings_of
 from epitool.geometry.two_view.epipolar import fundamental_of_cameras
@@ -50,13 +50,14 @@ class People:
     def __len__(self) -> int:
         return int(self.names.max(initial=-1)) + 1
 
-    def identities(self, person: int) -> Indices:
-        """Return a person's candidate in every frame and view, `(F, V)`; -1 where they are not seen."""
-        return self._only(np.where(self.names == person, 0, -1).argmax(axis=1), (self.names == person).any(axis=1))
+    def identities(self, *persons: int) -> Indices:
+        """Return a person's candidate in every frame and view, `(F, V)`; -1 where they are not seen.
 
-    def chosen(self, group: Indices) -> Indices:
-        """Return the candidates `(F, V)` of one group per frame, `(F,)`; -1 for none."""
-        return self._only(np.maximum(group, 0), group >= 0)
+        Several names may stand for one person, as long as no two of them appear in the same frame.
+        """
+        mine = np.isin(self.names, persons)
+        groups = self.candidates[np.arange(len(mine)), mine.argmax(axis=1)]
+        return np.where(mine.any(axis=1)[:, None], groups, -1)
 
     def shares(self, shown: Indices) -> Array:
         """Return the share of each view's people who are matched, `(V,)`; NaN for a view that shows nobody with others.
@@ -82,11 +83,8 @@ class People:
         )
         return np.fmax(own, joined)
 
-    def _only(self, group: Indices, there: Flags) -> Indices:
-        return np.where(there[:, None], self.candidates[np.arange(len(group)), group], -1)
 
-
-def people_of(candidates: Candidates, rig: Rig, frames: int, skeleton: Skeleton, slack: float = 0.0) -> People:
+def match_people(candidates: Candidates, rig: Rig, frames: int, skeleton: Skeleton, slack: float = 0.0) -> People:
     """Match all people between calibrated views and follow them through space.
 
     Args:
@@ -105,7 +103,7 @@ def people_of(candidates: Candidates, rig: Rig, frames: int, skeleton: Skeleton,
     chunk = max(1, _CHUNK // (table.shape[1] * table.shape[2]) ** 2)
     for start in range(0, frames, chunk):
         xy = _joints(candidates, table[start : start + chunk], rig)
-        slots = groups_of_people(xy, pairs, noise, skeleton)
+        slots = group_detections(xy, pairs, noise, skeleton)
         parts.append(in_slots(table[start : start + chunk], slots))
         sightings.append(_followed(follower, xy, slots, start, rig, skeleton))
     groups = np.full((frames, max((part.shape[1] for part in parts), default=0), len(rig)), -1)
@@ -130,11 +128,27 @@ def choose_by_geometry(candidates: Candidates, rig: Rig, previous: Indices, skel
     """
     if candidates.table(*previous.shape).shape[2] == 1:
         return previous
-    people = people_of(candidates, rig, len(previous), skeleton)
+    people = match_people(candidates, rig, len(previous), skeleton)
+    return people.identities(*main_person(people, previous))
+
+
+def main_person(people: People, previous: Indices) -> list[int]:
+    """Names of the person whom a choice `(F, V)` shows most often, or of the one seen most where it shows none.
+
+    The first name has the most votes; others fit in whole where it leaves gaps, and are taken for the same person.
+    """
     members = people.candidates >= 0
     as_before = members & (people.candidates == previous[:, None])
-    votes = as_before if as_before.any() else members
-    return people.chosen(_main_group(people.names, votes.sum(axis=-1).astype(float)))
+    votes = (as_before if as_before.any() else members).sum(axis=-1)
+    taken, main = np.zeros(len(people.names), dtype=bool), []
+    sightings = sightings_of(people.names.ravel())
+    total = np.array([votes.ravel()[of_track].sum() for of_track in sightings])
+    for name in np.argsort(-total, kind="stable").tolist():
+        when = sightings[name] // people.names.shape[1]
+        if total[name] >= 1 and not taken[when[0] : when[-1] + 1].any():
+            main.append(name)
+            taken[when[0] : when[-1] + 1] = True
+    return main
 
 
 def _pairs_of(rig: Rig) -> Pairs:
@@ -164,7 +178,7 @@ def _noise(xy: Array, pairs: Pairs, least: float, loose: float, skeleton: Skelet
         skeleton: Skeleton of the joints.
     """
     least = max(least, _LEAST_NOISE)
-    slots = groups_of_people(xy, pairs, max(loose, least), skeleton)
+    slots = group_detections(xy, pairs, max(loose, least), skeleton)
     usual = usual_distances(xy, slots, pairs, skeleton)
     return max(1.4826 * float(np.median(usual)), least) if len(usual) else least
 
@@ -204,9 +218,7 @@ def _followed(follower: Follower, xy: Array, slots: Indices, start: int, rig: Ri
     return Sightings(names, near, frame, *centers_and_sizes(places))
 
 
-def _ranked(
-    groups: Indices, parts: list[Sightings], candidates: Candidates, rig: Rig, skeleton: Skeleton
-) -> Indices:
+def _ranked(groups: Indices, parts: list[Sightings], candidates: Candidates, rig: Rig, skeleton: Skeleton) -> Indices:
     """Return the number of each group's person, `(F, K)`, 0 for the person seen most; -1 for nobody.
 
     Args:
@@ -226,19 +238,3 @@ def _ranked(
         rank[np.argsort(-seen, kind="stable")] = np.arange(len(seen))
         names[frame, group] = rank[own]
     return names
-
-
-def _main_group(names: Indices, votes: Array) -> Indices:
-    """Return per frame the group `(F,)` of the track with the most votes, -1 for none.
-
-    Gaps of that track are filled by the next tracks that fit into them completely.
-    """
-    group, taken = np.full(len(names), -1), np.zeros(len(names), dtype=bool)
-    sightings = sightings_of(names.ravel())
-    total = np.array([votes.ravel()[of_track].sum() for of_track in sightings])
-    for name in np.argsort(-total, kind="stable"):
-        when, which = np.divmod(sightings[name], names.shape[1])
-        if total[name] >= 1 and not taken[when[0] : when[-1] + 1].any():
-            group[when] = which
-            taken[when[0] : when[-1] + 1] = True
-    return group

@@ -42,7 +42,7 @@ def nearest_to_rays(xy: Array, rig: Rig) -> Array:
     there = np.isfinite(xy[..., 0])
     plain = across.sum(axis=1)
     enough = (there.sum(axis=1) >= 2) & (np.linalg.det(plain) > _LEAST_DETERMINANT)
-    weight = there.astype(float)
+    weight, points = there.astype(float), np.empty((*there.shape[::2], 3))
     for turn in range(_ROUNDS):
         if turn:
             off = np.einsum("nvmij,nvmj->nvmi", across, points[:, None] - centers[:, None])

@@ -9,8 +9,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from epitool.camera import frozen_array
-from epitool.geometry.noise import ranks
-from epitool.geometry.people.tracking import agreement, limb_motion, link, mean_over, sightings_of, swing
+from epitool.geometry.noise import rank_confidences
+from epitool.geometry.people.tracking import (
+    correlate_limbs,
+    limb_motion,
+    link_sightings,
+    mean_over,
+    sightings_of,
+    swing,
+)
 from epitool.pose import Keypoints, midline
 from epitool.skeleton import Skeleton
 
@@ -124,7 +131,7 @@ def choice_of(keypoints: Keypoints, candidates: Candidates, table: Indices) -> I
     return np.where(found.any(axis=-1), np.take_along_axis(table, found.argmax(-1)[..., None], -1)[..., 0], -1)
 
 
-def follow(candidates: Candidates, frames: int, views: int, skeleton: Skeleton) -> Indices:
+def follow_person(candidates: Candidates, frames: int, views: int, skeleton: Skeleton) -> Indices:
     """Follow one person through every view without knowing the cameras: candidates `(F, V)`, -1 for nobody.
 
     In each view, candidates are linked to tracks, which end where people touch. A track is weighted by its length, its
@@ -137,7 +144,7 @@ def follow(candidates: Candidates, frames: int, views: int, skeleton: Skeleton) 
         return table[..., 0]
     heights, legs = _limbs(candidates, skeleton)
     tracks = [tracks_of_view(candidates, table[:, v], skeleton) for v in range(views)]
-    trust = ranks(candidates.confidence).mean(axis=1)
+    trust = rank_confidences(candidates.confidence).mean(axis=1)
     worth = [np.array([trust[track].sum() * (swing(legs[track]) + _STILL) for track in found]) for found in tracks]
     alone = [_path(candidates, *each, frames) for each in zip(tracks, worth)]
     gained = [
@@ -148,7 +155,9 @@ def follow(candidates: Candidates, frames: int, views: int, skeleton: Skeleton) 
     single = (table[..., 1:] < 0).all(axis=(0, 2))
     for v in [*np.argsort(-np.array(gained), kind="stable")] * _SWEEPS:
         signal = mean_over(heights[np.delete(choice, v, axis=1)])
-        times = np.array([agreement(heights[track], signal[candidates.frame_index[track]]) for track in tracks[v]])
+        times = np.array(
+            [correlate_limbs(heights[track], signal[candidates.frame_index[track]]) for track in tracks[v]]
+        )
         weight = np.maximum(times, 0) ** 2 if times.any() else np.ones(len(times))
         choice[:, v] = table[:, v, 0] if single[v] else _path(candidates, tracks[v], worth[v] * weight, frames)
     return choice
@@ -167,7 +176,7 @@ def tracks_of_view(candidates: Candidates, table: Indices, skeleton: Skeleton) -
     """Return the candidates of each track in a view, in order of time; `table (F, P)` holds the view's candidates."""
     there = table[table >= 0]
     points = midline(candidates.joints(there), skeleton)
-    names = link(points, candidates.frame_index[there], bridge=_BRIDGE, cut=True)
+    names = link_sightings(points, candidates.frame_index[there], bridge=_BRIDGE, cut=True)
     return [there[track] for track in sightings_of(names)]
 
 

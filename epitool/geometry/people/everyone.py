@@ -15,13 +15,14 @@ from threadpoolctl import threadpool_limits
 
 from epitool.camera import Camera, Rig
 from epitool.errors import GeometryError
-from epitool.geometry.calibration.calibrate import Calibration, as_found, calibrate, informative_frames
+from epitool.geometry.calibration.calibrate import Calibration, calibrate, use_found_lenses
+from epitool.geometry.calibration.first_rig import informative_frames
 from epitool.geometry.doubts import Doubt, Kind, Level
-from epitool.geometry.people.association import People, people_of
+from epitool.geometry.people.association import People, match_people
 from epitool.geometry.people.candidates import Candidates
-from epitool.geometry.people.lost_views import placed_by_someone
+from epitool.geometry.people.lost_views import place_by_person
 from epitool.geometry.people.matching import match_views
-from epitool.geometry.triangulation.labels import label
+from epitool.geometry.triangulation.labels import make_labels
 from epitool.pose import Keypoints
 
 Array = NDArray[np.float64]
@@ -51,15 +52,24 @@ class Crowd:
 
         Args:
             rig: Cameras of some or all of the views.
-            slack: Least deviation of joints that is allowed for, as a share of a person's size; see `people_of`.
+            slack: Least deviation of joints that is allowed for, as a share of a person's size; see `match_people`.
         """
         views = [self.empty.views.index(name) for name in rig.names]
         mine = np.flatnonzero(np.isin(self.candidates.view_index, views))
         own = self.candidates.select_views(views)
-        found = people_of(own, rig, self.frames, self.empty.skeleton, slack)
+        found = match_people(own, rig, self.frames, self.empty.skeleton, slack)
         everywhere = np.full((*found.candidates.shape[:2], len(self.empty.views)), -1)
         everywhere[..., views] = np.append(mine, -1)[found.candidates]
         return replace(found, candidates=everywhere)
+
+    def select_frames(self, frames: Indices) -> Crowd:
+        """Everyone in the frames at these increasing indices only."""
+        return Crowd(self.candidates.select_frames(frames), len(frames), self.empty)
+
+    @property
+    def crowded(self) -> bool:
+        """Whether some view shows more than one person in some frame."""
+        return self.candidates.crowded(self.frames, len(self.empty.views))
 
     def shown(self) -> Indices:
         """Return the number of people in each view and frame, `(F, V)`."""
@@ -120,14 +130,16 @@ def calibrate_everyone(
                 people = crowd.people(_with_lost_views(crowd, people, result.rig, cameras, focal, seed), slack)
             if before and _share_of_same(before, people, len(crowd.candidates)) > _SAME:
                 break
-            result = calibrate(crowd.joints(people), cameras, seed=seed, jobs=jobs, focal=focal)
+            begin = use_found_lenses(cameras, result.rig, focal)
+            result = calibrate(crowd.joints(people), cameras, seed=seed, jobs=jobs, focal=focal, start=begin)
             before = people
         shares = people.shares(crowd.shown())
         strangers = [name for name, share in zip(crowd.empty.views, shares) if share < _HARDLY[0]]
         kept = [name for name in result.rig.names if name not in strangers]
         if len(kept) < len(result.rig) and len(kept) >= 2:
             people = crowd.people(result.rig.select(kept))
-            result = calibrate(crowd.joints(people), cameras, seed=seed, jobs=jobs, focal=focal)
+            begin = use_found_lenses(cameras, result.rig, focal)
+            result = calibrate(crowd.joints(people), cameras, seed=seed, jobs=jobs, focal=focal, start=begin)
     return _with_doubts(crowd, people, result, torn)
 
 
@@ -178,8 +190,8 @@ def _with_lost_views(crowd: Crowd, people: People, rig: Rig, cameras: Sequence[C
     )
     joints = crowd.joints(one).select_views(rig.names)
     xyz = np.full((crowd.frames, *joints.xy.shape[2:3], 3), np.nan)
-    xyz[joints.frames] = label(joints, rig, jobs=1).poses.xyz
-    lost = [camera for camera in as_found(cameras, rig, focal) if camera.name not in rig.names]
+    xyz[joints.frames] = make_labels(joints, rig, jobs=1).poses.xyz
+    lost = [camera for camera in use_found_lenses(cameras, rig, focal) if camera.name not in rig.names]
     skeleton = crowd.empty.skeleton
-    found = [placed_by_someone(crowd.candidates, names.index(c.name), c, xyz, skeleton, seed) for c in lost]
+    found = [place_by_person(crowd.candidates, names.index(c.name), c, xyz, skeleton, seed) for c in lost]
     return replace(rig, cameras=(*rig.cameras, *(camera for camera in found if camera)))

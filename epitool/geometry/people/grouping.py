@@ -58,7 +58,7 @@ def usual_distances(xy: Array, slots: Indices, pairs: Pairs, skeleton: Skeleton)
     return np.concatenate(found)
 
 
-def groups_of_people(xy: Array, pairs: Pairs, noise: float, skeleton: Skeleton) -> Indices:
+def group_detections(xy: Array, pairs: Pairs, noise: float, skeleton: Skeleton) -> Indices:
     """Group detections into people by all pairs of views whose geometry is known.
 
     A joint on the other's epipolar line counts 1, one at 3 standard deviations 0, and one far off -1. `group_slots`

@@ -20,7 +20,7 @@ _TRACKS, _SHORT = 12, 10  # number of longest tracks tried, and frames below whi
 _LEAST_FIT = 0.4  # share of inliers among a track's joints at which it is the person
 
 
-def placed_by_someone(
+def place_by_person(
     candidates: Candidates, view: int, camera: Camera, xyz: Array, skeleton: Skeleton, seed: int
 ) -> Camera | None:
     """Return the camera placed so that somebody in its view is the person at `xyz`; None if nobody fits.

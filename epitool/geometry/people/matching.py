@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from epitool.camera import Camera
 from epitool.geometry.people.association import People, in_slots
 from epitool.geometry.people.candidates import Candidates
-from epitool.geometry.people.grouping import Epipolar, Pairs, groups_of_people
+from epitool.geometry.people.grouping import Epipolar, Pairs, group_detections
 from epitool.geometry.people.pair_matching import PairMatch, ViewTracks, match_pair, view_tracks
 from epitool.geometry.two_view.epipolar import fundamental_of_pose
 from epitool.parallel import run_parallel
@@ -78,4 +78,4 @@ def _groups(
         F = fundamental_of_pose(match.R, match.t, cameras[a].K, cameras[b].K)
         size = np.nanmedian(np.concatenate([views[a].size.ravel(), views[b].size.ravel()]))
         pairs[a, b] = Epipolar(F, match.sd * float(size))
-    return groups_of_people(xy, pairs, 1.0, skeleton)
+    return group_detections(xy, pairs, 1.0, skeleton)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from epitool.camera import Rig
 from epitool.geometry.people.candidates import Candidates
 from epitool.geometry.people.tracking import median_over, sightings_of
-from epitool.geometry.triangulation.labels import label
+from epitool.geometry.triangulation.labels import make_labels
 from epitool.pose import Keypoints
 from epitool.skeleton import Skeleton
 
@@ -132,7 +132,7 @@ def _bones(
     logs = np.where(np.abs(logs - usual) < _LARGEST, logs, np.nan)
     middle, variance = np.full((2, len(parts), logs.shape[1]), np.nan)
     bounds = np.cumsum([0, *map(len, sampled)])
-    for q, (start, stop) in enumerate(zip(bounds[:-1], bounds[1:])):
+    for q, (start, stop) in enumerate(itertools.pairwise(bounds.tolist())):
         own = logs[start:stop].T
         count = np.isfinite(own).sum(axis=1)
         middle[q] = median_over(own)
@@ -148,7 +148,7 @@ def _log_lengths(members: Indices, candidates: Candidates, rig: Rig, skeleton: S
     bones = [(parent, child) for parent, child in skeleton.bones if child <= flip[child]]
     if not len(members) or not bones:
         return np.full((len(members), len(bones)), np.nan)
-    xyz = label(_keypoints(members, candidates, rig, skeleton), rig, jobs=1).poses.xyz
+    xyz = make_labels(_keypoints(members, candidates, rig, skeleton), rig, jobs=1).poses.xyz
     with np.errstate(divide="ignore"):
         one, other = (
             np.stack([np.log(np.linalg.norm(xyz[:, of[a]] - xyz[:, of[b]], axis=-1)) for a, b in bones], axis=-1)

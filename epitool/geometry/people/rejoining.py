@@ -322,8 +322,7 @@ def _chosen(odds: Array, goes_on: NDArray[np.bool_]) -> Indices:
 
     Someone who comes back must be clearly the one, better than in any other assignment; a track that goes on need not.
     """
-    known, count = odds.shape
-    chosen = np.full(count, -1)
+    chosen = np.full(odds.shape[1], -1)
     total, rows, columns = _best(odds)
     for row, column in zip(rows.tolist(), columns.tolist()):
         without = odds.copy()

@@ -73,7 +73,7 @@ class _Tracks:
         return _Tracks(*(np.concatenate([getattr(self, n), getattr(other, n)]) for n in self.__dataclass_fields__))
 
 
-def link(points: Array, frames: Indices, *, bridge: int, cut: bool) -> Indices:
+def link_sightings(points: Array, frames: Indices, *, bridge: int, cut: bool) -> Indices:
     """Return the track of each of N sightings, numbered from 0; -1 where a sighting has no points.
 
     Frame by frame, tracks are assigned to sightings with the least sum of distances (Hungarian method). The distance is
@@ -116,7 +116,7 @@ def link(points: Array, frames: Indices, *, bridge: int, cut: bool) -> Indices:
 
 
 def sightings_of(names: Indices) -> list[Indices]:
-    """Return the indices `(n,)` of each track's sightings in their order, from the names `(N,)` that `link` returns.
+    """Return the indices `(n,)` of each track's sightings in their order, from the names `(N,)` of `link_sightings`.
 
     >>> [of_track.tolist() for of_track in sightings_of(np.array([1, -1, 0, 1]))]
     [[2], [0, 3]]
@@ -205,7 +205,7 @@ def swing(legs: Array) -> float:
     return float(np.nan_to_num(np.maximum(deviation - noise, _LEAST_SWING * deviation)).mean())
 
 
-def agreement(a: Array, b: Array) -> float:
+def correlate_limbs(a: Array, b: Array) -> float:
     """Return the mean correlation over time of limb heights in two views, `(N, K)` each; 0 where not measurable."""
     both = np.isfinite(a) & np.isfinite(b)
     x, y = (standardized(np.where(both, values, np.nan)) for values in (a, b))

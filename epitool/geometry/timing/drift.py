@@ -16,9 +16,16 @@ from numpy.typing import NDArray
 from epitool.camera import Camera, Rig
 from epitool.errors import GeometryError
 from epitool.geometry.doubts import Doubt, Kind
-from epitool.geometry.timing.offset_fit import PairState, inverse, linearize, moved, normal_equations, weights
-from epitool.geometry.timing.sync import combine
-from epitool.geometry.timing.trajectories import read_at, without_gaps, without_gross_errors, without_jumps
+from epitool.geometry.timing.offset_fit import (
+    PairState,
+    apply_pair_step,
+    geman_mcclure_weights,
+    invert_positive,
+    linearize,
+    normal_equations,
+)
+from epitool.geometry.timing.sync import combine_differences
+from epitool.geometry.timing.trajectories import estimate_motion_at, without_gaps, without_gross_errors, without_jumps
 from epitool.geometry.triangulation.labels import sample_bounds
 from epitool.geometry.two_view.epipolar import b_from_a
 from epitool.pose import Keypoints, midline
@@ -78,7 +85,7 @@ def drift_of(keypoints: Keypoints, rig: Rig) -> Drift | None:
     if not found or {v for pair in found for v in pair} < set(range(len(rig))):
         return None
     try:
-        drift, sd, _ = combine(found, len(rig))
+        drift, sd, _ = combine_differences(found, len(rig))
     except np.linalg.LinAlgError:  # no chain of pairs joins all views
         return None
     span = int(np.ptp(frames))
@@ -100,7 +107,7 @@ def doubts_of_drift(keypoints: Keypoints, rig: Rig) -> list[Doubt]:
     return [Doubt(Kind.DRIFT, "warn", views, gained, _MATTERS, {"span": drift.span})]
 
 
-def runs_of(keypoints: Keypoints) -> Keypoints:
+def select_runs(keypoints: Keypoints) -> Keypoints:
     """Select runs of neighbouring frames spread over a recording, which suffice for a long one."""
     bounds = sample_bounds(len(keypoints.frames))
     return keypoints.select_frames(np.concatenate([np.arange(start, stop) for start, stop in bounds]))
@@ -118,7 +125,7 @@ def _motion(keypoints: Keypoints, view: int, camera: Camera, runs: Sequence[NDAr
     for run in runs:
         dense = without_gaps(camera.normalize(keypoints.xy[run, view]), keypoints.frames[run])
         smooth = without_gross_errors(without_jumps(dense, keypoints.skeleton))
-        parts.append(read_at(midline(smooth, keypoints.skeleton), np.arange(len(run), dtype=float)))
+        parts.append(estimate_motion_at(midline(smooth, keypoints.skeleton), np.arange(len(run), dtype=float)))
     return _Motion(np.concatenate([x for x, _ in parts]), np.concatenate([v for _, v in parts]))
 
 
@@ -138,10 +145,10 @@ def _pair_drift(a: _Motion, b: _Motion, first: Camera, second: Camera, frames: A
         shifted = b.x + b.v * (state.offset + state.drift * lag)[:, None, None]
         residual, slope = linearize(state, a.x, shifted, b.v, lag, (first.focal, second.focal))
         sigma = max(float(1.4826 * np.nanmedian(np.abs(residual))), _LEAST_PX)
-        normal, score = normal_equations(residual, slope, weights(residual, sigma))
-        state = moved(state, -inverse(normal) @ score.sum(axis=(0, 1)))
+        normal, score = normal_equations(residual, slope, geman_mcclure_weights(residual, sigma))
+        state = apply_pair_step(state, -invert_positive(normal) @ score.sum(axis=(0, 1)))
     # sandwich estimator over blocks of frames, because errors of neighbouring frames are correlated
-    bread = inverse(normal)
+    bread = invert_positive(normal)
     blocks = np.add.reduceat(score, np.arange(0, len(score), _BLOCK), axis=0).sum(axis=1)
     variance = (bread @ (blocks.T @ blocks) @ bread)[_DRIFT, _DRIFT]
     return state.drift, float(np.sqrt(variance)) + float(np.finfo(float).eps)

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from epitool.errors import GeometryError
-from epitool.geometry.timing.trajectories import read_at
+from epitool.geometry.timing.trajectories import estimate_motion_at
 from epitool.geometry.two_view.epipolar import fundamental_of_pose, homogeneous
 from epitool.geometry.two_view.relative_pose import estimate_pair
 from epitool.geometry.two_view.swaps import relative_swaps
@@ -83,7 +83,7 @@ class _Problem:
 
     def second(self, state: PairState) -> tuple[Array, Array]:
         """Return positions and velocities `(N, J, 2)` of the second view's joints."""
-        return read_at(self.b, self.frames + state.offset + state.drift * self.lag)
+        return estimate_motion_at(self.b, self.frames + state.offset + state.drift * self.lag)
 
     def swapped(self, state: PairState, within_px: float) -> Flags:
         """Return the frames `(N,)` in which exactly one of the two views has its sides exchanged."""
@@ -122,7 +122,7 @@ def fit_offset(
     low, high = max(0.0, np.ceil(-start)), min(len(a) - 1.0, np.floor(len(b) - 1 - start))
     frames = np.arange(low, high + 1)
     frames = frames[:: max(1, len(frames) // _FIT_FRAMES)]
-    problem = _Problem(read_at(a, frames)[0], b, frames, focals, skeleton)
+    problem = _Problem(estimate_motion_at(a, frames)[0], b, frames, focals, skeleton)
     state, sigma = _start(problem, start, seed)
     drifting, covariance, _ = _minimize(problem, state, sigma, _DRIFT + 1)
     drift, drift_sd = drifting.drift, _sd(covariance, _DRIFT)
@@ -138,7 +138,10 @@ def _start(problem: _Problem, offset: float, seed: int) -> tuple[PairState, floa
     """Estimate the relative pose at an offset, and the standard deviation of the residuals of its inliers."""
     K_a, K_b = _intrinsics(problem.focals)
     some = slice(None, None, max(1, len(problem.frames) // _POSE_FRAMES))
-    a_px, b_px = problem.x_a * problem.focals[0], read_at(problem.b, problem.frames + offset)[0] * problem.focals[1]
+    a_px, b_px = (
+        problem.x_a * problem.focals[0],
+        estimate_motion_at(problem.b, problem.frames + offset)[0] * problem.focals[1],
+    )
     pose = estimate_pair(a_px[some], b_px[some], K_a, K_b, problem.skeleton, "essential", seed)
     return PairState(pose.R, pose.t, offset, 0.0), 1.4826 * pose.sampson_px
 
@@ -154,9 +157,9 @@ def _minimize(problem: _Problem, state: PairState, sigma: float, free: int) -> t
         swapped = problem.swapped(state, _TAIL * sigma)
         residual, slope = problem.linearized(state, swapped, free)
         sigma = max(float(1.4826 * np.nanmedian(np.abs(residual))), _LEAST_PX)
-        normal, score = normal_equations(residual, slope, weights(residual, sigma))
-        step = -inverse(normal) @ score.sum(axis=(0, 1))
-        state = moved(state, step * min(1.0, _LONGEST_STEP / max(abs(float(step[_OFFSET])), 1e-9)))
+        normal, score = normal_equations(residual, slope, geman_mcclure_weights(residual, sigma))
+        step = -invert_positive(normal) @ score.sum(axis=(0, 1))
+        state = apply_pair_step(state, step * min(1.0, _LONGEST_STEP / max(abs(float(step[_OFFSET])), 1e-9)))
         if abs(step[_OFFSET]) < _CONVERGED:
             break
     return state, _covariance(problem, state, swapped, sigma, free), sigma
@@ -170,24 +173,24 @@ def _covariance(problem: _Problem, state: PairState, swapped: Flags, sigma: floa
     of the cost.
     """
     residual, slope = problem.linearized(state, swapped, free)
-    _, score = normal_equations(residual, slope, weights(residual, sigma))
+    _, score = normal_equations(residual, slope, geman_mcclure_weights(residual, sigma))
     u = (residual / (_TAIL * sigma)) ** 2
     # second derivative of the Geman-McClure loss
     curved, _ = normal_equations(residual, slope, np.nan_to_num((1 - 3 * u) / (1 + u) ** 3))
     gradients = []
     for shift in (-_PROBE, _PROBE):
         near, slope = problem.linearized(replace(state, offset=state.offset + shift), swapped, free)
-        gradients.append(normal_equations(near, slope, weights(near, sigma))[1][..., _OFFSET].sum())
+        gradients.append(normal_equations(near, slope, geman_mcclure_weights(near, sigma))[1][..., _OFFSET].sum())
     noise = curved[_OFFSET, _OFFSET] - (gradients[1] - gradients[0]) / (2 * _PROBE)
     curved[_OFFSET, _OFFSET] -= noise
     if free > _DRIFT:
         curved[_DRIFT, _DRIFT] -= noise * float(np.mean(problem.lag**2))
     blocks = np.add.reduceat(score, np.arange(0, len(score), _BLOCK), axis=0).reshape(-1, free)
-    bread = inverse(curved)
+    bread = invert_positive(curved)
     return np.asarray(bread @ (blocks.T @ blocks) @ bread)
 
 
-def inverse(normal: Array) -> Array:
+def invert_positive(normal: Array) -> Array:
     """Return the inverse of a positive definite matrix.
 
     Raises:
@@ -239,7 +242,7 @@ def _tangents(t: Array) -> Array:
     return np.linalg.svd(t[None])[2][1:].T
 
 
-def weights(residual: Array, sigma: float) -> Array:
+def geman_mcclure_weights(residual: Array, sigma: float) -> Array:
     """Return Geman-McClure weights of residuals with a given standard deviation, 0 where a residual is missing."""
     return np.nan_to_num(1 / (1 + (residual / (_TAIL * sigma)) ** 2) ** 2)
 
@@ -252,7 +255,7 @@ def normal_equations(residual: Array, slope: Array, weight: Array) -> tuple[Arra
     return np.einsum("njp,njq->pq", weighted, slope, optimize=True), weighted * residual[..., None]
 
 
-def moved(state: PairState, step: Array) -> PairState:
+def apply_pair_step(state: PairState, step: Array) -> PairState:
     """Return the state after a step of rotation (3), direction of t (2), offset and, where it is free, drift."""
     t = state.t + _tangents(state.t) @ step[3:5]
     R = cv2.Rodrigues(step[:3])[0] @ state.R

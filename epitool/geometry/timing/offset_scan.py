@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from epitool.geometry.compiled.sampson import constraint
-from epitool.geometry.timing.trajectories import read_at
+from epitool.geometry.compiled.sampson import epipolar_constraint
+from epitool.geometry.timing.trajectories import estimate_motion_at
 from epitool.geometry.two_view.epipolar import homogeneous
 from epitool.pose import midline
 from epitool.skeleton import Skeleton
@@ -45,8 +45,8 @@ def scan_offsets(a: Array, b: Array, offsets: NDArray[np.int64], skeleton: Skele
         frames = np.arange(np.ceil(low), np.floor(high) + 1)
         frames = frames[:: max(1, len(frames) // _SCAN_FRAMES)]
         enough = high - low >= _MIN_FRAMES
-        x_a, _ = read_at(first, frames if enough else frames[:0])
-        x_b, _ = read_at(second, rate * frames + offset if enough else frames[:0])
+        x_a, _ = estimate_motion_at(first, frames if enough else frames[:0])
+        x_b, _ = estimate_motion_at(second, rate * frames + offset if enough else frames[:0])
         seen = np.isfinite(x_a[..., 0]) & np.isfinite(x_b[..., 0])
         squared.append(_squared_distances(x_a[seen], x_b[seen]) if seen.sum() >= _MIN_MATCHES else np.array([np.nan]))
     medians = np.array([np.median(distances) for distances in squared])
@@ -106,7 +106,7 @@ def _squared_distances(a: Array, b: Array) -> Array:
     weight = np.ones(len(rows))
     for _ in range(_ROUNDS):
         F = np.linalg.eigh((rows * weight[:, None]).T @ rows)[1][:, 0].reshape(3, 3)
-        value, *slope = constraint(F, *a.T, *b.T)
+        value, *slope = epipolar_constraint(F, *a.T, *b.T)
         gradient = np.square(slope).sum(axis=0)
         squared: Array = value**2 / gradient
         variance = float(np.median(squared)) / _CHI2_MEDIAN + np.finfo(float).tiny

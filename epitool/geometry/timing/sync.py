@@ -144,7 +144,7 @@ def estimate_offsets(
     fits = {pair: found for pair, found in zip(scans, run_parallel(fit, list(scans), jobs)) if found is not None}
     require_connected(list(fits), joints, keypoints, reach)
     kept = _consistent(fits, len(views))
-    offsets, sd, _ = combine({pair: (fit.offset, fit.sd) for pair, fit in kept.items()}, len(views))
+    offsets, sd, _ = combine_differences({pair: (fit.offset, fit.sd) for pair, fit in kept.items()}, len(views))
     _require_equal_rates(kept, offsets, keypoints)
     doubts = _doubts(fits, kept, offsets, sd, views, reach)
     return TimeOffsets(offsets, sd, {(views[a], views[b]): found for (a, b), found in fits.items()}, doubts)
@@ -191,7 +191,7 @@ def _agree(scans: dict[Pair, Array], views: int, reach: int) -> NDArray[np.int64
     return offsets
 
 
-def combine(measured: dict[Pair, tuple[float, float]], views: int) -> tuple[Array, Array, Array]:
+def combine_differences(measured: dict[Pair, tuple[float, float]], views: int) -> tuple[Array, Array, Array]:
     """Combine differences of pairs, given as (value, sd), into values of the views by weighted least squares.
 
     Returns:
@@ -215,7 +215,7 @@ def _consistent(fits: dict[Pair, PairOffset], views: int) -> dict[Pair, PairOffs
     """Return the pairs without those that contradict the others, keeping all views connected."""
     kept = dict(fits)
     while True:
-        _, _, error = combine({pair: (fit.offset, fit.sd) for pair, fit in kept.items()}, views)
+        _, _, error = combine_differences({pair: (fit.offset, fit.sd) for pair, fit in kept.items()}, views)
         deviation = error / [fit.sd for fit in kept.values()]
         worst = list(kept)[int(np.argmax(deviation))]
         others = {pair: fit for pair, fit in kept.items() if pair != worst}
@@ -245,7 +245,7 @@ def _require_equal_rates(fits: dict[Pair, PairOffset], offsets: Array, keypoints
     Raises:
         GeometryError: An offset changes by more than its uncertainty and about a frame.
     """
-    drift, sd, _ = combine({pair: (fit.drift, fit.drift_sd) for pair, fit in fits.items()}, len(offsets))
+    drift, sd, _ = combine_differences({pair: (fit.drift, fit.drift_sd) for pair, fit in fits.items()}, len(offsets))
     frames = float(np.ptp([fit.frames for fit in fits.values()]))
     caution = 1.0 if frames >= _LONG else 3.0  # the deviations are underestimated over few frames
     for v in np.argsort(-np.abs(drift)):

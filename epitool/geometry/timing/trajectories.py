@@ -71,7 +71,7 @@ def _running_median(xy: Array) -> Array:
     return np.asarray((lower + upper)[..., 0] / 2)
 
 
-def read_at(xy: Array, times: Array) -> tuple[Array, Array]:
+def estimate_motion_at(xy: Array, times: Array) -> tuple[Array, Array]:
     """Return position and velocity per frame of joints at any time, by local linear regression with a Gaussian kernel.
 
     The kernel leaves the same amount of noise at every fraction of a frame. Interpolation between two frames would

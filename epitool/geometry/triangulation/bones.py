@@ -14,7 +14,7 @@ from epitool.geometry.compiled.formula import copy
 from epitool.geometry.compiled.projection import Views
 from epitool.geometry.noise import KeypointNoise
 from epitool.geometry.triangulation.places import Sight, Tree, find_places
-from epitool.geometry.triangulation.skeleton import choose, refine_frame
+from epitool.geometry.triangulation.skeleton import choose_places, refine_frame
 from epitool.geometry.triangulation.triangulate import likelihoods, solver_views
 from epitool.labels import Labels
 from epitool.skeleton import Skeleton
@@ -222,7 +222,7 @@ def _refine(views: Views, tree: Tree, seen: Sight, start: Array) -> tuple[Array,
     for f in range(F):
         sight = Sight(seen.xy[f], seen.odds[f], seen.precision[f])
         places = find_places(views, tree, sight, start[f])
-        choose(tree, places, chosen, clear)
+        choose_places(tree, places, chosen, clear)
         for j in range(J):
             copy(places.xyz[j, chosen[j]], xyz[f, j])
         converged[f] = refine_frame(views, tree, sight, xyz[f], covariance[f])

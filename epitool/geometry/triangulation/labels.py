@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from epitool.camera import Rig
-from epitool.geometry.compiled.projection import reprojection
+from epitool.geometry.compiled.projection import reprojection_errors
 from epitool.geometry.noise import KeypointNoise, unknown_noise
 from epitool.geometry.triangulation.bones import BoneLengths, estimate_bone_lengths, refine_with_bones
 from epitool.geometry.triangulation.triangulate import Triangulation, estimate_noise, triangulate
@@ -118,7 +118,7 @@ def _with_bones(
     """Return the joints moved to fit the known bone lengths; they rest on the keypoints near them."""
     posed = refine_with_bones(xy, confidence, rig, found.xyz, skeleton, bones, noise)
     (P,) = rig.stacked("P")
-    error = reprojection(P, posed.xyz, xy)
+    error = reprojection_errors(P, posed.xyz, xy)
     with np.errstate(invalid="ignore"):
         used = error < _NEAR * np.sqrt(noise.variance(noise.levels(confidence)))
     right = noise.inlier_share[noise.levels(confidence)]
@@ -136,7 +136,7 @@ def _upright(
     return flip_joints(xy, swapped, order), flip_joints(keypoints.confidence, swapped, order), swapped
 
 
-def label(
+def make_labels(
     keypoints: Keypoints, rig: Rig, *, method: str = "polynomial", jobs: int = -1, combine: str = "robust"
 ) -> Labels:
     """Triangulate every frame after undoing exchanges of left and right.

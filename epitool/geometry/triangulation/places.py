@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from epitool.geometry.compiled.formula import copy, copy_matrix
 from epitool.geometry.compiled.mixture import odds, probability
-from epitool.geometry.compiled.projection import Views, project, slope
-from epitool.geometry.compiled.rays import direction, passing
+from epitool.geometry.compiled.projection import Views, pixel_derivative, project
+from epitool.geometry.compiled.rays import closest_approach, ray_direction
 from epitool.geometry.compiled.symmetric import invert_matrix
 
 Array = NDArray[np.float64]
@@ -91,8 +91,8 @@ def observe(views: Views, sight: Sight, joint: int, X: Array, A: Array, g: Array
         own = odds(sight.odds[joint, v], sight.precision[joint, v], dx * dx + dy * dy)
         cost -= np.log1p(own)
         weight = sight.precision[joint, v] * probability(own)
-        J[0, 0], J[0, 1], J[0, 2] = slope(views.P, v, 0, x, over_depth)
-        J[1, 0], J[1, 1], J[1, 2] = slope(views.P, v, 1, y, over_depth)
+        J[0, 0], J[0, 1], J[0, 2] = pixel_derivative(views.P, v, 0, x, over_depth)
+        J[1, 0], J[1, 1], J[1, 2] = pixel_derivative(views.P, v, 1, y, over_depth)
         for i in range(3):
             g[i] += weight * (J[0, i] * dx + J[1, i] * dy)
             for j in range(3):
@@ -134,7 +134,7 @@ def find_places(views: Views, tree: Tree, sight: Sight, start: Array) -> Places:
 @njit(cache=True, nogil=True, error_model="numpy")
 def _unit_direction(back: Array, v: int, xy: Array, out: Array) -> None:
     """Write the unit vector `(3,)` in which view v sees a pixel to out."""
-    x, y, z = direction(back, v, xy[0], xy[1])
+    x, y, z = ray_direction(back, v, xy[0], xy[1])
     length = np.sqrt(x * x + y * y + z * z)
     out[0], out[1], out[2] = x / length, y / length, z / length
 
@@ -164,7 +164,7 @@ def _add_pairs(views: Views, size: float, rays: Array, sight: Sight, start: Arra
 @njit(cache=True, nogil=True, error_model="numpy")
 def _midpoint(c: Array, d: Array, e: Array, f: Array, out: Array) -> bool:
     """Write the point midway between the rays c + s d and e + t f to out; return False if it is behind one of them."""
-    s, t, squared_sine = passing(d[0], d[1], d[2], f[0], f[1], f[2], e[0] - c[0], e[1] - c[1], e[2] - c[2])
+    s, t, squared_sine = closest_approach(d[0], d[1], d[2], f[0], f[1], f[2], e[0] - c[0], e[1] - c[1], e[2] - c[2])
     for i in range(3):
         out[i] = 0.5 * (c[i] + s * d[i] + e[i] + t * f[i])
     return squared_sine > _PARALLEL and s > 0.0 and t > 0.0

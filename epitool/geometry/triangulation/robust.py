@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 
 from epitool.geometry.compiled.formula import copy
 from epitool.geometry.compiled.mixture import evidence, log_odds, probability_of_log
-from epitool.geometry.compiled.point import step
+from epitool.geometry.compiled.point import gauss_newton_step
 from epitool.geometry.compiled.projection import Views, squared_error
-from epitool.geometry.compiled.rays import direction, passing
+from epitool.geometry.compiled.rays import closest_approach, ray_direction
 from epitool.geometry.compiled.symmetric import invert
 
 Array = NDArray[np.float64]
@@ -67,7 +67,7 @@ def _meet(centers: Array, back: Array, rays: Array, precision: Array, a: int, b:
     optimum for both views. Return the chi square over both views, infinite where the rays are parallel or meet behind a
     camera.
     """
-    s, t, squared_sine = passing(
+    s, t, squared_sine = closest_approach(
         rays[a, 0], rays[a, 1], rays[a, 2], rays[b, 0], rays[b, 1], rays[b, 2],
         centers[b, 0] - centers[a, 0], centers[b, 1] - centers[a, 1], centers[b, 2] - centers[a, 2],
     )  # fmt: skip
@@ -92,7 +92,7 @@ def _all_agree(P: Array, xy: Array, precision: Array, X: Array, H: Array, limit:
     """Refine X with all views that see it, and return whether each is then within `limit` (a chi square) of it."""
     worst = np.inf
     for n in range(_ITERATIONS):
-        gain, worst = step(P, xy, precision, X, H)
+        gain, worst = gauss_newton_step(P, xy, precision, X, H)
         if not gain >= 0.0 or (n > 0 and worst > 4.0 * limit):
             return False
         if gain < _SETTLED:
@@ -173,7 +173,7 @@ def _refine(P: Array, joint: _Joint) -> bool:
             joint.weights[v] = probability_of_log(own)
             joint.pull[v] = joint.weights[v] * joint.precision[v]
             inliers += own > 0.0
-        gain, _ = step(P, joint.xy, joint.pull, joint.X, joint.H)
+        gain, _ = gauss_newton_step(P, joint.xy, joint.pull, joint.X, joint.H)
         if inliers < 2 or not gain >= 0.0:
             return False
         if gain < _SETTLED:
@@ -221,7 +221,7 @@ def _load(views: Views, xy: Array, odds: Array, precision: Array, joint: _Joint)
         joint.weights[v] = 1.0 if seen else 0.0
         joint.odds[v] = odds[v]
         joint.precision[v] = precision[v] if seen else 0.0
-        joint.rays[v, 0], joint.rays[v, 1], joint.rays[v, 2] = direction(views.back, v, x, y)
+        joint.rays[v, 0], joint.rays[v, 1], joint.rays[v, 2] = ray_direction(views.back, v, x, y)
 
 
 @njit(cache=True, nogil=True, error_model="numpy", inline="always")

@@ -43,7 +43,7 @@ def _least(values: Array, more: Array) -> tuple[int, float]:
 
 
 @njit(cache=True, nogil=True)
-def choose(tree: Tree, places: Places, chosen: Integers, clear: NDArray[np.bool_]) -> None:
+def choose_places(tree: Tree, places: Places, chosen: Integers, clear: NDArray[np.bool_]) -> None:
     """Choose the places of all joints that are jointly most probable, by dynamic programming over the tree.
 
     Write the chosen place of each joint to `chosen (J,)`, and to `clear (J,)` whether the best pose with another place

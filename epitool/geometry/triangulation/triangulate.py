@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from epitool.camera import Rig
 from epitool.geometry.compiled.mixture import best_odds
 from epitool.geometry.compiled.point import covariances, freedoms
-from epitool.geometry.compiled.projection import Views, reprojection
-from epitool.geometry.noise import KeypointNoise, Levels, Residuals, refitted, unknown_noise
+from epitool.geometry.compiled.projection import Views, reprojection_errors
+from epitool.geometry.noise import KeypointNoise, Levels, Residuals, refit_noise, unknown_noise
 from epitool.geometry.triangulation.robust import solve_frames
 from epitool.geometry.triangulation.vector_median import median_of_pairs
 
@@ -77,7 +77,7 @@ def triangulate(
         by_point = np.swapaxes(np.where(used, precision, 0.0), 1, 2).reshape(-1, len(rig))
         covariance = covariances(views.P, xyz.reshape(-1, 3), by_point).reshape(*xyz.shape, 3)
     trust = (used * weights).sum(axis=1) / np.maximum(used.sum(axis=1), 1)
-    return Triangulation(xyz, trust, reprojection(views.P, xyz, xy), covariance, used)
+    return Triangulation(xyz, trust, reprojection_errors(views.P, xyz, xy), covariance, used)
 
 
 def estimate_noise(xy: Array, confidence: Array, rig: Rig) -> KeypointNoise:
@@ -101,9 +101,9 @@ def estimate_noise(xy: Array, confidence: Array, rig: Rig) -> KeypointNoise:
         enough = many.sum() >= _ENOUGH
         if not placed.any():
             break
-        squared = reprojection(views.P, xyz, xy) ** 2
+        squared = reprojection_errors(views.P, xyz, xy) ** 2
         residuals = _residuals(xyz, squared, weights, precision, levels, views.P, many if enough else placed, seen)
-        found = refitted(noise, residuals)
+        found = refit_noise(noise, residuals)
         noise = found if enough else _by_median(found, residuals)
     return noise
 

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from epitool.camera import Camera, Rig
-from epitool.geometry.compiled.projection import reprojection
+from epitool.geometry.compiled.projection import reprojection_errors
 from epitool.geometry.two_view.correction import correct_matches
 from epitool.geometry.two_view.epipolar import b_from_a, depths_along_rays, fundamental_of_pose, rays_of
 
@@ -19,7 +19,7 @@ def median_of_pairs(xy: Array, rig: Rig, method: str) -> tuple[Array, NDArray[np
     solve = {"polynomial": triangulate_pair, "dlt": _linear_pair}[method]
     candidates = np.stack([solve(xy[:, a], xy[:, b], rig.cameras[a], rig.cameras[b]) for a, b in pairs])
     (P,) = rig.stacked("P")
-    errors = np.stack([np.nanmean(_with_inf(reprojection(P, c, xy)), axis=1) for c in candidates])
+    errors = np.stack([np.nanmean(_with_inf(reprojection_errors(P, c, xy)), axis=1) for c in candidates])
     chosen = vector_median(candidates, errors)
     xyz = np.take_along_axis(candidates, chosen[None, ..., None], axis=0)[0]
     views = np.arange(len(rig))[:, None]

@@ -10,7 +10,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from epitool.geometry.compiled.sampson import constraint
+from epitool.geometry.compiled.sampson import epipolar_constraint
 
 Array = NDArray[np.float64]
 ComplexArray = NDArray[np.complex128]
@@ -87,7 +87,7 @@ def _iterate(
 
     Return whether it converged, and the points.
     """
-    c, start_ax, start_ay, start_bx, start_by = constraint(F, ax, ay, bx, by)
+    c, start_ax, start_ay, start_bx, start_by = epipolar_constraint(F, ax, ay, bx, by)
     step_ax, step_ay, step_bx, step_by = 0.0, 0.0, 0.0, 0.0
     for _ in range(iterations):
         to_bx = start_bx - F[0, 0] * step_ax - F[0, 1] * step_ay
@@ -130,7 +130,7 @@ def _solve_polynomial(
     cos_a, sin_a, f_a = _turned(a, epipole_a)
     cos_b, sin_b, f_b = _turned(b, epipole_b)
     across_x, across_y = F[0, 1] * cos_a - F[0, 0] * sin_a, F[1, 1] * cos_a - F[1, 0] * sin_a
-    s, _, _, line_x, line_y = constraint(F, a[0], a[1], b[0], b[1])
+    s, _, _, line_x, line_y = epipolar_constraint(F, a[0], a[1], b[0], b[1])
     p, q = across_y * cos_b - across_x * sin_b, line_y * cos_b - line_x * sin_b
     r = b[0] * across_x + b[1] * across_y + F[2, 1] * cos_a - F[2, 0] * sin_a
     _coefficients(p, q, r, s, f_a * f_a, f_b * f_b, g)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from epitool.camera import Camera
 from epitool.errors import GeometryError
-from epitool.geometry.compiled.rays import passing
+from epitool.geometry.compiled.rays import closest_approach
 from epitool.geometry.compiled.sampson import squared_sampson
 
 Array = NDArray[np.float64]
@@ -101,7 +101,7 @@ def depths_along_rays(R: Array, t: Array, ray_a: Array, ray_b: Array) -> tuple[A
     """
     turned = ray_a @ R.T
     with np.errstate(divide="ignore", invalid="ignore"):
-        depth_a, depth_b, squared_sine = passing(*np.moveaxis(turned, -1, 0), *np.moveaxis(ray_b, -1, 0), *-t)
+        depth_a, depth_b, squared_sine = closest_approach(*np.moveaxis(turned, -1, 0), *np.moveaxis(ray_b, -1, 0), *-t)
     apart = squared_sine > _PARALLEL**2
     return np.where(apart, depth_a, np.nan), np.where(apart, depth_b, np.nan)
 

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from epitool.errors import InputError, UsageError
 from epitool.files import writing
 from epitool.geometry.body.angles import joint_angles
 from epitool.pose import Poses
 
+_NO_C3D = "C3D needs the extra [c3d]: pip install 'epitool[c3d]'"
 _C3D_FRAMES = 65_535  # the format counts frames in two bytes; readers would miss the rest
 _C3D_SCREEN = {"y": {"X_SCREEN": "+X", "Y_SCREEN": "+Y"}, "z": {"X_SCREEN": "+X", "Y_SCREEN": "+Z"}}
 _C3D_MISSING = -1.0  # the residual of a point that was not seen
@@ -29,19 +32,32 @@ class Told:
         unit: Unit of lengths: "mm", "cm", "m" or "arbitrary".
         up: Axis that points up, "y" or "z"; "" if not known.
         done: Processing of the poses, in words; "" for none.
+        first: Number of the frame at time 0, the first of the recording; None for the first of the poses.
+        people: Name of the person of every pose, if they are of several.
     """
 
     fps: float
     unit: str
     up: str = ""
     done: str = ""
+    first: int | None = None
+    people: tuple[str, ...] = ()
+
+    def numbers(self, frames: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return the numbers of frames, counted from that at time 0."""
+        first = self.first if self.first is not None else frames[0] if len(frames) else 0
+        return frames - first
+
+    def seconds(self, frames: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Return the times of frames."""
+        return self.numbers(frames) / self.fps
 
 
 def write_motion(path: Path, poses: Poses, scale: float, told: Told) -> None:
-    """Write poses in the format of the file's suffix.
+    """Write poses in the format of the file's name.
 
     Args:
-        path: File to write, with a suffix of FORMATS.
+        path: File to write, with an ending of FORMATS, but not that of a diagram.
         poses: Poses in F frames.
         scale: Factor that lengths are multiplied by.
         told: Metadata, written as far as the format allows.
@@ -50,39 +66,63 @@ def write_motion(path: Path, poses: Poses, scale: float, told: Told) -> None:
         InputError: The file cannot be written.
         UsageError: An extra is not installed.
     """
-    FORMATS[path.suffix.lower()].write(path, poses, scale, told)
+    write = check_motion_file(path).write
+    if write is None:
+        raise ValueError(f"{path} is a diagram")
+    write(path, poses, scale, told)
+
+
+def ending_of(path: Path) -> str:
+    """Return the ending of FORMATS that a file's name has; "" if it has none."""
+    return max((ending for ending in FORMATS if path.name.lower().endswith(ending)), key=len, default="")
+
+
+def check_motion_file(path: Path) -> MotionFormat:
+    """Return the format that the file's name says.
+
+    Raises:
+        UsageError: It says none, or an extra is missing.
+    """
+    if not (ending := ending_of(path)):
+        raise UsageError(f"--out {path}: poses are written as {', '.join(FORMATS)}")
+    form = FORMATS[ending]
+    if form.needs and not importlib.util.find_spec(form.needs):
+        raise UsageError(_NO_C3D)
+    return form
 
 
 def _trc(path: Path, poses: Poses, scale: float, told: Told) -> None:
     """Write OpenSim's tab-separated marker file; missing joints are NaN because OpenSim 4.6 drops empty last cells."""
-    names, count, fps = poses.skeleton.joints, len(poses.frames), told.fps
+    names, count, fps, numbers = poses.skeleton.joints, len(poses.frames), told.fps, told.numbers(poses.frames).tolist()
+    start = numbers[0] + 1 if numbers else 1
     said = [path.name, *([f"{told.up} up"] if told.up else []), *([told.done] if told.done else []), "epitool"]
     head = [
         "PathFileType\t4\t(X/Y/Z)\t" + "\t".join(said),  # readers only look at the first word
         "DataRate\tCameraRate\tNumFrames\tNumMarkers\tUnits\tOrigDataRate\tOrigDataStartFrame\tOrigNumFrames",
-        f"{fps:.9g}\t{fps:.9g}\t{count}\t{len(names)}\t{told.unit}\t{fps:.9g}\t1\t{count}",
+        f"{fps:.9g}\t{fps:.9g}\t{count}\t{len(names)}\t{told.unit}\t{fps:.9g}\t{start}\t{count}",
         "Frame#\tTime\t" + "\t\t\t".join(names) + "\t\t",
         "\t\t" + "\t".join(f"{axis}{j + 1}" for j in range(len(names)) for axis in "XYZ"),
         "",
     ]
-    first = poses.frames[0] if count else 0
     with writing(path) as temporary, temporary.open("w", encoding="utf-8") as file:
         file.write("\n".join(head) + "\n")
-        for frame, xyz in zip(poses.frames.tolist(), poses.xyz * scale):
-            numbers = ("NaN" if np.isnan(x) else f"{x:.6g}" for x in xyz.ravel())
-            file.write("\t".join([str(frame - first + 1), f"{(frame - first) / fps:.6f}", *numbers]) + "\n")
+        for number, xyz in zip(numbers, poses.xyz * scale):
+            places = ("NaN" if np.isnan(x) else f"{x:.6g}" for x in xyz.ravel())
+            file.write("\t".join([str(number + 1), f"{number / fps:.6f}", *places]) + "\n")
 
 
 def _c3d(path: Path, poses: Poses, scale: float, told: Told) -> None:
     try:
         import ezc3d
     except ImportError:
-        raise UsageError("C3D needs the extra [c3d]: pip install 'epitool[c3d]'") from None
+        raise UsageError(_NO_C3D) from None
     if len(poses.frames) and (np.diff(poses.frames) != 1).any():
         raise InputError(f"{path}: C3D has no gaps between frames, these have; write .trc or .csv")
-    if len(poses.frames) > _C3D_FRAMES:
-        raise InputError(f"{path}: C3D holds {_C3D_FRAMES} frames, these are {len(poses.frames)}; write .trc or .csv")
+    numbers = told.numbers(poses.frames).tolist()
+    if numbers and numbers[-1] >= _C3D_FRAMES:
+        raise InputError(f"{path}: C3D holds {_C3D_FRAMES} frames, these are {numbers[-1] + 1}; write .trc or .csv")
     file = ezc3d.c3d()
+    file["header"]["points"]["first_frame"] = numbers[0] if numbers else 0
     point = file["parameters"]["POINT"]
     point["RATE"]["value"], point["LABELS"]["value"] = [told.fps], list(poses.skeleton.joints)
     point["UNITS"]["value"] = [told.unit]
@@ -101,14 +141,17 @@ def _c3d(path: Path, poses: Poses, scale: float, told: Told) -> None:
 
 
 def _csv(path: Path, poses: Poses, scale: float, told: Told) -> None:
-    """Write Anipose's columns: joint_x, _y, _z, _error, _ncams, _score of every joint, the axes' rotation, and fnum."""
+    """Write Anipose's columns: joint_x, _y, _z, _error, _ncams, _score of every joint, the axes' rotation, and fnum.
+
+    Poses of several people have their names in a first column.
+    """
     columns = [
         f"{joint}_{what}" for joint in poses.skeleton.joints for what in ("x", "y", "z", "error", "ncams", "score")
     ]
     with writing(path) as temporary, temporary.open("w", encoding="utf-8") as file:
-        file.write(",".join([*columns, *_UNTURNED, "fnum"]) + "\n")
-        for frame, xyz, confidence in zip(poses.frames.tolist(), poses.xyz * scale, poses.confidence):
-            cells: list[str] = []
+        file.write(",".join([*["person"] * bool(told.people), *columns, *_UNTURNED, "fnum"]) + "\n")
+        for row, (frame, xyz, confidence) in enumerate(zip(poses.frames.tolist(), poses.xyz * scale, poses.confidence)):
+            cells = [told.people[row]] if told.people else []
             for place, trust in zip(xyz, confidence):
                 numbers = [*place, np.nan, np.nan, trust]
                 cells += ["" if np.isnan(x) else f"{x:.6g}" for x in numbers]
@@ -125,22 +168,41 @@ def _npz(path: Path, poses: Poses, scale: float, told: Told) -> None:
         )  # fmt: skip
 
 
-def _storage(path: Path, poses: Poses, scale: float, told: Told) -> None:
-    """Write OpenSim's storage file (.sto, .mot) of joint angles in degrees, one row per frame."""
+def angles_of(path: Path, poses: Poses) -> dict[str, NDArray[np.float64]]:
+    """Return joint angles in degrees, each `(F,)`, as `joint_angles` does, for a file to be written.
+
+    Raises:
+        InputError: The poses are of no person.
+    """
     angles = joint_angles(poses)
     if not angles:
         raise InputError(f"{path}: angles are of people, whose hips and shoulders are needed; write .trc or .csv")
-    count = len(poses.frames)
+    return angles
+
+
+def _storage(path: Path, poses: Poses, scale: float, told: Told) -> None:
+    """Write OpenSim's storage file (.sto, .mot) of joint angles in degrees, one row per frame."""
+    angles = angles_of(path, poses)
     done = [told.done] if told.done else []
     head = [
-        path.stem, "version=1", f"nRows={count}", f"nColumns={len(angles) + 1}", "inDegrees=yes",
+        path.stem, "version=1", f"nRows={len(poses.frames)}", f"nColumns={len(angles) + 1}", "inDegrees=yes",
         "; ".join(["epitool: joint angles", *done]), "endheader", "\t".join(["time", *angles]),
     ]  # fmt: skip
-    times = (poses.frames - (poses.frames[0] if count else 0)) / told.fps
     with writing(path) as temporary, temporary.open("w", encoding="utf-8") as file:
         file.write("\n".join(head) + "\n")
-        for time, *row in zip(times.tolist(), *angles.values()):
+        for time, *row in zip(told.seconds(poses.frames).tolist(), *angles.values()):
             file.write("\t".join([f"{time:.6f}", *("NaN" if np.isnan(x) else f"{x:.4f}" for x in row)]) + "\n")
+
+
+def _angles_csv(path: Path, poses: Poses, scale: float, told: Told) -> None:
+    """Write joint angles in degrees as a table: the frame's number, its time, and a column per angle."""
+    angles = angles_of(path, poses)
+    rows = zip(poses.frames.tolist(), told.seconds(poses.frames).tolist(), *angles.values())
+    with writing(path) as temporary, temporary.open("w", encoding="utf-8") as file:
+        file.write(",".join(["frame", "time", *angles]) + "\n")
+        for frame, time, *row in rows:
+            cells = ("" if np.isnan(x) else f"{x:.4f}" for x in row)
+            file.write(",".join([str(frame), f"{time:.6f}", *cells]) + "\n")
 
 
 @dataclass(frozen=True)
@@ -148,19 +210,25 @@ class MotionFormat:
     """A format of 3D joints.
 
     Attributes:
-        write: Function that writes poses, with the arguments of `write_motion`.
+        write: Function that writes poses, with the arguments of `write_motion`; None for a diagram, which the command
+            draws.
         evenly: Whether frames are consecutive at a rate that the file states, and other programs assume a unit of
             lengths; otherwise every frame has its number.
         angles: Whether the file holds joint angles instead of positions.
+        needs: Module that an extra installs; "" for none.
+        everyone: Whether one file holds several people.
     """
 
-    write: Callable[[Path, Poses, float, Told], None]
+    write: Callable[[Path, Poses, float, Told], None] | None
     evenly: bool = False
     angles: bool = False
+    needs: str = ""
+    everyone: bool = False
 
 
 FORMATS = {
-    ".trc": MotionFormat(_trc, evenly=True), ".c3d": MotionFormat(_c3d, evenly=True),
-    ".csv": MotionFormat(_csv), ".npz": MotionFormat(_npz),
+    ".trc": MotionFormat(_trc, evenly=True), ".c3d": MotionFormat(_c3d, evenly=True, needs="ezc3d"),
+    ".csv": MotionFormat(_csv, everyone=True), ".npz": MotionFormat(_npz),
     ".mot": MotionFormat(_storage, angles=True), ".sto": MotionFormat(_storage, angles=True),
+    "angles.csv": MotionFormat(_angles_csv, angles=True), ".png": MotionFormat(None, angles=True),
 }  # fmt: skip

@@ -16,13 +16,13 @@ from epitool.geometry.body.scale import ScaleRule, parse_scale
 from epitool.geometry.calibration.calibrate import (
     FRAME_BUDGET,
     Calibration,
-    as_found,
-    informative_frames,
     still_views,
+    use_found_lenses,
 )
+from epitool.geometry.calibration.first_rig import informative_frames
 from epitool.geometry.doubts import Doubt, Kind
 from epitool.geometry.people.everyone import Crowd, calibrate_everyone
-from epitool.geometry.timing.drift import doubts_of_drift, runs_of
+from epitool.geometry.timing.drift import doubts_of_drift, select_runs
 from epitool.geometry.timing.refusals import OutOfReachError
 from epitool.geometry.timing.sync import REACH, estimate_offsets, synchronized
 from epitool.io.cameras import write_rig
@@ -30,12 +30,13 @@ from epitool.io.keypoints_h5 import open_keypoints
 from epitool.options import CalibrateOptions
 from epitool.pose import Keypoints
 from epitool.stages.calibrate import report
-from epitool.stages.calibrate.inputs import crowd_of, enough_step, intrinsics_of, keypoints_of
-from epitool.stages.calibrate.rig import Choices, choices_of, placed, solved
+from epitool.stages.calibrate.inputs import crowd_of, doubts_of_shapes, enough_step, intrinsics_of, keypoints_of
+from epitool.stages.calibrate.rig import Choices, choices_of, finish_rig, solve_cameras
 from epitool.stages.calibrate.windows import LEAST_WINDOW, calibrate_windows, check_moving, windows_of
-from epitool.stages.shared.doubts import Asked, of_all, why
+from epitool.stages.shared.doubts import Asked, doubt_text, omission_text
 from epitool.stages.shared.footage import check_rates_of
-from epitool.stages.shared.one_person import chosen_by_geometry, chosen_in_all_views, say_whom, warn_of_people
+from epitool.stages.shared.people import chosen_by_geometry, chosen_in_all_views, report_choice, warn_of_people
+from epitool.stages.shared.waiting import at_work, saying_what_is_compiled
 
 Array = NDArray[np.float64]
 _SYNC_FRAMES = 5000
@@ -65,24 +66,49 @@ def run(options: CalibrateOptions) -> Summary:
             )
     cameras = intrinsics_of(joints, options.intrinsics or options.extrinsics, options.fov, options.method)
     choices = choices_of(options, rule, joints.views)
+    if choices.lenses is None:
+        choices = replace(choices, stated=(*choices.stated, *doubts_of_shapes(joints)))
     if options.sync:
-        cameras = _with_offsets(cameras, joints, options)
+        with at_work("finding offsets in time"):
+            cameras, doubts = _with_offsets(cameras, joints, options)
+        choices = replace(choices, sync=doubts)
         joints = synchronized(joints, [camera.time_offset for camera in cameras])
     windowed = options.moving is not None or bool(joints.take_of.any())
     if options.sync or windowed:  # people are told apart only with static, synchronized cameras
         warn_of_people(options.keypoints, "--sync" if options.sync else "cameras that move")
     if windowed:
-        return calibrate_windows(joints, cameras, choices, windows_of(joints.take_of, options.moving), options.out)
+        windows = windows_of(joints.take_of, options.moving)
+        with saying_what_is_compiled():
+            return calibrate_windows(joints, cameras, choices, windows, options.out)
+    with at_work("finding cameras"):
+        return _standing(recorded, joints, cameras, choices, options)
+
+
+def _standing(
+    recorded: Keypoints, joints: Keypoints, cameras: Sequence[Camera], choices: Choices, options: CalibrateOptions
+) -> Summary:
+    """Finds cameras that stand still, and writes them.
+
+    Args:
+        recorded: The joints as they were recorded.
+        joints: The same, with the offsets between the views taken into account.
+        cameras: A camera for each view, with its lens.
+        choices: The settings.
+        options: The command's options.
+
+    Raises:
+        GeometryError: The joints determine no cameras, or none that are to be trusted.
+    """
     joints = informative_frames(joints, FRAME_BUDGET)
     if options.method == "fundamental" or options.extrinsics:
         for view in still_views(joints):
-            warn(f"view {view}: {why(Doubt(Kind.STILL, 'warn'), Asked())}")
+            warn(f"view {view}: {omission_text(Doubt(Kind.STILL, 'warn'), Asked())}")
     followed = options.sync or options.extrinsics or options.method == "fundamental"  # the person that detect2d chose
     everyone = None if followed else crowd_of(options.keypoints, joints, options.min_confidence)
     if everyone:
         joints, result = _of_everyone(everyone, cameras, choices, options)
     else:
-        result = solved(joints, cameras, choices)
+        result = solve_cameras(joints, cameras, choices)
         if not options.sync:
             joints, result = _of_one_person(joints, cameras, result, choices, options)
     if not options.sync:
@@ -117,8 +143,13 @@ def _of_everyone(
         chosen = chosen_by_geometry(source, result.rig, everyone.empty.views)
         if chosen is None:
             raise AssertionError("a crowd without candidates")
-        say_whom(chosen)
+        report_choice(chosen, _rule_by_body(options))
         return informative_frames(chosen.read(step=enough_step(source)), FRAME_BUDGET), result
+
+
+def _rule_by_body(options: CalibrateOptions) -> str | None:
+    """Return the rule of the scale, if it goes by a body; None otherwise."""
+    return options.scale if options.scale and parse_scale(options.scale).cameras is None else None
 
 
 def _of_one_person(
@@ -130,18 +161,22 @@ def _of_one_person(
     """
     with open_keypoints(options.keypoints, options.min_confidence) as source:
         while True:
-            chosen = chosen_in_all_views(source, result.rig, as_found(cameras, result.rig, choices.focal), choices.seed)
+            chosen = chosen_in_all_views(
+                source, result.rig, use_found_lenses(cameras, result.rig, choices.focal), choices.seed
+            )
             if chosen is None:
                 return joints, result
             joints = informative_frames(chosen.read(step=enough_step(source)), FRAME_BUDGET)
-            lost, result = len(result.left_out), solved(joints, cameras, choices)
+            lost, result = len(result.left_out), solve_cameras(joints, cameras, choices)
             if not result.left_out or len(result.left_out) >= lost:
-                say_whom(chosen)
+                report_choice(chosen, _rule_by_body(options))
                 return joints, result
 
 
-def _with_offsets(cameras: Sequence[Camera], joints: Keypoints, options: CalibrateOptions) -> list[Camera]:
-    """Return the cameras with their time offsets, estimated from the middle of the recording."""
+def _with_offsets(
+    cameras: Sequence[Camera], joints: Keypoints, options: CalibrateOptions
+) -> tuple[list[Camera], tuple[Doubt, ...]]:
+    """Return the cameras with their time offsets, estimated from the middle of the recording, and the doubts."""
     middle = max(len(joints.frames) - _SYNC_FRAMES, 0) // 2
     stretch = joints.select_frames(np.arange(middle, min(middle + _SYNC_FRAMES, len(joints.frames))))
     reach = options.sync_reach or REACH
@@ -151,27 +186,30 @@ def _with_offsets(cameras: Sequence[Camera], joints: Keypoints, options: Calibra
         raise GeometryError(f"{error}: --sync-reach {error.reach} looks farther") from None
     for name, offset, sd in zip(joints.views, found.offsets, found.sd, strict=True):
         say(f"view {name}: {offset:+.2f} +- {sd:.2f} frames against view {joints.views[0]}")
-    for doubt in found.doubts:
-        warn(of_all(doubt))
-    return [replace(c, time_offset=float(offset)) for c, offset in zip(cameras, found.offsets, strict=True)]
+    if options.method == "fundamental":  # no verdict is given, which would hold them
+        for doubt in found.doubts:
+            warn(doubt_text(doubt))
+    return [
+        replace(c, time_offset=float(offset)) for c, offset in zip(cameras, found.offsets, strict=True)
+    ], found.doubts
 
 
 def _with_doubts_of_drift(recorded: Keypoints, result: Calibration) -> Calibration:
     """Return the calibration with a doubt if the joints of all frames show that the views' clocks drift apart."""
-    found = doubts_of_drift(runs_of(recorded), result.rig)
+    found = doubts_of_drift(select_runs(recorded), result.rig)
     if result.verdict:
         return replace(result, verdict=result.verdict.with_doubts(found))
     for doubt in found:
-        warn(of_all(doubt))
+        warn(doubt_text(doubt))
     return result
 
 
 def _finish(joints: Keypoints, result: Calibration, choices: Choices, out: Path) -> Summary:
     """Fix the scale, measure the fit and write the cameras."""
     report.show(result)
-    rig, statistics = placed(joints, result, choices)
+    rig, statistics = finish_rig(joints, result, choices)
     write_rig(out, rig, statistics)
     error = statistics["median_reprojection_px"]
     text = f"{out}: {len(rig)} cameras, median reprojection error {error:.1f} px, unit {rig.unit}"
-    text += f" (scale: {rig.scale_source})" + (f", verdict: {result.verdict.level}" if result.verdict else "")
+    text += f" (scale: {rig.scale_source})" + (f", verdict: {statistics['verdict']}" if result.verdict else "")
     return Summary(text, {"out": str(out), "unit": rig.unit, **statistics})

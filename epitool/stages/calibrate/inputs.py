@@ -7,27 +7,32 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from epitool.camera import Camera, Rig
 from epitool.console import say, warn
 from epitool.errors import InputError, UsageError
 from epitool.geometry.calibration.calibrate import assumed_intrinsics
+from epitool.geometry.doubts import Level
 from epitool.geometry.people.everyone import Crowd
 from epitool.geometry.triangulation.labels import sample_bounds
 from epitool.images import view_name
-from epitool.io.cameras import read_intrinsics, read_rig
-from epitool.io.candidates_h5 import read_candidates
+from epitool.io.cameras import read_intrinsics, read_rig, renaming
 from epitool.io.keypoints_h5 import KeypointsFile, open_keypoints
 from epitool.options import CalibrateOptions, Detect2dOptions
 from epitool.pose import Keypoints
 from epitool.stages.shared import detecting
 from epitool.stages.shared.camera_checks import check_foreign, fit_sizes
+from epitool.stages.shared.footage import footage_among
+from epitool.stages.shared.people import everyone_in
 
 _USUAL_FOV_DEG = 60.0
+# Longer side over shorter side of images as cameras record them, and the relative difference that coders cause
+_SHAPES, _SHAPE = np.array([1.0, 5 / 4, 4 / 3, 3 / 2, 8 / 5, 16 / 9, 17 / 9, 2.0, 64 / 27]), 0.03
 _MANY_FRAMES = 100_000
 
 
-def places(path: Path, views: Sequence[str]) -> Rig:
+def read_places(path: Path, views: Sequence[str]) -> Rig:
     """Read the cameras of the named views with their positions and orientations, and warn of what looks wrong.
 
     Raises:
@@ -38,7 +43,8 @@ def places(path: Path, views: Sequence[str]) -> Rig:
     try:
         return rig.named_as(views).select(views)
     except InputError as error:
-        raise error if str(path) in str(error) else InputError(f"{path}: {error}") from None
+        advice = renaming(path, rig.names, views)
+        raise error if str(path) in str(error) else InputError(f"{path}: {error}{advice}") from None
 
 
 def keypoints_of(options: CalibrateOptions) -> Keypoints:
@@ -50,7 +56,8 @@ def keypoints_of(options: CalibrateOptions) -> Keypoints:
         InputError: There is neither a file nor a view, or the file lacks a view.
         UsageError: A view is named twice.
     """
-    views, path, all_frames = options.views, options.keypoints, options.sync or options.moving is not None
+    views, path = footage_among(options.views), options.keypoints
+    all_frames = options.sync or options.moving is not None
     if not path.exists():
         if not views:
             raise InputError(f"{path}: no such file; name the footage with --views, or run `epitool detect2d` first")
@@ -84,15 +91,10 @@ def crowd_of(path: Path, joints: Keypoints, least: float | None) -> Crowd | None
         InputError: The file is damaged.
     """
     with open_keypoints(path, least) as file:
-        found = read_candidates(path, (len(file), len(file.views), len(file.skeleton)))
-        if found is None:
-            return None
-        frames = np.concatenate([np.arange(*bounds) for bounds in sample_bounds(len(file))])
-        everyone = found.without_unsure(least).select_views([file.views.index(view) for view in joints.views])
-        everyone = everyone.select_frames(frames)
-    if not everyone.crowded(len(frames), len(joints.views)):
-        return None
-    return Crowd(everyone, len(frames), joints.select_frames(np.arange(0)))
+        found = everyone_in(file, joints.views)
+        runs = np.concatenate([np.arange(*bounds) for bounds in sample_bounds(len(file))])
+    everyone = found.select_frames(runs) if found else None
+    return everyone if everyone and everyone.crowded else None
 
 
 def intrinsics_of(joints: Keypoints, path: Path | None, fov_deg: float | None, method: str) -> list[Camera]:
@@ -120,7 +122,40 @@ def intrinsics_of(joints: Keypoints, path: Path | None, fov_deg: float | None, m
     ]
 
 
-def given(rig: Rig, intrinsics: Sequence[Camera]) -> Rig:
+def doubts_of_shapes(joints: Keypoints) -> list[tuple[Level, str]]:
+    """Return a doubt about views whose images seem to be parts of those that were recorded.
+
+    Without lens files, lenses are taken to look at the middle of the images. The joints hardly tell otherwise: other
+    focal lengths and rotations fit them as well.
+    """
+    sizes = joints.image_size
+    cropped = [
+        f"{name} ({size[0]}x{size[1]})"
+        for name, size in zip(joints.views, sizes.tolist(), strict=True)
+        if _is_part(np.array(size), sizes)
+    ]
+    if not cropped:
+        return []
+    looks = "have a shape that looks" if len(cropped) == 1 else "have shapes that look"
+    text = (
+        f"the images of {' and '.join(cropped)} {looks} cropped; without --intrinsics, lenses are taken to look at the"
+        " middle of the images, which is wrong for a part of them, and rotations may be off by more than is stated:"
+        " give the images as they were recorded, or --intrinsics"
+    )
+    return [("warn", text)]
+
+
+def _is_part(size: NDArray[np.int64], others: NDArray[np.int64]) -> bool:
+    """Return whether images are of no camera's shape, or as wide or high as another view's and clearly shorter."""
+    if not size.all():
+        return False
+    shape = size.max() / size.min()
+    same, shorter = size == others, size < (1 - _SHAPE) * others
+    beside = (same[:, 0] & shorter[:, 1]) | (same[:, 1] & shorter[:, 0])
+    return bool(beside.any() or np.abs(shape / _SHAPES - 1).min() > _SHAPE)
+
+
+def with_intrinsics(rig: Rig, intrinsics: Sequence[Camera]) -> Rig:
     """Return cameras with the rig's positions and orientations and the intrinsics of these cameras."""
     cameras = tuple(replace(c, R=g.R, t=g.t) for c, g in zip(intrinsics, rig.cameras, strict=True))
     return replace(rig, cameras=cameras)

@@ -12,7 +12,7 @@ from epitool.geometry.calibration.calibrate import Calibration
 from epitool.geometry.calibration.verdict import Weakness, weakness
 from epitool.geometry.two_view.relative_pose import PairPose
 from epitool.labels import Labels
-from epitool.stages.shared.doubts import Asked, Said, whys
+from epitool.stages.shared.doubts import Asked, Said, omission_texts
 
 _TORN = 0.6
 _NO_PARALLAX = "no parallax: the cameras stand at one place, or the person is too far away"
@@ -23,11 +23,14 @@ def show(result: Calibration) -> None:
     if result.pairs:
         rows = [
             [f"{a} - {b}", f"{p.matches}", f"{p.inlier_share:.0%}", f"{p.sampson_px:.1f}", f"{p.parallax_deg:.0f}",
-             f"{int(p.swapped.sum())}", _remark(p)]
+             f"{int(p.swapped.sum())}"]
             for (a, b), p in result.pairs.items()
         ]  # fmt: skip
-        columns = ["views", "joints in common", "that fit", "error px", "parallax deg", "frames swapped", ""]
+        columns = ["views", "joints in common", "that fit", "error px", "parallax deg", "frames swapped"]
         show_table("Pairs of views, each by itself", columns, rows)
+        for (a, b), pair in result.pairs.items():
+            if remark := _remark(pair):
+                say(f"{a} - {b}: {remark}")
     if bundle := result.bundle:
         span = _span(result)
         rows = [
@@ -38,9 +41,7 @@ def show(result: Calibration) -> None:
             )
         ]  # fmt: skip
         columns = ["view", "rotation sd deg", "place sd", "focal px", "focal sd", "keypoints that fit"]
-        show_table(
-            "Cameras together, each against the others; places in shares of the cameras' distances", columns, rows
-        )
+        show_table("Cameras together, each against the others; places in shares of their distances", columns, rows)
 
 
 def _remark(pair: PairPose) -> str:
@@ -96,7 +97,7 @@ def statistics(
 def _adjustment(result: Calibration, said: Said | None, asked: Asked, factor: float) -> dict[str, Any]:
     if not said:
         return {}
-    judged = {"verdict": said.level, "reasons": list(said.reasons), "left_out": whys(result.left_out, asked)}
+    judged = {"verdict": said.level, "reasons": list(said.reasons), "left_out": omission_texts(result.left_out, asked)}
     if not result.bundle:
         return judged
     bundle = result.bundle

@@ -16,12 +16,14 @@ from epitool.geometry.body.scale import ScaleRule, apply_scale
 from epitool.geometry.body.vertical import apply_world, level_world
 from epitool.geometry.calibration.calibrate import Calibration, calibrate
 from epitool.geometry.calibration.known_cameras import judge_known
-from epitool.geometry.triangulation.labels import label
+from epitool.geometry.doubts import Doubt, Level
+from epitool.geometry.triangulation.labels import make_labels
 from epitool.options import CalibrateOptions
 from epitool.pose import Keypoints
 from epitool.stages.calibrate import report
-from epitool.stages.calibrate.inputs import given, places
-from epitool.stages.shared.doubts import Asked, of_all, said_of, untrusted
+from epitool.stages.calibrate.inputs import read_places, with_intrinsics
+from epitool.stages.shared.camera_verdict import inherited_from, unsure_lenses
+from epitool.stages.shared.doubts import Asked, doubt_text, refusal_text, said_of
 
 
 @dataclass(frozen=True)
@@ -37,6 +39,8 @@ class Choices:
         places: Cameras whose positions and orientations are kept.
         seed: Seed of the random sampling.
         jobs: Number of pairs solved at a time.
+        stated: Doubts, with their levels, that the given files state of their own cameras.
+        sync: Doubts about the offsets in time that the joints were synchronized by.
     """
 
     method: str
@@ -47,6 +51,8 @@ class Choices:
     places: Rig | None
     seed: int
     jobs: int
+    stated: tuple[tuple[Level, str], ...] = ()
+    sync: tuple[Doubt, ...] = ()
 
 
 def choices_of(options: CalibrateOptions, rule: ScaleRule | None, views: Sequence[str]) -> Choices:
@@ -54,21 +60,27 @@ def choices_of(options: CalibrateOptions, rule: ScaleRule | None, views: Sequenc
 
     Raises:
         InputError: The file of `--extrinsics` lacks a view.
+        GeometryError: The cameras of `--extrinsics` have the verdict "fail".
     """
     stated = options.intrinsics or options.extrinsics
     focal = "refined" if options.refine_intrinsics else "known" if stated else "field" if options.fov else "unknown"
-    known = places(options.extrinsics, views) if options.extrinsics else None
-    return Choices(options.method, focal, rule, options.up, stated, known, options.seed, options.jobs)
+    known = read_places(options.extrinsics, views) if options.extrinsics else None
+    doubts = unsure_lenses(options.intrinsics) if options.intrinsics else []
+    if options.extrinsics:
+        doubts += inherited_from(options.extrinsics, f"the cameras of {options.extrinsics.name}")
+    if failed := [text for level, text in doubts if level == "fail"]:
+        raise GeometryError(f"{options.extrinsics}: no cameras to go on from: {' '.join(failed)}")
+    return Choices(options.method, focal, rule, options.up, stated, known, options.seed, options.jobs, tuple(doubts))
 
 
-def solved(joints: Keypoints, cameras: Sequence[Camera], choices: Choices) -> Calibration:
+def solve_cameras(joints: Keypoints, cameras: Sequence[Camera], choices: Choices) -> Calibration:
     """Return the cameras up to scale, or with the given positions and orientations.
 
     Raises:
         GeometryError: The joints do not determine the cameras.
     """
     if choices.places:
-        rig = given(choices.places.select(joints.views), cameras)
+        rig = with_intrinsics(choices.places.select(joints.views), cameras)
         verdict = judge_known(joints, rig, choices.jobs)
         kept = [name for name in rig.names if name not in verdict.strangers]
         return Calibration(rig.select(kept), left_out=dict(verdict.strangers), verdict=verdict)
@@ -76,17 +88,19 @@ def solved(joints: Keypoints, cameras: Sequence[Camera], choices: Choices) -> Ca
     return calibrate(joints, cameras, method=c.method, seed=c.seed, jobs=c.jobs, focal=c.focal)
 
 
-def placed(joints: Keypoints, result: Calibration, choices: Choices) -> tuple[Rig, dict[str, Any]]:
+def finish_rig(joints: Keypoints, result: Calibration, choices: Choices) -> tuple[Rig, dict[str, Any]]:
     """Return the rig in its final world and unit, and its statistics for the camera file.
 
     Raises:
         GeometryError: The rig has the verdict "fail", or triangulates no joint.
     """
+    if result.verdict:
+        result = replace(result, verdict=result.verdict.with_doubts(choices.sync))
     if result.verdict and result.verdict.level == "fail":
         asked = Asked(1.0 if result.rig.unit == "mm" else None, choices.lenses is not None)
-        raise GeometryError(untrusted(result.verdict, asked, report.two_people(result)))
+        raise GeometryError(refusal_text(result.verdict, asked, report.two_people(result)))
     own = joints.select_views(result.rig.names)
-    labels = label(own, result.rig, method="polynomial", jobs=choices.jobs)
+    labels = make_labels(own, result.rig, method="polynomial", jobs=choices.jobs)
     if not np.isfinite(labels.poses.xyz).any():
         raise GeometryError("no joint can be triangulated with these cameras; are the views in sync and in order?")
     rig, levelled = result.rig, None
@@ -94,13 +108,13 @@ def placed(joints: Keypoints, result: Calibration, choices: Choices) -> tuple[Ri
         levelled = level_world(labels.poses, rig)
         rig = replace(apply_world(rig, levelled.R, levelled.t), up=choices.up)
         for doubt in levelled.doubts:
-            warn(of_all(doubt))
+            warn(doubt_text(doubt))
     if choices.rule or not (choices.places and rig.unit == "mm"):
         rig = apply_scale(rig, labels.poses, choices.rule)
     method = "given" if choices.places else choices.method
     grown = _grown(result.rig, rig)
     asked = Asked(grown if rig.unit == "mm" else None, choices.lenses is not None)
-    said = said_of(result.verdict, asked) if result.verdict else None
+    said = said_of(result.verdict, asked, choices.stated) if result.verdict else None
     statistics = report.statistics(result, said, labels, asked, grown, method, choices.lenses)
     if levelled:
         statistics |= {"up": "people", "up_sd_deg": round(levelled.sd_deg, 3)}

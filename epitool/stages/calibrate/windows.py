@@ -14,12 +14,12 @@ from epitool.console import Summary, progress, warn
 from epitool.errors import GeometryError, UsageError
 from epitool.geometry.body.scale import ScaleRule
 from epitool.geometry.calibration.calibrate import Calibration
-from epitool.geometry.calibration.lens_priors import bent
+from epitool.geometry.calibration.lens_priors import add_to_k1
 from epitool.io.cameras import write_windows
 from epitool.options import CalibrateOptions
 from epitool.pose import Keypoints
-from epitool.stages.calibrate.rig import Choices, placed, solved
-from epitool.stages.shared.doubts import Asked, whys
+from epitool.stages.calibrate.rig import Choices, finish_rig, solve_cameras
+from epitool.stages.shared.doubts import Asked, omission_texts
 
 LEAST_WINDOW = 10  # frames
 
@@ -68,7 +68,7 @@ def calibrate_windows(
         for part, indices in zip(parts, windows, strict=True):
             runs = np.split(part.frames, np.flatnonzero(np.diff(indices) > 1) + 1)
             try:
-                rig, statistics = placed(part, _with_all_views(solved(part, cameras, held)), held)
+                rig, statistics = finish_rig(part, _with_all_views(solve_cameras(part, cameras, held)), held)
                 found += [Window(int(run[0]), int(run[-1]), rig, statistics) for run in runs]
             except GeometryError as error:
                 problems.append(f"frames {part.frames[0]} to {part.frames[-1]}: {error}")
@@ -92,7 +92,7 @@ def _with_all_views(result: Calibration) -> Calibration:
     Raises:
         GeometryError: A view is left out.
     """
-    for name, why in whys(result.left_out, Asked()).items():
+    for name, why in omission_texts(result.left_out, Asked()).items():
         raise GeometryError(f"view {name}: {why}")
     return result
 
@@ -102,7 +102,7 @@ def _common_lenses(parts: Sequence[Keypoints], cameras: Sequence[Camera], choice
     lenses: dict[str, list[Camera]] = {camera.name: [] for camera in cameras}
     for part in parts:
         try:
-            found = solved(part, cameras, choices)
+            found = solve_cameras(part, cameras, choices)
         except GeometryError:
             continue
         for camera in found.rig.cameras:
@@ -113,4 +113,4 @@ def _common_lenses(parts: Sequence[Keypoints], cameras: Sequence[Camera], choice
 def _usual(camera: Camera, found: Sequence[Camera]) -> Camera:
     """Return the camera with the median of the estimates of its K and first distortion coefficient."""
     k1 = float(np.median([one.lens[0] for one in found]))
-    return bent(replace(camera, K=np.median([one.K for one in found], axis=0)), k1 - float(camera.lens[0]))
+    return add_to_k1(replace(camera, K=np.median([one.K for one in found], axis=0)), k1 - float(camera.lens[0]))

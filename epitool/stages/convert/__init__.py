@@ -15,7 +15,7 @@ from epitool.options import ConvertOptions
 from epitool.skeleton import skeleton as named_skeleton
 from epitool.stages.convert.cameras import convert_cameras
 from epitool.stages.convert.joints import convert_joints
-from epitool.stages.convert.poses import convert_poses
+from epitool.stages.convert.poses import convert_poses, files_of
 
 _NOT_FOR_ALL = (
     "views", "size", "fps", "unit", "inverse", "skeleton", "up_axis", "names", "filter", "fill_gaps"
@@ -48,7 +48,10 @@ def run(options: ConvertOptions) -> Summary:
 
 def also_writes(options: ConvertOptions) -> list[Path]:
     """Return the files of other programs that are written for the name of the output."""
-    return foreign_files(options.out)
+    files = foreign_files(options.out)
+    if len(options.inputs) == 1 and options.inputs[0].exists() and _holds_poses(options.inputs[0]):
+        files += files_of(options.inputs[0], options.out)
+    return files
 
 
 def _check_flags(options: ConvertOptions, what: str, known: Sequence[str]) -> None:

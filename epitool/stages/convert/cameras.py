@@ -15,6 +15,8 @@ from epitool.io.cameras import read_rig, write_rig
 from epitool.io.foreign.cameras import read_foreign_rig, write_foreign_rig
 from epitool.options import ConvertOptions
 from epitool.stages.shared.camera_checks import check_direction, check_unit, inverted
+from epitool.stages.shared.camera_verdict import heed_cameras, verdict_of
+from epitool.stages.shared.footage import footage_among
 
 IN_MM: Mapping[str | None, float] = {None: 1.0, "mm": 1.0, "cm": 10.0, "m": 1000.0}
 _SEPARATORS = "_-. "
@@ -26,9 +28,13 @@ def convert_cameras(options: ConvertOptions) -> Summary:
     Raises:
         InputError: A file is damaged, of no known format, or does not go with the others.
         UsageError: The number of `views` differs from the number of cameras.
+        GeometryError: The cameras were found not to be trusted when they were made.
     """
-    paths, out, views, size, unit = options.inputs, options.out, options.views, options.size, options.unit
+    paths, out, size, unit = options.inputs, options.out, options.size, options.unit
+    views = footage_among(options.views)
     rig = read_rigs(paths, size)
+    for path in paths:
+        heed_cameras(path)
     for camera in rig.cameras:
         if size and camera.image_size != size:
             (width, height), given = camera.image_size, f"--size says {size[0]}x{size[1]}"
@@ -50,7 +56,8 @@ def convert_cameras(options: ConvertOptions) -> Summary:
     out_factor = 1 / factor if stated else 1.0
     said = unit if stated and unit and factor != 1 else rig.unit
     if out.suffix.lower() == ".toml":
-        write_rig(out, rig if out_factor == 1 else rig.scaled(out_factor, "arbitrary", f"{said}, for another program"))
+        rig = rig if out_factor == 1 else rig.scaled(out_factor, "arbitrary", f"{said}, for another program")
+        write_rig(out, rig, verdict_of(paths))
         written = [out]
     else:
         written = write_foreign_rig(out, rig, out_factor)

@@ -18,7 +18,7 @@ from epitool.names import differing_parts, plain_name
 from epitool.options import ConvertOptions
 from epitool.skeleton import Skeleton
 from epitool.stages.shared.assembling import Assembly, found_of
-from epitool.stages.shared.footage import check_frame_rates, check_names, report_lengths
+from epitool.stages.shared.footage import check_frame_rates, check_names, footage_among, report_lengths
 
 _NORMALISED = 2.0  # no person is this small in pixels; normalised coordinates are in 0 to 1 or -1 to 1
 _FAR, _MOST_FAR = 0.5, 0.2  # distance outside the image, as a share of its size; share of joints that may lie so far
@@ -45,7 +45,7 @@ def convert_joints(options: ConvertOptions, body: Skeleton | None) -> Summary:
             f" {KNOWN_CAMERAS}"
         )
     seen = [view for path in inputs for view in read_views(path, body)]
-    filmed = [open_view(path) for path in options.views]
+    filmed = [open_view(path) for path in footage_among(options.views)]
     seen = _from_nought(_named(seen, filmed), filmed)
     seen, body = _of_one_body(seen)
     views = [_view(one, filmed[n] if filmed else None, options.size) for n, one in enumerate(seen)]

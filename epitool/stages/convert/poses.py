@@ -1,68 +1,139 @@
-"""Conversion of poses by `epitool convert`: filtered, rotated and named for other programs."""
+"""`epitool convert` of poses: filtered, turned and named as other programs want them."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from epitool.console import Summary, warn
 from epitool.errors import InputError, UsageError
-from epitool.images import frame_of_video, frame_rate
+from epitool.images import frame_rate
 from epitool.io.foreign.markers import pose2sim_markers
-from epitool.io.foreign.motion import FORMATS, Told, write_motion
-from epitool.io.labels_h5 import open_labels
-from epitool.io.predictions import read_predictions
-from epitool.labels import Further, Labels
+from epitool.io.foreign.motion import FORMATS, Told, check_motion_file, ending_of, write_motion
+from epitool.io.labels_h5 import people_in
 from epitool.options import ConvertOptions
 from epitool.pose import Poses
 from epitool.pss.alignment import find_up
-from epitool.skeleton import Skeleton
+from epitool.stages.convert.angles import draw_angles
 from epitool.stages.convert.cameras import IN_MM
 from epitool.stages.convert.over_time import Track, processed
-from epitool.stages.shared.label_verdict import heeded_labels
+from epitool.stages.convert.tracks import tracks_of
 
 _SAME_RATE = 0.01
 
 
+@dataclass(frozen=True, eq=False)
+class _Motion:
+    """Poses of one person as they are written.
+
+    Attributes:
+        poses: The poses.
+        done: What was done to them, in words.
+    """
+
+    poses: Poses
+    done: str
+
+
 def convert_poses(path: Path, options: ConvertOptions) -> Summary:
-    """Write poses of labels or predictions in another program's format.
+    """Write poses of labels or predictions in another program's format: of several people, a file each, or one CSV.
 
     Raises:
         InputError: The file is damaged, or does not hold a single motion.
         UsageError: Something is missing or does not fit.
     """
     out, unit = options.out, options.unit
-    if (form := FORMATS.get(out.suffix.lower())) is None:
-        raise UsageError(f"--out {out}: poses are written as {', '.join(FORMATS)}")
+    form = check_motion_file(out)
     if form.angles and (options.names or options.up_axis or unit):
         raise UsageError(f"--out {out}: holds angles, to which --names, --up-axis and --unit do not apply")
-    track = _track_of(path)
-    rate = _rate(path, track.image, options.fps or None)
-    if unit and track.poses.unit != "mm":
+    tracks = tracks_of(path)
+    main = next(iter(tracks.values()))  # its frames are those of the recording
+    rate = _rate(path, main.image, options.fps or None)
+    if unit and main.poses.unit != "mm":
         raise UsageError(f"--unit {unit}: {path} has no scale; calibrate with --scale")
-    step = int(np.gcd.reduce(np.diff(track.poses.frames), initial=0))
-    poses, done = processed(track, step, rate / max(step, 1), options.filter, options.fill_gaps)
+    step = max(int(np.gcd.reduce(np.diff(main.poses.frames), initial=0)), 1)
+    first = int(main.poses.frames[0]) if len(main.poses.frames) else 0
+    up = "" if form.angles else _up_of(path, main, options)
+    motions = {name: _motion(track, step, rate / step, up, options) for name, track in tracks.items()}
     if form.evenly:
-        poses, rate = _every_frame(poses, step, rate)
-    if options.names == "pose2sim":
-        poses = pose2sim_markers(poses)
-    poses, up = (poses, "") if form.angles else _turned(poses, path, _upright(track), options)
-    if poses.unit != "mm" and form.evenly:
+        motions = {name: _every_frame(motion, first, step) for name, motion in motions.items()}
+        rate, first = rate / step, 0
+    if main.poses.unit != "mm" and form.evenly:
         warn(
             f"{out}: lengths are in no unit, for {path} has no scale; OpenSim and others take them for metres or"
             " millimetres all the same. `epitool calibrate --scale` gives one"
         )
-    write_motion(out, poses, 1 / IN_MM[unit], Told(rate, unit or poses.unit, up, done))
-    text = f"{out}: {len(poses.frames)} frames at {rate:g} per second, {len(poses.skeleton)} joints"
-    length = "degrees" if form.angles else unit or poses.unit
-    text += f", unit {length}" + (f", {up} up" if up else "") + (f"; {done}" if done else "")
+    told = Told(rate, unit or main.poses.unit, up, first=first)
+    files = _write(out, motions, 1 / IN_MM[unit], told)
+    return _summary(files, motions, told, "degrees" if form.angles else told.unit)
+
+
+def files_of(path: Path, out: Path) -> list[Path]:
+    """Return the files that the poses of everyone in a file are written to.
+
+    Raises:
+        InputError: The file is damaged.
+    """
+    people = people_in(path) if path.suffix.lower() == ".h5" else ()
+    ending = ending_of(out)
+    together = len(people) < 2 or not ending or FORMATS[ending].everyone
+    return [out] if together else [_of_person(out, person) for person in people]
+
+
+def _of_person(out: Path, person: str) -> Path:
+    """Return the name of one person's file, which ends as the given one.
+
+    >>> [_of_person(Path(out), "p1").name for out in ("walk.trc", "walk.angles.csv", "angles.csv")]
+    ['walk_p1.trc', 'walk_p1.angles.csv', 'p1_angles.csv']
+    """
+    start = out.name[: len(out.name) - len(ending_of(out))]
+    ending, base = out.name[len(start) :], start.rstrip("._-")
+    separator = start[len(base) :] or "_" * (not ending.startswith("."))
+    return out.with_name(f"{base}_{person}{separator}{ending}" if base else f"{person}{separator}{ending}")
+
+
+def _motion(track: Track, step: int, fps: float, up: str, options: ConvertOptions) -> _Motion:
+    """Return one person's poses filtered, named and turned as the options say."""
+    poses, done = processed(track, step, fps, options.filter, options.fill_gaps)
+    if options.names == "pose2sim":
+        poses = pose2sim_markers(poses)
+    return _Motion(replace(poses, xyz=poses.xyz[..., [1, 2, 0]]) if up == "y" else poses, done)
+
+
+def _write(out: Path, motions: Mapping[str, _Motion], scale: float, told: Told) -> list[Path]:
+    """Write the motions: one, or everyone's if the format holds several, to `out`; else each to a file of its own."""
+    poses = {name: motion.poses for name, motion in motions.items()}
+    form = check_motion_file(out)
+    if len(poses) > 1 and form.everyone:
+        people = tuple(name for name, one in poses.items() for _ in one.frames)
+        write_motion(out, _joined(list(poses.values())), scale, replace(told, people=people))
+        return [out]
+    files = {name: out if len(poses) == 1 else _of_person(out, name) for name in poses}
+    write = write_motion if form.write else draw_angles
+    for name, file in files.items():
+        write(file, poses[name], scale, replace(told, done=motions[name].done))
+    return list(files.values())
+
+
+def _joined(parts: Sequence[Poses]) -> Poses:
+    xyz, confidence, frames = (np.concatenate([getattr(p, n) for p in parts]) for n in ("xyz", "confidence", "frames"))
+    return replace(parts[0], xyz=xyz, confidence=confidence, frames=frames)
+
+
+def _summary(files: Sequence[Path], motions: Mapping[str, _Motion], told: Told, length: str) -> Summary:
+    counts, main = {name: len(motion.poses.frames) for name, motion in motions.items()}, next(iter(motions.values()))
+    frames = f"{counts[next(iter(counts))]} frames"
+    if len(counts) > 1:
+        frames = ", ".join(f"{name} {count}" for name, count in counts.items()) + " frames"
+    text = f"{', '.join(map(str, files))}: {frames} at {told.fps:g} per second, {len(main.poses.skeleton)} joints"
+    text += f", unit {length}" + (f", {told.up} up" if told.up else "") + (f"; {main.done}" if main.done else "")
     values = {
-        "out": str(out), "frames": len(poses.frames), "fps": rate, "unit": length, "up_axis": up or None,
-        "processing": done or None,
+        "out": str(files[0]), "files": [str(file) for file in files], "frames": len(main.poses.frames),
+        "people": counts, "fps": told.fps, "unit": length, "up_axis": told.up or None,
+        "processing": main.done or None,
     }  # fmt: skip
     return Summary(text, values)
 
@@ -77,94 +148,43 @@ def _upright(track: Track) -> bool:
         return False
 
 
-def _turned(poses: Poses, path: Path, upright: bool, options: ConvertOptions) -> tuple[Poses, str]:
-    """Return the poses with the chosen axis pointing up, and that axis; "" if the up direction is unknown.
+def _up_of(path: Path, track: Track, options: ConvertOptions) -> str:
+    """Return the axis that points up in the file that is written; "" if the up direction is unknown.
 
     Raises:
         UsageError: An axis is chosen, but the up direction is unknown.
     """
     of_trc = options.out.suffix.lower() == ".trc"  # the format of OpenSim, where y points up
-    if not upright:
-        unknown = f"{path} does not say which way is up; " + (
-            "`epitool calibrate --up people` finds it, from people who walk"
-            if poses.space == "world"
-            else "its poses are in the axes of their camera, whose y runs down"
-        )
-        if options.up_axis:
-            raise UsageError(f"--up-axis {options.up_axis}: {unknown}")
-        if of_trc:
-            warn(f"{options.out}: {unknown}. OpenSim takes y for up, and may show people who lie")
-        return poses, ""
-    up = options.up_axis or ("y" if of_trc else "z")
-    return (replace(poses, xyz=poses.xyz[..., [1, 2, 0]]) if up == "y" else poses), up
-
-
-def _track_of(path: Path) -> Track:
-    """Read the poses of labels (world coordinates) or predictions (root-relative)."""
-    if path.suffix.lower() == ".h5":
-        labels = heeded_labels(path)
-        with open_labels(path) as file:
-            poses, covariance = _with_further(labels, file.further())
-        image = next((name for name in labels.keypoints.images.ravel().tolist() if name), "")
-        return Track(poses, covariance, labels.keypoints.take_of, image, labels.rig.up != "none")
-    seen = read_predictions(path)
-    frames = _frames_of(path, seen.images)
-    order = np.argsort(frames)
-    poses = Poses(seen.joints_3d[order], seen.confidence[order], frames[order], seen.skeleton, seen.unit, "root")
-    unknown = np.full((*poses.confidence.shape, 6), np.nan)
-    return Track(poses, unknown, np.zeros(len(frames), dtype=np.int64), seen.images[0] if seen.images else "", False)
-
-
-def _with_further(labels: Labels, further: Further | None) -> tuple[Poses, NDArray[np.float64]]:
-    """Return the labels' joints and the further ones that the detector found, with their covariances."""
-    poses = labels.poses
-    if further is None:
-        return poses, labels.covariance
-    own = poses.skeleton
-    body = Skeleton(f"{own.name} and further", own.joints + further.joints, own.parents + (-1,) * len(further.joints))
-    xyz, confidence, covariance = (
-        np.concatenate(both, axis=1)
-        for both in (
-            (poses.xyz, further.poses.xyz), (poses.confidence, further.poses.confidence),
-            (labels.covariance, further.covariance),
-        )
-    )  # fmt: skip
-    return replace(poses, xyz=xyz, confidence=confidence, skeleton=body), covariance
-
-
-def _frames_of(path: Path, images: Sequence[str]) -> NDArray[np.int64]:
-    """Return frame numbers `(N,)` of images: those in the video, or 0, 1, 2, ... for image files of a folder.
-
-    Raises:
-        InputError: The images are of several videos or folders, or a frame occurs twice.
-    """
-    places = [frame_of_video(name) for name in images]
-    sources = list(dict.fromkeys(at[0] if at else str(Path(name).parent) for name, at in zip(images, places)))
-    if len(sources) > 1:
-        raise InputError(
-            f"{path}: has images of {len(sources)} videos or folders ({', '.join(sources)[:200]}), which are no one"
-            " motion; `epitool predict` each into a file of its own"
-        )
-    numbers = [at[1] for at in places if at]
-    if len(numbers) < len(images):
-        return np.arange(len(images))
-    if len(set(numbers)) < len(numbers):
-        raise InputError(f"{path}: has frame {max(numbers, key=numbers.count)} of {sources[0]} twice")
-    return np.array(numbers, dtype=np.int64)
+    if _upright(track):
+        return options.up_axis or ("y" if of_trc else "z")
+    unknown = f"{path} does not say which way is up; " + (
+        "`epitool calibrate --up people` finds it, from people who walk"
+        if track.poses.space == "world"
+        else "its poses are in the axes of their camera, whose y runs down"
+    )
+    if options.up_axis:
+        raise UsageError(f"--up-axis {options.up_axis}: {unknown}")
+    if of_trc:
+        warn(f"{options.out}: {unknown}. OpenSim takes y for up, and may show people who lie")
+    return ""
 
 
 def _rate(path: Path, image: str, fps: float | None) -> float:
     """Return the frames per second: the given value, else that of the video of this image."""
     stated = frame_rate(image)
     if fps is None and not np.isfinite(stated):
-        raise UsageError(f"{path}: its images are no video that is still there; give --fps, frames per second")
+        raise UsageError(f"{path}: cannot read a frame rate (photos, or the video is gone). Add --fps 60")
     if fps is not None and abs(stated / fps - 1) > _SAME_RATE:
         warn(f"--fps {fps:g}: {image.rpartition('#')[0]} states {stated:g} frames per second; times are by --fps")
     return fps or stated
 
 
-def _every_frame(poses: Poses, step: int, rate: float) -> tuple[Poses, float]:
-    """Return poses at every `step`-th frame as poses at every frame of a `step` times lower rate."""
-    if step <= 1:
-        return poses, rate
-    return replace(poses, frames=(poses.frames - poses.frames[0]) // step), rate / step
+def _every_frame(motion: _Motion, first: int, step: int) -> _Motion:
+    """Return poses of, say, every tenth frame as poses of every frame at a tenth of the rate, counted from the first.
+
+    Args:
+        motion: The poses.
+        first: Number of the recording's first frame.
+        step: Difference between the numbers of neighbouring frames.
+    """
+    return replace(motion, poses=replace(motion.poses, frames=(motion.poses.frames - first) // step))

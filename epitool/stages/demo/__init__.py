@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import shlex
 import shutil
-import subprocess
-import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,14 +13,15 @@ import numpy as np
 from epitool.camera import Rig
 from epitool.console import Summary, say
 from epitool.detectors import default_detector, open_detector
-from epitool.errors import EpitoolError, InputError, UsageError
+from epitool.errors import InputError, UsageError
 from epitool.io.cameras import read_rig
 from epitool.io.keypoints_h5 import write_keypoints
 from epitool.io.labels_h5 import write_labels
 from epitool.io.sample import sample_recording
 from epitool.options import DemoOptions
-from epitool.stages.demo.report import Step, write_report
+from epitool.stages.demo.report import write_report
 from epitool.stages.shared.footage import open_views
+from epitool.stages.shared.steps import run_step
 
 _RENDERED_HEIGHT = "height=1.75m"
 EPOCHS = 8  # enough to show the training step; a useful network takes more footage and a GPU
@@ -51,14 +49,6 @@ class Footage:
     detected: bool = False
 
 
-class StepFailedError(EpitoolError):
-    """A command of the demo failed and has reported why."""
-
-    def __init__(self, command: str, exit_status: int) -> None:
-        super().__init__(f"`{command}` ended with status {exit_status}; see above")
-        self.exit_status = exit_status
-
-
 def run(options: DemoOptions) -> Summary:
     """Run every command on footage, and write pictures and a report.
 
@@ -78,7 +68,7 @@ def run(options: DemoOptions) -> Summary:
     else:
         footage = _sample(out)
     started = time.monotonic()
-    steps = [_step(out, arguments) for arguments in command_lines(footage, options.epochs, options.seed)]
+    steps = [run_step(arguments, out) for arguments in command_lines(footage, options.epochs, options.seed)]
     seconds = time.monotonic() - started
     text, values = write_report(out, footage.title, steps, footage.reference, footage.truth)
     folder = {"out": str(out), "seconds": round(seconds, 1)}
@@ -113,24 +103,6 @@ def command_lines(footage: Footage, epochs: int | None, seed: int) -> list[list[
             ["evaluate", "--predictions", "pose.json", by_network, *against, "metrics_truth.json"],
         ]
     return [*lines, ["show", "labels.h5"]]
-
-
-def _step(folder: Path, arguments: list[str]) -> Step:
-    """Run one command in the folder as a user would; its progress and remarks go to the terminal."""
-    command = shlex.join(["epitool", *arguments])
-    say("")
-    say(f"$ {command}")
-    started = time.monotonic()
-    result = subprocess.run(
-        [sys.executable, "-m", "epitool", *arguments], cwd=folder, stdout=subprocess.PIPE, text=True, check=False
-    )
-    if result.returncode == 130:
-        raise KeyboardInterrupt
-    if result.returncode:
-        raise StepFailedError(command, result.returncode)
-    said = result.stdout.strip()
-    say(said)
-    return Step(command, said, time.monotonic() - started)
 
 
 def _sample(out: Path) -> Footage:

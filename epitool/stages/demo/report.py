@@ -24,26 +24,12 @@ from epitool.labels import Labels
 from epitool.metrics import pmpjpe, procrustes
 from epitool.pose import Poses, Predictions
 from epitool.skeleton import Skeleton
+from epitool.stages.shared.steps import Step
 
 Array = NDArray[np.float64]
 _CROP = 480  # px
 _UP = np.array([0.0, 0.0, 1.0])
 _RANKS = {1: "the only answer", 2: "best and worst answers", 3: "best, median and worst answers"}
-
-
-@dataclass(frozen=True)
-class Step:
-    """A command that was run.
-
-    Attributes:
-        command: Command line as a user would type it.
-        said: Text that it printed on stdout.
-        seconds: Run time.
-    """
-
-    command: str
-    said: str
-    seconds: float
 
 
 def write_report(

@@ -46,6 +46,8 @@ def run(options: EvaluateOptions) -> Summary:
         raise InputError(
             f"{options.truth}: does not say what is done in its poses (array 'action'), as --by action needs"
         )
+    if "person" in options.by and not (target.everyone and target.everyone.several):
+        raise InputError(f"{options.truth}: does not hold several people, as --by person needs")
     predicted, split = find_all_predicted(options, target)
     document = _document(target, predicted, split, options)
     write_json(options.out, document)
@@ -63,8 +65,7 @@ def _document(target: Truth, predicted: Sequence[Predicted], split: str, options
     ruler = Ruler(
         target.xyz[first.frames, first.views], target.skeleton, options.protocol, target.unit, Bootstrap(sequences)
     )  # fmt: skip
-    actions = None if target.actions is None else target.actions[first.frames]
-    scoring = Scoring(ruler, actions, options.pss, *_clusters(target, options), options.jobs)
+    scoring = Scoring(ruler, target.groups(first.frames), options.pss, *_clusters(target, options), options.jobs)
     rows = [scoring.row(one.source, one.xyz, one.unit) for one in predicted]
     for row in rows:
         if not any(metric.counted for metric in row.metrics):

@@ -13,8 +13,10 @@ from epitool.files import writing
 
 Document = Mapping[str, Any]
 SUFFIXES = (".csv", ".md", ".tex")
-BY = ("joint", "axis", "action")
+BY = ("joint", "axis", "action", "person")
 _CSV = ("row", "by", "part", "metric", "value", "low", "high", "unit", "protocol", "joints", "root", "alignment")
+# A line below the titles and spaces between columns, in 80 characters, and in ASCII, which every pipe can encode.
+_LINES = "    \n    \n -- \n    \n    \n    \n    \n    \n"
 _CSV_COUNTS = ("counted", "skipped", "missing_joints", "sequences", "reason")
 
 
@@ -67,7 +69,7 @@ def difference_lines(document: Document) -> list[str]:
 
 
 def parts_table(row: Document, by: str) -> str:
-    """Return one file's metrics by joint, axis or action."""
+    """Return one file's metrics by joint, axis, action or person."""
     parts = row[f"by_{by}"]
     lines = []
     for name in next(iter(parts.values())):
@@ -83,14 +85,14 @@ def _grid(titles: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
     from rich.console import Console
     from rich.table import Table
 
-    table = Table(box=box.MARKDOWN)  # ASCII, which every terminal and pipe can encode
+    table = Table(box=box.Box(_LINES, ascii=True), padding=0, show_edge=False)
     for i, title in enumerate(titles):
         table.add_column(title, justify="right" if i else "left", no_wrap=True)
     for line in lines:
         table.add_row(*line)
     text = StringIO()
     Console(file=text, width=300, color_system=None, force_terminal=False, markup=False, emoji=False).print(table)
-    return "\n".join(line for line in text.getvalue().splitlines() if line.strip())
+    return "\n".join(line.rstrip() for line in text.getvalue().splitlines() if line.strip())
 
 
 def _value(mean: Document) -> str:

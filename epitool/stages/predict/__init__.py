@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,22 +12,19 @@ from epitool.camera import Array
 from epitool.console import Summary, progress, say, warn
 from epitool.detectors import open_detector
 from epitool.errors import GeometryError, InputError, UsageError
-from epitool.geometry.body.scale import parse_scale
 from epitool.images import IMAGE_SUFFIXES, check_name, frame_of_video, open_view, read_images
 from epitool.io.predictions import write_predictions
 from epitool.options import PredictOptions
 from epitool.pose import BOX_MARGIN, Predictions
-from epitool.stages.predict.answering import Answerer, told, who_answers
+from epitool.stages.predict.answering import Answerer, answer, held_out_error_text, millimetres, who_answers
+from epitool.stages.predict.live import run_live
 from epitool.stages.shared.looking import DetectorLooks, FileLooks, FixedBox, Looking
-
-if TYPE_CHECKING:
-    from epitool.nn.inference import Engine
 
 _NAMED = 5  # number of images that the summary names
 
 
 def run(options: PredictOptions) -> Summary:
-    """Predict the pose of one person in each image.
+    """Predict the pose of one person in each image, or in the newest frame of a stream until it ends.
 
     A detector finds the joints, and a refinement unit lifts them to 3D: the newest in `runs/`, or the one that comes
     with epitool. The unit takes a 3D pose as a hint: that of the volumetric network, if one is named or the unit was
@@ -41,28 +36,23 @@ def run(options: PredictOptions) -> Summary:
         CheckpointError: The model or the refiner cannot be used.
         GeometryError: No image shows a person.
     """
-    height_mm = _millimetres(options.height)
+    height_mm = millimetres(options.height)
+    if options.stream is not None:
+        return run_live(options.stream, options, height_mm, _looks)
     who = who_answers(options)
     names = image_names(options.images)
-    looking = _looking(names, options, who)
-    by_network = _network_poses(who.engine, names, looking, options)
-    predictions = _answer(who, names, looking, by_network, options, height_mm)
+    looking = _looks(options, who)(names)
+    predictions = answer(who, names, looking, options, height_mm)
     if not predictions.images:
         raise GeometryError(
             f"nobody, or too little of anybody, was found in any of the {len(names)} images;"
             " --box x,y,w,h says where to look"
         )
+    assert options.out is not None  # as all options make sure
     write_predictions(options.out, predictions)
     if options.overlay is not None:
         _draw(predictions, options.overlay)
     return _summary(predictions, names, looking, who, options.out)
-
-
-def _millimetres(height: str | None) -> float | None:
-    try:
-        return None if height is None else parse_scale(f"height={height}").length_mm
-    except UsageError:
-        raise UsageError(f"--height {height}: expected a length such as 1.78m, 178cm or 1780mm") from None
 
 
 def is_labels(given: str) -> bool:
@@ -96,71 +86,27 @@ def image_names(inputs: Sequence[str]) -> list[str]:
     return list(names)
 
 
-def _looking(names: Sequence[str], options: PredictOptions, who: Answerer) -> Looking:
-    """Choose how to find the person, and the joints, in an image."""
+def _looks(options: PredictOptions, who: Answerer) -> Callable[[Sequence[str]], Looking]:
+    """Choose how to find the person, and the joints, in named images; what that needs is opened once."""
     box, boxes, detector, device = options.box, options.boxes, options.detector, options.device
     if boxes is None and box is None and detector is None and len(options.images) == 1 and is_labels(options.images[0]):
         boxes = Path(options.images[0])
     margin = who.engine.card.convention.margin if who.engine else BOX_MARGIN
     if boxes is not None:
-        return FileLooks(names, boxes, margin)
+        return lambda names: FileLooks(names, boxes, margin)
     fixed = parse_box(box) if box is not None and box != "image" else None
     if who.refiner is None and box is not None and detector is None:  # the network alone needs no joints
-        return FixedBox(len(names), fixed, "whole image" if fixed is None else f"given: {box}")
+        return lambda names: FixedBox(len(names), fixed, "whole image" if fixed is None else f"given: {box}")
     try:
-        pair = tuple(open_detector(detector, device) for _ in range(2))
+        pair = open_detector(detector, device), open_detector(detector, device)
     except UsageError as error:
         if detector or who.engine is None:
             raise
         warn(f"{error}; the network looks at whole images instead, which fits only where the person fills them")
-        return FixedBox(len(names), fixed, "whole image, for want of a detector" if box is None else f"given: {box}")
+        source = "whole image, for want of a detector" if box is None else f"given: {box}"
+        return lambda names: FixedBox(len(names), fixed, source)
     say(f"finding people with {pair[0].name}")
-    return DetectorLooks((pair[0], pair[1]), len(names), fixed, margin)
-
-
-def _network_poses(
-    engine: Engine | None, names: Sequence[str], looking: Looking, options: PredictOptions
-) -> Predictions | None:
-    """Return the network's predictions, or None without a network; in both cases `looking` has seen all images."""
-    if engine is None:
-        if not looking.image_size.all():  # joints from a file may come with all image sizes
-            with progress("looking", len(names)) as advance:
-                for i, image in read_images(names):
-                    looking(i, image)
-                    advance(1)
-        return None
-    from epitool.nn.inference import NOTHING_KNOWN, KnownCameras, predict_where_found
-
-    cameras = NOTHING_KNOWN
-    if options.root_depth is not None:
-        stated = f"root at {options.root_depth:g} {engine.card.unit}, as given"
-        cameras = KnownCameras(None, np.full(len(names), options.root_depth), stated)
-    return predict_where_found(engine, names, looking, options.batch_size, cameras)
-
-
-def _answer(
-    who: Answerer, names: Sequence[str], looking: Looking, by_network: Predictions | None, options: PredictOptions,
-    height_mm: float | None,
-) -> Predictions:  # fmt: skip
-    from epitool.stages.shared.seen_in_images import without_unseen
-
-    if who.refiner is not None:
-        from epitool.stages.shared.lifting import refined_predictions  # imports PyTorch
-
-        found = refined_predictions(
-            who.refiner, names, looking, by_network, root_depth=options.root_depth, height_mm=height_mm,
-            smooth=options.smooth,
-        )  # fmt: skip
-        more = {"refiner": str(who.unit) if who.unit else "shipped"}
-    else:
-        assert by_network is not None
-        found, more = without_unseen(by_network, names, looking, options.smooth), {}
-    if who.model is not None:
-        more["model"] = str(who.model)
-        if who.engine and not found.provenance.get("recording_id"):
-            more["recording_id"] = who.engine.card.recording_id
-    more |= {"answered_by": who.words, "boxes": looking.source}
-    return replace(found, provenance=found.provenance | more)
+    return lambda names: DetectorLooks(pair, len(names), fixed, margin)
 
 
 def parse_box(text: str) -> Array:
@@ -202,7 +148,7 @@ def _summary(
     missing = [name for name in names if name not in seen]
     cut = [name for name, whole in zip(predictions.images, _whole(predictions, who)) if not whole]
     text = f"{out}: {len(seen)} pose{'s' * (len(seen) != 1)} by {who.words}, in {predictions.unit} relative to the root"
-    if known := told(who):
+    if known := held_out_error_text(who):
         text += f"; {known}"
     if missing:
         text += f"; nobody, or too little of anybody, in {_listed(missing)}"

@@ -1,19 +1,25 @@
-"""Choice of what predicts poses: a network, a refinement unit, or a network refined by a unit."""
+"""What predicts poses, a network, a refinement unit, or a network refined by a unit; and its answers."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from epitool.errors import InputError
+from epitool.console import progress, warn
+from epitool.errors import InputError, UsageError
+from epitool.geometry.body.scale import parse_scale
+from epitool.images import Image, read_images
 from epitool.options import PredictOptions
+from epitool.pose import Predictions
+from epitool.stages.shared.looking import Looking
 from epitool.stages.shared.models import RUNS, newest_model, newest_refiner
 
 if TYPE_CHECKING:
-    from epitool.nn.inference import Engine
+    from epitool.nn.inference import Engine, KnownCameras
     from epitool.nn.refiner import Refiner
 
 
@@ -62,10 +68,12 @@ def _open_engine(path: Path, device: str, bf16: bool) -> Engine:
 
     engine = open_engine(path, device, bf16)
     check_depth(path, engine.card)
+    if engine.card.doubts:
+        warn(f"{path}: was trained on labels that were found doubtful: {'; '.join(engine.card.doubts)}")
     return engine
 
 
-def told(who: Answerer) -> str:
+def held_out_error_text(who: Answerer) -> str:
     """Return the error on frames held out from training, in words; "" if it is unknown."""
     if who.refiner is not None and who.refiner.measured:
         best = min(who.refiner.measured.values())
@@ -73,3 +81,87 @@ def told(who: Answerer) -> str:
     if who.refiner is None and who.engine and np.isfinite(who.engine.card.val_error):
         return f"NMPJPE on held-out frames of its recording {who.engine.card.val_error:.0f} {who.engine.card.unit}"
     return ""
+
+
+def millimetres(height: str | None) -> float | None:
+    """Return the height of `--height` in mm, or None if it is not given.
+
+    Raises:
+        UsageError: It is no length.
+    """
+    try:
+        return None if height is None else parse_scale(f"height={height}").length_mm
+    except UsageError:
+        raise UsageError(f"--height {height}: expected a length such as 1.78m, 178cm or 1780mm") from None
+
+
+def answer(
+    who: Answerer, names: Sequence[str], looking: Looking, options: PredictOptions, height_mm: float | None
+) -> Predictions:
+    """Predict poses in named images, which are read from their files; `looking` has not seen any of them yet.
+
+    Raises:
+        InputError: An image cannot be read.
+    """
+    by_network = None
+    if who.engine is not None:
+        from epitool.nn.inference import predict_where_found
+
+        by_network = predict_where_found(
+            who.engine, names, looking, options.batch_size, _cameras(who.engine, len(names), options)
+        )
+    elif not looking.image_size.all():  # joints from a file may come with all image sizes
+        with progress("looking", len(names)) as advance:
+            for i, image in read_images(names):
+                looking(i, image)
+                advance(1)
+    return _answered(who, names, looking, by_network, options, height_mm)
+
+
+def answer_image(
+    who: Answerer, image: Image, looking: Looking, options: PredictOptions, height_mm: float | None
+) -> Predictions:
+    """Predict the pose in one RGB image; `looking` is for one image and has not seen it yet."""
+    names, by_network = ["image"], None
+    if who.engine is not None:
+        from epitool.nn.inference import predict_image
+
+        by_network = predict_image(who.engine, names[0], image, looking, _cameras(who.engine, 1, options))
+    else:
+        looking(0, image)
+    return _answered(who, names, looking, by_network, options, height_mm)
+
+
+def _cameras(engine: Engine, images: int, options: PredictOptions) -> KnownCameras:
+    from epitool.nn.inference import NOTHING_KNOWN, KnownCameras
+
+    if options.root_depth is None:
+        return NOTHING_KNOWN
+    stated = f"root at {options.root_depth:g} {engine.card.unit}, as given"
+    return KnownCameras(None, np.full(images, options.root_depth), stated)
+
+
+def _answered(
+    who: Answerer, names: Sequence[str], looking: Looking, by_network: Predictions | None, options: PredictOptions,
+    height_mm: float | None,
+) -> Predictions:  # fmt: skip
+    """Return the answers for images that `looking`, and the network if there is one, have seen."""
+    from epitool.stages.shared.seen_in_images import without_unseen
+
+    if who.refiner is not None:
+        from epitool.stages.shared.lifting import refined_predictions  # imports PyTorch
+
+        found = refined_predictions(
+            who.refiner, names, looking, by_network, root_depth=options.root_depth, height_mm=height_mm,
+            smooth=options.smooth,
+        )  # fmt: skip
+        more = {"refiner": str(who.unit) if who.unit else "shipped"}
+    else:
+        assert by_network is not None
+        found, more = without_unseen(by_network, names, looking, options.smooth), {}
+    if who.model is not None:
+        more["model"] = str(who.model)
+        if who.engine and not found.provenance.get("recording_id"):
+            more["recording_id"] = who.engine.card.recording_id
+    more |= {"answered_by": who.words, "boxes": looking.source}
+    return replace(found, provenance=found.provenance | more)

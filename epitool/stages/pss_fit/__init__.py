@@ -19,7 +19,7 @@ from epitool.pss import AXES, PssModel, Yaw, count_distinct, find_up, fit_pss, f
 from epitool.skeleton import Skeleton
 from epitool.stages.scoring.truth import part_of, part_of_clips
 from epitool.stages.shared.clusters import shortages
-from epitool.stages.shared.label_verdict import heeded_labels
+from epitool.stages.shared.label_verdict import read_checked_labels
 
 DEFAULT_KS = (50, 100)
 
@@ -89,7 +89,7 @@ def _reference(path: Path, split: str) -> Reference:
         predicted = read_predictions(path)
         part = predicted.joints_3d[part_of(len(predicted.joints_3d), split)]
         return Reference(part, predicted.skeleton, f"{path.name}, split {split}, predictions in camera axes")
-    labels = heeded_labels(path)
+    labels = read_checked_labels(path)
     part = labels.in_cameras[part_of(len(labels.poses.frames), split, labels.keypoints.split)]
     views = part.shape[1]
     words = f"{path.name} (recording {labels.recording_id}), split {split}, in the axes of {views} cameras"

@@ -18,7 +18,7 @@ from epitool.options import RefineOptions
 from epitool.options.network import UnitOptions
 from epitool.options.shared import run_folder
 from epitool.stages.refine.inputs import Seen, focal_ratio, hinted_by, mocap_poses, own_poses, seen_in
-from epitool.stages.shared.label_verdict import heeded_labels
+from epitool.stages.shared.label_verdict import read_checked_labels
 
 if TYPE_CHECKING:
     from epitool.nn.refiner import Refiner
@@ -52,7 +52,7 @@ def _from_mocap(options: RefineOptions, mocap: Path, path: Path) -> Summary:
     from epitool.nn.refiner_training import GENERIC, generic_wardrobe, train_generic
 
     poses = mocap_poses(mocap)
-    seen = [seen_in(heeded_labels(file), file) for file in options.pairs]
+    seen = [seen_in(read_checked_labels(file), file) for file in options.pairs]
     looks, truth = join_looks([each.looks for each in seen]), np.concatenate([each.truth for each in seen])
     say(f"learning from {len(poses)} poses of motion capture; errors as in {len(truth)} images")
     trained_on = f"{len(poses)} poses of {mocap.name}, errors of {len(truth)} images of {len(options.pairs)} recordings"
@@ -68,7 +68,7 @@ def _from_labels(options: RefineOptions, path: Path) -> Summary:
     from epitool.nn.refiner_training import OWN
 
     pairs = options.pairs[0]
-    labels = heeded_labels(pairs)
+    labels = read_checked_labels(pairs)
     seen, parts = seen_in(labels, pairs), labels.parts
     half = len(parts["val"]) // 2
     learned, told = np.concatenate([parts["train"], parts["val"][:half]]), parts["val"][half:]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -13,13 +14,13 @@ from epitool.console import say, warn
 from epitool.errors import InputError
 from epitool.files import STDIO
 from epitool.images import image_key
-from epitool.io.labels_h5 import read_labels
 from epitool.io.pose_arrays import read_pose_arrays
 from epitool.io.predictions import read_predictions
 from epitool.labels import Labels
 from epitool.options import EvaluateOptions
 from epitool.pose import Predictions
 from epitool.skeleton import Skeleton
+from epitool.stages.scoring.everyone import Everyone, boxes_of, everyone_of, same_people
 from epitool.stages.scoring.truth import ARRAYS, Indices, Truth, joints_of
 from epitool.stages.shared.models import RUNS, newest_model
 
@@ -109,7 +110,8 @@ def _default_predictions(truth: Truth) -> Path | None:
     if not DEFAULT_PREDICTIONS.exists() or truth.labels is None:
         return None
     images = read_predictions(DEFAULT_PREDICTIONS).images
-    common = len(_image_index(truth.labels).keys() & {image_key(image) for image in images})
+    shown = {image_key(image) for image in truth.labels.keypoints.images.ravel().tolist() if image}
+    common = len(shown & {image_key(image) for image in images})
     if not common:
         say(f"{DEFAULT_PREDICTIONS} has no image of {truth.path}: running a model instead")
         return None
@@ -129,7 +131,7 @@ def _model_for(truth: Truth) -> Path:
 
 def _default_split(predicted: Predicted, truth: Truth) -> str:
     trained_on = predicted.provenance.get("recording_id")
-    if truth.labels is None or trained_on != truth.labels.recording_id:
+    if truth.everyone is None or trained_on != truth.everyone.recording_id:
         return "all"
     say(f"{predicted.source} comes from a model trained on this recording: only the test part is measured")
     return "test"
@@ -159,13 +161,13 @@ def _in_joint_set(found: Predicted, truth: Truth) -> Predicted:
 
 def _matched(path: Path, truth: Truth) -> Predicted:
     suffix = path.suffix.lower()
-    if (suffix in ARRAYS) != (truth.labels is None):
+    if (suffix in ARRAYS) != (truth.everyone is None):
         raise InputError(f"{path} and {truth.path}: a plain array is measured only against a plain array")
-    if truth.labels is None:
+    if truth.everyone is None:
         return _match_arrays(path, truth)
     if suffix == ".json" or path == STDIO:
-        return _match_images(read_predictions(path), path, truth.labels)
-    return _match_labels(path, truth.labels)
+        return _match_images(read_predictions(path), path, truth.everyone.labels)
+    return _match_labels(path, truth.everyone)
 
 
 def _match_arrays(path: Path, truth: Truth) -> Predicted:
@@ -196,33 +198,41 @@ def _check_sizes(xyz: Array, unit: str, path: Path, truth: Truth) -> None:
 
 
 def _match_images(predictions: Predictions, path: Path, labels: Labels) -> Predicted:
-    index = _image_index(labels)
+    frames, views = np.nonzero(labels.keypoints.images != "")
+    theirs = [image_key(image) for image in labels.keypoints.images[frames, views].tolist()]
     keys = [image_key(image) for image in predictions.images]
-    known = [i for i, key in enumerate(keys) if key in index]
-    if not known:
+    known, rows = same_people(keys, predictions.boxes, theirs, boxes_of(labels)[frames, views])
+    if not len(known):
         raise InputError(
             f"{path}: none of its {len(keys)} images is among the images of the truth;"
             " predict those, or give the labels of these"
         )
-    frames, views = np.array([index[keys[i]] for i in known]).T
-    xyz, skeleton = predictions.joints_3d[known], predictions.skeleton
-    rest = len(keys) - len(known)
-    return Predicted(str(path), xyz, frames, views, skeleton, predictions.unit, predictions.provenance, rest)
+    xyz, skeleton, rest = predictions.joints_3d[known], predictions.skeleton, len(keys) - len(known)
+    provenance = predictions.provenance
+    return Predicted(str(path), xyz, frames[rows], views[rows], skeleton, predictions.unit, provenance, rest)
 
 
-def _match_labels(path: Path, truth: Labels) -> Predicted:
-    ours = read_labels(path)
-    _, ours_f, truth_f = np.intersect1d(ours.poses.frames, truth.poses.frames, return_indices=True)
-    views = [view for view in ours.rig.names if view in truth.rig.names]
-    if not len(ours_f) or not views:
+def _match_labels(path: Path, truth: Everyone) -> Predicted:
+    everyone = everyone_of(path, heeded=False)
+    ours = everyone.labels
+    shared = [view for view in ours.rig.names if view in truth.labels.rig.names]
+    f, v, keys, boxes = _shown(everyone, shared)
+    truth_f, truth_v, truth_keys, truth_boxes = _shown(truth, shared)
+    own, rows = same_people(keys, boxes, truth_keys, truth_boxes)
+    if not len(own):
         raise InputError(f"{path}: has no frame and view in common with the truth; it must be of the same recording")
-    ours_v = [ours.rig.names.index(view) for view in views]
-    xyz = ours.in_cameras[ours_f][:, ours_v]
-    frames = np.repeat(truth_f, len(views))
-    truth_v = np.tile([truth.rig.names.index(view) for view in views], len(truth_f))
-    provenance = {"scale_source": ours.rig.scale_source}
+    xyz, provenance = ours.in_cameras[f[own], v[own]], {"scale_source": ours.rig.scale_source}
     skeleton, unit = ours.poses.skeleton, ours.poses.unit
-    return Predicted(str(path), xyz.reshape(-1, *xyz.shape[2:]), frames, truth_v, skeleton, unit, provenance)
+    return Predicted(str(path), xyz, truth_f[rows], truth_v[rows], skeleton, unit, provenance)
+
+
+def _shown(everyone: Everyone, views: Sequence[str]) -> tuple[Indices, Indices, list[tuple[int, str]], Array]:
+    """Return everyone in these views: indices of frame and view, number of the frame and name of the view, and box."""
+    own = [everyone.labels.rig.names.index(view) for view in views]
+    count = len(everyone.numbers)
+    f, v = np.repeat(np.arange(count), len(own)), np.tile(own, count).astype(int)
+    names = list(views) * count
+    return f, v, list(zip(everyone.numbers[f].tolist(), names, strict=True)), boxes_of(everyone.labels)[f, v]
 
 
 def _run_model(path: Path, truth: Truth, split: str, device: str, protocol: str) -> Predicted:
@@ -254,9 +264,3 @@ def _run_model(path: Path, truth: Truth, split: str, device: str, protocol: str)
     names = keypoints.images[frames, views].tolist()
     found = predict_images(engine, names, boxes[frames, views], _BATCH, cameras)
     return Predicted(str(path), found.joints_3d, frames, views, found.skeleton, found.unit, found.provenance)
-
-
-def _image_index(labels: Labels) -> dict[str, tuple[int, int]]:
-    """Return the (frame, view) indices of every image, by its absolute path."""
-    images = labels.keypoints.images.tolist()
-    return {image_key(image): (f, v) for f, row in enumerate(images) for v, image in enumerate(row) if image}

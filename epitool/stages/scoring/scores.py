@@ -26,7 +26,7 @@ class Row:
         name: Name of the file, or of the baseline that the row is for.
         metrics: Metrics in the order of the table.
         values: Value of each pose `(N,)`, by the metric's name; NaN if the pose has none.
-        parts: For "joint", "axis" and "action", the means of each metric by joint, axis or action.
+        parts: For "joint" and "axis", and for "action" and "person" if known, the means of each metric by joint, ...
     """
 
     name: str
@@ -46,7 +46,7 @@ class Scoring:
 
     Attributes:
         ruler: Ruler that holds the truth.
-        actions: Action of each true pose, `(N,)`, or None.
+        groups: Name of the "action" and "person" of each true pose, `(N,)`, as far as known.
         pss_ks: Numbers of clusters to compute mPSS for.
         clusters: Clusters of the mPSS; None if there are none.
         pss_source: Where the clusters come from, or why there are none.
@@ -54,7 +54,7 @@ class Scoring:
     """
 
     ruler: Ruler
-    actions: NDArray[np.str_] | None
+    groups: Mapping[str, NDArray[np.str_]]
     pss_ks: tuple[int, ...]
     clusters: PssModel | None
     pss_source: str
@@ -70,8 +70,8 @@ class Scoring:
             if scores is not None:
                 values[metric.name] = scores
         parts = {"joint": measured.by_joint, "axis": measured.by_axis}
-        if self.actions is not None:
-            parts["action"] = {metric: self._by_action(found) for metric, found in values.items()}
+        for by in self.groups:
+            parts[by] = {metric: self._by_group(found, by) for metric, found in values.items()}
         return Row(name, tuple(metrics), values, parts)
 
     def difference(self, first: Row, other: Row) -> Means:
@@ -90,13 +90,17 @@ class Scoring:
         missing = missing_joints(prediction, ruler.truth)
         return ruler.metric(codebook.metric, "%", alignment, scores, missing), scores
 
-    def _by_action(self, values: Array) -> Means:
-        """Return the means of each action and their unweighted mean, which papers on Human3.6M call the average."""
-        assert self.actions is not None
-        names, groups = np.unique(self.actions), self.ruler.bootstrap.groups
+    def _by_group(self, values: Array, by: str) -> Means:
+        """Return the means of each action or person.
+
+        Those of actions end with their unweighted mean, which papers on Human3.6M call the average.
+        """
+        names, sequences = self.groups[by], self.ruler.bootstrap.groups
         found = {
-            str(name): mean_of(values[self.actions == name], Bootstrap(groups[self.actions == name])) for name in names
+            str(name): mean_of(values[names == name], Bootstrap(sequences[names == name])) for name in np.unique(names)
         }
+        if by != "action":
+            return found
         known = [mean.value for mean in found.values() if mean.value is not None]
         average = float(np.mean(known)) if known else None
         return found | {MEAN_OF_ACTIONS: Mean(average, None, sum(mean.counted for mean in found.values()))}

@@ -13,7 +13,7 @@ from epitool.errors import InputError
 from epitool.io.pose_arrays import read_pose_arrays
 from epitool.labels import Labels, split_frames
 from epitool.skeleton import Skeleton, skeleton
-from epitool.stages.shared.label_verdict import heeded_labels
+from epitool.stages.scoring.everyone import Everyone, everyone_of
 
 ARRAYS = (".npz", ".npy")
 # Skeleton of each joint set. The 14 joints are those of Drover et al. 2018, which the paper's Table 3 compares with.
@@ -31,6 +31,7 @@ class Truth:
         clips: Number of each frame's clip or take, `(F,)`; 0 everywhere if there is one recording.
         actions: Action of each frame, `(F,)`, or None.
         joint_set: Requested joints: "all", or a key of JOINT_SETS.
+        everyone: Labels of everyone, whose frames follow each other person by person; None for plain arrays.
     """
 
     path: Path
@@ -38,15 +39,27 @@ class Truth:
     skeleton: Skeleton
     unit: str
     scale_source: str
-    labels: Labels | None
     clips: NDArray[np.int64]
     actions: NDArray[np.str_] | None
     joint_set: str
+    everyone: Everyone | None = None
+
+    @property
+    def labels(self) -> Labels | None:
+        """The labels; None for plain arrays."""
+        return self.everyone.labels if self.everyone else None
+
+    def groups(self, frames: Indices) -> dict[str, NDArray[np.str_]]:
+        """Return by what else than joints the scores of these frames are divided: "action" and "person" if known."""
+        found = {} if self.actions is None else {"action": self.actions[frames]}
+        if self.everyone and self.everyone.several:
+            found["person"] = self.everyone.people[frames]
+        return found
 
     def frames_of(self, split: str) -> Indices:
         """Return the indices of the frames of a part."""
-        if self.labels is not None:
-            return part_of(len(self.clips), split, self.labels.keypoints.split)
+        if self.everyone is not None:
+            return self.everyone.part(split)
         return part_of_clips(self.clips, split)
 
     def part(self, split: str) -> Array:
@@ -62,8 +75,9 @@ class Truth:
         several = len(np.unique(self.clips)) > 1
         if several:
             return self.clips[frames], f"the {len(np.unique(self.clips[frames]))} clips"
-        present = np.unique(frames)
-        stretch = np.searchsorted(present, frames) * min(STRETCHES, len(present)) // len(present)
+        numbers = self.everyone.numbers[frames] if self.everyone else frames  # the same stretches for everyone
+        present = np.unique(numbers)
+        stretch = np.searchsorted(present, numbers) * min(STRETCHES, len(present)) // len(present)
         return stretch.astype(np.int64), f"{len(np.unique(stretch))} stretches of one recording"
 
 
@@ -97,15 +111,16 @@ def read_truth(path: Path, joint_set: str = "all") -> Truth:
         arrays = read_pose_arrays(path)
         poses, xyz = arrays.poses, arrays.poses.xyz[:, None]
         truth = Truth(
-            path, xyz, poses.skeleton, poses.unit, "as given", None, arrays.clips, arrays.actions, joint_set
+            path, xyz, poses.skeleton, poses.unit, "as given", arrays.clips, arrays.actions, joint_set
         )  # fmt: skip
     else:
-        labels = heeded_labels(path)
+        everyone = everyone_of(path, heeded=True)
+        labels = everyone.labels
         clips, named = labels.keypoints.take_of, np.array([take.action for take in labels.takes])
         actions = named[clips] if (named != "").any() else None
         truth = Truth(
-            path, labels.in_cameras, labels.poses.skeleton, labels.poses.unit, labels.rig.scale_source, labels, clips,
-            actions, joint_set,
+            path, labels.in_cameras, labels.poses.skeleton, labels.poses.unit, labels.rig.scale_source, clips, actions,
+            joint_set, everyone,
         )  # fmt: skip
     if joint_set == "all":
         return truth

@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from epitool.console import warn
+from epitool.console import say, warn
 from epitool.files import writing
-from epitool.geometry.people.candidates import Candidates, follow, with_choice
+from epitool.geometry.people.candidates import Candidates, follow_person, with_choice
+from epitool.geometry.people.halves import parts_of_people
 from epitool.images import View
 from epitool.io.candidates_h5 import add_candidates
 from epitool.io.keypoints_h5 import writing_keypoints
@@ -54,6 +55,30 @@ def found_of(images: Mapping[int, tuple[Any, ...]], joints: int) -> Found:
     xyz = np.concatenate([np.empty((0, joints, 3)), *own]).astype(np.float16)
     people = np.array([len(each.xy) for each in found], dtype=np.intp)
     return Found(np.array(frames, dtype=np.int64), people, xy, confidence, xyz)
+
+
+def joined(found: Found, view: str, body: Skeleton) -> Found:
+    """Join the parts of people whom the detector found in several parts, and report their number.
+
+    A person's own 3D joints are left out then, because each part has its own origin.
+    """
+    seen = np.isfinite(found.xy).all(axis=-1) & (found.confidence > 0)
+    whole = parts_of_people(np.where(seen[..., None], found.xy, np.nan), found.people, body)
+    part = np.flatnonzero(whole >= 0)
+    if not len(part):
+        return found
+    into = whole[part]
+    lacks = seen[part] & ~seen[into]
+    xy, confidence, xyz = found.xy.copy(), found.confidence.copy(), found.xyz.copy()
+    xy[into] = np.where(lacks[..., None], xy[part], xy[into])
+    confidence[into] = np.where(lacks, confidence[part], confidence[into])
+    if len(xyz):
+        xyz[into] = np.nan
+        xyz = np.delete(xyz, part, axis=0)
+    image = np.repeat(np.arange(len(found.people)), found.people)
+    people = found.people - np.bincount(image[part], minlength=len(found.people))
+    say(f"view {view}: {len(part)} people in {len(np.unique(image[part]))} images came in two parts, which are joined")
+    return Found(found.frames, people, np.delete(xy, part, axis=0), np.delete(confidence, part, axis=0), xyz)
 
 
 @dataclass
@@ -115,10 +140,11 @@ class Assembly:
 
     def __init__(self, views: Sequence[View], found: Sequence[Found], body: Skeleton) -> None:
         self.views, self.skeleton = views, body
+        found = [joined(each, view.name, body) for each, view in zip(found, views, strict=True)]
         self.frames = np.array(sorted({frame for view in views for frame in view.frames}), dtype=np.int64)
         self.candidates = _candidates(found, self.frames)
         self._xyz = np.concatenate([each.xyz for each in found])
-        self.choice = follow(self.candidates, len(self.frames), len(views), body)
+        self.choice = follow_person(self.candidates, len(self.frames), len(views), body)
         self._seen = [each.frames for each in found]
 
     @property

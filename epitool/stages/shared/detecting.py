@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from epitool.console import Summary, progress, say, warn
-from epitool.detectors import default_detector, known_detector, open_detector
+from epitool.detectors import DETECTORS, default_detector, known_detector, open_detector
 from epitool.detectors.finding import Detector, people_in_box
 from epitool.errors import GeometryError, UsageError
 from epitool.files import alone_at
@@ -56,8 +56,7 @@ def detect(options: Detect2dOptions) -> Summary:
     """
     listed, out = read_keypoints(options.images) if options.images else None, options.out
     opened = listed_views(listed) if listed else open_views(options.views)
-    detector = known_detector(options.detector) or default_detector()
-    detector = detector or open_detector(None).name  # raises an error that says how to install a detector
+    detector = check_detector(options.detector)
     source = source_of_list(listed, detector) if listed else source_of(opened, detector)
     if out.exists() and not options.overwrite:
         return _finished(out, source)
@@ -66,6 +65,8 @@ def detect(options: Detect2dOptions) -> Summary:
     if not listed:  # listed images have been checked before, or belong to several takes
         longest = max(len(view.frames) for view in opened)
         check_frame_rates({view.name: view.image_name(view.frames[0]) for view in opened}, longest)
+    if detector in DETECTORS and DETECTORS[detector].cpu_only and options.device not in ("auto", "cpu"):
+        warn(f"--device {options.device}: {detector} computes on the CPU only; --detector rtmpose can use a GPU")
     with alone_at(parts):
         if options.overwrite and parts.exists():
             shutil.rmtree(parts)
@@ -78,6 +79,16 @@ def detect(options: Detect2dOptions) -> Summary:
         raise GeometryError(f"nobody was found in any of the {count} images; is a person in view, and large enough?")
     tally.report()
     return _summary(tally, out, detector)
+
+
+def check_detector(name: str | None) -> str:
+    """Return the name of a detector, or the path of a checkpoint; None stands for the default.
+
+    Raises:
+        UsageError: There is none of that name, or no default one is installed.
+    """
+    chosen = known_detector(name) or default_detector()
+    return chosen or open_detector(None).name  # raises an error that says how to install a detector
 
 
 def _finished(out: Path, source: str) -> Summary:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from epitool.geometry.calibration.verdict import Verdict
-from epitool.geometry.doubts import Doubt, Kind, Level, worst
+from epitool.geometry.doubts import Doubt, Kind, Level, worst_level
 
 _SAME_PERSON = "is it in sync, and of the same person?"
 _NOT_WHERE = "its joints do not lie where the other cameras say"
@@ -15,6 +15,7 @@ _SAME_PEOPLE = "is it in sync, of the same people, and not mirrored?"
 _RECORDING = "is it one of this recording, in sync, and not mirrored?"
 _FINE = 0.2  # shares below this are shown with a decimal
 _UNUSUAL = 1.0  # relative uncertainty of a focal length that does not occur with ordinary lenses
+_MEANS = "Poses keep nearly their shape; where cameras stand and look is off by about that much"
 _UNSURE = (Kind.ROTATION, Kind.PLACE, Kind.FOCAL)
 _OF_CAMERA = (*_UNSURE, Kind.OUTLIERS)
 _WORDS = {
@@ -106,32 +107,32 @@ def said_of(verdict: Verdict, asked: Asked, also: Sequence[tuple[Level, str]] = 
         also: Level and text of further doubts of a command; those with the level "pass" are left out.
     """
     lines: list[tuple[Level, str]] = [
-        ("warn", f"view {name}: is left out: {why}") for name, why in whys(verdict.left_out, asked).items()
+        ("warn", f"view {name}: is left out: {why}") for name, why in omission_texts(verdict.left_out, asked).items()
     ]
     by_camera: dict[str, list[Doubt]] = {}
     for doubt in verdict.doubts:
         if doubt.kind in _OF_CAMERA:
             by_camera.setdefault(doubt.views[0], []).append(doubt)
-    level = worst([verdict.level, *(own for own, _ in also)])
+    level = worst_level([verdict.level, *(own for own, _ in also)])
     lines += [_of_camera(name, doubts, asked, level) for name, doubts in by_camera.items()]
-    lines += [(doubt.level, of_all(doubt)) for doubt in verdict.doubts if doubt.kind not in _OF_CAMERA]
+    lines += [(doubt.level, doubt_text(doubt)) for doubt in verdict.doubts if doubt.kind not in _OF_CAMERA]
     lines += also
     return Said(level, tuple(text for own in ("fail", "warn") for found, text in lines if found == own))
 
 
-def whys(left_out: Mapping[str, Doubt], asked: Asked) -> dict[str, str]:
+def omission_texts(left_out: Mapping[str, Doubt], asked: Asked) -> dict[str, str]:
     """Return in words why views could not be placed, by their names."""
-    return {name: why(doubt, asked) for name, doubt in left_out.items()}
+    return {name: omission_text(doubt, asked) for name, doubt in left_out.items()}
 
 
-def why(doubt: Doubt, asked: Asked) -> str:
+def omission_text(doubt: Doubt, asked: Asked) -> str:
     """Return in words why a view could not be placed."""
     value = doubt.value * (asked.millimetres or 1.0) if doubt.kind is Kind.ELSEWHERE else doubt.value
     unit = "mm" if asked.millimetres else "of the file's unit"
     return _WHY[doubt.kind].format(value=value, why=doubt.why, unit=unit, **doubt.numbers)
 
 
-def of_all(doubt: Doubt) -> str:
+def doubt_text(doubt: Doubt) -> str:
     """Put a doubt into words that is not about how well a single camera is known."""
     views = doubt.views or ("",)
     named = {"view": views[0], "views": " and ".join(views), "fast": views[0], "slow": views[-1]}
@@ -149,14 +150,14 @@ def _of_camera(name: str, doubts: Sequence[Doubt], asked: Asked, level: Level) -
     """Return one line for all doubts about a camera, and the level of the worst."""
     text = f"camera {name}: {'; '.join(_clause(doubt, asked) for doubt in doubts)}"
     kinds = {doubt.kind: doubt.value for doubt in doubts}
-    own = worst(doubt.level for doubt in doubts)
+    own = worst_level(doubt.level for doubt in doubts)
     if kinds.get(Kind.FOCAL, 0.0) >= _UNUSUAL:
         text += ". The likely cause is a lens far from an ordinary one, as a wide action camera has: measure the lenses"
         text += " and give --intrinsics"
         return own, text + "."
     if Kind.OUTLIERS in kinds:
         return own, f"{text}; {_SAME_PERSON}"
-    return own, text + (f". Usable; {asked.cure}." if level == "warn" else "")
+    return own, text + (f". {_MEANS}; {asked.cure}." if level == "warn" else "")
 
 
 def _clause(doubt: Doubt, asked: Asked) -> str:
@@ -181,7 +182,7 @@ def _share(value: float) -> str:
     return f"{value:.1%}" if value < _FINE else f"{value:.0%}"
 
 
-def untrusted(verdict: Verdict, asked: Asked, also: Sequence[str] = ()) -> str:
+def refusal_text(verdict: Verdict, asked: Asked, also: Sequence[str] = ()) -> str:
     """Return why no cameras are written, including further doubts of a command, and two things to try."""
     said = said_of(verdict, asked, [("warn", text) for text in also])
     fails = {doubt.kind for doubt in verdict.doubts if doubt.level == "fail"}

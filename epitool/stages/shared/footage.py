@@ -11,17 +11,43 @@ from numpy.typing import NDArray
 
 from epitool.console import warn
 from epitool.errors import GeometryError, InputError, UsageError
-from epitool.images import View, fingerprint, frame_rate, open_view
+from epitool.images import IMAGE_SUFFIXES, View, fingerprint, frame_rate, open_view
 from epitool.labels import RecordingDigest
 from epitool.pose import Keypoints
 
+# Suffixes of files that lie beside footage: epitool's, those that it reads and writes, and notes.
+_DATA = frozenset({
+    ".toml", ".h5", ".json", ".jsonl", ".npz", ".pt", ".onnx", ".html", ".md", ".trc", ".c3d", ".csv", ".mot", ".sto",
+    ".rrd", ".txt", ".yml", ".yaml", ".xml", ".slp", ".pdf", ".zip",
+})  # fmt: skip
 _UNEVEN_GAP, _DRIFT_FRAMES = 0.5, 1.0  # tolerances in units of the mean time between frames
 _EQUAL_RATES = 1.005  # 29.97 and 30 differ by one frame in 1000, which matters only in long recordings
 _MATTERS = 0.5  # number of frames that views may drift apart
 
 
+def footage_among(paths: Sequence[Path]) -> tuple[Path, ...]:
+    """Return the paths without files that are evidently no footage, as a pattern such as `cam*` catches them.
+
+    These are files of data, a single image, and a folder of what epitool wrote. They are named in a warning. If nothing
+    else is left, all paths are returned, and the error of the first says what it is.
+    """
+    others = [path for path in paths if _is_no_footage(path)]
+    if not others or len(others) == len(paths):
+        return tuple(paths)
+    verb = "is no view (a video, or a folder of images) and is" if len(others) == 1 else "are no views and are"
+    warn(f"{', '.join(map(str, others))}: {verb} left out")
+    return tuple(path for path in paths if path not in others)
+
+
+def _is_no_footage(path: Path) -> bool:
+    if path.is_dir():
+        files = [file.suffix.lower() for file in path.iterdir()]
+        return not IMAGE_SUFFIXES & set(files) and ".h5" in files
+    return path.is_file() and path.suffix.lower() in _DATA | IMAGE_SUFFIXES
+
+
 def open_views(paths: Sequence[Path]) -> list[View]:
-    """Open views and check that their names are distinct.
+    """Open views and check that their names are distinct; what is evidently no footage is left out with a warning.
 
     Raises:
         UsageError: No view is given, or two have the same name.
@@ -29,7 +55,7 @@ def open_views(paths: Sequence[Path]) -> list[View]:
     """
     if not paths:
         raise UsageError("no views are given; name folders or videos: --views cam1 cam2")
-    opened = [open_view(path) for path in paths]
+    opened = [open_view(path) for path in footage_among(paths)]
     check_names([view.name for view in opened])
     return opened
 

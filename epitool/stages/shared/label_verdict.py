@@ -7,10 +7,11 @@ from pathlib import Path
 from epitool.console import warn
 from epitool.errors import GeometryError
 from epitool.io.labels_h5 import LabelsFile, read_labels
+from epitool.io.people_h5 import FIRST
 from epitool.labels import Labels
 
 
-def heed(path: Path, labels: Labels | LabelsFile) -> None:
+def check_verdict(path: Path, labels: Labels | LabelsFile) -> None:
     """Warn if labels have the verdict "warn".
 
     Args:
@@ -20,14 +21,16 @@ def heed(path: Path, labels: Labels | LabelsFile) -> None:
     Raises:
         GeometryError: The labels have the verdict "fail".
     """
-    said = f"{path}: {{}} when they were made: {'; '.join(labels.reasons) or 'no reason is stated'}"
+    person = labels.person if isinstance(labels, LabelsFile) else FIRST
+    whose = "these labels" if person == FIRST else f"the labels of {person}"
+    said = f"{path}: {whose} were found {{}} when they were made: {'; '.join(labels.reasons) or 'no reason is stated'}"
     if labels.verdict == "fail":
-        raise GeometryError(said.format("these labels were found not to be trusted (verdict: fail)"))
+        raise GeometryError(said.format("not to be trusted (verdict: fail)"))
     if labels.verdict == "warn":
-        warn(said.format("these labels were found doubtful (verdict: warn)"))
+        warn(said.format("doubtful (verdict: warn)"))
 
 
-def heeded_labels(path: Path) -> Labels:
+def read_checked_labels(path: Path) -> Labels:
     """Read `labels.h5`, and warn if its labels have the verdict "warn".
 
     Raises:
@@ -35,5 +38,5 @@ def heeded_labels(path: Path) -> Labels:
         GeometryError: The labels have the verdict "fail".
     """
     labels = read_labels(path)
-    heed(path, labels)
+    check_verdict(path, labels)
     return labels

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from epitool.camera import Array, centred_intrinsics
 from epitool.geometry.body.scale import CANONICAL_STATURE
 from epitool.labels import Labels
-from epitool.nn.looks import BODY, LIMBS, Looks, body_joints, looks_of, network_hint
+from epitool.nn.looks import BODY, LIMBS, Looks, body_joints, from_facing, looks_of, network_hint
 from epitool.nn.refiner import Refiner, load_refiner
 from epitool.nn.refiner_training import reference_lengths
 from epitool.nn.refining import agreed_poses, sized
@@ -83,19 +83,20 @@ def labelled_looks(labels: Labels) -> Looks:
 def peer_poses(labels: Labels, frames: NDArray[np.intp], views: NDArray[np.intp]) -> dict[str, tuple[Array, str]]:
     """Return poses in these images that need no training here: poses `(N, J, 3)` of the labels' joints, and the unit.
 
-    They are the detector's own 3D, if it has any, and the poses that the unit that comes with epitool computes from
-    the detected joints.
+    They are the detector's own 3D, if it has any, turned from axes that look straight at the person to the camera's,
+    and the poses that the unit that comes with epitool computes from the detected joints.
     """
     keypoints, body = labels.keypoints, labels.keypoints.skeleton
     found = dict[str, tuple[Array, str]]()
+    if np.isnan(BODY.weights_from(body)[LIMBS]).any():
+        return found
+    looks = labelled_looks(labels).at(frames * len(labels.rig) + views)
     if keypoints.detected_xyz.size:
         own = keypoints.detected_xyz[frames, views]
-        found["detector's own 3D"] = own - own[:, [body.root]], "mm"
-    if not np.isnan(BODY.weights_from(body)[LIMBS]).any():
-        looks = labelled_looks(labels).at(frames * len(labels.rig) + views)
-        refiner = load_refiner()
-        poses = sized(agreed_poses(refiner, [looks], Times.unrelated(len(looks))).poses, refiner.lengths)
-        found["shipped unit"] = convert_joints(poses, np.ones(poses.shape[:2]), BODY, body)[0], refiner.unit
+        found["detector's own 3D"] = from_facing(own - own[:, [body.root]], looks.rays), "mm"
+    refiner = load_refiner()
+    poses = sized(agreed_poses(refiner, [looks], Times.unrelated(len(looks))).poses, refiner.lengths)
+    found["shipped unit"] = convert_joints(poses, np.ones(poses.shape[:2]), BODY, body)[0], refiner.unit
     return found
 
 

@@ -18,7 +18,6 @@ from epitool.images import Image, image_key
 from epitool.pose import BOX_MARGIN, People, square_boxes
 from epitool.skeleton import Skeleton
 
-_SURE = 0.5  # least confidence of joints that determine the person's box
 _SAME_PERSON = 0.25  # largest distance, in box sides, between the centres of one person in both looks
 _MIRROR = np.array([-1.0, 1.0, 1.0])
 
@@ -101,8 +100,7 @@ class DetectorLooks:
         if not len(people.xy):
             return np.full(4, np.nan)
         self._keep(i, 0, people, 0)
-        seen = np.where(people.confidence[0, :, None] >= _SURE, people.xy[0], np.nan)
-        box = square_boxes(seen, self._margin)
+        box = square_boxes(_in_image(people.xy[0], people.confidence[0], self.image_size[i]), self._margin)
         same = _nearest(others.xy, people.xy[0], _SAME_PERSON * box[2])
         if same is not None:
             self._keep(i, 1, others, same)
@@ -112,6 +110,15 @@ class DetectorLooks:
         self.found.xy[i, look], self.found.confidence[i, look] = people.xy[which], people.confidence[which]
         if people.xyz is not None:
             self.found.xyz[i, look] = people.xyz[which]
+
+
+def _in_image(xy: Array, confidence: Array, size: NDArray[np.int64]) -> Array:
+    """Return joints `(J, 2)` with NaN for those outside the image of (width, height), where detectors only guess.
+
+    The box of the person does not depend on confidence, whose scale differs from detector to detector.
+    """
+    inside = ((xy >= -0.5) & (xy <= size - 0.5)).all(axis=-1) & (confidence > 0)
+    return np.where(inside[:, None], xy, np.nan)
 
 
 def _people_in_mirror(detector: Detector, image: Image, box: Array) -> People:

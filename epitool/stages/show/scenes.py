@@ -9,7 +9,6 @@ from pathlib import Path
 
 import numpy as np
 
-from epitool.camera import Rig
 from epitool.console import progress, warn
 from epitool.errors import InputError
 from epitool.images import frame_of_video, read_images
@@ -19,6 +18,7 @@ from epitool.io.labels_h5 import has_poses, open_labels
 from epitool.io.predictions import read_predictions
 from epitool.pose import Keypoints, Predictions
 from epitool.skeleton import skeleton
+from epitool.stages.shared.camera_verdict import verdict_of
 from epitool.stages.show.film import rate_of
 from epitool.stages.show.people import everyone_in
 from epitool.viz.level import image_up
@@ -38,7 +38,7 @@ def scene_of(file: Path, frames: int) -> Scene:
     if suffix == ".json":
         return _of_predictions(file.name, read_predictions(file), frames)
     if suffix in CAMERA_SUFFIXES:
-        return _of_cameras(file.name, read_rig(file))
+        return _of_cameras(file)
     if suffix != ".h5":
         raise InputError(
             f"{file}: is none of keypoints.h5, labels.h5, pose.json, cameras.toml, pss.npz, or a run's folder"
@@ -57,11 +57,18 @@ def _step(count: int, most: int) -> int:
     return max(1, -(-count // most))
 
 
-def _of_cameras(title: str, rig: Rig) -> Scene:
+def _of_cameras(path: Path) -> Scene:
+    rig, judged = read_rig(path), verdict_of([path])
     facts = f"{len(rig)} cameras, unit {rig.unit}, scale: {rig.scale_source}"
+    facts += _doubted(judged.get("verdict", ""), judged.get("reasons", ()))
     return Scene(
-        title, facts, skeleton("h36m17"), np.empty(0, dtype=np.int64), up=image_up(rig), rigs=(rig,), unit=rig.unit
+        path.name, facts, skeleton("h36m17"), np.empty(0, dtype=np.int64), up=image_up(rig), rigs=(rig,), unit=rig.unit
     )
+
+
+def _doubted(verdict: str, reasons: Sequence[str]) -> str:
+    """Return how to state a verdict after other facts; nothing where there is no doubt."""
+    return f", verdict: {verdict} ({'; '.join(reasons)})" if verdict in ("warn", "fail") else ""
 
 
 def _of_keypoints(path: Path, most: int) -> Scene:
@@ -90,8 +97,7 @@ def _of_labels(path: Path, most: int) -> Scene:
     own, error = labels.project_own(in_cameras), labels.reprojection_px
     apart = np.nanmedian(error) if np.isfinite(error).any() else 0
     facts = f"{count} frames{_sampled(step)}, unit {poses.unit}, median reprojection error {apart:.1f} px"
-    if labels.verdict in ("warn", "fail"):
-        facts += f", verdict: {labels.verdict} ({'; '.join(labels.reasons)})"
+    facts += _doubted(labels.verdict, labels.reasons)
     fps, real_time = _fps(shown, step)
     scene = Scene(
         path.name, facts, poses.skeleton, shown.frames, xyz=poses.xyz, up=image_up(labels.rig), rigs=labels.rigs,

@@ -2,40 +2,41 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from epitool.camera import Rig, Window
 from epitool.console import Summary, progress, say, warn
 from epitool.errors import GeometryError
-from epitool.geometry.triangulation.labels import (
-    LabelSettings,
-    chunk_bounds,
-    convert_labels,
-    further_of,
-    label_chunk,
-    label_settings,
-)
-from epitool.io.keypoints_h5 import open_keypoints
-from epitool.io.labels_h5 import writing_labels
-from epitool.labels import Further, Labels, Take
+from epitool.io.keypoints_h5 import KeypointsFile, open_keypoints
+from epitool.io.labels_h5 import LabelsWriter, writing_labels
 from epitool.options import TriangulateOptions
-from epitool.parallel import backend as working_on
-from epitool.parallel import stream_parallel
+from epitool.parallel import use_backend as working_on
 from epitool.skeleton import Skeleton
 from epitool.skeleton import skeleton as named_skeleton
 from epitool.stages.shared.camera_checks import check_stature
-from epitool.stages.shared.doubts import Asked, Said, said_of, whys
+from epitool.stages.shared.camera_verdict import inherited
+from epitool.stages.shared.doubts import Asked, Said, omission_texts, said_of
 from epitool.stages.shared.footage import check_rates_of
-from epitool.stages.triangulate.checks import Tally, doubts_of_bodies, usual_poses
-from epitool.stages.triangulate.chunks import Chunk, chunks_of, in_sync, resampled
-from epitool.stages.triangulate.known_cameras import fitting, windows_of_views
+from epitool.stages.shared.people import LEAST_FRAMES, Chosen, report_choice
+from epitool.stages.shared.waiting import saying_what_is_compiled
+from epitool.stages.triangulate.checks import doubts_of_bodies
+from epitool.stages.triangulate.known_cameras import Fitting, leave_out_misfits, windows_of_views
+from epitool.stages.triangulate.labelling import Labelled, Labelling
 
-Labeller = Callable[[Chunk], tuple[Labels, Further | None]]
 _USUAL_SKELETON, _MOST_OF_A_PERSON = "h36m17", 0.5
+
+
+@dataclass(frozen=True, eq=False)
+class _Person:
+    """A person whose labels are in the file, and the verdict on them."""
+
+    name: str
+    labelled: Labelled
+    said: Said
 
 
 def run(options: TriangulateOptions) -> Summary:
@@ -44,37 +45,82 @@ def run(options: TriangulateOptions) -> Summary:
     Raises:
         UsageError: The backend does not exist or does not answer.
         InputError: A file cannot be read, or the cameras are not those of the views.
-        GeometryError: No frame can be solved, or the labels get the verdict "fail".
+        GeometryError: No frame can be solved, or the first person's labels get the verdict "fail".
     """
     keypoints, cameras = options.keypoints, options.cameras
-    with open_keypoints(keypoints, options.min_confidence) as source, working_on(options.backend):
+    with (
+        open_keypoints(keypoints, options.min_confidence) as source,
+        working_on(options.backend),
+        saying_what_is_compiled(),
+    ):
         target = named_skeleton(options.skeleton) if options.skeleton else _own_or_usual(source.skeleton)
-        found = fitting(source, windows_of_views(source, cameras), options.jobs)
+        found = leave_out_misfits(source, windows_of_views(source, cameras), options.jobs)
         check_rates_of(found.sample)
-        rig, takes = found.windows[0].rig, tuple(map(_take, found.windows)) if len(found.windows) > 1 else ()
-        method, combine = options.method or "polynomial", options.combine
-        settings = label_settings(found.sample, rig, method=method, combine=combine, bones=options.bones)
-        usual = usual_poses(found.sample, resampled(rig), settings)
-        chunks = chunks_of(found.reader, found.windows, chunk_bounds(len(source), len(rig), len(source.skeleton)))
-        tally = Tally(len(source), rig, convert_labels(usual, target).poses)
-        with writing_labels(options.out, source.frames) as writer, progress("triangulate", len(source)) as done:
-            for labels, further in stream_parallel(labeller(rig, settings, target, takes), chunks, options.jobs):
-                writer.append(labels, further)
-                tally.add(labels)
-                done(len(labels.poses.frames))
-            if not tally.solved:
+        work = Labelling(found.windows, target, options)
+        readers = _readers(found, options.most_people)
+        total = sum(map(len, readers))
+        with writing_labels(options.out, source.frames) as writer, progress("triangulate", total) as done:
+            # the sample has frames in which the person is lost where others are not
+            sample = found.sample if readers[0] is found.reader else None
+            first = work.write(readers[0], writer, done, sample)
+            if not first.tally.solved:
                 raise GeometryError(
                     f"{keypoints}: no frame has enough joints seen by two views, before both cameras; are the cameras"
-                    f" of {cameras} those of the recording, with axes x right, y down, z forward?"
+                    f" of {cameras} those of the recording, for images that were not cropped, with axes x right, y"
+                    " down, z forward?"
                 )
-            asked = Asked(1.0 if rig.unit == "mm" else None, lenses_given=True)
-            said = said_of(found.verdict, asked, [*doubts_of_bodies(usual.poses, keypoints), *tally.doubts()])
+            said = _said(found, first, options)
             if said.level == "fail":
                 raise GeometryError(f"no labels to be trusted, and nothing is written: {said.text}")
             writer.judge(said.level, said.reasons)
-    if rig.unit != "mm" and rig.scale_source == "none":
-        check_stature(cameras, usual.poses)
-    return _summary(tally, said, whys(found.left_out, asked), target, settings, options.out)
+            others = [_further_person(reader, writer, work, found, done) for reader in readers[1:]]
+    if work.rig.unit != "mm" and work.rig.scale_source == "none":
+        check_stature(cameras, first.usual.poses)
+    people = [_Person(writer.person, first, said), *(other for other in others if other)]
+    return _summary(people, omission_texts(found.left_out, _asked(found)), target, options.out)
+
+
+def _readers(found: Fitting, most: int | None) -> Sequence[KeypointsFile | Chosen]:
+    """Return the people whose labels are made, at most so many, and report who they are."""
+    if not isinstance(found.reader, Chosen):
+        return [found.reader]
+    people, brief = found.reader.everyone(most)
+    if len(people) == 1:
+        report_choice(found.reader)
+        return people
+    brief_ones = f"; others, on whom views agree in fewer than {LEAST_FRAMES} frames, get no labels: {brief}"
+    say(f"several people: {len(people)} get labels, each their own" + (brief_ones if brief else ""))
+    return people
+
+
+def _further_person(
+    reader: KeypointsFile | Chosen, writer: LabelsWriter, work: Labelling, found: Fitting, done: Callable[[int], None]
+) -> _Person | None:
+    """Write a further person's labels; return None, and report why, if they cannot be trusted or are too few."""
+    own = writer.another(reader.frames)
+    try:
+        labelled = work.write(reader, own, done)
+        if labelled.tally.solved < LEAST_FRAMES:
+            raise GeometryError(f"enough joints fit together in {labelled.tally.solved} frames only")
+        said = _said(found, labelled, work.options)
+        if said.level == "fail":
+            raise GeometryError(f"they are not to be trusted: {said.text}")
+    except GeometryError as error:
+        writer.take_back()
+        warn(f"somebody in frames {reader.frames[0]} to {reader.frames[-1]} gets no labels: {error}")
+        return None
+    own.judge(said.level, said.reasons)
+    return _Person(own.person, labelled, said)
+
+
+def _said(found: Fitting, labelled: Labelled, options: TriangulateOptions) -> Said:
+    """Return the verdict on one person's labels and the cameras."""
+    bodies = doubts_of_bodies(labelled.usual.poses, options.keypoints)
+    return said_of(found.verdict, _asked(found), [*inherited(found.windows), *bodies, *labelled.tally.doubts()])
+
+
+def _asked(found: Fitting) -> Asked:
+    return Asked(1.0 if found.windows[0].rig.unit == "mm" else None, lenses_given=True)
 
 
 def _own_or_usual(own: Skeleton) -> Skeleton:
@@ -90,51 +136,48 @@ def _own_or_usual(own: Skeleton) -> Skeleton:
     return own
 
 
-def labeller(rig: Rig, settings: LabelSettings, target: Skeleton, takes: tuple[Take, ...]) -> Labeller:
-    """Return a function that computes the labels and further joints of one chunk, and can be sent to a process.
-
-    Args:
-        rig: Cameras that the labels file names.
-        settings: Settings for the whole recording.
-        target: Skeleton of the labels.
-        takes: Takes of the recording, if the cameras differ between chunks.
-    """
-
-    def work(chunk: Chunk) -> tuple[Labels, Further | None]:
-        joints = in_sync(chunk)
-        if chunk.rig is None:
-            joints = replace(joints, xy=np.full_like(joints.xy, np.nan))
-        labels = label_chunk(joints, resampled(chunk.rig or rig), settings)
-        if takes:
-            numbered = replace(labels.keypoints, take_of=np.full(len(joints.frames), chunk.window or 0))
-            labels = replace(labels, rig=resampled(rig), takes=takes, keypoints=numbered)
-        return convert_labels(labels, target), further_of(labels, target)
-
-    return work
-
-
-def _take(window: Window) -> Take:
-    return Take(window.name or f"frames {window.first}-{window.last}", resampled(window.rig), window.action)
-
-
-def _summary(
-    tally: Tally, verdict: Said, left_out: dict[str, str], target: Skeleton, settings: LabelSettings, out: Path
-) -> Summary:
-    swaps = {view: int(n) for view, n in zip(tally.rig.names, tally.swaps, strict=True) if n}
-    if swaps:
-        found = ", ".join(f"{view} in {n} frames" for view, n in swaps.items())
-        sure = "" if verdict.level == "pass" else ", if the cameras are right"
-        say(f"left and right were exchanged by the detector{sure}, and are put right: {found}")
-    for reason in verdict.reasons:
-        warn(reason)
+def _summary(people: Sequence[_Person], left_out: dict[str, str], target: Skeleton, out: Path) -> Summary:
+    for person in people:
+        _report(person, people[0])
+    tally, settings, verdict = people[0].labelled.tally, people[0].labelled.settings, people[0].said.level
     error, _ = tally.medians()
-    text = f"{out}: {tally.solved} of {tally.frames} frames, {len(target)} joints, {len(tally.rig)} views"
-    text += f", median reprojection error {error:.1f} px, unit {tally.rig.unit}, verdict: {verdict.level}"
+    whose = f"{people[0].name} in " if len(people) > 1 else ""
+    text = f"{out}: {whose}{tally.solved} of {tally.frames} frames, {len(target)} joints, {len(tally.rig)} views"
+    text += f", median reprojection error {error:.1f} px, unit {tally.rig.unit}, verdict: {verdict}"
+    for person in people[1:]:
+        own = person.labelled.tally
+        text += f"; {person.name} in {own.solved} of {own.frames} frames, verdict: {person.said.level}"
     values = {
-        "out": str(out), "frames": tally.frames, "solved": tally.solved, "unit": tally.rig.unit,
+        "out": str(out), "unit": tally.rig.unit,
         "method": settings.method if settings.combine == "vector-median" else None,  # robust solves no pairs
-        "combine": settings.combine, "noise_px": settings.noise.sigma_px,
-        "median_reprojection_px": error, "frames_with_left_and_right_swapped": swaps, "verdict": verdict.level,
-        "reasons": list(verdict.reasons), "left_out": left_out, "keypoints_that_fit": tally.fit,
+        "combine": settings.combine, **_values(people[0]), "left_out": left_out,
+        "people": [{"person": person.name, **_values(person)} for person in people],
     }  # fmt: skip
     return Summary(text, values)
+
+
+def _report(person: _Person, first: _Person) -> None:
+    """Report the sides put right, and warn of the doubts that are not the first person's too."""
+    whose = "" if person is first else f"{person.name}: "
+    if swaps := _swaps(person):
+        views = ", ".join(f"{view} in {n} frames" for view, n in swaps.items())
+        sure = "" if person.said.level == "pass" else ", if the cameras are right"
+        say(f"{whose}left and right were exchanged by the detector{sure}, and are put right: {views}")
+    for reason in person.said.reasons:
+        if person is first or reason not in first.said.reasons:
+            warn(f"{whose}{reason}")
+
+
+def _values(person: _Person) -> dict[str, Any]:
+    tally = person.labelled.tally
+    return {
+        "frames": tally.frames, "solved": tally.solved, "noise_px": person.labelled.settings.noise.sigma_px,
+        "median_reprojection_px": tally.medians()[0], "frames_with_left_and_right_swapped": _swaps(person),
+        "verdict": person.said.level, "reasons": list(person.said.reasons), "keypoints_that_fit": tally.fit,
+    }  # fmt: skip
+
+
+def _swaps(person: _Person) -> dict[str, int]:
+    """Return the number of frames with left and right exchanged, of the views where there are any."""
+    tally = person.labelled.tally
+    return {view: int(n) for view, n in zip(tally.rig.names, tally.swaps, strict=True) if n}

@@ -23,9 +23,12 @@ _JUDGED_FRAMES = 20_000  # largest number of frames, evenly spread, that the med
 _JUDGED_POSES = 200  # number of poses that determine a body's usual bone lengths, its sides and its stature
 _DOUBTFUL_ERROR = 0.025  # fraction of the person's box; detectors are off by about 0.01
 _ODD_BONES = 0.2  # relative change of length that the median bone of a body does not exceed
+_LIMB_ENDS = ("elbow", "wrist", "knee", "ankle")
 # A body moves neither by this fraction of its size nor by this multiple of its median step from one frame to the next.
 _JUMP, _USUAL_MOVES = 0.5, 8.0
 _ODD_FRAMES, _JUMPS = (0.05, 0.25), (0.01, 0.2)  # fractions of all frames above which labels are doubtful, or useless
+_LONG_LIMB = 2.0  # multiple of its usual length that no limb has
+_LONG_LIMBS = (0.05, np.inf)  # as _ODD_FRAMES; limbs that are wrong do not make the other joints useless
 _FEW = 2  # fewer odd frames than this are ignored
 
 
@@ -47,6 +50,7 @@ class Tally:
     errors_px: list[Array] = field(default_factory=list)
     sides_px: list[Array] = field(default_factory=list)
     odd_frames: int = 0
+    long_limbs: int = 0
     steps: list[NDArray[np.float32]] = field(default_factory=list)
     _fit: NDArray[np.int64] = field(init=False)
     _measured: int = 0
@@ -55,6 +59,8 @@ class Tally:
     def __post_init__(self) -> None:
         self.swaps, self._fit = np.zeros(len(self.rig), dtype=np.int64), np.zeros((2, len(self.rig)), dtype=np.int64)
         self._lengths = _usual_lengths(self.usual)
+        joints = self.usual.skeleton.joints
+        self._limbs = [i for i, (_, end) in enumerate(self.usual.skeleton.bones) if joints[end].endswith(_LIMB_ENDS)]
 
     def add(self, labels: Labels) -> None:
         """Count the labels of the next frames."""
@@ -74,7 +80,9 @@ class Tally:
     def _add_bodies(self, labels: Labels) -> None:
         """Count frames with unusual bone lengths, and collect the distances moved from one frame to the next."""
         with np.errstate(invalid="ignore"):
-            off = np.abs(bone_lengths(labels.poses.xyz, labels.poses.skeleton) / self._lengths - 1)
+            relative = bone_lengths(labels.poses.xyz, labels.poses.skeleton) / self._lengths
+            self.long_limbs += int((relative[:, self._limbs] > _LONG_LIMB).any(axis=1).sum())
+            off = np.abs(relative - 1)
         self.odd_frames += int((_median(off) > _ODD_BONES).sum())
         numbers = np.concatenate([[self._last[0]], labels.poses.frames])
         # Medians over the joints are not affected by single joints that are wrong.
@@ -107,6 +115,11 @@ class Tally:
                 _graded(self.odd_frames, self.solved, _ODD_FRAMES),
                 f"in {self.odd_frames} of {self.solved} frames bones are longer or shorter than usual by"
                 f" {_ODD_BONES:.0%}: are two people mixed, or is the person lost there?",
+            ),
+            (
+                _graded(self.long_limbs, self.solved, _LONG_LIMBS),
+                f"in {self.long_limbs} of {self.solved} frames a part of an arm or leg is more than twice as long as"
+                " usual: do some views show another's there?",
             ),
             self._doubt_of_speed(),
         ]

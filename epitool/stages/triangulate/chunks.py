@@ -14,8 +14,8 @@ from epitool.camera import Rig, Window
 from epitool.geometry.timing.sync import synchronized
 from epitool.geometry.triangulation.labels import sample_bounds
 from epitool.io.keypoints_h5 import KeypointsFile
-from epitool.pose import Keypoints
-from epitool.stages.shared.one_person import Chosen
+from epitool.pose import Keypoints, join_keypoints
+from epitool.stages.shared.people import Chosen
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,12 +46,16 @@ def in_sync(chunk: Chunk) -> Keypoints:
     return synchronized(chunk.keypoints, offsets).select_frames(frames)
 
 
-def sampled(source: KeypointsFile | Chosen, windows: Sequence[Window]) -> Iterator[Chunk]:
-    """Yield chunks that determine a recording's settings: spread over it, or the first window if cameras move."""
-    if len(windows) == 1:
-        return chunks_of(source, windows, sample_bounds(len(source)))
-    first, last = np.searchsorted(source.frames, [windows[0].first, windows[0].last + 1]).tolist()
-    return chunks_of(source, windows, [(first, last)])
+def sample_of(source: KeypointsFile | Chosen, windows: Sequence[Window]) -> Keypoints:
+    """Return joints that determine a recording's settings, synchronized.
+
+    They are spread over the recording, or of the first window if cameras move.
+    """
+    bounds = sample_bounds(len(source))
+    if len(windows) > 1:
+        first, last = np.searchsorted(source.frames, [windows[0].first, windows[0].last + 1]).tolist()
+        bounds = [(first, last)]
+    return join_keypoints([in_sync(chunk) for chunk in chunks_of(source, windows, bounds)])
 
 
 def chunks_of(

@@ -10,14 +10,14 @@ from epitool.camera import Window
 from epitool.errors import GeometryError, InputError
 from epitool.geometry.calibration.known_cameras import judge_known
 from epitool.geometry.calibration.verdict import Verdict
-from epitool.geometry.doubts import Doubt, Kind, unplaced
+from epitool.geometry.doubts import Doubt, Kind, doubt_of_unplaced
 from epitool.geometry.timing.drift import doubts_of_drift
-from epitool.io.cameras import read_windows
+from epitool.io.cameras import read_windows, renaming
 from epitool.io.keypoints_h5 import KeypointsFile
-from epitool.pose import Keypoints, join_keypoints
+from epitool.pose import Keypoints
 from epitool.stages.shared.camera_checks import check_foreign, fit_rigs
-from epitool.stages.shared.one_person import Chosen, chosen_by_geometry, say_whom, warn_of_people
-from epitool.stages.triangulate.chunks import in_sync, resampled, sampled
+from epitool.stages.shared.people import Chosen, chosen_by_geometry, warn_of_people
+from epitool.stages.triangulate.chunks import resampled, sample_of
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,7 +25,7 @@ class Fitting:
     """The cameras that fit the joints of a recording, and those joints.
 
     Attributes:
-        reader: Joints of one person.
+        reader: Joints of the person whom all views agree on.
         windows: Cameras for each range of frames.
         sample: Joints of some frames, synchronized.
         verdict: Verdict on these cameras.
@@ -56,14 +56,14 @@ def windows_of_views(source: KeypointsFile, cameras: Path) -> list[Window]:
     if len(order) < 2:
         raise InputError(
             f"{cameras}: has cameras {', '.join(names)}, but {source.path} has views {', '.join(source.views)};"
-            " at least two must have the same name"
+            f" at least two must have the same name{renaming(cameras, names, source.views)}"
         )
     sizes = dict(zip(source.views, map(tuple, source.image_size.tolist()), strict=True))
     rigs = fit_rigs([window.rig.select(order) for window in windows], [sizes[name] for name in order], cameras)
     return [replace(window, rig=rig) for window, rig in zip(windows, rigs, strict=True)]
 
 
-def fitting(source: KeypointsFile, windows: list[Window], jobs: int) -> Fitting:
+def leave_out_misfits(source: KeypointsFile, windows: list[Window], jobs: int) -> Fitting:
     """Leave out the cameras that do not fit the joints, as long as two others remain.
 
     With several people in view, the choice of the person depends on the cameras. Whenever a camera is left out, the
@@ -76,16 +76,14 @@ def fitting(source: KeypointsFile, windows: list[Window], jobs: int) -> Fitting:
         reader = _reader(source, windows)
         nowhere = reader.views_without_the_person() if isinstance(reader, Chosen) else {}
         if nowhere and len(rig) - len(nowhere) >= 2:
-            left_out |= {name: unplaced(name, why) for name, why in nowhere.items()}
+            left_out |= {name: doubt_of_unplaced(name, why) for name, why in nowhere.items()}
             windows = _without(windows, nowhere)
             continue
-        sample = join_keypoints([in_sync(chunk) for chunk in sampled(reader, windows)])
+        sample = sample_of(reader, windows)
         if len(windows) > 1:
             return Fitting(reader, windows, sample, Verdict(), left_out)
         verdict = judge_known(sample, resampled(rig), jobs, left_out)
         if not verdict.strangers:
-            if isinstance(reader, Chosen):
-                say_whom(reader)
             verdict = verdict.with_doubts(doubts_of_drift(sample, resampled(rig)))
             return Fitting(reader, windows, sample, verdict, left_out)
         left_out |= verdict.strangers

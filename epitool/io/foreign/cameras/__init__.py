@@ -9,15 +9,18 @@ from pathlib import Path
 
 from epitool.camera import Rig
 from epitool.errors import InputError
+from epitool.io.foreign.cameras.biocv import BIOCV
 from epitool.io.foreign.cameras.easymocap import EASYMOCAP
 from epitool.io.foreign.cameras.format import CameraFile, CameraFormat, Size
 from epitool.io.foreign.cameras.kalibr import KALIBR
 from epitool.io.foreign.cameras.mc_calib import MC_CALIB
+from epitool.io.foreign.cameras.opencap import OPENCAP
 from epitool.io.foreign.cameras.opencv import OPENCV
 from epitool.io.foreign.cameras.qualisys import QUALISYS
+from epitool.io.foreign.cameras.vicon import VICON
 
 # A file is read by the first format that fits, and written by the first with a matching ending.
-FORMATS = (QUALISYS, OPENCV, KALIBR, MC_CALIB, EASYMOCAP)
+FORMATS = (VICON, BIOCV, OPENCAP, QUALISYS, OPENCV, KALIBR, MC_CALIB, EASYMOCAP)
 SUFFIXES = tuple(dict.fromkeys(suffix for one in FORMATS for suffix in one.suffixes))
 WORDS = ", ".join(one.words for one in FORMATS)
 

@@ -1,0 +1,89 @@
+"""Poses that `epitool convert` reads: of everyone in labels, or of predictions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from epitool.errors import InputError
+from epitool.images import frame_of_video
+from epitool.io.labels_h5 import open_labels, people_in
+from epitool.io.people_h5 import FIRST
+from epitool.io.predictions import read_predictions
+from epitool.labels import Further, Labels
+from epitool.pose import Poses
+from epitool.skeleton import Skeleton
+from epitool.stages.convert.over_time import Track
+from epitool.stages.shared.label_verdict import check_verdict
+
+
+def tracks_of(path: Path) -> dict[str, Track]:
+    """Read the poses of everyone in labels (world coordinates), or predictions (root-relative), by the people's names.
+
+    Raises:
+        InputError: The file is damaged, or does not hold a single motion.
+        GeometryError: Labels have the verdict "fail".
+    """
+    if path.suffix.lower() == ".h5":
+        return {person: _labelled(path, person) for person in people_in(path)}
+    return {FIRST: _predicted(path)}
+
+
+def _labelled(path: Path, person: str) -> Track:
+    with open_labels(path, person) as file:
+        check_verdict(path, file)
+        labels, further = file.read(), file.further()
+    poses, covariance = _with_further(labels, further)
+    image = next((name for name in labels.keypoints.images.ravel().tolist() if name), "")
+    return Track(poses, covariance, labels.keypoints.take_of, image, labels.rig.up != "none")
+
+
+def _predicted(path: Path) -> Track:
+    seen = read_predictions(path)
+    frames = _frames_of(path, seen.images)
+    order = np.argsort(frames)
+    poses = Poses(seen.joints_3d[order], seen.confidence[order], frames[order], seen.skeleton, seen.unit, "root")
+    unknown = np.full((*poses.confidence.shape, 6), np.nan)
+    return Track(poses, unknown, np.zeros(len(frames), dtype=np.int64), seen.images[0] if seen.images else "", False)
+
+
+def _with_further(labels: Labels, further: Further | None) -> tuple[Poses, NDArray[np.float64]]:
+    """Return the labels' joints and the further ones that the detector found, with their covariances."""
+    poses = labels.poses
+    if further is None:
+        return poses, labels.covariance
+    own = poses.skeleton
+    body = Skeleton(f"{own.name} and further", own.joints + further.joints, own.parents + (-1,) * len(further.joints))
+    xyz, confidence, covariance = (
+        np.concatenate(both, axis=1)
+        for both in (
+            (poses.xyz, further.poses.xyz), (poses.confidence, further.poses.confidence),
+            (labels.covariance, further.covariance),
+        )
+    )  # fmt: skip
+    return replace(poses, xyz=xyz, confidence=confidence, skeleton=body), covariance
+
+
+def _frames_of(path: Path, images: Sequence[str]) -> NDArray[np.int64]:
+    """Return frame numbers `(N,)` of images: those in the video, or 0, 1, 2, ... for image files of a folder.
+
+    Raises:
+        InputError: The images are of several videos or folders, or a frame occurs twice.
+    """
+    places = [frame_of_video(name) for name in images]
+    sources = list(dict.fromkeys(at[0] if at else str(Path(name).parent) for name, at in zip(images, places)))
+    if len(sources) > 1:
+        raise InputError(
+            f"{path}: has images of {len(sources)} videos or folders ({', '.join(sources)[:200]}), which are no one"
+            " motion; `epitool predict` each into a file of its own"
+        )
+    numbers = [at[1] for at in places if at]
+    if len(numbers) < len(images):
+        return np.arange(len(images))
+    if len(set(numbers)) < len(numbers):
+        raise InputError(f"{path}: has frame {max(numbers, key=numbers.count)} of {sources[0]} twice")
+    return np.array(numbers, dtype=np.int64)

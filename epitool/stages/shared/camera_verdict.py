@@ -1,0 +1,83 @@
+"""The verdict that cameras were given when they were computed, for the commands whose results rest on them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from epitool.camera import Window
+from epitool.console import warn
+from epitool.errors import GeometryError
+from epitool.geometry.doubts import FOCAL, LEVELS, Level
+from epitool.io.cameras import read_windows
+
+_UNSTATED = "no reason is stated"
+_LEVELS: tuple[Level, ...] = ("fail", "warn")
+
+
+def inherited(windows: Sequence[Window], whose: str = "the cameras") -> list[tuple[Level, str]]:
+    """Return the doubts, with their levels, that a camera file states of its own cameras.
+
+    Files of other programs state none, and cameras with the verdict "pass" have none.
+
+    Args:
+        windows: Content of the file.
+        whose: Words that every doubt begins with.
+    """
+    if len(windows) == 1:
+        return [
+            (level, f"{whose}: {reason}")
+            for level in _LEVELS
+            if windows[0].verdict == level
+            for reason in windows[0].reasons or (_UNSTATED,)
+        ]
+    found = []
+    for level in _LEVELS:
+        judged = [window for window in windows if window.verdict == level]
+        if judged:
+            reasons = "; ".join(judged[0].reasons) or _UNSTATED
+            many = f"{len(judged)} of {len(windows)} windows of frames have the verdict {level}"
+            found.append((level, f"{whose}: {many}, first frames {judged[0].first} to {judged[0].last}: {reasons}"))
+    return found
+
+
+def inherited_from(path: Path, whose: str) -> list[tuple[Level, str]]:
+    """Return the doubts that a readable camera file or folder states of its own cameras, as `inherited` does."""
+    return inherited(read_windows(path), whose) if path.is_file() else []
+
+
+def verdict_of(paths: Sequence[Path]) -> dict[str, Any]:
+    """Return the verdict and its reasons that readable camera files state, as a camera file stores them."""
+    stated = [window for path in paths if path.is_file() for window in read_windows(path) if window.verdict]
+    if not stated:
+        return {}
+    level = max((window.verdict for window in stated), key=LEVELS.index)
+    return {"verdict": level, "reasons": [reason for window in stated for reason in window.reasons]}
+
+
+def unsure_lenses(path: Path) -> list[tuple[Level, str]]:
+    """Return a doubt for each camera of a readable file whose focal length was estimated and is uncertain."""
+    doubts: list[tuple[Level, str]] = []
+    for window in read_windows(path)[:1] if path.is_file() else ():
+        deviations = window.statistics.get("standard_deviations", {})
+        shares = {name: deviations.get(name, {}).get("focal_share", 0.0) for name in window.rig.names}
+        doubts += [
+            ("warn", f"the lenses of {path.name}: the focal length of {name} was uncertain by {share:.0%}")
+            for name, share in shares.items()
+            if share >= FOCAL[0]
+        ]
+    return doubts
+
+
+def heed_cameras(path: Path) -> None:
+    """Warn if a readable camera file or folder states doubts about its own cameras.
+
+    Raises:
+        GeometryError: They have the verdict "fail".
+    """
+    doubts = inherited_from(path, f"{path}: these cameras were found doubtful when they were made")
+    if any(level == "fail" for level, _ in doubts):
+        raise GeometryError(" ".join(text for level, text in doubts if level == "fail"))
+    for _, text in doubts:
+        warn(text)

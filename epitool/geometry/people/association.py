@@ -95,6 +95,8 @@ def match_people(candidates: Candidates, rig: Rig, frames: int, skeleton: Skelet
         slack: Least deviation of joints that is allowed for, as a share of a person's size: cameras calibrated from one
             person may fit others less well.
     """
+    if not len(candidates):
+        return People(np.full((frames, 1, len(rig)), -1), np.full((frames, 1), -1))
     table = candidates.table(frames, len(rig))
     pairs = _pairs_of(rig)
     sample = _joints(candidates, table[_spread(frames)], rig)

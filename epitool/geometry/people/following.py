@@ -19,6 +19,7 @@ Indices = NDArray[np.intp]
 Flags = NDArray[np.bool_]
 _GATE = 1.0  # sizes; largest step from where somebody is expected
 _TOUCHING = 0.6  # sizes; people nearer than this may be mistaken for each other
+_SAME = 0.1  # sizes; nobody is nearer to somebody else in all images
 _PROJECTED = 0.3  # trust in what a view does not show itself
 _REMEMBERED = 5.0  # frames without a sighting after which a person is predicted to stand still
 _TENTATIVE, _YOUNG = 0.5, 3  # sizes by which tracks of fewer sightings must be nearer than others
@@ -69,7 +70,9 @@ class Follower:
         self.tracks: Seen | None = None
 
     def follow(self, points: Array, shown: Flags, frames: Indices) -> tuple[Indices, Flags]:
-        """Return the track of each of N people `(N,)`, -1 for those without points, and who may be confused, `(N,)`.
+        """Return the track of each of N people `(N,)`, and who may be confused with somebody else, `(N,)`.
+
+        The track is -1 for those without points and for those found twice.
 
         Args:
             points: Points in all views `(N, V, M, 2)` px, projected where a view does not show the person.
@@ -82,9 +85,12 @@ class Follower:
         trust = np.where(shown, 1.0, _PROJECTED)
         for group in np.split(np.arange(len(points)), np.flatnonzero(np.diff(frames)) + 1):
             group = group[usable[group]]
+            group = group[~_twins(points[group], size[group], shown[group])]
             if len(group):
                 none = np.full(len(group), -1)
-                now = Seen(none, points[group], 0 * points[group][:, :, 0], size[group], trust[group], frames[group], 0 * none)
+                now = Seen(
+                    none, points[group], 0 * points[group][:, :, 0], size[group], trust[group], frames[group], 0 * none
+                )
                 names[group], near[group] = self._step(now, int(frames[group[0]]))
         return names, near
 
@@ -106,6 +112,18 @@ class Follower:
         return now.names, near
 
 
+def _twins(points: Array, size: Array, shown: Flags) -> Flags:
+    """Return which people `(G,)` of a frame are at the very place of another whom as many views show, or more.
+
+    Nobody is where somebody else is: a detector has found them twice.
+    """
+    trust = shown.astype(float)
+    same = image_distances(points, points, size, size, trust, trust) < _SAME
+    count, number = shown.sum(axis=1), np.arange(len(points))
+    first = (count[:, None] > count) | ((count[:, None] == count) & (number[:, None] < number))
+    return (same & first).any(axis=0)
+
+
 def _expected(tracks: Seen, frame: int) -> Array:
     """Return where tracks are in this frame if they go on, `(T, V, M, 2)`."""
     gap = np.minimum(frame - tracks.seen, _REMEMBERED)
@@ -122,7 +140,9 @@ def _assign(distance: Array, age: Indices) -> tuple[Indices, Indices]:
     from scipy.optimize import linear_sum_assignment  # slow to import, and needed only with several people
 
     allowed = distance < _GATE
-    rows, columns = linear_sum_assignment(np.where(allowed, distance + _TENTATIVE * (age < _YOUNG)[:, None], _FORBIDDEN))
+    rows, columns = linear_sum_assignment(
+        np.where(allowed, distance + _TENTATIVE * (age < _YOUNG)[:, None], _FORBIDDEN)
+    )
     kept = allowed[rows, columns]
     return rows[kept], columns[kept]
 

@@ -12,47 +12,23 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import linear_sum_assignment
 
 from epitool.camera import Rig
 from epitool.geometry.people.candidates import Candidates
+from epitool.geometry.people.likeness import CLEAR, IMPOSSIBLE, PLACE_NOISE, Scene, by_bones, by_place
 from epitool.geometry.people.pieces import Pieces, pieces_of
+from epitool.geometry.people.reuniting import possible, reunited
 from epitool.geometry.people.tracking import median_over, sightings_of
 from epitool.skeleton import Skeleton
 
 Array = NDArray[np.float64]
 Indices = NDArray[np.intp]
-_STATURE, _PROPORTION = 0.06, 0.03  # standard deviations of log lengths among people, of all bones together and of each
 _BIAS = (0.01, 0.03, 0.05)  # least, usual and largest deviation of a bone between two pieces of one person
 _COMPARED = 5  # pairs of pieces from which that deviation is measured
-_GROSS = 9.0  # cap of a bone's squared deviation
 _GOES_ON = 4.0  # log odds that a track goes on as the same person
-_CLEAR = 3.0  # log odds by which somebody must be known better than as another or as somebody new
 _BRIEF = 3  # sightings; what is seen for less is by chance, unless it is somebody known
 _WITHIN = 60  # frames; pieces that begin within so many are assigned together
-_IMPOSSIBLE = -1e6
-_REUNITED = 150  # people with most sightings, who are compared with each other in the end
-_FAR = 1 << 30  # frames
-_SPAN = ("first", "last", "begin", "end", "since", "until")
-_PLACE_NOISE = 0.3  # of the usual size
 _JUMP = 5.0  # of the usual pace; who comes faster may be another
-
-
-@dataclass(frozen=True)
-class Scene:
-    """Measures of a scene, in its unit.
-
-    Attributes:
-        spread: Standard deviation of where people are.
-        speed: How far people usually come within a frame.
-        size: Usual size of a person, about half a stature.
-        bias: Deviation of a bone's log length between two pieces of one person.
-    """
-
-    spread: float
-    speed: float
-    size: float
-    bias: float
 
 
 @dataclass(eq=False)
@@ -109,7 +85,7 @@ def identities_of(
     """
     names, near, frames, centers, sizes = sightings
     pace = _pace(names, frames, centers)
-    unsure = near | (pace > max(_JUMP * _middle(pace), _PLACE_NOISE * _middle(sizes)))
+    unsure = near | (pace > max(_JUMP * _middle(pace), PLACE_NOISE * _middle(sizes)))
     pieces = pieces_of(names, unsure, frames, centers, members, candidates, rig, skeleton)
     person = rejoined(pieces, _scene(pieces, centers, _middle(sizes), _middle(pace)))
     own = np.append(person, -1)[_with_meetings(pieces.of_sighting, names)]
@@ -135,40 +111,6 @@ def _once_a_frame(own: Indices, frames: Indices, count: Indices) -> Indices:
     return out
 
 
-@dataclass(frozen=True, eq=False)
-class _Spans:
-    """When somebody is there, in the order of time: first and last frames, places of both, and their frames."""
-
-    first: Indices
-    last: Indices
-    begin: Array
-    end: Array
-    since: Indices
-    until: Indices
-
-    @classmethod
-    def of(cls, mine: NDArray[np.bool_], pieces: Pieces) -> _Spans:
-        """Return the spans of some pieces."""
-        return cls(*(getattr(pieces, name)[mine] for name in _SPAN))
-
-    def joined(self, other: _Spans) -> _Spans:
-        """Return the spans of both."""
-        order = np.argsort(np.concatenate([self.first, other.first]), kind="stable")
-        return _Spans(*(np.concatenate([getattr(self, name), getattr(other, name)])[order] for name in _SPAN))
-
-    def apart_from(self, other: _Spans) -> bool:
-        """Return whether no span overlaps any of the other's."""
-        after = np.searchsorted(self.first, other.last, side="right")
-        return bool((np.append(-1, self.last)[after] < other.first).all())
-
-    def step_to(self, other: _Spans) -> tuple[Array, Indices]:
-        """Return the step `(3,)` over the shortest gap between both, and its number of frames."""
-        steps = [(int(b.since[0] - a.until[-1]), b.begin[0] - a.end[-1]) for a, b in ((self, other), (other, self))]
-        ahead = [step for step in steps if step[0] > 0] or [(_FAR, np.full(3, np.nan))]
-        gap, step = min(ahead, key=lambda each: each[0])
-        return step, np.array(gap)
-
-
 def rejoined(pieces: Pieces, scene: Scene) -> Indices:
     """Return the person of each piece, `(Q,)`; -1 for nobody: what is seen too briefly to be anybody by itself.
 
@@ -183,52 +125,7 @@ def rejoined(pieces: Pieces, scene: Scene) -> Indices:
         for piece, person in zip(batch.tolist(), chosen.tolist()):
             if person >= 0 or not brief[piece]:
                 person_of[piece] = known.take(person, piece, pieces)
-    return _reunited(person_of, known, pieces, scene)
-
-
-def _reunited(person_of: Indices, known: _Known, pieces: Pieces, scene: Scene) -> Indices:
-    """Return the people of pieces `(Q,)`, those joined who are clearly one now that all is known of them.
-
-    Two are one if the odds are clear, and clearly better than those of either with anybody who is there at the same
-    time as the other.
-    """
-    own = person_of.copy()
-    if not known.last:
-        return own
-    most = np.argsort(-np.bincount(own[own >= 0], pieces.sightings[own >= 0]), kind="stable")[:_REUNITED]
-    spans = [_Spans.of(own == person, pieces) for person in most]
-    total, weight = (np.stack([of[person] for person in most]) for of in (known.total, known.weight))
-    odds = np.full((len(most), len(most)), _IMPOSSIBLE)
-    apart = np.zeros(odds.shape, dtype=bool)
-    for i in range(len(most)):
-        _compare(i, odds, apart, spans, total, weight, scene)
-    while True:
-        i, j = np.unravel_index(odds.argmax(), odds.shape)
-        if odds[i, j] <= _CLEAR:
-            return own
-        rivals = np.append(odds[i, ~apart[j]], odds[j, ~apart[i]])
-        if odds[i, j] - rivals.max(initial=0.0) <= _CLEAR:
-            odds[i, j] = odds[j, i] = 0.0  # who it is cannot be told
-            continue
-        own[own == most[j]] = most[i]
-        spans[i] = spans[i].joined(spans[j])
-        total[i], weight[i] = total[i] + total[j], weight[i] + weight[j]
-        odds[j], odds[:, j], apart[j], apart[:, j] = _IMPOSSIBLE, _IMPOSSIBLE, True, True
-        weight[j], spans[j] = 0.0, _Spans.of(np.zeros(len(own), dtype=bool), pieces)
-        _compare(i, odds, apart, spans, total, weight, scene)
-
-
-def _compare(
-    i: int, odds: Array, apart: NDArray[np.bool_], spans: list[_Spans], total: Array, weight: Array, scene: Scene
-) -> None:
-    """Write the odds of one person with all others, and whether they are never there together, in place."""
-    with np.errstate(divide="ignore", invalid="ignore"):
-        own, other = total[i] / weight[i], total / weight
-        bones = _by_bones(own - other, 1 / weight[i] + 1 / weight + 2 * scene.bias**2)
-    apart[i] = apart[:, i] = [j != i and spans[i].apart_from(spans[j]) for j in range(len(spans))]
-    places = np.array([_by_place(*spans[i].step_to(spans[j]), scene) if apart[i, j] else 0.0 for j in range(len(spans))])
-    there = apart[i] & (weight > 0).any(axis=1)
-    odds[i] = odds[:, i] = np.where(there, bones + places, _IMPOSSIBLE)
+    return possible(reunited(person_of, pieces, scene), pieces)
 
 
 def _pace(names: Indices, frames: Indices, centers: Array) -> Array:
@@ -287,34 +184,11 @@ def _odds(known: _Known, batch: Indices, pieces: Pieces, scene: Scene) -> tuple[
         apart = (np.stack(known.total) / weight)[:, None] - pieces.bones[batch]
         variance = (1 / weight)[:, None] + pieces.variance[batch]
     goes_on = pieces.track[last][:, None] == pieces.track[batch]
-    odds = _by_bones(apart, variance + 2 * scene.bias**2)
+    odds = by_bones(apart, variance + 2 * scene.bias**2)
     gap = np.maximum(pieces.since[batch] - pieces.until[last][:, None], 1)
-    odds += _by_place(pieces.end[last][:, None] - pieces.begin[batch], gap, scene)
+    odds += by_place(pieces.end[last][:, None] - pieces.begin[batch], gap, scene)
     odds += _GOES_ON * goes_on
-    return np.where(pieces.first[batch] > pieces.last[last][:, None], odds, _IMPOSSIBLE), goes_on
-
-
-def _by_bones(apart: Array, variance: Array) -> Array:
-    """Return log odds from differences of log lengths `(..., B)`: of one person, or of two who differ as people do."""
-    there = np.isfinite(apart) & np.isfinite(variance)
-    r, same = np.where(there, apart, 0.0), np.where(there, variance, 1.0)
-    other = np.where(there, same + 2 * _PROPORTION**2, 1.0)
-    common = 2 * _STATURE**2
-    inverse = np.where(there, 1 / other, 0.0)
-    shared = 1 + common * inverse.sum(axis=-1)
-    of_two = np.minimum(r**2 / other, _GROSS).sum(axis=-1) - common * (r * inverse).sum(axis=-1) ** 2 / shared
-    of_one = np.minimum(r**2 / same, _GROSS).sum(axis=-1)
-    return 0.5 * (of_two - of_one + np.log(other / same).sum(axis=-1) + np.log(shared))
-
-
-def _by_place(apart: Array, gap: Indices, scene: Scene) -> Array:
-    """Return log odds from a distance `(..., 3)` after a gap: of one person on their way, or of anybody anywhere."""
-    anywhere = 2 * scene.spread**2
-    near = (_PLACE_NOISE * scene.size) ** 2 + (scene.speed * gap) ** 2
-    near = np.minimum(near, anywhere)
-    squared = (apart**2).sum(axis=-1)
-    odds = np.log(anywhere / near) - squared / 2 * (1 / near - 1 / anywhere)
-    return np.where(np.isfinite(odds), odds, 0.0)
+    return np.where(pieces.first[batch] > pieces.last[last][:, None], odds, IMPOSSIBLE), goes_on
 
 
 def _chosen(odds: Array, goes_on: NDArray[np.bool_]) -> Indices:
@@ -326,14 +200,16 @@ def _chosen(odds: Array, goes_on: NDArray[np.bool_]) -> Indices:
     total, rows, columns = _best(odds)
     for row, column in zip(rows.tolist(), columns.tolist()):
         without = odds.copy()
-        without[row, column] = _IMPOSSIBLE
-        if goes_on[row, column] or (total - _best(without)[0] > _CLEAR and odds[row, column] > _CLEAR):
+        without[row, column] = IMPOSSIBLE
+        if goes_on[row, column] or (total - _best(without)[0] > CLEAR and odds[row, column] > CLEAR):
             chosen[column] = row
     return chosen
 
 
 def _best(odds: Array) -> tuple[float, Indices, Indices]:
     """Return the largest sum of log odds and its rows and columns; columns without a row are somebody new."""
+    from scipy.optimize import linear_sum_assignment  # slow to import, and needed only with several people
+
     rows, columns = linear_sum_assignment(-np.concatenate([odds, np.zeros((odds.shape[1],) * 2)]))
     kept = (rows < len(odds)) & (odds[np.minimum(rows, len(odds) - 1), columns] > 0) if len(odds) else rows < 0
     rows, columns = rows[kept], columns[kept]

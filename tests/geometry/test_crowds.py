@@ -5,24 +5,17 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from crowds import crowd_scene
+from identities import few_views
 
 from epitool.camera import Rig
 from epitool.errors import GeometryError
 from epitool.geometry.calibration.compare import compare_rigs
 from epitool.geometry.doubts import Kind
 from epitool.geometry.people.candidates import Candidates
-from epitool.geometry.people.everyone import Crowd, calibrate_everyone
+from epitool.geometry.people.everyone import calibrate_everyone
 from epitool.geometry.people.matching import match_views
 
 FIELDS = ("xy", "confidence", "frame_index", "view_index")
-
-
-def few_views(scene, views):
-    """The scene before these of its cameras only."""
-    rig = Rig(tuple(scene.rig.cameras[v] for v in views), "mm", "none")
-    candidates, empty = scene.crowd.candidates.select_views(views), scene.crowd.empty.select_views(rig.names)
-    kept = np.isin(scene.crowd.candidates.view_index, views)
-    return replace(scene, rig=rig, crowd=Crowd(candidates, scene.crowd.frames, empty), who=scene.who[kept])
 
 
 @pytest.fixture(scope="module")

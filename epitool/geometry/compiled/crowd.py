@@ -10,7 +10,7 @@ from epitool.geometry.compiled.sampson import squared_sampson
 
 Array = NDArray[np.float64]
 Indices = NDArray[np.int64]
-FARTHEST = 2.0  # sizes; caps the distance in a view so that a gross error does not decide
+FARTHEST = 1.5  # sizes; caps the distance in a view so that a gross error does not decide
 
 
 @compiled

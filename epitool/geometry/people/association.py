@@ -27,7 +27,7 @@ from epitool.skeleton import Skeleton
 Array = NDArray[np.float64]
 Indices = NDArray[np.intp]
 Flags = NDArray[np.bool_]
-_BRIDGE = 60  # frames; in space people do not cover each other, so that an identity is safe for long
+_BRIDGE = 8  # frames that somebody may go unseen and be followed; for longer, bones tell who comes back
 _LEAST_NOISE = 2e-4  # radians; no detector is better, and exact data has rounding errors
 _NOISE_FRAMES = 200
 _LOOSE = 0.012  # of a person's size: deviation used for grouping people to measure the noise
@@ -95,6 +95,8 @@ def match_people(candidates: Candidates, rig: Rig, frames: int, skeleton: Skelet
         slack: Least deviation of joints that is allowed for, as a share of a person's size: cameras calibrated from one
             person may fit others less well.
     """
+    if not len(candidates):
+        return People(np.full((frames, 1, len(rig)), -1), np.full((frames, 1), -1))
     table = candidates.table(frames, len(rig))
     pairs = _pairs_of(rig)
     sample = _joints(candidates, table[_spread(frames)], rig)

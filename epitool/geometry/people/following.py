@@ -12,13 +12,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from epitool.geometry.compiled.crowd import image_distances
-from epitool.geometry.people.tracking import REMEMBERED, TOUCHING, assign_tracks, centers_and_sizes, median_over
+from epitool.geometry.people.tracking import GATE, REMEMBERED, TOUCHING, assign_tracks, centers_and_sizes, median_over
 
 Array = NDArray[np.float64]
 Indices = NDArray[np.intp]
 Flags = NDArray[np.bool_]
+_SAME = 0.1  # sizes; nobody is nearer to somebody else in all images
 _PROJECTED = 0.3  # trust in what a view does not show itself
-_TRACK_FIELDS = ("names", "points", "velocity", "size", "trust", "seen")
+_TENTATIVE, _YOUNG = 0.5, 3  # sizes by which tracks of fewer sightings must be nearer than others
+_TRACK_FIELDS = ("names", "points", "velocity", "size", "trust", "seen", "age")
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,6 +34,7 @@ class Seen:
         size: Size in each view `(T, V)` px.
         trust: Weight of each view `(T, V)`.
         seen: Frame `(T,)`.
+        age: Number of sightings `(T,)`.
     """
 
     names: Indices
@@ -40,6 +43,7 @@ class Seen:
     size: Array
     trust: Array
     seen: Indices
+    age: Indices
 
     def select(self, chosen: Flags) -> Seen:
         """Return some of them."""
@@ -62,7 +66,9 @@ class Follower:
         self.tracks: Seen | None = None
 
     def follow(self, points: Array, shown: Flags, frames: Indices) -> tuple[Indices, Flags]:
-        """Return the track of each of N people `(N,)`, -1 for those without points, and who may be confused, `(N,)`.
+        """Return the track of each of N people `(N,)`, and who may be confused with somebody else, `(N,)`.
+
+        The track is -1 for those without points and for those found twice.
 
         Args:
             points: Points in all views `(N, V, M, 2)` px, projected where a view does not show the person.
@@ -75,9 +81,12 @@ class Follower:
         trust = np.where(shown, 1.0, _PROJECTED)
         for group in np.split(np.arange(len(points)), np.flatnonzero(np.diff(frames)) + 1):
             group = group[usable[group]]
+            group = group[~_twins(points[group], size[group], shown[group])]
             if len(group):
                 none = np.full(len(group), -1)
-                now = Seen(none, points[group], 0 * points[group][:, :, 0], size[group], trust[group], frames[group])
+                now = Seen(
+                    none, points[group], 0 * points[group][:, :, 0], size[group], trust[group], frames[group], 0 * none
+                )
                 names[group], near[group] = self._step(now, int(frames[group[0]]))
         return names, near
 
@@ -86,7 +95,8 @@ class Follower:
         tracks = now.select(np.zeros(len(now.names), dtype=bool)) if self.tracks is None else self.tracks
         tracks = tracks.select(frame - tracks.seen <= self.bridge + 1)
         distance = image_distances(_expected(tracks, frame), now.points, tracks.size, now.size, tracks.trust, now.trust)
-        rows, columns = assign_tracks(distance, frame - tracks.seen)
+        handicap = _TENTATIVE * (tracks.age < _YOUNG)
+        rows, columns = assign_tracks(distance, frame - tracks.seen, handicap)
         near = _near(distance, rows, columns)
         now.names[columns] = tracks.names[rows]
         new = now.names < 0
@@ -99,6 +109,18 @@ class Follower:
         return now.names, near
 
 
+def _twins(points: Array, size: Array, shown: Flags) -> Flags:
+    """Return which people `(G,)` of a frame are at the very place of another whom as many views show, or more.
+
+    Nobody is where somebody else is: a detector has found them twice.
+    """
+    trust = shown.astype(float)
+    same = image_distances(points, points, size, size, trust, trust) < _SAME
+    count, number = shown.sum(axis=1), np.arange(len(points))
+    first = (count[:, None] > count) | ((count[:, None] == count) & (number[:, None] < number))
+    return (same & first).any(axis=0)
+
+
 def _expected(tracks: Seen, frame: int) -> Array:
     """Return where tracks are in this frame if they go on, `(T, V, M, 2)`."""
     gap = np.minimum(frame - tracks.seen, REMEMBERED)
@@ -106,11 +128,17 @@ def _expected(tracks: Seen, frame: int) -> Array:
 
 
 def _near(distance: Array, rows: Indices, columns: Indices) -> Flags:
-    """Return which people `(G,)` another track is near to, or whose track is near to somebody else."""
+    """Return which people `(G,)` another track is near to, or whose track is near to somebody else.
+
+    Somebody new may be the one who had a track before, wherever that track could have gone.
+    """
     others = distance.copy()
     others[rows, columns] = np.inf
-    near = (others < TOUCHING).any(axis=0)
-    near[columns] |= (others[rows] < TOUCHING).any(axis=1)
+    new = np.ones(distance.shape[1], dtype=bool)
+    new[columns] = False
+    close = others < np.where(new, GATE, TOUCHING)
+    near = close.any(axis=0)
+    near[columns] |= close[rows].any(axis=1)
     return near
 
 
@@ -121,6 +149,8 @@ def _carried(now: Seen, tracks: Seen, columns: Indices, rows: Indices, frame: in
     before, expected = tracks.velocity[rows], _expected(tracks, frame)[rows]
     now.velocity[columns] = np.where(np.isfinite(step), (before + step) / 2, before)
     now.points[columns] = np.where(np.isfinite(now.points[columns]), now.points[columns], expected)
+    now.age[:] = 1
+    now.age[columns] += tracks.age[rows]
     known = tracks.size[rows] > 0
     now.size[columns] = np.where(known, (tracks.size[rows] + np.nan_to_num(now.size[columns])) / 2, now.size[columns])
     return now

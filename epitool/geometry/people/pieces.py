@@ -23,6 +23,7 @@ _GAP = 3  # frames without a sighting that end a piece
 _MEASURED = 30  # sightings of a piece from which its bones are measured
 _CORRELATED = 3  # errors of so many neighbouring sightings are alike
 _LEAST_SPREAD = 0.02  # of a bone's length from frame to frame, however well few frames agree
+_HARDLY_KNOWN = 0.1  # deviation of a bone's log length that one or two sightings give
 _LARGEST = 1.0  # log of lengths over the usual; larger ones are gross errors
 
 
@@ -35,10 +36,14 @@ class Pieces:
         track: Track of each piece, `(Q,)`.
         first: First frame, `(Q,)`.
         last: Last frame, `(Q,)`.
-        begin: Place where it begins, `(Q, 3)`; NaN where unknown.
+        begin: Place where it begins, `(Q, 3)`; NaN where unknown. The first piece of a track begins where the track
+            does, and the last one ends where it does, though somebody may be near there.
         end: Place where it ends, `(Q, 3)`.
+        since: Frame of `begin`, `(Q,)`.
+        until: Frame of `end`, `(Q,)`.
         bones: Logarithms of bone lengths, `(Q, B)`; NaN where unknown.
         variance: Variances of these, `(Q, B)`.
+        sightings: Number of sightings, `(Q,)`.
     """
 
     of_sighting: Indices
@@ -47,8 +52,11 @@ class Pieces:
     last: Indices
     begin: Array
     end: Array
+    since: Indices
+    until: Indices
     bones: Array
     variance: Array
+    sightings: Indices
 
     def __len__(self) -> int:
         return len(self.track)
@@ -70,16 +78,20 @@ def pieces_of(
         rig: The cameras.
         skeleton: Skeleton of the candidates.
     """
-    parts = [part for track in sightings_of(names) for part in _parts(track, near, frames)]
-    parts.sort(key=lambda part: (frames[part[0]], *members[part[0]].tolist()))
+    divided = [_parts(track, near, frames) for track in sightings_of(names)]
+    whole = [_extended(track, parts) for track, parts in zip(sightings_of(names), divided)]
+    both = list(zip(itertools.chain(*divided), itertools.chain(*whole)))
+    both.sort(key=lambda each: (frames[each[0][0]], *members[each[0][0]].tolist()))
+    parts, extents = ([each[i] for each in both] for i in range(2))
     of_sighting = np.full(len(names), -1)
     for q, part in enumerate(parts):
         of_sighting[part] = q
     bones, variance = _bones(parts, members, candidates, rig, skeleton)
-    ends = np.array([(part[0], part[-1]) for part in parts], dtype=np.intp).reshape(-1, 2)
-    begin, end = (_places(parts, centers, part) for part in (slice(None, _SHORT), slice(-_SHORT, None)))
-    first, last = frames[ends].T
-    return Pieces(of_sighting, names[ends[:, 0]], first, last, begin, end, bones, variance)
+    core, extent = (np.array([(p[0], p[-1]) for p in of], dtype=np.intp).reshape(-1, 2) for of in (parts, extents))
+    begin, end = (_places(extents, centers, part) for part in (slice(None, _SHORT), slice(-_SHORT, None)))
+    count = np.array([len(part) for part in parts], dtype=np.intp)
+    track, (first, last), (since, until) = names[core[:, 0]], frames[core].T, frames[extent].T
+    return Pieces(of_sighting, track, first, last, begin, end, since, until, bones, variance, count)
 
 
 def _parts(track: Indices, near: Flags, frames: Indices) -> list[Indices]:
@@ -88,6 +100,13 @@ def _parts(track: Indices, near: Flags, frames: Indices) -> list[Indices]:
     runs = np.split(far, np.flatnonzero(_interrupted(track, far, frames)) + 1)
     parts = [run for run in runs if len(run) >= _SHORT]
     return parts or [track]
+
+
+def _extended(track: Indices, parts: list[Indices]) -> list[Indices]:
+    """Return the pieces of a track, the first from its beginning and the last to its end."""
+    first = [track[track < parts[0][0]], *[track[:0]] * (len(parts) - 1)]
+    last = [*[track[:0]] * (len(parts) - 1), track[track > parts[-1][-1]]]
+    return [np.concatenate(each) for each in zip(first, parts, last)]
 
 
 def _interrupted(track: Indices, far: Indices, frames: Indices) -> Flags:
@@ -119,8 +138,7 @@ def _bones(
         middle[q] = median_over(own)
         spread = np.maximum(1.4826 * median_over(np.abs(own - middle[q][:, None])), _LEAST_SPREAD)
         independent = np.maximum(count / _CORRELATED, 1)
-        few = (spread.max(initial=0) * (count < 3)) ** 2
-        variance[q] = np.where(count > 0, 1.57 * spread**2 / independent + few, np.nan)
+        variance[q] = 1.57 * spread**2 / independent + (_HARDLY_KNOWN * (count < _SHORT)) ** 2
     return middle, variance
 
 

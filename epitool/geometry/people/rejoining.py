@@ -15,38 +15,20 @@ from numpy.typing import NDArray
 
 from epitool.camera import Rig
 from epitool.geometry.people.candidates import Candidates
+from epitool.geometry.people.likeness import CLEAR, IMPOSSIBLE, PLACE_NOISE, Scene, by_bones, by_place
 from epitool.geometry.people.pieces import Pieces, pieces_of
+from epitool.geometry.people.reuniting import possible, reunited
 from epitool.geometry.people.tracking import median_over, sightings_of
 from epitool.skeleton import Skeleton
 
 Array = NDArray[np.float64]
 Indices = NDArray[np.intp]
-_STATURE, _PROPORTION = 0.06, 0.03  # standard deviations of log lengths among people, of all bones together and of each
 _BIAS = (0.01, 0.03, 0.05)  # least, usual and largest deviation of a bone between two pieces of one person
 _COMPARED = 5  # pairs of pieces from which that deviation is measured
-_GROSS = 9.0  # cap of a bone's squared deviation
 _GOES_ON = 4.0  # log odds that a track goes on as the same person
-_CLEAR = 3.0  # log odds by which somebody must be known better than as another or as somebody new
+_BRIEF = 3  # sightings; what is seen for less is by chance, unless it is somebody known
 _WITHIN = 60  # frames; pieces that begin within so many are assigned together
-_IMPOSSIBLE = -1e6
-_PLACE_NOISE = 0.3  # of the usual size
-
-
-@dataclass(frozen=True)
-class Scene:
-    """Measures of a scene, in its unit.
-
-    Attributes:
-        spread: Standard deviation of where people are.
-        speed: How far people usually come within a frame.
-        size: Usual size of a person, about half a stature.
-        bias: Deviation of a bone's log length between two pieces of one person.
-    """
-
-    spread: float
-    speed: float
-    size: float
-    bias: float
+_JUMP = 5.0  # of the usual pace; who comes faster may be another
 
 
 @dataclass(eq=False)
@@ -102,8 +84,10 @@ def identities_of(
         skeleton: Skeleton of the candidates.
     """
     names, near, frames, centers, sizes = sightings
-    pieces = pieces_of(names, near, frames, centers, members, candidates, rig, skeleton)
-    person = rejoined(pieces, scene_of(pieces, centers, sizes, names, frames))
+    pace = _pace(names, frames, centers)
+    unsure = near | (pace > max(_JUMP * _middle(pace), PLACE_NOISE * _middle(sizes)))
+    pieces = pieces_of(names, unsure, frames, centers, members, candidates, rig, skeleton)
+    person = rejoined(pieces, _scene(pieces, centers, _middle(sizes), _middle(pace)))
     own = np.append(person, -1)[_with_meetings(pieces.of_sighting, names)]
     return _once_a_frame(own, frames, (members >= 0).sum(axis=1))
 
@@ -128,31 +112,34 @@ def _once_a_frame(own: Indices, frames: Indices, count: Indices) -> Indices:
 
 
 def rejoined(pieces: Pieces, scene: Scene) -> Indices:
-    """Return the person of each piece, `(Q,)`."""
-    person_of, known = np.full(len(pieces), -1), _Known()
-    for batch in _batches(pieces):
-        odds, same_track = _odds(known, batch, pieces, scene)
-        chosen = _chosen(odds, same_track)
-        for piece, person in zip(batch.tolist(), chosen.tolist()):
-            person_of[piece] = known.take(person, piece, pieces)
-    return person_of
+    """Return the person of each piece, `(Q,)`; -1 for nobody: what is seen too briefly to be anybody by itself.
 
-
-def scene_of(pieces: Pieces, centers: Array, sizes: Array, names: Indices, frames: Indices) -> Scene:
-    """Measure a scene.
-
-    Args:
-        pieces: Pieces of tracks.
-        centers: Places of N sightings, `(N, 3)`.
-        sizes: Sizes of the people, `(N,)`.
-        names: Tracks of the sightings, `(N,)`.
-        frames: Frames of the sightings, `(N,)`.
+    If nobody is seen for longer, each track is somebody.
     """
-    size = _middle(sizes)
+    person_of, known = np.full(len(pieces), -1), _Known()
+    brief = pieces.sightings < _BRIEF
+    if brief.all():
+        return np.unique(pieces.track, return_inverse=True)[1]
+    for batch in _batches(pieces):
+        chosen = _chosen(*_odds(known, batch, pieces, scene))
+        for piece, person in zip(batch.tolist(), chosen.tolist()):
+            if person >= 0 or not brief[piece]:
+                person_of[piece] = known.take(person, piece, pieces)
+    return possible(reunited(person_of, pieces, scene), pieces)
+
+
+def _pace(names: Indices, frames: Indices, centers: Array) -> Array:
+    """Return how far people have come since their track was seen before, by frame, `(N,)`; NaN where it was not."""
+    order = np.lexsort((frames, names))
+    step = np.linalg.norm(np.diff(centers[order], axis=0), axis=-1) / np.maximum(np.diff(frames[order]), 1)
+    pace = np.full(len(names), np.nan)
+    pace[order[1:]] = np.where((np.diff(names[order]) == 0) & (names[order][1:] >= 0), step, np.nan)
+    return pace
+
+
+def _scene(pieces: Pieces, centers: Array, size: float, speed: float) -> Scene:
+    """Measure a scene in which people are at these centers `(N, 3)`, usually of this size and speed."""
     spread = 1.4826 * _middle(np.linalg.norm(centers - median_over(centers.T), axis=-1)) / 1.5  # of two directions
-    order = np.argsort(names, kind="stable")
-    follows = (np.diff(names[order]) == 0) & (np.diff(frames[order]) == 1) & (names[order][1:] >= 0)
-    speed = _middle(np.linalg.norm(np.diff(centers[order], axis=0), axis=-1)[follows])
     return Scene(max(spread, size), speed, size, _bias(pieces))
 
 
@@ -197,37 +184,11 @@ def _odds(known: _Known, batch: Indices, pieces: Pieces, scene: Scene) -> tuple[
         apart = (np.stack(known.total) / weight)[:, None] - pieces.bones[batch]
         variance = (1 / weight)[:, None] + pieces.variance[batch]
     goes_on = pieces.track[last][:, None] == pieces.track[batch]
-    odds = _by_bones(apart, variance + 2 * scene.bias**2)
-    odds += _by_place(pieces.end[last][:, None] - pieces.begin[batch], _gap(last, batch, pieces), scene)
+    odds = by_bones(apart, variance + 2 * scene.bias**2)
+    gap = np.maximum(pieces.since[batch] - pieces.until[last][:, None], 1)
+    odds += by_place(pieces.end[last][:, None] - pieces.begin[batch], gap, scene)
     odds += _GOES_ON * goes_on
-    return np.where(_gap(last, batch, pieces) > 0, odds, _IMPOSSIBLE), goes_on
-
-
-def _gap(last: Indices, batch: Indices, pieces: Pieces) -> Indices:
-    return pieces.first[batch] - pieces.last[last][:, None]
-
-
-def _by_bones(apart: Array, variance: Array) -> Array:
-    """Return log odds from differences of log lengths `(..., B)`: of one person, or of two who differ as people do."""
-    there = np.isfinite(apart) & np.isfinite(variance)
-    r, same = np.where(there, apart, 0.0), np.where(there, variance, 1.0)
-    other = np.where(there, same + 2 * _PROPORTION**2, 1.0)
-    common = 2 * _STATURE**2
-    inverse = np.where(there, 1 / other, 0.0)
-    shared = 1 + common * inverse.sum(axis=-1)
-    of_two = np.minimum(r**2 / other, _GROSS).sum(axis=-1) - common * (r * inverse).sum(axis=-1) ** 2 / shared
-    of_one = np.minimum(r**2 / same, _GROSS).sum(axis=-1)
-    return 0.5 * (of_two - of_one + np.log(other / same).sum(axis=-1) + np.log(shared))
-
-
-def _by_place(apart: Array, gap: Indices, scene: Scene) -> Array:
-    """Return log odds from a distance `(..., 3)` after a gap: of one person on their way, or of anybody anywhere."""
-    anywhere = 2 * scene.spread**2
-    near = (_PLACE_NOISE * scene.size) ** 2 + (scene.speed * gap) ** 2
-    near = np.minimum(near, anywhere)
-    squared = (apart**2).sum(axis=-1)
-    odds = np.log(anywhere / near) - squared / 2 * (1 / near - 1 / anywhere)
-    return np.where(np.isfinite(odds), odds, 0.0)
+    return np.where(pieces.first[batch] > pieces.last[last][:, None], odds, IMPOSSIBLE), goes_on
 
 
 def _chosen(odds: Array, goes_on: NDArray[np.bool_]) -> Indices:
@@ -239,8 +200,8 @@ def _chosen(odds: Array, goes_on: NDArray[np.bool_]) -> Indices:
     total, rows, columns = _best(odds)
     for row, column in zip(rows.tolist(), columns.tolist()):
         without = odds.copy()
-        without[row, column] = _IMPOSSIBLE
-        if goes_on[row, column] or (total - _best(without)[0] > _CLEAR and odds[row, column] > _CLEAR):
+        without[row, column] = IMPOSSIBLE
+        if goes_on[row, column] or (total - _best(without)[0] > CLEAR and odds[row, column] > CLEAR):
             chosen[column] = row
     return chosen
 

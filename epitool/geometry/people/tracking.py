@@ -16,7 +16,7 @@ from epitool.skeleton import Skeleton
 
 Array = NDArray[np.float64]
 Indices = NDArray[np.intp]
-_GATE = 1.0  # largest step from the predicted position, in sizes: half a metre on an upright adult
+GATE = 1.0  # largest step from the predicted position, in sizes: half a metre on an upright adult
 _GATE_GROWTH = 0.2  # added for every further frame of a gap
 _WIDEST_GATE = 1.8
 _FARTHEST = 2.0  # sizes; caps the distance of a single point so that a gross error does not decide
@@ -148,18 +148,20 @@ def _assign(tracks: _Tracks, points: Array, size: Array, frame: int) -> tuple[In
     return assign_tracks(distance, frame - tracks.seen)
 
 
-def assign_tracks(distance: Array, since: Indices) -> tuple[Indices, Indices]:
+def assign_tracks(distance: Array, since: Indices, handicap: Array | None = None) -> tuple[Indices, Indices]:
     """Return the rows of tracks and of people that belong together: least sum of distances (Hungarian method).
 
     Args:
         distance: Distances of T tracks from G people in sizes, `(T, G)`.
         since: Frames since each track was seen, `(T,)`.
+        handicap: What is added to the distances of each track, `(T,)`, so that others come first; not at all if None.
     """
     from scipy.optimize import linear_sum_assignment  # slow to import, and needed only with several people
 
-    gate = np.minimum(_GATE + _GATE_GROWTH * (since - 1), _WIDEST_GATE)
+    gate = np.minimum(GATE + _GATE_GROWTH * (since - 1), _WIDEST_GATE)
     allowed = distance < gate[:, None]
-    rows, columns = linear_sum_assignment(np.where(allowed, distance, _FORBIDDEN))
+    cost = distance if handicap is None else distance + handicap[:, None]
+    rows, columns = linear_sum_assignment(np.where(allowed, cost, _FORBIDDEN))
     kept = allowed[rows, columns]
     return rows[kept], columns[kept]
 

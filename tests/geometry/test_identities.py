@@ -1,0 +1,125 @@
+"""Identities of several people before known cameras: kept through gaps and meetings, and nobody made up."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from crowds import crowd_scene
+from identities import few_views, score, shown
+from test_people import FRAMES, H36M, RIG, mixed_up, seen, walker
+
+from epitool.geometry.people.association import match_people
+from epitool.geometry.people.candidates import Candidates
+from epitool.geometry.people.pieces import Pieces
+from epitool.geometry.people.reuniting import possible
+
+FIELDS = ("xy", "confidence", "frame_index", "view_index")
+
+
+def only(candidates, kept):
+    return Candidates(*(getattr(candidates, name)[kept] for name in FIELDS))
+
+
+def found(candidates, frames=FRAMES):
+    return match_people(candidates, RIG, frames, H36M)
+
+
+def names_of(people, who):
+    """Names `(F,)` that each person has, by person; -1 where they have none."""
+    owner = np.where(people.candidates >= 0, who[people.candidates], -1).max(axis=-1)
+    return {p: np.where(owner == p, people.names, -1).max(axis=1) for p in np.unique(who)}
+
+
+@pytest.fixture(scope="module")
+def coming_back():
+    """One is there all the time; another, of nine tenths of the size, is away for 60 frames, and so is a third."""
+    people = [seen(walker(3), 3), seen(0.88 * walker(7, (900, 0)), 53), seen(1.1 * walker(9, (-900, 0)), 63)]
+    candidates, who = mixed_up(people, missing=0.05)
+    away = (who > 0) & (candidates.frame_index >= 45) & (candidates.frame_index < 105)
+    return only(candidates, ~away), who[~away]
+
+
+def test_who_comes_back_is_the_one_who_left(coming_back):
+    candidates, who = coming_back
+    names = names_of(found(candidates), who)
+    for person in range(3):
+        given = names[person][names[person] >= 0]
+        assert len(set(given.tolist())) == 1
+    assert len({names[p][10] for p in range(3)}) == 3
+
+
+def test_another_who_comes_after_one_has_left_is_somebody_new(coming_back):
+    candidates, who = coming_back
+    leaves, comes = (who == 1) & (candidates.frame_index >= 75), (who == 2) & (candidates.frame_index < 75)
+    kept = ~(leaves | comes)
+    names = names_of(found(only(candidates, kept)), who[kept])
+    assert set(names[1][names[1] >= 0]).isdisjoint(names[2][names[2] >= 0])
+
+
+def test_crowds_keep_their_identities():
+    scene = few_views(crowd_scene(1, 4, 100), [0, 1, 2, 3])
+    people = match_people(scene.crowd.candidates, scene.rig, 100, H36M)
+    result = score(people, scene.who, shown(scene))
+    assert result.idf1 >= 0.98
+    assert result.identities == 4
+
+
+def test_the_score_counts_switches_and_ghosts():
+    """Two people in two views over four frames; the names of two are exchanged in the last frame."""
+    groups = np.arange(16).reshape(4, 2, 2)
+    who = np.tile([0, 0, 1, 1], 4)
+    names = np.array([[0, 1], [0, 1], [0, 1], [1, 0]])
+    people = found(Candidates(np.zeros((0, 17, 2)), np.zeros((0, 17)), np.zeros(0, int), np.zeros(0, int)), 4)
+    views = np.full((2, 4), 2)
+    exchanged = score(replace(people, candidates=groups, names=names), who, views)
+    assert (exchanged.idf1, exchanged.switches, exchanged.ghosts) == (0.75, 2, 0)
+    who[-1] = 0
+    mixed = score(replace(people, candidates=groups, names=names), who, views)
+    assert mixed.ghosts == 1 / 8
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_the_order_of_candidates_and_views_only_renames(coming_back, seed):
+    candidates, _ = coming_back
+    rng = np.random.default_rng(seed)
+    order, views = rng.permutation(len(candidates)), rng.permutation(4)
+    shuffled = only(candidates, order).select_views(views.tolist())
+    again = match_people(shuffled, replace(RIG, cameras=tuple(RIG.cameras[v] for v in views)), FRAMES, H36M)
+    people = found(candidates)
+    assert len(again) == len(people)
+    whole = {people.identities(p).tobytes() for p in range(len(people))}
+    for person in range(len(again)):
+        own = again.identities(person)
+        back = np.empty_like(own)
+        back[:, views] = np.where(own >= 0, order[own], -1)
+        assert back.tobytes() in whole
+
+
+def test_a_detector_that_finds_everyone_twice_makes_nobody_new(coming_back):
+    candidates, _ = coming_back
+    jitter = np.random.default_rng(0).normal(0, 1, candidates.xy.shape)
+    twice = {name: np.tile(getattr(candidates, name), 2) for name in FIELDS[2:]}
+    doubled = Candidates(
+        np.concatenate([candidates.xy, candidates.xy + jitter]), np.tile(candidates.confidence, (2, 1)), **twice
+    )
+    people = found(doubled)
+    assert len(people) == len(found(candidates)) == 3
+    assert ((people.candidates >= 0).any(axis=-1) & (people.names < 0)).sum() > FRAMES  # and it is seen that they are
+
+
+def test_a_frame_with_somebody_has_somebody(coming_back):
+    candidates, _ = coming_back
+    people = found(only(candidates, candidates.frame_index == 20))
+    assert len(people) == 3
+    assert (people.names >= 0).any(axis=1).sum() == 1
+
+
+def test_bodies_of_impossible_size_or_proportions_are_nobody():
+    count = 4
+    bones = np.random.default_rng(0).normal(6, 0.3, 8) + np.zeros((count, 8))
+    bones[2] += 0.9
+    bones[3] += np.tile([0.5, -0.5], 4)
+    number, place = np.arange(count), np.zeros((count, 3))
+    frames = (number, number, place, place, number, number)
+    pieces = Pieces(number, number, *frames, bones, np.full((count, 8), 1e-3), np.full(count, 9))
+    assert possible(number, pieces).tolist() == [0, 1, -1, -1]

@@ -297,14 +297,9 @@ def test_a_full_output_is_said_in_one_line(here, truth, detected):
     if not Path("/dev/full").exists():
         pytest.skip("this system has no /dev/full")
     write_keypoints(Path("keypoints.h5"), detected)
+    command = [sys.executable, "-m", "epitool", "calibrate", "--fov", "42.8"]
     with Path("/dev/full").open("w") as full:
-        result = subprocess.run(
-            [sys.executable, "-m", "epitool", "calibrate", "--fov", "42.8"],
-            stdout=full,
-            stderr=subprocess.PIPE,
-            text=True,
-            check=False,
-        )
+        result = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
     assert result.returncode == 3
     assert "No space left" in result.stderr
     assert "Traceback" not in result.stderr

@@ -16,8 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from epitool.camera import Array
-from epitool.nn.looks import BODY, FEATURES, Looks, described
-from epitool.nn.mocap import mirrored
+from epitool.nn.looks import BODY, FEATURES, Looks, described, mirrored
 from epitool.nn.tensors import damage_reported, read_plain
 from epitool.options.network import UnitOptions
 

@@ -56,7 +56,7 @@ class Commands(TyperGroup):
         console.show_help(
             [self.get_usage(ctx), *str(self.help).split("\n\n")],
             {
-                "Options": [(", ".join(option.opts), option.help or "") for option in self.get_params(ctx)],
+                "Options": [(", ".join(each.opts), getattr(each, "help", "")) for each in self.get_params(ctx)],
                 **{
                     group: [(name, help_of(options_of(name)).split("\n\n")[0]) for name in names]
                     for group, names in GROUPS.items()

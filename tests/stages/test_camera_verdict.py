@@ -100,7 +100,7 @@ def test_a_verdict_survives_the_conversion_of_cameras_and_is_shown(recorded):
         assert f"cameras.toml: these cameras were found doubtful when they were made: {REASON}" in said
     assert tomllib.loads(Path("again.toml").read_text())["metadata"]["reasons"] == [REASON]
     assert epitool("show", "again.toml", "--out", "page.html")[0] == 0
-    assert f"verdict: warn ({REASON})" in Path("page.html").read_text(encoding="utf-8")
+    assert f"verdict: warn ({REASON}.)" in Path("page.html").read_text(encoding="utf-8")
 
 
 def test_files_of_other_programs_state_no_verdict(recorded):

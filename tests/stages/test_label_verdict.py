@@ -72,7 +72,7 @@ def test_the_verdict_is_in_metrics_and_in_what_is_shown(judged):
     assert epitool(*COMMANDS["evaluate"])[0] == 0
     assert json.loads(Path("metrics.json").read_text())["truth"]["verdict"] == "warn"
     assert epitool("show", "labels.h5", "--out", "page.html")[0] == 0
-    assert f"verdict: warn ({REASON})" in Path("page.html").read_text(encoding="utf-8")
+    assert f"verdict: warn ({REASON}.)" in Path("page.html").read_text(encoding="utf-8")
 
 
 def test_a_verdict_is_kept_as_it_was_and_an_unknown_one_is_refused(judged):

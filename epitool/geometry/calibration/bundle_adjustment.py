@@ -239,7 +239,8 @@ def _deviations(
     # with few clusters a jackknife may be too optimistic; the model's own variance is a lower bound
     possible = [independent, *(by_joint + other - independent for other in others)]
     variances = [variances_of_cameras(free @ (C + own) @ free.T, state.R, state.t) for C in possible]
-    redundancy = float(max(np.trace(whole @ C) for C in possible) / max(np.trace(whole @ independent), 1e-300))
+    # two halves tell too little of how many keypoints count as one, by which priors are weighed
+    redundancy = float(max(np.trace(whole @ C) for C in possible[:-1]) / max(np.trace(whole @ independent), 1e-300))
     rotation, place, focal, turn, way = np.sqrt(np.maximum(np.max(variances, axis=0), 0.0))
     return (rotation, place, focal, turn, way), max(redundancy, 1.0)
 

@@ -15,6 +15,7 @@ from epitool.geometry.body.scale import parse_scale
 from epitool.images import Image, read_images
 from epitool.options import PredictOptions
 from epitool.pose import Predictions
+from epitool.stages.shared.doubts import first_of
 from epitool.stages.shared.looking import Looking
 from epitool.stages.shared.models import RUNS, newest_model, newest_refiner
 
@@ -69,7 +70,8 @@ def _open_engine(path: Path, device: str, bf16: bool) -> Engine:
     engine = open_engine(path, device, bf16)
     check_depth(path, engine.card)
     if engine.card.doubts:
-        warn(f"{path}: was trained on labels that were found doubtful: {'; '.join(engine.card.doubts)}")
+        why = first_of(engine.card.doubts, "their file has them")
+        warn(f"{path}: was trained on labels that were found doubtful: {why}")
     return engine
 
 

@@ -53,7 +53,7 @@ def commands_in(line: str) -> list[tuple[str, ...]]:
     for end in [i for i, token in enumerate(tokens) if set(token) <= set("|;&")] + [len(tokens)]:
         piece = tokens[start:end]
         for i, token in enumerate(piece):
-            if Path(token).name == "epitool" and (i == 0 or piece[i + 1 : i + 2] and piece[i + 1] in COMMANDS):
+            if Path(token).name == "epitool" and (i == 0 or (piece[i + 1 : i + 2] and piece[i + 1] in COMMANDS)):
                 found.append(tuple(piece[i + 1 :]))
                 break
         start = end + 1

@@ -104,7 +104,10 @@ def _motion(track: Track, step: int, fps: float, up: str, options: ConvertOption
     """Return one person's poses filtered, named and turned as the options say."""
     poses, done = processed(track, step, fps, options.filter, options.fill_gaps)
     if options.names == "pose2sim":
-        poses = pose2sim_markers(poses)
+        try:
+            poses = pose2sim_markers(poses)
+        except InputError as error:
+            raise InputError(f"--names pose2sim: {error}") from None
     return _Motion(replace(poses, xyz=poses.xyz[..., [1, 2, 0]]) if up == "y" else poses, done)
 
 

@@ -15,6 +15,8 @@ from documented import Line, documented_lines
 from typer.testing import CliRunner
 
 from epitool.cli import app, expand_patterns, spread_variadic
+from epitool.io.cameras import read_rig, write_rig
+from epitool.io.foreign.cameras import write_foreign_rig
 from epitool.io.keypoints_h5 import read_keypoints
 from epitool.io.labels_h5 import write_labels
 from epitool.nn.refiner import SHIPPED
@@ -40,13 +42,14 @@ SHORTER = {  # words that make a command quick; the last of two values counts
     "refine": ("--steps", "5"),
     "synth": ("--frames", "3", "--size", "128"),
 }
+ANEW = {"detect2d": "keypoints.h5", "synth": "synth"}  # outputs that these would go on with, but for other options
 PLACED = {"VIDEO": "cam1.mp4", "FILE": "cameras.toml", "FOLDER": "session", "MODEL": "runs/default/model.pt"}
 NEEDS = {"export": "onnx", "synth": "anny", ".rrd": "rerun", ".c3d": "ezc3d"}
 CHAIN = [
     "detect2d --views cam1.mp4 cam2.mp4 cam3.mp4 cam4.mp4", "calibrate --scale height=1.75m", "triangulate",
     "refine", "train --pairs labels.h5", "predict img.jpg --out pose.json", "pss-fit",
     "convert cameras.toml --out Calib.qca.txt", "convert cameras.toml --unit m --out Calib_scene.toml",
-    "convert cameras.toml --out easymocap_folder", "convert cameras.toml --out lens.yml",
+    "convert cameras.toml --out lens.yml",
     "convert labels.h5 --out mocap.npz", "convert labels.h5 --out noisy.npz",
     "predict labels.h5 --no-refiner --out seen.json",
 ]  # fmt: skip
@@ -85,6 +88,7 @@ def make_footage() -> None:
         cv2.imwrite(name, images[-1])
     shutil.copytree(".", "synth", ignore=lambda *_: ["synth", "session"])
     write_labels(Path("synth/truth.h5"), truth)
+    write_rig(Path("true.toml"), truth.rig)
 
 
 @pytest.fixture(scope="module")
@@ -98,6 +102,7 @@ def prepared(tmp_path_factory):
         for line in CHAIN:
             result = epitool(line.split())
             assert result.exit_code == 0, f"{line}: {result.output}"
+        write_foreign_rig(Path("easymocap_folder"), read_rig("cameras.toml").select(("cam1", "cam2")), 1.0)
         keypoints = read_keypoints(Path("keypoints.h5"))
         for view in range(4):
             write_openpose(keypoints, f"cam{view + 1}_json", view)
@@ -113,6 +118,16 @@ def make_pose_folder(words) -> None:
     count = sum(word.endswith(".mp4") for word in words) or 4
     for name in named or [f"cam{n + 1}_json" for n in range(count)]:
         Path("pose", name).symlink_to(Path(name.replace("cam0", "cam")).resolve())
+
+
+def make_ready(command: str) -> None:
+    """What a command finds where it is called first, and the cameras of a layout for `synth --rig`."""
+    path = Path(ANEW.get(command, "nothing"))
+    if path.is_dir():
+        shutil.rmtree(path)
+    path.unlink(missing_ok=True)
+    if command == "synth":
+        Path("true.toml").replace("cameras.toml")
 
 
 def reason_not_to_run(line: Line) -> str | None:
@@ -144,6 +159,7 @@ def test_documented_commands_run(line, prepared, tmp_path, monkeypatch):
     shutil.copytree(prepared, work, copy_function=os.link, symlinks=True)  # outputs are renamed into place
     monkeypatch.chdir(work)
     make_pose_folder(line.words)
+    make_ready(line.words[0])
     given = {"input": "img.jpg\n"} if line.words[1:2] == ("-",) else {}
     if line.words == ("evaluate", "--predictions", "-"):
         given = {"input": Path("seen.json").read_bytes()}

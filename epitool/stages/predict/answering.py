@@ -15,6 +15,7 @@ from epitool.geometry.body.scale import parse_scale
 from epitool.images import Image, read_images
 from epitool.options import PredictOptions
 from epitool.pose import Predictions
+from epitool.stages.shared.label_verdict import in_short
 from epitool.stages.shared.looking import Looking
 from epitool.stages.shared.models import RUNS, newest_model, newest_refiner
 
@@ -75,7 +76,7 @@ def _open_engine(path: Path, device: str, bf16: bool) -> Engine:
 
 def _repeat_doubts(path: Path | None, doubts: Sequence[str]) -> None:
     if doubts:
-        warn(f"{path}: was trained on labels that were found doubtful: {'; '.join(doubts)}")
+        warn(f"{path}: was trained on labels that were found doubtful: {in_short(doubts)}")
 
 
 def held_out_error_text(who: Answerer) -> str:

@@ -95,7 +95,8 @@ def pytest_collection_modifyitems(config, items):
 
 # Files whose fixtures take longer than their tests: one process runs all of such a file, or all of one command in it.
 TOGETHER = {
-    "test_deviations.py", "test_demo.py", "test_distributed.py", "test_recording.py", "test_synth.py",
+    "test_deviations.py", "test_demo.py", "test_distributed.py", "test_documented_chain.py", "test_recording.py",
+    "test_synth.py",
 }  # fmt: skip
 BY_COMMAND = "test_faults.py"
 

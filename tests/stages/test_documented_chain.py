@@ -108,6 +108,7 @@ def prepared(tmp_path_factory):
             write_openpose(keypoints, f"cam{view + 1}_json", view)
         Path("runs/NAME").symlink_to("default")
         shutil.copy(SHIPPED, "shipped_refiner.pt")
+        shutil.copy("seen.json", "shipped.json")
     return folder
 
 

@@ -111,8 +111,8 @@ def show_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]
     whole = max(len(row[0]) for row in rows) <= _WHOLE if rows else True
     for n, column in enumerate(columns):
         words = max(map(len, column.split()), default=1)
-        title, held = escape(printable_lines(column)), whole and not n
-        table.add_column(title, justify="right" if n else "left", no_wrap=held, min_width=words, overflow="fold")
+        heading, held = escape(printable_lines(column)), whole and not n
+        table.add_column(heading, justify="right" if n else "left", no_wrap=held, min_width=words, overflow="fold")
     for row in rows:
         table.add_row(*(escape(printable(cell)) for cell in row))
     _stderr.print(f"[bold]{escape(printable(title))}[/]")

@@ -257,6 +257,8 @@ def _further_person(file: h5py.File, path: Path, person: str, first: LabelsFile)
         ValueError: They are not, or are damaged.
     """
     found = LabelsFile(group_of(file, person), path, person)
+    if not len(found):
+        raise ValueError(f"{person} is in no frame")
     for what, (own, others) in {
         "views": (found.keypoints.views, first.keypoints.views),
         "joints": (found.keypoints.skeleton, first.keypoints.skeleton),

@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 
 import cv2
@@ -107,7 +108,7 @@ def test_colour_blind_people_can_tell_people_apart(seen_by: np.ndarray):
 def test_colours_repeat_in_a_crowd():
     colors = colors_of(30)
     assert len(set(colors)) == len(PEOPLE_COLORS)
-    assert all(one != other for one, other in zip(colors, colors[1:], strict=False))
+    assert all(one != other for one, other in pairwise(colors))
 
 
 @pytest.mark.parametrize("corner", [(0, 0), (159, 0), (159, 199), (80, 100)])

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import importlib
 import re
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from unittest.mock import MagicMock
 
 import cv2
 import h5py
@@ -213,3 +215,23 @@ def test_refine_says_whom_it_learns_from(everyone, capsys):
     assert refine.inputs.read_first(Path("labels.h5")).poses.frames.tolist() == list(range(FRAMES))
     said = capsys.readouterr().err.strip().splitlines()
     assert said == ["labels.h5: refine learns from person1 alone, not from person2, person3"]
+
+
+@pytest.mark.parametrize("several", [False, True])
+def test_a_recording_for_rerun_has_everyone_in_a_place_of_their_own(here, truth, monkeypatch, several):
+    """With a stand-in for Rerun, which need not be installed."""
+    rerun = MagicMock()
+    stream = rerun.RecordingStream.return_value
+    stream.save.side_effect = lambda path: Path(path).write_bytes(b"")
+    monkeypatch.setitem(sys.modules, "rerun", rerun)
+    write_everyone(truth if several else {"person1": truth["person1"]})
+    assert epitool("show", "labels.h5", "--out", "labels.rrd").returncode == 0
+    places = {call.args[0] for call in stream.log.call_args_list}
+    people = SPANS if several else ["person"]
+    assert {place for place in places if place.count("/") == 2 and place.endswith("joints")} == {
+        f"world/{person}/joints" for person in people
+    }
+    views = [f"cam2/{person}/detected" for person in people] if several else ["cam2/detected"]
+    assert {f"world/{view}/bones" for view in views} <= places
+    colors = {tuple(color) for call in rerun.Points3D.call_args_list for color in call.kwargs["colors"]}
+    assert colors == set(PEOPLE_COLORS[:3])  # of three people, or of the sides of one

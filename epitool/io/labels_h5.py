@@ -73,7 +73,7 @@ class LabelsFile:
             InputError: The file is damaged.
         """
         part = slice(start, stop, step)
-        with readable(self._path, "labels", LABELS_BY):
+        with readable(self._path, "labels" if self.person == FIRST else f"labels of {self.person}", LABELS_BY):
             keypoints = self.keypoints.read(start, stop, step)
             arrays: dict[str, NDArray[Any]] = {
                 name: array(self._file, name, _LABEL_AXES[name], part) for name in self._stored

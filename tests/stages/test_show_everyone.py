@@ -173,7 +173,7 @@ def elsewhere(file: h5py.File) -> None:
 
 DAMAGE = {
     emptied: "person2 is in no frame", without_poses: "lacks dataset 'people/person2/xyz'",
-    shorter: "xyz is not of 6 frames", wild: "numbers that are of no recording",
+    shorter: "xyz is not of 6 frames", wild: "labels of person2 ('xyz' holds numbers that are of no",
     misnamed: "'anna', which is no further person's name",
 }  # fmt: skip
 

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import importlib
+import json
 import re
+import shutil
+import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import replace
+from importlib.resources import files
 from pathlib import Path
 from unittest.mock import MagicMock
 
@@ -73,7 +77,7 @@ def test_a_page_has_everyone_in_their_own_frames_and_colours(everyone):
         assert np.isfinite(own[inside]).mean() > 0.9
         assert not np.isfinite(own[~inside]).any()
     assert "3 people, median reprojection error of person1 0.0 px" in shown["facts"]
-    assert "person2, verdict: warn (made up)" in shown["facts"]
+    assert "0.0 px, person2: warn (made up), person3: warn (made up)" in shown["facts"]
 
 
 def test_everyone_is_within_what_is_looked_at(everyone):
@@ -235,3 +239,15 @@ def test_a_recording_for_rerun_has_everyone_in_a_place_of_their_own(here, truth,
     assert {f"world/{view}/bones" for view in views} <= places
     colors = {tuple(color) for call in rerun.Points3D.call_args_list for color in call.kwargs["colors"]}
     assert colors == set(PEOPLE_COLORS[:3])  # of three people, or of the sides of one
+
+
+@pytest.mark.skipif(shutil.which("node") is None, reason="node, which runs the page's script, is not installed")
+def test_names_of_people_in_one_place_do_not_cover_each_other(here):
+    source = files("epitool.viz").joinpath("web", "scene.js").read_text(encoding="utf-8")
+    function = re.search(r"^function placeOf.*?^}", source, flags=re.M | re.S).group()
+    Path("places.js").write_text(
+        f"{function}\nconst written = [], rows = [0, 1, 2, 3, 4, 5].map(row => [10, 20 + 16 * row]);\n"
+        "for (const wide of [40, 60, 40, 50, 40, 40]) placeOf(rows, wide, written);\nconsole.log(JSON.stringify(written))"
+    )
+    written = json.loads(subprocess.run(["node", "places.js"], capture_output=True, text=True, check=True).stdout)
+    assert sorted(y for _, y, _ in written) == [20 + 16 * row for row in range(6)]

@@ -68,9 +68,9 @@ def _of_cameras(path: Path) -> Scene:
     )
 
 
-def _doubted(verdict: str, reasons: Sequence[str]) -> str:
+def _doubted(verdict: str, reasons: Sequence[str], whose: str = "verdict") -> str:
     """Return how to state a verdict after other facts; nothing where there is no doubt."""
-    return f", verdict: {verdict} ({'; '.join(reasons)})" if verdict in ("warn", "fail") else ""
+    return f", {whose}: {verdict} ({'; '.join(reasons)})" if verdict in ("warn", "fail") else ""
 
 
 def _of_keypoints(path: Path, most: int) -> Scene:
@@ -111,8 +111,8 @@ def _judged(labels: Labels, files: Sequence[LabelsFile]) -> str:
     apart = np.nanmedian(error) if np.isfinite(error).any() else 0
     whose = f" of {files[0].person}" if others else ""
     said = f"median reprojection error{whose} {apart:.1f} px" + _doubted(labels.verdict, labels.reasons)
-    doubts = [f", {file.person}{doubt}" for file in others if (doubt := _doubted(file.verdict, file.reasons))]
-    return (f"{len(files)} people, " if others else "") + said + "".join(doubts)
+    said += "".join(_doubted(file.verdict, file.reasons, file.person) for file in others)
+    return (f"{len(files)} people, " if others else "") + said
 
 
 def _of_predictions(title: str, seen: Predictions, most: int) -> Scene:

@@ -109,7 +109,8 @@ function tagHead(pen, joints, {name, color}, width, written) {
   pen.textAlign = "left";
   const top = joints.reduce((a, b) => b[1] < a[1] ? b : a), wide = pen.measureText(name).width + 6;
   const x = Math.max(0, Math.min(width - wide, top[0] - wide / 2)), y = Math.max(top[1] - 9, 13);
-  const places = [0, -16, -32, -48, 16, 32, 48, 64].map(up => [x, y + up]).filter(place => place[1] >= 13);
+  const steps = [1, 2, 3, 4, 5, 6, 7, 8], rows = [0, ...steps.map(n => -n), ...steps];
+  const places = rows.map(row => [x, y + 16 * row]).filter(place => place[1] >= 13);
   const [left, base] = placeOf(places, wide, written), [red, green, blue] = color.match(/\d+/g);
   pen.fillStyle = color;
   pen.fillRect(left, base - 12, wide, 15);

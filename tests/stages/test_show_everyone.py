@@ -247,7 +247,8 @@ def test_names_of_people_in_one_place_do_not_cover_each_other(here):
     function = re.search(r"^function placeOf.*?^}", source, flags=re.M | re.S).group()
     Path("places.js").write_text(
         f"{function}\nconst written = [], rows = [0, 1, 2, 3, 4, 5].map(row => [10, 20 + 16 * row]);\n"
-        "for (const wide of [40, 60, 40, 50, 40, 40]) placeOf(rows, wide, written);\nconsole.log(JSON.stringify(written))"
+        "for (const wide of [40, 60, 40, 50, 40, 40]) placeOf(rows, wide, written);\n"
+        "console.log(JSON.stringify(written))"
     )
     written = json.loads(subprocess.run(["node", "places.js"], capture_output=True, text=True, check=True).stdout)
     assert sorted(y for _, y, _ in written) == [20 + 16 * row for row in range(6)]

@@ -77,7 +77,7 @@ def read_first(path: Path) -> Labels:
     A unit keeps the bone lengths of one body, and its validation frames have to be that person's too.
 
     Raises:
-        InputError: The file cannot be read, or what it holds of the others is damaged.
+        InputError: The file cannot be read, or something among its people has no person's name.
         GeometryError: The labels have the verdict "fail".
     """
     first, *others = people_in(path)

@@ -11,6 +11,7 @@ from test_people import FRAMES, H36M, RIG, mixed_up, seen, walker
 from epitool.geometry.people.association import match_people
 from epitool.geometry.people.candidates import Candidates
 from epitool.geometry.people.pieces import Pieces
+from epitool.geometry.people.rejoining import rejoined, scene_of
 from epitool.geometry.people.reuniting import possible
 
 FIELDS = ("xy", "confidence", "frame_index", "view_index")
@@ -123,3 +124,16 @@ def test_bodies_of_impossible_size_or_proportions_are_nobody():
     frames = (number, number, place, place, number, number)
     pieces = Pieces(number, number, *frames, bones, np.full((count, 8), 1e-3), np.full(count, 9))
     assert possible(number, pieces).tolist() == [0, 1, -1, -1]
+
+
+@pytest.mark.parametrize("seed", [3, 5])
+def test_bones_that_poses_change_do_not_make_one_person_two(seed):
+    """Elbows and hips are where a detector puts them in each pose, far more exactly than they are right."""
+    count = 12
+    rng = np.random.default_rng(seed)
+    logs = rng.normal(6, 0.3, 12) + rng.normal(0, [0.2] * 4 + [0.01] * 8, (count, 12))
+    number, track, place = np.arange(count), np.zeros(count, int), np.zeros((count, 3))
+    first, last = 20 * number, 20 * number + 9
+    variance, sightings = np.full(logs.shape, 4e-4), np.full(count, 10)
+    pieces = Pieces(number, track, first, last, place, place, first, last, logs, variance, sightings)
+    assert rejoined(pieces, scene_of(pieces, place, 500.0, 10.0)).tolist() == [0] * count

@@ -23,7 +23,8 @@ _GAP = 3  # frames without a sighting that end a piece
 _MEASURED = 30  # sightings of a piece from which its bones are measured
 _CORRELATED = 3  # errors of so many neighbouring sightings are alike
 _LEAST_SPREAD = 0.02  # of a bone's length from frame to frame, however well few frames agree
-_HARDLY_KNOWN = 0.1  # deviation of a bone's log length that one or two sightings give
+_KNOWN = 10  # sightings from which a deviation is known by itself
+_HARDLY_KNOWN = 0.1  # deviation of a bone's log length where no piece tells it
 _LARGEST = 1.0  # log of lengths over the usual; larger ones are gross errors
 
 
@@ -130,16 +131,29 @@ def _bones(
     logs = _log_lengths(members[chosen], candidates, rig, skeleton)
     usual = median_over(logs.T)
     logs = np.where(np.abs(logs - usual) < _LARGEST, logs, np.nan)
-    middle, variance = np.full((2, len(parts), logs.shape[1]), np.nan)
+    middle, spread = np.full((2, len(parts), logs.shape[1]), np.nan)
+    count = np.zeros(middle.shape, dtype=np.intp)
     bounds = np.cumsum([0, *map(len, sampled)])
     for q, (start, stop) in enumerate(itertools.pairwise(bounds.tolist())):
         own = logs[start:stop].T
-        count = np.isfinite(own).sum(axis=1)
-        middle[q] = median_over(own)
-        spread = np.maximum(1.4826 * median_over(np.abs(own - middle[q][:, None])), _LEAST_SPREAD)
-        independent = np.maximum(count / _CORRELATED, 1)
-        variance[q] = 1.57 * spread**2 / independent + (_HARDLY_KNOWN * (count < _SHORT)) ** 2
+        count[q], middle[q] = np.isfinite(own).sum(axis=1), median_over(own)
+        spread[q] = 1.4826 * median_over(np.abs(own - middle[q][:, None]))
+    variance = 1.57 * _spread_of_each(spread, count) ** 2 / np.maximum(count / _CORRELATED, 1)
     return middle, variance
+
+
+def _spread_of_each(spread: Array, count: Indices) -> Array:
+    """Return the deviations `(Q, B)` of log lengths from frame to frame; those of few frames are near the usual ones.
+
+    Args:
+        spread: Deviations within each piece `(Q, B)`, NaN where unknown.
+        count: Numbers of lengths that they are from.
+    """
+    known = np.where(count >= _KNOWN, spread, np.nan)
+    usual = np.maximum(median_over(known.T), _LEAST_SPREAD)
+    usual = np.where(np.isfinite(usual), usual, _HARDLY_KNOWN)
+    own = count - 1
+    return np.sqrt((own * np.nan_to_num(spread) ** 2 + _KNOWN * usual**2) / (own + _KNOWN))
 
 
 def _log_lengths(members: Indices, candidates: Candidates, rig: Rig, skeleton: Skeleton) -> Array:

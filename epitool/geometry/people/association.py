@@ -115,7 +115,7 @@ def match_people(candidates: Candidates, rig: Rig, frames: int, skeleton: Skelet
 
 
 def main_person(people: People, previous: Indices) -> list[int]:
-    """Names of the person whom a choice `(F, V)` shows in most images, or of the one seen most where it shows nobody so.
+    """Names of the person whom a choice `(F, V)` shows in most of its images, or else of the one who is seen most.
 
     The first name is that person; others fit in whole where it leaves gaps, and are taken for the same person.
     """

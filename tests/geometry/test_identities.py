@@ -13,6 +13,7 @@ from epitool.geometry.people.candidates import Candidates
 from epitool.geometry.people.pieces import Pieces
 from epitool.geometry.people.rejoining import rejoined, scene_of
 from epitool.geometry.people.reuniting import possible
+from epitool.stages.shared.people import LEAST_FRAMES
 
 FIELDS = ("xy", "confidence", "frame_index", "view_index")
 
@@ -23,6 +24,10 @@ def only(candidates, kept):
 
 def found(candidates, frames=FRAMES):
     return match_people(candidates, RIG, frames, H36M)
+
+
+def found_in(scene):
+    return match_people(scene.crowd.candidates, scene.rig, scene.crowd.frames, H36M)
 
 
 def names_of(people, who):
@@ -59,8 +64,7 @@ def test_another_who_comes_after_one_has_left_is_somebody_new(coming_back):
 
 def test_crowds_keep_their_identities():
     scene = few_views(crowd_scene(1, 4, 100), [0, 1, 2, 3])
-    people = match_people(scene.crowd.candidates, scene.rig, 100, H36M)
-    result = score(people, scene.who, shown(scene))
+    result = score(found_in(scene), scene.who, shown(scene))
     assert result.idf1 >= 0.98
     assert result.identities == 4
 
@@ -137,3 +141,19 @@ def test_bones_that_poses_change_do_not_make_one_person_two(seed):
     variance, sightings = np.full(logs.shape, 4e-4), np.full(count, 10)
     pieces = Pieces(number, track, first, last, place, place, first, last, logs, variance, sightings)
     assert rejoined(pieces, scene_of(pieces, place, 500.0, 10.0)).tolist() == [0] * count
+
+
+def test_people_who_never_share_two_views_are_nobody_for_as_long_as_labels_need(coming_back):
+    candidates, who = coming_back
+    people = found(only(candidates, candidates.view_index == who))
+    assert (np.bincount(people.names[people.names >= 0], minlength=1) < LEAST_FRAMES).all()
+
+
+@pytest.mark.thorough
+def test_of_a_crowd_of_thirty_in_one_room_hardly_anybody_is_made_up():
+    """Who is who cannot be kept where so many walk through each other on 20 square metres; how many there are can."""
+    scene = few_views(crowd_scene(2, 30, 60), [0, 1, 2, 3])
+    result = score(found_in(scene), scene.who, shown(scene))
+    assert result.ghosts < 0.1
+    assert result.ghost_identities == 0
+    assert 24 <= result.identities <= 36

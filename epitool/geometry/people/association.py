@@ -111,6 +111,7 @@ def match_people(candidates: Candidates, rig: Rig, frames: int, skeleton: Skelet
     groups = np.full((frames, max((part.shape[1] for part in parts), default=0), len(rig)), -1)
     for start, part in zip(range(0, frames, chunk), parts):
         groups[start : start + chunk, : part.shape[1]] = part
+    del parts, table  # gigabytes, in a long recording
     return People(groups, _ranked(groups, sightings, candidates, rig, skeleton))
 
 

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from epitool.camera import Rig
 from epitool.geometry.people.candidates import Candidates
-from epitool.geometry.people.tracking import median_over, sightings_of
-from epitool.geometry.triangulation.labels import make_labels
+from epitool.geometry.people.tracking import mean_over, median_over, sightings_of
+from epitool.geometry.triangulation.labels import chunk_bounds, label_chunk, label_settings, sample_bounds
 from epitool.pose import Keypoints
 from epitool.skeleton import Skeleton
 
@@ -157,19 +157,28 @@ def _spread_of_each(spread: Array, count: Indices) -> Array:
 
 
 def _log_lengths(members: Indices, candidates: Candidates, rig: Rig, skeleton: Skeleton) -> Array:
-    """Return the logarithms of bone lengths of groups `(n, V)`, mean of left and right, `(n, B)`; NaN where unknown."""
-    flip, parents = list(skeleton.flip_order), skeleton.parents
+    """Return the logarithms of bone lengths of groups `(n, V)`, mean of left and right, `(n, B)`; NaN where unknown.
+
+    A long recording has millions of groups, so they are triangulated some at a time.
+    """
+    flip = skeleton.flip_order
     bones = [(parent, child) for parent, child in skeleton.bones if child <= flip[child]]
-    if not len(members) or not bones:
-        return np.full((len(members), len(bones)), np.nan)
-    xyz = make_labels(_keypoints(members, candidates, rig, skeleton), rig, jobs=1).poses.xyz
-    with np.errstate(divide="ignore"):
-        one, other = (
-            np.stack([np.log(np.linalg.norm(xyz[:, of[a]] - xyz[:, of[b]], axis=-1)) for a, b in bones], axis=-1)
-            for of in (list(range(len(parents))), flip)
-        )
-    both = np.where(np.isfinite(one) & np.isfinite(other), (one + other) / 2, np.where(np.isfinite(one), one, other))
-    return np.where(np.isfinite(both), both, np.nan)
+    logs = np.full((len(members), len(bones)), np.nan)
+    if not logs.size:
+        return logs
+    sample = np.concatenate([np.arange(*bounds) for bounds in sample_bounds(len(members))])
+    some = _keypoints(members[sample], candidates, rig, skeleton)
+    settings = label_settings(some, rig, method="polynomial", combine="robust")
+    for start, stop in chunk_bounds(*members.shape, len(skeleton)):
+        part = _keypoints(members[start:stop], candidates, rig, skeleton)
+        xyz = label_chunk(part, rig, settings).poses.xyz
+        with np.errstate(divide="ignore"):
+            one, other = (
+                np.stack([np.log(np.linalg.norm(xyz[:, of[a]] - xyz[:, of[b]], axis=-1)) for a, b in bones], axis=-1)
+                for of in (range(len(skeleton)), flip)
+            )
+        logs[start:stop] = mean_over(np.stack([one, other], axis=1))
+    return logs
 
 
 def _keypoints(members: Indices, candidates: Candidates, rig: Rig, skeleton: Skeleton) -> Keypoints:

@@ -8,8 +8,9 @@ from crowds import crowd_scene
 from identities import few_views, score, shown
 from test_people import FRAMES, H36M, RIG, mixed_up, seen, walker
 
-from epitool.geometry.people.association import match_people
+from epitool.geometry.people.association import People, match_people
 from epitool.geometry.people.candidates import Candidates
+from epitool.geometry.people.mirrors import mirror_images
 from epitool.geometry.people.pieces import Pieces
 from epitool.geometry.people.rejoining import rejoined, scene_of
 from epitool.geometry.people.reuniting import possible
@@ -157,3 +158,27 @@ def test_of_a_crowd_of_thirty_in_one_room_hardly_anybody_is_made_up():
     assert result.ghosts < 0.1
     assert result.ghost_identities == 0
     assert 24 <= result.identities <= 36
+
+
+def reversed_at(plane, xyz):
+    return np.where(np.arange(3) == 0, 2 * plane - xyz, xyz)
+
+
+@pytest.mark.parametrize(
+    ("second", "image"),
+    [
+        (lambda one: reversed_at(800, one), {1: 0}),
+        (lambda one: walker(7, (900, 0)), {}),
+        (lambda one: one + np.array([900.0, 0, 0]), {}),  # in step, and not reversed
+        (lambda one: reversed_at(800, np.repeat(one[:1], FRAMES, axis=0)), {}),  # stands, and the other walks
+    ],
+    ids=["mirror", "two people", "in step", "one stands"],
+)
+def test_who_moves_as_somebody_does_in_a_mirror_is_named(second, image):
+    one = walker(3)
+    candidates, who = mixed_up([seen(one, 3), seen(second(one), 53)], missing=0.0)
+    table = candidates.table(FRAMES, 4)
+    choices = np.stack([np.where(who[table] == person, table, -1).max(axis=-1) for person in (0, 1)], axis=1)
+    people = People(choices, np.tile([0, 1], (FRAMES, 1)))
+    named = mirror_images(people, (0, 1), candidates, RIG, H36M)
+    assert {frozenset(pair) for pair in named.items()} == {frozenset(pair) for pair in image.items()}

@@ -30,8 +30,10 @@ def frozen_array(values: ArrayLike, shape: tuple[int | None, ...], what: str, dt
     Raises:
         ValueError: The array has another shape.
     """
-    kept = type(values) is np.ndarray and values.base is None and not values.flags.writeable and values.dtype == dtype
-    array: NDArray[Any] = values if kept else np.array(values, dtype=dtype)
+    if isinstance(values, np.ndarray) and values.base is None and not values.flags.writeable and values.dtype == dtype:
+        array: NDArray[Any] = values
+    else:
+        array = np.array(values, dtype=dtype)
     if array.ndim != len(shape) or any(want is not None and want != have for want, have in zip(shape, array.shape)):
         raise ValueError(f"{what} has shape {array.shape}, expected {shape}")
     array.setflags(write=False)

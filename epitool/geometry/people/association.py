@@ -31,7 +31,7 @@ _BRIDGE = 8  # frames that somebody may go unseen and be followed; for longer, b
 _LEAST_NOISE = 2e-4  # radians; no detector is better, and exact data has rounding errors
 _NOISE_FRAMES = 200
 _LOOSE = 0.012  # of a person's size: deviation used for grouping people to measure the noise
-_CHUNK = 2_000_000  # array elements per chunk
+_CHUNK = 500_000  # comparisons of two detections per chunk
 
 
 @dataclass(frozen=True, eq=False)

@@ -169,7 +169,7 @@ def _log_lengths(members: Indices, candidates: Candidates, rig: Rig, skeleton: S
     sample = np.concatenate([np.arange(*bounds) for bounds in sample_bounds(len(members))])
     some = _keypoints(members[sample], candidates, rig, skeleton)
     settings = label_settings(some, rig, method="polynomial", combine="robust")
-    for start, stop in chunk_bounds(*members.shape, len(skeleton)):
+    for start, stop in chunk_bounds(len(members), len(rig), len(skeleton)):
         part = _keypoints(members[start:stop], candidates, rig, skeleton)
         xyz = label_chunk(part, rig, settings).poses.xyz
         with np.errstate(divide="ignore"):

@@ -230,9 +230,7 @@ def warn_of_mirrors(everyone: Sequence[Chosen], rig: Rig) -> None:
     number = {person.names[0]: f"person{k}" for k, person in enumerate(everyone, 1)}
     images = mirror_images(first.people, tuple(number), first.crowd.candidates, rig, first.crowd.empty.skeleton)
     for image, of in images.items():
-        warn(
-            f"{number[image]} moves as {number[of]} does, reversed at a plane: is a mirror in view, and this its image?"
-        )
+        warn(f"{number[image]} moves as {number[of]} does in a mirror: is one in view, and this what it shows?")
 
 
 def _choices(source: KeypointsFile, crowd: Crowd) -> Iterator[NDArray[np.intp]]:

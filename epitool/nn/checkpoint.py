@@ -7,7 +7,6 @@ can be read as well.
 from __future__ import annotations
 
 import io
-import pickle
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,12 +16,11 @@ import torch
 from torch import Tensor
 
 from epitool import __version__
-from epitool.errors import CheckpointError, InputError
 from epitool.files import writing
 from epitool.nn.card import ModelCard
 from epitool.nn.network import PoseNetwork, build_network
 from epitool.nn.released import checked_weights, released_model, state_dict_of
-from epitool.nn.tensors import check_declared_size, check_exists, check_format, damage_reported
+from epitool.nn.tensors import check_exists, check_format, damage_reported, dictionary_in
 
 FORMAT = "epitool.model/1"
 _MADE_BY = "epitool train"
@@ -108,23 +106,8 @@ def load_tensors(path: Path) -> dict[str, Any]:
         InputError: It cannot be opened.
         CheckpointError: It is damaged, another kind of file, or holds more than tensors and plain values.
     """
-    try:
-        file = path.open("rb")
-    except OSError as error:
-        raise InputError(f"{path}: {error.strerror or error}") from None
-    with file, torch.serialization.safe_globals(_NUMBERS_OF_NUMPY):
-        try:
-            check_declared_size(path)
-            content = torch.load(file, map_location="cpu", weights_only=True)
-        except CheckpointError:
-            raise
-        except pickle.UnpicklingError:
-            raise CheckpointError(f"{path}: no checkpoint, or it holds more than tensors and plain values") from None
-        except Exception:  # a malicious file can make the parser raise any error
-            raise CheckpointError(f"{path}: cannot be read as a checkpoint; damaged, or of another kind") from None
-    if not isinstance(content, dict):
-        raise CheckpointError(f"{path}: holds no checkpoint but a {type(content).__name__}")
-    return content
+    with torch.serialization.safe_globals(_NUMBERS_OF_NUMPY):
+        return dictionary_in(path, lambda file: torch.load(file, map_location="cpu", weights_only=True))
 
 
 class _Ignored:

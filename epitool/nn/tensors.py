@@ -9,7 +9,7 @@ from __future__ import annotations
 import pickle
 import zipfile
 from collections import OrderedDict
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
@@ -61,21 +61,41 @@ def read_plain(path: Path, format_name: str, made_by: str) -> dict[str, Any]:
         CheckpointError: It is damaged, another kind of file, or holds more than tensors and plain values.
     """
     check_exists(path, made_by)
-    check_declared_size(path)
+    content = dictionary_in(path, _arrays)
+    check_format(path, content, format_name, made_by)
+    return content
+
+
+def _arrays(file: IO[bytes]) -> Any:
+    with zipfile.ZipFile(file) as archive:
+        (pickled,) = (name for name in archive.namelist() if name.endswith("/data.pkl"))
+        with archive.open(pickled) as values:
+            return _Reader(values, archive, pickled.removesuffix("data.pkl")).load()
+
+
+def dictionary_in(path: Path, read: Callable[[IO[bytes]], Any]) -> dict[str, Any]:
+    """Return the dictionary that a function reads from a checkpoint.
+
+    Raises:
+        InputError: The file cannot be opened.
+        CheckpointError: It is damaged, another kind of file, or holds more than tensors and plain values.
+    """
     try:
-        with zipfile.ZipFile(path) as archive:
-            (pickled,) = (name for name in archive.namelist() if name.endswith("/data.pkl"))
-            with archive.open(pickled) as file:
-                content = _Reader(file, archive, pickled.removesuffix("data.pkl")).load()
+        file = path.open("rb")
     except OSError as error:
         raise InputError(f"{path}: {error.strerror or error}") from None
-    except pickle.UnpicklingError:
-        raise CheckpointError(f"{path}: no checkpoint, or it holds more than tensors and plain values") from None
-    except Exception:  # a malicious file can make the parser raise any error
-        raise CheckpointError(f"{path}: cannot be read as a checkpoint; damaged, or of another kind") from None
+    with file:
+        try:
+            check_declared_size(path)
+            content = read(file)
+        except CheckpointError:
+            raise
+        except pickle.UnpicklingError:
+            raise CheckpointError(f"{path}: no checkpoint, or it holds more than tensors and plain values") from None
+        except Exception:  # a malicious file can make the parser raise any error
+            raise CheckpointError(f"{path}: cannot be read as a checkpoint; damaged, or of another kind") from None
     if not isinstance(content, dict):
         raise CheckpointError(f"{path}: holds no checkpoint but a {type(content).__name__}")
-    check_format(path, content, format_name, made_by)
     return content
 
 

@@ -182,7 +182,7 @@ def tracks_of_view(candidates: Candidates, table: Indices, skeleton: Skeleton) -
     """Return the candidates of each track in a view, in order of time; `table (F, P)` holds the view's candidates."""
     there = table[table >= 0]
     points = midline(candidates.joints(there), skeleton)
-    names = link_sightings(points, candidates.frame_index[there], bridge=_BRIDGE, cut=True)
+    names = link_sightings(points, candidates.frame_index[there], bridge=_BRIDGE)
     return [there[track] for track in sightings_of(names)]
 
 

@@ -87,6 +87,7 @@ def _from_labels(options: RefineOptions, path: Path) -> Summary:
         erring = given.of_frames(parts["val"][:half] if hint == "network" else learned)
         say(f"learning from {len(np.unique(given.of_frames(learned).frames))} frames, {_WORDS[hint]}")
         refiner = _trained(shipped, labels, given.of_frames(learned), erring, unit, hint)
+        refiner = replace(refiner, doubts=labels.reasons if labels.verdict == "warn" else ())
         candidates[f"refined, {_WORDS[hint]}"] = refiner, given
     measured = {name: _error(refiner, given.of_frames(told)) for name, (refiner, given) in candidates.items()}
     measured |= by_themselves

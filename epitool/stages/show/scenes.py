@@ -19,6 +19,7 @@ from epitool.io.predictions import read_predictions
 from epitool.pose import Keypoints, Predictions
 from epitool.skeleton import skeleton
 from epitool.stages.shared.camera_verdict import verdict_of
+from epitool.stages.shared.doubts import sentences
 from epitool.stages.show.film import rate_of
 from epitool.stages.show.people import everyone_in
 from epitool.viz.level import image_up
@@ -68,7 +69,7 @@ def _of_cameras(path: Path) -> Scene:
 
 def _doubted(verdict: str, reasons: Sequence[str]) -> str:
     """Return how to state a verdict after other facts; nothing where there is no doubt."""
-    return f", verdict: {verdict} ({'; '.join(reasons)})" if verdict in ("warn", "fail") else ""
+    return f", verdict: {verdict} ({sentences(reasons)})" if verdict in ("warn", "fail") else ""
 
 
 def _of_keypoints(path: Path, most: int) -> Scene:

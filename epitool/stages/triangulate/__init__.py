@@ -19,7 +19,7 @@ from epitool.skeleton import Skeleton
 from epitool.skeleton import skeleton as named_skeleton
 from epitool.stages.shared.camera_checks import check_stature
 from epitool.stages.shared.camera_verdict import inherited
-from epitool.stages.shared.doubts import Asked, Said, omission_texts, said_of
+from epitool.stages.shared.doubts import Asked, Said, omission_texts, said_of, shortened
 from epitool.stages.shared.footage import check_rates_of
 from epitool.stages.shared.people import LEAST_FRAMES, Chosen, report_choice, warn_of_mirrors
 from epitool.stages.shared.waiting import saying_what_is_compiled
@@ -164,9 +164,9 @@ def _report(person: _Person, first: _Person) -> None:
         views = ", ".join(f"{view} in {n} frames" for view, n in swaps.items())
         sure = "" if person.said.level == "pass" else ", if the cameras are right"
         say(f"{whose}left and right were exchanged by the detector{sure}, and are put right: {views}")
-    for reason in person.said.reasons:
-        if person is first or reason not in first.said.reasons:
-            warn(f"{whose}{reason}")
+    own = [reason for reason in person.said.reasons if person is first or reason not in first.said.reasons]
+    for reason in shortened(own, "the labels' file has the others"):
+        warn(f"{whose}{reason}")
 
 
 def _values(person: _Person) -> dict[str, Any]:

@@ -43,7 +43,7 @@ def run(options: TrainOptions) -> Summary:
     silent_unless_first()
     folder = options.out or run_folder(options.name)
     compute = Compute(options.device, options.devices, options.nodes, options.precision)
-    with _recording(options.pairs) as recording, ExitStack() as stack:
+    with open_recording(options.pairs) as recording, ExitStack() as stack:
         fabric = compute.start()
         _enter_alone(stack, folder, fabric)
         chosen = options.preset if options.preset != "auto" else "paper" if fabric.device.type == "cuda" else "small"
@@ -86,8 +86,13 @@ def _enter_alone(stack: ExitStack, folder: Path, fabric: Fabric) -> None:
 
 
 @contextmanager
-def _recording(pairs: Path) -> Iterator[Recording]:
-    """Open the training data in a file of labels, of everyone in it, or of keypoints."""
+def open_recording(pairs: Path) -> Iterator[Recording]:
+    """Open the training data in a file of labels, of everyone in it, or of keypoints.
+
+    Raises:
+        InputError: The file is missing, damaged, or of joints without bones.
+        GeometryError: Somebody's labels have the verdict "fail".
+    """
     from epitool.nn.recording import Recording
 
     if not has_poses(pairs):

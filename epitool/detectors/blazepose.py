@@ -20,8 +20,9 @@ from epitool.skeleton import skeleton
 
 Array = NDArray[np.float64]
 _silence = threading.RLock()
+_SIDES = ("left", "right")
 _MOST_PEOPLE = 8  # in a crowd, those with the most confident boxes
-_SAME_PERSON = 0.2  # of the larger extent: median distance of joints; measured under 0.12 and over 0.35 of two people
+_SAME_PERSON = 0.25  # of the larger extent, between middles of trunks: found twice, under 0.2; two people, from 0.3
 _FULL_MODEL = 1
 # mediapipe's own graph takes the best box only. This one has the same steps, done for each of the boxes; the filter
 # does not smooth, but rounds as mediapipe's graph does.
@@ -118,6 +119,9 @@ class BlazePose:
     def __init__(self, device: str = "cpu") -> None:
         """Start the networks, always on the CPU."""
         self.skeleton = skeleton("blazepose33")
+        self._trunk = [
+            self.skeleton.index(f"{side}_{name}") for side in ("left", "right") for name in ("shoulder", "hip")
+        ]
         self._warm = False
         with _native_stderr_silenced():
             self._network = _network()
@@ -136,20 +140,20 @@ class BlazePose:
         visibility = [[joint.visibility for joint in person] for person in found]
         # mediapipe measures from the corner of the image, we measure from the centre of the first pixel
         pixels = np.array(xy, dtype=np.float64).reshape(-1, len(self.skeleton), 2) - 0.5
-        kept = _found_once(pixels)
+        kept = _found_once(pixels, self._trunk)
         seen_by = np.array(visibility, dtype=np.float64).reshape(pixels.shape[:2])
         mm = 1000 * np.array(xyz, dtype=np.float64).reshape(*pixels.shape[:2], 3)
         return pixels[kept], seen_by[kept], mm[kept]
 
 
-def _found_once(xy: Array) -> list[int]:
-    """Return the indices of people `(P, J, 2)` without those who are where somebody before them is.
+def _found_once(xy: Array, trunk: list[int]) -> list[int]:
+    """Return the indices of people `(P, J, 2)` without those whose trunk is where somebody's before them is.
 
-    Boxes that hardly overlap may show the second network the same person.
+    Boxes that hardly overlap may show the second network the same person, perhaps upside down.
     """
-    extent, kept = np.ptp(xy, axis=1).max(axis=-1), list[int]()
-    for i, joints in enumerate(xy):
-        apart = np.median(np.linalg.norm(joints - xy[kept], axis=-1), axis=-1)
+    extent, middle, kept = np.ptp(xy, axis=1).max(axis=-1), xy[:, trunk].mean(axis=1), list[int]()
+    for i in range(len(xy)):
+        apart = np.linalg.norm(middle[i] - middle[kept], axis=-1)
         if (apart > _SAME_PERSON * np.maximum(extent[i], extent[kept])).all():
             kept.append(i)
     return kept

@@ -216,11 +216,12 @@ def test_blazepose_finds_each_of_several_people(blazepose, rendered):
 def test_blazepose_drops_who_is_found_twice():
     from epitool.detectors.blazepose import _found_once
 
-    person = np.random.default_rng(0).uniform(0, 100, (33, 2))
-    again, beside, small = person + 10, person + np.array([50, 0]), 0.2 * person
-    assert _found_once(np.array([person, again, beside, small, small])) == [0, 2, 3]
-    assert _found_once(np.array([again, person])) == [0]
-    assert _found_once(np.empty((0, 33, 2))) == []
+    person, trunk = np.random.default_rng(0).uniform(0, 100, (33, 2)), [11, 12, 23, 24]
+    again, upside_down = person + 10, 2 * person[trunk].mean(axis=0) - person
+    beside, small = person + np.array([50, 0]), 0.2 * person
+    assert _found_once(np.array([person, again, beside, upside_down, small, small]), trunk) == [0, 2, 4]
+    assert _found_once(np.array([again, person]), trunk) == [0]
+    assert _found_once(np.empty((0, 33, 2)), trunk) == []
 
 
 def test_blazepose_finds_nobody_where_nobody_is(blazepose):

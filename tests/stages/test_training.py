@@ -261,7 +261,7 @@ def test_everyone_in_the_file_is_learned(labels, here, capsys):
     with train_stage.open_recording(Path("labels.h5")) as recording:
         prepare_training_set(recording, TINY, here)
     said = capsys.readouterr().err
-    assert "20 crops to learn from, 4 to choose the epoch by; 2 people: 10 of person1, 10 of person2" in said
+    assert "36 crops to learn from, 8 to choose the epoch by; 2 people: 20 of person1, 16 of person2" in said
     assert recording.doubts == ("cameras move", "person2: arms")
     assert said.count("doubtful") == 2
 

@@ -114,19 +114,19 @@ def use_backend(name: str) -> Iterator[None]:
             finally:
                 _cluster.reset(before)
     else:
-        raise UsageError(f"--backend {name}: is none of threads, dask, dask:ADDRESS")
+        raise UsageError(f"backend {name}: is none of threads, dask, dask:ADDRESS")
 
 
 def _dask_client(address: str | None) -> Any:
     try:
         from distributed import Client
     except ImportError:
-        raise UsageError("--backend dask: Dask is not installed; install it with pip install 'epitool[dask]'") from None
+        raise UsageError("backend dask: Dask is not installed; install it with pip install 'epitool[dask]'") from None
     try:
         return Client(address)
     except (OSError, ValueError) as error:
         where = address or "the address that is configured"
-        raise UsageError(f"--backend dask: no scheduler answers at {where} ({error})") from None
+        raise UsageError(f"backend dask: no scheduler answers at {where} ({error})") from None
 
 
 def _start(function: Callable[[Item], Result], items: Sequence[Item], jobs: int) -> Iterator[Outcome[Result]]:
@@ -155,7 +155,7 @@ def _sent_to(cluster: Any, function: Callable[[Item], Result]) -> Callable[[Item
             outcome = cluster.submit(_attempted, function, item, pure=False).result()
         except Exception as error:  # an exception of Dask; the item's own exception is in the outcome
             reason = (str(error).splitlines() or [type(error).__name__])[0][:200]
-            raise EpitoolError(f"--backend dask: the cluster has lost the work ({reason}); run it again") from None
+            raise EpitoolError(f"backend dask: the cluster has lost the work ({reason}); run it again") from None
         return _results([outcome])[0]
 
     return send

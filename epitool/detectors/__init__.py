@@ -96,7 +96,7 @@ def open_detector(name: str | None, device: str = "cpu") -> Detector:
     if name is None:
         first = DETECTORS[DEFAULT].remedy
         raise UsageError(
-            f"no 2D detector is installed; install one with {first}, or choose --detector keypointrcnn, another of"
+            f"no 2D detector is installed; install one with {first}, or choose the detector keypointrcnn, another of"
             f" {', '.join(DETECTORS)}, or a checkpoint of your own"
         )
     module, _, opener = DETECTORS.get(name, _CHECKPOINT).opener.partition(":")
@@ -105,7 +105,7 @@ def open_detector(name: str | None, device: str = "cpu") -> Detector:
     try:
         return getattr(importlib.import_module(f"{__name__}.{module}"), opener)(device)
     except ImportError as error:
-        raise UsageError(f"--detector {name}: {error}; install it with {DETECTORS[name].remedy}") from None
+        raise UsageError(f"detector {name}: {error}; install it with {DETECTORS[name].remedy}") from None
 
 
 def _is_path(name: str) -> bool:

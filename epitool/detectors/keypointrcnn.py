@@ -35,7 +35,7 @@ class KeypointRCNN:
         except (RuntimeError, NotImplementedError) as error:
             reason = str(error).splitlines()[0][:100]
             raise UsageError(
-                f"--detector keypointrcnn: torchvision's compiled operators do not load ({reason}); install builds of"
+                f"detector keypointrcnn: torchvision's compiled operators do not load ({reason}); install builds of"
                 " torch and torchvision that belong together"
             ) from None
         self._torch = torch
@@ -48,7 +48,7 @@ class KeypointRCNN:
                 network = detection.keypointrcnn_resnet50_fpn(weights=weights)
         except OSError as error:
             raise UsageError(
-                f"--detector keypointrcnn: its weights cannot be downloaded ({error}); connect to the network once, or"
+                f"detector keypointrcnn: its weights cannot be downloaded ({error}); connect to the network once, or"
                 f" put the file of {weights.url.rpartition('/')[2]} into {torch.hub.get_dir()}/checkpoints"
             ) from None
         self._network = network.eval().to(self._device)

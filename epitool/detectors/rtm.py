@@ -133,7 +133,7 @@ def _device(name: str) -> str:
         raise UsageError(f"device '{name}': expected auto, cpu, cuda or cuda:N")
     if kind == "cuda" and not with_gpu:
         raise UsageError(
-            f"device '{name}': this ONNX Runtime computes on the CPU only; use --device cpu, or install"
+            f"device '{name}': this ONNX Runtime computes on the CPU only; take the device cpu, or install"
             " onnxruntime-gpu in place of onnxruntime"
         )
     return name if kind == "cuda" else "cpu"
@@ -193,7 +193,7 @@ def _check(name: str, network: Any, look: Any, joints: int | None = None) -> Non
 def _unusable(name: str, graph: Path, error: Exception) -> CheckpointError:
     reason = (str(error).splitlines() or [type(error).__name__])[0][:200]
     return CheckpointError(
-        f"--detector {name}: {graph}: is not the network that it should be ({reason}); delete it, and the next run"
+        f"detector {name}: {graph}: is not the network that it should be ({reason}); delete it, and the next run"
         " fetches it anew"
     )
 
@@ -223,7 +223,7 @@ def _fetched(address: str, name: str) -> Path:
             say(f"fetching {file} into {folder}, once")
             _fetch(address, graph, archive)
         except Exception as error:  # networks and damaged archives raise many types
-            failure = UsageError(f"--detector {name}: {_reason(error, archive)}")
+            failure = UsageError(f"detector {name}: {_reason(error, archive)}")
             _failures[graph] = time.monotonic(), failure
             raise failure from None
     return graph

@@ -260,7 +260,7 @@ def test_a_view_in_which_nobody_is_seen_is_left_out_by_name_whatever_the_jobs(he
     confidence[:, 2] = 0
     write_keypoints(Path("keypoints.h5"), replace(truth.keypoints, confidence=confidence))
     for jobs in (1, -1):
-        result = epitool("calibrate", "--jobs", jobs, "--json")
+        result = epitool("calibrate", "--fov", "42.8", "--jobs", jobs, "--json")
         assert "view cam3: is left out: it shows 0 joints that other views place" in " ".join(result.stderr.split())
         assert list(json.loads(result.stdout)["left_out"]) == ["cam3"]
     two = replace(truth.keypoints, confidence=confidence).select_views(["cam2", "cam3"])
@@ -289,7 +289,7 @@ def test_a_frozen_view_is_named(here, truth, method):
 
 def test_views_after_an_equals_sign(here, truth, detected):
     write_keypoints(Path("keypoints.h5"), detected)
-    result = epitool("calibrate", "--views=cam1", "cam2", "cam3", "--json")
+    result = epitool("calibrate", "--views=cam1", "cam2", "cam3", "--fov", "42.8", "--json")
     assert len(json.loads(result.stdout)["pairs"]) == 3
 
 
@@ -297,10 +297,9 @@ def test_a_full_output_is_said_in_one_line(here, truth, detected):
     if not Path("/dev/full").exists():
         pytest.skip("this system has no /dev/full")
     write_keypoints(Path("keypoints.h5"), detected)
+    command = [sys.executable, "-m", "epitool", "calibrate", "--fov", "42.8"]
     with Path("/dev/full").open("w") as full:
-        result = subprocess.run(
-            [sys.executable, "-m", "epitool", "calibrate"], stdout=full, stderr=subprocess.PIPE, text=True, check=False
-        )
+        result = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
     assert result.returncode == 3
     assert "No space left" in result.stderr
     assert "Traceback" not in result.stderr

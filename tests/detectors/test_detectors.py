@@ -66,7 +66,7 @@ def test_a_package_that_is_broken_is_named_with_its_extra(monkeypatch):
         raise ImportError("libGL.so.1: cannot open shared object file")
 
     monkeypatch.setattr("epitool.detectors.blazepose.BlazePose", broken)
-    with pytest.raises(UsageError, match=r"--detector mediapipe: libGL\.so\.1.*'epitool\[mediapipe\]'` \(Python up to"):
+    with pytest.raises(UsageError, match=r"detector mediapipe: libGL\.so\.1.*'epitool\[mediapipe\]'` \(Python up to"):
         open_detector(None)
 
 

@@ -338,5 +338,5 @@ def test_devices_that_are_not_there_are_named(graphs):
 def test_without_rtmlib_the_extra_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "rtmlib", None)
     for name in NETWORKS:
-        with pytest.raises(UsageError, match=rf"--detector {name}: .*pip install 'epitool\[rtmpose\]'"):
+        with pytest.raises(UsageError, match=rf"detector {name}: .*pip install 'epitool\[rtmpose\]'"):
             open_detector(name)

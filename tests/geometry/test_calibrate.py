@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from conftest import exact_labels
+from tiers import thorough_but
 
 from epitool.errors import GeometryError, InputError, UsageError
 from epitool.geometry.body.scale import apply_scale, femur_length, parse_scale, stature
@@ -54,7 +55,7 @@ def test_results_do_not_depend_on_jobs(truth, detected):
         np.testing.assert_array_equal(a.P, b.P)
 
 
-@pytest.mark.parametrize("wrong", [0.7, 1.5])
+@pytest.mark.parametrize("wrong", thorough_but([0.7, 1.5], 0.7))
 def test_unknown_focal_lengths_are_found_from_three_views_on(truth, detected, wrong):
     """Each to 2%, as their deviations say; what is assumed at first does not matter."""
     guessed = with_focal(truth.rig.cameras, wrong)

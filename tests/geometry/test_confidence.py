@@ -7,6 +7,7 @@ import pytest
 from conftest import exact_labels
 from scipy.stats import rankdata
 from test_bundle import rms_deg
+from tiers import thorough_but
 
 from epitool.geometry.calibration.calibrate import calibrate
 from epitool.geometry.noise import Residuals, refit_noise, unknown_noise
@@ -53,13 +54,21 @@ def half(faulty):
     return told(faulty, (0.5, 0.08), (0.35, 0.15))
 
 
-@pytest.mark.parametrize("name", MAPS)
-def test_the_scale_of_confidence_does_not_matter(half, truth, name):
+@pytest.fixture(scope="module")
+def solved(half, truth):
+    """The cameras and the poses that these confidences give."""
+    rig = calibrate(half, truth.rig.cameras, seed=0, jobs=1).rig
+    return rig, make_labels(half, rig, jobs=1)
+
+
+@pytest.mark.parametrize("name", thorough_but(MAPS, "ranks", "logarithms"))
+def test_the_scale_of_confidence_does_not_matter(half, truth, solved, name):
     other = replace(half, confidence=MAPS[name](half.confidence))
-    one, same = (calibrate(each, truth.rig.cameras, seed=0, jobs=1).rig for each in (half, other))
-    for a, b in zip(one.cameras, same.cameras, strict=True):
+    rig, labels = solved
+    same = calibrate(other, truth.rig.cameras, seed=0, jobs=1).rig
+    for a, b in zip(rig.cameras, same.cameras, strict=True):
         np.testing.assert_allclose(b.P, a.P, atol=1e-6)
-    labels, again = (make_labels(each, one, jobs=1) for each in (half, other))
+    again = make_labels(other, rig, jobs=1)
     np.testing.assert_allclose(again.poses.xyz, labels.poses.xyz, atol=1e-6)
     np.testing.assert_allclose(again.poses.confidence, labels.poses.confidence, atol=1e-6)
     np.testing.assert_array_equal(again.used, labels.used)
@@ -90,19 +99,23 @@ def errors(keypoints, truth) -> tuple[float, float]:
     return rms_deg(rig, truth), float(np.nanmean(np.linalg.norm(xyz - truth.poses.xyz, axis=-1)))
 
 
-def test_confidence_that_says_nothing_costs_nothing(faulty, truth):
-    silent = replace(faulty[0], confidence=faulty[0].seen.astype(float))
+@pytest.fixture(scope="module")
+def silent(faulty, truth):
+    """Errors where all joints are equally sure."""
+    return errors(replace(faulty[0], confidence=faulty[0].seen.astype(float)), truth)
+
+
+def test_confidence_that_says_nothing_costs_nothing(faulty, truth, silent):
     noise = told(faulty, (0.6, 0.2), (0.6, 0.2))
-    (rotation, place), (other_rotation, other_place) = errors(silent, truth), errors(noise, truth)
+    (rotation, place), (other_rotation, other_place) = silent, errors(noise, truth)
     assert other_rotation < 1.05 * rotation + 0.005
     assert other_place < 1.02 * place
 
 
 @pytest.mark.parametrize(("right", "wrong"), [((0.85, 0.1), (0.3, 0.2)), ((0.5, 0.1), (0.9, 0.05))])
-def test_confidence_that_tells_gross_errors_helps_whichever_way_it_tells_them(faulty, truth, right, wrong):
+def test_confidence_that_tells_gross_errors_helps_whichever_way_it_tells_them(faulty, truth, silent, right, wrong):
     """The second one is surest of its gross errors: what it says is learned, not believed."""
-    silent = replace(faulty[0], confidence=faulty[0].seen.astype(float))
-    (rotation, place), (other_rotation, other_place) = errors(silent, truth), errors(told(faulty, right, wrong), truth)
+    (rotation, place), (other_rotation, other_place) = silent, errors(told(faulty, right, wrong), truth)
     assert other_rotation < 1.05 * rotation
     assert other_place < place
 

@@ -74,7 +74,7 @@ def test_least_squares_scatters_as_the_bound_says():
     exact = pixels(np.zeros(6 * len(RIG) + XYZ.size))
     for seed in range(40):
         observed = exact + np.random.default_rng(seed).normal(0, sigma, exact.shape)
-        found = least_squares(residuals, np.zeros(len(free)), x_scale="jac", args=(observed,)).x
+        found = least_squares(residuals, np.zeros(len(free)), method="lm", args=(observed,)).x
         rig, _ = moved(np.concatenate([np.zeros(6), found]))
         errors += [pair.rotation_deg for pair in compare_rigs(rig, RIG) if pair.consecutive]
     ratio = np.sqrt(np.mean(np.square(errors))) / rotation_bound_deg(RIG, XYZ, ALL, sigma)

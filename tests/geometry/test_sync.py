@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from conftest import exact_labels
 from test_cli import failing
+from tiers import thorough_but
 
 from epitool.errors import GeometryError
 from epitool.geometry.timing.refusals import OutOfReachError
@@ -147,7 +148,9 @@ def test_frame_rates_of_25_and_30_are_refused():
         found(recorded((0, 2), rates=(1, 30 / 25), fps=25.0))
 
 
-@pytest.mark.parametrize("offset", [45, 90])  # where other offsets are tried for the sake of other views, and beyond
+@pytest.mark.parametrize(
+    "offset", thorough_but([45, 90], 90)
+)  # where other offsets are tried for the sake of other views, and beyond
 def test_an_offset_out_of_reach_is_said_and_found_with_more_reach(offset):
     keypoints = recorded((0, offset), frames=300)
     with pytest.raises(OutOfReachError, match=rf"cam2 seems to be about \+{offset // 10}\d frames ") as error:

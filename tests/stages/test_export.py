@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from tiers import thorough_but
 
 from epitool.detectors.checkpoint import CheckpointDetector
 from epitool.errors import CheckpointError, InputError, UsageError
@@ -59,7 +60,7 @@ def files(model, tmp_path_factory) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("count", [1, 5])
+@pytest.mark.parametrize("count", thorough_but([1, 5], 5))
 def test_graph_answers_as_the_network_for_any_number_of_crops(files, count):
     ours, theirs = (open_engine(files / name, "cpu")(some_crops(count)) for name in ("model.pt", "model.onnx"))
     assert ours[1].mean() > 0.6  # no uniform heatmaps, for which anything would agree

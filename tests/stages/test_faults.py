@@ -103,7 +103,7 @@ def sound(tmp_path_factory, truth) -> Path:
     save_model(folder / "model.pt", Model(weights, some_card(sharpness=1e-9)))
     for view in ("cam1", "cam2"):
         (folder / view).mkdir()
-        for i in range(160):
+        for i in range(60):
             image = np.random.default_rng(i).integers(0, 255, (64, 64, 3), dtype=np.uint8)
             cv2.imwrite(str(folder / view / f"{i}.png"), image)
     poses, names = truth.in_cameras[:, 0], tuple(truth.keypoints.images[:, 0].tolist())
@@ -272,7 +272,7 @@ def test_a_full_disk_is_one_line_and_leaves_nothing(sound, small_disk, tmp_path,
         (small_disk / "runs").mkdir()
         (tmp_path / "work" / "runs").symlink_to(small_disk / "runs")
     (tmp_path / "work" / "disk").symlink_to(small_disk)
-    (small_disk / "filling").write_bytes(bytes(240_000))
+    (small_disk / "filling").write_bytes(bytes(270_000))
     process = start(tmp_path / "work", arguments)
     out, said = process.communicate(timeout=120)
     assert process.returncode == 3, said

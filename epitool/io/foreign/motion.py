@@ -84,7 +84,7 @@ def check_motion_file(path: Path) -> MotionFormat:
         UsageError: It says none, or an extra is missing.
     """
     if not (ending := ending_of(path)):
-        raise UsageError(f"--out {path}: poses are written as {', '.join(FORMATS)}")
+        raise UsageError(f"{path}: poses are written as {', '.join(FORMATS)}")
     form = FORMATS[ending]
     if form.needs and not importlib.util.find_spec(form.needs):
         raise UsageError(_NO_C3D)

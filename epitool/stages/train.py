@@ -107,9 +107,9 @@ def open_recording(pairs: Path) -> Iterator[Recording]:
                 " lengths a network takes its scale from; only joints of a named skeleton are learned"
             )
         own = list(_doubts(first))
-        further = [f"{file.person}: {doubt}" for file in others for doubt in _doubts(file) if doubt not in own]
-        for file in (first, *others):
-            check_verdict(pairs, file)
+        further = [f"{other.person}: {doubt}" for other in others for doubt in _doubts(other) if doubt not in own]
+        for labels in (first, *others):
+            check_verdict(pairs, labels)
         people = tuple(map(_labelled, others))
         yield replace(_labelled(first), doubts=(*own, *further), others=people)
 

@@ -23,7 +23,7 @@ from epitool.labels import split_frames
 from epitool.metrics import nmpjpe, pmpjpe
 from epitool.nn.distributed import Compute
 from epitool.nn.inference import open_engine, predict_images
-from epitool.nn.samples import Recording
+from epitool.nn.recording import Recording
 from epitool.nn.training import train
 from epitool.options.network import SMALL
 from epitool.viz.plots import compare_learning_curves

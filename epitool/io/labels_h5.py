@@ -251,7 +251,7 @@ def write_labels(path: Path | str, labels: Labels) -> None:
 
 
 def _further_person(file: h5py.File, path: Path, person: str, first: LabelsFile) -> LabelsFile:
-    """Open the labels of a further person, which are of the same views, joints and unit as the first person's.
+    """Open the labels of a further person, of the first person's views, joints and unit, on some of their frames.
 
     Raises:
         ValueError: They are not, or are damaged.
@@ -266,6 +266,8 @@ def _further_person(file: h5py.File, path: Path, person: str, first: LabelsFile)
     }.items():
         if own != others:
             raise ValueError(f"{person} has other {what} than {FIRST}")
+    if not np.isin(found.keypoints.frames, first.keypoints.frames).all():
+        raise ValueError(f"{person} has frames that {FIRST} lacks")
     return found
 
 

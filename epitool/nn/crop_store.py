@@ -11,6 +11,7 @@ import hashlib
 import os
 from array import array
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import groupby
 from pathlib import Path
 from typing import NamedTuple, TypeAlias
 
@@ -186,7 +187,8 @@ def _cut(task: _Task, part: Chunk, size: int) -> dict[int, bytes]:
     """Return the crops of a task's images, by their indices in the part."""
     names = part[0]
     if task.video is None:
-        return {i: _encoded(read_image(Path(names[i])), part, i, size) for i in task.indices}
+        shown = ((read_image(Path(name)), of_one) for name, of_one in groupby(task.indices, key=names.__getitem__))
+        return {i: _encoded(image, part, i, size) for image, of_one in shown for i in of_one}
     wanted = dict[int, list[int]]()
     for i in task.indices:
         wanted.setdefault(int(names[i].rpartition("#")[2]), []).append(i)

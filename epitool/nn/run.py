@@ -17,7 +17,8 @@ from epitool.files import writing
 from epitool.nn.card import ModelCard
 from epitool.nn.checkpoint import Model, load_plain, save_model, save_plain
 from epitool.nn.network import PoseNetwork, build_network
-from epitool.nn.samples import Recording, Samples
+from epitool.nn.recording import Recording
+from epitool.nn.samples import Samples
 from epitool.nn.tensors import damage_reported
 from epitool.nn.weights import starting_weights
 from epitool.options.network import NetworkOptions

@@ -4,31 +4,32 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO, TypeAlias
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 
-from epitool.camera import LENS, Array, Rig
+from epitool.camera import LENS, Array
 from epitool.errors import GeometryError, InputError, UsageError
 from epitool.files import writing
 from epitool.labels import Labels, RecordingDigest, split_frames
 from epitool.nn.crops import labels_to_volume, median_bone_lengths
+from epitool.nn.recording import Chunk, Part, Recording
 from epitool.pose import Keypoints, square_boxes
 from epitool.skeleton import Skeleton
 
 MIN_JOINTS = 3
 MIN_IMAGES = 8
-_CHUNK_FRAMES = 2048
 _FRAMES_FOR_BONES = 20_000  # enough for a median, and bounds memory
 _META = "samples.json"
 _COLUMNS: dict[str, tuple[type, int]] = {  # type, and how many numbers an image or a joint has
     "frames": (np.int64, 1),
     "views": (np.int64, 1),
+    "people": (np.int64, 1),
     "boxes": (np.float64, 4),
     "volume": (np.float32, 3),
     "weight": (np.float32, 3),
@@ -36,62 +37,19 @@ _COLUMNS: dict[str, tuple[type, int]] = {  # type, and how many numbers an image
     "K": (np.float32, 9),
     "lenses": (np.float64, LENS),
 }
-_TOLD = {"lenses"}  # not in the digest: other columns differ with the lens already
-
-Chunk: TypeAlias = Labels | Keypoints
-
-
-@dataclass(frozen=True, eq=False)
-class Recording:
-    """Labels to learn from, of which one part is in memory at a time.
-
-    Attributes:
-        frames: All frame numbers `(F,)`.
-        views: Names of the V views.
-        skeleton: Skeleton of the joints.
-        rigs: Cameras of every take; empty if there are only keypoints.
-        split: As `Keypoints.split`.
-        read: Returns the labels (or keypoints) of the frames in a range of indices, start inclusive and end exclusive.
-        doubts: Reasons for the verdict on the labels if it is "warn".
-    """
-
-    frames: NDArray[np.int64]
-    views: tuple[str, ...]
-    skeleton: Skeleton
-    rigs: tuple[Rig, ...]
-    split: tuple[int, int] | None
-    read: Callable[[int, int], Chunk]
-    doubts: tuple[str, ...] = ()
-
-    @classmethod
-    def of(cls, labels: Labels) -> Recording:
-        """Return a recording of labels that are in memory already."""
-        keypoints = labels.keypoints
-        doubts = labels.reasons if labels.verdict == "warn" else ()
-        return cls(
-            keypoints.frames, keypoints.views, keypoints.skeleton, labels.rigs, keypoints.split, labels.between, doubts
-        )
-
-    @property
-    def unit(self) -> str:
-        """Unit of the poses; "arbitrary" if there are none."""
-        return self.rigs[0].unit if self.rigs else "arbitrary"
-
-    def chunks(self) -> Iterator[tuple[int, Chunk]]:
-        """Yield all parts in order, each with the index of its first frame."""
-        for start in range(0, len(self.frames), _CHUNK_FRAMES):
-            yield start, self.read(start, min(start + _CHUNK_FRAMES, len(self.frames)))
+_TOLD = {"lenses", "people"}  # not in the digest: other columns differ with the lens and the person already
 
 
 @dataclass(frozen=True, eq=False)
 class Samples:
-    """Images of a recording that can be trained on, in the order of frames and, within a frame, of views.
+    """Images of people that can be trained on, in the order of frames, within a frame of views, and there of people.
 
     The arrays are memory-mapped.
 
     Attributes:
         frames: Index of each image's frame in the labels, `(N,)`.
         views: Index of its view, `(N,)`.
+        people: Index of the person in `Recording.people`, `(N,)`.
         boxes: Square boxes px, `(N, 4)`.
         volume: Volume coordinates of the joints, `(N, J, 3)`.
         weight: Weight of each coordinate in the loss, `(N, J, 3)`; 0 where it is unknown or outside the volume.
@@ -108,6 +66,7 @@ class Samples:
 
     frames: NDArray[np.int64]
     views: NDArray[np.int64]
+    people: NDArray[np.int64]
     boxes: Array
     volume: NDArray[np.float32]
     weight: NDArray[np.float32]
@@ -129,7 +88,7 @@ class Samples:
 
 
 def collect_samples(recording: Recording, folder: Path, supervision: str) -> Samples:
-    """Collect the images of a recording that have a box, a root and at least MIN_JOINTS joints to learn.
+    """Collect the images of each person that have a box, a root and at least MIN_JOINTS joints to learn.
 
     Args:
         recording: The recording, which is read once.
@@ -149,18 +108,17 @@ def collect_samples(recording: Recording, folder: Path, supervision: str) -> Sam
         )
     digest, seen, skeleton = RecordingDigest(recording.frames, recording.views), list[Array](), recording.skeleton
     with _columns(folder) as columns:
-        for start, chunk in recording.chunks():
-            keypoints = chunk.keypoints if isinstance(chunk, Labels) else chunk
-            if supervision == "2d" or isinstance(chunk, Keypoints):
-                targets = _flat_targets(keypoints)
-            else:
-                targets = _targets(chunk, supervision == "full")
-                seen.append(_spread_over_training(chunk.poses.xyz, start, recording))
-            boxes, _, weight, *_ = targets
-            learned = (weight[..., 0] > 0).sum(axis=-1) >= MIN_JOINTS
-            frames, views = np.nonzero(learned & (keypoints.images != "") & np.isfinite(boxes[..., 0]))
-            columns.append(frames + start, views, *(values[frames, views] for values in targets))
-            digest.add(keypoints.images)
+        for _, parts in recording.chunks():
+            found = [_rows(part, supervision) for part in parts]
+            joined = [np.concatenate(values) for values in zip(*found, strict=True)]
+            frames, views, people = joined[:3]
+            order = np.lexsort((people, views, frames))
+            columns.append(*(values[order] for values in joined))
+            for part in parts:
+                if isinstance(part.chunk, Labels) and supervision != "2d":
+                    seen.append(_spread_over_training(part.chunk.poses.xyz, part.frames, recording))
+                if part.person == 0:  # the recording is the first person's, as for all who read labels
+                    digest.add(part.keypoints.images)
     poses = np.concatenate([np.full((1, len(skeleton), 3), np.nan), *seen])
     meta = {
         "count": columns.count,
@@ -197,13 +155,35 @@ def image_chunks(recording: Recording, samples: Samples) -> Iterator[tuple[list[
 
     They come part by part, in the order of the samples.
     """
-    for start, chunk in recording.chunks():
-        keypoints = chunk.keypoints if isinstance(chunk, Labels) else chunk
-        first, last = np.searchsorted(samples.frames, [start, start + len(keypoints.frames)])
-        views = samples.views[first:last]
-        names = keypoints.images[samples.frames[first:last] - start, views].tolist()
-        sizes = chunk.image_sizes if isinstance(chunk, Labels) else np.tile(chunk.image_size, (len(chunk.frames), 1, 1))
-        yield names, samples.boxes[first:last], sizes[samples.frames[first:last] - start, views]
+    for window, parts in recording.chunks():
+        first, last = np.searchsorted(samples.frames, [window.start, window.stop])
+        frames, views, people = (column[first:last] for column in (samples.frames, samples.views, samples.people))
+        names, sizes = np.full(len(frames), "", dtype=object), np.zeros((len(frames), 2), dtype=np.int64)
+        for part in parts:
+            own = people == part.person
+            at = np.searchsorted(part.frames, frames[own]), views[own]
+            names[own] = part.keypoints.images[at]
+            sizes[own] = _image_sizes(part.chunk)[at]
+        yield names.tolist(), samples.boxes[first:last], sizes
+
+
+def _rows(part: Part, supervision: str) -> tuple[NDArray[Any], ...]:
+    """Return the columns of a person's samples, by frame and view."""
+    chunk, keypoints = part.chunk, part.keypoints
+    if supervision == "2d" or isinstance(chunk, Keypoints):
+        targets = _flat_targets(keypoints)
+    else:
+        targets = _targets(chunk, supervision == "full")
+    boxes, _, weight, *_ = targets
+    learned = (weight[..., 0] > 0).sum(axis=-1) >= MIN_JOINTS
+    frames, views = np.nonzero(learned & (keypoints.images != "") & np.isfinite(boxes[..., 0]))
+    people = np.full(len(frames), part.person)
+    return part.frames[frames], views, people, *(values[frames, views] for values in targets)
+
+
+def _image_sizes(chunk: Chunk) -> NDArray[np.int64]:
+    """Return the stated size (width, height) of every frame's and view's image, `(F, V, 2)`."""
+    return chunk.image_sizes if isinstance(chunk, Labels) else np.tile(chunk.image_size, (len(chunk.frames), 1, 1))
 
 
 def _targets(labels: Labels, own_boxes: bool) -> tuple[NDArray[Any], ...]:
@@ -237,14 +217,14 @@ def _check_count(samples: Samples) -> None:
             )
 
 
-def _spread_over_training(xyz: Array, start: int, recording: Recording) -> Array:
-    """Return a subset of the training poses among those from frame index `start` on.
+def _spread_over_training(xyz: Array, frames: NDArray[np.intp], recording: Recording) -> Array:
+    """Return a subset of the training poses among those of the frames with these indices in the recording.
 
-    It is spread evenly so that all parts together give at most _FRAMES_FOR_BONES poses.
+    It is spread evenly so that all parts together give at most _FRAMES_FOR_BONES poses of each person.
     """
     count = len(split_frames(len(recording.frames), recording.split)["train"])
     step = max(1, -(-count // _FRAMES_FOR_BONES))
-    return xyz[: max(count - start, 0)][-start % step :: step]
+    return xyz[(frames < count) & (frames % step == 0)]
 
 
 class _Columns:

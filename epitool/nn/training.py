@@ -23,8 +23,9 @@ from epitool.errors import UsageError
 from epitool.nn.dataset import CropDataset
 from epitool.nn.distributed import agree_on_buffers, lost_process_reported, share_batch_norm
 from epitool.nn.network import as_input
+from epitool.nn.recording import Recording
 from epitool.nn.run import Run, open_run
-from epitool.nn.samples import Recording, Samples
+from epitool.nn.samples import Samples
 from epitool.nn.soft_argmax import soft_argmax
 from epitool.nn.training_set import open_training_set, prepare_training_set
 from epitool.nn.validation import validate

@@ -5,8 +5,12 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
+import numpy as np
+
+from epitool.console import say
 from epitool.nn.crop_store import CACHE_MARGIN, CropStore, cut_crops, images_digest
-from epitool.nn.samples import Recording, Samples, collect_samples, image_chunks, open_samples
+from epitool.nn.recording import Recording
+from epitool.nn.samples import Samples, collect_samples, image_chunks, open_samples
 from epitool.options.network import NetworkOptions
 from epitool.skeleton import Skeleton
 
@@ -22,6 +26,7 @@ def prepare_training_set(recording: Recording, options: NetworkOptions, folder: 
         UsageError: There are no poses to learn.
     """
     samples = collect_samples(recording, folder / _SAMPLES, options.supervision)
+    say(_counted(recording, samples))
     size = round(options.image_size * CACHE_MARGIN)
     path = folder / _CROPS.format(_digest(recording, samples, size))
     if path.exists():
@@ -34,6 +39,17 @@ def prepare_training_set(recording: Recording, options: NetworkOptions, folder: 
 def open_training_set(skeleton: Skeleton, folder: Path) -> tuple[Samples, CropStore]:
     """Open the samples and crops that `prepare_training_set` wrote to a folder."""
     return open_samples(folder / _SAMPLES, skeleton), CropStore(next(folder.glob(_CROPS.format("*"))))
+
+
+def _counted(recording: Recording, samples: Samples) -> str:
+    """Describe how many crops there are, and of whom."""
+    train, val = samples.part("train"), samples.part("val")
+    text = f"{len(train)} crops to learn from, {len(val)} to choose the epoch by"
+    if not recording.others:
+        return text
+    count = np.bincount(samples.people[train], minlength=len(recording.people)).tolist()
+    of_each = ", ".join(f"{n} of {person.person}" for n, person in zip(count, recording.people, strict=True))
+    return f"{text}; {len(recording.people)} people: {of_each}"
 
 
 def _digest(recording: Recording, samples: Samples, size: int) -> str:

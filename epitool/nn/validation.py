@@ -15,7 +15,8 @@ from epitool.metrics import nmpjpe
 from epitool.nn.crops import volume_to_pose
 from epitool.nn.dataset import CropDataset
 from epitool.nn.network import PoseNetwork
-from epitool.nn.samples import Recording, Samples
+from epitool.nn.recording import Recording
+from epitool.nn.samples import Samples
 from epitool.nn.torch_engine import infer
 from epitool.options.network import NetworkOptions
 

@@ -13,7 +13,7 @@ from epitool.options.shared import Detector, Device, Jobs, Overwrite, Views, fil
 
 @dataclass(frozen=True, kw_only=True)
 class Detect2dOptions(Options):
-    """Find the 2D joints of one person in every frame of every view.
+    """Find the 2D joints of the people in every frame of every view.
 
     Example: epitool detect2d --views cam1.mp4 cam2.mp4
     """

@@ -20,7 +20,7 @@ class TrainOptions(Options):
     Example: epitool train --pairs labels.h5 --preset small --epochs 40
     """
 
-    pairs: Annotated[Path, Flag("Labels made by `epitool triangulate`.", role=Input())] = Path("labels.h5")
+    pairs: Annotated[Path, Flag("Labels made by `epitool triangulate`, of everyone.", role=Input())] = Path("labels.h5")
     name: RunName = "default"
     supervision: Annotated[
         Literal["self", "full", "2d"],

@@ -14,7 +14,7 @@ from epitool.errors import EpitoolError, InputError
 from epitool.files import alone_at
 from epitool.io.files import write_json
 from epitool.io.keypoints_h5 import open_keypoints
-from epitool.io.labels_h5 import has_poses, open_labels
+from epitool.io.labels_h5 import LabelsFile, has_poses, open_labels, people_in
 from epitool.options import TrainOptions
 from epitool.options.network import PRESETS, NetworkOptions
 from epitool.options.shared import run_folder
@@ -23,7 +23,7 @@ from epitool.stages.shared.label_verdict import check_verdict
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
 
-    from epitool.nn.samples import Recording
+    from epitool.nn.recording import Recording
 
 
 def run(options: TrainOptions) -> Summary:
@@ -43,7 +43,7 @@ def run(options: TrainOptions) -> Summary:
     silent_unless_first()
     folder = options.out or run_folder(options.name)
     compute = Compute(options.device, options.devices, options.nodes, options.precision)
-    with _recording(options.pairs) as recording, ExitStack() as stack:
+    with open_recording(options.pairs) as recording, ExitStack() as stack:
         fabric = compute.start()
         _enter_alone(stack, folder, fabric)
         chosen = options.preset if options.preset != "auto" else "paper" if fabric.device.type == "cuda" else "small"
@@ -86,24 +86,43 @@ def _enter_alone(stack: ExitStack, folder: Path, fabric: Fabric) -> None:
 
 
 @contextmanager
-def _recording(pairs: Path) -> Iterator[Recording]:
-    """Open the training data in a file of labels or of keypoints."""
-    from epitool.nn.samples import Recording
+def open_recording(pairs: Path) -> Iterator[Recording]:
+    """Open the training data in a file of labels, of everyone in it, or of keypoints.
 
-    if has_poses(pairs):
-        with open_labels(pairs) as labels:
-            check_verdict(pairs, labels)
-            file = labels.keypoints
-            if not file.skeleton.bones:
-                raise InputError(
-                    f"{pairs}: its joints ({', '.join(file.skeleton.joints[:3])}, ...) have no bones, whose lengths a"
-                    " network takes its scale from; only joints of a named skeleton are learned"
-                )
-            doubts = labels.reasons if labels.verdict == "warn" else ()
-            yield Recording(file.frames, file.views, file.skeleton, labels.rigs, file.split, labels.read, doubts)
-    else:
+    Raises:
+        InputError: The file is missing, damaged, or of joints without bones.
+        GeometryError: Somebody's labels have the verdict "fail".
+    """
+    from epitool.nn.recording import Recording
+
+    if not has_poses(pairs):
         with open_keypoints(pairs) as file:
             yield Recording(file.frames, file.views, file.skeleton, (), file.split, file.read)
+        return
+    with ExitStack() as stack:
+        first, *others = [stack.enter_context(open_labels(pairs, person)) for person in people_in(pairs)]
+        if not first.keypoints.skeleton.bones:
+            raise InputError(
+                f"{pairs}: its joints ({', '.join(first.keypoints.skeleton.joints[:3])}, ...) have no bones, whose"
+                " lengths a network takes its scale from; only joints of a named skeleton are learned"
+            )
+        own = list(_doubts(first))
+        further = [f"{other.person}: {doubt}" for other in others for doubt in _doubts(other) if doubt not in own]
+        for labels in (first, *others):
+            check_verdict(pairs, labels)
+        people = tuple(map(_labelled, others))
+        yield replace(_labelled(first), doubts=(*own, *further), others=people)
+
+
+def _labelled(labels: LabelsFile) -> Recording:
+    from epitool.nn.recording import Recording
+
+    file = labels.keypoints
+    return Recording(file.frames, file.views, file.skeleton, labels.rigs, file.split, labels.read, person=labels.person)
+
+
+def _doubts(labels: LabelsFile) -> tuple[str, ...]:
+    return labels.reasons if labels.verdict == "warn" else ()
 
 
 def _described(options: NetworkOptions) -> str:

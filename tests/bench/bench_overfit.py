@@ -17,8 +17,8 @@ from epitool.nn.crops import volume_to_pose
 from epitool.nn.dataset import CropDataset
 from epitool.nn.distributed import Compute
 from epitool.nn.network import build_network
+from epitool.nn.recording import Recording
 from epitool.nn.run import LAST
-from epitool.nn.samples import Recording
 from epitool.nn.torch_engine import infer
 from epitool.nn.training import train
 from epitool.nn.training_set import open_training_set

@@ -151,28 +151,75 @@ def test_keypointrcnn_gives_everybody_it_is_sure_of(detection, monkeypatch):
     np.testing.assert_array_equal(confidence, 0.5)
 
 
-def test_blazepose_finds_the_rendered_person(tmp_path):
+@pytest.fixture(scope="module")
+def blazepose():
     pytest.importorskip("mediapipe", reason="needs the detector: pip install 'epitool[mediapipe]' (Python up to 3.12)")
+    return open_detector("mediapipe")
+
+
+@pytest.fixture(scope="module")
+def rendered(tmp_path_factory):
+    """Images of a person from four sides, and the truth."""
     from epitool.images import read_images
     from epitool.synthetic import render_scene
 
-    truth = render_scene(tmp_path, frames=4)
-    detector = open_detector("mediapipe")
-    names = truth.keypoints.images.ravel().tolist()
+    truth = render_scene(tmp_path_factory.mktemp("scene"), frames=4)
+    return [image for _, image in read_images(truth.keypoints.images.ravel().tolist())], truth
+
+
+def test_blazepose_finds_the_rendered_person_once(blazepose, rendered):
+    images, truth = rendered
     errors = []
-    for i, image in read_images(names):
-        (xy, *_), (confidence, *_), _ = people_found(detector, image)
-        exact = truth.keypoints.xy.reshape(-1, 17, 2)[i]
+    for image, exact in zip(images, truth.keypoints.xy.reshape(-1, 17, 2), strict=True):
+        (xy, *others), (confidence, *_), _ = people_found(blazepose, image)
+        assert not others
         for joint in ("left_shoulder", "right_hip", "left_knee"):
-            j = detector.skeleton.index(joint)
+            j = blazepose.skeleton.index(joint)
             if confidence[j] > 0.5:
                 errors.append(np.linalg.norm(xy[j] - exact[truth.poses.skeleton.index(joint)]))
     assert len(errors) > 30
     assert np.median(errors) < 6
 
 
-def test_blazepose_finds_nobody_in_noise():
-    pytest.importorskip("mediapipe", reason="needs the detector: pip install 'epitool[mediapipe]' (Python up to 3.12)")
-    xy, confidence, _ = open_detector("mediapipe").detect(np.full((64, 96, 3), 127, np.uint8))
-    assert xy.shape == (0, 33, 2)
-    assert confidence.shape == (0, 33)
+def test_blazepose_answers_as_mediapipe_does_for_one_person(blazepose, rendered):
+    from mediapipe.python.solutions.pose import Pose
+
+    with Pose(static_image_mode=True, model_complexity=1) as own:
+        for image in rendered[0][:6]:
+            seen, height, width = own.process(image), *image.shape[:2]
+            xy, confidence, xyz = person_found(blazepose, image)
+            found, in_space = seen.pose_landmarks.landmark, seen.pose_world_landmarks.landmark
+            np.testing.assert_array_equal(xy, [[p.x * width - 0.5, p.y * height - 0.5] for p in found])
+            np.testing.assert_array_equal(confidence, [p.visibility for p in found])
+            np.testing.assert_array_equal(xyz, [[1000 * p.x, 1000 * p.y, 1000 * p.z] for p in in_space])
+
+
+def test_blazepose_finds_each_of_several_people(blazepose, rendered):
+    images, truth = rendered
+    halves, alone = [], []
+    for number, left in ((0, 0), (5, 180)):
+        middle = truth.keypoints.xy.reshape(-1, 17, 2)[number, :, 0].mean()
+        start = int(middle) - 90
+        halves.append(images[number][:, start : start + 180])
+        alone.append(person_found(blazepose, images[number])[0] + [left - start, 0])
+    xy, confidence, xyz = people_found(blazepose, np.hstack(halves))
+    assert (xy.shape, confidence.shape, xyz.shape) == ((2, 33, 2), (2, 33), (2, 33, 3))
+    body = [blazepose.skeleton.index(f"{side}_{joint}") for side in ("left", "right") for joint in ("shoulder", "hip")]
+    found = xy[np.argsort(xy[:, body, 0].mean(axis=1))]
+    assert np.linalg.norm(found - alone, axis=-1)[:, body].max() < 15
+
+
+def test_blazepose_drops_who_is_found_twice():
+    from epitool.detectors.blazepose import _found_once
+
+    person, trunk = np.random.default_rng(0).uniform(0, 100, (33, 2)), [11, 12, 23, 24]
+    again, upside_down = person + 10, 2 * person[trunk].mean(axis=0) - person
+    beside, small = person + np.array([50, 0]), 0.2 * person
+    assert _found_once(np.array([person, again, beside, upside_down, small, small]), trunk) == [0, 2, 4]
+    assert _found_once(np.array([again, person]), trunk) == [0]
+    assert _found_once(np.empty((0, 33, 2)), trunk) == []
+
+
+def test_blazepose_finds_nobody_where_nobody_is(blazepose):
+    xy, confidence, xyz = blazepose.detect(np.full((64, 96, 3), 127, np.uint8))
+    assert (xy.shape, confidence.shape, xyz.shape) == ((0, 33, 2), (0, 33), (0, 33, 3))

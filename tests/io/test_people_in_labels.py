@@ -109,8 +109,12 @@ def test_further_people_of_other_cameras_or_joints_are_refused(three):
         group = file["people/person2"]
         group.attrs["views"] = texts(["a", "b", "c", "d"])
         file["people/person3"].attrs["unit"] = texts("arbitrary")
+        file.copy("people/person3", "people/person4")
+        file["people/person4"].attrs["unit"] = file.attrs["unit"]
+        file["people/person4/frames"][-1] = 500
     assert "person2 has other views than person1" in damaged(three)
     assert "person3 has other unit than person1" in damaged(three, "person3")
+    assert "person4 has frames that person1 lacks" in damaged(three, "person4")
 
 
 def test_groups_that_lead_out_of_the_file_or_in_circles_are_refused(three, truth):

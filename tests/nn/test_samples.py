@@ -11,9 +11,10 @@ from epitool.errors import GeometryError, InputError, UsageError
 from epitool.io.labels_h5 import open_labels, write_labels
 from epitool.labels import Labels, labels_of, split_frames
 from epitool.metrics import nmpjpe
-from epitool.nn import samples as module
+from epitool.nn import recording as module
 from epitool.nn.crops import volume_to_pose
-from epitool.nn.samples import Recording, collect_samples, image_chunks, open_samples
+from epitool.nn.recording import Recording
+from epitool.nn.samples import collect_samples, image_chunks, open_samples
 from epitool.pose import square_boxes
 from epitool.synthetic.motion import random_motion
 from epitool.synthetic.rigs import walking_room
@@ -133,6 +134,44 @@ def test_images_are_named_in_the_order_of_the_samples(labels, tmp_path, monkeypa
     names = [name for part, _, _ in chunks for name in part]
     assert names == gaps.keypoints.images[samples.frames, samples.views].tolist()
     np.testing.assert_array_equal(np.concatenate([boxes for _, boxes, _ in chunks]), samples.boxes)
+
+
+COLUMNS = ("frames", "views", "boxes", "volume", "weight", "pose", "K", "lenses")
+
+
+def two_people(labels: Labels) -> tuple[Labels, Recording]:
+    """A second person, whose frames are 20 to 54 of the first one's, and the recording of both."""
+    rig, images = labels.rig, labels.keypoints.images
+    other = labels_of(random_motion(FRAMES, seed=2).xyz + np.array([600.0, 0, 0]), rig, images).between(20, 55)
+    return other, replace(Recording.of(labels), person="person1", others=(Recording.of(other),))
+
+
+@pytest.mark.parametrize("chunk", [7, 2048])
+@pytest.mark.parametrize("supervision", ["self", "full", "2d"])
+def test_everyone_is_learned_as_if_alone(labels, tmp_path, monkeypatch, supervision, chunk):
+    monkeypatch.setattr(module, "_CHUNK_FRAMES", chunk)
+    other, recording = two_people(labels)
+    both = collect_samples(recording, tmp_path / "both", supervision)
+    for number, (own, start) in enumerate([(labels, 0), (other, 20)]):
+        alone = collect_samples(Recording.of(own), tmp_path / str(number), supervision)
+        theirs = both.people == number
+        assert theirs.sum() == len(alone.frames) > 0
+        for name in COLUMNS:
+            expected = getattr(alone, name) + (start if name == "frames" else 0)
+            assert getattr(both, name)[theirs].tobytes() == expected.tobytes(), name
+    assert both.recording_id == labels.recording_id
+
+
+def test_people_in_the_same_image_are_in_the_same_part(labels, tmp_path):
+    _, recording = two_people(labels)
+    samples, parts = collect_samples(recording, tmp_path, "self"), split_frames(FRAMES)
+    assert (np.diff(samples.frames) >= 0).all()
+    for name in ("train", "val", "test"):
+        part = samples.part(name)
+        assert set(samples.frames[part]) == set(parts[name].tolist())
+        assert set(samples.people[part]) == {0, 1}
+    names = [name for chunk, _, _ in image_chunks(recording, samples) for name in chunk]
+    assert names == labels.keypoints.images[samples.frames, samples.views].tolist()
 
 
 def test_samples_are_found_again_in_their_folder(labels, tmp_path):

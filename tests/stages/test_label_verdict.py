@@ -17,7 +17,7 @@ from epitool.errors import InputError
 from epitool.io.h5 import texts
 from epitool.io.labels_h5 import read_labels, write_labels
 from epitool.nn import inference
-from epitool.nn.samples import Recording
+from epitool.nn.recording import Recording
 from epitool.stages.predict import answering
 
 REASON = "view cam4: is left out: 90% of its keypoints do not fit"

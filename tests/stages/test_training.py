@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from epitool.errors import GeometryError, InputError, UsageError
-from epitool.io.labels_h5 import write_labels
+from epitool.io.labels_h5 import write_labels, writing_labels
 from epitool.io.predictions import read_predictions
 from epitool.labels import Labels
 from epitool.nn import training
@@ -22,8 +22,9 @@ from epitool.nn.device import pick_device
 from epitool.nn.distributed import Compute
 from epitool.nn.inference import open_engine, predict_images
 from epitool.nn.network import as_input, build_network
+from epitool.nn.recording import Recording
 from epitool.nn.run import BEST, LAST, LOG, best_epoch
-from epitool.nn.samples import Recording, collect_samples
+from epitool.nn.samples import collect_samples
 from epitool.nn.soft_argmax import soft_argmax
 from epitool.nn.training_set import open_training_set, prepare_training_set
 from epitool.options import PredictOptions, TrainOptions
@@ -243,6 +244,34 @@ def test_train_then_predict(labels, tmp_path, monkeypatch):
     assert summary.values["poses"] == len(predictions.images) == len(list(Path("drawn").iterdir())) == 7
     assert predictions.provenance["boxes"] == "whole image"
     np.testing.assert_allclose(predictions.boxes[0], [0, 0, 384, 384])
+
+
+def write_two(labels: Labels, verdicts: tuple[str, str]) -> None:
+    """`labels.h5` of two people, of whom the second is in all frames but the first one."""
+    with writing_labels(Path("labels.h5"), labels.poses.frames) as writer:
+        for person, own in ((writer, labels), (writer.another(labels.poses.frames[1:]), labels.between(1, 7))):
+            person.append(own)
+            person.judge(
+                verdicts[person is not writer], ["cameras move"] if person is writer else ["arms", "cameras move"]
+            )
+
+
+def test_everyone_in_the_file_is_learned(labels, here, capsys):
+    write_two(labels, ("warn", "warn"))
+    with train_stage.open_recording(Path("labels.h5")) as recording:
+        prepare_training_set(recording, TINY, here)
+    said = capsys.readouterr().err
+    assert "36 crops to learn from, 8 to choose the epoch by; 2 people: 20 of person1, 16 of person2" in said
+    assert recording.doubts == ("cameras move", "person2: arms")
+    assert said.count("doubtful") == 2
+
+
+@pytest.mark.parametrize("verdicts", [("fail", "pass"), ("pass", "fail")])
+def test_nobody_is_learned_whose_labels_are_not_to_be_trusted(labels, here, verdicts):
+    write_two(labels, verdicts)
+    with pytest.raises(GeometryError, match="not to be trusted"):
+        train_stage.run(TrainOptions(preset="small", device="cpu"))
+    assert not Path("runs").exists()
 
 
 def test_predict_takes_boxes_from_keypoints(run_folder, labels, tmp_path):

@@ -111,8 +111,7 @@ def adjust(
     squared = errors_of(state, observed.xy)
     damping, previous = _START_LAMBDA, np.inf
     for _ in range(_ITERATIONS):
-        state, damping, stepped = _step(state, observed.xy, squared, found, damping, lenses)
-        squared = errors_of(state, observed.xy)
+        state, squared, damping, stepped = _step(state, observed.xy, squared, found, damping, lenses)
         found = em_step(state, squared, found, observed, cameras=len(rig) - 1)
         if not stepped or abs(previous - found.cost) < tolerance * abs(found.cost):
             break
@@ -149,8 +148,12 @@ def measure_fit(xy: Array, confidence: Array, xyz: Array, rig: Rig) -> Fit:
 
 def _step(
     state: State, observed: Array, squared: Array, found: Estimate, damping: float, lenses: Lenses
-) -> tuple[State, float, bool]:
-    """Take one accepted Levenberg-Marquardt step with fixed weights; return False where no step lowers the cost."""
+) -> tuple[State, Array, float, bool]:
+    """Take one accepted Levenberg-Marquardt step with fixed weights.
+
+    Returns:
+        The state, its squared errors `(N, V)`, the next damping, and whether a step lowered the cost.
+    """
     w, variance = _effective(found.precision), found.noise.sigma_px**2
     used = w > 0
     diagonal, slope, pull = lenses.pull(state.K, state.bend, variance)
@@ -166,12 +169,13 @@ def _step(
         cameras = step.reshape(len(state.R), -1)
         candidate = _moved(state, cameras, point_steps(system, cameras))
         # infinite if a joint has moved behind a camera
-        trial = float(w[used] @ errors_of(candidate, observed)[used])
+        errors = errors_of(candidate, observed)
+        trial = float(w[used] @ errors[used])
         trial += lenses.pull(candidate.K, candidate.bend, variance)[2]
         if trial <= cost * (1 + _ROUNDING):
-            return candidate, max(damping / 10, 1e-10), True
+            return candidate, errors, max(damping / 10, 1e-10), True
         damping *= 10
-    return state, _START_LAMBDA, False
+    return state, squared, _START_LAMBDA, False
 
 
 def _effective(weights: Array) -> Array:

@@ -48,6 +48,7 @@ def who_answers(options: PredictOptions) -> Answerer:
 
         path = options.refiner or newest_refiner()
         unit = load_refiner(path) if path else load_refiner()
+        _repeat_doubts(path, unit.doubts)
     if unit is None or unit.hint == "network":
         model = model or newest_model()
         if model is None and unit is None:
@@ -69,10 +70,13 @@ def _open_engine(path: Path, device: str, bf16: bool) -> Engine:
 
     engine = open_engine(path, device, bf16)
     check_depth(path, engine.card)
-    if engine.card.doubts:
-        why = first_of(engine.card.doubts, "their file has them")
-        warn(f"{path}: was trained on labels that were found doubtful: {why}")
+    _repeat_doubts(path, engine.card.doubts)
     return engine
+
+
+def _repeat_doubts(path: Path | None, doubts: Sequence[str]) -> None:
+    if doubts:
+        warn(f"{path}: was trained on labels that were found doubtful: {first_of(doubts, 'the file has them')}")
 
 
 def held_out_error_text(who: Answerer) -> str:

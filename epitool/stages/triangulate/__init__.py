@@ -21,7 +21,7 @@ from epitool.stages.shared.camera_checks import check_stature
 from epitool.stages.shared.camera_verdict import inherited
 from epitool.stages.shared.doubts import Asked, Said, omission_texts, said_of, shortened
 from epitool.stages.shared.footage import check_rates_of
-from epitool.stages.shared.people import LEAST_FRAMES, Chosen, report_choice
+from epitool.stages.shared.people import LEAST_FRAMES, Chosen, report_choice, warn_of_mirrors
 from epitool.stages.shared.waiting import saying_what_is_compiled
 from epitool.stages.triangulate.checks import doubts_of_bodies
 from epitool.stages.triangulate.known_cameras import Fitting, leave_out_misfits, windows_of_views
@@ -88,6 +88,7 @@ def _readers(found: Fitting, most: int | None) -> Sequence[KeypointsFile | Chose
     if len(people) == 1:
         report_choice(found.reader)
         return people
+    warn_of_mirrors(people, found.windows[0].rig)
     brief_ones = f"; others, on whom views agree in fewer than {LEAST_FRAMES} frames, get no labels: {brief}"
     say(f"several people: {len(people)} get labels, each their own" + (brief_ones if brief else ""))
     return people

@@ -221,8 +221,8 @@ def _deviations(
 
     The deviations are those of rotation (radians), place and focal length (relative), and of rotation and place
     relative to the other cameras. Errors may be correlated within a joint and, besides, within a stretch of frames, a
-    person or, of one person, a half of the recording, whichever matters most. Each way adds its excess over the
-    variance that independent keypoints would give (two-way clusters, Cameron, Gelbach and Miller 2011).
+    half of the recording or a person, whichever matters most. Each way adds its excess over the variance that
+    independent keypoints would give (two-way clusters, Cameron, Gelbach and Miller 2011).
     """
     free, weights, variance = _free_directions(state, lenses), _effective(found.precision), found.noise.sigma_px**2
     arguments = (state.R, state.t, state.K, state.bend, state.points, observed.xy, weights, lenses.free, 0.0)
@@ -230,14 +230,12 @@ def _deviations(
     sums: list[tuple[Array, Array]] = []
     frames = observed.frame.max() + 1
     clusters = [observed.joint, (observed.frame * min(_BLOCKS, frames)) // frames]
-    several = _take_turns(observed)
-    if several:
+    if _take_turns(observed):
         clusters.append(observed.take)
     for cluster in clusters:
         system = reduced_system(*arguments, np.unique(cluster, return_inverse=True)[1])
         sums.append((free.T @ system.S @ free, system.gradient @ free))
-    if not several:  # frames of several people are in the order of the people, and their halves are no stretches
-        sums.append(_in_halves(*sums[1]))
+    sums.append(_in_halves(*sums[1]))
     whole = sums[0][0].sum(axis=0)
     bread = invert_determined(whole + prior)
     independent, own = variance * bread @ whole @ bread, variance * lenses.belief * bread @ prior @ bread
@@ -246,8 +244,7 @@ def _deviations(
     possible = [independent, *(by_joint + other - independent for other in others)]
     variances = [variances_of_cameras(free @ (C + own) @ free.T, state.R, state.t) for C in possible]
     # two halves tell too little of how many keypoints count as one, by which priors are weighed
-    counting = possible if several else possible[:-1]
-    redundancy = float(max(np.trace(whole @ C) for C in counting) / max(np.trace(whole @ independent), 1e-300))
+    redundancy = float(max(np.trace(whole @ C) for C in possible[:-1]) / max(np.trace(whole @ independent), 1e-300))
     rotation, place, focal, turn, way = np.sqrt(np.maximum(np.max(variances, axis=0), 0.0))
     return (rotation, place, focal, turn, way), max(redundancy, 1.0)
 

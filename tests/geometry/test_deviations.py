@@ -147,8 +147,8 @@ def test_a_person_who_decides_against_the_others_does_not_make_the_cameras_certa
 
 
 def test_a_person_who_outweighs_the_others_does_not_hold_the_cameras_when_left_out():
-    """A twentieth of somebody who weighs 600 times as much as the other would decide as well: 37 deviations."""
-    told = np.concatenate([two_people(seed, 1.0, noise=0.00025)[0] for seed in SCENES[:4]])
+    """A twentieth of somebody who weighs 600 times as much as the other would decide as well: 74 deviations."""
+    told, _ = two_people(1, 1.0, noise=0.00025)
     assert np.mean(told**2) < 3.0**2
 
 

@@ -77,7 +77,7 @@ def test_a_page_has_everyone_in_their_own_frames_and_colours(everyone):
         assert np.isfinite(own[inside]).mean() > 0.9
         assert not np.isfinite(own[~inside]).any()
     assert "3 people, median reprojection error of person1 0.0 px" in shown["facts"]
-    assert "0.0 px, person2: warn (made up), person3: warn (made up)" in shown["facts"]
+    assert "0.0 px, person2: warn (made up.), person3: warn (made up.)" in shown["facts"]
 
 
 def test_everyone_is_within_what_is_looked_at(everyone):

@@ -25,10 +25,15 @@ LENS = 14  # most distortion coefficients that OpenCV uses
 def frozen_array(values: ArrayLike, shape: tuple[int | None, ...], what: str, dtype: type = np.float64) -> NDArray[Any]:
     """Return a read-only array after checking its shape; None in `shape` stands for any length.
 
+    An array that is read-only already is not copied.
+
     Raises:
         ValueError: The array has another shape.
     """
-    array: NDArray[Any] = np.array(values, dtype=dtype)
+    if isinstance(values, np.ndarray) and values.base is None and not values.flags.writeable and values.dtype == dtype:
+        array: NDArray[Any] = values
+    else:
+        array = np.array(values, dtype=dtype)
     if array.ndim != len(shape) or any(want is not None and want != have for want, have in zip(shape, array.shape)):
         raise ValueError(f"{what} has shape {array.shape}, expected {shape}")
     array.setflags(write=False)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,7 +13,10 @@ from typing import Any
 from rich import box
 from rich.console import Console
 from rich.markup import escape
+from rich.padding import Padding
+from rich.panel import Panel
 from rich.table import Table
+from rich.text import Text
 
 from epitool.errors import EpitoolError
 
@@ -108,8 +111,8 @@ def show_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]
     whole = max(len(row[0]) for row in rows) <= _WHOLE if rows else True
     for n, column in enumerate(columns):
         words = max(map(len, column.split()), default=1)
-        title, held = escape(printable_lines(column)), whole and not n
-        table.add_column(title, justify="right" if n else "left", no_wrap=held, min_width=words, overflow="fold")
+        heading, held = escape(printable_lines(column)), whole and not n
+        table.add_column(heading, justify="right" if n else "left", no_wrap=held, min_width=words, overflow="fold")
     for row in rows:
         table.add_row(*(escape(printable(cell)) for cell in row))
     _stderr.print(f"[bold]{escape(printable(title))}[/]")
@@ -142,3 +145,27 @@ def working(description: str) -> Iterator[None]:
     with rp.Progress(*columns, console=_stderr, transient=True) as bar:
         bar.add_task(description, total=None)
         yield
+
+
+def show_help(paragraphs: Sequence[str], panels: Mapping[str, Sequence[tuple[str, str]]], end: str) -> None:
+    """Print a help text on stdout.
+
+    Args:
+        paragraphs: Paragraphs at the beginning.
+        panels: Names and explanations in each panel, by its title.
+        end: Paragraph at the end.
+    """
+    out = Console(markup=False, highlight=False, emoji=False)
+    widest = max(len(name) for rows in panels.values() for name, _ in rows)
+    for text in paragraphs:
+        out.print(Padding(text, (1, 1, 0, 1)))
+    out.print()
+    for title, rows in panels.items():
+        table = Table(box=None, show_header=False, padding=(0, 1), pad_edge=False, expand=True)
+        table.add_column(style="bold cyan", no_wrap=True, min_width=widest)
+        table.add_column(ratio=1)
+        for row in rows:
+            table.add_row(*row)
+        # as a plain string, the title would be searched for emojis, whose names take long to import
+        out.print(Panel(table, title=Text(title), title_align="left", border_style="dim"))
+    out.print(Padding(end, 1))

@@ -23,6 +23,7 @@ from tiers import in_sample
 
 from epitool.camera import Rig
 from epitool.files import one_at_a_time
+from epitool.geometry.noise import KeypointNoise
 from epitool.labels import Labels
 from epitool.pose import Keypoints
 from epitool.synthetic import labels_of, noisy_keypoints
@@ -35,6 +36,11 @@ def exact_labels(frames: int = 120, seed: int = 0, rig: Rig | None = None) -> La
     rig = rig or ring_of_cameras()
     images = np.array([[f"{name}/{f:05d}.jpg" for name in rig.names] for f in range(frames)])
     return labels_of(random_motion(frames, seed).xyz, rig, images)
+
+
+def uniform_noise(sigma_px: float, inlier_share: float) -> KeypointNoise:
+    """Noise that is the same for all keypoints of any number of joints, whatever their confidence."""
+    return KeypointNoise(sigma_px, np.array([inlier_share]), np.empty(0), np.ones(1), np.ones(1))
 
 
 def fetched(requirement: str, unpack: Callable[[Path, Path], None], *options: str) -> Path:
@@ -89,7 +95,8 @@ def pytest_collection_modifyitems(config, items):
 
 # Files whose fixtures take longer than their tests: one process runs all of such a file, or all of one command in it.
 TOGETHER = {
-    "test_deviations.py", "test_demo.py", "test_distributed.py", "test_recording.py", "test_synth.py",
+    "test_deviations.py", "test_demo.py", "test_distributed.py", "test_documented_chain.py", "test_recording.py",
+    "test_synth.py",
 }  # fmt: skip
 BY_COMMAND = "test_faults.py"
 

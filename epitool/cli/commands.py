@@ -18,7 +18,7 @@ from typer.core import TyperCommand, TyperGroup
 from epitool import console, options
 from epitool.cli.config import Config, storing
 from epitool.cli.running import failing_in_one_line, run
-from epitool.options import COMMANDS, GROUP_OF
+from epitool.options import COMMANDS, GROUPS
 from epitool.options.flag import Field, Options, fields_of
 
 _MORE = "More options"
@@ -41,15 +41,29 @@ class Commands(TyperGroup):
         return list(COMMANDS)
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
-        """Return a command with the name and help that the list of commands shows."""
+        """Return a command with the name and help that completion shows."""
         if cmd_name not in COMMANDS:
             return None
-        return TyperCommand(name=cmd_name, help=help_of(options_of(cmd_name)), rich_help_panel=GROUP_OF[cmd_name])
+        return TyperCommand(name=cmd_name, help=help_of(options_of(cmd_name)))
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         """Return the command to run."""
         name, found, rest = super().resolve_command(ctx, args)
         return name, found and command(str(name)), rest
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        """Print the help as typer does, without typer's module for it, whose reader of Markdown is slow to import."""
+        console.show_help(
+            [self.get_usage(ctx), *str(self.help).split("\n\n")],
+            {
+                "Options": [(", ".join(each.opts), getattr(each, "help", "")) for each in self.get_params(ctx)],
+                **{
+                    group: [(name, help_of(options_of(name)).split("\n\n")[0]) for name in names]
+                    for group, names in GROUPS.items()
+                },
+            },
+            str(self.epilog),
+        )
 
 
 class _OnDemand(Mapping[str, Any]):

@@ -21,6 +21,8 @@ _MARKS = {
     **dict.fromkeys((".toml", ".json", ".h5", ".npz", ".pt", ".mp4", ".yml", ".yaml", ".xml", ".txt"), _FORMAT),
     ".jsonl": _FORMAT,
     ".onnx": rb"epitool\.card", ".rrd": rb"RRF", ".trc": rb"\APathFileType[^\n]*\tepitool\n", ".c3d": rb"epitool",
+    # BVH has no room for a name; the bones of others do not begin with two that have no length.
+    ".bvh": rb"\AHIERARCHY\nROOT Hips\n\{\n\tOFFSET( 0\.00000){3}\n.*\n\tJOINT Spine\n\t\{\n\t\tOFFSET( 0\.00000){3}\n",
     ".mot": rb"\nepitool: joint angles", ".sto": rb"\nepitool: joint angles",
     ".html": rb"<title>epitool", ".png": rb"Matplotlib", ".md": rb"\A\| Methods \|", ".tex": rb"\A% Protocol ",
     # Of `evaluate`, of angles, and of joints, where Anipose itself states its axes as 1.0,0.0,...

@@ -60,14 +60,3 @@ def people_in_box(detector: Detector, image: Image, box: Array) -> People:
         return People(np.empty((0, joints, 2)), np.empty((0, joints)))
     found = people_found(detector, np.ascontiguousarray(image[top:bottom, left:right]))
     return found._replace(xy=found.xy + np.array([left, top]))
-
-
-def person_found(detector: Detector, image: Image) -> tuple[Array, Array, Array]:
-    """Return joints `(J, 2)` px, confidence `(J,)` and 3D joints `(J, 3)` of the most confident person (see `People`).
-
-    They are NaN and 0 if nobody is found; 3D joints are also NaN if the detector gives no depth.
-    """
-    xy, confidence, xyz = people_found(detector, image)
-    joints = len(detector.skeleton)
-    nobody, no_depth = (np.full((joints, 2), np.nan), np.zeros(joints)), np.full((joints, 3), np.nan)
-    return (xy[0], confidence[0], no_depth if xyz is None else xyz[0]) if len(xy) else (*nobody, no_depth)

@@ -73,11 +73,6 @@ def unknown_noise(confidence: Array, seen: NDArray[np.bool_], sigma_px: float, i
     return KeypointNoise(sigma_px, share, edges, np.ones(len(edges) + 1), np.ones(confidence.shape[2]))
 
 
-def uniform_noise(sigma_px: float, inlier_share: float) -> KeypointNoise:
-    """Return noise that is the same for all keypoints of any number of joints, whatever their confidence."""
-    return KeypointNoise(sigma_px, np.array([inlier_share]), np.empty(0), np.ones(1), np.ones(1))
-
-
 def rank_confidences(confidence: NDArray[np.floating[Any]]) -> Array:
     """Return roughly the share of confidences not higher than each, in hundredths; 0 where a joint is missing.
 

@@ -19,7 +19,7 @@ from epitool.console import warn
 from epitool.errors import InputError
 from epitool.files import writing
 from epitool.io.files import damage_in, read_text, require_file
-from epitool.io.foreign.cameras import SUFFIXES, WORDS, read_foreign_rig
+from epitool.io.foreign.cameras import SUFFIXES, WORDS, is_foreign_rig, read_foreign_rig
 from epitool.io.foreign.cameras.stated import Stated, cameras_of
 from epitool.io.labels_h5 import open_labels
 
@@ -195,7 +195,7 @@ def _read_any(path: Path, size: tuple[int, int] | None, lenses_only: bool = Fals
         if len(windows) > 1:
             raise InputError(f"{path}: holds cameras of {len(windows)} takes; only `epitool triangulate` takes them")
         return windows[0].rig
-    if suffix not in CAMERA_SUFFIXES:
+    if not is_foreign_rig(path):
         raise InputError(f"{path}: is of no known camera format; known are {KNOWN_CAMERAS}")
     return read_foreign_rig(path, size)
 

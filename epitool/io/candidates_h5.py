@@ -69,4 +69,6 @@ def _array(group: h5py.Group, name: str, axes: int) -> NDArray[Any]:
     found = dataset(group, name, axes)
     if found.dtype.kind not in "fiu":
         raise ValueError(f"'{name}' holds no numbers")
-    return np.asarray(found.astype(np.float32)[:] if name in _MEASURED else found[:])
+    values = np.asarray(found.astype(np.float32)[:] if name in _MEASURED else found[:])
+    values.setflags(write=False)  # so that `Candidates` need not copy it
+    return values

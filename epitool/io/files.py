@@ -136,7 +136,7 @@ def damage_in(path: Path, what: str, advice: str = "") -> Iterator[None]:
     try:
         yield
     except InputError as error:
-        raise error if str(path) in str(error) else InputError(f"{path}: {error}{end}") from None
+        raise error if str(path) in str(error) else type(error)(f"{path}: {error}{end}") from None
     except KeyError as error:
         raise InputError(f"{path}: lacks {error.args[0]}{end or f'; it should be {what}'}") from None
     except _DAMAGE as error:

@@ -73,7 +73,7 @@ class LabelsFile:
             InputError: The file is damaged.
         """
         part = slice(start, stop, step)
-        with readable(self._path, "labels", LABELS_BY):
+        with readable(self._path, "labels" if self.person == FIRST else f"labels of {self.person}", LABELS_BY):
             keypoints = self.keypoints.read(start, stop, step)
             arrays: dict[str, NDArray[Any]] = {
                 name: array(self._file, name, _LABEL_AXES[name], part) for name in self._stored
@@ -257,6 +257,8 @@ def _further_person(file: h5py.File, path: Path, person: str, first: LabelsFile)
         ValueError: They are not, or are damaged.
     """
     found = LabelsFile(group_of(file, person), path, person)
+    if not len(found):
+        raise ValueError(f"{person} is in no frame")
     for what, (own, others) in {
         "views": (found.keypoints.views, first.keypoints.views),
         "joints": (found.keypoints.skeleton, first.keypoints.skeleton),

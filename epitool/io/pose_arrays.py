@@ -158,7 +158,13 @@ def _skeleton_and_order(names: NDArray[Any] | None, count: int, path: Path) -> t
         if count not in (16, 17):
             raise InputError(f"{path}: {count} joints without names; add an array 'joints' of {count} names")
         return skeleton("h36m17" if count == 17 else "mpii16"), list(range(count))
-    joints = [standard_name(str(name)) for name in names.ravel().tolist()]
+    stated = [str(name) for name in names.ravel().tolist()]
+    joints = [standard_name(name) for name in stated]
+    ours = {joint for body in SKELETONS.values() for joint in body.joints}
+    if len(set(joints)) < len(set(stated)) and ours.issuperset(
+        stated
+    ):  # such as a nose beside Human3.6M's of that name
+        joints = stated
     if len(joints) != count or len(set(joints)) != count:
         raise InputError(f"{path}: 'joints' must name {count} different joints, found {', '.join(joints)[:200]}")
     for known in SKELETONS.values():

@@ -34,7 +34,7 @@ _SHA256 = {
     "cam03.mp4": "b8b329f832f178f27ecb78d024d5026b96c6adb36c387bfe2c0af85eab8a11ca",
     "cam04.mp4": "b5c0e7863fd70d008e7178d3c556b045b0ea5f78fcd61ca548a0b2e807e641f7",
 }
-_RETRY = "connect to the network and run the command again, or use `epitool demo --synthetic`, which needs none"
+_RETRY = "connect to the network and run the command again"
 
 
 @dataclass(frozen=True)
@@ -126,7 +126,7 @@ def _pip(folder: Path) -> list[str]:
     except (subprocess.CalledProcessError, OSError) as error:
         raise InputError(
             f"the sample recording is fetched by pip, which is not installed here and cannot be ({error});"
-            " install pip into this environment, or use `epitool demo --synthetic`"
+            " install pip into this environment"
         ) from None
     scripts = "Scripts" if sys.platform == "win32" else "bin"
     return [str(folder / "venv" / scripts / "python"), "-m", "pip"]

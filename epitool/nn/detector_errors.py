@@ -23,6 +23,8 @@ from epitool.nn.looks import (
     described,
     face_apart,
     facing_rotation,
+    join_looks,
+    mirrored,
     turned,
     unit_size,
 )
@@ -92,9 +94,6 @@ def errors_of(looks: Looks, truth: Array, seed: int = 0) -> DetectorErrors:
 
 def _both_ways(looks: Looks, truth: Array) -> tuple[Looks, Array]:
     """Append the mirror images of looks and poses."""
-    from epitool.nn.looks import join_looks
-    from epitool.nn.mocap import mirrored
-
     return join_looks([looks, looks.mirrored()]), np.concatenate([truth, mirrored(truth, BODY)])
 
 

@@ -87,6 +87,11 @@ class Looks:
         return Looks(self.rays, self.confidence, np.full(self.hint.shape, np.nan))
 
 
+def mirrored(poses: Array, skeleton: Skeleton) -> Array:
+    """Mirror poses `(N, J, 3)` in camera axes: x changes its sign, and left and right joints are exchanged."""
+    return np.asarray((poses * [-1.0, 1.0, 1.0])[:, skeleton.flip_order])
+
+
 def join_looks(parts: Sequence[Looks]) -> Looks:
     """Concatenate looks."""
     return Looks(*(np.concatenate([getattr(part, field.name) for part in parts]) for field in fields(Looks)))

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
 from epitool.errors import InputError
-from epitool.nn.looks import BODY, PELVIS, THORAX
+from epitool.nn.looks import BODY, PELVIS, THORAX, mirrored
 from epitool.skeleton import Skeleton
 
 Array = NDArray[np.float64]
@@ -225,11 +225,6 @@ def seen_by(poses: Array, cameras: Cameras, rng: np.random.Generator) -> Array:
     behind = np.minimum(out[..., 2].min(axis=1) - _NEAREST, 0.0)
     out[..., 2] -= behind[:, None]
     return out
-
-
-def mirrored(poses: Array, skeleton: Skeleton) -> Array:
-    """Mirror poses `(N, J, 3)` in camera axes: x changes its sign, and left and right joints are exchanged."""
-    return np.asarray((poses * [-1.0, 1.0, 1.0])[:, skeleton.flip_order])
 
 
 def level_poses(xyz: Array, skeleton: Skeleton) -> Array:

@@ -16,8 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from epitool.camera import Array
-from epitool.nn.looks import BODY, FEATURES, Looks, described
-from epitool.nn.mocap import mirrored
+from epitool.nn.looks import BODY, FEATURES, Looks, described, mirrored
 from epitool.nn.tensors import damage_reported, read_plain
 from epitool.options.network import UnitOptions
 
@@ -52,6 +51,7 @@ class Refiner:
         trained_on: Description of its training data.
         recording_id: Recording whose labels it was trained on; "" for motion capture.
         measured: NMPJPE and PMPJPE on held-out frames, by the method that answers, in the unit.
+        doubts: Why the labels that it was trained on were found doubtful; empty if they were not.
     """
 
     weights: Mapping[str, Array32]
@@ -64,6 +64,7 @@ class Refiner:
     trained_on: str
     recording_id: str = ""
     measured: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    doubts: tuple[str, ...] = ()
 
     @cached_property
     def _layers(self) -> dict[str, tuple[Array32, Array32]]:
@@ -136,6 +137,7 @@ def load_refiner(path: Path = SHIPPED) -> Refiner:
             trained_on=str(content["trained_on"]),
             recording_id=str(content["recording_id"]),
             measured={str(name): (float(a), float(b)) for name, (a, b) in content["measured"].items()},
+            doubts=tuple(map(str, content.get("doubts", ()))),  # files of earlier versions lack them
         )
         if refiner.unit not in ("mm", "arbitrary") or refiner.hint not in ("detector", "network", "none"):
             raise ValueError(f"unit '{refiner.unit}' or hint '{refiner.hint}'")

@@ -169,5 +169,6 @@ def save_refiner(path: Path, refiner: Refiner) -> None:
         "trained_on": refiner.trained_on,
         "recording_id": refiner.recording_id,
         "measured": {name: list(errors) for name, errors in refiner.measured.items()},
+        "doubts": list(refiner.doubts),
     }
     save_plain(path, content)

@@ -50,7 +50,6 @@ GROUPS = {
     },
 }
 COMMANDS = {name: home for group in GROUPS.values() for name, home in group.items()}
-GROUP_OF = {name: group for group, commands in GROUPS.items() for name in commands}
 _HOME = {name: module for module, name in COMMANDS.values()}
 
 

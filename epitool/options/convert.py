@@ -43,8 +43,8 @@ class ConvertOptions(Options):
 
     2D joints are read from OpenPose, AlphaPose, MMPose, COCO, DeepLabCut and SLEAP into a keypoints.h5. Cameras are
     read and written as TOML (Anipose, Pose2Sim, caliscope), Qualisys, OpenCV and EasyMocap files; those of ROS, Kalibr,
-    MC-Calib, Vicon, BioCV and OpenCap are only read. Poses are written as .trc, .c3d, .csv or .npz, angles of joints as
-    .mot, .sto or angles.csv (any name that ends so), and as a diagram in .png.
+    MC-Calib, Vicon, BioCV and OpenCap are only read. Poses are written as .trc, .c3d, .csv, .bvh or .npz, angles of
+    joints as .mot, .sto or angles.csv (any name that ends so), and as a diagram in .png.
 
     Example: epitool convert pose/cam1_json pose/cam2_json --views cam1.mp4 cam2.mp4 --out keypoints.h5
 
@@ -80,7 +80,7 @@ class ConvertOptions(Options):
     )
     unit: Annotated[Literal["mm", "cm", "m"] | None, Flag("Unit of the other program's file.")] = None
     up_axis: Annotated[
-        Literal["y", "z"] | None, Flag("Axis that points up in the poses' file.", shown="y in .trc, else z")
+        Literal["y", "z"] | None, Flag("Axis that points up in the poses' file.", shown="y in .trc and .bvh, else z")
     ] = None
     names: Annotated[
         Literal["pose2sim"] | None, Flag("Call the joints of poses as the markers of Pose2Sim's OpenSim model.")

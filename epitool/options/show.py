@@ -18,7 +18,7 @@ class ShowOptions(Options):
 
     Example: epitool show labels.h5 --out overlay.mp4
 
-    Example: epitool show labels.h5 --out labels.rrd (extra 'rerun')
+    Example: epitool show labels.h5 --out labels.rrd  # extra rerun
     """
 
     file: Annotated[

@@ -6,8 +6,10 @@ from epitool.skeleton import Skeleton
 
 Color = tuple[int, int, int]
 SIDE_COLORS: dict[str, Color] = {"left": (0, 114, 178), "right": (213, 94, 0), "middle": (0, 158, 115)}
-# colours of the people other than the chosen one
-PEOPLE_COLORS: tuple[Color, ...] = ((204, 121, 167), (240, 228, 66), (86, 180, 233), (255, 255, 255))
+# colours of the people who are found beside the chosen one
+OTHERS_COLORS: tuple[Color, ...] = ((204, 121, 167), (240, 228, 66), (86, 180, 233), (255, 255, 255))
+# colours of several people who are shown alike, each in one colour; they repeat from the seventh person on
+PEOPLE_COLORS: tuple[Color, ...] = (*SIDE_COLORS.values(), *OTHERS_COLORS[:-1])
 
 
 def joint_side(joint: str) -> str:
@@ -24,6 +26,11 @@ def bone_side(skeleton: Skeleton, bone: tuple[int, int]) -> str:
     """Return the side of a bone (parent, child); a bone that connects left and right is in the middle."""
     sides = {joint_side(skeleton.joints[j]) for j in bone} - {"middle"}
     return sides.pop() if len(sides) == 1 else "middle"
+
+
+def colors_of(count: int) -> list[Color]:
+    """Return the colours of so many people who are shown alike."""
+    return [PEOPLE_COLORS[i % len(PEOPLE_COLORS)] for i in range(count)]
 
 
 def plot_color(side: str) -> tuple[float, float, float]:

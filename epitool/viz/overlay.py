@@ -13,13 +13,17 @@ from epitool.errors import InputError
 from epitool.files import writing
 from epitool.images import Image
 from epitool.skeleton import Skeleton
-from epitool.viz.colors import PEOPLE_COLORS, SIDE_COLORS, Color, bone_side, joint_side
+from epitool.viz.colors import SIDE_COLORS, Color, bone_side, joint_side
 
 Array = NDArray[np.float64]
 WHITE: Color = (255, 255, 255)
 BLACK: Color = (0, 0, 0)
 SUBPIXEL_BITS = 4
 GAP = 4  # px between tiles
+_FONT, _FONT_SIZE, _LINE = cv2.FONT_HERSHEY_SIMPLEX, 0.55, 18  # the last in px
+_HIGHEST = 42  # px, the highest line of people's names; the view's name is above
+_LEGEND_LINE, _LEGEND_DOT = 30, 6  # px
+_BRIGHT = 700  # of a colour as 2 red + 3 green + blue, from which text on it is black
 _MARK = b"epitool.video/1"  # in an MP4 box that players skip; distinguishes the file from footage
 _MADE_BY = (8 + len(_MARK)).to_bytes(4, "big") + b"free" + _MARK
 
@@ -49,19 +53,18 @@ def draw_pose(image: Image, xy: Array, skeleton: Skeleton, confidence: Array | N
     return canvas
 
 
-def draw_people(image: Image, people: Array, skeleton: Skeleton, numbers: NDArray[np.intp]) -> Image:
-    """Return a copy of an RGB image with the people other than the chosen one drawn on it, each in one colour.
+def draw_people(image: Image, people: Array, skeleton: Skeleton, colors: Sequence[Color]) -> Image:
+    """Return a copy of an RGB image with people drawn on it, each in one colour, the last one on top.
 
     Args:
         image: RGB `(height, width, 3)`.
         people: Joints `(N, J, 2)` px; NaN where missing.
         skeleton: Skeleton with the joints' names and bones.
-        numbers: Number of each person from 1, `(N,)`, which determines the colour.
+        colors: Colour of each person.
     """
     canvas = np.ascontiguousarray(image).copy()
     thickness = max(1, round(max(image.shape[:2]) / 250))
-    for joints, number in zip(people, numbers):
-        color = PEOPLE_COLORS[(int(number) - 1) % len(PEOPLE_COLORS)]
+    for joints, color in zip(people, colors, strict=True):
         bones = [list(bone) for bone in skeleton.bones if _drawable(joints[list(bone)]).all()]
         for rim, ink in ((2, BLACK), (0, color)):
             for bone in bones:
@@ -76,7 +79,48 @@ def write_name(image: Image, text: str) -> None:
     """
     plain = text.encode("ascii", "replace").decode()
     for ink, thickness in ((BLACK, 4), (WHITE, 1)):
-        cv2.putText(image, plain, (8, 22), cv2.FONT_HERSHEY_SIMPLEX, 0.55, ink, thickness, cv2.LINE_AA)
+        cv2.putText(image, plain, (8, 22), _FONT, _FONT_SIZE, ink, thickness, cv2.LINE_AA)
+
+
+def write_tags(image: Image, people: Array, names: Sequence[str], colors: Sequence[Color]) -> None:
+    """Write names over people's heads on an RGB image, in place, each on its person's colour.
+
+    A name that would cover another one is written further up, or else further down, and none leaves the image.
+
+    Args:
+        image: RGB `(height, width, 3)`.
+        people: Joints `(N, J, 2)` px; NaN where missing.
+        names: Name of each person.
+        colors: Colour of each person.
+    """
+    taken: list[tuple[int, int, int]] = []  # left end, baseline and width
+    for joints, name, color in zip(people, names, colors, strict=True):
+        inside = joints[((joints >= 0) & (joints < image.shape[1::-1])).all(axis=-1)]
+        if not len(inside):
+            continue
+        wide = cv2.getTextSize(name, _FONT, _FONT_SIZE, 1)[0][0]
+        x, y = (int(value) for value in inside[inside[:, 1].argmin()] - [wide / 2, 10])
+        x, y = max(0, min(x, image.shape[1] - wide)), max(y, _HIGHEST)
+        near = [base for start, base, width in taken if x < start + width and start < x + wide]
+        heights = [*range(y, _HIGHEST - 1, -_LINE), *range(y + _LINE, image.shape[0], _LINE)]
+        y = next((height for height in heights if all(abs(height - base) >= _LINE for base in near)), y)
+        taken.append((x, y, wide))
+        cv2.rectangle(image, (x - 3, y - _LINE + 4), (x + wide + 2, y + 4), color, cv2.FILLED)
+        ink = BLACK if np.dot(color, (2, 3, 1)) > _BRIGHT else WHITE
+        cv2.putText(image, name, (x, y - 1), _FONT, _FONT_SIZE, ink, 1, cv2.LINE_AA)
+
+
+def legend(names: Sequence[str], colors: Sequence[Color], width: int) -> Image:
+    """Return names beside dots of their colours, on black, in as many rows of this width as are needed."""
+    wide = max(cv2.getTextSize(name, _FONT, _FONT_SIZE, 1)[0][0] for name in names) + 4 * _LEGEND_DOT + 2 * GAP
+    columns = max(1, width // wide)
+    rows = -(-len(names) // columns)
+    strip = np.zeros((rows * _LEGEND_LINE, width, 3), np.uint8)
+    for i, (name, color) in enumerate(zip(names, colors, strict=True)):
+        x, y = i % columns * wide + 2 * _LEGEND_DOT, (i // columns) * _LEGEND_LINE + _LEGEND_LINE // 2
+        cv2.circle(strip, (x, y), _LEGEND_DOT, color, cv2.FILLED, cv2.LINE_AA)
+        cv2.putText(strip, name, (x + 2 * _LEGEND_DOT, y + 6), _FONT, _FONT_SIZE, WHITE, 1, cv2.LINE_AA)
+    return strip
 
 
 def save_image(path: Path, image: Image) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import re
+from collections.abc import Sequence
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -15,9 +16,9 @@ from numpy.typing import NDArray
 
 from epitool.files import writing
 from epitool.images import Image
-from epitool.viz.colors import PEOPLE_COLORS, bone_side, joint_side
+from epitool.viz.colors import OTHERS_COLORS, bone_side, colors_of, joint_side
 from epitool.viz.level import level_axes
-from epitool.viz.scene import Crowd, Scene
+from epitool.viz.scene import Crowd, Person, Scene
 
 Array = NDArray[np.float64]
 LONGEST_SIDE = 420  # px of an embedded image
@@ -63,7 +64,7 @@ def _part(name: str) -> str:
 def _plain(scene: Scene) -> dict[str, Any]:
     """Return the scene as values for JSON, with the world rotated so that its third axis is up."""
     turn, body = level_axes(scene.up), scene.skeleton
-    xyz = None if scene.xyz is None else scene.xyz @ turn.T
+    first, xyz = scene.people[0] if scene.people else Person(), _turned(scene.xyz, turn)
     centers = [turn @ camera.center for rig in scene.rigs for camera in rig.cameras]
     low, high = _bounds(xyz, np.array(centers).reshape(-1, 3))
     size = float(max((high - low).max(), 1e-9))
@@ -81,9 +82,8 @@ def _plain(scene: Scene) -> dict[str, Any]:
         "realTime": scene.real_time,
         "names": [{"path": p, "image": Path(p).name, "camera": c, "frame": n} for p, c, n in scene.names],
         "crowd": None if scene.crowd is None else _packed_crowd(scene.crowd),
-        "xyz": _packed(xyz),
-        "xy": _packed(scene.xy),
-        "own": _packed(scene.own),
+        **_packed_person(first, turn),
+        **({"people": _packed_people(scene.people, turn)} if len(scene.people) > 1 else {}),
         "take": take_of.tolist(),
         "takes": [[_camera(camera, turn, size) for camera in rig.cameras] for rig in scene.rigs],
         "middles": [_short(middle) for middle in _middles(scene, turn, xyz, take_of)],
@@ -104,6 +104,23 @@ def _view(scene: Scene, v: int, name: str) -> dict[str, Any]:
     return {"name": name, "sizes": (sizes[:1] if same else sizes).tolist(), "images": data}
 
 
+def _turned(xyz: Array | None, turn: Array) -> Array | None:
+    return None if xyz is None else xyz @ turn.T
+
+
+def _packed_person(person: Person, turn: Array) -> dict[str, str | None]:
+    return {"xyz": _packed(_turned(person.xyz, turn)), "xy": _packed(person.xy), "own": _packed(person.own)}
+
+
+def _packed_people(people: Sequence[Person], turn: Array) -> list[dict[str, str | None]]:
+    """Encode several people with their names and colours; the joints of the first are those of the scene."""
+    joints = [{}, *(_packed_person(person, turn) for person in people[1:])]
+    return [
+        {"name": person.name, "color": f"rgb{color}", **own}
+        for person, color, own in zip(people, colors_of(len(people)), joints, strict=True)
+    ]
+
+
 def _packed(values: Array | None) -> str | None:
     """Encode values as little-endian float32 in base64; NaN stays NaN."""
     return None if values is None else base64.b64encode(values.astype("<f4").tobytes()).decode()
@@ -116,7 +133,7 @@ def _packed_crowd(crowd: Crowd) -> dict[str, Any]:
     return {
         "xy": base64.b64encode(packed.tobytes()).decode(),
         "missing": _MISSING,
-        "colors": [f"rgb{color}" for color in PEOPLE_COLORS],
+        "colors": [f"rgb{color}" for color in OTHERS_COLORS],
         "counts": np.bincount(crowd.cell, minlength=crowd.chosen.size).tolist(),
         "numbers": crowd.number.tolist(),
         "chosen": crowd.chosen.ravel().tolist(),
@@ -138,7 +155,7 @@ def _short(values: Array) -> list[Any]:
 
 
 def _middles(scene: Scene, turn: Array, xyz: Array | None, take_of: NDArray[np.int64]) -> list[Array]:
-    """Return the point to look at in every take: the middle of the person's positions, or else of the cameras."""
+    """Return the point to look at in every take: the middle of the people's positions, or else of the cameras."""
     middles = []
     for take in range(max(len(scene.rigs), 1)):
         people = None if xyz is None else xyz[take_of == take]
@@ -150,7 +167,7 @@ def _middles(scene: Scene, turn: Array, xyz: Array | None, take_of: NDArray[np.i
 
 
 def _extent(xyz: Array | None) -> Array:
-    """Return the person's median extent along each axis, `(3,)`; 0 without a person."""
+    """Return the median extent of the people along each axis, `(3,)`; 0 without anybody."""
     known = np.empty((0, 1, 3)) if xyz is None else xyz[np.isfinite(xyz).all(axis=-1).sum(axis=-1) > 1]
     if not len(known):
         return np.zeros(3)

@@ -13,7 +13,7 @@ from epitool.camera import Camera
 from epitool.errors import UsageError
 from epitool.files import writing
 from epitool.skeleton import Skeleton
-from epitool.viz.colors import SIDE_COLORS, bone_side, joint_side
+from epitool.viz.colors import SIDE_COLORS, Color, bone_side, colors_of, joint_side
 from epitool.viz.level import level_axes
 
 if TYPE_CHECKING:
@@ -51,29 +51,39 @@ def _log_frame(rerun: Any, stream: Any, scene: Scene, f: int) -> None:
     take = int(scene.take_of[f]) if len(scene.take_of) else 0
     if scene.rigs and (f == 0 or take != scene.take_of[f - 1]):
         _log_cameras(rerun, stream, scene, take, f)
-    if scene.xyz is not None:
-        turned = scene.xyz[f] @ level_axes(scene.up).T
-        _log_pose(stream, "world/person", turned, scene.skeleton, rerun.Points3D, rerun.LineStrips3D)
+    several = len(scene.people) > 1
+    colors = colors_of(len(scene.people)) if several else [None]
+    for person, color in zip(scene.people, colors):
+        if person.xyz is not None:
+            place = f"world/{person.name or 'person'}"
+            turned = person.xyz[f] @ level_axes(scene.up).T
+            _log_pose(stream, place, turned, scene.skeleton, rerun.Points3D, rerun.LineStrips3D, color)
     for v, view in enumerate(scene.views):
         jpeg, place = scene.images.get((f, v)), f"world/{view}"
         scale = _size(jpeg)[0] / scene.sizes[f, v, 0] if jpeg else 1.0
         if jpeg:
             stream.log(place, rerun.EncodedImage(contents=jpeg, media_type="image/jpeg"))
-        for name, points in (("detected", scene.xy), ("reprojected", scene.own)):
-            if points is not None:
-                _log_pose(
-                    stream, f"{place}/{name}", points[f, v] * scale, scene.skeleton, rerun.Points2D, rerun.LineStrips2D
-                )
+        for person, color in zip(scene.people, colors):
+            of_one = f"{place}/{person.name}" if several else place
+            for name, points in (("detected", person.xy), ("reprojected", person.own)):
+                if points is not None:
+                    _log_pose(
+                        stream, f"{of_one}/{name}", points[f, v] * scale, scene.skeleton, rerun.Points2D,
+                        rerun.LineStrips2D, color,
+                    )  # fmt: skip
 
 
-def _log_pose(stream: Any, place: str, joints: Array, body: Skeleton, points: Any, strips: Any) -> None:
+def _log_pose(
+    stream: Any, place: str, joints: Array, body: Skeleton, points: Any, strips: Any, color: Color | None
+) -> None:
+    """Log joints and bones in one colour, or in those of the body's sides."""
     known = np.isfinite(joints).all(axis=-1)
-    colors = [SIDE_COLORS[joint_side(joint)] for joint, there in zip(body.joints, known) if there]
+    colors = [color or SIDE_COLORS[joint_side(joint)] for joint, there in zip(body.joints, known) if there]
     names = [joint for joint, there in zip(body.joints, known) if there]
     bones = [bone for bone in body.bones if known[list(bone)].all()]
     stream.log(f"{place}/joints", points(joints[known], colors=colors, labels=names, show_labels=False))
     lines = joints[np.array(bones, dtype=int).reshape(-1, 2)]
-    stream.log(f"{place}/bones", strips(lines, colors=[SIDE_COLORS[bone_side(body, bone)] for bone in bones]))
+    stream.log(f"{place}/bones", strips(lines, colors=[color or SIDE_COLORS[bone_side(body, bone)] for bone in bones]))
 
 
 def _log_cameras(rerun: Any, stream: Any, scene: Scene, take: int, f: int | None) -> None:

@@ -36,6 +36,23 @@ class Crowd:
 
 
 @dataclass(frozen=True, eq=False)
+class Person:
+    """One person in F frames, V views and J joints; NaN where joints are missing, as in frames without the person.
+
+    Attributes:
+        name: Name of the person; "" if there is one person only.
+        xyz: Joints in the world `(F, J, 3)`, or None.
+        xy: Detected 2D joints, `(F, V, J, 2)` px, or None.
+        own: Pose projected by the cameras, `(F, V, J, 2)` px, or None.
+    """
+
+    name: str = ""
+    xyz: Array | None = None
+    xy: Array | None = None
+    own: Array | None = None
+
+
+@dataclass(frozen=True, eq=False)
 class Scene:
     """Poses, cameras and images to show; F frames, V views, J joints.
 
@@ -44,33 +61,29 @@ class Scene:
         facts: Line beside the title.
         skeleton: Skeleton of the joints.
         frames: Frame numbers `(F,)`.
-        xyz: Joints in the world `(F, J, 3)`, or None.
+        people: The people, the one who is seen most first; empty if only cameras are shown.
         up: Upward direction in the world `(3,)`.
         rigs: Cameras of every take; empty if they are not known.
         take_of: Index of each frame's take, `(F,)`.
         views: Names of the V views.
-        xy: Detected 2D joints, `(F, V, J, 2)` px, or None.
-        own: Pose projected by the cameras, `(F, V, J, 2)` px, or None.
         sizes: (width, height) of the images, `(F, V, 2)`.
         images: Small JPEGs by (frame index, view index), as made by `small_jpeg`.
         fps: Frames per second of playback.
         real_time: Whether playback is as fast as the recording.
         unit: Unit of the world: "mm", "arbitrary", or "" if nothing is in space.
         names: (path, camera, frame number or None) of each frame, if every frame is a separate image.
-        crowd: Other people, if any were found.
+        crowd: Other people who were found in the images, but are not followed; None if there are none.
     """
 
     title: str
     facts: str
     skeleton: Skeleton
     frames: NDArray[np.int64]
-    xyz: Array | None = None
+    people: tuple[Person, ...] = ()
     up: Array = field(default_factory=lambda: np.array([0.0, 0.0, 1.0]))
     rigs: tuple[Rig, ...] = ()
     take_of: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, dtype=np.int64))
     views: tuple[str, ...] = ()
-    xy: Array | None = None
-    own: Array | None = None
     sizes: NDArray[np.int64] = field(default_factory=lambda: np.empty((0, 0, 2), dtype=np.int64))
     images: dict[tuple[int, int], bytes] = field(default_factory=dict)
     fps: float = _PLAYED_FPS
@@ -78,3 +91,9 @@ class Scene:
     unit: str = ""
     names: tuple[tuple[str, str, int | None], ...] = ()
     crowd: Crowd | None = None
+
+    @property
+    def xyz(self) -> Array | None:
+        """Joints of all N people in the world, `(F, N * J, 3)`; None if nobody is in space."""
+        placed = [person.xyz for person in self.people if person.xyz is not None]
+        return np.concatenate(placed, axis=1) if placed else None

@@ -20,6 +20,7 @@ from typing import Any
 
 import h5py
 import numpy as np
+from numpy.typing import NDArray
 
 from epitool.camera import Rig
 from epitool.geometry.people.candidates import Candidates
@@ -38,7 +39,10 @@ CAMERAS, JOBS = 4, 1  # unless a curve is over them
 
 
 def recording(folder: Path, cameras: int, frames: int, people: int = 1) -> None:
-    """`cameras.toml`, and a `keypoints.h5` of 2000 frames over and over, with image names of their own."""
+    """`cameras.toml`, and a `keypoints.h5` of 2000 frames forth and back, over and over, with image names of their own.
+
+    People go on from where they are, so that nobody is anywhere else in the next frame.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     rig = studio_rig("ring", cameras, 1000, 0)
     write_rig(folder / "cameras.toml", rig)
@@ -52,7 +56,7 @@ def recording(folder: Path, cameras: int, frames: int, people: int = 1) -> None:
             del file[name]
             stored = file.create_dataset(name, (frames, *values.shape[1:]), values.dtype)
             for start in range(0, frames, BLOCK):
-                stored[start : start + BLOCK] = values[: frames - start]
+                stored[start : start + BLOCK] = values[forth_and_back(np.arange(start, min(start + BLOCK, frames)))]
         del file["images"], file["frames"]
         file["frames"] = np.arange(frames)
         file["images"] = texts([[f"{view}/{f:07d}.jpg" for view in rig.names] for f in range(frames)])
@@ -71,7 +75,14 @@ def everyone(block: Sequence[Keypoints], frames: int) -> Candidates:
     xy, confidence = (
         np.stack([getattr(each, name) for each in block]).astype(np.float32) for name in ("xy", "confidence")
     )
-    return Candidates(xy[person, frame % BLOCK, view], confidence[person, frame % BLOCK, view], frame, view)
+    of_block = forth_and_back(frame)
+    return Candidates(xy[person, of_block, view], confidence[person, of_block, view], frame, view)
+
+
+def forth_and_back(frames: NDArray[np.integer]) -> NDArray[np.integer]:
+    """Frames of the block that these frames of the recording show."""
+    turn, there = np.divmod(frames, BLOCK)
+    return np.where(turn % 2 == 0, there, BLOCK - 1 - there)
 
 
 def poses(path: Path, count: int, noise: float) -> None:

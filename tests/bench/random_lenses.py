@@ -2,7 +2,7 @@
 
 Principal points are off by N(0, 1.5%) of the image's longer side, fx / fy by N(0, 0.5%); fields of view are 45 to 90
 degrees and k1 is N(0, 0.1), but in one rig of five all lenses are an action camera's with k1 near -0.25. With
-`--centred` lenses have none of these faults, as `calibrate` assumed of old. Run as
+`--centred` lenses have none of these faults. Run as
 `python tests/bench/random_lenses.py --count 50 --jobs 4`.
 """
 

@@ -297,6 +297,7 @@ def test_a_table_fits_80_columns_and_cuts_no_word(capsys, monkeypatch):
     show_table("Title", titles, [["cam01 - cam02", *numbers], ["walk_Miqus_7_35441 - walk_Miqus_7_35442", *numbers]])
     show_table("Title", titles, [["cam01 - cam02", *numbers]])
     said = capsys.readouterr().err
+    assert said.count("Title\n") == 2
     assert max(map(len, said.splitlines())) <= 80
     assert "\N{HORIZONTAL ELLIPSIS}" not in said
     assert "cam01 - cam02" in said.rpartition("Title")[2]

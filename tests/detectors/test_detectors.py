@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from epitool.detectors import DETECTORS, Entry, known_detector, open_detector
-from epitool.detectors.finding import people_found, person_found
+from epitool.detectors.finding import people_found
 from epitool.errors import CheckpointError, InputError, UsageError
 from epitool.skeleton import skeleton
 
@@ -89,11 +89,7 @@ def test_a_detector_of_one_person_may_leave_out_the_axis_of_people():
     image = np.full((8, 8, 3), 9, np.uint8)
     assert people_found(One(), image)[0].shape == (1, 17, 2)
     assert people_found(One(), 0 * image)[0].shape == (0, 17, 2)
-    np.testing.assert_array_equal(person_found(Two(), image)[0], Two().detect(image)[0][0])
-    xy, confidence, xyz = person_found(One(), 0 * image)
-    assert np.isnan(xyz).all()
-    assert np.isnan(xy).all()
-    assert confidence.shape == (17,)
+    np.testing.assert_array_equal(people_found(Two(), image)[0], Two().detect(image)[0])
 
 
 def test_unknown_detectors_are_named():
@@ -175,8 +171,8 @@ def test_blazepose_finds_the_rendered_person_once(blazepose, rendered):
     images, truth = rendered
     errors = []
     for image, exact in zip(images, truth.keypoints.xy.reshape(-1, 17, 2), strict=True):
-        assert len(people_found(blazepose, image).xy) <= 1
-        xy, confidence, _ = person_found(blazepose, image)
+        (xy, *others), (confidence, *_), _ = people_found(blazepose, image)
+        assert not others
         for joint in ("left_shoulder", "right_hip", "left_knee"):
             j = blazepose.skeleton.index(joint)
             if confidence[j] > 0.5:
@@ -191,7 +187,7 @@ def test_blazepose_answers_as_mediapipe_does_for_one_person(blazepose, rendered)
     with Pose(static_image_mode=True, model_complexity=1) as own:
         for image in rendered[0][:6]:
             seen, height, width = own.process(image), *image.shape[:2]
-            xy, confidence, xyz = person_found(blazepose, image)
+            (xy,), (confidence,), (xyz,) = people_found(blazepose, image)
             found, in_space = seen.pose_landmarks.landmark, seen.pose_world_landmarks.landmark
             np.testing.assert_array_equal(xy, [[p.x * width - 0.5, p.y * height - 0.5] for p in found])
             np.testing.assert_array_equal(confidence, [p.visibility for p in found])
@@ -205,7 +201,7 @@ def test_blazepose_finds_each_of_several_people(blazepose, rendered):
         middle = truth.keypoints.xy.reshape(-1, 17, 2)[number, :, 0].mean()
         start = int(middle) - 90
         halves.append(images[number][:, start : start + 180])
-        alone.append(person_found(blazepose, images[number])[0] + [left - start, 0])
+        alone.append(people_found(blazepose, images[number]).xy[0] + [left - start, 0])
     xy, confidence, xyz = people_found(blazepose, np.hstack(halves))
     assert (xy.shape, confidence.shape, xyz.shape) == ((2, 33, 2), (2, 33), (2, 33, 3))
     body = [blazepose.skeleton.index(f"{side}_{joint}") for side in ("left", "right") for joint in ("shoulder", "hip")]

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from conftest import exact_labels
+from conftest import exact_labels, uniform_noise
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import least_squares
@@ -15,7 +15,6 @@ from scipy.spatial.transform import Rotation
 from epitool.camera import Camera, Rig
 from epitool.errors import GeometryError
 from epitool.geometry.body.scale import bone_lengths
-from epitool.geometry.noise import uniform_noise
 from epitool.geometry.triangulation.bones import BoneLengths, estimate_bone_lengths, refine_with_bones
 from epitool.geometry.triangulation.triangulate import triangulate
 from epitool.skeleton import Skeleton, skeleton

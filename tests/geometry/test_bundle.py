@@ -8,8 +8,10 @@ import pytest
 from scipy.optimize import least_squares
 
 from epitool.errors import GeometryError
+from epitool.geometry.calibration import bundle_adjustment
 from epitool.geometry.calibration.bundle_adjustment import adjust
 from epitool.geometry.calibration.compare import compare_rigs
+from epitool.geometry.calibration.expectation import em_step
 
 
 def shaken(rig, degrees, mm, seed=0):
@@ -116,3 +118,12 @@ def test_joints_that_too_few_views_see_are_not_enough(truth):
     xy[1:] = np.nan
     with pytest.raises(GeometryError, match="17 joints are seen by two views, at least 30"):
         adjust(xy, truth.keypoints.confidence, truth.poses.xyz, truth.rig)
+
+
+def test_an_adjustment_settles_within_a_few_steps(truth, monkeypatch):
+    """Weights of an earlier noise than the one that judges the residuals made it swing up to the last iteration."""
+    steps = []
+    monkeypatch.setattr(bundle_adjustment, "em_step", lambda *a, **k: steps.append(1) or em_step(*a, **k))
+    confidence = np.random.default_rng(2).random(truth.keypoints.confidence.shape)
+    adjust(observed(truth, 3.0, gross=0.02), confidence, truth.poses.xyz, shaken(truth.rig, 0.1, 3.0))
+    assert len(steps) < 15

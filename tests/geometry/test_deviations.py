@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import pytest
 
-from epitool.geometry.calibration.bundle_adjustment import adjust
+from epitool.geometry.calibration.bundle_adjustment import _in_halves, adjust
 from epitool.geometry.calibration.calibrate import calibrate
 from epitool.geometry.calibration.compare import angle_deg
 from epitool.geometry.calibration.deviations import jackknife_covariance
@@ -83,6 +83,17 @@ def test_errors_that_a_group_shares_count_as_one_observation():
     assert variance[0, 0] == pytest.approx(1 / 20, rel=0.6)
 
 
+def test_errors_that_each_half_of_a_recording_shares_are_two_observations_and_not_eight():
+    """A mean of two values, each of which four stretches share, has half the variance of one."""
+    rng, rows, group, found = np.random.default_rng(0), np.ones((80, 1)), np.arange(80) // 10, []
+    for _ in range(200):
+        S, g = (grouped(values, group) for values in regression(np.repeat(rng.normal(size=2), 40), rows))
+        found.append([jackknife_covariance(*sums, np.zeros((1, 1)))[0, 0] for sums in ((S, g), _in_halves(S, g))])
+    stretches, halves = np.mean(found, axis=0)
+    assert stretches < 0.2 * 0.5
+    assert halves == pytest.approx(0.5, rel=0.2)
+
+
 def test_a_group_that_alone_determines_something_does_no_harm():
     rng = np.random.default_rng(0)
     rows = rng.normal(size=(100, 2))
@@ -109,29 +120,36 @@ def test_a_detector_that_is_biased_by_joint_and_view_is_found_out():
     assert (np.array(ratios) < 2).mean() >= 0.8
 
 
-def two_people(seed, turn_deg):
+def two_people(seed, turn_deg, noise=0.002):
     """Two people, the errors of the cameras over the deviations, told apart and not.
 
     The first one is seen with less noise, but by cameras that are turned a little; the second is seen by the true
-    cameras with noise of 0.6% of the person's size.
+    cameras with noise of 0.6% of the person's size. Both are in every stretch of the recording.
     """
     rig, rng = random_rig(seed), np.random.default_rng(seed)
     rig = rig.select(rig.names[:4])
     turns = [cv2.Rodrigues(np.radians(turn_deg) * rng.normal(size=3) / np.sqrt(3))[0] for _ in rig.cameras]
     other = replace(rig, cameras=tuple(replace(c, R=R @ c.R, t=R @ c.t) for c, R in zip(rig.cameras, turns)))
     made_up, real = (labels_of(random_motion(FRAMES, 2 * seed + i).xyz, r) for i, r in enumerate((other, rig)))
-    seen = [detector_like(made_up, noise=0.002, outliers=0.0, swap_share=0.0, seed=seed)]
+    seen = [detector_like(made_up, noise=noise, outliers=0.0, swap_share=0.0, seed=seed)]
     seen.append(detector_like(real, noise=0.006, outliers=0.0, swap_share=0.0, seed=seed + 1))
     xy = np.concatenate([rig.undistort(keypoints.xy) for keypoints in seen])
     xyz = np.concatenate([made_up.poses.xyz, real.poses.xyz])
     sure = np.where(np.arange(len(xy)) < FRAMES, 0.9, 0.5)[:, None, None] * np.ones(xy.shape[1:3])
-    takes = np.arange(len(xy)) // FRAMES
-    return [ratios_of(adjust(xy, sure, xyz, rig, take_of=takes), rig) for takes in (takes, None)]
+    turns_taken = np.arange(len(xy)).reshape(2, FRAMES).T.ravel()
+    xy, sure, xyz, person = (values[turns_taken] for values in (xy, sure, xyz, np.arange(len(xy)) // FRAMES))
+    return [ratios_of(adjust(xy, sure, xyz, rig, take_of=takes), rig) for takes in (person, None)]
 
 
 def test_a_person_who_decides_against_the_others_does_not_make_the_cameras_certain():
     told, not_told = np.concatenate([two_people(seed, 1.0) for seed in SCENES[:6]], axis=1)
     assert np.mean(told**2) < 0.25 * np.mean(not_told**2)
+
+
+def test_a_person_who_outweighs_the_others_does_not_hold_the_cameras_when_left_out():
+    """A twentieth of somebody who weighs 600 times as much as the other would decide as well: 37 deviations."""
+    told = np.concatenate([two_people(seed, 1.0, noise=0.00025)[0] for seed in SCENES[:4]])
+    assert np.mean(told**2) < 3.0**2
 
 
 def test_people_whose_errors_are_independent_cost_nothing():

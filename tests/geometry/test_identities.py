@@ -8,10 +8,13 @@ from crowds import crowd_scene
 from identities import few_views, score, shown
 from test_people import FRAMES, H36M, RIG, mixed_up, seen, walker
 
-from epitool.geometry.people.association import match_people
+from epitool.geometry.people.association import People, match_people
 from epitool.geometry.people.candidates import Candidates
+from epitool.geometry.people.mirrors import mirror_images
 from epitool.geometry.people.pieces import Pieces
+from epitool.geometry.people.rejoining import rejoined, scene_of
 from epitool.geometry.people.reuniting import possible
+from epitool.stages.shared.people import LEAST_FRAMES
 
 FIELDS = ("xy", "confidence", "frame_index", "view_index")
 
@@ -22,6 +25,10 @@ def only(candidates, kept):
 
 def found(candidates, frames=FRAMES):
     return match_people(candidates, RIG, frames, H36M)
+
+
+def found_in(scene):
+    return match_people(scene.crowd.candidates, scene.rig, scene.crowd.frames, H36M)
 
 
 def names_of(people, who):
@@ -58,8 +65,7 @@ def test_another_who_comes_after_one_has_left_is_somebody_new(coming_back):
 
 def test_crowds_keep_their_identities():
     scene = few_views(crowd_scene(1, 4, 100), [0, 1, 2, 3])
-    people = match_people(scene.crowd.candidates, scene.rig, 100, H36M)
-    result = score(people, scene.who, shown(scene))
+    result = score(found_in(scene), scene.who, shown(scene))
     assert result.idf1 >= 0.98
     assert result.identities == 4
 
@@ -123,3 +129,56 @@ def test_bodies_of_impossible_size_or_proportions_are_nobody():
     frames = (number, number, place, place, number, number)
     pieces = Pieces(number, number, *frames, bones, np.full((count, 8), 1e-3), np.full(count, 9))
     assert possible(number, pieces).tolist() == [0, 1, -1, -1]
+
+
+@pytest.mark.parametrize("seed", [3, 5])
+def test_bones_that_poses_change_do_not_make_one_person_two(seed):
+    """Elbows and hips are where a detector puts them in each pose, far more exactly than they are right."""
+    count = 12
+    rng = np.random.default_rng(seed)
+    logs = rng.normal(6, 0.3, 12) + rng.normal(0, [0.2] * 4 + [0.01] * 8, (count, 12))
+    number, track, place = np.arange(count), np.zeros(count, int), np.zeros((count, 3))
+    first, last = 20 * number, 20 * number + 9
+    variance, sightings = np.full(logs.shape, 4e-4), np.full(count, 10)
+    pieces = Pieces(number, track, first, last, place, place, first, last, logs, variance, sightings)
+    assert rejoined(pieces, scene_of(pieces, place, 500.0, 10.0)).tolist() == [0] * count
+
+
+def test_people_who_never_share_two_views_are_nobody_for_as_long_as_labels_need(coming_back):
+    candidates, who = coming_back
+    people = found(only(candidates, candidates.view_index == who))
+    assert (np.bincount(people.names[people.names >= 0], minlength=1) < LEAST_FRAMES).all()
+
+
+@pytest.mark.thorough
+def test_of_a_crowd_of_thirty_in_one_room_hardly_anybody_is_made_up():
+    """Who is who cannot be kept where so many walk through each other on 20 square metres; how many there are can."""
+    scene = few_views(crowd_scene(2, 30, 60), [0, 1, 2, 3])
+    result = score(found_in(scene), scene.who, shown(scene))
+    assert result.ghosts < 0.1
+    assert result.ghost_identities == 0
+    assert 24 <= result.identities <= 36
+
+
+def reversed_at(plane, xyz):
+    return np.where(np.arange(3) == 0, 2 * plane - xyz, xyz)
+
+
+@pytest.mark.parametrize(
+    ("second", "image"),
+    [
+        (lambda one: reversed_at(800, one), {1: 0}),
+        (lambda one: walker(7, (900, 0)), {}),
+        (lambda one: one + np.array([900.0, 0, 0]), {}),  # in step, and not reversed
+        (lambda one: reversed_at(800, np.repeat(one[:1], FRAMES, axis=0)), {}),  # stands, and the other walks
+    ],
+    ids=["mirror", "two people", "in step", "one stands"],
+)
+def test_who_moves_as_somebody_does_in_a_mirror_is_named(second, image):
+    one = walker(3)
+    candidates, who = mixed_up([seen(one, 3), seen(second(one), 53)], missing=0.0)
+    table = candidates.table(FRAMES, 4)
+    choices = np.stack([np.where(who[table] == person, table, -1).max(axis=-1) for person in (0, 1)], axis=1)
+    people = People(choices, np.tile([0, 1], (FRAMES, 1)))
+    named = mirror_images(people, (0, 1), candidates, RIG, H36M)
+    assert {frozenset(pair) for pair in named.items()} == {frozenset(pair) for pair in image.items()}

@@ -4,10 +4,9 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from conftest import exact_labels
+from conftest import exact_labels, uniform_noise
 from scipy.optimize import least_squares
 
-from epitool.geometry.noise import uniform_noise
 from epitool.geometry.triangulation.triangulate import estimate_noise, triangulate
 
 SIGMA = 2.0

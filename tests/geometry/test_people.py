@@ -13,7 +13,7 @@ from epitool.camera import Rig
 from epitool.errors import InputError
 from epitool.geometry.people import association as identity
 from epitool.geometry.people import candidates as people_module
-from epitool.geometry.people.association import main_person, match_people
+from epitool.geometry.people.association import People, main_person, match_people
 from epitool.geometry.people.candidates import Candidates, choice_of, follow_person, with_choice
 from epitool.io.candidates_h5 import add_candidates, read_candidates
 from epitool.io.keypoints_h5 import open_keypoints, read_keypoints, write_keypoints
@@ -116,6 +116,18 @@ def test_a_bystander_in_two_views_is_never_chosen(seed):
     found = shown(choose_by_geometry(candidates, RIG, first, H36M), who)
     assert not (found == 1).any()
     assert (found == 0).mean() > 0.8
+
+
+@pytest.mark.parametrize(("frames_followed", "chosen"), [((4, 3, 3), 1), ((2, 2, 6), 2), ((0, 0, 0), 1)])
+def test_who_is_followed_in_most_images_is_chosen_or_else_who_is_seen_most(frames_followed, chosen):
+    """Person 1 is seen in ten frames, and two others in nine; what was followed changes from one to the other."""
+    groups = np.arange(10 * 3 * 2).reshape(10, 3, 2)
+    groups[9, [0, 2]] = -1
+    names = np.where((groups >= 0).any(axis=-1), np.arange(3), -1)
+    followed = np.repeat(np.arange(3), frames_followed)
+    previous = np.full((10, 2), -1)
+    previous[: len(followed)] = groups[np.arange(len(followed)), followed]
+    assert main_person(People(groups, names), previous)[0] == chosen
 
 
 def test_three_people_and_one_of_them_in_one_view_only():

@@ -10,23 +10,24 @@ from epitool.skeleton import skeleton
 H36M = skeleton("h36m17")
 
 
-def test_tracks_keep_their_names_through_a_crossing_and_a_gap():
+def test_tracks_keep_their_names_through_a_gap_and_end_where_people_touch():
     at = np.arange(20.0)
     body = np.array([[0.0, 0.0], [0.0, 10.0], [0.0, 20.0]])
     one, other = (body + np.stack([x, 0 * x], axis=-1)[:, None] for x in (3 * at, 60 - 3 * at))
     points, frames = np.concatenate([one, other + np.array([0.0, 8.0])]), np.tile(np.arange(20), 2)
     kept = ~np.isin(frames, [5, 6])
-    names = link_sightings(points[kept], frames[kept], bridge=2, cut=False)
+    apart = points + np.where(np.arange(40) < 20, 0.0, 100.0)[:, None, None]
+    names = link_sightings(apart[kept], frames[kept], bridge=2)
     assert [len(set(names[:18])), len(set(names[18:]))] == [1, 1]
     assert names[0] != names[18]
-    assert len(set(link_sightings(points[kept], frames[kept], bridge=1, cut=False))) == 4
-    assert len(set(link_sightings(points, frames, bridge=2, cut=True)[frames < 5])) == 2
-    assert len(set(link_sightings(points, frames, bridge=2, cut=True))) > 2
+    assert len(set(link_sightings(apart[kept], frames[kept], bridge=1))) == 4
+    assert len(set(link_sightings(points, frames, bridge=2)[frames < 5])) == 2
+    assert len(set(link_sightings(points, frames, bridge=2))) > 2
 
 
 def test_sightings_without_points_belong_to_no_track():
     points = np.array([[[0.0, 0], [0, 1], [0, 2]], np.full((3, 2), np.nan)])
-    assert link_sightings(points, np.array([0, 1]), bridge=5, cut=False).tolist() == [0, -1]
+    assert link_sightings(points, np.array([0, 1]), bridge=5).tolist() == [0, -1]
 
 
 def test_swing_tells_a_walk_from_a_jittering_stand():

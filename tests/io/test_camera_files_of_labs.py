@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pickle
 from dataclasses import replace
@@ -168,6 +169,20 @@ def test_cameras_of_opencap_are_read_without_running_what_they_ask_for(here, rig
     result = epitool("convert", *sorted(Path().glob("Cam*/*.pickle")), "--out", "cameras.toml")
     assert result.returncode == 0
     assert read_rig(Path("cameras.toml")).names == ("Cam0", "Cam1", "Cam2", "Cam3")
+
+
+def test_the_same_values_as_json_are_read(here, rig):
+    camera = replace(rig.cameras[0], name="Cam0")
+    Path("Cam0.json").write_text(json.dumps(opencap(camera, imageSize=[384, 384]), default=np.ndarray.tolist))
+    found = read_rig(Path("Cam0.json"))
+    assert (found.names, found.unit) == (("Cam0",), "mm")
+    np.testing.assert_allclose(found.cameras[0].project(POINTS), camera.project(POINTS), atol=1e-6)
+    Path("lens.json").write_text(json.dumps({"intrinsicMat": camera.K.tolist()}))
+    result = epitool("convert", "lens.json", "--out", "lens.toml")
+    assert result.returncode == 0, result.stderr
+    np.testing.assert_allclose(read_rig(Path("lens.toml")).cameras[0].K, camera.K)
+    Path("lens.json").write_text(json.dumps({"intrinsicMat": [1, 2]}))
+    assert "lens.json" in epitool("convert", "lens.json", "--out", "lens.toml").stderr
 
 
 class Harmful:

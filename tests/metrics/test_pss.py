@@ -282,6 +282,9 @@ def test_arrays_are_put_in_order_by_joint_name(tmp_path):
     assert (read.skeleton, read.unit) == (H36M, "mm")
     np.testing.assert_array_equal(read.xyz, poses)
     np.save(tmp_path / "plain.npy", poses)
+    ours = np.array([*skeleton("h36m17").joints, "nose"])  # as `convert` writes them, where BlazePose found the nose
+    np.savez(tmp_path / "ours.npz", xyz=np.zeros((2, 18, 3)), joints=ours)
+    assert read_pose_arrays(tmp_path / "ours.npz").poses.skeleton.joints == tuple(ours)
     plain = read_pose_arrays(tmp_path / "plain.npy").poses
     assert (plain.skeleton, plain.unit) == (H36M, "arbitrary")
 

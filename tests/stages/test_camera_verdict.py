@@ -60,6 +60,18 @@ def test_cameras_taken_from_labels_have_the_verdict_of_these(recorded):
     assert read_labels("labels.h5").reasons == (f"the cameras: first.h5: {REASON}",)
 
 
+def test_doubts_about_several_cameras_are_inherited_as_one(truth):
+    means = "Poses keep nearly their shape; where cameras stand and look is off by about that much; more movement helps"
+    reasons = [REASON, "camera cam4: rotation uncertain by 1.2 degrees", means, "noise"]
+    (first, second) = inherited([Window(0, 9, truth.rig, {"verdict": "warn", "reasons": reasons})], "the cameras")
+    assert first == (
+        "warn",
+        "the cameras: 2 cameras are doubtful, most of all cam2: rotation uncertain by 1.7 degrees; their file has the"
+        " others",
+    )
+    assert second == ("warn", "the cameras: noise")
+
+
 def test_windows_of_moving_cameras_are_counted(recorded):
     half = len(recorded.poses.frames) // 2
     windows = [
@@ -100,7 +112,7 @@ def test_a_verdict_survives_the_conversion_of_cameras_and_is_shown(recorded):
         assert f"cameras.toml: these cameras were found doubtful when they were made: {REASON}" in said
     assert tomllib.loads(Path("again.toml").read_text())["metadata"]["reasons"] == [REASON]
     assert epitool("show", "again.toml", "--out", "page.html")[0] == 0
-    assert f"verdict: warn ({REASON})" in Path("page.html").read_text(encoding="utf-8")
+    assert f"verdict: warn ({REASON}.)" in Path("page.html").read_text(encoding="utf-8")
 
 
 def test_files_of_other_programs_state_no_verdict(recorded):

@@ -11,7 +11,7 @@ from test_images import write_images, write_video
 
 from epitool.errors import GeometryError, InputError, UsageError
 from epitool.io.foreign.joints import read_views
-from epitool.io.foreign.joints.orders import body_by_anatomy, body_of
+from epitool.io.foreign.joints.orders import JointOrderError, body_by_anatomy, body_of
 from epitool.io.keypoints_h5 import read_keypoints
 from epitool.io.predictions import write_predictions
 from epitool.options import ConvertOptions
@@ -130,7 +130,7 @@ def test_a_size_that_the_file_contradicts_is_refused(here, given):
 
 def test_names_in_a_file_win_over_a_skeleton_given():
     names = list(reversed(skeleton("coco17").joints))
-    with pytest.raises(ValueError, match=r"not as coco17's .* leave out --skeleton: right_ankle, "):
+    with pytest.raises(JointOrderError, match=r"not as coco17's .*: right_ankle, "):
         body_of(17, names, {}, skeleton("coco17"))
     assert (
         body_of(17, [n.replace("_", " ") for n in skeleton("coco17").joints], {}, skeleton("coco17")).name == "coco17"
@@ -143,7 +143,7 @@ def test_an_order_that_makes_no_body_is_not_taken(name):
     shown = {0: (people, np.ones(people.shape[:2]))}
     assert body_by_anatomy(len(skeleton(name)), shown).name == name
     mixed = people[:, np.random.default_rng(1).permutation(people.shape[1])]
-    with pytest.raises(ValueError, match="--skeleton says"):
+    with pytest.raises(JointOrderError, match="joints without names, "):
         body_by_anatomy(len(skeleton(name)), {0: (mixed, np.ones(people.shape[:2]))})
 
 

@@ -151,7 +151,7 @@ def test_the_sample_is_copied_only_when_it_differs(tmp_path, monkeypatch):
     assert footage.views == tuple(video.name for video in recording.views)
     assert footage.reference is not None
     monkeypatch.setattr(demo, "sample_recording", lambda: (_ for _ in ()).throw(InputError("no network")))
-    with pytest.raises(InputError, match="no network"):
+    with pytest.raises(InputError, match="no network; or use `epitool demo --synthetic`"):
         demo._sample(tmp_path)
 
 

@@ -60,6 +60,13 @@ def test_doubtful_labels_are_warned_of(judged, command):
     assert f"labels.h5: these labels were found doubtful (verdict: warn) when they were made: {REASON}" in said
 
 
+def test_of_several_reasons_the_first_is_said_and_where_the_others_are(here, truth):
+    write_labels(Path("labels.h5"), replace(truth, verdict="warn", reasons=(f"{REASON}.", "bones", "jumps")))
+    _, said = epitool(*COMMANDS["convert"])
+    assert said.count("warning:") == 1
+    assert f"when they were made: {REASON}. 2 more reasons: `epitool show labels.h5`" in said
+
+
 @pytest.mark.parametrize("level", ["pass", ""])
 def test_of_other_labels_nothing_is_said(judged, level):
     judged(level)
@@ -72,7 +79,7 @@ def test_the_verdict_is_in_metrics_and_in_what_is_shown(judged):
     assert epitool(*COMMANDS["evaluate"])[0] == 0
     assert json.loads(Path("metrics.json").read_text())["truth"]["verdict"] == "warn"
     assert epitool("show", "labels.h5", "--out", "page.html")[0] == 0
-    assert f"verdict: warn ({REASON})" in Path("page.html").read_text(encoding="utf-8")
+    assert f"verdict: warn ({REASON}.)" in Path("page.html").read_text(encoding="utf-8")
 
 
 def test_a_verdict_is_kept_as_it_was_and_an_unknown_one_is_refused(judged):

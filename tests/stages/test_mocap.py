@@ -27,7 +27,7 @@ from epitool.options import MocapOptions
 from epitool.stages import mocap
 from epitool.stages.mocap import trust
 from epitool.stages.mocap.pooling import write_pooled
-from epitool.stages.mocap.trials import Trial
+from epitool.stages.mocap.trials import Trial, trials_of
 from epitool.stages.shared import steps
 from epitool.stages.shared.footage import open_views, source_of
 from epitool.stages.shared.steps import Step, StepFailedError, command_line, run_step
@@ -147,6 +147,17 @@ def test_trials_share_cameras_and_one_that_fails_leaves_the_others_their_files(s
     ]
 
 
+def test_a_session_of_pose2sim_has_videos_in_a_folder_of_each_trial(here):
+    for folder in ("calibration/intrinsics", "calibration", "T1/videos", "T1/pose", "T2/videos"):
+        Path("session", folder).mkdir(parents=True, exist_ok=True)
+        Path("session", folder, "cam1.mp4").touch()
+    trials = trials_of(MocapOptions(trials=Path("session"), out=(Path("walk.trc"),)))
+    assert [(trial.name, [str(view) for view in trial.views]) for trial in trials] == [
+        (name, [f"session/{name}/videos/cam1.mp4"]) for name in ("T1", "T2")
+    ]
+    assert trials[0].outs == (Path("session/T1/walk.trc"),)
+
+
 @pytest.mark.thorough
 def test_trials_out_of_sync_have_offsets_of_their_own(session, truth):
     known = session / "known.toml"
@@ -190,7 +201,7 @@ def test_what_cannot_work_is_said_before_anything_is_detected(session):
         with pytest.raises(error, match=said):
             mocap.run(MocapOptions(**{"views": views, "out": (walk / "joints.trc",), "detector": DETECTOR, **changes}))
 
-    refused(UsageError, "poses are written as", out=(Path("walk.bvh"),))
+    refused(UsageError, "poses are written as", out=(Path("walk.fbx"),))
     refused(UsageError, "no 2D detector|no detector is named", detector="nobody")
     refused(UsageError, "is one view", views=views[:1])
     refused(InputError, "--cameras none.toml: no such file", cameras=Path("none.toml"))

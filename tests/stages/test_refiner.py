@@ -18,11 +18,12 @@ from epitool.nn.detector_errors import errors_of
 from epitool.nn.looks import BODY, FEATURES, LIMBS, PELVIS, body_joints
 from epitool.nn.refiner import load_refiner
 from epitool.nn.refiner_training import RefinementNetwork, own_wardrobe, save_refiner, train_own
-from epitool.options import RefineOptions
+from epitool.options import PredictOptions, RefineOptions
 from epitool.options.network import UnitOptions
 from epitool.pose import Predictions
 from epitool.skeleton import Skeleton, skeleton
 from epitool.stages import refine as stage
+from epitool.stages.predict.answering import who_answers
 from epitool.stages.shared.lifting import labelled_looks
 
 H36M = skeleton("h36m17")
@@ -168,11 +169,16 @@ def test_a_hint_that_is_exact_has_no_error_by_itself_wherever_in_the_image_the_p
     assert measured["nmpjpe"] == pytest.approx(0.0, abs=0.1)
 
 
-def test_labels_alone_teach_the_person_of_the_recording(here, truth):
-    write_labels(Path("labels.h5"), truth)
+def test_labels_alone_teach_the_person_of_the_recording_and_their_doubts(here, truth, capsys):
+    write_labels(Path("labels.h5"), replace(truth, verdict="warn", reasons=("a camera is uncertain",)))
     values = stage.run(RefineOptions(steps=20)).values
     assert values["chosen"] == "refined, with no hint"
     refiner, limbs = load_refiner(Path("runs/default/refiner.pt")), LIMBS
+    assert refiner.doubts == ("a camera is uncertain",)
+    capsys.readouterr()
+    who_answers(PredictOptions(images=("a.jpg",)))
+    said = " ".join(capsys.readouterr().err.split())
+    assert "refiner.pt: was trained on labels that were found doubtful: a camera is uncertain" in said
     poses, true = refiner.answers(labelled_looks(truth)), true_poses(truth)
     root = int(np.flatnonzero(limbs == PELVIS)[0])
     ours, shipped = (
@@ -201,10 +207,11 @@ def test_refine_command_keeps_the_shipped_unit_and_warns_when_labels_do_not_help
         return replace(start, weights=nothing, recording_id="r")
 
     monkeypatch.setattr(stage, "_trained", spoiled)
-    write_labels(Path("labels.h5"), truth)
+    write_labels(Path("labels.h5"), replace(truth, verdict="warn", reasons=("a camera is uncertain",)))
     assert stage.run(RefineOptions()).values["chosen"] == "the shipped unit"
     assert "did not lower" in capsys.readouterr().err
-    assert not load_refiner(Path("runs/default/refiner.pt")).recording_id
+    kept = load_refiner(Path("runs/default/refiner.pt"))
+    assert (kept.recording_id, kept.doubts) == ("", ())  # it has learned nothing of them
 
 
 def test_predictions_that_are_refined_or_of_other_images_are_refused(here, truth):

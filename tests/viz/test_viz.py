@@ -1,8 +1,9 @@
-"""Pictures: they get written, at the size expected, and show what they are given."""
+"""Pictures: they get written, nothing in them is cropped, and they show what they are given."""
 
 import subprocess
 import sys
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 
 import cv2
@@ -15,14 +16,15 @@ from epitool.camera import Camera, Rig
 from epitool.errors import InputError
 from epitool.skeleton import skeleton
 from epitool.viz import poses3d
-from epitool.viz.colors import PEOPLE_COLORS, SIDE_COLORS, bone_side
-from epitool.viz.overlay import draw_people, draw_pose, tile, write_name, write_video
+from epitool.viz.colors import OTHERS_COLORS, PEOPLE_COLORS, SIDE_COLORS, bone_side, colors_of
+from epitool.viz.overlay import draw_people, draw_pose, legend, tile, write_name, write_tags, write_video
 from epitool.viz.plots import compare_learning_curves, plot_learning_curve
-from epitool.viz.poses3d import plot_poses
+from epitool.viz.poses3d import TRUTH_COLOR, plot_poses
 from epitool.viz.rigs import plot_rig
 
 H36M = skeleton("h36m17")
 GREY = np.full((200, 160, 3), 128, np.uint8)
+FIRST_TWO = ((31, 119, 180), (255, 127, 14))  # of Matplotlib's colours
 
 
 def poses(count: int, scale: float = 400.0) -> np.ndarray:
@@ -41,6 +43,13 @@ def two_cameras(unit: str = "mm") -> Rig:
 
 def some_joints() -> np.ndarray:
     return np.random.default_rng(0).uniform(30, 130, (17, 2))
+
+
+def shows(picture: np.ndarray, *colors: tuple[int, int, int]) -> bool:
+    """Whether a picture, in BGR and on white, has all these colours in it, and nothing at its edges."""
+    edges = np.concatenate([picture[0], picture[-1], picture[:, 0], picture[:, -1]])
+    apart = [np.abs(picture[..., ::-1].astype(int) - color).max(axis=-1).min() for color in colors]
+    return bool((edges == 255).all() and max(apart) < 8)
 
 
 def test_overlay_leaves_the_image_alone_and_keeps_its_size():
@@ -68,14 +77,67 @@ def test_overlay_leaves_out_joints_that_are_missing_unsure_or_far_off():
     np.testing.assert_array_equal(draw_pose(GREY, np.full((17, 2), 1e30), H36M), GREY)
 
 
-def test_other_people_have_one_colour_each():
+def test_several_people_have_one_colour_each():
     xy = some_joints() + np.array([[[0, 0]], [[20, 30]]])
-    drawn = draw_people(GREY, xy, H36M, np.array([1, 2]))
-    for color in PEOPLE_COLORS[:2]:
+    drawn = draw_people(GREY, xy, H36M, OTHERS_COLORS[:2])
+    for color in OTHERS_COLORS[:2]:
         assert (drawn == color).all(axis=-1).any()
-    for color in (*SIDE_COLORS.values(), PEOPLE_COLORS[2]):
+    for color in (*SIDE_COLORS.values(), OTHERS_COLORS[2]):
         assert not (drawn == color).all(axis=-1).any()
-    np.testing.assert_array_equal(draw_people(GREY, np.full((1, 17, 2), np.nan), H36M, np.array([1])), GREY)
+    np.testing.assert_array_equal(draw_people(GREY, np.full((1, 17, 2), np.nan), H36M, OTHERS_COLORS[:1]), GREY)
+
+
+@pytest.mark.parametrize(
+    "seen_by",
+    [  # after Machado, Oliveira and Fernandes 2009, linear RGB, severity 1
+        np.eye(3),
+        np.array([[0.152286, 1.052583, -0.204868], [0.114503, 0.786281, 0.099216], [-0.003882, -0.048116, 1.051998]]),
+        np.array([[0.367322, 0.860646, -0.227968], [0.280085, 0.672501, 0.047413], [-0.011820, 0.042940, 0.968881]]),
+    ],
+    ids=["usual sight", "protanopia", "deuteranopia"],
+)
+def test_colour_blind_people_can_tell_people_apart(seen_by: np.ndarray):
+    """A difference of 15 in CIELAB is plain at a glance; the usual sets of six colours have pairs with less than 5."""
+    linear = (np.array(PEOPLE_COLORS) / 255) ** 2.2
+    seen = np.clip(linear @ seen_by.T, 0, 1) ** (1 / 2.2)
+    lab = cv2.cvtColor(seen[None].astype(np.float32), cv2.COLOR_RGB2LAB)[0]
+    apart = np.linalg.norm(lab[:, None] - lab, axis=-1)
+    assert apart[np.triu_indices(len(lab), 1)].min() > 15
+
+
+def test_colours_repeat_in_a_crowd():
+    colors = colors_of(30)
+    assert len(set(colors)) == len(PEOPLE_COLORS)
+    assert all(one != other for one, other in pairwise(colors))
+
+
+@pytest.mark.parametrize("corner", [(0, 0), (159, 0), (159, 199), (80, 100)])
+def test_names_of_people_in_one_place_cover_neither_each_other_nor_leave_the_image(corner: tuple[int, int]):
+    image, people = GREY.copy(), np.full((3, 17, 2), np.nan)
+    people[:] = corner
+    people[:, 1] = (-50, 90)  # outside
+    write_tags(image, people, ["person1", "person2", "person3"], PEOPLE_COLORS[:3])
+    areas = [(image == color).all(axis=-1) for color in PEOPLE_COLORS[:3]]
+    assert min(area.sum() for area in areas) > 0.7 * max(area.sum() for area in areas) > 300
+    np.testing.assert_array_equal(image[:20], GREY[:20])  # the view's name is there
+
+
+def test_who_is_not_in_an_image_has_no_name_in_it():
+    image = GREY.copy()
+    absent = np.stack([np.full((17, 2), np.nan), np.full((17, 2), -30.0), np.full((17, 2), 1e30)])
+    write_tags(image, absent, ["a", "b", "c"], PEOPLE_COLORS[:3])
+    np.testing.assert_array_equal(image, GREY)
+
+
+@pytest.mark.parametrize("count", [2, 30])
+def test_a_legend_has_everyone_in_it_and_is_as_wide_as_told(count: int):
+    strip = legend([f"person{i + 1}" for i in range(count)], colors_of(count), 400)
+    assert strip.shape[1] == 400
+    assert not strip[:, [0, -1]].any()
+    for color in colors_of(count):
+        assert (strip == color).all(axis=-1).any()
+    dots, _ = cv2.connectedComponents((strip.max(axis=-1) != strip.min(axis=-1)).astype(np.uint8))
+    assert dots - 1 == count
 
 
 def test_a_name_is_written_whatever_its_letters():
@@ -159,7 +221,7 @@ def test_a_video_on_a_full_disk_is_no_video(tmp_path: Path):
 def test_rig_is_drawn_whatever_is_up(png: Callable[..., np.ndarray], unit: str, up: list[int]):
     xyz = poses(6)
     xyz[2, 4] = np.nan
-    assert png(plot_rig, two_cameras(unit), xyz, H36M, np.array(up, dtype=float)).shape[1] == 770
+    assert shows(png(plot_rig, two_cameras(unit), xyz, H36M, np.array(up, dtype=float)), *SIDE_COLORS.values())
 
 
 def test_rig_is_drawn_with_wild_joints_and_without_any(png: Callable[..., np.ndarray]):
@@ -172,13 +234,16 @@ def test_rig_is_drawn_with_wild_joints_and_without_any(png: Callable[..., np.nda
 
 
 def test_poses_are_drawn_with_and_without_truth(png: Callable[..., np.ndarray]):
-    predicted = poses(6)
+    predicted = poses(2)
     predicted[1, 3] = np.nan
-    titles = [str(i) for i in range(6)]
+    grey = np.round(255 * np.array(TRUTH_COLOR))
+    titles = ["one", "two"]
     alone = png(plot_poses, predicted, H36M, titles)
-    both = png(plot_poses, predicted, H36M, titles, truth=poses(6))
-    assert alone.shape == both.shape == (737, 1485, 3)
-    assert (alone != both).any()
+    both = png(plot_poses, predicted, H36M, titles, truth=poses(2))
+    assert shows(alone, *SIDE_COLORS.values())
+    assert shows(both, *SIDE_COLORS.values())
+    before, after = ((picture == grey).all(axis=-1).sum() for picture in (alone, both))
+    assert after > 5 * before + 100
 
 
 def test_titles_of_poses_are_apart_from_the_title_of_all(monkeypatch: pytest.MonkeyPatch):
@@ -203,13 +268,15 @@ def test_no_poses_is_a_mistake(tmp_path: Path):
 @pytest.mark.parametrize("epochs", [1, 40])
 def test_learning_curve_is_drawn(png: Callable[..., np.ndarray], epochs: int):
     log = [{"epoch": i, "train_loss": 1 / i, "val_nmpjpe": 100 / i} for i in range(1, epochs + 1)]
-    assert png(plot_learning_curve, log).shape == (594, 704, 3)
+    hidden = ["right"] * (epochs == 1)  # the star of the best epoch covers a single error
+    colors = [color for side, color in SIDE_COLORS.items() if side not in ("middle", *hidden)]
+    assert shows(png(plot_learning_curve, log), *colors)
 
 
 def test_learning_curves_of_runs_with_and_without_depth_are_compared(png: Callable[..., np.ndarray]):
     flat = [{"epoch": i, "val_2d_percent": 30.0 / i} for i in range(1, 4)]
     deep = [entry | {"val_nmpjpe": 300.0 / entry["epoch"]} for entry in flat]
-    assert png(compare_learning_curves, {"self": deep, "2d": flat}).shape == (418, 990, 3)
+    assert shows(png(compare_learning_curves, {"self": deep, "2d": flat}), *FIRST_TWO)
 
 
 def test_learning_curve_without_validation_is_drawn(png: Callable[..., np.ndarray]):

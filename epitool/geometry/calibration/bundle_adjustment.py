@@ -111,8 +111,7 @@ def adjust(
     squared = errors_of(state, observed.xy)
     damping, previous = _START_LAMBDA, np.inf
     for _ in range(_ITERATIONS):
-        state, damping, stepped = _step(state, observed.xy, squared, found, damping, lenses)
-        squared = errors_of(state, observed.xy)
+        state, squared, damping, stepped = _step(state, observed.xy, squared, found, damping, lenses)
         found = em_step(state, squared, found, observed, cameras=len(rig) - 1)
         if not stepped or abs(previous - found.cost) < tolerance * abs(found.cost):
             break
@@ -149,8 +148,12 @@ def measure_fit(xy: Array, confidence: Array, xyz: Array, rig: Rig) -> Fit:
 
 def _step(
     state: State, observed: Array, squared: Array, found: Estimate, damping: float, lenses: Lenses
-) -> tuple[State, float, bool]:
-    """Take one accepted Levenberg-Marquardt step with fixed weights; return False where no step lowers the cost."""
+) -> tuple[State, Array, float, bool]:
+    """Take one accepted Levenberg-Marquardt step with fixed weights.
+
+    Returns:
+        The state, its squared errors `(N, V)`, the next damping, and whether a step lowered the cost.
+    """
     w, variance = _effective(found.precision), found.noise.sigma_px**2
     used = w > 0
     diagonal, slope, pull = lenses.pull(state.K, state.bend, variance)
@@ -166,12 +169,13 @@ def _step(
         cameras = step.reshape(len(state.R), -1)
         candidate = _moved(state, cameras, point_steps(system, cameras))
         # infinite if a joint has moved behind a camera
-        trial = float(w[used] @ errors_of(candidate, observed)[used])
+        errors = errors_of(candidate, observed)
+        trial = float(w[used] @ errors[used])
         trial += lenses.pull(candidate.K, candidate.bend, variance)[2]
         if trial <= cost * (1 + _ROUNDING):
-            return candidate, max(damping / 10, 1e-10), True
+            return candidate, errors, max(damping / 10, 1e-10), True
         damping *= 10
-    return state, _START_LAMBDA, False
+    return state, squared, _START_LAMBDA, False
 
 
 def _effective(weights: Array) -> Array:
@@ -216,32 +220,40 @@ def _deviations(
     """Return standard deviations `(V,)` of the cameras, and the redundancy of the keypoints.
 
     The deviations are those of rotation (radians), place and focal length (relative), and of rotation and place
-    relative to the other cameras. Errors may be correlated within a joint and, besides, within a stretch of frames or a
-    person, whichever matters more. Each way adds its excess over the variance that independent keypoints would give
-    (two-way clusters, Cameron, Gelbach and Miller 2011).
+    relative to the other cameras. Errors may be correlated within a joint and, besides, within a stretch of frames, a
+    half of the recording or a person, whichever matters most. Each way adds its excess over the variance that
+    independent keypoints would give (two-way clusters, Cameron, Gelbach and Miller 2011).
     """
     free, weights, variance = _free_directions(state, lenses), _effective(found.precision), found.noise.sigma_px**2
     arguments = (state.R, state.t, state.K, state.bend, state.points, observed.xy, weights, lenses.free, 0.0)
     prior = free.T * lenses.pull(state.K, state.bend, variance)[0] @ free
-    clustered: list[Array] = []
+    sums: list[tuple[Array, Array]] = []
     frames = observed.frame.max() + 1
     clusters = [observed.joint, (observed.frame * min(_BLOCKS, frames)) // frames]
     if _take_turns(observed):
         clusters.append(observed.take)
     for cluster in clusters:
         system = reduced_system(*arguments, np.unique(cluster, return_inverse=True)[1])
-        S = free.T @ system.S @ free
-        clustered.append(jackknife_covariance(S, system.gradient @ free, prior))
-    whole = S.sum(axis=0)
+        sums.append((free.T @ system.S @ free, system.gradient @ free))
+    sums.append(_in_halves(*sums[1]))
+    whole = sums[0][0].sum(axis=0)
     bread = invert_determined(whole + prior)
     independent, own = variance * bread @ whole @ bread, variance * lenses.belief * bread @ prior @ bread
-    by_joint, *others = clustered
+    by_joint, *others = (jackknife_covariance(*own, prior) for own in sums)
     # with few clusters a jackknife may be too optimistic; the model's own variance is a lower bound
     possible = [independent, *(by_joint + other - independent for other in others)]
     variances = [variances_of_cameras(free @ (C + own) @ free.T, state.R, state.t) for C in possible]
-    redundancy = float(max(np.trace(whole @ C) for C in possible) / max(np.trace(whole @ independent), 1e-300))
+    # two halves tell too little of how many keypoints count as one, by which priors are weighed
+    redundancy = float(max(np.trace(whole @ C) for C in possible[:-1]) / max(np.trace(whole @ independent), 1e-300))
     rotation, place, focal, turn, way = np.sqrt(np.maximum(np.max(variances, axis=0), 0.0))
     return (rotation, place, focal, turn, way), max(redundancy, 1.0)
+
+
+def _in_halves(S: Array, gradient: Array) -> tuple[Array, Array]:
+    """Return the contributions of both halves of a recording, by those of its stretches; see `jackknife_covariance`."""
+    half = len(S) // 2
+    first, second = ([part[:half].sum(axis=0), part[half:].sum(axis=0)] for part in (S, gradient))
+    return np.stack(first), np.stack(second)
 
 
 def _take_turns(observed: Observed) -> bool:

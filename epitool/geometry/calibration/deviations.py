@@ -15,6 +15,7 @@ from epitool.geometry.two_view.epipolar import skew
 Array = NDArray[np.float64]
 _SINGULAR = 1e-12
 _KEPT = 0.05  # share kept of a group that is left out, so that what it alone determines stays determined
+_WHOLE = 1e-9  # least share of the information that groups have, and that the others have
 
 
 def invert_determined(matrix: Array) -> Array:
@@ -29,7 +30,8 @@ def jackknife_covariance(S: Array, gradient: Array, prior: Array) -> Array:
     """Return the covariance `(Q, Q)` from leaving out each of G groups of observations (a jackknife).
 
     Observations of a group may have correlated errors. Each time, one Newton step is taken from the solution for all
-    observations.
+    observations. A small share of the group is kept, which never weighs more than the same share of all others: a group
+    that outweighs the others would otherwise hold the solution even when it is left out.
 
     Args:
         S: Contribution of each group to the normal equations, `(G, Q, Q)`.
@@ -37,8 +39,11 @@ def jackknife_covariance(S: Array, gradient: Array, prior: Array) -> Array:
         prior: Contribution of the prior, which is never left out, `(Q, Q)`.
     """
     whole, groups = S.sum(axis=0) + prior, len(S)
-    moves = np.stack([invert_determined(whole - (1 - _KEPT) * own) @ g for own, g in zip(S, gradient, strict=True)])
-    return (groups - 1) / groups * moves.T @ moves
+    of_all = np.einsum("ij,gji->g", invert_determined(whole), S) / len(whole)
+    of_all = np.clip(of_all, _WHOLE, 1 - _WHOLE)
+    kept = _KEPT * np.minimum(1.0, (1 - of_all) / of_all)
+    moves = [invert_determined(whole - (1 - k) * own) @ g for k, own, g in zip(kept, S, gradient, strict=True)]
+    return (groups - 1) / groups * np.transpose(moves) @ np.stack(moves)
 
 
 def variances_of_cameras(covariance: Array, R: Array, t: Array) -> Array:

@@ -146,4 +146,6 @@ def em_step(state: State, squared: Array, found: Estimate, observed: Observed, c
     residuals = Residuals(
         squared, np.where(tells, now.weights, 0.0), freedom, observed.levels, observed.joint, observed.unplaced
     )
-    return replace(now, noise=refit_noise(now.noise, residuals, 6 * cameras))
+    noise = refit_noise(now.noise, residuals, 6 * cameras)
+    # The next places must follow from the noise by which their residuals will be judged: a lag of one step oscillates.
+    return replace(now, noise=noise, precision=now.weights / noise.relative(observed.levels, observed.joint[:, None]))

@@ -13,7 +13,8 @@ from platformdirs import user_cache_path
 
 # Unless the user says where (NUMBA_CACHE_DIR), compiled functions are kept in the user's cache folder, because files
 # beside the sources would remain after the package is uninstalled.
-config.CACHE_DIR = config.CACHE_DIR or str(user_cache_path("epitool") / "numba")
+_config: Any = config  # whose settings type checkers do not know
+_config.CACHE_DIR = _config.CACHE_DIR or str(user_cache_path("epitool") / "numba")
 
 Array = NDArray[np.float64]
 Number = TypeVar("Number", float, Array)  # a number or an array of numbers

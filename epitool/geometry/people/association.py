@@ -31,7 +31,7 @@ _BRIDGE = 8  # frames that somebody may go unseen and be followed; for longer, b
 _LEAST_NOISE = 2e-4  # radians; no detector is better, and exact data has rounding errors
 _NOISE_FRAMES = 200
 _LOOSE = 0.012  # of a person's size: deviation used for grouping people to measure the noise
-_CHUNK = 2_000_000  # array elements per chunk
+_CHUNK = 500_000  # comparisons of two detections per chunk
 
 
 @dataclass(frozen=True, eq=False)
@@ -111,20 +111,24 @@ def match_people(candidates: Candidates, rig: Rig, frames: int, skeleton: Skelet
     groups = np.full((frames, max((part.shape[1] for part in parts), default=0), len(rig)), -1)
     for start, part in zip(range(0, frames, chunk), parts):
         groups[start : start + chunk, : part.shape[1]] = part
+    del parts, table  # gigabytes, in a long recording
     return People(groups, _ranked(groups, sightings, candidates, rig, skeleton))
 
 
 def main_person(people: People, previous: Indices) -> list[int]:
-    """Names of the person whom a choice `(F, V)` shows most often, or of the one seen most where it shows none.
+    """Names of the person whom a choice `(F, V)` shows in most of its images, or else of the one who is seen most.
 
-    The first name has the most votes; others fit in whole where it leaves gaps, and are taken for the same person.
+    The first name is that person; others fit in whole where it leaves gaps, and are taken for the same person.
     """
     members = people.candidates >= 0
     as_before = members & (people.candidates == previous[:, None])
-    votes = (as_before if as_before.any() else members).sum(axis=-1)
-    taken, main = np.zeros(len(people.names), dtype=bool), []
     sightings = sightings_of(people.names.ravel())
-    total = np.array([votes.ravel()[of_track].sum() for of_track in sightings])
+    followed, seen = (
+        np.array([of.sum(axis=-1).ravel()[of_track].sum() for of_track in sightings]) for of in (as_before, members)
+    )
+    agreed = 2 * followed.max(initial=0) > followed.sum()  # views that follow different people choose nobody
+    total = followed if agreed else seen
+    taken, main = np.zeros(len(people.names), dtype=bool), []
     for name in np.argsort(-total, kind="stable").tolist():
         when = sightings[name] // people.names.shape[1]
         if total[name] >= 1 and not taken[when[0] : when[-1] + 1].any():

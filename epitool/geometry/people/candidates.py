@@ -50,10 +50,11 @@ class Candidates:
         xy = frozen_array(self.xy, (None, None, 2), "xy", np.float32)
         confidence = frozen_array(self.confidence, xy.shape[:2], "confidence", np.float32)
         missing = ~np.isfinite(xy).all(axis=-1) | (confidence == 0)
-        for values, unknown, nothing in ((xy, missing, np.nan), (confidence, missing | ~np.isfinite(confidence), 0.0)):
-            values.setflags(write=True)  # our own copy, changed in place
-            values[unknown] = nothing
-            values.setflags(write=False)
+        unknown = missing | ~np.isfinite(confidence)
+        if not np.isnan(xy[missing]).all():  # else nothing is copied: there may be gigabytes
+            xy = frozen_array(np.where(missing[..., None], np.float32(np.nan), xy), xy.shape, "xy", np.float32)
+        if confidence[unknown].any():
+            confidence = frozen_array(np.where(unknown, np.float32(0), confidence), unknown.shape, "", np.float32)
         set_field(self, "xy", xy)
         set_field(self, "confidence", confidence)
         for field in ("frame_index", "view_index"):
@@ -181,7 +182,7 @@ def tracks_of_view(candidates: Candidates, table: Indices, skeleton: Skeleton) -
     """Return the candidates of each track in a view, in order of time; `table (F, P)` holds the view's candidates."""
     there = table[table >= 0]
     points = midline(candidates.joints(there), skeleton)
-    names = link_sightings(points, candidates.frame_index[there], bridge=_BRIDGE, cut=True)
+    names = link_sightings(points, candidates.frame_index[there], bridge=_BRIDGE)
     return [there[track] for track in sightings_of(names)]
 
 

@@ -24,13 +24,13 @@ class Scene:
         spread: Standard deviation of where people are.
         speed: How far people usually come within a frame.
         size: Usual size of a person, about half a stature.
-        bias: Deviation of a bone's log length between two pieces of one person.
+        bias: Deviations of the bones' log lengths between two pieces of one person, `(B,)`.
     """
 
     spread: float
     speed: float
     size: float
-    bias: float
+    bias: Array
 
 
 def by_bones(apart: Array, variance: Array) -> Array:

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from epitool.camera import Rig
 from epitool.geometry.people.candidates import Candidates
-from epitool.geometry.people.tracking import median_over, sightings_of
-from epitool.geometry.triangulation.labels import make_labels
+from epitool.geometry.people.tracking import mean_over, median_over, sightings_of
+from epitool.geometry.triangulation.labels import chunk_bounds, label_chunk, label_settings, sample_bounds
 from epitool.pose import Keypoints
 from epitool.skeleton import Skeleton
 
@@ -23,7 +23,8 @@ _GAP = 3  # frames without a sighting that end a piece
 _MEASURED = 30  # sightings of a piece from which its bones are measured
 _CORRELATED = 3  # errors of so many neighbouring sightings are alike
 _LEAST_SPREAD = 0.02  # of a bone's length from frame to frame, however well few frames agree
-_HARDLY_KNOWN = 0.1  # deviation of a bone's log length that one or two sightings give
+_KNOWN = 10  # sightings from which a deviation is known by itself
+_HARDLY_KNOWN = 0.1  # deviation of a bone's log length where no piece tells it
 _LARGEST = 1.0  # log of lengths over the usual; larger ones are gross errors
 
 
@@ -130,32 +131,54 @@ def _bones(
     logs = _log_lengths(members[chosen], candidates, rig, skeleton)
     usual = median_over(logs.T)
     logs = np.where(np.abs(logs - usual) < _LARGEST, logs, np.nan)
-    middle, variance = np.full((2, len(parts), logs.shape[1]), np.nan)
+    middle, spread = np.full((2, len(parts), logs.shape[1]), np.nan)
+    count = np.zeros(middle.shape, dtype=np.intp)
     bounds = np.cumsum([0, *map(len, sampled)])
     for q, (start, stop) in enumerate(itertools.pairwise(bounds.tolist())):
         own = logs[start:stop].T
-        count = np.isfinite(own).sum(axis=1)
-        middle[q] = median_over(own)
-        spread = np.maximum(1.4826 * median_over(np.abs(own - middle[q][:, None])), _LEAST_SPREAD)
-        independent = np.maximum(count / _CORRELATED, 1)
-        variance[q] = 1.57 * spread**2 / independent + (_HARDLY_KNOWN * (count < _SHORT)) ** 2
+        count[q], middle[q] = np.isfinite(own).sum(axis=1), median_over(own)
+        spread[q] = 1.4826 * median_over(np.abs(own - middle[q][:, None]))
+    variance = 1.57 * _spread_of_each(spread, count) ** 2 / np.maximum(count / _CORRELATED, 1)
     return middle, variance
 
 
+def _spread_of_each(spread: Array, count: Indices) -> Array:
+    """Return the deviations `(Q, B)` of log lengths from frame to frame; those of few frames are near the usual ones.
+
+    Args:
+        spread: Deviations within each piece `(Q, B)`, NaN where unknown.
+        count: Numbers of lengths that they are from.
+    """
+    known = np.where(count >= _KNOWN, spread, np.nan)
+    usual = np.maximum(median_over(known.T), _LEAST_SPREAD)
+    usual = np.where(np.isfinite(usual), usual, _HARDLY_KNOWN)
+    own = count - 1
+    return np.sqrt((own * np.nan_to_num(spread) ** 2 + _KNOWN * usual**2) / (own + _KNOWN))
+
+
 def _log_lengths(members: Indices, candidates: Candidates, rig: Rig, skeleton: Skeleton) -> Array:
-    """Return the logarithms of bone lengths of groups `(n, V)`, mean of left and right, `(n, B)`; NaN where unknown."""
-    flip, parents = list(skeleton.flip_order), skeleton.parents
+    """Return the logarithms of bone lengths of groups `(n, V)`, mean of left and right, `(n, B)`; NaN where unknown.
+
+    A long recording has millions of groups, so they are triangulated some at a time.
+    """
+    flip = skeleton.flip_order
     bones = [(parent, child) for parent, child in skeleton.bones if child <= flip[child]]
-    if not len(members) or not bones:
-        return np.full((len(members), len(bones)), np.nan)
-    xyz = make_labels(_keypoints(members, candidates, rig, skeleton), rig, jobs=1).poses.xyz
-    with np.errstate(divide="ignore"):
-        one, other = (
-            np.stack([np.log(np.linalg.norm(xyz[:, of[a]] - xyz[:, of[b]], axis=-1)) for a, b in bones], axis=-1)
-            for of in (list(range(len(parents))), flip)
-        )
-    both = np.where(np.isfinite(one) & np.isfinite(other), (one + other) / 2, np.where(np.isfinite(one), one, other))
-    return np.where(np.isfinite(both), both, np.nan)
+    logs = np.full((len(members), len(bones)), np.nan)
+    if not logs.size:
+        return logs
+    sample = np.concatenate([np.arange(*bounds) for bounds in sample_bounds(len(members))])
+    some = _keypoints(members[sample], candidates, rig, skeleton)
+    settings = label_settings(some, rig, method="polynomial", combine="robust")
+    for start, stop in chunk_bounds(len(members), len(rig), len(skeleton)):
+        part = _keypoints(members[start:stop], candidates, rig, skeleton)
+        xyz = label_chunk(part, rig, settings).poses.xyz
+        with np.errstate(divide="ignore"):
+            one, other = (
+                np.stack([np.log(np.linalg.norm(xyz[:, of[a]] - xyz[:, of[b]], axis=-1)) for a, b in bones], axis=-1)
+                for of in (range(len(skeleton)), flip)
+            )
+        logs[start:stop] = mean_over(np.stack([one, other], axis=1))
+    return logs
 
 
 def _keypoints(members: Indices, candidates: Candidates, rig: Rig, skeleton: Skeleton) -> Keypoints:

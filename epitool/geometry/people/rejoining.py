@@ -23,7 +23,7 @@ from epitool.skeleton import Skeleton
 
 Array = NDArray[np.float64]
 Indices = NDArray[np.intp]
-_BIAS = (0.01, 0.03, 0.05)  # least, usual and largest deviation of a bone between two pieces of one person
+_BIAS = (0.01, 0.03, 0.15)  # least, usual and largest deviation of a bone between two pieces of one person
 _COMPARED = 5  # pairs of pieces from which that deviation is measured
 _GOES_ON = 4.0  # log odds that a track goes on as the same person
 _BRIEF = 3  # sightings; what is seen for less is by chance, unless it is somebody known
@@ -87,7 +87,7 @@ def identities_of(
     pace = _pace(names, frames, centers)
     unsure = near | (pace > max(_JUMP * _middle(pace), PLACE_NOISE * _middle(sizes)))
     pieces = pieces_of(names, unsure, frames, centers, members, candidates, rig, skeleton)
-    person = rejoined(pieces, _scene(pieces, centers, _middle(sizes), _middle(pace)))
+    person = rejoined(pieces, scene_of(pieces, centers, _middle(sizes), _middle(pace)))
     own = np.append(person, -1)[_with_meetings(pieces.of_sighting, names)]
     return _once_a_frame(own, frames, (members >= 0).sum(axis=1))
 
@@ -137,23 +137,30 @@ def _pace(names: Indices, frames: Indices, centers: Array) -> Array:
     return pace
 
 
-def _scene(pieces: Pieces, centers: Array, size: float, speed: float) -> Scene:
+def scene_of(pieces: Pieces, centers: Array, size: float, speed: float) -> Scene:
     """Measure a scene in which people are at these centers `(N, 3)`, usually of this size and speed."""
     spread = 1.4826 * _middle(np.linalg.norm(centers - median_over(centers.T), axis=-1)) / 1.5  # of two directions
     return Scene(max(spread, size), speed, size, _bias(pieces))
 
 
-def _bias(pieces: Pieces) -> float:
-    """Return how much bones differ between neighbouring pieces of a track, less what their noise explains."""
+def _bias(pieces: Pieces) -> Array:
+    """Return how much bones `(B,)` differ between neighbouring pieces of a track, less what their noise explains.
+
+    Detectors are wrong in their own way in every pose, about some bones more than about others. A bone that few pairs
+    of pieces show is as good as the usual one.
+    """
     order = np.argsort(pieces.track, kind="stable")
     one, other = order[:-1], order[1:]
     same = pieces.track[one] == pieces.track[other]
     apart = pieces.bones[one[same]] - pieces.bones[other[same]]
     known = np.isfinite(apart)
     if same.sum() < _COMPARED or not known.any():
-        return _BIAS[1]
-    excess = (apart**2)[known] / 0.455 - (pieces.variance[one[same]] + pieces.variance[other[same]])[known]
-    return float(np.clip(np.sqrt(max(np.median(excess), 0) / 2), _BIAS[0], _BIAS[2]))
+        return np.full(apart.shape[1], _BIAS[1])
+    excess = (apart**2) / 0.455 - (pieces.variance[one[same]] + pieces.variance[other[same]])
+    usual, count = max(float(np.median(excess[known])), 0.0), known.sum(axis=0)
+    each = np.maximum(np.nan_to_num(median_over(excess.T)), 0.0)
+    squared = (count * each + _COMPARED * usual) / (count + _COMPARED)
+    return np.clip(np.sqrt(squared / 2), _BIAS[0], _BIAS[2])
 
 
 def _middle(values: Array) -> float:

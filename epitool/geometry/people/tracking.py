@@ -73,17 +73,17 @@ class _Tracks:
         return _Tracks(*(np.concatenate([getattr(self, n), getattr(other, n)]) for n in self.__dataclass_fields__))
 
 
-def link_sightings(points: Array, frames: Indices, *, bridge: int, cut: bool) -> Indices:
+def link_sightings(points: Array, frames: Indices, *, bridge: int) -> Indices:
     """Return the track of each of N sightings, numbered from 0; -1 where a sighting has no points.
 
     Frame by frame, tracks are assigned to sightings with the least sum of distances (Hungarian method). The distance is
-    the mean over the points from the prediction by constant velocity, relative to the person's size.
+    the mean over the points from the prediction by constant velocity, relative to the person's size. Tracks end where
+    people touch, so that they cannot be confused.
 
     Args:
         points: Points of each sighting `(N, M, D)`, NaN where missing.
         frames: Frame of each sighting `(N,)`, in any order.
         bridge: Number of frames that a track may go unseen.
-        cut: Whether to end tracks where people touch, so that they cannot be confused.
     """
     names = np.full(len(points), -1)
     parts = np.split(points, np.arange(_PART, len(points), _PART))
@@ -100,8 +100,7 @@ def link_sightings(points: Array, frames: Indices, *, bridge: int, cut: bool) ->
         frame = int(frames[group[0]])
         tracks = tracks.select(frame - tracks.seen <= bridge + 1)
         found = _started(points[group], size[group], frame)
-        if cut:
-            tracks = tracks.select(~_touching(tracks, found, frame))
+        tracks = tracks.select(~_touching(tracks, found, frame))
         rows, columns = _assign(tracks, points[group], size[group], frame)
         found.names[columns] = tracks.names[rows]
         new = found.names < 0

@@ -33,6 +33,7 @@ from epitool.pose import Keypoints, midline
 Array = NDArray[np.float64]
 _LEAST_RUN = 20  # fewest successive frames from which motion is read
 _ITERATIONS = 8
+_SETTLED = 1e-3  # frames; change of the drift over the recording at which iterations end
 _BLOCK = 25  # number of successive frames whose errors may be correlated
 _LEAST_BLOCKS = 20  # fewest blocks from which a standard deviation can be estimated
 _LEAST_PX = 0.5  # px; standard deviation that smoothing alone causes
@@ -146,7 +147,10 @@ def _pair_drift(a: _Motion, b: _Motion, first: Camera, second: Camera, frames: A
         residual, slope = linearize(state, a.x, shifted, b.v, lag, (first.focal, second.focal))
         sigma = max(float(1.4826 * np.nanmedian(np.abs(residual))), _LEAST_PX)
         normal, score = normal_equations(residual, slope, geman_mcclure_weights(residual, sigma))
-        state = apply_pair_step(state, -invert_positive(normal) @ score.sum(axis=(0, 1)))
+        step = -invert_positive(normal) @ score.sum(axis=(0, 1))
+        state = apply_pair_step(state, step)
+        if abs(step[_DRIFT]) * np.ptp(frames) < _SETTLED:
+            break
     # sandwich estimator over blocks of frames, because errors of neighbouring frames are correlated
     bread = invert_positive(normal)
     blocks = np.add.reduceat(score, np.arange(0, len(score), _BLOCK), axis=0).sum(axis=1)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from epitool.errors import GeometryError
 from epitool.geometry.timing.trajectories import estimate_motion_at
-from epitool.geometry.two_view.epipolar import fundamental_of_pose, homogeneous
+from epitool.geometry.two_view.epipolar import fundamental_of_pose, homogeneous, skew
 from epitool.geometry.two_view.relative_pose import estimate_pair
 from epitool.geometry.two_view.swaps import relative_swaps
 from epitool.skeleton import Skeleton
@@ -218,17 +218,17 @@ def linearize(
     differentiated; its scale is held constant.
     """
     turned, ray_b = homogeneous(x_a) @ state.R.T, homogeneous(x_b)
-    line_b = np.cross(state.t, turned)
-    across = np.cross(turned, ray_b)
-    line_a = np.cross(ray_b, state.t) @ state.R
+    across_t = skew(state.t)  # as a matrix, much quicker than numpy's cross
+    line_b, normal = turned @ across_t.T, ray_b @ across_t
+    line_a = normal @ state.R
     norm = np.sqrt(
         (line_b[..., :2] ** 2).sum(axis=-1) / focals[1] ** 2 + (line_a[..., :2] ** 2).sum(axis=-1) / focals[0] ** 2
     )
     timing = (v_b * line_b[..., :2]).sum(axis=-1)
     slope = np.concatenate(
         [
-            np.cross(turned, np.cross(ray_b, state.t)),
-            across @ _tangents(state.t),
+            np.cross(turned, normal),
+            np.cross(turned, ray_b) @ _tangents(state.t),
             timing[..., None],
             (timing * lag[:, None])[..., None],
         ],

@@ -21,7 +21,7 @@ _ROOT_ITERATIONS = 100
 _ROOT_CONVERGED = 1e-6  # relative; convergence is cubic, so the next change would be far below rounding
 
 
-def correct_matches(F: Array, a: Array, b: Array) -> tuple[Array, Array]:
+def correct_matches(F: Array, a: Array, b: Array, iterations: int = _ITERATIONS) -> tuple[Array, Array]:
     """Move matches `(N, 2)` in undistorted pixels as little as possible to satisfy x_b^T F x_a = 0.
 
     NaN stays NaN. The result is that of `cv2.correctMatches`, which solves the polynomial for every point.
@@ -30,20 +30,11 @@ def correct_matches(F: Array, a: Array, b: Array) -> tuple[Array, Array]:
         F: Fundamental matrix `(3, 3)`, of rank 2.
         a: Points in the first view.
         b: Points in the second view.
+        iterations: Largest number of iterations before the polynomial is solved; 0 solves it for every point.
 
     Returns:
         The corrected points of both views, `(N, 2)` each.
     """
-    return _corrected(F, a, b, _ITERATIONS)
-
-
-def correct_by_polynomial(F: Array, a: Array, b: Array) -> tuple[Array, Array]:
-    """Do what `correct_matches` does, by the roots of Hartley and Sturm's polynomial for every point."""
-    return _corrected(F, a, b, 0)
-
-
-def _corrected(F: Array, a: Array, b: Array, iterations: int) -> tuple[Array, Array]:
-    """Correct matches, with at most so many iterations before the polynomial is solved."""
     F = np.ascontiguousarray(F / np.linalg.norm(F))
     epipole_a, epipole_b = (e / np.abs(e).max() for e in (np.linalg.svd(F)[2][2], np.linalg.svd(F.T)[2][2]))
     a, b = (np.ascontiguousarray(points, dtype=float) for points in (a, b))

@@ -31,7 +31,7 @@ def pose2sim_markers(poses: Poses) -> Poses:
     kept = [body.index(joint) for joint in _POSE2SIM if possible[body.index(joint)]]
     if not kept:
         raise InputError(
-            f"--names pose2sim: none of the joints ({', '.join(poses.skeleton.joints)[:80]}) is one of its body model"
+            f"none of the joints ({', '.join(poses.skeleton.joints)[:80]}) is one of Pose2Sim's body model"
         )
     markers = tuple(_POSE2SIM[body.joints[j]] for j in kept)
     return Poses(

@@ -1,11 +1,12 @@
-"""Writers of 3D joints for other programs: TRC and MOT (OpenSim, Pose2Sim), C3D, CSV (Anipose, `movement`), NPZ."""
+"""Writers of 3D joints for other programs: TRC and MOT (OpenSim), C3D, CSV (`movement`), BVH (Blender), NPZ."""
 
 from __future__ import annotations
 
 import importlib.util
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +14,8 @@ from numpy.typing import NDArray
 from epitool.errors import InputError, UsageError
 from epitool.files import writing
 from epitool.geometry.body.angles import joint_angles
+from epitool.geometry.body.rotations import bone_motion
+from epitool.io.foreign.bvh import write_bvh
 from epitool.pose import Poses
 
 _NO_C3D = "C3D needs the extra [c3d]: pip install 'epitool[c3d]'"
@@ -53,8 +56,8 @@ class Told:
         return self.numbers(frames) / self.fps
 
 
-def write_motion(path: Path, poses: Poses, scale: float, told: Told) -> None:
-    """Write poses in the format of the file's name.
+def write_motion(path: Path, poses: Poses, scale: float, told: Told) -> float:
+    """Write poses in the format of the file's name; return the share that is made up, in a format without gaps.
 
     Args:
         path: File to write, with an ending of FORMATS, but not that of a diagram.
@@ -63,13 +66,13 @@ def write_motion(path: Path, poses: Poses, scale: float, told: Told) -> None:
         told: Metadata, written as far as the format allows.
 
     Raises:
-        InputError: The file cannot be written.
+        InputError: The file cannot be written, or the poses are of no person where the format is of people.
         UsageError: An extra is not installed.
     """
     write = check_motion_file(path).write
     if write is None:
         raise ValueError(f"{path} is a diagram")
-    write(path, poses, scale, told)
+    return write(path, poses, scale, told) or 0.0
 
 
 def ending_of(path: Path) -> str:
@@ -158,6 +161,20 @@ def _csv(path: Path, poses: Poses, scale: float, told: Told) -> None:
             file.write(",".join([*cells, *_UNTURNED.values(), str(frame)]) + "\n")
 
 
+def _bvh(path: Path, poses: Poses, scale: float, told: Told) -> float:
+    """Write rotations of bones from the frame at time 0 on, because BVH has neither gaps nor frame numbers."""
+    numbers = told.numbers(poses.frames)
+    frames = np.arange(numbers[-1] + 1 if len(numbers) else 0)
+    xyz, confidence = np.full((len(frames), *poses.xyz.shape[1:]), np.nan), np.zeros((len(frames), len(poses.skeleton)))
+    xyz[numbers], confidence[numbers] = poses.xyz, poses.confidence
+    try:
+        motion = bone_motion(replace(poses, xyz=xyz, confidence=confidence, frames=frames))
+    except InputError as error:
+        raise InputError(f"{path}: {error}; write .trc or .csv") from None
+    write_bvh(path, motion, scale, told.fps)
+    return motion.made_up
+
+
 def _npz(path: Path, poses: Poses, scale: float, told: Told) -> None:
     with writing(path) as temporary:
         np.savez(
@@ -212,14 +229,16 @@ class MotionFormat:
     Attributes:
         write: Function that writes poses, with the arguments of `write_motion`; None for a diagram, which the command
             draws.
+        unit: Unit of lengths that other programs expect; "" for the poses' own.
         evenly: Whether frames are consecutive at a rate that the file states, and other programs assume a unit of
             lengths; otherwise every frame has its number.
-        angles: Whether the file holds joint angles instead of positions.
+        angles: Whether the file holds joint angles in degrees alone.
         needs: Module that an extra installs; "" for none.
         everyone: Whether one file holds several people.
     """
 
-    write: Callable[[Path, Poses, float, Told], None] | None
+    write: Callable[[Path, Poses, float, Told], float | None] | None
+    unit: Literal["", "cm"] = ""
     evenly: bool = False
     angles: bool = False
     needs: str = ""
@@ -229,6 +248,7 @@ class MotionFormat:
 FORMATS = {
     ".trc": MotionFormat(_trc, evenly=True), ".c3d": MotionFormat(_c3d, evenly=True, needs="ezc3d"),
     ".csv": MotionFormat(_csv, everyone=True), ".npz": MotionFormat(_npz),
+    ".bvh": MotionFormat(_bvh, unit="cm", evenly=True),
     ".mot": MotionFormat(_storage, angles=True), ".sto": MotionFormat(_storage, angles=True),
     "angles.csv": MotionFormat(_angles_csv, angles=True), ".png": MotionFormat(None, angles=True),
 }  # fmt: skip

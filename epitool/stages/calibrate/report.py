@@ -12,7 +12,7 @@ from epitool.geometry.calibration.calibrate import Calibration
 from epitool.geometry.calibration.verdict import Weakness, weakness
 from epitool.geometry.two_view.relative_pose import PairPose
 from epitool.labels import Labels
-from epitool.stages.shared.doubts import Asked, Said, omission_texts
+from epitool.stages.shared.doubts import Asked, Said, omission_texts, shortened
 
 _TORN = 0.6
 _NO_PARALLAX = "no parallax: the cameras stand at one place, or the person is too far away"
@@ -132,7 +132,7 @@ def warn_where_doubtful(result: Calibration, said: Said | None, labels: Labels) 
     """Warn of reasons not to trust the result, and report what was corrected."""
     for doubt in two_people(result):
         warn(doubt)
-    for reason in said.reasons if said else ():
+    for reason in shortened(said.reasons, "the camera file has the others") if said else ():
         warn(reason)
     if not said:
         for (a, b), pair in result.pairs.items():

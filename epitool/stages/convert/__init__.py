@@ -7,9 +7,8 @@ from pathlib import Path
 
 from epitool.console import Summary
 from epitool.errors import InputError, UsageError
-from epitool.io.cameras import CAMERA_SUFFIXES
 from epitool.io.files import require_file
-from epitool.io.foreign.cameras import foreign_files, is_camera_folder
+from epitool.io.foreign.cameras import foreign_files, is_foreign_rig
 from epitool.io.labels_h5 import has_poses
 from epitool.options import ConvertOptions
 from epitool.skeleton import skeleton as named_skeleton
@@ -74,7 +73,7 @@ def _only(inputs: Sequence[Path]) -> Path:
 
 
 def _holds_cameras(path: Path) -> bool:
-    return is_camera_folder(path) if path.is_dir() else path.suffix.lower() in CAMERA_SUFFIXES
+    return path.suffix.lower() == ".toml" or is_foreign_rig(path)
 
 
 def _holds_poses(path: Path) -> bool:

@@ -8,8 +8,8 @@ from epitool.io.foreign.motion import Told, angles_of
 from epitool.pose import Poses
 
 
-def draw_angles(path: Path, poses: Poses, scale: float, told: Told) -> None:
-    """Draw joint angles over time as a PNG; the arguments are those of `write_motion`.
+def draw_angles(path: Path, poses: Poses, scale: float, told: Told) -> float:
+    """Draw joint angles over time as a PNG; the arguments and what is returned are those of `write_motion`.
 
     Raises:
         InputError: The poses are of no person, or the file cannot be written.
@@ -17,3 +17,4 @@ def draw_angles(path: Path, poses: Poses, scale: float, told: Told) -> None:
     from epitool.viz.angles import plot_angles  # imports matplotlib, which no other format needs
 
     plot_angles(path, told.seconds(poses.frames), angles_of(path, poses), told.done)
+    return 0.0

@@ -13,6 +13,7 @@ from epitool.errors import GeometryError, InputError, UsageError
 from epitool.images import View, open_view
 from epitool.io.cameras import KNOWN_CAMERAS
 from epitool.io.foreign.joints import read_views
+from epitool.io.foreign.joints.orders import JointOrderError
 from epitool.io.foreign.joints.seen_view import SeenView
 from epitool.names import differing_parts, plain_name
 from epitool.options import ConvertOptions
@@ -44,7 +45,7 @@ def convert_joints(options: ConvertOptions, body: Skeleton | None) -> Summary:
             f"--out {out}: 2D joints become a keypoints .h5, and {inputs[0]} is read as such; cameras are read from"
             f" {KNOWN_CAMERAS}"
         )
-    seen = [view for path in inputs for view in read_views(path, body)]
+    seen = [view for path in inputs for view in _views_in(path, body)]
     filmed = [open_view(path) for path in footage_among(options.views)]
     seen = _from_nought(_named(seen, filmed), filmed)
     seen, body = _of_one_body(seen)
@@ -63,6 +64,14 @@ def convert_joints(options: ConvertOptions, body: Skeleton | None) -> Summary:
         "out": str(out), "frames": tally.frames, "views": names, "joints": len(body), "program": seen[0].program
     }  # fmt: skip
     return Summary(f"{text}, a person in {tally.found.sum()} images", values)
+
+
+def _views_in(path: Path, body: Skeleton | None) -> list[SeenView]:
+    try:
+        return read_views(path, body)
+    except JointOrderError as error:
+        what = "leave out --skeleton" if body else "--skeleton says the order, if it is a known one"
+        raise InputError(f"{error}; {what}") from None
 
 
 def _named(seen: Sequence[SeenView], filmed: Sequence[View]) -> list[SeenView]:

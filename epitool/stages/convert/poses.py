@@ -23,6 +23,7 @@ from epitool.stages.convert.over_time import Track, processed
 from epitool.stages.convert.tracks import tracks_of
 
 _SAME_RATE = 0.01
+_Y_UP = {".trc": "OpenSim", ".bvh": "Blender"}  # formats of programs that take y for up
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,11 +50,15 @@ def convert_poses(path: Path, options: ConvertOptions) -> Summary:
     form = check_motion_file(out)
     if form.angles and (options.names or options.up_axis or unit):
         raise UsageError(f"--out {out}: holds angles, to which --names, --up-axis and --unit do not apply")
+    if options.names and out.suffix.lower() == ".bvh":
+        raise UsageError(f"--out {out}: bones of BVH have names of their own, to which --names does not apply")
     tracks = tracks_of(path)
     main = next(iter(tracks.values()))  # its frames are those of the recording
     rate = _rate(path, main.image, options.fps or None)
     if unit and main.poses.unit != "mm":
         raise UsageError(f"--unit {unit}: {path} has no scale; calibrate with --scale")
+    if not unit and form.unit and main.poses.unit == "mm":
+        unit = form.unit
     step = max(int(np.gcd.reduce(np.diff(main.poses.frames), initial=0)), 1)
     first = int(main.poses.frames[0]) if len(main.poses.frames) else 0
     up = "" if form.angles else _up_of(path, main, options)
@@ -99,7 +104,10 @@ def _motion(track: Track, step: int, fps: float, up: str, options: ConvertOption
     """Return one person's poses filtered, named and turned as the options say."""
     poses, done = processed(track, step, fps, options.filter, options.fill_gaps)
     if options.names == "pose2sim":
-        poses = pose2sim_markers(poses)
+        try:
+            poses = pose2sim_markers(poses)
+        except InputError as error:
+            raise InputError(f"--names pose2sim: {error}") from None
     return _Motion(replace(poses, xyz=poses.xyz[..., [1, 2, 0]]) if up == "y" else poses, done)
 
 
@@ -114,7 +122,9 @@ def _write(out: Path, motions: Mapping[str, _Motion], scale: float, told: Told) 
     files = {name: out if len(poses) == 1 else _of_person(out, name) for name in poses}
     write = write_motion if form.write else draw_angles
     for name, file in files.items():
-        write(file, poses[name], scale, replace(told, done=motions[name].done))
+        made_up = write(file, poses[name], scale, replace(told, done=motions[name].done))
+        if made_up:
+            warn(f"{file}: {made_up:.1%} of the bones' rotations are interpolated or held; BVH has no missing joints")
     return list(files.values())
 
 
@@ -154,9 +164,9 @@ def _up_of(path: Path, track: Track, options: ConvertOptions) -> str:
     Raises:
         UsageError: An axis is chosen, but the up direction is unknown.
     """
-    of_trc = options.out.suffix.lower() == ".trc"  # the format of OpenSim, where y points up
+    kind = options.out.suffix.lower()
     if _upright(track):
-        return options.up_axis or ("y" if of_trc else "z")
+        return options.up_axis or ("y" if kind in _Y_UP else "z")
     unknown = f"{path} does not say which way is up; " + (
         "`epitool calibrate --up people` finds it, from people who walk"
         if track.poses.space == "world"
@@ -164,8 +174,8 @@ def _up_of(path: Path, track: Track, options: ConvertOptions) -> str:
     )
     if options.up_axis:
         raise UsageError(f"--up-axis {options.up_axis}: {unknown}")
-    if of_trc:
-        warn(f"{options.out}: {unknown}. OpenSim takes y for up, and may show people who lie")
+    if kind in _Y_UP:
+        warn(f"{options.out}: {unknown}. {_Y_UP[kind]} takes y for up, and may show people who lie")
     return ""
 
 

@@ -106,7 +106,10 @@ def command_lines(footage: Footage, epochs: int | None, seed: int) -> list[list[
 
 
 def _sample(out: Path) -> Footage:
-    recording = sample_recording()
+    try:
+        recording = sample_recording()
+    except InputError as error:
+        raise InputError(f"{error}; or use `epitool demo --synthetic`, which needs no recording") from None
     views = tuple(_copied(video, out) for video in recording.views)
     calibration = _copied(recording.calibration, out)
     reference = read_rig(out / calibration)

@@ -13,6 +13,8 @@ from epitool.options import MocapOptions
 from epitool.stages.shared.footage import footage_among, open_views
 
 _STEPS = "-steps"
+_VIDEOS = "videos"  # folder within a trial's, as Pose2Sim has it beside what it makes of them
+_CALIBRATION = "calib"  # beginning of the name of Pose2Sim's folder of footage for the calibration
 
 
 @dataclass(frozen=True)
@@ -65,7 +67,8 @@ def trials_of(options: MocapOptions) -> list[Trial]:
         return [Trial("", footage_among(options.views), options.out)]
     if not options.trials.is_dir():
         raise InputError(f"--trials {options.trials}: no such folder")
-    found = {folder: _footage_in(folder) for folder in _folders_in(options.trials)}
+    folders = [path for path in _folders_in(options.trials) if not path.name.lower().startswith(_CALIBRATION)]
+    found = {folder: _footage_in(folder) for folder in folders}
     trials = [
         Trial(folder.name, views, tuple(folder / out for out in options.out))
         for folder, views in found.items()
@@ -126,7 +129,8 @@ def _is_work(folder: Path) -> bool:
 
 
 def _footage_in(folder: Path) -> tuple[Path, ...]:
-    """Return the videos in a folder, and the folders of images in it."""
+    """Return the videos in a folder, and the folders of images in it; those in its folder `videos` if there is one."""
+    folder = next((path for path in _folders_in(folder) if path.name.lower() == _VIDEOS), folder)
     videos = [path for path in folder.iterdir() if path.suffix.lower() in VIDEO_SUFFIXES and path.name[0] != "."]
     photos = [path for path in _folders_in(folder) if any(f.suffix.lower() in IMAGE_SUFFIXES for f in path.iterdir())]
     return tuple(sorted([*videos, *photos]))

@@ -53,4 +53,4 @@ def of_poses(found: dict[str, Any], page: Path) -> str:
     how = f"{found['solved']} of {found['frames']} frames, {found['median_reprojection_px']:.1f} px"
     if found["verdict"] == "pass":
         return f"Poses: good, {how}. Going on; look at {page} all the same."
-    return f"Poses: doubtful, {how}; the warnings above say why. Look at {page} before you use them."
+    return f"Poses: to be used with care, {how}; the warnings above say why. Look at {page} before you use them."

@@ -15,6 +15,7 @@ from epitool.geometry.body.scale import parse_scale
 from epitool.images import Image, read_images
 from epitool.options import PredictOptions
 from epitool.pose import Predictions
+from epitool.stages.shared.doubts import first_of
 from epitool.stages.shared.looking import Looking
 from epitool.stages.shared.models import RUNS, newest_model, newest_refiner
 
@@ -47,6 +48,7 @@ def who_answers(options: PredictOptions) -> Answerer:
 
         path = options.refiner or newest_refiner()
         unit = load_refiner(path) if path else load_refiner()
+        _repeat_doubts(path, unit.doubts)
     if unit is None or unit.hint == "network":
         model = model or newest_model()
         if model is None and unit is None:
@@ -68,9 +70,13 @@ def _open_engine(path: Path, device: str, bf16: bool) -> Engine:
 
     engine = open_engine(path, device, bf16)
     check_depth(path, engine.card)
-    if engine.card.doubts:
-        warn(f"{path}: was trained on labels that were found doubtful: {'; '.join(engine.card.doubts)}")
+    _repeat_doubts(path, engine.card.doubts)
     return engine
+
+
+def _repeat_doubts(path: Path | None, doubts: Sequence[str]) -> None:
+    if doubts:
+        warn(f"{path}: was trained on labels that were found doubtful: {first_of(doubts, 'the file has them')}")
 
 
 def held_out_error_text(who: Answerer) -> str:

@@ -17,9 +17,9 @@ from epitool.io.predictions import read_predictions
 from epitool.options import PssFitOptions
 from epitool.pss import AXES, PssModel, Yaw, count_distinct, find_up, fit_pss, flat_poses, yaw_of
 from epitool.skeleton import Skeleton
+from epitool.stages.scoring.everyone import everyone_of
 from epitool.stages.scoring.truth import part_of, part_of_clips
 from epitool.stages.shared.clusters import shortages
-from epitool.stages.shared.label_verdict import read_checked_labels
 
 DEFAULT_KS = (50, 100)
 
@@ -27,7 +27,7 @@ DEFAULT_KS = (50, 100)
 def run(options: PssFitOptions) -> Summary:
     """Fit the clusters of the Pose Structure Score and write `pss.npz`.
 
-    Poses of labels are taken in the axes of each camera; those of arrays `(N, J, 3)` are taken as they are.
+    Everyone's poses of labels are taken in the axes of each camera; those of arrays `(N, J, 3)` are taken as they are.
 
     Raises:
         InputError: The poses cannot be read, or there are too few complete ones.
@@ -89,11 +89,12 @@ def _reference(path: Path, split: str) -> Reference:
         predicted = read_predictions(path)
         part = predicted.joints_3d[part_of(len(predicted.joints_3d), split)]
         return Reference(part, predicted.skeleton, f"{path.name}, split {split}, predictions in camera axes")
-    labels = read_checked_labels(path)
-    part = labels.in_cameras[part_of(len(labels.poses.frames), split, labels.keypoints.split)]
-    views = part.shape[1]
-    words = f"{path.name} (recording {labels.recording_id}), split {split}, in the axes of {views} cameras"
-    return Reference(part.reshape(-1, *part.shape[2:]), labels.poses.skeleton, words)
+    everyone = everyone_of(path, heeded=True)
+    part = everyone.labels.in_cameras[everyone.part(split)]
+    whose = f", of {len(everyone.splits)} people" if everyone.several else ""
+    recording = f"{path.name} (recording {everyone.recording_id})"
+    words = f"{recording}, split {split}{whose}, in the axes of {part.shape[1]} cameras"
+    return Reference(part.reshape(-1, *part.shape[2:]), everyone.labels.poses.skeleton, words)
 
 
 def _from_arrays(path: Path, split: str) -> Reference:

@@ -17,8 +17,7 @@ from epitool.labels import Labels
 from epitool.options import RefineOptions
 from epitool.options.network import UnitOptions
 from epitool.options.shared import run_folder
-from epitool.stages.refine.inputs import Seen, focal_ratio, hinted_by, mocap_poses, own_poses, seen_in
-from epitool.stages.shared.label_verdict import read_checked_labels
+from epitool.stages.refine.inputs import Seen, focal_ratio, hinted_by, mocap_poses, own_poses, read_first, seen_in
 
 if TYPE_CHECKING:
     from epitool.nn.refiner import Refiner
@@ -51,7 +50,7 @@ def _from_mocap(options: RefineOptions, mocap: Path, path: Path) -> Summary:
     from epitool.nn.refiner_training import GENERIC, generic_wardrobe, save_refiner, train_generic
 
     poses = mocap_poses(mocap)
-    seen = [seen_in(read_checked_labels(file), file) for file in options.pairs]
+    seen = [seen_in(read_first(file), file) for file in options.pairs]
     looks, truth = join_looks([each.looks for each in seen]), np.concatenate([each.truth for each in seen])
     say(f"learning from {len(poses)} poses of motion capture; errors as in {len(truth)} images")
     trained_on = f"{len(poses)} poses of {mocap.name}, errors of {len(truth)} images of {len(options.pairs)} recordings"
@@ -67,7 +66,7 @@ def _from_labels(options: RefineOptions, path: Path) -> Summary:
     from epitool.nn.refiner_training import OWN, save_refiner
 
     pairs = options.pairs[0]
-    labels = read_checked_labels(pairs)
+    labels = read_first(pairs)
     seen, parts = seen_in(labels, pairs), labels.parts
     half = len(parts["val"]) // 2
     learned, told = np.concatenate([parts["train"], parts["val"][:half]]), parts["val"][half:]
@@ -87,6 +86,7 @@ def _from_labels(options: RefineOptions, path: Path) -> Summary:
         erring = given.of_frames(parts["val"][:half] if hint == "network" else learned)
         say(f"learning from {len(np.unique(given.of_frames(learned).frames))} frames, {_WORDS[hint]}")
         refiner = _trained(shipped, labels, given.of_frames(learned), erring, unit, hint)
+        refiner = replace(refiner, doubts=labels.reasons if labels.verdict == "warn" else ())
         candidates[f"refined, {_WORDS[hint]}"] = refiner, given
     measured = {name: _error(refiner, given.of_frames(told)) for name, (refiner, given) in candidates.items()}
     measured |= by_themselves

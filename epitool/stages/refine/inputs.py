@@ -10,12 +10,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from epitool.camera import Array
+from epitool.console import say
 from epitool.errors import GeometryError, InputError
 from epitool.images import image_key
+from epitool.io.labels_h5 import people_in
 from epitool.io.pose_arrays import read_pose_arrays
 from epitool.io.predictions import read_predictions
 from epitool.labels import Labels
 from epitool.pose import Predictions
+from epitool.stages.shared.label_verdict import read_checked_labels
 
 if TYPE_CHECKING:
     from epitool.nn.looks import Looks
@@ -66,6 +69,21 @@ class Seen:
     def at(self, chosen: NDArray[np.bool_]) -> Seen:
         """Return the chosen images."""
         return Seen(self.looks.at(chosen), self.truth[chosen], self.frames[chosen], self.views[chosen])
+
+
+def read_first(path: Path) -> Labels:
+    """Read the labels of the person who is seen most, and say so if there are others.
+
+    A unit keeps the bone lengths of one body, and its validation frames have to be that person's too.
+
+    Raises:
+        InputError: The file cannot be read, or something among its people has no person's name.
+        GeometryError: The labels have the verdict "fail".
+    """
+    first, *others = people_in(path)
+    if others:
+        say(f"{path}: refine learns from {first} alone, not from {', '.join(others)}")
+    return read_checked_labels(path)
 
 
 def seen_in(labels: Labels, path: Path) -> Seen:

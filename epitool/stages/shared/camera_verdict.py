@@ -11,15 +11,17 @@ from epitool.console import warn
 from epitool.errors import GeometryError
 from epitool.geometry.doubts import FOCAL, LEVELS, Level
 from epitool.io.cameras import read_windows
+from epitool.stages.shared.doubts import first_of, passed_on
 
-_UNSTATED = "no reason is stated"
+_UNSTATED, _REST = "no reason is stated", "their file has the others"
 _LEVELS: tuple[Level, ...] = ("fail", "warn")
 
 
 def inherited(windows: Sequence[Window], whose: str = "the cameras") -> list[tuple[Level, str]]:
     """Return the doubts, with their levels, that a camera file states of its own cameras.
 
-    Files of other programs state none, and cameras with the verdict "pass" have none.
+    All doubts about single cameras become one. Files of other programs state none, and cameras with the verdict "pass"
+    have none.
 
     Args:
         windows: Content of the file.
@@ -30,13 +32,13 @@ def inherited(windows: Sequence[Window], whose: str = "the cameras") -> list[tup
             (level, f"{whose}: {reason}")
             for level in _LEVELS
             if windows[0].verdict == level
-            for reason in windows[0].reasons or (_UNSTATED,)
+            for reason in passed_on(windows[0].reasons or (_UNSTATED,), _REST)
         ]
     found = []
     for level in _LEVELS:
         judged = [window for window in windows if window.verdict == level]
         if judged:
-            reasons = "; ".join(judged[0].reasons) or _UNSTATED
+            reasons = first_of(judged[0].reasons, _REST)
             many = f"{len(judged)} of {len(windows)} windows of frames have the verdict {level}"
             found.append((level, f"{whose}: {many}, first frames {judged[0].first} to {judged[0].last}: {reasons}"))
     return found

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from epitool.geometry.calibration.verdict import Verdict
-from epitool.geometry.doubts import Doubt, Kind, Level, worst_level
+from epitool.geometry.doubts import LEVELS, Doubt, Kind, Level, worst_level
 
 _SAME_PERSON = "is it in sync, and of the same person?"
 _NOT_WHERE = "its joints do not lie where the other cameras say"
@@ -15,6 +15,7 @@ _SAME_PEOPLE = "is it in sync, of the same people, and not mirrored?"
 _RECORDING = "is it one of this recording, in sync, and not mirrored?"
 _FINE = 0.2  # shares below this are shown with a decimal
 _UNUSUAL = 1.0  # relative uncertainty of a focal length that does not occur with ordinary lenses
+_CAMERA = "camera "  # how the line of a camera begins
 _MEANS = "Poses keep nearly their shape; where cameras stand and look is off by about that much"
 _UNSURE = (Kind.ROTATION, Kind.PLACE, Kind.FOCAL)
 _OF_CAMERA = (*_UNSURE, Kind.OUTLIERS)
@@ -86,7 +87,8 @@ class Said:
 
     Attributes:
         level: Level of the verdict.
-        reasons: One line per camera, and one per doubt that concerns all cameras; the worst first.
+        reasons: One line per camera, one per doubt that concerns all cameras, and one for what uncertain cameras mean;
+            the worst first.
     """
 
     level: Level
@@ -94,8 +96,46 @@ class Said:
 
     @property
     def text(self) -> str:
-        """All reasons in one line, for an error."""
-        return " ".join(reason if reason[-1] in ".?!" else f"{reason}." for reason in self.reasons)
+        """The reasons in one line, for an error."""
+        return sentences(shortened(self.reasons))
+
+
+def sentences(reasons: Sequence[str]) -> str:
+    """Return reasons one after the other in one line, each with its full stop.
+
+    >>> sentences(["view a: is left out", "is it in sync?"])
+    'view a: is left out. is it in sync?'
+    """
+    return " ".join(reason if reason[-1:] in ".?!" else f"{reason}." for reason in reasons)
+
+
+def shortened(reasons: Sequence[str], rest: str = "") -> list[str]:
+    """Return reasons with one line for all cameras: how many are doubtful, and what is doubtful about the worst.
+
+    Args:
+        reasons: Reasons as `Said` has them.
+        rest: Words that say where the lines of the other cameras are; empty if they need not be named.
+    """
+    of_cameras = [reason for reason in reasons if reason.startswith(_CAMERA)]
+    if len(of_cameras) < 2:
+        return list(reasons)
+    line = f"{len(of_cameras)} cameras are doubtful, most of all {of_cameras[0].removeprefix(_CAMERA)}"
+    first = reasons.index(of_cameras[0])
+    kept = [reason for reason in reasons if reason not in of_cameras]
+    return [*kept[:first], f"{line}; {rest}" if rest else line, *kept[first:]]
+
+
+def passed_on(reasons: Sequence[str], rest: str) -> list[str]:
+    """Return reasons as a later command states them: shortened, and without advice for the one that found them."""
+    return [reason for reason in shortened(reasons, rest) if not reason.startswith(_MEANS)]
+
+
+def first_of(reasons: Sequence[str], rest: str) -> str:
+    """Return the first of the shortened reasons, the number of further ones, and in which place they are."""
+    first, *more = passed_on(reasons, rest) or ["no reason is stated"]
+    if not more:
+        return first
+    return f"{sentences([first])} {len(more)} more reason{'s' * (len(more) > 1)}: {rest}"
 
 
 def said_of(verdict: Verdict, asked: Asked, also: Sequence[tuple[Level, str]] = ()) -> Said:
@@ -114,7 +154,11 @@ def said_of(verdict: Verdict, asked: Asked, also: Sequence[tuple[Level, str]] = 
         if doubt.kind in _OF_CAMERA:
             by_camera.setdefault(doubt.views[0], []).append(doubt)
     level = worst_level([verdict.level, *(own for own, _ in also)])
-    lines += [_of_camera(name, doubts, asked, level) for name, doubts in by_camera.items()]
+    of_cameras = sorted(by_camera.items(), key=lambda item: _excess(item[1]), reverse=True)
+    lines += [_of_camera(name, doubts, asked) for name, doubts in of_cameras]
+    unsure = [doubt for doubt in verdict.doubts if doubt.kind in _UNSURE]
+    if level == "warn" and unsure and not any(_is_unusual(doubt) for doubt in unsure):
+        lines.append(("warn", f"{_MEANS}; {asked.cure}"))
     lines += [(doubt.level, doubt_text(doubt)) for doubt in verdict.doubts if doubt.kind not in _OF_CAMERA]
     lines += also
     return Said(level, tuple(text for own in ("fail", "warn") for found, text in lines if found == own))
@@ -146,18 +190,26 @@ def _limit_word(level: Level) -> str:
     return "limit: " if level == "fail" else "limit for 'pass': "
 
 
-def _of_camera(name: str, doubts: Sequence[Doubt], asked: Asked, level: Level) -> tuple[Level, str]:
+def _of_camera(name: str, doubts: Sequence[Doubt], asked: Asked) -> tuple[Level, str]:
     """Return one line for all doubts about a camera, and the level of the worst."""
-    text = f"camera {name}: {'; '.join(_clause(doubt, asked) for doubt in doubts)}"
-    kinds = {doubt.kind: doubt.value for doubt in doubts}
-    own = worst_level(doubt.level for doubt in doubts)
-    if kinds.get(Kind.FOCAL, 0.0) >= _UNUSUAL:
+    text = f"{_CAMERA}{name}: {'; '.join(_clause(doubt, asked) for doubt in doubts)}"
+    if any(_is_unusual(doubt) for doubt in doubts):
         text += ". The likely cause is a lens far from an ordinary one, as a wide action camera has: measure the lenses"
         text += " and give --intrinsics"
-        return own, text + "."
-    if Kind.OUTLIERS in kinds:
-        return own, f"{text}; {_SAME_PERSON}"
-    return own, text + (f". {_MEANS}; {asked.cure}." if level == "warn" else "")
+    elif any(doubt.kind is Kind.OUTLIERS for doubt in doubts):
+        text += f"; {_SAME_PERSON}"
+    return worst_level(doubt.level for doubt in doubts), text
+
+
+def _is_unusual(doubt: Doubt) -> bool:
+    """Return whether a focal length is so uncertain that the lens is no ordinary one."""
+    return doubt.kind is Kind.FOCAL and doubt.value >= _UNUSUAL
+
+
+def _excess(doubts: Sequence[Doubt]) -> tuple[int, float]:
+    """Return the worst level of a camera's doubts, and how many times their values are the limits of that level."""
+    level = max(LEVELS.index(doubt.level) for doubt in doubts)
+    return level, max(doubt.value / doubt.limit for doubt in doubts if LEVELS.index(doubt.level) == level)
 
 
 def _clause(doubt: Doubt, asked: Asked) -> str:

@@ -18,7 +18,7 @@ from epitool.pose import Keypoints
 # Suffixes of files that lie beside footage: epitool's, those that it reads and writes, and notes.
 _DATA = frozenset({
     ".toml", ".h5", ".json", ".jsonl", ".npz", ".pt", ".onnx", ".html", ".md", ".trc", ".c3d", ".csv", ".mot", ".sto",
-    ".rrd", ".txt", ".yml", ".yaml", ".xml", ".slp", ".pdf", ".zip",
+    ".bvh", ".rrd", ".txt", ".yml", ".yaml", ".xml", ".slp", ".pdf", ".zip",
 })  # fmt: skip
 _UNEVEN_GAP, _DRIFT_FRAMES = 0.5, 1.0  # tolerances in units of the mean time between frames
 _EQUAL_RATES = 1.005  # 29.97 and 30 differ by one frame in 1000, which matters only in long recordings

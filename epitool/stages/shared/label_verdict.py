@@ -9,10 +9,11 @@ from epitool.errors import GeometryError
 from epitool.io.labels_h5 import LabelsFile, read_labels
 from epitool.io.people_h5 import FIRST
 from epitool.labels import Labels
+from epitool.stages.shared.doubts import first_of
 
 
 def check_verdict(path: Path, labels: Labels | LabelsFile) -> None:
-    """Warn if labels have the verdict "warn".
+    """Warn in one line if labels have the verdict "warn".
 
     Args:
         path: File of the labels.
@@ -23,11 +24,11 @@ def check_verdict(path: Path, labels: Labels | LabelsFile) -> None:
     """
     person = labels.person if isinstance(labels, LabelsFile) else FIRST
     whose = "these labels" if person == FIRST else f"the labels of {person}"
-    said = f"{path}: {whose} were found {{}} when they were made: {'; '.join(labels.reasons) or 'no reason is stated'}"
+    why = first_of(labels.reasons, f"`epitool show {path}`")
     if labels.verdict == "fail":
-        raise GeometryError(said.format("not to be trusted (verdict: fail)"))
+        raise GeometryError(f"{path}: {whose} were found not to be trusted (verdict: fail) when they were made: {why}")
     if labels.verdict == "warn":
-        warn(said.format("doubtful (verdict: warn)"))
+        warn(f"{path}: {whose} were found doubtful (verdict: warn) when they were made: {why}")
 
 
 def read_checked_labels(path: Path) -> Labels:

@@ -15,6 +15,7 @@ from epitool.geometry.people.association import People, main_person
 from epitool.geometry.people.candidates import choice_of, with_choice
 from epitool.geometry.people.everyone import Crowd
 from epitool.geometry.people.lost_views import place_by_person
+from epitool.geometry.people.mirrors import mirror_images
 from epitool.geometry.people.tracking import sightings_of
 from epitool.geometry.triangulation.labels import make_labels
 from epitool.io.candidates_h5 import has_candidates, read_candidates
@@ -219,6 +220,17 @@ def report_choice(chosen: Chosen, scale: str | None = None) -> None:
             f"--scale {scale} is taken as that of person1 of the labels, who is in {len(there)} of {len(chosen)} frames"
             f" (the first is {first}, the last {last})"
         )
+
+
+def warn_of_mirrors(everyone: Sequence[Chosen], rig: Rig) -> None:
+    """Warn of people who move as others do in a mirror; `everyone` is in the order of their names in labels."""
+    first = everyone[0]
+    if first.people is None or len(everyone) < 2:
+        return
+    number = {person.names[0]: f"person{k}" for k, person in enumerate(everyone, 1)}
+    images = mirror_images(first.people, tuple(number), first.crowd.candidates, rig, first.crowd.empty.skeleton)
+    for image, of in images.items():
+        warn(f"{number[image]} moves as {number[of]} does in a mirror: is one in view, and this what it shows?")
 
 
 def _choices(source: KeypointsFile, crowd: Crowd) -> Iterator[NDArray[np.intp]]:

@@ -14,16 +14,19 @@ from epitool.errors import InputError
 from epitool.images import frame_of_video, read_images
 from epitool.io.cameras import CAMERA_SUFFIXES, read_rig
 from epitool.io.keypoints_h5 import open_keypoints
-from epitool.io.labels_h5 import has_poses, open_labels
+from epitool.io.labels_h5 import LabelsFile, has_poses
 from epitool.io.predictions import read_predictions
+from epitool.labels import Labels
 from epitool.pose import Keypoints, Predictions
 from epitool.skeleton import skeleton
 from epitool.stages.shared.camera_verdict import verdict_of
+from epitool.stages.shared.doubts import sentences
 from epitool.stages.show.film import rate_of
+from epitool.stages.show.labelled import open_everyone
 from epitool.stages.show.people import everyone_in
 from epitool.viz.level import image_up
 from epitool.viz.page import small_jpeg
-from epitool.viz.scene import Scene
+from epitool.viz.scene import Person, Scene
 
 _SLOWEST, _FASTEST, _USUAL = 5.0, 60.0, 30.0  # frames per second
 
@@ -66,9 +69,9 @@ def _of_cameras(path: Path) -> Scene:
     )
 
 
-def _doubted(verdict: str, reasons: Sequence[str]) -> str:
+def _doubted(verdict: str, reasons: Sequence[str], whose: str = "verdict") -> str:
     """Return how to state a verdict after other facts; nothing where there is no doubt."""
-    return f", verdict: {verdict} ({'; '.join(reasons)})" if verdict in ("warn", "fail") else ""
+    return f", {whose}: {verdict} ({sentences(reasons)})" if verdict in ("warn", "fail") else ""
 
 
 def _of_keypoints(path: Path, most: int) -> Scene:
@@ -84,28 +87,33 @@ def _of_keypoints(path: Path, most: int) -> Scene:
     sizes = np.tile(shown.image_size, (len(shown.frames), 1, 1))
     scene = Scene(
         path.name, facts, shown.skeleton, shown.frames, views=shown.views, sizes=sizes, fps=fps,
-        real_time=real_time, xy=shown.xy, crowd=crowd,
+        real_time=real_time, people=(Person(xy=shown.xy),), crowd=crowd,
     )  # fmt: skip
     return _with_images(scene, shown.images.tolist())
 
 
 def _of_labels(path: Path, most: int) -> Scene:
-    with open_labels(path) as file:
-        count, step = len(file), _step(len(file), most)
-        labels = file.read(step=step)
-    shown, poses, in_cameras = labels.keypoints, labels.poses, labels.in_cameras
-    own, error = labels.project_own(in_cameras), labels.reprojection_px
-    apart = np.nanmedian(error) if np.isfinite(error).any() else 0
-    facts = f"{count} frames{_sampled(step)}, unit {poses.unit}, median reprojection error {apart:.1f} px"
-    facts += _doubted(labels.verdict, labels.reasons)
+    with open_everyone(path) as everyone:
+        count, step = len(everyone), _step(len(everyone), most)
+        labels, people = everyone.read(step=step)
+        facts = f"{count} frames{_sampled(step)}, unit {labels.poses.unit}, {_judged(labels, everyone.files)}"
+    shown = labels.keypoints
     fps, real_time = _fps(shown, step)
     scene = Scene(
-        path.name, facts, poses.skeleton, shown.frames, xyz=poses.xyz, up=image_up(labels.rig), rigs=labels.rigs,
-        take_of=shown.take_of, views=shown.views, xy=shown.xy,
-        own=np.where(in_cameras[..., 2:] > 0, own, np.nan), sizes=labels.image_sizes,
-        fps=fps, real_time=real_time, unit=poses.unit,
+        path.name, facts, shown.skeleton, shown.frames, people, image_up(labels.rig), labels.rigs, shown.take_of,
+        shown.views, labels.image_sizes, fps=fps, real_time=real_time, unit=labels.poses.unit,
     )  # fmt: skip
     return _with_images(scene, shown.images.tolist())
+
+
+def _judged(labels: Labels, files: Sequence[LabelsFile]) -> str:
+    """Return the first person's reprojection error in words, how many others there are, and all doubts."""
+    error, (_, *others) = labels.reprojection_px, files
+    apart = np.nanmedian(error) if np.isfinite(error).any() else 0
+    whose = f" of {files[0].person}" if others else ""
+    said = f"median reprojection error{whose} {apart:.1f} px" + _doubted(labels.verdict, labels.reasons)
+    said += "".join(_doubted(file.verdict, file.reasons, file.person) for file in others)
+    return (f"{len(files)} people, " if others else "") + said
 
 
 def _of_predictions(title: str, seen: Predictions, most: int) -> Scene:
@@ -114,10 +122,10 @@ def _of_predictions(title: str, seen: Predictions, most: int) -> Scene:
     names = tuple((seen.images[i], *_place_of(seen.images[i])) for i in indices)
     facts = f"{len(seen.images)} images{_sampled(step)}, relative to the root, unit {seen.unit}"
     frames = indices.astype(np.int64)
+    person = Person(xyz=seen.joints_3d[indices], xy=seen.joints_2d[indices][:, None])
     scene = Scene(
-        title, facts, seen.skeleton, frames, xyz=seen.joints_3d[indices], up=np.array([0.0, -1.0, 0.0]),
-        views=("image",), xy=seen.joints_2d[indices][:, None], sizes=np.zeros((len(indices), 1, 2), dtype=np.int64),
-        unit=seen.unit, names=names,
+        title, facts, seen.skeleton, frames, (person,), up=np.array([0.0, -1.0, 0.0]), views=("image",),
+        sizes=np.zeros((len(indices), 1, 2), dtype=np.int64), unit=seen.unit, names=names,
     )  # fmt: skip
     return _with_images(scene, [[seen.images[i]] for i in indices])
 

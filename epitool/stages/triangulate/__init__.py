@@ -19,9 +19,9 @@ from epitool.skeleton import Skeleton
 from epitool.skeleton import skeleton as named_skeleton
 from epitool.stages.shared.camera_checks import check_stature
 from epitool.stages.shared.camera_verdict import inherited
-from epitool.stages.shared.doubts import Asked, Said, omission_texts, said_of
+from epitool.stages.shared.doubts import Asked, Said, omission_texts, said_of, shortened
 from epitool.stages.shared.footage import check_rates_of
-from epitool.stages.shared.people import LEAST_FRAMES, Chosen, report_choice
+from epitool.stages.shared.people import LEAST_FRAMES, Chosen, report_choice, warn_of_mirrors
 from epitool.stages.shared.waiting import saying_what_is_compiled
 from epitool.stages.triangulate.checks import doubts_of_bodies
 from epitool.stages.triangulate.known_cameras import Fitting, leave_out_misfits, windows_of_views
@@ -88,6 +88,7 @@ def _readers(found: Fitting, most: int | None) -> Sequence[KeypointsFile | Chose
     if len(people) == 1:
         report_choice(found.reader)
         return people
+    warn_of_mirrors(people, found.windows[0].rig)
     brief_ones = f"; others, on whom views agree in fewer than {LEAST_FRAMES} frames, get no labels: {brief}"
     say(f"several people: {len(people)} get labels, each their own" + (brief_ones if brief else ""))
     return people
@@ -163,9 +164,9 @@ def _report(person: _Person, first: _Person) -> None:
         views = ", ".join(f"{view} in {n} frames" for view, n in swaps.items())
         sure = "" if person.said.level == "pass" else ", if the cameras are right"
         say(f"{whose}left and right were exchanged by the detector{sure}, and are put right: {views}")
-    for reason in person.said.reasons:
-        if person is first or reason not in first.said.reasons:
-            warn(f"{whose}{reason}")
+    own = [reason for reason in person.said.reasons if person is first or reason not in first.said.reasons]
+    for reason in shortened(own, "the labels' file has the others"):
+        warn(f"{whose}{reason}")
 
 
 def _values(person: _Person) -> dict[str, Any]:

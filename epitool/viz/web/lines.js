@@ -4,7 +4,7 @@ const hasLines = () => scene.takes.length > 0 && V > 1 && xy !== null;
 
 // Chooses a joint of a view; the joint that is already chosen, or null, clears the choice.
 function choose(joint) {
-  const same = joint && state.chosen && joint.v === state.chosen.v && joint.j === state.chosen.j;
+  const same = joint && is(state.chosen, joint.who, joint.j) && joint.v === state.chosen.v;
   state.chosen = same ? null : joint;
   draw();
   tell();
@@ -13,17 +13,18 @@ function choose(joint) {
 // Chooses the next joint that is visible in the enlarged view, or in the first view if none is enlarged.
 function chooseNext(by) {
   if (!hasLines()) return;
-  const {v, j: start} = state.chosen || {v: Math.max(state.large, 0), j: by > 0 ? -1 : J};
-  for (let n = 1; n <= J; n++) {
-    const j = ((start + by * n) % J + J) % J;
-    if (pixel(xy, state.frame, v, j)) return choose({v, j});
+  const {v, who: from, j: last} = state.chosen || {v: Math.max(state.large, 0), who: people[0], j: by > 0 ? -1 : J};
+  const count = people.length * J, start = people.indexOf(from) * J + last;
+  for (let n = 1; n <= count; n++) {
+    const i = ((start + by * n) % count + count) % count, who = people[Math.floor(i / J)], j = i % J;
+    if (pixel(who.xy, state.frame, v, j)) return choose({v, who, j});
   }
 }
 
 function tell() {
   const {chosen} = state;
   byId("said").textContent = chosen
-    ? `${words(scene.joints[chosen.j])} in ${scene.views[chosen.v].name}, and its line in the other views`
+    ? `${named(chosen.who, chosen.j)} in ${scene.views[chosen.v].name}, and its line in the other views`
     : hasLines() ? "click a joint to see its line in the other views" : "";
 }
 
@@ -50,7 +51,7 @@ const turnedBack = (R, p) => [0, 1, 2].map(i => R[0][i] * p[0] + R[1][i] * p[1] 
 function drawEpipolarLine(panel, pen, scale) {
   const {chosen, frame} = state, cameras = camerasNow();
   if (!chosen || chosen.v === panel.v || !cameras.length) return;
-  const from = cameras[chosen.v], to = cameras[panel.v], start = pixel(xy, frame, chosen.v, chosen.j);
+  const from = cameras[chosen.v], to = cameras[panel.v], start = pixel(chosen.who.xy, frame, chosen.v, chosen.j);
   if (!start) return;
   const straight = ray(from, start);
   let before = null;

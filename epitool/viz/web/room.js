@@ -67,8 +67,8 @@ function drawRoom() {
     if (p && q) line(pen, p, q, color, width);
   };
   drawFloor(segment);
-  drawCameras(pen, segment);
-  if (F) drawPerson(pen, segment);
+  const written = drawCameras(pen, segment);
+  if (F) drawPeople(pen, segment, written);
 }
 
 function drawFloor(segment) {
@@ -80,6 +80,7 @@ function drawFloor(segment) {
   }
 }
 
+// Draws the cameras and returns where their names are written.
 function drawCameras(pen, segment) {
   const soft = paint("--soft"), written = [];
   for (const {center, corners} of camerasNow()) corners.forEach((corner, i) => {
@@ -94,29 +95,34 @@ function drawCameras(pen, segment) {
     const wide = pen.measureText(name).width, left = p[0] - wide - 8, right = p[0] + 8;
     const sides = ahead && ahead[0] > p[0] ? [left, right] : [right, left]; // the name is on the side away from the viewing direction
     const places = [-6, 10, -22, 26].flatMap(dy => sides.map(x => [x, p[1] + dy]));
-    const free = ([x, y]) => written.every(o => x > o[0] + o[2] + 4 || x + wide + 4 < o[0] || Math.abs(y - o[1]) > 14);
-    const [x, y] = places.find(free) || places[0];
-    written.push([x, y, wide]);
-    write(pen, name, x, y);
+    write(pen, name, ...placeOf(places, wide, written));
   }
+  return written;
 }
 
-function drawPerson(pen, segment) {
-  const {frame} = state, soft = paint("--soft"), paper = paint("--paper"), root = f => joint(f, scene.root);
+// Draws the people, the nearest one last, and then the names of several over their heads.
+function drawPeople(pen, segment, written) {
+  const seen = people.map(who => ({who, joints: jointsInRoom(who)}));
+  const far = ({joints}) => joints.reduce((sum, p) => sum + p[2], 0) / (joints.length || 1);
+  for (const {who, joints} of [...seen].sort((a, b) => far(b) - far(a))) drawPerson(pen, segment, who, joints);
+  for (const {who, joints} of several ? seen : []) tagHead(pen, joints, who, roomCanvas.clientWidth, written);
+}
+
+function drawPerson(pen, segment, who, joints) {
+  const {frame} = state, soft = paint("--soft"), paper = paint("--paper"), root = f => joint(who, f, scene.root);
   for (let f = Math.max(1, frame - TRAIL); f <= frame; f++)
-    if (root(f - 1) && root(f) && scene.take[f] === scene.take[f - 1]) segment(root(f - 1), root(f), soft, 1.3);
-  for (const [a, b, side] of scene.bones) {
-    const p = joint(frame, a), q = joint(frame, b);
-    if (p && q) segment(p, q, COLORS[side], 3.6);
-  }
-  for (const [x, y, j] of jointsInRoom()) dot(pen, [x, y], shown(j) ? 5 : 2.6, paper, COLORS[scene.sides[j]], 1.6);
+    if (root(f - 1) && root(f) && scene.take[f] === scene.take[f - 1]) segment(root(f - 1), root(f), who.color || soft, 1.3);
+  const bones = scene.bones.map(([a, b, side]) => [joint(who, frame, a), joint(who, frame, b), side]).filter(([p, q]) => p && q);
+  if (several) for (const [p, q] of bones) segment(p, q, "#000", 5);
+  for (const [p, q, side] of bones) segment(p, q, inkOf(who, side), 3.6);
+  for (const [x, y, , j] of joints) dot(pen, [x, y], shown(who, j) ? 5 : 2.6, paper, inkOf(who, scene.sides[j]), 1.6);
 }
 
-// Returns the pixels of the joints, each with its index.
-function jointsInRoom() {
+// Returns the pixels of a person's joints, each with its depth, its index and the person.
+function jointsInRoom(who) {
   const all = scene.joints.map((_, j) => {
-    const at = joint(state.frame, j), p = at && project(at);
-    return p && [p[0], p[1], j];
+    const at = joint(who, state.frame, j), p = at && project(at);
+    return p && [...p, j, who];
   });
   return all.filter(p => p);
 }
@@ -134,8 +140,10 @@ roomCanvas.addEventListener("pointermove", e => {
     turnBy((e.clientX - held[0]) / 150, (e.clientY - held[1]) / 150);
     held = [e.clientX, e.clientY];
   } else if (F) {
-    const found = nearest(jointsInRoom(), within(roomCanvas, e), 12);
-    point(e, found ? words(scene.joints[found[2]]) : "", found ? found[2] : -1);
+    const found = nearest(people.flatMap(jointsInRoom), within(roomCanvas, e), 12);
+    if (!found) return point(e);
+    const [, , , j, who] = found;
+    point(e, named(who, j), {who, j});
   }
 });
 roomCanvas.addEventListener("wheel", e => {

@@ -3,7 +3,7 @@ const SPEEDS = [0.125, 0.25, 0.5, 1, 2, 4];
 const NOTHING = 0.05; // px; smaller errors come from rounding
 
 // Returns the distance of a projected joint from the detected one in px, or NaN.
-function distance(f, v, j) {
+function distance({xy, own}, f, v, j) {
   const p = xy && pixel(xy, f, v, j), q = own && pixel(own, f, v, j);
   return p && q ? Math.hypot(p[0] - q[0], p[1] - q[1]) : NaN;
 }
@@ -13,7 +13,7 @@ function mean(values) {
   return known.reduce((a, b) => a + b, 0) / known.length;
 }
 
-const residual = (f, v) => mean(scene.joints.map((_, j) => distance(f, v, j)));
+const residual = (f, v) => mean(people.flatMap(who => scene.joints.map((_, j) => distance(who, f, v, j))));
 const residuals = scene.frames.map((_, f) => mean(scene.views.map((_, v) => residual(f, v))));
 const most = Math.max(...residuals.filter(value => !isNaN(value)));
 
@@ -37,8 +37,8 @@ function draw() {
 // Goes to a frame by its index, and lays out and draws everything again.
 function show(f) {
   state.frame = Math.max(0, Math.min(F - 1, f));
-  const named = scene.names[state.frame], number = scene.frames[state.frame];
-  const text = named ? `${named.camera}, frame ${named.frame ?? "unknown"}` : `frame ${number}`;
+  const image = scene.names[state.frame], number = scene.frames[state.frame];
+  const text = image ? `${image.camera}, frame ${image.frame ?? "unknown"}` : `frame ${number}`;
   byId("slider").value = state.frame;
   byId("slider").setAttribute("aria-valuetext", text);
   byId("number").textContent = F ? `${text} (${state.frame + 1}/${F})` : "";
@@ -132,13 +132,23 @@ new ResizeObserver(() => show(state.frame)).observe(document.querySelector("main
 addEventListener("hashchange", goToAddress);
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => show(state.frame));
 
+// Returns the legend's entry of one of several people.
+function keyOf({name, color}) {
+  const entry = document.createElement("span");
+  entry.className = "key";
+  entry.style.setProperty("--c", color);
+  entry.textContent = name;
+  return entry;
+}
+
 function start() {
   byId("title").textContent = document.title = scene.title;
   byId("facts").textContent = scene.facts;
   byId("sides").hidden = !F;
-  byId("crowd").hidden = !crowd;
+  if (several) byId("sides").replaceChildren(...people.map(keyOf));
+  if (!several) byId("crowd").hidden = !crowd;
   room.hidden = !inRoom;
-  roomCanvas.setAttribute("aria-label", (xyz ? "Pose" : "Cameras") + " in space; drag turns, the wheel zooms");
+  roomCanvas.setAttribute("aria-label", (several ? "Poses" : xyz ? "Pose" : "Cameras") + " in space; drag turns, the wheel zooms");
   byId("grid").textContent = scene.gridSaid;
   byId("views").hidden = !V;
   document.querySelector("footer").hidden = !F && room.hidden;

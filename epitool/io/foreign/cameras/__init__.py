@@ -14,7 +14,7 @@ from epitool.io.foreign.cameras.easymocap import EASYMOCAP
 from epitool.io.foreign.cameras.format import CameraFile, CameraFormat, Size
 from epitool.io.foreign.cameras.kalibr import KALIBR
 from epitool.io.foreign.cameras.mc_calib import MC_CALIB
-from epitool.io.foreign.cameras.opencap import OPENCAP
+from epitool.io.foreign.cameras.opencap import OPENCAP, is_opencap_json
 from epitool.io.foreign.cameras.opencv import OPENCV
 from epitool.io.foreign.cameras.qualisys import QUALISYS
 from epitool.io.foreign.cameras.vicon import VICON
@@ -25,8 +25,10 @@ SUFFIXES = tuple(dict.fromkeys(suffix for one in FORMATS for suffix in one.suffi
 WORDS = ", ".join(one.words for one in FORMATS)
 
 
-def is_camera_folder(path: Path) -> bool:
-    """Return whether a folder is of one of the formats."""
+def is_foreign_rig(path: Path) -> bool:
+    """Return whether a file or folder is of one of the formats, judging by the file's name or the folder's content."""
+    if not path.is_dir():
+        return path.suffix.lower() in SUFFIXES or is_opencap_json(path)
     file = CameraFile(path)
     return any(one.fits(file) for one in FORMATS if not one.suffixes)
 

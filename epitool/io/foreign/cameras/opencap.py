@@ -1,10 +1,11 @@
-"""Reader of OpenCap's cameras, a `.pickle` file for each.
+"""Reader of OpenCap's cameras, a `.pickle` file for each, or the same values as `.json`.
 
 A pickle may run any program while it is read. Only arrays, numbers, texts and collections are therefore admitted.
 """
 
 from __future__ import annotations
 
+import json
 import pickle
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from epitool.io.foreign.cameras.format import CameraFormat, Size
 from epitool.io.foreign.cameras.stated import Stated, cameras_of
 
 _K, _PLACE = "intrinsicMat", {"R": "rotation", "t": "translation"}
+_HEAD = 1 << 16  # bytes in which that name is looked for; other JSON may be large
 _USUAL_NAME = "camera"  # cameraIntrinsicsExtrinsics.pickle, in a folder that is named after the camera
 _MODULES = {"numpy", "numpy.core.multiarray", "numpy._core.multiarray", "numpy.core.numeric", "numpy._core.numeric"}
 
@@ -58,13 +60,9 @@ def read_opencap(path: Path, given: Size | None = None) -> Rig:
     """Read a camera, in mm, or a lens without a place.
 
     Raises:
-        ValueError: The file is no pickle of OpenCap, or holds more than arrays.
+        ValueError: The file is no camera of OpenCap, or a pickle that holds more than arrays.
     """
-    try:
-        with path.open("rb") as file:
-            content = _ArraysOnly(file).load()
-    except (pickle.UnpicklingError, EOFError, KeyError, IndexError, AttributeError, TypeError) as error:
-        raise ValueError(f"no pickle of arrays: {type(error).__name__}") from None
+    content = json.loads(path.read_text(encoding="utf-8")) if path.suffix.lower() == ".json" else _unpickled(path)
     if not isinstance(content, dict) or _K not in content:
         held = ", ".join(map(str, content))[:80] if isinstance(content, dict) else type(content).__name__
         raise ValueError(f"no camera of OpenCap: lacks {_K}, and holds {held or 'nothing'}")
@@ -74,6 +72,22 @@ def read_opencap(path: Path, given: Size | None = None) -> Rig:
     size = _size(name, content["imageSize"], K) if "imageSize" in content else None
     stated = Stated(name, K, content.get("distortion"), size, **place)
     return Rig(cameras_of(path, [stated], given), "mm", "OpenCap calibration")
+
+
+def is_opencap_json(path: Path) -> bool:
+    """Return whether a file is JSON with OpenCap's name of the camera matrix."""
+    if path.suffix.lower() != ".json" or not path.is_file():
+        return False
+    with path.open("rb") as file:
+        return f'"{_K}"'.encode() in file.read(_HEAD)
+
+
+def _unpickled(path: Path) -> Any:
+    try:
+        with path.open("rb") as file:
+            return _ArraysOnly(file).load()
+    except (pickle.UnpicklingError, EOFError, KeyError, IndexError, AttributeError, TypeError) as error:
+        raise ValueError(f"no pickle of arrays: {type(error).__name__}") from None
 
 
 def _size(name: str, values: Any, K: np.ndarray[Any, np.dtype[np.float64]]) -> list[float]:
@@ -88,6 +102,7 @@ def _size(name: str, values: Any, K: np.ndarray[Any, np.dtype[np.float64]]) -> l
 
 
 OPENCAP = CameraFormat(
-    "OpenCap (.pickle)", (".pickle", ".pkl"), lambda file: file.suffix in (".pickle", ".pkl"),
+    "OpenCap (.pickle, .json)", (".pickle", ".pkl"),
+    lambda file: file.suffix in (".pickle", ".pkl") or is_opencap_json(file.path),
     lambda file, size: read_opencap(file.path, size),
 )  # fmt: skip

@@ -59,7 +59,7 @@ def cameras_of(path: Path, stated: Sequence[Stated], given: tuple[int, int] | No
     guessed = [camera for camera, one in zip(cameras, stated, strict=True) if not (one.size or given)]
     if guessed:
         said = ", ".join(f"{c.name} {c.image_size[0]}x{c.image_size[1]}" for c in guessed)
-        warn(f"{path}: states no image size; twice the principal point is taken, or `convert --size`: {said}")
+        warn(f"{path}: states no image size; twice the principal point is taken unless a size is given: {said}")
     return cameras
 
 

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from epitool.errors import InputError
 from epitool.io.foreign.joints.seen_view import Array, People, SeenView
 from epitool.skeleton import SKELETONS, Skeleton, skeleton_of
 
@@ -23,6 +24,10 @@ _LIKE_A_BODY = (
     0.6  # of the mean distance of two joints: bones are 0.2 to 0.5 in the right order, 0.7 or more in a random one
 )
 _JUDGED_PEOPLE = 1000
+
+
+class JointOrderError(InputError):
+    """Joints whose order is not the stated one, or is not stated and cannot be found from the people."""
 
 
 def view_of(
@@ -41,7 +46,8 @@ def view_of(
         size: (width, height) of the images, or None if the file does not state it.
 
     Raises:
-        ValueError: The skeleton cannot be determined, as in `body_of`.
+        JointOrderError: The order cannot be determined, as in `body_of`.
+        ValueError: There are too few or too many joints, as in `body_of`.
     """
     body = body_of(count, names, people, given)
     kept = {frame: (xy[:, : len(body)], confidence[:, : len(body)]) for frame, (xy, confidence) in people.items()}
@@ -56,7 +62,8 @@ def body_of(
     Unnamed joints of a whole body begin with those of a known skeleton, which then has fewer joints.
 
     Raises:
-        ValueError: The given skeleton has other joint names or another number of joints, or no skeleton fits.
+        JointOrderError: The given skeleton has other joint names, or no order is clearly that of a body.
+        ValueError: The given skeleton has another number of joints, or no skeleton has it.
     """
     heads = [SKELETONS[name].joints for name in _WHOLE.get(count, ())] if names is None else []
     if given is not None and len(given) != count and not any(h[: len(given)] == given.joints for h in heads):
@@ -65,9 +72,8 @@ def body_of(
         return given or body_by_anatomy(count, people)
     joints = tuple(map(spelled, names))
     if given is not None and given.joints != joints:
-        raise ValueError(
-            f"its joints are named, not as {given.name}'s or in another order; leave out --skeleton:"
-            f" {', '.join(joints)[:80]} ..."
+        raise JointOrderError(
+            f"its joints are named, not as {given.name}'s or in another order: {', '.join(joints)[:80]} ..."
         )
     known = [body for body in SKELETONS.values() if body.joints == joints]
     return known[0] if known else skeleton_of("custom", joints)
@@ -93,7 +99,8 @@ def body_by_anatomy(count: int, people: Mapping[int, People]) -> Skeleton:
     For example, OpenPose's BODY_25 and BODY_25B both have 25 joints, and their files look the same.
 
     Raises:
-        ValueError: No known order has this number of joints, two orders fit equally, or none makes plausible bodies.
+        JointOrderError: Two orders fit equally, or none makes plausible bodies.
+        ValueError: No known order has this number of joints.
     """
     known = [SKELETONS[name] for name in _WHOLE.get(count, [n for n in _UNNAMED if len(SKELETONS[n]) == count])]
     if not known:
@@ -106,18 +113,14 @@ def body_by_anatomy(count: int, people: Mapping[int, People]) -> Skeleton:
     found = sorted((_unlikeness(everyone, body), n) for n, body in enumerate(known))
     (unlike, best), others = found[0], found[1:]
     if others and not unlike < _CLEARLY * others[0][0]:
-        raise ValueError(
-            f"{count} joints without names, in the order of {known[best].name} or {known[others[0][1]].name}:"
-            " --skeleton says which"
+        raise JointOrderError(
+            f"{count} joints without names, in the order of {known[best].name} or {known[others[0][1]].name}"
         )
     everyone = everyone[:, : len(known[best])]
     share = _share_of_bones(everyone, known[best])
     half_seen = np.isfinite(everyone[..., 0]).any(axis=0).mean() >= 0.5  # too few joints do not decide
     if share > _LIKE_A_BODY and half_seen:
-        raise ValueError(
-            f"{count} joints without names, and in the order of {known[best].name} they make no body; --skeleton says"
-            " the order, if it is a known one"
-        )
+        raise JointOrderError(f"{count} joints without names, and in the order of {known[best].name} they make no body")
     return known[best]
 
 

@@ -187,7 +187,7 @@ def test_blazepose_answers_as_mediapipe_does_for_one_person(blazepose, rendered)
     with Pose(static_image_mode=True, model_complexity=1) as own:
         for image in rendered[0][:6]:
             seen, height, width = own.process(image), *image.shape[:2]
-            xy, confidence, xyz = (each[0] for each in people_found(blazepose, image))
+            (xy,), (confidence,), (xyz,) = people_found(blazepose, image)
             found, in_space = seen.pose_landmarks.landmark, seen.pose_world_landmarks.landmark
             np.testing.assert_array_equal(xy, [[p.x * width - 0.5, p.y * height - 0.5] for p in found])
             np.testing.assert_array_equal(confidence, [p.visibility for p in found])

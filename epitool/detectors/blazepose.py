@@ -20,7 +20,6 @@ from epitool.skeleton import skeleton
 
 Array = NDArray[np.float64]
 _silence = threading.RLock()
-_SIDES = ("left", "right")
 _MOST_PEOPLE = 8  # in a crowd, those with the most confident boxes
 _SAME_PERSON = 0.25  # of the larger extent, between middles of trunks: found twice, under 0.2; two people, from 0.3
 _FULL_MODEL = 1

@@ -148,7 +148,7 @@ def test_alphaposes_formats_cmu_and_open(here, everyone, key):
         ("cam/1.json", {"people": [{"pose_keypoints_2d": ["x", 2, 1]}]}, "joints that are no numbers: ['x', 2, 1]"),
         ("cam/1.json", [{"keypoints": [[1, 2]], "keypoint_scores": [1, 2]}], "2 keypoint_scores for keypoints of 2"),
         ("cam.json", [{"keypoints": [1], "keypoint_scores": [1]}], "but a list of 1, the first named keypoints"),
-        ("cam.json", {"intrinsicMat": []}, "but named intrinsicMat"),
+        ("cam.json", {"positions": []}, "but named positions"),
         ("cam.json", [], "but an empty list"),
         ("cam.json", "3", "but 3"),
         ("cam.json", {"instance_info": [{"keypoints": []}]}, "of one image; give the folder"),

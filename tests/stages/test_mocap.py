@@ -238,7 +238,7 @@ def test_steps_are_judged_in_words():
     assert all(word in said for word in ("with care", "without c", "--scale", "--intrinsics"))
     assert "--intrinsics" not in trust.of_cameras(warned, True)
     poses = {"verdict": "warn", "solved": 1, "frames": 2, "median_reprojection_px": 2.0}
-    assert "doubtful" in trust.of_poses(poses, Path("p.html"))
+    assert "with care" in trust.of_poses(poses, Path("p.html"))
 
 
 class Ended:

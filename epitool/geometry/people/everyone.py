@@ -81,10 +81,11 @@ class Crowd:
         """Return the joints of all people as if one person had been filmed longer: a frame for each person and frame.
 
         Calibration may use joints of any person together. Only bone lengths differ between people, so each person is a
-        take of its own.
+        take of its own. Frames are in the order of time, so that stretches of them are stretches of the recording, in
+        which all people may err alike.
         """
         frame, group = np.nonzero(((people.candidates >= 0).sum(axis=-1) >= 2) & (people.names >= 0))
-        order = np.lexsort((frame, people.names[frame, group]))
+        order = np.lexsort((people.names[frame, group], frame))
         frame, group = frame[order], group[order]
         own, person = people.candidates[frame, group], people.names[frame, group]
         xy, confidence = self.candidates.chosen(own)
@@ -92,7 +93,7 @@ class Crowd:
             self.empty,
             xy=xy,
             confidence=confidence,
-            frames=person * self.frames + frame,
+            frames=frame * (person.max(initial=0) + 1) + person,
             images=np.full(own.shape, ""),
             take_of=person,
             detected_xyz=np.empty(0),

@@ -12,6 +12,7 @@ import typer
 from documented import PAGES, ROOT, Line, documented_lines, named_options, shown_in
 
 from epitool.cli import commands, spread_variadic
+from epitool.console import is_quiet, set_quiet
 from epitool.errors import UsageError
 from epitool.options import COMMANDS
 
@@ -47,7 +48,9 @@ def take(here, monkeypatch):
         commands.command(name).main(rest, standalone_mode=False)
         return taken[-1]
 
-    return read
+    quiet = is_quiet()
+    yield read
+    set_quiet(quiet)  # which lines with --quiet change
 
 
 def is_prose(line: Line) -> bool:

@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from epitool.errors import InputError
 from epitool.io.labels_h5 import LabelsFile, open_labels, people_in
 from epitool.labels import Labels
 from epitool.viz.scene import Person
@@ -48,17 +47,10 @@ def open_everyone(path: Path) -> Iterator[LabelledPeople]:
     """Open the labels of everyone in a file.
 
     Raises:
-        InputError: The file is missing or damaged, or somebody is in frames that the first person's labels lack.
+        InputError: The file is missing or damaged.
     """
     with ExitStack() as stack:
         files = [stack.enter_context(open_labels(path, person)) for person in people_in(path)]
-        for file in files[1:]:
-            lacking = np.setdiff1d(file.keypoints.frames, files[0].keypoints.frames)
-            if len(lacking):
-                raise InputError(
-                    f"{path}: {file.person} is in frame {lacking[0]}, which {files[0].person}'s labels lack; make it"
-                    " anew with `epitool triangulate`"
-                )
         yield LabelledPeople(files)
 
 

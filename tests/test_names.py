@@ -20,7 +20,7 @@ QTM = ("trial1_Miqus_10_35444", "trial1_Miqus_7_35441", "trial1_Miqus_8_35442", 
         (("trial1_cam_01", "trial1_cam_02", "trial1_cam_03"), ("cam1", "cam2"), ["cam1", "cam2", "trial1_cam_03"]),
         (("1", "2"), ("walk_1_a", "walk_1_b"), ["1", "2"]),  # a number that both views have is of neither
         (("35441", "35442"), ("x_135441", "x_354420"), ["35441", "35442"]),  # words are whole
-        (("cam15", "cam105"), ("cam_105", "cam_15"), ["cam_15", "cam_105"]),  # noughts inside of a number count
+        (("cam15", "cam105"), ("cam_105", "cam_15"), ["cam_15", "cam_105"]),  # zeros inside of a number count
     ],
 )
 def test_a_camera_serves_the_view_that_has_its_name_among_other_words(truth, cameras, views, served):

@@ -74,8 +74,8 @@ def test_the_scale_of_confidence_does_not_matter(half, truth, solved, name):
     np.testing.assert_array_equal(again.used, labels.used)
 
 
-def test_confidences_below_nought_come_back_from_files(half, tmp_path):
-    """Logarithms of probabilities are all below nought; no cut is no cut, and a cut is one."""
+def test_confidences_below_zero_come_back_from_files(half, tmp_path):
+    """Logarithms of probabilities are all below zero; no cut is no cut, and a cut is one."""
     logs = replace(half, confidence=np.where(half.seen, np.log(np.maximum(half.confidence, 0.01)), 0.0))
     write_keypoints(tmp_path / "keypoints.h5", logs)
     with open_keypoints(tmp_path / "keypoints.h5") as file:

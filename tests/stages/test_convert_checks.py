@@ -176,7 +176,7 @@ def test_instances_that_someone_marked_in_sleap_have_no_score_and_are_kept(here)
     assert (view.people[1][1] == 0.7).all()
 
 
-def test_mmposes_inferencer_counts_from_nought(here):
+def test_mmposes_inferencer_counts_from_zero(here):
     frames = [
         {"frame_id": f, "instances": [{"keypoints": person("coco17", f).tolist(), "keypoint_scores": [0.9] * 17}]}
         for f in range(F)

@@ -47,7 +47,7 @@ def convert_joints(options: ConvertOptions, body: Skeleton | None) -> Summary:
         )
     seen = [view for path in inputs for view in _views_in(path, body)]
     filmed = [open_view(path) for path in footage_among(options.views)]
-    seen = _from_nought(_named(seen, filmed), filmed)
+    seen = _from_zero(_named(seen, filmed), filmed)
     seen, body = _of_one_body(seen)
     views = [_view(one, filmed[n] if filmed else None, options.size) for n, one in enumerate(seen)]
     report_lengths({view.name: view.people for view in seen})
@@ -111,7 +111,7 @@ def _check_order(seen: Sequence[SeenView], filmed: Sequence[View]) -> None:
     )
 
 
-def _from_nought(seen: Sequence[SeenView], filmed: Sequence[View]) -> list[SeenView]:
+def _from_zero(seen: Sequence[SeenView], filmed: Sequence[View]) -> list[SeenView]:
     """Return the views with frames numbered from 0 if all of them number the frames of their videos from 1."""
     spans = [(min(view.people, default=0), max(view.people, default=0)) for view in seen]
     if not filmed or any(

@@ -45,42 +45,43 @@ def joint_angles(poses: Poses) -> dict[str, Array]:
 def _leg(point: dict[str, Array], pelvis: tuple[Array, Array, Array], outward: float) -> dict[str, Array]:
     if "knee" not in point:
         return {}
-    thigh = _unit(point["knee"] - point["hip"])
+    thigh = unit_vectors(point["knee"] - point["hip"])
     forward, up, right = (_dot(thigh, axis) for axis in pelvis)
     angles = {
         "hip_flexion": _degrees(np.arctan2(forward, -up)),
         "hip_adduction": _degrees(-np.arcsin(np.clip(outward * right, -1, 1))),
     }
     if "ankle" in point:
-        shin = _unit(point["ankle"] - point["knee"])
+        shin = unit_vectors(point["ankle"] - point["knee"])
         angles["knee_flexion"] = _between(thigh, shin)
         if {"big_toe", "heel"} <= point.keys():
-            angles["ankle_dorsiflexion"] = 90 - _between(-shin, _unit(point["big_toe"] - point["heel"]))
+            angles["ankle_dorsiflexion"] = 90 - _between(-shin, unit_vectors(point["big_toe"] - point["heel"]))
     return angles
 
 
 def _arm(point: dict[str, Array], thorax: tuple[Array, Array, Array], outward: float) -> dict[str, Array]:
     if "elbow" not in point:
         return {}
-    upper = _unit(point["elbow"] - point["shoulder"])
+    upper = unit_vectors(point["elbow"] - point["shoulder"])
     forward, up, right = (_dot(upper, axis) for axis in thorax)
     elevation = _degrees(np.arccos(np.clip(-up, -1, 1)))
     raised = np.minimum(elevation, 180 - elevation) >= _LEAST_ELEVATION_DEG
     plane = np.where(raised, _degrees(np.arctan2(forward, outward * right)), np.nan)
     angles = {"shoulder_elevation": elevation, "shoulder_plane": plane}
     if "wrist" in point:
-        angles["elbow_flexion"] = _between(upper, _unit(point["wrist"] - point["elbow"]))
+        angles["elbow_flexion"] = _between(upper, unit_vectors(point["wrist"] - point["elbow"]))
     return angles
 
 
 def _axes(right: Array, up: Array) -> tuple[Array, Array, Array]:
     """Return unit vectors `(F, 3)` forward, up and right; the last is parallel to the given vector."""
-    third = _unit(right)
-    second = _unit(up - _dot(up, third)[:, None] * third)
+    third = unit_vectors(right)
+    second = unit_vectors(up - _dot(up, third)[:, None] * third)
     return np.cross(second, third), second, third
 
 
-def _unit(vectors: Array) -> Array:
+def unit_vectors(vectors: Array) -> Array:
+    """Return vectors `(..., 3)` scaled to length 1; NaN for vectors of length zero."""
     length = np.linalg.norm(vectors, axis=-1, keepdims=True)
     return vectors / np.where(length > 0, length, np.nan)
 

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from epitool.errors import InputError
+from epitool.geometry.body.angles import unit_vectors
 from epitool.pose import Poses
 from epitool.skeleton import Skeleton
 
@@ -138,25 +139,20 @@ def _place(poses: Poses, joint: str) -> Array:
 
 def _trunk(at: dict[str, Array]) -> Array:
     """Return the axes of the pelvis as columns, `(F, 3, 3)`: left, up to the shoulders, forward."""
-    left = _unit(at["left_hip"] - at["right_hip"])
+    left = unit_vectors(at["left_hip"] - at["right_hip"])
     up = at["thorax"] - at["pelvis"]
-    up = _unit(up - (up * left).sum(axis=-1, keepdims=True) * left)
+    up = unit_vectors(up - (up * left).sum(axis=-1, keepdims=True) * left)
     return np.stack([left, up, np.cross(left, up)], axis=-1)
 
 
 def _least_rotation(start: Array, aim: Array) -> Array:
     """Return the least rotations `(F, 3, 3)` that turn unit vectors `start` `(F, 3)` into the directions of `aim`."""
-    end = _unit(aim)
+    end = unit_vectors(aim)
     axis, cosine = np.cross(start, end), (start * end).sum(axis=-1)
     cross = np.zeros((len(axis), 3, 3))
     cross[:, [2, 0, 1], [1, 2, 0]], cross[:, [1, 2, 0], [2, 0, 1]] = axis, -axis
     out = np.eye(3) + cross + cross @ cross / np.maximum(1 + cosine, 1e-9)[:, None, None]
     return np.where(np.isnan(cosine)[:, None, None], np.nan, out)
-
-
-def _unit(vectors: Array) -> Array:
-    length = np.linalg.norm(vectors, axis=-1, keepdims=True)
-    return vectors / np.where(length > 0, length, np.nan)
 
 
 def _without_gaps(rotations: Array) -> Array:

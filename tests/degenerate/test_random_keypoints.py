@@ -20,6 +20,7 @@ def test_two_views_of_nothing_are_no_calibration(seed):
     assert outcome(anywhere(detected(labels), [0, 1], seed), labels.rig).startswith(("fail", "error"))
 
 
+@pytest.mark.thorough
 def test_nor_are_four():
     labels = scene(4)
     keypoints = anywhere(detected(labels), [0, 1, 2, 3]).select_frames(np.arange(40))

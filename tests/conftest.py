@@ -18,7 +18,7 @@ import cv2
 import numpy as np
 import platformdirs
 import pytest
-from tiers import in_sample
+from tiers import drawn
 
 from epitool.camera import Rig
 from epitool.files import one_at_a_time
@@ -91,7 +91,9 @@ def here(tmp_path, monkeypatch) -> Path:
 def pytest_collection_modifyitems(config, items):
     """Keeps the thorough tests that EPITOOL_SAMPLE draws, which is any word, such as the hash of a commit."""
     if seed := os.environ.get("EPITOOL_SAMPLE"):
-        left_out = [item for item in items if item.get_closest_marker("thorough") and not in_sample(item.nodeid, seed)]
+        thorough = [item for item in items if item.get_closest_marker("thorough")]
+        kept = drawn([item.nodeid for item in thorough], seed)
+        left_out = [item for item in thorough if item.nodeid not in kept]
         config.hook.pytest_deselected(items=left_out)
         items[:] = [item for item in items if item not in set(left_out)]
 

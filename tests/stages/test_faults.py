@@ -151,7 +151,7 @@ def leftovers(folder: Path) -> list[str]:
 
 
 @pytest.mark.parametrize("moment", range(MOMENTS))
-@pytest.mark.parametrize("name", thorough_but(COMMANDS, "detect2d", "triangulate"))
+@pytest.mark.parametrize("name", thorough_but(COMMANDS, "triangulate"))
 def test_after_a_kill_the_next_run_ends_in_the_same_bytes(sound, undisturbed, tmp_path, name, moment):
     seconds, expected = undisturbed(name)
     shutil.copytree(sound, tmp_path / "work")

@@ -130,7 +130,7 @@ def test_network_learns_the_images_it_is_shown(labels, tmp_path):
     network = build_network(17, replace(TINY, filters=32))
     optimizer = torch.optim.Adam(network.parameters(), lr=3e-3)
     losses = []
-    for _ in range(30):
+    for _ in range(50):
         loss = training.coordinate_loss(soft_argmax(network(inputs))[0], target, weight, "l1")
         losses.append(loss.item())
         optimizer.zero_grad()

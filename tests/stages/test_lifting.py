@@ -176,6 +176,15 @@ def test_smoothing_lowers_jitter_and_keeps_what_is_missing():
     assert np.abs(found - poses)[known].mean() < 0.7 * np.abs(noisy - poses)[known].mean()
 
 
+def test_smoothing_leaves_steady_motion_as_it_is_to_the_ends_of_a_video():
+    steady = np.arange(30.0)[:, None, None] * [1.0, -2.0, 0.5] + np.zeros((30, len(BODY), 3))
+    steady[[4, 5, 20]] = np.nan
+    np.testing.assert_allclose(smoothed(steady, video(30), 0.05), steady, atol=1e-9)
+    alone = np.full((30, len(BODY), 3), np.nan)
+    alone[7] = 3.0
+    np.testing.assert_array_equal(smoothed(alone, video(30), 0.05), alone)
+
+
 def test_the_shipped_unit_treats_both_sides_alike_and_beats_its_noisy_hint():
     refiner = load_refiner()
     poses = seen_by(walk(200) - [0, 0, 4500.0], Cameras(fallen=0.0), np.random.default_rng(0))

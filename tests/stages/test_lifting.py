@@ -121,6 +121,16 @@ def test_of_two_looks_that_face_opposite_ways_the_one_that_fits_its_rays_counts(
     assert not face_apart(found.poses, looks.hint).any()
 
 
+def test_of_two_looks_that_face_opposite_ways_a_poor_hint_does_not_outweigh_the_joints(plain):
+    """The hint of a mistaken look agrees with its joints; what is told of the joints alone fits the right look."""
+    looks = looks_at(walk(6))
+    plain.know(looks, mistaken(looks))
+    poor = replace(looks, hint=looks.hint + np.random.default_rng(0).normal(0, 30, looks.hint.shape))
+    assert face_apart(plain.answers(mistaken(looks)), looks.hint).all()
+    found = agreed_poses(plain, [mistaken(looks), poor], Times.unrelated(6))
+    assert not face_apart(found.poses, looks.hint).any()
+
+
 def test_a_look_at_nobody_leaves_the_other_one(plain):
     looks = looks_at(walk(4))
     nobody = Looks(np.full(looks.rays.shape, np.nan), 0 * looks.confidence, np.full(looks.hint.shape, np.nan))

@@ -86,5 +86,6 @@ def test_a_missing_camera_is_named():
 
 
 def test_inverses_of_many_matrices_are_those_of_each():
-    K = np.array([[900.0, 0.5, 320.0], [0.0, 910.0, 240.0], [0.0, 0.0, 1.0]]) + np.arange(3.0)[:, None, None] * np.eye(3)
-    np.testing.assert_allclose(inverses(K), [np.linalg.inv(one) for one in K], rtol=1e-12, atol=1e-15)
+    one = np.array([[900.0, 0.5, 320.0], [0.0, 910.0, 240.0], [0.0, 0.0, 1.0]])
+    K = one + np.arange(3)[:, None, None] * np.eye(3)
+    np.testing.assert_allclose(inverses(K), [np.linalg.inv(each) for each in K], rtol=1e-12, atol=1e-15)

@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from epitool.camera import Camera, Rig, centred_intrinsics
+from epitool.camera import Camera, Rig, centred_intrinsics, inverses
 from epitool.errors import InputError
 
 DISTORTION = np.array([-0.12, 0.05, 0.001, -0.0008, 0.01])
@@ -83,3 +83,9 @@ def test_scaling_a_rig_scales_centers_and_keeps_pixels():
 def test_a_missing_camera_is_named():
     with pytest.raises(InputError, match="no camera for view c; the rig has a"):
         Rig((camera("a"),), "mm", "none").select(["a", "c"])
+
+
+def test_inverses_of_many_matrices_are_those_of_each():
+    one = np.array([[900.0, 0.5, 320.0], [0.0, 910.0, 240.0], [0.0, 0.0, 1.0]])
+    K = one + np.arange(3)[:, None, None] * np.eye(3)
+    np.testing.assert_allclose(inverses(K), [np.linalg.inv(each) for each in K], rtol=1e-12, atol=1e-15)

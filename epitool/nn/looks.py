@@ -13,6 +13,7 @@ from dataclasses import dataclass, fields
 import numpy as np
 from numpy.typing import NDArray
 
+from epitool.camera import inverses
 from epitool.skeleton import Skeleton, convert_joints, skeleton
 
 Array = NDArray[np.float64]
@@ -109,7 +110,7 @@ def looks_of(xy: Array, confidence: Array, hint: Array, K: Array, body: Skeleton
     """
     pixels, sure = body_joints(xy, body, confidence)
     homogeneous = np.concatenate([pixels, np.ones((*pixels.shape[:2], 1))], axis=-1)
-    rays = np.einsum("nij,nkj->nki", np.linalg.inv(K), homogeneous)[..., :2]
+    rays = np.einsum("nij,nkj->nki", inverses(K), homogeneous)[..., :2]
     seen = np.isfinite(rays).all(axis=-1)
     space = body_joints(hint, body)[0] if hint.size else np.full((*sure.shape, 3), np.nan)
     complete = np.isfinite(space[:, LIMBS]).all(axis=(1, 2))

@@ -3,8 +3,10 @@
 import numpy as np
 import pytest
 from numba import njit
+from numba.core.errors import TypingError
 
 from epitool.geometry.compiled import mixture, point, projection, rays, sampson, symmetric
+from epitool.geometry.compiled.formula import compiled
 from epitool.synthetic.scene import ring_of_cameras
 
 RNG = np.random.default_rng(0)
@@ -106,3 +108,12 @@ def test_a_steps_normal_matrix_is_the_inverse_of_the_covariance():
     np.testing.assert_allclose(point.covariances(P, X[None], precision[None])[0] @ full, np.eye(3), atol=1e-9)
     alone = np.where(np.arange(len(P)) == 0, precision, 0.0)
     assert np.isnan(point.covariances(P, X[None], alone[None])).all()
+
+
+def test_a_compiled_loop_that_allocates_is_refused():
+    @compiled
+    def loop(values):
+        values[0] = np.empty(3).size
+
+    with pytest.raises(TypingError, match="returning of array"):
+        loop(np.zeros(3))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from epitool.geometry.compiled.formula import compiled, formula
+from epitool.geometry.compiled.formula import compiled_allocating, formula_allocating
 from epitool.geometry.compiled.sampson import squared_sampson
 
 Array = NDArray[np.float64]
@@ -13,7 +13,7 @@ Indices = NDArray[np.int64]
 FARTHEST = 1.5  # sizes; caps the distance in a view so that a gross error does not decide
 
 
-@compiled
+@compiled_allocating
 def slot_gains(F: Array, a: Array, b: Array, flip: Indices, unit_a: Array, unit_b: Array, cap: float) -> Array:
     """Return the evidence that slots of two views are of one person, in joints: `(S, P, Q)`.
 
@@ -50,7 +50,7 @@ def slot_gains(F: Array, a: Array, b: Array, flip: Indices, unit_a: Array, unit_
     return gains
 
 
-@formula
+@formula_allocating
 def _gain(F: Array, a: Array, b: Array, unit: float, cap: float) -> float:
     """Return the gain of one match of joints, a truncated quadratic of its Sampson distance."""
     if np.isnan(b[0]):
@@ -58,7 +58,7 @@ def _gain(F: Array, a: Array, b: Array, unit: float, cap: float) -> float:
     return 1.0 - min(squared_sampson(F, a[0], a[1], b[0], b[1]) / (unit * unit), cap)
 
 
-@compiled
+@compiled_allocating
 def group_slots(gains: Array, views: int) -> Indices:
     """Group slots into people, the most certain first: the group of each slot, `(S, V * P)`; -1 for none.
 
@@ -77,7 +77,7 @@ def group_slots(gains: Array, views: int) -> Indices:
     return label
 
 
-@formula
+@formula_allocating
 def _group(gain: Array, views: int, label: Indices) -> None:
     """Write the groups of one frame into `label (V * P,)`; a pair's group is grown again only if it loses a member."""
     slots = len(gain)
@@ -112,7 +112,7 @@ def _group(gain: Array, views: int, label: Indices) -> None:
                     break
 
 
-@formula
+@formula_allocating
 def _grow(gain: Array, seed: Indices, label: Indices, picks: Indices) -> float:
     """Grow a group from two slots, write its slots by view, `(V,)`, into `picks`, and return its sum of gains."""
     slots, views = len(gain), len(picks)
@@ -135,7 +135,7 @@ def _grow(gain: Array, seed: Indices, label: Indices, picks: Indices) -> float:
     return total
 
 
-@compiled
+@compiled_allocating
 def image_distances(a: Array, b: Array, size_a: Array, size_b: Array, trust_a: Array, trust_b: Array) -> Array:
     """Return how far people are from each other in the images of all views, in their sizes: `(T, G)`.
 

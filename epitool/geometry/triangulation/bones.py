@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from epitool.camera import Rig
 from epitool.errors import GeometryError
-from epitool.geometry.compiled.formula import compiled, copy
+from epitool.geometry.compiled.formula import compiled_allocating, copy
 from epitool.geometry.compiled.projection import Views
 from epitool.geometry.noise import KeypointNoise
 from epitool.geometry.triangulation.places import Sight, Tree, find_places
@@ -212,7 +212,7 @@ def _tree(skeleton: Skeleton, bones: BoneLengths) -> Tree:
     return Tree(order, parents, length, spread, size, reach)
 
 
-@compiled
+@compiled_allocating
 def _refine(views: Views, tree: Tree, seen: Sight, start: Array) -> tuple[Array, Array, NDArray[np.bool_]]:
     """Refine the poses of F frames, as `refine_with_bones` describes."""
     F, J = start.shape[:2]

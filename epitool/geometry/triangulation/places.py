@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from epitool.geometry.compiled.formula import copy, copy_matrix, formula
+from epitool.geometry.compiled.formula import copy, copy_matrix, formula_allocating
 from epitool.geometry.compiled.mixture import odds, probability
 from epitool.geometry.compiled.projection import Views, pixel_derivative, project
 from epitool.geometry.compiled.rays import closest_approach, ray_direction
@@ -74,7 +74,7 @@ class Places(NamedTuple):
     counts: Integers
 
 
-@formula
+@formula_allocating
 def observe(views: Views, sight: Sight, joint: int, X: Array, A: Array, g: Array) -> float:
     """Add the keypoints of a joint assumed at `X (3,)` to its normal equations `A (3, 3)`, `g (3,)`.
 
@@ -99,7 +99,7 @@ def observe(views: Views, sight: Sight, joint: int, X: Array, A: Array, g: Array
     return cost
 
 
-@formula
+@formula_allocating
 def find_places(views: Views, tree: Tree, sight: Sight, start: Array) -> Places:
     """Find the places of all joints by their keypoints: the start `(J, 3)`, pairs of views, and bones.
 
@@ -130,7 +130,7 @@ def find_places(views: Views, tree: Tree, sight: Sight, start: Array) -> Places:
     return places
 
 
-@formula
+@formula_allocating
 def _unit_direction(back: Array, v: int, xy: Array, out: Array) -> None:
     """Write the unit vector `(3,)` in which view v sees a pixel to out."""
     x, y, z = ray_direction(back, v, xy[0], xy[1])
@@ -138,7 +138,7 @@ def _unit_direction(back: Array, v: int, xy: Array, out: Array) -> None:
     out[0], out[1], out[2] = x / length, y / length, z / length
 
 
-@formula
+@formula_allocating
 def _add_pairs(views: Views, size: float, rays: Array, sight: Sight, start: Array, places: Places, j: int) -> None:
     """Enter the start and the places where pairs of views see joint j, until most views agree on one place."""
     X, seen, xy = np.empty(3), 0, sight.xy[j]
@@ -160,7 +160,7 @@ def _add_pairs(views: Views, size: float, rays: Array, sight: Sight, start: Arra
                 _consider(views, size, sight, X, places, j)
 
 
-@formula
+@formula_allocating
 def _midpoint(c: Array, d: Array, e: Array, f: Array, out: Array) -> bool:
     """Write the point midway between the rays c + s d and e + t f to out; return False if it is behind one of them."""
     s, t, squared_sine = closest_approach(d[0], d[1], d[2], f[0], f[1], f[2], e[0] - c[0], e[1] - c[1], e[2] - c[2])
@@ -169,7 +169,7 @@ def _midpoint(c: Array, d: Array, e: Array, f: Array, out: Array) -> bool:
     return squared_sine > _PARALLEL and s > 0.0 and t > 0.0
 
 
-@formula
+@formula_allocating
 def _look(views: Views, size: float, sight: Sight, j: int, X: Array, g: Array, C: Array) -> float:
     """Return the cost of a place, and write its gradient and covariance."""
     A = np.zeros((3, 3))
@@ -182,7 +182,7 @@ def _look(views: Views, size: float, sight: Sight, j: int, X: Array, g: Array, C
     return cost
 
 
-@formula
+@formula_allocating
 def _improve(views: Views, size: float, sight: Sight, j: int, X: Array) -> None:
     """Move a place by one Gauss-Newton step."""
     g, C = np.empty(3), np.empty((3, 3))
@@ -191,7 +191,7 @@ def _improve(views: Views, size: float, sight: Sight, j: int, X: Array) -> None:
         X[i] += C[i, 0] * g[0] + C[i, 1] * g[1] + C[i, 2] * g[2]
 
 
-@formula
+@formula_allocating
 def _consider(views: Views, size: float, sight: Sight, X: Array, places: Places, j: int) -> None:
     """Enter a place of joint j, unless no keypoint is near it."""
     g, C = np.empty(3), np.empty((3, 3))
@@ -200,7 +200,7 @@ def _consider(views: Views, size: float, sight: Sight, X: Array, places: Places,
         _enter(X, cost, C, _MERGE * size, places, j)
 
 
-@formula
+@formula_allocating
 def _enter(X: Array, cost: float, C: Array, merge: float, places: Places, j: int) -> None:
     """Enter a place; where two coincide or there are too many, keep the better ones."""
     n, costs = places.counts[j], places.costs[j]
@@ -219,7 +219,7 @@ def _enter(X: Array, cost: float, C: Array, merge: float, places: Places, j: int
         places.counts[j] = max(n, at + 1)
 
 
-@formula
+@formula_allocating
 def _keep_within_reach(reach: float, places: Places) -> None:
     """Drop places too far from the middle of the body, which is the median of the best places of all joints."""
     J = len(places.counts)
@@ -243,7 +243,7 @@ def _keep_within_reach(reach: float, places: Places) -> None:
         places.counts[j] = kept
 
 
-@formula
+@formula_allocating
 def _add_along_bone(
     views: Views, size: float, rays: Array, sight: Sight, length: float, places: Places, j: int, neighbour: int
 ) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from epitool.geometry.compiled.formula import copy, copy_matrix, formula
+from epitool.geometry.compiled.formula import copy, copy_matrix, formula_allocating
 from epitool.geometry.compiled.projection import Views
 from epitool.geometry.compiled.symmetric import invert_matrix
 from epitool.geometry.triangulation.places import CAPACITY, Integers, Places, Sight, Tree, observe
@@ -18,7 +18,7 @@ _ENOUGH = 1e-3  # iteration stops when a step lowers the negative log posterior 
 _WEAKEST = 0.01  # inverse standard deviation, in bones, that keeps an undetermined joint's system regular
 
 
-@formula
+@formula_allocating
 def _bone_cost(X: Array, C: Array, Y: Array, D: Array, length: float, spread: float) -> float:
     """Return the negative log density of two places' distance, relative to 1 per bone length, up to a constant."""
     distance, variance = 1e-300, 0.0
@@ -31,7 +31,7 @@ def _bone_cost(X: Array, C: Array, Y: Array, D: Array, length: float, spread: fl
     return 0.5 * (np.sqrt(distance) - length) ** 2 / variance + 0.5 * np.log(variance / (length * length))
 
 
-@formula
+@formula_allocating
 def _least(values: Array, more: Array) -> tuple[int, float]:
     """Return where the sum of two arrays `(n,)` is least, and that sum; the first may be longer than the second."""
     at, least = 0, np.inf
@@ -41,7 +41,7 @@ def _least(values: Array, more: Array) -> tuple[int, float]:
     return at, least
 
 
-@formula
+@formula_allocating
 def choose_places(tree: Tree, places: Places, chosen: Integers, clear: NDArray[np.bool_]) -> None:
     """Choose the places of all joints that are jointly most probable, by dynamic programming over the tree.
 
@@ -82,7 +82,7 @@ def choose_places(tree: Tree, places: Places, chosen: Integers, clear: NDArray[n
         own[chosen[j]] = best
 
 
-@formula
+@formula_allocating
 def refine_frame(views: Views, tree: Tree, sight: Sight, X: Array, covariance: Array) -> bool:
     """Refine `X (J, 3)` in place by Levenberg-Marquardt with the mixture's weights (EM); NaN joints stay NaN.
 
@@ -123,13 +123,13 @@ def refine_frame(views: Views, tree: Tree, sight: Sight, X: Array, covariance: A
     return converged
 
 
-@formula
+@formula_allocating
 def _empty_system(joints: int) -> System:
     """Return an uninitialised system."""
     return np.empty((joints, 3, 3)), np.empty((joints, 3)), np.empty((joints, 3, 3))
 
 
-@formula
+@formula_allocating
 def _assemble(views: Views, tree: Tree, sight: Sight, X: Array, system: System) -> float:
     """Assemble the normal equations of keypoints and bones; return the negative log posterior.
 
@@ -164,7 +164,7 @@ def _assemble(views: Views, tree: Tree, sight: Sight, X: Array, system: System) 
     return cost
 
 
-@formula
+@formula_allocating
 def _eliminate(tree: Tree, system: System, damping: float, inverse: Array, right: Array) -> None:
     """Eliminate the joints from the leaves to the roots, leaving each joint's inverse and updated right-hand side."""
     A, g, B = system
@@ -189,7 +189,7 @@ def _eliminate(tree: Tree, system: System, damping: float, inverse: Array, right
                     right[p, a] += told[a, b] * right[j, b]
 
 
-@formula
+@formula_allocating
 def _substitute(tree: Tree, system: System, inverse: Array, right: Array) -> None:
     """Solve from the roots to the leaves, replacing the right-hand sides that `_eliminate` left by the solution."""
     B, total = system[2], np.empty(3)
@@ -203,7 +203,7 @@ def _substitute(tree: Tree, system: System, inverse: Array, right: Array) -> Non
             right[j, a] = inverse[j, a, 0] * total[0] + inverse[j, a, 1] * total[1] + inverse[j, a, 2] * total[2]
 
 
-@formula
+@formula_allocating
 def _covariances(tree: Tree, system: System, inverse: Array, covariance: Array) -> None:
     """Compute the diagonal blocks of the inverse of the whole system, from the roots to the leaves."""
     B = system[2]
@@ -221,7 +221,7 @@ def _covariances(tree: Tree, system: System, inverse: Array, covariance: Array) 
                         covariance[j, a, b] += spread[a, k] * gain[b, k]
 
 
-@formula
+@formula_allocating
 def _multiply(A: Array, B: Array, out: Array) -> None:
     """Write the product of two 3x3 matrices to out; a BLAS call would cost more than the product."""
     for i in range(3):

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from epitool.geometry.compiled.formula import compiled, formula
+from epitool.geometry.compiled.formula import compiled_allocating, formula
 from epitool.geometry.compiled.sampson import epipolar_constraint
 
 Array = NDArray[np.float64]
@@ -42,7 +42,7 @@ def correct_matches(F: Array, a: Array, b: Array, iterations: int = _ITERATIONS)
     return corrected
 
 
-@compiled
+@compiled_allocating
 def _correct_all(
     F: Array, epipole_a: Array, epipole_b: Array, a: Array, b: Array, iterations: int
 ) -> tuple[Array, Array]:

@@ -68,10 +68,15 @@ def _explained(path: Path) -> Iterator[None]:
 
 
 def is_foreign(path: Path) -> bool:
-    """Return whether a readable camera file is of another program, whose axes and units may differ from ours."""
+    """Return whether a camera file is of another program, whose axes and units may differ from ours.
+
+    Raises:
+        InputError: It is a damaged TOML.
+    """
     if path.suffix.lower() != ".toml":
         return path.suffix.lower() != ".h5"
-    return "format" not in tomllib.loads(read_text(path)).get("metadata", {})
+    with _explained(path):
+        return "format" not in tomllib.loads(read_text(path)).get("metadata", {})
 
 
 def read_lenses(path: Path) -> Rig:

@@ -21,6 +21,7 @@ from epitool.io.sample import sample_recording
 from epitool.options import DemoOptions
 from epitool.stages.demo.report import write_report
 from epitool.stages.shared.footage import open_views
+from epitool.stages.shared.reported import reported
 from epitool.stages.shared.steps import run_step
 
 _RENDERED_HEIGHT = "height=1.75m"
@@ -68,7 +69,8 @@ def run(options: DemoOptions) -> Summary:
     else:
         footage = _sample(out)
     started = time.monotonic()
-    steps = [run_step(arguments, out) for arguments in command_lines(footage, options.epochs, options.seed)]
+    with reported(out):  # the command that makes a file reports its doubts
+        steps = [run_step(arguments, out) for arguments in command_lines(footage, options.epochs, options.seed)]
     seconds = time.monotonic() - started
     text, values = write_report(out, footage.title, steps, footage.reference, footage.truth)
     folder = {"out": str(out), "seconds": round(seconds, 1)}

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from epitool.console import Summary, say, warn
 from epitool.errors import EpitoolError, InputError
-from epitool.files import alone_at
+from epitool.files import alone_at, no_empty_folders
 from epitool.io.files import write_json
 from epitool.io.keypoints_h5 import open_keypoints
 from epitool.io.labels_h5 import LabelsFile, has_poses, open_everyone
@@ -43,7 +43,7 @@ def run(options: TrainOptions) -> Summary:
     silent_unless_first()
     folder = options.out or run_folder(options.name)
     compute = Compute(options.device, options.devices, options.nodes, options.precision)
-    with open_recording(options.pairs) as recording, ExitStack() as stack:
+    with no_empty_folders(folder), open_recording(options.pairs) as recording, ExitStack() as stack:
         fabric = compute.start()
         _enter_alone(stack, folder, fabric)
         chosen = options.preset if options.preset != "auto" else "paper" if fabric.device.type == "cuda" else "small"

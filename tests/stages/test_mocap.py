@@ -125,10 +125,12 @@ def test_one_recording_becomes_a_file_that_opensim_reads_upright(session, truth,
 
 def test_doubts_of_given_cameras_are_said_once_for_all_trials(session, truth, capsys):
     write_rig(session / "known.toml", truth.rig, {"verdict": "warn", "reasons": ["it was dark"]})
-    mocap.run(MocapOptions(trials=session, cameras=session / "known.toml", out=(Path("a.csv"),), detector=DETECTOR))
+    mocap.run(
+        MocapOptions(trials=session, cameras=session / "known.toml", out=(Path("joints.csv"),), detector=DETECTOR)
+    )
     said = capsys.readouterr()
     assert (said.out + said.err).count("it was dark") == 1
-    assert read_labels(session / "walk2/a-steps/labels.h5").reasons == ("the cameras: it was dark",)
+    assert read_labels(session / "walk2/joints-steps/labels.h5").reasons == ("the cameras: it was dark",)
 
 
 def test_trials_share_cameras_and_one_that_fails_leaves_the_others_their_files(session, truth):

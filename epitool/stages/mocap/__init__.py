@@ -8,6 +8,7 @@ from typing import Any
 
 from epitool.console import Summary, say
 from epitool.errors import EpitoolError, GeometryError, InputError
+from epitool.geometry.body.scale import parse_scale
 from epitool.io.foreign.motion import check_motion_file
 from epitool.io.keypoints_h5 import open_keypoints
 from epitool.options import MocapOptions
@@ -37,8 +38,12 @@ def run(options: MocapOptions) -> Summary:
     for out in options.out:
         check_motion_file(out)
     for option, path in (("--cameras", options.cameras), ("--intrinsics", options.intrinsics)):
-        if path and not path.exists():
-            raise InputError(f"{option} {path}: no such file")
+        if path and not path.is_file():
+            raise InputError(
+                f"{option} {path}: {'is a folder, a file is expected' if path.exists() else 'no such file'}"
+            )
+    if options.scale:
+        parse_scale(options.scale)
     if options.cameras:
         heed_cameras(options.cameras)
     check_detector(options.detector)

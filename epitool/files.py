@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from epitool.errors import InputError, UsageError
+from epitool.errors import EpitoolError, InputError, UsageError
 
 STDIO = Path("-")
 _TEMPORARY, _STALE_S = ".epitool-", 86_400
@@ -105,6 +105,19 @@ def one_at_a_time(folder: Path) -> Iterator[None]:
         yield
     finally:
         lock.release()
+
+
+@contextmanager
+def no_empty_folders(folder: Path) -> Iterator[None]:
+    """Remove the folders that the work makes, `folder` and those it lies in, if it is refused and leaves them empty."""
+    made = [one for one in (folder, *folder.parents) if not one.exists()]
+    try:
+        yield
+    except EpitoolError:
+        with suppress(OSError):  # the first that is not empty keeps all above it
+            for one in made:
+                one.rmdir()
+        raise
 
 
 def read_stdin() -> bytes:

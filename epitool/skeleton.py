@@ -14,7 +14,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from epitool.errors import InputError
+from epitool.errors import InputError, UsageError
 
 DERIVED: Mapping[str, Sequence[Mapping[str, float]]] = {
     "pelvis": ({"left_hip": 0.5, "right_hip": 0.5},),
@@ -217,13 +217,13 @@ def skeleton(name: str) -> Skeleton:
     """Return the skeleton with the given name.
 
     Raises:
-        InputError: No skeleton has this name.
+        UsageError: No skeleton has this name.
 
     >>> len(skeleton("blazepose33"))
     33
     """
     if name not in SKELETONS:
-        raise InputError(f"no skeleton is named '{name}'; known are {', '.join(SKELETONS)}")
+        raise UsageError(f"no skeleton is named '{name}'; known are {', '.join(SKELETONS)}")
     return SKELETONS[name]
 
 

@@ -6,7 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 if "PYTEST_XDIST_WORKER" in os.environ:  # threads of processes side by side wait for each other: twice the time
     os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -39,6 +39,17 @@ def exact_labels(frames: int = 120, seed: int = 0, rig: Rig | None = None) -> La
     rig = rig or ring_of_cameras()
     images = np.array([[f"{name}/{f:05d}.jpg" for name in rig.names] for f in range(frames)])
     return labels_of(random_motion(frames, seed).xyz, rig, images)
+
+
+@pytest.fixture(scope="module")
+def one_thread() -> Iterator[None]:
+    """Torch on one thread, so that results do not depend on the machine, and times do not on what else it does."""
+    import torch
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
 
 
 def uniform_noise(sigma_px: float, inlier_share: float) -> KeypointNoise:

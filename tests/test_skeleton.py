@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from epitool.errors import InputError
+from epitool.errors import InputError, UsageError
 from epitool.skeleton import SKELETONS, Skeleton, convert_joints, skeleton, skeleton_of
 
 
@@ -82,7 +82,7 @@ def test_a_joint_that_cannot_be_derived_is_missing():
 
 
 def test_names_that_do_not_fit_are_refused():
-    with pytest.raises(InputError, match="known are h36m17"):
+    with pytest.raises(UsageError, match="known are h36m17"):
         skeleton("openpose")
     with pytest.raises(InputError, match="not its own"):
         skeleton_of("h36m17", ["a", "b"])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -14,7 +13,7 @@ import cv2
 import numpy as np
 import tomli_w
 
-from epitool.camera import Camera, Rig, Window
+from epitool.camera import Rig, Window
 from epitool.console import warn
 from epitool.errors import InputError
 from epitool.files import writing
@@ -69,44 +68,28 @@ def _explained(path: Path) -> Iterator[None]:
 
 
 def is_foreign(path: Path) -> bool:
-    """Return whether a readable camera file is of another program, whose axes and units may differ from ours."""
-    if path.suffix.lower() != ".toml":
-        return path.suffix.lower() != ".h5"
-    return "format" not in tomllib.loads(read_text(path)).get("metadata", {})
-
-
-def read_intrinsics(path: Path, views: Sequence[str]) -> tuple[Camera, ...]:
-    """Read a camera for each named view, of which only K, distortion and image size are valid.
-
-    The camera of a file with only one is used for all views; otherwise cameras are matched by name.
+    """Return whether a camera file is of another program, whose axes and units may differ from ours.
 
     Raises:
-        InputError: The file cannot be read, as in `read_rig`, or no camera matches a view.
+        InputError: It is a damaged TOML.
+    """
+    if path.suffix.lower() != ".toml":
+        return path.suffix.lower() != ".h5"
+    with _explained(path):
+        return "format" not in tomllib.loads(read_text(path)).get("metadata", {})
+
+
+def read_lenses(path: Path) -> Rig:
+    """Read cameras of which only K, distortion and image size are valid.
+
+    Cameras that the file marks as unusable are included, as long as it states their lenses.
+
+    Raises:
+        InputError: The file cannot be read, as in `read_rig`.
     """
     require_file(path, CAMERAS_BY)
     with _explained(path):
-        rig = read_windows(path)[0].rig if path.suffix.lower() == ".h5" else _read_any(path, None, lenses_only=True)
-    if len(rig) == 1:
-        one = rig.cameras[0]
-        return tuple(Camera(view, one.K, one.distortion, one.R, one.t, one.image_size) for view in views)
-    try:
-        return rig.named_as(views).select(views).cameras
-    except InputError as error:
-        raise InputError(f"{path}: {error}{renaming(path, rig.names, views)}") from None
-
-
-def renaming(path: Path, names: Sequence[str], views: Sequence[str]) -> str:
-    """Return advice for a camera file whose names are not those of the views: the command that renames its cameras.
-
-    Args:
-        path: The camera file.
-        names: Names of its cameras.
-        views: Names of the views.
-    """
-    if len(names) != len(views):
-        return f". It has {len(names)} cameras and there are {len(views)} views; name each camera as its view"
-    command = shlex.join(["epitool", "convert", str(path), "--views", *views, "--out", "renamed.toml"])
-    return f". This renames its cameras, {', '.join(names)}, if the views are put in their order: {command}"
+        return read_windows(path)[0].rig if path.suffix.lower() == ".h5" else _read_any(path, None, lenses_only=True)
 
 
 def write_rig(path: Path | str, rig: Rig, statistics: dict[str, Any] | None = None) -> None:

@@ -7,7 +7,7 @@ The person who is seen most is at the file's top level, and each further one in 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -227,6 +227,17 @@ def open_labels(path: Path, person: str | None = None) -> Iterator[LabelsFile]:
             with readable(path, f"labels of {person}", LABELS_BY):
                 labels = _further_person(file, path, str(person), labels)
         yield labels
+
+
+@contextmanager
+def open_everyone(path: Path) -> Iterator[list[LabelsFile]]:
+    """Open the labels of everyone in a `labels.h5`, the one who is seen most first.
+
+    Raises:
+        InputError: As in `open_labels`.
+    """
+    with ExitStack() as stack:
+        yield [stack.enter_context(open_labels(path, person)) for person in people_in(path)]
 
 
 def read_labels(path: Path | str, person: str | None = None) -> Labels:

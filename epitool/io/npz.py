@@ -114,4 +114,6 @@ def arrays_of(path: Path) -> dict[str, NDArray[Any]]:
             return {key: np.asarray(content[key]) for key in content}
     except _UNREADABLE as error:
         reason = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
+        if reason.startswith("Cannot load file containing pickled data"):  # what numpy takes all unknown files for
+            reason = "neither .npz nor .npy"
         raise InputError(f"{path}: cannot be read as arrays ({reason})") from None

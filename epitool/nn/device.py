@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 
 from epitool.errors import UsageError
+from epitool.options.shared import check_device
 
 
 def computes_bfloat16(device: torch.device) -> bool:
@@ -21,14 +22,10 @@ def pick_device(name: str) -> torch.device:
     Raises:
         UsageError: There is no device of that name.
     """
+    check_device(name)
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        device = torch.device(name)
-    except RuntimeError:
-        raise UsageError(f"device '{name}': expected auto, cpu, cuda or cuda:N") from None
-    if device.type not in ("cpu", "cuda"):
-        raise UsageError(f"device '{name}': expected auto, cpu, cuda or cuda:N")
+    device = torch.device(name)
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
         raise UsageError(f"device '{name}': PyTorch finds {torch.cuda.device_count()} CUDA devices; use cpu")
     return device

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import shutil
 from pathlib import Path
 
 import numpy as np
 
 from epitool.console import say
+from epitool.errors import EpitoolError
 from epitool.nn.crop_store import CACHE_MARGIN, CropStore, cut_crops, images_digest
 from epitool.nn.recording import Recording
 from epitool.nn.samples import Samples, collect_samples, image_chunks, open_samples
@@ -25,6 +27,14 @@ def prepare_training_set(recording: Recording, options: NetworkOptions, folder: 
         InputError: An image is missing or cannot be decoded, or the disk is full.
         UsageError: There are no poses to learn.
     """
+    try:
+        _prepare(recording, options, folder)
+    except EpitoolError:
+        shutil.rmtree(folder / _SAMPLES, ignore_errors=True)  # of no use without crops
+        raise
+
+
+def _prepare(recording: Recording, options: NetworkOptions, folder: Path) -> None:
     samples = collect_samples(recording, folder / _SAMPLES, options.supervision)
     say(_counted(recording, samples))
     size = round(options.image_size * CACHE_MARGIN)

@@ -75,9 +75,9 @@ class ConvertOptions(Options):
     skeleton: Annotated[
         str | None, Flag("Skeleton that gives the order of unnamed 2D joints.", shown="judged by the people's bones")
     ] = None
-    fps: Annotated[float | None, Flag("Frames per second of the poses. By default that of their video.", least=0)] = (
-        None
-    )
+    fps: Annotated[
+        float | None, Flag("Frames per second of the poses. By default that of their video.", least=0.001)
+    ] = None
     unit: Annotated[Literal["mm", "cm", "m"] | None, Flag("Unit of the other program's file.")] = None
     up_axis: Annotated[
         Literal["y", "z"] | None, Flag("Axis that points up in the poses' file.", shown="y in .trc and .bvh, else z")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -40,6 +41,16 @@ Part = Literal["train", "val", "test", "all"]
 def file_of(holds: str) -> Flag:
     """Return the flag for an output file of one of epitool's formats, such as "labels.h5", or standard output."""
     return Flag("File to write; - writes to stdout.", role=Output((holds,), stdout=True))
+
+
+def check_device(name: str) -> None:
+    """Check the form of a device's name, whether or not there is such a device.
+
+    Raises:
+        UsageError: It has another form.
+    """
+    if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", name):
+        raise UsageError(f"device '{name}': expected auto, cpu, cuda or cuda:N")
 
 
 def run_folder(name: str) -> Path:

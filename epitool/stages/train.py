@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Any
 
 from epitool.console import Summary, say, warn
 from epitool.errors import EpitoolError, InputError
-from epitool.files import alone_at
+from epitool.files import alone_at, no_empty_folders
 from epitool.io.files import write_json
 from epitool.io.keypoints_h5 import open_keypoints
-from epitool.io.labels_h5 import LabelsFile, has_poses, open_labels, people_in
+from epitool.io.labels_h5 import LabelsFile, has_poses, open_everyone
 from epitool.options import TrainOptions
 from epitool.options.network import PRESETS, NetworkOptions
 from epitool.options.shared import run_folder
-from epitool.stages.shared.label_verdict import check_verdict
+from epitool.stages.shared.label_verdict import check_verdicts
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
@@ -43,7 +43,7 @@ def run(options: TrainOptions) -> Summary:
     silent_unless_first()
     folder = options.out or run_folder(options.name)
     compute = Compute(options.device, options.devices, options.nodes, options.precision)
-    with open_recording(options.pairs) as recording, ExitStack() as stack:
+    with no_empty_folders(folder), open_recording(options.pairs) as recording, ExitStack() as stack:
         fabric = compute.start()
         _enter_alone(stack, folder, fabric)
         chosen = options.preset if options.preset != "auto" else "paper" if fabric.device.type == "cuda" else "small"
@@ -99,8 +99,8 @@ def open_recording(pairs: Path) -> Iterator[Recording]:
         with open_keypoints(pairs) as file:
             yield Recording(file.frames, file.views, file.skeleton, (), file.split, file.read)
         return
-    with ExitStack() as stack:
-        first, *others = [stack.enter_context(open_labels(pairs, person)) for person in people_in(pairs)]
+    with open_everyone(pairs) as people:
+        first, *others = people
         if not first.keypoints.skeleton.bones:
             raise InputError(
                 f"{pairs}: its joints ({', '.join(first.keypoints.skeleton.joints[:3])}, ...) have no bones, whose"
@@ -108,10 +108,8 @@ def open_recording(pairs: Path) -> Iterator[Recording]:
             )
         own = list(_doubts(first))
         further = [f"{other.person}: {doubt}" for other in others for doubt in _doubts(other) if doubt not in own]
-        for labels in (first, *others):
-            check_verdict(pairs, labels)
-        people = tuple(map(_labelled, others))
-        yield replace(_labelled(first), doubts=(*own, *further), others=people)
+        check_verdicts(pairs, people)
+        yield replace(_labelled(first), doubts=(*own, *further), others=tuple(map(_labelled, others)))
 
 
 def _labelled(labels: LabelsFile) -> Recording:

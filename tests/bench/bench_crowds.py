@@ -5,15 +5,15 @@ from __future__ import annotations
 import os
 
 import pytest
-from crowds import judge_seeds
-from random_rigs import RIGHT, WRONG
+from crowds import judge_seed
+from random_rigs import RIGHT, WRONG, judge_seeds
 
 COUNT = 100
 
 
 @pytest.mark.bench
 def test_crowds_give_the_right_cameras_or_are_declared():
-    outcomes = list(judge_seeds(0, COUNT, os.cpu_count() or 1))
+    outcomes = list(judge_seeds(judge_seed, 0, COUNT, os.cpu_count() or 1))
     print()
     for outcome in outcomes:
         if outcome.kind != RIGHT:

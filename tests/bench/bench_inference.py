@@ -7,7 +7,7 @@ thread, one after the other, the least of several: processor time, which other w
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import cv2
@@ -29,6 +29,7 @@ from epitool.nn.torch_engine import TorchEngine
 from epitool.options.network import PAPER
 from epitool.skeleton import skeleton
 
+pytestmark = pytest.mark.usefixtures("one_thread")
 CPU, H36M, BATCH = torch.device("cpu"), skeleton("h36m17"), 8
 GFLOP_AN_IMAGE = 16.7  # ResNet-50 with its head at 256 px
 FLOORS = {"of the sgemm bound": 0.95, "bf16": 1.6, "end to end": 0.85, "soft-argmax": 1.0}
@@ -43,14 +44,6 @@ def least(function: Callable[[], object], rounds: int = 5, clock: Callable[[], f
         function()
         times.append(clock() - begin)
     return min(times)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _one_thread() -> Iterator[None]:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="module")

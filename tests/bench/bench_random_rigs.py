@@ -5,14 +5,14 @@ from __future__ import annotations
 import os
 
 import pytest
-from random_rigs import RIGHT, WRONG, coverage, judge_seeds, print_summary
+from random_rigs import RIGHT, WRONG, coverage, judge_seed, judge_seeds, print_summary
 
 COUNT = 200
 
 
 @pytest.mark.bench
 def test_random_rigs_are_right_or_declared_and_know_their_errors():
-    outcomes = list(judge_seeds(0, COUNT, os.cpu_count() or 1))
+    outcomes = list(judge_seeds(judge_seed, 0, COUNT, os.cpu_count() or 1))
     print()
     for outcome in outcomes:
         if outcome.kind != RIGHT:

@@ -10,13 +10,11 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from numpy.typing import NDArray
 
 from epitool.io.pose_arrays import read_pose_arrays
@@ -29,18 +27,11 @@ from epitool.nn.refiner_training import GENERIC, generic_wardrobe, train_generic
 from epitool.nn.refining import agreed_poses
 from epitool.nn.times import Times
 
+pytestmark = pytest.mark.usefixtures("one_thread")
 Array = NDArray[np.float64]
 STEPS, SEEDS = int(os.environ.get("STEPS", "400")), int(os.environ.get("SEEDS", "2"))
 MOST = 0.75  # of what the exact joints in the image score without any depth
 ROOT = int(np.flatnonzero(LIMBS == PELVIS)[0])
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _one_thread() -> Iterator[None]:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 def parts(seed: int) -> tuple[Array, Array]:

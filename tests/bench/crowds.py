@@ -9,13 +9,11 @@ from __future__ import annotations
 import argparse
 import time
 from collections import Counter
-from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
-from random_rigs import DECLARED, RIGHT, WRONG, WRONG_DEG, in_words
+from random_rigs import DECLARED, RIGHT, WRONG, WRONG_DEG, Outcome, in_words, judge_seeds
 
 from epitool.camera import Rig
 from epitool.errors import GeometryError
@@ -23,6 +21,7 @@ from epitool.geometry.calibration.compare import compare_rigs
 from epitool.geometry.people.candidates import Candidates
 from epitool.geometry.people.everyone import Crowd, calibrate_everyone
 from epitool.pose import Keypoints
+from epitool.stages.shared.doubts import Asked, said_of
 from epitool.synthetic import detector_like, labels_of, random_rig
 from epitool.synthetic.motion import random_motion
 
@@ -53,14 +52,10 @@ class Scene:
 
 
 @dataclass(frozen=True)
-class Outcome:
-    """What came of one seed."""
+class CrowdOutcome(Outcome):
+    """What came of one seed, and how long it took."""
 
-    seed: int
-    kind: str
-    scene: str
-    report: str
-    seconds: float
+    seconds: float = 0.0
 
 
 def crowd_scene(seed: int, people: int | None = None, frames: int | None = None) -> Scene:
@@ -148,30 +143,21 @@ def _covered(rig: Rig, xyz: Array) -> Array:
     return covered
 
 
-def judge_seed(seed: int, people: int | None = None, frames: int | None = None) -> Outcome:
+def judge_seed(seed: int, people: int | None = None, frames: int | None = None) -> CrowdOutcome:
     """Calibrates one scene and compares it with the truth."""
     scene = crowd_scene(seed, people, frames)
     begin = time.process_time()
     try:
         found = calibrate_everyone(scene.crowd, scene.rig.cameras, seed=0, jobs=1)
     except GeometryError as error:
-        return Outcome(seed, DECLARED, scene.words, str(error), time.process_time() - begin)
+        return CrowdOutcome(seed, DECLARED, scene.words, str(error), seconds=time.process_time() - begin)
     seconds = time.process_time() - begin
     worst = max(pair.rotation_deg for pair in compare_rigs(found.rig, scene.rig))
     doubted = WRONG if found.verdict.level == "pass" else DECLARED
     kind = RIGHT if worst < WRONG_DEG and found.verdict.level != "fail" else doubted
-    report = f"{worst:.2f} degrees, {len(found.rig)} of {len(scene.rig)} views, {found.verdict.level}: "
-    return Outcome(seed, kind, scene.words, report + "; ".join(found.verdict.reasons), seconds)
-
-
-def judge_seeds(first: int, count: int, jobs: int) -> Iterator[Outcome]:
-    """Outcomes in the order of the seeds."""
-    seeds = range(first, first + count)
-    if jobs == 1:
-        yield from map(judge_seed, seeds)
-        return
-    with ProcessPoolExecutor(jobs) as pool:
-        yield from pool.map(judge_seed, seeds)
+    why = said_of(found.verdict, Asked(lenses_given=True)).text
+    report = f"{worst:.2f} degrees, {len(found.rig)} of {len(scene.rig)} views, {found.verdict.level}: {why}"
+    return CrowdOutcome(seed, kind, scene.words, report, seconds=seconds)
 
 
 def main() -> None:
@@ -181,7 +167,7 @@ def main() -> None:
     parser.add_argument("--jobs", type=int, default=2)
     options = parser.parse_args()
     outcomes = []
-    for outcome in judge_seeds(options.seed, options.count, options.jobs):
+    for outcome in judge_seeds(judge_seed, options.seed, options.count, options.jobs):
         outcomes.append(outcome)
         print(
             f"seed {outcome.seed}: {outcome.kind}; {outcome.scene}; {outcome.report}; {outcome.seconds:.1f} s",

@@ -10,9 +10,10 @@ import argparse
 import itertools
 import os
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 
@@ -26,6 +27,7 @@ from epitool.stages.shared.doubts import Asked, said_of
 from epitool.synthetic import detector_like, labels_of, random_rig
 from epitool.synthetic.motion import random_motion
 
+Made = TypeVar("Made", bound="Outcome")
 WRONG_DEG = 3.0
 RIGHT, DECLARED, WRONG = "right", "declared", "wrong though trusted"
 FRAMES = (50, 100, 200, 400, 1000)
@@ -96,14 +98,14 @@ def errors_over_deviations(found: Calibration, rig: Rig) -> tuple[list[float], l
     return rotation, place
 
 
-def judge_seeds(first: int, count: int, jobs: int) -> Iterator[Outcome]:
+def judge_seeds(judge: Callable[[int], Made], first: int, count: int, jobs: int) -> Iterator[Made]:
     """Outcomes in the order of the seeds."""
     seeds = range(first, first + count)
     if jobs == 1:
-        yield from map(judge_seed, seeds)
+        yield from map(judge, seeds)
         return
     with ProcessPoolExecutor(jobs) as pool:
-        yield from pool.map(judge_seed, seeds)
+        yield from pool.map(judge, seeds)
 
 
 def coverage(outcomes: list[Outcome], name: str) -> tuple[float, float]:
@@ -119,7 +121,7 @@ def main() -> None:
     parser.add_argument("--jobs", type=int, default=os.cpu_count())
     options = parser.parse_args()
     outcomes = []
-    for outcome in judge_seeds(options.seed, options.count, options.jobs):
+    for outcome in judge_seeds(judge_seed, options.seed, options.count, options.jobs):
         outcomes.append(outcome)
         if outcome.kind != RIGHT:
             print(f"seed {outcome.seed}: {outcome.kind}; {outcome.scene}; {outcome.report}", flush=True)

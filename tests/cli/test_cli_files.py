@@ -356,3 +356,33 @@ def test_errors_inside_of_a_stage_are_lines(here):
 
     with pytest.raises(typer.Exit), failing_in_one_line():
         run(stage, DoctorOptions())
+
+
+@pytest.fixture
+def made(here, truth):
+    """Files of a recording without images."""
+    write_labels(Path("labels.h5"), truth)
+    write_rig(Path("cameras.toml"), truth.rig)
+    write_keypoints(Path("keypoints.h5"), truth.keypoints)
+    Path("img.jpg").touch()
+    Path("folder").mkdir()
+    return {path.name for path in here.iterdir()}
+
+
+@pytest.mark.parametrize(
+    ("status", "line", "said"),
+    [
+        (2, "convert cameras.toml --out a.csv", "cameras are written as .toml, .qca.txt"),
+        (2, "triangulate --skeleton no", "no skeleton is named 'no'"),
+        (2, "predict img.jpg --device tpu", "expected auto, cpu, cuda or cuda:N"),
+        (2, "mocap img.jpg img.jpg --out a.trc --scale x", "expected height=1.78m"),
+        (3, "mocap img.jpg img.jpg --out a.trc --cameras folder", "--cameras folder: is a folder"),
+        (3, "demo --views nothing.mp4 folder --out new/demo", "view nothing.mp4: no such file or folder"),
+        pytest.param(3, "train", "No such file", marks=pytest.mark.thorough),  # imports torch
+    ],
+)
+def test_what_is_refused_leaves_nothing(made, status, line, said):
+    text = refused(status, *line.split())
+    assert said in text
+    assert text.count("error:") == 1
+    assert {path.name for path in Path().iterdir()} == made

@@ -17,13 +17,14 @@ from test_convert_cameras import same
 
 from epitool.camera import Camera, Rig
 from epitool.errors import InputError
-from epitool.io.cameras import read_intrinsics, read_rig
+from epitool.io.cameras import read_rig
 from epitool.io.foreign.cameras import FORMATS, foreign_files, write_foreign_rig
 from epitool.io.foreign.cameras.easymocap import read_easymocap
 from epitool.io.foreign.cameras.format import CameraFile
 from epitool.io.keypoints_h5 import write_keypoints
 from epitool.io.labels_h5 import read_labels
 from epitool.stages.convert.cameras import read_rigs
+from epitool.stages.shared.camera_names import read_intrinsics
 
 FIVE = [-0.1, 0.05, 0.001, -0.002, 0.01]
 

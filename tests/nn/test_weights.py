@@ -20,17 +20,10 @@ from epitool.nn.weights import starting_weights
 from epitool.options.network import BACKBONES, SMALL
 from epitool.skeleton import skeleton
 
+pytestmark = pytest.mark.usefixtures("one_thread")
 CPU = torch.device("cpu")
 TINY = replace(SMALL, image_size=256, filters=16)
 H36M, MPII = skeleton("h36m17"), skeleton("mpii16")
-
-
-@pytest.fixture(autouse=True)
-def _one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 def resnet(name):

@@ -112,9 +112,10 @@ def test_doubts_are_said_of_whom_they_are(here, truth, capsys):
     write_everyone(truth, "warn")
     converted("walk.trc")
     said = " ".join(capsys.readouterr().err.split())
-    assert "the labels of person2 were found doubtful (verdict: warn)" in said
+    assert "the labels of person2 and person3 were found doubtful (verdict: warn)" in said
+    assert said.count("warning:") == 1
     write_everyone(truth, "fail")
-    with pytest.raises(GeometryError, match="the labels of person2 were found not to be trusted"):
+    with pytest.raises(GeometryError, match="the labels of person2 and person3 were found not to be trusted"):
         converted("fail.trc")
     assert not list(Path().glob("fail*"))
 

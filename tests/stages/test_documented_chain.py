@@ -86,7 +86,8 @@ def make_footage() -> None:
     for name in ("img.jpg", "holiday.jpg", "one.jpg", "shots/a.png"):
         Path(name).parent.mkdir(exist_ok=True)
         cv2.imwrite(name, images[-1])
-    shutil.copytree(".", "synth", ignore=lambda *_: ["synth", "session"])
+    for name in truth.rig.names:
+        shutil.copytree(name, f"synth/{name}")
     write_labels(Path("synth/truth.h5"), truth)
     write_rig(Path("true.toml"), truth.rig)
 

@@ -41,6 +41,7 @@ def in_process(arguments, folder=None, as_json=False):
     """A step, in place of `run_step`."""
     print("$", command_line(arguments))
     result = CliRunner().invoke(app, spread_variadic([*arguments, "--json"]))
+    print("\n".join(line for line in result.stderr.splitlines() if line.startswith("warning:")))
     if result.exit_code:
         print(result.stderr)
         raise StepFailedError(result.stderr, result.exit_code)
@@ -110,6 +111,9 @@ def test_one_recording_becomes_a_file_that_opensim_reads_upright(session, truth,
     ]
     assert order == sorted(order)
     assert [line.split(":")[0] for line in said.err.splitlines()] == ["Joints", "Cameras", "Poses"]
+    warned = [line for line in said.out.splitlines() if line.startswith("warning:")]
+    assert warned  # so short a walk leaves the cameras uncertain, which the step that finds them says, and it alone
+    assert not [line for line in warned if "the cameras:" in line or "when they were made" in line]
     assert "epitool convert" in summary.text
     (cameras,) = read_windows(session / "walk1/joints-steps/cameras.toml")
     assert summary.values["recordings"][0]["verdict"] == cameras.verdict  # poses are as good as their cameras
@@ -117,6 +121,16 @@ def test_one_recording_becomes_a_file_that_opensim_reads_upright(session, truth,
         reason.startswith("the cameras: ") for reason in read_labels(session / "walk1/joints-steps/labels.h5").reasons
     )
     assert summary.failure is None
+
+
+def test_doubts_of_given_cameras_are_said_once_for_all_trials(session, truth, capsys):
+    write_rig(session / "known.toml", truth.rig, {"verdict": "warn", "reasons": ["it was dark"]})
+    mocap.run(
+        MocapOptions(trials=session, cameras=session / "known.toml", out=(Path("joints.csv"),), detector=DETECTOR)
+    )
+    said = capsys.readouterr()
+    assert (said.out + said.err).count("it was dark") == 1
+    assert read_labels(session / "walk2/joints-steps/labels.h5").reasons == ("the cameras: it was dark",)
 
 
 def test_trials_share_cameras_and_one_that_fails_leaves_the_others_their_files(session, truth):

@@ -4,7 +4,6 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
@@ -34,12 +33,8 @@ QUICK = replace(
 
 
 @pytest.fixture(autouse=True)
-def _quickly(monkeypatch):
+def _quickly(monkeypatch, one_thread):
     monkeypatch.setattr(refiner_training, "GENERIC", QUICK)
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 def motion(seeds, frames=300):
@@ -167,10 +162,13 @@ def write_mocap(path, **changes):
     np.savez(path, **{key: value for key, value in content.items() if value is not None})
 
 
-def test_command_trains_a_unit_for_everybody(recording):
-    summary = stage.run(RefineOptions(mocap=recording / "mocap.npz", pairs=[recording / "labels.h5"] * 2, steps=3))
+def test_command_trains_a_unit_for_everybody(recording, truth):
+    write_labels(recording / "dim.h5", replace(truth, verdict="warn", reasons=("it was dark",)))
+    pairs = [recording / "labels.h5", recording / "dim.h5"]
+    summary = stage.run(RefineOptions(mocap=recording / "mocap.npz", pairs=pairs, steps=3))
     refiner = load_refiner(recording / "runs/default/refiner.pt")
     assert (refiner.recording_id, refiner.unit, refiner.options.steps) == ("", "arbitrary", 3)
+    assert refiner.doubts == ("dim.h5: it was dark",)
     assert refiner.trained_on == "900 poses of mocap.npz, errors of 960 images of 2 recordings"
     assert (summary.values["poses"], summary.values["images"]) == (900, 960)
 

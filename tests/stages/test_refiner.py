@@ -32,12 +32,8 @@ SHIPPED = load_refiner()
 
 
 @pytest.fixture(autouse=True)
-def _quickly(monkeypatch):
+def _quickly(monkeypatch, one_thread):
     monkeypatch.setattr(refiner_training, "OWN", replace(refiner_training.OWN, batch_size=64))
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 def true_poses(labels: Labels):

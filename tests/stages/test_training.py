@@ -35,16 +35,9 @@ from epitool.stages import predict as predict_stage
 from epitool.stages import train as train_stage
 from epitool.synthetic import render_scene
 
+pytestmark = pytest.mark.usefixtures("one_thread")
 CPU = torch.device("cpu")
 TINY = replace(SMALL, image_size=64, filters=16, epochs=3, batch_size=8)
-
-
-@pytest.fixture(autouse=True)
-def _one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="session")

@@ -11,6 +11,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from epitool.geometry.body.axes import body_axes, dot, unit_vectors
 from epitool.pose import Poses
 
 Array = NDArray[np.float64]
@@ -33,8 +34,8 @@ def joint_angles(poses: Poses) -> dict[str, Array]:
         return {}
     hips, shoulders = (at[f"right_{joint}"] - at[f"left_{joint}"] for joint in ("hip", "shoulder"))
     trunk = at["right_shoulder"] + at["left_shoulder"] - at["right_hip"] - at["left_hip"]
-    pelvis, thorax = _axes(hips, trunk), _axes(shoulders, trunk)
-    angles = {"trunk_rotation": _degrees(np.arctan2(_dot(shoulders, pelvis[0]), _dot(shoulders, pelvis[2])))}
+    pelvis, thorax = body_axes(hips, trunk), body_axes(shoulders, trunk)
+    angles = {"trunk_rotation": _degrees(np.arctan2(dot(shoulders, pelvis[0]), dot(shoulders, pelvis[2])))}
     for side, outward in (("right", 1.0), ("left", -1.0)):
         point = {joint.removeprefix(f"{side}_"): xyz for joint, xyz in at.items() if joint.startswith(side)}
         of_side = _leg(point, pelvis, outward) | _arm(point, thorax, outward)
@@ -46,7 +47,7 @@ def _leg(point: dict[str, Array], pelvis: tuple[Array, Array, Array], outward: f
     if "knee" not in point:
         return {}
     thigh = unit_vectors(point["knee"] - point["hip"])
-    forward, up, right = (_dot(thigh, axis) for axis in pelvis)
+    forward, up, right = (dot(thigh, axis) for axis in pelvis)
     angles = {
         "hip_flexion": _degrees(np.arctan2(forward, -up)),
         "hip_adduction": _degrees(-np.arcsin(np.clip(outward * right, -1, 1))),
@@ -63,7 +64,7 @@ def _arm(point: dict[str, Array], thorax: tuple[Array, Array, Array], outward: f
     if "elbow" not in point:
         return {}
     upper = unit_vectors(point["elbow"] - point["shoulder"])
-    forward, up, right = (_dot(upper, axis) for axis in thorax)
+    forward, up, right = (dot(upper, axis) for axis in thorax)
     elevation = _degrees(np.arccos(np.clip(-up, -1, 1)))
     raised = np.minimum(elevation, 180 - elevation) >= _LEAST_ELEVATION_DEG
     plane = np.where(raised, _degrees(np.arctan2(forward, outward * right)), np.nan)
@@ -73,26 +74,9 @@ def _arm(point: dict[str, Array], thorax: tuple[Array, Array, Array], outward: f
     return angles
 
 
-def _axes(right: Array, up: Array) -> tuple[Array, Array, Array]:
-    """Return unit vectors `(F, 3)` forward, up and right; the last is parallel to the given vector."""
-    third = unit_vectors(right)
-    second = unit_vectors(up - _dot(up, third)[:, None] * third)
-    return np.cross(second, third), second, third
-
-
-def unit_vectors(vectors: Array) -> Array:
-    """Return vectors `(..., 3)` scaled to length 1; NaN for vectors of length zero."""
-    length = np.linalg.norm(vectors, axis=-1, keepdims=True)
-    return vectors / np.where(length > 0, length, np.nan)
-
-
-def _dot(a: Array, b: Array) -> Array:
-    return np.asarray((a * b).sum(axis=-1))
-
-
 def _between(a: Array, b: Array) -> Array:
     """Return angles between unit vectors in degrees, accurate for small angles too."""
-    return _degrees(np.arctan2(np.linalg.norm(np.cross(a, b), axis=-1), _dot(a, b)))
+    return _degrees(np.arctan2(np.linalg.norm(np.cross(a, b), axis=-1), dot(a, b)))
 
 
 def _degrees(radians: Array) -> Array:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from epitool.geometry.body.axes import body_axes, dot, unit_vectors
 from epitool.pose import Poses
 from epitool.skeleton import Skeleton
 
@@ -68,30 +69,29 @@ def facing_of(poses: Poses) -> Facing:
 def _face(poses: Poses) -> Array:
     """Return how far the face is ahead of the head, in trunks `(F,)`; zero where unclear, NaN where not seen."""
     ahead, trunk = _ahead(poses, "shoulder")
-    return _where_clear(_dot(_first_seen(poses, _FACES) - _first_seen(poses, _SKULL), ahead) / trunk, _CLEAR_OF_TRUNK)
+    return _where_clear(dot(_first_seen(poses, _FACES) - _first_seen(poses, _SKULL), ahead) / trunk, _CLEAR_OF_TRUNK)
 
 
 def _foot(poses: Poses, side: str) -> Array:
     """Return how far the big toe is ahead of the heel or ankle, in trunks."""
     ahead, trunk = _ahead(poses, "hip")
     foot = _middle(poses, (f"{side}_big_toe",)) - _first_seen(poses, ((f"{side}_heel",), (f"{side}_ankle",)))
-    return _where_clear(_dot(foot, ahead) / trunk, _CLEAR_OF_TRUNK)
+    return _where_clear(dot(foot, ahead) / trunk, _CLEAR_OF_TRUNK)
 
 
 def _knee(poses: Poses, side: str) -> Array:
     """Return how far the knee is ahead of the line from hip to ankle, in legs."""
     hip, knee, ankle = (_middle(poses, (f"{side}_{joint}",)) for joint in ("hip", "knee", "ankle"))
-    leg, length = _unit(ankle - hip)
-    bend = knee - hip
-    bend = bend - _dot(bend, leg)[:, None] * leg
-    return _where_clear(_dot(bend, _ahead(poses, "hip")[0]) / length, _CLEAR_OF_LEG)
+    leg, bend = unit_vectors(ankle - hip), knee - hip
+    bend = bend - dot(bend, leg)[:, None] * leg
+    return _where_clear(dot(bend, _ahead(poses, "hip")[0]) / np.linalg.norm(ankle - hip, axis=-1), _CLEAR_OF_LEG)
 
 
 def _ahead(poses: Poses, of: str) -> tuple[Array, Array]:
     """Return unit vectors `(F, 3)` ahead of shoulders or hips, by the names of their sides, and the trunk's length."""
-    up, trunk = _unit(_middle(poses, ("left_shoulder", "right_shoulder")) - _middle(poses, ("left_hip", "right_hip")))
-    left = _middle(poses, (f"left_{of}",)) - _middle(poses, (f"right_{of}",))
-    return _unit(np.cross(left, up))[0], trunk
+    trunk = _middle(poses, ("left_shoulder", "right_shoulder")) - _middle(poses, ("left_hip", "right_hip"))
+    right = _middle(poses, (f"right_{of}",)) - _middle(poses, (f"left_{of}",))
+    return body_axes(right, trunk)[0], np.linalg.norm(trunk, axis=-1)
 
 
 def _first_seen(poses: Poses, choices: Sequence[tuple[str, ...]]) -> Array:
@@ -107,18 +107,6 @@ def _middle(poses: Poses, names: tuple[str, ...]) -> Array:
     if not set(names) <= set(poses.skeleton.joints):
         return np.full((len(poses.frames), 3), np.nan)
     return poses.xyz[:, [poses.skeleton.index(name) for name in names]].mean(axis=1)
-
-
-def _unit(vectors: Array) -> tuple[Array, Array]:
-    """Return vectors `(F, 3)` scaled to length 1, and their lengths; NaN for vectors of length zero."""
-    lengths = np.linalg.norm(vectors, axis=-1)
-    lengths = np.where(lengths > 0, lengths, np.nan)
-    return vectors / lengths[:, None], lengths
-
-
-def _dot(a: Array, b: Array) -> Array:
-    """Return the scalar products of vectors in the last axis."""
-    return np.asarray((a * b).sum(axis=-1))
 
 
 def _where_clear(values: Array, least: float) -> Array:

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from epitool.errors import InputError
-from epitool.geometry.body.angles import unit_vectors
+from epitool.geometry.body.axes import body_axes, dot, unit_vectors
 from epitool.pose import Poses
 from epitool.skeleton import Skeleton
 
@@ -139,16 +139,14 @@ def _place(poses: Poses, joint: str) -> Array:
 
 def _trunk(at: dict[str, Array]) -> Array:
     """Return the axes of the pelvis as columns, `(F, 3, 3)`: left, up to the shoulders, forward."""
-    left = unit_vectors(at["left_hip"] - at["right_hip"])
-    up = at["thorax"] - at["pelvis"]
-    up = unit_vectors(up - (up * left).sum(axis=-1, keepdims=True) * left)
-    return np.stack([left, up, np.cross(left, up)], axis=-1)
+    forward, up, right = body_axes(at["right_hip"] - at["left_hip"], at["thorax"] - at["pelvis"])
+    return np.stack([-right, up, forward], axis=-1)
 
 
 def _least_rotation(start: Array, aim: Array) -> Array:
     """Return the least rotations `(F, 3, 3)` that turn unit vectors `start` `(F, 3)` into the directions of `aim`."""
     end = unit_vectors(aim)
-    axis, cosine = np.cross(start, end), (start * end).sum(axis=-1)
+    axis, cosine = np.cross(start, end), dot(start, end)
     cross = np.zeros((len(axis), 3, 3))
     cross[:, [2, 0, 1], [1, 2, 0]], cross[:, [1, 2, 0], [2, 0, 1]] = axis, -axis
     out = np.eye(3) + cross + cross @ cross / np.maximum(1 + cosine, 1e-9)[:, None, None]

@@ -147,10 +147,9 @@ def axis_tilt(stance: Stance) -> Tilt:
     The constants are estimated too, as far as the person turns.
     """
     lean = stance.axis[:, :2] / stance.axis[:, 2:]
-    left = stance.left[:, :2] / np.linalg.norm(stance.left[:, :2], axis=-1, keepdims=True)
+    left, front = _level_axes(stance)
     known = np.isfinite(lean).all(axis=-1) & np.isfinite(left).all(axis=-1) & (stance.axis[:, 2] > 0)
-    left, lean = left[known], lean[known]
-    directions = np.stack([left, np.stack([left[:, 1], -left[:, 0]], axis=-1)], axis=1)
+    directions, lean = np.stack([left[known], front[known]], axis=1), lean[known]
     seen = np.einsum("nki,ni->nk", directions, lean)
     design = np.concatenate([directions, np.broadcast_to(np.eye(2), directions.shape)], axis=-1)
     sd = np.array([np.inf, np.inf, *_LEAN_SD])
@@ -241,10 +240,16 @@ def _em(stance: Stance, slope: Array, start: Floor | None) -> Floor:
     return Floor(solution[:2], float(solution[2]), sigma, center, spread, by_habit @ by_habit.T, cost)
 
 
+def _level_axes(stance: Stance) -> tuple[Array, Array]:
+    """Return level unit vectors `(F, 2)` to the person's left and front."""
+    left = stance.left[:, :2] / np.linalg.norm(stance.left[:, :2], axis=-1, keepdims=True)
+    return left, np.stack([left[:, 1], -left[:, 0]], axis=-1)
+
+
 def _feet(stance: Stance) -> tuple[Array, Array, Array, Array]:
     """Return ankles and hips `(N, 3)`, which foot `(N,)`, and its offset from the hips to front and left `(N, 2)`."""
-    left = stance.left[:, :2] / np.linalg.norm(stance.left[:, :2], axis=-1, keepdims=True)
-    axes = np.stack([np.stack([left[:, 1], -left[:, 0]], axis=-1), left], axis=1)
+    left, front = _level_axes(stance)
+    axes = np.stack([front, left], axis=1)
     offset = np.einsum("fki,fsi->fsk", axes, (stance.ankles - stance.hips[:, None])[..., :2])
     known = np.isfinite(offset).all(axis=-1) & (np.linalg.norm(offset, axis=-1) < 1)
     foot = np.broadcast_to([0.5, -0.5], known.shape)

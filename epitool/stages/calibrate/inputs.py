@@ -17,12 +17,13 @@ from epitool.geometry.doubts import Level
 from epitool.geometry.people.everyone import Crowd
 from epitool.geometry.triangulation.labels import sample_bounds
 from epitool.images import view_name
-from epitool.io.cameras import read_intrinsics, read_rig, renaming
+from epitool.io.cameras import read_rig
 from epitool.io.keypoints_h5 import KeypointsFile, open_keypoints
 from epitool.options import CalibrateOptions, Detect2dOptions
 from epitool.pose import Keypoints
 from epitool.stages.shared import detecting
 from epitool.stages.shared.camera_checks import check_foreign, fit_sizes
+from epitool.stages.shared.camera_names import cameras_of_views, read_intrinsics
 from epitool.stages.shared.footage import footage_among
 from epitool.stages.shared.people import everyone_in
 
@@ -40,11 +41,7 @@ def read_places(path: Path, views: Sequence[str]) -> Rig:
     """
     rig = read_rig(path)
     check_foreign(path, rig)
-    try:
-        return rig.named_as(views).select(views)
-    except InputError as error:
-        advice = renaming(path, rig.names, views)
-        raise error if str(path) in str(error) else InputError(f"{path}: {error}{advice}") from None
+    return cameras_of_views(path, rig, views)
 
 
 def keypoints_of(options: CalibrateOptions) -> Keypoints:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -128,11 +129,14 @@ def _span(result: Calibration) -> float:
     return float(np.linalg.norm(centers[:, None] - centers, axis=-1).max())
 
 
-def warn_where_doubtful(result: Calibration, said: Said | None, labels: Labels) -> None:
-    """Warn of reasons not to trust the result, and report what was corrected."""
+def warn_where_doubtful(
+    result: Calibration, said: Said | None, labels: Labels, known: Collection[str] = ()
+) -> None:  # fmt: skip
+    """Warn of reasons not to trust the result that are not known already, and report what was corrected."""
     for doubt in two_people(result):
         warn(doubt)
-    for reason in shortened(said.reasons, "the camera file has the others") if said else ():
+    reasons = [reason for reason in said.reasons if reason not in known] if said else []
+    for reason in shortened(reasons, "the camera file has the others"):
         warn(reason)
     if not said:
         for (a, b), pair in result.pairs.items():

@@ -24,6 +24,7 @@ from epitool.stages.calibrate import report
 from epitool.stages.calibrate.inputs import read_places, with_intrinsics
 from epitool.stages.shared.camera_verdict import inherited_from, unsure_lenses
 from epitool.stages.shared.doubts import Asked, doubt_text, refusal_text, said_of
+from epitool.stages.shared.reported import is_reported
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,7 @@ class Choices:
         seed: Seed of the random sampling.
         jobs: Number of pairs solved at a time.
         stated: Doubts, with their levels, that the given files state of their own cameras.
+        known: Those of them that a command of the same chain has reported.
         sync: Doubts about the offsets in time that the joints were synchronized by.
     """
 
@@ -53,6 +55,7 @@ class Choices:
     jobs: int
     stated: tuple[tuple[Level, str], ...] = ()
     sync: tuple[Doubt, ...] = ()
+    known: frozenset[str] = frozenset()
 
 
 def choices_of(options: CalibrateOptions, rule: ScaleRule | None, views: Sequence[str]) -> Choices:
@@ -70,7 +73,11 @@ def choices_of(options: CalibrateOptions, rule: ScaleRule | None, views: Sequenc
         doubts += inherited_from(options.extrinsics, f"the cameras of {options.extrinsics.name}")
     if failed := [text for level, text in doubts if level == "fail"]:
         raise GeometryError(f"{options.extrinsics}: no cameras to go on from: {' '.join(failed)}")
-    return Choices(options.method, focal, rule, options.up, stated, known, options.seed, options.jobs, tuple(doubts))
+    told = {text for _, text in doubts} if options.extrinsics and is_reported(options.extrinsics) else set()
+    return Choices(
+        options.method, focal, rule, options.up, stated, known, options.seed, options.jobs, tuple(doubts),
+        known=frozenset(told),
+    )  # fmt: skip
 
 
 def solve_cameras(joints: Keypoints, cameras: Sequence[Camera], choices: Choices) -> Calibration:
@@ -118,7 +125,7 @@ def finish_rig(joints: Keypoints, result: Calibration, choices: Choices) -> tupl
     statistics = report.statistics(result, said, labels, asked, grown, method, choices.lenses)
     if levelled:
         statistics |= {"up": "people", "up_sd_deg": round(levelled.sd_deg, 3)}
-    report.warn_where_doubtful(result, said, labels)
+    report.warn_where_doubtful(result, said, labels, choices.known)
     return rig, statistics
 
 

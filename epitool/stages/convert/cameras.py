@@ -12,7 +12,7 @@ from epitool.console import Summary, warn
 from epitool.errors import InputError, UsageError
 from epitool.images import view_name
 from epitool.io.cameras import read_rig, write_rig
-from epitool.io.foreign.cameras import read_foreign_rig, write_foreign_rig
+from epitool.io.foreign.cameras import FORMATS, read_foreign_rig, write_foreign_rig
 from epitool.options import ConvertOptions
 from epitool.stages.shared.camera_checks import check_direction, check_unit, inverted
 from epitool.stages.shared.camera_verdict import heed_cameras, verdict_of
@@ -20,6 +20,7 @@ from epitool.stages.shared.footage import footage_among
 
 IN_MM: Mapping[str | None, float] = {None: 1.0, "mm": 1.0, "cm": 10.0, "m": 1000.0}
 _SEPARATORS = "_-. "
+_ENDINGS = (".toml", *(ending for one in FORMATS for ending in one.endings if ending))
 
 
 def convert_cameras(options: ConvertOptions) -> Summary:
@@ -31,6 +32,10 @@ def convert_cameras(options: ConvertOptions) -> Summary:
         GeometryError: The cameras were found not to be trusted when they were made.
     """
     paths, out, size, unit = options.inputs, options.out, options.size, options.unit
+    if out.suffix and not out.is_dir() and not out.name.lower().endswith(_ENDINGS):
+        raise UsageError(
+            f"--out {out}: cameras are written as {', '.join(_ENDINGS)}, or as a folder, whose name has no suffix"
+        )
     views = footage_among(options.views)
     rig = read_rigs(paths, size)
     for path in paths:

@@ -11,14 +11,14 @@ from numpy.typing import NDArray
 
 from epitool.errors import InputError
 from epitool.images import frame_of_video
-from epitool.io.labels_h5 import open_labels, people_in
+from epitool.io.labels_h5 import LabelsFile, open_everyone
 from epitool.io.people_h5 import FIRST
 from epitool.io.predictions import read_predictions
 from epitool.labels import Further, Labels
 from epitool.pose import Poses
 from epitool.skeleton import Skeleton
 from epitool.stages.convert.over_time import Track
-from epitool.stages.shared.label_verdict import check_verdict
+from epitool.stages.shared.label_verdict import check_verdicts
 
 
 def tracks_of(path: Path) -> dict[str, Track]:
@@ -29,14 +29,14 @@ def tracks_of(path: Path) -> dict[str, Track]:
         GeometryError: Labels have the verdict "fail".
     """
     if path.suffix.lower() == ".h5":
-        return {person: _labelled(path, person) for person in people_in(path)}
+        with open_everyone(path) as people:
+            check_verdicts(path, people)
+            return {file.person: _labelled(file) for file in people}
     return {FIRST: _predicted(path)}
 
 
-def _labelled(path: Path, person: str) -> Track:
-    with open_labels(path, person) as file:
-        check_verdict(path, file)
-        labels, further = file.read(), file.further()
+def _labelled(file: LabelsFile) -> Track:
+    labels, further = file.read(), file.further()
     poses, covariance = _with_further(labels, further)
     image = next((name for name in labels.keypoints.images.ravel().tolist() if name), "")
     return Track(poses, covariance, labels.keypoints.take_of, image, labels.rig.up != "none")

@@ -14,6 +14,7 @@ from epitool.camera import Rig
 from epitool.console import Summary, say
 from epitool.detectors import default_detector, open_detector
 from epitool.errors import InputError, UsageError
+from epitool.files import no_empty_folders
 from epitool.io.cameras import read_rig
 from epitool.io.keypoints_h5 import write_keypoints
 from epitool.io.labels_h5 import write_labels
@@ -21,6 +22,7 @@ from epitool.io.sample import sample_recording
 from epitool.options import DemoOptions
 from epitool.stages.demo.report import write_report
 from epitool.stages.shared.footage import open_views
+from epitool.stages.shared.reported import reported
 from epitool.stages.shared.steps import run_step
 
 _RENDERED_HEIGHT = "height=1.75m"
@@ -60,15 +62,17 @@ def run(options: DemoOptions) -> Summary:
     out = options.out
     if not options.synthetic:
         open_detector(None)  # raises an error if there is none, before anything is downloaded
-    out.mkdir(parents=True, exist_ok=True)
-    if options.synthetic:
-        footage = _rendered(out, options.seed)
-    elif options.views:
-        footage = _own(options.views, options.intrinsics, options.scale)
-    else:
-        footage = _sample(out)
+    with no_empty_folders(out):
+        out.mkdir(parents=True, exist_ok=True)
+        if options.synthetic:
+            footage = _rendered(out, options.seed)
+        elif options.views:
+            footage = _own(options.views, options.intrinsics, options.scale)
+        else:
+            footage = _sample(out)
     started = time.monotonic()
-    steps = [run_step(arguments, out) for arguments in command_lines(footage, options.epochs, options.seed)]
+    with reported(out):  # the command that makes a file reports its doubts
+        steps = [run_step(arguments, out) for arguments in command_lines(footage, options.epochs, options.seed)]
     seconds = time.monotonic() - started
     text, values = write_report(out, footage.title, steps, footage.reference, footage.truth)
     folder = {"out": str(out), "seconds": round(seconds, 1)}

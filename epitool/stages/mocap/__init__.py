@@ -8,13 +8,16 @@ from typing import Any
 
 from epitool.console import Summary, say
 from epitool.errors import EpitoolError, GeometryError, InputError
+from epitool.geometry.body.scale import parse_scale
 from epitool.io.foreign.motion import check_motion_file
 from epitool.io.keypoints_h5 import open_keypoints
 from epitool.options import MocapOptions
 from epitool.stages.mocap import trust
 from epitool.stages.mocap.pooling import write_pooled
 from epitool.stages.mocap.trials import Trial, check_footage, shared_folder, trials_of
+from epitool.stages.shared.camera_verdict import heed_cameras
 from epitool.stages.shared.detecting import check_detector
+from epitool.stages.shared.reported import reported
 from epitool.stages.shared.steps import StepFailedError, command_line, run_step
 
 _NO_SCALE = ", lengths in no unit"
@@ -29,13 +32,20 @@ def run(options: MocapOptions) -> Summary:
     Raises:
         UsageError: The options do not fit the footage, or something that is needed is not installed.
         InputError: Footage or another file cannot be read.
+        GeometryError: The cameras of `--cameras` were found not to be trusted when they were made.
         StepFailedError: A step failed; it has said why, and its exit status is passed on.
     """
     for out in options.out:
         check_motion_file(out)
     for option, path in (("--cameras", options.cameras), ("--intrinsics", options.intrinsics)):
-        if path and not path.exists():
-            raise InputError(f"{option} {path}: no such file")
+        if path and not path.is_file():
+            raise InputError(
+                f"{option} {path}: {'is a folder, a file is expected' if path.exists() else 'no such file'}"
+            )
+    if options.scale:
+        parse_scale(options.scale)
+    if options.cameras:
+        heed_cameras(options.cameras)
     check_detector(options.detector)
     trials = trials_of(options)
     check_footage(options, trials)
@@ -46,8 +56,11 @@ def run(options: MocapOptions) -> Summary:
     longest = max(there, key=_length)
     known = options.cameras or _calibrated(options, there, longest, shared_folder(options, trials))
     made: dict[str, dict[str, Any]] = {}
-    for trial in there:
-        _works(trial, failed, lambda trial: made.update({trial.name: _poses(options, trial, known, trial is longest)}))
+    with reported(known, *(trial.work for trial in there)):  # the command that makes a file reports its doubts
+        for trial in there:
+            _works(
+                trial, failed, lambda trial: made.update({trial.name: _poses(options, trial, known, trial is longest)})
+            )
     return _summary(options, [trial for trial in there if trial.name in made], made, failed, known)
 
 

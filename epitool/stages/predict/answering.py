@@ -18,6 +18,7 @@ from epitool.pose import Predictions
 from epitool.stages.shared.doubts import first_of
 from epitool.stages.shared.looking import Looking
 from epitool.stages.shared.models import RUNS, newest_model, newest_refiner
+from epitool.stages.shared.reported import is_reported
 
 if TYPE_CHECKING:
     from epitool.nn.inference import Engine, KnownCameras
@@ -75,7 +76,7 @@ def _open_engine(path: Path, device: str, bf16: bool) -> Engine:
 
 
 def _repeat_doubts(path: Path | None, doubts: Sequence[str]) -> None:
-    if doubts:
+    if doubts and not (path and is_reported(path)):
         warn(f"{path}: was trained on labels that were found doubtful: {first_of(doubts, 'the file has them')}")
 
 

@@ -50,13 +50,17 @@ def _from_mocap(options: RefineOptions, mocap: Path, path: Path) -> Summary:
     from epitool.nn.refiner_training import GENERIC, generic_wardrobe, save_refiner, train_generic
 
     poses = mocap_poses(mocap)
-    seen = [seen_in(read_first(file), file) for file in options.pairs]
+    seen, doubts = [], list[str]()
+    for file in options.pairs:
+        labels = read_first(file)
+        seen.append(seen_in(labels, file))
+        doubts += [f"{file.name}: {reason}" for reason in labels.reasons if labels.verdict == "warn"]
     looks, truth = join_looks([each.looks for each in seen]), np.concatenate([each.truth for each in seen])
     say(f"learning from {len(poses)} poses of motion capture; errors as in {len(truth)} images")
     trained_on = f"{len(poses)} poses of {mocap.name}, errors of {len(truth)} images of {len(options.pairs)} recordings"
     unit = replace(GENERIC, steps=options.steps or GENERIC.steps, seed=options.seed)
     refiner = train_generic(generic_wardrobe(poses), errors_of(looks, truth, unit.seed), unit, trained_on)
-    save_refiner(path, refiner)
+    save_refiner(path, replace(refiner, doubts=tuple(doubts)))
     text = f"{path}: a refinement unit for everybody, from {trained_on}"
     return Summary(text, {"refiner": str(path), "poses": len(poses), "images": len(truth), "steps": unit.steps})
 

@@ -10,10 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from epitool.camera import Array
-from epitool.io.labels_h5 import open_labels, people_in
+from epitool.io.labels_h5 import open_everyone
 from epitool.labels import Labels, split_frames
 from epitool.pose import square_boxes
-from epitool.stages.shared.label_verdict import check_verdict
+from epitool.stages.shared.label_verdict import check_verdicts
 
 Indices = NDArray[np.intp]
 _SAME = 0.5  # of a box's side: largest distance between the middles of two boxes of one person
@@ -57,18 +57,16 @@ def everyone_of(path: Path, heeded: bool) -> Everyone:
 
     Args:
         path: The `labels.h5`.
-        heeded: Whether their verdicts count, as in `check_verdict`.
+        heeded: Whether their verdicts count, as in `check_verdicts`.
 
     Raises:
         InputError: The file cannot be read.
         GeometryError: Labels that are to be heeded have the verdict "fail".
     """
-    found = {}
-    for person in people_in(path):
-        with open_labels(path, person) as file:
-            if heeded:
-                check_verdict(path, file)
-            found[person] = file.read()
+    with open_everyone(path) as people:
+        if heeded:
+            check_verdicts(path, people)
+        found = {file.person: file.read() for file in people}
     parts = list(found.values())
     names = np.repeat(list(found), [len(labels.poses.frames) for labels in parts])
     splits = {name: labels.keypoints.split for name, labels in found.items()}

@@ -10,8 +10,9 @@ from epitool.camera import Window
 from epitool.console import warn
 from epitool.errors import GeometryError
 from epitool.geometry.doubts import FOCAL, LEVELS, Level
-from epitool.io.cameras import read_windows
+from epitool.io.cameras import is_foreign, read_windows
 from epitool.stages.shared.doubts import first_of, passed_on
+from epitool.stages.shared.reported import is_reported
 
 _UNSTATED, _REST = "no reason is stated", "their file has the others"
 _LEVELS: tuple[Level, ...] = ("fail", "warn")
@@ -46,22 +47,27 @@ def inherited(windows: Sequence[Window], whose: str = "the cameras") -> list[tup
 
 def inherited_from(path: Path, whose: str) -> list[tuple[Level, str]]:
     """Return the doubts that a readable camera file or folder states of its own cameras, as `inherited` does."""
-    return inherited(read_windows(path), whose) if path.is_file() else []
+    return inherited(_judged_windows(path), whose)
 
 
 def verdict_of(paths: Sequence[Path]) -> dict[str, Any]:
     """Return the verdict and its reasons that readable camera files state, as a camera file stores them."""
-    stated = [window for path in paths if path.is_file() for window in read_windows(path) if window.verdict]
+    stated = [window for path in paths for window in _judged_windows(path) if window.verdict]
     if not stated:
         return {}
     level = max((window.verdict for window in stated), key=LEVELS.index)
     return {"verdict": level, "reasons": [reason for window in stated for reason in window.reasons]}
 
 
+def _judged_windows(path: Path) -> list[Window]:
+    """Return the cameras of a file of epitool; files of other programs state no verdict, and need no second look."""
+    return read_windows(path) if path.is_file() and not is_foreign(path) else []
+
+
 def unsure_lenses(path: Path) -> list[tuple[Level, str]]:
     """Return a doubt for each camera of a readable file whose focal length was estimated and is uncertain."""
     doubts: list[tuple[Level, str]] = []
-    for window in read_windows(path)[:1] if path.is_file() else ():
+    for window in _judged_windows(path)[:1]:
         deviations = window.statistics.get("standard_deviations", {})
         shares = {name: deviations.get(name, {}).get("focal_share", 0.0) for name in window.rig.names}
         doubts += [
@@ -81,5 +87,5 @@ def heed_cameras(path: Path) -> None:
     doubts = inherited_from(path, f"{path}: these cameras were found doubtful when they were made")
     if any(level == "fail" for level, _ in doubts):
         raise GeometryError(" ".join(text for level, text in doubts if level == "fail"))
-    for _, text in doubts:
+    for _, text in doubts if not is_reported(path) else ():
         warn(text)

@@ -7,28 +7,50 @@ from pathlib import Path
 from epitool.console import warn
 from epitool.errors import GeometryError
 from epitool.io.labels_h5 import LabelsFile, read_labels
-from epitool.io.people_h5 import FIRST
 from epitool.labels import Labels
 from epitool.stages.shared.doubts import first_of
+from epitool.stages.shared.reported import is_reported
 
 
-def check_verdict(path: Path, labels: Labels | LabelsFile) -> None:
+def check_verdict(path: Path, labels: Labels) -> None:
     """Warn in one line if labels have the verdict "warn".
 
     Args:
         path: File of the labels.
-        labels: The labels, or the opened file.
+        labels: The labels.
 
     Raises:
         GeometryError: The labels have the verdict "fail".
     """
-    person = labels.person if isinstance(labels, LabelsFile) else FIRST
-    whose = "these labels" if person == FIRST else f"the labels of {person}"
-    why = first_of(labels.reasons, f"`epitool show {path}`")
-    if labels.verdict == "fail":
-        raise GeometryError(f"{path}: {whose} were found not to be trusted (verdict: fail) when they were made: {why}")
-    if labels.verdict == "warn":
-        warn(f"{path}: {whose} were found doubtful (verdict: warn) when they were made: {why}")
+    _check(path, {"these labels": labels})
+
+
+def check_verdicts(path: Path, people: list[LabelsFile]) -> None:
+    """Warn in one line if anybody's labels have the verdict "warn".
+
+    Args:
+        path: File of the labels.
+        people: The opened labels of the people.
+
+    Raises:
+        GeometryError: Somebody's labels have the verdict "fail".
+    """
+    _check(path, {labels.person if len(people) > 1 else "these labels": labels for labels in people})
+
+
+def _check(path: Path, people: dict[str, Labels] | dict[str, LabelsFile]) -> None:
+    for verdict, found in (("fail", "not to be trusted"), ("warn", "doubtful")):
+        whose = [name for name, labels in people.items() if labels.verdict == verdict]
+        if not whose:
+            continue
+        labels = f"the labels of {' and '.join(whose)}" if len(people) > 1 else whose[0]
+        reasons = dict.fromkeys(reason for name in whose for reason in people[name].reasons)
+        said = f"{path}: {labels} were found {found} (verdict: {verdict}) when they were made: "
+        said += first_of(list(reasons), f"`epitool show {path}`")
+        if verdict == "fail":
+            raise GeometryError(said)
+        if not is_reported(path):
+            warn(said)
 
 
 def read_checked_labels(path: Path) -> Labels:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,8 @@ import numpy as np
 
 from epitool.console import Summary, progress, say, warn
 from epitool.errors import GeometryError
+from epitool.geometry.calibration.verdict import Verdict
+from epitool.geometry.doubts import Kind
 from epitool.io.keypoints_h5 import KeypointsFile, open_keypoints
 from epitool.io.labels_h5 import LabelsWriter, writing_labels
 from epitool.options import TriangulateOptions
@@ -22,6 +24,7 @@ from epitool.stages.shared.camera_verdict import inherited
 from epitool.stages.shared.doubts import Asked, Said, omission_texts, said_of, shortened
 from epitool.stages.shared.footage import check_rates_of
 from epitool.stages.shared.people import LEAST_FRAMES, Chosen, report_choice, warn_of_mirrors
+from epitool.stages.shared.reported import is_reported
 from epitool.stages.shared.waiting import saying_what_is_compiled
 from epitool.stages.triangulate.checks import doubts_of_bodies
 from epitool.stages.triangulate.known_cameras import Fitting, leave_out_misfits, windows_of_views
@@ -77,7 +80,8 @@ def run(options: TriangulateOptions) -> Summary:
     if work.rig.unit != "mm" and work.rig.scale_source == "none":
         check_stature(cameras, first.usual.poses)
     people = [_Person(writer.person, first, said), *(other for other in others if other)]
-    return _summary(people, omission_texts(found.left_out, _asked(found)), target, options.out)
+    known = _stated_reasons(found) if is_reported(cameras) else set()
+    return _summary(people, omission_texts(found.left_out, _asked(found)), target, options.out, known)
 
 
 def _readers(found: Fitting, most: int | None) -> Sequence[KeypointsFile | Chosen]:
@@ -120,6 +124,13 @@ def _said(found: Fitting, labelled: Labelled, options: TriangulateOptions) -> Sa
     return said_of(found.verdict, _asked(found), [*inherited(found.windows), *bodies, *labelled.tally.doubts()])
 
 
+def _stated_reasons(found: Fitting) -> set[str]:
+    """Return the doubts that follow from the camera file alone, as `_said` words them and as the file does."""
+    absent = {name: doubt for name, doubt in found.left_out.items() if doubt.kind is Kind.NO_CAMERA}
+    said = said_of(Verdict(left_out=absent), _asked(found), inherited(found.windows))
+    return {*said.reasons, *(reason for window in found.windows for reason in window.reasons)}
+
+
 def _asked(found: Fitting) -> Asked:
     return Asked(1.0 if found.windows[0].rig.unit == "mm" else None, lenses_given=True)
 
@@ -137,9 +148,11 @@ def _own_or_usual(own: Skeleton) -> Skeleton:
     return own
 
 
-def _summary(people: Sequence[_Person], left_out: dict[str, str], target: Skeleton, out: Path) -> Summary:
+def _summary(
+    people: Sequence[_Person], left_out: dict[str, str], target: Skeleton, out: Path, known: Collection[str]
+) -> Summary:
     for person in people:
-        _report(person, people[0])
+        _report(person, people[0], known)
     tally, settings, verdict = people[0].labelled.tally, people[0].labelled.settings, people[0].said.level
     error, _ = tally.medians()
     whose = f"{people[0].name} in " if len(people) > 1 else ""
@@ -157,14 +170,15 @@ def _summary(people: Sequence[_Person], left_out: dict[str, str], target: Skelet
     return Summary(text, values)
 
 
-def _report(person: _Person, first: _Person) -> None:
-    """Report the sides put right, and warn of the doubts that are not the first person's too."""
+def _report(person: _Person, first: _Person, known: Collection[str]) -> None:
+    """Report the sides put right, and warn of the doubts that are neither known nor the first person's too."""
     whose = "" if person is first else f"{person.name}: "
     if swaps := _swaps(person):
         views = ", ".join(f"{view} in {n} frames" for view, n in swaps.items())
         sure = "" if person.said.level == "pass" else ", if the cameras are right"
         say(f"{whose}left and right were exchanged by the detector{sure}, and are put right: {views}")
-    own = [reason for reason in person.said.reasons if person is first or reason not in first.said.reasons]
+    known = known if person is first else {*known, *first.said.reasons}
+    own = [reason for reason in person.said.reasons if reason not in known]
     for reason in shortened(own, "the labels' file has the others"):
         warn(f"{whose}{reason}")
 

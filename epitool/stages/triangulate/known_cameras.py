@@ -12,10 +12,11 @@ from epitool.geometry.calibration.known_cameras import judge_known
 from epitool.geometry.calibration.verdict import Verdict
 from epitool.geometry.doubts import Doubt, Kind, doubt_of_unplaced
 from epitool.geometry.timing.drift import doubts_of_drift
-from epitool.io.cameras import read_windows, renaming
+from epitool.io.cameras import read_windows
 from epitool.io.keypoints_h5 import KeypointsFile
 from epitool.pose import Keypoints
 from epitool.stages.shared.camera_checks import check_foreign, fit_rigs
+from epitool.stages.shared.camera_names import renaming
 from epitool.stages.shared.people import Chosen, chosen_by_geometry, warn_of_people
 from epitool.stages.triangulate.chunks import resampled, sample_of
 

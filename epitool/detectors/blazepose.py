@@ -184,8 +184,8 @@ class BlazePose:
         xy = np.array([(joint.x * width, joint.y * height) for joint in seen.joints.landmark]) - 0.5
         if not found_among(xy, [person.xy for person in people], self._trunk):
             visibility = np.array([joint.visibility for joint in seen.joints.landmark])
-            mm = 1000 * np.array([(joint.x, joint.y, joint.z) for joint in seen.joints_in_space.landmark])
-            people.append(_Person(xy, visibility, mm, seen.next_crop))
+            xyz = np.array([(joint.x, joint.y, joint.z) for joint in seen.joints_in_space.landmark])
+            people.append(_Person(xy, visibility, 1000.0 * xyz, seen.next_crop))
 
 
 def found_among(xy: Array, people: Sequence[Array], trunk: Sequence[int]) -> bool:

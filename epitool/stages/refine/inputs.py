@@ -78,8 +78,9 @@ class Seen:
 
     def at(self, chosen: NDArray[np.bool_]) -> Seen:
         """Return the chosen images."""
-        looks, others = self.looks.at(chosen), (self.truth, self.people, self.frames, self.images)
-        return Seen(looks, *(values[chosen] for values in others))
+        return Seen(
+            self.looks.at(chosen), self.truth[chosen], self.people[chosen], self.frames[chosen], self.images[chosen]
+        )
 
 
 def read_everyone(path: Path) -> list[Labels]:

@@ -1,4 +1,6 @@
-"""The scripts in `examples/` for data sets that nobody may pass on: command lines that epitool takes, in order."""
+"""The scripts in `examples/`: those for data sets that nobody may pass on are command lines that epitool takes, in
+order; the others run on small footage.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +9,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
+
+from epitool.images import read_images
+from epitool.io.sample import sample_recording
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 # Reads a command line as epitool would, notes it, and leaves the files that it would have made.
@@ -62,3 +69,47 @@ def test_scripts_of_the_tables_are_command_lines_of_ours(here, script, rows, geo
     for line in ran:
         if not line.startswith("evaluate"):
             assert ran.count(line) == 1
+
+
+def run_example(*command, cwd, **variables):
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    environment = {**os.environ, "PATH": path, **variables}
+    result = subprocess.run([*map(str, command)], cwd=cwd, env=environment, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr
+    return result.stdout
+
+
+@pytest.mark.thorough
+def test_the_chain_ends_on_the_error_of_a_network(here):
+    recording, views = sample_recording(), []
+    for video in recording.views:
+        views.append(str(here / video.name))
+        frames = [image[..., ::-1] for _, image in read_images([f"{video}#{i}" for i in range(30)])]
+        writer = cv2.VideoWriter(views[-1], cv2.VideoWriter_fourcc(*"mp4v"), 60, frames[0].shape[1::-1])
+        for frame in frames:
+            writer.write(np.ascontiguousarray(frame))
+        writer.release()
+    said = run_example(EXAMPLES / "chain.sh", *views, cwd=here, EPOCHS="1", INTRINSICS=str(recording.calibration))
+    assert float(said.rpartition(":")[2]) > 0
+
+
+@pytest.mark.thorough
+def test_the_study_makes_its_tables(here):
+    """With two of its five networks, which learn little."""
+    code = """if True:
+        import sys
+        from functools import partial
+        from pathlib import Path
+        sys.path.insert(0, sys.argv[1])
+        import study
+        study.NETWORKS = {name: study.NETWORKS[name] for name in ("FS", "SS")}
+        study.RefineOptions = partial(study.RefineOptions, steps=5)
+        Path("study").mkdir()
+        study.run(study.Study(Path("study"), None, 7, frames=8, size=256, start_epochs=1, epochs=1, seeds=(0,)))
+    """
+    run_example(sys.executable, "-c", code, EXAMPLES / "study", cwd=here)
+    table = (here / "study" / "results.md").read_text()
+    assert [
+        name for name in ("true 2D, epitool", "detected 2D, no R, paper", "SS + RU, epitool") if name not in table
+    ] == []
+    assert (here / "study" / "images.png").is_file()

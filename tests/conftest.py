@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import shutil
 import subprocess
 import sys
@@ -19,7 +18,7 @@ import cv2
 import numpy as np
 import platformdirs
 import pytest
-from tiers import in_sample
+from tiers import drawn
 
 from epitool.camera import Rig
 from epitool.files import one_at_a_time
@@ -29,6 +28,10 @@ from epitool.pose import Keypoints
 from epitool.synthetic import labels_of, noisy_keypoints
 from epitool.synthetic.motion import random_motion
 from epitool.synthetic.scene import ring_of_cameras
+
+# Bytecode is kept even where the environment says otherwise: processes read each other's instead of compiling it anew.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
 
 
 def exact_labels(frames: int = 120, seed: int = 0, rig: Rig | None = None) -> Labels:
@@ -88,31 +91,19 @@ def here(tmp_path, monkeypatch) -> Path:
 def pytest_collection_modifyitems(config, items):
     """Keeps the thorough tests that EPITOOL_SAMPLE draws, which is any word, such as the hash of a commit."""
     if seed := os.environ.get("EPITOOL_SAMPLE"):
-        left_out = [item for item in items if item.get_closest_marker("thorough") and not in_sample(item.nodeid, seed)]
+        thorough = [item for item in items if item.get_closest_marker("thorough")]
+        kept = drawn([item.nodeid for item in thorough], seed)
+        left_out = [item for item in thorough if item.nodeid not in kept]
         config.hook.pytest_deselected(items=left_out)
         items[:] = [item for item in items if item not in set(left_out)]
 
 
-# Files whose fixtures take longer than their tests: one process runs all of such a file, or all of one command in it.
-TOGETHER = {
-    "test_deviations.py", "test_demo.py", "test_distributed.py", "test_documented_chain.py", "test_recording.py",
-    "test_synth.py",
-}  # fmt: skip
-BY_COMMAND = "test_faults.py"
-
-
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config, log):
-    from xdist.scheduler import LoadScopeScheduling
+    """Each file is run by one process, so that what its tests share is made, and compiled code loaded, once."""
+    from xdist.scheduler import LoadFileScheduling
 
-    class ByFixtures(LoadScopeScheduling):
-        def _split_scope(self, nodeid):
-            file, _, test = nodeid.partition("::")
-            if Path(file).name == BY_COMMAND:
-                return f"{file}[{re.split('[^a-z0-9]', test.partition('[')[2])[0]}"
-            return file if Path(file).name in TOGETHER else nodeid
-
-    return ByFixtures(config, log)
+    return LoadFileScheduling(config, log)
 
 
 @pytest.fixture

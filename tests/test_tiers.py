@@ -1,5 +1,5 @@
 import pytest
-from tiers import in_sample, once, thorough_but
+from tiers import drawn, once, thorough_but
 
 
 def is_thorough(case) -> bool:
@@ -19,7 +19,11 @@ def test_values_that_are_not_named_are_thorough():
     assert is_thorough(second)
 
 
-def test_commits_draw_an_eighth_of_the_tests_each_another():
-    drawn = [{n for n in range(4000) if in_sample(f"test_{n}", commit)} for commit in ("one", "two")]
-    assert all(420 < len(sample) < 580 for sample in drawn)
-    assert 30 < len(drawn[0] & drawn[1]) < 100
+def test_commits_draw_a_quarter_of_the_tests_in_an_eighth_of_the_files_each_another():
+    ids = [f"test_{file}.py::test_{n}" for file in range(600) for n in range(12)]
+    one, two = (drawn(ids, commit) for commit in ("one", "two"))
+    for sample in (one, two):
+        assert len({nodeid.partition("::")[0] for nodeid in sample}) == 75
+        assert len(sample) == 225
+    assert len(one & two) < 60
+    assert drawn(ids[:1], "one") == {ids[0]}

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Hashable, Iterable, Sequence
+import math
+from collections.abc import Callable, Collection, Hashable, Iterable, Sequence
 from typing import Any
 
 import pytest
 
-_ONE_OF = 8  # so many thorough tests are run of a commit
+_FILES, _TESTS = 8, 4  # a commit runs thorough tests of one file in eight, and of these one test in four
 
 
 def thorough_but(values: Iterable[Any], *always: Any) -> list[Any]:
@@ -31,6 +32,18 @@ def once(cases: Sequence[Any], shows: Callable[..., Iterable[Hashable]]) -> list
     return made
 
 
-def in_sample(nodeid: str, seed: str) -> bool:
-    """Whether a test is one of those that a commit draws."""
-    return hashlib.sha256(f"{seed} {nodeid}".encode()).digest()[0] % _ONE_OF == 0
+def drawn(nodeids: Iterable[str], seed: str) -> set[str]:
+    """The tests that a commit draws: never none, where there are any.
+
+    Files are drawn first, because most of a file's time may go into what its tests share.
+    """
+    files: dict[str, list[str]] = {}
+    for nodeid in nodeids:
+        files.setdefault(nodeid.partition("::")[0], []).append(nodeid)
+    return {nodeid for file in _share(files, seed, _FILES) for nodeid in _share(files[file], seed, _TESTS)}
+
+
+def _share(names: Collection[str], seed: str, one_of: int) -> list[str]:
+    """One of so many names, rounded up."""
+    by_chance = sorted(names, key=lambda name: hashlib.sha256(f"{seed} {name}".encode()).digest())
+    return by_chance[: math.ceil(len(names) / one_of)]

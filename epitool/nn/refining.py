@@ -57,7 +57,7 @@ def agreed_poses(refiner: Refiner, looks: Sequence[Looks], times: Times) -> Agre
     readings = [reading for look in looks for reading in (look, look.exchanged())]
     answers = np.stack([refiner.answers(reading) for reading in readings], axis=1)
     rays = np.stack([reading.rays for reading in readings], axis=1)
-    misfit = np.stack([_misfit(answers[:, k], rays[:, k]) for k in range(len(readings))], axis=1)
+    misfit = np.stack([_misfit(refiner, reading, answers[:, k]) for k, reading in enumerate(readings)], axis=1)
     there = np.isfinite(answers[..., PELVIS, 0])
     chosen = np.zeros(len(answers), dtype=np.intp)
     for run in times.runs(there.any(axis=1)):
@@ -68,11 +68,18 @@ def agreed_poses(refiner: Refiner, looks: Sequence[Looks], times: Times) -> Agre
     return Agreed(placed, root, seen, sure, (chosen % 2 == 1) & there.any(axis=1))
 
 
-def _misfit(poses: Array, rays: Array) -> Array:
-    """Return the mean distance `(N,)` of joints from the rays that they were seen on.
+def _misfit(refiner: Refiner, looks: Looks, answers: Array) -> Array:
+    """Return by how much the answers to looks miss the rays that the joints were seen on, `(N,)`.
 
-    It tells apart the two ways in which a body may face, because the wrong one fits the rays less well.
+    It tells apart the two ways in which a body may face, because the wrong one fits the rays less well. A hint that
+    faces the wrong way agrees with its joints in the image, so the answers without the hint count as much.
     """
+    unhinted = refiner.answers(looks.without_hint()) if np.isfinite(looks.hint).any() else answers
+    return 0.5 * (_distance_from_rays(answers, looks.rays) + _distance_from_rays(unhinted, looks.rays))
+
+
+def _distance_from_rays(poses: Array, rays: Array) -> Array:
+    """Return the mean distance `(N,)` of joints from the rays that they were seen on."""
     # on_rays moves joints by the share _ON_RAYS of their distance from the rays.
     moved = np.linalg.norm((on_rays(poses, rays)[0] - poses)[:, LIMBS], axis=-1) / _ON_RAYS
     known = np.isfinite(moved)

@@ -38,9 +38,11 @@ class Times:
 
 
 def smoothed(poses: Array, times: Times, width_s: float) -> Array:
-    """Average poses `(N, J, 3)` over time with a Gaussian window; NaN stays NaN.
+    """Smooth poses `(N, J, 3)` over time by local linear regression with a Gaussian window; NaN stays NaN.
 
-    The standard deviation of the window is `width_s`, and it is cut off at three times that.
+    A line is fitted rather than a mean, so that joints which move steadily are left where they are, also at the ends of
+    a video, where all neighbours lie on one side. The standard deviation of the window is `width_s`, and it is cut off
+    at three times that.
     """
     out = poses.copy()
     for run in times.runs(np.isfinite(poses).any(axis=(1, 2))):
@@ -49,8 +51,21 @@ def smoothed(poses: Array, times: Times, width_s: float) -> Array:
         values = np.where(known, part, 0.0)
         for n, now in enumerate(seconds):
             near = slice(*np.searchsorted(seconds, [now - 3 * width_s, now + 3 * width_s]))
-            window = np.exp(-0.5 * ((seconds[near] - now) / width_s) ** 2)[:, None, None]
-            weight = (window * known[near]).sum(axis=0)
-            mean = (window * values[near]).sum(axis=0) / np.where(weight > 0, weight, 1.0)
-            out[run[n]] = np.where(known[n], mean, np.nan)
+            t = ((seconds[near] - now) / width_s)[:, None, None]
+            window = np.exp(-0.5 * t**2) * known[near]
+            fitted = _line_at_zero(t, values[near], window)
+            out[run[n]] = np.where(known[n], fitted, np.nan)
     return out
+
+
+def _line_at_zero(t: Array, values: Array, weight: Array) -> Array:
+    """Return the height at t = 0 of the lines fitted to `values (N, J, 3)` by weighted least squares, `(J, 3)`.
+
+    Where the weights leave a single time, it is the value at that time.
+    """
+    w0, w1, w2 = ((weight * t**power).sum(axis=0) for power in (0, 1, 2))
+    v0, v1 = ((weight * t**power * values).sum(axis=0) for power in (0, 1))
+    spread = w0 * w2 - w1**2  # determinant of the normal equations
+    line = spread > 1e-9 * w0**2
+    mean = v0 / np.where(w0 > 0, w0, 1.0)
+    return np.asarray(np.where(line, (w2 * v0 - w1 * v1) / np.where(line, spread, 1.0), mean))

@@ -1,12 +1,13 @@
 """How good a refinement unit is on people that it has not seen: the figures of docs/models.md.
 
-    python measure.py MOCAP.npz [LABELS.h5 ...] [--images RECORDING.h5]
+    python measure.py MOCAP.npz [LABELS.h5 ...] [--images RECORDING.h5 [REFINER.pt]]
 
 NMPJPE and PMPJPE in mm over 14 joints, and how many poses face more than a right angle away. Of motion capture: exact
 joints in the image, no hint, random cameras. Of labels of rendered people: against the joints that the detector's
 triangulate to, and against the body's own (scene/truth.h5 beside the labels), by the detector's own 3D, the unit from
 one look, and, where `epitool predict` has written pose.json beside them, from two. Of a recording's labels and images:
-BlazePose looks anew, once and twice, each image by itself and agreed over time.
+BlazePose looks anew, once and twice, each image by itself, agreed over time, and smoothed, for the unit that comes with
+epitool or another one.
 """
 
 import sys
@@ -22,14 +23,14 @@ from epitool.io.predictions import read_predictions
 from epitool.metrics import nmpjpe, pmpjpe
 from epitool.nn.looks import BODY, LIMBS, body_joints, face_apart, looks_of
 from epitool.nn.mocap import Cameras, seen_by, with_heads, with_lengths
-from epitool.nn.refiner import load_refiner
+from epitool.nn.refiner import Refiner, load_refiner
 from epitool.nn.refiner_training import reference_lengths
-from epitool.nn.refining import agreed_poses
-from epitool.nn.times import Times
+from epitool.nn.refining import agreed_poses, sized
+from epitool.nn.times import Times, smoothed
 from epitool.stages.refine.inputs import mocap_poses
 from epitool.stages.shared.lifting import labelled_looks
 from epitool.stages.shared.looking import DetectorLooks
-from epitool.stages.shared.seen_in_images import times_of
+from epitool.stages.shared.seen_in_images import SMOOTH_S, times_of
 
 COUNT = 5000
 
@@ -87,7 +88,7 @@ def of_people(files: list[Path]) -> None:
             line(f"unit, two looks, against {name}", two, truth)
 
 
-def of_images(file: Path) -> None:
+def of_images(file: Path, unit: Refiner) -> None:
     """A recording's images, which BlazePose looks at twice."""
     labels = read_labels(file)
     shape = labels.keypoints.xy.shape
@@ -107,12 +108,19 @@ def of_images(file: Path) -> None:
     alone, truth = Times.unrelated(len(names)), truth[order]
     found = times_of(names)
     times = Times(found.sequence[order], found.seconds[order])
-    unit = load_refiner()
+    test = np.isin(np.arange(len(names)) // shape[1], labels.parts["test"])[order]
     line("detector's own 3D", [looks[0].hint], [truth])
     line("one look, no hint", [agreed_poses(unit, [looks[0].without_hint()], alone).poses], [truth])
     line("one look", [agreed_poses(unit, looks[:1], alone).poses], [truth])
     line("two looks, images by themselves", [agreed_poses(unit, looks, alone).poses], [truth])
-    line("two looks, agreed over time", [agreed_poses(unit, looks, times).poses], [truth])
+    in_time = sized(agreed_poses(unit, looks, times).poses, unit.lengths)
+    for name, poses in (("two looks, agreed over time", in_time), ("and smoothed", smoothed(in_time, times, SMOOTH_S))):
+        line(name, [poses], [truth])
+        line("   its test part", [poses[test]], [truth[test]])
+        runs = times.runs(np.isfinite(poses[:, LIMBS]).all(axis=(1, 2)))
+        second = [np.linalg.norm(np.diff(poses[run][:, LIMBS], 2, axis=0), axis=-1) for run in runs]
+        jitter = np.concatenate(second).mean()
+        print(f"{'   its mean second difference':45} {jitter:6.1f} mm a frame squared")
 
 
 print(f"{'':45} NMPJPE PMPJPE  away  poses")
@@ -122,4 +130,5 @@ of_mocap(Path(mocap))
 if people:
     of_people([Path(name) for name in people])
 if recording:
-    of_images(Path(recording))
+    file, *unit = map(Path, recording.split())
+    of_images(file, load_refiner(*unit))

@@ -37,7 +37,6 @@ def test_offsets_in_time_are_found_and_undone(here, walk):
     write_keypoints(Path("keypoints.h5"), replace(keypoints, xy=xy, confidence=confidence))
     write_rig(Path("lenses.toml"), walk.rig)
     options = ["--intrinsics", "lenses.toml", "--scale", "height=1.75m"]
-    assert json.loads(epitool("calibrate", *options, "--json").stdout)["left_out"]  # a view does not fit the others
     assert epitool("calibrate", *options, "--sync").returncode == 0
     rig = read_rig(Path("cameras.toml"))
     np.testing.assert_allclose([camera.time_offset for camera in rig.cameras], [0, 7, 0, 0], atol=0.2)

@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from outcomes import detected, outcome, scene, solved, worst_deg
+from tiers import thorough_but
 
 
 def gross(keypoints, share):
@@ -24,7 +25,7 @@ def test_three_in_ten_are_borne(views):
         np.testing.assert_allclose(found.bundle.inlier_share, 0.7, atol=0.1)
 
 
-@pytest.mark.parametrize("views", [2, 4])
+@pytest.mark.parametrize("views", thorough_but([2, 4], 2))
 def test_five_in_ten_are_warned_of(views):
     labels = scene(views)
     keypoints = gross(detected(labels), 0.5).select_frames(np.arange(60))

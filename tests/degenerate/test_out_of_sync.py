@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 from outcomes import detected, outcome, scene, solved, worst_deg
+from tiers import thorough_but
 
 
 def late(keypoints, by):
@@ -13,7 +14,7 @@ def late(keypoints, by):
     return replace(keypoints, xy=xy, confidence=confidence)
 
 
-@pytest.mark.parametrize("by", [1, 15])
+@pytest.mark.parametrize("by", thorough_but([1, 15], 1))
 def test_it_is_left_out_by_name(by):
     """The person walks 5 frames a second: one frame is much."""
     labels = scene(4)

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from conftest import exact_labels
 from outcomes import detected, outcome, scene, solved, worst_deg
+from tiers import thorough_but
 
 from epitool.stages.shared.doubts import Asked, said_of
 
@@ -47,18 +48,18 @@ def test_a_flat_body_that_moves_along_the_wall_is_enough(views):
     assert worst_deg(solved(keypoints, labels.rig), labels.rig) < 1
 
 
-def test_four_views_of_someone_lying_still_are_right():
+@pytest.mark.parametrize("seed", thorough_but([3, 4], 3))
+def test_four_views_of_someone_lying_still_are_right(seed):
     """Of each pair's two poses only one fits the other pairs."""
-    for seed in (3, 4):
-        labels = scene(4, lying(seed))
-        found = solved(detected(labels, sigma_px=0.5), labels.rig)
-        assert worst_deg(found, labels.rig) < 3
+    labels = scene(4, lying(seed))
+    found = solved(detected(labels, sigma_px=0.5), labels.rig)
+    assert worst_deg(found, labels.rig) < 3
 
 
-def test_two_views_of_someone_lying_still_are_not_trusted():
+@pytest.mark.parametrize("seed", thorough_but([3, 4], 3))
+def test_two_views_of_someone_lying_still_are_not_trusted(seed):
     """That a homography explains the joints as well tells it."""
-    for seed in (3, 4):
-        labels = scene(2, lying(seed))
-        said = outcome(detected(labels, sigma_px=0.5), labels.rig)
-        assert said.startswith(("warn", "fail"))
-        assert "the joints might lie in a plane" in said
+    labels = scene(2, lying(seed))
+    said = outcome(detected(labels, sigma_px=0.5), labels.rig)
+    assert said.startswith(("warn", "fail"))
+    assert "the joints might lie in a plane" in said

@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 import pytest
 from outcomes import detected, outcome, scene
+from tiers import thorough_but
 
 from epitool.geometry.calibration.calibrate import calibrate
 from epitool.geometry.calibration.verdict import Weakness, weakness
@@ -20,7 +21,7 @@ def turned_only():
     return replace(rig, cameras=tuple(cameras))
 
 
-@pytest.mark.parametrize("views", [2, 4])
+@pytest.mark.parametrize("views", thorough_but([2, 4], 2))
 def test_it_fails_for_want_of_parallax(views):
     labels = scene(views, rig=turned_only())
     said = outcome(detected(labels), labels.rig)

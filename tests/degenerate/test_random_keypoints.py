@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from outcomes import detected, outcome, scene, solved, worst_deg
+from tiers import thorough_but
 
 
 def anywhere(keypoints, views, seed=0):
@@ -13,12 +14,13 @@ def anywhere(keypoints, views, seed=0):
     return replace(keypoints, xy=xy)
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", thorough_but(range(3), 0))
 def test_two_views_of_nothing_are_no_calibration(seed):
     labels = scene(2)
     assert outcome(anywhere(detected(labels), [0, 1], seed), labels.rig).startswith(("fail", "error"))
 
 
+@pytest.mark.thorough
 def test_nor_are_four():
     labels = scene(4)
     keypoints = anywhere(detected(labels), [0, 1, 2, 3]).select_frames(np.arange(40))

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 from outcomes import detected, outcome, scene
+from tiers import thorough_but
 
 from epitool.geometry.calibration.first_rig import with_focal
 
@@ -19,7 +20,7 @@ def test_they_are_not_trusted(views, factor):
     assert ("bones change their length" if views == 2 else "is left out") in said
 
 
-@pytest.mark.parametrize("factor", [0.7, 1.5])
+@pytest.mark.parametrize("factor", thorough_but([0.7, 1.5], 1.5))
 def test_one_of_four_is_not_trusted(factor):
     """The adjustment bends the places of the cameras to fit: freed, this focal length alone would change."""
     labels = scene(4)

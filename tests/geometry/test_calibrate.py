@@ -58,6 +58,7 @@ def test_results_do_not_depend_on_jobs(truth, detected):
 @pytest.mark.parametrize("wrong", thorough_but([0.7, 1.5], 0.7))
 def test_unknown_focal_lengths_are_found_from_three_views_on(truth, detected, wrong):
     """Each to 2%, as their deviations say; what is assumed at first does not matter."""
+    detected = detected.select_frames(np.arange(80))
     guessed = with_focal(truth.rig.cameras, wrong)
     found = calibrate(detected, guessed, method="essential", seed=0, jobs=1, focal="unknown")
     for camera, sd in zip(found.rig.cameras, found.bundle.focal_sd, strict=True):

@@ -62,6 +62,7 @@ def test_information_is_that_of_all_parameters_with_the_points_eliminated(missin
     np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-4 * np.abs(expected).max())
 
 
+@pytest.mark.thorough  # the derivatives and the information are held by the tests above
 def test_least_squares_scatters_as_the_bound_says():
     sigma, errors = 0.5, []
     free = np.r_[6 : 6 * len(RIG) + XYZ.size]

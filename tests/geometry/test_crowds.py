@@ -60,6 +60,7 @@ def test_people_are_matched_before_any_camera_is_known(scene):
 def test_people_who_never_share_two_views_give_no_cameras(scene):
     apart = only(scene, (scene.who >= 0) & (scene.who % 3 == scene.crowd.candidates.view_index % 3))
     apart = few_views(apart, [0, 1, 2])
+    apart = replace(apart, crowd=apart.crowd.select_frames(np.arange(40)))
     try:
         found = calibrate_everyone(apart.crowd, apart.rig.cameras, jobs=1)
     except GeometryError:

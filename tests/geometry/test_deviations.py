@@ -15,7 +15,7 @@ from epitool.geometry.calibration.deviations import jackknife_covariance
 from epitool.synthetic import detector_like, labels_of, random_rig
 from epitool.synthetic.motion import random_motion
 
-SCENES, FRAMES = range(12), 100
+SCENES, FRAMES = range(8), 100
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +45,7 @@ def ratios_of(found, rig):
 
 
 def test_most_scenes_are_calibrated(ratios):
-    assert len(ratios) >= 20
+    assert len(ratios) >= 13  # of the 24 that eight scenes have
 
 
 def test_errors_are_neither_larger_nor_smaller_than_stated(ratios):
@@ -106,7 +106,7 @@ def test_a_group_that_alone_determines_something_does_no_harm():
 def test_a_detector_that_is_biased_by_joint_and_view_is_found_out():
     """Every joint is off by 1.5% of the person's size, in each view another way, in all frames: noise hardly counts."""
     ratios = []
-    for seed in SCENES[:8]:
+    for seed in SCENES:
         rig = random_rig(seed)
         rig = rig.select(rig.names[:4])
         truth = labels_of(random_motion(FRAMES, seed).xyz, rig)
@@ -142,7 +142,7 @@ def two_people(seed, turn_deg, noise=0.002):
 
 
 def test_a_person_who_decides_against_the_others_does_not_make_the_cameras_certain():
-    told, not_told = np.concatenate([two_people(seed, 1.0) for seed in SCENES[:6]], axis=1)
+    told, not_told = np.concatenate([two_people(seed, 1.0) for seed in SCENES[:4]], axis=1)
     assert np.mean(told**2) < 0.25 * np.mean(not_told**2)
 
 
@@ -153,5 +153,5 @@ def test_a_person_who_outweighs_the_others_does_not_hold_the_cameras_when_left_o
 
 
 def test_people_whose_errors_are_independent_cost_nothing():
-    told, not_told = np.concatenate([two_people(seed, 0.0) for seed in SCENES[:6]], axis=1)
+    told, not_told = np.concatenate([two_people(seed, 0.0) for seed in SCENES[:4]], axis=1)
     assert np.mean(not_told**2) < 1.2**2 * np.mean(told**2)

@@ -61,7 +61,7 @@ def test_the_cameras_of_the_laws_are_right():
     assert_same_cameras(plain(), TRUTH.rig, within_deg=0.5)
 
 
-@examples(4)
+@examples(2)
 @given(st.permutations(TRUTH.rig.names))
 def test_the_order_of_the_views_does_not_matter(names):
     found = calibrated(DETECTED.select_views(names), TRUTH.rig.select(names).cameras)
@@ -69,7 +69,7 @@ def test_the_order_of_the_views_does_not_matter(names):
     assert_same_cameras(found, plain())
 
 
-@examples(3)
+@examples(2)
 @given(st.permutations(range(17)))
 def test_the_order_of_the_joints_does_not_matter(order):
     found = calibrated(reordered(DETECTED, order), TRUTH.rig.cameras)
@@ -84,7 +84,7 @@ def reordered(keypoints: Keypoints, order) -> Keypoints:
     return replace(keypoints, xy=xy, confidence=confidence, skeleton=skeleton)
 
 
-@examples(3)
+@examples(2)
 @given(st.integers(1, 3).map(lambda exponent: 2.0**exponent))
 def test_larger_images_of_the_same_scene_give_the_same_cameras(factor):
     sizes = (DETECTED.image_size * factor).astype(int)
@@ -101,7 +101,7 @@ def test_a_film_run_backwards_gives_the_same_cameras():
     assert_same_cameras(calibrated(backwards, TRUTH.rig.cameras), plain())
 
 
-@examples(3)
+@examples(2)
 @given(st.integers(-200, 200), st.integers(-200, 200))
 def test_cropped_images_give_the_same_cameras(x, y):
     away = np.array([[0, 0, x], [0, 0, y], [0, 0, 0]])

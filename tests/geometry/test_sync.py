@@ -160,9 +160,9 @@ def test_an_offset_out_of_reach_is_said_and_found_with_more_reach(offset):
 
 
 def test_the_command_names_the_option_that_looks_farther(here):
-    write_keypoints(Path("keypoints.h5"), recorded((0, 45), frames=300))
+    write_keypoints(Path("keypoints.h5"), recorded((0, 45), frames=200))
     write_rig(Path("lenses.toml"), RIG)
-    assert "--sync-reach 60 looks farther" in failing(4, "calibrate", "--intrinsics", "lenses.toml", "--sync")
+    assert "--sync-reach 50 looks farther" in failing(4, "calibrate", "--intrinsics", "lenses.toml", "--sync")
 
 
 def test_frames_that_were_skipped_are_refused():

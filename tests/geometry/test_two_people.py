@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pytest
 from conftest import exact_labels
 from test_cli import epitool
 from test_people import H36M, RIG, mixed_up, seen, standing, walker
@@ -49,6 +50,7 @@ def before_cameras(people, choice=None, hidden=()):
     write_rig(Path("lenses.toml"), RIG)
 
 
+@pytest.mark.thorough  # test_mirrored_view.py has it without the bystander
 def test_a_view_that_is_left_out_is_warned_of_with_a_bystander_too(here):
     """A mirrored view; the bystander is in two others."""
     people = [seen(walker(2), 2), seen(standing(102, (-1300, 1200)), 52)]

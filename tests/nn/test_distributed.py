@@ -12,6 +12,7 @@ import pytest
 import torch
 import torch.distributed
 import torch.multiprocessing
+from test_cli import epitool
 from torch import nn
 
 from epitool.errors import UsageError
@@ -29,6 +30,11 @@ nn.BatchNorm2d.forward = lambda self, x: nn.functional.batch_norm(
 from epitool.cli import main
 main()
 """
+
+
+def still(norm: nn.BatchNorm2d, x: torch.Tensor) -> torch.Tensor:
+    """The same for this process."""
+    return nn.functional.batch_norm(x, norm.running_mean, norm.running_var, norm.weight, norm.bias)
 
 
 def test_batch_norm_of_gpus_spans_them_and_keeps_the_names_of_weights():
@@ -76,33 +82,42 @@ def footage(tmp_path_factory) -> Path:
     return folder
 
 
-@pytest.fixture(scope="module")
-def undisturbed(footage) -> list[dict]:
-    return finish(start(footage, "one"), footage, "one")
+def arguments(name: str) -> list[str]:
+    small = ["--preset", "small", "--image-size", "64", "--epochs", "2", "--precision", "32", "--device", "cpu"]
+    return ["train", "--name", name, *small, "--json"]
 
 
 def start(folder: Path, name: str, *options: str, program: tuple[str, ...] = ("-m", "epitool")) -> subprocess.Popen:
     """Starts training by the command line."""
-    small = ["--preset", "small", "--image-size", "64", "--epochs", "2", "--precision", "32", "--device", "cpu"]
-    command = [sys.executable, *program, "train", "--name", name, *small, *options, "--json"]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, *program, *arguments(name), *options]
     return subprocess.Popen(command, cwd=folder, env=environment, stdout=-1, stderr=-1, text=True)
 
 
-def finish(process: subprocess.Popen, folder: Path, name: str) -> list[dict]:
-    """Waits for the end, and returns the log."""
-    out, err = process.communicate(timeout=300)
-    assert process.returncode == 0, err
-    assert json.loads(out)["epochs"] == 2  # and printed by one process alone
+def train(folder: Path, name: str) -> SimpleNamespace:
+    """Trains in this process, with one thread."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        result = epitool(*arguments(name))
+    torch.set_num_threads(threads)
+    return result
+
+
+def log_of(result: SimpleNamespace, folder: Path, name: str) -> list[dict]:
+    assert result.returncode == 0, result.stderr
+    assert json.loads(result.stdout)["epochs"] == 2  # and printed by one process alone
     return [json.loads(line) for line in (folder / "runs" / name / "log.jsonl").read_text().splitlines()]
 
 
-def test_two_processes_have_the_loss_curve_of_one(footage):
+def test_two_processes_have_the_loss_curve_of_one(footage, monkeypatch):
     (footage / "still.py").write_text(STILL)
-    one, two = (
-        finish(start(footage, name, "--devices", count, program=("still.py",)), footage, name)
-        for name, count in (("still one", "1"), ("still two", "2"))
-    )
+    process = start(footage, "two", "--devices", "2", program=("still.py",))
+    out, err = process.communicate(timeout=300)
+    two = log_of(SimpleNamespace(returncode=process.returncode, stdout=out, stderr=err), footage, "two")
+    monkeypatch.setattr(nn.BatchNorm2d, "forward", still)
+    one = log_of(train(footage, "one of two"), footage, "one of two")
     for name in ("train_loss", "val_nmpjpe"):
         np.testing.assert_allclose(*([line[name] for line in curve] for curve in (two, one)), rtol=2e-3)
 
@@ -117,16 +132,17 @@ def one_of_two(rank: int, folder: str) -> None:
 
 
 def test_processes_with_their_own_batch_norm_measure_the_network_that_is_kept(tmp_path):
-    torch.multiprocessing.spawn(one_of_two, (str(tmp_path),), nprocs=2)
+    torch.multiprocessing.start_processes(one_of_two, (str(tmp_path),), nprocs=2, start_method="fork")
     first, second = (torch.load(tmp_path / f"{rank}.pt") for rank in (0, 1))
     assert all(torch.equal(first[name], second[name]) for name in first)
 
 
-def test_killed_run_ends_in_the_bits_of_an_undisturbed_one(footage, undisturbed):
+def test_killed_run_ends_in_the_bits_of_an_undisturbed_one(footage):
     process = start(footage, "killed")
     assert any("epoch 1/" in line for line in process.stderr)  # while its files are being written
     process.kill()
     process.communicate()
-    finish(start(footage, "killed"), footage, "killed")
+    for name in ("killed", "one"):
+        log_of(train(footage, name), footage, name)
     first, second = (torch.load(footage / "runs" / name / "last.pt")["weights"] for name in ("one", "killed"))
     assert all(torch.equal(first[name], second[name]) for name in first)

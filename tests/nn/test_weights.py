@@ -119,7 +119,11 @@ def changed(released: Path, path: Path, change) -> Path:
     return path
 
 
-SIZES = [("resnet18", 16, 64), ("resnet18", 17, 64), ("resnet50", 17, 256)]
+SIZES = [
+    ("resnet18", 16, 64),
+    pytest.param("resnet18", 17, 64, marks=pytest.mark.thorough),
+    ("resnet50", 17, 256),
+]
 
 
 @pytest.mark.parametrize(("name", "joints", "filters"), SIZES)

@@ -126,7 +126,7 @@ def test_graph_refuses_what_it_cannot_do(files, device, bf16, message):
         open_engine(files / "model.onnx", device, bf16)
 
 
-@pytest.mark.parametrize("missing", ["onnx", "onnxscript", "onnxruntime"])
+@pytest.mark.parametrize("missing", thorough_but(["onnx", "onnxscript", "onnxruntime"], "onnx", "onnxscript"))
 def test_missing_packages_are_named_by_their_extra(model, tmp_path, monkeypatch, missing):
     monkeypatch.setitem(sys.modules, missing, None)
     with pytest.raises(UsageError, match=r"epitool\[onnx\]"):

@@ -17,12 +17,14 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
 import pytest
 import torch
 from test_checkpoint import TINY, some_card
+from test_cli import epitool
 from tiers import thorough_but
 
 from epitool.errors import UsageError
@@ -60,11 +62,16 @@ def start(folder: Path, arguments: list[str], **options) -> subprocess.Popen:
     )  # fmt: skip
 
 
-def finish(folder: Path, arguments: list[str]) -> str:
-    process = start(folder, arguments)
-    _, said = process.communicate(timeout=300)
-    assert process.returncode == 0, said
-    return said
+def ended(folder: Path, arguments: list[str]) -> SimpleNamespace:
+    """What a command says in the end that is run in this process, where nothing is to happen to the process."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        return epitool(*arguments)
+
+
+def finish(folder: Path, arguments: list[str]) -> None:
+    result = ended(folder, arguments)
+    assert result.returncode == 0, result.stderr
 
 
 def found(folder: Path) -> dict[str, object]:
@@ -91,7 +98,7 @@ def sound(tmp_path_factory, truth) -> Path:
     write_keypoints(folder / "keypoints.h5", noisy_keypoints(truth, sigma_px=1.0, outliers=0.0, swap_share=0.0, seed=0))
     write_labels(folder / "labels.h5", truth)
     write_rig(folder / "cameras.toml", truth.rig)
-    scene = render_scene(folder / "scene", frames=10, seed=3)
+    scene = render_scene(folder / "scene", frames=6, seed=3)
     relative = np.array([[os.path.relpath(name, folder) for name in row] for row in scene.keypoints.images.tolist()])
     here = Path.cwd()
     os.chdir(folder)
@@ -128,7 +135,9 @@ def undisturbed(sound, tmp_path_factory) -> Callable[[str], tuple[float, dict[st
         folder = tmp_path_factory.mktemp(name) / "work"
         shutil.copytree(sound, folder)
         begin = time.monotonic()
-        finish(folder, COMMANDS[name])
+        process = start(folder, COMMANDS[name])
+        _, said = process.communicate(timeout=300)
+        assert process.returncode == 0, said
         seconds, made = time.monotonic() - begin, found(folder)
         assert made
         return seconds, made
@@ -142,7 +151,7 @@ def leftovers(folder: Path) -> list[str]:
 
 
 @pytest.mark.parametrize("moment", range(MOMENTS))
-@pytest.mark.parametrize("name", thorough_but(COMMANDS, "detect2d", "calibrate"))
+@pytest.mark.parametrize("name", thorough_but(COMMANDS, "triangulate"))
 def test_after_a_kill_the_next_run_ends_in_the_same_bytes(sound, undisturbed, tmp_path, name, moment):
     seconds, expected = undisturbed(name)
     shutil.copytree(sound, tmp_path / "work")
@@ -157,7 +166,7 @@ def test_after_a_kill_the_next_run_ends_in_the_same_bytes(sound, undisturbed, tm
 
 
 @pytest.mark.parametrize("moment", range(MOMENTS))
-@pytest.mark.parametrize("name", thorough_but(COMMANDS, "triangulate", "refine"))
+@pytest.mark.parametrize("name", thorough_but(COMMANDS, "triangulate"))
 def test_ctrl_c_at_any_moment_is_one_line_and_leaves_nothing_half_done(sound, undisturbed, tmp_path, name, moment):
     seconds, expected = undisturbed(name)
     shutil.copytree(sound, tmp_path / "work")
@@ -220,10 +229,9 @@ def test_ctrl_c_inside_of_compiled_code_is_not_lost(tmp_path):
 def test_a_second_run_at_the_same_work_is_refused_and_the_first_not_disturbed(sound, undisturbed, tmp_path, name):
     shutil.copytree(sound, tmp_path / "work")
     with alone_at(tmp_path / "work" / {"detect2d": ".found.h5.parts", "train": "runs/found"}[name]):
-        process = start(tmp_path / "work", COMMANDS[name])
-        out, said = process.communicate(timeout=60)
-        assert (process.returncode, out) == (2, "")
-        assert "another run is at work there" in said
+        result = ended(tmp_path / "work", COMMANDS[name])
+        assert (result.returncode, result.stdout) == (2, "")
+        assert "another run is at work there" in result.stderr
     finish(tmp_path / "work", COMMANDS[name])
     assert same(found(tmp_path / "work"), undisturbed(name)[1])
 
@@ -273,12 +281,10 @@ def test_a_full_disk_is_one_line_and_leaves_nothing(sound, small_disk, tmp_path,
         (tmp_path / "work" / "runs").symlink_to(small_disk / "runs")
     (tmp_path / "work" / "disk").symlink_to(small_disk)
     (small_disk / "filling").write_bytes(bytes(270_000))
-    process = start(tmp_path / "work", arguments)
-    out, said = process.communicate(timeout=120)
-    assert process.returncode == 3, said
-    assert "No space left on device" in said
-    assert "Traceback" not in said
-    assert out == ""
+    result = ended(tmp_path / "work", arguments)
+    assert result.returncode == 3, result.stderr
+    assert "No space left on device" in result.stderr
+    assert result.stdout == ""
     assert not [file for file in small_disk.rglob("*") if file.name.startswith(("found.", ".epitool-"))]
     (small_disk / "filling").unlink()
     subprocess.run(["mount", "-o", "remount,size=1g", str(small_disk)], check=True)
@@ -291,7 +297,7 @@ def drop_rights() -> None:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="rights are dropped by a call of Linux")
-@pytest.mark.parametrize("name", thorough_but(COMMANDS, "calibrate", "train"))
+@pytest.mark.parametrize("name", thorough_but(COMMANDS, "triangulate", "train"))
 def test_a_folder_that_cannot_be_written_to_is_one_line(sound, tmp_path, name):
     work = tmp_path / "work"
     shutil.copytree(sound, work)

@@ -121,6 +121,16 @@ def test_of_two_looks_that_face_opposite_ways_the_one_that_fits_its_rays_counts(
     assert not face_apart(found.poses, looks.hint).any()
 
 
+def test_of_two_looks_that_face_opposite_ways_a_poor_hint_does_not_outweigh_the_joints(plain):
+    """The hint of a mistaken look agrees with its joints; what is told of the joints alone fits the right look."""
+    looks = looks_at(walk(6))
+    plain.know(looks, mistaken(looks))
+    poor = replace(looks, hint=looks.hint + np.random.default_rng(0).normal(0, 30, looks.hint.shape))
+    assert face_apart(plain.answers(mistaken(looks)), looks.hint).all()
+    found = agreed_poses(plain, [mistaken(looks), poor], Times.unrelated(6))
+    assert not face_apart(found.poses, looks.hint).any()
+
+
 def test_a_look_at_nobody_leaves_the_other_one(plain):
     looks = looks_at(walk(4))
     nobody = Looks(np.full(looks.rays.shape, np.nan), 0 * looks.confidence, np.full(looks.hint.shape, np.nan))
@@ -174,6 +184,15 @@ def test_smoothing_lowers_jitter_and_keeps_what_is_missing():
     jitter = [np.abs(np.diff(xyz[51:], 2, axis=0)).mean() for xyz in (noisy, found)]
     assert jitter[1] < 0.2 * jitter[0]
     assert np.abs(found - poses)[known].mean() < 0.7 * np.abs(noisy - poses)[known].mean()
+
+
+def test_smoothing_leaves_steady_motion_as_it_is_to_the_ends_of_a_video():
+    steady = np.arange(30.0)[:, None, None] * [1.0, -2.0, 0.5] + np.zeros((30, len(BODY), 3))
+    steady[[4, 5, 20]] = np.nan
+    np.testing.assert_allclose(smoothed(steady, video(30), 0.05), steady, atol=1e-9)
+    alone = np.full((30, len(BODY), 3), np.nan)
+    alone[7] = 3.0
+    np.testing.assert_array_equal(smoothed(alone, video(30), 0.05), alone)
 
 
 def test_the_shipped_unit_treats_both_sides_alike_and_beats_its_noisy_hint():

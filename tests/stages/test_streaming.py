@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tiers import thorough_but
 
 from epitool.errors import EpitoolError, GeometryError, UsageError
 from epitool.geometry.triangulation import labels as geometry_labels
@@ -60,7 +61,7 @@ def assert_same_labels(a: Labels, b: Labels) -> None:
         np.testing.assert_array_equal(getattr(a, name), getattr(b, name))
 
 
-@pytest.mark.parametrize("jobs", [2, 3, -1])
+@pytest.mark.parametrize("jobs", thorough_but([2, 3, -1], 3, -1))
 def test_jobs_do_not_change_a_byte(recording, jobs):
     assert triangulated(jobs=jobs) == triangulated("one.h5")
 
@@ -74,24 +75,32 @@ def test_chunks_do_not_change_a_bit(recording, monkeypatch, combine, frames):
     assert_same_labels(read_labels(Path("labels.h5")), read_labels(Path("once.h5")))
 
 
-def test_a_dask_cluster_of_two_processes_does_not_change_a_byte(recording, monkeypatch):
+@pytest.fixture(scope="module")
+def cluster():
+    """A Dask cluster of two processes, which gives work up that has killed two of them."""
     distributed = pytest.importorskip("distributed", reason="needs pip install 'epitool[dask]'")
-    threads = triangulated("threads.h5")
-    with distributed.LocalCluster(n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None) as cluster:
-        assert triangulated(backend=f"dask:{cluster.scheduler_address}") == threads
-        monkeypatch.setenv("DASK_SCHEDULER_ADDRESS", cluster.scheduler_address)
-        import dask
+    import dask
 
-        dask.config.refresh()
-        assert triangulated(backend="dask") == threads
+    with (
+        dask.config.set({"distributed.scheduler.allowed-failures": 1}),
+        distributed.LocalCluster(n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None) as cluster,
+    ):
+        yield cluster
+
+
+def test_a_dask_cluster_of_two_processes_does_not_change_a_byte(cluster, recording, monkeypatch):
+    import dask
+
+    threads = triangulated("threads.h5")
+    assert triangulated(backend=f"dask:{cluster.scheduler_address}") == threads
+    monkeypatch.setenv("DASK_SCHEDULER_ADDRESS", cluster.scheduler_address)
+    dask.config.refresh()
+    assert triangulated(backend="dask") == threads
     monkeypatch.undo()
     dask.config.refresh()
 
 
-def test_dask_replaces_a_killed_worker_and_what_it_gives_up_is_one_line(here):
-    distributed = pytest.importorskip("distributed", reason="needs pip install 'epitool[dask]'")
-    import dask
-
+def test_dask_replaces_a_killed_worker_and_what_it_gives_up_is_one_line(cluster, here):
     died = here / "died"
 
     def dies_once(n: int) -> int:
@@ -104,11 +113,7 @@ def test_dask_replaces_a_killed_worker_and_what_it_gives_up_is_one_line(here):
         os.kill(os.getpid(), signal.SIGKILL)
         return n
 
-    with (
-        dask.config.set({"distributed.scheduler.allowed-failures": 1}),
-        distributed.LocalCluster(n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None) as cluster,
-        use_backend(f"dask:{cluster.scheduler_address}"),
-    ):
+    with use_backend(f"dask:{cluster.scheduler_address}"):
         assert list(stream_parallel(dies_once, range(20), 2)) == [n * n for n in range(20)]
         assert died.exists()
         with pytest.raises(EpitoolError, match="the cluster has lost the work"):

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,14 +23,12 @@ _silence = threading.RLock()
 _MOST_PEOPLE = 8  # in a crowd, those with the most confident boxes
 _SAME_PERSON = 0.25  # of the larger extent, between middles of trunks: found twice, under 0.2; two people, from 0.3
 _FULL_MODEL = 1
-# mediapipe's own graph takes the best box only. This one has the same steps, done for each of the boxes; the filter
-# does not smooth, but rounds as mediapipe's graph does.
-_GRAPH = """
+# mediapipe's own graph takes the best box only, and forgets the box once it tracks. These two have the same steps: one
+# finds the crops of all boxes, the other one looks into one crop and says where it would look in the next image. The
+# filter does not smooth, but rounds as mediapipe's graph does.
+_CROPS = """
 input_stream: "image"
-input_side_packet: "model"
-input_side_packet: "off"
-output_stream: "joints"
-output_stream: "joints_in_space"
+output_stream: "crops"
 node {
   calculator: "PoseDetectionCpu"
   input_stream: "IMAGE:image"
@@ -50,11 +48,9 @@ node {
 node {
   calculator: "BeginLoopDetectionCalculator"
   input_stream: "ITERABLE:boxes"
-  input_stream: "CLONE:0:image"
-  input_stream: "CLONE:1:size"
+  input_stream: "CLONE:0:size"
   output_stream: "ITEM:box"
-  output_stream: "CLONE:0:image_of_box"
-  output_stream: "CLONE:1:size_of_box"
+  output_stream: "CLONE:0:size_of_box"
   output_stream: "BATCH_END:end"
 }
 node {
@@ -64,10 +60,30 @@ node {
   output_stream: "ROI:crop"
 }
 node {
+  calculator: "EndLoopNormalizedRectCalculator"
+  input_stream: "ITEM:crop"
+  input_stream: "BATCH_END:end"
+  output_stream: "ITERABLE:crops"
+}
+"""
+_JOINTS = """
+input_stream: "image"
+input_stream: "crop"
+input_side_packet: "model"
+input_side_packet: "off"
+output_stream: "joints"
+output_stream: "joints_in_space"
+output_stream: "next_crop"
+node {
+  calculator: "ImagePropertiesCalculator"
+  input_stream: "IMAGE_CPU:image"
+  output_stream: "SIZE:size"
+}
+node {
   calculator: "PoseLandmarkByRoiCpu"
   input_side_packet: "MODEL_COMPLEXITY:model"
   input_side_packet: "ENABLE_SEGMENTATION:off"
-  input_stream: "IMAGE:image_of_box"
+  input_stream: "IMAGE:image"
   input_stream: "ROI:crop"
   output_stream: "LANDMARKS:raw"
   output_stream: "AUXILIARY_LANDMARKS:raw_auxiliary"
@@ -76,27 +92,37 @@ node {
 node {
   calculator: "PoseLandmarkFiltering"
   input_side_packet: "ENABLE:off"
-  input_stream: "IMAGE_SIZE:size_of_box"
+  input_stream: "IMAGE_SIZE:size"
   input_stream: "NORM_LANDMARKS:raw"
   input_stream: "AUX_NORM_LANDMARKS:raw_auxiliary"
   input_stream: "WORLD_LANDMARKS:raw_in_space"
-  output_stream: "FILTERED_NORM_LANDMARKS:person"
+  output_stream: "FILTERED_NORM_LANDMARKS:joints"
   output_stream: "FILTERED_AUX_NORM_LANDMARKS:auxiliary"
-  output_stream: "FILTERED_WORLD_LANDMARKS:person_in_space"
+  output_stream: "FILTERED_WORLD_LANDMARKS:joints_in_space"
 }
 node {
-  calculator: "EndLoopNormalizedLandmarkListVectorCalculator"
-  input_stream: "ITEM:person"
-  input_stream: "BATCH_END:end"
-  output_stream: "ITERABLE:joints"
-}
-node {
-  calculator: "EndLoopLandmarkListVectorCalculator"
-  input_stream: "ITEM:person_in_space"
-  input_stream: "BATCH_END:end"
-  output_stream: "ITERABLE:joints_in_space"
+  calculator: "PoseLandmarksToRoi"
+  input_stream: "LANDMARKS:auxiliary"
+  input_stream: "IMAGE_SIZE:size"
+  output_stream: "ROI:next_crop"
 }
 """
+
+
+class _Person(NamedTuple):
+    """A person in an image, and the crop in which to look for them in the next one.
+
+    Attributes:
+        xy: Joints `(33, 2)` px.
+        visibility: Visibility `(33,)`.
+        xyz: Joints in space `(33, 3)` mm.
+        next_crop: mediapipe's rectangle.
+    """
+
+    xy: Array
+    visibility: Array
+    xyz: Array
+    next_crop: Any
 
 
 @contextmanager
@@ -109,8 +135,8 @@ def _native_stderr_silenced() -> Iterator[None]:
 class BlazePose:
     """Detector of several people per image, 33 joints; confidence is the network's visibility.
 
-    One network finds boxes of people, and another one the joints in each box. Every image is processed independently:
-    with tracking from frame to frame, results would depend on the first frame.
+    One network finds boxes of people, and another one the joints in each box. In images that come in order of time,
+    people whose box is missed are looked for where they were in the image before.
     """
 
     name = "mediapipe"
@@ -123,50 +149,68 @@ class BlazePose:
         ]
         self._warm = False
         with _native_stderr_silenced():
-            self._network = _network()
-            self._network.process(np.zeros((64, 64, 3), dtype=np.uint8))  # waits until its threads have started
+            self._crops, self._joints = _networks()
+            self._crops.process(np.zeros((64, 64, 3), dtype=np.uint8))  # waits until its threads have started
 
     def detect(self, image: Image) -> tuple[Array, Array, Array]:
         """Return joints `(P, 33, 2)` px, visibility `(P, 33)` and joints in space `(P, 33, 3)` mm."""
+        return self.follow(image, ())[0]
+
+    def follow(self, image: Image, before: Sequence[_Person]) -> tuple[tuple[Array, Array, Array], list[_Person]]:
+        """Return what `detect` does, with people who were found in the image before; and what the next image needs.
+
+        Those whose boxes are found come first, exactly as `detect` finds them. The others are followed until the second
+        network no longer takes what it sees for a person, or sees somebody who is found already.
+        """
+        image, people = np.ascontiguousarray(image), list[_Person]()
         with nullcontext() if self._warm else _native_stderr_silenced():
-            seen = self._network.process(np.ascontiguousarray(image))
-        found = [person.landmark for person in seen.joints or ()]
-        in_space = [person.landmark for person in seen.joints_in_space or ()]
-        self._warm |= bool(found)
+            for crop in self._crops.process(image).crops or ():
+                self._look(image, crop, people)
+            for person in before:
+                if len(people) < _MOST_PEOPLE and not found_among(person.xy, [one.xy for one in people], self._trunk):
+                    self._look(image, person.next_crop, people)
+        joints, self._warm = len(self.skeleton), self._warm or bool(people)
+        xy = np.array([person.xy for person in people]).reshape(-1, joints, 2)
+        visibility = np.array([person.visibility for person in people]).reshape(-1, joints)
+        return (xy, visibility, np.array([person.xyz for person in people]).reshape(-1, joints, 3)), people
+
+    def _look(self, image: Image, crop: Any, people: list[_Person]) -> None:
+        """Add the person in a crop, if there is one who is not among the people yet."""
+        seen = self._joints.process({"image": image, "crop": crop})
+        if seen.joints is None:
+            return
         height, width = image.shape[:2]
-        xy = [[(joint.x * width, joint.y * height) for joint in person] for person in found]
-        xyz = [[(joint.x, joint.y, joint.z) for joint in person] for person in in_space]
-        visibility = [[joint.visibility for joint in person] for person in found]
         # mediapipe measures from the corner of the image, we measure from the centre of the first pixel
-        pixels = np.array(xy, dtype=np.float64).reshape(-1, len(self.skeleton), 2) - 0.5
-        kept = _found_once(pixels, self._trunk)
-        seen_by = np.array(visibility, dtype=np.float64).reshape(pixels.shape[:2])
-        mm = 1000 * np.array(xyz, dtype=np.float64).reshape(*pixels.shape[:2], 3)
-        return pixels[kept], seen_by[kept], mm[kept]
+        xy = np.array([(joint.x * width, joint.y * height) for joint in seen.joints.landmark]) - 0.5
+        if not found_among(xy, [person.xy for person in people], self._trunk):
+            visibility = np.array([joint.visibility for joint in seen.joints.landmark])
+            xyz = np.array([(joint.x, joint.y, joint.z) for joint in seen.joints_in_space.landmark])
+            people.append(_Person(xy, visibility, 1000.0 * xyz, seen.next_crop))
 
 
-def _found_once(xy: Array, trunk: list[int]) -> list[int]:
-    """Return the indices of people `(P, J, 2)` without those whose trunk is where somebody's before them is.
+def found_among(xy: Array, people: Sequence[Array], trunk: Sequence[int]) -> bool:
+    """Return whether the trunk of a person `(J, 2)` is where that of one of the people is.
 
     Boxes that hardly overlap may show the second network the same person, perhaps upside down.
     """
-    extent, middle, kept = np.ptp(xy, axis=1).max(axis=-1), xy[:, trunk].mean(axis=1), list[int]()
-    for i in range(len(xy)):
-        apart = np.linalg.norm(middle[i] - middle[kept], axis=-1)
-        if (apart > _SAME_PERSON * np.maximum(extent[i], extent[kept])).all():
-            kept.append(i)
-    return kept
+    middle, extent = xy[trunk].mean(axis=0), np.ptp(xy, axis=0).max()
+    return any(
+        np.linalg.norm(middle - one[trunk].mean(axis=0)) <= _SAME_PERSON * max(extent, np.ptp(one, axis=0).max())
+        for one in people
+    )
 
 
-def _network() -> Any:
+def _networks() -> tuple[Any, Any]:
     from google.protobuf import text_format
     from mediapipe.calculators.core import clip_vector_size_calculator_pb2  # noqa: F401 - an option in the graph
     from mediapipe.framework import calculator_pb2
     from mediapipe.python.solution_base import SolutionBase
 
-    graph = text_format.Parse(_GRAPH % _MOST_PEOPLE, calculator_pb2.CalculatorGraphConfig())
-    return SolutionBase(
-        graph_config=graph,
+    crops, joints = (
+        text_format.Parse(g, calculator_pb2.CalculatorGraphConfig()) for g in (_CROPS % _MOST_PEOPLE, _JOINTS)
+    )
+    return SolutionBase(graph_config=crops, outputs=["crops"]), SolutionBase(
+        graph_config=joints,
         side_inputs={"model": _FULL_MODEL, "off": False},
-        outputs=["joints", "joints_in_space"],
+        outputs=["joints", "joints_in_space", "next_crop"],
     )

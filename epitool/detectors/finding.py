@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,13 +36,36 @@ class Detector(Protocol):
         ...
 
 
+@runtime_checkable
+class Follower(Detector, Protocol):
+    """Detector that can also look for people where they were in the image before."""
+
+    def follow(self, image: Image, before: Sequence[Any]) -> tuple[Sequence[Array], Sequence[Any]]:
+        """Return what `detect` returns, with people who were in the image before, and whom to follow from here.
+
+        Args:
+            image: RGB image.
+            before: Whom to follow, as returned for the image before; nobody in a first image.
+        """
+        ...
+
+
+def people_followed(detector: Follower, image: Image, before: Sequence[Any]) -> tuple[People, Sequence[Any]]:
+    """Return all people whom a detector finds with regard to the image before, and whom to follow from here."""
+    found, followed = detector.follow(image, before)
+    return _people(found, len(detector.skeleton)), followed
+
+
 def people_found(detector: Detector, image: Image) -> People:
     """Return all people that a detector finds, the most confident first."""
-    xy, confidence, *own = detector.detect(image)
-    joints = len(detector.skeleton)
+    return _people(detector.detect(image), len(detector.skeleton))
+
+
+def _people(found: Sequence[Array], joints: int) -> People:
+    xy, confidence, *own = found
     xy, confidence = xy.reshape(-1, joints, 2), confidence.reshape(-1, joints)
-    found = np.isfinite(xy).any(axis=(1, 2))
-    return People(xy[found], confidence[found], own[0].reshape(-1, joints, 3)[found] if own else None)
+    there = np.isfinite(xy).any(axis=(1, 2))
+    return People(xy[there], confidence[there], own[0].reshape(-1, joints, 3)[there] if own else None)
 
 
 def people_in_box(detector: Detector, image: Image, box: Array) -> People:

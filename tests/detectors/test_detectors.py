@@ -3,6 +3,7 @@
 import importlib
 import re
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -209,15 +210,34 @@ def test_blazepose_finds_each_of_several_people(blazepose, rendered):
     assert np.linalg.norm(found - alone, axis=-1)[:, body].max() < 15
 
 
-def test_blazepose_drops_who_is_found_twice():
-    from epitool.detectors.blazepose import _found_once
+def test_blazepose_tells_who_is_found_twice():
+    from epitool.detectors.blazepose import found_among
 
     person, trunk = np.random.default_rng(0).uniform(0, 100, (33, 2)), [11, 12, 23, 24]
     again, upside_down = person + 10, 2 * person[trunk].mean(axis=0) - person
     beside, small = person + np.array([50, 0]), 0.2 * person
-    assert _found_once(np.array([person, again, beside, upside_down, small, small]), trunk) == [0, 2, 4]
-    assert _found_once(np.array([again, person]), trunk) == [0]
-    assert _found_once(np.empty((0, 33, 2)), trunk) == []
+    assert found_among(again, [beside, person], trunk)
+    assert found_among(upside_down, [person], trunk)
+    assert not found_among(beside, [person, again], trunk)
+    assert not found_among(small, [person, beside], trunk)
+    assert not found_among(person, [], trunk)
+
+
+def test_blazepose_follows_who_is_in_view_and_nobody_else(blazepose, rendered, monkeypatch):
+    image, later = rendered[0][0], rendered[0][4]  # of one view
+    (alone, *_), people = blazepose.follow(image, ())
+    (again, *_), followed = blazepose.follow(image, people)
+    np.testing.assert_array_equal(alone, again)
+    assert len(followed) == 1
+    found = blazepose.detect(later)[0]
+    monkeypatch.setattr(blazepose, "_crops", SimpleNamespace(process=lambda image: SimpleNamespace(crops=None)))
+    assert not len(blazepose.detect(later)[0])
+    by_track = blazepose.follow(later, people)[0][0]
+    assert by_track.shape == found.shape
+    assert np.median(np.linalg.norm(by_track - found, axis=-1)) < 3
+    (nobody, *_), gone = blazepose.follow(np.full_like(image, 127), people)
+    assert not len(nobody)
+    assert not gone
 
 
 def test_blazepose_finds_nobody_where_nobody_is(blazepose):

@@ -45,6 +45,16 @@ class Crowd(Bright):
         return np.array(people)[:count], np.ones((count, 17))
 
 
+class Following(Bright):
+    """Finds as many people as there were in the image before, and one more, up to three."""
+
+    def follow(self, image, before):
+        type(self).calls += 1
+        people = [*before, None][-3:]
+        xy = np.arange(34.0).reshape(17, 2) + 100 * np.arange(len(people))[:, None, None]
+        return (xy, np.ones((len(people), 17))), people
+
+
 @pytest.fixture
 def bright(monkeypatch):
     Bright.calls = 0
@@ -158,6 +168,30 @@ def test_an_interrupted_run_goes_on_with_all_people(here, crowd, monkeypatch):
         found = [read_candidates(Path(p), whole.xy.shape[:3]) for p in ("whole.h5", "keypoints.h5")]
         first, second = (getattr(everyone, name) for everyone in found)
         np.testing.assert_array_equal(second, first)
+
+
+def test_people_are_followed_through_consecutive_frames_also_where_a_run_goes_on(here, monkeypatch):
+    """One more person in each image until a frame is missing (6), or a stretch of 8 images ends (after 9)."""
+    monkeypatch.setattr(detecting, "open_detector", lambda name, device: Following())
+    monkeypatch.setattr(detecting, "_STRETCH_FRAMES", 8)
+    images("a", [1, 2, 3, 4, 5, *range(7, 21)])
+    follow = Following.follow
+
+    def stopped(self, image, before):
+        if image.mean() > 15:
+            raise RuntimeError("power cut")
+        return follow(self, image, before)
+
+    monkeypatch.setattr(Following, "follow", stopped)
+    with pytest.raises(RuntimeError, match="power cut"):
+        run(["a"])
+    monkeypatch.setattr(Following, "follow", follow)
+    Following.calls = 0
+    run(["a"])
+    assert Following.calls == 8 + 3  # the stretch of images 10 to 18 is done again
+    everyone = read_candidates(Path("keypoints.h5"), (19, 1, 17))
+    found = np.bincount(everyone.frame_index)
+    np.testing.assert_array_equal(found, [1, 2, 3, 3, 3, 1, 2, 3, 1, 2, 3, 3, 3, 3, 3, 3, 1, 2, 3])
 
 
 def test_views_without_a_common_frame(here, bright):

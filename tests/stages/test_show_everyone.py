@@ -215,10 +215,18 @@ def test_clusters_of_somebody_not_to_be_trusted_are_refused(here, truth):
     assert "labels of person2 were found not to be trusted" in failing(4, "pss-fit", "--k", "2")
 
 
-def test_refine_says_whom_it_learns_from(everyone, capsys):
-    assert refine.inputs.read_first(Path("labels.h5")).poses.frames.tolist() == list(range(FRAMES))
-    said = capsys.readouterr().err.strip().splitlines()
-    assert said == ["labels.h5: refine learns from person1 alone, not from person2, person3"]
+def test_refine_learns_from_everyone_who_is_in_an_image_of_a_part(everyone):
+    labels = refine.inputs.read_everyone(Path("labels.h5"))
+    seen = refine.inputs.seen_in(labels, Path("labels.h5"))
+    assert sorted(set(seen.people.tolist())) == list(range(len(everyone)))
+    alone = refine.inputs.seen_in(labels[:1], Path("labels.h5"))
+    np.testing.assert_array_equal(seen.truth[seen.people == 0], alone.truth)
+    for person, one in enumerate(everyone.values()):
+        there = seen.at(seen.people == person)
+        assert set(labels[0].poses.frames[there.frames].tolist()) <= set(one.poses.frames.tolist())
+        assert set(there.images.tolist()) <= set(one.keypoints.images.ravel().tolist())
+    poses = refine.inputs.own_poses(labels, seen)
+    assert len(poses) == sum(len(np.unique(seen.frames[seen.people == person])) for person in range(len(labels)))
 
 
 @pytest.mark.parametrize("several", [False, True])

@@ -26,7 +26,7 @@ from epitool.stages.shared.reported import reported
 from epitool.stages.shared.steps import run_step
 
 _RENDERED_HEIGHT = "height=1.75m"
-EPOCHS = 8  # enough to show the training step; a useful network takes more footage and a GPU
+EPOCHS = 5  # enough to show the training step; a useful network takes more footage and a GPU
 _IMITATED = {"sigma_px": 3.0, "outliers": 0.02, "swap_share": 0.05}
 
 

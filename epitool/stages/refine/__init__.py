@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,7 +17,16 @@ from epitool.labels import Labels
 from epitool.options import RefineOptions
 from epitool.options.network import UnitOptions
 from epitool.options.shared import run_folder
-from epitool.stages.refine.inputs import Seen, focal_ratio, hinted_by, mocap_poses, own_poses, read_first, seen_in
+from epitool.stages.refine.inputs import (
+    Seen,
+    doubts_of,
+    focal_ratio,
+    hinted_by,
+    mocap_poses,
+    own_poses,
+    read_everyone,
+    seen_in,
+)
 
 if TYPE_CHECKING:
     from epitool.nn.refiner import Refiner
@@ -52,9 +61,9 @@ def _from_mocap(options: RefineOptions, mocap: Path, path: Path) -> Summary:
     poses = mocap_poses(mocap)
     seen, doubts = [], list[str]()
     for file in options.pairs:
-        labels = read_first(file)
-        seen.append(seen_in(labels, file))
-        doubts += [f"{file.name}: {reason}" for reason in labels.reasons if labels.verdict == "warn"]
+        everyone = read_everyone(file)
+        seen.append(seen_in(everyone, file))
+        doubts += [f"{file.name}: {reason}" for reason in doubts_of(everyone)]
     looks, truth = join_looks([each.looks for each in seen]), np.concatenate([each.truth for each in seen])
     say(f"learning from {len(poses)} poses of motion capture; errors as in {len(truth)} images")
     trained_on = f"{len(poses)} poses of {mocap.name}, errors of {len(truth)} images of {len(options.pairs)} recordings"
@@ -70,8 +79,9 @@ def _from_labels(options: RefineOptions, path: Path) -> Summary:
     from epitool.nn.refiner_training import OWN, save_refiner
 
     pairs = options.pairs[0]
-    labels = read_first(pairs)
-    seen, parts = seen_in(labels, pairs), labels.parts
+    everyone = read_everyone(pairs)
+    seen, labels = seen_in(everyone, pairs), everyone[0]
+    parts = labels.parts
     half = len(parts["val"]) // 2
     learned, told = np.concatenate([parts["train"], parts["val"][:half]]), parts["val"][half:]
     for what, frames in (("learn from", learned), ("choose by", told)):
@@ -82,15 +92,15 @@ def _from_labels(options: RefineOptions, path: Path) -> Summary:
                 " epitool, which `epitool predict` does by itself"
             )
     unit, shipped = replace(OWN, steps=options.steps or OWN.steps, seed=options.seed), load_refiner()
-    hinted = _enough(hinted_by(seen, labels, pairs, options.predictions), seen, parts["val"][:half], told)
+    hinted = _enough(hinted_by(seen, pairs, options.predictions), seen, parts["val"][:half], told)
     by_themselves = _hint_errors(hinted, told)
     candidates = {"the shipped unit": (shipped, next(iter(hinted.values())))}
     for hint, given in _worth_trying(hinted, by_themselves).items():
         # A network overfits the training part, so that its errors there are smaller than on new images.
         erring = given.of_frames(parts["val"][:half] if hint == "network" else learned)
         say(f"learning from {len(np.unique(given.of_frames(learned).frames))} frames, {_WORDS[hint]}")
-        refiner = _trained(shipped, labels, given.of_frames(learned), erring, unit, hint)
-        refiner = replace(refiner, doubts=labels.reasons if labels.verdict == "warn" else ())
+        refiner = _trained(shipped, everyone, given.of_frames(learned), erring, unit, hint)
+        refiner = replace(refiner, doubts=doubts_of(everyone))
         candidates[f"refined, {_WORDS[hint]}"] = refiner, given
     measured = {name: _error(refiner, given.of_frames(told)) for name, (refiner, given) in candidates.items()}
     measured |= by_themselves
@@ -103,12 +113,15 @@ def _from_labels(options: RefineOptions, path: Path) -> Summary:
 _WORDS = {"detector": "with the detector's own 3D", "network": "with the network's poses", "none": "with no hint"}
 
 
-def _trained(start: Refiner, labels: Labels, learned: Seen, erring: Seen, options: UnitOptions, hint: str) -> Refiner:
+def _trained(
+    start: Refiner, everyone: Sequence[Labels], learned: Seen, erring: Seen, options: UnitOptions, hint: str
+) -> Refiner:  # fmt: skip
     from epitool.nn.detector_errors import errors_of
     from epitool.nn.refiner_training import own_wardrobe, train_own
 
+    labels = everyone[0]
     return train_own(
-        start, own_wardrobe(own_poses(labels, learned)), errors_of(erring.looks, erring.truth, options.seed), options,
+        start, own_wardrobe(own_poses(everyone, learned)), errors_of(erring.looks, erring.truth, options.seed), options,
         unit=labels.rig.unit, scale_source=labels.rig.scale_source, focal_ratio=focal_ratio(labels), hint=hint,
         recording_id=labels.recording_id,
     )  # fmt: skip

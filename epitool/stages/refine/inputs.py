@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,12 +14,12 @@ from epitool.camera import Array
 from epitool.console import say
 from epitool.errors import GeometryError, InputError
 from epitool.images import image_key
-from epitool.io.labels_h5 import people_in
+from epitool.io.labels_h5 import open_everyone
 from epitool.io.pose_arrays import read_pose_arrays
 from epitool.io.predictions import read_predictions
 from epitool.labels import Labels
 from epitool.pose import Predictions
-from epitool.stages.shared.label_verdict import read_checked_labels
+from epitool.stages.shared.label_verdict import check_verdicts
 
 if TYPE_CHECKING:
     from epitool.nn.looks import Looks
@@ -55,12 +56,21 @@ def mocap_poses(path: Path) -> Array:
 
 @dataclass(frozen=True, eq=False)
 class Seen:
-    """N images of labelled people: the detector's output, the true poses, and the indices of their frames and views."""
+    """N images of labelled people, an image once for each person in it.
+
+    Attributes:
+        looks: What the detector found.
+        truth: True poses `(N, 16, 3)` in camera axes.
+        people: Index of the person, `(N,)`.
+        frames: Index of the frame among those of the first person, `(N,)`.
+        images: Names of the images, `(N,)`.
+    """
 
     looks: Looks
     truth: Array
+    people: NDArray[np.intp]
     frames: NDArray[np.intp]
-    views: NDArray[np.intp]
+    images: NDArray[np.str_]
 
     def of_frames(self, frames: NDArray[np.intp]) -> Seen:
         """Return the images of these frames."""
@@ -68,42 +78,54 @@ class Seen:
 
     def at(self, chosen: NDArray[np.bool_]) -> Seen:
         """Return the chosen images."""
-        return Seen(self.looks.at(chosen), self.truth[chosen], self.frames[chosen], self.views[chosen])
+        return Seen(
+            self.looks.at(chosen), self.truth[chosen], self.people[chosen], self.frames[chosen], self.images[chosen]
+        )
 
 
-def read_first(path: Path) -> Labels:
-    """Read the labels of the person who is seen most, and say so if there are others.
-
-    A unit keeps the bone lengths of one body, and its validation frames have to be that person's too.
+def read_everyone(path: Path) -> list[Labels]:
+    """Read the labels of all people, the one who is seen most first.
 
     Raises:
         InputError: The file cannot be read, or something among its people has no person's name.
-        GeometryError: The labels have the verdict "fail".
+        GeometryError: Somebody's labels have the verdict "fail".
     """
-    first, *others = people_in(path)
-    if others:
-        say(f"{path}: refine learns from {first} alone, not from {', '.join(others)}")
-    return read_checked_labels(path)
+    with open_everyone(path) as people:
+        check_verdicts(path, people)
+        return [file.read() for file in people]
 
 
-def seen_in(labels: Labels, path: Path) -> Seen:
-    """Return all images of labels with a complete pose and enough joints in the image.
+def doubts_of(everyone: Sequence[Labels]) -> tuple[str, ...]:
+    """Return the reasons, each once, why the labels of some people are doubtful."""
+    return tuple(dict.fromkeys(reason for one in everyone if one.verdict == "warn" for reason in one.reasons))
+
+
+def seen_in(everyone: Sequence[Labels], path: Path) -> Seen:
+    """Return all images of people with a complete pose and enough joints in the image.
 
     Raises:
         InputError: The labels' skeleton lacks a joint that the unit needs.
     """
-    from epitool.nn.looks import BODY, body_joints
+    from epitool.nn.looks import BODY, body_joints, join_looks
     from epitool.stages.shared.lifting import labelled_looks
 
-    keypoints, shape = labels.keypoints, labels.keypoints.xy.shape
-    truth, _ = body_joints(labels.in_cameras.reshape(-1, *shape[2:3], 3), keypoints.skeleton)
-    missing = [joint for joint, row in zip(BODY.joints, BODY.weights_from(keypoints.skeleton)) if np.isnan(row[0])]
+    body = everyone[0].keypoints.skeleton
+    missing = [joint for joint, row in zip(BODY.joints, BODY.weights_from(body)) if np.isnan(row[0])]
     if missing:
-        raise InputError(f"{path}: {keypoints.skeleton.name} has no {', '.join(missing)}, which the unit needs")
-    looks = labelled_looks(labels)
-    frames, views = (index.ravel() for index in np.indices(shape[:2]))
+        raise InputError(f"{path}: {body.name} has no {', '.join(missing)}, which the unit needs")
+    looks = join_looks([labelled_looks(labels) for labels in everyone])
+    truth = np.concatenate([body_joints(one.in_cameras.reshape(-1, len(body), 3), body)[0] for one in everyone])
+    names = [labels.keypoints.images for labels in everyone]
+    people = np.repeat(np.arange(len(everyone)), [images.size for images in names])
+    frames = np.concatenate(
+        [
+            np.repeat(np.searchsorted(everyone[0].poses.frames, labels.poses.frames), images.shape[1])
+            for labels, images in zip(everyone, names, strict=True)
+        ]
+    )
     complete = np.isfinite(truth).all(axis=(1, 2)) & (np.nan_to_num(truth[..., 2], nan=-1.0) > 0).all(axis=1)
-    return Seen(looks, truth, frames, views).at(complete & looks.usable)
+    images = np.concatenate([each.ravel() for each in names])
+    return Seen(looks, truth, people, frames, images).at(complete & looks.usable)
 
 
 def focal_ratio(labels: Labels) -> float:
@@ -112,15 +134,22 @@ def focal_ratio(labels: Labels) -> float:
     return float(np.median([camera.focal / max(camera.image_size) for camera in cameras]))
 
 
-def own_poses(labels: Labels, seen: Seen) -> Array:
-    """Return levelled poses `(M, 16, 3)` of the frames of labels.
+def own_poses(everyone: Sequence[Labels], seen: Seen) -> Array:
+    """Return levelled poses `(M, 16, 3)` of all people, each in the frames in which they are seen.
 
-    The vertical of each take is the direction in which, on average, heads are above feet.
+    The vertical of each take is the direction in which, on average, a person's head is above their feet.
     """
+    parts = []
+    for person, labels in enumerate(everyone):
+        frames = everyone[0].poses.frames[np.unique(seen.frames[seen.people == person])]
+        parts.append(_levelled(labels, np.searchsorted(labels.poses.frames, frames)))
+    return np.concatenate(parts)
+
+
+def _levelled(labels: Labels, frames: NDArray[np.intp]) -> Array:
     from epitool.nn.looks import BODY, PELVIS, body_joints
     from epitool.nn.mocap import upright, vertical_of
 
-    frames = np.unique(seen.frames)
     poses, _ = body_joints(labels.poses.xyz[frames], labels.poses.skeleton)
     takes, out = labels.keypoints.take_of[frames], np.empty_like(poses)
     for take in np.unique(takes):
@@ -129,23 +158,29 @@ def own_poses(labels: Labels, seen: Seen) -> Array:
     return out
 
 
-def hinted_by(seen: Seen, labels: Labels, pairs: Path, predictions: Path | None) -> dict[str, Seen]:
+def hinted_by(seen: Seen, pairs: Path, predictions: Path | None) -> dict[str, Seen]:
     """Return the images for each possible kind of hint: the detector, a network's predictions, or none.
+
+    A network predicts one person in an image, whom its `predict` takes from the labels' first person. So with
+    predictions the images of other people are left out.
 
     Raises:
         InputError: The named predictions have been refined already, or are of other images.
     """
     found: dict[str, Seen] = {}
+    by_network = _by_network(seen, pairs, predictions)
+    if by_network is not None and seen.people.any():
+        say(f"{pairs}: refine learns from the first person alone, whom the network's predictions are of")
+        seen = seen.at(seen.people == 0)
     if np.isfinite(seen.looks.hint).any():
         found["detector"] = seen
-    by_network = _by_network(seen, labels, pairs, predictions)
     if by_network is not None:
         found["network"] = by_network
     return found or {"none": replace(seen, looks=seen.looks.without_hint())}
 
 
-def _by_network(seen: Seen, labels: Labels, pairs: Path, given: Path | None) -> Seen | None:
-    """Return the images that a network has predicted, with its poses as the hint; None if there are none."""
+def _by_network(seen: Seen, pairs: Path, given: Path | None) -> Seen | None:
+    """Return the first person's images that a network has predicted, with its poses as the hint; None if none."""
     path = given or (DEFAULT_PREDICTIONS if DEFAULT_PREDICTIONS.exists() else None)
     if path is None:
         return None
@@ -155,8 +190,8 @@ def _by_network(seen: Seen, labels: Labels, pairs: Path, given: Path | None) -> 
             return None
         raise InputError(f"{path} has been refined already; predict with --no-refiner")
     place = {image_key(image): i for i, image in enumerate(predicted.images)}
-    images = labels.keypoints.images[seen.frames, seen.views].tolist()
-    rows = np.array([place.get(image_key(image), -1) if image else -1 for image in images])
+    rows = np.array([place.get(image_key(image), -1) if image else -1 for image in seen.images.tolist()])
+    rows[seen.people > 0] = -1
     if not (rows >= 0).any():
         if given is None:
             return None

@@ -5,16 +5,17 @@ from __future__ import annotations
 import shutil
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, fields
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from epitool.console import Summary, progress, say, warn
 from epitool.detectors import DETECTORS, default_detector, known_detector, open_detector
-from epitool.detectors.finding import Detector, people_in_box
+from epitool.detectors.finding import Detector, Follower, people_followed, people_in_box
 from epitool.errors import GeometryError, UsageError
 from epitool.files import alone_at
 from epitool.images import View, read_view
@@ -39,6 +40,7 @@ from epitool.stages.shared.footage import (
 Array = NDArray[np.float64]
 _PATIENCE_S = 10.0
 _PART_FRAMES = 50  # number of frames in a saved part, which is what an interruption can lose
+_STRETCH_FRAMES = 500  # through which people are followed; a run that is continued begins at the start of one
 _READ_FRAMES = 10_000
 
 
@@ -149,28 +151,51 @@ def _let_finish(stop: threading.Event, working: set[str]) -> None:
 def _detect_view(
     view: View, detector: Detector, folder: Path, stop: threading.Event, advance: Callable[[int], None]
 ) -> None:
-    """Save the people of every frame in parts; frames that an earlier run has saved are not detected again."""
+    """Save the people of every frame in parts; what an earlier run has saved is kept."""
     done = _saved_frames(folder)
     advance(len(done))
     if len(done) == len(view.frames):
         return
     fresh: dict[int, People] = {}
     times: list[float] = []
-    boxes = np.full((len(view.frames), 4), np.nan) if view.boxes is None else view.boxes
     try:
-        for box, (frame, image) in zip(boxes, read_view(view, times), strict=False):
-            if stop.is_set():
-                break
-            if frame not in done:
-                fresh[frame] = people_in_box(detector, image, box)
+        for frame, people in _searched(view, detector, done, times):
+            if people is not None:
+                fresh[frame] = people
                 advance(1)
             if len(fresh) == _PART_FRAMES:
                 _save_part(folder, fresh, len(detector.skeleton))
                 fresh = {}
+            if stop.is_set():
+                break
         else:
             report_uneven_rate(view, times)
     finally:
         _save_part(folder, fresh, len(detector.skeleton))
+
+
+def _searched(
+    view: View, detector: Detector, done: set[int], times: list[float]
+) -> Iterator[tuple[int, People | None]]:  # fmt: skip
+    """Yield every frame of a view with the people in its image, or None for frames that are done.
+
+    A detector that follows people does so through consecutive frames of one stretch. In a stretch that is not complete
+    it begins at the start, so that a run that was interrupted finds the same people as one that was not.
+    """
+    follower = detector if isinstance(detector, Follower) and view.boxes is None else None
+    missing = {i // _STRETCH_FRAMES for i, frame in enumerate(view.frames) if frame not in done}
+    boxes = np.full((len(view.frames), 4), np.nan) if view.boxes is None else view.boxes
+    before: Sequence[Any] = ()
+    last = -1
+    for i, (box, (frame, image)) in enumerate(zip(boxes, read_view(view, times), strict=False)):
+        people = None
+        if follower and i // _STRETCH_FRAMES in missing:
+            anew = i % _STRETCH_FRAMES == 0 or frame != last + 1
+            people, before = people_followed(follower, image, () if anew else before)
+        elif not follower and frame not in done:
+            people = people_in_box(detector, image, box)
+        last = frame
+        yield frame, None if frame in done else people
 
 
 def _save_part(folder: Path, fresh: Mapping[int, People], joints: int) -> None:

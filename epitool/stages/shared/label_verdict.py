@@ -6,23 +6,9 @@ from pathlib import Path
 
 from epitool.console import warn
 from epitool.errors import GeometryError
-from epitool.io.labels_h5 import LabelsFile, read_labels
-from epitool.labels import Labels
+from epitool.io.labels_h5 import LabelsFile
 from epitool.stages.shared.doubts import first_of
 from epitool.stages.shared.reported import is_reported
-
-
-def check_verdict(path: Path, labels: Labels) -> None:
-    """Warn in one line if labels have the verdict "warn".
-
-    Args:
-        path: File of the labels.
-        labels: The labels.
-
-    Raises:
-        GeometryError: The labels have the verdict "fail".
-    """
-    _check(path, {"these labels": labels})
 
 
 def check_verdicts(path: Path, people: list[LabelsFile]) -> None:
@@ -35,31 +21,16 @@ def check_verdicts(path: Path, people: list[LabelsFile]) -> None:
     Raises:
         GeometryError: Somebody's labels have the verdict "fail".
     """
-    _check(path, {labels.person if len(people) > 1 else "these labels": labels for labels in people})
-
-
-def _check(path: Path, people: dict[str, Labels] | dict[str, LabelsFile]) -> None:
     for verdict, found in (("fail", "not to be trusted"), ("warn", "doubtful")):
-        whose = [name for name, labels in people.items() if labels.verdict == verdict]
+        whose = [labels for labels in people if labels.verdict == verdict]
         if not whose:
             continue
-        labels = f"the labels of {' and '.join(whose)}" if len(people) > 1 else whose[0]
-        reasons = dict.fromkeys(reason for name in whose for reason in people[name].reasons)
-        said = f"{path}: {labels} were found {found} (verdict: {verdict}) when they were made: "
+        names = " and ".join(labels.person for labels in whose)
+        asked = f"the labels of {names}" if len(people) > 1 else "these labels"
+        reasons = dict.fromkeys(reason for labels in whose for reason in labels.reasons)
+        said = f"{path}: {asked} were found {found} (verdict: {verdict}) when they were made: "
         said += first_of(list(reasons), f"`epitool show {path}`")
         if verdict == "fail":
             raise GeometryError(said)
         if not is_reported(path):
             warn(said)
-
-
-def read_checked_labels(path: Path) -> Labels:
-    """Read `labels.h5`, and warn if its labels have the verdict "warn".
-
-    Raises:
-        InputError: The file cannot be read; see `read_labels`.
-        GeometryError: The labels have the verdict "fail".
-    """
-    labels = read_labels(path)
-    check_verdict(path, labels)
-    return labels

@@ -119,17 +119,19 @@ class Labels:
     @property
     def in_cameras(self) -> Array:
         """Poses in every camera's axes, `(F, V, J, 3)`."""
-        return self._of_takes(lambda rig, part: rig.to_cameras(self.poses.xyz[part]), (len(self.poses.skeleton), 3))
+        return self._evaluate_takes(
+            lambda rig, part: rig.to_cameras(self.poses.xyz[part]), (len(self.poses.skeleton), 3)
+        )
 
     def project_own(self, in_cameras: Array) -> Array:
         """Project points in every camera's own axes `(F, V, J, 3)` to its pixels `(F, V, J, 2)`."""
-        return self._of_takes(lambda rig, part: rig.project_own(in_cameras[part]), (in_cameras.shape[2], 2))
+        return self._evaluate_takes(lambda rig, part: rig.project_own(in_cameras[part]), (in_cameras.shape[2], 2))
 
     @property
     def undistorted(self) -> Array:
         """Keypoints as ideal pinholes with the same K would see them, `(F, V, J, 2)` px."""
         shape = self.keypoints.xy.shape[2:]
-        return self._of_takes(lambda rig, part: rig.undistort(self.keypoints.xy[part]), shape)
+        return self._evaluate_takes(lambda rig, part: rig.undistort(self.keypoints.xy[part]), shape)
 
     def boxes(self, margin: float = BOX_MARGIN) -> Array:
         """Return square boxes `(F, V, 4)` px around the keypoints in `used`; NaN with fewer than two of them."""
@@ -138,19 +140,19 @@ class Labels:
     @property
     def intrinsics(self) -> Array:
         """Camera matrix K of every frame and view, `(F, V, 3, 3)`."""
-        return self._of_takes(lambda rig, _: np.stack([camera.K for camera in rig.cameras]), (3, 3))
+        return self._evaluate_takes(lambda rig, _: np.stack([camera.K for camera in rig.cameras]), (3, 3))
 
     @property
     def lenses(self) -> Array:
         """OpenCV's distortion coefficients of every frame and view, `(F, V, 14)`."""
-        return self._of_takes(lambda rig, _: np.stack([camera.lens for camera in rig.cameras]), (LENS,))
+        return self._evaluate_takes(lambda rig, _: np.stack([camera.lens for camera in rig.cameras]), (LENS,))
 
     @property
     def image_sizes(self) -> NDArray[np.int64]:
         """Image size (width, height) of every frame and view, `(F, V, 2)`."""
         if not self.takes:
             return np.tile(self.keypoints.image_size, (len(self.poses.frames), 1, 1))
-        sizes = self._of_takes(lambda rig, _: np.stack([camera.image_size for camera in rig.cameras]), (2,))
+        sizes = self._evaluate_takes(lambda rig, _: np.stack([camera.image_size for camera in rig.cameras]), (2,))
         return sizes.astype(np.int64)
 
     @property
@@ -158,7 +160,7 @@ class Labels:
         """Frame indices `(n,)` of the parts, as returned by `split_frames`."""
         return split_frames(len(self.poses.frames), self.keypoints.split)
 
-    def _of_takes(self, get: Callable[[Rig, NDArray[np.intp]], Array], shape: tuple[int, ...]) -> Array:
+    def _evaluate_takes(self, get: Callable[[Rig, NDArray[np.intp]], Array], shape: tuple[int, ...]) -> Array:
         """Evaluate `get` for the rig and frame indices of every take, and return the results as `(F, V, *shape)`."""
         out = np.empty((*self.keypoints.xy.shape[:2], *shape))
         for rig, part in self._parts():

@@ -46,13 +46,13 @@ def _read(path: Path, ctx: typer.Context) -> dict[str, Any]:
     if unknown:
         known = ", ".join(sorted(set(names) - {"config", "help", "h"}))
         raise typer.BadParameter(f"{path}: no option '{unknown[0]}'; there are {known}", param_hint="--config")
-    return {str(names[key.replace("_", "-")]): _as_typed(value) for key, value in content.items()}
+    return {str(names[key.replace("_", "-")]): _format_as_typed(value) for key, value in content.items()}
 
 
-def _as_typed(value: Any) -> Any:
+def _format_as_typed(value: Any) -> Any:
     """Return a value of the file as it would be typed, for typer to parse."""
     if isinstance(value, list):
-        return [_as_typed(one) for one in value]
+        return [_format_as_typed(one) for one in value]
     return value if isinstance(value, bool) else str(value)
 
 
@@ -68,10 +68,10 @@ def storing(stage: Callable[..., Summary], ctx: typer.Context) -> Callable[..., 
     return run_and_store
 
 
-def _plain(value: Any) -> Any:
+def _convert_for_toml(value: Any) -> Any:
     """Convert a parameter's value to a type that TOML has."""
     if isinstance(value, (list, tuple)):
-        return [_plain(one) for one in value]
+        return [_convert_for_toml(one) for one in value]
     return str(value) if isinstance(value, Path) else value
 
 
@@ -83,7 +83,7 @@ def store_config(ctx: typer.Context, path: Path) -> None:
 
     named = {p.name: p.opts[0].removeprefix("--") for p in ctx.command.params}
     values = {
-        named[name]: _plain(value)
+        named[name]: _convert_for_toml(value)
         for name, value in ctx.params.items()
         if value is not None and name not in _NOT_STORED
     }

@@ -58,7 +58,7 @@ class TopDown:
         boxes = boxes[np.isfinite(boxes).all(axis=1) & (sides > 0).all(axis=1)][:_MOST_PEOPLE]
         if not len(boxes):  # without boxes rtmlib would treat the whole image as one person
             return _nobody(len(self.skeleton))
-        return _seen(*self._pose(np.ascontiguousarray(image), bboxes=boxes))
+        return _keep_seen(*self._pose(np.ascontiguousarray(image), bboxes=boxes))
 
 
 class OneStage:
@@ -86,7 +86,7 @@ class OneStage:
         network = self._network
         xy, confidence = network.postprocess(answers, ratio, network.nms_thr, network.score_thr)
         # rtmlib resizes images by pixel areas but scales joints back by pixel centres; this corrects the offset
-        return _seen(xy[:_MOST_PEOPLE] + (0.5 / ratio - 0.5), confidence[:_MOST_PEOPLE])
+        return _keep_seen(xy[:_MOST_PEOPLE] + (0.5 / ratio - 0.5), confidence[:_MOST_PEOPLE])
 
     def _answers(self, image: Image) -> tuple[float, list[NDArray[np.float32]]]:
         """Return the scale of the image, and boxes `(1, P, 5)` and joints `(1, P, 17, 3)` in the scaled image."""
@@ -112,7 +112,7 @@ def _nobody(joints: int) -> tuple[Array, Array]:
     return np.empty((0, joints, 2)), np.empty((0, joints))
 
 
-def _seen(xy: NDArray[Any], confidence: NDArray[Any]) -> tuple[Array, Array]:
+def _keep_seen(xy: NDArray[Any], confidence: NDArray[Any]) -> tuple[Array, Array]:
     """Set joints without confidence, which rtmlib puts into a corner, to NaN, and drop people without joints."""
     xy, confidence = np.array(xy, dtype=np.float64), np.array(confidence, dtype=np.float64)
     missing = ~(np.isfinite(xy).all(axis=-1) & (confidence > 0) & np.isfinite(confidence))

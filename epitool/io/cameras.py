@@ -212,7 +212,7 @@ def _rig_of_tables(
     With `lenses_only`, cameras without valid extrinsics are kept too.
     """
     metadata, tables = content.get("metadata", {}), _named_tables(content)
-    unfit = {name: _unfit(table, list(tables.values()), lenses_only) for name, table in tables.items()}
+    unfit = {name: _find_fault(table, list(tables.values()), lenses_only) for name, table in tables.items()}
     for name, why in unfit.items():
         if why:
             warn(f"{path}: camera {name} is left out, for {why}")
@@ -249,7 +249,7 @@ def _named_tables(content: dict[str, Any]) -> dict[str, dict[str, Any]]:
     return named
 
 
-def _unfit(table: dict[str, Any], everyone: Sequence[dict[str, Any]], lenses_only: bool) -> str:
+def _find_fault(table: dict[str, Any], everyone: Sequence[dict[str, Any]], lenses_only: bool) -> str:
     """Return why a camera cannot be used, or "" if it can. With `lenses_only`, it needs no extrinsics."""
     if "matrix" not in table:
         return "the file states no matrix of it"

@@ -87,7 +87,7 @@ class LabelsFile:
                 reasons=tuple(self.reasons),
             )  # fmt: skip
 
-    def further(self) -> Further | None:
+    def read_further_joints(self) -> Further | None:
         """Read the joints that the detector found and the labels lack; None if there are none, as in older files.
 
         Raises:
@@ -225,7 +225,7 @@ def open_labels(path: Path, person: str | None = None) -> Iterator[LabelsFile]:
             raise InputError(f"{path}: has no {person}; the people in it are {', '.join(known)}")
         if person not in (None, FIRST):
             with readable(path, f"labels of {person}", LABELS_BY):
-                labels = _further_person(file, path, str(person), labels)
+                labels = _open_further_person(file, path, str(person), labels)
         yield labels
 
 
@@ -261,7 +261,7 @@ def write_labels(path: Path | str, labels: Labels) -> None:
             writer.judge(labels.verdict, labels.reasons)
 
 
-def _further_person(file: h5py.File, path: Path, person: str, first: LabelsFile) -> LabelsFile:
+def _open_further_person(file: h5py.File, path: Path, person: str, first: LabelsFile) -> LabelsFile:
     """Open the labels of a further person, of the first person's views, joints and unit, on some of their frames.
 
     Raises:

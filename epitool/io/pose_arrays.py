@@ -82,7 +82,7 @@ def read_pose_arrays(path: Path) -> PoseArrays:
     unit = "mm" if unit in _IN_MM else unit
     poses = Poses(ordered, np.ones(ordered.shape[:2]), np.arange(len(xyz)), body, unit, "root")
     clips, actions, subjects = (
-        _of_each_pose(arrays, *what, len(xyz), path)
+        _read_for_each_pose(arrays, *what, len(xyz), path)
         for what in (("clip_index", "iu"), ("action", "iuUS"), ("subject", "iu"))
     )
     return PoseArrays(
@@ -131,7 +131,7 @@ def writing_pose_arrays(path: Path, body: Skeleton, fps: float) -> Iterator[Call
                 shutil.copyfileobj(gathered, member)
 
 
-def _of_each_pose(
+def _read_for_each_pose(
     arrays: Mapping[str, NDArray[Any]], key: str, kinds: str, count: int, path: Path
 ) -> NDArray[Any] | None:  # fmt: skip
     if key not in arrays:

@@ -64,7 +64,7 @@ def described(predictions: Predictions) -> dict[str, Any]:
 def pose_values(predictions: Predictions, i: int) -> dict[str, Any]:
     """Return pose number `i` as plain values, with all numbers rounded to three decimals and None where missing."""
     values = (predictions.boxes, predictions.joints_3d, predictions.joints_2d, predictions.confidence)
-    return {key: _plain(of_all[i]) for key, of_all in zip(OF_POSE, values, strict=True)}
+    return {key: _round_values(of_all[i]) for key, of_all in zip(OF_POSE, values, strict=True)}
 
 
 def _stack(poses: list[dict[str, Any]], key: str, shape: tuple[int, ...]) -> NDArray[np.float64]:
@@ -78,7 +78,7 @@ def _stack(poses: list[dict[str, Any]], key: str, shape: tuple[int, ...]) -> NDA
     return stacked
 
 
-def _plain(values: NDArray[np.float64]) -> list[Any]:
+def _round_values(values: NDArray[np.float64]) -> list[Any]:
     rounded = np.round(values, 3).astype(object)
     rounded[~np.isfinite(values)] = None
     return rounded.tolist()

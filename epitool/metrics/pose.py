@@ -163,7 +163,7 @@ def joint_differences(
     prediction: Array, truth: Array, root: int, alignment: int = ROOT, protocol: str = "standard"
 ) -> Array:
     """Return aligned prediction - truth of each joint, `(..., J, 3)`; `alignment` is ROOT, SCALE or SIMILARITY."""
-    p, g = _alike(prediction, truth)
+    p, g = _broadcast_alike(prediction, truth)
     out = np.empty((*p.shape[:-2], *p.shape[-2:]))
     flat = out.reshape(-1, *p.shape[-2:])
     for part, pairs in _pairs(p, g, root, protocol):
@@ -260,7 +260,7 @@ def _values(
     prediction: Array, truth: Array, root: int, alignment: int, score: Score, protocol: str = "standard"
 ) -> Array:  # fmt: skip
     """Return the mean score `(...)` of poses with any leading shape."""
-    p, g = _alike(prediction, truth)
+    p, g = _broadcast_alike(prediction, truth)
     out = np.empty(p.shape[:-2])
     flat = out.reshape(-1)
     for part, pairs in _pairs(p, g, root, protocol):
@@ -277,7 +277,7 @@ def _pairs(prediction: Array, truth: Array, root: int, protocol: str) -> Iterato
         yield part, Paired(p[part], g[part], range(p.shape[1])[root], protocol == "epipolarpose")
 
 
-def _alike(prediction: Array, truth: Array) -> tuple[Array, Array]:
+def _broadcast_alike(prediction: Array, truth: Array) -> tuple[Array, Array]:
     """Broadcast both to one shape."""
     p, g = np.broadcast_arrays(prediction, truth)
     return p, g

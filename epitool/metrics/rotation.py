@@ -45,7 +45,7 @@ def nearest_rotation(H: Array) -> tuple[Array, Array]:
     R /= posed
     trace = size * largest
     if len(ill):
-        R[..., ill], trace[ill] = _by_svd(H[..., ill])
+        R[..., ill], trace[ill] = _nearest_by_svd(H[..., ill])
     return R, trace
 
 
@@ -84,7 +84,7 @@ def _cofactors(B: Array) -> Array:
     return made
 
 
-def _by_svd(H: Array) -> tuple[Array, Array]:
+def _nearest_by_svd(H: Array) -> tuple[Array, Array]:
     """Return the same as `nearest_rotation`, by SVD (Umeyama, PAMI 1991)."""
     finite = np.isfinite(H).all(axis=(0, 1))
     U, singular, Vt = np.linalg.svd(np.moveaxis(np.where(finite, H, 0.0), -1, 0))

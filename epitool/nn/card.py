@@ -76,8 +76,8 @@ class ModelCard:
             "skeleton": self.skeleton.name,
             "joints": list(self.skeleton.joints),
             "trained": self.trained.tolist(),
-            "bone_lengths": [_or_none(length) for length in self.bone_lengths.tolist()],
-            "val_error": _or_none(self.val_error),
+            "bone_lengths": [_replace_nan(length) for length in self.bone_lengths.tolist()],
+            "val_error": _replace_nan(self.val_error),
             "convention": asdict(self.convention),
             "doubts": list(self.doubts),
         }
@@ -91,7 +91,7 @@ class ModelCard:
             UsageError: The options are invalid.
         """
         skeleton = skeleton_of(content["skeleton"], content["joints"])
-        lengths = [_or_nan(length) for length in content["bone_lengths"]]
+        lengths = [_replace_none(length) for length in content["bone_lengths"]]
         options: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in content["options"].items()}
         return cls(
             options=NetworkOptions(**options),
@@ -103,16 +103,16 @@ class ModelCard:
             scale_source=str(content["scale_source"]),
             recording_id=str(content["recording_id"]),
             epoch=int(content["epoch"]),
-            val_error=_or_nan(content["val_error"]),
+            val_error=_replace_none(content["val_error"]),
             sharpness=float(content["sharpness"]),
             convention=CropConvention(**content["convention"]),
             doubts=tuple(map(str, content.get("doubts", ()))),  # files of earlier versions lack them
         )
 
 
-def _or_none(number: float) -> float | None:
+def _replace_nan(number: float) -> float | None:
     return number if np.isfinite(number) else None
 
 
-def _or_nan(number: float | None) -> float:
+def _replace_none(number: float | None) -> float:
     return np.nan if number is None else float(number)

@@ -64,7 +64,7 @@ def load_model(path: Path) -> Model:
         InputError: There is no such file.
         CheckpointError: It is damaged, or another kind of file.
     """
-    content = _existing(path, _MADE_BY)
+    content = _load_existing(path, _MADE_BY)
     values = None if "format" in content else state_dict_of(content)
     with damage_reported(path):
         if values is not None:
@@ -89,12 +89,12 @@ def load_plain(path: Path, format_name: str, made_by: str) -> dict[str, Any]:
         InputError: There is no such file.
         CheckpointError: It is damaged, another kind of file, or holds more than tensors and plain values.
     """
-    content = _existing(path, made_by)
+    content = _load_existing(path, made_by)
     check_format(path, content, format_name, made_by)
     return content
 
 
-def _existing(path: Path, made_by: str) -> dict[str, Any]:
+def _load_existing(path: Path, made_by: str) -> dict[str, Any]:
     check_exists(path, made_by)
     return load_tensors(path)
 

@@ -25,7 +25,7 @@ from epitool.nn.looks import (
     facing_rotation,
     join_looks,
     mirrored,
-    turned,
+    rotate_rays,
     unit_size,
 )
 
@@ -80,7 +80,7 @@ def errors_of(looks: Looks, truth: Array, seed: int = 0) -> DetectorErrors:
     looks, truth = _both_ways(looks, truth)
     exact = truth[..., :2] / truth[..., 2:]
     R = facing_rotation(0.5 * (exact[:, PELVIS] + exact[:, THORAX]))
-    exact, seen = turned(exact, R), turned(looks.rays, R)
+    exact, seen = rotate_rays(exact, R), rotate_rays(looks.rays, R)
     poses = unit_size(truth @ np.swapaxes(R, 1, 2))[0]
     found = DetectorErrors(
         poses, (seen - exact) / _spread(exact), looks.confidence, unit_size(looks.hint)[0] - poses
@@ -148,7 +148,7 @@ def looks_with_errors(
     count = len(truth)
     exact = truth[..., :2] / truth[..., 2:]
     R = facing_rotation(0.5 * (exact[:, PELVIS] + exact[:, THORAX]))
-    exact = turned(exact, R)
+    exact = rotate_rays(exact, R)
     poses = unit_size(truth @ np.swapaxes(R, 1, 2))[0]
     like = errors.like(poses, rng)
     scale = np.exp(rng.normal(0, _SCALE_SD, (count, 1, 1)))
@@ -162,7 +162,7 @@ def looks_with_errors(
     hint = hint @ _turns(count, hardships.hint_turn_deg, rng)
     hint[rng.random(count) < hardships.no_hint] = np.nan
     seen = np.isfinite(rays).all(axis=-1)
-    return Looks(turned(rays, np.swapaxes(R, 1, 2)), np.where(seen, confidence, 0.0), hint)
+    return Looks(rotate_rays(rays, np.swapaxes(R, 1, 2)), np.where(seen, confidence, 0.0), hint)
 
 
 def _made_up(count: int, rng: np.random.Generator) -> Array:

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from epitool.errors import CheckpointError, UsageError
 from epitool.files import writing
 from epitool.nn.checkpoint import Model
-from epitool.nn.network import PoseNetwork, as_input
+from epitool.nn.network import PoseNetwork, convert_crops
 from epitool.nn.onnx_engine import CARD, INPUT, OUTPUTS, OnnxEngine
 from epitool.nn.torch_engine import fold_batch_norm, infer
 
@@ -31,7 +31,7 @@ class _Graph(nn.Module):
         self.network = network
 
     def forward(self, crops: Tensor) -> tuple[Tensor, Tensor]:
-        volume = self.network(as_input(crops, crops.device))
+        volume = self.network(convert_crops(crops, crops.device))
         size = volume.shape[-1]
         p = volume.flatten(2).softmax(dim=-1).reshape(volume.shape)
         plane = p.sum(dim=2)

@@ -148,7 +148,7 @@ def predict_where_found(
     with progress("predicting", len(names)) as advance:
         batches = drawn_ahead(_batches(card, read_images(names), find_box, batch_size, cameras, advance))
         seen = [_look(engine, batch, cameras) for batch in batches if batch]
-    return _in_order(seen, names, card, cameras)
+    return _join_in_order(seen, names, card, cameras)
 
 
 def predict_image(
@@ -156,7 +156,7 @@ def predict_image(
 ) -> Predictions:
     """Predict the pose in one RGB image, of any name, if `find_box(0, image)` finds a person in it."""
     batches = _batches(engine.card, [(0, image)], find_box, 1, cameras, lambda done: None)
-    return _in_order([_look(engine, batch, cameras) for batch in batches if batch], [name], engine.card, cameras)
+    return _join_in_order([_look(engine, batch, cameras) for batch in batches if batch], [name], engine.card, cameras)
 
 
 def _batches(
@@ -193,7 +193,7 @@ def _look(engine: Engine, batch: list[_Crop], cameras: KnownCameras) -> _Seen:
     return _Seen(images, boxes, poses, xy, confidence)
 
 
-def _in_order(seen: list[_Seen], names: Sequence[str], card: ModelCard, cameras: KnownCameras) -> Predictions:
+def _join_in_order(seen: list[_Seen], names: Sequence[str], card: ModelCard, cameras: KnownCameras) -> Predictions:
     """Join batches in the order of the images; `read_images` yields the frames of videos last."""
     joints = len(card.skeleton)
     nothing = _Seen([], np.empty((0, 4)), np.empty((0, joints, 3)), np.empty((0, joints, 2)), np.empty((0, joints)))

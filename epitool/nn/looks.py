@@ -141,7 +141,7 @@ def described(looks: Looks) -> tuple[NDArray[np.float32], Array, Array]:
         axes to those that look straight at the person. The rays in the latter axes, `(N, 16, 2)`.
     """
     R = facing_rotation(np.nan_to_num(_middle(looks.rays)))
-    rays = turned(looks.rays, R)
+    rays = rotate_rays(looks.rays, R)
     extent = _extent(rays)
     xy = (rays - _origin(rays)[:, None]) / extent[:, None, None]
     parts = (xy.reshape(-1, 2 * len(BODY)), looks.confidence, np.log(extent)[:, None] - _TYPICAL_EXTENT)
@@ -178,7 +178,7 @@ def from_facing(poses: Array, rays: Array) -> Array:
     return np.asarray(poses @ facing_rotation(np.nan_to_num(_middle(rays))))
 
 
-def turned(rays: Array, R: Array) -> Array:
+def rotate_rays(rays: Array, R: Array) -> Array:
     """Rotate rays `(N, J, 2)` by `R (N, 3, 3)`."""
     directions = np.concatenate([rays, np.ones((*rays.shape[:-1], 1))], axis=-1) @ np.swapaxes(R, 1, 2)
     with np.errstate(invalid="ignore"):

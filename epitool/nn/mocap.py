@@ -96,7 +96,7 @@ class Wardrobe:
             [mixed_poses(self.poses, len(part), how, rng) for part, how in zip(shares, self.mixings)]
         )
         posed = with_lengths(mixed, drawn_lengths(self.lengths, self.lengths_sd, count, rng))
-        return seen_by(with_heads(posed, rng) if self.new_heads else posed, self.cameras, rng)
+        return place_before_cameras(with_heads(posed, rng) if self.new_heads else posed, self.cameras, rng)
 
 
 def mixed_poses(poses: Array, count: int, how: Mixing, rng: np.random.Generator) -> Array:
@@ -209,7 +209,7 @@ def with_heads(poses: Array, rng: np.random.Generator) -> Array:
     return out
 
 
-def seen_by(poses: Array, cameras: Cameras, rng: np.random.Generator) -> Array:
+def place_before_cameras(poses: Array, cameras: Cameras, rng: np.random.Generator) -> Array:
     """Return level poses `(N, 16, 3)` in the axes of a random camera each, placed in front of it."""
     count = len(poses)
     fallen = rng.normal(0, np.radians(cameras.fallen_deg), (count, 3)) * (rng.random((count, 1)) < cameras.fallen)
@@ -239,10 +239,10 @@ def level_poses(xyz: Array, skeleton: Skeleton) -> Array:
     axis = int(np.abs(up).argmax())
     if not abs(up[axis]) >= _CLEARLY_UP:
         raise InputError("none of the axes x, y and z of the poses is up: heads are not above feet along any")
-    return upright(xyz - xyz[:, [skeleton.root]], np.sign(up[axis]) * np.eye(3)[axis])
+    return turn_upright(xyz - xyz[:, [skeleton.root]], np.sign(up[axis]) * np.eye(3)[axis])
 
 
-def upright(poses: Array, up: Array) -> Array:
+def turn_upright(poses: Array, up: Array) -> Array:
     """Turn poses `(N, J, 3)` by the smallest angle that brings the direction `up (3,)` to -y."""
     sine, cosine = np.linalg.norm(np.cross(up, _UP)), float(up @ _UP)
     axis = np.cross(up, _UP) / sine if sine > 1e-9 else np.array([1.0, 0.0, 0.0])

@@ -49,7 +49,7 @@ def _upsample(channels: int, filters: int) -> list[nn.Module]:
     return [deconvolution, nn.BatchNorm2d(filters), nn.ReLU(inplace=True)]
 
 
-def as_input(crops: Tensor, device: torch.device) -> Tensor:
+def convert_crops(crops: Tensor, device: torch.device) -> Tensor:
     """Convert RGB crops `(N, S, S, 3)` of bytes to the network's input `(N, 3, S, S)`.
 
     ImageNet's pixels have mean 0 and standard deviation 1 in it.

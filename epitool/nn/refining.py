@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from epitool.nn.looks import BODY, LIMBS, PELVIS, Looks, face_apart, facing_rotation, mean_ray, turned
+from epitool.nn.looks import BODY, LIMBS, PELVIS, Looks, face_apart, facing_rotation, mean_ray, rotate_rays
 from epitool.nn.refiner import Refiner
 from epitool.nn.times import Times
 
@@ -64,7 +64,7 @@ def agreed_poses(refiner: Refiner, looks: Sequence[Looks], times: Times) -> Agre
         chosen[run] = _least_motion(answers[run], _cost(there[run], misfit[run], times.seconds[run]))
     confidence = np.stack([reading.confidence for reading in readings], axis=1)
     poses, seen, sure = _with_partner(answers, rays, confidence, chosen)
-    placed, root = on_rays(poses, seen)
+    placed, root = move_to_rays(poses, seen)
     return Agreed(placed, root, seen, sure, (chosen % 2 == 1) & there.any(axis=1))
 
 
@@ -81,7 +81,7 @@ def _misfit(refiner: Refiner, looks: Looks, answers: Array) -> Array:
 def _distance_from_rays(poses: Array, rays: Array) -> Array:
     """Return the mean distance `(N,)` of joints from the rays that they were seen on."""
     # on_rays moves joints by the share _ON_RAYS of their distance from the rays.
-    moved = np.linalg.norm((on_rays(poses, rays)[0] - poses)[:, LIMBS], axis=-1) / _ON_RAYS
+    moved = np.linalg.norm((move_to_rays(poses, rays)[0] - poses)[:, LIMBS], axis=-1) / _ON_RAYS
     known = np.isfinite(moved)
     return np.asarray(np.where(known, moved, 0.0).sum(axis=1) / np.maximum(known.sum(axis=1), 1))
 
@@ -135,7 +135,7 @@ def _with_partner(answers: Array, rays: Array, confidence: Array, chosen: Indice
     return found[0], found[1], found[2]
 
 
-def on_rays(poses: Array, rays: Array) -> tuple[Array, Array]:
+def move_to_rays(poses: Array, rays: Array) -> tuple[Array, Array]:
     """Move the joints of poses `(N, 16, 3)` half of the way, at constant depth, to the rays that they were seen on.
 
     The root's position `(N, 3)`, which is returned as well, is the one from which the limbs come closest to their rays
@@ -143,7 +143,7 @@ def on_rays(poses: Array, rays: Array) -> tuple[Array, Array]:
     """
     R = facing_rotation(np.nan_to_num(mean_ray(rays)))
     there = poses @ np.swapaxes(R, 1, 2)
-    xy = turned(rays, R)
+    xy = rotate_rays(rays, R)
     seen = np.isfinite(xy).all(axis=-1)
     weight = np.where(seen, 1.0, 0.0)[:, LIMBS, None]
     x = np.nan_to_num(xy)[:, LIMBS]

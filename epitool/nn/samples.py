@@ -116,7 +116,7 @@ def collect_samples(recording: Recording, folder: Path, supervision: str) -> Sam
             columns.append(*(values[order] for values in joined))
             for part in parts:
                 if isinstance(part.chunk, Labels) and supervision != "2d":
-                    seen.append(_spread_over_training(part.chunk.poses.xyz, part.frames, recording))
+                    seen.append(_select_spread(part.chunk.poses.xyz, part.frames, recording))
                 if part.person == 0:  # the recording is the first person's, as for all who read labels
                     digest.add(part.keypoints.images)
     poses = np.concatenate([np.full((1, len(skeleton), 3), np.nan), *seen])
@@ -217,7 +217,7 @@ def _check_count(samples: Samples) -> None:
             )
 
 
-def _spread_over_training(xyz: Array, frames: NDArray[np.intp], recording: Recording) -> Array:
+def _select_spread(xyz: Array, frames: NDArray[np.intp], recording: Recording) -> Array:
     """Return a subset of the training poses among those of the frames with these indices in the recording.
 
     It is spread evenly so that all parts together give at most _FRAMES_FOR_BONES poses of each person.

@@ -11,14 +11,14 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 from epitool.camera import Array
 from epitool.images import Image
 from epitool.nn.checkpoint import Model
-from epitool.nn.network import PoseNetwork, as_input
+from epitool.nn.network import PoseNetwork, convert_crops
 from epitool.nn.soft_argmax import soft_argmax
 
 
 @torch.inference_mode()
 def infer(network: PoseNetwork, crops: Image) -> tuple[Array, Array]:
     """Return volume coordinates `(N, J, 3)` and sharpness `(N, J)` for RGB crops `(N, S, S, 3)`."""
-    inputs = as_input(torch.from_numpy(crops), next(network.parameters()).device)
+    inputs = convert_crops(torch.from_numpy(crops), next(network.parameters()).device)
     xyz, sharpness = soft_argmax(network(inputs))
     return xyz.cpu().double().numpy(), sharpness.cpu().double().numpy()
 

@@ -22,7 +22,7 @@ from epitool.console import progress, say
 from epitool.errors import UsageError
 from epitool.nn.dataset import CropDataset
 from epitool.nn.distributed import agree_on_buffers, lost_process_reported, share_batch_norm
-from epitool.nn.network import as_input
+from epitool.nn.network import convert_crops
 from epitool.nn.recording import Recording
 from epitool.nn.run import Run, open_run
 from epitool.nn.samples import Samples
@@ -164,7 +164,7 @@ class _Step:
         self.optimizer.zero_grad()
         for k, (crops, target, weight) in enumerate(pieces):
             with fabric.no_backward_sync(self.network, enabled=k + 1 < len(pieces)):
-                predicted, _ = soft_argmax(self.network(as_input(crops, fabric.device)))
+                predicted, _ = soft_argmax(self.network(convert_crops(crops, fabric.device)))
                 target, weight = fabric.to_device((target, weight))
                 loss = coordinate_loss(predicted, target, weight, self.options.loss) / count
                 fabric.backward(loss * fabric.world_size)  # processes' gradients are averaged; this makes it a sum

@@ -57,11 +57,11 @@ def starting_weights(
     if others:
         lines.append(f"{len(others)} other tensors start random, the first is {_misfit(others[0], values, own)}")
     if final and card is not None:
-        lines += _on_depth(card, convention)
+        lines += _check_depth_range(card, convention)
     return [f"{len(fitting)} of {len(own)} tensors start from {source}", *lines]
 
 
-def _on_depth(card: ModelCard, convention: CropConvention) -> list[str]:
+def _check_depth_range(card: ModelCard, convention: CropConvention) -> list[str]:
     if card.options.supervision == "2d":
         return ["depth was not trained there"]
     there, here = card.convention.depth_span, convention.depth_span

@@ -85,7 +85,7 @@ def fit_pss(
     for k in ks:
         runs = fit_runs(flat, min(k, largest), consensus or N_INIT, seed, jobs, "k-means++")
         chosen = consensus_of(flat, runs, seed) if consensus else min(runs, key=lambda run: run.inertia)
-        codebooks.append(as_codebook(chosen, k, yaw))
+        codebooks.append(make_codebook(chosen, k, yaw))
     return PssModel(tuple(codebooks), skeleton, seed, fitted_on, len(flat), len(poses) - len(flat), method(consensus))
 
 
@@ -105,7 +105,7 @@ def count_distinct(flat: Floats) -> int:
     return len({row.tobytes() for row in flat + np.float32(0)})  # -0 becomes 0
 
 
-def as_codebook(run: Run, asked: int, yaw: Yaw | None) -> Codebook:
+def make_codebook(run: Run, asked: int, yaw: Yaw | None) -> Codebook:
     """Return the codebook of a run, the largest cluster first."""
     centers = run.centers[np.argsort(-run.sizes, kind="stable")].astype(np.float64)
     unit = centers / np.linalg.norm(centers, axis=-1, keepdims=True)

@@ -43,10 +43,11 @@ def run(_: DoctorOptions) -> Summary:
     import platformdirs
 
     cache = Path(platformdirs.user_cache_dir("epitool"))
+    free = shutil.disk_usage(_find_existing(cache)).free
     machine = {
         "epitool": epitool.__version__, "python": platform.python_version(), "system": platform.platform(),
         "cores": os.cpu_count() or 1, "gpu": _gpu(),
-        "cache": f"{cache} ({_size(cache) / 1e6:.0f} MB, {shutil.disk_usage(_existing(cache)).free / 1e9:.0f} GB free)",
+        "cache": f"{cache} ({_size(cache) / 1e6:.0f} MB, {free / 1e9:.0f} GB free)",
     }  # fmt: skip
     versions = {name: _version(name) for name in CORE}
     extras = {name: all(importlib.util.find_spec(module) for module in needs) for name, needs in EXTRAS.items()}
@@ -91,8 +92,8 @@ def _size(folder: Path) -> int:
     return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file()) if folder.is_dir() else 0
 
 
-def _existing(folder: Path) -> Path:
-    return folder if folder.exists() else _existing(folder.parent)
+def _find_existing(folder: Path) -> Path:
+    return folder if folder.exists() else _find_existing(folder.parent)
 
 
 class Trial(NamedTuple):

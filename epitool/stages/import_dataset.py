@@ -59,7 +59,7 @@ def run(options: ImportOptions) -> Summary:
     if dataset in PHOTOGRAPHS:
         return _import_photographs(dataset, root, folder)
     read, test_step = RECORDINGS[dataset]
-    takes = _of_subjects(read(root), subjects)
+    takes = _select_subjects(read(root), subjects)
     for take in takes:
         check_images(take)
     written: dict[str, int] = {}
@@ -81,7 +81,7 @@ def _folder(options: ImportOptions) -> Path:
     return options.out or Path(options.dataset)
 
 
-def _of_subjects(takes: list[DatasetTake], subjects: Sequence[int]) -> list[DatasetTake]:
+def _select_subjects(takes: list[DatasetTake], subjects: Sequence[int]) -> list[DatasetTake]:
     """Return the takes without the training recordings of other subjects."""
     if not subjects:
         return takes

@@ -51,7 +51,7 @@ def run(options: SynthOptions) -> Summary:
     out, seed = options.out, options.seed
     joints, places = _motion(options.motion, options.frames, seed)
     used = _rig(options.rig) if options.rig else studio_rig(options.layout, options.cameras, options.size, seed)
-    cameras = [_plain(c) for c in used.cameras]
+    cameras = [_convert_camera(c) for c in used.cameras]
     _claim(out, {"frames": len(joints), "cameras": cameras, "motion": str(options.motion), "seed": seed})
     say("loading the body model; for the first time this takes a minute or two")
     studio = Studio(BodyMaker().body(seed), used, seed)
@@ -140,7 +140,7 @@ def _claim(out: Path, options: dict[str, Any]) -> None:
     write_json(note, stated)
 
 
-def _plain(camera: Any) -> list[Any]:
+def _convert_camera(camera: Any) -> list[Any]:
     return [camera.name, *(np.asarray(part).tolist() for part in (camera.K, camera.R, camera.t, camera.image_size))]
 
 

@@ -77,8 +77,8 @@ class Puppet:
         """Return the rotation from rest of each segment of the body."""
         rest = self._rest
         turns = {
-            "pelvis": _between(_pelvis_axes, rest, joints),
-            "chest": _between(_chest_axes, rest, joints),
+            "pelvis": _rotate_from_rest(_pelvis_axes, rest, joints),
+            "chest": _rotate_from_rest(_chest_axes, rest, joints),
         }
         turns["head"] = _head_turn(rest, joints, turns["chest"])
         for name, (low, high, share) in _blends().items():
@@ -110,7 +110,9 @@ def _segment(bone: str) -> str:
     return "chest" if name.startswith(("spine", "clavicle", "shoulder", "breast")) else "head"
 
 
-def _between(axes: Callable[[dict[str, Array]], Array], rest: dict[str, Array], joints: dict[str, Array]) -> Array:
+def _rotate_from_rest(
+    axes: Callable[[dict[str, Array]], Array], rest: dict[str, Array], joints: dict[str, Array]
+) -> Array:
     return axes(joints) @ axes(rest).T
 
 

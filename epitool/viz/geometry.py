@@ -58,7 +58,7 @@ def plot_epipolar_lines(
     lines = np.stack([homogeneous(ideal[1]) @ F, homogeneous(ideal[0]) @ F.T])
     # distance of point x from line (a, b, c): |(a, b, c) . x| / |(a, b)|
     distances = np.abs((lines * homogeneous(ideal)).sum(axis=-1)) / np.linalg.norm(lines[..., :2], axis=-1)
-    shown = _shown_joints(skeleton, np.isfinite(distances).all(axis=0))
+    shown = _select_shown_joints(skeleton, np.isfinite(distances).all(axis=0))
 
     frames = [_frame(ideal[v], cameras[v].image_size) for v in range(2)]
     tallest = max((bottom - top) / (right - left) for left, right, top, bottom in frames)
@@ -119,7 +119,7 @@ def plot_residuals(path: Path, labels: Labels) -> None:
     save_figure(figure, path)
 
 
-def _shown_joints(skeleton: Skeleton, seen: NDArray[np.bool_]) -> list[int]:
+def _select_shown_joints(skeleton: Skeleton, seen: NDArray[np.bool_]) -> list[int]:
     """Return the joints to draw: of each group of `SHOWN_JOINTS`, the first that both views see."""
     groups = [[skeleton.joints.index(name) for name in group if name in skeleton.joints] for group in SHOWN_JOINTS]
     chosen = [next((j for j in group if seen[j]), None) for group in groups]

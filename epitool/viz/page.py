@@ -47,7 +47,7 @@ def write_page(path: Path, scene: Scene) -> None:
         InputError: The file cannot be written.
     """
     # "<" could end the script element that holds the data, or hide its end
-    data = json.dumps(_plain(scene), allow_nan=False, separators=(",", ":")).replace("<", "\\u003c")
+    data = json.dumps(_convert_scene(scene), allow_nan=False, separators=(",", ":")).replace("<", "\\u003c")
     script = "\n".join(_part(f"{name}.js") for name in _SCRIPTS)
     page = _part("page.html").replace("/*STYLE*/", _part("page.css")).replace("/*SCRIPT*/", script)
     with writing(path) as temporary:
@@ -61,10 +61,10 @@ def _part(name: str) -> str:
     return "\n".join(line for line in bare if line)
 
 
-def _plain(scene: Scene) -> dict[str, Any]:
+def _convert_scene(scene: Scene) -> dict[str, Any]:
     """Return the scene as values for JSON, with the world rotated so that its third axis is up."""
     turn, body = level_axes(scene.up), scene.skeleton
-    first, xyz = scene.people[0] if scene.people else Person(), _turned(scene.xyz, turn)
+    first, xyz = scene.people[0] if scene.people else Person(), _rotate_points(scene.xyz, turn)
     centers = [turn @ camera.center for rig in scene.rigs for camera in rig.cameras]
     low, high = _bounds(xyz, np.array(centers).reshape(-1, 3))
     size = float(max((high - low).max(), 1e-9))
@@ -104,12 +104,12 @@ def _view(scene: Scene, v: int, name: str) -> dict[str, Any]:
     return {"name": name, "sizes": (sizes[:1] if same else sizes).tolist(), "images": data}
 
 
-def _turned(xyz: Array | None, turn: Array) -> Array | None:
+def _rotate_points(xyz: Array | None, turn: Array) -> Array | None:
     return None if xyz is None else xyz @ turn.T
 
 
 def _packed_person(person: Person, turn: Array) -> dict[str, str | None]:
-    return {"xyz": _packed(_turned(person.xyz, turn)), "xy": _packed(person.xy), "own": _packed(person.own)}
+    return {"xyz": _packed(_rotate_points(person.xyz, turn)), "xy": _packed(person.xy), "own": _packed(person.own)}
 
 
 def _packed_people(people: Sequence[Person], turn: Array) -> list[dict[str, str | None]]:

@@ -60,7 +60,7 @@ def _grid(count: int, most_columns: int) -> tuple[int, int]:
     return columns, -(-count // columns)
 
 
-def _upright(xyz: Array) -> Array:
+def _convert_axes(xyz: Array) -> Array:
     """Convert camera axes (x right, y down, z forward) to axes whose third is up."""
     return np.stack([xyz[..., 0], xyz[..., 2], -xyz[..., 1]], axis=-1)
 
@@ -68,14 +68,14 @@ def _upright(xyz: Array) -> Array:
 def _add_bones(
     axes: Axes3D, pose: Array, skeleton: Skeleton, width: float, color: tuple[float, float, float] | None = None
 ) -> None:
-    upright = _upright(pose)
+    upright = _convert_axes(pose)
     for bone in skeleton.bones:
         side_color = color or plot_color(bone_side(skeleton, bone))
         axes.plot(*upright[list(bone)].T, color=side_color, linewidth=width, solid_capstyle="round")
 
 
 def _set_limits(axes: Axes3D, low: Array, high: Array) -> None:
-    corners = _upright(np.stack([low, high]))
+    corners = _convert_axes(np.stack([low, high]))
     first, last = corners.min(axis=0), corners.max(axis=0)
     axes.set(xlim=(first[0], last[0]), ylim=(first[1], last[1]), zlim=(first[2], last[2]))
     axes.set_box_aspect(last - first, zoom=1.05)

@@ -35,7 +35,7 @@ def plot_pss_centres(path: Path, centres: Array, skeleton: Skeleton, shares: Arr
     rows = -(-len(centres) // columns)
     figure = Figure(figsize=(max(1.1 * columns, 4.5), 1.35 * rows + 0.9), dpi=DPI, layout="constrained")
     axes = figure.subplots()
-    xy = _seen_from_side(centres)
+    xy = _project_from_side(centres)
     xy = xy - (xy.min(axis=1) + xy.max(axis=1))[:, None] / 2
     width, height = 1.1 * np.ptp(xy, axis=(0, 1)) + [0, 0.12]
     places = np.array([[width * (i % columns), -height * (i // columns)] for i in range(len(centres))])
@@ -94,7 +94,7 @@ def _distinct_colors(count: int) -> list[tuple[float, float, float]]:
     return [colorsys.hsv_to_rgb((i * golden) % 1.0, *levels[i % 3]) for i in range(count)]
 
 
-def _seen_from_side(xyz: Array) -> Array:
+def _project_from_side(xyz: Array) -> Array:
     """Project poses in camera axes orthographically to `(..., 2)`, y up."""
     view = Rotation.from_euler("yx", [AZIMUTH_DEG, ELEVATION_DEG], degrees=True).as_matrix()
     turned = xyz @ view.T

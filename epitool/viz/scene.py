@@ -30,7 +30,7 @@ class Crowd:
     number: NDArray[np.intp]
     chosen: NDArray[np.intp]
 
-    def in_cell(self, cell: int) -> slice:
+    def select_cell(self, cell: int) -> slice:
         """Return the slice of the detections in one frame and view."""
         return slice(*np.searchsorted(self.cell, [cell, cell + 1]).tolist())
 

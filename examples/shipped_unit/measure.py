@@ -22,7 +22,7 @@ from epitool.io.labels_h5 import read_labels
 from epitool.io.predictions import read_predictions
 from epitool.metrics import nmpjpe, pmpjpe
 from epitool.nn.looks import BODY, LIMBS, body_joints, face_apart, looks_of
-from epitool.nn.mocap import Cameras, seen_by, with_heads, with_lengths
+from epitool.nn.mocap import Cameras, place_before_cameras, with_heads, with_lengths
 from epitool.nn.refiner import Refiner, load_refiner
 from epitool.nn.refiner_training import reference_lengths
 from epitool.nn.refining import agreed_poses, sized
@@ -53,7 +53,7 @@ def of_mocap(path: Path) -> None:
     rng, poses = np.random.default_rng(0), mocap_poses(path)
     poses = poses[rng.integers(len(poses), size=COUNT)]
     poses = with_heads(with_lengths(poses, np.tile(reference_lengths(), (COUNT, 1))), rng)
-    truth = seen_by(poses, Cameras(fallen=0.0), rng)
+    truth = place_before_cameras(poses, Cameras(fallen=0.0), rng)
     K = np.tile(np.eye(3), (COUNT, 1, 1))
     looks = looks_of(truth[..., :2] / truth[..., 2:], np.ones(truth.shape[:2]), np.empty(0), K, BODY)
     line("motion capture, exact joints", [agreed_poses(load_refiner(), [looks], Times.unrelated(COUNT)).poses], [truth])

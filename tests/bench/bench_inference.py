@@ -22,7 +22,7 @@ from epitool.nn.crops import bones
 from epitool.nn.device import computes_bfloat16
 from epitool.nn.export import export_onnx
 from epitool.nn.inference import predict_images
-from epitool.nn.network import as_input, build_network
+from epitool.nn.network import build_network, convert_crops
 from epitool.nn.onnx_engine import OnnxEngine
 from epitool.nn.soft_argmax import soft_argmax
 from epitool.nn.torch_engine import TorchEngine
@@ -62,7 +62,7 @@ def crops() -> np.ndarray:
 def test_network_computes_at_the_speed_of_matrix_products(model, crops, tmp_path):
     square = torch.randn(3072, 3072)
     bound = 2 * 3072**3 / least(lambda: square @ square) / (GFLOP_AN_IMAGE * 1e9)
-    engine, plain, inputs = TorchEngine(model, CPU), model.network(CPU), as_input(torch.from_numpy(crops), CPU)
+    engine, plain, inputs = TorchEngine(model, CPU), model.network(CPU), convert_crops(torch.from_numpy(crops), CPU)
     half = TorchEngine(model, CPU, bf16=True)
     export_onnx(model, tmp_path / "model.onnx")
     graph = OnnxEngine(tmp_path / "model.onnx", torch.get_num_threads())

@@ -20,7 +20,7 @@ from epitool.nn.augment import draw_turn, recolour, warp
 from epitool.nn.crop_store import CACHE_MARGIN, CropStore, cut_crops
 from epitool.nn.dataset import CropDataset
 from epitool.nn.distributed import Compute
-from epitool.nn.network import as_input, build_network
+from epitool.nn.network import build_network, convert_crops
 from epitool.nn.soft_argmax import soft_argmax
 from epitool.options.network import PAPER, SMALL, NetworkOptions
 from epitool.skeleton import skeleton
@@ -51,7 +51,7 @@ def network_seconds(options: NetworkOptions, batch: int) -> float:
 
     def step() -> None:
         optimizer.zero_grad()
-        fabric.backward(soft_argmax(network(as_input(crops, fabric.device)))[0].square().sum())
+        fabric.backward(soft_argmax(network(convert_crops(crops, fabric.device)))[0].square().sum())
         optimizer.step()
 
     return timed(step, 4) / batch

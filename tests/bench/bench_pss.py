@@ -12,7 +12,7 @@ import pytest
 from scenes import timed as timed_by
 
 from epitool.pss import yaw_of
-from epitool.pss.fitting import Run, as_codebook, consensus_of, fit_runs, flat_poses
+from epitool.pss.fitting import Run, consensus_of, fit_runs, flat_poses, make_codebook
 from epitool.pss.stability import agreement, mpss_by_codebook
 from epitool.skeleton import skeleton
 from epitool.synthetic.motion import random_motion
@@ -80,7 +80,7 @@ def test_every_pair_of_a_hundred_runs_over_a_million_poses(runs: list[Run]) -> N
 @pytest.mark.bench
 @pytest.mark.parametrize("count", [100_000, POSES])
 def test_mpss_of_predictions_by_a_hundred_codebooks(poses: np.ndarray, runs: list[Run], count: int) -> None:
-    books = [as_codebook(run, K, None) for run in runs]
+    books = [make_codebook(run, K, None) for run in runs]
     truth = poses[:: POSES // count]
     predicted = truth + np.random.default_rng(0).normal(0, 40, truth.shape)
     found, seconds = timed(lambda: mpss_by_codebook(predicted, truth, books, 0, CORES))

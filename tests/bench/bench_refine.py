@@ -21,7 +21,7 @@ from epitool.io.pose_arrays import read_pose_arrays
 from epitool.metrics import nmpjpe, pmpjpe
 from epitool.nn.detector_errors import DetectorErrors
 from epitool.nn.looks import BODY, LIMBS, PELVIS, Looks, body_joints
-from epitool.nn.mocap import Cameras, level_poses, seen_by
+from epitool.nn.mocap import Cameras, level_poses, place_before_cameras
 from epitool.nn.refiner import load_refiner
 from epitool.nn.refiner_training import GENERIC, generic_wardrobe, train_generic
 from epitool.nn.refining import agreed_poses
@@ -67,7 +67,7 @@ def measured(answers: Array, truth: Array) -> dict[str, float]:
 @pytest.mark.parametrize("seed", range(SEEDS))
 def test_exact_joints_of_clips_not_seen(seed: int) -> None:
     learned, others = parts(seed)
-    truth = seen_by(others, Cameras(), np.random.default_rng(seed))
+    truth = place_before_cameras(others, Cameras(), np.random.default_rng(seed))
     begin = time.perf_counter()
     unit = train_generic(generic_wardrobe(learned), no_errors(), replace(GENERIC, steps=STEPS, seed=seed), "mocap")
     seconds = time.perf_counter() - begin

@@ -21,7 +21,7 @@ from epitool.geometry.calibration.compare import compare_rigs
 from epitool.geometry.people.candidates import Candidates
 from epitool.geometry.people.everyone import Crowd, calibrate_everyone
 from epitool.pose import Keypoints
-from epitool.stages.shared.doubts import Asked, said_of
+from epitool.stages.shared.doubts import Asked, word_verdict
 from epitool.synthetic import detector_like, labels_of, random_rig
 from epitool.synthetic.motion import random_motion
 
@@ -155,7 +155,7 @@ def judge_seed(seed: int, people: int | None = None, frames: int | None = None) 
     worst = max(pair.rotation_deg for pair in compare_rigs(found.rig, scene.rig))
     doubted = WRONG if found.verdict.level == "pass" else DECLARED
     kind = RIGHT if worst < WRONG_DEG and found.verdict.level != "fail" else doubted
-    why = said_of(found.verdict, Asked(lenses_given=True)).text
+    why = word_verdict(found.verdict, Asked(lenses_given=True)).text
     report = f"{worst:.2f} degrees, {len(found.rig)} of {len(scene.rig)} views, {found.verdict.level}: {why}"
     return CrowdOutcome(seed, kind, scene.words, report, seconds=seconds)
 

@@ -21,7 +21,7 @@ from epitool.camera import Camera, Rig
 from epitool.errors import GeometryError
 from epitool.geometry.calibration.calibrate import assumed_intrinsics, calibrate
 from epitool.geometry.calibration.compare import compare_rigs
-from epitool.stages.shared.doubts import Asked, said_of
+from epitool.stages.shared.doubts import Asked, word_verdict
 from epitool.synthetic import detector_like, labels_of, random_rig
 from epitool.synthetic.motion import random_motion
 
@@ -84,7 +84,7 @@ def judge_rig(index: int, views: int, centred: bool) -> Outcome:
         index,
         wide,
         found.verdict.level,
-        said_of(found.verdict, Asked()).reasons,
+        word_verdict(found.verdict, Asked()).reasons,
         worst,
         tuple(rotation),
         tuple(place),

@@ -23,7 +23,7 @@ from epitool.geometry.calibration.calibrate import Calibration, calibrate
 from epitool.geometry.calibration.compare import angle_deg, compare_rigs
 from epitool.geometry.calibration.incremental import order_cameras
 from epitool.pose import Keypoints
-from epitool.stages.shared.doubts import Asked, said_of
+from epitool.stages.shared.doubts import Asked, word_verdict
 from epitool.synthetic import detector_like, labels_of, random_rig
 from epitool.synthetic.motion import random_motion
 
@@ -82,7 +82,7 @@ def judge_seed(seed: int) -> Outcome:
     worst = max(pair.rotation_deg for pair in compare_rigs(found.rig, rig))
     doubted = WRONG if found.verdict.level == "pass" else DECLARED
     kind = RIGHT if worst < WRONG_DEG and found.verdict.level != "fail" else doubted
-    report = f"{worst:.2f} degrees, {found.verdict.level}: {said_of(found.verdict, Asked(lenses_given=True)).text}"
+    report = f"{worst:.2f} degrees, {found.verdict.level}: {word_verdict(found.verdict, Asked(lenses_given=True)).text}"
     return Outcome(seed, kind, scene, report, *(tuple(z) for z in errors_over_deviations(found, rig)))
 
 

@@ -13,7 +13,7 @@ from epitool.geometry.calibration.calibrate import Calibration, calibrate
 from epitool.geometry.calibration.compare import compare_rigs
 from epitool.labels import Labels
 from epitool.pose import Keypoints
-from epitool.stages.shared.doubts import Asked, said_of
+from epitool.stages.shared.doubts import Asked, word_verdict
 from epitool.synthetic import noisy_keypoints
 
 FRAMES = 100
@@ -50,7 +50,7 @@ def outcome(keypoints: Keypoints, rig: Rig) -> str:
         return f"error: {error}"
     wrong = max(pair.rotation_deg for pair in compare_rigs(found.rig, rig))
     assert found.verdict.level != "pass" or wrong < 3, f"trusted, and {wrong:.0f} degrees off"
-    return f"{found.verdict.level}: {said_of(found.verdict, Asked(lenses_given=True)).text}"
+    return f"{found.verdict.level}: {word_verdict(found.verdict, Asked(lenses_given=True)).text}"
 
 
 def worst_deg(found: Calibration, rig: Rig) -> float:

@@ -6,7 +6,7 @@ from conftest import exact_labels
 from outcomes import detected, outcome, scene, solved, worst_deg
 from tiers import thorough_but
 
-from epitool.stages.shared.doubts import Asked, said_of
+from epitool.stages.shared.doubts import Asked, word_verdict
 
 
 def pressed():
@@ -33,7 +33,7 @@ def test_a_shadow_places_four_views_and_its_body_is_doubted():
     labels = scene(4, pressed())
     found = solved(detected(labels), labels.rig)
     assert worst_deg(found, labels.rig) < 1
-    assert "bones change their length" in said_of(found.verdict, Asked(lenses_given=True)).text
+    assert "bones change their length" in word_verdict(found.verdict, Asked(lenses_given=True)).text
 
 
 def test_two_views_of_a_shadow_are_not_trusted():

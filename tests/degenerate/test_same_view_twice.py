@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from outcomes import detected, outcome, scene, solved, worst_deg
 
-from epitool.stages.shared.doubts import Asked, said_of
+from epitool.stages.shared.doubts import Asked, word_verdict
 
 
 def doubled(keypoints):
@@ -17,7 +17,7 @@ def test_among_four_it_is_named():
     labels = scene(4)
     found = solved(doubled(detected(labels)), labels.rig)
     assert found.verdict.level == "warn"
-    reasons = said_of(found.verdict, Asked()).reasons
+    reasons = word_verdict(found.verdict, Asked()).reasons
     assert "views cam1 and cam2 see the same; is one video given twice?" in reasons
 
 

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import pytest
 
-from epitool.geometry.calibration.bundle_adjustment import _in_halves, adjust
+from epitool.geometry.calibration.bundle_adjustment import _contributions_of_halves, adjust
 from epitool.geometry.calibration.calibrate import calibrate
 from epitool.geometry.calibration.compare import angle_deg
 from epitool.geometry.calibration.deviations import jackknife_covariance
@@ -88,7 +88,9 @@ def test_errors_that_each_half_of_a_recording_shares_are_two_observations_and_no
     rng, rows, group, found = np.random.default_rng(0), np.ones((80, 1)), np.arange(80) // 10, []
     for _ in range(200):
         S, g = (grouped(values, group) for values in regression(np.repeat(rng.normal(size=2), 40), rows))
-        found.append([jackknife_covariance(*sums, np.zeros((1, 1)))[0, 0] for sums in ((S, g), _in_halves(S, g))])
+        found.append(
+            [jackknife_covariance(*sums, np.zeros((1, 1)))[0, 0] for sums in ((S, g), _contributions_of_halves(S, g))]
+        )
     stretches, halves = np.mean(found, axis=0)
     assert stretches < 0.2 * 0.5
     assert halves == pytest.approx(0.5, rel=0.2)

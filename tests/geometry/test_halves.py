@@ -18,7 +18,7 @@ from epitool.io.candidates_h5 import add_candidates
 from epitool.io.keypoints_h5 import write_keypoints
 from epitool.io.labels_h5 import read_labels
 from epitool.skeleton import skeleton
-from epitool.stages.shared.assembling import Found, joined
+from epitool.stages.shared.assembling import Found, join_bodies
 
 FRAMES = 60
 COCO = skeleton("coco17")
@@ -47,7 +47,7 @@ REST = sorted(set(range(len(H36M))) - set(LEGS))
 @pytest.mark.parametrize("view", range(4))
 def test_upper_and_lower_body_are_one_person(view, capsys):
     xy = RIG.project(walker(3, frames=FRAMES))[:, view]
-    whole = joined(found_in_parts([xy], [REST, LEGS]), "cam1", H36M)
+    whole = join_bodies(found_in_parts([xy], [REST, LEGS]), "cam1", H36M)
     assert whole.people.tolist() == [1] * FRAMES
     np.testing.assert_array_equal(whole.xy, xy.astype(np.float32))
     assert (whole.confidence == 1).all()
@@ -59,7 +59,7 @@ def test_upper_and_lower_body_are_one_person(view, capsys):
 
 def test_parts_of_two_who_stand_apart_are_not_mixed():
     two = [RIG.project(walker(seed, (way, 0), FRAMES))[:, 0] for seed, way in ((3, -700), (103, 900))]
-    whole = joined(found_in_parts(two, [REST, LEGS]), "cam1", H36M)
+    whole = join_bodies(found_in_parts(two, [REST, LEGS]), "cam1", H36M)
     assert (whole.people == 2).mean() > 0.95
     frame = np.repeat(np.arange(FRAMES), whole.people)
     seen_joints = np.isfinite(whole.xy[..., 0])
@@ -70,15 +70,15 @@ def test_parts_of_two_who_stand_apart_are_not_mixed():
 def test_whole_people_and_people_of_whom_one_half_is_seen_each_stay_as_they_are():
     near = [RIG.project(walker(seed, (way, 0), FRAMES))[:, 0] for seed, way in ((3, -700), (103, 900))]
     whole = found_in_parts(near, [list(range(len(H36M)))])
-    assert joined(whole, "cam1", H36M) is whole
+    assert join_bodies(whole, "cam1", H36M) is whole
     sitting = found_in_parts(near, [REST])  # behind desks: nobody has a joint that the other lacks
-    assert joined(sitting, "cam1", H36M) is sitting
+    assert join_bodies(sitting, "cam1", H36M) is sitting
 
 
 def test_parts_that_overlap_join_where_their_joints_are_the_same():
     xy = RIG.project(walker(5, frames=1))[:, 0]
     hips = [H36M.index(f"{side}_hip") for side in ("left", "right")]
-    assert joined(found_in_parts([xy], [[*REST, *hips], LEGS]), "cam1", H36M).people.tolist() == [1]
+    assert join_bodies(found_in_parts([xy], [[*REST, *hips], LEGS]), "cam1", H36M).people.tolist() == [1]
     other = xy + 60.0  # someone else's legs: their hips are elsewhere
     both = np.stack([only(xy[0], [*REST, *hips]), only(other[0], LEGS)])
     assert parts_of_people(both, np.array([2]), H36M).tolist() == [-1, -1]

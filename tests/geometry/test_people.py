@@ -19,7 +19,7 @@ from epitool.io.candidates_h5 import add_candidates, read_candidates
 from epitool.io.keypoints_h5 import open_keypoints, read_keypoints, write_keypoints
 from epitool.pose import Keypoints
 from epitool.skeleton import Skeleton, skeleton
-from epitool.stages.shared.people import chosen_by_geometry
+from epitool.stages.shared import people as choosing
 from epitool.synthetic import noisy_keypoints
 from epitool.synthetic.motion import random_motion
 from epitool.synthetic.scene import ring_of_cameras
@@ -298,7 +298,7 @@ def test_a_file_in_which_nobody_is_has_nobody_to_choose_from(stored, tmp_path, c
         write_keypoints(tmp_path / "k.h5", read_keypoints(stored).select_frames(np.arange(frames)))
         add_candidates(tmp_path / "k.h5", nobody)
         with open_keypoints(tmp_path / "k.h5") as file:
-            assert chosen_by_geometry(file, RIG) is None
+            assert choosing.choose_by_geometry(file, RIG) is None
 
 
 def test_linked_candidates_are_refused(stored, tmp_path):

@@ -46,7 +46,7 @@ def test_everyone_is_read_as_if_alone_and_the_first_where_none_is_named(three, t
         assert_same(found, alone.between(start, stop))
         assert (found.verdict, found.reasons) == ("warn", (f"of {name}",))
         with open_labels(three, name) as file:
-            assert (file.person, len(file), file.further()) == (name, stop - start, None)
+            assert (file.person, len(file), file.read_further_joints()) == (name, stop - start, None)
             np.testing.assert_array_equal(file.read(3, 9, 2).poses.frames, np.arange(start + 3, start + 9, 2))
     with h5py.File(three) as file:
         assert [group.attrs["person"].decode() for group in (file, *file["people"].values())] == ["person1", *SPANS]

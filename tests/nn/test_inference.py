@@ -14,7 +14,7 @@ from epitool.nn.card import ModelCard
 from epitool.nn.checkpoint import Model
 from epitool.nn.crops import bones, labels_to_volume
 from epitool.nn.inference import NOTHING_KNOWN, KnownCameras, check_depth, predict_images
-from epitool.nn.network import as_input, build_network
+from epitool.nn.network import build_network, convert_crops
 from epitool.nn.soft_argmax import _Moments, soft_argmax
 from epitool.nn.torch_engine import TorchEngine, fold_batch_norm
 from epitool.options import PredictOptions
@@ -189,7 +189,7 @@ def test_folding_batch_normalisation_changes_nothing(backbone):
             torch.nn.init.uniform_(module.weight, 0.5, 1.5)
             torch.nn.init.normal_(module.bias)
     with torch.inference_mode():
-        crops = as_input(torch.randint(0, 256, (2, 64, 64, 3), dtype=torch.uint8), torch.device("cpu"))
+        crops = convert_crops(torch.randint(0, 256, (2, 64, 64, 3), dtype=torch.uint8), torch.device("cpu"))
         before, after = network.eval()(crops), fold_batch_norm(network)(crops)
     torch.testing.assert_close(after, before, atol=1e-4 * before.abs().max().item(), rtol=1e-3)
 

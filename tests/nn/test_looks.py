@@ -28,7 +28,7 @@ from epitool.nn.mocap import (
     median_lengths,
     mirrored,
     mixed_poses,
-    seen_by,
+    place_before_cameras,
     with_heads,
     with_lengths,
 )
@@ -49,7 +49,7 @@ def level(count=40, seed=0):
 
 
 def before_camera(count=40, seed=0, aside=0.35):
-    return seen_by(level(count, seed), Cameras(fallen=0.0, aside=aside), np.random.default_rng(seed))
+    return place_before_cameras(level(count, seed), Cameras(fallen=0.0, aside=aside), np.random.default_rng(seed))
 
 
 def exact_looks(poses, hint=None):

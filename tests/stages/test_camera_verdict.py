@@ -14,7 +14,7 @@ from epitool.errors import GeometryError
 from epitool.io.cameras import read_windows, tomllib, write_rig, write_windows
 from epitool.io.keypoints_h5 import write_keypoints
 from epitool.io.labels_h5 import read_labels, write_labels
-from epitool.stages.shared.camera_verdict import heed_cameras, inherited
+from epitool.stages.shared.camera_verdict import heed_cameras, read_inherited
 from epitool.synthetic import noisy_keypoints
 
 REASON = "camera cam2: rotation uncertain by 1.7 degrees"
@@ -63,7 +63,7 @@ def test_cameras_taken_from_labels_have_the_verdict_of_these(recorded):
 def test_doubts_about_several_cameras_are_inherited_as_one(truth):
     means = "Poses keep nearly their shape; where cameras stand and look is off by about that much; more movement helps"
     reasons = [REASON, "camera cam4: rotation uncertain by 1.2 degrees", means, "noise"]
-    (first, second) = inherited([Window(0, 9, truth.rig, {"verdict": "warn", "reasons": reasons})], "the cameras")
+    (first, second) = read_inherited([Window(0, 9, truth.rig, {"verdict": "warn", "reasons": reasons})], "the cameras")
     assert first == (
         "warn",
         "the cameras: 2 cameras are doubtful, most of all cam2: rotation uncertain by 1.7 degrees; their file has the"
@@ -117,12 +117,12 @@ def test_a_verdict_survives_the_conversion_of_cameras_and_is_shown(recorded):
 
 def test_files_of_other_programs_state_no_verdict(recorded):
     write_rig("cameras.toml", recorded.rig)
-    assert inherited(read_windows(Path("cameras.toml"))) == []
+    assert read_inherited(read_windows(Path("cameras.toml"))) == []
     epitool("convert", "cameras.toml", "--out", "cameras.qca.txt")
     heed_cameras(Path("cameras.qca.txt"))
     heed_cameras(Path())  # a folder
     write_rig("cameras.toml", recorded.rig, {"verdict": 3, "reasons": "no list", "standard_deviations": {}})
-    assert inherited(read_windows(Path("cameras.toml"))) == []
+    assert read_inherited(read_windows(Path("cameras.toml"))) == []
 
 
 def test_a_verdict_without_reasons_is_heard(recorded):

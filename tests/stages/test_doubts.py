@@ -11,13 +11,13 @@ from epitool.geometry.calibration.verdict import Verdict
 from epitool.geometry.doubts import Doubt, Kind, doubt_if_large, doubt_of_unplaced
 from epitool.stages.shared.doubts import (
     Asked,
-    first_of,
     omission_text,
     passed_on,
     refusal_text,
-    said_of,
+    select_first,
     sentences,
     shortened,
+    word_verdict,
 )
 
 PLACE = doubt_if_large(Kind.PLACE, 0.05, doubts.PLACE, "walk_back", length=0.5)
@@ -27,7 +27,7 @@ NUMBERS = dict.fromkeys(("joints", "degrees", "closer", "factor", "span", "lengt
 
 
 def test_a_place_is_uncertain_by_millimetres_where_the_scale_is_known():
-    assert said_of(Verdict((PLACE,)), Asked(millimetres=490.0)).reasons == (
+    assert word_verdict(Verdict((PLACE,)), Asked(millimetres=490.0)).reasons == (
         "camera walk_back: position uncertain by 245 mm (limit for 'pass': 3% of the camera spacing)",
         "Poses keep nearly their shape; where cameras stand and look is off by about that much; more movement or"
         " --intrinsics helps",
@@ -35,7 +35,7 @@ def test_a_place_is_uncertain_by_millimetres_where_the_scale_is_known():
 
 
 def test_and_by_a_share_where_it_is_not():
-    assert said_of(Verdict((PLACE,)), Asked(lenses_given=True)).reasons == (
+    assert word_verdict(Verdict((PLACE,)), Asked(lenses_given=True)).reasons == (
         "camera walk_back: position uncertain by 5.0% of the camera spacing (limit for 'pass': 3%)",
         "Poses keep nearly their shape; where cameras stand and look is off by about that much; more movement or more"
         " views help",
@@ -43,14 +43,14 @@ def test_and_by_a_share_where_it_is_not():
 
 
 def test_a_camera_has_one_line_that_joins_its_doubts():
-    said = said_of(Verdict((PLACE, TURNED)), Asked())
+    said = word_verdict(Verdict((PLACE, TURNED)), Asked())
     assert len([reason for reason in said.reasons if reason.startswith("camera")]) == 1
     assert "position uncertain by 5.0%" in said.reasons[0]
     assert "rotation uncertain by 1.4 degrees (limit for 'pass': 1 degree)" in said.reasons[0]
 
 
 def test_the_worst_comes_first_and_nothing_is_called_usable_beside_it():
-    said = said_of(Verdict((TURNED, LOST), {"roof": doubt_of_unplaced("roof", "it shows nobody")}), Asked())
+    said = word_verdict(Verdict((TURNED, LOST), {"roof": doubt_of_unplaced("roof", "it shows nobody")}), Asked())
     assert said.level == "fail"
     assert said.reasons[0] == "camera door: rotation uncertain by 6.2 degrees (limit: 4 degrees)"
     assert said.reasons[1] == "view roof: is left out: it shows nobody"
@@ -60,14 +60,14 @@ def test_the_worst_comes_first_and_nothing_is_called_usable_beside_it():
 def test_of_several_cameras_the_worst_is_named_in_one_line_which_says_how_many_there_are():
     also = [doubt_if_large(Kind.ROTATION, value, doubts.ROTATION_DEG, name) for name, value in (("a", 1.2), ("b", 3.9))]
     noise = doubt_if_large(Kind.NOISE, 0.05, doubts.NOISE)
-    reasons = said_of(Verdict((TURNED, *also, noise)), Asked()).reasons
+    reasons = word_verdict(Verdict((TURNED, *also, noise)), Asked()).reasons
     assert [reason.split()[1] for reason in reasons[:3]] == ["b:", "walk_back:", "a:"]
     worst = "3 cameras are doubtful, most of all b: rotation uncertain by 3.9 degrees (limit for 'pass': 1 degree)"
     line, means, scatter = shortened(reasons, "it has the others")
     assert line == f"{worst}; it has the others"
     assert means.startswith("Poses keep nearly their shape")
     assert passed_on(reasons, "") == [worst, scatter]
-    assert first_of(reasons, "look there") == f"{worst}; look there. 1 more reason: look there"
+    assert select_first(reasons, "look there") == f"{worst}; look there. 1 more reason: look there"
     assert shortened(reasons[1:2], "there") == [reasons[1]]  # a single camera is stated as it is
 
 
@@ -75,7 +75,7 @@ def test_reasons_are_joined_with_one_full_stop_each():
     assert sentences(["more movement helps.", "is it in sync?", "bones change"]) == (
         "more movement helps. is it in sync? bones change."
     )
-    assert first_of([], "nowhere") == "no reason is stated"
+    assert select_first([], "nowhere") == "no reason is stated"
 
 
 def test_cameras_that_fail_say_that_nothing_is_written_and_two_things_to_try():
@@ -96,7 +96,7 @@ def test_views_that_do_not_fit_are_no_matter_of_lenses():
 
 def test_a_focal_length_known_to_hundreds_of_percent_tells_of_an_unusual_lens():
     wide = doubt_if_large(Kind.FOCAL, 3.4, doubts.FOCAL_OF_TWO, "gopro")
-    (reason,) = said_of(Verdict((wide,)), Asked()).reasons  # nothing is said of the shape of poses
+    (reason,) = word_verdict(Verdict((wide,)), Asked()).reasons  # nothing is said of the shape of poses
     assert "focal length uncertain by 340% (limit for 'pass': 5%)" in reason
     assert "wide action camera" in reason
     assert "--intrinsics" in reason
@@ -104,8 +104,8 @@ def test_a_focal_length_known_to_hundreds_of_percent_tells_of_an_unusual_lens():
 
 def test_what_passes_is_not_said():
     verdict = Verdict((doubt_if_large(Kind.PLACE, 0.01, doubts.PLACE, "walk_back", length=0.1),))
-    assert said_of(verdict, Asked(), [("pass", "all is well")]) == said_of(Verdict(), Asked())
-    assert said_of(verdict, Asked()).level == verdict.level == "pass"
+    assert word_verdict(verdict, Asked(), [("pass", "all is well")]) == word_verdict(Verdict(), Asked())
+    assert word_verdict(verdict, Asked()).level == verdict.level == "pass"
 
 
 def test_a_view_left_out_is_a_warning():
@@ -113,7 +113,7 @@ def test_a_view_left_out_is_a_warning():
 
 
 def test_a_commands_own_doubts_count():
-    said = said_of(Verdict((TURNED,)), Asked(), [("fail", "bones are odd")])
+    said = word_verdict(Verdict((TURNED,)), Asked(), [("fail", "bones are odd")])
     assert (said.level, said.reasons[0]) == ("fail", "bones are odd")
 
 
@@ -123,7 +123,7 @@ def test_every_kind_has_words(kind):
     try:
         said = omission_text(item, Asked())
     except KeyError:
-        said = said_of(Verdict((item,)), Asked()).text
+        said = word_verdict(Verdict((item,)), Asked()).text
     assert not re.search("[{}]|nan", said)
     assert len(said) > 15
 

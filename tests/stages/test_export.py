@@ -19,7 +19,7 @@ from epitool.nn.card import ModelCard
 from epitool.nn.checkpoint import Model, save_model
 from epitool.nn.crops import bones
 from epitool.nn.inference import open_engine
-from epitool.nn.network import as_input, build_network
+from epitool.nn.network import build_network, convert_crops
 from epitool.nn.onnx_engine import CARD, OnnxEngine
 from epitool.nn.torch_engine import fold_batch_norm
 from epitool.options import ExportOptions
@@ -45,7 +45,7 @@ def model() -> Model:
     """Random weights, with heatmaps that have a peak."""
     network = build_network(17, TINY).eval()
     with torch.no_grad():
-        logits = network(as_input(torch.from_numpy(some_crops(4)), torch.device("cpu")))
+        logits = network(convert_crops(torch.from_numpy(some_crops(4)), torch.device("cpu")))
         network.final_layer.weight.mul_(6 / logits.std())
     lengths = np.full(len(bones(H36M)), 300.0)
     card = ModelCard(TINY, H36M, np.full(17, True), lengths, 1.2, "mm", "made up", "abc", 3, 80.0, 0.9)

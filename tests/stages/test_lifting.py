@@ -11,9 +11,9 @@ import pytest
 from epitool.errors import GeometryError, InputError, UsageError
 from epitool.io.keypoints_h5 import write_keypoints
 from epitool.nn.looks import BODY, LIMBS, PELVIS, Looks, body_joints, described, face_apart, from_facing, unit_size
-from epitool.nn.mocap import Cameras, median_lengths, mirrored, seen_by
+from epitool.nn.mocap import Cameras, median_lengths, mirrored, place_before_cameras
 from epitool.nn.refiner import SHIPPED, Refiner, load_refiner, reference_lengths
-from epitool.nn.refining import agreed_poses, on_rays, sized
+from epitool.nn.refining import agreed_poses, move_to_rays, sized
 from epitool.nn.times import Times, smoothed
 from epitool.options import PredictOptions
 from epitool.pose import Keypoints, square_boxes
@@ -149,7 +149,7 @@ def test_videos_with_a_gap_are_not_joined():
 
 def test_exact_poses_stay_where_they_are_on_their_rays():
     poses = walk(10)
-    found, root = on_rays(poses - poses[:, [PELVIS]], poses[..., :2] / poses[..., 2:])
+    found, root = move_to_rays(poses - poses[:, [PELVIS]], poses[..., :2] / poses[..., 2:])
     np.testing.assert_allclose(found, poses - poses[:, [PELVIS]], atol=1e-6)
     np.testing.assert_allclose(root, poses[:, PELVIS], atol=1e-6)
 
@@ -161,7 +161,7 @@ def test_joints_are_drawn_halfway_to_their_rays_and_unseen_ones_stay():
     moved = poses.copy()
     moved[:, [wrist, hand], 0] += 60.0
     rays[:, hand] = np.nan
-    found, _ = on_rays(moved - moved[:, [PELVIS]], rays)
+    found, _ = move_to_rays(moved - moved[:, [PELVIS]], rays)
     error = found - (poses - poses[:, [PELVIS]])
     assert np.abs(error[:, hand, 0] - 60).max() < 12
     assert (np.abs(error[:, wrist, 0]) < 40).all()
@@ -197,7 +197,7 @@ def test_smoothing_leaves_steady_motion_as_it_is_to_the_ends_of_a_video():
 
 def test_the_shipped_unit_treats_both_sides_alike_and_beats_its_noisy_hint():
     refiner = load_refiner()
-    poses = seen_by(walk(200) - [0, 0, 4500.0], Cameras(fallen=0.0), np.random.default_rng(0))
+    poses = place_before_cameras(walk(200) - [0, 0, 4500.0], Cameras(fallen=0.0), np.random.default_rng(0))
     exact = looks_at(poses)
     hint = poses - poses[:, [PELVIS]]
     hint = hint * [1, 1, 0.7] + np.random.default_rng(1).normal(0, 60, poses.shape)

@@ -245,14 +245,14 @@ def test_joints_of_trials_are_pooled_with_everyone_in_them(session, tmp_path):
 
 def test_steps_are_judged_in_words():
     seen = {"frames": 10, "views": {"a": 10, "b": 4}}
-    assert "doubtful" in trust.of_joints(seen, Path("k.h5"))
-    assert "40% of those of b" in trust.of_joints(seen, Path("k.h5"))
+    assert "doubtful" in trust.judge_joints(seen, Path("k.h5"))
+    assert "40% of those of b" in trust.judge_joints(seen, Path("k.h5"))
     warned = {"verdict": "warn", "median_reprojection_px": 2.0, "left_out": {"c": "why"}, "unit": "arbitrary"}
-    said = trust.of_cameras(warned, False)
+    said = trust.judge_cameras(warned, False)
     assert all(word in said for word in ("with care", "without c", "--scale", "--intrinsics"))
-    assert "--intrinsics" not in trust.of_cameras(warned, True)
+    assert "--intrinsics" not in trust.judge_cameras(warned, True)
     poses = {"verdict": "warn", "solved": 1, "frames": 2, "median_reprojection_px": 2.0}
-    assert "with care" in trust.of_poses(poses, Path("p.html"))
+    assert "with care" in trust.judge_poses(poses, Path("p.html"))
 
 
 class Ended:

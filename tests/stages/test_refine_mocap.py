@@ -15,7 +15,15 @@ from epitool.metrics import nmpjpe
 from epitool.nn import refiner_training
 from epitool.nn.detector_errors import Hardships, errors_of, looks_with_errors
 from epitool.nn.looks import BODY, LIMBS, PELVIS, body_joints
-from epitool.nn.mocap import Cameras, level_poses, median_lengths, mirrored, seen_by, vertical_of, with_lengths
+from epitool.nn.mocap import (
+    Cameras,
+    level_poses,
+    median_lengths,
+    mirrored,
+    place_before_cameras,
+    vertical_of,
+    with_lengths,
+)
 from epitool.nn.refiner import load_refiner
 from epitool.nn.refiner_training import generic_wardrobe, train_generic
 from epitool.options import RefineOptions
@@ -108,7 +116,7 @@ def lengths(poses):
 
 def test_cameras_see_a_turned_tilted_person_of_the_same_size_before_them():
     poses, cameras = bodies([0], 400), Cameras(fallen=0.0)
-    seen = seen_by(poses, cameras, np.random.default_rng(0))
+    seen = place_before_cameras(poses, cameras, np.random.default_rng(0))
     np.testing.assert_allclose(lengths(seen), lengths(poses))
     assert (seen[..., 2] > 0).all()
     shoulders = seen[:, BODY.index("left_shoulder")] - seen[:, BODY.index("right_shoulder")]
@@ -128,7 +136,7 @@ def errors_of_labels(truth):
 def test_unit_for_everybody_knows_people_that_it_has_not_seen(truth):
     errors = errors_of_labels(truth)
     unit = train_generic(generic_wardrobe(bodies(range(8))), errors, QUICK, "mocap")
-    others = seen_by(bodies([20, 21]), Cameras(), np.random.default_rng(1))
+    others = place_before_cameras(bodies([20, 21]), Cameras(), np.random.default_rng(1))
     none = Hardships(made_up=0.0, no_hint=1.0, unseen=0.0, hint_turn_deg=0.0)
     answers = unit.answers(looks_with_errors(others, errors, none, np.random.default_rng(2)))
     root = int(np.flatnonzero(LIMBS == PELVIS)[0])

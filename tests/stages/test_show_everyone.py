@@ -217,9 +217,9 @@ def test_clusters_of_somebody_not_to_be_trusted_are_refused(here, truth):
 
 def test_refine_learns_from_everyone_who_is_in_an_image_of_a_part(everyone):
     labels = refine.inputs.read_everyone(Path("labels.h5"))
-    seen = refine.inputs.seen_in(labels, Path("labels.h5"))
+    seen = refine.inputs.select_seen(labels, Path("labels.h5"))
     assert sorted(set(seen.people.tolist())) == list(range(len(everyone)))
-    alone = refine.inputs.seen_in(labels[:1], Path("labels.h5"))
+    alone = refine.inputs.select_seen(labels[:1], Path("labels.h5"))
     np.testing.assert_array_equal(seen.truth[seen.people == 0], alone.truth)
     for person, one in enumerate(everyone.values()):
         there = seen.at(seen.people == person)

@@ -21,7 +21,7 @@ from epitool.nn.dataset import CropDataset
 from epitool.nn.device import pick_device
 from epitool.nn.distributed import Compute
 from epitool.nn.inference import open_engine, predict_images
-from epitool.nn.network import as_input, build_network
+from epitool.nn.network import build_network, convert_crops
 from epitool.nn.recording import Recording
 from epitool.nn.run import BEST, LAST, LOG, best_epoch
 from epitool.nn.samples import collect_samples
@@ -119,7 +119,7 @@ def test_network_learns_the_images_it_is_shown(labels, tmp_path):
     samples, store = open_training_set(labels.poses.skeleton, tmp_path)
     dataset = CropDataset(store, samples, TINY, augment=False)
     crops, target, weight = (torch.stack(part) for part in zip(*(dataset[i] for i in range(4))))
-    inputs = as_input(crops, CPU)
+    inputs = convert_crops(crops, CPU)
     network = build_network(17, replace(TINY, filters=32))
     optimizer = torch.optim.Adam(network.parameters(), lr=3e-3)
     losses = []

@@ -10,7 +10,7 @@ from epitool.options import PssFitOptions
 from epitool.pss.embedding import embed
 from epitool.skeleton import skeleton
 from epitool.stages import pss_fit
-from epitool.stages.pss_fit.pictures import in_camera_axes
+from epitool.stages.pss_fit.pictures import turn_to_camera_axes
 from epitool.synthetic.motion import random_motion
 from epitool.viz.colors import SIDE_COLORS
 from epitool.viz.pss import plot_pss_centres, plot_pss_plane
@@ -42,7 +42,7 @@ def test_no_centres_is_a_mistake(tmp_path):
 
 
 def test_bones_have_the_colours_of_their_sides(tmp_path):
-    plot_pss_centres(tmp_path / "centres.png", in_camera_axes(WALK[:4], WALK, H36M), H36M)
+    plot_pss_centres(tmp_path / "centres.png", turn_to_camera_axes(WALK[:4], WALK, H36M), H36M)
     pixels = drawn(tmp_path / "centres.png").reshape(-1, 3)
     for color in SIDE_COLORS.values():
         assert (np.abs(pixels.astype(int) - color).max(axis=1) < 5).sum() > 100
@@ -53,7 +53,7 @@ def test_bones_have_the_colours_of_their_sides(tmp_path):
 def test_heads_are_above_feet_in_pictures_whichever_way_is_up_and_left_stays_left(axis, sign):
     stood = np.roll(WALK, axis + 1, axis=-1)
     poses = stood * [sign, sign, 1] if axis != 2 else stood * [1, sign, sign]  # turned by a half, no mirror
-    upright = in_camera_axes(poses, poses, H36M)
+    upright = turn_to_camera_axes(poses, poses, H36M)
     assert (upright[:, H36M.index("head_top"), 1] < upright[:, H36M.index("left_ankle"), 1] - 500).mean() > 0.9
 
     def handedness(bodies: np.ndarray) -> np.ndarray:

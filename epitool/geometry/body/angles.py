@@ -54,9 +54,9 @@ def _leg(point: dict[str, Array], pelvis: tuple[Array, Array, Array], outward: f
     }
     if "ankle" in point:
         shin = unit_vectors(point["ankle"] - point["knee"])
-        angles["knee_flexion"] = _between(thigh, shin)
+        angles["knee_flexion"] = _measure_angle(thigh, shin)
         if {"big_toe", "heel"} <= point.keys():
-            angles["ankle_dorsiflexion"] = 90 - _between(-shin, unit_vectors(point["big_toe"] - point["heel"]))
+            angles["ankle_dorsiflexion"] = 90 - _measure_angle(-shin, unit_vectors(point["big_toe"] - point["heel"]))
     return angles
 
 
@@ -70,11 +70,11 @@ def _arm(point: dict[str, Array], thorax: tuple[Array, Array, Array], outward: f
     plane = np.where(raised, _degrees(np.arctan2(forward, outward * right)), np.nan)
     angles = {"shoulder_elevation": elevation, "shoulder_plane": plane}
     if "wrist" in point:
-        angles["elbow_flexion"] = _between(upper, unit_vectors(point["wrist"] - point["elbow"]))
+        angles["elbow_flexion"] = _measure_angle(upper, unit_vectors(point["wrist"] - point["elbow"]))
     return angles
 
 
-def _between(a: Array, b: Array) -> Array:
+def _measure_angle(a: Array, b: Array) -> Array:
     """Return angles between unit vectors in degrees, accurate for small angles too."""
     return _degrees(np.arctan2(np.linalg.norm(np.cross(a, b), axis=-1), dot(a, b)))
 

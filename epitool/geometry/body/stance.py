@@ -113,13 +113,16 @@ def stance_of(poses: Poses) -> tuple[Stance, float]:
         raise GeometryError(f"shoulders, hips, knees and ankles are seen together in fewer than {_MIN_FRAMES} frames")
     leg = float(np.nanmedian(shins) + np.nanmedian(thighs))
     ankles = np.stack([joint[f"{side}_ankle"] for side in _SIDES], axis=1)
-    ankles = np.where(_usual(shins)[..., None], ankles, np.nan)
+    ankles = np.where(_find_usual(shins)[..., None], ankles, np.nan)
     axis, left = joint["thorax"] - ankles.mean(axis=1), _left(body)
     upright = np.linalg.norm(axis, axis=-1) > _UPRIGHT * (leg + np.nanmedian(trunk))
     upright &= np.isfinite(left[:, 0])
     if upright.sum() < _MIN_FRAMES:
         raise GeometryError(f"{upright.sum()} frames show all of an upright person, {_MIN_FRAMES} are needed")
-    axis, hips = np.where(upright[:, None], axis, np.nan), np.where(_usual(trunk)[:, None], joint["pelvis"], np.nan)
+    axis, hips = (
+        np.where(upright[:, None], axis, np.nan),
+        np.where(_find_usual(trunk)[:, None], joint["pelvis"], np.nan),
+    )
     return Stance(ankles / leg, axis / leg, left, hips / leg), leg
 
 
@@ -130,11 +133,11 @@ def _left(body: Poses) -> Array:
         across = body.xyz[:, body.skeleton.index(f"left_{part}")] - body.xyz[:, body.skeleton.index(f"right_{part}")]
         length = np.linalg.norm(across, axis=-1)
         if np.isfinite(length).any():
-            left += np.where(_usual(length)[:, None], across / length[:, None], 0.0)
+            left += np.where(_find_usual(length)[:, None], across / length[:, None], 0.0)
     return np.where(left.any(axis=-1, keepdims=True), left, np.nan)
 
 
-def _usual(lengths: Array) -> Flags:
+def _find_usual(lengths: Array) -> Flags:
     """Return which lengths are near their median, in units of their spread."""
     off = np.abs(lengths - np.nanmedian(lengths))
     return off <= _LENGTH_TOLERANCE * 1.4826 * np.nanmedian(off) + 1e-9 * np.nanmedian(lengths)

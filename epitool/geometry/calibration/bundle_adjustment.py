@@ -235,7 +235,7 @@ def _deviations(
     for cluster in clusters:
         system = reduced_system(*arguments, np.unique(cluster, return_inverse=True)[1])
         sums.append((free.T @ system.S @ free, system.gradient @ free))
-    sums.append(_in_halves(*sums[1]))
+    sums.append(_contributions_of_halves(*sums[1]))
     whole = sums[0][0].sum(axis=0)
     bread = invert_determined(whole + prior)
     independent, own = variance * bread @ whole @ bread, variance * lenses.belief * bread @ prior @ bread
@@ -249,7 +249,7 @@ def _deviations(
     return (rotation, place, focal, turn, way), max(redundancy, 1.0)
 
 
-def _in_halves(S: Array, gradient: Array) -> tuple[Array, Array]:
+def _contributions_of_halves(S: Array, gradient: Array) -> tuple[Array, Array]:
     """Return the contributions of both halves of a recording, by those of its stretches; see `jackknife_covariance`."""
     half = len(S) // 2
     first, second = ([part[:half].sum(axis=0), part[half:].sum(axis=0)] for part in (S, gradient))

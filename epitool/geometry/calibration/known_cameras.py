@@ -64,7 +64,7 @@ def judge_known(keypoints: Keypoints, rig: Rig, jobs: int, left_out: Mapping[str
     """
     sample = informative_frames(keypoints, _FRAMES)
     try:
-        seen = _seen(sample, rig, jobs)
+        seen = _label_sample(sample, rig, jobs)
         best = adjust_rig(sample, rig, jobs, rough=True)
     except GeometryError:
         return Verdict(left_out=left_out or {})
@@ -82,7 +82,7 @@ def judge_known(keypoints: Keypoints, rig: Rig, jobs: int, left_out: Mapping[str
     return Verdict(doubts, {**(left_out or {}), **strangers}, strangers)
 
 
-def _seen(sample: Keypoints, rig: Rig, jobs: int) -> _Seen:
+def _label_sample(sample: Keypoints, rig: Rig, jobs: int) -> _Seen:
     """Label the sample with the cameras of a rig and measure the fit."""
     own = sample.select_views(rig.names)
     labels = make_labels(own, rig, method="polynomial", jobs=jobs)
@@ -104,7 +104,7 @@ def _without_one(sample: Keypoints, seen: _Seen, jobs: int) -> _Seen | None:
     for camera in seen.rig.cameras:
         others = seen.rig.select([name for name in seen.rig.names if name != camera.name])
         try:
-            trial = _seen(sample, others, jobs)
+            trial = _label_sample(sample, others, jobs)
         except GeometryError:
             continue
         shown = int(sample.select_views([camera.name]).seen.sum())

@@ -91,12 +91,12 @@ def _parameters(K: Array, bend: Array) -> Array:
 
 def largest_change(before: Rig, after: Rig, lenses: Lenses) -> float:
     """Return the largest change of any lens parameter, in standard deviations of its prior."""
-    a, b = (np.concatenate([_of(c) for c in rig.cameras]) for rig in (before, after))
+    a, b = (np.concatenate([_lens_parameters(c) for c in rig.cameras]) for rig in (before, after))
     sd = lenses.about(before).sd
     return float((np.abs(a - b) / np.where(sd > 0, sd, np.inf)).max())
 
 
-def _of(camera: Camera) -> Array:
+def _lens_parameters(camera: Camera) -> Array:
     """Return the parameters `(1, 5)` of a camera's lens."""
     return _parameters(camera.K[None], camera.lens[:1])
 
@@ -124,7 +124,7 @@ def _known(cameras: Sequence[Camera], focal: float, centre: float, k1: float, as
     """Return priors with the cameras' lenses as means and these deviations; `centre` is a share of the longer side."""
     side = [max(camera.image_size) for camera in cameras]
     sd = np.array([[focal, centre * s, centre * s, k1, aspect] for s in side])
-    return Lenses(tuple(camera.name for camera in cameras), np.concatenate([_of(c) for c in cameras]), sd)
+    return Lenses(tuple(camera.name for camera in cameras), np.concatenate([_lens_parameters(c) for c in cameras]), sd)
 
 
 def priors_of_known(cameras: Sequence[Camera]) -> Lenses:

@@ -18,7 +18,7 @@ POSE, FOCAL, LENS = 6, 7, 11  # number of parameters of a camera: pose only, wit
 
 
 @formula
-def _turned(R: Array, v: int, X: Number, Y: Number, Z: Number) -> tuple[Number, Number, Number]:
+def _rotate_into_camera(R: Array, v: int, X: Number, Y: Number, Z: Number) -> tuple[Number, Number, Number]:
     """Return a point rotated into the axes of camera v, without the translation."""
     return (
         R[v, 0, 0] * X + R[v, 0, 1] * Y + R[v, 0, 2] * Z,
@@ -51,7 +51,7 @@ def squared_errors(R: Array, t: Array, K: Array, bend: Array, points: Array, xy:
     out = np.empty(xy.shape[:2])
     with np.errstate(all="ignore"):
         for v in range(len(R)):
-            rx, ry, rz = _turned(R, v, points[:, 0], points[:, 1], points[:, 2])
+            rx, ry, rz = _rotate_into_camera(R, v, points[:, 0], points[:, 1], points[:, 2])
             over_z = 1.0 / (rz + t[v, 2])
             x, y = (rx + t[v, 0]) * over_z, (ry + t[v, 1]) * over_z
             bent = bend[v] * (x * x + y * y)
@@ -86,7 +86,7 @@ def linearize(
         Jp: Derivative by point, written.
         residual: Residual, written.
     """
-    rx, ry, rz = _turned(R, v, X[0], X[1], X[2])
+    rx, ry, rz = _rotate_into_camera(R, v, X[0], X[1], X[2])
     over_z = 1.0 / (rz + t[v, 2])
     x, y = (rx + t[v, 0]) * over_z, (ry + t[v, 1]) * over_z
     rr = x * x + y * y

@@ -53,11 +53,11 @@ def smooth(xyz: Array, covariance: Array) -> Array:
         for piece in np.split(known, np.flatnonzero(np.diff(known) > _APART + 1) + 1):
             if len(piece) >= _LEAST:
                 part = slice(piece[0], piece[-1] + 1)
-                out[part, j] = _by_chunks(xyz[part, j], covariance[part, j])
+                out[part, j] = _smooth_in_chunks(xyz[part, j], covariance[part, j])
     return out
 
 
-def _by_chunks(places: Array, covariance: Array) -> Array:
+def _smooth_in_chunks(places: Array, covariance: Array) -> Array:
     """Smooth one joint `(F, 3)` in chunks that are blended where they overlap."""
     out = np.zeros_like(places)
     starts = range(0, max(len(places) - _OVERLAP, 1), _CHUNK - _OVERLAP)

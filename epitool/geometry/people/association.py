@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from epitool.camera import Rig
-from epitool.geometry.people.bodies import midlines, nearest_to_rays, seen_by_all
+from epitool.geometry.people.bodies import fill_unseen, midlines, nearest_to_rays
 from epitool.geometry.people.candidates import Candidates
 from epitool.geometry.people.following import Follower
 from epitool.geometry.people.grouping import Epipolar, Pairs, group_detections, usual_distances
@@ -99,14 +99,14 @@ def match_people(candidates: Candidates, rig: Rig, frames: int, skeleton: Skelet
         return People(np.full((frames, 1, len(rig)), -1), np.full((frames, 1), -1))
     table = candidates.table(frames, len(rig))
     pairs = _pairs_of(rig)
-    sample = _joints(candidates, table[_spread(frames)], rig)
+    sample = _joints(candidates, table[_select_spread_frames(frames)], rig)
     noise = _noise(sample, pairs, slack * _usual_size(sample, rig), _LOOSE * _usual_size(sample, rig), skeleton)
     parts, sightings, follower = [], [], Follower(_BRIDGE)
     chunk = max(1, _CHUNK // (table.shape[1] * table.shape[2]) ** 2)
     for start in range(0, frames, chunk):
         xy = _joints(candidates, table[start : start + chunk], rig)
         slots = group_detections(xy, pairs, noise, skeleton)
-        parts.append(in_slots(table[start : start + chunk], slots))
+        parts.append(take_slots(table[start : start + chunk], slots))
         sightings.append(_followed(follower, xy, slots, start, rig, skeleton))
     groups = np.full((frames, max((part.shape[1] for part in parts), default=0), len(rig)), -1)
     for start, part in zip(range(0, frames, chunk), parts):
@@ -169,7 +169,7 @@ def _noise(xy: Array, pairs: Pairs, least: float, loose: float, skeleton: Skelet
     return max(1.4826 * float(np.median(usual)), least) if len(usual) else least
 
 
-def _spread(frames: int) -> Indices:
+def _select_spread_frames(frames: int) -> Indices:
     """Return evenly spread frames for measuring the noise."""
     return np.unique(np.linspace(0, frames - 1, min(frames, _NOISE_FRAMES)).astype(int))
 
@@ -180,7 +180,7 @@ def _joints(candidates: Candidates, table: Indices, rig: Rig) -> Array:
     return np.stack([camera.undistort(xy[:, v]) for v, camera in enumerate(rig.cameras)], axis=1)
 
 
-def in_slots(table: Indices, slots: Indices) -> Indices:
+def take_slots(table: Indices, slots: Indices) -> Indices:
     """Return the candidates in slots `(F, K, V)` of a table `(F, V, P)`; -1 for none."""
     found = np.take_along_axis(table, np.swapaxes(np.maximum(slots, 0), 1, 2), axis=2)
     return np.where(slots >= 0, np.swapaxes(found, 1, 2), -1)
@@ -200,7 +200,7 @@ def _followed(follower: Follower, xy: Array, slots: Indices, start: int, rig: Ri
     points, frame = midlines(xy, slots, skeleton), np.nonzero((slots >= 0).any(axis=-1))[0] + start
     places = nearest_to_rays(points, rig)
     shown = np.isfinite(points[..., 0]).any(axis=-1)
-    names, near = follower.follow(seen_by_all(points, places, rig), shown, frame)
+    names, near = follower.follow(fill_unseen(points, places, rig), shown, frame)
     return Sightings(names, near, frame, *centers_and_sizes(places))
 
 

@@ -56,7 +56,7 @@ def nearest_to_rays(xy: Array, rig: Rig) -> Array:
     return points
 
 
-def seen_by_all(xy: Array, places: Array, rig: Rig) -> Array:
+def fill_unseen(xy: Array, places: Array, rig: Rig) -> Array:
     """Return points `(N, V, M, 2)` with those that a view does not show filled in from their places `(N, M, 3)`."""
     return np.where(np.isfinite(xy), xy, np.stack([projected(places, camera.P) for camera in rig.cameras], axis=1))
 

@@ -78,7 +78,7 @@ class Candidates:
         """Return the joints `(..., J, 2)` of the candidates at these indices, NaN where missing."""
         return self.xy[chosen].astype(np.float64)
 
-    def chosen(self, choice: Indices) -> tuple[Array, Array]:
+    def take(self, choice: Indices) -> tuple[Array, Array]:
         """Return joints `(..., J, 2)`, NaN where missing, and confidence `(..., J)` at indices; -1 is nobody."""
         there, joints = choice >= 0, self.xy.shape[1]
         xy, confidence = np.full((*choice.shape, joints, 2), np.nan), np.zeros((*choice.shape, joints))
@@ -114,7 +114,7 @@ class Candidates:
 
 def with_choice(keypoints: Keypoints, candidates: Candidates, choice: Indices) -> Keypoints:
     """Return the keypoints with the chosen candidates, `(F, V)` indices with -1 for nobody."""
-    xy, confidence = candidates.chosen(choice)
+    xy, confidence = candidates.take(choice)
     own = keypoints.detected_xyz
     if own.size:  # it belongs to the person chosen before
         same = (np.nan_to_num(xy) == np.nan_to_num(keypoints.xy)).all(axis=(-1, -2))

@@ -71,7 +71,7 @@ class Crowd:
         """Whether some view shows more than one person in some frame."""
         return self.candidates.crowded(self.frames, len(self.empty.views))
 
-    def shown(self) -> Indices:
+    def count_shown(self) -> Indices:
         """Return the number of people in each view and frame, `(F, V)`."""
         views = len(self.empty.views)
         cell = self.candidates.frame_index * views + self.candidates.view_index
@@ -88,7 +88,7 @@ class Crowd:
         order = np.lexsort((people.names[frame, group], frame))
         frame, group = frame[order], group[order]
         own, person = people.candidates[frame, group], people.names[frame, group]
-        xy, confidence = self.candidates.chosen(own)
+        xy, confidence = self.candidates.take(own)
         return replace(
             self.empty,
             xy=xy,
@@ -131,7 +131,7 @@ def calibrate_everyone(
             begin = use_found_lenses(cameras, result.rig, focal)
             result = calibrate(crowd.joints(people), cameras, seed=seed, jobs=jobs, focal=focal, start=begin)
             before = people
-        shares = people.shares(crowd.shown())
+        shares = people.shares(crowd.count_shown())
         strangers = [name for name, share in zip(crowd.empty.views, shares) if share < _HARDLY[0]]
         kept = [name for name in result.rig.names if name not in strangers]
         if len(kept) < len(result.rig) and len(kept) >= 2:
@@ -146,7 +146,7 @@ def _with_doubts(crowd: Crowd, people: People, result: Calibration, torn: bool) 
 
     Only matched people determine the cameras, so a good fit does not show that the matches are right.
     """
-    shares = dict(zip(crowd.empty.views, people.shares(crowd.shown()).tolist(), strict=True))
+    shares = dict(zip(crowd.empty.views, people.shares(crowd.count_shown()).tolist(), strict=True))
     doubted = {name: _doubt_of_share(name, share) for name, share in shares.items()}
     left_out = {n: doubted[n] if shares[n] < _HARDLY[0] else why for n, why in result.left_out.items()}
     if result.verdict is None:

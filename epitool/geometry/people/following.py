@@ -97,7 +97,7 @@ class Follower:
         distance = image_distances(_expected(tracks, frame), now.points, tracks.size, now.size, tracks.trust, now.trust)
         handicap = _TENTATIVE * (tracks.age < _YOUNG)
         rows, columns = assign_tracks(distance, frame - tracks.seen, handicap)
-        near = _near(distance, rows, columns)
+        near = _find_near(distance, rows, columns)
         now.names[columns] = tracks.names[rows]
         new = now.names < 0
         now.names[new] = self.count + np.arange(new.sum())
@@ -127,7 +127,7 @@ def _expected(tracks: Seen, frame: int) -> Array:
     return tracks.points + (tracks.velocity * gap[:, None, None])[:, :, None]
 
 
-def _near(distance: Array, rows: Indices, columns: Indices) -> Flags:
+def _find_near(distance: Array, rows: Indices, columns: Indices) -> Flags:
     """Return which people `(G,)` another track is near to, or whose track is near to somebody else.
 
     Somebody new may be the one who had a track before, wherever that track could have gone.

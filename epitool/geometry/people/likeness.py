@@ -33,7 +33,7 @@ class Scene:
     bias: Array
 
 
-def by_bones(apart: Array, variance: Array) -> Array:
+def compare_bones(apart: Array, variance: Array) -> Array:
     """Return log odds from differences of log lengths `(..., B)`: of one person, or of two who differ as people do."""
     there = np.isfinite(apart) & np.isfinite(variance)
     r, same = np.where(there, apart, 0.0), np.where(there, variance, 1.0)
@@ -46,7 +46,7 @@ def by_bones(apart: Array, variance: Array) -> Array:
     return 0.5 * (of_two - of_one + np.log(other / same).sum(axis=-1) + np.log(shared))
 
 
-def by_place(apart: Array, gap: Indices, scene: Scene) -> Array:
+def compare_places(apart: Array, gap: Indices, scene: Scene) -> Array:
     """Return log odds from a distance `(..., 3)` after a gap: of one person on their way, or of anybody anywhere."""
     anywhere = 2 * scene.spread**2
     near = (PLACE_NOISE * scene.size) ** 2 + (scene.speed * gap) ** 2

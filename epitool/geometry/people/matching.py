@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from epitool.camera import Camera
-from epitool.geometry.people.association import People, in_slots
+from epitool.geometry.people.association import People, take_slots
 from epitool.geometry.people.candidates import Candidates
 from epitool.geometry.people.grouping import Epipolar, Pairs, group_detections
 from epitool.geometry.people.pair_matching import PairMatch, ViewTracks, match_pair, view_tracks
@@ -48,7 +48,7 @@ def match_views(
     matches = {pair: match for pair, match in zip(every, found, strict=True) if match}
     slots = _groups(candidates, cameras, table[sample], views, matches, skeleton)
     torn = len(cameras) == 2 and any(match.rival > _TORN * match.gain for match in matches.values())
-    return _everywhere(in_slots(table[sample], slots), sample, frames), torn
+    return _everywhere(take_slots(table[sample], slots), sample, frames), torn
 
 
 def _everywhere(found: Indices, sample: Indices, frames: int) -> People:

@@ -53,7 +53,7 @@ def mirror_images(
 
 def _places(choice: Indices, candidates: Candidates, rig: Rig, skeleton: Skeleton) -> tuple[Array, Array]:
     """Return where somebody is `(F, 3)`, and their size `(F,)`; NaN where fewer than two views tell."""
-    xy = rig.undistort(candidates.chosen(choice)[0])
+    xy = rig.undistort(candidates.take(choice)[0])
     return centers_and_sizes(nearest_to_rays(midline(xy, skeleton), rig))
 
 

@@ -130,7 +130,7 @@ def match_pair(a: ViewTracks, b: ViewTracks, seed: int) -> PairMatch | None:
 def _proposed(a: ViewTracks, b: ViewTracks, seed: int) -> list[tuple[Array, Array]]:
     """Return relative poses found from one track of each view, those that explain most people first."""
     found = []
-    for i, j in _in_time(a, b):
+    for i, j in _pair_by_movement(a, b):
         frames, one, other = np.intersect1d(a.frame[a.tracks[i]], b.frame[b.tracks[j]], return_indices=True)
         if len(frames) < _SHORT:
             continue
@@ -145,7 +145,7 @@ def _proposed(a: ViewTracks, b: ViewTracks, seed: int) -> list[tuple[Array, Arra
     return [(R, t) for _, R, t in found[:_REFINED]]
 
 
-def _in_time(a: ViewTracks, b: ViewTracks) -> list[tuple[int, int]]:
+def _pair_by_movement(a: ViewTracks, b: ViewTracks) -> list[tuple[int, int]]:
     """Return pairs of tracks, most likely the same person first: long ones whose limbs move in time with each other."""
     if not a.tracks or not b.tracks:
         return []

@@ -183,6 +183,6 @@ def _log_lengths(members: Indices, candidates: Candidates, rig: Rig, skeleton: S
 
 def _keypoints(members: Indices, candidates: Candidates, rig: Rig, skeleton: Skeleton) -> Keypoints:
     """Return groups `(n, V)` as keypoints, a frame for each."""
-    xy, confidence = candidates.chosen(members)
+    xy, confidence = candidates.take(members)
     size = np.array([camera.image_size for camera in rig.cameras])
     return Keypoints(xy, confidence, np.arange(len(members)), rig.names, np.full(members.shape, ""), size, skeleton)

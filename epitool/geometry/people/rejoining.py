@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from epitool.camera import Rig
 from epitool.geometry.people.candidates import Candidates
-from epitool.geometry.people.likeness import CLEAR, IMPOSSIBLE, PLACE_NOISE, Scene, by_bones, by_place
+from epitool.geometry.people.likeness import CLEAR, IMPOSSIBLE, PLACE_NOISE, Scene, compare_bones, compare_places
 from epitool.geometry.people.pieces import Pieces, pieces_of
 from epitool.geometry.people.reuniting import possible, reunited
 from epitool.geometry.people.tracking import median_over, sightings_of
@@ -121,7 +121,7 @@ def rejoined(pieces: Pieces, scene: Scene) -> Indices:
     if brief.all():
         return np.unique(pieces.track, return_inverse=True)[1]
     for batch in _batches(pieces):
-        chosen = _chosen(*_odds(known, batch, pieces, scene))
+        chosen = _assign_pieces(*_odds(known, batch, pieces, scene))
         for piece, person in zip(batch.tolist(), chosen.tolist()):
             if person >= 0 or not brief[piece]:
                 person_of[piece] = known.take(person, piece, pieces)
@@ -191,14 +191,14 @@ def _odds(known: _Known, batch: Indices, pieces: Pieces, scene: Scene) -> tuple[
         apart = (np.stack(known.total) / weight)[:, None] - pieces.bones[batch]
         variance = (1 / weight)[:, None] + pieces.variance[batch]
     goes_on = pieces.track[last][:, None] == pieces.track[batch]
-    odds = by_bones(apart, variance + 2 * scene.bias**2)
+    odds = compare_bones(apart, variance + 2 * scene.bias**2)
     gap = np.maximum(pieces.since[batch] - pieces.until[last][:, None], 1)
-    odds += by_place(pieces.end[last][:, None] - pieces.begin[batch], gap, scene)
+    odds += compare_places(pieces.end[last][:, None] - pieces.begin[batch], gap, scene)
     odds += _GOES_ON * goes_on
     return np.where(pieces.first[batch] > pieces.last[last][:, None], odds, IMPOSSIBLE), goes_on
 
 
-def _chosen(odds: Array, goes_on: NDArray[np.bool_]) -> Indices:
+def _assign_pieces(odds: Array, goes_on: NDArray[np.bool_]) -> Indices:
     """Return the person `(m,)` of each piece, -1 for somebody new, by the largest sum of log odds (Hungarian method).
 
     Someone who comes back must be clearly the one, better than in any other assignment; a track that goes on need not.

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from epitool.geometry.people.likeness import CLEAR, IMPOSSIBLE, Scene, by_bones, by_place
+from epitool.geometry.people.likeness import CLEAR, IMPOSSIBLE, Scene, compare_bones, compare_places
 from epitool.geometry.people.pieces import Pieces
 from epitool.geometry.people.tracking import median_over
 
@@ -75,9 +75,11 @@ def _compare(
     """Write the odds of one person with all others, and whether they are never there together, in place."""
     with np.errstate(divide="ignore", invalid="ignore"):
         own, other = total[i] / weight[i], total / weight
-        bones = by_bones(own - other, 1 / weight[i] + 1 / weight + 2 * scene.bias**2)
+        bones = compare_bones(own - other, 1 / weight[i] + 1 / weight + 2 * scene.bias**2)
     apart[i] = apart[:, i] = [j != i and spans[i].apart_from(spans[j]) for j in range(len(spans))]
-    places = np.array([by_place(*spans[i].step_to(spans[j]), scene) if apart[i, j] else 0.0 for j in range(len(spans))])
+    places = np.array(
+        [compare_places(*spans[i].step_to(spans[j]), scene) if apart[i, j] else 0.0 for j in range(len(spans))]
+    )
     there = apart[i] & (weight > 0).any(axis=1)
     odds[i] = odds[:, i] = np.where(there, bones + places, IMPOSSIBLE)
 

@@ -70,11 +70,11 @@ def bone_spread(labels: Labels, person_of: NDArray[np.int64] | None = None) -> f
         length = np.linalg.norm(bone, axis=-1)
         along = bone / np.where(length > 0, length, np.nan)[:, None]
         noise = np.einsum("fi,fij,fj->f", along, full[:, child] + full[:, parent], along)
-        spreads += [found for mine in people if (found := _spread(length[mine], noise[mine])) is not None]
+        spreads += [found for mine in people if (found := _measure_scatter(length[mine], noise[mine])) is not None]
     return float(np.median(spreads)) if spreads else np.nan
 
 
-def _spread(length: Array, noise: Array) -> float | None:
+def _measure_scatter(length: Array, noise: Array) -> float | None:
     """Return the relative scatter of one bone's length `(F,)` less its noise; None if it is seen in too few frames."""
     known = np.isfinite(noise)
     if known.sum() < _MIN_SAMPLES:
@@ -94,7 +94,7 @@ def estimate_bone_lengths(xyz: Array, covariance: Array, skeleton: Skeleton) -> 
         GeometryError: No bone has both ends triangulated in enough frames.
     """
     length, spread = np.full(len(skeleton), np.nan), np.full(len(skeleton), np.nan)
-    for bones in _alike(skeleton):
+    for bones in _group_alike(skeleton):
         samples = [_squared_lengths(xyz[:, list(ends)], covariance[:, list(ends)]) for ends in bones]
         squares, variances, total = (np.concatenate(part) for part in zip(*samples, strict=True))
         for _, child in bones:
@@ -107,7 +107,7 @@ def estimate_bone_lengths(xyz: Array, covariance: Array, skeleton: Skeleton) -> 
     return BoneLengths(length, spread)
 
 
-def _alike(skeleton: Skeleton) -> list[list[tuple[int, int]]]:
+def _group_alike(skeleton: Skeleton) -> list[list[tuple[int, int]]]:
     """Return the bones (parent, child) in groups, each left one together with its mirror image."""
     mirrored = dict(skeleton.flip_pairs)
     groups: dict[int, list[tuple[int, int]]] = {}

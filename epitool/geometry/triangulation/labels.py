@@ -82,7 +82,7 @@ def label_settings(sample: Keypoints, rig: Rig, *, method: str, combine: str, bo
     cap = _SWAP_CAP * side if np.isfinite(side) else 1.0
     # only the levels of confidence are used here: sides are put right before the noise can be estimated
     ranks = unknown_noise(sample.confidence, sample.seen, 1.0, 0.5)
-    ideal, confidence, _ = _upright(sample, rig, ranks, cap)
+    ideal, confidence, _ = _put_sides_right(sample, rig, ranks, cap)
     noise = estimate_noise(ideal, confidence, rig)
     lengths = None
     if bones:
@@ -99,7 +99,7 @@ def label_chunk(keypoints: Keypoints, rig: Rig, settings: LabelSettings) -> Labe
         rig: The cameras.
         settings: Settings of the whole recording.
     """
-    ideal, confidence, swapped = _upright(keypoints, rig, settings.noise, settings.swap_cap_px)
+    ideal, confidence, swapped = _put_sides_right(keypoints, rig, settings.noise, settings.swap_cap_px)
     found = triangulate(ideal, confidence, rig, method=settings.method, combine=settings.combine, noise=settings.noise)
     if settings.bones:
         found = _with_bones(found, ideal, confidence, rig, keypoints.skeleton, settings.bones, settings.noise)
@@ -126,7 +126,7 @@ def _with_bones(
     return Triangulation(posed.xyz, trust, error, posed.covariance, used)
 
 
-def _upright(
+def _put_sides_right(
     keypoints: Keypoints, rig: Rig, noise: KeypointNoise, swap_cap_px: float
 ) -> tuple[Array, Array, NDArray[np.bool_]]:
     """Return undistorted pixels (NaN where unseen) and confidence, both with sides put right, and the exchanges."""
@@ -182,7 +182,7 @@ def convert_labels(labels: Labels, skeleton: Skeleton) -> Labels:
     return replace(placed, reprojection_px=error, covariance=covariance, used=used)
 
 
-def further_of(labels: Labels, skeleton: Skeleton) -> Further | None:
+def select_further_joints(labels: Labels, skeleton: Skeleton) -> Further | None:
     """Return the joints of labels that another skeleton lacks; None if it lacks none."""
     own = labels.poses.skeleton
     rest = [j for j, joint in enumerate(own.joints) if joint not in skeleton.joints]

@@ -87,7 +87,7 @@ def _meet(centers: Array, back: Array, rays: Array, precision: Array, a: int, b:
 
 
 @formula
-def _all_agree(P: Array, xy: Array, precision: Array, X: Array, H: Array, limit: float) -> bool:
+def _check_all_views(P: Array, xy: Array, precision: Array, X: Array, H: Array, limit: float) -> bool:
     """Refine X with all views that see it, and return whether each is then within `limit` (a chi square) of it."""
     worst = np.inf
     for n in range(_ITERATIONS):
@@ -200,7 +200,7 @@ def _solve(views: Views, joint: _Joint, near: Array) -> float:
     limit = _TWO_VIEWS if number == 2 else _AGREE
     # fast path: mostly all views agree, and any pair then gives a good start
     gap = _meet(views.centers, views.back, joint.rays, joint.precision, first, second, joint.X)
-    if gap < _TWO_VIEWS and _all_agree(views.P, joint.xy, joint.precision, joint.X, joint.H, limit):
+    if gap < _TWO_VIEWS and _check_all_views(views.P, joint.xy, joint.precision, joint.X, joint.H, limit):
         return np.inf
     if number == 2:
         return np.nan

@@ -32,7 +32,7 @@ def _bone_cost(X: Array, C: Array, Y: Array, D: Array, length: float, spread: fl
 
 
 @formula_allocating
-def _least(values: Array, more: Array) -> tuple[int, float]:
+def _find_least_sum(values: Array, more: Array) -> tuple[int, float]:
     """Return where the sum of two arrays `(n,)` is least, and that sum; the first may be longer than the second."""
     at, least = 0, np.inf
     for k in range(len(more)):
@@ -63,17 +63,17 @@ def choose_places(tree: Tree, places: Places, chosen: Integers, clear: NDArray[n
                     tree.lengths[j], tree.spreads[j],
                 )  # fmt: skip
             # upward pass: each place of the parent gets the least cost of the subtree of j
-            told[j, a] = _least(link[j, a], total[j, : counts[j]])[1]
+            told[j, a] = _find_least_sum(link[j, a], total[j, : counts[j]])[1]
             total[p, a] += told[j, a]
     for j in tree.order:
         # from the roots to the leaves: pick the places, and complete the least cost of each with the rest of the tree
         p, own = tree.parents[j], total[j, : counts[j]]
         if p >= 0:
-            chosen[j], _ = _least(link[j, chosen[p]], own)
+            chosen[j], _ = _find_least_sum(link[j, chosen[p]], own)
             for a in range(counts[p]):
                 told[j, a] = total[p, a] - told[j, a]  # cost of the parent's place without j's subtree
             for b in range(counts[j]):
-                own[b] += _least(link[j, :, b], told[j, : counts[p]])[1]
+                own[b] += _find_least_sum(link[j, :, b], told[j, : counts[p]])[1]
         else:
             chosen[j] = np.argmin(own)
         best = own[chosen[j]]

@@ -87,7 +87,7 @@ def estimate_noise(xy: Array, confidence: Array, rig: Rig) -> KeypointNoise:
     used for them.
     """
     seen = np.isfinite(xy[..., 0])
-    noise = unknown_noise(confidence, seen, _first_guess(xy), _FIRST_SHARE)
+    noise = unknown_noise(confidence, seen, _guess_noise(xy), _FIRST_SHARE)
     frames = np.unique(np.linspace(0, len(xy) - 1, min(len(xy), _NOISE_FRAMES)).astype(int))
     xy, confidence, seen = _contiguous(xy[frames]), confidence[frames], seen[frames]
     if not seen.any():
@@ -104,7 +104,7 @@ def estimate_noise(xy: Array, confidence: Array, rig: Rig) -> KeypointNoise:
         squared = reprojection_errors(views.P, xyz, xy) ** 2
         residuals = _residuals(xyz, squared, weights, precision, levels, views.P, many if enough else placed, seen)
         found = refit_noise(noise, residuals)
-        noise = found if enough else _by_median(found, residuals)
+        noise = found if enough else _estimate_by_median(found, residuals)
     return noise
 
 
@@ -123,7 +123,7 @@ def _residuals(
     )
 
 
-def _by_median(noise: KeypointNoise, residuals: Residuals) -> KeypointNoise:
+def _estimate_by_median(noise: KeypointNoise, residuals: Residuals) -> KeypointNoise:
     """Return the noise with its usual deviation estimated from the median over joints that two views see."""
     chi_square = np.nansum(residuals.squared / noise.relative(residuals.levels, residuals.joint[:, None]), axis=1)
     usual = float(np.median(chi_square[np.isfinite(residuals.squared).any(axis=1)])) / _MEDIAN_OF_ONE
@@ -138,7 +138,7 @@ def likelihoods(noise: KeypointNoise, confidence: Array, rig: Rig) -> tuple[Arra
     return np.log(best_odds(share, variance, areas[:, None])), 1.0 / variance
 
 
-def _first_guess(xy: Array) -> float:
+def _guess_noise(xy: Array) -> float:
     """Return a generous guess of the noise in px from the spread of a view's keypoints `(F, V, J, 2)`."""
     views = np.moveaxis(xy, 1, 0).reshape(xy.shape[1], -1, 2)
     seen = [view[np.isfinite(view[:, 0])] for view in views]

@@ -56,13 +56,13 @@ def _correct_all(
             continue
         converged, ax, ay, bx, by = _iterate(F, ax, ay, bx, by, iterations)
         new_a[n, 0], new_a[n, 1], new_b[n, 0], new_b[n, 1] = ax, ay, bx, by
-        if not (converged and _near(a[n], new_a[n], epipole_a) and _near(b[n], new_b[n], epipole_b)):
+        if not (converged and _is_near(a[n], new_a[n], epipole_a) and _is_near(b[n], new_b[n], epipole_b)):
             _solve_polynomial(F, epipole_a, epipole_b, a[n], b[n], new_a[n], new_b[n], g, roots)
     return new_a, new_b
 
 
 @formula
-def _near(before: Array, after: Array, epipole: Array) -> bool:
+def _is_near(before: Array, after: Array, epipole: Array) -> bool:
     """Return whether the correction is small compared to the distance to the epipole `(3,)`, homogeneous."""
     # both sides are multiplied by epipole[2]^2, so that an epipole at infinity needs no division
     moved = ((after[0] - before[0]) ** 2 + (after[1] - before[1]) ** 2) * epipole[2] ** 2
@@ -98,7 +98,7 @@ def _iterate(
 
 
 @formula
-def _turned(xy: Array, epipole: Array) -> tuple[float, float, float]:
+def _rotate_to_epipole(xy: Array, epipole: Array) -> tuple[float, float, float]:
     """Return cosine and sine of the first axis, and f, of a frame with the point at 0 and the epipole at (1, 0, f)."""
     x, y = epipole[0] - xy[0] * epipole[2], epipole[1] - xy[1] * epipole[2]
     norm = max(np.sqrt(x * x + y * y), 1e-300)
@@ -118,8 +118,8 @@ def _solve_polynomial(
     roots: ComplexArray,
 ) -> None:
     """Write the correction of one match `(2,)` to new_a and new_b by all roots of g (Hartley & Sturm, equation 7)."""
-    cos_a, sin_a, f_a = _turned(a, epipole_a)
-    cos_b, sin_b, f_b = _turned(b, epipole_b)
+    cos_a, sin_a, f_a = _rotate_to_epipole(a, epipole_a)
+    cos_b, sin_b, f_b = _rotate_to_epipole(b, epipole_b)
     across_x, across_y = F[0, 1] * cos_a - F[0, 0] * sin_a, F[1, 1] * cos_a - F[1, 0] * sin_a
     s, _, _, line_x, line_y = epipolar_constraint(F, a[0], a[1], b[0], b[1])
     p, q = across_y * cos_b - across_x * sin_b, line_y * cos_b - line_x * sin_b

@@ -153,19 +153,19 @@ def _parallax_deg(a: Array, b: Array, R: Array, K_a: Array, K_b: Array) -> float
 def _solver(method: str, K_a: Array, K_b: Array, seed: int) -> Solver:
     """Return the function that estimates a pose from matches and a threshold by this method."""
 
-    def by_essential(a: Array, b: Array, threshold: float) -> tuple[Array, Array]:
+    def estimate_by_essential(a: Array, b: Array, threshold: float) -> tuple[Array, Array]:
         some = np.random.default_rng(seed).permutation(len(a))[:_ENOUGH]
         R, t, _ = pose_by_poselib(a[some], b[some], K_a, K_b, threshold, seed)
         return R, t
 
-    def by_fundamental(a: Array, b: Array, threshold: float) -> tuple[Array, Array]:
+    def estimate_by_fundamental(a: Array, b: Array, threshold: float) -> tuple[Array, Array]:
         F = fundamental_by_ransac(a, b, threshold, seed)
         near = sampson_distance(F, a, b) < threshold
         E = essential_from_fundamental(F, K_a, K_b)
         R, t, _ = pose_by_cheirality(E, rays_of(a[near], K_a), rays_of(b[near], K_b))
         return R, t
 
-    return {"essential": by_essential, "fundamental": by_fundamental}[method]
+    return {"essential": estimate_by_essential, "fundamental": estimate_by_fundamental}[method]
 
 
 def initial_threshold(*views: Array) -> float:

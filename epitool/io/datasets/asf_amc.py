@@ -100,7 +100,7 @@ def _root(lines: Sequence[Sequence[str]], degrees: bool) -> Bone:
     if sorted(numbers) != sorted(_PLACES + _TURNS):
         raise ValueError(f"the root's order is '{' '.join(stated['order'])}', expected TX TY TZ RX RY RZ in some order")
     axes = _axes(stated["axis"][0])
-    frame = _turned(axes, stated.get("orientation", ("0", "0", "0")), degrees)
+    frame = _read_rotation(axes, stated.get("orientation", ("0", "0", "0")), degrees)
     return Bone(ROOT, "", np.zeros(3), axes, frame, numbers)
 
 
@@ -141,7 +141,7 @@ def _bone(name: str, parent: str, stated: Mapping[str, Sequence[str]], degrees: 
         raise ValueError(f"the degrees of freedom of {name} are '{' '.join(numbers)}', expected some of rx ry rz")
     *angles, axes = stated["axis"]
     axes = _axes(axes)
-    return Bone(name, parent, direction * length * unit_mm, axes, _turned(axes, angles, degrees), numbers)
+    return Bone(name, parent, direction * length * unit_mm, axes, _read_rotation(axes, angles, degrees), numbers)
 
 
 def _axes(word: str) -> str:
@@ -150,7 +150,7 @@ def _axes(word: str) -> str:
     return word.lower()
 
 
-def _turned(axes: str, angles: Sequence[str], degrees: bool) -> Rotation:
+def _read_rotation(axes: str, angles: Sequence[str], degrees: bool) -> Rotation:
     if len(angles) != 3:
         raise ValueError(f"an axis of {len(angles)} angles")
     return Rotation.from_euler(axes, [_number(word) for word in angles], degrees=degrees)

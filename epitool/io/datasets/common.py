@@ -76,7 +76,7 @@ def check_images(take: DatasetTake) -> None:
             raise InputError(f"{place[0] if place else name}: no such file, but {take.take.name} needs it")
 
 
-def only_existing(root: Path, names: Sequence[str], what: str) -> list[str]:
+def select_existing(root: Path, names: Sequence[str], what: str) -> list[str]:
     """Return which of the named subfolders exist.
 
     Raises:

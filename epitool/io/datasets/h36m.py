@@ -145,11 +145,11 @@ def _processed_subject(root: Path, subject: int) -> list[DatasetTake]:
                 continue
             files = np.array([[str(root / "images" / images[f][v]) for v in range(1, 5)] for f in frames.tolist()])
             named = Take(f"S{subject} {title} {part}", rig, title)
-            takes.append(DatasetTake(named, subject in TEST, frames, partial(_chosen, frames, xyz, files)))
+            takes.append(DatasetTake(named, subject in TEST, frames, partial(_select_wanted, frames, xyz, files)))
     return takes
 
 
-def _chosen(
+def _select_wanted(
     frames: NDArray[np.int64], xyz: Array, images: NDArray[np.str_], wanted: NDArray[np.int64]
 ) -> tuple[Array, NDArray[np.str_]]:
     rows = np.searchsorted(frames, wanted)

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from epitool.camera import Array, Camera, Rig
 from epitool.errors import InputError
 from epitool.images import read_image
-from epitool.io.datasets.common import DatasetTake, check_projections, only_existing, read_matlab
+from epitool.io.datasets.common import DatasetTake, check_projections, read_matlab, select_existing
 from epitool.io.files import foreign_file
 from epitool.io.h5 import array
 from epitool.labels import Take
@@ -40,7 +40,7 @@ def read_mpi_inf_3dhp(root: Path) -> list[DatasetTake]:
     """
     tests = root / "mpi_inf_3dhp_test_set" if (root / "mpi_inf_3dhp_test_set").is_dir() else root
     what = "the folder with S1 to S8 and the test set of MPI-INF-3DHP"
-    only_existing(root, [*(f"S{s}" for s in range(1, 9)), "TS1", "mpi_inf_3dhp_test_set"], what)
+    select_existing(root, [*(f"S{s}" for s in range(1, 9)), "TS1", "mpi_inf_3dhp_test_set"], what)
     training = [root / f"S{s}" / f"Seq{q}" for s in range(1, 9) for q in (1, 2)]
     takes = [_training_take(folder) for folder in training if folder.is_dir()]
     return takes + [_test_take(tests / f"TS{n}") for n in range(1, 7) if (tests / f"TS{n}").is_dir()]
@@ -80,8 +80,8 @@ def _training_take(folder: Path) -> DatasetTake:
     cameras = read_skeletool(calibration)
     with foreign_file(path, "annotations of MPI-INF-3DHP"):
         content = read_matlab(path, variable_names=["annot2", "annot3"])
-        own = np.stack([_of_camera(content["annot3"], c, 3) for c in CHEST_HEIGHT], axis=1)
-        flat = np.stack([_of_camera(content["annot2"], c, 2) for c in CHEST_HEIGHT], axis=1)
+        own = np.stack([_read_camera_joints(content["annot3"], c, 3) for c in CHEST_HEIGHT], axis=1)
+        flat = np.stack([_read_camera_joints(content["annot2"], c, 2) for c in CHEST_HEIGHT], axis=1)
     with foreign_file(calibration, f"the calibration of cameras {CHEST_HEIGHT}"):
         rig = Rig(tuple(cameras[c] for c in CHEST_HEIGHT), "mm", "MPI-INF-3DHP")
     first = rig.cameras[0]
@@ -97,7 +97,7 @@ def _training_take(folder: Path) -> DatasetTake:
     return DatasetTake(Take(name, rig), False, np.arange(len(world)), read)
 
 
-def _of_camera(cells: NDArray[Any], camera: int, axes: int) -> Array:
+def _read_camera_joints(cells: NDArray[Any], camera: int, axes: int) -> Array:
     """Return the joints of one camera's cell in h36m17's order, `(F, 17, axes)`."""
     return np.asarray(cells.ravel()[camera], dtype=float).reshape(-1, 28, axes)[:, _OF_28]
 

@@ -29,7 +29,7 @@ def write_bvh(path: Path, motion: BoneMotion, scale: float, fps: float) -> None:
         InputError: The file cannot be written.
     """
     offsets = motion.offsets * scale
-    columns = [motion.root * scale, *(_angles(motion.rotations[:, b]) for b in _in_order(motion))]
+    columns = [motion.root * scale, *(_angles(motion.rotations[:, b]) for b in _iterate_bones(motion))]
     head = ["HIERARCHY", *_node(motion, offsets, 0, 0), "MOTION", f"Frames: {len(motion.root)}"]
     with writing(path) as temporary, temporary.open("w", encoding="utf-8") as file:
         file.write("\n".join([*head, f"Frame Time: {1 / fps:.8f}"]) + "\n")
@@ -41,11 +41,11 @@ def _children(motion: BoneMotion, bone: int) -> list[int]:
     return [b for b, one in enumerate(motion.bones) if one.parent == bone]
 
 
-def _in_order(motion: BoneMotion, bone: int = 0) -> Iterator[int]:
+def _iterate_bones(motion: BoneMotion, bone: int = 0) -> Iterator[int]:
     """Yield bones in the order of the hierarchy's text, which is that of the channels."""
     yield bone
     for child in _children(motion, bone):
-        yield from _in_order(motion, child)
+        yield from _iterate_bones(motion, child)
 
 
 def _node(motion: BoneMotion, offsets: NDArray[np.float64], bone: int, depth: int) -> list[str]:

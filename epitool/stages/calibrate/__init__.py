@@ -30,12 +30,12 @@ from epitool.io.keypoints_h5 import open_keypoints
 from epitool.options import CalibrateOptions
 from epitool.pose import Keypoints
 from epitool.stages.calibrate import report
-from epitool.stages.calibrate.inputs import crowd_of, doubts_of_shapes, enough_step, intrinsics_of, keypoints_of
+from epitool.stages.calibrate.inputs import choose_step, crowd_of, doubts_of_shapes, intrinsics_of, keypoints_of
 from epitool.stages.calibrate.rig import Choices, choices_of, finish_rig, solve_cameras
 from epitool.stages.calibrate.windows import LEAST_WINDOW, calibrate_windows, check_moving, windows_of
 from epitool.stages.shared.doubts import Asked, doubt_text, omission_text
 from epitool.stages.shared.footage import check_rates_of
-from epitool.stages.shared.people import chosen_by_geometry, chosen_in_all_views, report_choice, warn_of_people
+from epitool.stages.shared.people import choose_by_geometry, choose_in_all_views, report_choice, warn_of_people
 from epitool.stages.shared.waiting import at_work, saying_what_is_compiled
 
 Array = NDArray[np.float64]
@@ -106,11 +106,11 @@ def _standing(
     followed = options.sync or options.extrinsics or options.method == "fundamental"  # the person that detect2d chose
     everyone = None if followed else crowd_of(options.keypoints, joints, options.min_confidence)
     if everyone:
-        joints, result = _of_everyone(everyone, cameras, choices, options)
+        joints, result = _calibrate_everyone(everyone, cameras, choices, options)
     else:
         result = solve_cameras(joints, cameras, choices)
         if not options.sync:
-            joints, result = _of_one_person(joints, cameras, result, choices, options)
+            joints, result = _calibrate_one_person(joints, cameras, result, choices, options)
     if not options.sync:
         result = _with_doubts_of_drift(recorded, result)
     return _finish(joints, result, choices, options.out)
@@ -130,7 +130,7 @@ def _check_joints(joints: Keypoints, path: Path, rule: ScaleRule | None) -> None
     check_rates_of(joints)
 
 
-def _of_everyone(
+def _calibrate_everyone(
     everyone: Crowd, cameras: Sequence[Camera], choices: Choices, options: CalibrateOptions
 ) -> tuple[Keypoints, Calibration]:
     """Calibrate from all people; return also the joints of the person whose labels will be made.
@@ -140,11 +140,11 @@ def _of_everyone(
     """
     result = calibrate_everyone(everyone, cameras, seed=choices.seed, jobs=choices.jobs, focal=choices.focal)
     with open_keypoints(options.keypoints, options.min_confidence) as source:
-        chosen = chosen_by_geometry(source, result.rig, everyone.empty.views)
+        chosen = choose_by_geometry(source, result.rig, everyone.empty.views)
         if chosen is None:
             raise AssertionError("a crowd without candidates")
         report_choice(chosen, _rule_by_body(options))
-        return informative_frames(chosen.read(step=enough_step(source)), FRAME_BUDGET), result
+        return informative_frames(chosen.read(step=choose_step(source)), FRAME_BUDGET), result
 
 
 def _rule_by_body(options: CalibrateOptions) -> str | None:
@@ -152,7 +152,7 @@ def _rule_by_body(options: CalibrateOptions) -> str | None:
     return options.scale if options.scale and parse_scale(options.scale).cameras is None else None
 
 
-def _of_one_person(
+def _calibrate_one_person(
     joints: Keypoints, cameras: Sequence[Camera], result: Calibration, choices: Choices, options: CalibrateOptions
 ) -> tuple[Keypoints, Calibration]:
     """Calibrate again from the person on whom all views agree; return the inputs if images show only one person.
@@ -161,12 +161,12 @@ def _of_one_person(
     """
     with open_keypoints(options.keypoints, options.min_confidence) as source:
         while True:
-            chosen = chosen_in_all_views(
+            chosen = choose_in_all_views(
                 source, result.rig, use_found_lenses(cameras, result.rig, choices.focal), choices.seed
             )
             if chosen is None:
                 return joints, result
-            joints = informative_frames(chosen.read(step=enough_step(source)), FRAME_BUDGET)
+            joints = informative_frames(chosen.read(step=choose_step(source)), FRAME_BUDGET)
             lost, result = len(result.left_out), solve_cameras(joints, cameras, choices)
             if not result.left_out or len(result.left_out) >= lost:
                 report_choice(chosen, _rule_by_body(options))

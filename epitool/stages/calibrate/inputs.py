@@ -25,7 +25,7 @@ from epitool.stages.shared import detecting
 from epitool.stages.shared.camera_checks import check_foreign, fit_sizes
 from epitool.stages.shared.camera_names import cameras_of_views, read_intrinsics
 from epitool.stages.shared.footage import footage_among
-from epitool.stages.shared.people import everyone_in
+from epitool.stages.shared.people import load_everyone
 
 _USUAL_FOV_DEG = 60.0
 # Longer side over shorter side of images as cameras record them, and the relative difference that coders cause
@@ -64,7 +64,7 @@ def keypoints_of(options: CalibrateOptions) -> Keypoints:
         )
         say(detecting.detect(detect).text)
     with open_keypoints(path, options.min_confidence) as file:
-        joints = file.read(step=1 if all_frames or file.take_of().any() else enough_step(file))
+        joints = file.read(step=1 if all_frames or file.take_of().any() else choose_step(file))
     if not views:
         return joints
     names = [view_name(view) for view in views]
@@ -76,7 +76,7 @@ def keypoints_of(options: CalibrateOptions) -> Keypoints:
         raise InputError(f"{path}: {error}; `epitool detect2d --views ... --overwrite` makes it anew") from None
 
 
-def enough_step(file: KeypointsFile) -> int:
+def choose_step(file: KeypointsFile) -> int:
     """Return the step between the frames to read, so that long recordings give about an hour's number of frames."""
     return max(1, len(file) // _MANY_FRAMES)
 
@@ -88,7 +88,7 @@ def crowd_of(path: Path, joints: Keypoints, least: float | None) -> Crowd | None
         InputError: The file is damaged.
     """
     with open_keypoints(path, least) as file:
-        found = everyone_in(file, joints.views)
+        found = load_everyone(file, joints.views)
         runs = np.concatenate([np.arange(*bounds) for bounds in sample_bounds(len(file))])
     everyone = found.select_frames(runs) if found else None
     return everyone if everyone and everyone.crowded else None

@@ -22,8 +22,8 @@ from epitool.options import CalibrateOptions
 from epitool.pose import Keypoints
 from epitool.stages.calibrate import report
 from epitool.stages.calibrate.inputs import read_places, with_intrinsics
-from epitool.stages.shared.camera_verdict import inherited_from, unsure_lenses
-from epitool.stages.shared.doubts import Asked, doubt_text, refusal_text, said_of
+from epitool.stages.shared.camera_verdict import read_inherited_file, unsure_lenses
+from epitool.stages.shared.doubts import Asked, doubt_text, refusal_text, word_verdict
 from epitool.stages.shared.reported import is_reported
 
 
@@ -70,7 +70,7 @@ def choices_of(options: CalibrateOptions, rule: ScaleRule | None, views: Sequenc
     known = read_places(options.extrinsics, views) if options.extrinsics else None
     doubts = unsure_lenses(options.intrinsics) if options.intrinsics else []
     if options.extrinsics:
-        doubts += inherited_from(options.extrinsics, f"the cameras of {options.extrinsics.name}")
+        doubts += read_inherited_file(options.extrinsics, f"the cameras of {options.extrinsics.name}")
     if failed := [text for level, text in doubts if level == "fail"]:
         raise GeometryError(f"{options.extrinsics}: no cameras to go on from: {' '.join(failed)}")
     told = {text for _, text in doubts} if options.extrinsics and is_reported(options.extrinsics) else set()
@@ -121,7 +121,7 @@ def finish_rig(joints: Keypoints, result: Calibration, choices: Choices) -> tupl
     method = "given" if choices.places else choices.method
     grown = _grown(result.rig, rig)
     asked = Asked(grown if rig.unit == "mm" else None, choices.lenses is not None)
-    said = said_of(result.verdict, asked, choices.stated) if result.verdict else None
+    said = word_verdict(result.verdict, asked, choices.stated) if result.verdict else None
     statistics = report.statistics(result, said, labels, asked, grown, method, choices.lenses)
     if levelled:
         statistics |= {"up": "people", "up_sd_deg": round(levelled.sd_deg, 3)}

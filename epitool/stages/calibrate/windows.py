@@ -107,10 +107,10 @@ def _common_lenses(parts: Sequence[Keypoints], cameras: Sequence[Camera], choice
             continue
         for camera in found.rig.cameras:
             lenses[camera.name].append(camera)
-    return [_usual(camera, lenses[camera.name] or [camera]) for camera in cameras]
+    return [_choose_usual(camera, lenses[camera.name] or [camera]) for camera in cameras]
 
 
-def _usual(camera: Camera, found: Sequence[Camera]) -> Camera:
+def _choose_usual(camera: Camera, found: Sequence[Camera]) -> Camera:
     """Return the camera with the median of the estimates of its K and first distortion coefficient."""
     k1 = float(np.median([one.lens[0] for one in found]))
     return add_to_k1(replace(camera, K=np.median([one.K for one in found], axis=0)), k1 - float(camera.lens[0]))

@@ -40,7 +40,7 @@ def run(options: ConvertOptions) -> Summary:
         return convert_cameras(options)
     if _holds_poses(options.inputs[0]):
         _check_flags(options, "poses", ("fps", "unit", "up_axis", "names", "filter", "fill_gaps"))
-        return convert_poses(_only(options.inputs), options)
+        return convert_poses(_require_one(options.inputs), options)
     _check_flags(options, "2D joints", ("views", "size", "skeleton"))
     return convert_joints(options, named_skeleton(options.skeleton) if options.skeleton else None)
 
@@ -66,7 +66,7 @@ def _check_flags(options: ConvertOptions, what: str, known: Sequence[str]) -> No
             raise UsageError(f"{flag}: {options.inputs[0]} holds {what}, to which it does not apply{hint}")
 
 
-def _only(inputs: Sequence[Path]) -> Path:
+def _require_one(inputs: Sequence[Path]) -> Path:
     if len(inputs) > 1:
         raise UsageError(f"{inputs[1]}: only joints of several views are converted together; give one file")
     return inputs[0]

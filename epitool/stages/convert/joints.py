@@ -48,7 +48,7 @@ def convert_joints(options: ConvertOptions, body: Skeleton | None) -> Summary:
     seen = [view for path in inputs for view in _views_in(path, body)]
     filmed = [open_view(path) for path in footage_among(options.views)]
     seen = _from_zero(_named(seen, filmed), filmed)
-    seen, body = _of_one_body(seen)
+    seen, body = _check_one_body(seen)
     views = [_view(one, filmed[n] if filmed else None, options.size) for n, one in enumerate(seen)]
     report_lengths({view.name: view.people for view in seen})
     people = Assembly(views, [found_of(view.people, len(body)) for view in seen], body)
@@ -122,13 +122,13 @@ def _from_zero(seen: Sequence[SeenView], filmed: Sequence[View]) -> list[SeenVie
     return [replace(view, people={frame - 1: people for frame, people in view.people.items()}) for view in seen]
 
 
-def _of_one_body(seen: Sequence[SeenView]) -> tuple[list[SeenView], Skeleton]:
+def _check_one_body(seen: Sequence[SeenView]) -> tuple[list[SeenView], Skeleton]:
     """Return the views and the skeleton of all their joints, and say which it is where files do not name the joints.
 
     Raises:
         InputError: The views have different skeletons.
     """
-    seen = _alike_where_empty(seen)
+    seen = _fill_empty_views(seen)
     body = seen[0].skeleton
     if any(view.skeleton.joints != body.joints for view in seen):
         bodies = ", ".join(f"{view.name} {view.skeleton.name} ({len(view.skeleton)})" for view in seen)
@@ -140,7 +140,7 @@ def _of_one_body(seen: Sequence[SeenView]) -> tuple[list[SeenView], Skeleton]:
     return seen, body
 
 
-def _alike_where_empty(seen: Sequence[SeenView]) -> list[SeenView]:
+def _fill_empty_views(seen: Sequence[SeenView]) -> list[SeenView]:
     """Return the views; empty ones get the skeleton of the others, for their files do not tell the number of joints."""
     known = [view.skeleton for view in seen if _anybody(view)]
     if not known:

@@ -85,13 +85,13 @@ def files_of(path: Path, out: Path) -> list[Path]:
     people = people_in(path) if path.suffix.lower() == ".h5" else ()
     ending = ending_of(out)
     together = len(people) < 2 or not ending or FORMATS[ending].everyone
-    return [out] if together else [_of_person(out, person) for person in people]
+    return [out] if together else [_name_person_file(out, person) for person in people]
 
 
-def _of_person(out: Path, person: str) -> Path:
+def _name_person_file(out: Path, person: str) -> Path:
     """Return the name of one person's file, which ends as the given one.
 
-    >>> [_of_person(Path(out), "p1").name for out in ("walk.trc", "walk.angles.csv", "angles.csv")]
+    >>> [_name_person_file(Path(out), "p1").name for out in ("walk.trc", "walk.angles.csv", "angles.csv")]
     ['walk_p1.trc', 'walk_p1.angles.csv', 'p1_angles.csv']
     """
     start = out.name[: len(out.name) - len(ending_of(out))]
@@ -117,9 +117,9 @@ def _write(out: Path, motions: Mapping[str, _Motion], scale: float, told: Told) 
     form = check_motion_file(out)
     if len(poses) > 1 and form.everyone:
         people = tuple(name for name, one in poses.items() for _ in one.frames)
-        write_motion(out, _joined(list(poses.values())), scale, replace(told, people=people))
+        write_motion(out, _join_parts(list(poses.values())), scale, replace(told, people=people))
         return [out]
-    files = {name: out if len(poses) == 1 else _of_person(out, name) for name in poses}
+    files = {name: out if len(poses) == 1 else _name_person_file(out, name) for name in poses}
     write = write_motion if form.write else draw_angles
     for name, file in files.items():
         made_up = write(file, poses[name], scale, replace(told, done=motions[name].done))
@@ -128,7 +128,7 @@ def _write(out: Path, motions: Mapping[str, _Motion], scale: float, told: Told) 
     return list(files.values())
 
 
-def _joined(parts: Sequence[Poses]) -> Poses:
+def _join_parts(parts: Sequence[Poses]) -> Poses:
     xyz, confidence, frames = (np.concatenate([getattr(p, n) for p in parts]) for n in ("xyz", "confidence", "frames"))
     return replace(parts[0], xyz=xyz, confidence=confidence, frames=frames)
 
@@ -148,7 +148,7 @@ def _summary(files: Sequence[Path], motions: Mapping[str, _Motion], told: Told, 
     return Summary(text, values)
 
 
-def _upright(track: Track) -> bool:
+def _is_upright(track: Track) -> bool:
     """Return whether z points up, because the file says so or because the people stand along it."""
     if track.up or track.poses.space != "world":
         return track.up
@@ -165,7 +165,7 @@ def _up_of(path: Path, track: Track, options: ConvertOptions) -> str:
         UsageError: An axis is chosen, but the up direction is unknown.
     """
     kind = options.out.suffix.lower()
-    if _upright(track):
+    if _is_upright(track):
         return options.up_axis or ("y" if kind in _Y_UP else "z")
     unknown = f"{path} does not say which way is up; " + (
         "`epitool calibrate --up people` finds it, from people who walk"

@@ -19,7 +19,7 @@ from epitool.pss import PssModel, fit_pss
 from epitool.skeleton import Skeleton
 from epitool.stages.evaluate.tables import check_table, difference_lines, main_table, parts_table, write_table
 from epitool.stages.scoring.pairing import Predicted, find_all_predicted
-from epitool.stages.scoring.scores import Row, Scoring, plain_means
+from epitool.stages.scoring.scores import Row, Scoring, convert_means
 from epitool.stages.scoring.truth import Truth, joints_of, read_truth
 from epitool.stages.shared.clusters import shortages
 
@@ -105,7 +105,7 @@ def _document(target: Truth, predicted: Sequence[Predicted], split: str, options
 
 
 def _difference(scoring: Scoring, first: Row, other: Row) -> dict[str, Any]:
-    metrics = plain_means(scoring.difference(first, other))
+    metrics = convert_means(scoring.difference(first, other))
     return {"name": other.name, "against": first.name, "metrics": metrics}
 
 
@@ -152,7 +152,7 @@ def _clusters(truth: Truth, options: EvaluateOptions) -> tuple[PssModel | None, 
     if file or DEFAULT_PSS.exists():
         path = file or DEFAULT_PSS
         model = read_pss(path)
-        unfit = _unfit(model, truth.skeleton, ks)
+        unfit = _find_misfit(model, truth.skeleton, ks)
         if not unfit:
             return model, str(path)
         if file:
@@ -171,7 +171,7 @@ def _clusters(truth: Truth, options: EvaluateOptions) -> tuple[PssModel | None, 
     return model, "fitted here"
 
 
-def _unfit(model: PssModel, skeleton: Skeleton, ks: tuple[int, ...]) -> str:
+def _find_misfit(model: PssModel, skeleton: Skeleton, ks: tuple[int, ...]) -> str:
     """Return why clusters cannot be used for these joints and cluster counts; "" if they can."""
     if model.skeleton.joints != skeleton.joints:
         return f"its joints are {model.skeleton.name}'s, the truth's {skeleton.name}'s"

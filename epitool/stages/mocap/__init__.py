@@ -112,7 +112,7 @@ def _detect(options: MocapOptions, trial: Trial) -> None:
     trial.work.mkdir(exist_ok=True)
     chosen = ["--detector", options.detector] if options.detector else []
     found = _ran(f"2D joints{trial.of}", ["detect2d", "--views", *trial.views, *chosen, "--out", trial.keypoints])
-    say(trust.of_joints(found, trial.keypoints))
+    say(trust.judge_joints(found, trial.keypoints))
 
 
 def _calibrated(options: MocapOptions, trials: Sequence[Trial], longest: Trial, folder: Path) -> Path:
@@ -142,7 +142,7 @@ def _calibrated(options: MocapOptions, trials: Sequence[Trial], longest: Trial, 
         say("Once more, without asking people which way is up:")
         found = _ran("cameras", [*typed, "--out", out])
         say("The file will not say which way is up; OpenSim may show people who lie.")
-    say(trust.of_cameras(found, options.intrinsics is not None))
+    say(trust.judge_cameras(found, options.intrinsics is not None))
     return out
 
 
@@ -168,7 +168,7 @@ def _poses(options: MocapOptions, trial: Trial, known: Path, calibrated: bool) -
         unit = ["--unit", "m"] if out.suffix.lower() == ".trc" and found["unit"] == "mm" else []
         rate = ["--fps", f"{options.fps:g}"] if options.fps else []
         files += _ran(f"file {out}", ["convert", trial.labels, *unit, *rate, "--out", out])["files"]
-    say(trust.of_poses(found, trial.page))
+    say(trust.judge_poses(found, trial.page))
     return {**found, "files": files}
 
 

@@ -44,9 +44,9 @@ def write_pooled(paths: Sequence[Path], out: Path) -> None:
                 for file, span in zip(files, spans, strict=True):
                     part, start = _renumbered(file.read(span.start, span.stop), files[0].views, start)
                     writer.append(part)
-                    parts.append(_everyone(file, span, part))
+                    parts.append(_read_everyone(file, span, part))
             if any(people is not None for _, people in parts):
-                add_candidates(temporary, _joined(parts))
+                add_candidates(temporary, _join_trials(parts))
 
 
 def _span(file: KeypointsFile, most: int) -> range:
@@ -60,7 +60,7 @@ def _renumbered(part: Keypoints, views: Sequence[str], start: int) -> tuple[Keyp
     return replace(part.select_views(views), frames=frames, detected_xyz=np.empty(0)), int(frames[-1]) + _GAP
 
 
-def _everyone(file: KeypointsFile, span: range, part: Keypoints) -> tuple[Keypoints, Candidates | None]:
+def _read_everyone(file: KeypointsFile, span: range, part: Keypoints) -> tuple[Keypoints, Candidates | None]:
     """Return a trial's keypoints, and all people in its frames; None where no image of it shows two."""
     people = read_candidates(file.path, (len(file), len(file.views), len(file.skeleton)))
     if people is None:
@@ -68,10 +68,10 @@ def _everyone(file: KeypointsFile, span: range, part: Keypoints) -> tuple[Keypoi
     return part, people.select_views([file.views.index(name) for name in part.views]).select_frames(np.array(span))
 
 
-def _joined(parts: Sequence[tuple[Keypoints, Candidates | None]]) -> Candidates:
+def _join_trials(parts: Sequence[tuple[Keypoints, Candidates | None]]) -> Candidates:
     """Return all people of all trials; in a trial without candidates they are those of its keypoints."""
     before = np.cumsum([0, *(len(part.frames) for part, _ in parts)])
-    people = [_of_keypoints(part) if found is None else found for part, found in parts]
+    people = [_convert_keypoints(part) if found is None else found for part, found in parts]
     return Candidates(
         np.concatenate([own.xy for own in people]),
         np.concatenate([own.confidence for own in people]),
@@ -80,7 +80,7 @@ def _joined(parts: Sequence[tuple[Keypoints, Candidates | None]]) -> Candidates:
     )
 
 
-def _of_keypoints(keypoints: Keypoints) -> Candidates:
+def _convert_keypoints(keypoints: Keypoints) -> Candidates:
     frame, view = np.nonzero(keypoints.seen.any(axis=-1))
     xy, confidence = keypoints.xy[frame, view], keypoints.confidence[frame, view]
     return Candidates(xy.astype(np.float32), confidence.astype(np.float32), frame, view)

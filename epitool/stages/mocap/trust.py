@@ -10,7 +10,7 @@ from epitool.console import printable
 _SEEN_WELL = 0.8  # share of its frames in which a view should show the person
 
 
-def of_joints(found: dict[str, Any], keypoints: Path) -> str:
+def judge_joints(found: dict[str, Any], keypoints: Path) -> str:
     """Say whether to trust the 2D joints of a recording.
 
     Args:
@@ -28,7 +28,7 @@ def of_joints(found: dict[str, Any], keypoints: Path) -> str:
     )
 
 
-def of_cameras(found: dict[str, Any], lenses_given: bool) -> str:
+def judge_cameras(found: dict[str, Any], lenses_given: bool) -> str:
     """Say whether to trust the cameras, by the summary of `calibrate`."""
     verdict, error = found.get("verdict", "pass"), f"joints fit to {found['median_reprojection_px']:.1f} px"
     lost = [printable(name) for name in found.get("left_out", {})]
@@ -43,7 +43,7 @@ def of_cameras(found: dict[str, Any], lenses_given: bool) -> str:
     )
 
 
-def of_poses(found: dict[str, Any], page: Path) -> str:
+def judge_poses(found: dict[str, Any], page: Path) -> str:
     """Say whether to trust the 3D joints of a recording.
 
     Args:

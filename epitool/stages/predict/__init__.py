@@ -146,7 +146,7 @@ def _summary(
 ) -> Summary:  # fmt: skip
     seen = set(predictions.images)
     missing = [name for name in names if name not in seen]
-    cut = [name for name, whole in zip(predictions.images, _whole(predictions, who)) if not whole]
+    cut = [name for name, whole in zip(predictions.images, _find_whole(predictions, who)) if not whole]
     text = f"{out}: {len(seen)} pose{'s' * (len(seen) != 1)} by {who.words}, in {predictions.unit} relative to the root"
     if known := held_out_error_text(who):
         text += f"; {known}"
@@ -160,7 +160,7 @@ def _summary(
     return Summary(text, {**values, **predictions.provenance})
 
 
-def _whole(predictions: Predictions, who: Answerer) -> NDArray[np.bool_]:
+def _find_whole(predictions: Predictions, who: Answerer) -> NDArray[np.bool_]:
     """Return which poses `(N,)` have all joints that can be predicted."""
     known = np.isfinite(predictions.joints_3d[..., 0])
     return np.asarray((known | ~who.engine.card.trained if who.engine and not who.refiner else known).all(axis=1))

@@ -15,7 +15,7 @@ from epitool.geometry.body.scale import parse_scale
 from epitool.images import Image, read_images
 from epitool.options import PredictOptions
 from epitool.pose import Predictions
-from epitool.stages.shared.doubts import first_of
+from epitool.stages.shared.doubts import select_first
 from epitool.stages.shared.looking import Looking
 from epitool.stages.shared.models import RUNS, newest_model, newest_refiner
 from epitool.stages.shared.reported import is_reported
@@ -77,7 +77,7 @@ def _open_engine(path: Path, device: str, bf16: bool) -> Engine:
 
 def _repeat_doubts(path: Path | None, doubts: Sequence[str]) -> None:
     if doubts and not (path and is_reported(path)):
-        warn(f"{path}: was trained on labels that were found doubtful: {first_of(doubts, 'the file has them')}")
+        warn(f"{path}: was trained on labels that were found doubtful: {select_first(doubts, 'the file has them')}")
 
 
 def held_out_error_text(who: Answerer) -> str:

@@ -54,7 +54,7 @@ class Stream:
 
     def __init__(self, source: str) -> None:
         """Begin to open and read a source: a camera's number or device, an address, or a pipe."""
-        self.name = shown(source)
+        self.name = hide_secrets(source)
         self.arrived, self.began, self.broken = 0, float("nan"), ""
         self._camera = _camera(source)
         self._source = source
@@ -175,10 +175,10 @@ def until_interrupted() -> Iterator[threading.Event]:
         signal.signal(signal.SIGINT, before)
 
 
-def shown(source: str) -> str:
+def hide_secrets(source: str) -> str:
     """Return a source in words, without what may be secret in an address: user, password and query.
 
-    >>> shown("rtsp://me:secret@10.0.0.7/main?key=1"), shown("0")
+    >>> hide_secrets("rtsp://me:secret@10.0.0.7/main?key=1"), hide_secrets("0")
     ('rtsp://10.0.0.7/main', 'camera 0')
     """
     if source.isdecimal():

@@ -17,7 +17,7 @@ from epitool.io.predictions import read_predictions
 from epitool.options import PssFitOptions
 from epitool.pss import AXES, PssModel, Yaw, count_distinct, find_up, fit_pss, flat_poses, yaw_of
 from epitool.skeleton import Skeleton
-from epitool.stages.scoring.everyone import everyone_of
+from epitool.stages.scoring.everyone import read_everyone
 from epitool.stages.scoring.truth import part_of, part_of_clips
 from epitool.stages.shared.clusters import shortages
 
@@ -89,7 +89,7 @@ def _reference(path: Path, split: str) -> Reference:
         predicted = read_predictions(path)
         part = predicted.joints_3d[part_of(len(predicted.joints_3d), split)]
         return Reference(part, predicted.skeleton, f"{path.name}, split {split}, predictions in camera axes")
-    everyone = everyone_of(path, heeded=True)
+    everyone = read_everyone(path, heeded=True)
     part = everyone.labels.in_cameras[everyone.part(split)]
     whose = f", of {len(everyone.splits)} people" if everyone.several else ""
     recording = f"{path.name} (recording {everyone.recording_id})"

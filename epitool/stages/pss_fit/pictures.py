@@ -37,13 +37,13 @@ def draw(folder: Path, reference: Array, model: PssModel) -> None:
     places = embed(flat, model.seed)
     for codebook in model.codebooks:
         shares = np.bincount(assign(known, codebook, root), minlength=codebook.k) / len(known)
-        centres = in_camera_axes(codebook.centers, known, model.skeleton)
+        centres = turn_to_camera_axes(codebook.centers, known, model.skeleton)
         plot_pss_centres(folder / f"pss-centres-{codebook.asked}.png", centres, model.skeleton, shares)
         clusters = assign(sample, codebook, root)
         plot_pss_plane(folder / f"pss-tsne-{codebook.asked}.png", places, clusters, codebook.k)
 
 
-def in_camera_axes(poses: Array, reference: Array, skeleton: Skeleton) -> Array:
+def turn_to_camera_axes(poses: Array, reference: Array, skeleton: Skeleton) -> Array:
     """Return poses turned so that y points down; the reference poses show which axis is vertical.
 
     The poses are returned unchanged if the vertical cannot be found.

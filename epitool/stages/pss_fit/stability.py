@@ -13,7 +13,7 @@ from epitool.console import Summary, say
 from epitool.io.files import write_json
 from epitool.options import PssFitOptions
 from epitool.pss import NORMALIZATION, Codebook, PssModel
-from epitool.pss.fitting import Run, as_codebook, consensus_of, fit_runs, flat_poses
+from epitool.pss.fitting import Run, consensus_of, fit_runs, flat_poses, make_codebook
 from epitool.pss.stability import Agreement, agreement, mpss_by_codebook
 from epitool.stages.scoring.pairing import read_predicted
 from epitool.stages.scoring.truth import read_truth
@@ -52,7 +52,7 @@ def measure(reference: Array, model: PssModel, options: PssFitOptions) -> dict[s
                 consensus_of(flat, single[start : start + consensus], model.seed) for start in starts
             ]
         for kind, found in kinds.items():
-            books = [as_codebook(run, fitted.asked, yaw) for run in found]
+            books = [make_codebook(run, fitted.asked, yaw) for run in found]
             mpss = mpss_by_codebook(*scored, books, root, jobs) if scored else None
             rows.append(_row(fitted, kind, found, agreement([run.labels for run in found], fitted.k, jobs), mpss))
     return {
@@ -88,16 +88,16 @@ def _row(fitted: Codebook, kind: str, runs: Sequence[Run], agreed: Agreement, mp
         "kind": kind,
         "runs": len(runs),
         "pairs": len(agreed.iou),
-        "iou": _spread(agreed.iou),
-        "share_percent": _spread(100 * agreed.share),
-        "mpss_percent": _spread(mpss) if mpss is not None and np.isfinite(mpss).all() else None,
+        "iou": _summarize_spread(agreed.iou),
+        "share_percent": _summarize_spread(100 * agreed.share),
+        "mpss_percent": _summarize_spread(mpss) if mpss is not None and np.isfinite(mpss).all() else None,
         "run_iou": own_iou,
         "run_inertia": [run.inertia for run in runs],
         "run_mpss_percent": mpss.tolist() if mpss is not None and np.isfinite(mpss).all() else None,
     }
 
 
-def _spread(values: Array) -> dict[str, float]:
+def _summarize_spread(values: Array) -> dict[str, float]:
     return {
         "mean": float(values.mean()),
         "sd": float(values.std()),

@@ -25,7 +25,7 @@ from epitool.stages.refine.inputs import (
     mocap_poses,
     own_poses,
     read_everyone,
-    seen_in,
+    select_seen,
 )
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ def _from_mocap(options: RefineOptions, mocap: Path, path: Path) -> Summary:
     seen, doubts = [], list[str]()
     for file in options.pairs:
         everyone = read_everyone(file)
-        seen.append(seen_in(everyone, file))
+        seen.append(select_seen(everyone, file))
         doubts += [f"{file.name}: {reason}" for reason in doubts_of(everyone)]
     looks, truth = join_looks([each.looks for each in seen]), np.concatenate([each.truth for each in seen])
     say(f"learning from {len(poses)} poses of motion capture; errors as in {len(truth)} images")
@@ -80,7 +80,7 @@ def _from_labels(options: RefineOptions, path: Path) -> Summary:
 
     pairs = options.pairs[0]
     everyone = read_everyone(pairs)
-    seen, labels = seen_in(everyone, pairs), everyone[0]
+    seen, labels = select_seen(everyone, pairs), everyone[0]
     parts = labels.parts
     half = len(parts["val"]) // 2
     learned, told = np.concatenate([parts["train"], parts["val"][:half]]), parts["val"][half:]
@@ -92,7 +92,7 @@ def _from_labels(options: RefineOptions, path: Path) -> Summary:
                 " epitool, which `epitool predict` does by itself"
             )
     unit, shipped = replace(OWN, steps=options.steps or OWN.steps, seed=options.seed), load_refiner()
-    hinted = _enough(hinted_by(seen, pairs, options.predictions), seen, parts["val"][:half], told)
+    hinted = _require_enough(hinted_by(seen, pairs, options.predictions), seen, parts["val"][:half], told)
     by_themselves = _hint_errors(hinted, told)
     candidates = {"the shipped unit": (shipped, next(iter(hinted.values())))}
     for hint, given in _worth_trying(hinted, by_themselves).items():
@@ -137,7 +137,7 @@ def _error(refiner: Refiner, seen: Seen) -> Measured:
 _DETECTOR, _NETWORK = "the detector's own 3D", "the network"
 
 
-def _enough(
+def _require_enough(
     hinted: dict[str, Seen], seen: Seen, unlearned: NDArray[np.intp], told: NDArray[np.intp]
 ) -> dict[str, Seen]:  # fmt: skip
     """Drop the network as a hint if too few of its poses can be used to learn its errors, or none to measure it.

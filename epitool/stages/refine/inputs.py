@@ -100,7 +100,7 @@ def doubts_of(everyone: Sequence[Labels]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(reason for one in everyone if one.verdict == "warn" for reason in one.reasons))
 
 
-def seen_in(everyone: Sequence[Labels], path: Path) -> Seen:
+def select_seen(everyone: Sequence[Labels], path: Path) -> Seen:
     """Return all images of people with a complete pose and enough joints in the image.
 
     Raises:
@@ -148,13 +148,13 @@ def own_poses(everyone: Sequence[Labels], seen: Seen) -> Array:
 
 def _levelled(labels: Labels, frames: NDArray[np.intp]) -> Array:
     from epitool.nn.looks import BODY, PELVIS, body_joints
-    from epitool.nn.mocap import upright, vertical_of
+    from epitool.nn.mocap import turn_upright, vertical_of
 
     poses, _ = body_joints(labels.poses.xyz[frames], labels.poses.skeleton)
     takes, out = labels.keypoints.take_of[frames], np.empty_like(poses)
     for take in np.unique(takes):
         here = poses[takes == take]
-        out[takes == take] = upright(here - here[:, [PELVIS]], vertical_of(here, BODY))
+        out[takes == take] = turn_upright(here - here[:, [PELVIS]], vertical_of(here, BODY))
     return out
 
 
@@ -168,7 +168,7 @@ def hinted_by(seen: Seen, pairs: Path, predictions: Path | None) -> dict[str, Se
         InputError: The named predictions have been refined already, or are of other images.
     """
     found: dict[str, Seen] = {}
-    by_network = _by_network(seen, pairs, predictions)
+    by_network = _select_predicted(seen, pairs, predictions)
     if by_network is not None and seen.people.any():
         say(f"{pairs}: refine learns from the first person alone, whom the network's predictions are of")
         seen = seen.at(seen.people == 0)
@@ -179,7 +179,7 @@ def hinted_by(seen: Seen, pairs: Path, predictions: Path | None) -> dict[str, Se
     return found or {"none": replace(seen, looks=seen.looks.without_hint())}
 
 
-def _by_network(seen: Seen, pairs: Path, given: Path | None) -> Seen | None:
+def _select_predicted(seen: Seen, pairs: Path, given: Path | None) -> Seen | None:
     """Return the first person's images that a network has predicted, with its poses as the hint; None if none."""
     path = given or (DEFAULT_PREDICTIONS if DEFAULT_PREDICTIONS.exists() else None)
     if path is None:

@@ -52,7 +52,7 @@ class Everyone:
         return np.concatenate(parts)
 
 
-def everyone_of(path: Path, heeded: bool) -> Everyone:
+def read_everyone(path: Path, heeded: bool) -> Everyone:
     """Read the labels of everyone in a file.
 
     Args:
@@ -71,10 +71,10 @@ def everyone_of(path: Path, heeded: bool) -> Everyone:
     names = np.repeat(list(found), [len(labels.poses.frames) for labels in parts])
     splits = {name: labels.keypoints.split for name, labels in found.items()}
     numbers = np.concatenate([labels.poses.frames for labels in parts])
-    return Everyone(_joined(parts), names, numbers, splits, parts[0].recording_id)
+    return Everyone(_join_people(parts), names, numbers, splits, parts[0].recording_id)
 
 
-def _joined(parts: Sequence[Labels]) -> Labels:
+def _join_people(parts: Sequence[Labels]) -> Labels:
     if len(parts) == 1:
         return parts[0]
     from epitool.geometry.triangulation.labels import join_labels  # imports numba, which one person does not need

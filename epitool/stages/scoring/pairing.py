@@ -20,7 +20,7 @@ from epitool.labels import Labels
 from epitool.options import EvaluateOptions
 from epitool.pose import Predictions
 from epitool.skeleton import Skeleton
-from epitool.stages.scoring.everyone import Everyone, boxes_of, everyone_of, same_people
+from epitool.stages.scoring.everyone import Everyone, boxes_of, read_everyone, same_people
 from epitool.stages.scoring.truth import ARRAYS, Indices, Truth, joints_of
 from epitool.stages.shared.models import RUNS, newest_model
 
@@ -100,7 +100,7 @@ def _kept(found: Predicted, truth: Truth, split: str) -> Predicted:
     """Return the predictions of the part, with the truth's joints."""
     if found.without_truth:
         warn(f"{found.source}: {found.without_truth} images are not in {truth.path}, and are left out")
-    kept = _in_joint_set(found, truth).only(truth.frames_of(split))
+    kept = _convert_joint_set(found, truth).only(truth.frames_of(split))
     if not len(kept.xyz):
         raise InputError(f"{found.source}: no pose is in part '{split}' of {truth.path}; use `--split all`")
     return kept
@@ -146,7 +146,7 @@ def _check_skeletons(source: str, ours: Skeleton, truth: Truth) -> None:
         )
 
 
-def _in_joint_set(found: Predicted, truth: Truth) -> Predicted:
+def _convert_joint_set(found: Predicted, truth: Truth) -> Predicted:
     """Return the predictions with the truth's joints.
 
     Raises:
@@ -213,11 +213,11 @@ def _match_images(predictions: Predictions, path: Path, labels: Labels) -> Predi
 
 
 def _match_labels(path: Path, truth: Everyone) -> Predicted:
-    everyone = everyone_of(path, heeded=False)
+    everyone = read_everyone(path, heeded=False)
     ours = everyone.labels
     shared = [view for view in ours.rig.names if view in truth.labels.rig.names]
-    f, v, keys, boxes = _shown(everyone, shared)
-    truth_f, truth_v, truth_keys, truth_boxes = _shown(truth, shared)
+    f, v, keys, boxes = _list_shown(everyone, shared)
+    truth_f, truth_v, truth_keys, truth_boxes = _list_shown(truth, shared)
     own, rows = same_people(keys, boxes, truth_keys, truth_boxes)
     if not len(own):
         raise InputError(f"{path}: has no frame and view in common with the truth; it must be of the same recording")
@@ -226,7 +226,7 @@ def _match_labels(path: Path, truth: Everyone) -> Predicted:
     return Predicted(str(path), xyz, truth_f[rows], truth_v[rows], skeleton, unit, provenance)
 
 
-def _shown(everyone: Everyone, views: Sequence[str]) -> tuple[Indices, Indices, list[tuple[int, str]], Array]:
+def _list_shown(everyone: Everyone, views: Sequence[str]) -> tuple[Indices, Indices, list[tuple[int, str]], Array]:
     """Return everyone in these views: indices of frame and view, number of the frame and name of the view, and box."""
     own = [everyone.labels.rig.names.index(view) for view in views]
     count = len(everyone.numbers)

@@ -36,7 +36,7 @@ class Row:
 
     def as_dict(self) -> dict[str, Any]:
         """Return the row as plain values, as JSON stores them."""
-        parts = {f"by_{kind}": _plain_parts(parts) for kind, parts in self.parts.items()}
+        parts = {f"by_{kind}": _convert_parts(parts) for kind, parts in self.parts.items()}
         return {"name": self.name, "metrics": [metric.as_dict() for metric in self.metrics], **parts}
 
 
@@ -71,7 +71,7 @@ class Scoring:
                 values[metric.name] = scores
         parts = {"joint": measured.by_joint, "axis": measured.by_axis}
         for by in self.groups:
-            parts[by] = {metric: self._by_group(found, by) for metric, found in values.items()}
+            parts[by] = {metric: self._average_groups(found, by) for metric, found in values.items()}
         return Row(name, tuple(metrics), values, parts)
 
     def difference(self, first: Row, other: Row) -> Means:
@@ -90,7 +90,7 @@ class Scoring:
         missing = missing_joints(prediction, ruler.truth)
         return ruler.metric(codebook.metric, "%", alignment, scores, missing), scores
 
-    def _by_group(self, values: Array, by: str) -> Means:
+    def _average_groups(self, values: Array, by: str) -> Means:
         """Return the means of each action or person.
 
         Those of actions end with their unweighted mean, which papers on Human3.6M call the average.
@@ -121,10 +121,10 @@ class Scoring:
         }
 
 
-def plain_means(means: Means) -> dict[str, dict[str, Any]]:
+def convert_means(means: Means) -> dict[str, dict[str, Any]]:
     """Return means as plain values, as JSON stores them."""
     return {name: mean._asdict() | {"interval": mean.interval and list(mean.interval)} for name, mean in means.items()}
 
 
-def _plain_parts(parts: Parts) -> dict[str, dict[str, Any]]:
-    return {name: plain_means(means) for name, means in parts.items()}
+def _convert_parts(parts: Parts) -> dict[str, dict[str, Any]]:
+    return {name: convert_means(means) for name, means in parts.items()}

@@ -13,7 +13,7 @@ from epitool.errors import InputError
 from epitool.io.pose_arrays import read_pose_arrays
 from epitool.labels import Labels, split_frames
 from epitool.skeleton import Skeleton, skeleton
-from epitool.stages.scoring.everyone import Everyone, everyone_of
+from epitool.stages.scoring.everyone import Everyone, read_everyone
 
 ARRAYS = (".npz", ".npy")
 # Skeleton of each joint set. The 14 joints are those of Drover et al. 2018, which the paper's Table 3 compares with.
@@ -114,7 +114,7 @@ def read_truth(path: Path, joint_set: str = "all") -> Truth:
             path, xyz, poses.skeleton, poses.unit, "as given", arrays.clips, arrays.actions, joint_set
         )  # fmt: skip
     else:
-        everyone = everyone_of(path, heeded=True)
+        everyone = read_everyone(path, heeded=True)
         labels = everyone.labels
         clips, named = labels.keypoints.take_of, np.array([take.action for take in labels.takes])
         actions = named[clips] if (named != "").any() else None

@@ -57,7 +57,7 @@ def found_of(images: Mapping[int, tuple[Any, ...]], joints: int) -> Found:
     return Found(np.array(frames, dtype=np.int64), people, xy, confidence, xyz)
 
 
-def joined(found: Found, view: str, body: Skeleton) -> Found:
+def join_bodies(found: Found, view: str, body: Skeleton) -> Found:
     """Join the parts of people whom the detector found in several parts, and report their number.
 
     A person's own 3D joints are left out then, because each part has its own origin.
@@ -140,7 +140,7 @@ class Assembly:
 
     def __init__(self, views: Sequence[View], found: Sequence[Found], body: Skeleton) -> None:
         self.views, self.skeleton = views, body
-        found = [joined(each, view.name, body) for each, view in zip(found, views, strict=True)]
+        found = [join_bodies(each, view.name, body) for each, view in zip(found, views, strict=True)]
         self.frames = np.array(sorted({frame for view in views for frame in view.frames}), dtype=np.int64)
         self.candidates = _candidates(found, self.frames)
         self._xyz = np.concatenate([each.xyz for each in found])

@@ -11,14 +11,14 @@ from epitool.console import warn
 from epitool.errors import GeometryError
 from epitool.geometry.doubts import FOCAL, LEVELS, Level
 from epitool.io.cameras import is_foreign, read_windows
-from epitool.stages.shared.doubts import first_of, passed_on
+from epitool.stages.shared.doubts import passed_on, select_first
 from epitool.stages.shared.reported import is_reported
 
 _UNSTATED, _REST = "no reason is stated", "their file has the others"
 _LEVELS: tuple[Level, ...] = ("fail", "warn")
 
 
-def inherited(windows: Sequence[Window], whose: str = "the cameras") -> list[tuple[Level, str]]:
+def read_inherited(windows: Sequence[Window], whose: str = "the cameras") -> list[tuple[Level, str]]:
     """Return the doubts, with their levels, that a camera file states of its own cameras.
 
     All doubts about single cameras become one. Files of other programs state none, and cameras with the verdict "pass"
@@ -39,15 +39,15 @@ def inherited(windows: Sequence[Window], whose: str = "the cameras") -> list[tup
     for level in _LEVELS:
         judged = [window for window in windows if window.verdict == level]
         if judged:
-            reasons = first_of(judged[0].reasons, _REST)
+            reasons = select_first(judged[0].reasons, _REST)
             many = f"{len(judged)} of {len(windows)} windows of frames have the verdict {level}"
             found.append((level, f"{whose}: {many}, first frames {judged[0].first} to {judged[0].last}: {reasons}"))
     return found
 
 
-def inherited_from(path: Path, whose: str) -> list[tuple[Level, str]]:
-    """Return the doubts that a readable camera file or folder states of its own cameras, as `inherited` does."""
-    return inherited(_judged_windows(path), whose)
+def read_inherited_file(path: Path, whose: str) -> list[tuple[Level, str]]:
+    """Return the doubts that a readable camera file or folder states of its own cameras, as `read_inherited` does."""
+    return read_inherited(_judged_windows(path), whose)
 
 
 def verdict_of(paths: Sequence[Path]) -> dict[str, Any]:
@@ -84,7 +84,7 @@ def heed_cameras(path: Path) -> None:
     Raises:
         GeometryError: They have the verdict "fail".
     """
-    doubts = inherited_from(path, f"{path}: these cameras were found doubtful when they were made")
+    doubts = read_inherited_file(path, f"{path}: these cameras were found doubtful when they were made")
     if any(level == "fail" for level, _ in doubts):
         raise GeometryError(" ".join(text for level, text in doubts if level == "fail"))
     for _, text in doubts if not is_reported(path) else ():

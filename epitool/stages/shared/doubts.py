@@ -130,7 +130,7 @@ def passed_on(reasons: Sequence[str], rest: str) -> list[str]:
     return [reason for reason in shortened(reasons, rest) if not reason.startswith(_MEANS)]
 
 
-def first_of(reasons: Sequence[str], rest: str) -> str:
+def select_first(reasons: Sequence[str], rest: str) -> str:
     """Return the first of the shortened reasons, the number of further ones, and in which place they are."""
     first, *more = passed_on(reasons, rest) or ["no reason is stated"]
     if not more:
@@ -138,7 +138,7 @@ def first_of(reasons: Sequence[str], rest: str) -> str:
     return f"{sentences([first])} {len(more)} more reason{'s' * (len(more) > 1)}: {rest}"
 
 
-def said_of(verdict: Verdict, asked: Asked, also: Sequence[tuple[Level, str]] = ()) -> Said:
+def word_verdict(verdict: Verdict, asked: Asked, also: Sequence[tuple[Level, str]] = ()) -> Said:
     """Put a verdict into words.
 
     Args:
@@ -155,7 +155,7 @@ def said_of(verdict: Verdict, asked: Asked, also: Sequence[tuple[Level, str]] = 
             by_camera.setdefault(doubt.views[0], []).append(doubt)
     level = worst_level([verdict.level, *(own for own, _ in also)])
     of_cameras = sorted(by_camera.items(), key=lambda item: _excess(item[1]), reverse=True)
-    lines += [_of_camera(name, doubts, asked) for name, doubts in of_cameras]
+    lines += [_word_camera_doubts(name, doubts, asked) for name, doubts in of_cameras]
     unsure = [doubt for doubt in verdict.doubts if doubt.kind in _UNSURE]
     if level == "warn" and unsure and not any(_is_unusual(doubt) for doubt in unsure):
         lines.append(("warn", f"{_MEANS}; {asked.cure}"))
@@ -190,7 +190,7 @@ def _limit_word(level: Level) -> str:
     return "limit: " if level == "fail" else "limit for 'pass': "
 
 
-def _of_camera(name: str, doubts: Sequence[Doubt], asked: Asked) -> tuple[Level, str]:
+def _word_camera_doubts(name: str, doubts: Sequence[Doubt], asked: Asked) -> tuple[Level, str]:
     """Return one line for all doubts about a camera, and the level of the worst."""
     text = f"{_CAMERA}{name}: {'; '.join(_clause(doubt, asked) for doubt in doubts)}"
     if any(_is_unusual(doubt) for doubt in doubts):
@@ -236,7 +236,7 @@ def _share(value: float) -> str:
 
 def refusal_text(verdict: Verdict, asked: Asked, also: Sequence[str] = ()) -> str:
     """Return why no cameras are written, including further doubts of a command, and two things to try."""
-    said = said_of(verdict, asked, [("warn", text) for text in also])
+    said = word_verdict(verdict, asked, [("warn", text) for text in also])
     fails = {doubt.kind for doubt in verdict.doubts if doubt.level == "fail"}
     if fails <= set(_UNSURE):
         lenses = (

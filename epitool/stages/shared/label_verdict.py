@@ -7,7 +7,7 @@ from pathlib import Path
 from epitool.console import warn
 from epitool.errors import GeometryError
 from epitool.io.labels_h5 import LabelsFile
-from epitool.stages.shared.doubts import first_of
+from epitool.stages.shared.doubts import select_first
 from epitool.stages.shared.reported import is_reported
 
 
@@ -29,7 +29,7 @@ def check_verdicts(path: Path, people: list[LabelsFile]) -> None:
         asked = f"the labels of {names}" if len(people) > 1 else "these labels"
         reasons = dict.fromkeys(reason for labels in whose for reason in labels.reasons)
         said = f"{path}: {asked} were found {found} (verdict: {verdict}) when they were made: "
-        said += first_of(list(reasons), f"`epitool show {path}`")
+        said += select_first(list(reasons), f"`epitool show {path}`")
         if verdict == "fail":
             raise GeometryError(said)
         if not is_reported(path):

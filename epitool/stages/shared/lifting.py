@@ -40,7 +40,7 @@ def refined_predictions(
         height_mm: Stature of the person; if given, it fixes the size.
         smooth: Whether to average poses in videos over time.
     """
-    seen = looking.found if looking.found is not None else _seen_by_network(names, by_network)
+    seen = looking.found if looking.found is not None else _find_network_joints(names, by_network)
     ratio = refiner.focal_ratio
     sizes = [(int(w), int(h)) for w, h in np.maximum(looking.image_size, 1)]
     K = np.array([centred_intrinsics(size, ratio * max(size)) for size in sizes]).reshape(-1, 3, 3)
@@ -60,7 +60,7 @@ def refined_predictions(
     poses = smoothed(poses, times, SMOOTH_S) if smooth else poses
     xy = np.concatenate([agreed.rays, np.ones((*agreed.rays.shape[:2], 1))], axis=-1) @ np.swapaxes(K, 1, 2)
     body = by_network.skeleton if by_network is not None else H36M
-    return _cut_off(names, poses, xy[..., :2], agreed.confidence, looking.image_size, body, unit, _said(
+    return _cut_off(names, poses, xy[..., :2], agreed.confidence, looking.image_size, body, unit, _describe_answer(
         refiner, ratio, scale_source, "bones" if root_depth is None else "distance of the root"
     ))  # fmt: skip
 
@@ -131,7 +131,7 @@ def _scale(refiner: Refiner, height_mm: float | None) -> tuple[Array, str, str]:
     return refiner.lengths * (height_mm / stature), "mm", f"height={height_mm:g}mm"
 
 
-def _said(refiner: Refiner, ratio: float, scale_source: str, rule: str) -> dict[str, str]:
+def _describe_answer(refiner: Refiner, ratio: float, scale_source: str, rule: str) -> dict[str, str]:
     return {
         "recording_id": refiner.recording_id,
         "depth": f"relative to the root; what fixes the size: {rule}",
@@ -150,7 +150,7 @@ def _hints(names: Sequence[str], by_network: Predictions) -> Array:
     return hints
 
 
-def _seen_by_network(names: Sequence[str], by_network: Predictions | None) -> Seen:
+def _find_network_joints(names: Sequence[str], by_network: Predictions | None) -> Seen:
     """Return the joints in the image that a network has found, for use without a detector."""
     if by_network is None:
         raise ValueError("nothing has looked at the images")

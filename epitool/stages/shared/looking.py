@@ -100,7 +100,7 @@ class DetectorLooks:
         if not len(people.xy):
             return np.full(4, np.nan)
         self._keep(i, 0, people, 0)
-        box = square_boxes(_in_image(people.xy[0], people.confidence[0], self.image_size[i]), self._margin)
+        box = square_boxes(_mask_outside(people.xy[0], people.confidence[0], self.image_size[i]), self._margin)
         same = _nearest(others.xy, people.xy[0], _SAME_PERSON * box[2])
         if same is not None:
             self._keep(i, 1, others, same)
@@ -112,7 +112,7 @@ class DetectorLooks:
             self.found.xyz[i, look] = people.xyz[which]
 
 
-def _in_image(xy: Array, confidence: Array, size: NDArray[np.int64]) -> Array:
+def _mask_outside(xy: Array, confidence: Array, size: NDArray[np.int64]) -> Array:
     """Return joints `(J, 2)` with NaN for those outside the image of (width, height), where detectors only guess.
 
     The box of the person does not depend on confidence, whose scale differs from detector to detector.

@@ -80,7 +80,7 @@ class Chosen:
     def views_without_the_person(self) -> dict[str, str]:
         """Return the views that show people, but hardly ever the one on whom other views agree, with likely causes."""
         agreed = (self.choice >= 0).sum(axis=1) >= 2
-        anybody = self.crowd.shown()[agreed] > 0
+        anybody = self.crowd.count_shown()[agreed] > 0
         frames, shown = anybody.sum(axis=0), (anybody & (self.choice[agreed] >= 0)).sum(axis=0)
         return {
             name: f"it shows the person whom others agree on in {found} of {there} frames; does it show the same"
@@ -124,7 +124,7 @@ class Chosen:
         return replace(self, choice=choice, first=int(frame[0]), names=(name,))
 
 
-def everyone_in(source: KeypointsFile, views: Sequence[str]) -> Crowd | None:
+def load_everyone(source: KeypointsFile, views: Sequence[str]) -> Crowd | None:
     """Everyone in some views of a file, held in memory; None where it has no candidates.
 
     Raises:
@@ -137,7 +137,7 @@ def everyone_in(source: KeypointsFile, views: Sequence[str]) -> Crowd | None:
     return Crowd(own, len(source), source.read(0, 0).select_views(views))
 
 
-def chosen_by_geometry(source: KeypointsFile, rig: Rig, views: Sequence[str] = ()) -> Chosen | None:
+def choose_by_geometry(source: KeypointsFile, rig: Rig, views: Sequence[str] = ()) -> Chosen | None:
     """Choose the person on whom all views of the rig agree; None if no image shows more than one person.
 
     All people are held in memory, because identities follow from the whole recording.
@@ -151,7 +151,7 @@ def chosen_by_geometry(source: KeypointsFile, rig: Rig, views: Sequence[str] = (
     Raises:
         InputError: The file cannot be read.
     """
-    crowd = everyone_in(source, tuple(views) or rig.names)
+    crowd = load_everyone(source, tuple(views) or rig.names)
     if crowd is None:
         return None
     before = np.concatenate(list(_choices(source, crowd)))
@@ -163,7 +163,7 @@ def chosen_by_geometry(source: KeypointsFile, rig: Rig, views: Sequence[str] = (
     return Chosen(source, crowd, np.where(own, people.identities(*names), before), before, 0, people, names)
 
 
-def chosen_in_all_views(source: KeypointsFile, rig: Rig, lenses: Sequence[Camera], seed: int) -> Chosen | None:
+def choose_in_all_views(source: KeypointsFile, rig: Rig, lenses: Sequence[Camera], seed: int) -> Chosen | None:
     """Choose the person on whom the views of the rig agree, also in views whose cameras could not be placed.
 
     A camera may not have been placed because somebody else was followed in its view. If somebody in the view is the
@@ -182,7 +182,7 @@ def chosen_in_all_views(source: KeypointsFile, rig: Rig, lenses: Sequence[Camera
         InputError: The file cannot be read.
     """
     names = [camera.name for camera in lenses]
-    chosen = chosen_by_geometry(source, rig, names)
+    chosen = choose_by_geometry(source, rig, names)
     lost = [camera for camera in lenses if camera.name not in rig.names]
     if chosen is None or not lost:
         return chosen
@@ -192,7 +192,7 @@ def chosen_in_all_views(source: KeypointsFile, rig: Rig, lenses: Sequence[Camera
     back = [camera for camera in found if camera]
     if not back:
         return chosen
-    return chosen_by_geometry(source, replace(rig, cameras=(*rig.cameras, *back)), names)
+    return choose_by_geometry(source, replace(rig, cameras=(*rig.cameras, *back)), names)
 
 
 def _places(chosen: Chosen, rig: Rig) -> NDArray[np.float64]:

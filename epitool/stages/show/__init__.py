@@ -38,7 +38,7 @@ def run(options: ShowOptions) -> Summary:
         UsageError: The file cannot be shown in the requested format.
     """
     usual = page_of(options.file)
-    file, suffix, path = _shown(options.file), usual.suffix, options.out or usual
+    file, suffix, path = _find_log(options.file), usual.suffix, options.out or usual
     require_file(file, _MADE_BY.get(file.suffix.lower(), CAMERAS_BY))
     if path.suffix.lower() == ".mp4" and file.suffix.lower() == ".h5":
         return film(file, path)
@@ -64,11 +64,11 @@ def also_writes(options: ShowOptions) -> list[Path]:
 
 def page_of(file: Path) -> Path:
     """Return the file that is written if no name is given."""
-    file = _shown(file)
+    file = _find_log(file)
     return file.with_suffix(".png" if file.suffix.lower() in _PICTURED else ".html")
 
 
-def _shown(file: Path) -> Path:
+def _find_log(file: Path) -> Path:
     return file / "log.jsonl" if file.is_dir() else file
 
 

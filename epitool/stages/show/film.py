@@ -18,7 +18,7 @@ from epitool.io.labels_h5 import has_poses
 from epitool.pose import Keypoints
 from epitool.skeleton import Skeleton
 from epitool.stages.show.labelled import LabelledPeople, open_everyone
-from epitool.stages.show.people import everyone_in
+from epitool.stages.show.people import load_everyone
 from epitool.viz.colors import OTHERS_COLORS, colors_of
 from epitool.viz.overlay import (
     draw_people,
@@ -70,7 +70,7 @@ def rate_of(keypoints: Keypoints) -> float:
 
 def _parts(recording: LabelledPeople | KeypointsFile) -> Iterator[tuple[Keypoints, Drawing]]:
     """Yield successive parts of the frames, with what draws the people on their images."""
-    everyone = everyone_in(recording) if isinstance(recording, KeypointsFile) else None
+    everyone = load_everyone(recording) if isinstance(recording, KeypointsFile) else None
     for start in range(0, len(recording), _PART):
         if isinstance(recording, LabelledPeople):
             labels, people = recording.read(start, start + _PART)
@@ -101,7 +101,7 @@ def _drawing_detections(found: Keypoints, crowd: Crowd | None) -> Drawing:
 
     def draw(image: Image, f: int, v: int) -> Image:
         if crowd:
-            here = crowd.in_cell(f * len(found.views) + v)
+            here = crowd.select_cell(f * len(found.views) + v)
             colors = [OTHERS_COLORS[(number - 1) % len(OTHERS_COLORS)] for number in crowd.number[here].tolist()]
             image = draw_people(image, crowd.xy[here], found.skeleton, colors)
         return shrunk(draw_pose(image, found.xy[f, v], found.skeleton), _TILE)

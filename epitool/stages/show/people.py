@@ -38,7 +38,7 @@ class Everyone:
         return Crowd(self._candidates.joints(others), cell, self._number[others], chosen)
 
 
-def everyone_in(file: KeypointsFile) -> Everyone | None:
+def load_everyone(file: KeypointsFile) -> Everyone | None:
     """Return all people found; None if no image shows more than one.
 
     Raises:

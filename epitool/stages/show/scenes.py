@@ -23,7 +23,7 @@ from epitool.stages.shared.camera_verdict import verdict_of
 from epitool.stages.shared.doubts import sentences
 from epitool.stages.show.film import rate_of
 from epitool.stages.show.labelled import open_everyone
-from epitool.stages.show.people import everyone_in
+from epitool.stages.show.people import load_everyone
 from epitool.viz.level import image_up
 from epitool.viz.page import small_jpeg
 from epitool.viz.scene import Person, Scene
@@ -39,16 +39,16 @@ def scene_of(file: Path, frames: int) -> Scene:
     """
     suffix = file.suffix.lower()
     if suffix == ".json":
-        return _of_predictions(file.name, read_predictions(file), frames)
+        return _scene_of_predictions(file.name, read_predictions(file), frames)
     if suffix in CAMERA_SUFFIXES:
-        return _of_cameras(file)
+        return _scene_of_cameras(file)
     if suffix != ".h5":
         raise InputError(
             f"{file}: is none of keypoints.h5, labels.h5, pose.json, cameras.toml, pss.npz, or a run's folder"
         )
     if not has_poses(file):
-        return _of_keypoints(file, frames)
-    return _of_labels(file, frames)
+        return _scene_of_keypoints(file, frames)
+    return _scene_of_labels(file, frames)
 
 
 def _step(count: int, most: int) -> int:
@@ -60,7 +60,7 @@ def _step(count: int, most: int) -> int:
     return max(1, -(-count // most))
 
 
-def _of_cameras(path: Path) -> Scene:
+def _scene_of_cameras(path: Path) -> Scene:
     rig, judged = read_rig(path), verdict_of([path])
     facts = f"{len(rig)} cameras, unit {rig.unit}, scale: {rig.scale_source}"
     facts += _doubted(judged.get("verdict", ""), judged.get("reasons", ()))
@@ -74,11 +74,11 @@ def _doubted(verdict: str, reasons: Sequence[str], whose: str = "verdict") -> st
     return f", {whose}: {verdict} ({sentences(reasons)})" if verdict in ("warn", "fail") else ""
 
 
-def _of_keypoints(path: Path, most: int) -> Scene:
+def _scene_of_keypoints(path: Path, most: int) -> Scene:
     with open_keypoints(path) as file:
         count, step = len(file), _step(len(file), most)
         shown = file.read(step=step)
-        everyone = everyone_in(file)
+        everyone = load_everyone(file)
         crowd = everyone.besides(shown, slice(None, None, step)) if everyone else None
     facts = f"{count} frames{_sampled(step)}, {len(shown.views)} views, {len(shown.skeleton)} joints"
     if everyone:
@@ -92,7 +92,7 @@ def _of_keypoints(path: Path, most: int) -> Scene:
     return _with_images(scene, shown.images.tolist())
 
 
-def _of_labels(path: Path, most: int) -> Scene:
+def _scene_of_labels(path: Path, most: int) -> Scene:
     with open_everyone(path) as everyone:
         count, step = len(everyone), _step(len(everyone), most)
         labels, people = everyone.read(step=step)
@@ -116,7 +116,7 @@ def _judged(labels: Labels, files: Sequence[LabelsFile]) -> str:
     return (f"{len(files)} people, " if others else "") + said
 
 
-def _of_predictions(title: str, seen: Predictions, most: int) -> Scene:
+def _scene_of_predictions(title: str, seen: Predictions, most: int) -> Scene:
     step = _step(len(seen.images), most)
     indices = np.arange(0, len(seen.images), step)
     names = tuple((seen.images[i], *_place_of(seen.images[i])) for i in indices)

@@ -20,8 +20,8 @@ from epitool.parallel import use_backend
 from epitool.skeleton import Skeleton
 from epitool.skeleton import skeleton as named_skeleton
 from epitool.stages.shared.camera_checks import check_stature
-from epitool.stages.shared.camera_verdict import inherited
-from epitool.stages.shared.doubts import Asked, Said, omission_texts, said_of, shortened
+from epitool.stages.shared.camera_verdict import read_inherited
+from epitool.stages.shared.doubts import Asked, Said, omission_texts, shortened, word_verdict
 from epitool.stages.shared.footage import check_rates_of
 from epitool.stages.shared.people import LEAST_FRAMES, Chosen, report_choice, warn_of_mirrors
 from epitool.stages.shared.reported import is_reported
@@ -72,11 +72,11 @@ def run(options: TriangulateOptions) -> Summary:
                     f" of {cameras} those of the recording, for images that were not cropped, with axes x right, y"
                     " down, z forward?"
                 )
-            said = _said(found, first, options)
+            said = _word_labels_verdict(found, first, options)
             if said.level == "fail":
                 raise GeometryError(f"no labels to be trusted, and nothing is written: {said.text}")
             writer.judge(said.level, said.reasons)
-            others = [_further_person(reader, writer, work, found, done) for reader in readers[1:]]
+            others = [_write_further_person(reader, writer, work, found, done) for reader in readers[1:]]
     if work.rig.unit != "mm" and work.rig.scale_source == "none":
         check_stature(cameras, first.usual.poses)
     people = [_Person(writer.person, first, said), *(other for other in others if other)]
@@ -98,7 +98,7 @@ def _readers(found: Fitting, most: int | None) -> Sequence[KeypointsFile | Chose
     return people
 
 
-def _further_person(
+def _write_further_person(
     reader: KeypointsFile | Chosen, writer: LabelsWriter, work: Labelling, found: Fitting, done: Callable[[int], None]
 ) -> _Person | None:
     """Write a further person's labels; return None, and report why, if they cannot be trusted or are too few."""
@@ -107,7 +107,7 @@ def _further_person(
         labelled = work.write(reader, own, done)
         if labelled.tally.solved < LEAST_FRAMES:
             raise GeometryError(f"enough joints fit together in {labelled.tally.solved} frames only")
-        said = _said(found, labelled, work.options)
+        said = _word_labels_verdict(found, labelled, work.options)
         if said.level == "fail":
             raise GeometryError(f"they are not to be trusted: {said.text}")
     except GeometryError as error:
@@ -118,16 +118,18 @@ def _further_person(
     return _Person(own.person, labelled, said)
 
 
-def _said(found: Fitting, labelled: Labelled, options: TriangulateOptions) -> Said:
+def _word_labels_verdict(found: Fitting, labelled: Labelled, options: TriangulateOptions) -> Said:
     """Return the verdict on one person's labels and the cameras."""
     bodies = doubts_of_bodies(labelled.usual.poses, options.keypoints)
-    return said_of(found.verdict, _asked(found), [*inherited(found.windows), *bodies, *labelled.tally.doubts()])
+    return word_verdict(
+        found.verdict, _asked(found), [*read_inherited(found.windows), *bodies, *labelled.tally.doubts()]
+    )
 
 
 def _stated_reasons(found: Fitting) -> set[str]:
-    """Return the doubts that follow from the camera file alone, as `_said` words them and as the file does."""
+    """Return the doubts that follow from the camera file alone, as `word_verdict` words them and as the file does."""
     absent = {name: doubt for name, doubt in found.left_out.items() if doubt.kind is Kind.NO_CAMERA}
-    said = said_of(Verdict(left_out=absent), _asked(found), inherited(found.windows))
+    said = word_verdict(Verdict(left_out=absent), _asked(found), read_inherited(found.windows))
     return {*said.reasons, *(reason for window in found.windows for reason in window.reasons)}
 
 

@@ -58,7 +58,7 @@ class Tally:
 
     def __post_init__(self) -> None:
         self.swaps, self._fit = np.zeros(len(self.rig), dtype=np.int64), np.zeros((2, len(self.rig)), dtype=np.int64)
-        self._lengths = _usual_lengths(self.usual)
+        self._lengths = _measure_usual_lengths(self.usual)
         joints = self.usual.skeleton.joints
         self._limbs = [i for i, (_, end) in enumerate(self.usual.skeleton.bones) if joints[end].endswith(_LIMB_ENDS)]
 
@@ -146,13 +146,13 @@ def doubts_of_bodies(poses: Poses, keypoints: Path) -> list[tuple[Level, str]]:
     return [("warn" if facing.exchanged else "pass", text)]
 
 
-def usual_poses(sample: Keypoints, rig: Rig, settings: LabelSettings) -> Labels:
+def label_usual_poses(sample: Keypoints, rig: Rig, settings: LabelSettings) -> Labels:
     """Return labels of some of the sample's frames, with all joints that were detected."""
     step = max(ceil(len(sample.frames) / _JUDGED_POSES), 1)
     return label_chunk(sample.select_frames(np.arange(len(sample.frames))[::step]), rig, settings)
 
 
-def _usual_lengths(poses: Poses) -> Array:
+def _measure_usual_lengths(poses: Poses) -> Array:
     return _median(bone_lengths(poses.xyz, poses.skeleton).T)
 
 

@@ -37,7 +37,7 @@ def resampled(rig: Rig) -> Rig:
     return replace(rig, cameras=tuple(replace(camera, time_offset=0.0) for camera in rig.cameras))
 
 
-def in_sync(chunk: Chunk) -> Keypoints:
+def resample_in_sync(chunk: Chunk) -> Keypoints:
     """Return the chunk's inner frames, with all views resampled to the first view's times."""
     offsets = [camera.time_offset for camera in chunk.rig.cameras] if chunk.rig else []
     if not any(offsets):
@@ -55,7 +55,7 @@ def sample_of(source: KeypointsFile | Chosen, windows: Sequence[Window]) -> Keyp
     if len(windows) > 1:
         first, last = np.searchsorted(source.frames, [windows[0].first, windows[0].last + 1]).tolist()
         bounds = [(first, last)]
-    return join_keypoints([in_sync(chunk) for chunk in chunks_of(source, windows, bounds)])
+    return join_keypoints([resample_in_sync(chunk) for chunk in chunks_of(source, windows, bounds)])
 
 
 def chunks_of(

@@ -17,7 +17,7 @@ from epitool.io.keypoints_h5 import KeypointsFile
 from epitool.pose import Keypoints
 from epitool.stages.shared.camera_checks import check_foreign, fit_rigs
 from epitool.stages.shared.camera_names import renaming
-from epitool.stages.shared.people import Chosen, chosen_by_geometry, warn_of_people
+from epitool.stages.shared.people import Chosen, choose_by_geometry, warn_of_people
 from epitool.stages.triangulate.chunks import resampled, sample_of
 
 
@@ -96,7 +96,7 @@ def _reader(source: KeypointsFile, windows: Sequence[Window]) -> KeypointsFile |
     if len(windows) > 1 or any(camera.time_offset for camera in windows[0].rig.cameras):
         warn_of_people(source.path, "cameras that move" if len(windows) > 1 else "cameras that are out of sync")
         return source
-    return chosen_by_geometry(source, windows[0].rig) or source
+    return choose_by_geometry(source, windows[0].rig) or source
 
 
 def _without(windows: Sequence[Window], names: Collection[str]) -> list[Window]:

@@ -12,9 +12,9 @@ from epitool.geometry.triangulation.labels import (
     LabelSettings,
     chunk_bounds,
     convert_labels,
-    further_of,
     label_chunk,
     label_settings,
+    select_further_joints,
 )
 from epitool.io.keypoints_h5 import KeypointsFile
 from epitool.io.labels_h5 import LabelsWriter
@@ -24,8 +24,8 @@ from epitool.parallel import stream_parallel
 from epitool.pose import Keypoints
 from epitool.skeleton import Skeleton
 from epitool.stages.shared.people import Chosen
-from epitool.stages.triangulate.checks import Tally, usual_poses
-from epitool.stages.triangulate.chunks import Chunk, chunks_of, in_sync, resampled, sample_of
+from epitool.stages.triangulate.checks import Tally, label_usual_poses
+from epitool.stages.triangulate.chunks import Chunk, chunks_of, resample_in_sync, resampled, sample_of
 
 Labeller = Callable[[Chunk], tuple[Labels, Further | None]]
 
@@ -69,7 +69,7 @@ class Labelling:
         settings = label_settings(
             sample, rig, method=options.method or "polynomial", combine=options.combine, bones=options.bones
         )
-        usual = usual_poses(sample, resampled(rig), settings)
+        usual = label_usual_poses(sample, resampled(rig), settings)
         takes = tuple(map(_take, self.windows)) if len(self.windows) > 1 else ()
         tally = Tally(len(reader), rig, convert_labels(usual, self.target).poses)
         chunks = chunks_of(reader, self.windows, chunk_bounds(len(reader), len(rig), len(sample.skeleton)))
@@ -106,14 +106,14 @@ def labeller(rig: Rig, settings: LabelSettings, target: Skeleton, takes: tuple[T
     """
 
     def work(chunk: Chunk) -> tuple[Labels, Further | None]:
-        joints = in_sync(chunk)
+        joints = resample_in_sync(chunk)
         if chunk.rig is None:
             joints = replace(joints, xy=np.full_like(joints.xy, np.nan))
         labels = label_chunk(joints, resampled(chunk.rig or rig), settings)
         if takes:
             numbered = replace(labels.keypoints, take_of=np.full(len(joints.frames), chunk.window or 0))
             labels = replace(labels, rig=resampled(rig), takes=takes, keypoints=numbered)
-        return convert_labels(labels, target), further_of(labels, target)
+        return convert_labels(labels, target), select_further_joints(labels, target)
 
     return work
 

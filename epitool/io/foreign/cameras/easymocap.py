@@ -13,7 +13,7 @@ from epitool.files import writing
 from epitool.io.files import damage_in
 from epitool.io.foreign.cameras.format import CameraFormat
 from epitool.io.foreign.cameras.stated import MADE_BY, Stated, five_coefficients, unitless_rig
-from epitool.io.foreign.cameras.storage import first_of, read_storage
+from epitool.io.foreign.cameras.storage import find_first, read_storage
 
 INTRI, EXTRI = "intri.yml", "extri.yml"
 
@@ -39,11 +39,11 @@ def read_easymocap(folder: Path, size_given: tuple[int, int] | None = None) -> R
         cameras = []
         for name in names:
             # Rot_ is a matrix and R_ a vector; versions of EasyMocap write either or both
-            R, t = first_of(extri, f"Rot_{name}", f"R_{name}"), extri.get(f"T_{name}")
+            R, t = find_first(extri, f"Rot_{name}", f"R_{name}"), extri.get(f"T_{name}")
             if R is None or t is None:
                 raise ValueError(f"camera {name} has no {'Rot_ or R_' if R is None else 'T_'} in {EXTRI}")
             size = [intri[f"{side}_{name}"] for side in "WH" if f"{side}_{name}" in intri]
-            distortion = first_of(intri, f"dist_{name}", f"D_{name}")
+            distortion = find_first(intri, f"dist_{name}", f"D_{name}")
             cameras.append(Stated(name, intri[f"K_{name}"], distortion, size if len(size) == 2 else None, R, t))
         return unitless_rig(folder, cameras, size_given)
 

@@ -9,7 +9,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from epitool.io.foreign.cameras.storage import first_of
+from epitool.io.foreign.cameras.storage import find_first
 
 _MATRIX = ("cameramatrix", "intrinsicmatrix", "k")
 _DISTORTION = ("distortioncoefficients", "distortioncoeffs", "distcoeffs", "distcoeff", "distortionvector", "d", "dist")
@@ -24,18 +24,18 @@ def matrix_of(content: Mapping[str, Any], number: int | None = None) -> Any:
 
     OpenCV's stereo sample calls the camera matrices M1 and M2.
     """
-    return first_of(content, *_numbered(_MATRIX if number is None else (*_MATRIX, "m"), number))
+    return find_first(content, *_numbered(_MATRIX if number is None else (*_MATRIX, "m"), number))
 
 
 def distortion_of(content: Mapping[str, Any], number: int | None = None) -> Any:
     """Return the distortion coefficients, or None if there are none; `number` selects one of several cameras."""
-    return first_of(content, *_numbered(_DISTORTION, number))
+    return find_first(content, *_numbered(_DISTORTION, number))
 
 
 def size_of(content: Mapping[str, Any]) -> Any:
     """Return (width, height) of the images, or None if it is not stated."""
     sides = next((pair for pair in _SIDES if content.keys() >= set(pair)), None)
-    return [content[side] for side in sides] if sides else first_of(content, *_BOTH_SIDES)
+    return [content[side] for side in sides] if sides else find_first(content, *_BOTH_SIDES)
 
 
 def place_of(content: Mapping[str, Any], R: str, t: str) -> dict[str, Any]:

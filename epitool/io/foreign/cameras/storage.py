@@ -25,7 +25,7 @@ def read_storage(path: Path) -> dict[str, Any]:
     """
     text = read_text(path)
     if text.startswith("%YAML:") or path.suffix.lower() not in (".yaml", ".yml"):
-        return _of_opencv(text)
+        return _read_opencv(text)
     try:
         content = yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
     except yaml.YAMLError as error:
@@ -44,12 +44,12 @@ def plain_keys(content: Mapping[str, Any]) -> dict[str, Any]:
     return {re.sub(r"[\W_]+", "", key).lower(): value for key, value in content.items()}
 
 
-def first_of(content: Mapping[str, Any], *keys: str) -> Any:
+def find_first(content: Mapping[str, Any], *keys: str) -> Any:
     """Return the value of the first of these keys that is present and not None; None if there is none."""
     return next((content[key] for key in keys if content.get(key) is not None), None)
 
 
-def _of_opencv(text: str) -> dict[str, Any]:
+def _read_opencv(text: str) -> dict[str, Any]:
     try:
         storage = cv2.FileStorage(text, cv2.FILE_STORAGE_READ | cv2.FILE_STORAGE_MEMORY)
         try:

@@ -63,9 +63,15 @@ def _camera(path: Path, node: ElementTree.Element, frames: Sequence[ElementTree.
     if len({(frame.get("POSITION"), frame.get("ORIENTATION")) for frame in frames}) > 1:
         raise ValueError(f"camera {name} moves: it has {len(frames)} key frames, which is not supported")
     stated = {**node.attrib, **frames[0].attrib}
-    width, height = _of(name, stated, "SENSOR_SIZE", 2)
-    (focal,), (aspect,) = _of(name, stated, "FOCAL_LENGTH", 1), _of(name, stated, "PIXEL_ASPECT_RATIO", 1, "1")
-    centre, quaternion = _of(name, stated, "PRINCIPAL_POINT", 2), _of(name, stated, "ORIENTATION", 4)
+    width, height = _read_attribute(name, stated, "SENSOR_SIZE", 2)
+    (focal,), (aspect,) = (
+        _read_attribute(name, stated, "FOCAL_LENGTH", 1),
+        _read_attribute(name, stated, "PIXEL_ASPECT_RATIO", 1, "1"),
+    )
+    centre, quaternion = (
+        _read_attribute(name, stated, "PRINCIPAL_POINT", 2),
+        _read_attribute(name, stated, "ORIENTATION", 4),
+    )
     if not (focal > 0 and aspect > 0 and np.linalg.norm(quaternion) > 0):
         raise ValueError(f"camera {name}: its focal length, aspect ratio or quaternion is zero or negative")
     R = Rotation.from_quat(quaternion).as_matrix()
@@ -73,10 +79,10 @@ def _camera(path: Path, node: ElementTree.Element, frames: Sequence[ElementTree.
     reach = np.linalg.norm(np.maximum(centre, [width, height] - centre) * [1.0, aspect])
     distortion = _lens(path, name, stated, centre, focal, float(reach))
     size = (int(width), int(height))
-    return checked_camera(name, K, distortion, R, -R @ _of(name, stated, "POSITION", 3), size)
+    return checked_camera(name, K, distortion, R, -R @ _read_attribute(name, stated, "POSITION", 3), size)
 
 
-def _of(name: str, stated: dict[str, str], key: str, count: int, usual: str | None = None) -> Array:
+def _read_attribute(name: str, stated: dict[str, str], key: str, count: int, usual: str | None = None) -> Array:
     text = stated.get(key, usual)
     if text is None:
         raise ValueError(f"camera {name} lacks {key}")
@@ -115,7 +121,7 @@ def _radial(name: str, stated: dict[str, str], centre: Array, path: Path) -> Arr
         if found[2:].any() and np.linalg.norm(found[:2] - centre) > _OFF_CENTRE_PX:
             warn(f"{path}: camera {name}: its lens is centred off the principal point, which is not taken into account")
         return found[2:]
-    return np.append(_of(name, stated, _LENS, 2, "0 0"), 0.0)
+    return np.append(_read_attribute(name, stated, _LENS, 2, "0 0"), 0.0)
 
 
 VICON = CameraFormat(

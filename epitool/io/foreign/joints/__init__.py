@@ -69,7 +69,7 @@ def _read_folder(folder: Path, given: Skeleton | None) -> SeenView:
     programs: list[str] = []
     for number, file in files.items():
         with foreign_file(file, _WHAT_OF_IMAGE):
-            program, by_frame[number], named = _of_image(file)
+            program, by_frame[number], named = _read_image_file(file)
             names = names or named
             programs.append(program)
     with foreign_file(files[min(files)], _WHAT_OF_IMAGE):
@@ -99,7 +99,7 @@ def _numbered(folder: Path) -> dict[int, Path]:
     return files
 
 
-def _of_image(path: Path) -> tuple[str, list[Array], Sequence[str] | None]:
+def _read_image_file(path: Path) -> tuple[str, list[Array], Sequence[str] | None]:
     """Read one image's file: the program, the numbers of each person, and the joint names."""
     file = JointFile(path)
     for one in OF_IMAGE:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from epitool.io.foreign.joints.format import FileFormat, JointFile, everyone_has, has, view_of_rows
+from epitool.io.foreign.joints.format import FileFormat, JointFile, has, have_keys, view_of_rows
 from epitool.io.foreign.joints.openpose import openpose_people
 from epitool.io.foreign.joints.seen_view import Array, SeenView, frame_number, row_of
 from epitool.skeleton import Skeleton
 
 
 def _is_results(content: Any) -> bool:
-    return everyone_has(content, "keypoints", "image_id")
+    return have_keys(content, "keypoints", "image_id")
 
 
 def _is_by_image(content: Any) -> bool:

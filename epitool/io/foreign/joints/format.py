@@ -64,7 +64,7 @@ def has(content: Any, *keys: str) -> bool:
     return isinstance(content, dict) and content.keys() >= set(keys)
 
 
-def everyone_has(content: Any, *keys: str) -> bool:
+def have_keys(content: Any, *keys: str) -> bool:
     """Return whether a JSON value is a non-empty list of objects that all have the given keys."""
     return isinstance(content, list) and bool(content) and all(has(one, *keys) for one in content)
 

@@ -7,13 +7,13 @@ from typing import Any
 
 import numpy as np
 
-from epitool.io.foreign.joints.format import FileFormat, ImageFormat, JointFile, everyone_has, has, view_of_rows
+from epitool.io.foreign.joints.format import FileFormat, ImageFormat, JointFile, has, have_keys, view_of_rows
 from epitool.io.foreign.joints.seen_view import Array, SeenView, row_of
 from epitool.skeleton import Skeleton
 
 
-def _of_image(content: Any) -> tuple[str, list[Array], Sequence[str] | None] | None:
-    if content == [] or everyone_has(content, "keypoints", "keypoint_scores"):
+def _read_image_people(content: Any) -> tuple[str, list[Array], Sequence[str] | None] | None:
+    if content == [] or have_keys(content, "keypoints", "keypoint_scores"):
         return "MMPose", [_row(one) for one in content], None
     if has(content, "instance_info") and not any(has(one, "instances") for one in content["instance_info"]):
         return "MMPose", [_row(one) for one in content["instance_info"]], _names(content)
@@ -45,8 +45,8 @@ def _row(one: Mapping[str, Any]) -> Array:
     return np.column_stack([places.reshape(scores.size, -1)[:, :2], scores]).ravel()
 
 
-OF_IMAGE = ImageFormat("MMPose's instances", _of_image)
+OF_IMAGE = ImageFormat("MMPose's instances", _read_image_people)
 VIDEO = FileFormat(
     ".json", "MMPose's predictions of a video",
-    lambda file: has(file.json, "instance_info") or everyone_has(file.json, "instances"), _read_video,
+    lambda file: has(file.json, "instance_info") or have_keys(file.json, "instances"), _read_video,
 )  # fmt: skip

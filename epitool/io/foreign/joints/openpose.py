@@ -17,11 +17,11 @@ def openpose_people(content: Mapping[str, Any]) -> Iterable[Any]:
         yield next((one[key] for key in ("pose_keypoints_2d", "pose_keypoints", "joints") if one.get(key)), [])
 
 
-def _of_image(content: Any) -> tuple[str, list[Array], None] | None:
+def _read_image_people(content: Any) -> tuple[str, list[Array], None] | None:
     if not (has(content, "people") or has(content, "bodies")):
         return None
     found = (row_of(one) for one in openpose_people(content))
     return "OpenPose", [row for row in found if row.size], None  # Pose2Sim empties excluded people
 
 
-OF_IMAGE = ImageFormat("OpenPose's 'people', AlphaPose's 'bodies'", _of_image)
+OF_IMAGE = ImageFormat("OpenPose's 'people', AlphaPose's 'bodies'", _read_image_people)

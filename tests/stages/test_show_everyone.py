@@ -212,7 +212,7 @@ def test_clusters_are_of_everyones_poses(everyone):
 
 def test_clusters_of_somebody_not_to_be_trusted_are_refused(here, truth):
     write_everyone(truth, verdict="fail")
-    assert "labels of person2 were found not to be trusted" in failing(4, "pss-fit", "--k", "2")
+    assert "labels of person2 and person3 were found not to be trusted" in failing(4, "pss-fit", "--k", "2")
 
 
 def test_refine_learns_from_everyone_who_is_in_an_image_of_a_part(everyone):

@@ -26,9 +26,9 @@ def check_verdicts(path: Path, people: list[LabelsFile]) -> None:
         if not whose:
             continue
         names = " and ".join(labels.person for labels in whose)
-        asked = f"the labels of {names}" if len(people) > 1 else "these labels"
+        whose_labels = f"the labels of {names}" if len(people) > 1 else "these labels"
         reasons = dict.fromkeys(reason for labels in whose for reason in labels.reasons)
-        said = f"{path}: {asked} were found {found} (verdict: {verdict}) when they were made: "
+        said = f"{path}: {whose_labels} were found {found} (verdict: {verdict}) when they were made: "
         said += select_first(list(reasons), f"`epitool show {path}`")
         if verdict == "fail":
             raise GeometryError(said)

@@ -64,14 +64,10 @@ def _camera(path: Path, node: ElementTree.Element, frames: Sequence[ElementTree.
         raise ValueError(f"camera {name} moves: it has {len(frames)} key frames, which is not supported")
     stated = {**node.attrib, **frames[0].attrib}
     width, height = _read_attribute(name, stated, "SENSOR_SIZE", 2)
-    (focal,), (aspect,) = (
-        _read_attribute(name, stated, "FOCAL_LENGTH", 1),
-        _read_attribute(name, stated, "PIXEL_ASPECT_RATIO", 1, "1"),
-    )
-    centre, quaternion = (
-        _read_attribute(name, stated, "PRINCIPAL_POINT", 2),
-        _read_attribute(name, stated, "ORIENTATION", 4),
-    )
+    (focal,) = _read_attribute(name, stated, "FOCAL_LENGTH", 1)
+    (aspect,) = _read_attribute(name, stated, "PIXEL_ASPECT_RATIO", 1, "1")
+    centre = _read_attribute(name, stated, "PRINCIPAL_POINT", 2)
+    quaternion = _read_attribute(name, stated, "ORIENTATION", 4)
     if not (focal > 0 and aspect > 0 and np.linalg.norm(quaternion) > 0):
         raise ValueError(f"camera {name}: its focal length, aspect ratio or quaternion is zero or negative")
     R = Rotation.from_quat(quaternion).as_matrix()

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize_scalar
 from scipy.special import logsumexp
 
+from epitool.camera import inverses
 from epitool.geometry.motion.banded import REACH, likeliest_path
 
 Array = NDArray[np.float64]
@@ -163,7 +164,7 @@ def _measured(places: Array, covariance: Array, known: NDArray[np.bool_]) -> _Me
         factors = usual / _WRONG_BY, usual * _WRONG_BY
     precision = np.where(known[:, None, None], np.eye(3), 0.0)
     # The added 1e-4 keeps matrices regular: it only matters for standard deviations below 1/100 of the usual one.
-    precision[stated] = np.linalg.inv(full[stated] / usual + 1e-4 * np.eye(3))
+    precision[stated] = inverses(full[stated] / usual + 1e-4 * np.eye(3))
     ways = np.linalg.norm(np.diff(places, axis=0), axis=1)[known[1:] & known[:-1]]
     way = float(np.median(ways)) if len(ways) else 0.0
     return _Measured(np.where(known[:, None], places, 0.0), precision, known, factors, way)

@@ -78,17 +78,37 @@ class _OnDemand(Mapping[str, Any]):
 
 
 class _Command(TyperCommand):
-    """Command that says that views need their option."""
+    """Command that says that views need their option, and which commands have an option that it lacks."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Parse the arguments, of which none may be left over."""
         ctx.allow_extra_args = True
-        rest: list[str] = super().parse_args(ctx, args)
+        try:
+            rest: list[str] = super().parse_args(ctx, args)
+        except Exception as error:  # click's NoSuchOption, whose module differs between versions of typer
+            if hasattr(error, "possibilities") and (
+                advice := _advice(str(self.name), getattr(error, "option_name", ""))
+            ):
+                ctx.fail(advice)
+            raise
         if ctx.args and not ctx.resilient_parsing:
             words = shlex.join(ctx.args)
             has_views = any(field.option == "--views" for field in fields_of(options_of(str(self.name))))
             ctx.fail(f"unexpected extra {words}" + (f"; did you mean --views {words}?" if has_views else ""))
         return rest
+
+
+def _advice(name: str, option: str) -> str:
+    """Return what to do about an option that a command lacks; "" if no command has it."""
+    owns = fields_of(options_of(name))
+    if option == "--views" and any(field.name == "views" for field in owns):
+        return f"{name} has no --views: leave it out, and name the views alone"
+    others = [other for other in COMMANDS if any(field.option == option for field in fields_of(options_of(other)))]
+    return (
+        f"{name} has no {option}, which is an option of {' and '.join(f'`epitool {one}`' for one in others)}"
+        if others
+        else ""
+    )
 
 
 def options_of(name: str) -> type[Options]:

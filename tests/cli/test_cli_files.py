@@ -376,6 +376,11 @@ def made(here, truth):
         (2, "triangulate --skeleton no", "no skeleton is named 'no'"),
         (2, "predict img.jpg --device tpu", "expected auto, cpu, cuda or cuda:N"),
         (2, "mocap img.jpg img.jpg --out a.trc --scale x", "expected height=1.78m"),
+        (2, "mocap img.jpg img.jpg --out a.trc --scale height=178", "the length has no unit; expected height=1.78m"),
+        (2, "mocap img.jpg img.jpg --out a.trc --scale 1.78m", "does not say what is so long; expected height=1.78m"),
+        (2, "mocap --views img.jpg", "mocap has no --views"),
+        (2, "mocap img.jpg --names pose2sim", "mocap has no --names, which is an option of"),
+        (2, "mocap img.jpg --nonsense", "No such option"),
         (3, "mocap img.jpg img.jpg --out a.trc --cameras folder", "--cameras folder: is a folder"),
         (3, "demo --views nothing.mp4 folder --out new/demo", "view nothing.mp4: no such file or folder"),
         pytest.param(3, "train", "No such file", marks=pytest.mark.thorough),  # imports torch

@@ -489,3 +489,33 @@ def test_real_openpose_and_qualisys_files_go_to_labels_and_on(here, openpose):
     thigh = [own.poses.skeleton.index(joint) for joint in ("left_hip", "left_knee")]
     length = np.nanmedian(np.linalg.norm(np.diff(own.poses.xyz[:, thigh], axis=1), axis=-1))
     assert length == pytest.approx(410, abs=30)  # of a stature taken as 1.78 m
+
+
+@pytest.mark.parametrize(
+    ("gone", "words"),
+    [
+        ([0, 1, 19], r"3 of 20 frames, at which .* stops; give its set-up the time_range 0\.040 0\.360"),
+        ([0, 7], r"2 of 20 frames, .*; --fill-gaps closes short gaps; between 0\.020 and 0\.380 s"),
+        ([], None),
+    ],
+)
+def test_frames_without_a_joint_stop_opensim_and_are_warned_of(here, gone, words):
+    labels = exact_labels(20)
+    xyz = labels.poses.xyz.copy()
+    xyz[gone] = np.nan
+    xyz[5, 3] = np.nan  # one marker that is missing does no harm
+    write_labels(Path("labels.h5"), replace(labels, poses=replace(labels.poses, xyz=xyz)))
+    result = epitool("convert", "labels.h5", "--fps", "50", "--out", "walk.trc")
+    assert result.returncode == 0
+    assert ("no joint is known" in result.stderr) == bool(words)
+    assert words is None or re.search(words, result.stderr)
+
+
+@pytest.mark.parametrize("name", ["cam1.mp4", "photo.JPG"])
+def test_footage_is_sent_to_the_commands_that_read_it(here, name):
+    Path(name).write_bytes(b"footage")
+    convert, show = epitool("convert", name, "--out", "walk.trc"), epitool("show", name)
+    assert (convert.returncode, show.returncode) == (2, 3)
+    assert f"{name}: is footage" in convert.stderr
+    assert "epitool mocap" in convert.stderr
+    assert "epitool detect2d" in show.stderr

@@ -205,8 +205,10 @@ def test_views_of_one_name(here, bright):
     Path("x").mkdir()
     images("a", range(3))
     images("x/a", range(3))
-    with pytest.raises(UsageError, match="two views are named 'a'"):
+    with pytest.raises(UsageError, match=r"two views are named 'a' \(a, x/a\)"):
         run(["a", "x/a"])
+    with pytest.raises(UsageError, match="a: is named twice"):
+        run(["a", "a"])
 
 
 def test_other_footage_is_not_overwritten_unless_asked(here, bright):

@@ -56,7 +56,12 @@ def parse_scale(text: str) -> ScaleRule:
     cameras = tuple(name.strip() for name in names.split(",")) if names else ()
     fits = len(set(cameras)) == 2 == len(cameras) if kind == "baseline" else kind in ("height", "femur") and not cameras
     if not measured or not fits or not _POSSIBLE_MM[0] <= float(measured[1]) * _IN_MM[measured[2]] <= _POSSIBLE_MM[1]:
-        raise UsageError(f"scale {text}: expected height=1.78m, femur=400mm or baseline:cam1,cam2=3.2m (m, cm, mm)")
+        wrong = "expected"
+        if re.fullmatch(r"[0-9.]+", length.strip()):
+            wrong = "the length has no unit; expected"
+        elif not length and _LENGTH.match(what.strip()):
+            wrong = "it does not say what is so long; expected"
+        raise UsageError(f"scale {text}: {wrong} height=1.78m, femur=400mm or baseline:cam1,cam2=3.2m (m, cm, mm)")
     pair = (cameras[0], cameras[1]) if cameras else None
     return ScaleRule(kind, float(measured[1]) * _IN_MM[measured[2]], pair)
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from epitool.console import Summary, say, warn
 from epitool.errors import GeometryError, InputError, UsageError
-from epitool.images import View, open_view
+from epitool.images import IMAGE_SUFFIXES, VIDEO_SUFFIXES, View, open_view
 from epitool.io.cameras import KNOWN_CAMERAS
 from epitool.io.foreign.joints import read_views
 from epitool.io.foreign.joints.orders import JointOrderError
@@ -40,6 +40,12 @@ def convert_joints(options: ConvertOptions, body: Skeleton | None) -> Summary:
         GeometryError: The views have no frame in common or different frame rates, or no frame shows a person.
     """
     inputs, out = options.inputs, options.out
+    footage = next((path for path in inputs if path.suffix.lower() in VIDEO_SUFFIXES | IMAGE_SUFFIXES), None)
+    if footage:
+        raise UsageError(
+            f"{footage}: is footage, and `convert` reads files of joints, poses and cameras; `epitool mocap VIEW..."
+            f" --out {out.stem}.trc` takes footage to poses, `epitool detect2d --views VIEW...` to joints"
+        )
     if out.suffix.lower() != ".h5":
         raise UsageError(
             f"--out {out}: 2D joints become a keypoints .h5, and {inputs[0]} is read as such; cameras are read from"

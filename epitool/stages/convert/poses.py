@@ -72,6 +72,9 @@ def convert_poses(path: Path, options: ConvertOptions) -> Summary:
             " millimetres all the same. `epitool calibrate --scale` gives one"
         )
     told = Told(rate, unit or main.poses.unit, up, first=first)
+    if out.suffix.lower() == ".trc":
+        for motion in motions.values():
+            _warn_of_empty_frames(out, motion.poses, rate)
     files = _write(out, motions, 1 / IN_MM[unit], told)
     return _summary(files, motions, told, "degrees" if form.angles else told.unit)
 
@@ -126,6 +129,24 @@ def _write(out: Path, motions: Mapping[str, _Motion], scale: float, told: Told) 
         if made_up:
             warn(f"{file}: {made_up:.1%} of the bones' rotations are interpolated or held; BVH has no missing joints")
     return list(files.values())
+
+
+def _warn_of_empty_frames(out: Path, poses: Poses, fps: float) -> None:
+    """Warn of frames without any joint: OpenSim 4.6 skips markers that are missing, but needs one in every frame."""
+    seen = np.isfinite(poses.xyz[..., 0]).any(axis=1)
+    if seen.all() or not seen.any():
+        return
+    times = poses.frames[np.flatnonzero(seen)[[0, -1]]] / fps
+    if seen[np.flatnonzero(seen)[0] : np.flatnonzero(seen)[-1]].all():
+        advice = f"give its set-up the time_range {times[0]:.3f} {times[1]:.3f}"
+    else:
+        advice = (
+            f"--fill-gaps closes short gaps; between {times[0]:.3f} and {times[1]:.3f} s take a time_range without any"
+        )
+    warn(
+        f"{out}: no joint is known in {int((~seen).sum())} of {len(seen)} frames, at which OpenSim's inverse kinematics"
+        f" stops; {advice}"
+    )
 
 
 def _join_parts(parts: Sequence[Poses]) -> Poses:

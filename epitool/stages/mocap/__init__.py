@@ -9,12 +9,14 @@ from typing import Any
 from epitool.console import Summary, say
 from epitool.errors import EpitoolError, GeometryError, InputError
 from epitool.geometry.body.scale import parse_scale
+from epitool.images import view_name
 from epitool.io.foreign.motion import check_motion_file
 from epitool.io.keypoints_h5 import open_keypoints
 from epitool.options import MocapOptions
 from epitool.stages.mocap import trust
 from epitool.stages.mocap.pooling import write_pooled
 from epitool.stages.mocap.trials import Trial, check_footage, shared_folder, trials_of
+from epitool.stages.shared.camera_names import read_intrinsics
 from epitool.stages.shared.camera_verdict import heed_cameras
 from epitool.stages.shared.detecting import check_detector
 from epitool.stages.shared.reported import reported
@@ -49,6 +51,8 @@ def run(options: MocapOptions) -> Summary:
     check_detector(options.detector)
     trials = trials_of(options)
     check_footage(options, trials)
+    if options.intrinsics:
+        read_intrinsics(options.intrinsics, [view_name(view) for view in trials[0].views])
     failed: dict[str, EpitoolError] = {}
     there = [trial for trial in trials if _works(trial, failed, lambda trial: _detect(options, trial))]
     if not there:
@@ -189,9 +193,10 @@ def _summary(
         )
     if trials:
         labels = trials[0].labels
+        unit = " --unit m" if made[trials[0].name]["unit"] == "mm" else ""
         lines.append(
             f"To go on with single commands: {known} has the cameras, {labels} the poses; for instance"
-            f" `epitool convert {labels} --names pose2sim --filter smooth --fill-gaps 10 --out NAME.trc`"
+            f" `epitool convert {labels}{unit} --names pose2sim --filter smooth --fill-gaps 10 --out NAME.trc`"
         )
     lines += [f"{name}: {error}" for name, error in failed.items()]
     values = {

@@ -56,19 +56,27 @@ def open_views(paths: Sequence[Path]) -> list[View]:
     if not paths:
         raise UsageError("no views are given; name folders or videos: --views cam1 cam2")
     opened = [open_view(path) for path in footage_among(paths)]
-    check_names([view.name for view in opened])
+    check_names([view.name for view in opened], [view.path for view in opened])
     return opened
 
 
-def check_names(names: Sequence[str]) -> None:
+def check_names(names: Sequence[str], paths: Sequence[Path] = ()) -> None:
     """Check that the names of views are distinct.
+
+    Args:
+        names: The names.
+        paths: The views' files or folders, for the message.
 
     Raises:
         UsageError: Two views have the same name.
     """
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
-        raise UsageError(f"two views are named '{twice[0]}'; rename a folder or file so that names differ")
+        same = [str(path) for name, path in zip(names, paths, strict=False) if name == twice[0]]
+        if same and len(set(same)) == 1:
+            raise UsageError(f"{same[0]}: is named twice; name each view once")
+        where = f" ({', '.join(same)})" if same else ""
+        raise UsageError(f"two views are named '{twice[0]}'{where}; rename a folder or file so that names differ")
 
 
 def listed_views(listed: Keypoints) -> list[View]:

@@ -11,7 +11,7 @@ import numpy as np
 
 from epitool.console import progress, warn
 from epitool.errors import InputError
-from epitool.images import frame_of_video, read_images
+from epitool.images import IMAGE_SUFFIXES, VIDEO_SUFFIXES, frame_of_video, read_images
 from epitool.io.cameras import CAMERA_SUFFIXES, read_rig
 from epitool.io.keypoints_h5 import open_keypoints
 from epitool.io.labels_h5 import LabelsFile, has_poses
@@ -43,8 +43,11 @@ def scene_of(file: Path, frames: int) -> Scene:
     if suffix in CAMERA_SUFFIXES:
         return _scene_of_cameras(file)
     if suffix != ".h5":
+        advice = ""
+        if suffix in VIDEO_SUFFIXES | IMAGE_SUFFIXES:
+            advice = "; it is footage, in which `epitool detect2d` finds joints and `epitool predict` a pose"
         raise InputError(
-            f"{file}: is none of keypoints.h5, labels.h5, pose.json, cameras.toml, pss.npz, or a run's folder"
+            f"{file}: is none of keypoints.h5, labels.h5, pose.json, cameras.toml, pss.npz, or a run's folder{advice}"
         )
     if not has_poses(file):
         return _scene_of_keypoints(file, frames)

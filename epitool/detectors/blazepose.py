@@ -169,10 +169,24 @@ class BlazePose:
             for person in before:
                 if len(people) < _MOST_PEOPLE and not found_among(person.xy, [one.xy for one in people], self._trunk):
                     self._look(image, person.next_crop, people)
-        joints, self._warm = len(self.skeleton), self._warm or bool(people)
+        self._warm = self._warm or bool(people)
+        return self._joined(people), people
+
+    def look_again(self, image: Image, people: Sequence[_Person]) -> tuple[Array, Array, Array]:
+        """Return what `detect` does, of people found in this image, in crops placed by their joints, not their boxes.
+
+        The network errs in other ways there than in the crop of a box, and on average less.
+        """
+        image, seen = np.ascontiguousarray(image), list[_Person]()
+        for person in people:
+            self._look(image, person.next_crop, seen)
+        return self._joined(seen)
+
+    def _joined(self, people: Sequence[_Person]) -> tuple[Array, Array, Array]:
+        joints = len(self.skeleton)
         xy = np.array([person.xy for person in people]).reshape(-1, joints, 2)
         visibility = np.array([person.visibility for person in people]).reshape(-1, joints)
-        return (xy, visibility, np.array([person.xyz for person in people]).reshape(-1, joints, 3)), people
+        return xy, visibility, np.array([person.xyz for person in people]).reshape(-1, joints, 3)
 
     def _look(self, image: Image, crop: Any, people: list[_Person]) -> None:
         """Add the person in a crop, if there is one who is not among the people yet."""

@@ -49,6 +49,15 @@ class Follower(Detector, Protocol):
         """
         ...
 
+    def look_again(self, image: Image, people: Sequence[Any]) -> Sequence[Array]:
+        """Return what a further look at people finds, in crops that are placed by the joints found before.
+
+        Args:
+            image: RGB image.
+            people: Whom to follow from this image, as returned for it.
+        """
+        ...
+
 
 def people_followed(detector: Follower, image: Image, before: Sequence[Any]) -> tuple[People, Sequence[Any]]:
     """Return all people whom a detector finds with regard to the image before, and whom to follow from here."""
@@ -73,13 +82,23 @@ def people_in_box(detector: Detector, image: Image, box: Array) -> People:
 
     For a NaN box the whole image is used.
     """
-    if not np.isfinite(box).all():
-        return people_found(detector, image)
-    height, width = image.shape[:2]
-    left, top = np.clip(np.floor(box[:2]).astype(int), 0, [width, height]).tolist()
-    right, bottom = np.clip(np.ceil(box[:2] + box[2:]).astype(int), 0, [width, height]).tolist()
-    if right <= left or bottom <= top:
-        joints = len(detector.skeleton)
-        return People(np.empty((0, joints, 2)), np.empty((0, joints)))
-    found = people_found(detector, np.ascontiguousarray(image[top:bottom, left:right]))
-    return found._replace(xy=found.xy + np.array([left, top]))
+    return looks_in_box(detector, image, box, again=False)[0]
+
+
+def looks_in_box(detector: Detector, image: Image, box: Array, again: bool) -> list[People]:
+    """Return the people in a box, as `people_in_box` does, by one look, or by two if the detector can look again."""
+    corner = np.zeros(2)
+    if np.isfinite(box).all():
+        height, width = image.shape[:2]
+        left, top = np.clip(np.floor(box[:2]).astype(int), 0, [width, height]).tolist()
+        right, bottom = np.clip(np.ceil(box[:2] + box[2:]).astype(int), 0, [width, height]).tolist()
+        if right <= left or bottom <= top:
+            joints = len(detector.skeleton)
+            return [People(np.empty((0, joints, 2)), np.empty((0, joints)))]
+        image, corner = np.ascontiguousarray(image[top:bottom, left:right]), np.array([left, top])
+    if again and isinstance(detector, Follower):
+        first, followed = people_followed(detector, image, ())
+        looks = [first, _people(detector.look_again(image, followed), len(detector.skeleton))]
+    else:
+        looks = [people_found(detector, image)]
+    return [people._replace(xy=people.xy + corner) for people in looks]

@@ -233,6 +233,8 @@ def test_blazepose_follows_who_is_in_view_and_nobody_else(blazepose, rendered, m
     monkeypatch.setattr(blazepose, "_crops", SimpleNamespace(process=lambda image: SimpleNamespace(crops=None)))
     assert not len(blazepose.detect(later)[0])
     by_track = blazepose.follow(later, people)[0][0]
+    for one, other in zip(blazepose.follow(image, people)[0], blazepose.look_again(image, people), strict=True):
+        np.testing.assert_array_equal(one, other)
     assert by_track.shape == found.shape
     assert np.median(np.linalg.norm(by_track - found, axis=-1)) < 3
     (nobody, *_), gone = blazepose.follow(np.full_like(image, 127), people)

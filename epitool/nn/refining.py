@@ -1,7 +1,7 @@
 """From looks to poses by the refinement unit.
 
-The answers to several looks at each image are reconciled with each other and over time, and moved towards the rays of the
-detected joints.
+The answers to several looks at each image are reconciled with each other and over time, and moved towards the rays of
+the detected joints.
 """
 
 from __future__ import annotations

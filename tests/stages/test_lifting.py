@@ -26,6 +26,7 @@ from epitool.synthetic.motion import random_motion
 H36M = skeleton("h36m17")
 DOWN = np.array([[1.0, 0, 0], [0, 0, -1], [0, 1, 0]])  # z up to y down
 ALONE = np.array([True])
+LOWER = np.array([0.0, 3.0])
 
 
 def walk(count=60, seed=0, fps=30.0, yaw=0.0):
@@ -431,7 +432,7 @@ class Repeating(Posed):
     def look_again(self, image, people):
         assert people == ["where"]
         xy, sure = self.detect(image)
-        return xy + [0.0, 3.0], sure
+        return xy + LOWER, sure
 
 
 def test_only_images_without_neighbours_in_time_are_looked_at_again():
@@ -442,8 +443,8 @@ def test_only_images_without_neighbours_in_time_are_looked_at_again():
         for i in range(2):
             looks(i, image)
         first, mirrored, again, mirrored_again = looks.found.xy[0]
-        np.testing.assert_allclose(again, first + [0.0, 3.0])
-        np.testing.assert_allclose(mirrored_again, mirrored + [0.0, 3.0])
+        np.testing.assert_allclose(again, first + LOWER)
+        np.testing.assert_allclose(mirrored_again, mirrored + LOWER)
         assert np.isnan(looks.found.xy[1, 2:]).all()
         np.testing.assert_array_equal(looks.found.xy[1, :2], looks.found.xy[0, :2])
     without = looking.DetectorLooks((Repeating(), Repeating()), ~ALONE, None, 1.25)

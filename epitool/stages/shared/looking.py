@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -132,7 +133,7 @@ def _mask_outside(xy: Array, confidence: Array, size: NDArray[np.int64]) -> Arra
 def _looks_at_mirror(detector: Detector, image: Image, box: Array, again: bool) -> list[People]:
     """Return the people found in the mirror image, mirrored back, in one look or two."""
     across = np.array([image.shape[1] - 1 - box[0] - box[2], *box[1:]])
-    looks = looks_in_box(detector, np.ascontiguousarray(image[:, ::-1]), across, again)
+    looks = looks_in_box(detector, np.asarray(cv2.flip(image, 1)), across, again)
     return [_mirrored_back(people, image.shape[1], detector.skeleton.flip_order) for people in looks]
 
 

@@ -38,7 +38,13 @@ class Detector(Protocol):
 
 @runtime_checkable
 class Follower(Detector, Protocol):
-    """Detector that can also look for people where they were in the image before."""
+    """Detector that can also look for people where they were in the image before, and look at them again.
+
+    Attributes:
+        further: Number of looks that `look_again` takes.
+    """
+
+    further: int
 
     def follow(self, image: Image, before: Sequence[Any]) -> tuple[Sequence[Array], Sequence[Any]]:
         """Return what `detect` returns, with people who were in the image before, and whom to follow from here.
@@ -49,8 +55,8 @@ class Follower(Detector, Protocol):
         """
         ...
 
-    def look_again(self, image: Image, people: Sequence[Any]) -> Sequence[Array]:
-        """Return what a further look at people finds, in crops that are placed by the joints found before.
+    def look_again(self, image: Image, people: Sequence[Any]) -> Sequence[Sequence[Array]]:
+        """Return what further looks at people find, each of which errs in its own way; as `detect` does for each look.
 
         Args:
             image: RGB image.
@@ -86,7 +92,7 @@ def people_in_box(detector: Detector, image: Image, box: Array) -> People:
 
 
 def looks_in_box(detector: Detector, image: Image, box: Array, again: bool) -> list[People]:
-    """Return the people in a box, as `people_in_box` does, by one look, or by two if the detector can look again."""
+    """Return the people in a box, as `people_in_box` does, in one look or, if it can look again, several."""
     corner = np.zeros(2)
     if np.isfinite(box).all():
         height, width = image.shape[:2]
@@ -98,7 +104,7 @@ def looks_in_box(detector: Detector, image: Image, box: Array, again: bool) -> l
         image, corner = np.ascontiguousarray(image[top:bottom, left:right]), np.array([left, top])
     if again and isinstance(detector, Follower):
         first, followed = people_followed(detector, image, ())
-        looks = [first, _people(detector.look_again(image, followed), len(detector.skeleton))]
+        looks = [first, *(_people(one, len(detector.skeleton)) for one in detector.look_again(image, followed))]
     else:
         looks = [people_found(detector, image)]
     return [people._replace(xy=people.xy + corner) for people in looks]

@@ -46,12 +46,12 @@ def agreed_poses(refiner: Refiner, looks: Sequence[Looks], times: Times) -> Agre
 
     A detector that sees a person from behind may mistake left for right, in some looks or in all. Each look is answered
     as it is and with its sides exchanged. Viterbi's algorithm then picks one of these readings for each image, so that
-    over the recording joints move least, fit their rays best, and the fewest looks are exchanged. It is averaged with
-    the other looks that face the same way.
+    over the recording joints move least, fit their rays best, and the fewest looks are exchanged. The first two looks
+    that face the same way are averaged; further ones, which are less accurate, count where neither of the two does.
 
     Args:
         refiner: The refinement unit.
-        looks: Looks at the same N images; those of mirrored images are mirrored back.
+        looks: Looks at the same N images, of which the second is of the mirrored images, mirrored back.
         times: Times of the images.
     """
     readings = [reading for look in looks for reading in (look, look.exchanged())]
@@ -121,13 +121,15 @@ def _least_motion(answers: Array, cost: Array) -> Indices:
 def _with_partners(answers: Array, rays: Array, confidence: Array, chosen: Indices) -> tuple[Array, Array, Array]:
     """Return poses, rays and confidence of the chosen readings.
 
-    A reading that is not exchanged is averaged with those of the other looks whose poses face the same way.
+    A reading that is not exchanged gives way to the mean of the first two looks, or of those of them that face the same
+    way; where neither does, to the mean of the further looks that do.
     """
     rows = np.arange(len(answers))
     found = [values[rows, chosen].copy() for values in (answers, rays, confidence)]
     as_seen = [values[:, ::2] for values in (answers, rays, confidence)]
     agree = np.isfinite(as_seen[0][..., PELVIS, 0]) & ~face_apart(found[0][:, None], as_seen[0])
     agree &= (chosen % 2 == 0)[:, None]
+    agree[agree[:, :2].any(axis=1), 2:] = False
     for mine, all_looks in zip(found, as_seen):
         counted = agree.reshape(*agree.shape, *[1] * (mine.ndim - 1)) & np.isfinite(all_looks)
         count = counted.sum(axis=1)

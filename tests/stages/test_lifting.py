@@ -117,15 +117,23 @@ def test_two_looks_that_face_the_same_way_are_averaged(plain):
     np.testing.assert_allclose(both, (one + other) / 2, atol=0.02)
 
 
-def test_of_four_looks_those_that_face_as_the_best_one_are_averaged(plain):
-    """The order of looks does not count, and neither do looks that face the other way."""
+def test_further_looks_tell_which_of_the_first_two_is_right(plain):
+    """They count themselves only where neither of the two faces as the look does that fits its rays best."""
     poses, rng = walk(5), np.random.default_rng(0)
-    looks = [replace(looks_at(poses), hint=poses + rng.normal(0, 30, poses.shape)) for _ in range(3)]
-    alone = [agreed_poses(plain, [look], Times.unrelated(5)).poses for look in looks]
-    four = [looks[0], mistaken(looks[1]), looks[1], looks[2]]
-    found = agreed_poses(plain, four, Times.unrelated(5)).poses
-    np.testing.assert_allclose(found, np.mean(alone, axis=0), atol=0.02)
-    np.testing.assert_allclose(agreed_poses(plain, four[::-1], Times.unrelated(5)).poses, found, atol=1e-12)
+    right, poor, poorer = (
+        replace(looks_at(poses), hint=poses + rng.normal(0, sd, poses.shape)) for sd in (0.0, 20.0, 30.0)
+    )
+    wrong, alone = mistaken(looks_at(poses)), Times.unrelated(5)
+
+    def answered(*looks):
+        return agreed_poses(plain, looks, alone).poses
+
+    plain.know(wrong)  # the joints of the others speak of nobody by themselves
+    for first in ([wrong, poor], [poor, wrong], [poor, poor]):
+        np.testing.assert_allclose(answered(*first, right, poorer), answered(poor), atol=1e-12)
+    mean = (answered(right) + answered(poorer)) / 2
+    np.testing.assert_allclose(answered(wrong, wrong, right, poorer), mean, atol=0.02)
+    np.testing.assert_array_equal(answered(wrong, wrong, wrong, right), answered(right))
 
 
 def test_of_two_looks_that_face_opposite_ways_the_one_that_fits_its_rays_counts(plain):
@@ -424,7 +432,9 @@ def test_a_mirror_look_that_takes_left_for_right_is_of_the_same_person_still():
 
 
 class Repeating(Posed):
-    """Looks again, and then sees everything 3 px further down."""
+    """Looks again once, and then sees everything 3 px further down."""
+
+    further = 1
 
     def follow(self, image, before):
         return self.detect(image), ["where"]
@@ -432,7 +442,7 @@ class Repeating(Posed):
     def look_again(self, image, people):
         assert people == ["where"]
         xy, sure = self.detect(image)
-        return xy + LOWER, sure
+        return [(xy + LOWER, sure)]
 
 
 def test_only_images_without_neighbours_in_time_are_looked_at_again():

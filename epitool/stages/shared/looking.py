@@ -87,8 +87,9 @@ class DetectorLooks:
         self._detectors, self._margin = detectors, margin
         self._box = np.full(4, np.nan) if box is None else box
         body = detectors[0].skeleton
-        self._again = alone & isinstance(detectors[0], Follower)
-        shape = (len(alone), 4 if self._again.any() else 2, len(body))
+        further = detectors[0].further if isinstance(detectors[0], Follower) and alone.any() else 0
+        self._again = alone & (further > 0)
+        shape = (len(alone), 2 + 2 * further, len(body))
         self.found = Seen(np.full((*shape, 2), np.nan), np.zeros(shape), np.full((*shape, 3), np.nan), body)
         self.source = f"detector {detectors[0].name}"
         self.image_size = np.zeros((len(alone), 2), dtype=np.int64)

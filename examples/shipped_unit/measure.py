@@ -63,7 +63,7 @@ class Images:
     """The images of labels, in order of time.
 
     Attributes:
-        looks: At the image, at its mirror image, and at both again.
+        looks: At the image, at its mirror image, and further ones at both.
         times: When they were taken.
         truth: What the labels triangulate to, `(N, 16, 3)`.
         body: The body's own joints; NaN where they are not known.
@@ -91,7 +91,8 @@ def looked_at(file: Path) -> Images:
             looking(i, image)
             seconds[alone].append(time.perf_counter() - started)
         median, most = (1000 * np.quantile(seconds[alone], share) for share in (0.5, 0.9))
-        print(f"{4 if alone else 2} looks at an image of {file}: {median:.0f} ms, 90% under {most:.0f} ms")
+        count = looking.found.xy.shape[1]
+        print(f"{count} looks at an image of {file}: {median:.0f} ms, 90% under {most:.0f} ms")
     seen, K, found = looking.found, labels.intrinsics.reshape(-1, 3, 3), times_of(names)
     order = np.lexsort((found.seconds, found.sequence))
     looks = [
@@ -117,7 +118,7 @@ def of_images(files: list[Path], unit: Refiner) -> None:
         "one look, no hint": agreed_poses(unit, [looks[0].without_hint()], alone).poses,
         "one look": agreed_poses(unit, looks[:1], alone).poses,
         "and the mirror image": agreed_poses(unit, looks[:2], alone).poses,
-        "and both again": agreed_poses(unit, looks, alone).poses,
+        "and further looks": agreed_poses(unit, looks, alone).poses,
     }
     truths = {name: np.concatenate([getattr(images, name) for images in each]) for name in ("truth", "body")}
     for against, truth in truths.items():

@@ -26,7 +26,8 @@ _FULL_MODEL = 1
 _TURNS = (20.0, -20.0)  # degrees, of the crops of further looks
 # mediapipe's own graph takes the best box only, and forgets the box once it tracks. These two have the same steps: one
 # finds the crops of all boxes, the other one looks into one crop and says where it would look in the next image. The
-# filter does not smooth, but rounds as mediapipe's graph does.
+# filter does not smooth joints, but rounds as mediapipe's graph does. It would smooth the points that say where to look
+# next over all crops, whoever is in them, so these go past it.
 _CROPS = """
 input_stream: "image"
 output_stream: "crops"
@@ -98,12 +99,12 @@ node {
   input_stream: "AUX_NORM_LANDMARKS:raw_auxiliary"
   input_stream: "WORLD_LANDMARKS:raw_in_space"
   output_stream: "FILTERED_NORM_LANDMARKS:joints"
-  output_stream: "FILTERED_AUX_NORM_LANDMARKS:auxiliary"
+  output_stream: "FILTERED_AUX_NORM_LANDMARKS:unused"
   output_stream: "FILTERED_WORLD_LANDMARKS:joints_in_space"
 }
 node {
   calculator: "PoseLandmarksToRoi"
-  input_stream: "LANDMARKS:auxiliary"
+  input_stream: "LANDMARKS:raw_auxiliary"
   input_stream: "IMAGE_SIZE:size"
   output_stream: "ROI:next_crop"
 }

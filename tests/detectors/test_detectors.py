@@ -238,6 +238,15 @@ def test_blazepose_tells_who_is_found_twice():
     assert not found_among(person, [], trunk)
 
 
+def test_where_blazepose_looks_next_depends_on_this_image_alone(blazepose, rendered):
+    """Not on whom the network has seen before: mediapipe's own filter would mix the places of all crops."""
+    image = rendered[0][0]
+    ((*_, first),) = blazepose.follow(image, ())[1]
+    blazepose.follow(np.ascontiguousarray(image[:, ::-1]), ())
+    ((*_, again),) = blazepose.follow(image, ())[1]
+    assert again == first
+
+
 def test_blazepose_follows_who_is_in_view_and_nobody_else(blazepose, rendered, monkeypatch):
     image, later = rendered[0][0], rendered[0][4]  # of one view
     (alone, *_), people = blazepose.follow(image, ())

@@ -103,7 +103,10 @@ def _usable(
     points = xyz.reshape(-1, 3)
     chosen = np.flatnonzero(np.isfinite(points).all(axis=-1) & (np.isfinite(seen_at[..., 0]).sum(axis=-1) >= 2))
     if len(chosen) < _MIN_POINTS:
-        raise GeometryError(f"{len(chosen)} joints are seen by two views, at least {_MIN_POINTS} are needed")
+        raise GeometryError(
+            f"{len(chosen)} joints are seen by two views and lie before both, at least {_MIN_POINTS} are needed;"
+            " are the views in sync, and of the same person?"
+        )
     if len(chosen) > max_points:
         chosen = chosen[np.linspace(0, len(chosen) - 1, max_points).astype(int)]
     areas = np.array([np.prod(camera.image_size) for camera in rig.cameras], dtype=float)

@@ -127,7 +127,7 @@ def _check_joints(joints: Keypoints, path: Path, rule: ScaleRule | None) -> None
         raise GeometryError(f"{path}: one view ({joints.views[0]}); cameras are found from two or more")
     if rule and rule.cameras and not set(rule.cameras) <= set(joints.views):
         raise UsageError(f"--scale {rule}: the views are {', '.join(joints.views)}")
-    check_rates_of(joints)
+    check_rates_of(joints, path)
 
 
 def _calibrate_everyone(
@@ -179,7 +179,7 @@ def _with_offsets(
     """Return the cameras with their time offsets, estimated from the middle of the recording, and the doubts."""
     middle = max(len(joints.frames) - _SYNC_FRAMES, 0) // 2
     stretch = joints.select_frames(np.arange(middle, min(middle + _SYNC_FRAMES, len(joints.frames))))
-    reach = options.sync_reach or REACH
+    reach = min(options.sync_reach or REACH, int(np.ptp(stretch.frames)) + 1)
     try:
         found = estimate_offsets(stretch, cameras, reach=reach, seed=options.seed, jobs=options.jobs)
     except OutOfReachError as error:

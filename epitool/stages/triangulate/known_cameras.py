@@ -15,7 +15,7 @@ from epitool.geometry.timing.drift import doubts_of_drift
 from epitool.io.cameras import read_windows
 from epitool.io.keypoints_h5 import KeypointsFile
 from epitool.pose import Keypoints
-from epitool.stages.shared.camera_checks import check_foreign, fit_rigs
+from epitool.stages.shared.camera_checks import check_direction, fit_rigs
 from epitool.stages.shared.camera_names import renaming
 from epitool.stages.shared.people import Chosen, choose_by_geometry, warn_of_people
 from epitool.stages.triangulate.chunks import resampled, sample_of
@@ -51,7 +51,7 @@ def windows_of_views(source: KeypointsFile, cameras: Path) -> list[Window]:
         raise GeometryError(f"{source.path}: one view ({', '.join(source.views)}); triangulation needs two or more")
     windows = [replace(window, rig=window.rig.named_as(source.views)) for window in read_windows(cameras)]
     if len(windows) == 1:
-        check_foreign(cameras, windows[0].rig)
+        check_direction(cameras, windows[0].rig)
     names = windows[0].rig.names
     order = [name for name in names if name in source.views]  # keeps the calibration's order of neighbours
     if len(order) < 2:

@@ -57,6 +57,7 @@ class Kind(enum.Enum):
     MOVED = "moved"
     OTHER_LENSES = "other lenses"  # scatter in px; closer: scatter with all focal lengths times factor; off: as MOVED
     DRIFT = "drift"  # frames by which the first view gets ahead of the second; span: number of frames this takes
+    SHIFT = "shift"  # frames by which the view is off in time; closer: factor by which joints fit closer then
     # about offsets in time
     CONTRADICTED = "contradicted"  # offset of the second view against the first from these two views alone, frames
     OFFSET = "offset"  # standard deviation, frames

@@ -35,6 +35,7 @@ _FRAMES = 300
 _CLOSER = 1.5  # if an adjustment reduces scatter by this factor, cameras are not those of the recording
 _FAR = 2.5  # if it reduces scatter by this factor and the scatter is large, the cameras are unusable
 _EXACT, _ROUGH = 0.005, 0.025  # share of the person's size: scatter that is harmless, and scatter that is large
+_LOST = 1.0  # median extent of a person along an axis: joints that may be further off are useless
 _OTHER_LENS = 0.05  # relative difference between focal lengths that matters
 _PLACED = 0.6  # share of a view's joints that another place of the camera must explain to be reported
 _WIDE = 4.0  # standard deviations of the noise that the threshold of a resection allows
@@ -154,10 +155,12 @@ def _doubt_of_places(seen: _Seen, best: Bundle, person_px: float) -> Doubt:
     closer, scatter = fit.sigma_px / best.sigma_px, fit.sigma_px / person_px
     if closer < _CLOSER or scatter < _EXACT:
         return Doubt(Kind.MOVED, "pass")
-    level: Level = "fail" if closer > _FAR and scatter > _ROUGH else "warn"
     views = (furthest,) if len(rig) > 2 else rig.names
     trusted = [name for name in rig.names if name not in views] or rig.names
-    numbers = {"closer": best.sigma_px, "degrees": min(turns[furthest]), "off": _labels_off(seen, best.rig, trusted)}
+    off = _labels_off(seen, best.rig, trusted)
+    size = float(np.nanmedian(np.nanmax(seen.labels.poses.xyz, axis=1) - np.nanmin(seen.labels.poses.xyz, axis=1)))
+    level: Level = "fail" if (closer > _FAR and scatter > _ROUGH) or off > _LOST * size else "warn"
+    numbers = {"closer": best.sigma_px, "degrees": min(turns[furthest]), "off": off}
     return Doubt(Kind.MOVED, level, views, fit.sigma_px, numbers=numbers)
 
 

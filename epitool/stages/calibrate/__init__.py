@@ -24,6 +24,7 @@ from epitool.geometry.doubts import Doubt, Kind
 from epitool.geometry.people.everyone import Crowd, calibrate_everyone
 from epitool.geometry.timing.drift import doubts_of_drift, select_runs
 from epitool.geometry.timing.refusals import OutOfReachError
+from epitool.geometry.timing.shifts import doubts_of_shifts
 from epitool.geometry.timing.sync import REACH, estimate_offsets, synchronized
 from epitool.io.cameras import write_rig
 from epitool.io.keypoints_h5 import open_keypoints
@@ -196,7 +197,8 @@ def _with_offsets(
 
 def _with_doubts_of_drift(recorded: Keypoints, result: Calibration) -> Calibration:
     """Return the calibration with a doubt if the joints of all frames show that the views' clocks drift apart."""
-    found = doubts_of_drift(select_runs(recorded), result.rig)
+    runs = select_runs(recorded)
+    found = [*doubts_of_drift(runs, result.rig), *doubts_of_shifts(runs, result.rig)]
     if result.verdict:
         return replace(result, verdict=result.verdict.with_doubts(found))
     for doubt in found:

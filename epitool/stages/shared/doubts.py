@@ -42,6 +42,9 @@ _WORDS = {
     Kind.DRIFT: "the views run apart: over {span:.0f} frames {fast} gets {value:.1f} frames ahead of {slow}; were they"
     " recorded at different rates, as 59.94 and 60, or are frames missing? Convert the videos to one rate first"
     " (`ffmpeg -i VIDEO -fps_mode cfr -r RATE even.mp4`)",
+    Kind.SHIFT: "{views} out of sync by {value:.1f} frames? The joints would fit {closer:.1f} times closer: are frames"
+    " numbered alike, and is none missing or shown twice? `epitool calibrate --sync` finds offsets, with --extrinsics"
+    " those of known cameras",
     Kind.CONTRADICTED: "{views} alone: {value:.2f} frames, against the other pairs; left out",
     Kind.OFFSET: "view {view}: offset in time uncertain by {value:.2f} frames ({limit:g}); more movement helps",
     Kind.BEYOND_REACH: "view {view}: its offset of {value:+.1f} frames is beyond the {limit:.0f} that were looked for;"

@@ -83,7 +83,7 @@ class Tally:
             relative = bone_lengths(labels.poses.xyz, labels.poses.skeleton) / self._lengths
             self.long_limbs += int((relative[:, self._limbs] > _LONG_LIMB).any(axis=1).sum())
             off = np.abs(relative - 1)
-        self.odd_frames += int((_median(off) > _ODD_BONES).sum())
+        self.odd_frames += int((frames_solved(labels) & (_median(off) > _ODD_BONES)).sum())
         numbers = np.concatenate([[self._last[0]], labels.poses.frames])
         # Medians over the joints are not affected by single joints that are wrong.
         whole = np.where(frames_solved(labels)[:, None], _median(labels.poses.xyz.swapaxes(1, 2)), np.nan)

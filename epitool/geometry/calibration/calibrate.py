@@ -147,8 +147,8 @@ def _calibrate_all(
         # The search for focal lengths trusted views that do not fit; without them, begin at the usual lenses.
         two = [camera for camera in intrinsics if camera.name in bundle.rig.names]
         alone = _calibrate_all(keypoints.select_views(bundle.rig.names), two, seed, jobs, focal, None)
-        verdict = replace(alone.verdict, left_out=left_out) if alone.verdict else None
-        return replace(alone, pairs=pairs | alone.pairs, left_out=left_out, verdict=verdict)
+        judged = replace(alone.verdict, left_out=left_out) if alone.verdict else None
+        return replace(alone, pairs=pairs | alone.pairs, left_out=left_out, verdict=judged)
     return Calibration(bundle.rig, pairs, left_out, bundle, verdict)
 
 

@@ -113,7 +113,7 @@ def _standing(
         if not options.sync:
             joints, result = _calibrate_one_person(joints, cameras, result, choices, options)
     if not options.sync:
-        result = _with_doubts_of_drift(recorded, result)
+        result = _with_doubts_of_time(recorded, result, one_person=everyone is None)
     return _finish(joints, result, choices, options.out)
 
 
@@ -195,10 +195,13 @@ def _with_offsets(
     ], found.doubts
 
 
-def _with_doubts_of_drift(recorded: Keypoints, result: Calibration) -> Calibration:
-    """Return the calibration with a doubt if the joints of all frames show that the views' clocks drift apart."""
+def _with_doubts_of_time(recorded: Keypoints, result: Calibration, one_person: bool) -> Calibration:
+    """Return the calibration with doubts if the joints of all frames show that the views' clocks differ or drift apart.
+
+    Views may follow different people, whose steps are no shift.
+    """
     runs = select_runs(recorded)
-    found = [*doubts_of_drift(runs, result.rig), *doubts_of_shifts(runs, result.rig)]
+    found = [*doubts_of_drift(runs, result.rig), *(doubts_of_shifts(runs, result.rig) if one_person else ())]
     if result.verdict:
         return replace(result, verdict=result.verdict.with_doubts(found))
     for doubt in found:

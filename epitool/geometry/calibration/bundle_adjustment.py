@@ -97,8 +97,9 @@ def adjust(
         confidence: Confidences of the keypoints, `(F, V, J)`, on any scale.
         xyz: Approximate places of the joints, `(F, J, 3)`, in the rig's world.
         rig: Approximate cameras.
-        lenses: Prior knowledge of the lenses of the rig's views; None to hold them fixed. If the cameras have a
-            distortion, its change is assumed to be small: adjust again with keypoints undistorted by the result.
+        lenses: Prior knowledge of the lenses of the rig's views; None to hold them fixed. If the cameras have
+            distortion coefficients besides k1, the change of the lens is assumed to be small: adjust again with
+            keypoints undistorted by the result.
         max_points: Largest number of joints used; with more, they are thinned out evenly.
         tolerance: Relative change of the negative log likelihood at which iteration ends.
         take_of: The take or person that each frame is of, `(F,)`, whose errors may be correlated; None for one.
@@ -106,9 +107,9 @@ def adjust(
     Raises:
         GeometryError: Fewer than 30 joints are seen by two views and triangulated.
     """
-    lenses = (lenses or priors_of_known(rig.cameras)).about(rig)
     state, observed, found = start_em(xy, confidence, xyz, rig, max_points, take_of)
-    squared = errors_of(state, observed.xy)
+    lenses = (lenses or priors_of_known(rig.cameras)).about(rig, state.bend)
+    squared, bends = errors_of(state, observed.xy), state.bend
     damping, previous = _START_LAMBDA, np.inf
     for _ in range(_ITERATIONS):
         state, squared, damping, stepped = _step(state, observed.xy, squared, found, damping, lenses)
@@ -118,7 +119,8 @@ def adjust(
         previous = found.cost
     deviations, redundancy = _deviations(state, observed, found, lenses)
     seen = np.isfinite(observed.xy[..., 0]).sum()
-    return Bundle(_rig_of(state, rig), found.noise, found.inlier_share, *deviations, redundancy, found.cost / seen)
+    adjusted = _rig_of(state, rig, state.bend - bends)
+    return Bundle(adjusted, found.noise, found.inlier_share, *deviations, redundancy, found.cost / seen)
 
 
 def measure_fit(xy: Array, confidence: Array, xyz: Array, rig: Rig) -> Fit:
@@ -266,14 +268,20 @@ def _take_turns(observed: Observed) -> bool:
     return bool((seen.max(axis=0) < _NEARLY_ALL * seen.sum(axis=0)).all())
 
 
-def _rig_of(state: State, rig: Rig) -> Rig:
-    """Return the cameras in the world of the first one, with the length of the first baseline as before."""
+def _rig_of(state: State, rig: Rig, bent: Array) -> Rig:
+    """Return the cameras in the world of the first one, with the length of the first baseline as before.
+
+    Args:
+        state: The adjusted cameras.
+        rig: The cameras before.
+        bent: Change of each camera's bend, `(V,)`.
+    """
     factor = np.linalg.norm(rig.cameras[0].center - rig.cameras[1].center)
     factor /= np.linalg.norm(state.R[0].T @ state.t[0] - state.R[1].T @ state.t[1])
     origin = -state.R[0].T @ state.t[0]
     centers = [origin + factor * (-R.T @ t - origin) for R, t in zip(state.R, state.t)]
     cameras: list[Camera] = [
         add_to_k1(replace(camera, K=K, R=R, t=-R @ center), float(bend))
-        for camera, K, R, center, bend in zip(rig.cameras, state.K, state.R, centers, state.bend)
+        for camera, K, R, center, bend in zip(rig.cameras, state.K, state.R, centers, bent)
     ]
     return replace(rig, cameras=tuple(cameras))

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from epitool.camera import Rig
 from epitool.errors import GeometryError
+from epitool.geometry.calibration.lens_priors import bend_pixels
 from epitool.geometry.compiled.lens import squared_errors
 from epitool.geometry.compiled.mixture import expectation
 from epitool.geometry.compiled.point import freedoms
@@ -24,7 +25,7 @@ _TELLING = 1.5  # expected number of inlier views of a joint from which its erro
 class State:
     """Cameras and points of an adjustment.
 
-    Cameras are `R (V, 3, 3)`, `t (V, 3)`, `K (V, 3, 3)` and `bend (V,)`, the change of k1; points are `(N, 3)`.
+    Cameras are `R (V, 3, 3)`, `t (V, 3)`, `K (V, 3, 3)` and `bend (V,)`; points are `(N, 3)`.
     """
 
     R: Array
@@ -39,7 +40,7 @@ class Observed:
     """Joints that at least two views see.
 
     Attributes:
-        xy: Undistorted keypoints `(N, V, 2)`, NaN where unseen.
+        xy: Keypoints `(N, V, 2)` as the cameras with their bends see them, NaN where unseen.
         levels: Levels of their confidence, `(N, V)`.
         joint: Index of the joint, `(N,)`.
         frame: Index of the frame, `(N,)`.
@@ -81,16 +82,19 @@ def start_em(
 ) -> tuple[State, Observed, Estimate]:
     """Return the joints that two views see, with the cameras as they are, and a first estimate of the noise.
 
-    Arguments are as for `bundle_adjustment.adjust`.
+    Arguments are as for `bundle_adjustment.adjust`. Most of each lens's distortion is in the bend of its camera, so
+    that keypoints are nearly where the detector placed them: there its noise is the same in all directions, and a
+    change of the focal length or principal point moves them as it does in the images.
 
     Raises:
         GeometryError: There are fewer than 30 such joints.
     """
     noise = unknown_noise(confidence, np.isfinite(xy[..., 0]), 1.0, _FIRST_SHARE)
     take_of = np.zeros(len(xy), dtype=np.int64) if take_of is None else take_of
-    observed, points = _usable(xy, noise.levels(confidence), xyz, rig, max_points, take_of)
+    seen, bend = bend_pixels(xy, rig)
+    observed, points = _usable(seen, noise.levels(confidence), xyz, rig, max_points, take_of)
     R, t, K = rig.stacked("R", "t", "K")
-    state = State(R, t, K, np.zeros(len(rig)), points)
+    state = State(R, t, K, bend, points)
     return state, observed, _first_estimate(errors_of(state, observed.xy), noise, observed)
 
 

@@ -2,8 +2,8 @@
 
 A camera has up to eleven parameters: rotation w and translation u, by which it moves as `exp(w) R, t + u`; the
 logarithm of its focal length; its principal point; its bend, by which what is at `(x, y)` on the plane z = 1 appears at
-`(1 + bend r^2) (x, y)`, with r^2 = x^2 + y^2; and the logarithm of fx / fy. The bend is added to the first radial
-coefficient; keypoints are already undistorted with the current coefficients.
+`(1 + bend r^2) (x, y)`, with r^2 = x^2 + y^2; and the logarithm of fx / fy. The bend stands for a lens's whole
+distortion: keypoints are undistorted and then bent by the lens that has only k1 and is most like their own.
 """
 
 from __future__ import annotations

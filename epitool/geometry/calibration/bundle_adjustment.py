@@ -17,9 +17,15 @@ from numpy.typing import NDArray
 from epitool.camera import Camera, Rig
 from epitool.geometry.calibration.deviations import invert_determined, jackknife_covariance, variances_of_cameras
 from epitool.geometry.calibration.expectation import Estimate, Observed, State, em_step, errors_of, start_em
-from epitool.geometry.calibration.lens_priors import Lenses, add_to_k1, apply_lens_steps, priors_of_known
+from epitool.geometry.calibration.lens_priors import (
+    Lenses,
+    add_to_k1,
+    apply_lens_steps,
+    bend_pixels,
+    priors_of_known,
+)
 from epitool.geometry.calibration.schur_complement import point_steps, reduced_system
-from epitool.geometry.compiled.lens import POSE
+from epitool.geometry.compiled.lens import LENS, POSE
 from epitool.geometry.noise import KeypointNoise
 from epitool.geometry.two_view.epipolar import skew
 
@@ -107,9 +113,13 @@ def adjust(
     Raises:
         GeometryError: Fewer than 30 joints are seen by two views and triangulated.
     """
-    state, observed, found = start_em(xy, confidence, xyz, rig, max_points, take_of)
-    lenses = (lenses or priors_of_known(rig.cameras)).about(rig, state.bend)
-    squared, bends = errors_of(state, observed.xy), state.bend
+    lenses, bends = lenses or priors_of_known(rig.cameras), np.zeros(len(rig))
+    if lenses.free == LENS:
+        # in undistorted pixels, focal length and principal point would act as those of a lens without distortion
+        xy, bends = bend_pixels(xy, rig)
+    lenses = lenses.about(rig, bends)
+    state, observed, found = start_em(xy, confidence, xyz, rig, max_points, take_of, bends)
+    squared = errors_of(state, observed.xy)
     damping, previous = _START_LAMBDA, np.inf
     for _ in range(_ITERATIONS):
         state, squared, damping, stepped = _step(state, observed.xy, squared, found, damping, lenses)

@@ -9,7 +9,6 @@ from numpy.typing import NDArray
 
 from epitool.camera import Rig
 from epitool.errors import GeometryError
-from epitool.geometry.calibration.lens_priors import bend_pixels
 from epitool.geometry.compiled.lens import squared_errors
 from epitool.geometry.compiled.mixture import expectation
 from epitool.geometry.compiled.point import freedoms
@@ -78,23 +77,22 @@ class Estimate:
 
 
 def start_em(
-    xy: Array, confidence: Array, xyz: Array, rig: Rig, max_points: int, take_of: NDArray[np.int64] | None = None
-) -> tuple[State, Observed, Estimate]:
+    xy: Array, confidence: Array, xyz: Array, rig: Rig, max_points: int, take_of: NDArray[np.int64] | None = None,
+    bend: Array | None = None,
+) -> tuple[State, Observed, Estimate]:  # fmt: skip
     """Return the joints that two views see, with the cameras as they are, and a first estimate of the noise.
 
-    Arguments are as for `bundle_adjustment.adjust`. Most of each lens's distortion is in the bend of its camera, so
-    that keypoints are nearly where the detector placed them: there its noise is the same in all directions, and a
-    change of the focal length or principal point moves them as it does in the images.
+    Arguments are as for `bundle_adjustment.adjust`, except that the keypoints are as cameras with the bends `(V,)` see
+    them; without bends, they are undistorted.
 
     Raises:
         GeometryError: There are fewer than 30 such joints.
     """
     noise = unknown_noise(confidence, np.isfinite(xy[..., 0]), 1.0, _FIRST_SHARE)
     take_of = np.zeros(len(xy), dtype=np.int64) if take_of is None else take_of
-    seen, bend = bend_pixels(xy, rig)
-    observed, points = _usable(seen, noise.levels(confidence), xyz, rig, max_points, take_of)
+    observed, points = _usable(xy, noise.levels(confidence), xyz, rig, max_points, take_of)
     R, t, K = rig.stacked("R", "t", "K")
-    state = State(R, t, K, bend, points)
+    state = State(R, t, K, np.zeros(len(rig)) if bend is None else bend, points)
     return state, observed, _first_estimate(errors_of(state, observed.xy), noise, observed)
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from functools import cache
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +16,9 @@ from epitool.pss.alignment import Yaw
 from epitool.pss.codebook import Codebook, PssModel, normalized
 from epitool.skeleton import Skeleton
 
+if TYPE_CHECKING:
+    from threadpoolctl import ThreadpoolController
+
 Array = NDArray[np.float64]
 Floats = NDArray[np.float32]
 Labels = NDArray[np.uint16]
@@ -22,6 +26,7 @@ Labels = NDArray[np.uint16]
 N_INIT = 10  # starts of plain k-means; the one with the lowest inertia is kept
 CONSENSUS_RUNS = 20
 POSES_PER_CLUSTER = 2  # least average number
+_SPREAD_AMONG, _SPREAD_PER_CLUSTER = 20_000, 20  # vectors that first centres are drawn from: at least, and for each one
 
 
 @dataclass(frozen=True, eq=False)
@@ -123,11 +128,26 @@ def fit_runs(flat: Floats, k: int, count: int, seed: int, jobs: int, init: str) 
         jobs: Number of runs at a time.
         init: How the first centres are drawn: "random" (the paper) or "k-means++".
     """
-    from threadpoolctl import threadpool_limits
-
     seeds = np.random.SeedSequence(seed).generate_state(count).tolist()
-    with threadpool_limits(1, user_api="blas"):
-        return run_parallel(lambda own: _fit_run(flat, k, own, init), seeds, jobs)
+    with _threads().limit(limits=1, user_api="blas"):
+        # Drawing centres is many small steps of Python, in which threads would wait for each other.
+        starts = [spread_centers(flat, k, own) if init == "k-means++" else init for own in seeds]
+        return run_parallel(lambda own: _fit_run(flat, k, *own), list(zip(seeds, starts, strict=True)), jobs)
+
+
+def spread_centers(flat: Floats, k: int, seed: int) -> Floats:
+    """Draw first centres `(k, D)` by k-means++ (Arthur and Vassilvitskii 2007).
+
+    scikit-learn takes half as long for 64 bits as for 32, which it converts in each step. From many vectors `(N, D)` a
+    part is drawn first, which limits memory and time.
+    """
+    from sklearn.cluster import kmeans_plusplus
+
+    count = max(_SPREAD_AMONG, _SPREAD_PER_CLUSTER * k)
+    if len(flat) > count:
+        flat = flat[np.random.default_rng(seed).choice(len(flat), count, replace=False)]
+    centers, _ = kmeans_plusplus(flat.astype(np.float64), k, random_state=seed)
+    return centers.astype(flat.dtype)
 
 
 def consensus_of(flat: Floats, runs: Sequence[Run], seed: int) -> Run:
@@ -142,24 +162,28 @@ def consensus_of(flat: Floats, runs: Sequence[Run], seed: int) -> Run:
         runs: Runs of k-means on them.
         seed: Seed of the clustering of the centres.
     """
-    from threadpoolctl import threadpool_limits
-
     k = len(runs[0].centers)
-    pooled = np.concatenate([run.centers for run in runs])
-    weights = np.concatenate([run.sizes for run in runs]).astype(np.float32)
-    with threadpool_limits(1, user_api="blas"):  # several threads slow such small products down
+    pooled = np.concatenate([run.centers for run in runs]).astype(np.float64)
+    weights = np.concatenate([run.sizes for run in runs]).astype(np.float64)
+    with _threads().limit(limits=1, user_api="blas"):  # several threads slow such small products down
         start = _fit_run(pooled, k, seed, "k-means++", n_init=N_INIT, weights=weights)
         return _fit_run(flat, k, seed, start.centers)
 
 
-def _fit_run(
-    flat: Floats, k: int, seed: int, init: str | Floats, n_init: int = 1, weights: Floats | None = None
-) -> Run:
+def _fit_run(flat: Array | Floats, k: int, seed: int, init: Any, n_init: int = 1, weights: Array | None = None) -> Run:
     """Run k-means once in one thread: with several, the order of additions would change from run to run."""
     from sklearn.cluster import KMeans
-    from threadpoolctl import threadpool_limits
 
     means: Any = KMeans(k, init=init, n_init=n_init, random_state=seed)
-    with threadpool_limits(1, user_api="openmp"):
+    with _threads().limit(limits=1, user_api="openmp"):
         means.fit(flat, sample_weight=weights)
     return Run(means.cluster_centers_, means.labels_.astype(np.uint16), float(means.inertia_) / len(flat))
+
+
+@cache
+def _threads() -> ThreadpoolController:
+    """Return what limits the threads of native code; finding its libraries takes as long as a small run of k-means."""
+    import sklearn.cluster  # its OpenMP has to be loaded to be found  # noqa: F401
+    from threadpoolctl import ThreadpoolController
+
+    return ThreadpoolController()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.signal import butter, sosfiltfilt
 
 from epitool.geometry.motion.gaps import runs
 
@@ -33,6 +32,8 @@ def butterworth(xyz: Array, cutoff_hz: float, fps: float) -> tuple[Array, int]:
     Raises:
         ValueError: The cutoff is not between 0 and half of the frame rate.
     """
+    from scipy.signal import butter, sosfiltfilt  # slow to import, and `convert` seldom filters
+
     if not 0 < cutoff_hz < fps / 2:
         raise ValueError(f"a cutoff of {cutoff_hz:g} Hz is not between 0 and half of {fps:g} frames per second")
     order = ORDER // _PASSES

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.interpolate import CubicSpline
 
 Array = NDArray[np.float64]
 _SUPPORT = 10  # frames on each side of a gap that its spline goes through; others hardly change it
@@ -29,6 +28,8 @@ def fill_gaps(xyz: Array, longest: int) -> Array:
         xyz: Joints `(F, J, 3)` in consecutive frames; NaN where missing.
         longest: Largest number of consecutive missing frames that are filled.
     """
+    from scipy.interpolate import CubicSpline  # slow to import
+
     filled = xyz.copy()
     for j in range(xyz.shape[1]):
         known = np.isfinite(xyz[:, j]).all(axis=-1)

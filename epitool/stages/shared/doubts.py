@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from epitool.geometry.calibration.verdict import Verdict
 from epitool.geometry.doubts import LEVELS, Doubt, Kind, Level, worst_level
+
+if TYPE_CHECKING:  # commands that only read a verdict need not wait for the compiler of the geometry
+    from epitool.geometry.calibration.verdict import Verdict
 
 _SAME_PERSON = "is it in sync, and of the same person?"
 _NOT_WHERE = "its joints do not lie where the other cameras say"

@@ -23,9 +23,11 @@ _silence = threading.RLock()
 _MOST_PEOPLE = 8  # in a crowd, those with the most confident boxes
 _SAME_PERSON = 0.25  # of the larger extent, between middles of trunks: found twice, under 0.2; two people, from 0.3
 _FULL_MODEL = 1
+_TURNS = (20.0, -20.0)  # degrees, of the crops of further looks
 # mediapipe's own graph takes the best box only, and forgets the box once it tracks. These two have the same steps: one
 # finds the crops of all boxes, the other one looks into one crop and says where it would look in the next image. The
-# filter does not smooth, but rounds as mediapipe's graph does.
+# filter does not smooth joints, but rounds as mediapipe's graph does. It would smooth the points that say where to look
+# next over all crops, whoever is in them, so these go past it.
 _CROPS = """
 input_stream: "image"
 output_stream: "crops"
@@ -97,12 +99,12 @@ node {
   input_stream: "AUX_NORM_LANDMARKS:raw_auxiliary"
   input_stream: "WORLD_LANDMARKS:raw_in_space"
   output_stream: "FILTERED_NORM_LANDMARKS:joints"
-  output_stream: "FILTERED_AUX_NORM_LANDMARKS:auxiliary"
+  output_stream: "FILTERED_AUX_NORM_LANDMARKS:unused"
   output_stream: "FILTERED_WORLD_LANDMARKS:joints_in_space"
 }
 node {
   calculator: "PoseLandmarksToRoi"
-  input_stream: "LANDMARKS:auxiliary"
+  input_stream: "LANDMARKS:raw_auxiliary"
   input_stream: "IMAGE_SIZE:size"
   output_stream: "ROI:next_crop"
 }
@@ -116,12 +118,14 @@ class _Person(NamedTuple):
         xy: Joints `(33, 2)` px.
         visibility: Visibility `(33,)`.
         xyz: Joints in space `(33, 3)` mm.
-        next_crop: mediapipe's rectangle.
+        crop: mediapipe's rectangle in which they were found.
+        next_crop: The rectangle for the next image.
     """
 
     xy: Array
     visibility: Array
     xyz: Array
+    crop: Any
     next_crop: Any
 
 
@@ -140,6 +144,7 @@ class BlazePose:
     """
 
     name = "mediapipe"
+    further = len(_TURNS)
 
     def __init__(self, device: str = "cpu") -> None:
         """Start the networks, always on the CPU."""
@@ -169,10 +174,30 @@ class BlazePose:
             for person in before:
                 if len(people) < _MOST_PEOPLE and not found_among(person.xy, [one.xy for one in people], self._trunk):
                     self._look(image, person.next_crop, people)
-        joints, self._warm = len(self.skeleton), self._warm or bool(people)
+        self._warm = self._warm or bool(people)
+        return self._joined(people), people
+
+    def look_again(self, image: Image, people: Sequence[_Person]) -> list[tuple[Array, Array, Array]]:
+        """Return what `detect` does, of people found in this image, in their crops turned one way and the other.
+
+        A crop is turned with a body that leans, and in a turned crop the network may take left for right.
+        """
+        image, looks = np.ascontiguousarray(image), []
+        for degrees in _TURNS:
+            seen = list[_Person]()
+            for person in people:
+                crop = type(person.crop)()
+                crop.CopyFrom(person.crop)
+                crop.rotation += np.radians(degrees)
+                self._look(image, crop, seen)
+            looks.append(self._joined(seen))
+        return looks
+
+    def _joined(self, people: Sequence[_Person]) -> tuple[Array, Array, Array]:
+        joints = len(self.skeleton)
         xy = np.array([person.xy for person in people]).reshape(-1, joints, 2)
         visibility = np.array([person.visibility for person in people]).reshape(-1, joints)
-        return (xy, visibility, np.array([person.xyz for person in people]).reshape(-1, joints, 3)), people
+        return xy, visibility, np.array([person.xyz for person in people]).reshape(-1, joints, 3)
 
     def _look(self, image: Image, crop: Any, people: list[_Person]) -> None:
         """Add the person in a crop, if there is one who is not among the people yet."""
@@ -185,7 +210,7 @@ class BlazePose:
         if not found_among(xy, [person.xy for person in people], self._trunk):
             visibility = np.array([joint.visibility for joint in seen.joints.landmark])
             xyz = np.array([(joint.x, joint.y, joint.z) for joint in seen.joints_in_space.landmark])
-            people.append(_Person(xy, visibility, 1000.0 * xyz, seen.next_crop))
+            people.append(_Person(xy, visibility, 1000.0 * xyz, crop, seen.next_crop))
 
 
 def found_among(xy: Array, people: Sequence[Array], trunk: Sequence[int]) -> bool:

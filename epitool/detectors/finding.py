@@ -38,7 +38,13 @@ class Detector(Protocol):
 
 @runtime_checkable
 class Follower(Detector, Protocol):
-    """Detector that can also look for people where they were in the image before."""
+    """Detector that can also look for people where they were in the image before, and look at them again.
+
+    Attributes:
+        further: Number of looks that `look_again` takes.
+    """
+
+    further: int
 
     def follow(self, image: Image, before: Sequence[Any]) -> tuple[Sequence[Array], Sequence[Any]]:
         """Return what `detect` returns, with people who were in the image before, and whom to follow from here.
@@ -46,6 +52,15 @@ class Follower(Detector, Protocol):
         Args:
             image: RGB image.
             before: Whom to follow, as returned for the image before; nobody in a first image.
+        """
+        ...
+
+    def look_again(self, image: Image, people: Sequence[Any]) -> Sequence[Sequence[Array]]:
+        """Return what further looks at people find, each of which errs in its own way; as `detect` does for each look.
+
+        Args:
+            image: RGB image.
+            people: Whom to follow from this image, as returned for it.
         """
         ...
 
@@ -73,13 +88,23 @@ def people_in_box(detector: Detector, image: Image, box: Array) -> People:
 
     For a NaN box the whole image is used.
     """
-    if not np.isfinite(box).all():
-        return people_found(detector, image)
-    height, width = image.shape[:2]
-    left, top = np.clip(np.floor(box[:2]).astype(int), 0, [width, height]).tolist()
-    right, bottom = np.clip(np.ceil(box[:2] + box[2:]).astype(int), 0, [width, height]).tolist()
-    if right <= left or bottom <= top:
-        joints = len(detector.skeleton)
-        return People(np.empty((0, joints, 2)), np.empty((0, joints)))
-    found = people_found(detector, np.ascontiguousarray(image[top:bottom, left:right]))
-    return found._replace(xy=found.xy + np.array([left, top]))
+    return looks_in_box(detector, image, box, again=False)[0]
+
+
+def looks_in_box(detector: Detector, image: Image, box: Array, again: bool) -> list[People]:
+    """Return the people in a box, as `people_in_box` does, in one look or, if it can look again, several."""
+    corner = np.zeros(2)
+    if np.isfinite(box).all():
+        height, width = image.shape[:2]
+        left, top = np.clip(np.floor(box[:2]).astype(int), 0, [width, height]).tolist()
+        right, bottom = np.clip(np.ceil(box[:2] + box[2:]).astype(int), 0, [width, height]).tolist()
+        if right <= left or bottom <= top:
+            joints = len(detector.skeleton)
+            return [People(np.empty((0, joints, 2)), np.empty((0, joints)))]
+        image, corner = np.ascontiguousarray(image[top:bottom, left:right]), np.array([left, top])
+    if again and isinstance(detector, Follower):
+        first, followed = people_followed(detector, image, ())
+        looks = [first, *(_people(one, len(detector.skeleton)) for one in detector.look_again(image, followed))]
+    else:
+        looks = [people_found(detector, image)]
+    return [people._replace(xy=people.xy + corner) for people in looks]

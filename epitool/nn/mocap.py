@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
 from epitool.errors import InputError
+from epitool.geometry.body.axes import body_axes
 from epitool.nn.looks import BODY, PELVIS, THORAX, mirrored
 from epitool.skeleton import Skeleton
 
@@ -136,16 +137,13 @@ def _transposed(R: Array) -> Array:
 
 
 def _trunk(poses: Array, across: str) -> Array:
-    """Return the axes of the trunk as columns `(N, 3, 3)`: left, back and up.
+    """Return the axes of the trunk as columns `(N, 3, 3)`: left, back and up; 0 for poses whose trunk has no extent.
 
-    Left is from the right to the left hip or shoulder; up is the part of pelvis to thorax that is orthogonal to it.
+    Left is from the right to the left hip or shoulder.
     """
-    x = poses[:, BODY.index(f"left_{across}")] - poses[:, BODY.index(f"right_{across}")]
-    x = x / np.maximum(np.linalg.norm(x, axis=-1, keepdims=True), 1e-9)
-    z = poses[:, THORAX] - poses[:, PELVIS]
-    z = z - (z * x).sum(axis=-1, keepdims=True) * x
-    z = z / np.maximum(np.linalg.norm(z, axis=-1, keepdims=True), 1e-9)
-    return np.stack([x, np.cross(z, x), z], axis=-1)
+    right = poses[:, BODY.index(f"right_{across}")] - poses[:, BODY.index(f"left_{across}")]
+    forward, up, right = body_axes(right, poses[:, THORAX] - poses[:, PELVIS])
+    return np.nan_to_num(np.stack([-right, -forward, up], axis=-1))
 
 
 def drawn_lengths(lengths: Array, deviations: tuple[float, float], count: int, rng: np.random.Generator) -> Array:

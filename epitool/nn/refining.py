@@ -1,7 +1,7 @@
 """From looks to poses by the refinement unit.
 
-The answers to two looks at each image are reconciled with each other and over time, and moved towards the rays of the
-detected joints.
+The answers to several looks at each image are reconciled with each other and over time, and moved towards the rays of
+the detected joints.
 """
 
 from __future__ import annotations
@@ -42,16 +42,16 @@ class Agreed:
 
 
 def agreed_poses(refiner: Refiner, looks: Sequence[Looks], times: Times) -> Agreed:
-    """Return the poses that the unit finds from one or two looks at each image.
+    """Return the poses that the unit finds from one or several looks at each image.
 
-    A detector that sees a person from behind may mistake left for right, in one look or in both. Each look is answered
+    A detector that sees a person from behind may mistake left for right, in some looks or in all. Each look is answered
     as it is and with its sides exchanged. Viterbi's algorithm then picks one of these readings for each image, so that
-    over the recording joints move least, fit their rays best, and the fewest looks are exchanged. Two looks that face
-    the same way are averaged.
+    over the recording joints move least, fit their rays best, and the fewest looks are exchanged. The first two looks
+    that face the same way are averaged; further ones, which are less accurate, count where neither of the two does.
 
     Args:
         refiner: The refinement unit.
-        looks: One or two looks at the same N images; the second is of the mirrored images, mirrored back.
+        looks: Looks at the same N images, of which the second is of the mirrored images, mirrored back.
         times: Times of the images.
     """
     readings = [reading for look in looks for reading in (look, look.exchanged())]
@@ -63,7 +63,7 @@ def agreed_poses(refiner: Refiner, looks: Sequence[Looks], times: Times) -> Agre
     for run in times.runs(there.any(axis=1)):
         chosen[run] = _least_motion(answers[run], _cost(there[run], misfit[run], times.seconds[run]))
     confidence = np.stack([reading.confidence for reading in readings], axis=1)
-    poses, seen, sure = _with_partner(answers, rays, confidence, chosen)
+    poses, seen, sure = _with_partners(answers, rays, confidence, chosen)
     placed, root = move_to_rays(poses, seen)
     return Agreed(placed, root, seen, sure, (chosen % 2 == 1) & there.any(axis=1))
 
@@ -118,20 +118,24 @@ def _least_motion(answers: Array, cost: Array) -> Indices:
     return path
 
 
-def _with_partner(answers: Array, rays: Array, confidence: Array, chosen: Indices) -> tuple[Array, Array, Array]:
+def _with_partners(answers: Array, rays: Array, confidence: Array, chosen: Indices) -> tuple[Array, Array, Array]:
     """Return poses, rays and confidence of the chosen readings.
 
-    A reading that is not exchanged is averaged with that of the other look where the two poses face the same way.
+    A reading that is not exchanged gives way to the mean of the first two looks, or of those of them that face the same
+    way; where neither does, to the mean of the further looks that do.
     """
     rows = np.arange(len(answers))
     found = [values[rows, chosen].copy() for values in (answers, rays, confidence)]
-    if answers.shape[1] > 2:
-        other = np.where(chosen < 2, 2, 0)
-        also = [values[rows, other] for values in (answers, rays, confidence)]
-        agree = np.isfinite(also[0][:, PELVIS, 0]) & ~face_apart(found[0], also[0]) & (chosen % 2 == 0)
-        for mine, others in zip(found, also):
-            both = agree.reshape(-1, *[1] * (mine.ndim - 1)) & np.isfinite(mine + others)
-            mine[both] = 0.5 * (mine + others)[both]
+    as_seen = [values[:, ::2] for values in (answers, rays, confidence)]
+    agree = np.isfinite(as_seen[0][..., PELVIS, 0]) & ~face_apart(found[0][:, None], as_seen[0])
+    agree &= (chosen % 2 == 0)[:, None]
+    agree[agree[:, :2].any(axis=1), 2:] = False
+    for mine, all_looks in zip(found, as_seen):
+        counted = agree.reshape(*agree.shape, *[1] * (mine.ndim - 1)) & np.isfinite(all_looks)
+        count = counted.sum(axis=1)
+        mean = np.where(counted, all_looks, 0.0).sum(axis=1) / np.maximum(count, 1)
+        shared = np.isfinite(mine) & (count > 0)
+        mine[shared] = mean[shared]
     return found[0], found[1], found[2]
 
 

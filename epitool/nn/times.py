@@ -29,6 +29,14 @@ class Times:
         """Return times of images that have no relation to each other."""
         return cls(np.arange(count), np.zeros(count))
 
+    @property
+    def alone(self) -> NDArray[np.bool_]:
+        """Which images have no other close to them in time, `(N,)`."""
+        out = np.zeros(len(self.sequence), dtype=bool)
+        for run in self.runs(~out):
+            out[run] = len(run) == 1
+        return out
+
     def runs(self, usable: NDArray[np.bool_]) -> list[Indices]:
         """Return the indices of usable images in runs that follow each other closely."""
         index = np.flatnonzero(usable)

@@ -210,6 +210,21 @@ def test_blazepose_finds_each_of_several_people(blazepose, rendered):
     assert np.linalg.norm(found - alone, axis=-1)[:, body].max() < 15
 
 
+def test_blazepose_looks_again_in_turned_crops(blazepose, rendered, monkeypatch):
+    """Joints are in the image's axes, near those of the first look but not equal; without a turn they are equal."""
+    image = rendered[0][0]
+    first, people = blazepose.follow(image, ())
+    looks = blazepose.look_again(image, people)
+    assert len(looks) == blazepose.further == 2
+    for xy, confidence, xyz in looks:
+        assert (xy.shape, confidence.shape, xyz.shape) == ((1, 33, 2), (1, 33), (1, 33, 3))
+        assert 0 < np.median(np.linalg.norm(xy - first[0], axis=-1)) < 5
+        assert np.median(np.linalg.norm(xyz - first[2], axis=-1)) < 100
+    monkeypatch.setattr("epitool.detectors.blazepose._TURNS", (0.0,))
+    for again, before in zip(blazepose.look_again(image, people)[0], first, strict=True):
+        np.testing.assert_array_equal(again, before)
+
+
 def test_blazepose_tells_who_is_found_twice():
     from epitool.detectors.blazepose import found_among
 
@@ -221,6 +236,15 @@ def test_blazepose_tells_who_is_found_twice():
     assert not found_among(beside, [person, again], trunk)
     assert not found_among(small, [person, beside], trunk)
     assert not found_among(person, [], trunk)
+
+
+def test_where_blazepose_looks_next_depends_on_this_image_alone(blazepose, rendered):
+    """Not on whom the network has seen before: mediapipe's own filter would mix the places of all crops."""
+    image = rendered[0][0]
+    ((*_, first),) = blazepose.follow(image, ())[1]
+    blazepose.follow(np.ascontiguousarray(image[:, ::-1]), ())
+    ((*_, again),) = blazepose.follow(image, ())[1]
+    assert again == first
 
 
 def test_blazepose_follows_who_is_in_view_and_nobody_else(blazepose, rendered, monkeypatch):

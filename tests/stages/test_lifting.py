@@ -1,4 +1,4 @@
-"""Single images to poses: what two looks and neighbouring frames agree on, sizes, edges of images, and who answers."""
+"""Single images to poses: what looks and neighbouring frames agree on, sizes, edges of images, and who answers."""
 
 import json
 from dataclasses import replace
@@ -25,6 +25,8 @@ from epitool.synthetic.motion import random_motion
 
 H36M = skeleton("h36m17")
 DOWN = np.array([[1.0, 0, 0], [0, 0, -1], [0, 1, 0]])  # z up to y down
+ALONE = np.array([True])
+LOWER = np.array([0.0, 3.0])
 
 
 def walk(count=60, seed=0, fps=30.0, yaw=0.0):
@@ -113,6 +115,25 @@ def test_two_looks_that_face_the_same_way_are_averaged(plain):
     one = agreed_poses(plain, [looks_at(poses)], Times.unrelated(5)).poses
     other = agreed_poses(plain, [shifted], Times.unrelated(5)).poses
     np.testing.assert_allclose(both, (one + other) / 2, atol=0.02)
+
+
+def test_further_looks_tell_which_of_the_first_two_is_right(plain):
+    """They count themselves only where neither of the two faces as the look does that fits its rays best."""
+    poses, rng = walk(5), np.random.default_rng(0)
+    right, poor, poorer = (
+        replace(looks_at(poses), hint=poses + rng.normal(0, sd, poses.shape)) for sd in (0.0, 20.0, 30.0)
+    )
+    wrong, alone = mistaken(looks_at(poses)), Times.unrelated(5)
+
+    def answered(*looks):
+        return agreed_poses(plain, looks, alone).poses
+
+    plain.know(wrong)  # the joints of the others speak of nobody by themselves
+    for first in ([wrong, poor], [poor, wrong], [poor, poor]):
+        np.testing.assert_allclose(answered(*first, right, poorer), answered(poor), atol=1e-12)
+    mean = (answered(right) + answered(poorer)) / 2
+    np.testing.assert_allclose(answered(wrong, wrong, right, poorer), mean, atol=0.02)
+    np.testing.assert_array_equal(answered(wrong, wrong, wrong, right), answered(right))
 
 
 def test_of_two_looks_that_face_opposite_ways_the_one_that_fits_its_rays_counts(plain):
@@ -357,7 +378,7 @@ def test_the_mirror_look_finds_the_same_person():
             return moved, sure
 
     image[:, 100:] = 255
-    looks = looking.DetectorLooks((Lopsided(), Lopsided()), 1, None, 1.25)
+    looks = looking.DetectorLooks((Lopsided(), Lopsided()), ALONE, None, 1.25)
     looks(0, image)
     np.testing.assert_allclose(looks.found.xy[0, 1], looks.found.xy[0, 0], atol=1e-9)
 
@@ -375,7 +396,7 @@ def test_the_box_of_a_person_does_not_depend_on_the_scale_of_confidence(scale):
             return xy, scale(sure)
 
     image = np.full((300, 200, 3), 255, np.uint8)
-    looks = looking.DetectorLooks((Unsure(), Unsure()), 1, None, 1.25)
+    looks = looking.DetectorLooks((Unsure(), Unsure()), ALONE, None, 1.25)
     box = looks(0, image)
     inside_ones = looks.found.xy[0, 0, 1:]
     np.testing.assert_allclose(box, square_boxes(inside_ones, 1.25))
@@ -405,9 +426,47 @@ def test_a_mirror_look_that_takes_left_for_right_is_of_the_same_person_still():
 
     image = np.zeros((300, 200, 3), np.uint8)
     image[:, 100:] = 255
-    looks = looking.DetectorLooks((Exchanging(), Exchanging()), 1, None, 1.25)
+    looks = looking.DetectorLooks((Exchanging(), Exchanging()), ALONE, None, 1.25)
     looks(0, image)
     assert np.isfinite(looks.found.xy[0, 1]).all()
+
+
+class Repeating(Posed):
+    """Looks again once, and then sees everything 3 px further down."""
+
+    further = 1
+
+    def follow(self, image, before):
+        return self.detect(image), ["where"]
+
+    def look_again(self, image, people):
+        assert people == ["where"]
+        xy, sure = self.detect(image)
+        return [(xy + LOWER, sure)]
+
+
+def test_only_images_without_neighbours_in_time_are_looked_at_again():
+    """Each second look, at the image and at its mirror, is kept beside the first; a box does not change that."""
+    image = np.zeros((300, 200, 3), np.uint8)
+    for box in (None, np.array([0.0, 0.0, 200.0, 300.0])):
+        looks = looking.DetectorLooks((Repeating(), Repeating()), np.array([True, False]), box, 1.25)
+        for i in range(2):
+            looks(i, image)
+        first, mirrored, again, mirrored_again = looks.found.xy[0]
+        np.testing.assert_allclose(again, first + LOWER)
+        np.testing.assert_allclose(mirrored_again, mirrored + LOWER)
+        assert np.isnan(looks.found.xy[1, 2:]).all()
+        np.testing.assert_array_equal(looks.found.xy[1, :2], looks.found.xy[0, :2])
+    without = looking.DetectorLooks((Repeating(), Repeating()), ~ALONE, None, 1.25)
+    unable = looking.DetectorLooks((Posed(), Posed()), ALONE, None, 1.25)
+    assert without.found.xy.shape[1] == unable.found.xy.shape[1] == 2
+
+
+def test_frames_of_a_video_have_neighbours_and_other_images_are_alone():
+    times = Times(np.array([0, 7, 7, 7, 3, 8]), np.array([0, 0.1, 0.2, 4.0, 0, 0.1]))
+    assert times.alone.tolist() == [True, False, False, True, True, True]
+    assert Times.unrelated(3).alone.all()
+    assert not video(5).alone.any()
 
 
 def test_nobody_in_any_image_is_one_line_and_no_file(posed, monkeypatch):

@@ -19,6 +19,7 @@ from epitool.pose import BOX_MARGIN, Predictions
 from epitool.stages.predict.answering import Answerer, answer, held_out_error_text, millimetres, who_answers
 from epitool.stages.predict.live import run_live
 from epitool.stages.shared.looking import DetectorLooks, FileLooks, FixedBox, Looking
+from epitool.stages.shared.seen_in_images import times_of
 
 _NAMED = 5  # number of images that the summary names
 
@@ -106,7 +107,7 @@ def _looks(options: PredictOptions, who: Answerer) -> Callable[[Sequence[str]], 
         source = "whole image, for want of a detector" if box is None else f"given: {box}"
         return lambda names: FixedBox(len(names), fixed, source)
     say(f"finding people with {pair[0].name}")
-    return lambda names: DetectorLooks(pair, len(names), fixed, margin)
+    return lambda names: DetectorLooks(pair, times_of(names).alone, fixed, margin)
 
 
 def parse_box(text: str) -> Array:

@@ -58,7 +58,7 @@ def run_live(source: str, options: PredictOptions, height_mm: float | None, look
     with until_interrupted() as stop, PoseLines(options.out) as lines, Stream(source) as stream:
         say(f"reading {stream.name} until it ends, or Ctrl-C is pressed")
         for frame in stream.frames(stop):
-            looking = looks_at([stream.name])
+            looking = looks_at(["image"])
             found = answer_image(who, frame.image, looking, options, height_mm)
             if not tally.lines:
                 lines.begin(found, stream.name, stream.began)

@@ -19,7 +19,6 @@ from epitool.options.network import UnitOptions
 from epitool.options.shared import run_folder
 from epitool.stages.refine.inputs import (
     Seen,
-    doubts_of,
     focal_ratio,
     hinted_by,
     mocap_poses,
@@ -27,6 +26,7 @@ from epitool.stages.refine.inputs import (
     read_everyone,
     select_seen,
 )
+from epitool.stages.shared.label_verdict import reasons_for
 
 if TYPE_CHECKING:
     from epitool.nn.refiner import Refiner
@@ -63,7 +63,7 @@ def _from_mocap(options: RefineOptions, mocap: Path, path: Path) -> Summary:
     for file in options.pairs:
         everyone = read_everyone(file)
         seen.append(select_seen(everyone, file))
-        doubts += [f"{file.name}: {reason}" for reason in doubts_of(everyone)]
+        doubts += [f"{file.name}: {reason}" for reason in reasons_for("warn", everyone)]
     looks, truth = join_looks([each.looks for each in seen]), np.concatenate([each.truth for each in seen])
     say(f"learning from {len(poses)} poses of motion capture; errors as in {len(truth)} images")
     trained_on = f"{len(poses)} poses of {mocap.name}, errors of {len(truth)} images of {len(options.pairs)} recordings"
@@ -100,7 +100,7 @@ def _from_labels(options: RefineOptions, path: Path) -> Summary:
         erring = given.of_frames(parts["val"][:half] if hint == "network" else learned)
         say(f"learning from {len(np.unique(given.of_frames(learned).frames))} frames, {_WORDS[hint]}")
         refiner = _trained(shipped, everyone, given.of_frames(learned), erring, unit, hint)
-        refiner = replace(refiner, doubts=doubts_of(everyone))
+        refiner = replace(refiner, doubts=reasons_for("warn", everyone))
         candidates[f"refined, {_WORDS[hint]}"] = refiner, given
     measured = {name: _error(refiner, given.of_frames(told)) for name, (refiner, given) in candidates.items()}
     measured |= by_themselves

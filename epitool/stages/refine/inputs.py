@@ -95,11 +95,6 @@ def read_everyone(path: Path) -> list[Labels]:
         return [file.read() for file in people]
 
 
-def doubts_of(everyone: Sequence[Labels]) -> tuple[str, ...]:
-    """Return the reasons, each once, why the labels of some people are doubtful."""
-    return tuple(dict.fromkeys(reason for one in everyone if one.verdict == "warn" for reason in one.reasons))
-
-
 def select_seen(everyone: Sequence[Labels], path: Path) -> Seen:
     """Return all images of people with a complete pose and enough joints in the image.
 

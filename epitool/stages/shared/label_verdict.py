@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from epitool.console import warn
 from epitool.errors import GeometryError
 from epitool.io.labels_h5 import LabelsFile
+from epitool.labels import Labels
 from epitool.stages.shared.doubts import select_first
 from epitool.stages.shared.reported import is_reported
 
@@ -27,10 +29,14 @@ def check_verdicts(path: Path, people: list[LabelsFile]) -> None:
             continue
         names = " and ".join(labels.person for labels in whose)
         whose_labels = f"the labels of {names}" if len(people) > 1 else "these labels"
-        reasons = dict.fromkeys(reason for labels in whose for reason in labels.reasons)
         said = f"{path}: {whose_labels} were found {found} (verdict: {verdict}) when they were made: "
-        said += select_first(list(reasons), f"`epitool show {path}`")
+        said += select_first(reasons_for(verdict, people), f"`epitool show {path}`")
         if verdict == "fail":
             raise GeometryError(said)
         if not is_reported(path):
             warn(said)
+
+
+def reasons_for(verdict: str, people: Sequence[LabelsFile | Labels]) -> tuple[str, ...]:
+    """Return the reasons, each once, why the labels of some people have a verdict."""
+    return tuple(dict.fromkeys(reason for one in people if one.verdict == verdict for reason in one.reasons))

@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from epitool.camera import Array
-from epitool.detectors.finding import Detector, people_in_box
+from epitool.detectors.finding import Detector, Follower, looks_in_box
 from epitool.errors import InputError
 from epitool.images import Image, image_key
 from epitool.pose import BOX_MARGIN, People, square_boxes
@@ -67,43 +68,52 @@ class Looking(Protocol):
 
 
 class DetectorLooks:
-    """A `Looking` that runs a detector on every image and on its mirror image, in which its errors differ."""
+    """A `Looking` that runs a detector on every image and on its mirror image, in which its errors differ.
 
-    def __init__(self, detectors: tuple[Detector, Detector], count: int, box: Array | None, margin: float) -> None:
-        """Take two detectors of the same kind, one for each look, because they run in parallel.
+    In images without neighbours in time, which could tell left from right, a detector that can looks at both again.
+    """
+
+    def __init__(
+        self, detectors: tuple[Detector, Detector], alone: NDArray[np.bool_], box: Array | None, margin: float
+    ) -> None:
+        """Take two detectors of the same kind, one for the image and one for the mirror, because they run in parallel.
 
         Args:
             detectors: Detectors of the joints.
-            count: Number of images.
+            alone: Which of the N images have no neighbours in time, `(N,)`.
             box: Box of the person in all images, px; None for anywhere.
             margin: Margin of the boxes around the joints.
         """
         self._detectors, self._margin = detectors, margin
         self._box = np.full(4, np.nan) if box is None else box
         body = detectors[0].skeleton
-        shape = (count, 2, len(body))
+        further = detectors[0].further if isinstance(detectors[0], Follower) and alone.any() else 0
+        self._again = alone & (further > 0)
+        shape = (len(alone), 2 + 2 * further, len(body))
         self.found = Seen(np.full((*shape, 2), np.nan), np.zeros(shape), np.full((*shape, 3), np.nan), body)
         self.source = f"detector {detectors[0].name}"
-        self.image_size = np.zeros((count, 2), dtype=np.int64)
+        self.image_size = np.zeros((len(alone), 2), dtype=np.int64)
         self.crowded: list[int] = []
         self._beside = ThreadPoolExecutor(1)
 
     def __call__(self, i: int, image: Image) -> Array:
-        """Detect in the image and in its mirror image; return the box around the joints of the unmirrored look."""
+        """Detect in the image and in its mirror image; return the box around the joints of the first look."""
         straight, mirror = self._detectors
-        mirrored = self._beside.submit(_people_in_mirror, mirror, image, self._box)
+        again = bool(self._again[i])
+        mirrored = self._beside.submit(_looks_at_mirror, mirror, image, self._box, again)
         self.image_size[i] = image.shape[1], image.shape[0]
-        people = people_in_box(straight, image, self._box)
-        others = mirrored.result()
+        people, *more = looks_in_box(straight, image, self._box, again)
+        others, *more_others = mirrored.result()
         if len(people.xy) > 1:
             self.crowded.append(i)
         if not len(people.xy):
             return np.full(4, np.nan)
         self._keep(i, 0, people, 0)
         box = square_boxes(_mask_outside(people.xy[0], people.confidence[0], self.image_size[i]), self._margin)
-        same = _nearest(others.xy, people.xy[0], _SAME_PERSON * box[2])
-        if same is not None:
-            self._keep(i, 1, others, same)
+        for look, found in enumerate((others, *more, *more_others), start=1):
+            same = _nearest(found.xy, people.xy[0], _SAME_PERSON * box[2])
+            if same is not None:
+                self._keep(i, look, found, same)
         return box
 
     def _keep(self, i: int, look: int, people: People, which: int) -> None:
@@ -121,11 +131,14 @@ def _mask_outside(xy: Array, confidence: Array, size: NDArray[np.int64]) -> Arra
     return np.where(inside[:, None], xy, np.nan)
 
 
-def _people_in_mirror(detector: Detector, image: Image, box: Array) -> People:
-    """Return the people found in the mirror image, mirrored back."""
-    width, order = image.shape[1], detector.skeleton.flip_order
-    across = np.array([width - 1 - box[0] - box[2], *box[1:]])
-    people = people_in_box(detector, np.ascontiguousarray(image[:, ::-1]), across)
+def _looks_at_mirror(detector: Detector, image: Image, box: Array, again: bool) -> list[People]:
+    """Return the people found in the mirror image, mirrored back, in one look or two."""
+    across = np.array([image.shape[1] - 1 - box[0] - box[2], *box[1:]])
+    looks = looks_in_box(detector, np.asarray(cv2.flip(image, 1)), across, again)
+    return [_mirrored_back(people, image.shape[1], detector.skeleton.flip_order) for people in looks]
+
+
+def _mirrored_back(people: People, width: int, order: NDArray[np.intp]) -> People:
     xy = people.xy[:, order]
     xy = np.stack([width - 1 - xy[..., 0], xy[..., 1]], axis=-1)
     xyz = None if people.xyz is None else people.xyz[:, order] * _MIRROR

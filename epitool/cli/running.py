@@ -57,6 +57,8 @@ def failing_in_one_line() -> Iterator[None]:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except OSError as error:  # a full or read-only disk, or a stream that cannot be written to
         _leave(f"{error.filename or 'output'}: {error.strerror or error}", InputError.exit_status)
+    except MemoryError as error:
+        _leave(f"there is not enough memory: {error or 'none is left'}; give less at a time", EpitoolError.exit_status)
     except KeyboardInterrupt:
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second Ctrl-C has nothing left to stop
         console.fail(_INTERRUPTED)

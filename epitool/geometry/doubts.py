@@ -52,9 +52,12 @@ class Kind(enum.Enum):
     SAME = "same"  # two views show the same images
     FEW_FRAMES = "few frames"
     TWO_MATCHINGS = "two matchings"  # two ways to match the people of two views fit nearly equally well
-    MOVED = "moved"  # scatter in px; closer: scatter after moving the cameras a little; degrees: largest rotation
-    OTHER_LENSES = "other lenses"  # scatter in px; closer: scatter with all focal lengths multiplied by factor
+    # scatter in px; closer: scatter after moving the cameras a little; degrees: largest rotation; off: how far joints
+    # move then, in the rig's unit
+    MOVED = "moved"
+    OTHER_LENSES = "other lenses"  # scatter in px; closer: scatter with all focal lengths times factor; off: as MOVED
     DRIFT = "drift"  # frames by which the first view gets ahead of the second; span: number of frames this takes
+    SHIFT = "shift"  # frames by which the view is off in time; closer: factor by which joints fit closer then
     # about offsets in time
     CONTRADICTED = "contradicted"  # offset of the second view against the first from these two views alone, frames
     OFFSET = "offset"  # standard deviation, frames

@@ -43,16 +43,28 @@ def read_rig(path: Path | str, size: tuple[int, int] | None = None) -> Rig:
     Cameras that the file itself marks as unusable are left out with a warning.
 
     Args:
-        path: Camera file.
+        path: Camera file, or a folder of a program that writes one.
         size: (width, height) of the images, used if the file does not state it.
 
     Raises:
         InputError: The file is missing, damaged, of no known format, or has an invalid camera.
     """
     path = Path(path)
-    require_file(path, CAMERAS_BY)
+    _require_cameras(path)
     with _explained(path):
         return _read_any(path, size)
+
+
+def _require_cameras(path: Path) -> None:
+    """Check that a camera file exists, or a folder that holds cameras of another program.
+
+    Raises:
+        InputError: It is missing, empty, or a folder without cameras.
+    """
+    if not path.is_dir():
+        require_file(path, CAMERAS_BY)
+    elif not is_foreign_rig(path):
+        raise InputError(f"{path}: is a folder without cameras of a known format; known are {WORDS}")
 
 
 @contextmanager
@@ -87,7 +99,7 @@ def read_lenses(path: Path) -> Rig:
     Raises:
         InputError: The file cannot be read, as in `read_rig`.
     """
-    require_file(path, CAMERAS_BY)
+    _require_cameras(path)
     with _explained(path):
         return read_windows(path)[0].rig if path.suffix.lower() == ".h5" else _read_any(path, None, lenses_only=True)
 
@@ -120,7 +132,7 @@ def read_windows(path: Path) -> list[Window]:
     Raises:
         InputError: The file cannot be read, as in `read_rig`.
     """
-    require_file(path, CAMERAS_BY)
+    _require_cameras(path)
     if path.suffix.lower() == ".h5":
         return list(_windows_of_labels(path))
     if path.suffix.lower() != ".toml":

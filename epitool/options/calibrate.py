@@ -35,6 +35,8 @@ class CalibrateOptions(Options):
         Flag(
             "Known field of view of the longer image side (degrees), if no --intrinsics.",
             shown="estimated from three views on, else 60",
+            least=1,
+            most=170,
         ),
     ] = None
     method: Annotated[

@@ -76,7 +76,7 @@ class ConvertOptions(Options):
         str | None, Flag("Skeleton that gives the order of unnamed 2D joints.", shown="judged by the people's bones")
     ] = None
     fps: Annotated[
-        float | None, Flag("Frames per second of the poses. By default that of their video.", least=0.001)
+        float | None, Flag("Frames per second of the poses. By default that of their video.", least=0.001, most=100_000)
     ] = None
     unit: Annotated[Literal["mm", "cm", "m"] | None, Flag("Unit of the other program's file.")] = None
     up_axis: Annotated[

@@ -6,6 +6,7 @@ import functools
 import types
 from collections.abc import Callable, Hashable
 from dataclasses import KW_ONLY, dataclass, fields
+from math import isfinite
 from typing import Annotated, Any, Literal, NamedTuple, Union, cast, get_args, get_origin, get_type_hints
 
 from epitool.errors import UsageError
@@ -50,6 +51,8 @@ class Flag:
         help: Help text of the option.
         metavar: Placeholder of its value in the help.
         least: Lowest number that it accepts.
+        most: Highest number that it accepts.
+        nonzero: Whether it refuses 0.
         shown: Default in words; False if the help shows none.
         role: Whether it names what is read or written. Every option that holds a path has a role.
         reads: Function that converts the typed text, where that is one word, to the value. It raises ValueError.
@@ -61,6 +64,8 @@ class Flag:
     _: KW_ONLY
     metavar: str | None = None
     least: float | None = None
+    most: float | None = None
+    nonzero: bool = False
     shown: str | bool = True
     role: Input | Output | None = None
     reads: Callable[[str], Any] | None = None
@@ -108,7 +113,7 @@ class Options:
     """The base of all classes of options, whose docstrings are the commands' help.
 
     Raises:
-        UsageError: A value is not one of the choices, or is too low.
+        UsageError: A value is not one of the choices, or is not among the numbers that the option accepts.
     """
 
     def __post_init__(self) -> None:
@@ -116,8 +121,19 @@ class Options:
             for one in field.given(self):
                 if field.choices and one not in field.choices:
                     raise UsageError(f"{field.option} {one}: is none of {', '.join(field.choices)}")
-                if field.flag.least is not None and not one >= field.flag.least:
-                    raise UsageError(f"{field.option} {one}: expected {field.flag.least:g} or more")
+                if isinstance(one, (int, float)) and (expected := _unmet(field.flag, one)):
+                    raise UsageError(f"{field.option} {one}: expected {expected}")
+
+
+def _unmet(flag: Flag, number: float) -> str:
+    """Return what an option expects instead of this number; empty if it accepts the number."""
+    if flag.least is not None and not number >= flag.least:
+        return f"{flag.least:.10g} or more"
+    if flag.most is not None and not number <= flag.most:
+        return f"{flag.most:.10g} or less"
+    if flag.nonzero and not number:
+        return "another number than 0"
+    return "" if isfinite(number) else "a number"
 
 
 def fields_of(options: type[Options]) -> tuple[Field, ...]:

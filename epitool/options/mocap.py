@@ -44,9 +44,9 @@ class MocapOptions(Options):
     intrinsics: Annotated[Path | None, Flag("Lenses that are known; see calibrate.", role=Input())] = None
     sync: Annotated[bool, Flag("The cameras were not started together: find their offsets in time.")] = False
     detector: Detector = None
-    fps: Annotated[float | None, Flag("Frames per second, if images do not say.", least=0.001, shown="the videos'")] = (
-        None
-    )
+    fps: Annotated[
+        float | None, Flag("Frames per second, if images do not say.", least=0.001, most=100_000, shown="the videos'")
+    ] = None
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
-from epitool.errors import UsageError
 from epitool.options.flag import Flag, Input, Options, Output
 from epitool.options.shared import Jobs, Seed
 
@@ -23,18 +22,13 @@ class SynthOptions(Options):
     """
 
     out: Annotated[Path, Flag("Folder for the images and the true poses.", role=Output(folder=True))] = Path("synth")
-    frames: Annotated[int, Flag("Number of images per camera.", least=1)] = 200
-    cameras: Annotated[int, Flag("Number of cameras.", least=1)] = 4
+    frames: Annotated[int, Flag("Number of images per camera.", least=1, most=1_000_000)] = 200
+    cameras: Annotated[int, Flag("Number of cameras.", least=1, most=1000)] = 4
     layout: Annotated[Layout, Flag("ring: all around. arc: 30 degrees apart. random: anywhere.")] = "ring"
     rig: Annotated[
         Path | None, Flag("Your own cameras, in mm, with z up and the person near the origin.", role=Input())
     ] = None
     motion: Annotated[Path | None, Flag("Motion capture (.npz) to play.", shown="made up", role=Input())] = None
-    size: Annotated[int, Flag("Side length of the images in px; --rig has its own.")] = 512
+    size: Annotated[int, Flag("Side length of the images in px; --rig has its own.", least=64, most=4096)] = 512
     jobs: Jobs = -1
     seed: Seed = 0
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if not 64 <= self.size <= 4096:
-            raise UsageError(f"--size {self.size}: is not between 64 and 4096 px")

@@ -112,6 +112,7 @@ def summary(outcomes: list[Outcome]) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--count", type=int, default=50, help="rigs of each number of views")
+    parser.add_argument("--seed", type=int, default=0, help="the first rig")
     parser.add_argument("--jobs", type=int, default=os.cpu_count())
     parser.add_argument("--centred", action="store_true", help="lenses without faults")
     parser.add_argument("--views", type=int, nargs="+", default=VIEWS)
@@ -119,7 +120,7 @@ def main() -> None:
     for views in options.views:
         with ProcessPoolExecutor(options.jobs) as pool:
             judge = partial(judge_rig, views=views, centred=options.centred)
-            outcomes = list(pool.map(judge, range(options.count)))
+            outcomes = list(pool.map(judge, range(options.seed, options.seed + options.count)))
         for name, wide in (("ordinary", False), ("wide", True)):
             if some := [outcome for outcome in outcomes if outcome.wide == wide]:
                 print(f"{views} views, {len(some)} {name}: {summary(some)}", flush=True)

@@ -324,7 +324,7 @@ def test_a_closed_stdin_holds_nothing(here, truth):
 def test_run_names_stay_in_runs(here, truth):
     write_labels(Path("labels.h5"), truth)
     assert "--name" in failing(2, "train", "--name", "../evil")
-    assert "learning rate" in failing(2, "train", "--lr", "nan")
+    assert "--lr nan" in failing(2, "train", "--lr", "nan")
 
 
 def test_what_is_no_regular_file_is_written_into_not_replaced(here, truth):

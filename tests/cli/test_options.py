@@ -8,6 +8,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import get_args
 
+import numpy as np
 import pytest
 
 from epitool import options
@@ -62,6 +63,16 @@ def test_values_that_cannot_be_are_refused(kind):
         if field.flag.least is not None:
             with pytest.raises(UsageError, match=f"{field.option} -7: expected {field.flag.least:g} or more"):
                 kind(**{**given, field.name: -7})
+        if field.flag.most is not None:
+            with pytest.raises(UsageError, match=f"{field.option} 1e\\+99: expected {field.flag.most:.10g} or less"):
+                kind(**{**given, field.name: 1e99})
+        if field.kind is float:
+            for number in (np.nan, np.inf):
+                with pytest.raises(UsageError, match=f"{field.option} {number}: expected"):
+                    kind(**{**given, field.name: number})
+        if field.name == "jobs":
+            with pytest.raises(UsageError, match="--jobs 0: expected another number than 0"):
+                kind(**{**given, field.name: 0})
 
 
 def test_looking_at_all_options_imports_nothing_heavy():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -95,10 +96,12 @@ def test_of_two_cameras_none_can_be_named_but_they_are_not_trusted(here, by):
     recording(moved(TRUTH.rig, "cam2", by), 2)
     result = epitool("triangulate")
     assert "was one moved since they were calibrated" in result.stderr
+    off = float(re.search(r"joints may be off by ([\d.e+]+) mm", result.stderr)[1])
     if result.returncode:
         assert (result.returncode, Path("labels.h5").exists()) == (4, False)
     else:
         assert "verdict: warn" in result.stdout
+        assert 0.8 < off / error_mm() < 1.5
 
 
 def test_places_that_are_given_are_judged_by_calibrate_too(here):
@@ -184,7 +187,7 @@ def test_cropped_images_of_the_same_shape_are_not_taken_for_smaller_ones(here):
     assert result.returncode == 4
     said = " ".join(result.stderr.split())
     assert "its intrinsics are scaled by 0.75" in said
-    assert "all focal lengths are 1.33 of what the file states: are the images a part of those" in said
+    assert "all focal lengths are 1.33 of what the file states; are the images a part of those" in said
 
 
 def test_cameras_with_opengls_axes_are_said_to_be_such(here):

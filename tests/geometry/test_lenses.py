@@ -13,6 +13,7 @@ from epitool.geometry.calibration.compare import compare_rigs
 from epitool.geometry.calibration.lens_priors import (
     add_to_k1,
     apply_lens_steps,
+    bend_pixels,
     priors_of_free_focals,
     priors_of_known,
     priors_of_known_focals,
@@ -65,6 +66,32 @@ def test_the_gradient_is_the_derivative_of_the_squared_errors(truth):
             step[0, k - POSE] = sign * 1e-5
             errors.append(squared_errors(R, t, *apply_lens_steps(K, bend, step), xyz, xy).sum())
         assert gradient[0, k] == pytest.approx((errors[1] - errors[0]) / 4e-5, rel=1e-4)
+
+
+def test_errors_are_those_in_the_images_whatever_the_lens_becomes(truth):
+    """Undistorted keypoints would move with the focal length as those of a lens without distortion."""
+    xyz = truth.poses.xyz[:3].reshape(-1, 3)
+    rig = replace(truth.rig, cameras=tuple(add_to_k1(camera, -0.2) for camera in truth.rig.cameras))
+    seen = rig.project(xyz) + np.random.default_rng(0).normal(0, 3, (len(xyz), len(rig), 2)).swapaxes(0, 1)
+    R, t, K = rig.stacked("R", "t", "K")
+    bent, bend = bend_pixels(rig.undistort(seen.swapaxes(0, 1)[:, :, None]), rig)
+    np.testing.assert_allclose(bend, -0.2)
+    other, more = apply_lens_steps(K, bend, np.tile([0.1, 20.0, -10.0, 0.05, 0.01], (len(rig), 1)))
+    moved = [replace(add_to_k1(c, 0.05), K=k) for c, k in zip(rig.cameras, other, strict=True)]
+    in_images = ((replace(rig, cameras=tuple(moved)).project(xyz) - seen) ** 2).sum(axis=-1).T
+    np.testing.assert_allclose(squared_errors(R, t, other, more, xyz, bent[:, :, 0]), in_images, rtol=1e-6)
+
+
+def test_a_bend_is_most_of_a_lens_with_more_coefficients(truth):
+    lens = replace(truth.rig.cameras[0], distortion=np.array([-0.3, 0.08, 0.001, -0.001, 0.0]))
+    rig = replace(truth.rig, cameras=(lens, *truth.rig.cameras[1:]))
+    seen = rig.project(truth.poses.xyz[:3].reshape(-1, 3)).swapaxes(0, 1)[:, :, None]
+    ideal = rig.undistort(seen)
+    bent, bend = bend_pixels(ideal, rig)
+    assert -0.3 < bend[0] < -0.2
+    assert not bend[1:].any()
+    left, was = (np.abs(xy[:, 0] - seen[:, 0]).max() for xy in (bent, ideal))
+    assert left < 0.2 * was
 
 
 def test_joints_tell_a_lens_that_nobody_measured(unmeasured):

@@ -20,7 +20,7 @@ from epitool.io.foreign.cameras import write_foreign_rig
 from epitool.io.keypoints_h5 import write_keypoints
 from epitool.io.labels_h5 import read_labels
 from epitool.stages.convert.cameras import read_rigs
-from epitool.stages.shared.camera_checks import fit_sizes, inverted, parallax_deg
+from epitool.stages.shared.camera_checks import check_unit, fit_sizes, inverted, parallax_deg
 
 FIVE = [-0.1, 0.05, 0.001, -0.002, 0.01]
 
@@ -158,7 +158,7 @@ def test_wherever_cameras_are_read_their_axes_and_unit_are_looked_at(here, truth
     write_rig(Path("ours.toml"), truth.rig.scaled(0.97, "arbitrary", "none"))
     for *command, out in (["triangulate", "--cameras", "x.h5"], ["calibrate", "--extrinsics", "x.toml"]):
         said = epitool(*command, "metres.toml", "--out", out).stderr
-        assert said.count("probably in metres") == 1
+        assert said.count("in metres") + said.count("look like metres") == said.count("no unit") == 1
         assert "--inverse" not in said
         assert epitool(*command, "wrong.toml", "--out", out).stderr.count("--inverse") == 1
         said = epitool(*command, "ours.toml", "--out", out).stderr
@@ -173,6 +173,27 @@ def test_people_tell_the_unit_of_a_file_that_lost_it(here, truth, scale, said):
     result = epitool("triangulate")
     assert result.returncode == 0
     assert (said in result.stderr) if said else (result.stderr == "")
+
+
+@pytest.mark.parametrize(("baseline", "said"), [(1.0, 0), (1.3, 1)])
+def test_cameras_found_without_scale_have_no_unit_that_got_lost(here, truth, capsys, baseline, said):
+    """Where these are a metre apart, people are two of their baselines tall; those are no metres."""
+    apart = np.linalg.norm(truth.rig.cameras[0].center - truth.rig.cameras[1].center)
+    write_rig(Path("cameras.toml"), truth.rig.scaled(baseline / apart, "arbitrary", "none"))
+    people = replace(truth.poses, xyz=truth.poses.xyz / 1000)
+    check_unit(Path("cameras.toml"), read_rig("cameras.toml"), people)
+    assert capsys.readouterr().err.count("look like metres") == said
+
+
+def test_cameras_in_a_folder_are_read_by_every_command(here, truth):
+    write_keypoints(Path("keypoints.h5"), truth.keypoints)
+    write_rig(Path("cameras.toml"), truth.rig)
+    assert epitool("convert", "cameras.toml", "--out", "folder").returncode == 0
+    assert epitool("triangulate", "--cameras", "folder").returncode == 0
+    np.testing.assert_allclose(read_labels(Path("labels.h5")).poses.xyz, truth.poses.xyz, atol=0.01)
+    assert epitool("calibrate", "--extrinsics", "folder", "--out", "again.toml").returncode == 0
+    Path("empty").mkdir()
+    assert "folder without cameras of a known format" in failing(3, "triangulate", "--cameras", "empty")
 
 
 def test_keypoints_of_half_the_size_are_triangulated_as_such(here, truth):

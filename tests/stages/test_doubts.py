@@ -23,7 +23,7 @@ from epitool.stages.shared.doubts import (
 PLACE = doubt_if_large(Kind.PLACE, 0.05, doubts.PLACE, "walk_back", length=0.5)
 TURNED = doubt_if_large(Kind.ROTATION, 1.4, doubts.ROTATION_DEG, "walk_back")
 LOST = doubt_if_large(Kind.ROTATION, 6.2, doubts.ROTATION_DEG, "door")
-NUMBERS = dict.fromkeys(("joints", "degrees", "closer", "factor", "span", "length"), 2.0)
+NUMBERS = dict.fromkeys(("joints", "degrees", "closer", "factor", "span", "length", "off"), 2.0)
 
 
 def test_a_place_is_uncertain_by_millimetres_where_the_scale_is_known():

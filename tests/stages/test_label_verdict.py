@@ -14,7 +14,9 @@ from typer.testing import CliRunner
 
 from epitool.cli import app, spread_variadic
 from epitool.errors import InputError
+from epitool.io.cameras import write_rig
 from epitool.io.h5 import texts
+from epitool.io.keypoints_h5 import write_keypoints
 from epitool.io.labels_h5 import read_labels, write_labels
 from epitool.nn import inference
 from epitool.nn.recording import Recording
@@ -110,3 +112,17 @@ def test_a_network_of_doubtful_labels_is_warned_of_where_it_predicts(here, truth
     answering._open_engine(Path("model.pt"), "cpu", False)
     said = " ".join(capsys.readouterr().err.split())
     assert f"model.pt: was trained on labels that were found doubtful: {REASON}" in said
+
+
+@pytest.mark.parametrize(("views", "frames", "doubted"), [(2, 60, True), (2, 29, False), (3, 60, False)])
+def test_a_view_that_ends_early_is_doubted_where_no_third_one_can_tell(here, truth, views, frames, doubted):
+    """A camera of half the rate, with the other's frame numbers, gives joints a metre off with small residuals."""
+    rig = replace(truth.rig, cameras=truth.rig.cameras[:views])
+    keypoints = truth.keypoints.select_views(rig.names).select_frames(np.arange(60))
+    confidence = keypoints.confidence.copy()
+    confidence[30:frames, 1] = 0
+    write_rig(Path("cameras.toml"), rig)
+    write_keypoints(Path("keypoints.h5"), replace(keypoints, confidence=confidence))
+    status, said = epitool("triangulate")
+    assert status == 0
+    assert ("cam2 shows nobody after frame" in said) == doubted

@@ -232,7 +232,7 @@ def test_what_does_not_fit_is_said(made, tmp_path, monkeypatch):
     for options, message in (
         ({"out": tmp_path / "full"}, "is not empty"),
         ({"layout": "star"}, "is none of ring, arc, random"),
-        ({"size": 10}, "between 64 and 4096"),
+        ({"size": 10}, "--size 10: expected 64 or more"),
         ({"frames": 0}, "--frames 0: expected 1 or more"),
     ):
         with pytest.raises(UsageError, match=message):

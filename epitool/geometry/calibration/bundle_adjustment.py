@@ -17,9 +17,15 @@ from numpy.typing import NDArray
 from epitool.camera import Camera, Rig
 from epitool.geometry.calibration.deviations import invert_determined, jackknife_covariance, variances_of_cameras
 from epitool.geometry.calibration.expectation import Estimate, Observed, State, em_step, errors_of, start_em
-from epitool.geometry.calibration.lens_priors import Lenses, add_to_k1, apply_lens_steps, priors_of_known
+from epitool.geometry.calibration.lens_priors import (
+    Lenses,
+    add_to_k1,
+    apply_lens_steps,
+    bend_pixels,
+    priors_of_known,
+)
 from epitool.geometry.calibration.schur_complement import point_steps, reduced_system
-from epitool.geometry.compiled.lens import POSE
+from epitool.geometry.compiled.lens import LENS, POSE
 from epitool.geometry.noise import KeypointNoise
 from epitool.geometry.two_view.epipolar import skew
 
@@ -97,8 +103,9 @@ def adjust(
         confidence: Confidences of the keypoints, `(F, V, J)`, on any scale.
         xyz: Approximate places of the joints, `(F, J, 3)`, in the rig's world.
         rig: Approximate cameras.
-        lenses: Prior knowledge of the lenses of the rig's views; None to hold them fixed. If the cameras have a
-            distortion, its change is assumed to be small: adjust again with keypoints undistorted by the result.
+        lenses: Prior knowledge of the lenses of the rig's views; None to hold them fixed. If the cameras have
+            distortion coefficients besides k1, the change of the lens is assumed to be small: adjust again with
+            keypoints undistorted by the result.
         max_points: Largest number of joints used; with more, they are thinned out evenly.
         tolerance: Relative change of the negative log likelihood at which iteration ends.
         take_of: The take or person that each frame is of, `(F,)`, whose errors may be correlated; None for one.
@@ -106,8 +113,12 @@ def adjust(
     Raises:
         GeometryError: Fewer than 30 joints are seen by two views and triangulated.
     """
-    lenses = (lenses or priors_of_known(rig.cameras)).about(rig)
-    state, observed, found = start_em(xy, confidence, xyz, rig, max_points, take_of)
+    lenses, bends = lenses or priors_of_known(rig.cameras), np.zeros(len(rig))
+    if lenses.free == LENS:
+        # in undistorted pixels, focal length and principal point would act as those of a lens without distortion
+        xy, bends = bend_pixels(xy, rig)
+    lenses = lenses.about(rig, bends)
+    state, observed, found = start_em(xy, confidence, xyz, rig, max_points, take_of, bends)
     squared = errors_of(state, observed.xy)
     damping, previous = _START_LAMBDA, np.inf
     for _ in range(_ITERATIONS):
@@ -118,7 +129,8 @@ def adjust(
         previous = found.cost
     deviations, redundancy = _deviations(state, observed, found, lenses)
     seen = np.isfinite(observed.xy[..., 0]).sum()
-    return Bundle(_rig_of(state, rig), found.noise, found.inlier_share, *deviations, redundancy, found.cost / seen)
+    adjusted = _rig_of(state, rig, state.bend - bends)
+    return Bundle(adjusted, found.noise, found.inlier_share, *deviations, redundancy, found.cost / seen)
 
 
 def measure_fit(xy: Array, confidence: Array, xyz: Array, rig: Rig) -> Fit:
@@ -266,14 +278,20 @@ def _take_turns(observed: Observed) -> bool:
     return bool((seen.max(axis=0) < _NEARLY_ALL * seen.sum(axis=0)).all())
 
 
-def _rig_of(state: State, rig: Rig) -> Rig:
-    """Return the cameras in the world of the first one, with the length of the first baseline as before."""
+def _rig_of(state: State, rig: Rig, bent: Array) -> Rig:
+    """Return the cameras in the world of the first one, with the length of the first baseline as before.
+
+    Args:
+        state: The adjusted cameras.
+        rig: The cameras before.
+        bent: Change of each camera's bend, `(V,)`.
+    """
     factor = np.linalg.norm(rig.cameras[0].center - rig.cameras[1].center)
     factor /= np.linalg.norm(state.R[0].T @ state.t[0] - state.R[1].T @ state.t[1])
     origin = -state.R[0].T @ state.t[0]
     centers = [origin + factor * (-R.T @ t - origin) for R, t in zip(state.R, state.t)]
     cameras: list[Camera] = [
         add_to_k1(replace(camera, K=K, R=R, t=-R @ center), float(bend))
-        for camera, K, R, center, bend in zip(rig.cameras, state.K, state.R, centers, state.bend)
+        for camera, K, R, center, bend in zip(rig.cameras, state.K, state.R, centers, bent)
     ]
     return replace(rig, cameras=tuple(cameras))

@@ -136,13 +136,19 @@ def _calibrate_all(
         keypoints = keypoints.select_views([camera.name for camera in intrinsics])
     keypoints = informative_frames(keypoints, FRAME_BUDGET)
     sample = informative_frames(keypoints, _GROWTH_FRAMES)
-    lenses = _LENSES[focal](intrinsics)
+    lenses, begin = _LENSES[focal](intrinsics), intrinsics
     if focal == "unknown" and len(intrinsics) > 2:  # two views of one person do not determine focal lengths
         known = [camera for camera in start or () if camera.name in keypoints.views]
-        intrinsics = known or with_likely_focal(sample, intrinsics, seed, jobs)
-    grown, pairs = first_rig(sample, intrinsics, seed, jobs)
+        begin = known or with_likely_focal(sample, intrinsics, seed, jobs)
+    grown, pairs = first_rig(sample, begin, seed, jobs)
     grown = replace(grown, left_out={**still, **grown.left_out})
     bundle, verdict, left_out = _settled(keypoints, grown, pairs, jobs, lenses)
+    if begin is not intrinsics and len(bundle.rig) == 2:
+        # The search for focal lengths trusted views that do not fit; without them, begin at the usual lenses.
+        two = [camera for camera in intrinsics if camera.name in bundle.rig.names]
+        alone = _calibrate_all(keypoints.select_views(bundle.rig.names), two, seed, jobs, focal, None)
+        judged = replace(alone.verdict, left_out=left_out) if alone.verdict else None
+        return replace(alone, pairs=pairs | alone.pairs, left_out=left_out, verdict=judged)
     return Calibration(bundle.rig, pairs, left_out, bundle, verdict)
 
 

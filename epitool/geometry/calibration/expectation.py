@@ -24,7 +24,7 @@ _TELLING = 1.5  # expected number of inlier views of a joint from which its erro
 class State:
     """Cameras and points of an adjustment.
 
-    Cameras are `R (V, 3, 3)`, `t (V, 3)`, `K (V, 3, 3)` and `bend (V,)`, the change of k1; points are `(N, 3)`.
+    Cameras are `R (V, 3, 3)`, `t (V, 3)`, `K (V, 3, 3)` and `bend (V,)`; points are `(N, 3)`.
     """
 
     R: Array
@@ -39,7 +39,7 @@ class Observed:
     """Joints that at least two views see.
 
     Attributes:
-        xy: Undistorted keypoints `(N, V, 2)`, NaN where unseen.
+        xy: Keypoints `(N, V, 2)` as the cameras with their bends see them, NaN where unseen.
         levels: Levels of their confidence, `(N, V)`.
         joint: Index of the joint, `(N,)`.
         frame: Index of the frame, `(N,)`.
@@ -77,11 +77,13 @@ class Estimate:
 
 
 def start_em(
-    xy: Array, confidence: Array, xyz: Array, rig: Rig, max_points: int, take_of: NDArray[np.int64] | None = None
-) -> tuple[State, Observed, Estimate]:
+    xy: Array, confidence: Array, xyz: Array, rig: Rig, max_points: int, take_of: NDArray[np.int64] | None = None,
+    bend: Array | None = None,
+) -> tuple[State, Observed, Estimate]:  # fmt: skip
     """Return the joints that two views see, with the cameras as they are, and a first estimate of the noise.
 
-    Arguments are as for `bundle_adjustment.adjust`.
+    Arguments are as for `bundle_adjustment.adjust`, except that the keypoints are as cameras with the bends `(V,)` see
+    them; without bends, they are undistorted.
 
     Raises:
         GeometryError: There are fewer than 30 such joints.
@@ -90,7 +92,7 @@ def start_em(
     take_of = np.zeros(len(xy), dtype=np.int64) if take_of is None else take_of
     observed, points = _usable(xy, noise.levels(confidence), xyz, rig, max_points, take_of)
     R, t, K = rig.stacked("R", "t", "K")
-    state = State(R, t, K, np.zeros(len(rig)), points)
+    state = State(R, t, K, np.zeros(len(rig)) if bend is None else bend, points)
     return state, observed, _first_estimate(errors_of(state, observed.xy), noise, observed)
 
 
@@ -103,7 +105,10 @@ def _usable(
     points = xyz.reshape(-1, 3)
     chosen = np.flatnonzero(np.isfinite(points).all(axis=-1) & (np.isfinite(seen_at[..., 0]).sum(axis=-1) >= 2))
     if len(chosen) < _MIN_POINTS:
-        raise GeometryError(f"{len(chosen)} joints are seen by two views, at least {_MIN_POINTS} are needed")
+        raise GeometryError(
+            f"{len(chosen)} joints are seen by two views and lie before both, at least {_MIN_POINTS} are needed;"
+            " are the views in sync, and of the same person?"
+        )
     if len(chosen) > max_points:
         chosen = chosen[np.linspace(0, len(chosen) - 1, max_points).astype(int)]
     areas = np.array([np.prod(camera.image_size) for camera in rig.cameras], dtype=float)

@@ -129,8 +129,7 @@ def adjust_rig(
 def adjust_lenses(keypoints: Keypoints, rig: Rig, jobs: int, lenses: Lenses) -> tuple[Rig, Lenses]:
     """Return the rig with lenses adjusted to the joints, and the lens priors weighted for the joints' redundancy.
 
-    Each round undistorts and triangulates with the lenses of the round before. Two views hardly determine lenses, so
-    there is only one round for them.
+    Each round undistorts and triangulates with the lenses of the round before.
 
     Args:
         keypoints: 2D joints of a few hundred frames.
@@ -144,7 +143,7 @@ def adjust_lenses(keypoints: Keypoints, rig: Rig, jobs: int, lenses: Lenses) -> 
     if not lenses.sd.any():
         return rig, lenses
     bundle = adjust_rig(keypoints, rig, jobs, rough=True)
-    for _ in range(_LOOKS if len(rig) > 2 else 1):
+    for _ in range(_LOOKS):
         lenses, before = replace(lenses, belief=bundle.redundancy), bundle.rig
         bundle = adjust_rig(keypoints, before, jobs, lenses=lenses, rough=True)
         if largest_change(before, bundle.rig, lenses) < _SETTLED:

@@ -8,7 +8,7 @@ single one can be blamed.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -35,6 +35,7 @@ _FRAMES = 300
 _CLOSER = 1.5  # if an adjustment reduces scatter by this factor, cameras are not those of the recording
 _FAR = 2.5  # if it reduces scatter by this factor and the scatter is large, the cameras are unusable
 _EXACT, _ROUGH = 0.005, 0.025  # share of the person's size: scatter that is harmless, and scatter that is large
+_LOST = 1.0  # median extent of a person along an axis: joints that may be further off are useless
 _OTHER_LENS = 0.05  # relative difference between focal lengths that matters
 _PLACED = 0.6  # share of a view's joints that another place of the camera must explain to be reported
 _WIDE = 4.0  # standard deviations of the noise that the threshold of a resection allows
@@ -138,12 +139,13 @@ def _doubts(seen: _Seen, best: Bundle, person_px: float) -> list[Doubt]:
         *(doubt_if_large(Kind.OUTLIERS, share, OUTLIERS, name) for name, share in outliers),
         doubt_of_noise(fit.sigma_px / person_px),
         doubt_of_bones(bone_spread(seen.labels)),
-        _doubt_of_places(seen.rig, fit, best, person_px),
+        _doubt_of_places(seen, best, person_px),
     ]
 
 
-def _doubt_of_places(rig: Rig, fit: Fit, best: Bundle, person_px: float) -> Doubt:
+def _doubt_of_places(seen: _Seen, best: Bundle, person_px: float) -> Doubt:
     """Return the doubt whether the joints fit much better after the cameras have been moved a little."""
+    rig, fit = seen.rig, seen.fit
     turns: dict[str, list[float]] = {name: [] for name in rig.names}
     for pair in compare_rigs(best.rig, rig):
         for name in pair.views:
@@ -151,12 +153,37 @@ def _doubt_of_places(rig: Rig, fit: Fit, best: Bundle, person_px: float) -> Doub
     # a view that has turned differs from all others; one that has not still agrees with some
     furthest = max(turns, key=lambda name: min(turns[name]))
     closer, scatter = fit.sigma_px / best.sigma_px, fit.sigma_px / person_px
-    level: Level = "fail" if closer > _FAR and scatter > _ROUGH else "warn"
     if closer < _CLOSER or scatter < _EXACT:
-        level = "pass"
+        return Doubt(Kind.MOVED, "pass")
     views = (furthest,) if len(rig) > 2 else rig.names
-    numbers = {"closer": best.sigma_px, "degrees": min(turns[furthest])}
+    trusted = [name for name in rig.names if name not in views] or rig.names
+    off = _labels_off(seen, best.rig, trusted)
+    size = float(np.nanmedian(np.nanmax(seen.labels.poses.xyz, axis=1) - np.nanmin(seen.labels.poses.xyz, axis=1)))
+    level: Level = "fail" if (closer > _FAR and scatter > _ROUGH) or off > _LOST * size else "warn"
+    numbers = {"closer": best.sigma_px, "degrees": min(turns[furthest]), "off": off}
     return Doubt(Kind.MOVED, level, views, fit.sigma_px, numbers=numbers)
+
+
+def _labels_off(seen: _Seen, closer: Rig, trusted: Sequence[str]) -> float:
+    """Return how far the joints lie from where cameras that fit better put them, in the rig's unit.
+
+    Where that is depends on which camera has not moved, so this is the largest of the medians over the joints, each
+    with one of the trusted cameras where it was.
+
+    Args:
+        seen: The joints and their cameras.
+        closer: The same cameras, placed so that the joints fit better, in any world.
+        trusted: Names of the cameras one of which may not have moved.
+    """
+    xyz = make_labels(seen.labels.keypoints, closer, method="polynomial", jobs=1).poses.xyz
+    spans = [np.linalg.norm(np.std([camera.center for camera in rig.cameras], axis=0)) for rig in (seen.rig, closer)]
+    ratio = float(spans[0] / spans[1])
+    off = []
+    for name in trusted:
+        given, other = (rig.cameras[rig.names.index(name)] for rig in (seen.rig, closer))
+        placed = (ratio * (xyz @ other.R.T + other.t) - given.t) @ given.R
+        off.append(float(np.nanmedian(np.linalg.norm(placed - seen.labels.poses.xyz, axis=-1))))
+    return max(off)
 
 
 def _doubts_of_lenses(sample: Keypoints, seen: _Seen, best: Bundle, person_px: float, jobs: int) -> list[Doubt]:
@@ -175,5 +202,6 @@ def _doubts_of_lenses(sample: Keypoints, seen: _Seen, best: Bundle, person_px: f
     if best.sigma_px < _CLOSER * free.sigma_px or abs(factor - 1) < _OTHER_LENS:
         return []
     level: Level = "fail" if seen.fit.sigma_px > _FAR * free.sigma_px else "warn"
-    numbers = {"closer": free.sigma_px, "factor": factor}
+    off = _labels_off(seen, free.rig, seen.rig.names)
+    numbers = {"closer": free.sigma_px, "factor": factor, "off": off}
     return [Doubt(Kind.OTHER_LENSES, level, (), seen.fit.sigma_px, numbers=numbers)]

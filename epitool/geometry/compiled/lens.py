@@ -2,8 +2,9 @@
 
 A camera has up to eleven parameters: rotation w and translation u, by which it moves as `exp(w) R, t + u`; the
 logarithm of its focal length; its principal point; its bend, by which what is at `(x, y)` on the plane z = 1 appears at
-`(1 + bend r^2) (x, y)`, with r^2 = x^2 + y^2; and the logarithm of fx / fy. The bend is added to the first radial
-coefficient; keypoints are already undistorted with the current coefficients.
+`(1 + bend r^2) (x, y)`, with r^2 = x^2 + y^2; and the logarithm of fx / fy. Where lenses
+are adjusted, the bend stands for the whole distortion: keypoints are undistorted, then bent by the lens that has only
+k1 and is most like their own. Otherwise it is 0, and keypoints are undistorted.
 """
 
 from __future__ import annotations

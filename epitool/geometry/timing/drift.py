@@ -58,7 +58,7 @@ class Drift:
 
 
 @dataclass(frozen=True, eq=False)
-class _Motion:
+class Motion:
     """Joints of one view on the plane z = 1 and their velocities per frame, each `(N, J, 2)`; NaN where missing."""
 
     x: Array
@@ -72,11 +72,9 @@ def drift_of(keypoints: Keypoints, rig: Rig) -> Drift | None:
         keypoints: Keypoints of a recording, or runs of successive frames spread over it.
         rig: Cameras of these views, or of some of them.
     """
-    runs = _runs(keypoints.frames)
-    if len(rig) < 2 or sum(map(len, runs)) < _LEAST_BLOCKS * _BLOCK:
+    motions, frames = motion_of_views(keypoints, rig)
+    if len(rig) < 2 or len(frames) < _LEAST_BLOCKS * _BLOCK:
         return None
-    motions = [_motion(keypoints, keypoints.views.index(camera.name), camera, runs) for camera in rig.cameras]
-    frames = keypoints.frames[np.concatenate(runs)].astype(float)
     found = {}
     for a, b in itertools.combinations(range(len(rig)), 2):
         try:
@@ -91,6 +89,18 @@ def drift_of(keypoints: Keypoints, rig: Rig) -> Drift | None:
         return None
     span = int(np.ptp(frames))
     return Drift(drift * span, sd * span, span)
+
+
+def motion_of_views(keypoints: Keypoints, rig: Rig) -> tuple[list[Motion], Array]:
+    """Return the motion of each camera's view in the runs of successive frames that are long enough, and the frames.
+
+    There are none where all runs are too short to read motion from.
+    """
+    runs = _runs(keypoints.frames)
+    if not runs:
+        return [], np.zeros(0)
+    motions = [_motion(keypoints, keypoints.views.index(camera.name), camera, runs) for camera in rig.cameras]
+    return motions, keypoints.frames[np.concatenate(runs)].astype(float)
 
 
 def doubts_of_drift(keypoints: Keypoints, rig: Rig) -> list[Doubt]:
@@ -120,17 +130,17 @@ def _runs(frames: NDArray[np.int64]) -> list[NDArray[np.intp]]:
     return [run for run in np.split(np.arange(len(frames)), cuts) if len(run) >= _LEAST_RUN]
 
 
-def _motion(keypoints: Keypoints, view: int, camera: Camera, runs: Sequence[NDArray[np.intp]]) -> _Motion:
+def _motion(keypoints: Keypoints, view: int, camera: Camera, runs: Sequence[NDArray[np.intp]]) -> Motion:
     """Return the motion of one view in the runs by midpoints of left and right, immune to exchanged sides."""
     parts = []
     for run in runs:
         dense = without_gaps(camera.normalize(keypoints.xy[run, view]), keypoints.frames[run])
         smooth = without_gross_errors(without_jumps(dense, keypoints.skeleton))
         parts.append(estimate_motion_at(midline(smooth, keypoints.skeleton), np.arange(len(run), dtype=float)))
-    return _Motion(np.concatenate([x for x, _ in parts]), np.concatenate([v for _, v in parts]))
+    return Motion(np.concatenate([x for x, _ in parts]), np.concatenate([v for _, v in parts]))
 
 
-def _pair_drift(a: _Motion, b: _Motion, first: Camera, second: Camera, frames: Array) -> tuple[float, float]:
+def _pair_drift(a: Motion, b: Motion, first: Camera, second: Camera, frames: Array) -> tuple[float, float]:
     """Return the frames that the second view's clock gains per frame, and their standard deviation.
 
     The relative pose and a constant offset are free: an error of the cameras that is constant over time is not drift.

@@ -24,6 +24,7 @@ from epitool.geometry.doubts import Doubt, Kind
 from epitool.geometry.people.everyone import Crowd, calibrate_everyone
 from epitool.geometry.timing.drift import doubts_of_drift, select_runs
 from epitool.geometry.timing.refusals import OutOfReachError
+from epitool.geometry.timing.shifts import doubts_of_shifts
 from epitool.geometry.timing.sync import REACH, estimate_offsets, synchronized
 from epitool.io.cameras import write_rig
 from epitool.io.keypoints_h5 import open_keypoints
@@ -112,7 +113,7 @@ def _standing(
         if not options.sync:
             joints, result = _calibrate_one_person(joints, cameras, result, choices, options)
     if not options.sync:
-        result = _with_doubts_of_drift(recorded, result)
+        result = _with_doubts_of_time(recorded, result, one_person=everyone is None)
     return _finish(joints, result, choices, options.out)
 
 
@@ -127,7 +128,7 @@ def _check_joints(joints: Keypoints, path: Path, rule: ScaleRule | None) -> None
         raise GeometryError(f"{path}: one view ({joints.views[0]}); cameras are found from two or more")
     if rule and rule.cameras and not set(rule.cameras) <= set(joints.views):
         raise UsageError(f"--scale {rule}: the views are {', '.join(joints.views)}")
-    check_rates_of(joints)
+    check_rates_of(joints, path)
 
 
 def _calibrate_everyone(
@@ -179,7 +180,7 @@ def _with_offsets(
     """Return the cameras with their time offsets, estimated from the middle of the recording, and the doubts."""
     middle = max(len(joints.frames) - _SYNC_FRAMES, 0) // 2
     stretch = joints.select_frames(np.arange(middle, min(middle + _SYNC_FRAMES, len(joints.frames))))
-    reach = options.sync_reach or REACH
+    reach = min(options.sync_reach or REACH, int(np.ptp(stretch.frames)) + 1)
     try:
         found = estimate_offsets(stretch, cameras, reach=reach, seed=options.seed, jobs=options.jobs)
     except OutOfReachError as error:
@@ -194,9 +195,13 @@ def _with_offsets(
     ], found.doubts
 
 
-def _with_doubts_of_drift(recorded: Keypoints, result: Calibration) -> Calibration:
-    """Return the calibration with a doubt if the joints of all frames show that the views' clocks drift apart."""
-    found = doubts_of_drift(select_runs(recorded), result.rig)
+def _with_doubts_of_time(recorded: Keypoints, result: Calibration, one_person: bool) -> Calibration:
+    """Return the calibration with doubts if the joints of all frames show that the views' clocks differ or drift apart.
+
+    Views may follow different people, whose steps are no shift.
+    """
+    runs = select_runs(recorded)
+    found = [*doubts_of_drift(runs, result.rig), *(doubts_of_shifts(runs, result.rig) if one_person else ())]
     if result.verdict:
         return replace(result, verdict=result.verdict.with_doubts(found))
     for doubt in found:

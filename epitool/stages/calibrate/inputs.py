@@ -99,7 +99,6 @@ def intrinsics_of(joints: Keypoints, path: Path | None, fov_deg: float | None, m
 
     Raises:
         InputError: The file lacks a view, or is for images of another size.
-        UsageError: The field of view is out of range.
     """
     sizes = [(int(width), int(height)) for width, height in joints.image_size]
     if path:
@@ -107,8 +106,6 @@ def intrinsics_of(joints: Keypoints, path: Path | None, fov_deg: float | None, m
     if fov_deg is None and method == "essential" and len(sizes) > 2:
         say("no --intrinsics: lenses are estimated from the joints too; what these do not tell is taken as usual")
     else:
-        if not 1 <= (fov_deg or _USUAL_FOV_DEG) <= 170:
-            raise UsageError(f"--fov {fov_deg:g}: expected degrees between 1 and 170")
         warn(
             f"no --intrinsics: assuming that the longer image side spans {fov_deg or _USUAL_FOV_DEG:g} degrees; depth"
             " and angles will be off as far as this is"

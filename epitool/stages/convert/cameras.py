@@ -11,8 +11,8 @@ from epitool.camera import Rig
 from epitool.console import Summary, warn
 from epitool.errors import InputError, UsageError
 from epitool.images import view_name
-from epitool.io.cameras import read_rig, write_rig
-from epitool.io.foreign.cameras import FORMATS, read_foreign_rig, write_foreign_rig
+from epitool.io.cameras import is_foreign, read_rig, write_rig
+from epitool.io.foreign.cameras import FORMATS, write_foreign_rig
 from epitool.options import ConvertOptions
 from epitool.stages.shared.camera_checks import check_direction, check_unit, inverted
 from epitool.stages.shared.camera_verdict import heed_cameras, verdict_of
@@ -66,6 +66,11 @@ def convert_cameras(options: ConvertOptions) -> Summary:
         written = [out]
     else:
         written = write_foreign_rig(out, rig, out_factor)
+        if rig.unit != "mm" and not is_foreign(paths[0]):
+            warn(
+                f"{out}: places are in no unit, for {paths[0]} has no scale; other programs take them for metres or"
+                " millimetres all the same. `epitool calibrate --scale` gives one"
+            )
     names = ", ".join(map(str, written))
     count = f"{len(rig)} camera{'s' if len(rig) > 1 else ''}"
     return Summary(f"{names}: {count}, unit {said}", {"files": [str(p) for p in written], "unit": said})
@@ -81,7 +86,7 @@ def read_rigs(paths: Sequence[Path], size: tuple[int, int] | None = None) -> Rig
     Raises:
         InputError: A file is missing or damaged, or the files do not go together.
     """
-    rigs = [read_foreign_rig(path, size) if path.is_dir() else read_rig(path, size) for path in paths]
+    rigs = [read_rig(path, size) for path in paths]
     rig = rigs[0] if len(rigs) == 1 else _together(paths, rigs)
     unplaced = [camera.name for camera in rig.cameras if not camera.t.any()]
     if len(unplaced) > 1:

@@ -17,6 +17,7 @@ from epitool.options.convert import Filter
 from epitool.pose import Poses
 
 Array = NDArray[np.float64]
+_LOWEST = 1e-4  # of the frame rate: a lower cutoff leaves a constant, and its filter is not computed exactly
 _APART = 50  # a longer gap without any pose splits a motion in two
 
 
@@ -50,11 +51,12 @@ def processed(track: Track, step: int, fps: float, chosen: Filter | None, longes
         longest: Largest number of consecutive missing places that are filled.
 
     Raises:
-        UsageError: The cutoff frequency is not below half of the frame rate.
+        UsageError: The cutoff frequency is not below half of the frame rate, or is too low to be computed.
     """
-    if chosen and chosen.cutoff_hz and chosen.cutoff_hz >= fps / 2:
+    if chosen and chosen.cutoff_hz and not _LOWEST * fps <= chosen.cutoff_hz < fps / 2:
         raise UsageError(
             f"--filter butterworth:{chosen.cutoff_hz:g}Hz: the cutoff must be under half of the {fps:g} frames a second"
+            f" and at least {_LOWEST * fps:g} Hz"
         )
     out = track.poses.xyz.copy()
     filled = unfiltered = 0

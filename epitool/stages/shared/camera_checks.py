@@ -21,6 +21,10 @@ _SAME_ASPECT = 1e-3
 # interpretation of R and t must be better.
 _NEAR_DEG, _CLEARLY_DEG = 40.0, 5.0
 _TALL = (1.0, 2.4)  # range of people's stature in metres
+_UNITS = {"m": 1.0, "cm": 0.01, "mm": 0.001}  # in metres
+_NAMES = {"m": "metres", "cm": "cm", "mm": "mm"}
+_ROUNDING = 1e-6
+_DOES = ("makes them mm", "says so")
 # Cameras in a room that are less apart than these are probably in metres; in cm (or mm); and in mm or cm.
 _METRES, _CENTIMETRES, _BOTH = 50.0, 300.0, 1000.0
 
@@ -32,14 +36,13 @@ def check_foreign(path: Path, rig: Rig) -> None:
         path: The file.
         rig: The cameras that were read from it.
     """
-    if len(rig) > 1 and is_foreign(path):
-        check_direction(path, rig)
-        check_unit(path, rig)
+    check_direction(path, rig)
+    check_unit(path, rig)
 
 
 def check_direction(path: Path, rig: Rig) -> None:
-    """Warn if R and t seem to map from camera to world instead of from world to camera, or to use other axes."""
-    if len(rig) < 2:
+    """Warn if R and t of another program's file seem to map from camera to world, or to use other axes."""
+    if len(rig) < 2 or not is_foreign(path):
         return
     readings = {
         "if they are camera to world: `epitool convert --inverse` turns them": inverted(rig),
@@ -52,11 +55,28 @@ def check_direction(path: Path, rig: Rig) -> None:
         warn(f"{path}: these look at one place from several sides {words}")
 
 
-def check_unit(path: Path, rig: Rig) -> None:
-    """Warn if no unit is stated, and name the unit that the distances between the cameras suggest."""
+def check_unit(path: Path, rig: Rig, people: Poses | None = None) -> None:
+    """Warn if a file states no unit, and name the unit that sizes suggest.
+
+    Files of epitool itself have no unit where the scale is unknown, which people's size tells from a unit that got
+    lost.
+
+    Args:
+        path: The file.
+        rig: The cameras that were read from it.
+        people: Poses triangulated with them; bodies tell the unit better than the distances between cameras do.
+    """
     centers = np.stack([camera.center for camera in rig.cameras])
     apart = float(np.median(np.linalg.norm(centers - np.roll(centers, 1, axis=0), axis=1)))
     if rig.unit == "mm" or not apart > 0:  # a file with all cameras at one place holds intrinsics only
+        return
+    foreign = is_foreign(path)
+    tall = _stature(people) if people and (foreign or not _has_first_baseline_of_one(rig)) else np.nan
+    unit = next((unit for unit, size in _UNITS.items() if _TALL[0] < tall * size < _TALL[1]), None)
+    if unit and (foreign or unit != "mm"):
+        what = f"{path}: states no unit; people are {tall:.3g} tall, which look like {_NAMES[unit]}"
+        warn(f"{what}: `epitool convert --unit {unit}` {_DOES[unit == 'mm']}")
+    if unit or not foreign:
         return
     said = f"{path}: states no unit; cameras {apart:.3g} apart are"
     if apart < _METRES:
@@ -69,17 +89,17 @@ def check_unit(path: Path, rig: Rig) -> None:
         warn(f"{said} probably in mm: `epitool convert --unit mm` says so")
 
 
-def check_stature(path: Path, poses: Poses) -> None:
-    """Warn if poses without a stated unit are as tall as people are in metres or centimetres."""
+def _has_first_baseline_of_one(rig: Rig) -> bool:
+    """Return whether the first two cameras are as far apart as those that were found without any scale."""
+    return bool(abs(np.linalg.norm(rig.cameras[0].center - rig.cameras[1].center) - 1) < _ROUNDING)
+
+
+def _stature(people: Poses) -> float:
+    """Return the stature of people in the poses' unit; NaN if no body is seen completely."""
     try:
-        tall = stature(poses)
+        return stature(people)
     except GeometryError:
-        return  # no body is seen completely
-    said = f"{path}: states no unit, and people are {tall:.3g} tall: units look like"
-    if _TALL[0] < tall < _TALL[1]:
-        warn(f"{said} metres; `epitool convert {path} --unit m --out cameras.toml` makes them mm")
-    elif 100 * _TALL[0] < tall < 100 * _TALL[1]:
-        warn(f"{said} cm; `epitool convert {path} --unit cm --out cameras.toml` makes them mm")
+        return np.nan
 
 
 def inverted(rig: Rig) -> Rig:

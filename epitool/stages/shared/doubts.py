@@ -36,14 +36,18 @@ _WORDS = {
     " view would tell",
     Kind.STRANGERS: "view {view}: " + _FEW_FOUND + " ({limit:.0%}); " + _SAME_PEOPLE,
     Kind.FEW_FRAMES: "only {value:.0f} frames show joints in two views",
-    Kind.MOVED: "joints scatter by {value:.1f} px, and by {closer:.1f} if the cameras are moved a little ({which}"
-    " {degrees:.1f} degrees): was one moved since they were calibrated, or are the views out of sync?",
-    Kind.OTHER_LENSES: "joints scatter by {value:.1f} px, and by {closer:.1f} if all focal lengths are {factor:.2f} of"
-    " what the file states: are the images a part of those that the cameras are for (cropped, not made smaller), or"
-    " taken with another zoom or mode?",
+    Kind.MOVED: "joints may be off by {off:.3g} {unit}: they scatter by {value:.1f} px, and by {closer:.1f} if the"
+    " cameras are moved a little ({which} {degrees:.1f} degrees); was one moved since they were calibrated, or are the"
+    " views out of sync?",
+    Kind.OTHER_LENSES: "joints may be off by {off:.3g} {unit}: they scatter by {value:.1f} px, and by {closer:.1f} if"
+    " all focal lengths are {factor:.2f} of what the file states; are the images a part of those that the cameras are"
+    " for (cropped, not made smaller), or taken with another zoom or mode?",
     Kind.DRIFT: "the views run apart: over {span:.0f} frames {fast} gets {value:.1f} frames ahead of {slow}; were they"
     " recorded at different rates, as 59.94 and 60, or are frames missing? Convert the videos to one rate first"
     " (`ffmpeg -i VIDEO -fps_mode cfr -r RATE even.mp4`)",
+    Kind.SHIFT: "{views} out of sync by {value:.1f} frames? The joints would fit {closer:.1f} times closer: are frames"
+    " numbered alike, and is none missing or shown twice? `epitool calibrate --sync` finds offsets, with --extrinsics"
+    " those of known cameras",
     Kind.CONTRADICTED: "{views} alone: {value:.2f} frames, against the other pairs; left out",
     Kind.OFFSET: "view {view}: offset in time uncertain by {value:.2f} frames ({limit:g}); more movement helps",
     Kind.BEYOND_REACH: "view {view}: its offset of {value:+.1f} frames is beyond the {limit:.0f} that were looked for;"
@@ -77,6 +81,11 @@ class Asked:
 
     millimetres: float | None = None
     lenses_given: bool = False
+
+    @property
+    def unit(self) -> str:
+        """Unit of lengths in a text."""
+        return "mm" if self.millimetres else "of the file's unit"
 
     @property
     def cure(self) -> str:
@@ -162,7 +171,7 @@ def word_verdict(verdict: Verdict, asked: Asked, also: Sequence[tuple[Level, str
     unsure = [doubt for doubt in verdict.doubts if doubt.kind in _UNSURE]
     if level == "warn" and unsure and not any(_is_unusual(doubt) for doubt in unsure):
         lines.append(("warn", f"{_MEANS}; {asked.cure}"))
-    lines += [(doubt.level, doubt_text(doubt)) for doubt in verdict.doubts if doubt.kind not in _OF_CAMERA]
+    lines += [(doubt.level, doubt_text(doubt, asked)) for doubt in verdict.doubts if doubt.kind not in _OF_CAMERA]
     lines += also
     return Said(level, tuple(text for own in ("fail", "warn") for found, text in lines if found == own))
 
@@ -175,17 +184,19 @@ def omission_texts(left_out: Mapping[str, Doubt], asked: Asked) -> dict[str, str
 def omission_text(doubt: Doubt, asked: Asked) -> str:
     """Return in words why a view could not be placed."""
     value = doubt.value * (asked.millimetres or 1.0) if doubt.kind is Kind.ELSEWHERE else doubt.value
-    unit = "mm" if asked.millimetres else "of the file's unit"
-    return _WHY[doubt.kind].format(value=value, why=doubt.why, unit=unit, **doubt.numbers)
+    return _WHY[doubt.kind].format(value=value, why=doubt.why, unit=asked.unit, **doubt.numbers)
 
 
-def doubt_text(doubt: Doubt) -> str:
+def doubt_text(doubt: Doubt, asked: Asked = Asked()) -> str:
     """Put a doubt into words that is not about how well a single camera is known."""
     views = doubt.views or ("",)
     named = {"view": views[0], "views": " and ".join(views), "fast": views[0], "slow": views[-1]}
     which = "against each other by" if len(views) > 1 else f"most {views[0]}, by"
     text = _WORDS[doubt.kind].replace("({limit", "(" + _limit_word(doubt.level) + "{limit")
-    return text.format(value=doubt.value, limit=doubt.limit, which=which, **named, **doubt.numbers)
+    numbers = dict(doubt.numbers)
+    if "off" in numbers:
+        numbers["off"] *= asked.millimetres or 1.0
+    return text.format(value=doubt.value, limit=doubt.limit, which=which, unit=asked.unit, **named, **numbers)
 
 
 def _limit_word(level: Level) -> str:

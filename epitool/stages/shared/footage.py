@@ -14,6 +14,7 @@ from epitool.errors import GeometryError, InputError, UsageError
 from epitool.images import IMAGE_SUFFIXES, View, fingerprint, frame_rate, open_view
 from epitool.labels import RecordingDigest
 from epitool.pose import Keypoints
+from epitool.stages.shared.reported import is_reported
 
 # Suffixes of files that lie beside footage: epitool's, those that it reads and writes, and notes.
 _DATA = frozenset({
@@ -144,7 +145,7 @@ def report_uneven_rate(view: View, times: Sequence[float]) -> None:
         )
 
 
-def check_frame_rates(images: Mapping[str, str], frames: int) -> None:
+def check_frame_rates(images: Mapping[str, str], frames: int, known: bool = False) -> None:
     """Compare the frame rates that the views' videos state; image folders and missing videos are skipped.
 
     Rates that differ by a thousandth, such as 59.94 and 60, raise a warning if the drift exceeds half a frame.
@@ -152,33 +153,38 @@ def check_frame_rates(images: Mapping[str, str], frames: int) -> None:
     Args:
         images: Name of one image of each view, by the view's name.
         frames: Number of frames of the recording.
+        known: Whether the user has been warned.
 
     Raises:
         GeometryError: The frame rates are not equal.
     """
     rates = {view: frame_rate(image) for view, image in images.items()}
-    known = {view: rate for view, rate in rates.items() if np.isfinite(rate)}
-    if not known:
+    rates = {view: rate for view, rate in rates.items() if np.isfinite(rate)}
+    if not rates:
         return
-    ratio, said = max(known.values()) / min(known.values()), ", ".join(f"{v} {rate:.5g}" for v, rate in known.items())
+    ratio, said = max(rates.values()) / min(rates.values()), ", ".join(f"{v} {rate:.5g}" for v, rate in rates.items())
     if ratio > _EQUAL_RATES:
         raise GeometryError(f"frames per second: {said}; record with equal frame rates, or convert the videos to one")
-    if (drift := (ratio - 1) * frames) > _MATTERS:
+    if (drift := (ratio - 1) * frames) > _MATTERS and not known:
         warn(
             f"frames per second: {said}; over {frames} frames the views drift {drift:.1f} frames apart, which puts"
             " joints in wrong places: convert the videos to one rate first (`ffmpeg -i VIDEO -r RATE even.mp4`)"
         )
 
 
-def check_rates_of(keypoints: Keypoints) -> None:
+def check_rates_of(keypoints: Keypoints, path: Path) -> None:
     """Compare the frame rates of the videos that keypoints name, as `check_frame_rates` does.
+
+    Args:
+        keypoints: The keypoints.
+        path: File that they were read from; the command that made it may have warned.
 
     Raises:
         GeometryError: The frame rates are not equal.
     """
     first = [next((name for name in column if name), "") for column in keypoints.images.T.tolist()]
     span = int(np.ptp(keypoints.frames)) + 1 if len(keypoints.frames) else 0
-    check_frame_rates(dict(zip(keypoints.views, first, strict=True)), span)
+    check_frame_rates(dict(zip(keypoints.views, first, strict=True)), span, is_reported(path))
 
 
 def report_lengths(frames: Mapping[str, Collection[int]]) -> None:

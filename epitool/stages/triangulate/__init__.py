@@ -19,7 +19,7 @@ from epitool.options import TriangulateOptions
 from epitool.parallel import use_backend
 from epitool.skeleton import Skeleton
 from epitool.skeleton import skeleton as named_skeleton
-from epitool.stages.shared.camera_checks import check_stature
+from epitool.stages.shared.camera_checks import check_unit
 from epitool.stages.shared.camera_verdict import read_inherited
 from epitool.stages.shared.doubts import Asked, Said, omission_texts, shortened, word_verdict
 from epitool.stages.shared.footage import check_rates_of
@@ -58,7 +58,7 @@ def run(options: TriangulateOptions) -> Summary:
     ):
         target = named_skeleton(options.skeleton) if options.skeleton else _own_or_usual(source.skeleton)
         found = leave_out_misfits(source, windows_of_views(source, cameras), options.jobs)
-        check_rates_of(found.sample)
+        check_rates_of(found.sample, keypoints)
         work = Labelling(found.windows, target, options)
         readers = _readers(found, options.most_people)
         total = sum(map(len, readers))
@@ -77,8 +77,7 @@ def run(options: TriangulateOptions) -> Summary:
                 raise GeometryError(f"no labels to be trusted, and nothing is written: {said.text}")
             writer.judge(said.level, said.reasons)
             others = [_write_further_person(reader, writer, work, found, done) for reader in readers[1:]]
-    if work.rig.unit != "mm" and work.rig.scale_source == "none":
-        check_stature(cameras, first.usual.poses)
+    check_unit(cameras, work.rig, first.usual.poses)
     people = [_Person(writer.person, first, said), *(other for other in others if other)]
     known = _stated_reasons(found) if is_reported(cameras) else set()
     return _summary(people, omission_texts(found.left_out, _asked(found)), target, options.out, known)

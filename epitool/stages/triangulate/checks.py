@@ -30,6 +30,7 @@ _ODD_FRAMES, _JUMPS = (0.05, 0.25), (0.01, 0.2)  # fractions of all frames above
 _LONG_LIMB = 2.0  # multiple of its usual length that no limb has
 _LONG_LIMBS = (0.05, np.inf)  # as _ODD_FRAMES; limbs that are wrong do not make the other joints useless
 _FEW = 2  # fewer odd frames than this are ignored
+_ENDS_EARLY = 0.03  # share of the recording by which one of two views ends before the other
 
 
 @dataclass
@@ -53,11 +54,14 @@ class Tally:
     long_limbs: int = 0
     steps: list[NDArray[np.float32]] = field(default_factory=list)
     _fit: NDArray[np.int64] = field(init=False)
+    _seen_until: NDArray[np.int64] = field(init=False)
+    _begin: int | None = None
     _measured: int = 0
     _last: tuple[int, Array] = (-2, np.full(3, np.nan))
 
     def __post_init__(self) -> None:
         self.swaps, self._fit = np.zeros(len(self.rig), dtype=np.int64), np.zeros((2, len(self.rig)), dtype=np.int64)
+        self._seen_until = np.zeros(len(self.rig), dtype=np.int64)
         self._lengths = _measure_usual_lengths(self.usual)
         joints = self.usual.skeleton.joints
         self._limbs = [i for i, (_, end) in enumerate(self.usual.skeleton.bones) if joints[end].endswith(_LIMB_ENDS)]
@@ -66,6 +70,10 @@ class Tally:
         """Count the labels of the next frames."""
         self.solved += int(frames_solved(labels).sum())
         self.swaps += labels.swapped.sum(axis=0)
+        numbers = labels.keypoints.frames
+        self._begin = int(numbers[0]) if self._begin is None and len(numbers) else self._begin
+        seen = np.where(labels.keypoints.seen.any(axis=2), numbers[:, None], self._begin)
+        self._seen_until = np.maximum(self._seen_until, seen.max(axis=0, initial=0))
         measured = np.flatnonzero(np.isfinite(labels.reprojection_px).any(axis=(1, 2)))
         step = max(ceil(self.frames / _JUDGED_FRAMES), 1)
         judged = measured[(self._measured + np.arange(len(measured))) % step == 0]
@@ -83,7 +91,7 @@ class Tally:
             relative = bone_lengths(labels.poses.xyz, labels.poses.skeleton) / self._lengths
             self.long_limbs += int((relative[:, self._limbs] > _LONG_LIMB).any(axis=1).sum())
             off = np.abs(relative - 1)
-        self.odd_frames += int((_median(off) > _ODD_BONES).sum())
+        self.odd_frames += int((frames_solved(labels) & (_median(off) > _ODD_BONES)).sum())
         numbers = np.concatenate([[self._last[0]], labels.poses.frames])
         # Medians over the joints are not affected by single joints that are wrong.
         whole = np.where(frames_solved(labels)[:, None], _median(labels.poses.xyz.swapaxes(1, 2)), np.nan)
@@ -122,6 +130,7 @@ class Tally:
                 " usual: do some views show another's there?",
             ),
             self._doubt_of_speed(),
+            self._doubt_of_ends(),
         ]
 
     def _doubt_of_speed(self) -> tuple[Level, str]:
@@ -133,6 +142,17 @@ class Tally:
             " mixed, or are frames missing?"
         )
         return _graded(jumps, len(steps), _JUMPS), text
+
+    def _doubt_of_ends(self) -> tuple[Level, str]:
+        """Return a doubt if one of two views ends early: only further views would show that it is out of sync."""
+        first, last = np.argsort(self._seen_until)[[0, -1]]
+        ends, until = self._seen_until[[first, last]]
+        text = (
+            f"{self.rig.names[first]} shows nobody after frame {ends}, {self.rig.names[last]} until frame {until};"
+            " are its frames of the same rate, and are none missing? Two views alone cannot show it"
+        )
+        early = len(self.rig) == 2 and until - ends > max(_ENDS_EARLY * (until - (self._begin or 0)), _FEW)
+        return "warn" if early else "pass", text
 
 
 def doubts_of_bodies(poses: Poses, keypoints: Path) -> list[tuple[Level, str]]:

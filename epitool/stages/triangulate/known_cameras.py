@@ -12,10 +12,11 @@ from epitool.geometry.calibration.known_cameras import judge_known
 from epitool.geometry.calibration.verdict import Verdict
 from epitool.geometry.doubts import Doubt, Kind, doubt_of_unplaced
 from epitool.geometry.timing.drift import doubts_of_drift
+from epitool.geometry.timing.shifts import doubts_of_shifts
 from epitool.io.cameras import read_windows
 from epitool.io.keypoints_h5 import KeypointsFile
 from epitool.pose import Keypoints
-from epitool.stages.shared.camera_checks import check_foreign, fit_rigs
+from epitool.stages.shared.camera_checks import check_direction, fit_rigs
 from epitool.stages.shared.camera_names import renaming
 from epitool.stages.shared.people import Chosen, choose_by_geometry, warn_of_people
 from epitool.stages.triangulate.chunks import resampled, sample_of
@@ -51,7 +52,7 @@ def windows_of_views(source: KeypointsFile, cameras: Path) -> list[Window]:
         raise GeometryError(f"{source.path}: one view ({', '.join(source.views)}); triangulation needs two or more")
     windows = [replace(window, rig=window.rig.named_as(source.views)) for window in read_windows(cameras)]
     if len(windows) == 1:
-        check_foreign(cameras, windows[0].rig)
+        check_direction(cameras, windows[0].rig)
     names = windows[0].rig.names
     order = [name for name in names if name in source.views]  # keeps the calibration's order of neighbours
     if len(order) < 2:
@@ -85,7 +86,8 @@ def leave_out_misfits(source: KeypointsFile, windows: list[Window], jobs: int) -
             return Fitting(reader, windows, sample, Verdict(), left_out)
         verdict = judge_known(sample, resampled(rig), jobs, left_out)
         if not verdict.strangers:
-            verdict = verdict.with_doubts(doubts_of_drift(sample, resampled(rig)))
+            own = resampled(rig)
+            verdict = verdict.with_doubts([*doubts_of_drift(sample, own), *doubts_of_shifts(sample, own)])
             return Fitting(reader, windows, sample, verdict, left_out)
         left_out |= verdict.strangers
         windows = _without(windows, verdict.strangers)

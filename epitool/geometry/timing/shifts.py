@@ -1,0 +1,81 @@
+"""Constant offsets in time between views whose cameras are known: a doubt where they explain the joints better."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+from numpy.typing import NDArray
+
+from epitool.camera import Camera, Rig
+from epitool.geometry.doubts import Doubt, Kind
+from epitool.geometry.timing.drift import Motion, motion_of_views
+from epitool.geometry.timing.offset_fit import PairState, geman_mcclure_weights, linearize
+from epitool.geometry.timing.sync import combine_differences
+from epitool.geometry.two_view.epipolar import b_from_a
+from epitool.pose import Keypoints
+
+Array = NDArray[np.float64]
+_ITERATIONS = 8
+_OFFSET = 5  # index among the parameters: after three of rotation and two of translation
+_LEAST_PX = 0.5  # px; standard deviation that smoothing alone causes
+_MATTERS = 0.4  # frames; a frame that is shown twice delays a view by half a frame on average
+_CLOSER = 1.2  # factor by which an offset must reduce the scatter; the lag of a biased detector hardly reduces it
+_BASIN = 3.0  # frames; larger offsets are not found from motion at single moments
+_SURE_SD = 3.0
+
+
+def doubts_of_shifts(keypoints: Keypoints, rig: Rig) -> list[Doubt]:
+    """Return a doubt if joints fit known cameras clearly better with a view some frames earlier or later.
+
+    Args:
+        keypoints: Keypoints of a recording, or runs of successive frames spread over it.
+        rig: Cameras of these views, or of some of them.
+    """
+    motions, _ = motion_of_views(keypoints, rig)
+    found, without, with_offset = {}, [], []
+    for a, b in itertools.combinations(range(len(motions)), 2):
+        pair = _pair_shift(motions[a], motions[b], rig.cameras[a], rig.cameras[b])
+        if pair is not None:
+            found[a, b] = pair[0]
+            without.append(pair[1])
+            with_offset.append(pair[2])
+    if not found or {v for pair in found for v in pair} < set(range(len(rig))):
+        return []
+    try:
+        offsets, sd, _ = combine_differences(found, len(rig))
+    except np.linalg.LinAlgError:  # no chain of pairs joins all views
+        return []
+    offsets -= np.median(offsets)
+    furthest = int(np.argmax(np.abs(offsets)))
+    before, after = (float(np.nanmedian(np.concatenate(residuals))) for residuals in (without, with_offset))
+    apart = float(np.ptp(offsets)) if len(rig) == 2 else float(abs(offsets[furthest]))
+    if not max(_MATTERS, _SURE_SD * float(sd.max())) < apart < _BASIN or before < _CLOSER * after:
+        return []
+    views = rig.names if len(rig) == 2 else (rig.names[furthest],)
+    return [Doubt(Kind.SHIFT, "warn", views, apart, _MATTERS, {"closer": before / after})]
+
+
+def _pair_shift(a: Motion, b: Motion, first: Camera, second: Camera) -> tuple[tuple[float, float], Array, Array] | None:
+    """Return the second view's offset with its standard deviation, and distances from epipolar lines without and with.
+
+    The cameras are held. None is returned where the joints of both views tell nothing.
+    """
+    R, t = b_from_a(first, second)
+    length = float(np.linalg.norm(t))
+    if not length > 0 or not (np.isfinite(a.x) & np.isfinite(b.v)).any():
+        return None
+    offset, none = 0.0, np.zeros(len(a.x))
+    distances: list[Array] = []
+    for _ in range(_ITERATIONS):
+        state = PairState(R, t / length, offset, 0.0)
+        residual, slopes = linearize(state, a.x, b.x + b.v * offset, b.v, none, (first.focal, second.focal))
+        distances.append(np.abs(residual).ravel())
+        slope = slopes[..., _OFFSET]
+        sigma = max(float(1.4826 * np.nanmedian(distances[-1])), _LEAST_PX)
+        weights = geman_mcclure_weights(residual, sigma)
+        normal = float(np.nansum(weights * slope**2))
+        if not normal > 0:
+            return None
+        offset -= float(np.nansum(weights * slope * residual)) / normal
+    return (offset, sigma / float(np.sqrt(normal))), distances[0], distances[-1]

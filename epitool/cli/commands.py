@@ -86,9 +86,8 @@ class _Command(TyperCommand):
         try:
             rest: list[str] = super().parse_args(ctx, args)
         except Exception as error:  # click's NoSuchOption, whose module differs between versions of typer
-            if hasattr(error, "possibilities") and (
-                advice := _advice(str(self.name), getattr(error, "option_name", ""))
-            ):
+            option = getattr(error, "option_name", "") if hasattr(error, "possibilities") else ""
+            if advice := _advice(str(self.name), option):
                 ctx.fail(advice)
             raise
         if ctx.args and not ctx.resilient_parsing:
@@ -104,11 +103,8 @@ def _advice(name: str, option: str) -> str:
     if option == "--views" and any(field.name == "views" for field in owns):
         return f"{name} has no --views: leave it out, and name the views alone"
     others = [other for other in COMMANDS if any(field.option == option for field in fields_of(options_of(other)))]
-    return (
-        f"{name} has no {option}, which is an option of {' and '.join(f'`epitool {one}`' for one in others)}"
-        if others
-        else ""
-    )
+    named = " and ".join(f"`epitool {other}`" for other in others)
+    return f"{name} has no {option}, which is an option of {named}" if others else ""
 
 
 def options_of(name: str) -> type[Options]:

@@ -1,4 +1,4 @@
-"""What smoothing over time and bones gain: against Butterworth's filter at 6 Hz, and at the cutoff that the truth says is best.
+"""What smoothing over time and bones gain against Butterworth's filter, at 6 Hz and at the cutoff that is truly best.
 
 The walking room (four cameras, or two of them), 60 frames a second, keypoints with noise, gross errors and missing
 limbs, labelled as `triangulate` does, without and with `--bones`. RMS errors over all joints of places, velocities and

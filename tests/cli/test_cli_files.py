@@ -370,6 +370,18 @@ def made(here, truth):
 
 
 @pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("mocap --views img.jpg", "mocap has no --views"),
+        ("mocap img.jpg --names pose2sim", "mocap has no --names, which is an option of"),
+        ("mocap img.jpg --nonsense", "No such option"),
+    ],
+)
+def test_an_option_of_another_command_is_said_to_be_one(made, line, said):
+    assert said in refused(2, *line.split())
+
+
+@pytest.mark.parametrize(
     ("status", "line", "said"),
     [
         (2, "convert cameras.toml --out a.csv", "cameras are written as .toml, .qca.txt"),
@@ -378,9 +390,6 @@ def made(here, truth):
         (2, "mocap img.jpg img.jpg --out a.trc --scale x", "expected height=1.78m"),
         (2, "mocap img.jpg img.jpg --out a.trc --scale height=178", "the length has no unit; expected height=1.78m"),
         (2, "mocap img.jpg img.jpg --out a.trc --scale 1.78m", "does not say what is so long; expected height=1.78m"),
-        (2, "mocap --views img.jpg", "mocap has no --views"),
-        (2, "mocap img.jpg --names pose2sim", "mocap has no --names, which is an option of"),
-        (2, "mocap img.jpg --nonsense", "No such option"),
         (3, "mocap img.jpg img.jpg --out a.trc --cameras folder", "--cameras folder: is a folder"),
         (3, "demo --views nothing.mp4 folder --out new/demo", "view nothing.mp4: no such file or folder"),
         pytest.param(3, "train", "No such file", marks=pytest.mark.thorough),  # imports torch

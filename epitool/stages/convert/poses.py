@@ -141,7 +141,8 @@ def _warn_of_empty_frames(out: Path, poses: Poses, fps: float) -> None:
         advice = f"give its set-up the time_range {times[0]:.3f} {times[1]:.3f}"
     else:
         advice = (
-            f"--fill-gaps closes short gaps; between {times[0]:.3f} and {times[1]:.3f} s take a time_range without any"
+            "--fill-gaps closes short gaps; give its set-up a time_range without any, between"
+            f" {times[0]:.3f} and {times[1]:.3f} s"
         )
     warn(
         f"{out}: no joint is known in {int((~seen).sum())} of {len(seen)} frames, at which OpenSim's inverse kinematics"

@@ -38,13 +38,7 @@ class Detector(Protocol):
 
 @runtime_checkable
 class Follower(Detector, Protocol):
-    """Detector that can also look for people where they were in the image before, and look at them again.
-
-    Attributes:
-        further: Number of looks that `look_again` takes.
-    """
-
-    further: int
+    """Detector that can also look for people where they were in the image before."""
 
     def follow(self, image: Image, before: Sequence[Any]) -> tuple[Sequence[Array], Sequence[Any]]:
         """Return what `detect` returns, with people who were in the image before, and whom to follow from here.
@@ -54,6 +48,17 @@ class Follower(Detector, Protocol):
             before: Whom to follow, as returned for the image before; nobody in a first image.
         """
         ...
+
+
+@runtime_checkable
+class LooksAgain(Follower, Protocol):
+    """Detector that can also look at people again.
+
+    Attributes:
+        further: Number of looks that `look_again` takes.
+    """
+
+    further: int
 
     def look_again(self, image: Image, people: Sequence[Any]) -> Sequence[Sequence[Array]]:
         """Return what further looks at people find, each of which errs in its own way; as `detect` does for each look.
@@ -102,7 +107,7 @@ def looks_in_box(detector: Detector, image: Image, box: Array, again: bool) -> l
             joints = len(detector.skeleton)
             return [People(np.empty((0, joints, 2)), np.empty((0, joints)))]
         image, corner = np.ascontiguousarray(image[top:bottom, left:right]), np.array([left, top])
-    if again and isinstance(detector, Follower):
+    if again and isinstance(detector, LooksAgain):
         first, followed = people_followed(detector, image, ())
         looks = [first, *(_people(one, len(detector.skeleton)) for one in detector.look_again(image, followed))]
     else:

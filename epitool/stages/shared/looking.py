@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from epitool.camera import Array
-from epitool.detectors.finding import Detector, Follower, looks_in_box
+from epitool.detectors.finding import Detector, LooksAgain, looks_in_box
 from epitool.errors import InputError
 from epitool.images import Image, image_key
 from epitool.pose import BOX_MARGIN, People, square_boxes
@@ -87,7 +87,7 @@ class DetectorLooks:
         self._detectors, self._margin = detectors, margin
         self._box = np.full(4, np.nan) if box is None else box
         body = detectors[0].skeleton
-        further = detectors[0].further if isinstance(detectors[0], Follower) and alone.any() else 0
+        further = detectors[0].further if isinstance(detectors[0], LooksAgain) and alone.any() else 0
         self._again = alone & (further > 0)
         shape = (len(alone), 2 + 2 * further, len(body))
         self.found = Seen(np.full((*shape, 2), np.nan), np.zeros(shape), np.full((*shape, 3), np.nan), body)

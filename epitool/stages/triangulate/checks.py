@@ -55,7 +55,7 @@ class Tally:
     steps: list[NDArray[np.float32]] = field(default_factory=list)
     _fit: NDArray[np.int64] = field(init=False)
     _seen_until: NDArray[np.int64] = field(init=False)
-    _begin: int | None = None
+    _begin: int = -1
     _measured: int = 0
     _last: tuple[int, Array] = (-2, np.full(3, np.nan))
 
@@ -71,7 +71,7 @@ class Tally:
         self.solved += int(frames_solved(labels).sum())
         self.swaps += labels.swapped.sum(axis=0)
         numbers = labels.keypoints.frames
-        self._begin = int(numbers[0]) if self._begin is None and len(numbers) else self._begin
+        self._begin = int(numbers[0]) if self._begin < 0 and len(numbers) else self._begin
         seen = np.where(labels.keypoints.seen.any(axis=2), numbers[:, None], self._begin)
         self._seen_until = np.maximum(self._seen_until, seen.max(axis=0, initial=0))
         measured = np.flatnonzero(np.isfinite(labels.reprojection_px).any(axis=(1, 2)))
@@ -151,7 +151,7 @@ class Tally:
             f"{self.rig.names[first]} shows nobody after frame {ends}, {self.rig.names[last]} until frame {until};"
             " are its frames of the same rate, and are none missing? Two views alone cannot show it"
         )
-        early = len(self.rig) == 2 and until - ends > max(_ENDS_EARLY * (until - (self._begin or 0)), _FEW)
+        early = len(self.rig) == 2 and until - ends > max(_ENDS_EARLY * (until - self._begin), _FEW)
         return "warn" if early else "pass", text
 
 

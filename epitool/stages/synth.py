@@ -110,7 +110,9 @@ def _z_up(xyz: Array) -> Array:
 def _rig(path: Path) -> Rig:
     rig = read_rig(path)
     if rig.unit != "mm":
-        raise InputError(f"{path}: is in {rig.unit}; to place a person before cameras takes mm, z up, the floor at 0")
+        raise InputError(
+            f"{path}: is in unit {rig.unit}; to place a person before cameras takes mm, z up, the floor at 0"
+        )
     return rig
 
 

@@ -285,7 +285,7 @@ def poses_of(path="pose.json"):
 
 def test_an_image_is_answered_right_after_installation(posed):
     summary = run()
-    assert "1 pose by the shipped unit, in arbitrary" in summary.text
+    assert "1 pose by the shipped unit, in the size of a body of stature 1700" in summary.text
     assert summary.values["refiner"] == "shipped"
     joints = np.array(poses_of()["joints_3d"])
     assert joints.shape == (17, 3)

@@ -193,7 +193,7 @@ def refused(match, recording, error=InputError, **changes):
 def test_unfit_motion_capture_is_refused_in_one_line(recording):
     xyz = random_motion(150, 0).xyz
     some = {"clip_index": None, "joints": None}
-    refused("is in arbitrary; motion capture in mm is needed", recording, xyz_mm=None, xyz=xyz, **some)
+    refused("is in unit arbitrary; motion capture in mm is needed", recording, xyz_mm=None, xyz=xyz, **some)
     refused("custom has no", recording, xyz_mm=xyz[:, :5], joints=np.array(list("abcde")), clip_index=None)
     refused("expected 150 integers", recording, xyz_mm=xyz, clip_index=np.zeros(3, int))
     refused("expected 150 integers", recording, xyz_mm=xyz, clip_index=np.zeros(150))

@@ -222,7 +222,7 @@ def test_what_does_not_fit_is_said(made, tmp_path, monkeypatch):
     with pytest.raises(GeometryError, match=r"cam1 has 0% of the joints in its image"):
         made(rig=tmp_path / "away.toml")
     write_rig(tmp_path / "units.toml", Rig(away.cameras, "arbitrary", "none"))
-    with pytest.raises(InputError, match="is in arbitrary"):
+    with pytest.raises(InputError, match="is in unit arbitrary"):
         made(rig=tmp_path / "units.toml", out=tmp_path / "b")
     np.savez(tmp_path / "five.npz", xyz_mm=np.ones((9, 5, 3)), joints=np.array(list("abcde")))
     with pytest.raises(InputError, match="a motion needs those of h36m17"):

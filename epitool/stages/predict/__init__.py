@@ -148,7 +148,9 @@ def _summary(
     seen = set(predictions.images)
     missing = [name for name in names if name not in seen]
     cut = [name for name, whole in zip(predictions.images, _find_whole(predictions, who)) if not whole]
-    text = f"{out}: {len(seen)} pose{'s' * (len(seen) != 1)} by {who.words}, in {predictions.unit} relative to the root"
+    size = "in mm" if predictions.unit == "mm" else "in the size of a body of stature 1700"
+    size += " (--height gives mm)" if who.refiner and predictions.unit != "mm" else ""
+    text = f"{out}: {len(seen)} pose{'s' * (len(seen) != 1)} by {who.words}, {size}, relative to the root"
     if known := held_out_error_text(who):
         text += f"; {known}"
     if missing:

@@ -40,7 +40,7 @@ def mocap_poses(path: Path) -> Array:
 
     found = read_pose_arrays(path).poses
     if found.unit != "mm":
-        raise InputError(f"{path}: is in {found.unit}; motion capture in mm is needed")
+        raise InputError(f"{path}: is in unit {found.unit}; motion capture in mm is needed")
     poses, _ = body_joints(found.xyz, found.skeleton)
     missing = [joint for j, joint in enumerate(BODY.joints) if np.isnan(poses[:, j]).all()]
     if missing:

@@ -11,7 +11,7 @@ from test_cli import epitool
 from test_sync import RIG, recorded
 from tiers import thorough_but
 
-from epitool.geometry.timing.drift import doubts_of_drift, drift_of, select_runs
+from epitool.geometry.timing.drift import doubts_of_drift, drift_of, motion_of_views, select_runs
 from epitool.io.cameras import write_rig
 from epitool.io.keypoints_h5 import write_keypoints
 from epitool.stages.shared.doubts import doubt_text
@@ -25,7 +25,7 @@ def apart():
 
 
 def test_how_far_clocks_run_apart_is_measured(apart):
-    drift = drift_of(apart, RIG)
+    drift = drift_of(motion_of_views(apart, RIG), RIG)
     gained = (RATE - 1) * (FRAMES - 1)
     np.testing.assert_allclose(drift.frames, [0, gained, 0], atol=0.3)
     assert (drift.sd[1:] < 0.15).all()
@@ -33,7 +33,7 @@ def test_how_far_clocks_run_apart_is_measured(apart):
 
 
 def test_it_is_a_doubt_that_names_the_views(apart):
-    (doubt,) = doubts_of_drift(apart, RIG)
+    (doubt,) = doubts_of_drift(motion_of_views(apart, RIG), RIG)
     assert doubt.level == "warn"
     text = doubt_text(doubt)
     assert text.startswith("the views run apart: over 599 frames cam2 gets 1.")
@@ -44,22 +44,26 @@ def test_it_is_a_doubt_that_names_the_views(apart):
 @pytest.mark.parametrize("offset", [0, 2])  # a constant one is no drift
 def test_views_at_one_rate_do_not_run_apart(seed, offset):
     keypoints = recorded((0, offset, 0), frames=FRAMES, swap_share=0.3, seed=seed)
-    assert doubts_of_drift(keypoints, RIG) == []
+    assert doubts_of_drift(motion_of_views(keypoints, RIG), RIG) == []
 
 
 def test_it_does_not_depend_on_which_view_comes_first(apart):
-    forward, backward = (drift_of(apart, RIG.select(names)) for names in (RIG.names, RIG.names[::-1]))
+    forward, backward = (
+        drift_of(motion_of_views(apart, RIG.select(names)), RIG.select(names)) for names in (RIG.names, RIG.names[::-1])
+    )
     np.testing.assert_allclose(
         forward.frames - forward.frames[2], backward.frames[::-1], atol=0.1
     )  # linearised in either view
 
 
 def test_few_frames_or_single_ones_tell_nothing(apart):
-    assert drift_of(apart.select_frames(np.arange(400)), RIG) is None
-    assert drift_of(apart.select_frames(np.arange(0, FRAMES, 2)), RIG) is None  # motion is between successive frames
+    assert drift_of(motion_of_views(apart.select_frames(np.arange(400)), RIG), RIG) is None
+    assert (
+        drift_of(motion_of_views(apart.select_frames(np.arange(0, FRAMES, 2)), RIG), RIG) is None
+    )  # motion is between successive frames
     nobody = replace(apart, xy=np.full_like(apart.xy, np.nan))
-    assert drift_of(nobody, RIG) is None
-    assert doubts_of_drift(nobody, RIG) == []
+    assert drift_of(motion_of_views(nobody, RIG), RIG) is None
+    assert doubts_of_drift(motion_of_views(nobody, RIG), RIG) == []
 
 
 def test_runs_of_a_long_recording_are_spread_over_it(apart):

@@ -10,6 +10,7 @@ import pytest
 from conftest import exact_labels
 from test_cli import epitool
 
+from epitool.geometry.timing.drift import motion_of_views
 from epitool.geometry.timing.shifts import doubts_of_shifts
 from epitool.io.cameras import write_rig
 from epitool.io.keypoints_h5 import write_keypoints
@@ -34,7 +35,8 @@ LATE, TWICE = np.maximum(FRAMES - 1, 0), FRAMES // 2 * 2
 @pytest.mark.parametrize(("rows", "frames"), [(FRAMES, None), (LATE, 1.0), (TWICE, 0.5)])
 def test_a_shift_is_found_and_measured(views, rows, frames):
     names = TRUTH.rig.names[:views]
-    found = doubts_of_shifts(with_second_view_at(rows).select_views(names), TRUTH.rig.select(names))
+    rig = TRUTH.rig.select(names)
+    found = doubts_of_shifts(motion_of_views(with_second_view_at(rows).select_views(names), rig), rig)
     assert len(found) == (frames is not None)
     for doubt in found:
         assert "cam2" in doubt.views

@@ -9,6 +9,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -65,47 +66,69 @@ class Motion:
     v: Array
 
 
-def drift_of(keypoints: Keypoints, rig: Rig) -> Drift | None:
-    """Return how far the clocks of the rig's views drift apart over a recording; None if the joints cannot show it.
+class Motions(NamedTuple):
+    """Motion of the views of a rig.
 
-    Args:
-        keypoints: Keypoints of a recording, or runs of successive frames spread over it.
-        rig: Cameras of these views, or of some of them.
+    Attributes:
+        views: Motion of each view; empty where all runs of successive frames are too short to read motion from.
+        frames: Numbers of the frames, `(N,)`.
     """
-    motions, frames = motion_of_views(keypoints, rig)
+
+    views: list[Motion]
+    frames: Array
+
+
+def drift_of(motions: Motions, rig: Rig) -> Drift | None:
+    """Return how far the clocks of the rig's views drift apart over a recording; None if the joints cannot show it."""
+    moving, frames = motions
     if len(rig) < 2 or len(frames) < _LEAST_BLOCKS * _BLOCK:
         return None
     found = {}
     for a, b in itertools.combinations(range(len(rig)), 2):
         try:
-            found[a, b] = _pair_drift(motions[a], motions[b], rig.cameras[a], rig.cameras[b], frames)
+            found[a, b] = _pair_drift(moving[a], moving[b], rig.cameras[a], rig.cameras[b], frames)
         except GeometryError:
             continue
-    if not found or {v for pair in found for v in pair} < set(range(len(rig))):
-        return None
-    try:
-        drift, sd, _ = combine_differences(found, len(rig))
-    except np.linalg.LinAlgError:  # no chain of pairs joins all views
+    drifts = of_all_views(found, len(rig))
+    if drifts is None:
         return None
     span = int(np.ptp(frames))
-    return Drift(drift * span, sd * span, span)
+    return Drift(drifts[0] * span, drifts[1] * span, span)
 
 
-def motion_of_views(keypoints: Keypoints, rig: Rig) -> tuple[list[Motion], Array]:
-    """Return the motion of each camera's view in the runs of successive frames that are long enough, and the frames.
+def of_all_views(found: dict[tuple[int, int], tuple[float, float]], views: int) -> tuple[Array, Array] | None:
+    """Return the values `(V,)` of all views and their deviations, from differences of pairs; None if a view has none.
 
-    There are none where all runs are too short to read motion from.
+    Args:
+        found: Difference of each pair of views, with its standard deviation.
+        views: Number of views.
+    """
+    if not found or {v for pair in found for v in pair} < set(range(views)):
+        return None
+    try:
+        values, sd, _ = combine_differences(found, views)
+    except np.linalg.LinAlgError:  # no chain of pairs joins all views
+        return None
+    return values, sd
+
+
+def motion_of_views(keypoints: Keypoints, rig: Rig) -> Motions:
+    """Return the motion of each camera's view in the runs of successive frames that are long enough.
+
+    Args:
+        keypoints: Keypoints of a recording, or runs of successive frames spread over it.
+        rig: Cameras of these views, or of some of them.
     """
     runs = _runs(keypoints.frames)
     if not runs:
-        return [], np.zeros(0)
-    motions = [_motion(keypoints, keypoints.views.index(camera.name), camera, runs) for camera in rig.cameras]
-    return motions, keypoints.frames[np.concatenate(runs)].astype(float)
+        return Motions([], np.zeros(0))
+    moving = [_motion(keypoints, keypoints.views.index(camera.name), camera, runs) for camera in rig.cameras]
+    return Motions(moving, keypoints.frames[np.concatenate(runs)].astype(float))
 
 
-def doubts_of_drift(keypoints: Keypoints, rig: Rig) -> list[Doubt]:
+def doubts_of_drift(motions: Motions, rig: Rig) -> list[Doubt]:
     """Return a doubt if views drift apart by half a frame or more from the beginning of a recording to its end."""
-    drift = drift_of(keypoints, rig)
+    drift = drift_of(motions, rig)
     if drift is None:
         return []
     apart = drift.frames[:, None] - drift.frames

@@ -9,11 +9,9 @@ from numpy.typing import NDArray
 
 from epitool.camera import Camera, Rig
 from epitool.geometry.doubts import Doubt, Kind
-from epitool.geometry.timing.drift import Motion, motion_of_views
+from epitool.geometry.timing.drift import Motion, Motions, of_all_views
 from epitool.geometry.timing.offset_fit import PairState, geman_mcclure_weights, linearize
-from epitool.geometry.timing.sync import combine_differences
 from epitool.geometry.two_view.epipolar import b_from_a
-from epitool.pose import Keypoints
 
 Array = NDArray[np.float64]
 _ITERATIONS = 8
@@ -25,28 +23,20 @@ _BASIN = 3.0  # frames; larger offsets are not found from motion at single momen
 _SURE_SD = 3.0
 
 
-def doubts_of_shifts(keypoints: Keypoints, rig: Rig) -> list[Doubt]:
-    """Return a doubt if joints fit known cameras clearly better with a view some frames earlier or later.
-
-    Args:
-        keypoints: Keypoints of a recording, or runs of successive frames spread over it.
-        rig: Cameras of these views, or of some of them.
-    """
-    motions, _ = motion_of_views(keypoints, rig)
+def doubts_of_shifts(motions: Motions, rig: Rig) -> list[Doubt]:
+    """Return a doubt if joints fit known cameras clearly better with a view some frames earlier or later."""
+    moving = motions.views
     found, without, with_offset = {}, [], []
-    for a, b in itertools.combinations(range(len(motions)), 2):
-        pair = _pair_shift(motions[a], motions[b], rig.cameras[a], rig.cameras[b])
+    for a, b in itertools.combinations(range(len(moving)), 2):
+        pair = _pair_shift(moving[a], moving[b], rig.cameras[a], rig.cameras[b])
         if pair is not None:
             found[a, b] = pair[0]
             without.append(pair[1])
             with_offset.append(pair[2])
-    if not found or {v for pair in found for v in pair} < set(range(len(rig))):
+    shifts = of_all_views(found, len(rig))
+    if shifts is None:
         return []
-    try:
-        offsets, sd, _ = combine_differences(found, len(rig))
-    except np.linalg.LinAlgError:  # no chain of pairs joins all views
-        return []
-    offsets -= np.median(offsets)
+    offsets, sd = shifts[0] - np.median(shifts[0]), shifts[1]
     furthest = int(np.argmax(np.abs(offsets)))
     before, after = (float(np.nanmedian(np.concatenate(residuals))) for residuals in (without, with_offset))
     apart = float(np.ptp(offsets)) if len(rig) == 2 else float(abs(offsets[furthest]))

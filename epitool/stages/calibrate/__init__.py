@@ -22,7 +22,7 @@ from epitool.geometry.calibration.calibrate import (
 from epitool.geometry.calibration.first_rig import informative_frames
 from epitool.geometry.doubts import Doubt, Kind
 from epitool.geometry.people.everyone import Crowd, calibrate_everyone
-from epitool.geometry.timing.drift import doubts_of_drift, select_runs
+from epitool.geometry.timing.drift import doubts_of_drift, motion_of_views, select_runs
 from epitool.geometry.timing.refusals import OutOfReachError
 from epitool.geometry.timing.shifts import doubts_of_shifts
 from epitool.geometry.timing.sync import REACH, estimate_offsets, synchronized
@@ -200,8 +200,8 @@ def _with_doubts_of_time(recorded: Keypoints, result: Calibration, one_person: b
 
     Views may follow different people, whose steps are no shift.
     """
-    runs = select_runs(recorded)
-    found = [*doubts_of_drift(runs, result.rig), *(doubts_of_shifts(runs, result.rig) if one_person else ())]
+    motions = motion_of_views(select_runs(recorded), result.rig)
+    found = [*doubts_of_drift(motions, result.rig), *(doubts_of_shifts(motions, result.rig) if one_person else ())]
     if result.verdict:
         return replace(result, verdict=result.verdict.with_doubts(found))
     for doubt in found:

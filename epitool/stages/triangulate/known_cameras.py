@@ -11,7 +11,7 @@ from epitool.errors import GeometryError, InputError
 from epitool.geometry.calibration.known_cameras import judge_known
 from epitool.geometry.calibration.verdict import Verdict
 from epitool.geometry.doubts import Doubt, Kind, doubt_of_unplaced
-from epitool.geometry.timing.drift import doubts_of_drift
+from epitool.geometry.timing.drift import doubts_of_drift, motion_of_views
 from epitool.geometry.timing.shifts import doubts_of_shifts
 from epitool.io.cameras import read_windows
 from epitool.io.keypoints_h5 import KeypointsFile
@@ -87,7 +87,8 @@ def leave_out_misfits(source: KeypointsFile, windows: list[Window], jobs: int) -
         verdict = judge_known(sample, resampled(rig), jobs, left_out)
         if not verdict.strangers:
             own = resampled(rig)
-            verdict = verdict.with_doubts([*doubts_of_drift(sample, own), *doubts_of_shifts(sample, own)])
+            motions = motion_of_views(sample, own)
+            verdict = verdict.with_doubts([*doubts_of_drift(motions, own), *doubts_of_shifts(motions, own)])
             return Fitting(reader, windows, sample, verdict, left_out)
         left_out |= verdict.strangers
         windows = _without(windows, verdict.strangers)

@@ -11,10 +11,9 @@ from numpy.typing import NDArray
 
 from epitool.camera import Rig
 from epitool.geometry.people.candidates import Candidates
-from epitool.geometry.people.tracking import mean_over, median_over, sightings_of
+from epitool.geometry.people.lengths import measure_bones
+from epitool.geometry.people.tracking import median_over, sightings_of
 from epitool.geometry.people.ways import FITTED, Moments, Ways, fit_moments, measure_ways
-from epitool.geometry.triangulation.labels import chunk_bounds, label_chunk, label_settings, sample_bounds
-from epitool.pose import Keypoints
 from epitool.skeleton import Skeleton
 
 Array = NDArray[np.float64]
@@ -22,12 +21,6 @@ Indices = NDArray[np.intp]
 _SURE = 0.6  # sizes by which somebody must be nearer to their own track than to others
 _SHORT = 3  # sightings; shorter pieces between two meetings tell nothing
 _GAP = 3  # frames without a sighting that end a piece
-_MEASURED = 60  # sightings of a piece from which its bones are measured
-_CORRELATED = 3  # errors of so many neighbouring sightings are alike
-_LEAST_SPREAD = 0.02  # of a bone's length from frame to frame, however well few frames agree
-_KNOWN = 10  # sightings from which a deviation is known by itself
-_HARDLY_KNOWN = 0.1  # deviation of a bone's log length where no piece tells it
-_LARGEST = 1.0  # log of lengths over the usual; larger ones are gross errors
 
 
 class Sightings(NamedTuple):
@@ -113,7 +106,7 @@ def pieces_of(sightings: Sightings, members: Indices, candidates: Candidates, ri
     count = np.array([len(part) for part in parts], dtype=np.intp)
     return Pieces(
         of_sighting, track, first, last, begin, end, _pieces_before(track), margin[starts],
-        *_bones(parts, members, candidates, rig, skeleton), count,
+        *measure_bones(parts, members, candidates, rig, skeleton), count,
         measure_ways(known, frames, centers, float(median_over(sizes))),
     )  # fmt: skip
 
@@ -152,69 +145,3 @@ def _moments(parts: list[Indices], at_frames: Indices, frames: Indices, centers:
     ]
     place, velocity = (np.array([each[i] for each in found]).reshape(-1, 3) for i in range(2))
     return Moments(place, velocity, at_frames.astype(np.float64))
-
-
-def _bones(
-    parts: list[Indices], members: Indices, candidates: Candidates, rig: Rig, skeleton: Skeleton
-) -> tuple[Array, Array]:
-    """Return logarithms of bone lengths, left and right together, and their variances, `(Q, B)` each."""
-    sampled = [part[np.linspace(0, len(part) - 1, min(len(part), _MEASURED)).astype(int)] for part in parts]
-    chosen = np.concatenate(sampled) if parts else np.empty(0, dtype=np.intp)
-    logs = _log_lengths(members[chosen], candidates, rig, skeleton)
-    usual = median_over(logs.T)
-    logs = np.where(np.abs(logs - usual) < _LARGEST, logs, np.nan)
-    middle, spread = np.full((2, len(parts), logs.shape[1]), np.nan)
-    count = np.zeros(middle.shape, dtype=np.intp)
-    bounds = np.cumsum([0, *map(len, sampled)])
-    for q, (start, stop) in enumerate(itertools.pairwise(bounds.tolist())):
-        own = logs[start:stop].T
-        count[q], middle[q] = np.isfinite(own).sum(axis=1), median_over(own)
-        spread[q] = 1.4826 * median_over(np.abs(own - middle[q][:, None]))
-    variance = 1.57 * _spread_of_each(spread, count) ** 2 / np.maximum(count / _CORRELATED, 1)
-    return middle, variance
-
-
-def _spread_of_each(spread: Array, count: Indices) -> Array:
-    """Return the deviations `(Q, B)` of log lengths from frame to frame; those of few frames are near the usual ones.
-
-    Args:
-        spread: Deviations within each piece `(Q, B)`, NaN where unknown.
-        count: Numbers of lengths that they are from.
-    """
-    known = np.where(count >= _KNOWN, spread, np.nan)
-    usual = np.maximum(median_over(known.T), _LEAST_SPREAD)
-    usual = np.where(np.isfinite(usual), usual, _HARDLY_KNOWN)
-    own = count - 1
-    return np.sqrt((own * np.nan_to_num(spread) ** 2 + _KNOWN * usual**2) / (own + _KNOWN))
-
-
-def _log_lengths(members: Indices, candidates: Candidates, rig: Rig, skeleton: Skeleton) -> Array:
-    """Return the logarithms of bone lengths of groups `(n, V)`, mean of left and right, `(n, B)`; NaN where unknown.
-
-    A long recording has millions of groups, so they are triangulated some at a time.
-    """
-    flip = skeleton.flip_order
-    bones = [(parent, child) for parent, child in skeleton.bones if child <= flip[child]]
-    logs = np.full((len(members), len(bones)), np.nan)
-    if not logs.size:
-        return logs
-    sample = np.concatenate([np.arange(*bounds) for bounds in sample_bounds(len(members))])
-    some = _keypoints(members[sample], candidates, rig, skeleton)
-    settings = label_settings(some, rig, method="polynomial", combine="robust")
-    for start, stop in chunk_bounds(len(members), len(rig), len(skeleton)):
-        part = _keypoints(members[start:stop], candidates, rig, skeleton)
-        xyz = label_chunk(part, rig, settings).poses.xyz
-        with np.errstate(divide="ignore"):
-            one, other = (
-                np.stack([np.log(np.linalg.norm(xyz[:, of[a]] - xyz[:, of[b]], axis=-1)) for a, b in bones], axis=-1)
-                for of in (range(len(skeleton)), flip)
-            )
-        logs[start:stop] = mean_over(np.stack([one, other], axis=1))
-    return logs
-
-
-def _keypoints(members: Indices, candidates: Candidates, rig: Rig, skeleton: Skeleton) -> Keypoints:
-    """Return groups `(n, V)` as keypoints, a frame for each."""
-    xy, confidence = candidates.take(members)
-    size = np.array([camera.image_size for camera in rig.cameras])
-    return Keypoints(xy, confidence, np.arange(len(members)), rig.names, np.full(members.shape, ""), size, skeleton)

@@ -18,11 +18,14 @@ from epitool.skeleton import Skeleton
 
 Array = NDArray[np.float64]
 Indices = NDArray[np.intp]
-_BIAS = (0.01, 0.03, 0.15)  # least, usual and largest deviation of a bone between two pieces of one person
+_BIAS = (0.02, 0.03, 0.15)  # least, usual and largest deviation of a bone between two pieces of one person
 _COMPARED = 5  # pairs of pieces from which that deviation is measured
 _BY_MARGIN, _SUREST = 8.0, 4.0  # log odds that a track goes on as the same person by size of its margin, and the most
+_SHARED = 2.0  # bones that have a joint in common are wrong together
+_UNUSUAL = 0.2  # log length of a bone over the usual one; larger ones are gross errors
 _BRIEF = 3  # sightings; what is seen for less is by chance, unless it is somebody known
 _JUMP, _STEP = 5.0, 0.3  # of the usual pace and of a size; who comes farther in a frame may be another
+_AT_JUMPS = 0.5  # the largest margin then: a piece ends there, and mostly goes on
 _IMPOSSIBLE_SIZE, _IMPOSSIBLE_PROPORTIONS = 0.7, 0.3  # log lengths: half or double, and a third more or less
 
 
@@ -40,7 +43,7 @@ def identities_of(
     """
     pace = _pace(sightings.names, sightings.frames, sightings.centers)
     jumps = pace > max(_JUMP * _middle(pace), _STEP * _middle(sightings.sizes))
-    margin = np.where(jumps, np.minimum(sightings.margin, 0.0), sightings.margin)
+    margin = np.where(jumps, np.minimum(sightings.margin, _AT_JUMPS), sightings.margin)
     pieces = pieces_of(sightings._replace(margin=margin), members, candidates, rig, skeleton)
     own = np.append(people_of(pieces), -1)[pieces.of_sighting]
     return _once_a_frame(own, sightings.frames, (members >= 0).sum(axis=1))
@@ -53,9 +56,8 @@ def people_of(pieces: Pieces) -> Indices:
     """
     if (pieces.sightings < _BRIEF).all():
         return np.unique(pieces.track, return_inverse=True)[1]
-    weight = np.nan_to_num(1 / (pieces.variance + _bias(pieces) ** 2))
-    bones = np.nan_to_num(pieces.bones)
-    usual = (weight * bones).sum(axis=0) / np.maximum(weight.sum(axis=0), 1e-300)
+    weight = np.nan_to_num(1 / (pieces.variance + _bias(pieces) ** 2)) / _SHARED
+    unusual = np.clip(pieces.bones - median_over(pieces.bones.T), -_UNUSUAL, _UNUSUAL)
     goes_on = np.minimum(_BY_MARGIN * np.maximum(pieces.margin, 0.0), _SUREST)
 
     def odds_of(last: Indices, piece: int) -> Array:
@@ -63,7 +65,7 @@ def people_of(pieces: Pieces) -> Indices:
         odds = np.nan_to_num(way) + np.where(last == pieces.before[piece], goes_on[piece], 0.0)
         return np.where(pieces.last[last] < pieces.first[piece], odds, -np.inf)
 
-    own = divide_pieces(weight, weight * (bones - usual), odds_of)
+    own = divide_pieces(weight, weight * np.nan_to_num(unusual), odds_of)
     own[np.bincount(own, pieces.sightings)[own] < _BRIEF] = -1
     return possible(own, pieces)
 

@@ -12,8 +12,8 @@ from epitool.geometry.people.association import People, match_people
 from epitool.geometry.people.candidates import Candidates
 from epitool.geometry.people.mirrors import mirror_images
 from epitool.geometry.people.pieces import Pieces
-from epitool.geometry.people.rejoining import rejoined, scene_of
-from epitool.geometry.people.reuniting import possible
+from epitool.geometry.people.rejoining import people_of, possible
+from epitool.geometry.people.ways import Moments, Ways
 from epitool.stages.shared.people import LEAST_FRAMES
 
 FIELDS = ("xy", "confidence", "frame_index", "view_index")
@@ -120,14 +120,27 @@ def test_a_frame_with_somebody_has_somebody(coming_back):
     assert (people.names >= 0).any(axis=1).sum() == 1
 
 
+def pieces_with(bones, track, first, last, variance):
+    """Pieces of people who stand still, whom nobody comes near."""
+    count = len(bones)
+    number, place = np.arange(count), np.zeros((count, 3))
+    begin, end = (Moments(place, place, at.astype(float)) for at in (first, last))
+    before = np.where(np.diff(track, prepend=-1) == 0, number - 1, -1)
+    ways = Ways(np.ones(1), np.zeros(1), 0.01 * np.eye(3)[None], np.eye(3))
+    sure = np.full(count, np.inf)
+    return Pieces(
+        number, track, first, last, begin, end, before, sure, bones, np.full(bones.shape, variance),
+        np.full(bones.shape, 0.1), np.full(count, 10), ways,
+    )  # fmt: skip
+
+
 def test_bodies_of_impossible_size_or_proportions_are_nobody():
     count = 4
     bones = np.random.default_rng(0).normal(6, 0.3, 8) + np.zeros((count, 8))
     bones[2] += 0.9
     bones[3] += np.tile([0.5, -0.5], 4)
-    number, place = np.arange(count), np.zeros((count, 3))
-    frames = (number, number, place, place, number, number)
-    pieces = Pieces(number, number, *frames, bones, np.full((count, 8), 1e-3), np.full(count, 9))
+    number = np.arange(count)
+    pieces = pieces_with(bones, track=number, first=number, last=number, variance=1e-3)
     assert possible(number, pieces).tolist() == [0, 1, -1, -1]
 
 
@@ -137,11 +150,9 @@ def test_bones_that_poses_change_do_not_make_one_person_two(seed):
     count = 12
     rng = np.random.default_rng(seed)
     logs = rng.normal(6, 0.3, 12) + rng.normal(0, [0.2] * 4 + [0.01] * 8, (count, 12))
-    number, track, place = np.arange(count), np.zeros(count, int), np.zeros((count, 3))
-    first, last = 20 * number, 20 * number + 9
-    variance, sightings = np.full(logs.shape, 4e-4), np.full(count, 10)
-    pieces = Pieces(number, track, first, last, place, place, first, last, logs, variance, sightings)
-    assert rejoined(pieces, scene_of(pieces, place, 500.0, 10.0)).tolist() == [0] * count
+    number = np.arange(count)
+    pieces = pieces_with(logs, track=0 * number, first=20 * number, last=20 * number + 9, variance=4e-4)
+    assert people_of(pieces).tolist() == [0] * count
 
 
 def test_people_who_never_share_two_views_are_nobody_for_as_long_as_labels_need(coming_back):

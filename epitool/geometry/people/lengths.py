@@ -27,8 +27,8 @@ _ROUNDS = 6
 
 def measure_bones(
     parts: list[Indices], members: Indices, candidates: Candidates, rig: Rig, skeleton: Skeleton
-) -> tuple[Array, Array]:
-    """Return the logarithms of bone lengths in each of Q parts, left and right together, and their variances.
+) -> tuple[Array, Array, Array]:
+    """Return the logarithms of bone lengths in each of Q parts, left and right together, and how certain these are.
 
     Args:
         parts: Sightings of each part, of one person.
@@ -38,20 +38,22 @@ def measure_bones(
         skeleton: Skeleton of the candidates.
 
     Returns:
-        Logarithms and variances `(Q, B)`, NaN where unknown; lengths are in the scene's unit.
+        Logarithms of lengths in the scene's unit, their variances, and the deviations of single ones from them,
+        `(Q, B)` each; NaN where unknown.
     """
     sampled = [part[np.linspace(0, len(part) - 1, min(len(part), _MEASURED)).astype(int)] for part in parts]
     chosen = np.concatenate([np.empty(0, dtype=np.intp), *sampled])
     logs, noise = _log_lengths(members[chosen], candidates, rig, skeleton)
     if not logs.size:
-        return np.full((2, len(parts), logs.shape[2]), np.nan)
+        unknown = np.full((len(parts), logs.shape[2]), np.nan)
+        return unknown, unknown, unknown
     usual = median_over(logs.reshape(-1, logs.shape[2]).T)
     logs = np.where(np.abs(logs - usual) < _LARGEST, logs, np.nan)
     return _robust_means(logs, noise, np.array([len(part) for part in sampled]))
 
 
-def _robust_means(logs: Array, noise: Array, count: Indices) -> tuple[Array, Array]:
-    """Return the means `(Q, B)` over successive parts of log lengths that have gross errors, and their variances.
+def _robust_means(logs: Array, noise: Array, count: Indices) -> tuple[Array, Array, Array]:
+    """Return `measure_bones` of successive parts whose log lengths have gross errors.
 
     Args:
         logs: Log lengths of both sides `(n, 2, B)`.
@@ -71,7 +73,8 @@ def _robust_means(logs: Array, noise: Array, count: Indices) -> tuple[Array, Arr
         means = np.add.reduceat((weight * np.nan_to_num(logs)).sum(axis=1), start) / np.where(total > 0, total, np.nan)
         excess = (trust * long * (squared - noise)).sum(axis=(0, 1)) / np.maximum((trust * long).sum(axis=(0, 1)), 1.0)
         own = np.clip(excess, _OWN[0] ** 2, _OWN[2] ** 2)
-    return means, np.minimum(number, _CORRELATED) / np.where(total > 0, total, np.nan)
+    each = np.where(total > 0, 1 / np.where(total > 0, total, 1.0), np.nan)
+    return means, np.minimum(number, _CORRELATED) * each, np.sqrt(number * each)
 
 
 def _log_lengths(
@@ -82,7 +85,8 @@ def _log_lengths(
     A long recording has millions of groups, so they are triangulated some at a time.
     """
     flip = skeleton.flip_order
-    bones = np.array([(parent, child) for parent, child in skeleton.bones if child <= flip[child]]).reshape(-1, 2)
+    bones = np.array([(parent, child) for parent, child in skeleton.bones if child <= flip[child]], dtype=np.intp)
+    bones = bones.reshape(-1, 2)
     both = np.stack([bones, np.asarray(flip)[bones]])
     logs, noise = np.full((2, len(members), *both.shape[:2]), np.nan)
     if not logs.size:

@@ -57,6 +57,7 @@ class Pieces:
         margin: How sure it is that both are one person's: the margin of the sighting at which it begins, `(Q,)`.
         bones: Logarithms of bone lengths, `(Q, B)`; NaN where unknown.
         variance: Variances of these, `(Q, B)`.
+        scatter: Deviations of the logarithms in single frames, `(Q, B)`.
         sightings: Number of sightings in which it is sure who it is, `(Q,)`.
         ways: How people move within the pieces.
     """
@@ -71,6 +72,7 @@ class Pieces:
     margin: Array
     bones: Array
     variance: Array
+    scatter: Array
     sightings: Indices
     ways: Ways
 

@@ -21,12 +21,12 @@ Indices = NDArray[np.intp]
 _BIAS = (0.02, 0.03, 0.15)  # least, usual and largest deviation of a bone between two pieces of one person
 _COMPARED = 5  # pairs of pieces from which that deviation is measured
 _BY_MARGIN, _SUREST = 8.0, 4.0  # log odds that a track goes on as the same person by size of its margin, and the most
-_SHARED = 2.0  # bones that have a joint in common are wrong together
-_UNUSUAL = 0.2  # log length of a bone over the usual one; larger ones are gross errors
+_UNUSUAL = 0.1  # log length of a bone over the usual one; the farther off it is, the less it can be trusted
 _BRIEF = 3  # sightings; what is seen for less is by chance, unless it is somebody known
 _JUMP, _STEP = 5.0, 0.3  # of the usual pace and of a size; who comes farther in a frame may be another
 _AT_JUMPS = 0.5  # the largest margin then: a piece ends there, and mostly goes on
 _IMPOSSIBLE_SIZE, _IMPOSSIBLE_PROPORTIONS = 0.7, 0.3  # log lengths: half or double, and a third more or less
+_IMPOSSIBLE_SCATTER = 0.3  # of log lengths from frame to frame; those of people are up to 0.25
 
 
 def identities_of(
@@ -56,8 +56,9 @@ def people_of(pieces: Pieces) -> Indices:
     """
     if (pieces.sightings < _BRIEF).all():
         return np.unique(pieces.track, return_inverse=True)[1]
-    weight = np.nan_to_num(1 / (pieces.variance + _bias(pieces) ** 2)) / _SHARED
-    unusual = np.clip(pieces.bones - median_over(pieces.bones.T), -_UNUSUAL, _UNUSUAL)
+    unusual = pieces.bones - median_over(pieces.bones.T)
+    variance = (pieces.variance + _bias(pieces) ** 2) * (1 + (unusual / _UNUSUAL) ** 2)
+    weight = np.nan_to_num(1 / variance)
     goes_on = np.minimum(_BY_MARGIN * np.maximum(pieces.margin, 0.0), _SUREST)
 
     def odds_of(last: Indices, piece: int) -> Array:
@@ -114,19 +115,22 @@ def _middle(values: Array) -> float:
 
 
 def possible(own: Indices, pieces: Pieces) -> Indices:
-    """Return the people of pieces `(Q,)`, -1 for those whose bones are nobody's, against the usual ones of the scene.
+    """Return the people of pieces `(Q,)`, -1 for those whose bones are nobody's.
 
-    Parts of several people, who were matched by chance, make bodies of impossible size or proportions.
+    Parts of several people, who were matched by chance, make bodies of impossible size or proportions, against the
+    usual ones of the scene, or bones whose lengths change from frame to frame.
     """
     if not pieces.bones.size:
         return own
     usual = median_over(pieces.bones[own >= 0].T)
     out = own.copy()
     for person in np.unique(own[own >= 0]):
-        off = median_over((pieces.bones[own == person] - usual).T)
-        off = off[np.isfinite(off)]
+        mine = own == person
+        off, scatter = median_over((pieces.bones[mine] - usual).T), pieces.scatter[mine]
+        off, scatter = off[np.isfinite(off)], scatter[np.isfinite(scatter)]
         if len(off):
             size = float(np.median(off))
-            if abs(size) > _IMPOSSIBLE_SIZE or np.abs(off - size).mean() > _IMPOSSIBLE_PROPORTIONS:
-                out[own == person] = -1
+            odd = abs(size) > _IMPOSSIBLE_SIZE or np.abs(off - size).mean() > _IMPOSSIBLE_PROPORTIONS
+            if odd or np.median(scatter) > _IMPOSSIBLE_SCATTER:
+                out[mine] = -1
     return out

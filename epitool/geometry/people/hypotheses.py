@@ -18,7 +18,7 @@ from epitool.geometry.people.likeness import body_evidence
 Array = NDArray[np.float64]
 Indices = NDArray[np.intp]
 _KEPT = 30  # hypotheses
-_NEW = -2.0  # log odds that somebody is new, where they might as well be somebody known
+_NEW = -1.5  # log odds that somebody is new, rather than any one of those who are out of sight
 
 
 _FIELDS = ("weight", "total", "evidence", "last", "node")
@@ -87,7 +87,6 @@ def divide_pieces(weight: Array, total: Array, odds_of: Callable[[Indices, int],
     for q in range(len(weight)):
         new = _grown(states, q, weight[q], total[q])
         gain = new.evidence - states.evidence - alone[q]
-        gain[0] = _NEW
         gain[1:] += odds_of(states.last[1:], q)
         hypothesis, person, score = _likeliest(score, people, gain)
         people = np.pad(people[hypothesis], ((0, 0), (0, 1)))
@@ -116,10 +115,11 @@ def _likeliest(score: Array, people: Indices, gain: Array) -> tuple[Indices, Ind
     Args:
         score: Log odds of H hypotheses, `(H,)`.
         people: States of K people in each, `(H, K)`; 0 for nobody.
-        gain: Log odds that each of S states has the piece, `(S,)`, the first of which is somebody new: person K.
+        gain: Log odds that each of S states has the piece, `(S,)`; the first is nobody. Somebody new is person K.
     """
     known = np.where(people > 0, gain[people], -np.inf)
-    options = score[:, None] + np.concatenate([known, np.full((len(score), 1), gain[0])], axis=1)
+    new = _NEW + np.log(np.maximum(np.isfinite(known).sum(axis=1, keepdims=True), 1))
+    options = score[:, None] + np.concatenate([known, new], axis=1)
     best = np.argsort(-options, axis=None, kind="stable")[:_KEPT]
     best = best[np.isfinite(options.flat[best])]
     return *np.divmod(best, options.shape[1]), options.flat[best]

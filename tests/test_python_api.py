@@ -55,7 +55,11 @@ def test_examples_of_the_documentation_run(here, truth, capsys):
 
 
 def test_every_page_with_examples_has_a_test_that_runs_them():
-    assert {page.name for page in DOCS.glob("*.md") if examples(page.name)} == {"python.md", "metrics.md", "detectors.md"}
+    assert {page.name for page in DOCS.glob("*.md") if examples(page.name)} == {
+        "python.md",
+        "metrics.md",
+        "detectors.md",
+    }
 
 
 def test_the_example_of_metrics_runs():

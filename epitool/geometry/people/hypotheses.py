@@ -19,8 +19,6 @@ Array = NDArray[np.float64]
 Indices = NDArray[np.intp]
 _KEPT = 30  # hypotheses
 _NEW = -1.5  # log odds that somebody is new, rather than any one of those who are out of sight
-
-
 _FIELDS = ("weight", "total", "evidence", "last", "node")
 
 

@@ -16,6 +16,7 @@ from epitool.skeleton import Skeleton
 Array = NDArray[np.float64]
 Indices = NDArray[np.intp]
 _MEASURED = 100  # sightings of a piece from which its bones are measured
+_TOGETHER = 100_000  # sightings that are measured together; a long recording has millions
 _CORRELATED = 6  # errors of so many lengths are alike: of neighbouring sightings and both sides
 _OWN = (0.01, 0.03, 0.3)  # least, first and largest deviation of a log length from frame to frame beside its noise
 _KNOWN = 10  # sightings of a piece from which that deviation is measured
@@ -42,14 +43,17 @@ def measure_bones(
         `(Q, B)` each; NaN where unknown.
     """
     sampled = [part[np.linspace(0, len(part) - 1, min(len(part), _MEASURED)).astype(int)] for part in parts]
-    chosen = np.concatenate([np.empty(0, dtype=np.intp), *sampled])
-    logs, noise = _log_lengths(members[chosen], candidates, rig, skeleton)
-    if not logs.size:
-        unknown = np.full((len(parts), logs.shape[2]), np.nan)
-        return unknown, unknown, unknown
-    usual = median_over(logs.reshape(-1, logs.shape[2]).T)
-    logs = np.where(np.abs(logs - usual) < _LARGEST, logs, np.nan)
-    return _robust_means(logs, noise, np.array([len(part) for part in sampled]))
+    count = np.array([len(part) for part in sampled], dtype=np.intp)
+    batches = np.split(np.arange(len(parts)), np.flatnonzero(np.diff(np.cumsum(count) // _TOGETHER)) + 1)
+    measured = []
+    for batch in batches:
+        chosen = np.concatenate([np.empty(0, dtype=np.intp), *(sampled[q] for q in batch)])
+        logs, noise = _log_lengths(members[chosen], candidates, rig, skeleton)
+        usual = median_over(logs.reshape(2 * len(logs), logs.shape[2]).T)
+        logs = np.where(np.abs(logs - usual) < _LARGEST, logs, np.nan)
+        measured.append(_robust_means(logs, noise, count[batch]))
+    means, variances, scatters = (np.concatenate(values) for values in zip(*measured))
+    return means, variances, scatters
 
 
 def _robust_means(logs: Array, noise: Array, count: Indices) -> tuple[Array, Array, Array]:
@@ -60,6 +64,9 @@ def _robust_means(logs: Array, noise: Array, count: Indices) -> tuple[Array, Arr
         noise: Variances of these that the noise of the joints makes.
         count: Numbers of sightings of the parts, `(Q,)`.
     """
+    if not logs.size:
+        unknown = np.full((len(count), logs.shape[2]), np.nan)
+        return unknown, unknown, unknown
     start, part = np.cumsum(count) - count, np.repeat(np.arange(len(count)), count)
     known = np.isfinite(logs) & np.isfinite(noise)
     noise, number = np.where(known, noise, 0.0), np.add.reduceat(known.sum(axis=1), start)

@@ -19,7 +19,7 @@ from epitool.errors import GeometryError
 from epitool.geometry.calibration.bundle_adjustment import Bundle, Fit, measure_fit
 from epitool.geometry.calibration.compare import angle_deg, compare_rigs
 from epitool.geometry.calibration.first_rig import informative_frames
-from epitool.geometry.calibration.incremental import adjust_rig
+from epitool.geometry.calibration.incremental import adjust_to_labels
 from epitool.geometry.calibration.lens_priors import priors_of_common_factor
 from epitool.geometry.calibration.resection import resect
 from epitool.geometry.calibration.verdict import Verdict, doubt_of_bones, doubt_of_noise
@@ -66,7 +66,7 @@ def judge_known(keypoints: Keypoints, rig: Rig, jobs: int, left_out: Mapping[str
     sample = informative_frames(keypoints, _FRAMES)
     try:
         seen = _label_sample(sample, rig, jobs)
-        best = adjust_rig(sample, rig, jobs, rough=True)
+        best = adjust_to_labels(seen.labels, sample.take_of, rough=True)
     except GeometryError:
         return Verdict(left_out=left_out or {})
     lost: list[Camera] = []
@@ -76,10 +76,10 @@ def judge_known(keypoints: Keypoints, rig: Rig, jobs: int, left_out: Mapping[str
             break
         lost += [camera for camera in seen.rig.cameras if camera.name not in without.rig.names]
         seen = without
-        best = adjust_rig(sample, seen.rig, jobs, rough=True)
+        best = adjust_to_labels(seen.labels, sample.take_of, rough=True)
     strangers = {camera.name: _why(sample, seen, camera) for camera in lost}
     side = usual_side(sample.select_views(seen.rig.names).xy)
-    doubts = (*_doubts(seen, best, side), *_doubts_of_lenses(sample, seen, best, side, jobs))
+    doubts = (*_doubts(seen, best, side), *_doubts_of_lenses(sample, seen, best, side))
     return Verdict(doubts, {**(left_out or {}), **strangers}, strangers)
 
 
@@ -186,7 +186,7 @@ def _labels_off(seen: _Seen, closer: Rig, trusted: Sequence[str]) -> float:
     return max(off)
 
 
-def _doubts_of_lenses(sample: Keypoints, seen: _Seen, best: Bundle, person_px: float, jobs: int) -> list[Doubt]:
+def _doubts_of_lenses(sample: Keypoints, seen: _Seen, best: Bundle, person_px: float) -> list[Doubt]:
     """Return a doubt if one factor on all focal lengths improves the fit much where other places do not.
 
     This happens where the images were cropped after the cameras were calibrated, or were taken in another lens mode.
@@ -195,7 +195,7 @@ def _doubts_of_lenses(sample: Keypoints, seen: _Seen, best: Bundle, person_px: f
         return []
     cameras = seen.rig.cameras
     try:
-        free = adjust_rig(sample, seen.rig, jobs, lenses=priors_of_common_factor(cameras), rough=True)
+        free = adjust_to_labels(seen.labels, sample.take_of, lenses=priors_of_common_factor(cameras), rough=True)
     except GeometryError:
         return []
     factor = free.rig.cameras[0].focal / cameras[0].focal

@@ -18,7 +18,7 @@ from epitool.geometry.people.likeness import body_evidence
 Array = NDArray[np.float64]
 Indices = NDArray[np.intp]
 _KEPT = 30  # hypotheses
-_NEW = -1.5  # log odds that somebody is new, rather than any one of those who are out of sight
+_NEW = -2.0  # log odds that somebody is new, rather than any one of those who are out of sight
 _FIELDS = ("weight", "total", "evidence", "last", "node")
 
 

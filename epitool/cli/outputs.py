@@ -106,7 +106,7 @@ def _check_name(option: str, path: Path, role: Output) -> None:
         UsageError: The suffix does not fit, the folder does not exist, or a folder has that name.
     """
     suffixes = [suffix for _, suffix in map(_kind, role.holds)]
-    if len(suffixes) == 1 and path.is_dir():
+    if path.suffix.lower() in suffixes and path.is_dir():
         raise UsageError(f"{option} {path}: is a folder, a file is written; name another")
     if role.folder or path == STDIO or (path.exists() and not path.is_file()):
         return

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -152,10 +152,12 @@ class BlazePose:
         self._trunk = [
             self.skeleton.index(f"{side}_{name}") for side in ("left", "right") for name in ("shoulder", "hip")
         ]
-        self._warm = False
         with _native_stderr_silenced():
             self._crops, self._joints = _networks()
-            self._crops.process(np.zeros((64, 64, 3), dtype=np.uint8))  # waits until its threads have started
+            nobody, everywhere = np.zeros((64, 64, 3), dtype=np.uint8), _whole_image()
+            # An answer comes after all that the networks' threads say as they start.
+            self._crops.process(nobody)
+            self._joints.process({"image": nobody, "crop": everywhere})
 
     def detect(self, image: Image) -> tuple[Array, Array, Array]:
         """Return joints `(P, 33, 2)` px, visibility `(P, 33)` and joints in space `(P, 33, 3)` mm."""
@@ -168,13 +170,11 @@ class BlazePose:
         network no longer takes what it sees for a person, or sees somebody who is found already.
         """
         image, people = np.ascontiguousarray(image), list[_Person]()
-        with nullcontext() if self._warm else _native_stderr_silenced():
-            for crop in self._crops.process(image).crops or ():
-                self._look(image, crop, people)
-            for person in before:
-                if len(people) < _MOST_PEOPLE and not found_among(person.xy, [one.xy for one in people], self._trunk):
-                    self._look(image, person.next_crop, people)
-        self._warm = self._warm or bool(people)
+        for crop in self._crops.process(image).crops or ():
+            self._look(image, crop, people)
+        for person in before:
+            if len(people) < _MOST_PEOPLE and not found_among(person.xy, [one.xy for one in people], self._trunk):
+                self._look(image, person.next_crop, people)
         return self._joined(people), people
 
     def look_again(self, image: Image, people: Sequence[_Person]) -> list[tuple[Array, Array, Array]]:
@@ -223,6 +223,12 @@ def found_among(xy: Array, people: Sequence[Array], trunk: Sequence[int]) -> boo
         np.linalg.norm(middle - one[trunk].mean(axis=0)) <= _SAME_PERSON * max(extent, np.ptp(one, axis=0).max())
         for one in people
     )
+
+
+def _whole_image() -> Any:
+    from mediapipe.framework.formats.rect_pb2 import NormalizedRect
+
+    return NormalizedRect(x_center=0.5, y_center=0.5, width=1.0, height=1.0)
 
 
 def _networks() -> tuple[Any, Any]:

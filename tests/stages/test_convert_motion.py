@@ -316,7 +316,7 @@ def test_angles_go_to_a_table_and_a_diagram(here, truth):
     for out in ("walk.angles.csv", "angles.csv", "angles.csv", "angles.png", "angles.png"):  # replaced, being ours
         result = convert(out)
         assert result.returncode == 0, result.stderr
-        assert "unit degrees" in result.stdout
+        assert "joint angles in degrees" in result.stdout
     names, *rows = [line.split(",") for line in Path("angles.csv").read_text().splitlines()]
     expected = joint_angles(replace(truth.poses, xyz=xyz))
     assert names == ["frame", "time", *expected]

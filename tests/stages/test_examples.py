@@ -14,7 +14,10 @@ import numpy as np
 import pytest
 
 from epitool.images import read_images
+from epitool.io.labels_h5 import write_labels
 from epitool.io.sample import sample_recording
+from epitool.options import ConvertOptions
+from epitool.stages import convert
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 # Reads a command line as epitool would, notes it, and leaves the files that it would have made.
@@ -77,6 +80,13 @@ def run_example(*command, cwd, **variables):
     result = subprocess.run([*map(str, command)], cwd=cwd, env=environment, capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stderr
     return result.stdout
+
+
+def test_labels_that_are_not_filtered_are_those_of_their_trc(here, truth):
+    write_labels(Path("labels.h5"), truth)
+    convert.run(ConvertOptions(inputs=[Path("labels.h5")], out=Path("walk.trc"), unit="m", names="pose2sim", fps=60))
+    said = run_example(sys.executable, EXAMPLES / "compare_trc.py", "labels.h5", "walk.trc", cwd=here)
+    assert "12 joints; apart: median 0.0 mm, 90%: 0.0" in said
 
 
 @pytest.mark.thorough

@@ -4,12 +4,14 @@ import http.server
 import itertools
 import json
 import os
+import re
 import resource
 import signal
 import subprocess
 import sys
 import threading
 import time
+from contextlib import nullcontext
 from pathlib import Path
 
 import cv2
@@ -221,6 +223,19 @@ def test_a_stream_that_cannot_be_opened_makes_no_file(source, streams):
         run(source)
     with pytest.raises(InputError, match="camera 97: cannot be opened; is there such a camera"):
         predict.run(PredictOptions(images=["97"]))
+    assert not Path("live.jsonl").exists()
+
+
+def test_ctrl_c_before_any_frame_says_that_nothing_is_written(source, streams, monkeypatch):
+    stop = threading.Event()
+    stop.set()
+    monkeypatch.setattr(live, "until_interrupted", lambda: nullcontext(stop))
+    summary = run(source)
+    assert re.fullmatch(
+        r"http://127.0.0.1:\d+/video: no frame was answered and nothing written; stopped by Ctrl-C", summary.text
+    )
+    assert summary.values["answered"] == 0
+    assert summary.failure is None
     assert not Path("live.jsonl").exists()
 
 

@@ -145,7 +145,10 @@ def warn_where_doubtful(
                 warn(f"views {a} and {b}: {share}; do not trust it")
     for view, swapped in zip(labels.keypoints.views, labels.swapped.sum(axis=0).tolist(), strict=True):
         if swapped:
-            say(f"view {view}: the detector exchanged left and right in {swapped} frames; taken into account")
+            say(
+                f"view {view}: the detector exchanged left and right in {swapped} frame{'s' * (swapped != 1)};"
+                " taken into account"
+            )
 
 
 def two_people(result: Calibration) -> list[str]:

@@ -160,8 +160,9 @@ def _summary(files: Sequence[Path], motions: Mapping[str, _Motion], told: Told, 
     frames = f"{counts[next(iter(counts))]} frames"
     if len(counts) > 1:
         frames = ", ".join(f"{name} {count}" for name, count in counts.items()) + " frames"
-    text = f"{', '.join(map(str, files))}: {frames} at {told.fps:g} per second, {len(main.poses.skeleton)} joints"
-    text += f", unit {length}" + (f", {told.up} up" if told.up else "") + (f"; {main.done}" if main.done else "")
+    content = f"{len(main.poses.skeleton)} joints, unit {length}" if length != "degrees" else "joint angles in degrees"
+    text = f"{', '.join(map(str, files))}: {frames} at {told.fps:g} per second, {content}"
+    text += (f", {told.up} up" if told.up else "") + (f"; {main.done}" if main.done else "")
     values = {
         "out": str(files[0]), "files": [str(file) for file in files], "frames": len(main.poses.frames),
         "people": counts, "fps": told.fps, "unit": length, "up_axis": told.up or None,

@@ -84,10 +84,12 @@ def _summary(stream: Stream, tally: _Tally, who: Answerer, options: PredictOptio
         f" {stream.arrived} frames of {stream.name}; {dropped} dropped, for newer ones had come; answers took up to"
         f" {tally.latency_s:.2f} s; {ended}"
     )
-    if known := held_out_error_text(who):
+    if not tally.lines:
+        text = f"{stream.name}: no frame was answered and nothing written; {ended}"
+    elif known := held_out_error_text(who):
         text += f"; {known}"
     if tally.crowded:
-        warn(f"several people in {tally.crowded} frames; the one seen best is answered for")
+        warn(f"several people in {tally.crowded} frame{'s' * (tally.crowded != 1)}; the one seen best is answered for")
     values = {
         "out": str(options.out), "frames": stream.arrived, "answered": tally.lines, "dropped": dropped,
         "poses": tally.poses, "longest_latency": round(tally.latency_s, 3),

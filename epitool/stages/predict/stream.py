@@ -123,9 +123,12 @@ class Stream:
                 f"{self.name}: holds no frame that can be decoded; an .mp4 that comes through a pipe may have its index"
                 " at the end: give the file itself"
             )
-        hint = "is the address right, or the pipe's content a video?"
         if self._camera is not None:
             hint = "is there such a camera, and does no other program use it?"
+        elif "://" in self.name:
+            hint = "is the address right, and does another player show it?"
+        else:
+            hint = "is what comes through the pipe a video?"
         raise InputError(f"{self.name}: cannot be opened; {hint}")
 
     def _read(self) -> None:

@@ -236,7 +236,8 @@ def _parts_in(folder: Path) -> list[Path]:
 
 def _summary(tally: Tally, out: Path, detector: str) -> Summary:
     people = dict(zip(tally.views, tally.found.tolist(), strict=True))
+    found = sum(people.values())
     size = f"{tally.frames} frames x {len(tally.views)} views, {tally.joints} joints"
     values = {"out": str(out), "frames": tally.frames, "views": people, "joints": tally.joints, "detector": detector}
-    text = f"{out}: {size}, a person in {sum(people.values())} images, mean confidence {tally.mean_confidence:.2f}"
+    text = f"{out}: {size}, a person in {found} image{'s' * (found != 1)}, mean confidence {tally.mean_confidence:.2f}"
     return Summary(text, {**values, "mean_confidence": tally.mean_confidence})

@@ -212,7 +212,10 @@ def report_choice(chosen: Chosen, scale: str | None = None) -> None:
         scale: Rule of the scale that goes by the lengths of this person; None if there is none.
     """
     changed = int((chosen.choice != chosen.followed).any(axis=1).sum())
-    say(f"several people: the one whom all views agree on is taken, in {changed} frames another than was followed")
+    say(
+        f"several people: the one whom all views agree on is taken, in {changed} frame{'s' * (changed != 1)} another"
+        " than was followed"
+    )
     if scale:
         there = np.flatnonzero((chosen.choice >= 0).sum(axis=1) >= 2)
         first, last = (chosen.source.frames[there[[0, -1]]].tolist()) if len(there) else ("-", "-")

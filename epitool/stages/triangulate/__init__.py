@@ -105,7 +105,7 @@ def _write_further_person(
     try:
         labelled = work.write(reader, own, done)
         if labelled.tally.solved < LEAST_FRAMES:
-            raise GeometryError(f"enough joints fit together in {labelled.tally.solved} frames only")
+            raise GeometryError(f"enough joints fit together in too few frames, {labelled.tally.solved}")
         said = _word_labels_verdict(found, labelled, work.options)
         if said.level == "fail":
             raise GeometryError(f"they are not to be trusted: {said.text}")
@@ -175,7 +175,7 @@ def _report(person: _Person, first: _Person, known: Collection[str]) -> None:
     """Report the sides put right, and warn of the doubts that are neither known nor the first person's too."""
     whose = "" if person is first else f"{person.name}: "
     if swaps := _swaps(person):
-        views = ", ".join(f"{view} in {n} frames" for view, n in swaps.items())
+        views = ", ".join(f"{view} in {n} frame{'s' * (n != 1)}" for view, n in swaps.items())
         sure = "" if person.said.level == "pass" else ", if the cameras are right"
         say(f"{whose}left and right were exchanged by the detector{sure}, and are put right: {views}")
     known = known if person is first else {*known, *first.said.reasons}

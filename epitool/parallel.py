@@ -34,8 +34,7 @@ def run_parallel(function: Callable[[Item], Result], items: Iterable[Item], jobs
     Raises:
         Exception: The exception of the first failing item in order, raised after all items have ended.
     """
-    work = list(items)
-    return _results(list(_start(function, work, min(jobs, len(work)) if jobs > 0 else jobs)))
+    return _results(list(_start(function, list(items), jobs)))
 
 
 def stream_parallel(function: Callable[[Item], Result], items: Iterable[Item], jobs: int) -> Iterator[Result]:
@@ -130,8 +129,13 @@ def _dask_client(address: str | None) -> Any:
 
 
 def _start(function: Callable[[Item], Result], items: Sequence[Item], jobs: int) -> Iterator[Outcome[Result]]:
-    """Start the work and yield the outcome of each item in order; with one job, items are processed when asked for."""
-    parallel = Parallel(n_jobs=jobs or 1, prefer="threads", return_as="generator", pre_dispatch="all", batch_size=1)
+    """Start the work and yield the outcome of each item in order.
+
+    With one job or one item, items are processed in this thread, when asked for: joblib would start a thread, and look
+    every 10 ms whether it has ended.
+    """
+    count = 1 if len(items) == 1 else min(jobs, len(items)) if jobs > 0 else jobs
+    parallel = Parallel(n_jobs=count or 1, prefer="threads", return_as="generator", pre_dispatch="all", batch_size=1)
     started: Iterator[Outcome[Result]] = parallel(delayed(_attempted)(function, item) for item in items)
     return started
 

@@ -5,6 +5,7 @@ Slow imports happen inside the commands.
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import sys
@@ -93,6 +94,7 @@ def expand_patterns(arguments: Sequence[str]) -> list[str]:
 
 def main() -> None:
     """Run the `epitool` command."""
+    gc.set_threshold(100_000)  # importing numba and others makes many objects that stay: looking for garbage is in vain
     handle_interrupts(leave_at_once, [signal.default_int_handler, signal.SIG_DFL])
     if isinstance(sys.stdout, TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # for names that stdout cannot encode

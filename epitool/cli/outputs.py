@@ -105,11 +105,11 @@ def _check_name(option: str, path: Path, role: Output) -> None:
     Raises:
         UsageError: The suffix does not fit, the folder does not exist, or a folder has that name.
     """
-    suffixes = [suffix for _, suffix in map(_kind, role.holds)]
-    if path.suffix.lower() in suffixes and path.is_dir():
+    if path.suffix and path.is_dir() and not role.folder:
         raise UsageError(f"{option} {path}: is a folder, a file is written; name another")
     if role.folder or path == STDIO or (path.exists() and not path.is_file()):
         return
+    suffixes = [suffix for _, suffix in map(_kind, role.holds)]
     if len(suffixes) == 1 and path.suffix.lower() != suffixes[0]:
         raise UsageError(f"{option} {path}: what is written is {suffixes[0]}; name the file so")
     if not path.parent.is_dir():

@@ -34,6 +34,7 @@ class Kind(enum.Enum):
     PLACE = "place"  # standard deviation as a share of the largest distance of cameras; length: in the rig's unit
     FOCAL = "focal length"  # standard deviation as a share of it
     OUTLIERS = "outliers"  # share of the view's keypoints that do not fit
+    WIDE = "wide lenses"  # median of the k1 that fit the joints, of lenses that nobody has stated
     STATED_FOCAL = "stated focal length"  # focal length that fits the joints, as a multiple of the stated one
     # about a view without a place
     UNPLACED = "unplaced"  # the reason is in `why`
@@ -73,6 +74,7 @@ class Kind(enum.Enum):
     LEAN = "lean"  # angle by which bodies lean relative to the floor found from the feet, degrees
 
 
+UNSURE = (Kind.ROTATION, Kind.PLACE, Kind.FOCAL)  # how certain a camera is
 # What a file may mean if its cameras, as they are stated, do not fit the joints.
 READINGS = (Kind.CONVENTION, Kind.OTHER_SIZE, Kind.OTHER_UNIT, Kind.EXCHANGED_NAMES)
 

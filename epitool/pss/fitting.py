@@ -25,6 +25,7 @@ Labels = NDArray[np.uint16]
 
 N_INIT = 10  # starts of plain k-means; the one with the lowest inertia is kept
 CONSENSUS_RUNS = 20
+_POOLED_STARTS = 3  # starts of the clustering of pooled centres; ten make no better consensus
 POSES_PER_CLUSTER = 2  # least average number
 _SPREAD_AMONG, _SPREAD_PER_CLUSTER = 20_000, 20  # vectors that first centres are drawn from: at least, and for each one
 
@@ -166,7 +167,7 @@ def consensus_of(flat: Floats, runs: Sequence[Run], seed: int) -> Run:
     pooled = np.concatenate([run.centers for run in runs]).astype(np.float64)
     weights = np.concatenate([run.sizes for run in runs]).astype(np.float64)
     with _threads().limit(limits=1, user_api="blas"):  # several threads slow such small products down
-        start = _fit_run(pooled, k, seed, "k-means++", n_init=N_INIT, weights=weights)
+        start = _fit_run(pooled, k, seed, "k-means++", n_init=_POOLED_STARTS, weights=weights)
         return _fit_run(flat, k, seed, start.centers)
 
 

@@ -101,11 +101,12 @@ def summary(outcomes: list[Outcome]) -> str:
     within = ", ".join(f"{(z < 1).mean():.0%} / {(z < 2).mean():.0%} (RMS {(z**2).mean() ** 0.5:.2f})" for z in ratios)
     worst, levels = np.array([o.worst_deg for o in done]), [o.level for o in outcomes]
     counts = ", ".join(f"{levels.count(level)} {level}" for level in ("pass", "warn", "fail", "none"))
+    named = sum("bend straight lines" in " ".join(o.reasons) for o in outcomes)
     passed = [o.worst_deg for o in done if o.level == "pass"]
     return (
         f"worst rotation {np.median(worst):.2f} median, {np.quantile(worst, 0.9):.2f} in nine of ten;"
         f" focal {np.median(np.concatenate([o.focal for o in done])):.1%}; within 1 / 2 deviations: {within}; {counts};"
-        f" {max(passed, default=0):.1f} deg at most in a pass"
+        f" {max(passed, default=0):.1f} deg at most in a pass; lenses named as wide in {named}"
     )
 
 

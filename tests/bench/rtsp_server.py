@@ -6,12 +6,6 @@ It prints its address, and a second line once somebody looks. `--check` tells wh
 import sys
 import threading
 
-import gi
-
-gi.require_version("Gst", "1.0")
-gi.require_version("GstRtspServer", "1.0")
-from gi.repository import GLib, Gst, GstRtspServer  # noqa: E402
-
 PIPELINE = (
     "appsrc name=camera is-live=true do-timestamp=true format=time caps=image/jpeg,framerate={fps}/1 ! jpegdec"
     " ! videoconvert ! video/x-raw,format=I420 ! x264enc tune=zerolatency speed-preset=ultrafast key-int-max={fps}"
@@ -19,30 +13,43 @@ PIPELINE = (
 )
 
 
-class Factory(GstRtspServer.RTSPMediaFactory):
-    """Makes the stream when somebody looks."""
+def gstreamer():
+    """GStreamer, its server and its main loop, which are no packages of pip."""
+    import gi
 
-    def do_create_element(self, url):
-        return Gst.parse_launch(PIPELINE.format(fps=sys.argv[1]))
+    gi.require_version("Gst", "1.0")
+    gi.require_version("GstRtspServer", "1.0")
+    from gi.repository import GLib, Gst, GstRtspServer
 
-    def do_configure(self, media):
-        camera = media.get_element().get_by_name("camera")
-        threading.Thread(target=send, args=(camera,), daemon=True).start()
-
-
-def send(camera):
-    print("looking", flush=True)
-    while length := sys.stdin.buffer.read(4):
-        camera.emit("push-buffer", Gst.Buffer.new_wrapped(sys.stdin.buffer.read(int.from_bytes(length, "big"))))
-    camera.emit("end-of-stream")
+    return Gst, GstRtspServer, GLib
 
 
-if __name__ == "__main__" and sys.argv[1] != "--check":
-    Gst.init(None)
-    server, factory = GstRtspServer.RTSPServer(), Factory()
+def serve(fps):
+    gst, rtsp, glib = gstreamer()
+    gst.init(None)
+    server, factory = rtsp.RTSPServer(), rtsp.RTSPMediaFactory()
     server.set_service("0")  # any port that is free
     factory.set_shared(True)
+    factory.set_launch(f"( {PIPELINE.format(fps=fps)} )")
+    factory.connect("media-configure", begin, gst)
     server.get_mount_points().add_factory("/video", factory)
     server.attach(None)
     print(f"rtsp://127.0.0.1:{server.get_bound_port()}/video", flush=True)
-    GLib.MainLoop().run()
+    glib.MainLoop().run()
+
+
+def begin(factory, media, gst):
+    """Send once somebody looks."""
+    camera = media.get_element().get_by_name("camera")
+    threading.Thread(target=send, args=(camera, gst), daemon=True).start()
+
+
+def send(camera, gst):
+    print("looking", flush=True)
+    while length := sys.stdin.buffer.read(4):
+        camera.emit("push-buffer", gst.Buffer.new_wrapped(sys.stdin.buffer.read(int.from_bytes(length, "big"))))
+    camera.emit("end-of-stream")
+
+
+if __name__ == "__main__":
+    gstreamer() if sys.argv[1] == "--check" else serve(sys.argv[1])

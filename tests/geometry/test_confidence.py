@@ -14,7 +14,8 @@ from epitool.geometry.noise import Residuals, refit_noise, unknown_noise
 from epitool.geometry.triangulation.labels import make_labels
 from epitool.geometry.triangulation.triangulate import estimate_noise
 from epitool.io.keypoints_h5 import open_keypoints, write_keypoints
-from epitool.synthetic import noisy_keypoints
+from epitool.synthetic import labels_of, noisy_keypoints, walking_room
+from epitool.synthetic.motion import random_motion
 
 SIGMA, GROSS = 4.0, 0.2
 MAPS = {
@@ -166,3 +167,17 @@ def test_of_joints_without_a_place_at_most_one_keypoint_is_right():
     none, lost = np.empty((0, 2)), np.tile([1, 0], (100_000, 1))
     residuals = Residuals(none, none, none, none.astype(int), np.empty(0, dtype=int), lost)
     np.testing.assert_allclose(refit_noise(noise, residuals).inlier_share, [1 / 11, 9 / 11], rtol=0.02)
+
+
+def test_a_joint_at_the_other_camera_does_not_spoil_the_noise():
+    """Mismatched keypoints may place a joint in the second camera, before or behind it by rounding alone."""
+    truth = labels_of(random_motion(60, 1).xyz, walking_room())
+    rig = truth.rig.select([truth.rig.names[0], truth.rig.names[3]])
+    keypoints = noisy_keypoints(truth, sigma_px=3.0, outliers=0.0, swap_share=0.0, seed=1).select_views(rig.names)
+    at_the_other = rig.cameras[0].project(rig.cameras[1].center)
+    for seed in range(100):
+        rng = np.random.default_rng(seed)
+        xy, frame, joint = rig.undistort(keypoints.xy), rng.integers(60), rng.integers(17)
+        xy[frame, :, joint] = at_the_other + rng.normal(0, 10, 2), rng.uniform(0, 1000, 2)
+        xy[(frame + 1) % 60, 0, joint] = 2e4, -2e4  # makes the first guess of the noise large
+        assert estimate_noise(xy, keypoints.confidence, rig).sigma_px == pytest.approx(3.0, rel=0.1)

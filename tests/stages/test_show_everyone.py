@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
+from types import SimpleNamespace
 from unittest.mock import MagicMock
 
 import cv2
@@ -26,6 +27,7 @@ from test_show import scene, unpacked
 from epitool.io.labels_h5 import LabelsFile, write_labels
 from epitool.labels import Labels
 from epitool.stages import pss_fit, refine
+from epitool.stages.show import scenes
 from epitool.stages.show.labelled import open_everyone
 from epitool.viz.colors import PEOPLE_COLORS
 
@@ -78,6 +80,13 @@ def test_a_page_has_everyone_in_their_own_frames_and_colours(everyone):
         assert not np.isfinite(own[~inside]).any()
     assert "3 people, median reprojection error of person1 0.0 px" in shown["facts"]
     assert "0.0 px, person2: warn (made up.), person3: warn (made up.)" in shown["facts"]
+
+
+def test_a_doubt_of_several_people_is_stated_once(truth):
+    reasons = {"person1": ["unsure cameras."], "person2": ["unsure cameras."], "person3": ["unsure cameras.", "bones."]}
+    judged = [SimpleNamespace(person=name, verdict="warn", reasons=why) for name, why in reasons.items()]
+    said = scenes._judged(replace(truth["person1"], verdict="warn", reasons=("unsure cameras.",)), judged)
+    assert said.endswith("verdict: warn (unsure cameras.), person2: warn, person3: warn (bones.)")
 
 
 def test_everyone_is_within_what_is_looked_at(everyone):

@@ -25,7 +25,7 @@ from epitool.geometry.calibration.first_rig import (
     with_focal,
     with_likely_focal,
 )
-from epitool.geometry.calibration.incremental import Growth, adjust_lenses, adjust_rig, order_cameras
+from epitool.geometry.calibration.incremental import Growth, adjust_lenses, adjust_rig, adjust_to_labels, order_cameras
 from epitool.geometry.calibration.lens_priors import (
     Lenses,
     priors_of_free_focals,
@@ -35,11 +35,12 @@ from epitool.geometry.calibration.lens_priors import (
     priors_of_unknown,
 )
 from epitool.geometry.calibration.paper_chain import chain_poses
-from epitool.geometry.calibration.verdict import Evidence, Verdict, judge
+from epitool.geometry.calibration.verdict import Evidence, Verdict, doubts_of_wide, judge
 from epitool.geometry.doubts import Doubt, Kind
 from epitool.geometry.triangulation.bones import bone_spread
 from epitool.geometry.triangulation.labels import make_labels
 from epitool.geometry.two_view.relative_pose import PairPose, estimate_pair
+from epitool.labels import Labels
 from epitool.parallel import run_parallel
 from epitool.pose import Keypoints, usual_side
 
@@ -143,6 +144,8 @@ def _calibrate_all(
     grown, pairs = first_rig(sample, begin, seed, jobs)
     grown = replace(grown, left_out={**still, **grown.left_out})
     bundle, verdict, left_out = _settled(keypoints, grown, pairs, jobs, lenses)
+    if focal == "unknown":
+        verdict = verdict.with_doubts(doubts_of_wide(verdict, bundle.rig))
     if begin is not intrinsics and len(bundle.rig) == 2:
         # The search for focal lengths trusted views that do not fit; without them, begin at the usual lenses.
         two = [camera for camera in intrinsics if camera.name in bundle.rig.names]
@@ -183,7 +186,7 @@ def _evidence(keypoints: Keypoints, bundle: Bundle, pairs: dict[tuple[str, str],
     labels = make_labels(sample, rig, method="polynomial", jobs=1)
     sides = labels.boxes()[..., 2]
     among = {names: pair for names, pair in pairs.items() if set(names) <= set(rig.names)}
-    lenses = {} if bundle.focal_sd.any() or len(rig) < 3 else _focal_ratios(sample, rig)
+    lenses = {} if bundle.focal_sd.any() or len(rig) < 3 else _focal_ratios(labels, sample.take_of)
     return Evidence(
         frames=int(np.isfinite(labels.poses.xyz[..., 0]).any(axis=1).sum()),
         person_px=float(np.nanmedian(sides)) if np.isfinite(sides).any() else np.nan,
@@ -194,14 +197,15 @@ def _evidence(keypoints: Keypoints, bundle: Bundle, pairs: dict[tuple[str, str],
     )
 
 
-def _focal_ratios(sample: Keypoints, rig: Rig) -> dict[str, tuple[float, float]]:
+def _focal_ratios(labels: Labels, take_of: NDArray[np.int64]) -> dict[str, tuple[float, float]]:
     """Return the focal lengths of an adjustment that frees them, relative to the stated ones, with their deviations.
 
     Return nothing where the joints fit hardly better that way: biased joints of a detector change focal lengths too, by
     26% in one recording with a known lens, but then the fit does not improve.
     """
+    rig = labels.rig
     known, free = (
-        adjust_rig(sample, rig, 1, lenses=way(rig.cameras), rough=True)
+        adjust_to_labels(labels, take_of, lenses=way(rig.cameras), rough=True)
         for way in (priors_of_known, priors_of_free_focals)
     )
     if known.sigma_px < _BETTER * free.sigma_px:

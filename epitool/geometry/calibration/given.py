@@ -9,7 +9,7 @@ import numpy as np
 
 from epitool.camera import Rig
 from epitool.geometry.calibration.bundle_adjustment import Fit, measure_fit
-from epitool.geometry.calibration.incremental import adjust_rig
+from epitool.geometry.calibration.incremental import adjust_to_labels
 from epitool.geometry.doubts import NOISE, OUTLIERS
 from epitool.geometry.triangulation.labels import make_labels
 from epitool.labels import Labels
@@ -63,17 +63,18 @@ def label_sample(sample: Keypoints, rig: Rig, jobs: int) -> Given:
     return Given(rig, labels, measure_fit(rig.undistort(keypoints.xy), keypoints.confidence, labels.poses.xyz, rig))
 
 
-def move_closer(sample: Keypoints, rig: Rig, jobs: int) -> Closest:
+def move_closer(sample: Keypoints, given: Given, jobs: int) -> Closest:
     """Return cameras that have been moved so that the joints fit better.
 
     Of two views, an adjustment keeps as gross errors what labels leave out, so its own scatter is larger than that of
     labels. It is therefore measured anew.
 
     Raises:
-        GeometryError: Too few joints can be triangulated.
+        GeometryError: Too few joints have a place.
     """
-    best = adjust_rig(sample, rig, jobs, rough=True)
-    return Closest(best.rig, label_sample(sample, best.rig, jobs).fit.sigma_px if len(rig) == 2 else best.sigma_px)
+    best = adjust_to_labels(given.labels, sample.take_of, rough=True)
+    two = len(given.rig) == 2
+    return Closest(best.rig, label_sample(sample, best.rig, jobs).fit.sigma_px if two else best.sigma_px)
 
 
 def is_doubtful(given: Given, closest: Closest) -> bool:

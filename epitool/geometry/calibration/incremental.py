@@ -118,12 +118,30 @@ def adjust_rig(
     Raises:
         GeometryError: Too few joints can be triangulated.
     """
-    labels = _labels(keypoints, rig, jobs)
-    xy, confidence, takes = rig.undistort(labels.keypoints.xy), labels.keypoints.confidence, keypoints.take_of
+    return adjust_to_labels(_labels(keypoints, rig, jobs), keypoints.take_of, lenses=lenses, rough=rough)
+
+
+def adjust_to_labels(
+    labels: Labels, take_of: NDArray[np.int64], *, lenses: Lenses | None = None, rough: bool = False
+) -> Bundle:
+    """Adjust the cameras with which a recording was labelled.
+
+    Args:
+        labels: Joints and keypoints, with the approximate cameras.
+        take_of: The take or person that each frame is of, `(F,)`.
+        lenses: Prior knowledge of the lenses, as for `adjust`.
+        rough: As for `adjust_rig`.
+
+    Raises:
+        GeometryError: Too few joints have a place.
+    """
+    rig, keypoints = labels.rig, labels.keypoints
+    xy = rig.undistort(keypoints.xy)
     most, tolerance = (_POINTS, _TOLERANCE) if rough else (MAX_POINTS, TOLERANCE)
     return adjust(
-        xy, confidence, labels.poses.xyz, rig, lenses=lenses, max_points=most, tolerance=tolerance, take_of=takes
-    )
+        xy, keypoints.confidence, labels.poses.xyz, rig, lenses=lenses, max_points=most, tolerance=tolerance,
+        take_of=take_of,
+    )  # fmt: skip
 
 
 def adjust_lenses(keypoints: Keypoints, rig: Rig, jobs: int, lenses: Lenses) -> tuple[Rig, Lenses]:

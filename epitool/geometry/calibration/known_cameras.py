@@ -27,7 +27,7 @@ from epitool.geometry.calibration.given import (
     move_closer,
     usual_extent,
 )
-from epitool.geometry.calibration.incremental import adjust_rig
+from epitool.geometry.calibration.incremental import adjust_to_labels
 from epitool.geometry.calibration.lens_priors import priors_of_common_factor
 from epitool.geometry.calibration.readings import find_meant, without_distortion
 from epitool.geometry.calibration.resection import resect
@@ -80,7 +80,7 @@ def judge_known(keypoints: Keypoints, rig: Rig, jobs: int, left_out: Mapping[str
             break
         lost += [camera for camera in given.rig.cameras if camera.name not in without.rig.names]
         given = without
-        closest = move_closer(sample, given.rig, jobs)
+        closest = move_closer(sample, given, jobs)
     strangers = {
         camera.name: meant if meant and meant.views == (camera.name,) else _why(sample, given, camera)
         for camera in lost
@@ -94,7 +94,7 @@ def _as_stated(sample: Keypoints, rig: Rig, jobs: int) -> tuple[Given | None, Cl
     given = None
     try:
         given = label_sample(sample, rig, jobs)
-        return given, move_closer(sample, rig, jobs)
+        return given, move_closer(sample, given, jobs)
     except GeometryError:
         return given, None
 
@@ -170,11 +170,11 @@ def _doubt_of_places(given: Given, closest: Closest) -> Doubt:
 
 def _doubts_of_lenses(sample: Keypoints, given: Given, closest: Closest, jobs: int) -> list[Doubt]:
     """Return the doubts whether the lenses are those that the images were taken with."""
-    found = [_doubt_of_focals(sample, given, closest, jobs), _doubt_of_distortion(sample, given, jobs)]
+    found = [_doubt_of_focals(sample, given, closest), _doubt_of_distortion(sample, given, jobs)]
     return [doubt for doubt in found if doubt]
 
 
-def _doubt_of_focals(sample: Keypoints, given: Given, closest: Closest, jobs: int) -> Doubt | None:
+def _doubt_of_focals(sample: Keypoints, given: Given, closest: Closest) -> Doubt | None:
     """Return a doubt if one factor on all focal lengths improves the fit much where other places do not.
 
     This happens where the images were cropped after the cameras were calibrated, or were taken in another lens mode.
@@ -183,7 +183,7 @@ def _doubt_of_focals(sample: Keypoints, given: Given, closest: Closest, jobs: in
         return None
     cameras = given.rig.cameras
     try:
-        free = adjust_rig(sample, given.rig, jobs, lenses=priors_of_common_factor(cameras), rough=True)
+        free = adjust_to_labels(given.labels, sample.take_of, lenses=priors_of_common_factor(cameras), rough=True)
     except GeometryError:
         return None
     factor = free.rig.cameras[0].focal / cameras[0].focal

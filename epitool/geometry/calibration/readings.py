@@ -70,7 +70,8 @@ def find_meant(sample: Keypoints, rig: Rig, given: Given | None, jobs: int) -> D
     if not np.isfinite(min(costs)):
         return None
     try:
-        read, closest = label_sample(sample, best.rig, jobs), move_closer(sample, best.rig, jobs)
+        read = label_sample(sample, best.rig, jobs)
+        closest = move_closer(sample, read, jobs)
     except GeometryError:
         return None
     worse = given is not None and given.fit.cost < read.fit.cost

@@ -8,15 +8,17 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from epitool.camera import Rig
 from epitool.geometry import doubts
 from epitool.geometry.calibration.bundle_adjustment import Bundle
-from epitool.geometry.doubts import Doubt, Kind, Level, doubt_if_large
+from epitool.geometry.doubts import UNSURE, Doubt, Kind, Level, doubt_if_large
 from epitool.geometry.two_view.relative_pose import PairPose
 
 _WRONG_LENS, _WRONG_LENS_SD = 0.05, 5.0  # a focal length is wrong by more than this share and number of deviations
 _FRAMES = 20  # with fewer frames, little is certain
 _NARROW_DEG, _NO_PARALLAX_DEG, _SAME_DEG = 5.0, 1.5, 0.1
 _FEW_INLIERS = 0.5
+_WIDE_K1 = -0.14  # of action cameras it is about -0.25, and the joints make it less
 
 
 @dataclass(frozen=True)
@@ -82,6 +84,20 @@ def judge(bundle: Bundle, evidence: Evidence, left_out: Mapping[str, Doubt]) -> 
     of_cameras = _doubts_of_cameras(bundle)
     strangers = {item.views[0]: item for item in of_cameras if item.kind is Kind.OUTLIERS and item.level == "fail"}
     return Verdict((*of_cameras, *_doubts_of_all(bundle, evidence)), left_out, strangers)
+
+
+def doubts_of_wide(verdict: Verdict, rig: Rig) -> list[Doubt]:
+    """Return a doubt if cameras are uncertain, and most of their lenses bend lines as those of action cameras do.
+
+    Args:
+        verdict: The verdict on the cameras.
+        rig: The cameras, with lenses that only the joints tell.
+    """
+    k1 = [float(camera.lens[0]) for camera in rig.cameras]
+    usual = float(np.median(k1))
+    if usual > _WIDE_K1 or not any(item.kind in UNSURE for item in verdict.doubts):
+        return []
+    return [Doubt(Kind.WIDE, "warn", (), usual, _WIDE_K1)]
 
 
 def doubt_of_noise(share: float) -> Doubt:

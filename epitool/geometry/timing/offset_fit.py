@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -217,6 +218,47 @@ def linearize(
     The parameters are rotation, direction of t, offset and drift. Only the numerator x_b . (t x R x_a) is
     differentiated; its scale is held constant.
     """
+    lines = _lines(state, x_a, x_b, focals)
+    timing = lines.timing(v_b)
+    slope = np.concatenate(
+        [
+            np.cross(lines.turned, lines.normal) / lines.norm[..., None],
+            np.cross(lines.turned, lines.ray_b) @ _tangents(state.t) / lines.norm[..., None],
+            timing[..., None],
+            (timing * lag[:, None])[..., None],
+        ],
+        axis=-1,
+    )
+    return lines.distance, slope
+
+
+def linearize_offset(
+    state: PairState, x_a: Array, x_b: Array, v_b: Array, focals: tuple[float, float]
+) -> tuple[Array, Array]:
+    """Return Sampson distances `(N, J)` px and their derivatives `(N, J)` by the offset, as `linearize` does."""
+    lines = _lines(state, x_a, x_b, focals)
+    return lines.distance, lines.timing(v_b)
+
+
+class _Lines(NamedTuple):
+    """Rays and epipolar lines of joints in two views, each `(N, J, 3)`, and the scale of the distances `(N, J)`."""
+
+    turned: Array
+    ray_b: Array
+    line_b: Array
+    normal: Array
+    norm: Array
+
+    @property
+    def distance(self) -> Array:
+        return (self.ray_b * self.line_b).sum(axis=-1) / self.norm
+
+    def timing(self, v_b: Array) -> Array:
+        """Return the derivative of the distances by the time at which the second view is seen."""
+        return (v_b * self.line_b[..., :2]).sum(axis=-1) / self.norm
+
+
+def _lines(state: PairState, x_a: Array, x_b: Array, focals: tuple[float, float]) -> _Lines:
     turned, ray_b = homogeneous(x_a) @ state.R.T, homogeneous(x_b)
     across_t = skew(state.t)  # as a matrix, much quicker than numpy's cross
     line_b, normal = turned @ across_t.T, ray_b @ across_t
@@ -224,17 +266,7 @@ def linearize(
     norm = np.sqrt(
         (line_b[..., :2] ** 2).sum(axis=-1) / focals[1] ** 2 + (line_a[..., :2] ** 2).sum(axis=-1) / focals[0] ** 2
     )
-    timing = (v_b * line_b[..., :2]).sum(axis=-1)
-    slope = np.concatenate(
-        [
-            np.cross(turned, normal),
-            np.cross(turned, ray_b) @ _tangents(state.t),
-            timing[..., None],
-            (timing * lag[:, None])[..., None],
-        ],
-        axis=-1,
-    )
-    return (ray_b * line_b).sum(axis=-1) / norm, slope / norm[..., None]
+    return _Lines(turned, ray_b, line_b, normal, norm)
 
 
 def _tangents(t: Array) -> Array:

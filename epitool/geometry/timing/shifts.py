@@ -10,12 +10,12 @@ from numpy.typing import NDArray
 from epitool.camera import Camera, Rig
 from epitool.geometry.doubts import Doubt, Kind
 from epitool.geometry.timing.drift import Motion, Motions, of_all_views
-from epitool.geometry.timing.offset_fit import PairState, geman_mcclure_weights, linearize
+from epitool.geometry.timing.offset_fit import PairState, geman_mcclure_weights, linearize_offset
 from epitool.geometry.two_view.epipolar import b_from_a
 
 Array = NDArray[np.float64]
 _ITERATIONS = 8
-_OFFSET = 5  # index among the parameters: after three of rotation and two of translation
+_SETTLED = 1e-3  # frames; step of the offset at which iterations end
 _LEAST_PX = 0.5  # px; standard deviation that smoothing alone causes
 _MATTERS = 0.4  # frames; a frame that is shown twice delays a view by half a frame on average
 _CLOSER = 1.2  # factor by which an offset must reduce the scatter; the lag of a biased detector hardly reduces it
@@ -55,17 +55,18 @@ def _pair_shift(a: Motion, b: Motion, first: Camera, second: Camera) -> tuple[tu
     length = float(np.linalg.norm(t))
     if not length > 0 or not (np.isfinite(a.x) & np.isfinite(b.v)).any():
         return None
-    offset, none = 0.0, np.zeros(len(a.x))
+    offset, held = 0.0, PairState(R, t / length, 0.0, 0.0)
     distances: list[Array] = []
     for _ in range(_ITERATIONS):
-        state = PairState(R, t / length, offset, 0.0)
-        residual, slopes = linearize(state, a.x, b.x + b.v * offset, b.v, none, (first.focal, second.focal))
+        residual, slope = linearize_offset(held, a.x, b.x + b.v * offset, b.v, (first.focal, second.focal))
         distances.append(np.abs(residual).ravel())
-        slope = slopes[..., _OFFSET]
         sigma = max(float(1.4826 * np.nanmedian(distances[-1])), _LEAST_PX)
         weights = geman_mcclure_weights(residual, sigma)
         normal = float(np.nansum(weights * slope**2))
         if not normal > 0:
             return None
-        offset -= float(np.nansum(weights * slope * residual)) / normal
+        step = float(np.nansum(weights * slope * residual)) / normal
+        offset -= step
+        if abs(step) < _SETTLED:
+            break
     return (offset, sigma / float(np.sqrt(normal))), distances[0], distances[-1]

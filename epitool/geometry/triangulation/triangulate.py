@@ -112,8 +112,9 @@ def _residuals(
     xyz: Array, squared: Array, weights: Array, precision: Array, levels: Levels, P: Array,
     known: NDArray[np.bool_], seen: NDArray[np.bool_],
 ) -> Residuals:  # fmt: skip
-    """Return the residuals of the keypoints of the joints `known (F, J)`."""
-    squared, weights = np.where(known[:, None], squared, np.nan), np.where(known[:, None], weights, 0.0)
+    """Return the residuals of the keypoints of the joints `known (F, J)`; behind a view, a joint has none there."""
+    squared = np.where(known[:, None], squared, np.nan)
+    weights = np.where(np.isfinite(squared), weights, 0.0)
     by_point = [np.swapaxes(x, 1, 2).reshape(-1, len(P)) for x in (squared, weights, weights * precision, levels)]
     freedom = freedoms(P, xyz.reshape(-1, 3), by_point[2])
     lost = np.isnan(xyz[..., 0]) & (seen.sum(axis=1) >= 2)

@@ -16,6 +16,7 @@ from epitool.geometry.compiled.rays import closest_approach
 from epitool.geometry.compiled.sampson import squared_sampson
 
 Array = NDArray[np.float64]
+_FEWEST_SAMPLES = 100  # samples that RANSAC draws even where nearly all matches agree
 _PARALLEL = 1e-6  # radians; rays at a smaller angle count as parallel
 MIN_MATCHES = 16  # twice what the eight-point method needs
 
@@ -149,7 +150,7 @@ def pose_by_poselib(
         for K in (K_a, K_b)
     ]
     ransac = {"max_epipolar_error": threshold_px, "seed": seed, "max_iterations": most}
-    ransac["min_iterations"] = min(500, most)
+    ransac["min_iterations"] = min(_FEWEST_SAMPLES, most)
     refine = {"loss_type": "TRUNCATED", "loss_scale": threshold_px, "max_iterations": 100}
     pose, report = poselib.estimate_relative_pose(a, b, *cameras, ransac, refine)
     t = np.array(pose.t)

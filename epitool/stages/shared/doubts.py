@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from epitool.geometry.doubts import LEVELS, READINGS, Doubt, Kind, Level, worst_level
+from epitool.geometry.doubts import LEVELS, READINGS, UNSURE, Doubt, Kind, Level, worst_level
 
 if TYPE_CHECKING:  # commands that only read a verdict need not wait for the compiler of the geometry
     from epitool.geometry.calibration.verdict import Verdict
@@ -22,11 +22,12 @@ _FINE = 0.2  # shares below this are shown with a decimal
 _UNUSUAL = 1.0  # relative uncertainty of a focal length that does not occur with ordinary lenses
 _CAMERA = "camera "  # how the line of a camera begins
 _MEANS = "Poses keep nearly their shape; where cameras stand and look is off by about that much"
-_UNSURE = (Kind.ROTATION, Kind.PLACE, Kind.FOCAL)
-_OF_CAMERA = (*_UNSURE, Kind.OUTLIERS)
+_OF_CAMERA = (*UNSURE, Kind.OUTLIERS)
 _WORDS = {
     Kind.STATED_FOCAL: "view {view}: the joints make its focal length {value:.2f} of what is stated; are its intrinsics"
     " of this lens, zoom and image size? Only if they are not: --refine-intrinsics",
+    Kind.WIDE: "the likely cause is the lenses: they seem to bend straight lines as a wide action camera does (k1 about"
+    " {value:.2f}); measure them with a calibration pattern and give --intrinsics",
     Kind.NOISE: "joints scatter by {value:.0%} of the person's size ({limit:.0%}); are the views in sync?",
     Kind.BONES: "bones change their length by {value:.0%} ({limit:.0%}); are the lenses as stated, and is no view"
     " mirrored?",
@@ -182,7 +183,7 @@ def word_verdict(verdict: Verdict, asked: Asked, also: Sequence[tuple[Level, str
     level = worst_level([verdict.level, *(own for own, _ in also)])
     of_cameras = sorted(by_camera.items(), key=lambda item: _excess(item[1]), reverse=True)
     lines += [_word_camera_doubts(name, doubts, asked) for name, doubts in of_cameras]
-    unsure = [doubt for doubt in verdict.doubts if doubt.kind in _UNSURE]
+    unsure = [doubt for doubt in verdict.doubts if doubt.kind in UNSURE]
     if level == "warn" and unsure and not any(_is_unusual(doubt) for doubt in unsure):
         lines.append(("warn", f"{_MEANS}; {asked.cure}"))
     lines += [(doubt.level, doubt_text(doubt, asked)) for doubt in verdict.doubts if doubt.kind not in _OF_CAMERA]
@@ -274,7 +275,7 @@ def refusal_text(verdict: Verdict, asked: Asked, also: Sequence[str] = ()) -> st
     """
     said = word_verdict(verdict, asked, [("warn", text) for text in also])
     fails = {doubt.kind for doubt in verdict.doubts if doubt.level == "fail"}
-    if fails <= set(_UNSURE):
+    if fails <= set(UNSURE):
         lenses = (
             "add a view, or set the cameras further apart" if asked.lenses_given else "give the lenses (--intrinsics)"
         )

@@ -74,7 +74,8 @@ def _scene_of_cameras(path: Path) -> Scene:
 
 def _doubted(verdict: str, reasons: Sequence[str], whose: str = "verdict") -> str:
     """Return how to state a verdict after other facts; nothing where there is no doubt."""
-    return f", {whose}: {verdict} ({sentences(reasons)})" if verdict in ("warn", "fail") else ""
+    why = f" ({sentences(reasons)})" if reasons else ""
+    return f", {whose}: {verdict}{why}" if verdict in ("warn", "fail") else ""
 
 
 def _scene_of_keypoints(path: Path, most: int) -> Scene:
@@ -110,12 +111,13 @@ def _scene_of_labels(path: Path, most: int) -> Scene:
 
 
 def _judged(labels: Labels, files: Sequence[LabelsFile]) -> str:
-    """Return the first person's reprojection error in words, how many others there are, and all doubts."""
+    """Return the first person's reprojection error in words, how many others there are, and each doubt once."""
     error, (_, *others) = labels.reprojection_px, files
     apart = np.nanmedian(error) if np.isfinite(error).any() else 0
     whose = f" of {files[0].person}" if others else ""
     said = f"median reprojection error{whose} {apart:.1f} px" + _doubted(labels.verdict, labels.reasons)
-    said += "".join(_doubted(file.verdict, file.reasons, file.person) for file in others)
+    for file in others:
+        said += _doubted(file.verdict, [reason for reason in file.reasons if reason not in labels.reasons], file.person)
     return (f"{len(files)} people, " if others else "") + said
 
 

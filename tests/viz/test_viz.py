@@ -233,6 +233,13 @@ def test_rig_is_drawn_with_wild_joints_and_without_any(png: Callable[..., np.nda
     png(plot_rig, two_cameras(), [np.full((4, 17, 3), np.nan)], H36M, up)
 
 
+def test_rig_is_drawn_with_everyone(png: Callable[..., np.ndarray]):
+    up, xyz = np.array([0.0, -1.0, 0.0]), poses(6)
+    one, two = (png(plot_rig, two_cameras(), people, H36M, up) for people in ([xyz], [xyz, xyz + [700.0, 0.0, 700.0]]))
+    drawn = [(np.abs(picture.astype(int) - SIDE_COLORS["left"]) < 40).all(axis=-1).sum() for picture in (one, two)]
+    assert drawn[1] > 1.3 * drawn[0] > 0
+
+
 def test_poses_are_drawn_with_and_without_truth(png: Callable[..., np.ndarray]):
     predicted = poses(2)
     predicted[1, 3] = np.nan

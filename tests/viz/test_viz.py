@@ -235,7 +235,9 @@ def test_rig_is_drawn_with_wild_joints_and_without_any(png: Callable[..., np.nda
 
 def test_rig_is_drawn_with_everyone(png: Callable[..., np.ndarray]):
     up, xyz = np.array([0.0, -1.0, 0.0]), poses(6)
-    one, two = (png(plot_rig, two_cameras(), people, H36M, up) for people in ([xyz], [xyz, xyz + [700.0, 0.0, 700.0]]))
+    one, two = (
+        png(plot_rig, two_cameras(), people, H36M, up) for people in ([xyz], [xyz, np.add(xyz, (700.0, 0.0, 700.0))])
+    )
     drawn = [(np.abs(picture.astype(int) - SIDE_COLORS["left"]) < 40).all(axis=-1).sum() for picture in (one, two)]
     assert drawn[1] > 1.3 * drawn[0] > 0
 

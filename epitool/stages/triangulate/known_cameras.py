@@ -107,7 +107,8 @@ def _refuse_other_readings(verdict: Verdict, cameras: Path) -> None:
 def _reader(source: KeypointsFile, windows: Sequence[Window]) -> KeypointsFile | Chosen:
     """Return the joints of the person that all views agree on."""
     if len(windows) > 1 or any(camera.time_offset for camera in windows[0].rig.cameras):
-        warn_of_people(source.path, "cameras that move" if len(windows) > 1 else "cameras that are out of sync")
+        several = "several takes" if windows[0].name else "cameras that move"
+        warn_of_people(source.path, several if len(windows) > 1 else "cameras that are out of sync")
         return source
     return choose_by_geometry(source, windows[0].rig) or source
 

@@ -67,7 +67,7 @@ def check_unit(path: Path, rig: Rig, people: Poses | None = None) -> None:
         warn(f"{what}: `epitool convert --unit {unit}` {_DOES[unit == 'mm']}")
     if unit or not foreign:
         return
-    said = f"{path}: states no unit; cameras {apart:.3g} apart are"
+    said = f"{path}: states no unit; cameras {apart:.4g} apart are"
     if apart < _METRES:
         warn(f"{said} probably in metres: `epitool convert --unit m` makes them mm")
     elif apart < _CENTIMETRES:

@@ -19,7 +19,7 @@ import typer
 
 from epitool import __version__
 from epitool.cli.commands import Commands, options_of
-from epitool.cli.running import leave_at_once
+from epitool.cli.running import handle_interrupts, interrupt, leave_at_once
 from epitool.options import COMMANDS
 from epitool.options.flag import fields_of
 
@@ -31,8 +31,8 @@ app = typer.Typer(
     " triangulate, train, predict; refine, pss-fit and evaluate;"
     " `epitool demo` runs them all on a sample recording, `epitool synth` renders one. Each reads what the one before"
     " it wrote; `epitool show` shows it.",
-    epilog="Exit status: 0 done, 1 a process or cluster that was at work is lost, 2 usage, 3 bad"
-    " input file, 4 geometry that determines no answer, 5 checkpoint that does not fit, 130 interrupted.",
+    epilog="Exit status: 0 done, 1 a process or cluster that was at work is lost, 2 usage, 3 bad input file, 4 geometry"
+    " that determines no answer, 5 checkpoint that does not fit, 130 interrupted, 143 terminated.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -95,14 +95,11 @@ def expand_patterns(arguments: Sequence[str]) -> list[str]:
 def main() -> None:
     """Run the `epitool` command."""
     gc.set_threshold(100_000)  # importing numba and others makes many objects that stay: looking for garbage is in vain
-    heeded = signal.getsignal(signal.SIGINT) is signal.default_int_handler  # not in background jobs
-    if heeded:
-        signal.signal(signal.SIGINT, leave_at_once)
+    handle_interrupts(leave_at_once, [signal.default_int_handler, signal.SIG_DFL])
     if isinstance(sys.stdout, TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # for names that stdout cannot encode
     try:
         arguments = expand_patterns(sys.argv[1:]) if os.name == "nt" else sys.argv[1:]
         app(args=spread_variadic(arguments), prog_name="epitool")
     finally:
-        if heeded:
-            signal.signal(signal.SIGINT, signal.SIG_IGN)  # everything is done and printed
+        handle_interrupts(signal.SIG_IGN, [leave_at_once, interrupt])  # everything is done and printed

@@ -54,7 +54,8 @@ def check_outputs(options: Options, further: Iterable[Path]) -> None:
 
     Raises:
         UsageError: An output is also an input; it exists and, judging by its content, was not made by epitool or is
-            an epitool file of another kind; its suffix does not fit the content; or its folder does not exist.
+            an epitool file of another kind; its suffix does not fit the content; its folder does not exist; or it is
+            a folder itself.
     """
     named = list(_outputs(options))
     for option, path, role in named:
@@ -102,8 +103,10 @@ def _check_name(option: str, path: Path, role: Output) -> None:
     """Reject names that a command's files cannot have; pipes and devices may have any name.
 
     Raises:
-        UsageError: The suffix does not fit, or the folder does not exist.
+        UsageError: The suffix does not fit, the folder does not exist, or a folder has that name.
     """
+    if path.suffix and path.is_dir() and not role.folder:
+        raise UsageError(f"{option} {path}: is a folder, a file is written; name another")
     if role.folder or path == STDIO or (path.exists() and not path.is_file()):
         return
     suffixes = [suffix for _, suffix in map(_kind, role.holds)]

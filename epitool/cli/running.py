@@ -6,7 +6,7 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
@@ -24,26 +24,38 @@ from epitool.options.flag import Options
 # Functions in which an exception is swallowed: finalizers, callbacks of weakref's dictionaries and sets, and what numba
 # calls from compiled code.
 _SWALLOWING = ("__del__", "remove", "_remove", "_numba_unpickle")
-_INTERRUPTED = "interrupted; run the same command again"
+_Handler = Callable[[int, FrameType | None], object] | signal.Handlers
+_INTERRUPTED = {signal.SIGINT: "interrupted", signal.SIGTERM: "terminated"}
+_STATUS = 128  # plus the number of the signal, as shells count
 
 
-def leave_at_once(*_: object) -> None:
-    """Handle Ctrl-C before a stage runs, when there is nothing to clean up."""
-    console.fail(_INTERRUPTED)
-    os._exit(130)
+def leave_at_once(number: int, _: FrameType | None = None) -> None:
+    """Handle Ctrl-C and SIGTERM before a stage runs, when there is nothing to clean up."""
+    console.fail(f"{_INTERRUPTED[signal.Signals(number)]}; run the same command again")
+    os._exit(_STATUS + number)
 
 
-def interrupt(_: int, frame: FrameType | None) -> None:
-    """Handle Ctrl-C while a stage runs: raise KeyboardInterrupt, but delay it where it would be swallowed.
+def interrupt(number: int, frame: FrameType | None) -> None:
+    """Handle Ctrl-C and SIGTERM while a stage runs: raise KeyboardInterrupt, but delay it where it would be swallowed.
 
     This happens inside functions that the interpreter calls when it frees an object. A timer then tries again.
     """
     while frame is not None and frame.f_code.co_name not in _SWALLOWING:
         frame = frame.f_back
     if frame is None or not hasattr(signal, "setitimer"):
-        raise KeyboardInterrupt
-    signal.signal(signal.SIGALRM, interrupt)
+        raise KeyboardInterrupt(number)
+    signal.signal(signal.SIGALRM, lambda _, later: interrupt(number, later))
     signal.setitimer(signal.ITIMER_REAL, 0.01)
+
+
+def handle_interrupts(handler: _Handler, before: Sequence[_Handler]) -> None:
+    """Let `handler` handle Ctrl-C and SIGTERM if one of the handlers in `before` does so now.
+
+    Others are kept: a job in the background ignores Ctrl-C, for example.
+    """
+    for number in _INTERRUPTED:
+        if signal.getsignal(number) in before:
+            signal.signal(number, handler)
 
 
 @contextmanager
@@ -59,10 +71,9 @@ def failing_in_one_line() -> Iterator[None]:
         _leave(f"{error.filename or 'output'}: {error.strerror or error}", InputError.exit_status)
     except MemoryError as error:
         _leave(f"there is not enough memory: {error or 'none is left'}; give less at a time", EpitoolError.exit_status)
-    except KeyboardInterrupt:
-        signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second Ctrl-C has nothing left to stop
-        console.fail(_INTERRUPTED)
-        os._exit(130)  # a normal exit would wait for threads inside detectors
+    except KeyboardInterrupt as stop:
+        handle_interrupts(signal.SIG_IGN, [leave_at_once, interrupt])  # a second Ctrl-C has nothing left to stop
+        leave_at_once(*(stop.args or (signal.SIGINT,)))  # a normal exit would wait for threads inside detectors
 
 
 def run(
@@ -83,8 +94,7 @@ def run(
         UsageError: An output cannot be written.
         EpitoolError: The stage failed.
     """
-    if signal.getsignal(signal.SIGINT) is leave_at_once:
-        signal.signal(signal.SIGINT, interrupt)
+    handle_interrupts(interrupt, [leave_at_once])
     to_stdout = check_stdout(options, as_json)
     with standard_input(options) as read:
         check_outputs(read, also_writes(read))

@@ -57,6 +57,12 @@ class Kind(enum.Enum):
     # move then, in the rig's unit
     MOVED = "moved"
     OTHER_LENSES = "other lenses"  # scatter in px; closer: scatter with all focal lengths times factor; off: as MOVED
+    # scatter in px, NaN where no joint can be placed; closer: scatter if the cameras are read in another way
+    CONVENTION = "convention"  # the way is in `why`
+    OTHER_SIZE = "other size"  # factor: what all intrinsics must be multiplied with
+    OTHER_UNIT = "other unit"  # factor: what lengths of the camera must be multiplied with
+    EXCHANGED_NAMES = "exchanged names"  # which camera of the file is which is in `why`
+    UNDISTORTED = "undistorted"  # without distortion; off: as MOVED
     DRIFT = "drift"  # frames by which the first view gets ahead of the second; span: number of frames this takes
     SHIFT = "shift"  # frames by which the view is off in time; closer: factor by which joints fit closer then
     # about offsets in time
@@ -69,6 +75,8 @@ class Kind(enum.Enum):
 
 
 UNSURE = (Kind.ROTATION, Kind.PLACE, Kind.FOCAL)  # how certain a camera is
+# What a file may mean if its cameras, as they are stated, do not fit the joints.
+READINGS = (Kind.CONVENTION, Kind.OTHER_SIZE, Kind.OTHER_UNIT, Kind.EXCHANGED_NAMES)
 
 
 @dataclass(frozen=True)
@@ -82,7 +90,7 @@ class Doubt:
         value: Measured value, as described by the kind.
         limit: Limit of this level that the value exceeds; where it passes, the limit from which it would be doubtful.
         numbers: Other measured numbers, as described by the kind.
-        why: Message of a solver, where there is nothing else to report.
+        why: Message of a solver, or what differs, where there are no numbers to report.
     """
 
     kind: Kind

@@ -34,6 +34,7 @@ class ModelCard:
         sharpness: Mean sharpness of its heatmaps on the validation part, see `soft_argmax`.
         convention: Convention of its crops.
         doubts: Why the labels that it was trained on were found doubtful; empty if they were not.
+        mean_pose_error: As `val_error`, of always answering the mean of the training part; NaN where not known.
     """
 
     options: NetworkOptions
@@ -49,6 +50,7 @@ class ModelCard:
     sharpness: float
     convention: CropConvention = STANDARD_CROPS
     doubts: tuple[str, ...] = ()
+    mean_pose_error: float = np.nan
 
     def confidence(self, sharpness: Array) -> Array:
         """Return the confidence in joints `(N, J)` from the sharpness of their heatmaps `(N, J)`.
@@ -78,6 +80,7 @@ class ModelCard:
             "trained": self.trained.tolist(),
             "bone_lengths": [_replace_nan(length) for length in self.bone_lengths.tolist()],
             "val_error": _replace_nan(self.val_error),
+            "mean_pose_error": _replace_nan(self.mean_pose_error),
             "convention": asdict(self.convention),
             "doubts": list(self.doubts),
         }
@@ -106,7 +109,9 @@ class ModelCard:
             val_error=_replace_none(content["val_error"]),
             sharpness=float(content["sharpness"]),
             convention=CropConvention(**content["convention"]),
-            doubts=tuple(map(str, content.get("doubts", ()))),  # files of earlier versions lack them
+            # files of earlier versions lack these
+            doubts=tuple(map(str, content.get("doubts", ()))),
+            mean_pose_error=_replace_none(content.get("mean_pose_error")),
         )
 
 

@@ -20,6 +20,7 @@ from epitool.nn.network import PoseNetwork, build_network
 from epitool.nn.recording import Recording
 from epitool.nn.samples import Samples
 from epitool.nn.tensors import damage_reported
+from epitool.nn.validation import baseline_error
 from epitool.nn.weights import starting_weights
 from epitool.options.network import NetworkOptions
 
@@ -154,4 +155,5 @@ def _card(recording: Recording, samples: Samples, options: NetworkOptions) -> Mo
         val_error=0.0,
         sharpness=0.0,
         doubts=recording.doubts,
+        mean_pose_error=baseline_error(samples, options.supervision),
     )

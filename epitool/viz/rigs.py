@@ -1,7 +1,8 @@
-"""Plots of cameras and the person, seen from above and from the side."""
+"""Plots of cameras and people, seen from above and from the side."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -31,22 +32,22 @@ LABEL_CLEARANCE = 0.95  # times the offset: least distance of a name from other 
 POINTS_ACROSS = 400.0  # approximate width of a panel in typographic points
 
 
-def plot_rig(path: Path, rig: Rig, xyz: Array, skeleton: Skeleton, up: Array | None = None) -> None:
-    """Plot cameras with their fields of view, the pelvis's path and a few skeletons as a PNG.
+def plot_rig(path: Path, rig: Rig, people: Sequence[Array], skeleton: Skeleton, up: Array | None = None) -> None:
+    """Plot cameras with their fields of view, everyone's path of the pelvis and a few skeletons as a PNG.
 
     Args:
         path: PNG file to write.
         rig: The cameras.
-        xyz: Joints in the world `(F, J, 3)`, in the rig's unit; NaN where missing.
+        people: Joints of each person in the world `(F, J, 3)`, in the rig's unit; NaN where missing.
         skeleton: Skeleton with the joints' names and bones.
         up: Upward direction `(3,)` in the world, with the floor at 0 along it. If None, the direction is taken from
             the upper side of the images, which the plot states.
     """
     scale, unit = (METRE, "m") if rig.unit == "mm" else (1.0, "arbitrary unit")
     level = level_axes(image_up(rig) if up is None else up)
-    points = xyz @ level.T / scale
+    points = [xyz @ level.T / scale for xyz in people]
     centers = np.stack([camera.center for camera in rig.cameras]) @ level.T / scale
-    low, high = _bounds(points.reshape(-1, 3), centers)
+    low, high = _bounds(np.concatenate(points).reshape(-1, 3), centers)
     depth = FRUSTUM_DEPTH * np.linalg.norm(centers - (low + high) / 2, axis=-1).mean()
     corners = centers[:, None] + depth * np.stack([_image_corners(camera) for camera in rig.cameras]) @ level.T
 
@@ -55,7 +56,8 @@ def plot_rig(path: Path, rig: Rig, xyz: Array, skeleton: Skeleton, up: Array | N
     figure = Figure(figsize=(7.0, height), dpi=DPI, layout="constrained")
     panels = figure.subplots(2, 1, height_ratios=size[1:].tolist())
     for axes, across, name in zip(panels, (1, 2), ("across", "up")):
-        _draw_people(axes, points[..., [0, across]], skeleton)
+        for person in points:
+            _draw_person(axes, person[..., [0, across]], skeleton)
         places, images = centers[:, [0, across]], corners[..., [0, across]]
         offsets = _label_offsets(places, images, size[0] / POINTS_ACROSS)
         for camera, center, image, offset in zip(rig.cameras, places, images, offsets):
@@ -70,7 +72,7 @@ def plot_rig(path: Path, rig: Rig, xyz: Array, skeleton: Skeleton, up: Array | N
         panels[1].axhline(0, color=FLOOR_COLOR, linewidth=2, zorder=0)
     _add_legend(figure, floor=up is not None)
     remark = "" if up is not None else "\nup unknown: taken from how the cameras are held"
-    figure.suptitle(f"{len(rig)} cameras and {len(xyz)} frames{remark}")
+    figure.suptitle(f"{len(rig)} cameras and {max(map(len, people))} frames{remark}")
     save_figure(figure, path)
 
 
@@ -96,7 +98,7 @@ def _image_corners(camera: Camera) -> Array:
     return camera.unproject(corners, np.ones(4)) - camera.center
 
 
-def _draw_people(axes: Axes, xy: Array, skeleton: Skeleton) -> None:
+def _draw_person(axes: Axes, xy: Array, skeleton: Skeleton) -> None:
     axes.plot(*xy[:, _pelvis(skeleton)].mean(axis=1).T, color=PATH_COLOR, linewidth=1, linestyle=":", zorder=3)
     colors = [plot_color(bone_side(skeleton, bone)) for bone in skeleton.bones]
     solved = np.flatnonzero(np.isfinite(xy).all(axis=-1).sum(axis=-1) > len(skeleton) / 2)

@@ -235,6 +235,8 @@ def test_a_name_says_what_is_in_the_file(here, command, suffix):
     said = refused(2, command, *arguments, "--out", f"nonexist/out{suffix}")
     assert f"--out nonexist/out{suffix}: there is no folder nonexist" in said
     assert not Path("nonexist").exists()
+    Path(f"folder{suffix}").mkdir()
+    assert f"--out folder{suffix}: is a folder" in refused(2, command, *arguments, "--out", f"folder{suffix}")
 
 
 def test_ours_of_another_kind_is_not_replaced(here, truth):

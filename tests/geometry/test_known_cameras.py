@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,13 +15,13 @@ from scipy.spatial.transform import Rotation
 from test_cli import epitool
 from test_people import H36M, RIG, mixed_up, seen, standing, walker
 
-from epitool.camera import Rig
+from epitool.camera import Camera, Rig
 from epitool.geometry.people.candidates import follow_person, with_choice
 from epitool.io.cameras import read_rig, write_rig
 from epitool.io.candidates_h5 import add_candidates
 from epitool.io.keypoints_h5 import read_keypoints, write_keypoints
 from epitool.io.labels_h5 import read_labels
-from epitool.stages.shared.camera_checks import facing_back
+from epitool.stages.shared.camera_checks import facing_back, inverted
 from epitool.synthetic import noisy_keypoints
 
 TRUTH = exact_labels(100, 2)
@@ -190,12 +191,76 @@ def test_cropped_images_of_the_same_shape_are_not_taken_for_smaller_ones(here):
     assert "all focal lengths are 1.33 of what the file states; are the images a part of those" in said
 
 
-def test_cameras_with_opengls_axes_are_said_to_be_such(here):
-    recording(facing_back(TRUTH.rig))
-    text = Path("cameras.toml").read_text()
-    Path("cameras.toml").write_text(text.replace('format = "epitool.cameras/1"', ""))
+def each(rig: Rig, change: Callable[[Camera], Camera]) -> Rig:
+    return replace(rig, cameras=tuple(map(change, rig.cameras)))
+
+
+def in_metres(rig: Rig, name: str) -> Rig:
+    """What a file says with one camera in metres beside others in mm."""
+    return each(rig, lambda camera: replace(camera, t=camera.t / 1000) if camera.name == name else camera)
+
+
+def named_in_order(rig: Rig, *names: str) -> Rig:
+    """What a file says that gives cameras these names, one after the other."""
+    cameras = rig.cameras[: len(names)]
+    return replace(rig, cameras=tuple(replace(camera, name=name) for camera, name in zip(cameras, names, strict=True)))
+
+
+def half_as_large(camera: Camera) -> Camera:
+    return replace(camera, K=np.diag([0.5, 0.5, 1.0]) @ camera.K)
+
+
+@pytest.mark.parametrize(
+    ("views", "stated", "said"),
+    [
+        (2, each(TRUTH.rig, lambda c: replace(c, t=c.center)), "if t is the camera's centre; needed are"),
+        (3, each(TRUTH.rig, lambda c: replace(c, t=c.center)), "if t is the camera's centre; needed are"),
+        (4, each(TRUTH.rig, lambda c: replace(c, R=c.R.T)), "if R is camera to world; needed are"),
+        (2, inverted(TRUTH.rig), "if they are camera to world; needed are"),
+        (2, facing_back(TRUTH.rig), "if their axes are y up and z backward, as OpenGL's and Blender's; needed are"),
+        (2, in_metres(TRUTH.rig, "cam2"), "if t of cam1 is multiplied by 0.001: is it in another unit"),
+        (2, named_in_order(TRUTH.rig, "cam2", "cam1"), "cam2 of the file is that of view cam1, cam1 of the file is"),
+        (3, named_in_order(TRUTH.rig, "cam2", "cam3", "cam1"), "cam2 of the file is that of view cam1, cam3 of the"),
+        (4, named_in_order(TRUTH.rig, "cam2", "cam1", "cam3", "cam4"), "cam2 of the file is that of view cam1"),
+        (2, each(TRUTH.rig, half_as_large), "if K is multiplied by 2: is it for images of another size?"),
+    ],
+)
+def test_what_a_file_means_is_told_where_joints_fit_that(here, views, stated, said):
+    recording(stated, views)
     result = epitool("triangulate")
+    found = " ".join(result.stderr.split())
     assert result.returncode == 4
-    said = " ".join(result.stderr.split())
-    assert "at one place from several sides if their axes are y up and z backward, as OpenGL's and Blender's" in said
-    assert "before both cameras; are the cameras of cameras.toml those of the recording" in said
+    assert found.startswith("error: cameras.toml: does not fit the joints, and nothing is written: joints would fit")
+    assert said in found
+    assert not Path("labels.h5").exists()
+
+
+def test_places_that_mean_something_else_are_refused_by_calibrate_too(here):
+    recording(each(TRUTH.rig, lambda camera: replace(camera, t=camera.center)))
+    result = epitool("calibrate", "--extrinsics", "cameras.toml", "--out", "out.toml")
+    assert result.returncode == 4
+    assert "if t is the camera's centre" in result.stderr
+
+
+def test_of_three_cameras_one_in_another_unit_is_left_out_for_that(here):
+    recording(in_metres(TRUTH.rig, "cam2"), 3)
+    result = epitool("triangulate")
+    assert result.returncode == 0, result.stderr
+    assert "view cam2: is left out" in result.stderr
+    assert "they would if its t were multiplied by 1000" in result.stderr
+    assert read_labels(Path("labels.h5")).rig.names == ("cam1", "cam3")
+
+
+@pytest.mark.parametrize("straight", [False, True])
+def test_images_that_were_undistorted_are_told_from_those_that_were_not(here, straight):
+    rig = each(TRUTH.rig, lambda camera: replace(camera, distortion=np.array([-0.3, 0.1, 0, 0, 0])))
+    recording(rig, 2)
+    joints = noisy_keypoints(
+        replace(TRUTH, keypoints=replace(TRUTH.keypoints, xy=rig.project(TRUTH.poses.xyz))),
+        sigma_px=0.5, outliers=0.0, swap_share=0.0,
+    )  # fmt: skip
+    joints = replace(joints, xy=rig.undistort(joints.xy)) if straight else joints
+    write_keypoints(Path("keypoints.h5"), joints.select_views(["cam1", "cam2"]))
+    result = epitool("triangulate")
+    assert ("were the images undistorted already?" in result.stderr) == straight
+    assert f"verdict: {'warn' if straight else 'pass'}" in result.stdout

@@ -22,6 +22,7 @@ from epitool.nn.crops import CropConvention, bones
 from epitool.nn.network import build_network
 from epitool.options.network import SMALL
 from epitool.skeleton import skeleton
+from epitool.stages.predict import answering
 
 H36M = skeleton("h36m17")
 TINY = replace(SMALL, image_size=64, filters=4)
@@ -54,12 +55,23 @@ def refused(path: Path) -> str:
 
 
 def test_doubts_about_the_labels_stay_with_the_network_and_earlier_files_have_none(tmp_path, model_file):
-    card = some_card(doubts=("view cam4: is left out",))
+    card = some_card(doubts=("view cam4: is left out",), mean_pose_error=40.0)
     save_model(tmp_path / "model.pt", Model(build_network(17, TINY).state_dict(), card))
-    assert load_model(tmp_path / "model.pt").card.doubts == card.doubts
+    loaded = load_model(tmp_path / "model.pt").card
+    assert (loaded.doubts, loaded.mean_pose_error) == (card.doubts, 40.0)
     plain = card.to_plain()
-    del plain["doubts"]
+    del plain["doubts"], plain["mean_pose_error"]
     assert ModelCard.from_plain(plain).doubts == ()
+    assert np.isnan(ModelCard.from_plain(plain).mean_pose_error)
+
+
+@pytest.mark.parametrize("mean", [30.0, 60.0, np.nan])
+def test_who_is_no_better_than_the_mean_pose_is_warned_of(tmp_path, mean, capfd):
+    save_model(tmp_path / "model.pt", Model(build_network(17, TINY).state_dict(), some_card(mean_pose_error=mean)))
+    engine = answering._open_engine(tmp_path / "model.pt", "cpu", False)
+    assert ("no better than always answering the mean pose" in capfd.readouterr().err) == (mean < 41.5)
+    said = answering.held_out_error_text(answering.Answerer(engine, tmp_path / "model.pt", None, None, ""))
+    assert ("(always answering the mean pose:" in said) == np.isfinite(mean)
 
 
 class Harmful:

@@ -188,6 +188,23 @@ def test_ctrl_c_at_any_moment_is_one_line_and_leaves_nothing_half_done(sound, un
     assert not leftovers(tmp_path / "work")
 
 
+def test_sigterm_ends_as_ctrl_c_does_with_nothing_half_written(tmp_path):
+    """As `timeout` and batch systems send it: in a status of its own."""
+    code = (
+        "import os, signal, time\n"
+        "from pathlib import Path\n"
+        "from epitool.cli.running import failing_in_one_line, handle_interrupts, interrupt, leave_at_once\n"
+        "from epitool.files import writing\n"
+        "handle_interrupts(leave_at_once, [signal.SIG_DFL])\n"
+        "handle_interrupts(interrupt, [leave_at_once])\n"
+        "with failing_in_one_line(), writing(Path('labels.h5')) as half:\n"
+        "    half.write_text('half')\n    os.kill(os.getpid(), signal.SIGTERM)\n    time.sleep(10)\n"
+    )
+    result = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, timeout=30)
+    assert (result.returncode, result.stderr) == (143, "error: terminated; run the same command again\n")
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_ctrl_c_while_an_object_is_freed_is_not_lost(tmp_path):
     """What is raised in `__del__` is swallowed by the interpreter; the handler then waits for another moment."""
     code = (

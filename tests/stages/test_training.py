@@ -73,6 +73,7 @@ def test_run_leaves_model_and_a_line_per_epoch(run_folder, labels):
     assert [line["epoch"] for line in lines] == [1, 2, 3]
     assert card.epoch == best_epoch(lines)["epoch"]
     assert card.val_error == min(line["val_nmpjpe"] for line in lines)
+    assert card.mean_pose_error > 0
     assert (card.recording_id, card.unit, card.skeleton) == (labels.recording_id, "mm", labels.poses.skeleton)
     assert card.focal_ratio == pytest.approx(labels.rig.cameras[0].focal / max(labels.rig.cameras[0].image_size))
     assert not list(run_folder.glob(".*"))

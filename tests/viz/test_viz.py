@@ -221,16 +221,25 @@ def test_a_video_on_a_full_disk_is_no_video(tmp_path: Path):
 def test_rig_is_drawn_whatever_is_up(png: Callable[..., np.ndarray], unit: str, up: list[int]):
     xyz = poses(6)
     xyz[2, 4] = np.nan
-    assert shows(png(plot_rig, two_cameras(unit), xyz, H36M, np.array(up, dtype=float)), *SIDE_COLORS.values())
+    assert shows(png(plot_rig, two_cameras(unit), [xyz], H36M, np.array(up, dtype=float)), *SIDE_COLORS.values())
 
 
 def test_rig_is_drawn_with_wild_joints_and_without_any(png: Callable[..., np.ndarray]):
     up, xyz = np.array([0.0, -1.0, 0.0]), poses(60)
-    tame = png(plot_rig, two_cameras(), xyz, H36M, up)
+    tame = png(plot_rig, two_cameras(), [xyz], H36M, up)
     xyz[3, 5] = 1e7
-    wild = png(plot_rig, two_cameras(), xyz, H36M, up)
+    wild = png(plot_rig, two_cameras(), [xyz], H36M, up)
     assert wild.shape[0] == pytest.approx(tame.shape[0], rel=0.1)
-    png(plot_rig, two_cameras(), np.full((4, 17, 3), np.nan), H36M, up)
+    png(plot_rig, two_cameras(), [np.full((4, 17, 3), np.nan)], H36M, up)
+
+
+def test_rig_is_drawn_with_everyone(png: Callable[..., np.ndarray]):
+    up, xyz = np.array([0.0, -1.0, 0.0]), poses(6)
+    one, two = (
+        png(plot_rig, two_cameras(), people, H36M, up) for people in ([xyz], [xyz, np.add(xyz, (700.0, 0.0, 700.0))])
+    )
+    drawn = [(np.abs(picture.astype(int) - SIDE_COLORS["left"]) < 40).all(axis=-1).sum() for picture in (one, two)]
+    assert drawn[1] > 1.3 * drawn[0] > 0
 
 
 def test_poses_are_drawn_with_and_without_truth(png: Callable[..., np.ndarray]):

@@ -100,8 +100,8 @@ def test_one_view_that_is_bad_does_not_hide_the_others(png: Callable[..., np.nda
 
 def test_a_rig_whose_vertical_is_unknown_says_so(png: Callable[..., np.ndarray]):
     labels = exact_labels(20)
-    known = png(plot_rig, labels.rig, labels.poses.xyz, H36M, np.array([0.0, 0.0, 1.0]))
-    unknown = png(plot_rig, labels.rig, labels.poses.xyz, H36M)
+    known = png(plot_rig, labels.rig, [labels.poses.xyz], H36M, np.array([0.0, 0.0, 1.0]))
+    unknown = png(plot_rig, labels.rig, [labels.poses.xyz], H36M)
     brown = (160, 82, 45)
     assert color_share(known, brown) > color_share(unknown, brown)
 
@@ -110,7 +110,7 @@ def test_names_of_cameras_that_are_close_do_not_cover_each_other(png: Callable[.
     labels = exact_labels(20)
     first = labels.rig.cameras[0]
     close = [replace(first, name=f"close{i}", t=first.t + np.array([150.0 * i, 0, 0])) for i in range(4)]
-    png(plot_rig, replace(labels.rig, cameras=(*labels.rig.cameras, *close)), labels.poses.xyz, H36M)
+    png(plot_rig, replace(labels.rig, cameras=(*labels.rig.cameras, *close)), [labels.poses.xyz], H36M)
 
 
 def test_the_path_of_a_skeleton_without_pelvis_is_that_of_its_hips(png: Callable[..., np.ndarray]):
@@ -118,4 +118,4 @@ def test_the_path_of_a_skeleton_without_pelvis_is_that_of_its_hips(png: Callable
     coco = skeleton("coco17")
     names = [name if name in H36M.joints else "neck_nose" for name in coco.joints]
     xyz = labels.poses.xyz[:, [H36M.index(name) for name in names]]
-    png(plot_rig, labels.rig, xyz, coco)
+    png(plot_rig, labels.rig, [xyz], coco)

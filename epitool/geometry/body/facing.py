@@ -66,6 +66,12 @@ def facing_of(poses: Poses) -> Facing:
     return Facing(int((votes != 0).sum()), int((votes < 0).sum()))
 
 
+def across_trunk(poses: Poses) -> Array:
+    """Return unit vectors `(F, 3)` from the left to the right of shoulders and hips; NaN where one is not seen."""
+    right, left = (_middle(poses, (f"{side}_shoulder", f"{side}_hip")) for side in ("right", "left"))
+    return unit_vectors(right - left)
+
+
 def _face(poses: Poses) -> Array:
     """Return how far the face is ahead of the head, in trunks `(F,)`; zero where unclear, NaN where not seen."""
     ahead, trunk = _ahead(poses, "shoulder")

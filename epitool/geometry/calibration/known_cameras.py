@@ -8,46 +8,47 @@ single one can be blamed.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
 
 import numpy as np
 from numpy.typing import NDArray
 
 from epitool.camera import Camera, Rig
 from epitool.errors import GeometryError
-from epitool.geometry.calibration.bundle_adjustment import Bundle, Fit, measure_fit
 from epitool.geometry.calibration.compare import angle_deg, compare_rigs
 from epitool.geometry.calibration.first_rig import informative_frames
+from epitool.geometry.calibration.given import (
+    CLOSER,
+    Closest,
+    Given,
+    is_doubtful,
+    label_sample,
+    labels_off,
+    move_closer,
+    usual_extent,
+)
 from epitool.geometry.calibration.incremental import adjust_to_labels
 from epitool.geometry.calibration.lens_priors import priors_of_common_factor
+from epitool.geometry.calibration.readings import find_meant, without_distortion
 from epitool.geometry.calibration.resection import resect
 from epitool.geometry.calibration.verdict import Verdict, doubt_of_bones, doubt_of_noise
 from epitool.geometry.doubts import OUTLIERS, Doubt, Kind, Level, doubt_if_large
 from epitool.geometry.triangulation.bones import bone_spread
-from epitool.geometry.triangulation.labels import make_labels
 from epitool.geometry.two_view.relative_pose import initial_threshold
-from epitool.labels import Labels
-from epitool.pose import Keypoints, usual_side
+from epitool.pose import Keypoints
 
 Array = NDArray[np.float64]
 _FRAMES = 300
-_CLOSER = 1.5  # if an adjustment reduces scatter by this factor, cameras are not those of the recording
 _FAR = 2.5  # if it reduces scatter by this factor and the scatter is large, the cameras are unusable
 _EXACT, _ROUGH = 0.005, 0.025  # share of the person's size: scatter that is harmless, and scatter that is large
 _LOST = 1.0  # median extent of a person along an axis: joints that may be further off are useless
 _OTHER_LENS = 0.05  # relative difference between focal lengths that matters
+_OTHER_FOCAL = 1.5  # factor by which other focal lengths must reduce scatter more than other places do
+# If joints fit by this factor closer without distortion, images were undistorted; of images that were not, the factor
+# is 1.03 at most. Distortion that moves nearly all keypoints by less than this share of a person is harmless.
+_STRAIGHTER, _BENT, _MOST = 1.06, 0.01, 0.95
 _PLACED = 0.6  # share of a view's joints that another place of the camera must explain to be reported
 _WIDE = 4.0  # standard deviations of the noise that the threshold of a resection allows
-
-
-@dataclass(frozen=True, eq=False)
-class _Seen:
-    """Joints labelled with some cameras, and how well they fit."""
-
-    rig: Rig
-    labels: Labels
-    fit: Fit
 
 
 def judge_known(keypoints: Keypoints, rig: Rig, jobs: int, left_out: Mapping[str, Doubt] | None = None) -> Verdict:
@@ -64,64 +65,66 @@ def judge_known(keypoints: Keypoints, rig: Rig, jobs: int, left_out: Mapping[str
             judgement raise no doubt.
     """
     sample = informative_frames(keypoints, _FRAMES)
-    try:
-        seen = _label_sample(sample, rig, jobs)
-        best = adjust_to_labels(seen.labels, sample.take_of, rough=True)
-    except GeometryError:
+    given, closest = _as_stated(sample, rig, jobs)
+    meant = None
+    if given is None or closest is None or is_doubtful(given, closest):
+        meant = find_meant(sample, rig, given, jobs)
+    if meant and meant.level == "fail":
+        return Verdict((meant,), left_out or {})
+    if given is None or closest is None:
         return Verdict(left_out=left_out or {})
     lost: list[Camera] = []
-    while len(seen.rig) > 2 and _doubtful(seen.fit, best):
-        without = _without_one(sample, seen, jobs)
+    while len(given.rig) > 2 and is_doubtful(given, closest):
+        without = _without_one(sample, given, jobs)
         if without is None:
             break
-        lost += [camera for camera in seen.rig.cameras if camera.name not in without.rig.names]
-        seen = without
-        best = adjust_to_labels(seen.labels, sample.take_of, rough=True)
-    strangers = {camera.name: _why(sample, seen, camera) for camera in lost}
-    side = usual_side(sample.select_views(seen.rig.names).xy)
-    doubts = (*_doubts(seen, best, side), *_doubts_of_lenses(sample, seen, best, side))
+        lost += [camera for camera in given.rig.cameras if camera.name not in without.rig.names]
+        given = without
+        closest = move_closer(sample, given, jobs)
+    strangers = {
+        camera.name: meant if meant and meant.views == (camera.name,) else _why(sample, given, camera)
+        for camera in lost
+    }
+    doubts = (*_doubts(given, closest), *_doubts_of_lenses(sample, given, closest, jobs))
     return Verdict(doubts, {**(left_out or {}), **strangers}, strangers)
 
 
-def _label_sample(sample: Keypoints, rig: Rig, jobs: int) -> _Seen:
-    """Label the sample with the cameras of a rig and measure the fit."""
-    own = sample.select_views(rig.names)
-    labels = make_labels(own, rig, method="polynomial", jobs=jobs)
-    keypoints = labels.keypoints
-    return _Seen(rig, labels, measure_fit(rig.undistort(keypoints.xy), keypoints.confidence, labels.poses.xyz, rig))
+def _as_stated(sample: Keypoints, rig: Rig, jobs: int) -> tuple[Given | None, Closest | None]:
+    """Return the sample with the cameras as they are and moved closer; None where too few joints have a place."""
+    given = None
+    try:
+        given = label_sample(sample, rig, jobs)
+        return given, move_closer(sample, given, jobs)
+    except GeometryError:
+        return given, None
 
 
-def _doubtful(fit: Fit, best: Bundle) -> bool:
-    """Return whether some camera may not belong to the recording."""
-    return bool((1 - fit.inlier_share > OUTLIERS[0]).any()) or fit.sigma_px > _CLOSER * best.sigma_px
-
-
-def _without_one(sample: Keypoints, seen: _Seen, jobs: int) -> _Seen | None:
+def _without_one(sample: Keypoints, given: Given, jobs: int) -> Given | None:
     """Return the result without the camera that makes the joints least likely; None if all cameras should stay.
 
     The keypoints of a camera that is left out count as uniform over its images.
     """
-    best: tuple[float, _Seen] | None = None
-    for camera in seen.rig.cameras:
-        others = seen.rig.select([name for name in seen.rig.names if name != camera.name])
+    best: tuple[float, Given] | None = None
+    for camera in given.rig.cameras:
+        others = given.rig.select([name for name in given.rig.names if name != camera.name])
         try:
-            trial = _label_sample(sample, others, jobs)
+            trial = label_sample(sample, others, jobs)
         except GeometryError:
             continue
         shown = int(sample.select_views([camera.name]).seen.sum())
         cost = trial.fit.cost + shown * float(np.log(np.prod(camera.image_size)))
         best = (cost, trial) if best is None or cost < best[0] else best
-    return best[1] if best and best[0] < seen.fit.cost else None
+    return best[1] if best and best[0] < given.fit.cost else None
 
 
-def _why(sample: Keypoints, seen: _Seen, camera: Camera) -> Doubt:
+def _why(sample: Keypoints, given: Given, camera: Camera) -> Doubt:
     """Return how a camera that does not fit differs from one that would."""
     own = sample.select_views([camera.name])
     xy = camera.undistort(own.xy[:, 0])
     shown = xy[np.isfinite(xy[..., 0])]
     try:
-        threshold = max(initial_threshold(shown) if len(shown) else 0.0, _WIDE * seen.fit.sigma_px)
-        found = resect(xy, seen.labels.poses.xyz, camera.K, own.skeleton, threshold, seed=0)
+        threshold = max(initial_threshold(shown) if len(shown) else 0.0, _WIDE * given.fit.sigma_px)
+        found = resect(xy, given.labels.poses.xyz, camera.K, own.skeleton, threshold, seed=0)
     except GeometryError:
         return Doubt(Kind.UNKNOWN_PLACE, "warn", (camera.name,))
     if found.inlier_share < _PLACED:
@@ -131,77 +134,77 @@ def _why(sample: Keypoints, seen: _Seen, camera: Camera) -> Doubt:
     return Doubt(Kind.ELSEWHERE, "warn", (camera.name,), way, numbers={"degrees": turn})
 
 
-def _doubts(seen: _Seen, best: Bundle, person_px: float) -> list[Doubt]:
+def _doubts(given: Given, closest: Closest) -> list[Doubt]:
     """Return the doubts about cameras of which none is a stranger."""
-    fit = seen.fit
-    outliers = zip(seen.rig.names, (1 - fit.inlier_share).tolist(), strict=True)
+    fit = given.fit
+    outliers = zip(given.rig.names, (1 - fit.inlier_share).tolist(), strict=True)
     return [
         *(doubt_if_large(Kind.OUTLIERS, share, OUTLIERS, name) for name, share in outliers),
-        doubt_of_noise(fit.sigma_px / person_px),
-        doubt_of_bones(bone_spread(seen.labels)),
-        _doubt_of_places(seen, best, person_px),
+        doubt_of_noise(fit.sigma_px / given.person_px),
+        doubt_of_bones(bone_spread(given.labels)),
+        _doubt_of_places(given, closest),
     ]
 
 
-def _doubt_of_places(seen: _Seen, best: Bundle, person_px: float) -> Doubt:
+def _doubt_of_places(given: Given, closest: Closest) -> Doubt:
     """Return the doubt whether the joints fit much better after the cameras have been moved a little."""
-    rig, fit = seen.rig, seen.fit
+    rig, fit = given.rig, given.fit
     turns: dict[str, list[float]] = {name: [] for name in rig.names}
-    for pair in compare_rigs(best.rig, rig):
+    for pair in compare_rigs(closest.rig, rig):
         for name in pair.views:
             turns[name].append(pair.rotation_deg)
     # a view that has turned differs from all others; one that has not still agrees with some
     furthest = max(turns, key=lambda name: min(turns[name]))
-    closer, scatter = fit.sigma_px / best.sigma_px, fit.sigma_px / person_px
-    if closer < _CLOSER or scatter < _EXACT:
+    closer, scatter = fit.sigma_px / closest.sigma_px, fit.sigma_px / given.person_px
+    if closer < CLOSER or scatter < _EXACT:
         return Doubt(Kind.MOVED, "pass")
     views = (furthest,) if len(rig) > 2 else rig.names
     trusted = [name for name in rig.names if name not in views] or rig.names
-    off = _labels_off(seen, best.rig, trusted)
-    size = float(np.nanmedian(np.nanmax(seen.labels.poses.xyz, axis=1) - np.nanmin(seen.labels.poses.xyz, axis=1)))
-    level: Level = "fail" if (closer > _FAR and scatter > _ROUGH) or off > _LOST * size else "warn"
-    numbers = {"closer": best.sigma_px, "degrees": min(turns[furthest]), "off": off}
+    off = labels_off(given, closest.rig, trusted)
+    level: Level = (
+        "fail" if (closer > _FAR and scatter > _ROUGH) or off > _LOST * usual_extent(given.labels) else "warn"
+    )
+    numbers = {"closer": closest.sigma_px, "degrees": min(turns[furthest]), "off": off}
     return Doubt(Kind.MOVED, level, views, fit.sigma_px, numbers=numbers)
 
 
-def _labels_off(seen: _Seen, closer: Rig, trusted: Sequence[str]) -> float:
-    """Return how far the joints lie from where cameras that fit better put them, in the rig's unit.
-
-    Where that is depends on which camera has not moved, so this is the largest of the medians over the joints, each
-    with one of the trusted cameras where it was.
-
-    Args:
-        seen: The joints and their cameras.
-        closer: The same cameras, placed so that the joints fit better, in any world.
-        trusted: Names of the cameras one of which may not have moved.
-    """
-    xyz = make_labels(seen.labels.keypoints, closer, method="polynomial", jobs=1).poses.xyz
-    spans = [np.linalg.norm(np.std([camera.center for camera in rig.cameras], axis=0)) for rig in (seen.rig, closer)]
-    ratio = float(spans[0] / spans[1])
-    off = []
-    for name in trusted:
-        given, other = (rig.cameras[rig.names.index(name)] for rig in (seen.rig, closer))
-        placed = (ratio * (xyz @ other.R.T + other.t) - given.t) @ given.R
-        off.append(float(np.nanmedian(np.linalg.norm(placed - seen.labels.poses.xyz, axis=-1))))
-    return max(off)
+def _doubts_of_lenses(sample: Keypoints, given: Given, closest: Closest, jobs: int) -> list[Doubt]:
+    """Return the doubts whether the lenses are those that the images were taken with."""
+    found = [_doubt_of_focals(sample, given, closest), _doubt_of_distortion(sample, given, jobs)]
+    return [doubt for doubt in found if doubt]
 
 
-def _doubts_of_lenses(sample: Keypoints, seen: _Seen, best: Bundle, person_px: float) -> list[Doubt]:
+def _doubt_of_focals(sample: Keypoints, given: Given, closest: Closest) -> Doubt | None:
     """Return a doubt if one factor on all focal lengths improves the fit much where other places do not.
 
     This happens where the images were cropped after the cameras were calibrated, or were taken in another lens mode.
     """
-    if seen.fit.sigma_px < _EXACT * person_px:
-        return []
-    cameras = seen.rig.cameras
+    if given.fit.sigma_px < _EXACT * given.person_px:
+        return None
+    cameras = given.rig.cameras
     try:
-        free = adjust_to_labels(seen.labels, sample.take_of, lenses=priors_of_common_factor(cameras), rough=True)
+        free = adjust_to_labels(given.labels, sample.take_of, lenses=priors_of_common_factor(cameras), rough=True)
     except GeometryError:
-        return []
+        return None
     factor = free.rig.cameras[0].focal / cameras[0].focal
-    if best.sigma_px < _CLOSER * free.sigma_px or abs(factor - 1) < _OTHER_LENS:
-        return []
-    level: Level = "fail" if seen.fit.sigma_px > _FAR * free.sigma_px else "warn"
-    off = _labels_off(seen, free.rig, seen.rig.names)
+    if closest.sigma_px < _OTHER_FOCAL * free.sigma_px or abs(factor - 1) < _OTHER_LENS:
+        return None
+    level: Level = "fail" if given.fit.sigma_px > _FAR * free.sigma_px else "warn"
+    off = labels_off(given, free.rig, given.rig.names)
     numbers = {"closer": free.sigma_px, "factor": factor, "off": off}
-    return [Doubt(Kind.OTHER_LENSES, level, (), seen.fit.sigma_px, numbers=numbers)]
+    return Doubt(Kind.OTHER_LENSES, level, (), given.fit.sigma_px, numbers=numbers)
+
+
+def _doubt_of_distortion(sample: Keypoints, given: Given, jobs: int) -> Doubt | None:
+    """Return a doubt if the joints fit better without the lenses' distortion, as in images that were undistorted."""
+    xy, reading = given.labels.keypoints.xy, without_distortion(given.rig)
+    if reading is None or np.nanquantile(np.abs(given.rig.undistort(xy) - xy), _MOST) < _BENT * given.person_px:
+        return None
+    try:
+        straight = label_sample(sample, reading.rig, jobs).fit
+    except GeometryError:
+        return None
+    if given.fit.sigma_px < _STRAIGHTER * straight.sigma_px or given.fit.cost < straight.cost:
+        return None
+    numbers = {"closer": straight.sigma_px, "off": labels_off(given, reading.rig, given.rig.names)}
+    return Doubt(Kind.UNDISTORTED, "warn", (), given.fit.sigma_px, numbers=numbers)

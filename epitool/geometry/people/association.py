@@ -18,7 +18,8 @@ from epitool.geometry.people.bodies import fill_unseen, midlines, nearest_to_ray
 from epitool.geometry.people.candidates import Candidates
 from epitool.geometry.people.following import Follower
 from epitool.geometry.people.grouping import Epipolar, Pairs, group_detections, usual_distances
-from epitool.geometry.people.rejoining import Sightings, identities_of
+from epitool.geometry.people.pieces import Sightings
+from epitool.geometry.people.rejoining import identities_of
 from epitool.geometry.people.tracking import centers_and_sizes, sightings_of
 from epitool.geometry.two_view.epipolar import fundamental_of_cameras
 from epitool.pose import usual_side
@@ -200,8 +201,8 @@ def _followed(follower: Follower, xy: Array, slots: Indices, start: int, rig: Ri
     points, frame = midlines(xy, slots, skeleton), np.nonzero((slots >= 0).any(axis=-1))[0] + start
     places = nearest_to_rays(points, rig)
     shown = np.isfinite(points[..., 0]).any(axis=-1)
-    names, near = follower.follow(fill_unseen(points, places, rig), shown, frame)
-    return Sightings(names, near, frame, *centers_and_sizes(places))
+    names, margin = follower.follow(fill_unseen(points, places, rig), shown, frame)
+    return Sightings(names, margin, frame, *centers_and_sizes(places))
 
 
 def _ranked(groups: Indices, parts: list[Sightings], candidates: Candidates, rig: Rig, skeleton: Skeleton) -> Indices:

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from epitool.geometry.compiled.crowd import image_distances
-from epitool.geometry.people.tracking import GATE, REMEMBERED, TOUCHING, assign_tracks, centers_and_sizes, median_over
+from epitool.geometry.people.tracking import GATE, REMEMBERED, assign_tracks, centers_and_sizes, median_over
 
 Array = NDArray[np.float64]
 Indices = NDArray[np.intp]
@@ -65,17 +65,18 @@ class Follower:
         self.bridge, self.count = bridge, 0
         self.tracks: Seen | None = None
 
-    def follow(self, points: Array, shown: Flags, frames: Indices) -> tuple[Indices, Flags]:
-        """Return the track of each of N people `(N,)`, and who may be confused with somebody else, `(N,)`.
+    def follow(self, points: Array, shown: Flags, frames: Indices) -> tuple[Indices, Array]:
+        """Return the track of each of N people `(N,)`, and how much farther any other track is, in sizes, `(N,)`.
 
-        The track is -1 for those without points and for those found twice.
+        The track is -1 for those without points and for those found twice. The margin is infinite where nobody else
+        is near enough to be taken for them.
 
         Args:
             points: Points in all views `(N, V, M, 2)` px, projected where a view does not show the person.
             shown: Which views show the person, `(N, V)`.
             frames: Their frames `(N,)`, not decreasing and not before those of the last call.
         """
-        names, near = np.full(len(points), -1), np.zeros(len(points), dtype=bool)
+        names, margin = np.full(len(points), -1), np.full(len(points), np.inf)
         size = centers_and_sizes(points)[1]
         usable = (size > 0).any(axis=1)
         trust = np.where(shown, 1.0, _PROJECTED)
@@ -87,17 +88,17 @@ class Follower:
                 now = Seen(
                     none, points[group], 0 * points[group][:, :, 0], size[group], trust[group], frames[group], 0 * none
                 )
-                names[group], near[group] = self._step(now, int(frames[group[0]]))
-        return names, near
+                names[group], margin[group] = self._step(now, int(frames[group[0]]))
+        return names, margin
 
-    def _step(self, now: Seen, frame: int) -> tuple[Indices, Flags]:
-        """Assign the people of one frame to tracks, update the tracks, and return the names and who may be confused."""
+    def _step(self, now: Seen, frame: int) -> tuple[Indices, Array]:
+        """Assign the people of one frame to tracks, update the tracks, and return the names and margins."""
         tracks = now.select(np.zeros(len(now.names), dtype=bool)) if self.tracks is None else self.tracks
         tracks = tracks.select(frame - tracks.seen <= self.bridge + 1)
         distance = image_distances(_expected(tracks, frame), now.points, tracks.size, now.size, tracks.trust, now.trust)
         handicap = _TENTATIVE * (tracks.age < _YOUNG)
         rows, columns = assign_tracks(distance, frame - tracks.seen, handicap)
-        near = _find_near(distance, rows, columns)
+        margin = _margins(distance, rows, columns)
         now.names[columns] = tracks.names[rows]
         new = now.names < 0
         now.names[new] = self.count + np.arange(new.sum())
@@ -106,7 +107,7 @@ class Follower:
         rest = np.ones(len(tracks.names), dtype=bool)
         rest[rows] = False
         self.tracks = tracks.select(rest).joined(now)
-        return now.names, near
+        return now.names, margin
 
 
 def _twins(points: Array, size: Array, shown: Flags) -> Flags:
@@ -127,19 +128,28 @@ def _expected(tracks: Seen, frame: int) -> Array:
     return tracks.points + (tracks.velocity * gap[:, None, None])[:, :, None]
 
 
-def _find_near(distance: Array, rows: Indices, columns: Indices) -> Flags:
-    """Return which people `(G,)` another track is near to, or whose track is near to somebody else.
+def _margins(distance: Array, rows: Indices, columns: Indices) -> Array:
+    """Return how much farther, in sizes, each of G people would be from their tracks if they had another one, `(G,)`.
 
-    Somebody new may be the one who had a track before, wherever that track could have gone.
+    Two may exchange their tracks, somebody new may have the track of another, or somebody may have one that nobody has.
+
+    Args:
+        distance: Distances of T tracks from G people in sizes, `(T, G)`.
+        rows: Tracks that are assigned.
+        columns: People to whom they are assigned.
     """
-    others = distance.copy()
-    others[rows, columns] = np.inf
-    new = np.ones(distance.shape[1], dtype=bool)
-    new[columns] = False
-    close = others < np.where(new, GATE, TOUCHING)
-    near = close.any(axis=0)
-    near[columns] |= close[rows].any(axis=1)
-    return near
+    own, margin = distance[rows, columns], np.full(distance.shape[1], np.inf)
+    new, free = (np.delete(np.arange(n), used) for n, used in zip(distance.shape[::-1], (columns, rows)))
+    exchanged = distance[np.ix_(rows, columns)] - own
+    exchanged += exchanged.T
+    np.fill_diagonal(exchanged, np.inf)
+    taken = distance[np.ix_(rows, new)] - own[:, None]
+    other = distance[np.ix_(free, columns)] - own
+    least = (part.min(axis=0, initial=np.inf) for part in (exchanged, taken.T, other))
+    margin[columns] = np.minimum.reduce(list(least))
+    known = distance[np.ix_(free, new)] - GATE
+    margin[new] = np.minimum(taken.min(axis=0, initial=np.inf), known.min(axis=0, initial=np.inf))
+    return margin
 
 
 def _carried(now: Seen, tracks: Seen, columns: Indices, rows: Indices, frame: int) -> Seen:

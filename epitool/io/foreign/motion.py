@@ -16,6 +16,7 @@ from epitool.files import writing
 from epitool.geometry.body.angles import joint_angles
 from epitool.geometry.body.rotations import bone_motion
 from epitool.io.foreign.bvh import write_bvh
+from epitool.io.npz import write_arrays
 from epitool.pose import Poses
 
 _NO_C3D = "C3D needs the extra [c3d]: pip install 'epitool[c3d]'"
@@ -176,13 +177,12 @@ def _bvh(path: Path, poses: Poses, scale: float, told: Told) -> float:
 
 
 def _npz(path: Path, poses: Poses, scale: float, told: Told) -> None:
-    with writing(path) as temporary:
-        np.savez(
-            temporary, xyz=(poses.xyz * scale).astype(np.float32), confidence=poses.confidence.astype(np.float32),
-            frames=poses.frames, joints=np.array(poses.skeleton.joints), unit=np.array(told.unit),
-            fps=np.array(told.fps), format=np.array("epitool.poses/1"), up=np.array(told.up),
-            processing=np.array(told.done),
-        )  # fmt: skip
+    write_arrays(path, {
+        "xyz": (poses.xyz * scale).astype(np.float32), "confidence": poses.confidence.astype(np.float32),
+        "frames": poses.frames, "joints": np.array(poses.skeleton.joints), "unit": np.array(told.unit),
+        "fps": np.array(told.fps), "format": np.array("epitool.poses/1"), "up": np.array(told.up),
+        "processing": np.array(told.done),
+    })  # fmt: skip
 
 
 def angles_of(path: Path, poses: Poses) -> dict[str, NDArray[np.float64]]:

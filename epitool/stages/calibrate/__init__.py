@@ -76,7 +76,8 @@ def run(options: CalibrateOptions) -> Summary:
         joints = synchronized(joints, [camera.time_offset for camera in cameras])
     windowed = options.moving is not None or bool(joints.take_of.any())
     if options.sync or windowed:  # people are told apart only with static, synchronized cameras
-        warn_of_people(options.keypoints, "--sync" if options.sync else "cameras that move")
+        moves = "several takes" if joints.take_of.any() else "cameras that move"
+        warn_of_people(options.keypoints, "--sync" if options.sync else moves)
     if windowed:
         windows = windows_of(joints.take_of, options.moving)
         with saying_what_is_compiled():

@@ -22,7 +22,7 @@ from epitool.io.keypoints_h5 import KeypointsFile, open_keypoints
 from epitool.options import CalibrateOptions, Detect2dOptions
 from epitool.pose import Keypoints
 from epitool.stages.shared import detecting
-from epitool.stages.shared.camera_checks import check_foreign, fit_sizes
+from epitool.stages.shared.camera_checks import check_unit, fit_sizes
 from epitool.stages.shared.camera_names import cameras_of_views, read_intrinsics
 from epitool.stages.shared.footage import footage_among
 from epitool.stages.shared.people import load_everyone
@@ -34,13 +34,13 @@ _MANY_FRAMES = 100_000
 
 
 def read_places(path: Path, views: Sequence[str]) -> Rig:
-    """Read the cameras of the named views with their positions and orientations, and warn of what looks wrong.
+    """Read the cameras of the named views with their positions and orientations, and warn of a unit that is not stated.
 
     Raises:
         InputError: The file lacks one of the views.
     """
     rig = read_rig(path)
-    check_foreign(path, rig)
+    check_unit(path, rig)
     return cameras_of_views(path, rig, views)
 
 

@@ -18,7 +18,7 @@ from epitool.geometry.body.scale import distance_between, stature
 from epitool.geometry.calibration.compare import compare_rigs
 from epitool.images import Image, image_key, read_images
 from epitool.io.cameras import read_windows
-from epitool.io.labels_h5 import read_labels
+from epitool.io.labels_h5 import open_everyone, read_labels
 from epitool.io.predictions import read_predictions
 from epitool.labels import Labels
 from epitool.metrics import pmpjpe, procrustes
@@ -153,7 +153,11 @@ def _pictures(folder: Path, labels: Labels, levelled: bool) -> list[tuple[str, s
         return folder / "pictures" / f"{name}.png"
 
     save_image(picture("views", "2D joints in all views, sides put right"), _views(labels, middle, images))
-    plot_rig(picture("cameras", "cameras and the person between them"), rig, xyz, skeleton, _UP if levelled else None)
+    with open_everyone(folder / "labels.h5") as everyone:
+        people = [person.read().poses.xyz for person in everyone]
+    who = "the person" if len(people) == 1 else f"the {len(people)} people"
+    up = _UP if levelled else None
+    plot_rig(picture("cameras", f"cameras and {who} between them"), rig, people, skeleton, up)
     plot_residuals(picture("residuals", "reprojection error by joint and view"), labels)
     first, second = images[:2]
     if first is not None and second is not None:

@@ -72,6 +72,8 @@ def _open_engine(path: Path, device: str, bf16: bool) -> Engine:
     engine = open_engine(path, device, bf16)
     check_depth(path, engine.card)
     _repeat_doubts(path, engine.card.doubts)
+    if engine.card.val_error >= engine.card.mean_pose_error:
+        warn(f"{path}: on its own recording it is no better than always answering the mean pose")
     return engine
 
 
@@ -85,8 +87,11 @@ def held_out_error_text(who: Answerer) -> str:
     if who.refiner is not None and who.refiner.measured:
         best = min(who.refiner.measured.values())
         return f"NMPJPE on held-out frames of its recording {best[0]:.0f} {who.refiner.unit}"
-    if who.refiner is None and who.engine and np.isfinite(who.engine.card.val_error):
-        return f"NMPJPE on held-out frames of its recording {who.engine.card.val_error:.0f} {who.engine.card.unit}"
+    card = who.engine.card if who.refiner is None and who.engine else None
+    if card and np.isfinite(card.val_error):
+        mean = card.mean_pose_error
+        beside = f" (always answering the mean pose: {mean:.0f})" if np.isfinite(mean) else ""
+        return f"NMPJPE on held-out frames of its recording {card.val_error:.0f} {card.unit}{beside}"
     return ""
 
 

@@ -29,17 +29,6 @@ _DOES = ("makes them mm", "says so")
 _METRES, _CENTIMETRES, _BOTH = 50.0, 300.0, 1000.0
 
 
-def check_foreign(path: Path, rig: Rig) -> None:
-    """Warn if a camera file of another program seems to have other axes, or a unit that it does not state.
-
-    Args:
-        path: The file.
-        rig: The cameras that were read from it.
-    """
-    check_direction(path, rig)
-    check_unit(path, rig)
-
-
 def check_direction(path: Path, rig: Rig) -> None:
     """Warn if R and t of another program's file seem to map from camera to world, or to use other axes."""
     if len(rig) < 2 or not is_foreign(path):
@@ -74,11 +63,11 @@ def check_unit(path: Path, rig: Rig, people: Poses | None = None) -> None:
     tall = _stature(people) if people and (foreign or not _has_first_baseline_of_one(rig)) else np.nan
     unit = next((unit for unit, size in _UNITS.items() if _TALL[0] < tall * size < _TALL[1]), None)
     if unit and (foreign or unit != "mm"):
-        what = f"{path}: states no unit; people are {tall:.3g} tall, which look like {_NAMES[unit]}"
+        what = f"{path}: states no unit; people are {tall:.4g} tall, which look like {_NAMES[unit]}"
         warn(f"{what}: `epitool convert --unit {unit}` {_DOES[unit == 'mm']}")
     if unit or not foreign:
         return
-    said = f"{path}: states no unit; cameras {apart:.3g} apart are"
+    said = f"{path}: states no unit; cameras {apart:.4g} apart are"
     if apart < _METRES:
         warn(f"{said} probably in metres: `epitool convert --unit m` makes them mm")
     elif apart < _CENTIMETRES:

@@ -60,9 +60,10 @@ def detect(options: Detect2dOptions) -> Summary:
     opened = listed_views(listed) if listed else open_views(options.views)
     detector = check_detector(options.detector)
     source = source_of_list(listed, detector) if listed else source_of(opened, detector)
-    if out.exists() and not options.overwrite:
+    if out.is_file() and not options.overwrite:
         return _finished(out, source)
-    parts = out.parent / f".{out.name}.parts"
+    folder = Path() if out.exists() and not out.is_file() else out.parent  # nothing is kept beside a device or a pipe
+    parts = folder / f".{out.name}.parts"
     report_lengths({view.name: view.frames for view in opened})
     if not listed:  # listed images have been checked before, or belong to several takes
         longest = max(len(view.frames) for view in opened)

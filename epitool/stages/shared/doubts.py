@@ -6,16 +6,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from epitool.geometry.doubts import LEVELS, UNSURE, Doubt, Kind, Level, worst_level
+from epitool.geometry.doubts import LEVELS, READINGS, UNSURE, Doubt, Kind, Level, worst_level
 
 if TYPE_CHECKING:  # commands that only read a verdict need not wait for the compiler of the geometry
     from epitool.geometry.calibration.verdict import Verdict
 
 _SAME_PERSON = "is it in sync, and of the same person?"
 _NOT_WHERE = "its joints do not lie where the other cameras say"
+_FIT_IF = "joints would fit within {closer:.1f} px if "
 _FEW_FOUND = "only {value:.0%} of its people are found in other views"
 _SAME_PEOPLE = "is it in sync, of the same people, and not mirrored?"
 _RECORDING = "is it one of this recording, in sync, and not mirrored?"
+_WHOLE_LENGTH = 1000.0  # lengths from this on are shown in whole units
 _FINE = 0.2  # shares below this are shown with a decimal
 _UNUSUAL = 1.0  # relative uncertainty of a focal length that does not occur with ordinary lenses
 _CAMERA = "camera "  # how the line of a camera begins
@@ -37,12 +39,21 @@ _WORDS = {
     " view would tell",
     Kind.STRANGERS: "view {view}: " + _FEW_FOUND + " ({limit:.0%}); " + _SAME_PEOPLE,
     Kind.FEW_FRAMES: "only {value:.0f} frames show joints in two views",
-    Kind.MOVED: "joints may be off by {off:.3g} {unit}: they scatter by {value:.1f} px, and by {closer:.1f} if the"
+    Kind.MOVED: "joints may be off by {off} {unit}: they scatter by {value:.1f} px, and by {closer:.1f} if the"
     " cameras are moved a little ({which} {degrees:.1f} degrees); was one moved since they were calibrated, or are the"
     " views out of sync?",
-    Kind.OTHER_LENSES: "joints may be off by {off:.3g} {unit}: they scatter by {value:.1f} px, and by {closer:.1f} if"
+    Kind.OTHER_LENSES: "joints may be off by {off} {unit}: they scatter by {value:.1f} px, and by {closer:.1f} if"
     " all focal lengths are {factor:.2f} of what the file states; are the images a part of those that the cameras are"
     " for (cropped, not made smaller), or taken with another zoom or mode?",
+    Kind.CONVENTION: _FIT_IF
+    + "{why}; needed are x_camera = R x_world + t, t = -R c of a camera at c, and axes x right,"
+    " y down, z forward (`epitool convert --inverse` turns cameras that are camera to world)",
+    Kind.OTHER_SIZE: _FIT_IF + "K is multiplied by {factor:.3g}: is it for images of another size? State that size in"
+    " the file",
+    Kind.OTHER_UNIT: _FIT_IF + "t of {view} is multiplied by {factor:g}: is it in another unit (m, cm, mm)?",
+    Kind.EXCHANGED_NAMES: _FIT_IF + "names of cameras are exchanged: {why}",
+    Kind.UNDISTORTED: "joints may be off by {off} {unit}: they scatter by {value:.1f} px, and by {closer:.1f}"
+    " without the distortion that is stated; were the images undistorted already? Then take it out of the file",
     Kind.DRIFT: "the views run apart: over {span:.0f} frames {fast} gets {value:.1f} frames ahead of {slow}; were they"
     " recorded at different rates, as 59.94 and 60, or are frames missing? Convert the videos to one rate first"
     " (`ffmpeg -i VIDEO -fps_mode cfr -r RATE even.mp4`)",
@@ -62,8 +73,11 @@ _WHY = {
     Kind.MISFIT: "only {value:.0%} of its {joints:.0f} joints fit the other views; is it in sync, of the same person,"
     " and not mirrored?",
     Kind.OUTLIERS: "{value:.0%} of its keypoints do not fit the other views; " + _SAME_PERSON,
-    Kind.ELSEWHERE: _NOT_WHERE + "; they would if it stood {value:.3g} {unit} from where the file says, turned by"
+    Kind.ELSEWHERE: _NOT_WHERE + "; they would if it stood {way} {unit} from where the file says, turned by"
     " {degrees:.1f} degrees; was it moved since, has it another lens or zoom, or is the file of another recording?",
+    Kind.OTHER_UNIT: _NOT_WHERE
+    + "; they would if its t were multiplied by {factor:g}: is it in another unit than those"
+    " of the others?",
     Kind.NOWHERE: _NOT_WHERE + ", nor would they from any other place; " + _RECORDING,
     Kind.UNKNOWN_PLACE: _NOT_WHERE + "; " + _RECORDING,
     Kind.STRANGERS: _FEW_FOUND + "; " + _SAME_PEOPLE,
@@ -184,8 +198,8 @@ def omission_texts(left_out: Mapping[str, Doubt], asked: Asked) -> dict[str, str
 
 def omission_text(doubt: Doubt, asked: Asked) -> str:
     """Return in words why a view could not be placed."""
-    value = doubt.value * (asked.millimetres or 1.0) if doubt.kind is Kind.ELSEWHERE else doubt.value
-    return _WHY[doubt.kind].format(value=value, why=doubt.why, unit=asked.unit, **doubt.numbers)
+    way = _length_word(doubt.value, asked)
+    return _WHY[doubt.kind].format(value=doubt.value, way=way, why=doubt.why, unit=asked.unit, **doubt.numbers)
 
 
 def doubt_text(doubt: Doubt, asked: Asked = Asked()) -> str:
@@ -194,10 +208,15 @@ def doubt_text(doubt: Doubt, asked: Asked = Asked()) -> str:
     named = {"view": views[0], "views": " and ".join(views), "fast": views[0], "slow": views[-1]}
     which = "against each other by" if len(views) > 1 else f"most {views[0]}, by"
     text = _WORDS[doubt.kind].replace("({limit", "(" + _limit_word(doubt.level) + "{limit")
-    numbers = dict(doubt.numbers)
-    if "off" in numbers:
-        numbers["off"] *= asked.millimetres or 1.0
-    return text.format(value=doubt.value, limit=doubt.limit, which=which, unit=asked.unit, **named, **numbers)
+    values = {"value": doubt.value, "limit": doubt.limit, "why": doubt.why, "which": which, "unit": asked.unit}
+    values |= {name: _length_word(number, asked) if name == "off" else number for name, number in doubt.numbers.items()}
+    return text.format(**values, **named)
+
+
+def _length_word(length: float, asked: Asked) -> str:
+    """Format a length of the rig that was judged, in mm where its unit is known."""
+    own = length * (asked.millimetres or 1.0)
+    return f"{own:.0f}" if own >= _WHOLE_LENGTH else f"{own:.3g}"
 
 
 def _limit_word(level: Level) -> str:
@@ -250,7 +269,10 @@ def _share(value: float) -> str:
 
 
 def refusal_text(verdict: Verdict, asked: Asked, also: Sequence[str] = ()) -> str:
-    """Return why no cameras are written, including further doubts of a command, and two things to try."""
+    """Return why no cameras are written, including further doubts of a command, and two things to try.
+
+    A doubt that tells what a file of cameras means needs nothing else to try.
+    """
     said = word_verdict(verdict, asked, [("warn", text) for text in also])
     fails = {doubt.kind for doubt in verdict.doubts if doubt.level == "fail"}
     if fails <= set(UNSURE):
@@ -261,4 +283,5 @@ def refusal_text(verdict: Verdict, asked: Asked, also: Sequence[str] = ()) -> st
     else:
         cure = "check that the views show the same person at the same time (--sync finds offsets)"
         cure += "" if asked.lenses_given else "; give the lenses (--intrinsics)"
-    return f"no cameras to be trusted, and nothing is written: {said.text} Try: {cure}"
+    refused = f"no cameras to be trusted, and nothing is written: {said.text}"
+    return refused if fails & set(READINGS) else f"{refused} Try: {cure}"

@@ -80,7 +80,9 @@ def run_step(arguments: Sequence[str], folder: Path | None = None, as_json: bool
     with subprocess.Popen(typed, cwd=folder, stdout=subprocess.PIPE, text=True) as process:
         try:
             said, _ = process.communicate()
-        except KeyboardInterrupt:  # a terminal has interrupted the command too
+        except KeyboardInterrupt as stop:  # a terminal has interrupted the command too, but SIGTERM reaches one process
+            if signal.SIGTERM in stop.args:
+                process.terminate()
             _let_finish(process)
             raise
     status = process.returncode

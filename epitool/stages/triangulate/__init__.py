@@ -57,7 +57,7 @@ def run(options: TriangulateOptions) -> Summary:
         saying_what_is_compiled(),
     ):
         target = named_skeleton(options.skeleton) if options.skeleton else _own_or_usual(source.skeleton)
-        found = leave_out_misfits(source, windows_of_views(source, cameras), options.jobs)
+        found = leave_out_misfits(source, windows_of_views(source, cameras), cameras, options.jobs)
         check_rates_of(found.sample, keypoints)
         work = Labelling(found.windows, target, options)
         readers = _readers(found, options.most_people)

@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from epitool.camera import Rig
-from epitool.geometry.body.facing import facing_of, is_of_a_person
+from epitool.geometry.body.axes import dot
+from epitool.geometry.body.facing import across_trunk, facing_of, is_of_a_person
 from epitool.geometry.body.scale import bone_lengths
 from epitool.geometry.doubts import Level
 from epitool.geometry.triangulation.labels import LabelSettings, frames_solved, label_chunk
@@ -29,6 +30,8 @@ _JUMP, _USUAL_MOVES = 0.5, 8.0
 _ODD_FRAMES, _JUMPS = (0.05, 0.25), (0.01, 0.2)  # fractions of all frames above which labels are doubtful, or useless
 _LONG_LIMB = 2.0  # multiple of its usual length that no limb has
 _LONG_LIMBS = (0.05, np.inf)  # as _ODD_FRAMES; limbs that are wrong do not make the other joints useless
+_EXCHANGED = (0.02, np.inf)  # as _ODD_FRAMES; the joints are right but for their names
+_TURNED, _NEXT = -0.5, 2  # cosine of a turn that no trunk makes within so many frames
 _FEW = 2  # fewer odd frames than this are ignored
 _ENDS_EARLY = 0.03  # share of the recording by which one of two views ends before the other
 
@@ -53,15 +56,20 @@ class Tally:
     odd_frames: int = 0
     long_limbs: int = 0
     steps: list[NDArray[np.float32]] = field(default_factory=list)
+    side_turns: int = 0
+    of_sides: NDArray[np.int64] = field(init=False)
     _fit: NDArray[np.int64] = field(init=False)
     _seen_until: NDArray[np.int64] = field(init=False)
     _begin: int = -1
     _measured: int = 0
     _last: tuple[int, Array] = (-2, np.full(3, np.nan))
+    _trunk: tuple[int, Array] = (-2, np.full(3, np.nan))
+    _exchanged: bool = False
 
     def __post_init__(self) -> None:
         self.swaps, self._fit = np.zeros(len(self.rig), dtype=np.int64), np.zeros((2, len(self.rig)), dtype=np.int64)
         self._seen_until = np.zeros(len(self.rig), dtype=np.int64)
+        self.of_sides = np.zeros(2, dtype=np.int64)
         self._lengths = _measure_usual_lengths(self.usual)
         joints = self.usual.skeleton.joints
         self._limbs = [i for i, (_, end) in enumerate(self.usual.skeleton.bones) if joints[end].endswith(_LIMB_ENDS)]
@@ -99,6 +107,19 @@ class Tally:
         ways = np.linalg.norm(np.diff(centers, axis=0), axis=1)[np.diff(numbers) == 1]
         self.steps.append(ways[np.isfinite(ways)].astype(np.float32))
         self._last = (int(numbers[-1]), centers[-1])
+        self._add_sides(labels.poses)
+
+    def _add_sides(self, poses: Poses) -> None:
+        """Count the frames before and after each exchange of left and right, which turns the trunk at once."""
+        right = across_trunk(poses)
+        known = np.isfinite(right[:, 0])
+        axes = np.concatenate([self._trunk[1][None], right[known]])
+        numbers = np.concatenate([[self._trunk[0]], poses.frames[known]])
+        turns = (dot(axes[1:], axes[:-1]) < _TURNED) & (np.diff(numbers) <= _NEXT)
+        exchanged = np.logical_xor.accumulate(np.concatenate([[self._exchanged], turns]))
+        self.side_turns += int(turns.sum())
+        self.of_sides += np.bincount(exchanged[1:], minlength=2)
+        self._trunk, self._exchanged = (int(numbers[-1]), axes[-1]), bool(exchanged[-1])
 
     def medians(self) -> tuple[float, float]:
         """Return the median reprojection error and the median side of the person's box, px."""
@@ -129,9 +150,19 @@ class Tally:
                 f"in {self.long_limbs} of {self.solved} frames a part of an arm or leg is more than twice as long as"
                 " usual: do some views show another's there?",
             ),
+            self._doubt_of_sides(),
             self._doubt_of_speed(),
             self._doubt_of_ends(),
         ]
+
+    def _doubt_of_sides(self) -> tuple[Level, str]:
+        # one turn alone is a wrong trunk in a frame before or after which it is not seen
+        frames = int(self.of_sides.min()) if self.side_turns >= _FEW else 0
+        text = (
+            f"in {frames} of {self.solved} frames left and right are exchanged against the others: the views disagree"
+            " on the sides, and too few of them tell which is right; further views, or another detector, would"
+        )
+        return _graded(frames, self.solved, _EXCHANGED), text
 
     def _doubt_of_speed(self) -> tuple[Level, str]:
         steps = np.concatenate([np.empty(0, np.float32), *self.steps])

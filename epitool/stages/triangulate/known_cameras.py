@@ -10,14 +10,15 @@ from epitool.camera import Window
 from epitool.errors import GeometryError, InputError
 from epitool.geometry.calibration.known_cameras import judge_known
 from epitool.geometry.calibration.verdict import Verdict
-from epitool.geometry.doubts import Doubt, Kind, doubt_of_unplaced
+from epitool.geometry.doubts import READINGS, Doubt, Kind, doubt_of_unplaced
 from epitool.geometry.timing.drift import doubts_of_drift, motion_of_views
 from epitool.geometry.timing.shifts import doubts_of_shifts
 from epitool.io.cameras import read_windows
 from epitool.io.keypoints_h5 import KeypointsFile
 from epitool.pose import Keypoints
-from epitool.stages.shared.camera_checks import check_direction, fit_rigs
+from epitool.stages.shared.camera_checks import fit_rigs
 from epitool.stages.shared.camera_names import renaming
+from epitool.stages.shared.doubts import doubt_text
 from epitool.stages.shared.people import Chosen, choose_by_geometry, warn_of_people
 from epitool.stages.triangulate.chunks import resampled, sample_of
 
@@ -51,8 +52,6 @@ def windows_of_views(source: KeypointsFile, cameras: Path) -> list[Window]:
     if len(source.views) < 2:
         raise GeometryError(f"{source.path}: one view ({', '.join(source.views)}); triangulation needs two or more")
     windows = [replace(window, rig=window.rig.named_as(source.views)) for window in read_windows(cameras)]
-    if len(windows) == 1:
-        check_direction(cameras, windows[0].rig)
     names = windows[0].rig.names
     order = [name for name in names if name in source.views]  # keeps the calibration's order of neighbours
     if len(order) < 2:
@@ -65,11 +64,15 @@ def windows_of_views(source: KeypointsFile, cameras: Path) -> list[Window]:
     return [replace(window, rig=rig) for window, rig in zip(windows, rigs, strict=True)]
 
 
-def leave_out_misfits(source: KeypointsFile, windows: list[Window], jobs: int) -> Fitting:
+def leave_out_misfits(source: KeypointsFile, windows: list[Window], cameras: Path, jobs: int) -> Fitting:
     """Leave out the cameras that do not fit the joints, as long as two others remain.
 
     With several people in view, the choice of the person depends on the cameras. Whenever a camera is left out, the
     person is therefore chosen again. Moving cameras were computed from the joints themselves and are not checked.
+
+    Raises:
+        GeometryError: The joints fit another reading of the cameras' file, so nothing that follows from it as it is
+            needs to be said.
     """
     nameless = [name for name in source.views if name not in windows[0].rig.names]
     left_out = {name: Doubt(Kind.NO_CAMERA, "warn", (name,)) for name in nameless}
@@ -85,6 +88,7 @@ def leave_out_misfits(source: KeypointsFile, windows: list[Window], jobs: int) -
         if len(windows) > 1:
             return Fitting(reader, windows, sample, Verdict(), left_out)
         verdict = judge_known(sample, resampled(rig), jobs, left_out)
+        _refuse_other_readings(verdict, cameras)
         if not verdict.strangers:
             own = resampled(rig)
             motions = motion_of_views(sample, own)
@@ -94,10 +98,17 @@ def leave_out_misfits(source: KeypointsFile, windows: list[Window], jobs: int) -
         windows = _without(windows, verdict.strangers)
 
 
+def _refuse_other_readings(verdict: Verdict, cameras: Path) -> None:
+    for doubt in verdict.doubts:
+        if doubt.kind in READINGS:
+            raise GeometryError(f"{cameras}: does not fit the joints, and nothing is written: {doubt_text(doubt)}")
+
+
 def _reader(source: KeypointsFile, windows: Sequence[Window]) -> KeypointsFile | Chosen:
     """Return the joints of the person that all views agree on."""
     if len(windows) > 1 or any(camera.time_offset for camera in windows[0].rig.cameras):
-        warn_of_people(source.path, "cameras that move" if len(windows) > 1 else "cameras that are out of sync")
+        several = "several takes" if windows[0].name else "cameras that move"
+        warn_of_people(source.path, several if len(windows) > 1 else "cameras that are out of sync")
         return source
     return choose_by_geometry(source, windows[0].rig) or source
 

@@ -10,6 +10,7 @@ from test_people import FRAMES, H36M, RIG, mixed_up, seen, walker
 
 from epitool.geometry.people.association import People, match_people
 from epitool.geometry.people.candidates import Candidates
+from epitool.geometry.people.everyone import Crowd
 from epitool.geometry.people.hypotheses import divide_pieces
 from epitool.geometry.people.mirrors import mirror_images
 from epitool.geometry.people.pieces import Pieces
@@ -136,6 +137,20 @@ def test_a_detector_that_finds_everyone_twice_makes_nobody_new(coming_back):
     people = found(doubled)
     assert len(people) == len(found(candidates)) == 3
     assert ((people.candidates >= 0).any(axis=-1) & (people.names < 0)).sum() > FRAMES  # and it is seen that they are
+
+
+def test_calibration_takes_who_is_found_twice_once(coming_back):
+    candidates, _ = coming_back
+    jitter = np.random.default_rng(0).normal(0, 1, candidates.xy.shape)
+    doubled = Candidates(
+        np.concatenate([candidates.xy + jitter, candidates.xy]),
+        np.concatenate([0.9 * candidates.confidence, candidates.confidence]),
+        *(np.tile(getattr(candidates, name), 2) for name in FIELDS[2:]),
+    )
+    empty = seen(walker(3), 3).select_frames(np.arange(0))
+    once = Crowd(doubled, FRAMES, empty).without_twins().candidates
+    assert len(candidates) <= len(once) < 1.02 * len(candidates)
+    assert len(Crowd(candidates, FRAMES, empty).without_twins().candidates) == len(candidates)
 
 
 def test_a_frame_with_somebody_has_somebody(coming_back):

@@ -59,6 +59,23 @@ def said_in_file() -> tuple[str, list[str]]:
         return file.attrs["verdict"].decode(), [reason.decode() for reason in file.attrs["reasons"]]
 
 
+def test_a_view_that_shows_nobody_says_nothing_against_its_camera(here):
+    recording(TRUTH.rig)
+    joints = read_keypoints(Path("keypoints.h5"))
+    empty = np.arange(4)[:, None] == 1
+    write_keypoints(
+        Path("keypoints.h5"),
+        replace(
+            joints,
+            xy=np.where(empty[..., None], np.nan, joints.xy),
+            confidence=np.where(empty, 0.0, joints.confidence),
+        ),
+    )
+    result = epitool("triangulate")
+    assert result.returncode == 0, result.stderr
+    assert "verdict: pass" in result.stdout
+
+
 @pytest.mark.parametrize("views", [2, 3, 4])
 def test_cameras_that_fit_pass_without_a_word(here, views):
     recording(TRUTH.rig, views)

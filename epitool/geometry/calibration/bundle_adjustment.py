@@ -83,7 +83,7 @@ class Fit:
 
     Attributes:
         sigma_px: Standard deviation of a coordinate of a usual keypoint that is not a gross error.
-        inlier_share: Share of keypoints that are not gross errors, weighted as in `Bundle`, `(V,)`.
+        inlier_share: Share of keypoints that are not gross errors, weighted as in `Bundle`, `(V,)`; 1 where there are none.
         cost: Negative log likelihood of all visible keypoints; those of joints without a place count as uniform.
     """
 
@@ -155,7 +155,7 @@ def measure_fit(xy: Array, confidence: Array, xyz: Array, rig: Rig) -> Fit:
     # where points were thinned out, the remaining ones represent all that have a place
     placed = (np.isfinite(xyz[..., 0])[:, None] & np.isfinite(xy[..., 0])).sum(axis=(0, 2))
     cost = found.cost * placed.sum() / max(seen, 1) + float((every - placed) @ np.log(observed.areas))
-    return Fit(found.noise.sigma_px, found.inlier_share, cost)
+    return Fit(found.noise.sigma_px, np.where(every > 0, found.inlier_share, 1.0), cost)
 
 
 def _step(

@@ -6,6 +6,7 @@ cameras; these match the people in all frames, which give better cameras, until 
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -22,6 +23,7 @@ from epitool.geometry.people.association import People, match_people
 from epitool.geometry.people.candidates import Candidates
 from epitool.geometry.people.lost_views import place_by_person
 from epitool.geometry.people.matching import match_views
+from epitool.geometry.people.tracking import centers_and_sizes, median_over
 from epitool.geometry.triangulation.labels import make_labels
 from epitool.pose import Keypoints
 
@@ -30,6 +32,7 @@ Indices = NDArray[np.intp]
 _SLACK = (0.012, 0.006, 0.0, 0.0)  # of a person's size: least noise allowed for, in each round
 _SAME = 0.99  # share of candidates matched with the same others at which the rounds end
 _HARDLY = (0.2, 0.5)  # shares of matched people in a view below which it is left out, and below which it is doubted
+_SAME_PLACE = 0.05  # of a size; nobody is nearer to somebody else, joint by joint
 _FIRST_FRAMES = 400  # frames from which the first cameras are found
 
 
@@ -65,6 +68,28 @@ class Crowd:
     def select_frames(self, frames: Indices) -> Crowd:
         """Everyone in the frames at these increasing indices only."""
         return Crowd(self.candidates.select_frames(frames), len(frames), self.empty)
+
+    def without_twins(self) -> Crowd:
+        """Return everyone once: a detection at the very place of one with more confidence is left out.
+
+        Tracks end where people touch, so detections of everyone twice would leave none.
+        """
+        table = self.candidates.table(self.frames, len(self.empty.views))
+        twin = np.zeros(len(self.candidates) + 1, dtype=bool)  # the last one stands for index -1, nobody
+        trust = np.append(self.candidates.confidence.sum(axis=1), 0.0)
+        for p, q in itertools.combinations(range(table.shape[2]), 2):
+            one, other = table[..., p].ravel(), table[..., q].ravel()
+            both = np.flatnonzero((one >= 0) & (other >= 0))
+            one, other = one[both], other[both]
+            first, second = self.candidates.joints(one), self.candidates.joints(other)
+            apart = median_over(np.linalg.norm(first - second, axis=-1))
+            same = apart < _SAME_PLACE * centers_and_sizes(first)[1]
+            twin[np.where(trust[one] < trust[other], one, other)[same]] = True
+        if not twin[:-1].any():
+            return self
+        kept = np.flatnonzero(~twin[:-1])
+        fields = ("xy", "confidence", "frame_index", "view_index")
+        return replace(self, candidates=Candidates(*(getattr(self.candidates, name)[kept] for name in fields)))
 
     @property
     def crowded(self) -> bool:
@@ -115,6 +140,7 @@ def calibrate_everyone(
     Raises:
         GeometryError: No two views can be matched, or what is matched determines no cameras.
     """
+    crowd = crowd.without_twins()
     with threadpool_limits(1, user_api="blas"):  # threads would only slow down many small products
         people, torn = match_views(crowd.candidates, cameras, crowd.frames, crowd.empty.skeleton, seed, jobs)
         joints = informative_frames(crowd.joints(people), _FIRST_FRAMES)

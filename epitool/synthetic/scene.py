@@ -10,6 +10,7 @@ import numpy as np
 
 from epitool.camera import Camera, Rig
 from epitool.console import progress
+from epitool.files import writing
 from epitool.images import Image
 from epitool.labels import Labels, labels_of
 from epitool.synthetic.backdrop import camera_rays, draw_room, draw_shadow, hit_room
@@ -84,4 +85,5 @@ def write_jpeg(path: Path, image: Image) -> None:
     """Write an RGB image."""
     options = [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY]
     _, data = cv2.imencode(".jpg", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), options)
-    data.tofile(path)  # cv2.imwrite cannot open every path on Windows
+    with writing(path) as temporary:
+        temporary.write_bytes(data.tobytes())  # cv2.imwrite cannot open every path on Windows

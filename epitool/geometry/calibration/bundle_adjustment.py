@@ -83,7 +83,7 @@ class Fit:
 
     Attributes:
         sigma_px: Standard deviation of a coordinate of a usual keypoint that is not a gross error.
-        inlier_share: Share of keypoints that are not gross errors, weighted as in `Bundle`, `(V,)`; 1 where there are none.
+        inlier_share: Share of keypoints that are not gross errors, weighted as in `Bundle`, `(V,)`; 1 if none is seen.
         cost: Negative log likelihood of all visible keypoints; those of joints without a place count as uniform.
     """
 

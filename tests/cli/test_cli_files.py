@@ -93,7 +93,7 @@ def test_nothing_or_no_unicode_on_stdin_is_one_line(here, monkeypatch, content, 
 
     def open_nothing(*_):
         class Card:
-            convention, doubts = None, ()
+            convention, doubts, val_error, mean_pose_error = None, (), 0.0, 1.0
 
         return type("Engine", (), {"card": Card})
 

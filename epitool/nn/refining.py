@@ -18,7 +18,7 @@ from epitool.nn.times import Times
 
 Array = NDArray[np.float64]
 Indices = NDArray[np.intp]
-_WRONG_PER_SECOND = 1.2  # cost of assuming left and right exchanged, as joint motion in body sizes
+_WRONG_PER_SECOND = 1.5  # cost of assuming left and right exchanged, as joint motion in body sizes
 _ON_RAYS = 0.5  # share of the way to its ray by which each joint is moved
 
 

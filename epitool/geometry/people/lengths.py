@@ -84,9 +84,7 @@ def _robust_means(logs: Array, noise: Array, count: Indices) -> tuple[Array, Arr
     return means, np.minimum(number, _CORRELATED) * each, np.sqrt(number * each)
 
 
-def _log_lengths(
-    members: Indices, candidates: Candidates, rig: Rig, skeleton: Skeleton
-) -> tuple[Array, Array]:  # fmt: skip
+def _log_lengths(members: Indices, candidates: Candidates, rig: Rig, skeleton: Skeleton) -> tuple[Array, Array]:
     """Return the logarithms of bone lengths of groups `(n, V)`, and their variances, left and right, `(n, 2, B)` each.
 
     A long recording has millions of groups, so they are triangulated some at a time.

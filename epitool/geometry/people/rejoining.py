@@ -95,14 +95,13 @@ def _bias(pieces: Pieces) -> Array:
     Detectors are wrong in their own way in every pose, about some bones more than about others. A bone that few pairs
     of pieces show is as good as the usual one.
     """
-    order = np.argsort(pieces.track, kind="stable")
-    one, other = order[:-1], order[1:]
-    same = pieces.track[one] == pieces.track[other]
-    apart = pieces.bones[one[same]] - pieces.bones[other[same]]
+    other = np.flatnonzero(pieces.before >= 0)
+    one = pieces.before[other]
+    apart = pieces.bones[one] - pieces.bones[other]
     known = np.isfinite(apart)
-    if same.sum() < _COMPARED or not known.any():
+    if len(other) < _COMPARED or not known.any():
         return np.full(apart.shape[1], _BIAS[1])
-    excess = (apart**2) / 0.455 - (pieces.variance[one[same]] + pieces.variance[other[same]])
+    excess = (apart**2) / 0.455 - (pieces.variance[one] + pieces.variance[other])
     usual, count = max(float(np.median(excess[known])), 0.0), known.sum(axis=0)
     each = np.maximum(np.nan_to_num(median_over(excess.T)), 0.0)
     squared = (count * each + _COMPARED * usual) / (count + _COMPARED)

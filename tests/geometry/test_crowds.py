@@ -69,7 +69,7 @@ def test_people_who_never_share_two_views_give_no_cameras(scene):
 
 
 def test_one_frame_with_somebody_gives_no_cameras(scene):
-    with pytest.raises(GeometryError):
+    with pytest.raises(GeometryError, match="two views or more show people in 1 frame: are these enough"):
         calibrate_everyone(only(scene, scene.crowd.candidates.frame_index == 40).crowd, scene.rig.cameras, jobs=1)
 
 

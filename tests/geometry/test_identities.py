@@ -16,7 +16,6 @@ from epitool.geometry.people.mirrors import mirror_images
 from epitool.geometry.people.pieces import Pieces
 from epitool.geometry.people.rejoining import people_of, possible
 from epitool.geometry.people.ways import Moments, Ways
-from epitool.stages.shared.people import LEAST_FRAMES
 from epitool.synthetic import random_rig
 
 FIELDS = ("xy", "confidence", "frame_index", "view_index")
@@ -195,10 +194,11 @@ def test_bones_that_poses_change_do_not_make_one_person_two(seed):
     assert people_of(pieces).tolist() == [0] * count
 
 
-def test_people_who_never_share_two_views_are_nobody_for_as_long_as_labels_need(coming_back):
-    candidates, who = coming_back
-    people = found(only(candidates, candidates.view_index == who))
-    assert (np.bincount(people.names[people.names >= 0], minlength=1) < LEAST_FRAMES).all()
+@pytest.mark.parametrize("seed", [47, 57])
+def test_people_are_people_before_two_close_views(seed):
+    """9 and 13 degrees apart: depth is so uncertain that everyone's bones seem to change from frame to frame."""
+    scene = crowd_scene(seed)
+    assert score(found_in(scene), scene.who, shown(scene)).idf1 > 0.5
 
 
 @pytest.mark.thorough

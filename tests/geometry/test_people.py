@@ -301,6 +301,14 @@ def test_a_file_in_which_nobody_is_has_nobody_to_choose_from(stored, tmp_path, c
             assert choosing.choose_by_geometry(file, RIG) is None
 
 
+def test_images_of_one_person_each_leave_nobody_to_choose(stored, crossing):
+    candidates, who = crossing
+    alone = Candidates(*(values[who == 0] for values in vars(candidates).values()))
+    add_candidates(stored, alone)
+    with open_keypoints(stored) as file:
+        assert choosing.choose_by_geometry(file, RIG) is None
+
+
 def test_linked_candidates_are_refused(stored, tmp_path):
     with h5py.File(stored, "r+") as file:
         file["candidates"] = h5py.ExternalLink(str(tmp_path / "other.h5"), "/")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import h5py
@@ -11,7 +12,7 @@ import pytest
 from crowds import Scene, crowd_scene
 
 from epitool.errors import GeometryError, InputError, UsageError
-from epitool.geometry.people.candidates import follow_person, with_choice
+from epitool.geometry.people.candidates import Candidates, follow_person, with_choice
 from epitool.geometry.triangulation import labels as labelling
 from epitool.io.cameras import write_rig
 from epitool.io.candidates_h5 import add_candidates
@@ -132,9 +133,19 @@ def test_who_is_seen_too_shortly_is_left_out_and_the_file_is_as_of_one_person(he
     labelled()
     assert people_in("labels.h5") == ("person1",)
     everyone = Path("labels.h5").read_bytes()
+    assert "others, on whom views agree in fewer than 25 frames, get no labels: " in capsys.readouterr().err
     labelled(people="one")
     assert Path("labels.h5").read_bytes() == everyone
-    assert "get labels" not in capsys.readouterr().err
+    assert "get no labels" not in capsys.readouterr().err
+
+
+def test_people_who_never_share_two_views_get_no_labels(here, scene):
+    candidates = scene.crowd.candidates
+    apart = scene.who % len(scene.rig) == candidates.view_index
+    alone = Candidates(*(values[apart] for values in vars(candidates).values()))
+    write(replace(scene, crowd=replace(scene.crowd, candidates=alone)))
+    with pytest.raises(GeometryError, match="no two views agree on anybody"):
+        labelled()
 
 
 def test_a_further_person_whose_labels_fail_is_left_out_by_name_of_their_frames(crowd, capsys, monkeypatch):

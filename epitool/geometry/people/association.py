@@ -109,7 +109,7 @@ def match_people(candidates: Candidates, rig: Rig, frames: int, skeleton: Skelet
         slots = group_detections(xy, pairs, noise, skeleton)
         parts.append(take_slots(table[start : start + chunk], slots))
         sightings.append(_followed(follower, xy, slots, start, rig, skeleton))
-    groups = np.full((frames, max((part.shape[1] for part in parts), default=0), len(rig)), -1)
+    groups = np.full((frames, max(1, *(part.shape[1] for part in parts)), len(rig)), -1)
     for start, part in zip(range(0, frames, chunk), parts):
         groups[start : start + chunk, : part.shape[1]] = part
     del parts, table  # gigabytes, in a long recording

@@ -47,7 +47,7 @@ def nearest_to_rays(xy: Array, rig: Rig) -> Array:
         if turn:
             off = np.einsum("nvmij,nvmj->nvmi", across, points[:, None] - centers[:, None])
             distance = np.where(there & enough[:, None], np.linalg.norm(off, axis=-1), np.nan)
-            usual = median_over(distance.reshape(len(xy), -1))[:, None, None]
+            usual = median_over(distance.reshape(len(xy), there.shape[1] * there.shape[2]))[:, None, None]
             weight = np.nan_to_num(1 / (1 + (distance / np.where(usual > 0, usual, np.inf)) ** 2))
         system = np.einsum("nvm,nvmij->nmij", weight, across)
         target = np.einsum("nvm,nvmij,vj->nmi", weight, across, centers)

@@ -145,7 +145,11 @@ def calibrate_everyone(
         people, torn = match_views(crowd.candidates, cameras, crowd.frames, crowd.empty.skeleton, seed, jobs)
         joints = informative_frames(crowd.joints(people), _FIRST_FRAMES)
         if not len(joints.frames):
-            raise GeometryError("nobody in one view is anybody in another; do they show the same people, in sync?")
+            together = int(((crowd.count_shown() > 0).sum(axis=1) >= 2).sum())
+            raise GeometryError(
+                "nobody in one view is found again in another; two views or more show people in"
+                f" {together} frame{'s' * (together != 1)}: are these enough, of the same people, and in sync?"
+            )
         result = calibrate(joints, cameras, seed=seed, jobs=jobs, focal=focal)
         before: People | None = None
         for slack in _SLACK:

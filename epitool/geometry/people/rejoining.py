@@ -26,7 +26,8 @@ _BRIEF = 3  # sightings; what is seen for less is by chance, unless it is somebo
 _JUMP, _STEP = 5.0, 0.3  # of the usual pace and of a size; who comes farther in a frame may be another
 _AT_JUMPS = 0.5  # the largest margin then: a piece ends there, and mostly goes on
 _IMPOSSIBLE_SIZE, _IMPOSSIBLE_PROPORTIONS = 0.7, 0.3  # log lengths: half or double, and a third more or less
-_IMPOSSIBLE_SCATTER = 0.3  # of log lengths from frame to frame; those of people are up to 0.25
+_IMPOSSIBLE_SCATTER = 0.3  # of log lengths from frame to frame; those of people are up to 0.25, but before close views
+_TIMES_USUAL = 1.5  # where views are close and depth is uncertain, bones of all people change: by so much more
 
 
 def identities_of(
@@ -116,12 +117,13 @@ def _middle(values: Array) -> float:
 def possible(own: Indices, pieces: Pieces) -> Indices:
     """Return the people of pieces `(Q,)`, -1 for those whose bones are nobody's.
 
-    Parts of several people, who were matched by chance, make bodies of impossible size or proportions, against the
-    usual ones of the scene, or bones whose lengths change from frame to frame.
+    Parts of several people, who were matched by chance, make bodies of impossible size or proportions, or bones whose
+    lengths change from frame to frame, against the usual ones of the scene.
     """
     if not pieces.bones.size:
         return own
     usual = median_over(pieces.bones[own >= 0].T)
+    most = max(_IMPOSSIBLE_SCATTER, _TIMES_USUAL * _middle(pieces.scatter[own >= 0]))
     out = own.copy()
     for person in np.unique(own[own >= 0]):
         mine = own == person
@@ -130,6 +132,6 @@ def possible(own: Indices, pieces: Pieces) -> Indices:
         if len(off):
             size = float(np.median(off))
             odd = abs(size) > _IMPOSSIBLE_SIZE or np.abs(off - size).mean() > _IMPOSSIBLE_PROPORTIONS
-            if odd or np.median(scatter) > _IMPOSSIBLE_SCATTER:
+            if odd or np.median(scatter) > most:
                 out[mine] = -1
     return out

@@ -38,18 +38,18 @@ class Chosen:
         crowd: Everyone in some of its views.
         choice: Which candidate the person is in every frame and view, `(F, V)`; -1 for nobody.
         followed: Which candidates the file's keypoints are, in all of its frames, likewise.
-        first: Index of the first of these F frames among the file's.
-        people: Who is who in all of the file's frames; None where no view shows more than one person.
+        people: Who is who in all of the file's frames.
         names: Names of the person there.
+        first: Index of the first of these F frames among the file's.
     """
 
     source: KeypointsFile
     crowd: Crowd
     choice: NDArray[np.intp]
     followed: NDArray[np.intp]
+    people: People
+    names: tuple[int, ...]
     first: int = 0
-    people: People | None = None
-    names: tuple[int, ...] = ()
 
     @property
     def views(self) -> tuple[str, ...]:
@@ -101,7 +101,7 @@ class Chosen:
         Returns:
             The people, and how many others two views agree on in fewer than `LEAST_FRAMES` frames.
         """
-        if self.people is None or most == 1:
+        if most == 1:
             return [self], 0
         sightings = sightings_of(self.people.names.ravel())
         long = [name for name, of_one in enumerate(sightings) if len(of_one) >= LEAST_FRAMES]
@@ -115,12 +115,9 @@ class Chosen:
 
     def _other(self, name: int, sightings: NDArray[np.intp]) -> Chosen:
         """A further person, whose groups are at these places of all frames' groups."""
-        people = self.people
-        if people is None:
-            raise AssertionError("others where nobody was told apart")
-        frame, group = np.divmod(sightings, people.names.shape[1])
+        frame, group = np.divmod(sightings, self.people.names.shape[1])
         choice = np.full((int(frame[-1] - frame[0]) + 1, len(self.views)), -1)
-        choice[frame - frame[0]] = people.candidates[frame, group]
+        choice[frame - frame[0]] = self.people.candidates[frame, group]
         return replace(self, choice=choice, first=int(frame[0]), names=(name,))
 
 
@@ -152,15 +149,13 @@ def choose_by_geometry(source: KeypointsFile, rig: Rig, views: Sequence[str] = (
         InputError: The file cannot be read.
     """
     crowd = load_everyone(source, tuple(views) or rig.names)
-    if crowd is None:
+    if crowd is None or not crowd.crowded:
         return None
     before = np.concatenate(list(_choices(source, crowd)))
-    if not crowd.crowded:
-        return Chosen(source, crowd, before, before)
     people = crowd.people(rig)
     names = tuple(main_person(people, before))
     own = np.isin(crowd.empty.views, rig.names)
-    return Chosen(source, crowd, np.where(own, people.identities(*names), before), before, 0, people, names)
+    return Chosen(source, crowd, np.where(own, people.identities(*names), before), before, people, names)
 
 
 def choose_in_all_views(source: KeypointsFile, rig: Rig, lenses: Sequence[Camera], seed: int) -> Chosen | None:
@@ -228,8 +223,6 @@ def report_choice(chosen: Chosen, scale: str | None = None) -> None:
 def warn_of_mirrors(everyone: Sequence[Chosen], rig: Rig) -> None:
     """Warn of people who move as others do in a mirror; `everyone` is in the order of their names in labels."""
     first = everyone[0]
-    if first.people is None or len(everyone) < 2:
-        return
     number = {person.names[0]: f"person{k}" for k, person in enumerate(everyone, 1)}
     images = mirror_images(first.people, tuple(number), first.crowd.candidates, rig, first.crowd.empty.skeleton)
     for image, of in images.items():

@@ -84,16 +84,26 @@ def run(options: TriangulateOptions) -> Summary:
 
 
 def _readers(found: Fitting, most: int | None) -> Sequence[KeypointsFile | Chosen]:
-    """Return the people whose labels are made, at most so many, and report who they are."""
+    """Return the people whose labels are made, at most so many, and report who they are.
+
+    Raises:
+        GeometryError: Several people are in view, but no two views agree on anybody.
+    """
     if not isinstance(found.reader, Chosen):
         return [found.reader]
+    if not len(found.reader.people):
+        raise GeometryError(
+            f"{found.reader.source.path}: people are in view, but no two views agree on anybody; do they show the same"
+            " people, in sync, and are the cameras those of the recording?"
+        )
     people, brief = found.reader.everyone(most)
     if len(people) == 1:
         report_choice(found.reader)
-        return people
-    warn_of_mirrors(people, found.windows[0].rig)
-    brief_ones = f"; others, on whom views agree in fewer than {LEAST_FRAMES} frames, get no labels: {brief}"
-    say(f"several people: {len(people)} get labels, each their own" + (brief_ones if brief else ""))
+    else:
+        warn_of_mirrors(people, found.windows[0].rig)
+        say(f"several people: {len(people)} get labels, each their own")
+    if brief:
+        say(f"others, on whom views agree in fewer than {LEAST_FRAMES} frames, get no labels: {brief}")
     return people
 
 

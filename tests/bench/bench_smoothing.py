@@ -54,16 +54,16 @@ def test_the_smoother_beats_the_best_cutoff(views, sigma_px, outliers):
         whole = fill_gaps(places, 20)
         filtered = {cutoff: errors(butterworth(whole, cutoff, FPS)[0], truth) for cutoff in CUTOFFS}
         begin = time.process_time()
-        smoothed = smooth(places, labels.covariance)
+        smoothed = smooth(places, labels.covariance).xyz
         seconds += time.process_time() - begin
         rows["raw"].append(errors(places, truth))
         rows["6 Hz"].append(filtered[6.0])
         rows["best cutoff"].append(np.min(list(filtered.values()), axis=0))
         rows["smooth"].append(errors(smoothed, truth))
-        rows["no covariance"].append(errors(smooth(places, np.full_like(labels.covariance, np.nan)), truth))
+        rows["no covariance"].append(errors(smooth(places, np.full_like(labels.covariance, np.nan)).xyz, truth))
         rows["bones"].append(errors(boned.poses.xyz, truth))
         rows["bones, 6 Hz"].append(errors(butterworth(fill_gaps(boned.poses.xyz, 20), 6.0, FPS)[0], truth))
-        rows["bones, smooth"].append(errors(smooth(boned.poses.xyz, boned.covariance), truth))
+        rows["bones, smooth"].append(errors(smooth(boned.poses.xyz, boned.covariance).xyz, truth))
     means = {name: np.mean(found, axis=0) for name, found in rows.items()}
     print(f"\n{views} views, {sigma_px:g} px, {outliers:.0%} gross errors; mm, mm/s, mm/s2")
     for name, (place, velocity, acceleration) in means.items():

@@ -81,13 +81,13 @@ def test_a_cutoff_that_no_rate_allows_is_refused(path, cutoff):
 def test_clean_places_stay_where_they_are(path):
     for sd in (1e-6, 1e-3):
         _, covariance = noisy(path, sd)
-        np.testing.assert_allclose(smooth(path, covariance), path, atol=0.05)
+        np.testing.assert_allclose(smooth(path, covariance).xyz, path, atol=0.05)
 
 
 @pytest.mark.parametrize("sd", [0.1, 1.0, 10.0, 30.0])
 def test_places_come_nearer_to_the_truth_about_as_near_as_by_the_cutoff_that_the_truth_knows(path, sd):
     places, covariance = noisy(path, sd)
-    error, filtered = rms(smooth(places, covariance) - path), {}
+    error, filtered = rms(smooth(places, covariance).xyz - path), {}
     for cutoff in (2.0, 3.0, 4.0, 5.0, 6.0, 8.0, 12.0, 20.0):
         filtered[cutoff] = rms(butterworth(places, cutoff, FPS)[0] - path)
     assert error < rms(places - path)
@@ -100,13 +100,13 @@ def test_covariances_that_change_over_time_count(path):
     places, covariance = noisy(path, 2.0)
     worse = np.where(np.arange(len(path)) // 20 % 2, 1.0, 10.0)[:, None, None]
     spoilt = path + worse * (places - path)
-    error = rms(smooth(spoilt, worse**2 * covariance) - path)
+    error = rms(smooth(spoilt, worse**2 * covariance).xyz - path)
     assert error < 0.9 * min(rms(butterworth(spoilt, cutoff, FPS)[0] - path) for cutoff in (2, 3, 4, 5, 6, 8))
 
 
 def test_without_covariances_it_is_better_than_six_hertz(path):
     places, covariance = noisy(path, 5.0)
-    error = rms(smooth(places, np.full_like(covariance, np.nan)) - path)
+    error = rms(smooth(places, np.full_like(covariance, np.nan)).xyz - path)
     assert error < 0.95 * rms(butterworth(places, 6.0, FPS)[0] - path)
 
 
@@ -114,8 +114,8 @@ def test_gross_errors_hardly_move_the_path(path):
     places, covariance = noisy(path, 5.0)
     wrong = np.random.default_rng(1).random(places.shape[:2]) < 0.05
     spoilt = places + 500 * wrong[..., None]
-    good = rms(smooth(places, covariance) - path)
-    assert rms(smooth(spoilt, covariance) - path) < 1.3 * good
+    good = rms(smooth(places, covariance).xyz - path)
+    assert rms(smooth(spoilt, covariance).xyz - path) < 1.3 * good
     assert rms(butterworth(spoilt, 6.0, FPS)[0] - path) > 3 * good
 
 
@@ -125,14 +125,14 @@ def test_the_path_turns_and_grows_with_the_places(path):
     full = np.empty((*covariance.shape[:2], 3, 3))
     full[..., ROWS, COLUMNS] = full[..., COLUMNS, ROWS] = covariance
     turned = (factor**2 * R @ full @ R.T)[..., ROWS, COLUMNS]
-    expected = factor * smooth(places, covariance) @ R.T
-    np.testing.assert_allclose(smooth(factor * places @ R.T + 7, turned), expected + 7, atol=1e-4)
+    expected = factor * smooth(places, covariance).xyz @ R.T
+    np.testing.assert_allclose(smooth(factor * places @ R.T + 7, turned).xyz, expected + 7, atol=1e-4)
 
 
 def test_what_is_missing_is_bridged_and_nothing_is_made_up_at_the_ends(path):
     places, covariance = noisy(path, 3.0)
     places[:4, 0], places[100:108, 0], places[:, 1], places[5:16, 1] = np.nan, np.nan, np.nan, path[5:16, 1]
-    found = smooth(places, covariance)
+    found = smooth(places, covariance).xyz
     assert np.isnan(found[:4, 0]).all()
     assert rms(found[100:108, 0] - path[100:108, 0]) < 40
     np.testing.assert_array_equal(found[:, 1], places[:, 1])  # eleven places are too few
@@ -140,10 +140,10 @@ def test_what_is_missing_is_bridged_and_nothing_is_made_up_at_the_ends(path):
 
 def test_chunks_pass_into_each_other(path, monkeypatch):
     places, covariance = noisy(path, 5.0)
-    whole = smooth(places, covariance)
+    whole = smooth(places, covariance).xyz
     monkeypatch.setattr("epitool.geometry.motion.smoothing._CHUNK", 240)
     monkeypatch.setattr("epitool.geometry.motion.smoothing._OVERLAP", 120)
-    parts = smooth(places, covariance)
+    parts = smooth(places, covariance).xyz
     assert rms(parts - whole) < 0.3 * rms(parts - path)
     assert np.abs(np.diff(parts, 3, axis=0)).max() < 1.5 * np.abs(np.diff(whole, 3, axis=0)).max()
 
@@ -151,7 +151,7 @@ def test_chunks_pass_into_each_other(path, monkeypatch):
 def test_one_who_stands_still_stays_still():
     places = np.tile(np.array([1.0, 2.0, 3.0]), (50, 2, 1))
     for covariance in (np.full((50, 2, 6), np.nan), np.tile(np.eye(3)[ROWS, COLUMNS], (50, 2, 1))):
-        np.testing.assert_allclose(smooth(places, covariance), places, atol=1e-6)
+        np.testing.assert_allclose(smooth(places, covariance).xyz, places, atol=1e-6)
 
 
 @pytest.mark.parametrize("seed", range(12))
@@ -165,6 +165,6 @@ def test_nothing_breaks_whatever_is_missing_wrong_or_said_of_it(seed):
     covariance = np.tile(np.eye(3)[ROWS, COLUMNS], (frames, 3, 1)) * 10.0 ** rng.normal(0, 3, (frames, 3, 1))
     covariance[rng.random((frames, 3)) < 0.2] = rng.choice([np.nan, 0.0, -1.0])
     known = np.isfinite(places)
-    for found in (smooth(places, covariance), butterworth(fill_gaps(places, 5), 6.0, FPS)[0]):
+    for found in (smooth(places, covariance).xyz, butterworth(fill_gaps(places, 5), 6.0, FPS)[0]):
         assert np.isfinite(found[known]).all()
-    assert np.isnan(smooth(places, covariance)[frames // 4 : frames // 4 + 60, 0]).all()
+    assert np.isnan(smooth(places, covariance).xyz[frames // 4 : frames // 4 + 60, 0]).all()

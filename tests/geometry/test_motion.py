@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
+from epitool.geometry.motion.banded import inverse_blocks
 from epitool.geometry.motion.butterworth import butterworth
 from epitool.geometry.motion.gaps import fill_gaps
 from epitool.geometry.motion.smoothing import smooth
@@ -140,12 +141,85 @@ def test_what_is_missing_is_bridged_and_nothing_is_made_up_at_the_ends(path):
 
 def test_chunks_pass_into_each_other(path, monkeypatch):
     places, covariance = noisy(path, 5.0)
-    whole = smooth(places, covariance).xyz
+    whole, all_sure = smooth(places, covariance)
     monkeypatch.setattr("epitool.geometry.motion.smoothing._CHUNK", 240)
     monkeypatch.setattr("epitool.geometry.motion.smoothing._OVERLAP", 120)
-    parts = smooth(places, covariance).xyz
+    parts, sure = smooth(places, covariance)
+    assert 0.8 < np.median(sure[..., 0]) / np.median(all_sure[..., 0]) < 1.25
     assert rms(parts - whole) < 0.3 * rms(parts - path)
     assert np.abs(np.diff(parts, 3, axis=0)).max() < 1.5 * np.abs(np.diff(whole, 3, axis=0)).max()
+
+
+def deviations(error, covariance):
+    """Errors over their standard deviations, coordinate by coordinate."""
+    return error / np.sqrt(covariance[..., [0, 3, 5]])
+
+
+def test_steady_motion_stays_as_it_is_and_what_noise_does_to_it_all_but_goes():
+    steady = np.arange(300.0)[:, None, None] * np.array([[[3.0, -5.0, 1.0]]]) + [[[0.0, 100.0, 900.0]]]
+    exact, covariance = noisy(steady, 0.0)[0], noisy(steady, 5.0)[1]
+    np.testing.assert_allclose(smooth(exact, covariance).xyz, steady, atol=0.01)
+    places, _ = noisy(steady, 5.0)
+    assert rms(smooth(places, covariance).xyz - steady) < 0.15 * rms(places - steady)
+
+
+@pytest.mark.parametrize("sd", [1.0, 10.0])
+@pytest.mark.parametrize("lasts", [0.0, 0.5, 0.9])
+def test_two_thirds_of_errors_are_within_one_deviation_also_where_errors_last(path, sd, lasts):
+    """A share of the variance changes from frame to frame, and the rest over half a second, as a detector's bias."""
+    white, covariance = noisy(path, sd * np.sqrt(1 - lasts))
+    slow, _ = noisy(0 * path, sd * np.sqrt(lasts), seed=1)
+    for frame in range(1, len(slow)):
+        slow[frame] = np.exp(-1 / 30) * slow[frame - 1] + np.sqrt(1 - np.exp(-2 / 30)) * slow[frame]
+    _, covariance = noisy(path, sd)
+    found = smooth(white + slow, covariance)
+    off = np.abs(deviations(found.xyz - path, found.covariance))
+    assert 0.58 < (off < 1).mean() < 0.78
+    assert (off < 2).mean() > 0.88
+    stated = np.sqrt(found.covariance[..., [0, 3, 5]].sum(axis=-1)).mean()
+    assert stated < (0.98 if lasts else 0.7) * np.sqrt(18) * sd
+
+
+def test_the_covariance_is_the_inverse_of_the_whole_matrix():
+    rng = np.random.default_rng(0)
+    factor = rng.normal(size=(20, 3, 3))
+    precision, stiffness = factor @ factor.swapaxes(1, 2), np.exp(rng.normal(0, 2, 17))
+    precision[[4, 5, 11]] = 0.0  # missing places
+    whole = np.zeros((20, 3, 20, 3))
+    for f in range(20):
+        whole[f, :, f] = precision[f]
+    for f, strength in enumerate(stiffness):
+        differences = np.zeros(20)
+        differences[f : f + 4] = -1, 3, -3, 1
+        whole += strength * np.einsum("f,g,ab->fagb", differences, differences, np.eye(3))
+    dense = np.linalg.inv(whole.reshape(60, 60)).reshape(20, 3, 20, 3)
+    np.testing.assert_allclose(inverse_blocks(precision, stiffness), dense[range(20), :, range(20)], rtol=1e-6)
+
+
+def test_the_covariance_turns_and_grows_with_the_places(path):
+    places, covariance = noisy(path[:150], 5.0)
+    R, factor = Rotation.from_euler("xyz", [20, 50, 70], degrees=True).as_matrix(), 0.001
+    full = np.empty((*covariance.shape[:2], 3, 3))
+    full[..., ROWS, COLUMNS] = full[..., COLUMNS, ROWS] = covariance
+    turned = factor**2 * R @ full @ R.T
+    as_it_is = smooth(places, covariance).covariance
+    full[..., ROWS, COLUMNS] = full[..., COLUMNS, ROWS] = as_it_is
+    found = smooth(factor * places @ R.T, turned[..., ROWS, COLUMNS]).covariance
+    size = factor**2 * as_it_is[..., [0, 3, 5]].mean()
+    np.testing.assert_allclose(found, (factor**2 * R @ full @ R.T)[..., ROWS, COLUMNS], rtol=0.03, atol=0.02 * size)
+
+
+def test_places_amid_a_gap_are_the_less_sure(path):
+    places, covariance = noisy(path, 3.0)
+    places[100:110] = np.nan
+    variances = smooth(places, covariance).covariance[..., [0, 3, 5]].sum(axis=-1)
+    assert (variances[105] > 1.5 * variances[90:95].mean(axis=0)).all()
+
+
+def test_jobs_change_nothing(path):
+    places, covariance = noisy(path, 5.0)
+    for one, two in zip(smooth(places, covariance), smooth(places, covariance, jobs=2), strict=True):
+        np.testing.assert_array_equal(one, two)
 
 
 def test_one_who_stands_still_stays_still():
@@ -165,6 +239,9 @@ def test_nothing_breaks_whatever_is_missing_wrong_or_said_of_it(seed):
     covariance = np.tile(np.eye(3)[ROWS, COLUMNS], (frames, 3, 1)) * 10.0 ** rng.normal(0, 3, (frames, 3, 1))
     covariance[rng.random((frames, 3)) < 0.2] = rng.choice([np.nan, 0.0, -1.0])
     known = np.isfinite(places)
-    for found in (smooth(places, covariance).xyz, butterworth(fill_gaps(places, 5), 6.0, FPS)[0]):
+    path = smooth(places, covariance)
+    for found in (path.xyz, butterworth(fill_gaps(places, 5), 6.0, FPS)[0]):
         assert np.isfinite(found[known]).all()
-    assert np.isnan(smooth(places, covariance).xyz[frames // 4 : frames // 4 + 60, 0]).all()
+    assert np.isnan(path.xyz[frames // 4 : frames // 4 + 60, 0]).all()
+    moved = (path.xyz != places).any(axis=-1) & np.isfinite(path.xyz[..., 0])
+    assert (path.covariance[moved][:, [0, 3, 5]] > 0).all()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import h5py
@@ -10,8 +11,9 @@ import pytest
 from crowds import crowd_scene
 from test_labels_of_everyone import write as write_crowd
 
+from epitool.camera import Window
 from epitool.io import joints_h5
-from epitool.io.cameras import write_rig
+from epitool.io.cameras import write_rig, write_windows
 from epitool.io.keypoints_h5 import write_keypoints
 from epitool.io.labels_h5 import LabelsWriter, open_labels, people_in, read_labels, write_labels
 from epitool.labels import Labels
@@ -113,6 +115,19 @@ def test_smoothed_labels_are_not_smoothed_again_and_that_is_said(recording, caps
     assert "labels.h5: is smoothed already, by `epitool triangulate --smooth`" in capsys.readouterr().err
     assert not np.array_equal(converted("labels.h5", "butterworth:6Hz"), as_they_are, equal_nan=True)
     assert str(np.load("out.npz")["processing"]).startswith("smoothed: least jerk")
+
+
+def test_each_window_of_moving_cameras_has_a_world_and_is_smoothed_by_itself(recording):
+    away = np.array([0.0, 5000.0, 0.0])
+    cameras = tuple(replace(camera, t=camera.t - camera.R @ away) for camera in recording.rig.cameras)
+    half = FRAMES // 2
+    windows = [Window(0, half - 1, recording.rig), Window(half, FRAMES, replace(recording.rig, cameras=cameras))]
+    write_windows(Path("cameras.toml"), windows)
+    plain, smooth = (off(labelled(smooth=choice), recording) for choice in (False, True))
+    for error in (plain, smooth):
+        error[half:] -= away
+    assert rms(smooth) < 0.5 * rms(plain)
+    assert np.nanmedian(read_labels("labels.h5").reprojection_px[half:]) < 8  # of the own window's cameras
 
 
 def test_the_page_says_that_joints_are_smoothed(recording):

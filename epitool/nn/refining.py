@@ -59,9 +59,11 @@ def agreed_poses(refiner: Refiner, looks: Sequence[Looks], times: Times) -> Agre
     rays = np.stack([reading.rays for reading in readings], axis=1)
     misfit = np.stack([_misfit(refiner, reading, answers[:, k]) for k, reading in enumerate(readings)], axis=1)
     there = np.isfinite(answers[..., PELVIS, 0])
-    chosen = np.zeros(len(answers), dtype=np.intp)
+    chosen = _cost(there, misfit, 1.0).argmin(axis=1)  # where an image has no neighbours in time
     for run in times.runs(there.any(axis=1)):
-        chosen[run] = _least_motion(answers[run], _cost(there[run], misfit[run], times.seconds[run]))
+        if len(run) > 1:
+            step = float(np.median(np.diff(times.seconds[run])))
+            chosen[run] = _least_motion(answers[run], _cost(there[run], misfit[run], step))
     confidence = np.stack([reading.confidence for reading in readings], axis=1)
     poses, seen, sure = _with_partners(answers, rays, confidence, chosen)
     placed, root = move_to_rays(poses, seen)
@@ -86,13 +88,12 @@ def _distance_from_rays(poses: Array, rays: Array) -> Array:
     return np.asarray(np.where(known, moved, 0.0).sum(axis=1) / np.maximum(known.sum(axis=1), 1))
 
 
-def _cost(there: NDArray[np.bool_], misfit: Array, seconds: Array) -> Array:
-    """Return the cost of each reading of each image of a run, `(N, H)`.
+def _cost(there: NDArray[np.bool_], misfit: Array, step: float) -> Array:
+    """Return the cost of each reading of N images that are `step` seconds apart, `(N, H)`.
 
     It is infinite where nobody is seen, and higher where sides are exchanged.
     """
     # The cost of an exchange is per second, so that it weighs the same against motion at any frame rate.
-    step = float(np.median(np.diff(seconds))) if len(seconds) > 1 else 1.0
     cost = np.where(there, misfit, np.inf)
     cost[:, 1::2] += _WRONG_PER_SECOND * step
     return cost

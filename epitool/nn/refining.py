@@ -76,8 +76,10 @@ def _misfit(refiner: Refiner, looks: Looks, answers: Array) -> Array:
     It tells apart the two ways in which a body may face, because the wrong one fits the rays less well. A hint that
     faces the wrong way agrees with its joints in the image, so the answers without the hint count as much.
     """
-    unhinted = refiner.answers(looks.without_hint()) if np.isfinite(looks.hint).any() else answers
-    return 0.5 * (_distance_from_rays(answers, looks.rays) + _distance_from_rays(unhinted, looks.rays))
+    missed = _distance_from_rays(answers, looks.rays)
+    if not np.isfinite(looks.hint).any():
+        return missed
+    return 0.5 * (missed + _distance_from_rays(refiner.answers(looks.without_hint()), looks.rays))
 
 
 def _distance_from_rays(poses: Array, rays: Array) -> Array:

@@ -13,10 +13,10 @@ from epitool.camera import Array
 from epitool.console import say, warn
 from epitool.errors import InputError
 from epitool.files import STDIO
-from epitool.images import image_key
 from epitool.io.pose_arrays import read_pose_arrays
 from epitool.io.predictions import read_predictions
 from epitool.labels import Labels
+from epitool.names import image_key
 from epitool.options import EvaluateOptions
 from epitool.pose import Predictions
 from epitool.skeleton import Skeleton

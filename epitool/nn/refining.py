@@ -41,7 +41,9 @@ class Agreed:
     exchanged: NDArray[np.bool_]
 
 
-def agreed_poses(refiner: Refiner, looks: Sequence[Looks], times: Times) -> Agreed:
+def agreed_poses(
+    refiner: Refiner, looks: Sequence[Looks], times: Times, sides_known: NDArray[np.bool_] | None = None
+) -> Agreed:
     """Return the poses that the unit finds from one or several looks at each image.
 
     A detector that sees a person from behind may mistake left for right, in some looks or in all. Each look is answered
@@ -53,12 +55,16 @@ def agreed_poses(refiner: Refiner, looks: Sequence[Looks], times: Times) -> Agre
         refiner: The refinement unit.
         looks: Looks at the same N images, of which the second is of the mirrored images, mirrored back.
         times: Times of the images.
+        sides_known: In which images left and right are known to be right, `(N,)`, so that no look is exchanged; None
+            if in none.
     """
     readings = [reading for look in looks for reading in (look, look.exchanged())]
     answers = np.stack([refiner.answers(reading) for reading in readings], axis=1)
     rays = np.stack([reading.rays for reading in readings], axis=1)
     misfit = np.stack([_misfit(refiner, reading, answers[:, k]) for k, reading in enumerate(readings)], axis=1)
     there = np.isfinite(answers[..., PELVIS, 0])
+    if sides_known is not None:
+        there[sides_known, 1::2] = False
     chosen = np.zeros(len(answers), dtype=np.intp)
     for run in times.runs(there.any(axis=1)):
         chosen[run] = _least_motion(answers[run], _cost(there[run], misfit[run], times.seconds[run]))

@@ -52,7 +52,7 @@ def refined_predictions(
         hint = _hints(names, by_network)
         looks = [replace(look, hint=network_hint(hint, look.rays)) for look in looks]
     times = times_of(names)
-    agreed = agreed_poses(refiner, looks, times)
+    agreed = agreed_poses(refiner, looks, times, seen.sides_known)
     lengths, unit, scale_source = _scale(refiner, height_mm)
     poses = sized(agreed.poses, lengths)
     if root_depth is not None:
@@ -94,7 +94,9 @@ def peer_poses(labels: Labels, frames: NDArray[np.intp], views: NDArray[np.intp]
         own = keypoints.detected_xyz[frames, views]
         found["detector's own 3D"] = from_facing(own - own[:, [body.root]], looks.rays), "mm"
     refiner = load_refiner()
-    poses = sized(agreed_poses(refiner, [looks], Times.unrelated(len(looks))).poses, refiner.lengths)
+    known = np.isfinite(labels.poses.xyz[..., 0]).any(axis=1)[frames]
+    agreed = agreed_poses(refiner, [looks], Times.unrelated(len(looks)), known)
+    poses = sized(agreed.poses, refiner.lengths)
     found["shipped unit"] = convert_joints(poses, np.ones(poses.shape[:2]), BODY, body)[0], refiner.unit
     return found
 

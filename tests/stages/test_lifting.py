@@ -10,6 +10,7 @@ import pytest
 
 from epitool.errors import GeometryError, InputError, UsageError
 from epitool.io.keypoints_h5 import write_keypoints
+from epitool.io.labels_h5 import write_labels
 from epitool.nn.looks import BODY, LIMBS, PELVIS, Looks, body_joints, described, face_apart, from_facing, unit_size
 from epitool.nn.mocap import Cameras, median_lengths, mirrored, place_before_cameras
 from epitool.nn.refiner import SHIPPED, Refiner, load_refiner, reference_lengths
@@ -20,7 +21,9 @@ from epitool.pose import Keypoints, square_boxes
 from epitool.skeleton import skeleton
 from epitool.stages import predict
 from epitool.stages.shared import looking
+from epitool.stages.shared.looking import FileLooks
 from epitool.stages.shared.seen_in_images import inside, times_of
+from epitool.synthetic import labels_of, walking_room
 from epitool.synthetic.motion import random_motion
 
 H36M = skeleton("h36m17")
@@ -94,6 +97,17 @@ def test_sides_taken_for_each_other_now_and_then_are_put_right_in_a_video(plain)
     assert not face_apart(found.poses, poses).any()
     alone = agreed_poses(plain, [seen], Times.unrelated(60))
     assert not alone.exchanged.any()
+
+
+def test_sides_that_several_views_have_told_are_kept(plain):
+    """Whatever neighbouring frames say, and in those images alone."""
+    poses = walk()
+    looks = looks_at(poses)
+    turned, known = np.zeros((2, 60), dtype=bool)
+    turned[[20, 21, 40]], known[[20, 21]] = True, True
+    plain.know(looks, mistaken(looks))
+    found = agreed_poses(plain, [some(looks, mistaken(looks), turned)], video(60), known)
+    assert np.flatnonzero(found.exchanged).tolist() == [40]
 
 
 def test_perspective_tells_the_sides_even_where_most_looks_are_wrong(plain):
@@ -362,6 +376,19 @@ def test_joints_of_a_file_do_without_the_image(posed):
     summary = run(boxes=Path("keypoints.h5"))
     assert summary.values["boxes"] == "joints of keypoints.h5"
     assert np.isfinite(np.array(poses_of()["joints_3d"])).all()
+
+
+def test_labels_know_the_sides_where_they_have_a_pose_and_keypoints_do_not(tmp_path):
+    names = np.array([[str(tmp_path / f"{frame}-{view}.jpg") for view in range(4)] for frame in range(2)])
+    truth = labels_of(random_motion(2, 0).xyz, walking_room(), names)
+    gap = truth.poses.xyz.copy()
+    gap[1] = np.nan
+    labels, keypoints = tmp_path / "labels.h5", tmp_path / "keypoints.h5"
+    write_labels(labels, replace(truth, poses=replace(truth.poses, xyz=gap)))
+    write_keypoints(keypoints, truth.keypoints)
+    asked = [names[0, 3], names[1, 0]]
+    assert FileLooks(asked, labels, 1.25).found.sides_known.tolist() == [True, False]
+    assert FileLooks(asked, keypoints, 1.25).found.sides_known is None
 
 
 def test_the_mirror_look_finds_the_same_person():

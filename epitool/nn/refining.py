@@ -65,9 +65,11 @@ def agreed_poses(
     there = np.isfinite(answers[..., PELVIS, 0])
     if sides_known is not None:
         there[sides_known, 1::2] = False
-    chosen = np.zeros(len(answers), dtype=np.intp)
+    chosen = _cost(there, misfit, 1.0).argmin(axis=1)  # where an image has no neighbours in time
     for run in times.runs(there.any(axis=1)):
-        chosen[run] = _least_motion(answers[run], _cost(there[run], misfit[run], times.seconds[run]))
+        if len(run) > 1:
+            step = float(np.median(np.diff(times.seconds[run])))
+            chosen[run] = _least_motion(answers[run], _cost(there[run], misfit[run], step))
     confidence = np.stack([reading.confidence for reading in readings], axis=1)
     poses, seen, sure = _with_partners(answers, rays, confidence, chosen)
     placed, root = move_to_rays(poses, seen)
@@ -80,8 +82,10 @@ def _misfit(refiner: Refiner, looks: Looks, answers: Array) -> Array:
     It tells apart the two ways in which a body may face, because the wrong one fits the rays less well. A hint that
     faces the wrong way agrees with its joints in the image, so the answers without the hint count as much.
     """
-    unhinted = refiner.answers(looks.without_hint()) if np.isfinite(looks.hint).any() else answers
-    return 0.5 * (_distance_from_rays(answers, looks.rays) + _distance_from_rays(unhinted, looks.rays))
+    missed = _distance_from_rays(answers, looks.rays)
+    if not np.isfinite(looks.hint).any():
+        return missed
+    return 0.5 * (missed + _distance_from_rays(refiner.answers(looks.without_hint()), looks.rays))
 
 
 def _distance_from_rays(poses: Array, rays: Array) -> Array:
@@ -92,13 +96,12 @@ def _distance_from_rays(poses: Array, rays: Array) -> Array:
     return np.asarray(np.where(known, moved, 0.0).sum(axis=1) / np.maximum(known.sum(axis=1), 1))
 
 
-def _cost(there: NDArray[np.bool_], misfit: Array, seconds: Array) -> Array:
-    """Return the cost of each reading of each image of a run, `(N, H)`.
+def _cost(there: NDArray[np.bool_], misfit: Array, step: float) -> Array:
+    """Return the cost of each reading of N images that are `step` seconds apart, `(N, H)`.
 
     It is infinite where nobody is seen, and higher where sides are exchanged.
     """
     # The cost of an exchange is per second, so that it weighs the same against motion at any frame rate.
-    step = float(np.median(np.diff(seconds))) if len(seconds) > 1 else 1.0
     cost = np.where(there, misfit, np.inf)
     cost[:, 1::2] += _WRONG_PER_SECOND * step
     return cost

@@ -24,7 +24,7 @@ from epitool.pose import Predictions
 from epitool.skeleton import Skeleton, skeleton
 from epitool.stages import refine as stage
 from epitool.stages.predict.answering import who_answers
-from epitool.stages.shared.lifting import labelled_looks
+from epitool.stages.shared.peers import labelled_looks
 
 H36M = skeleton("h36m17")
 QUICK = UnitOptions(steps=3, batch_size=64)

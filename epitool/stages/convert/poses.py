@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from epitool.console import Summary, warn
+from epitool.console import Summary, counted, warn
 from epitool.errors import InputError, UsageError
 from epitool.images import frame_rate
 from epitool.io.foreign.markers import pose2sim_markers
@@ -157,7 +157,7 @@ def _join_parts(parts: Sequence[Poses]) -> Poses:
 
 def _summary(files: Sequence[Path], motions: Mapping[str, _Motion], told: Told, length: str) -> Summary:
     counts, main = {name: len(motion.poses.frames) for name, motion in motions.items()}, next(iter(motions.values()))
-    frames = f"{counts[next(iter(counts))]} frames"
+    frames = counted(counts[next(iter(counts))], "frame")
     if len(counts) > 1:
         frames = ", ".join(f"{name} {count}" for name, count in counts.items()) + " frames"
     content = f"{len(main.poses.skeleton)} joints, unit {length}" if length != "degrees" else "joint angles in degrees"

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from epitool.camera import Array
-from epitool.console import Summary, progress, say, warn
+from epitool.console import Summary, counted, progress, say, warn
 from epitool.detectors import open_detector
 from epitool.errors import GeometryError, InputError, UsageError
 from epitool.images import IMAGE_SUFFIXES, check_name, frame_of_video, open_view, read_images
@@ -46,7 +46,7 @@ def run(options: PredictOptions) -> Summary:
     predictions = answer(who, names, looking, options, height_mm)
     if not predictions.images:
         raise GeometryError(
-            f"nobody, or too little of anybody, was found in any of the {len(names)} images;"
+            f"nobody, or too little of anybody, was found in {counted(len(names), 'image')};"
             " --box x,y,w,h says where to look"
         )
     assert options.out is not None  # as all options make sure
@@ -150,7 +150,7 @@ def _summary(
     cut = [name for name, whole in zip(predictions.images, _find_whole(predictions, who)) if not whole]
     size = "in mm" if predictions.unit == "mm" else "in the size of a body of stature 1700"
     size += " (--height gives mm)" if who.refiner and predictions.unit != "mm" else ""
-    text = f"{out}: {len(seen)} pose{'s' * (len(seen) != 1)} by {who.words}, {size}, relative to the root"
+    text = f"{out}: {counted(len(seen), 'pose')} by {who.words}, {size}, relative to the root"
     if known := held_out_error_text(who):
         text += f"; {known}"
     if missing:
@@ -172,4 +172,4 @@ def _find_whole(predictions: Predictions, who: Answerer) -> NDArray[np.bool_]:
 def _listed(names: Sequence[str]) -> str:
     """Return the number of images and the names of the first ones, as text."""
     named = ", ".join(names[:_NAMED]) + (", ..." if len(names) > _NAMED else "")
-    return f"{len(names)} image{'s' * (len(names) != 1)}: {named}"
+    return f"{counted(len(names), 'image')}: {named}"

@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from epitool.camera import Array
 from epitool.detectors.finding import Detector, LooksAgain, looks_in_box
 from epitool.errors import InputError
-from epitool.images import Image, image_key
+from epitool.images import Image
+from epitool.names import image_key
 from epitool.pose import BOX_MARGIN, Keypoints, People, square_boxes
 from epitool.skeleton import Skeleton
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from epitool.console import Summary, progress, say, warn
+from epitool.console import Summary, counted, progress, say, warn
 from epitool.errors import GeometryError
 from epitool.geometry.calibration.verdict import Verdict
 from epitool.geometry.doubts import Kind
@@ -175,7 +175,7 @@ def _report(person: _Person, first: _Person, known: Collection[str]) -> None:
     """Report the sides put right, and warn of the doubts that are neither known nor the first person's too."""
     whose = "" if person is first else f"{person.name}: "
     if swaps := _swaps(person):
-        views = ", ".join(f"{view} in {n} frame{'s' * (n != 1)}" for view, n in swaps.items())
+        views = ", ".join(f"{view} in {counted(n, 'frame')}" for view, n in swaps.items())
         sure = "" if person.said.level == "pass" else ", if the cameras are right"
         say(f"{whose}left and right were exchanged by the detector{sure}, and are put right: {views}")
     known = known if person is first else {*known, *first.said.reasons}

@@ -166,6 +166,29 @@ def test_of_two_looks_that_face_opposite_ways_a_poor_hint_does_not_outweigh_the_
     assert not face_apart(found.poses, looks.hint).any()
 
 
+def test_how_far_looks_agree_on_the_way_somebody_faces_is_said(plain):
+    """In videos those around count as well, with their sides put right."""
+    looks, wrong = looks_at(walk(20)), np.zeros(20, dtype=bool)
+    wrong[5] = True
+    once = some(looks, mistaken(looks), wrong)
+    plain.know(looks, mistaken(looks))
+    alone = agreed_poses(plain, [looks, once], Times.unrelated(20)).facing
+    assert (alone[~wrong] > 0.99).all()
+    assert abs(alone[5]) < 0.5
+    in_time = agreed_poses(plain, [once, once], video(20))
+    assert in_time.exchanged.tolist() == wrong.tolist()
+    assert (in_time.facing > 0.9).all()
+
+
+def test_exchanged_answers_have_no_hint_and_are_not_preferred_for_moving_less(plain):
+    """The hints of a detector jitter, and the joints alone do not; its sides are right."""
+    looks = looks_at(walk(90))
+    jitter = np.random.default_rng(0).normal(0, 60, looks.hint.shape)
+    plain.know(looks, mistaken(looks))
+    found = agreed_poses(plain, [replace(looks, hint=looks.hint + jitter)], video(90, 60.0))
+    assert not found.exchanged.any()
+
+
 def test_a_look_at_nobody_leaves_the_other_one(plain):
     looks = looks_at(walk(4))
     nobody = Looks(np.full(looks.rays.shape, np.nan), 0 * looks.confidence, np.full(looks.hint.shape, np.nan))
@@ -335,6 +358,23 @@ def test_several_people_are_said(posed, monkeypatch, capsys):
     monkeypatch.setattr(posed, "people", 2)
     run()
     assert "several people in 1 image: img.jpg" in capsys.readouterr().err
+
+
+def test_it_is_said_if_it_is_unsure_which_way_somebody_faces(posed, monkeypatch, capsys):
+    run()
+    assert "which way" not in capsys.readouterr().err
+    assert poses_of()["facing"] > 0.9
+    whole, looks = posed.detect, []
+
+    def turned(self, image):
+        looks.append(0)
+        xy, sure = whole(self, image)
+        return (xy if len(looks) % 2 else xy[:, H36M.flip_order]), sure
+
+    monkeypatch.setattr(posed, "detect", turned)
+    assert run().values["facing_unsure"] == ["img.jpg"]
+    assert "which way the person faces is unsure in 1 image: img.jpg" in capsys.readouterr().err
+    assert poses_of()["facing"] < 0.5
 
 
 def test_nothing_is_invented_beyond_the_edge(posed, monkeypatch, capsys):

@@ -376,7 +376,7 @@ def made(here, truth):
     [
         ("mocap --views img.jpg", "mocap has no --views"),
         ("mocap img.jpg --names pose2sim", "mocap has no --names, which is an option of"),
-        ("triangulate --smooth", "labels stay as measured; `epitool convert --filter smooth`"),
+        ("convert labels.h5 --out a.trc --smooth", "option of `epitool triangulate` and `epitool predict`"),
         ("mocap img.jpg --nonsense", "No such option"),
     ],
 )

@@ -94,6 +94,7 @@ def _document(target: Truth, predicted: Sequence[Predicted], split: str, options
             "unit": target.unit,
             "scale_source": target.scale_source,
             "verdict": target.labels.verdict if target.labels else "",
+            "smoothed": target.labels.smoothed if target.labels else "",
         },
         "predictions": [
             {

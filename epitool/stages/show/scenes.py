@@ -119,7 +119,8 @@ def _judged(labels: Labels, files: Sequence[LabelsFile]) -> str:
     error, (_, *others) = labels.reprojection_px, files
     apart = np.nanmedian(error) if np.isfinite(error).any() else 0
     whose = f" of {files[0].person}" if others else ""
-    said = f"median reprojection error{whose} {apart:.1f} px" + _doubted(labels.verdict, labels.reasons)
+    said = f"median reprojection error{whose} {apart:.1f} px" + ", smoothed over time" * bool(labels.smoothed)
+    said += _doubted(labels.verdict, labels.reasons)
     for file in others:
         said += _doubted(file.verdict, [reason for reason in file.reasons if reason not in labels.reasons], file.person)
     return (f"{len(files)} people, " if others else "") + said

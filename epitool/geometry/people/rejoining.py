@@ -26,7 +26,8 @@ _BRIEF = 3  # sightings; what is seen for less is by chance, unless it is somebo
 _JUMP, _STEP = 5.0, 0.3  # of the usual pace and of a size; who comes farther in a frame may be another
 _AT_JUMPS = 0.5  # the largest margin then: a piece ends there, and mostly goes on
 _IMPOSSIBLE_SIZE, _IMPOSSIBLE_PROPORTIONS = 0.7, 0.3  # log lengths: half or double, and a third more or less
-_IMPOSSIBLE_SCATTER = 0.3  # of log lengths from frame to frame; those of people are up to 0.25
+_IMPOSSIBLE_SCATTER = 0.3  # of log lengths from frame to frame; those of people whom nobody covers are up to 0.25
+_AGREED_BY = 2.5  # views on average; with more, changing bones are those of somebody who is covered
 
 
 def identities_of(
@@ -117,7 +118,8 @@ def possible(own: Indices, pieces: Pieces) -> Indices:
     """Return the people of pieces `(Q,)`, -1 for those whose bones are nobody's.
 
     Parts of several people, who were matched by chance, make bodies of impossible size or proportions, against the
-    usual ones of the scene, or bones whose lengths change from frame to frame.
+    usual ones of the scene, or bones whose lengths change from frame to frame. Those of somebody whom others cover
+    change as well, but three views do not agree by chance for long.
     """
     if not pieces.bones.size:
         return own
@@ -130,6 +132,7 @@ def possible(own: Indices, pieces: Pieces) -> Indices:
         if len(off):
             size = float(np.median(off))
             odd = abs(size) > _IMPOSSIBLE_SIZE or np.abs(off - size).mean() > _IMPOSSIBLE_PROPORTIONS
-            if odd or np.median(scatter) > _IMPOSSIBLE_SCATTER:
+            by_two_views = np.average(pieces.views[mine], weights=pieces.sightings[mine]) < _AGREED_BY
+            if odd or (by_two_views and np.median(scatter) > _IMPOSSIBLE_SCATTER):
                 out[mine] = -1
     return out

@@ -43,6 +43,8 @@ def peer_poses(labels: Labels, frames: NDArray[np.intp], views: NDArray[np.intp]
         own = keypoints.detected_xyz[frames, views]
         found["detector's own 3D"] = from_facing(own - own[:, [body.root]], looks.rays), "mm"
     refiner = load_refiner()
-    poses = sized(agreed_poses(refiner, [looks], Times.unrelated(len(looks))).poses, refiner.lengths)
+    known = np.isfinite(labels.poses.xyz[..., 0]).any(axis=1)[frames]
+    agreed = agreed_poses(refiner, [looks], Times.unrelated(len(looks)), known)
+    poses = sized(agreed.poses, refiner.lengths)
     found["shipped unit"] = convert_joints(poses, np.ones(poses.shape[:2]), BODY, body)[0], refiner.unit
     return found

@@ -11,7 +11,6 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
-import cv2
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
@@ -45,6 +44,8 @@ def undistort_pixels(xy: Array, K: Array, distortion: Array) -> Array:
     flat = np.ascontiguousarray(xy, dtype=float).reshape(-1, 1, 2)
     if not distortion.any() or not len(flat):
         return np.array(xy, dtype=float)
+    import cv2  # here, because much that knows of cameras measures no image
+
     stop = (cv2.TERM_CRITERIA_COUNT | cv2.TERM_CRITERIA_EPS, 40, 1e-10)
     # OpenCV 4 takes the stopping criteria only in `undistortPointsIter`; OpenCV 5 takes them in `undistortPoints`
     undistort: Any = getattr(cv2, "undistortPointsIter", cv2.undistortPoints)
@@ -140,10 +141,13 @@ class Camera:
         """
         flat = self.to_camera(np.asarray(xyz, dtype=float)).reshape(-1, 3)
         flat = np.where(flat[:, 2:] > 0, flat, np.nan)
-        if not len(flat):
-            return np.empty((*xyz.shape[:-1], 2))
-        xy, _ = cv2.projectPoints(flat, np.zeros(3), np.zeros(3), self.K, self._cv_distortion)
-        return np.asarray(xy, dtype=float).reshape(*xyz.shape[:-1], 2)
+        if not self.distortion.any() or not len(flat):
+            xy = flat[:, :2] / flat[:, 2:] * self.K.diagonal()[:2] + self.K[:2, 2]
+        else:
+            import cv2
+
+            xy, _ = cv2.projectPoints(flat, np.zeros(3), np.zeros(3), self.K, self._cv_distortion)
+        return np.asarray(xy, dtype=float).reshape(*np.shape(xyz)[:-1], 2)
 
     def undistort(self, xy: Array) -> Array:
         """Return pixels `(..., 2)` as an ideal pinhole with the same K would see them."""

@@ -40,6 +40,15 @@ class Summary:
     failure: EpitoolError | None = None
 
 
+def counted(count: int, what: str) -> str:
+    """Return a number of things in words, whose plural is formed with an s.
+
+    >>> counted(1, "frame"), counted(20, "frame")
+    ('1 frame', '20 frames')
+    """
+    return f"{count} {what}" + "s" * (count != 1)
+
+
 def set_quiet(quiet: bool) -> None:
     """Switch remarks and progress off or on; warnings and errors are always printed."""
     _stderr.quiet = quiet

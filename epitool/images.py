@@ -83,11 +83,6 @@ def view_name(path: Path) -> str:
     return path.resolve().name if path.is_dir() else path.stem
 
 
-def image_key(name: str) -> str:
-    """Return a key that is the same for all names of one image, relative or absolute."""
-    return os.path.realpath(name)
-
-
 def open_view(path: Path) -> View:
     """Open a folder or video as a view.
 

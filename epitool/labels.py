@@ -69,6 +69,7 @@ class Labels:
         takes: The takes that `keypoints.take_of` refers to; empty for one recording with cameras that do not move.
         verdict: Quality of the labels: "pass", "warn" or "fail"; "" if they have not been checked.
         reasons: Reasons for the verdict, one line each.
+        smoothed: How the poses were smoothed over time; "" if they are as measured.
     """
 
     poses: Poses
@@ -81,6 +82,7 @@ class Labels:
     takes: tuple[Take, ...] = ()
     verdict: str = ""
     reasons: tuple[str, ...] = ()
+    smoothed: str = ""
 
     def __post_init__(self) -> None:
         f, v, j = self.keypoints.xy.shape[:3]

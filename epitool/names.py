@@ -1,4 +1,4 @@
-"""Matching of view and camera names, which programs spell differently and extend with prefixes and suffixes."""
+"""Matching of names of images, and of views and cameras, which programs spell differently and extend."""
 
 from __future__ import annotations
 
@@ -7,6 +7,11 @@ import re
 from collections.abc import Sequence
 
 import numpy as np
+
+
+def image_key(name: str) -> str:
+    """Return a key that is the same for all names of one image, relative or absolute."""
+    return os.path.realpath(name)
 
 
 def plain_name(name: str) -> str:

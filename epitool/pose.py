@@ -256,6 +256,7 @@ class Predictions:
         skeleton: Names and order of the joints.
         unit: "mm" or "arbitrary".
         provenance: Plain values: the model, the source of the boxes, how depth and scale were fixed, `recording_id`.
+        facing: How sure it is which way the person faces, `(N,)`, up to 1; by default NaN, not known.
     """
 
     images: tuple[str, ...]
@@ -266,10 +267,12 @@ class Predictions:
     skeleton: Skeleton
     unit: str
     provenance: dict[str, str]
+    facing: Array = field(default_factory=lambda: np.empty(0))
 
     def __post_init__(self) -> None:
         n, j = len(self.images), len(self.skeleton)
-        shapes = {"boxes": (n, 4), "joints_3d": (n, j, 3), "joints_2d": (n, j, 2), "confidence": (n, j)}
+        object.__setattr__(self, "facing", self.facing if self.facing.size else np.full(n, np.nan))
+        shapes = {"boxes": (n, 4), "joints_3d": (n, j, 3), "joints_2d": (n, j, 2), "confidence": (n, j), "facing": (n,)}
         for name, shape in shapes.items():
             object.__setattr__(self, name, frozen_array(getattr(self, name), shape, name))
 

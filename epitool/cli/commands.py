@@ -102,8 +102,6 @@ def _advice(name: str, option: str) -> str:
     owns = fields_of(options_of(name))
     if option == "--views" and any(field.name == "views" for field in owns):
         return f"{name} has no --views: leave it out, and name the views alone"
-    if (name, option) == ("triangulate", "--smooth"):
-        return "triangulate has no --smooth: labels stay as measured; `epitool convert --filter smooth` smooths poses"
     others = [other for other in COMMANDS if any(field.option == option for field in fields_of(options_of(other)))]
     named = " and ".join(f"`epitool {other}`" for other in others)
     return f"{name} has no {option}, which is an option of {named}" if others else ""

@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 from epitool.camera import Rig
 from epitool.errors import InputError
 from epitool.io.cameras_h5 import read_rig, read_takes, write_rig, write_takes
-from epitool.io.h5 import LARGEST, array, created, dataset, group_in, opened, readable, store, text, text_list, texts
+from epitool.io.h5 import array, created, dataset, group_in, opened, readable, store, text, text_list, texts
+from epitool.io.joints_h5 import FURTHER, StoredJoints, further_arrays, label_arrays
 from epitool.io.keypoints_h5 import KeypointsFile, keypoint_arrays, write_header
 from epitool.io.people_h5 import FIRST, PEOPLE, group_of, names_in
 from epitool.labels import Further, Labels, RecordingDigest
@@ -28,7 +29,7 @@ from epitool.skeleton import skeleton_of
 LABELS_BY = "epitool triangulate"
 _LABEL_AXES = {"xyz": 3, "xyz_confidence": 2, "xyz_covariance": 3, "reprojection_px": 3, "swapped": 2, "used": 3}
 _VERDICTS = ("", "pass", "warn", "fail")
-_FURTHER, _FURTHER_AXES = "further", {"xyz": 3, "confidence": 2, "covariance": 3}
+_FURTHER_AXES = {"xyz": 3, "confidence": 2, "covariance": 3}
 _SINCE = {"xyz_covariance", "used"}  # datasets that files of the first release lack
 
 
@@ -42,6 +43,7 @@ class LabelsFile:
         takes: Takes, as in `Labels.takes`.
         verdict: Verdict, as in `Labels.verdict`.
         reasons: Reasons, as in `Labels.reasons`.
+        smoothed: How the poses were smoothed, as in `Labels.smoothed`.
     """
 
     def __init__(self, file: h5py.Group, path: Path, person: str = FIRST) -> None:
@@ -51,6 +53,7 @@ class LabelsFile:
         self.takes = read_takes(takes, self.rig) if (takes := group_in(file, "takes")) else ()
         self.verdict = text(file.attrs, "verdict")
         self.reasons = tuple(text_list(file.attrs, "reasons")) if "reasons" in file.attrs else ()
+        self.smoothed = text(file.attrs, "smoothed")
         if self.verdict not in _VERDICTS:
             raise ValueError(f"verdict '{self.verdict[:40]}' is none of {', '.join(_VERDICTS[1:])}")
         self._stored = [name for name in _LABEL_AXES if name in file or name not in _SINCE]
@@ -84,7 +87,7 @@ class LabelsFile:
             given = arrays["reprojection_px"], arrays["swapped"]
             return Labels(
                 poses, keypoints, self.rig, *given, **newer, takes=self.takes, verdict=self.verdict,
-                reasons=tuple(self.reasons),
+                reasons=tuple(self.reasons), smoothed=self.smoothed,
             )  # fmt: skip
 
     def read_further_joints(self) -> Further | None:
@@ -94,14 +97,14 @@ class LabelsFile:
             InputError: The file is damaged there.
         """
         with readable(self._path, "labels", LABELS_BY):
-            if (group := group_in(self._file, _FURTHER)) is None:
+            if (group := group_in(self._file, FURTHER)) is None:
                 return None
             joints = tuple(text_list(group.attrs, "joints"))
             xyz, confidence, covariance = (array(group, name, axes) for name, axes in _FURTHER_AXES.items())
-            skeleton = skeleton_of(_FURTHER, joints)
+            skeleton = skeleton_of(FURTHER, joints)
             poses = Poses(xyz, confidence, self.keypoints.frames, skeleton, self.rig.unit, "world")
             if covariance.shape != (*confidence.shape, 6):
-                raise ValueError(f"'{_FURTHER}/covariance' has shape {covariance.shape}")
+                raise ValueError(f"'{FURTHER}/covariance' has shape {covariance.shape}")
             return Further(poses, covariance)
 
 
@@ -110,12 +113,19 @@ class LabelsWriter:
 
     Attributes:
         person: Name of the person.
+        frames: Numbers of the person's frames, `(F,)`.
     """
 
     def __init__(self, file: h5py.Group, path: Path, frames: NDArray[np.int64], person: str = FIRST) -> None:
-        self._file, self._path, self._frames, self.person = file, path, frames, person
+        self._file, self._path, self.frames, self.person = file, path, frames, person
         self._written, self._digest = 0, RecordingDigest(frames, ())
+        self._rigs: tuple[Rig, ...] = ()
         self._others: list[LabelsWriter] = []
+
+    @property
+    def everyone(self) -> tuple[LabelsWriter, ...]:
+        """This person and the further people of the file."""
+        return self, *self._others
 
     def another(self, frames: NDArray[np.int64]) -> LabelsWriter:
         """Begin the labels of a further person of this file, on frames `(F,)` of their own; it ends with the file."""
@@ -133,26 +143,32 @@ class LabelsWriter:
     def append(self, labels: Labels, further: Further | None = None) -> None:
         """Append the labels of the next frames, and further joints; all labels have the same rig and skeleton."""
         if not self._written:
-            self._digest = RecordingDigest(self._frames, labels.keypoints.views)
+            self._digest = RecordingDigest(self.frames, labels.keypoints.views)
             write_header(self._file, labels.keypoints)
             write_rig(self._file, labels.rig)
+            self._rigs = labels.rigs
             if labels.takes:
                 write_takes(self._file.create_group("takes"), labels.takes)
-        arrays = {**keypoint_arrays(labels.keypoints, self._path), **_label_arrays(labels)}
-        store(self._file, arrays, self._written, len(self._frames))
+        arrays = {**keypoint_arrays(labels.keypoints, self._path), **label_arrays(labels)}
+        store(self._file, arrays, self._written, len(self.frames))
         if further:
             self._append_further(further)
         self._digest.add(labels.keypoints.images)
         self._written += len(labels.poses.frames)
 
     def _append_further(self, further: Further) -> None:
-        group = self._file.require_group(_FURTHER)
+        group = self._file.require_group(FURTHER)
         group.attrs["joints"] = texts(list(further.joints))
-        arrays = {
-            "xyz": further.poses.xyz.astype(np.float32), "confidence": further.poses.confidence.astype(np.float32),
-            "covariance": _stored(further.covariance),
-        }  # fmt: skip
-        store(group, arrays, self._written, len(self._frames))
+        store(group, further_arrays(further), self._written, len(self.frames))
+
+    @property
+    def joints(self) -> StoredJoints:
+        """The joints, after every frame has been appended."""
+        return StoredJoints(self._file, self._rigs)
+
+    def state_smoothed(self, how: str) -> None:
+        """Write that the poses are smoothed, and how."""
+        self._file.attrs["smoothed"] = texts(how)
 
     def judge(self, verdict: str, reasons: Sequence[str]) -> None:
         """Write the verdict on the labels, "pass", "warn" or "fail", and its reasons."""
@@ -165,10 +181,10 @@ class LabelsWriter:
         Raises:
             ValueError: Frames are missing.
         """
-        if self._written != len(self._frames):
-            raise ValueError(f"labels of {self._written} frames were appended, expected {len(self._frames)}")
+        if self._written != len(self.frames):
+            raise ValueError(f"labels of {self._written} frames were appended, expected {len(self.frames)}")
         self._file.attrs["recording_id"] = texts(self._digest.value)
-        for writer in (self, *self._others) if self._others else ():
+        for writer in self.everyone if self._others else ():
             writer._file.attrs["person"] = texts(writer.person)
         for other in self._others:
             other.finish()
@@ -259,6 +275,8 @@ def write_labels(path: Path | str, labels: Labels) -> None:
         writer.append(labels)
         if labels.verdict:
             writer.judge(labels.verdict, labels.reasons)
+        if labels.smoothed:
+            writer.state_smoothed(labels.smoothed)
 
 
 def _open_further_person(file: h5py.File, path: Path, person: str, first: LabelsFile) -> LabelsFile:
@@ -280,19 +298,3 @@ def _open_further_person(file: h5py.File, path: Path, person: str, first: Labels
     if not np.isin(found.keypoints.frames, first.keypoints.frames).all():
         raise ValueError(f"{person} has frames that {FIRST} lacks")
     return found
-
-
-def _label_arrays(labels: Labels) -> dict[str, NDArray[Any]]:
-    return {
-        "xyz": labels.poses.xyz.astype(np.float32),
-        "xyz_confidence": labels.poses.confidence.astype(np.float32),
-        "xyz_covariance": _stored(labels.covariance),
-        "reprojection_px": _stored(labels.reprojection_px),
-        "swapped": labels.swapped,
-        "used": labels.used,
-    }
-
-
-def _stored(values: NDArray[np.float64]) -> NDArray[np.float32]:
-    """Convert to float32, with NaN for values too large for a reader, such as those of a joint at infinity."""
-    return np.where(np.abs(values) < LARGEST, values, np.nan).astype(np.float32)

@@ -14,7 +14,7 @@ from epitool.skeleton import skeleton_of
 
 _LARGEST = 1e9
 PREDICTIONS_BY = "epitool predict"
-OF_POSE = ("box", "joints_3d", "joints_2d", "confidence")  # what is stored of each pose
+OF_POSE = ("box", "joints_3d", "joints_2d", "confidence", "facing")  # what is stored of each pose
 
 
 def read_predictions(path: Path | str) -> Predictions:
@@ -37,6 +37,7 @@ def read_predictions(path: Path | str) -> Predictions:
             skeleton=skeleton,
             unit=content["unit"],
             provenance={str(key): str(value) for key, value in content["provenance"].items()},
+            facing=_stack([{"facing": None} | pose for pose in poses], "facing", ()),  # earlier files lack it
         )
 
 
@@ -63,8 +64,10 @@ def described(predictions: Predictions) -> dict[str, Any]:
 
 def pose_values(predictions: Predictions, i: int) -> dict[str, Any]:
     """Return pose number `i` as plain values, with all numbers rounded to three decimals and None where missing."""
-    values = (predictions.boxes, predictions.joints_3d, predictions.joints_2d, predictions.confidence)
-    return {key: _round_values(of_all[i]) for key, of_all in zip(OF_POSE, values, strict=True)}
+    values = (
+        predictions.boxes, predictions.joints_3d, predictions.joints_2d, predictions.confidence, predictions.facing,
+    )  # fmt: skip
+    return {key: _round_values(np.asarray(of_all[i])) for key, of_all in zip(OF_POSE, values, strict=True)}
 
 
 def _stack(poses: list[dict[str, Any]], key: str, shape: tuple[int, ...]) -> NDArray[np.float64]:
@@ -78,7 +81,7 @@ def _stack(poses: list[dict[str, Any]], key: str, shape: tuple[int, ...]) -> NDA
     return stacked
 
 
-def _round_values(values: NDArray[np.float64]) -> list[Any]:
-    rounded = np.round(values, 3).astype(object)
+def _round_values(values: NDArray[np.float64]) -> Any:
+    rounded = np.asarray(np.round(values, 3), dtype=object)
     rounded[~np.isfinite(values)] = None
     return rounded.tolist()

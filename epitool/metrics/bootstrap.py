@@ -6,7 +6,8 @@ sequences are drawn, with replacement.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,7 @@ Interval = tuple[float, float]
 LEVEL = 0.95
 LEAST_SEQUENCES = 5  # with fewer their variance cannot be estimated
 _DRAWS, _AT_A_TIME = 2000, 200
+_MOST_KEPT = 1000  # sequences whose draws are kept for the next metric; those of many would fill the memory
 
 
 class Bootstrap:
@@ -66,16 +68,26 @@ class Bootstrap:
             return None
         with np.errstate(invalid="ignore", divide="ignore"):
             # A mean over poses is a ratio: both its sum and its count vary with the sequences drawn.
-            means = np.concatenate([(w @ sums[used]) / (w @ counts[used]) for w in self._draws(int(used.sum()))])
+            means = np.concatenate([(w @ sums[used]) / (w @ counts[used]) for w in _draws(self._seed, int(used.sum()))])
             found = np.nanquantile(means, _quantiles(int(used.sum())), axis=0)
         found[:, (counts > 0).sum(axis=0) < LEAST_SEQUENCES] = np.nan
         return np.asarray(found)
 
-    def _draws(self, count: int) -> Iterator[Array]:
-        """Yield how often each sequence is drawn, `(draws, count)`, in parts."""
-        rng = np.random.default_rng(self._seed)
-        for _ in range(_DRAWS // _AT_A_TIME):
-            yield rng.multinomial(count, np.full(count, 1 / count), _AT_A_TIME).astype(np.float64)
+
+def _draws(seed: int, count: int) -> Iterable[Array]:
+    """Return how often each of the sequences is drawn, `(draws, count)`, in parts."""
+    return _kept_draws(seed, count) if count <= _MOST_KEPT else _draw(seed, count)
+
+
+@lru_cache(maxsize=4)
+def _kept_draws(seed: int, count: int) -> tuple[Array, ...]:
+    return tuple(_draw(seed, count))
+
+
+def _draw(seed: int, count: int) -> Iterator[Array]:
+    rng = np.random.default_rng(seed)
+    for _ in range(_DRAWS // _AT_A_TIME):
+        yield rng.multinomial(count, np.full(count, 1 / count), _AT_A_TIME).astype(np.float64)
 
 
 def _quantiles(count: int) -> tuple[float, float]:

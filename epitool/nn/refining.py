@@ -12,13 +12,14 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from epitool.nn.looks import BODY, LIMBS, PELVIS, Looks, face_apart, facing_rotation, mean_ray, rotate_rays
+from epitool.nn.looks import BODY, LIMBS, PELVIS, Looks, face_apart, facing, facing_rotation, mean_ray, rotate_rays
 from epitool.nn.refiner import Refiner
 from epitool.nn.times import Times
 
 Array = NDArray[np.float64]
 Indices = NDArray[np.intp]
-_WRONG_PER_SECOND = 1.5  # cost of assuming left and right exchanged, as joint motion in body sizes
+_WRONG_PER_SECOND = 2.0  # cost of assuming left and right exchanged, as joint motion in body sizes
+_AROUND_S = 0.3  # reach of the images around one that tell which way the person faces in it
 _ON_RAYS = 0.5  # share of the way to its ray by which each joint is moved
 
 
@@ -32,6 +33,8 @@ class Agreed:
         rays: Rays on which the joints were seen, `(N, 16, 2)`.
         confidence: Confidence in the joints seen, `(N, 16)`.
         exchanged: Whether left and right are taken to have been exchanged, `(N,)`.
+        facing: How far the looks at the image, and at those around it, agree that the person faces as the pose does,
+            `(N,)`: the mean cosine between the directions in which the trunk faces; NaN where nobody is seen.
     """
 
     poses: Array
@@ -39,9 +42,12 @@ class Agreed:
     rays: Array
     confidence: Array
     exchanged: NDArray[np.bool_]
+    facing: Array
 
 
-def agreed_poses(refiner: Refiner, looks: Sequence[Looks], times: Times) -> Agreed:
+def agreed_poses(
+    refiner: Refiner, looks: Sequence[Looks], times: Times, sides_known: NDArray[np.bool_] | None = None
+) -> Agreed:
     """Return the poses that the unit finds from one or several looks at each image.
 
     A detector that sees a person from behind may mistake left for right, in some looks or in all. Each look is answered
@@ -53,29 +59,47 @@ def agreed_poses(refiner: Refiner, looks: Sequence[Looks], times: Times) -> Agre
         refiner: The refinement unit.
         looks: Looks at the same N images, of which the second is of the mirrored images, mirrored back.
         times: Times of the images.
+        sides_known: In which images left and right are known to be right, `(N,)`, so that no look is exchanged; None
+            if in none.
     """
     readings = [reading for look in looks for reading in (look, look.exchanged())]
     answers = np.stack([refiner.answers(reading) for reading in readings], axis=1)
+    by_joints = np.stack([_by_joints_alone(refiner, read, answers[:, k]) for k, read in enumerate(readings)], axis=1)
     rays = np.stack([reading.rays for reading in readings], axis=1)
-    misfit = np.stack([_misfit(refiner, reading, answers[:, k]) for k, reading in enumerate(readings)], axis=1)
+    misfit = np.stack([_misfit(answers[:, k], by_joints[:, k], rays[:, k]) for k in range(len(readings))], axis=1)
     there = np.isfinite(answers[..., PELVIS, 0])
-    chosen = np.zeros(len(answers), dtype=np.intp)
+    if sides_known is not None:
+        there[sides_known, 1::2] = False
+    chosen = _cost(there, misfit, 1.0).argmin(axis=1)  # where an image has no neighbours in time
     for run in times.runs(there.any(axis=1)):
-        chosen[run] = _least_motion(answers[run], _cost(there[run], misfit[run], times.seconds[run]))
+        if len(run) > 1:
+            step = float(np.median(np.diff(times.seconds[run])))
+            # Answers without hints move less. So motion is compared without, as an exchanged look has none.
+            chosen[run] = _least_motion(by_joints[run], _cost(there[run], misfit[run], step))
     confidence = np.stack([reading.confidence for reading in readings], axis=1)
     poses, seen, sure = _with_partners(answers, rays, confidence, chosen)
     placed, root = move_to_rays(poses, seen)
-    return Agreed(placed, root, seen, sure, (chosen % 2 == 1) & there.any(axis=1))
+    told = by_joints.reshape(len(answers), len(looks), 2, len(BODY), 3)[np.arange(len(answers)), :, chosen % 2]
+    return Agreed(
+        placed, root, seen, sure, (chosen % 2 == 1) & there.any(axis=1), _facing_agreement(told, placed, times)
+    )
 
 
-def _misfit(refiner: Refiner, looks: Looks, answers: Array) -> Array:
+def _by_joints_alone(refiner: Refiner, looks: Looks, answers: Array) -> Array:
+    """Return the answers `(N, 16, 3)` to looks without their hints; those given, where there are no hints."""
+    return refiner.answers(looks.without_hint()) if np.isfinite(looks.hint).any() else answers
+
+
+def _misfit(answers: Array, by_joints: Array, rays: Array) -> Array:
     """Return by how much the answers to looks miss the rays that the joints were seen on, `(N,)`.
 
     It tells apart the two ways in which a body may face, because the wrong one fits the rays less well. A hint that
     faces the wrong way agrees with its joints in the image, so the answers without the hint count as much.
     """
-    unhinted = refiner.answers(looks.without_hint()) if np.isfinite(looks.hint).any() else answers
-    return 0.5 * (_distance_from_rays(answers, looks.rays) + _distance_from_rays(unhinted, looks.rays))
+    missed = _distance_from_rays(answers, rays)
+    if np.array_equal(answers, by_joints, equal_nan=True):
+        return missed
+    return 0.5 * (missed + _distance_from_rays(by_joints, rays))
 
 
 def _distance_from_rays(poses: Array, rays: Array) -> Array:
@@ -86,13 +110,12 @@ def _distance_from_rays(poses: Array, rays: Array) -> Array:
     return np.asarray(np.where(known, moved, 0.0).sum(axis=1) / np.maximum(known.sum(axis=1), 1))
 
 
-def _cost(there: NDArray[np.bool_], misfit: Array, seconds: Array) -> Array:
-    """Return the cost of each reading of each image of a run, `(N, H)`.
+def _cost(there: NDArray[np.bool_], misfit: Array, step: float) -> Array:
+    """Return the cost of each reading of N images that are `step` seconds apart, `(N, H)`.
 
     It is infinite where nobody is seen, and higher where sides are exchanged.
     """
     # The cost of an exchange is per second, so that it weighs the same against motion at any frame rate.
-    step = float(np.median(np.diff(seconds))) if len(seconds) > 1 else 1.0
     cost = np.where(there, misfit, np.inf)
     cost[:, 1::2] += _WRONG_PER_SECOND * step
     return cost
@@ -137,6 +160,32 @@ def _with_partners(answers: Array, rays: Array, confidence: Array, chosen: Indic
         shared = np.isfinite(mine) & (count > 0)
         mine[shared] = mean[shared]
     return found[0], found[1], found[2]
+
+
+def _facing_agreement(told: Array, poses: Array, times: Times) -> Array:
+    """Return the mean cosine `(N,)` between the way that each pose faces and what is told of it and those around it.
+
+    Args:
+        told: Poses that the looks at each image tell, `(N, L, 16, 3)`; NaN where there are none.
+        poses: The poses, `(N, 16, 3)`.
+        times: Times of the images.
+    """
+    ways, own = (_unit(facing(each)) for each in (told, poses))
+    known = np.isfinite(ways[..., 0])
+    total, count = np.where(known[..., None], ways, 0.0).sum(axis=1), known.sum(axis=1)
+    out = np.full(len(poses), np.nan)
+    for run in times.runs(np.isfinite(own[:, 0])):
+        seconds = times.seconds[run]
+        first, last = (np.searchsorted(seconds, seconds + reach) for reach in (-_AROUND_S, _AROUND_S))
+        sums, counts = (np.concatenate([0 * each[run][:1], each[run].cumsum(axis=0)]) for each in (total, count))
+        out[run] = ((sums[last] - sums[first]) * own[run]).sum(axis=1) / np.maximum(counts[last] - counts[first], 1)
+    return out
+
+
+def _unit(vectors: Array) -> Array:
+    """Return vectors `(..., 3)` scaled to length one; NaN for those without length."""
+    length = np.linalg.norm(vectors, axis=-1, keepdims=True)
+    return np.asarray(vectors / np.where(length > 0, length, np.nan))
 
 
 def move_to_rays(poses: Array, rays: Array) -> tuple[Array, Array]:

@@ -33,6 +33,7 @@ class TriangulateOptions(Options):
         Flag("robust: all views except gross errors. vector-median: the paper's, from pairs.", more=True),
     ] = "robust"
     bones: Annotated[bool, Flag("Use constant bone lengths, which are estimated first.")] = False
+    smooth: Annotated[bool, Flag("Smooth joints over time, as `convert --filter smooth` does.")] = False
     skeleton: Annotated[
         str | None,
         Flag("Skeleton of the labels.", shown="h36m17, or an animal's own"),

@@ -28,6 +28,7 @@ CONSENSUS_RUNS = 20
 _POOLED_STARTS = 3  # starts of the clustering of pooled centres; ten make no better consensus
 POSES_PER_CLUSTER = 2  # least average number
 _SPREAD_AMONG, _SPREAD_PER_CLUSTER = 20_000, 20  # vectors that first centres are drawn from: at least, and for each one
+_CANDIDATES = 5  # vectors tried for each centre; if more were tried for a larger k, k would change the first centres
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,8 +89,9 @@ def fit_pss(
     if largest < 2:
         raise GeometryError(f"{distinct} distinct complete poses do not make two PSS clusters; at least 4 are needed")
     codebooks = []
+    starts = draw_starts(flat, min(max(ks, default=2), largest), consensus or N_INIT, seed)
     for k in ks:
-        runs = fit_runs(flat, min(k, largest), consensus or N_INIT, seed, jobs, "k-means++")
+        runs = fit_runs(flat, min(k, largest), len(starts), seed, jobs, starts)
         chosen = consensus_of(flat, runs, seed) if consensus else min(runs, key=lambda run: run.inertia)
         codebooks.append(make_codebook(chosen, k, yaw))
     return PssModel(tuple(codebooks), skeleton, seed, fitted_on, len(flat), len(poses) - len(flat), method(consensus))
@@ -118,37 +120,49 @@ def make_codebook(run: Run, asked: int, yaw: Yaw | None) -> Codebook:
     return Codebook(asked, unit.reshape(len(unit), -1, 3), yaw)
 
 
-def fit_runs(flat: Floats, k: int, count: int, seed: int, jobs: int, init: str) -> list[Run]:
+def draw_starts(flat: Floats, k: int, count: int, seed: int) -> list[Floats]:
+    """Draw first centres `(k, D)` for several runs by k-means++ (Arthur and Vassilvitskii 2007).
+
+    Centres are drawn one after the other, so the first of them are what a smaller k would draw.
+    """
+    with _threads().limit(limits=1, user_api="blas"):
+        # Drawing is many small steps of Python, in which threads would wait for each other.
+        return [_spread_centers(flat, k, own) for own in _seeds(count, seed)]
+
+
+def _spread_centers(flat: Floats, k: int, seed: int) -> Floats:
+    """Draw first centres. From many vectors `(N, D)` a part is drawn first, which limits memory and time."""
+    from sklearn.cluster import kmeans_plusplus
+
+    count = max(_SPREAD_AMONG, _SPREAD_PER_CLUSTER * k)
+    if len(flat) > count:
+        flat = flat[np.random.default_rng(seed).choice(len(flat), count, replace=False)]
+    # scikit-learn takes half as long for 64 bits as for 32, which it converts in each step.
+    centers, _ = kmeans_plusplus(flat.astype(np.float64), k, random_state=seed, n_local_trials=_CANDIDATES)
+    return centers.astype(flat.dtype)
+
+
+def fit_runs(
+    flat: Floats, k: int, count: int, seed: int, jobs: int, starts: Sequence[Floats] | None = None
+) -> list[Run]:
     """Run k-means from different starts.
 
     Args:
         flat: Vectors `(N, D)`.
         k: Number of clusters.
         count: Number of runs.
-        seed: Seed of the starts; each start has its own, independent of the number of jobs.
+        seed: Seed of the runs; each has its own, independent of the number of jobs.
         jobs: Number of runs at a time.
-        init: How the first centres are drawn: "random" (the paper) or "k-means++".
+        starts: What `draw_starts` returned, of which each run takes k centres; None for vectors drawn at random, as in
+            the paper.
     """
-    seeds = np.random.SeedSequence(seed).generate_state(count).tolist()
+    first = [start[:k] for start in starts] if starts else ["random"] * count
     with _threads().limit(limits=1, user_api="blas"):
-        # Drawing centres is many small steps of Python, in which threads would wait for each other.
-        starts = [spread_centers(flat, k, own) if init == "k-means++" else init for own in seeds]
-        return run_parallel(lambda own: _fit_run(flat, k, *own), list(zip(seeds, starts, strict=True)), jobs)
+        return run_parallel(lambda own: _fit_run(flat, k, *own), list(zip(_seeds(count, seed), first)), jobs)
 
 
-def spread_centers(flat: Floats, k: int, seed: int) -> Floats:
-    """Draw first centres `(k, D)` by k-means++ (Arthur and Vassilvitskii 2007).
-
-    scikit-learn takes half as long for 64 bits as for 32, which it converts in each step. From many vectors `(N, D)` a
-    part is drawn first, which limits memory and time.
-    """
-    from sklearn.cluster import kmeans_plusplus
-
-    count = max(_SPREAD_AMONG, _SPREAD_PER_CLUSTER * k)
-    if len(flat) > count:
-        flat = flat[np.random.default_rng(seed).choice(len(flat), count, replace=False)]
-    centers, _ = kmeans_plusplus(flat.astype(np.float64), k, random_state=seed)
-    return centers.astype(flat.dtype)
+def _seeds(count: int, seed: int) -> list[int]:
+    return list(np.random.SeedSequence(seed).generate_state(count).tolist())
 
 
 def consensus_of(flat: Floats, runs: Sequence[Run], seed: int) -> Run:

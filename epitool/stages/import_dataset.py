@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from epitool.console import Summary, progress, say
+from epitool.console import Summary, counted, progress, say
 from epitool.errors import InputError, UsageError
 from epitool.io.datasets import cmu
 from epitool.io.datasets.common import DatasetTake, check_images
@@ -68,8 +68,8 @@ def run(options: ImportOptions) -> Summary:
             written[str(folder / name)] = _write(folder / name, of_part, step, test)
         else:
             say(f"{root}: no recordings for {name}")
-    said = ", ".join(f"{path} ({frames} frames)" for path, frames in written.items())
-    return Summary(f"{said}: {len(takes)} recordings", {"files": written, "recordings": len(takes)})
+    said = ", ".join(f"{path} ({counted(frames, 'frame')})" for path, frames in written.items())
+    return Summary(f"{said}: {counted(len(takes), 'recording')}", {"files": written, "recordings": len(takes)})
 
 
 def also_writes(options: ImportOptions) -> list[Path]:
@@ -106,7 +106,8 @@ def _import_mocap(root: Path, path: Path, every: int, subjects: Sequence[int]) -
             count += len(poses)
             done(1)
     people = len({clip.subject for clip in clips})
-    text = f"{path}: {count} poses of {people} subject(s) in {len(clips)} clip(s), {fps:g} a second"
+    size = f"{counted(count, 'pose')} of {counted(people, 'subject')} in {counted(len(clips), 'clip')}"
+    text = f"{path}: {size}, {fps:g} a second"
     return Summary(text, {"poses_file": str(path), "poses": count, "subjects": people, "clips": len(clips), "fps": fps})
 
 

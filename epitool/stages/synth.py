@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
 from epitool.camera import Array, Rig
-from epitool.console import Summary, progress, say
+from epitool.console import Summary, counted, progress, say
 from epitool.errors import GeometryError, InputError, UsageError
 from epitool.files import writing
 from epitool.io.cameras import read_rig, write_rig
@@ -65,7 +65,8 @@ def run(options: SynthOptions) -> Summary:
     write_labels(of_coco, coco)
     write_rig(cameras_of, used)
     count = images.size
-    text = f"{out}: {count} images, {len(joints)} frames of {len(used)} cameras; {', '.join(FILES)}"
+    size = f"{counted(count, 'image')}, {counted(len(joints), 'frame')} of {counted(len(used), 'camera')}"
+    text = f"{out}: {size}; {', '.join(FILES)}"
     return Summary(text, {"out": str(out), "images": count, "frames": len(joints), "views": list(used.names)})
 
 

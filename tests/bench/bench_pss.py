@@ -12,7 +12,7 @@ import pytest
 from scenes import timed as timed_by
 
 from epitool.pss import yaw_of
-from epitool.pss.fitting import Run, consensus_of, fit_runs, flat_poses, make_codebook
+from epitool.pss.fitting import Run, consensus_of, draw_starts, fit_runs, flat_poses, make_codebook
 from epitool.pss.stability import agreement, mpss_by_codebook
 from epitool.skeleton import skeleton
 from epitool.synthetic.motion import random_motion
@@ -42,7 +42,7 @@ def poses() -> np.ndarray:
 def runs(poses: np.ndarray) -> list[Run]:
     """Runs on every tenth pose, with the labels of all poses: how they were found does not matter to what follows."""
     flat = flat_poses(poses, 0, None)
-    few = fit_runs(flat[::10], K, RUNS, 0, CORES, "random")
+    few = fit_runs(flat[::10], K, RUNS, 0, CORES)
     return [Run(run.centers, _nearest(flat, run.centers), run.inertia) for run in few]
 
 
@@ -94,7 +94,7 @@ def test_mpss_of_predictions_by_a_hundred_codebooks(poses: np.ndarray, runs: lis
 def test_fits_and_their_consensus(align: str) -> None:
     flat = flat_poses(walk(FIT_POSES, 20), 0, yaw_of(H36M, 2) if align == "yaw" else None)
     for k in (50, 100):
-        found, seconds = timed(lambda k=k: fit_runs(flat, k, 20, 0, CORES, "k-means++"))
+        found, seconds = timed(lambda k=k: fit_runs(flat, k, 20, 0, CORES, draw_starts(flat, k, 20, 0)))
         joined, more = timed(lambda found=found: consensus_of(flat, found, 0))
         best = min(run.inertia for run in found)
         print(

@@ -50,7 +50,7 @@ def write_recording(folder: Path) -> None:
     )
     with h5py.File(folder / "keypoints.h5", "r+") as file:
         block = {name: file[name][:] for name in ("xy", "confidence")}
-        for name in (*block, "images", "frames"):
+        for name in (*block, "images", "frames", "take"):
             del file[name]
         for name, values in block.items():
             file.create_dataset(name, (FRAMES, *values.shape[1:]), values.dtype)

@@ -113,7 +113,7 @@ def test_a_pose_json_comes_through_a_pipe_with_its_images(here, truth):
         cv2.imwrite(name, np.zeros((8, 8, 3), np.uint8))
     result = epitool("show", "-", "--out", "page.html", "--frames", 1, input=piped)
     assert result.exit_code == 0, result.output
-    assert "1 images" in result.stdout
+    assert "1 image" in result.stdout
     assert "give --out FILE" in refused(2, "show", "-", input=piped)
     assert "-: is not JSON" in refused(3, "convert", "-", "--out", "b.trc", input=b"nonsense")
     result = epitool("pss-fit", "--poses", "-", "--split", "all", "--k", 2, input=piped)
@@ -376,7 +376,7 @@ def made(here, truth):
     [
         ("mocap --views img.jpg", "mocap has no --views"),
         ("mocap img.jpg --names pose2sim", "mocap has no --names, which is an option of"),
-        ("triangulate --smooth", "labels stay as measured; `epitool convert --filter smooth`"),
+        ("convert labels.h5 --out a.trc --smooth", "option of `epitool triangulate` and `epitool predict`"),
         ("mocap img.jpg --nonsense", "No such option"),
     ],
 )

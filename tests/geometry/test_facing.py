@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from epitool.geometry.body.facing import facing_of
+from epitool.geometry.triangulation.labels import make_labels
 from epitool.labels import Labels
 from epitool.pose import Poses
 from epitool.skeleton import Skeleton, skeleton
@@ -83,3 +84,18 @@ def test_animals_and_walkers():
     assert facing_of(poses_of(np.random.default_rng(0).normal(size=(50, 5, 3)), mouse)).frames == 0
     walk: Labels = labels_of(random_motion(240, 4, frames_per_second=30.0).xyz, walking_room())
     assert facing_of(walk.poses).backward == 0
+
+
+@pytest.mark.parametrize("wrong", [(0, 1), (1, 2, 3), (2,)])
+def test_where_views_contradict_each_other_the_front_tells_which_are_right(wrong):
+    """The exchanged views are half of them, most, or one."""
+    motion, rig = whole_body(3), walking_room()
+    truth = labels_of(motion.xyz, rig, body=BODY)
+    swapped = np.zeros((len(motion.xyz), len(rig)), dtype=bool)
+    swapped[20:120, wrong] = True
+    labels = make_labels(truth.keypoints.with_swaps(swapped), rig, jobs=1)
+    right = (labels.swapped == swapped).all(axis=1)
+    assert right.mean() > 0.99
+    np.testing.assert_allclose(labels.poses.xyz[right], truth.poses.xyz[right], atol=1.0)
+    np.testing.assert_allclose(labels.keypoints.xy[right], truth.keypoints.xy[right])
+    assert labels.reprojection_px[right][labels.used[right]].max() < 0.5

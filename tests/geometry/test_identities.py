@@ -169,7 +169,7 @@ def pieces_with(bones, track, first, last, variance):
     sure = np.full(count, np.inf)
     return Pieces(
         number, track, first, last, begin, end, before, sure, bones, np.full(bones.shape, variance),
-        np.full(bones.shape, 0.1), np.full(count, 10), ways,
+        np.full(bones.shape, 0.1), np.full(count, 10), np.full(count, 2.0), ways,
     )  # fmt: skip
 
 
@@ -181,6 +181,15 @@ def test_bodies_of_impossible_size_or_proportions_are_nobody():
     number = np.arange(count)
     pieces = pieces_with(bones, track=number, first=number, last=number, variance=1e-3)
     assert possible(number, pieces).tolist() == [0, 1, -1, -1]
+
+
+def test_bones_that_change_are_nobody_s_unless_three_views_agree():
+    """Others cover somebody in some views; the parts of a body that come from different people change from frame to
+    frame, but by chance no more than two views agree."""
+    number, bones = np.arange(3), np.random.default_rng(0).normal(6, 0.3, 8) + np.zeros((3, 8))
+    pieces = pieces_with(bones, track=number, first=number, last=number, variance=1e-3)
+    changing = replace(pieces, scatter=np.full((3, 8), 0.6), views=np.array([2.0, 3.0, 3.7]))
+    assert possible(number, changing).tolist() == [-1, 1, 2]
 
 
 @pytest.mark.parametrize("seed", [3, 5])

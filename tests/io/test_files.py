@@ -116,11 +116,17 @@ def test_predictions_come_back_and_missing_is_null(here, truth):
         truth.poses.skeleton,
         "mm",
         {"a": "b"},
+        np.array([0.75, np.nan]),
     )
     write_predictions(Path("pose.json"), made)
-    assert json.loads(Path("pose.json").read_text())["poses"][1]["joints_3d"][4] == [None, None, None]
+    content = json.loads(Path("pose.json").read_text())
+    assert content["poses"][1]["joints_3d"][4] == [None, None, None]
+    assert [pose.pop("facing") for pose in content["poses"]] == [0.75, None]
     back = read_predictions(Path("pose.json"))
+    np.testing.assert_array_equal(back.facing, made.facing)
     np.testing.assert_allclose(back.joints_3d, joints, atol=5e-4)
+    Path("pose.json").write_text(json.dumps(content))  # as earlier versions wrote it
+    assert np.isnan(read_predictions(Path("pose.json")).facing).all()
     assert (back.images, back.provenance) == (made.images, made.provenance)
 
 

@@ -175,9 +175,9 @@ def test_other_folders_and_subjects(database, here):
     (flat / "walk.amc").write_text(amc([{}]))
     result = epitool("import", "cmu", flat)
     assert "6 poses" not in result.stdout
-    assert "5 poses of 1 subject(s)" in result.stdout
+    assert "5 poses of 1 subject" in result.stdout
     assert "walk.amc: is left out" in result.stderr
-    assert "1 poses" in epitool("import", "cmu", database, "--subjects", "12").stdout
+    assert "1 pose" in epitool("import", "cmu", database, "--subjects", "12").stdout
     assert "no clip of 3; found 1, 12" in failing(2, "import", "cmu", database, "--subjects", "3,12")
 
 

@@ -13,7 +13,7 @@ from epitool.io.pose_arrays import read_pose_arrays
 from epitool.metrics import mpjpe
 from epitool.options import PssFitOptions
 from epitool.pss import Yaw, assign, find_up, fit_pss, normalized, pss, yaw_of
-from epitool.pss.fitting import consensus_of, count_distinct, fit_runs, flat_poses
+from epitool.pss.fitting import consensus_of, count_distinct, draw_starts, fit_runs, flat_poses
 from epitool.skeleton import skeleton, skeleton_of
 from epitool.stages import pss_fit
 from epitool.synthetic.motion import random_motion
@@ -158,6 +158,11 @@ def test_removing_yaw_is_a_rotation_and_done_once_and_for_all():
         assert np.linalg.det(np.linalg.lstsq(WALK[0], once[0], rcond=None)[0]) > 0  # no mirror
 
 
+def test_clusters_of_one_k_do_not_depend_on_the_others():
+    alone, together = fit(WALK, 10).codebook(10), fit(WALK, 5, 10, 30).codebook(10)
+    np.testing.assert_array_equal(alone.centers, together.centers)
+
+
 def test_same_seed_same_clusters():
     poses = np.random.default_rng(0).normal(size=(200, 17, 3))
     first, second = (fit(poses, 5, 9, seed=3, jobs=jobs) for jobs in (1, 3))
@@ -179,7 +184,7 @@ def flat_labels(poses, model):
 
 def test_consensus_is_nearer_to_the_optimum_than_its_runs():
     flat = flat_poses(WALK, ROOT, None)
-    runs = fit_runs(flat, 30, 10, 0, 1, "k-means++")
+    runs = fit_runs(flat, 30, 10, 0, 1, draw_starts(flat, 30, 10, 0))
     assert consensus_of(flat, runs, 0).inertia < min(run.inertia for run in runs)
 
 

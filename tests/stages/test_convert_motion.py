@@ -18,6 +18,7 @@ from epitool.camera import Rig
 from epitool.errors import InputError
 from epitool.geometry.body.angles import joint_angles
 from epitool.io.cameras import read_rig, write_rig
+from epitool.io.foreign.motion import Told, write_motion
 from epitool.io.keypoints_h5 import write_keypoints
 from epitool.io.labels_h5 import read_labels, write_labels
 from epitool.io.predictions import write_predictions
@@ -154,6 +155,8 @@ def test_c3d_holds_what_strict_readers_want(here, truth):
     points, analog, first, last, _, scale, start, _, rate = struct.unpack_from("<HHHHHfHHf", content, 2)
     assert (points, analog, first, last, rate) == (17, 0, 1, 60, 60.0)
     assert scale < 0  # places are floating-point numbers
+    assert start >= content[0] + content[512 * (content[0] - 1) + 2]  # data come after all blocks of parameters
+    assert struct.unpack_from("<H", content, 300) == (0,)  # events in the header
     groups = parameters_of_c3d(content)
     point = groups["POINT"]
     assert point["UNITS"].strip() == b"m"
@@ -165,10 +168,22 @@ def test_c3d_holds_what_strict_readers_want(here, truth):
     assert labels == list(truth.poses.skeleton.joints)
     assert struct.unpack("<H", groups["ANALOG"]["USED"])[0] == 0
     assert {"GEN_SCALE", "RATE"} <= groups["ANALOG"].keys()
+    assert not {"TRIAL", "EVENT"} & groups.keys()  # which other readers would believe more than the header
     data = np.frombuffer(content, "<f4", 60 * 17 * 4, 512 * (start - 1)).reshape(60, 17, 4)
     missing = np.isnan(xyz[..., 0])
     np.testing.assert_array_equal(data[..., 3], np.where(missing, -1, 0))
     np.testing.assert_allclose(data[~missing, :3], xyz[~missing] / 1000, atol=1e-5)
+    assert not data[missing, :3].any()
+
+
+def test_c3d_says_each_step_of_the_processing_in_a_text_of_its_own(here, truth):
+    """A text may have 255 bytes, because C3D counts them in one byte."""
+    ezc3d = pytest.importorskip("ezc3d", reason="the extra [c3d] is not installed")
+    done = "; ".join(["a" * 200, "b" * 200])
+    write_motion(Path("walk.c3d"), truth.poses, 1.0, Told(60.0, "mm", done=done))
+    assert ezc3d.c3d("walk.c3d")["parameters"]["PROCESSING"]["DONE"]["value"] == ["a" * 200, "b" * 200]
+    with pytest.raises(InputError, match="there is no frame to write"):
+        write_motion(Path("none.c3d"), truth.between(0, 0).poses, 1.0, Told(60.0, "mm"))
 
 
 # As Pose2Sim's `IK_Setup_Pose2Sim_Halpe26.xml` names its tasks.
@@ -337,7 +352,6 @@ def test_what_is_of_places_is_refused_for_angles(here, truth, option):
 
 
 def test_angles_of_no_person_are_refused(here):
-    from epitool.io.foreign.motion import Told, write_motion
     from epitool.skeleton import Skeleton
 
     fish = Poses(np.zeros((3, 1, 3)), np.ones((3, 1)), np.arange(3), Skeleton("fish", ("fin",), (-1,)), "mm", "world")

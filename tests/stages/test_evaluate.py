@@ -225,7 +225,7 @@ def test_some_images_without_truth_are_said(folder, capfd):
     predictions = make_predictions(folder)
     write_predictions(Path("pose.json"), replace(predictions, images=(*predictions.images[:-1], "else.png")))
     assert run().values["predictions"][0]["images_without_truth"] == 1
-    assert "1 images are not in labels.h5" in capfd.readouterr().err
+    assert "left out, for not being in labels.h5: 1 image" in capfd.readouterr().err
 
 
 def test_nothing_to_measure(folder):

@@ -10,6 +10,7 @@ import pytest
 
 from epitool.errors import GeometryError, InputError, UsageError
 from epitool.io.keypoints_h5 import write_keypoints
+from epitool.io.labels_h5 import write_labels
 from epitool.nn.looks import BODY, LIMBS, PELVIS, Looks, body_joints, described, face_apart, from_facing, unit_size
 from epitool.nn.mocap import Cameras, median_lengths, mirrored, place_before_cameras
 from epitool.nn.refiner import SHIPPED, Refiner, load_refiner, reference_lengths
@@ -20,7 +21,9 @@ from epitool.pose import Keypoints, square_boxes
 from epitool.skeleton import skeleton
 from epitool.stages import predict
 from epitool.stages.shared import looking
+from epitool.stages.shared.looking import FileLooks
 from epitool.stages.shared.seen_in_images import inside, times_of
+from epitool.synthetic import labels_of, walking_room
 from epitool.synthetic.motion import random_motion
 
 H36M = skeleton("h36m17")
@@ -96,6 +99,46 @@ def test_sides_taken_for_each_other_now_and_then_are_put_right_in_a_video(plain)
     assert not alone.exchanged.any()
 
 
+def test_sides_that_several_views_have_told_are_kept(plain):
+    """Whatever neighbouring frames say, and in those images alone."""
+    poses = walk()
+    looks = looks_at(poses)
+    turned, known = np.zeros((2, 60), dtype=bool)
+    turned[[20, 21, 40]], known[[20, 21]] = True, True
+    plain.know(looks, mistaken(looks))
+    found = agreed_poses(plain, [some(looks, mistaken(looks), turned)], video(60), known)
+    assert np.flatnonzero(found.exchanged).tolist() == [40]
+
+
+def test_frames_that_show_somebody_else_are_no_neighbours():
+    """A detector takes now one and now another of two people; who walks stays the same."""
+    boxes = np.tile([0.0, 0.0, 100.0, 100.0], (12, 1))
+    boxes[:, 0] += 4.0 * np.arange(12)
+    other = np.array([3, 4, 8])
+    boxes[other, 0] += 300.0
+    boxes[10] = np.nan
+    found = video(12).of_people(boxes)
+    runs = [run.tolist() for run in found.runs(np.isfinite(boxes[:, 0]))]
+    assert sorted(runs) == [[0, 1, 2, 5, 6, 7, 9, 11], [3, 4, 8]]
+    slowly = Times(np.zeros(12, dtype=int), np.arange(12.0))
+    assert len(slowly.of_people(boxes).runs(np.isfinite(boxes[:, 0]))) == 11
+
+
+def test_frames_of_several_videos_may_come_in_any_order():
+    times = Times(np.array([7, 8, 7, 8]), np.array([0.0, 0.0, 0.1, 0.1]))
+    assert [run.tolist() for run in times.runs(np.ones(4, dtype=bool))] == [[0, 2], [1, 3]]
+
+
+def test_two_people_who_face_each_other_are_not_made_to_face_the_same_way(plain):
+    """A detector takes now one and now the other, and sees both rightly."""
+    first, second = looks_at(walk(60)), looks_at(walk(60, yaw=np.pi))
+    other = np.arange(60) // 5 % 2 == 1
+    plain.know(first, second, mistaken(first), mistaken(second))
+    seen = some(first, second, other)
+    boxes = np.tile([0.0, 0.0, 100.0, 100.0], (60, 1)) + np.outer(other, [400.0, 0, 0, 0])
+    assert not agreed_poses(plain, [seen], video(60).of_people(boxes)).exchanged.any()
+
+
 def test_perspective_tells_the_sides_even_where_most_looks_are_wrong(plain):
     """A body turned the wrong way fits the rays of its joints less well."""
     poses = walk()
@@ -150,6 +193,29 @@ def test_of_two_looks_that_face_opposite_ways_a_poor_hint_does_not_outweigh_the_
     assert face_apart(plain.answers(mistaken(looks)), looks.hint).all()
     found = agreed_poses(plain, [mistaken(looks), poor], Times.unrelated(6))
     assert not face_apart(found.poses, looks.hint).any()
+
+
+def test_how_far_looks_agree_on_the_way_somebody_faces_is_said(plain):
+    """In videos those around count as well, with their sides put right."""
+    looks, wrong = looks_at(walk(20)), np.zeros(20, dtype=bool)
+    wrong[5] = True
+    once = some(looks, mistaken(looks), wrong)
+    plain.know(looks, mistaken(looks))
+    alone = agreed_poses(plain, [looks, once], Times.unrelated(20)).facing
+    assert (alone[~wrong] > 0.99).all()
+    assert abs(alone[5]) < 0.5
+    in_time = agreed_poses(plain, [once, once], video(20))
+    assert in_time.exchanged.tolist() == wrong.tolist()
+    assert (in_time.facing > 0.9).all()
+
+
+def test_exchanged_answers_have_no_hint_and_are_not_preferred_for_moving_less(plain):
+    """The hints of a detector jitter, and the joints alone do not; its sides are right."""
+    looks = looks_at(walk(90))
+    jitter = np.random.default_rng(0).normal(0, 60, looks.hint.shape)
+    plain.know(looks, mistaken(looks))
+    found = agreed_poses(plain, [replace(looks, hint=looks.hint + jitter)], video(90, 60.0))
+    assert not found.exchanged.any()
 
 
 def test_a_look_at_nobody_leaves_the_other_one(plain):
@@ -323,6 +389,23 @@ def test_several_people_are_said(posed, monkeypatch, capsys):
     assert "several people in 1 image: img.jpg" in capsys.readouterr().err
 
 
+def test_it_is_said_if_it_is_unsure_which_way_somebody_faces(posed, monkeypatch, capsys):
+    run()
+    assert "which way" not in capsys.readouterr().err
+    assert poses_of()["facing"] > 0.9
+
+    class Mistaken(Posed):
+        def detect(self, image):
+            xy, sure = super().detect(image)
+            return xy[:, H36M.flip_order], sure
+
+    looks = iter([Posed(), Mistaken()])  # at the image and at its mirror image
+    monkeypatch.setattr(predict, "open_detector", lambda *a: next(looks))
+    assert run().values["facing_unsure"] == ["img.jpg"]
+    assert "which way the person faces is unsure in 1 image: img.jpg" in capsys.readouterr().err
+    assert poses_of()["facing"] < 0.5
+
+
 def test_nothing_is_invented_beyond_the_edge(posed, monkeypatch, capsys):
     """A portrait: the detector guesses legs below the image, and no answer has them."""
     whole = posed.detect
@@ -362,6 +445,19 @@ def test_joints_of_a_file_do_without_the_image(posed):
     summary = run(boxes=Path("keypoints.h5"))
     assert summary.values["boxes"] == "joints of keypoints.h5"
     assert np.isfinite(np.array(poses_of()["joints_3d"])).all()
+
+
+def test_labels_know_the_sides_where_they_have_a_pose_and_keypoints_do_not(tmp_path):
+    names = np.array([[str(tmp_path / f"{frame}-{view}.jpg") for view in range(4)] for frame in range(2)])
+    truth = labels_of(random_motion(2, 0).xyz, walking_room(), names)
+    gap = truth.poses.xyz.copy()
+    gap[1] = np.nan
+    labels, keypoints = tmp_path / "labels.h5", tmp_path / "keypoints.h5"
+    write_labels(labels, replace(truth, poses=replace(truth.poses, xyz=gap)))
+    write_keypoints(keypoints, truth.keypoints)
+    asked = [names[0, 3], names[1, 0]]
+    assert FileLooks(asked, labels, 1.25).found.sides_known.tolist() == [True, False]
+    assert FileLooks(asked, keypoints, 1.25).found.sides_known is None
 
 
 def test_the_mirror_look_finds_the_same_person():
@@ -471,7 +567,7 @@ def test_frames_of_a_video_have_neighbours_and_other_images_are_alone():
 
 def test_nobody_in_any_image_is_one_line_and_no_file(posed, monkeypatch):
     monkeypatch.setattr(posed, "detect", lambda self, image: (np.empty((0, 17, 2)), np.empty((0, 17))))
-    with pytest.raises(GeometryError, match="nobody, or too little of anybody, was found in any of the 1 images"):
+    with pytest.raises(GeometryError, match="nobody, or too little of anybody, was found in 1 image"):
         run()
     assert not Path("pose.json").exists()
 

@@ -29,7 +29,7 @@ from epitool.nn.refiner_training import generic_wardrobe, train_generic
 from epitool.options import RefineOptions
 from epitool.skeleton import skeleton
 from epitool.stages import refine as stage
-from epitool.stages.shared.lifting import labelled_looks
+from epitool.stages.shared.peers import labelled_looks
 from epitool.synthetic.motion import random_motion
 
 H36M = skeleton("h36m17")

@@ -24,7 +24,7 @@ from epitool.pose import Predictions
 from epitool.skeleton import Skeleton, skeleton
 from epitool.stages import refine as stage
 from epitool.stages.predict.answering import who_answers
-from epitool.stages.shared.lifting import labelled_looks
+from epitool.stages.shared.peers import labelled_looks
 
 H36M = skeleton("h36m17")
 QUICK = UnitOptions(steps=3, batch_size=64)
@@ -235,7 +235,8 @@ def test_a_network_that_saw_too_little_of_the_validation_part_is_not_learned_fro
     """It has learned the training part by heart: how it errs elsewhere is what is to be learned."""
     write_labels(Path("labels.h5"), truth)
     whole, count = flattened(truth), 4 * 84
-    few = {name: getattr(whole, name)[:count] for name in ("images", "boxes", "joints_3d", "joints_2d", "confidence")}
+    of_each = ("images", "boxes", "joints_3d", "joints_2d", "confidence", "facing")
+    few = {name: getattr(whole, name)[:count] for name in of_each}
     write_predictions(Path("pose.json"), replace(whole, **few))
     values = stage.run(RefineOptions(steps=20, predictions=Path("pose.json"))).values
     assert values["chosen"] == "refined, with no hint"

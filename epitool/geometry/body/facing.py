@@ -1,4 +1,4 @@
-"""Detection of recordings in which left and right are exchanged throughout, from the front of the body.
+"""Detection of poses in which left and right are exchanged, from the front of the body.
 
 Sides exchanged in only some views contradict the other views (`swaps`). Sides exchanged in all views contradict
 nothing, and give the same points under wrong names; but then faces look, feet point and knees bend backward.
@@ -52,18 +52,29 @@ def is_of_a_person(skeleton: Skeleton) -> bool:
 def facing_of(poses: Poses) -> Facing:
     """Count the frames in which a body's front is where the names of its sides say.
 
-    Every frame votes by the majority of its face (relative to the ears or shoulders), feet and knees. Up is the
-    direction from the hips to the shoulders, so that people may lie or hang. Joints that have no front, or that the
-    skeleton lacks, do not vote.
+    Every frame votes by the majority of its face, feet and knees (`front_votes`).
+
+    Args:
+        poses: Poses in any unit and any space that is not a mirror image of the world.
+    """
+    votes = front_votes(poses)
+    return Facing(int((votes != 0).sum()), int((votes < 0).sum()))
+
+
+def front_votes(poses: Poses) -> NDArray[np.int64]:
+    """Return how many parts of a body say that its front is where the names of its sides say, less the others, `(F,)`.
+
+    The face (relative to the ears or shoulders), both feet and both knees have a vote each. Up is the direction from
+    the hips to the shoulders, so that people may lie or hang. Joints that have no front, or that the skeleton lacks, do
+    not vote, and neither does an animal, for whose knees and face the rules do not hold.
 
     Args:
         poses: Poses in any unit and any space that is not a mirror image of the world.
     """
     if not is_of_a_person(poses.skeleton):
-        return Facing(0, 0)  # the rules do not hold for an animal's knees and face
+        return np.zeros(len(poses.frames), dtype=np.int64)
     signs = np.sign(np.stack([_face(poses), *(way(poses, side) for way in (_foot, _knee) for side in _SIDES)]))
-    votes = np.sign(np.nan_to_num(signs).sum(axis=0))
-    return Facing(int((votes != 0).sum()), int((votes < 0).sum()))
+    return np.nan_to_num(signs).sum(axis=0).astype(np.int64)
 
 
 def across_trunk(poses: Poses) -> Array:

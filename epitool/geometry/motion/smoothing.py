@@ -3,12 +3,15 @@
 A joint's path is the most likely one under two assumptions: the measured places have errors with their covariances, up
 to a common factor, and the jerk of the path is white noise. The strength of the jerk, overall and at every time, and
 the factor of the covariances are found by maximum likelihood. Outliers get small weights, as errors with Student's t
-distribution do. All matrices are banded, so the cost is linear in the number of frames.
+distribution do. All matrices are banded, so the cost is linear in the number of frames. `deviations` says how sure the
+paths are.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,8 +20,11 @@ from scipy.special import logsumexp
 
 from epitool.camera import inverses
 from epitool.geometry.motion.banded import REACH, likeliest_path
+from epitool.geometry.motion.deviations import path_covariance
+from epitool.parallel import stream_parallel
 
 Array = NDArray[np.float64]
+SMOOTHED = "smoothed: least jerk, strengths by maximum likelihood, covariances of the joints"  # what files say of it
 _TAIL = 4.0  # degrees of freedom of Student's t
 _ROUNDS = 4  # in which stiffness and weights are updated in turn
 _LEAST = 12  # known places that are smoothed; with fewer a path could follow them all
@@ -36,42 +42,78 @@ _WRONG_BY = 30.0  # stated variances are wrong by no more than this factor
 _RIDGE = 1e-6  # of the usual precision: keeps windows without any place regular
 
 
-def smooth(xyz: Array, covariance: Array) -> Array:
+class Smoothed(NamedTuple):
+    """Paths of joints.
+
+    Attributes:
+        xyz: Places `(F, J, 3)`.
+        covariance: Covariances of the places, `(F, J, 6)`: xx, xy, xz, yy, yz, zz.
+    """
+
+    xyz: Array
+    covariance: Array
+
+
+@dataclass(frozen=True)
+class _Chunk:
+    """Frames of one joint that are smoothed at a time, and blended with those before and after where they overlap."""
+
+    joint: int
+    start: int
+    stop: int
+    fades_in: bool
+    fades_out: bool
+
+    @property
+    def part(self) -> tuple[slice, int]:
+        """Where its frames are in arrays of all joints."""
+        return slice(self.start, self.stop), self.joint
+
+    @property
+    def share(self) -> Array:
+        """Its share in the result, `(F, 1)`."""
+        share = np.ones((self.stop - self.start, 1))
+        if self.fades_in:
+            share[:_OVERLAP, 0] = np.linspace(0, 1, _OVERLAP)
+        if self.fades_out:
+            share[-_OVERLAP:, 0] = np.linspace(1, 0, _OVERLAP)
+        return share
+
+
+def smooth(xyz: Array, covariance: Array, jobs: int = 1) -> Smoothed:
     """Smooth joints over time: move each to its most likely path.
 
     Args:
         xyz: Joints `(F, J, 3)` in consecutive frames at a constant rate; NaN where missing.
         covariance: Covariances of the places, `(F, J, 6)`: xx, xy, xz, yy, yz, zz. If none of a joint's covariances is
             known, they are taken as equal, and their size is estimated.
+        jobs: Number of chunks of frames of one joint that are smoothed side by side, as for `stream_parallel`.
 
     Returns:
-        The paths `(F, J, 3)`, which also fill gaps of up to 50 frames; NaN in longer gaps, before a joint's first place
-        and after its last. Fewer than 12 places between such gaps stay unchanged.
+        The paths, which also fill gaps of up to 50 frames; NaN in longer gaps, before a joint's first place and after
+        its last. Fewer than 12 places between such gaps stay unchanged.
     """
-    out = xyz.copy()
-    for j in range(xyz.shape[1]):
-        known = np.flatnonzero(np.isfinite(xyz[:, j]).all(axis=-1))
-        for piece in np.split(known, np.flatnonzero(np.diff(known) > _APART + 1) + 1):
-            if len(piece) >= _LEAST:
-                part = slice(piece[0], piece[-1] + 1)
-                out[part, j] = _smooth_in_chunks(xyz[part, j], covariance[part, j])
+    out = Smoothed(xyz.copy(), covariance.copy())
+    chunks = [chunk for j in range(xyz.shape[1]) for chunk in _chunks_of(j, np.isfinite(xyz[:, j]).all(axis=-1))]
+    for chunk in chunks:
+        out.xyz[chunk.part] = out.covariance[chunk.part] = 0.0
+    measured = (Smoothed(xyz[chunk.part], covariance[chunk.part]) for chunk in chunks)
+    for chunk, path in zip(chunks, stream_parallel(_smooth_chunk, measured, jobs), strict=True):
+        out.xyz[chunk.part] += chunk.share * path.xyz
+        out.covariance[chunk.part] += chunk.share * path.covariance
     return out
 
 
-def _smooth_in_chunks(places: Array, covariance: Array) -> Array:
-    """Smooth one joint `(F, 3)` in chunks that are blended where they overlap."""
-    out = np.zeros_like(places)
-    starts = range(0, max(len(places) - _OVERLAP, 1), _CHUNK - _OVERLAP)
-    for start in starts:
-        part = slice(start, min(start + _CHUNK, len(places)))
-        path = _smooth_chunk(places[part], covariance[part])
-        share = np.ones(len(path))
-        if start:
-            share[:_OVERLAP] = np.linspace(0, 1, _OVERLAP)
-        if start != starts[-1]:
-            share[-_OVERLAP:] = np.linspace(1, 0, _OVERLAP)
-        out[part] += path * share[:, None]
-    return out
+def _chunks_of(joint: int, known: NDArray[np.bool_]) -> Iterator[_Chunk]:
+    """Yield the chunks of a joint that has a place in these frames `(F,)`."""
+    places = np.flatnonzero(known)
+    for piece in np.split(places, np.flatnonzero(np.diff(places) > _APART + 1) + 1):
+        if len(piece) < _LEAST:
+            continue
+        first, stop = int(piece[0]), int(piece[-1]) + 1
+        starts = range(first, max(stop - _OVERLAP, first + 1), _CHUNK - _OVERLAP)
+        for start in starts:
+            yield _Chunk(joint, start, min(start + _CHUNK, stop), start > first, start != starts[-1])
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,6 +125,7 @@ class _Measured:
         precision: Inverse covariances `(F, 3, 3)` in units where the usual variance is 1; 0 where missing.
         known: Whether there is a place, `(F,)`.
         factors: Range of the factor of the variances.
+        usual: Usual variance that is stated; NaN if none is.
         way: Usual distance that the joint moves from frame to frame.
     """
 
@@ -90,19 +133,21 @@ class _Measured:
     precision: Array
     known: NDArray[np.bool_]
     factors: tuple[float, float]
+    usual: float
     way: float
 
 
-def _smooth_chunk(places: Array, covariance: Array) -> Array:
+def _smooth_chunk(joint: Smoothed) -> Smoothed:
     """Smooth one joint `(F, 3)`, updating the stiffness and the weights of its places in turn."""
+    places, covariance = joint
     known = np.isfinite(places).all(axis=-1)
     if known.sum() < _LEAST:
-        return _straight(places, known)
+        return Smoothed(_straight(places, known), covariance)
     middle = places[known].mean(axis=0)
     measured = _measured(places - middle, covariance, known)
     weights, reach = known.astype(float), (_RANGE[0], _RANGE[1])
     for turn in range(_ROUNDS):
-        precision = measured.precision * weights[:, None, None]
+        used, precision = weights, measured.precision * weights[:, None, None]
         usual = _likeliest(measured, precision, reach)
         reach = max(usual - _NEAR, _RANGE[0]), min(usual + _NEAR, _RANGE[1])
         _, factor, path = _cost(usual, measured, precision)
@@ -111,7 +156,10 @@ def _smooth_chunk(places: Array, covariance: Array) -> Array:
             logarithms = _local_stiffness(measured, precision, usual, factor)
             path, _, _ = likeliest_path(measured.places, precision, np.exp(logarithms))
         weights = _trust(measured, path, weights, logarithms, factor)
-    return path + middle
+    sure = path_covariance(
+        measured.places - path, measured.precision, used, np.exp(logarithms), measured.factors, measured.usual
+    )
+    return Smoothed(path + middle, sure)
 
 
 def _likeliest(measured: _Measured, precision: Array, reach: tuple[float, float]) -> float:
@@ -158,7 +206,7 @@ def _measured(places: Array, covariance: Array, known: NDArray[np.bool_]) -> _Me
     """Return the places with covariances in units of the usual variance, which also replaces unknown ones."""
     full = covariance[:, [0, 1, 2, 1, 3, 4, 2, 4, 5]].reshape(-1, 3, 3)
     stated = known & np.isfinite(full).all(axis=(1, 2)) & (np.linalg.det(np.nan_to_num(full)) > 0)
-    usual, factors = 1.0, (1e-12, np.inf)
+    usual, factors = np.nan, (1e-12, np.inf)
     if stated.any():
         usual = float(np.median(np.trace(full[stated], axis1=1, axis2=2))) / 3
         factors = usual / _WRONG_BY, usual * _WRONG_BY
@@ -167,7 +215,7 @@ def _measured(places: Array, covariance: Array, known: NDArray[np.bool_]) -> _Me
     precision[stated] = inverses(full[stated] / usual + 1e-4 * np.eye(3))
     ways = np.linalg.norm(np.diff(places, axis=0), axis=1)[known[1:] & known[:-1]]
     way = float(np.median(ways)) if len(ways) else 0.0
-    return _Measured(np.where(known[:, None], places, 0.0), precision, known, factors, way)
+    return _Measured(np.where(known[:, None], places, 0.0), precision, known, factors, usual, way)
 
 
 def _cost(logarithm: float, measured: _Measured, precision: Array) -> tuple[float, float, Array]:

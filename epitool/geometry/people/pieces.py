@@ -59,6 +59,7 @@ class Pieces:
         variance: Variances of these, `(Q, B)`.
         scatter: Deviations of the logarithms in single frames, `(Q, B)`.
         sightings: Number of sightings in which it is sure who it is, `(Q,)`.
+        views: Mean number of views that agree in these, `(Q,)`.
         ways: How people move within the pieces.
     """
 
@@ -74,6 +75,7 @@ class Pieces:
     variance: Array
     scatter: Array
     sightings: Indices
+    views: Array
     ways: Ways
 
     def __len__(self) -> int:
@@ -106,9 +108,10 @@ def pieces_of(sightings: Sightings, members: Indices, candidates: Candidates, ri
     begin, end = (_moments(known, frames[ends[:, at]], frames, centers, at) for at in (0, -1))
     track, (first, last) = names[ends[:, 0]], frames[ends].T
     count = np.array([len(part) for part in parts], dtype=np.intp)
+    views = np.array([(members[part] >= 0).sum(axis=1).mean() for part in parts])
     return Pieces(
         of_sighting, track, first, last, begin, end, _pieces_before(track), margin[starts],
-        *measure_bones(parts, members, candidates, rig, skeleton), count,
+        *measure_bones(parts, members, candidates, rig, skeleton), count, views,
         measure_ways(known, frames, centers, float(median_over(sizes))),
     )  # fmt: skip
 

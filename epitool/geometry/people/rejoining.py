@@ -26,8 +26,9 @@ _BRIEF = 3  # sightings; what is seen for less is by chance, unless it is somebo
 _JUMP, _STEP = 5.0, 0.3  # of the usual pace and of a size; who comes farther in a frame may be another
 _AT_JUMPS = 0.5  # the largest margin then: a piece ends there, and mostly goes on
 _IMPOSSIBLE_SIZE, _IMPOSSIBLE_PROPORTIONS = 0.7, 0.3  # log lengths: half or double, and a third more or less
-_IMPOSSIBLE_SCATTER = 0.3  # of log lengths from frame to frame; those of people are up to 0.25, but before close views
-_TIMES_USUAL = 1.5  # where views are close and depth is uncertain, bones of all people change: by so much more
+_IMPOSSIBLE_SCATTER = 0.3  # of log lengths from frame to frame; those of people whom nobody covers are up to 0.25
+_TIMES_USUAL = 1.5  # before close views depth is uncertain and everyone's bones change: by so much more
+_AGREED_BY = 2.5  # views on average; with more, changing bones are those of somebody who is covered
 
 
 def identities_of(
@@ -118,7 +119,8 @@ def possible(own: Indices, pieces: Pieces) -> Indices:
     """Return the people of pieces `(Q,)`, -1 for those whose bones are nobody's.
 
     Parts of several people, who were matched by chance, make bodies of impossible size or proportions, or bones whose
-    lengths change from frame to frame, against the usual ones of the scene.
+    lengths change from frame to frame, against the usual ones of the scene. Those of somebody whom others cover change
+    as well, but three views do not agree by chance for long.
     """
     if not pieces.bones.size:
         return own
@@ -132,6 +134,7 @@ def possible(own: Indices, pieces: Pieces) -> Indices:
         if len(off):
             size = float(np.median(off))
             odd = abs(size) > _IMPOSSIBLE_SIZE or np.abs(off - size).mean() > _IMPOSSIBLE_PROPORTIONS
-            if odd or np.median(scatter) > most:
+            by_two_views = np.average(pieces.views[mine], weights=pieces.sightings[mine]) < _AGREED_BY
+            if odd or (by_two_views and np.median(scatter) > most):
                 out[mine] = -1
     return out

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from epitool.camera import Rig
+from epitool.geometry.body.facing import front_votes
 from epitool.geometry.compiled.projection import reprojection_errors
 from epitool.geometry.noise import KeypointNoise, unknown_noise
 from epitool.geometry.triangulation.bones import BoneLengths, estimate_bone_lengths, refine_with_bones
@@ -23,6 +24,7 @@ Array = NDArray[np.float64]
 _CHUNK_KEYPOINTS = 1 << 17  # bounds the memory of a chunk, about 20 MB with what is computed from it
 _SAMPLE_RUNS, _RUN_FRAMES = 40, 50  # size of the sample from which settings are estimated
 _NEAR = 3.4  # standard deviations within which 99.7% of keypoints are
+_CLEAR_VOTES = 2  # of face, feet and knees, by which a body's front is clear
 _SWAP_CAP = 0.02  # share of a person's extent in the image at which epipolar distances are capped
 
 
@@ -101,6 +103,11 @@ def label_chunk(keypoints: Keypoints, rig: Rig, settings: LabelSettings) -> Labe
     """
     ideal, confidence, swapped = _put_sides_right(keypoints, rig, settings.noise, settings.swap_cap_px)
     found = triangulate(ideal, confidence, rig, method=settings.method, combine=settings.combine, noise=settings.noise)
+    backward = _find_backward(found, swapped, keypoints, rig)
+    if backward.any():
+        order, everywhere = keypoints.skeleton.flip_order, np.repeat(backward[:, None], len(rig), axis=1)
+        ideal, confidence = flip_joints(ideal, everywhere, order), flip_joints(confidence, everywhere, order)
+        found, swapped = found.with_sides_exchanged(backward, order), swapped ^ everywhere
     if settings.bones:
         found = _with_bones(found, ideal, confidence, rig, keypoints.skeleton, settings.bones, settings.noise)
     upright = keypoints.with_swaps(swapped) if swapped.any() else keypoints
@@ -134,6 +141,18 @@ def _put_sides_right(
     trust = np.where(keypoints.seen, noise.levels(keypoints.confidence) + 1.0, 0.0)
     swapped = find_swaps(xy, trust, rig, keypoints.skeleton, swap_cap_px)
     return flip_joints(xy, swapped, order), flip_joints(keypoints.confidence, swapped, order), swapped
+
+
+def _find_backward(
+    found: Triangulation, swapped: NDArray[np.bool_], keypoints: Keypoints, rig: Rig
+) -> NDArray[np.bool_]:
+    """Return the frames `(F,)` in which the views that were put right were the right ones, told by the body's front.
+
+    Where views contradict each other, the fewest are taken to be wrong, which may be the wrong half of them. Views that
+    agree are believed.
+    """
+    poses = Poses(found.xyz, found.confidence, keypoints.frames, keypoints.skeleton, rig.unit, "world")
+    return swapped.any(axis=1) & (front_votes(poses) <= -_CLEAR_VOTES)
 
 
 def make_labels(

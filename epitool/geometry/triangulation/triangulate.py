@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,6 +43,24 @@ class Triangulation:
     reprojection_px: Array
     covariance: Array
     used: NDArray[np.bool_]
+
+    def with_sides_exchanged(self, frames: NDArray[np.bool_], order: NDArray[np.intp]) -> Triangulation:
+        """Return the same points with left and right exchanged in all views in some frames.
+
+        Args:
+            frames: The frames, `(F,)`.
+            order: The skeleton's joints with left and right exchanged, `(J,)`.
+        """
+
+        def exchanged(values: NDArray[Any], axis: int) -> NDArray[Any]:
+            out = values.copy()
+            out[frames] = np.take(values[frames], order, axis=axis)
+            return out
+
+        return Triangulation(
+            exchanged(self.xyz, 1), exchanged(self.confidence, 1), exchanged(self.reprojection_px, 2),
+            exchanged(self.covariance, 1), exchanged(self.used, 2),
+        )  # fmt: skip
 
 
 def triangulate(

@@ -123,10 +123,12 @@ def _c3d(path: Path, poses: Poses, scale: float, told: Told) -> None:
     if len(poses.frames) and (np.diff(poses.frames) != 1).any():
         raise InputError(f"{path}: C3D has no gaps between frames, these have; write .trc or .csv")
     numbers = told.numbers(poses.frames).tolist()
-    if numbers and numbers[-1] >= _C3D_FRAMES:
+    if not numbers:
+        raise InputError(f"{path}: there is no frame to write")
+    if numbers[-1] >= _C3D_FRAMES:
         raise InputError(f"{path}: C3D holds {_C3D_FRAMES} frames, these are {numbers[-1] + 1}; write .trc or .csv")
     file = ezc3d.c3d()
-    file["header"]["points"]["first_frame"] = numbers[0] if numbers else 0
+    file["header"]["points"]["first_frame"] = numbers[0]
     point = file["parameters"]["POINT"]
     point["RATE"]["value"], point["LABELS"]["value"] = [told.fps], list(poses.skeleton.joints)
     point["UNITS"]["value"] = [told.unit]
@@ -135,7 +137,7 @@ def _c3d(path: Path, poses: Poses, scale: float, told: Told) -> None:
             file.add_parameter("POINT", screen, [axis])
     file.add_parameter("MANUFACTURER", "SOFTWARE", ["epitool"])
     if told.done:
-        file.add_parameter("PROCESSING", "DONE", [told.done])
+        file.add_parameter("PROCESSING", "DONE", told.done.split("; "))  # C3D counts the bytes of a text in one byte
     points = np.ones((4, len(poses.skeleton), len(poses.frames)))
     points[:3] = (poses.xyz * scale).transpose(2, 1, 0)
     file["data"]["points"] = points

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from epitool.console import say, show_table, warn
+from epitool.console import counted, say, show_table, warn
 from epitool.geometry.calibration.calibrate import Calibration
 from epitool.geometry.calibration.verdict import Weakness, weakness
 from epitool.geometry.two_view.relative_pose import PairPose
@@ -146,8 +146,7 @@ def warn_where_doubtful(
     for view, swapped in zip(labels.keypoints.views, labels.swapped.sum(axis=0).tolist(), strict=True):
         if swapped:
             say(
-                f"view {view}: the detector exchanged left and right in {swapped} frame{'s' * (swapped != 1)};"
-                " taken into account"
+                f"view {view}: the detector exchanged left and right in {counted(swapped, 'frame')}; taken into account"
             )
 
 

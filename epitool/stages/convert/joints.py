@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from epitool.console import Summary, say, warn
+from epitool.console import Summary, counted, say, warn
 from epitool.errors import GeometryError, InputError, UsageError
 from epitool.images import IMAGE_SUFFIXES, VIDEO_SUFFIXES, View, open_view
 from epitool.io.cameras import KNOWN_CAMERAS
@@ -65,11 +65,12 @@ def convert_joints(options: ConvertOptions, body: Skeleton | None) -> Summary:
     tally = people.write(out, program, named=bool(filmed))
     if filmed:
         tally.report()
-    text = f"{out}: {tally.frames} frames x {len(names)} views of {seen[0].program}, {len(body)} joints ({body.name})"
+    size = f"{counted(tally.frames, 'frame')} x {counted(len(names), 'view')} of {seen[0].program}"
+    text = f"{out}: {size}, {len(body)} joints ({body.name})"
     values = {
         "out": str(out), "frames": tally.frames, "views": names, "joints": len(body), "program": seen[0].program
     }  # fmt: skip
-    return Summary(f"{text}, a person in {tally.found.sum()} images", values)
+    return Summary(f"{text}, a person in {counted(tally.found.sum(), 'image')}", values)
 
 
 def _views_in(path: Path, body: Skeleton | None) -> list[SeenView]:

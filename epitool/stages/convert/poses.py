@@ -8,8 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
-from epitool.console import Summary, warn
+from epitool.console import Summary, counted, say, warn
 from epitool.errors import InputError, UsageError
+from epitool.geometry.motion.gaps import step_of
 from epitool.images import frame_rate
 from epitool.io.foreign.markers import pose2sim_markers
 from epitool.io.foreign.motion import FORMATS, Told, check_motion_file, ending_of, write_motion
@@ -59,7 +60,9 @@ def convert_poses(path: Path, options: ConvertOptions) -> Summary:
         raise UsageError(f"--unit {unit}: {path} has no scale; calibrate with --scale")
     if not unit and form.unit and main.poses.unit == "mm":
         unit = form.unit
-    step = max(int(np.gcd.reduce(np.diff(main.poses.frames), initial=0)), 1)
+    if main.smoothed and options.filter and not options.filter.cutoff_hz:
+        say(f"{path}: is smoothed already, by `epitool triangulate --smooth`; --filter smooth changes nothing")
+    step = step_of(main.poses.frames)
     first = int(main.poses.frames[0]) if len(main.poses.frames) else 0
     up = "" if form.angles else _up_of(path, main, options)
     motions = {name: _motion(track, step, rate / step, up, options) for name, track in tracks.items()}
@@ -157,7 +160,7 @@ def _join_parts(parts: Sequence[Poses]) -> Poses:
 
 def _summary(files: Sequence[Path], motions: Mapping[str, _Motion], told: Told, length: str) -> Summary:
     counts, main = {name: len(motion.poses.frames) for name, motion in motions.items()}, next(iter(motions.values()))
-    frames = f"{counts[next(iter(counts))]} frames"
+    frames = counted(counts[next(iter(counts))], "frame")
     if len(counts) > 1:
         frames = ", ".join(f"{name} {count}" for name, count in counts.items()) + " frames"
     content = f"{len(main.poses.skeleton)} joints, unit {length}" if length != "degrees" else "joint angles in degrees"

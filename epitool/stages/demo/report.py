@@ -16,12 +16,13 @@ from epitool.errors import GeometryError
 from epitool.files import writing
 from epitool.geometry.body.scale import distance_between, stature
 from epitool.geometry.calibration.compare import compare_rigs
-from epitool.images import Image, image_key, read_images
+from epitool.images import Image, read_images
 from epitool.io.cameras import read_windows
 from epitool.io.labels_h5 import open_everyone, read_labels
 from epitool.io.predictions import read_predictions
 from epitool.labels import Labels
 from epitool.metrics import pmpjpe, procrustes
+from epitool.names import image_key
 from epitool.pose import Poses, Predictions
 from epitool.skeleton import Skeleton
 from epitool.stages.shared.steps import Step

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from epitool.camera import Array
 from epitool.console import Summary, say
@@ -15,6 +17,7 @@ from epitool.io.files import write_json
 from epitool.io.npz import read_pss
 from epitool.metrics import LEAST_SEQUENCES, Bootstrap, Ruler, root_centered
 from epitool.options import EvaluateOptions
+from epitool.parallel import run_parallel
 from epitool.pss import PssModel, fit_pss
 from epitool.skeleton import Skeleton
 from epitool.stages.evaluate.tables import check_table, difference_lines, main_table, parts_table, write_table
@@ -26,6 +29,8 @@ from epitool.stages.shared.clusters import shortages
 DEFAULT_PSS = Path("pss.npz")
 BASELINE, VIEW_BASELINE = "mean pose", "mean pose per view"
 _PSS_SEED = 0
+Clusters = tuple[PssModel | None, str]  # for mPSS, and where they come from, or why there are none
+Poses = dict[str, tuple[Array, str]]  # by what they are called, with their unit
 
 
 def run(options: EvaluateOptions) -> Summary:
@@ -65,13 +70,14 @@ def _document(target: Truth, predicted: Sequence[Predicted], split: str, options
     ruler = Ruler(
         target.xyz[first.frames, first.views], target.skeleton, options.protocol, target.unit, Bootstrap(sequences)
     )  # fmt: skip
-    scoring = Scoring(ruler, target.groups(first.frames), options.pss, *_clusters(target, options), options.jobs)
+    clusters, peers = _clusters_and_peers(target, first, options)
+    scoring = Scoring(ruler, target.groups(first.frames), options.pss, *clusters, options.jobs)
     rows = [scoring.row(one.source, one.xyz, one.unit) for one in predicted]
     for row in rows:
         if not any(metric.counted for metric in row.metrics):
             raise InputError(f"{row.name}: none of {len(first.xyz)} poses can be measured: joints are missing")
     means = [scoring.row(name, mean[first.views], target.unit) for name, mean in _mean_poses(target).items()]
-    means += [scoring.row(name, poses, unit) for name, (poses, unit) in _peers(target, first).items()]
+    means += [scoring.row(name, poses, unit) for name, (poses, unit) in peers.items()]
     skeleton = target.skeleton
     return {
         "format": "epitool.metrics/1",
@@ -88,6 +94,7 @@ def _document(target: Truth, predicted: Sequence[Predicted], split: str, options
             "unit": target.unit,
             "scale_source": target.scale_source,
             "verdict": target.labels.verdict if target.labels else "",
+            "smoothed": target.labels.smoothed if target.labels else "",
         },
         "predictions": [
             {
@@ -124,11 +131,23 @@ def _mean_poses(truth: Truth) -> dict[str, Array]:
     return means if views == 1 else means | {VIEW_BASELINE: _mean(poses)}
 
 
-def _peers(truth: Truth, predicted: Predicted) -> dict[str, tuple[Array, str]]:
+def _clusters_and_peers(truth: Truth, predicted: Predicted, options: EvaluateOptions) -> tuple[Clusters, Poses]:
+    """Return `_clusters` and `_peers`, found at the same time.
+
+    The first are mostly Python's work and the second matrix products, which would take the other's core if they used
+    several threads.
+    """
+    works: list[Callable[[], Any]] = [partial(_clusters, truth, options), partial(_peers, truth, predicted)]
+    with threadpool_limits(1, user_api="blas"):
+        clusters, peers = run_parallel(lambda work: work(), works, options.jobs)
+    return clusters, peers
+
+
+def _peers(truth: Truth, predicted: Predicted) -> Poses:
     """Return poses in the same images that need no training, with the truth's joints, and their unit."""
     if truth.labels is None or not (truth.labels.keypoints.confidence > 0).any():
         return {}
-    from epitool.stages.shared.lifting import peer_poses
+    from epitool.stages.shared.peers import peer_poses
 
     found = peer_poses(truth.labels, predicted.frames, predicted.views)
     given = truth.labels.poses.skeleton
@@ -144,7 +163,7 @@ def _mean(poses: Array) -> Array:
     return np.where(count > 0, total / np.maximum(count, 1), np.nan)
 
 
-def _clusters(truth: Truth, options: EvaluateOptions) -> tuple[PssModel | None, str]:
+def _clusters(truth: Truth, options: EvaluateOptions) -> Clusters:
     """Return the clusters for mPSS and where they come from, or None and the reason why there are none."""
     ks, file = options.pss, options.pss_file
     if not ks:

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from epitool.console import Summary, say, warn
+from epitool.console import Summary, counted, say, warn
 from epitool.errors import InputError
 from epitool.io.pose_lines import PoseLines
 from epitool.options import PredictOptions
@@ -80,16 +80,16 @@ def _summary(stream: Stream, tally: _Tally, who: Answerer, options: PredictOptio
     ended = f"it dropped out: {stream.broken}" if stream.broken else "stopped by Ctrl-C" if interrupted else "it ended"
     dropped = stream.arrived - tally.lines
     text = (
-        f"{options.out}: {tally.poses} pose{'s' * (tally.poses != 1)} by {who.words} in {tally.lines} of"
-        f" {stream.arrived} frames of {stream.name}; {dropped} dropped, for newer ones had come; answers took up to"
-        f" {tally.latency_s:.2f} s; {ended}"
+        f"{options.out}: {counted(tally.poses, 'pose')} by {who.words} in {tally.lines} of"
+        f" {counted(stream.arrived, 'frame')} of {stream.name}; {dropped} dropped, for newer ones had come;"
+        f" answers took up to {tally.latency_s:.2f} s; {ended}"
     )
     if not tally.lines:
         text = f"{stream.name}: no frame was answered and nothing written; {ended}"
     elif known := held_out_error_text(who):
         text += f"; {known}"
     if tally.crowded:
-        warn(f"several people in {tally.crowded} frame{'s' * (tally.crowded != 1)}; the one seen best is answered for")
+        warn(f"several people in {counted(tally.crowded, 'frame')}; the one seen best is answered for")
     values = {
         "out": str(options.out), "frames": stream.arrived, "answered": tally.lines, "dropped": dropped,
         "poses": tally.poses, "longest_latency": round(tally.latency_s, 3),

@@ -44,7 +44,7 @@ def measure(reference: Array, model: PssModel, options: PssFitOptions) -> dict[s
     rows = []
     for fitted in model.codebooks:
         say(f"{runs} runs of k-means from random starts, k = {fitted.k}")
-        single = fit_runs(flat, fitted.k, runs, model.seed, jobs, "random")
+        single = fit_runs(flat, fitted.k, runs, model.seed, jobs)
         kinds = {"single runs": single}
         if consensus and runs >= 2 * consensus:
             starts = range(0, runs - consensus + 1, consensus)

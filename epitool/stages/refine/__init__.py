@@ -131,7 +131,8 @@ def _error(refiner: Refiner, seen: Seen) -> Measured:
     from epitool.nn.refining import agreed_poses
     from epitool.nn.times import Times
 
-    return _errors(agreed_poses(refiner, [seen.looks], Times.unrelated(len(seen.looks))).poses, seen.truth)
+    known = np.ones(len(seen.looks), dtype=bool)  # images whose pose is known from several views
+    return _errors(agreed_poses(refiner, [seen.looks], Times.unrelated(len(known)), known).poses, seen.truth)
 
 
 _DETECTOR, _NETWORK = "the detector's own 3D", "the network"

@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 from epitool.camera import Array
 from epitool.console import say
 from epitool.errors import GeometryError, InputError
-from epitool.images import image_key
 from epitool.io.labels_h5 import open_everyone
 from epitool.io.pose_arrays import read_pose_arrays
 from epitool.io.predictions import read_predictions
 from epitool.labels import Labels
+from epitool.names import image_key
 from epitool.pose import Predictions
 from epitool.stages.shared.label_verdict import check_verdicts
 
@@ -102,7 +102,7 @@ def select_seen(everyone: Sequence[Labels], path: Path) -> Seen:
         InputError: The labels' skeleton lacks a joint that the unit needs.
     """
     from epitool.nn.looks import BODY, body_joints, join_looks
-    from epitool.stages.shared.lifting import labelled_looks
+    from epitool.stages.shared.peers import labelled_looks
 
     body = everyone[0].keypoints.skeleton
     missing = [joint for joint, row in zip(BODY.joints, BODY.weights_from(body)) if np.isnan(row[0])]

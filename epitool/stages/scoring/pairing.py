@@ -10,13 +10,13 @@ from pathlib import Path
 import numpy as np
 
 from epitool.camera import Array
-from epitool.console import say, warn
+from epitool.console import counted, say, warn
 from epitool.errors import InputError
 from epitool.files import STDIO
-from epitool.images import image_key
 from epitool.io.pose_arrays import read_pose_arrays
 from epitool.io.predictions import read_predictions
 from epitool.labels import Labels
+from epitool.names import image_key
 from epitool.options import EvaluateOptions
 from epitool.pose import Predictions
 from epitool.skeleton import Skeleton
@@ -99,7 +99,7 @@ def _predicted_here(options: EvaluateOptions, truth: Truth) -> tuple[Predicted, 
 def _kept(found: Predicted, truth: Truth, split: str) -> Predicted:
     """Return the predictions of the part, with the truth's joints."""
     if found.without_truth:
-        warn(f"{found.source}: {found.without_truth} images are not in {truth.path}, and are left out")
+        warn(f"{found.source}: left out, for not being in {truth.path}: {counted(found.without_truth, 'image')}")
     kept = _convert_joint_set(found, truth).only(truth.frames_of(split))
     if not len(kept.xyz):
         raise InputError(f"{found.source}: no pose is in part '{split}' of {truth.path}; use `--split all`")
@@ -115,7 +115,7 @@ def _default_predictions(truth: Truth) -> Path | None:
     if not common:
         say(f"{DEFAULT_PREDICTIONS} has no image of {truth.path}: running a model instead")
         return None
-    say(f"measuring {DEFAULT_PREDICTIONS}: {common} of its {len(images)} images are in {truth.path}")
+    say(f"measuring {DEFAULT_PREDICTIONS}: {common} of its {counted(len(images), 'image')} are in {truth.path}")
     return DEFAULT_PREDICTIONS
 
 

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from epitool.console import Summary, progress, say, warn
+from epitool.console import Summary, counted, progress, say, warn
 from epitool.detectors import DETECTORS, default_detector, known_detector, open_detector
 from epitool.detectors.finding import Detector, Follower, people_followed, people_in_box
 from epitool.errors import GeometryError, UsageError
@@ -79,7 +79,7 @@ def detect(options: Detect2dOptions) -> Summary:
         shutil.rmtree(parts, ignore_errors=True)
     if not people.anybody:
         count = sum(len(view.frames) for view in opened)
-        raise GeometryError(f"nobody was found in any of the {count} images; is a person in view, and large enough?")
+        raise GeometryError(f"nobody was found in {counted(count, 'image')}; is a person in view, and large enough?")
     tally.report()
     return _summary(tally, out, detector)
 
@@ -237,7 +237,7 @@ def _parts_in(folder: Path) -> list[Path]:
 def _summary(tally: Tally, out: Path, detector: str) -> Summary:
     people = dict(zip(tally.views, tally.found.tolist(), strict=True))
     found = sum(people.values())
-    size = f"{tally.frames} frames x {len(tally.views)} views, {tally.joints} joints"
+    size = f"{counted(tally.frames, 'frame')} x {counted(len(tally.views), 'view')}, {tally.joints} joints"
     values = {"out": str(out), "frames": tally.frames, "views": people, "joints": tally.joints, "detector": detector}
-    text = f"{out}: {size}, a person in {found} image{'s' * (found != 1)}, mean confidence {tally.mean_confidence:.2f}"
+    text = f"{out}: {size}, a person in {counted(found, 'image')}, mean confidence {tally.mean_confidence:.2f}"
     return Summary(text, {**values, "mean_confidence": tally.mean_confidence})

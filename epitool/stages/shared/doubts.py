@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from epitool.console import counted
 from epitool.geometry.doubts import LEVELS, READINGS, UNSURE, Doubt, Kind, Level, worst_level
 
 if TYPE_CHECKING:  # commands that only read a verdict need not wait for the compiler of the geometry
@@ -162,7 +163,7 @@ def select_first(reasons: Sequence[str], rest: str) -> str:
     first, *more = passed_on(reasons, rest) or ["no reason is stated"]
     if not more:
         return first
-    return f"{sentences([first])} {len(more)} more reason{'s' * (len(more) > 1)}: {rest}"
+    return f"{sentences([first])} {counted(len(more), 'more reason')}: {rest}"
 
 
 def word_verdict(verdict: Verdict, asked: Asked, also: Sequence[tuple[Level, str]] = ()) -> Said:

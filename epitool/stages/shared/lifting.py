@@ -10,11 +10,10 @@ from numpy.typing import NDArray
 
 from epitool.camera import Array, centred_intrinsics
 from epitool.geometry.body.scale import CANONICAL_STATURE
-from epitool.labels import Labels
-from epitool.nn.looks import BODY, LIMBS, Looks, body_joints, from_facing, looks_of, network_hint
-from epitool.nn.refiner import Refiner, load_refiner, reference_lengths
-from epitool.nn.refining import agreed_poses, sized
-from epitool.nn.times import Times, smoothed
+from epitool.nn.looks import BODY, LIMBS, body_joints, looks_of, network_hint
+from epitool.nn.refiner import Refiner, reference_lengths
+from epitool.nn.refining import Agreed, agreed_poses, sized
+from epitool.nn.times import smoothed
 from epitool.pose import Predictions, square_boxes
 from epitool.skeleton import Skeleton, convert_joints, skeleton
 from epitool.stages.shared.looking import Looking, Seen
@@ -51,8 +50,8 @@ def refined_predictions(
     if by_network is not None:
         hint = _hints(names, by_network)
         looks = [replace(look, hint=network_hint(hint, look.rays)) for look in looks]
-    times = times_of(names)
-    agreed = agreed_poses(refiner, looks, times)
+    times = times_of(names).of_people(seen.boxes())
+    agreed = agreed_poses(refiner, looks, times, seen.sides_known)
     lengths, unit, scale_source = _scale(refiner, height_mm)
     poses = sized(agreed.poses, lengths)
     if root_depth is not None:
@@ -60,47 +59,13 @@ def refined_predictions(
     poses = smoothed(poses, times, SMOOTH_S) if smooth else poses
     xy = np.concatenate([agreed.rays, np.ones((*agreed.rays.shape[:2], 1))], axis=-1) @ np.swapaxes(K, 1, 2)
     body = by_network.skeleton if by_network is not None else H36M
-    return _cut_off(names, poses, xy[..., :2], agreed.confidence, looking.image_size, body, unit, _describe_answer(
+    return _cut_off(names, poses, xy[..., :2], agreed, looking.image_size, body, unit, _describe_answer(
         refiner, ratio, scale_source, "bones" if root_depth is None else "distance of the root"
     ))  # fmt: skip
 
 
-def labelled_looks(labels: Labels) -> Looks:
-    """Return what the detector found in each of the `F * V` images of labels, with their own cameras."""
-    keypoints = labels.keypoints
-    joints = len(keypoints.skeleton)
-    own = keypoints.detected_xyz
-    return looks_of(
-        labels.undistorted.reshape(-1, joints, 2),
-        keypoints.confidence.reshape(-1, joints),
-        own.reshape(-1, joints, 3) if own.size else own,
-        labels.intrinsics.reshape(-1, 3, 3),
-        keypoints.skeleton,
-    )
-
-
-def peer_poses(labels: Labels, frames: NDArray[np.intp], views: NDArray[np.intp]) -> dict[str, tuple[Array, str]]:
-    """Return poses in these images that need no training here: poses `(N, J, 3)` of the labels' joints, and the unit.
-
-    They are the detector's own 3D, if it has any, turned from axes that look straight at the person to the camera's,
-    and the poses that the unit that comes with epitool computes from the detected joints.
-    """
-    keypoints, body = labels.keypoints, labels.keypoints.skeleton
-    found = dict[str, tuple[Array, str]]()
-    if np.isnan(BODY.weights_from(body)[LIMBS]).any():
-        return found
-    looks = labelled_looks(labels).at(frames * len(labels.rig) + views)
-    if keypoints.detected_xyz.size:
-        own = keypoints.detected_xyz[frames, views]
-        found["detector's own 3D"] = from_facing(own - own[:, [body.root]], looks.rays), "mm"
-    refiner = load_refiner()
-    poses = sized(agreed_poses(refiner, [looks], Times.unrelated(len(looks))).poses, refiner.lengths)
-    found["shipped unit"] = convert_joints(poses, np.ones(poses.shape[:2]), BODY, body)[0], refiner.unit
-    return found
-
-
 def _cut_off(
-    names: Sequence[str], poses: Array, xy: Array, confidence: Array, image_size: NDArray[np.int64], body: Skeleton,
+    names: Sequence[str], poses: Array, xy: Array, agreed: Agreed, image_size: NDArray[np.int64], body: Skeleton,
     unit: str, provenance: dict[str, str],
 ) -> Predictions:  # fmt: skip
     """Return predictions of the joints of `body` that are in the image, relative to the root, visible or not."""
@@ -109,14 +74,15 @@ def _cut_off(
     kept = np.flatnonzero(shown[:, limbs].sum(axis=1) >= LEAST_LIMBS)
     shown, poses, xy = shown[kept], poses[kept], xy[kept]
     visible = np.where(shown[..., None], poses, np.nan)
-    sure = np.where(shown, confidence[kept], 0.0)
+    sure = np.where(shown, agreed.confidence[kept], 0.0)
     joints_3d, out_sure = convert_joints(visible, sure, BODY, body)
     joints_2d, _ = convert_joints(np.where(shown[..., None], xy, np.nan), sure, BODY, body)
     joints_3d, out_sure = np.array(joints_3d), np.array(out_sure)
     joints_3d[:, body.root] = 0.0
     boxes = square_boxes(xy)
     return Predictions(
-        tuple(names[i] for i in kept), boxes, joints_3d, joints_2d, out_sure, body, unit, provenance
+        tuple(names[i] for i in kept), boxes, joints_3d, joints_2d, out_sure, body, unit, provenance,
+        agreed.facing[kept],
     )  # fmt: skip
 
 

@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 from epitool.camera import Array
 from epitool.detectors.finding import Detector, LooksAgain, looks_in_box
 from epitool.errors import InputError
-from epitool.images import Image, image_key
-from epitool.pose import BOX_MARGIN, People, square_boxes
+from epitool.images import Image
+from epitool.names import image_key
+from epitool.pose import BOX_MARGIN, Keypoints, People, square_boxes
 from epitool.skeleton import Skeleton
 
 _SAME_PERSON = 0.25  # largest distance, in box sides, between the centres of one person in both looks
@@ -32,12 +33,14 @@ class Seen:
         confidence: Confidence of the joints `(N, L, J)`.
         xyz: A detector's own 3D joints `(N, L, J, 3)`, as in `pose.People`; NaN where there are none.
         skeleton: Skeleton of the joints.
+        sides_known: In which images left and right are known to be right, `(N,)`; None if in none.
     """
 
     xy: Array
     confidence: Array
     xyz: Array
     skeleton: Skeleton
+    sides_known: NDArray[np.bool_] | None = None
 
     def boxes(self, margin: float = BOX_MARGIN) -> Array:
         """Return square boxes around the joints of the first look, `(N, 4)` px; NaN where nobody is seen."""
@@ -156,7 +159,10 @@ def _nearest(people: Array, person: Array, reach: float) -> int | None:
 
 
 class FileLooks:
-    """A `Looking` with one look: the joints that `keypoints.h5` or `labels.h5` holds for every image."""
+    """A `Looking` with one look: the joints that `keypoints.h5` or `labels.h5` holds for every image.
+
+    In frames that have a pose in space, the views have told left from right together.
+    """
 
     def __init__(self, names: Sequence[str], file: Path, margin: float) -> None:
         """Read the file.
@@ -164,9 +170,7 @@ class FileLooks:
         Raises:
             InputError: The file cannot be read, or lacks an image.
         """
-        from epitool.io.keypoints_h5 import read_keypoints  # imports HDF5, which the other classes do not need
-
-        keypoints = read_keypoints(file)
+        keypoints, known = _stored(file)
         place = {image_key(name): i for i, name in enumerate(keypoints.images.ravel().tolist()) if name}
         strange = [name for name in names if image_key(name) not in place]
         if strange:
@@ -179,6 +183,7 @@ class FileLooks:
             keypoints.confidence.reshape(-1, 1, j)[rows],
             own.reshape(-1, 1, j, 3)[rows],
             keypoints.skeleton,
+            None if known is None else np.repeat(known, v)[rows],
         )
         self.source, self.crowded = f"joints of {file}", list[int]()
         self.image_size = np.tile(keypoints.image_size, (f, 1))[rows]
@@ -188,6 +193,21 @@ class FileLooks:
         """Return the box around the joints."""
         self.image_size[i] = image.shape[1], image.shape[0]
         return self._boxes[i]
+
+
+def _stored(file: Path) -> tuple[Keypoints, NDArray[np.bool_] | None]:
+    """Read the joints of a file, and in which of its frames left and right are known, `(F,)`; None if in none.
+
+    Raises:
+        InputError: The file cannot be read.
+    """
+    from epitool.io.keypoints_h5 import read_keypoints  # these import HDF5, which the classes that detect do not need
+    from epitool.io.labels_h5 import has_poses, read_labels
+
+    if not has_poses(file):
+        return read_keypoints(file), None
+    labels = read_labels(file)
+    return labels.keypoints, np.isfinite(labels.poses.xyz[..., 0]).any(axis=1)
 
 
 class FixedBox:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from epitool.camera import Camera, Rig
-from epitool.console import say, warn
+from epitool.console import counted, say, warn
 from epitool.geometry.people.association import People, main_person
 from epitool.geometry.people.candidates import choice_of, with_choice
 from epitool.geometry.people.everyone import Crowd
@@ -208,7 +208,7 @@ def report_choice(chosen: Chosen, scale: str | None = None) -> None:
     """
     changed = int((chosen.choice != chosen.followed).any(axis=1).sum())
     say(
-        f"several people: the one whom all views agree on is taken, in {changed} frame{'s' * (changed != 1)} another"
+        f"several people: the one whom all views agree on is taken, in {counted(changed, 'frame')} another"
         " than was followed"
     )
     if scale:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from epitool.console import Summary
+from epitool.console import Summary, counted
 from epitool.errors import InputError, UsageError
 from epitool.io.cameras import CAMERAS_BY
 from epitool.io.files import require_file
@@ -51,7 +51,11 @@ def run(options: ShowOptions) -> Summary:
         write_recording(path, scene)
     else:
         write_page(path, scene)
-    shown = f"{len(scene.frames)} frames, {len(scene.images)} images" if len(scene.frames) else "cameras alone"
+    shown = (
+        f"{counted(len(scene.frames), 'frame')}, {counted(len(scene.images), 'image')}"
+        if len(scene.frames)
+        else "cameras alone"
+    )
     viewer = "`rerun` opens it" if path.suffix.lower() == ".rrd" else "open it in a browser"
     text = f"{path}: {shown}, {path.stat().st_size / 1e6:.1f} MB; {viewer}"
     return Summary(text, {"out": str(path), "frames": len(scene.frames), "images": len(scene.images)})

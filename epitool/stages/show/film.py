@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from epitool.console import Summary, progress
+from epitool.console import Summary, counted, progress
 from epitool.errors import InputError
 from epitool.images import Image, ImageReader, frame_rate
 from epitool.io.keypoints_h5 import KeypointsFile, open_keypoints
@@ -59,7 +59,8 @@ def film(file: Path, path: Path) -> Summary:
         count = write_video(path, _sheets(recording, advance), fps)
         views = len((recording.files[0].keypoints if isinstance(recording, LabelledPeople) else recording).views)
     return Summary(
-        f"{path}: {count} frames of {views} views, {fps:g} per second", {"out": str(path), "frames": count, "fps": fps}
+        f"{path}: {counted(count, 'frame')} of {counted(views, 'view')}, {fps:g} per second",
+        {"out": str(path), "frames": count, "fps": fps},
     )
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from epitool.console import progress, warn
+from epitool.console import counted, progress, warn
 from epitool.errors import InputError
 from epitool.images import IMAGE_SUFFIXES, VIDEO_SUFFIXES, frame_of_video, read_images
 from epitool.io.cameras import CAMERA_SUFFIXES, read_rig
@@ -65,7 +65,7 @@ def _step(count: int, most: int) -> int:
 
 def _scene_of_cameras(path: Path) -> Scene:
     rig, judged = read_rig(path), verdict_of([path])
-    facts = f"{len(rig)} cameras, unit {rig.unit}, scale: {rig.scale_source}"
+    facts = f"{counted(len(rig), 'camera')}, unit {rig.unit}, scale: {rig.scale_source}"
     facts += _doubted(judged.get("verdict", ""), judged.get("reasons", ()))
     return Scene(
         path.name, facts, skeleton("h36m17"), np.empty(0, dtype=np.int64), up=image_up(rig), rigs=(rig,), unit=rig.unit
@@ -84,7 +84,9 @@ def _scene_of_keypoints(path: Path, most: int) -> Scene:
         shown = file.read(step=step)
         everyone = load_everyone(file)
         crowd = everyone.besides(shown, slice(None, None, step)) if everyone else None
-    facts = f"{count} frames{_sampled(step)}, {len(shown.views)} views, {len(shown.skeleton)} joints"
+    facts = (
+        f"{counted(count, 'frame')}{_sampled(step)}, {counted(len(shown.views), 'view')}, {len(shown.skeleton)} joints"
+    )
     if everyone:
         facts += f", up to {everyone.most} people in an image"
     fps, real_time = _fps(shown, step)
@@ -100,7 +102,9 @@ def _scene_of_labels(path: Path, most: int) -> Scene:
     with open_everyone(path) as everyone:
         count, step = len(everyone), _step(len(everyone), most)
         labels, people = everyone.read(step=step)
-        facts = f"{count} frames{_sampled(step)}, unit {labels.poses.unit}, {_judged(labels, everyone.files)}"
+        facts = (
+            f"{counted(count, 'frame')}{_sampled(step)}, unit {labels.poses.unit}, {_judged(labels, everyone.files)}"
+        )
     shown = labels.keypoints
     fps, real_time = _fps(shown, step)
     scene = Scene(
@@ -115,7 +119,8 @@ def _judged(labels: Labels, files: Sequence[LabelsFile]) -> str:
     error, (_, *others) = labels.reprojection_px, files
     apart = np.nanmedian(error) if np.isfinite(error).any() else 0
     whose = f" of {files[0].person}" if others else ""
-    said = f"median reprojection error{whose} {apart:.1f} px" + _doubted(labels.verdict, labels.reasons)
+    said = f"median reprojection error{whose} {apart:.1f} px" + ", smoothed over time" * bool(labels.smoothed)
+    said += _doubted(labels.verdict, labels.reasons)
     for file in others:
         said += _doubted(file.verdict, [reason for reason in file.reasons if reason not in labels.reasons], file.person)
     return (f"{len(files)} people, " if others else "") + said
@@ -125,7 +130,7 @@ def _scene_of_predictions(title: str, seen: Predictions, most: int) -> Scene:
     step = _step(len(seen.images), most)
     indices = np.arange(0, len(seen.images), step)
     names = tuple((seen.images[i], *_place_of(seen.images[i])) for i in indices)
-    facts = f"{len(seen.images)} images{_sampled(step)}, relative to the root, unit {seen.unit}"
+    facts = f"{counted(len(seen.images), 'image')}{_sampled(step)}, relative to the root, unit {seen.unit}"
     frames = indices.astype(np.int64)
     person = Person(xyz=seen.joints_3d[indices], xy=seen.joints_2d[indices][:, None])
     scene = Scene(

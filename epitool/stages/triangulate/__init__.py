@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from epitool.console import Summary, progress, say, warn
+from epitool.console import Summary, counted, progress, say, warn
 from epitool.errors import GeometryError
 from epitool.geometry.calibration.verdict import Verdict
 from epitool.geometry.doubts import Kind
@@ -29,6 +28,7 @@ from epitool.stages.shared.waiting import saying_what_is_compiled
 from epitool.stages.triangulate.checks import doubts_of_bodies
 from epitool.stages.triangulate.known_cameras import Fitting, leave_out_misfits, windows_of_views
 from epitool.stages.triangulate.labelling import Labelled, Labelling
+from epitool.stages.triangulate.smoothing import smooth_everyone, warn_of_unknown_rate
 
 _USUAL_SKELETON, _MOST_OF_A_PERSON = "h36m17", 0.5
 
@@ -61,26 +61,15 @@ def run(options: TriangulateOptions) -> Summary:
         check_rates_of(found.sample, keypoints)
         work = Labelling(found.windows, target, options)
         readers = _readers(found, options.most_people)
-        total = sum(map(len, readers))
-        with writing_labels(options.out, source.frames) as writer, progress("triangulate", total) as done:
-            # the sample has frames in which the person is lost where others are not
-            sample = found.sample if readers[0] is found.reader else None
-            first = work.write(readers[0], writer, done, sample)
-            if not first.tally.solved:
-                raise GeometryError(
-                    f"{keypoints}: no frame has enough joints seen by two views, before both cameras; are the cameras"
-                    f" of {cameras} those of the recording, for images that were not cropped, with axes x right, y"
-                    " down, z forward?"
-                )
-            said = _word_labels_verdict(found, first, options)
-            if said.level == "fail":
-                raise GeometryError(f"no labels to be trusted, and nothing is written: {said.text}")
-            writer.judge(said.level, said.reasons)
-            others = [_write_further_person(reader, writer, work, found, done) for reader in readers[1:]]
-    check_unit(cameras, work.rig, first.usual.poses)
-    people = [_Person(writer.person, first, said), *(other for other in others if other)]
+        if options.smooth:
+            warn_of_unknown_rate(found.sample, keypoints)
+        with writing_labels(options.out, source.frames) as writer:
+            people = _write_everyone(readers, writer, work, found)
+            if options.smooth:
+                smooth_everyone(writer, options.jobs)
+    check_unit(cameras, work.rig, people[0].labelled.usual.poses)
     known = _stated_reasons(found) if is_reported(cameras) else set()
-    return _summary(people, omission_texts(found.left_out, _asked(found)), target, options.out, known)
+    return _summary(people, omission_texts(found.left_out, _asked(found)), target, options, known)
 
 
 def _readers(found: Fitting, most: int | None) -> Sequence[KeypointsFile | Chosen]:
@@ -105,6 +94,32 @@ def _readers(found: Fitting, most: int | None) -> Sequence[KeypointsFile | Chose
     if brief:
         say(f"others, on whom views agree in fewer than {LEAST_FRAMES} frames, get no labels: {brief}")
     return people
+
+
+def _write_everyone(
+    readers: Sequence[KeypointsFile | Chosen], writer: LabelsWriter, work: Labelling, found: Fitting
+) -> list[_Person]:
+    """Write the labels of everyone.
+
+    Raises:
+        GeometryError: No frame can be solved, or the first person's labels get the verdict "fail".
+    """
+    options = work.options
+    with progress("triangulate", sum(map(len, readers))) as done:
+        # the sample has frames in which the person is lost where others are not
+        first = work.write(readers[0], writer, done, found.sample if readers[0] is found.reader else None)
+        if not first.tally.solved:
+            raise GeometryError(
+                f"{options.keypoints}: no frame has enough joints seen by two views, before both cameras; are the"
+                f" cameras of {options.cameras} those of the recording, for images that were not cropped, with axes x"
+                " right, y down, z forward?"
+            )
+        said = _word_labels_verdict(found, first, options)
+        if said.level == "fail":
+            raise GeometryError(f"no labels to be trusted, and nothing is written: {said.text}")
+        writer.judge(said.level, said.reasons)
+        others = [_write_further_person(reader, writer, work, found, done) for reader in readers[1:]]
+    return [_Person(writer.person, first, said), *(other for other in others if other)]
 
 
 def _write_further_person(
@@ -160,22 +175,29 @@ def _own_or_usual(own: Skeleton) -> Skeleton:
 
 
 def _summary(
-    people: Sequence[_Person], left_out: dict[str, str], target: Skeleton, out: Path, known: Collection[str]
+    people: Sequence[_Person],
+    left_out: dict[str, str],
+    target: Skeleton,
+    options: TriangulateOptions,
+    known: Collection[str],
 ) -> Summary:
     for person in people:
         _report(person, people[0], known)
     tally, settings, verdict = people[0].labelled.tally, people[0].labelled.settings, people[0].said.level
     error, _ = tally.medians()
     whose = f"{people[0].name} in " if len(people) > 1 else ""
-    text = f"{out}: {whose}{tally.solved} of {tally.frames} frames, {len(target)} joints, {len(tally.rig)} views"
-    text += f", median reprojection error {error:.1f} px, unit {tally.rig.unit}, verdict: {verdict}"
+    text = (
+        f"{options.out}: {whose}{tally.solved} of {tally.frames} frames, {len(target)} joints, {len(tally.rig)} views"
+    )
+    text += f", median reprojection error {error:.1f} px" + ", then smoothed over time" * options.smooth
+    text += f", unit {tally.rig.unit}, verdict: {verdict}"
     for person in people[1:]:
         own = person.labelled.tally
         text += f"; {person.name} in {own.solved} of {own.frames} frames, verdict: {person.said.level}"
     values = {
-        "out": str(out), "unit": tally.rig.unit,
+        "out": str(options.out), "unit": tally.rig.unit,
         "method": settings.method if settings.combine == "vector-median" else None,  # robust solves no pairs
-        "combine": settings.combine, **_values(people[0]), "left_out": left_out,
+        "combine": settings.combine, "smoothed": options.smooth, **_values(people[0]), "left_out": left_out,
         "people": [{"person": person.name, **_values(person)} for person in people],
     }  # fmt: skip
     return Summary(text, values)
@@ -185,7 +207,7 @@ def _report(person: _Person, first: _Person, known: Collection[str]) -> None:
     """Report the sides put right, and warn of the doubts that are neither known nor the first person's too."""
     whose = "" if person is first else f"{person.name}: "
     if swaps := _swaps(person):
-        views = ", ".join(f"{view} in {n} frame{'s' * (n != 1)}" for view, n in swaps.items())
+        views = ", ".join(f"{view} in {counted(n, 'frame')}" for view, n in swaps.items())
         sure = "" if person.said.level == "pass" else ", if the cameras are right"
         say(f"{whose}left and right were exchanged by the detector{sure}, and are put right: {views}")
     known = known if person is first else {*known, *first.said.reasons}

@@ -186,10 +186,11 @@ def test_bodies_of_impossible_size_or_proportions_are_nobody():
 def test_bones_that_change_are_nobody_s_unless_three_views_agree():
     """Others cover somebody in some views; the parts of a body that come from different people change from frame to
     frame, but by chance no more than two views agree."""
-    number, bones = np.arange(3), np.random.default_rng(0).normal(6, 0.3, 8) + np.zeros((3, 8))
+    number, bones = np.arange(7), np.random.default_rng(0).normal(6, 0.3, 8) + np.zeros((7, 8))
     pieces = pieces_with(bones, track=number, first=number, last=number, variance=1e-3)
-    changing = replace(pieces, scatter=np.full((3, 8), 0.6), views=np.array([2.0, 3.0, 3.7]))
-    assert possible(number, changing).tolist() == [-1, 1, 2]
+    scatter = np.repeat([0.6, 0.1], (3, 4))[:, None] + np.zeros((7, 8))
+    changing = replace(pieces, scatter=scatter, views=np.array([2.0, 3.0, 3.7, 2.0, 2.0, 4.0, 4.0]))
+    assert possible(number, changing).tolist() == [-1, 1, 2, 3, 4, 5, 6]
 
 
 @pytest.mark.parametrize("seed", [3, 5])

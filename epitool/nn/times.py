@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import count
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 Array = NDArray[np.float64]
 Indices = NDArray[np.intp]
 _BREAK_S = 0.5  # images further apart are treated as unrelated
+_REACH, _REACH_PER_S = 0.2, 1.5  # box sides by which a person's middle moves at most; faster is somebody else
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,9 +39,35 @@ class Times:
             out[run] = len(run) == 1
         return out
 
+    def of_people(self, boxes: Array) -> Times:
+        """Return times in which a sequence shows one person: images that show somebody else are of another sequence.
+
+        Who it is follows from the place in the image: a detector may take one of two people now and the other then.
+
+        Args:
+            boxes: Square boxes [x, y, side, side] around the person in each image, `(N, 4)` px; NaN for nobody.
+        """
+        middle, side = boxes[:, :2] + boxes[:, 2:] / 2, boxes[:, 2]
+        sequence, fresh = self.sequence.copy(), count(int(self.sequence.max(initial=-1)) + 1)
+        newest = dict[int, Indices]()  # of each sequence, the images in which somebody was seen last
+        for n in np.flatnonzero(np.isfinite(side)).tolist():
+            video = int(self.sequence[n])
+            seen = newest.get(video, np.empty(0, dtype=np.intp))
+            gap = self.seconds[n] - self.seconds[seen]
+            seen, gap = seen[gap <= _BREAK_S], gap[gap <= _BREAK_S]
+            reach = (_REACH + _REACH_PER_S * gap) * np.maximum(side[n], side[seen])
+            away = np.linalg.norm(middle[seen] - middle[n], axis=1) / reach
+            if len(seen) and away.min() <= 1:
+                same = seen[away.argmin()]
+                sequence[n], newest[video] = sequence[same], np.where(seen == same, n, seen)
+            else:
+                sequence[n], newest[video] = next(fresh), np.append(seen, n)
+        return Times(sequence, self.seconds)
+
     def runs(self, usable: NDArray[np.bool_]) -> list[Indices]:
-        """Return the indices of usable images in runs that follow each other closely."""
+        """Return the indices of usable images in runs of one sequence that follow each other closely."""
         index = np.flatnonzero(usable)
+        index = index[np.argsort(self.sequence[index], kind="stable")]
         gaps = np.diff(self.seconds[index])
         apart = (np.diff(self.sequence[index]) != 0) | (gaps > _BREAK_S) | (gaps <= 0)
         return [run for run in np.split(index, np.flatnonzero(apart) + 1) if len(run)]

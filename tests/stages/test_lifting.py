@@ -110,6 +110,35 @@ def test_sides_that_several_views_have_told_are_kept(plain):
     assert np.flatnonzero(found.exchanged).tolist() == [40]
 
 
+def test_frames_that_show_somebody_else_are_no_neighbours():
+    """A detector takes now one and now another of two people; who walks stays the same."""
+    boxes = np.tile([0.0, 0.0, 100.0, 100.0], (12, 1))
+    boxes[:, 0] += 4.0 * np.arange(12)
+    other = np.array([3, 4, 8])
+    boxes[other, 0] += 300.0
+    boxes[10] = np.nan
+    found = video(12).of_people(boxes)
+    runs = [run.tolist() for run in found.runs(np.isfinite(boxes[:, 0]))]
+    assert sorted(runs) == [[0, 1, 2, 5, 6, 7, 9, 11], [3, 4, 8]]
+    slowly = Times(np.zeros(12, dtype=int), np.arange(12.0))
+    assert len(slowly.of_people(boxes).runs(np.isfinite(boxes[:, 0]))) == 11
+
+
+def test_frames_of_several_videos_may_come_in_any_order():
+    times = Times(np.array([7, 8, 7, 8]), np.array([0.0, 0.0, 0.1, 0.1]))
+    assert [run.tolist() for run in times.runs(np.ones(4, dtype=bool))] == [[0, 2], [1, 3]]
+
+
+def test_two_people_who_face_each_other_are_not_made_to_face_the_same_way(plain):
+    """A detector takes now one and now the other, and sees both rightly."""
+    first, second = looks_at(walk(60)), looks_at(walk(60, yaw=np.pi))
+    other = np.arange(60) // 5 % 2 == 1
+    plain.know(first, second, mistaken(first), mistaken(second))
+    seen = some(first, second, other)
+    boxes = np.tile([0.0, 0.0, 100.0, 100.0], (60, 1)) + np.outer(other, [400.0, 0, 0, 0])
+    assert not agreed_poses(plain, [seen], video(60).of_people(boxes)).exchanged.any()
+
+
 def test_perspective_tells_the_sides_even_where_most_looks_are_wrong(plain):
     """A body turned the wrong way fits the rays of its joints less well."""
     poses = walk()
@@ -364,14 +393,14 @@ def test_it_is_said_if_it_is_unsure_which_way_somebody_faces(posed, monkeypatch,
     run()
     assert "which way" not in capsys.readouterr().err
     assert poses_of()["facing"] > 0.9
-    whole, looks = posed.detect, []
 
-    def turned(self, image):
-        looks.append(0)
-        xy, sure = whole(self, image)
-        return (xy if len(looks) % 2 else xy[:, H36M.flip_order]), sure
+    class Mistaken(Posed):
+        def detect(self, image):
+            xy, sure = super().detect(image)
+            return xy[:, H36M.flip_order], sure
 
-    monkeypatch.setattr(posed, "detect", turned)
+    looks = iter([Posed(), Mistaken()])  # at the image and at its mirror image
+    monkeypatch.setattr(predict, "open_detector", lambda *a: next(looks))
     assert run().values["facing_unsure"] == ["img.jpg"]
     assert "which way the person faces is unsure in 1 image: img.jpg" in capsys.readouterr().err
     assert poses_of()["facing"] < 0.5

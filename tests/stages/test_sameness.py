@@ -19,6 +19,7 @@ COMMANDS = {
     "calibrate-paper": ["calibrate", "--fov", "43", "--method", "fundamental", "--out", "made.toml"],
     "triangulate": ["triangulate", "--out", "made.h5"],
     "triangulate-bones": ["triangulate", "--bones", "--out", "made.h5"],
+    "triangulate-smooth": ["triangulate", "--smooth", "--out", "made.h5"],
     "triangulate-paper": ["triangulate", "--combine", "vector-median", "--out", "made.h5"],
     "pss-fit": ["pss-fit", "--k", "10", "--out", "made.npz"],
     "evaluate": ["evaluate", "--predictions", "labels.h5", "--pss", "10", "--out", "made.json"],

@@ -38,7 +38,7 @@ def path_covariance(
         The covariances, `(F, 6)`: xx, xy, xz, yy, yz, zz.
     """
     known = weights > 0
-    typical = float(weights[known].mean())  # weights are relative: half of all of them are twice as sure
+    typical = float(weights[known].mean())  # the variance below is that of a place with the typical weight
     blocks = typical * inverse_blocks(precision * weights[:, None, None], stiffness)
     stated = np.tile(np.eye(3), (len(error), 1, 1))
     stated[known] = inverses(precision[known])
@@ -57,6 +57,6 @@ def _variance(error: Array, stated: Array, blocks: Array) -> float:
     A place's distance to a path that it has drawn to itself has the variance of the place less that of the path.
     """
     free = stated - blocks
-    share = np.linalg.det(free) > _LEAST_FREE**3 * np.linalg.det(stated)
-    free = np.where(share[:, None, None], free, _LEAST_FREE * stated)
+    sound = np.linalg.det(free) > _LEAST_FREE**3 * np.linalg.det(stated)
+    free = np.where(sound[:, None, None], free, _LEAST_FREE * stated)
     return float(np.median(np.einsum("fa,fab,fb->f", error, inverses(free), error)) / _MEDIAN)

@@ -87,7 +87,7 @@ def smooth(xyz: Array, covariance: Array, jobs: int = 1) -> Smoothed:
         xyz: Joints `(F, J, 3)` in consecutive frames at a constant rate; NaN where missing.
         covariance: Covariances of the places, `(F, J, 6)`: xx, xy, xz, yy, yz, zz. If none of a joint's covariances is
             known, they are taken as equal, and their size is estimated.
-        jobs: Number of chunks of a joint's frames that are smoothed side by side, as for `stream_parallel`.
+        jobs: Number of chunks of frames of one joint that are smoothed side by side, as for `stream_parallel`.
 
     Returns:
         The paths, which also fill gaps of up to 50 frames; NaN in longer gaps, before a joint's first place and after

@@ -50,7 +50,7 @@ def refined_predictions(
     if by_network is not None:
         hint = _hints(names, by_network)
         looks = [replace(look, hint=network_hint(hint, look.rays)) for look in looks]
-    times = times_of(names)
+    times = times_of(names).of_people(seen.boxes())
     agreed = agreed_poses(refiner, looks, times, seen.sides_known)
     lengths, unit, scale_source = _scale(refiner, height_mm)
     poses = sized(agreed.poses, lengths)

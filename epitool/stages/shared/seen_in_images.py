@@ -67,5 +67,5 @@ def without_unseen(
     root = by_network.skeleton.root
     out[~shown & (np.arange(out.shape[1]) != root)] = np.nan
     if smooth:
-        out = smoothed(out, times_of(by_network.images), SMOOTH_S)
+        out = smoothed(out, times_of(by_network.images).of_people(by_network.boxes), SMOOTH_S)
     return replace(by_network, joints_3d=out, confidence=np.where(shown, by_network.confidence[rows], 0.0))

@@ -60,6 +60,13 @@ def mean_error(xyz: Array, scene: Scene, counted: Array) -> float:
     return float(np.nanmean(off)) if np.isnan(off).mean() < 0.005 else np.inf
 
 
+def spread(errors: list[float], bounds: list[float]) -> float:
+    """Standard deviation of the ratio of the RMS values, by a jackknife over the scenes."""
+    count = len(errors)
+    without = [rms(np.delete(errors, i)) / rms(np.delete(bounds, i)) for i in range(count)]
+    return float(np.sqrt((count - 1) * np.var(without)))
+
+
 @pytest.mark.bench
 @pytest.mark.parametrize(("sigma_px", "gross"), CASES)
 def test_confidence_is_evidence(sigma_px, gross):
@@ -79,7 +86,8 @@ def test_confidence_is_evidence(sigma_px, gross):
         ratios[name] = rms(errors) / rms(bounds), float(np.mean(places))
         ratio, place = ratios[name]
         print(
-            f"\n{sigma_px:g} px, {gross:.0%} gross errors, {name:16} {ratio:5.2f} x bound {place:6.1f} mm,"
+            f"\n{sigma_px:g} px, {gross:.0%} gross errors, {name:16} {ratio:5.2f} +- {spread(errors, bounds):.2f} x"
+            f" bound {place:6.1f} mm,"
             f" {place / np.mean(floors):.3f} x that of the inliers alone",
             end="",
         )

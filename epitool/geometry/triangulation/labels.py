@@ -151,8 +151,11 @@ def _find_backward(
     Where views contradict each other, the fewest are taken to be wrong, which may be the wrong half of them. Views that
     agree are believed.
     """
+    contradicted = swapped.any(axis=1)
+    if not contradicted.any():
+        return contradicted
     poses = Poses(found.xyz, found.confidence, keypoints.frames, keypoints.skeleton, rig.unit, "world")
-    return swapped.any(axis=1) & (front_votes(poses) <= -_CLEAR_VOTES)
+    return contradicted & (front_votes(poses) <= -_CLEAR_VOTES)
 
 
 def make_labels(

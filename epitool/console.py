@@ -46,7 +46,7 @@ def counted(count: int, what: str) -> str:
     >>> counted(1, "frame"), counted(20, "frame")
     ('1 frame', '20 frames')
     """
-    return f"{count} {what}" + "s" * (count != 1)
+    return f"{count} {what}" if count == 1 else f"{count} {what}s"
 
 
 def set_quiet(quiet: bool) -> None:

@@ -74,6 +74,19 @@ def test_help_imports_nothing_heavy():
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == "[]"
 
 
+@pytest.mark.parametrize(
+    ("command", "others"),
+    [
+        ("calibrate", ("torch", "sklearn", "matplotlib")),
+        ("triangulate", ("torch", "sklearn", "matplotlib", "scipy.optimize", "scipy.interpolate")),
+        ("evaluate", ("torch", "sklearn", "matplotlib", "numba", "cv2")),
+    ],
+)
+def test_commands_start_without_what_others_need(command, others):
+    code = f"import sys, epitool.cli, epitool.stages.{command}; print([m for m in {others} if m in sys.modules])"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == "[]"
+
+
 def test_version_and_completion():
     assert epitool("--version").stdout.startswith("epitool ")
     shown = in_shell("--show-completion", "bash", env={"_TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION": "1"})

@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 
 from epitool.console import progress, warn
 from epitool.geometry.motion.gaps import motions_of, spread, step_of
-from epitool.geometry.motion.smoothing import SMOOTHED, smooth
 from epitool.images import frame_rate
 from epitool.io.labels_h5 import LabelsWriter
 from epitool.pose import Keypoints
@@ -25,6 +24,8 @@ def smooth_everyone(writer: LabelsWriter, jobs: int) -> None:
         writer: The file, with all frames of everyone; its first person is in every frame of the recording.
         jobs: Number of stretches of time that are smoothed side by side.
     """
+    from epitool.geometry.motion.smoothing import SMOOTHED  # imports scipy's optimizers, which other labels do not need
+
     step, joints = step_of(writer.frames), [person.joints for person in writer.everyone]
     with progress("smooth", sum(map(len, joints))) as done:
         for person, own in zip(writer.everyone, joints, strict=True):
@@ -37,6 +38,8 @@ def _smoothed(
     xyz: Array, covariance: Array, motions: list[tuple[NDArray[np.intp], NDArray[np.int64]]], jobs: int
 ) -> tuple[Array, Array]:
     """Return joints `(F, J, 3)` and covariances `(F, J, 6)` smoothed, motion by motion."""
+    from epitool.geometry.motion.smoothing import smooth
+
     missing = ~np.isfinite(xyz).all(axis=-1)
     out = np.full_like(xyz, np.nan), np.full_like(covariance, np.nan)
     for rows, at in motions:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from epitool.camera import Camera, Rig
+from epitool.console import counted
 from epitool.errors import GeometryError
 from epitool.geometry.calibration.calibrate import Calibration, calibrate, use_found_lenses
 from epitool.geometry.calibration.first_rig import informative_frames
@@ -148,7 +149,7 @@ def calibrate_everyone(
             together = int(((crowd.count_shown() > 0).sum(axis=1) >= 2).sum())
             raise GeometryError(
                 "nobody in one view is found again in another; two views or more show people in"
-                f" {together} frame{'s' * (together != 1)}: are these enough, of the same people, and in sync?"
+                f" {counted(together, 'frame')}: are these enough, of the same people, and in sync?"
             )
         result = calibrate(joints, cameras, seed=seed, jobs=jobs, focal=focal)
         before: People | None = None

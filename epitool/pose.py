@@ -91,6 +91,11 @@ class Keypoints:
             raise ValueError(f"two views have the same name: {', '.join(self.views)}")
 
     @property
+    def first_image(self) -> str:
+        """Name of the first image that has one; "" if none has."""
+        return next((name for name in self.images.ravel().tolist() if name), "")
+
+    @property
     def seen(self) -> NDArray[np.bool_]:
         """Whether each joint is present, `(F, V, J)`, whatever its confidence.
 

@@ -157,8 +157,9 @@ def fit_runs(
             the paper.
     """
     first = [start[:k] for start in starts] if starts else ["random"] * count
+    own = list(zip(_seeds(count, seed), first, strict=True))
     with _threads().limit(limits=1, user_api="blas"):
-        return run_parallel(lambda own: _fit_run(flat, k, *own), list(zip(_seeds(count, seed), first)), jobs)
+        return run_parallel(lambda each: _fit_run(flat, k, *each), own, jobs)
 
 
 def _seeds(count: int, seed: int) -> list[int]:

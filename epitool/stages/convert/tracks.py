@@ -38,8 +38,8 @@ def tracks_of(path: Path) -> dict[str, Track]:
 def _labelled(file: LabelsFile) -> Track:
     labels, further = file.read(), file.read_further_joints()
     poses, covariance = _with_further(labels, further)
-    image = next((name for name in labels.keypoints.images.ravel().tolist() if name), "")
-    return Track(poses, covariance, labels.keypoints.take_of, image, labels.rig.up != "none", labels.smoothed)
+    keypoints, up = labels.keypoints, labels.rig.up != "none"
+    return Track(poses, covariance, keypoints.take_of, keypoints.first_image, up, labels.smoothed)
 
 
 def _predicted(path: Path) -> Track:

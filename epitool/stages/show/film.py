@@ -66,7 +66,7 @@ def film(file: Path, path: Path) -> Summary:
 
 def rate_of(keypoints: Keypoints) -> float:
     """Return the frame rate of the first named image's video; NaN if it is not from a video, or is missing."""
-    return frame_rate(next((name for name in keypoints.images.ravel().tolist() if name), ""))
+    return frame_rate(keypoints.first_image)
 
 
 def _parts(recording: LabelledPeople | KeypointsFile) -> Iterator[tuple[Keypoints, Drawing]]:

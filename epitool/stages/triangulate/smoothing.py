@@ -58,8 +58,7 @@ def warn_of_unknown_rate(sample: Keypoints, path: Path) -> None:
         sample: Keypoints of some frames.
         path: File that they were read from.
     """
-    image = next((name for name in sample.images.ravel().tolist() if name), "")
-    if not np.isfinite(frame_rate(image)):
+    if not np.isfinite(frame_rate(sample.first_image)):
         warn(
             f"{path}: cannot read a frame rate (photos, or the video is gone); --smooth takes the frames as evenly"
             " spaced in time"

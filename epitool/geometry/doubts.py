@@ -34,7 +34,10 @@ class Kind(enum.Enum):
     PLACE = "place"  # standard deviation as a share of the largest distance of cameras; length: in the rig's unit
     FOCAL = "focal length"  # standard deviation as a share of it
     OUTLIERS = "outliers"  # share of the view's keypoints that do not fit
-    WIDE = "wide lenses"  # median of the k1 that fit the joints, of lenses that nobody has stated
+    # share of the deviations that would be left if the lenses, which nobody has stated, were known; known: the largest
+    # deviation of a rotation then, degrees
+    LENSES = "unknown lenses"
+    WIDE = "wide lenses"  # median of the k1 that fit the joints, of lenses that nobody has stated; known: as LENSES
     STATED_FOCAL = "stated focal length"  # focal length that fits the joints, as a multiple of the stated one
     # about a view without a place
     UNPLACED = "unplaced"  # the reason is in `why`

@@ -28,6 +28,7 @@ from epitool.synthetic.motion import random_motion
 VIEWS, FRAMES = (2, 3, 4, 8), 200
 FIELD_DEG, WIDE_FIELD_DEG, WIDE_K1, WIDE = (45.0, 90.0), (60.0, 72.0), -0.25, 0.2
 FIELD_ASSUMED_DEG = 60.0
+NAMED, GOOD_DEG = "the likely cause is the lenses", 1.5
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,10 @@ class Outcome:
     rotation: tuple[float, ...] = ()
     place: tuple[float, ...] = ()
     focal: tuple[float, ...] = ()
+
+    def names(self, words: str) -> bool:
+        """Whether the reasons have these words."""
+        return words in " ".join(self.reasons)
 
 
 def random_lens(camera: Camera, rng: np.random.Generator, wide: bool) -> Camera:
@@ -101,12 +106,14 @@ def summary(outcomes: list[Outcome]) -> str:
     within = ", ".join(f"{(z < 1).mean():.0%} / {(z < 2).mean():.0%} (RMS {(z**2).mean() ** 0.5:.2f})" for z in ratios)
     worst, levels = np.array([o.worst_deg for o in done]), [o.level for o in outcomes]
     counts = ", ".join(f"{levels.count(level)} {level}" for level in ("pass", "warn", "fail", "none"))
-    named = sum("bend straight lines" in " ".join(o.reasons) for o in outcomes)
+    wide, named = (sum(o.names(words) for o in outcomes) for words in ("bend straight lines", NAMED))
+    unnamed = [o.worst_deg > GOOD_DEG for o in done if not o.names(NAMED)]
     passed = [o.worst_deg for o in done if o.level == "pass"]
     return (
         f"worst rotation {np.median(worst):.2f} median, {np.quantile(worst, 0.9):.2f} in nine of ten;"
         f" focal {np.median(np.concatenate([o.focal for o in done])):.1%}; within 1 / 2 deviations: {within}; {counts};"
-        f" {max(passed, default=0):.1f} deg at most in a pass; lenses named as wide in {named}"
+        f" {max(passed, default=0):.1f} deg at most in a pass; lenses named as the cause in {named}, as wide in {wide};"
+        f" where they are not named, {sum(unnamed)} of {len(unnamed)} beyond {GOOD_DEG} deg"
     )
 
 

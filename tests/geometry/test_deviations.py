@@ -8,10 +8,11 @@ import cv2
 import numpy as np
 import pytest
 
-from epitool.geometry.calibration.bundle_adjustment import _contributions_of_halves, adjust
-from epitool.geometry.calibration.calibrate import calibrate
+from epitool.geometry.calibration.bundle_adjustment import adjust
+from epitool.geometry.calibration.calibrate import assumed_intrinsics, calibrate
 from epitool.geometry.calibration.compare import angle_deg
-from epitool.geometry.calibration.deviations import jackknife_covariance
+from epitool.geometry.calibration.deviations import contributions_of_halves, jackknife_covariance
+from epitool.geometry.doubts import Kind
 from epitool.synthetic import detector_like, labels_of, random_rig
 from epitool.synthetic.motion import random_motion
 
@@ -54,6 +55,24 @@ def test_errors_are_neither_larger_nor_smaller_than_stated(ratios):
     assert (ratios < 2).mean() >= 0.85
 
 
+@pytest.mark.parametrize("views", [2, 4])
+def test_what_known_lenses_would_leave_is_what_they_leave(views):
+    rig = random_rig(1)
+    rig = rig.select(rig.names[:views])
+    keypoints = detector_like(
+        labels_of(random_motion(FRAMES, 1).xyz, rig), noise=0.006, outliers=0.1, swap_share=0.0, seed=1
+    )
+    assumed = [assumed_intrinsics(camera.name, camera.image_size, 60.0) for camera in rig.cameras]
+    unknown = calibrate(keypoints, assumed, seed=0, jobs=1, focal="unknown")
+    known = calibrate(keypoints, rig.cameras, seed=0, jobs=1).bundle
+    (cause,) = [doubt for doubt in unknown.verdict.doubts if doubt.kind is Kind.LENSES]
+    left = np.degrees(known.rotation_sd_in_rig.max())
+    assert cause.numbers["known"] == pytest.approx(left, rel=0.3)
+    assert np.degrees(unknown.bundle.rotation_sd_in_rig.max()) > 4 * left
+    np.testing.assert_array_equal(known.rotation_sd_if_known, known.rotation_sd_in_rig)
+    np.testing.assert_array_equal(known.position_sd_if_known, known.position_sd_in_rig)
+
+
 def regression(errors, rows, prior=0.0):
     """Per observation, what it adds to the normal equations of a regression, and to their gradient at the optimum."""
     matrix = rows.T @ rows + prior * np.eye(rows.shape[1])
@@ -89,7 +108,7 @@ def test_errors_that_each_half_of_a_recording_shares_are_two_observations_and_no
     for _ in range(200):
         S, g = (grouped(values, group) for values in regression(np.repeat(rng.normal(size=2), 40), rows))
         found.append(
-            [jackknife_covariance(*sums, np.zeros((1, 1)))[0, 0] for sums in ((S, g), _contributions_of_halves(S, g))]
+            [jackknife_covariance(*sums, np.zeros((1, 1)))[0, 0] for sums in ((S, g), contributions_of_halves(S, g))]
         )
     stretches, halves = np.mean(found, axis=0)
     assert stretches < 0.2 * 0.5

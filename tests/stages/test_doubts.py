@@ -23,7 +23,7 @@ from epitool.stages.shared.doubts import (
 PLACE = doubt_if_large(Kind.PLACE, 0.05, doubts.PLACE, "walk_back", length=0.5)
 TURNED = doubt_if_large(Kind.ROTATION, 1.4, doubts.ROTATION_DEG, "walk_back")
 LOST = doubt_if_large(Kind.ROTATION, 6.2, doubts.ROTATION_DEG, "door")
-NUMBERS = dict.fromkeys(("joints", "degrees", "closer", "factor", "span", "length", "off"), 2.0)
+NUMBERS = dict.fromkeys(("joints", "degrees", "closer", "factor", "span", "length", "off", "known"), 2.0)
 
 
 def test_a_place_is_uncertain_by_millimetres_where_the_scale_is_known():
@@ -94,12 +94,16 @@ def test_views_that_do_not_fit_are_no_matter_of_lenses():
     assert "same time (--sync finds offsets)" in text
 
 
-def test_a_focal_length_known_to_hundreds_of_percent_tells_of_an_unusual_lens():
-    wide = doubt_if_large(Kind.FOCAL, 3.4, doubts.FOCAL_OF_TWO, "gopro")
-    (reason,) = word_verdict(Verdict((wide,)), Asked()).reasons  # nothing is said of the shape of poses
-    assert "focal length uncertain by 340% (limit for 'pass': 5%)" in reason
-    assert "wide action camera" in reason
-    assert "--intrinsics" in reason
+@pytest.mark.parametrize("kind", [Kind.LENSES, Kind.WIDE])
+def test_lenses_that_nobody_has_measured_are_named_with_what_measuring_them_would_give(kind):
+    lenses = Doubt(kind, "warn", (), -0.2, -0.14, {"known": 0.24})
+    camera, means, cause = word_verdict(Verdict((TURNED, lenses)), Asked()).reasons
+    assert "rotation uncertain by 1.4 degrees" in camera
+    assert means.endswith("off by about that much")  # the cure is in the next line
+    assert cause.startswith("the likely cause is the lenses: ")
+    assert cause.endswith(
+        "With lenses measured on a calibration pattern (--intrinsics), rotations would be uncertain by 0.2 degrees"
+    )
 
 
 def test_what_passes_is_not_said():

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from epitool.camera import Camera, Rig
-from epitool.geometry.calibration.deviations import invert_determined, jackknife_covariance, variances_of_cameras
+from epitool.geometry.calibration.deviations import contributions_of_halves, covariances, largest_deviations
 from epitool.geometry.calibration.expectation import Estimate, Observed, State, em_step, errors_of, start_em
 from epitool.geometry.calibration.lens_priors import (
     Lenses,
@@ -49,6 +49,8 @@ class Bundle:
         noise: Noise of the keypoints.
         inlier_share: Share of keypoints that are not gross errors, each weighted by the usual inlier share of its
             confidence, `(V,)`.
+        cost: Negative log likelihood per keypoint; lower is better among solutions for the same keypoints.
+        redundancy: Number of keypoints that count as much as one whose error is independent of all others.
         rotation_sd: Standard deviation of each camera's rotation relative to the first, `(V,)` radians.
         position_sd: Standard deviation of each camera's place, `(V,)` in the rig's unit, given the first baseline's
             length.
@@ -56,20 +58,22 @@ class Bundle:
         rotation_sd_in_rig: Standard deviation of each rotation relative to the other cameras, `(V,)` radians.
         position_sd_in_rig: Standard deviation of each place relative to the other cameras, `(V,)` in the rig's unit,
             given the rig's size.
-        redundancy: Number of keypoints that count as much as one whose error is independent of all others.
-        cost: Negative log likelihood per keypoint; lower is better among solutions for the same keypoints.
+        rotation_sd_if_known: What `rotation_sd_in_rig` would be if the lenses were known, `(V,)` radians.
+        position_sd_if_known: What `position_sd_in_rig` would be if the lenses were known, `(V,)`.
     """
 
     rig: Rig
     noise: KeypointNoise
     inlier_share: Array
+    cost: float
+    redundancy: float
     rotation_sd: Array
     position_sd: Array
     focal_sd: Array
     rotation_sd_in_rig: Array
     position_sd_in_rig: Array
-    redundancy: float
-    cost: float
+    rotation_sd_if_known: Array
+    position_sd_if_known: Array
 
     @property
     def sigma_px(self) -> float:
@@ -130,7 +134,7 @@ def adjust(
     deviations, redundancy = _deviations(state, observed, found, lenses)
     seen = np.isfinite(observed.xy[..., 0]).sum()
     adjusted = _rig_of(state, rig, state.bend - bends)
-    return Bundle(adjusted, found.noise, found.inlier_share, *deviations, redundancy, found.cost / seen)
+    return Bundle(adjusted, found.noise, found.inlier_share, found.cost / seen, redundancy, *deviations)
 
 
 def measure_fit(xy: Array, confidence: Array, xyz: Array, rig: Rig) -> Fit:
@@ -226,15 +230,11 @@ def _moved(state: State, cameras: Array, points: Array) -> State:
     )
 
 
-def _deviations(
-    state: State, observed: Observed, found: Estimate, lenses: Lenses
-) -> tuple[tuple[Array, Array, Array, Array, Array], float]:
-    """Return standard deviations `(V,)` of the cameras, and the redundancy of the keypoints.
+def _deviations(state: State, observed: Observed, found: Estimate, lenses: Lenses) -> tuple[Array, float]:
+    """Return standard deviations of the cameras in the order of `Bundle`, `(7, V)`, and the redundancy of keypoints.
 
-    The deviations are those of rotation (radians), place and focal length (relative), and of rotation and place
-    relative to the other cameras. Errors may be correlated within a joint and, besides, within a stretch of frames, a
-    half of the recording or a person, whichever matters most. Each way adds its excess over the variance that
-    independent keypoints would give (two-way clusters, Cameron, Gelbach and Miller 2011).
+    Errors may be correlated within a joint and, besides, within a stretch of frames, a half of the recording or a
+    person, whichever matters most.
     """
     free, weights, variance = _free_directions(state, lenses), _effective(found.precision), found.noise.sigma_px**2
     arguments = (state.R, state.t, state.K, state.bend, state.points, observed.xy, weights, lenses.free, 0.0)
@@ -247,25 +247,18 @@ def _deviations(
     for cluster in clusters:
         system = reduced_system(*arguments, np.unique(cluster, return_inverse=True)[1])
         sums.append((free.T @ system.S @ free, system.gradient @ free))
-    sums.append(_contributions_of_halves(*sums[1]))
-    whole = sums[0][0].sum(axis=0)
-    bread = invert_determined(whole + prior)
-    independent, own = variance * bread @ whole @ bread, variance * lenses.belief * bread @ prior @ bread
-    by_joint, *others = (jackknife_covariance(*own, prior) for own in sums)
-    # with few clusters a jackknife may be too optimistic; the model's own variance is a lower bound
-    possible = [independent, *(by_joint + other - independent for other in others)]
-    variances = [variances_of_cameras(free @ (C + own) @ free.T, state.R, state.t) for C in possible]
+    sums.append(contributions_of_halves(*sums[1]))
+    possible, own = covariances(sums, prior, variance, lenses.belief)
     # two halves tell too little of how many keypoints count as one, by which priors are weighed
-    redundancy = float(max(np.trace(whole @ C) for C in possible[:-1]) / max(np.trace(whole @ independent), 1e-300))
-    rotation, place, focal, turn, way = np.sqrt(np.maximum(np.max(variances, axis=0), 0.0))
-    return (rotation, place, focal, turn, way), max(redundancy, 1.0)
-
-
-def _contributions_of_halves(S: Array, gradient: Array) -> tuple[Array, Array]:
-    """Return the contributions of both halves of a recording, by those of its stretches; see `jackknife_covariance`."""
-    half = len(S) // 2
-    first, second = ([part[:half].sum(axis=0), part[half:].sum(axis=0)] for part in (S, gradient))
-    return np.stack(first), np.stack(second)
+    whole = sums[0][0].sum(axis=0)
+    redundancy = float(max(np.trace(whole @ C) for C in possible[:-1]) / max(np.trace(whole @ possible[0]), 1e-300))
+    found_sd = largest_deviations(possible, own, free, state.R, state.t)
+    turns = free.shape[1] - lenses.directions().shape[1]
+    if turns < free.shape[1]:
+        held = [(S[:, :turns, :turns], gradient[:, :turns]) for S, gradient in sums]
+        possible, own = covariances(held, prior[:turns, :turns], variance, lenses.belief)
+    known_sd = largest_deviations(possible, own, free[:, :turns], state.R, state.t)
+    return np.concatenate([found_sd, known_sd[3:]]), max(redundancy, 1.0)
 
 
 def _take_turns(observed: Observed) -> bool:

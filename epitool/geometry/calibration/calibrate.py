@@ -35,7 +35,7 @@ from epitool.geometry.calibration.lens_priors import (
     priors_of_unknown,
 )
 from epitool.geometry.calibration.paper_chain import chain_poses
-from epitool.geometry.calibration.verdict import Evidence, Verdict, doubts_of_wide, judge
+from epitool.geometry.calibration.verdict import Evidence, Verdict, doubts_of_lenses, judge
 from epitool.geometry.doubts import Doubt, Kind
 from epitool.geometry.triangulation.bones import bone_spread
 from epitool.geometry.triangulation.labels import make_labels
@@ -144,8 +144,8 @@ def _calibrate_all(
     grown, pairs = first_rig(sample, begin, seed, jobs)
     grown = replace(grown, left_out={**still, **grown.left_out})
     bundle, verdict, left_out = _settled(keypoints, grown, pairs, jobs, lenses)
-    if focal == "unknown":
-        verdict = verdict.with_doubts(doubts_of_wide(verdict, bundle.rig))
+    if focal in ("unknown", "field"):
+        verdict = verdict.with_doubts(doubts_of_lenses(verdict, bundle))
     if begin is not intrinsics and len(bundle.rig) == 2:
         # The search for focal lengths trusted views that do not fit; without them, begin at the usual lenses.
         two = [camera for camera in intrinsics if camera.name in bundle.rig.names]

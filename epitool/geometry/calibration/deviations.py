@@ -7,6 +7,8 @@ much such errors matter.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -44,6 +46,52 @@ def jackknife_covariance(S: Array, gradient: Array, prior: Array) -> Array:
     kept = _KEPT * np.minimum(1.0, (1 - of_all) / of_all)
     moves = [invert_determined(whole - (1 - k) * own) @ g for k, own, g in zip(kept, S, gradient, strict=True)]
     return (groups - 1) / groups * np.transpose(moves) @ np.stack(moves)
+
+
+def covariances(
+    by_cluster: Sequence[tuple[Array, Array]], prior: Array, variance: float, belief: float
+) -> tuple[list[Array], Array]:
+    """Return covariances `(Q, Q)` that keypoints with correlated errors may have, and the one that priors add to each.
+
+    The first way in which errors may be correlated always counts, the others are alternatives. Each way adds its excess
+    over the variance that independent keypoints would give (two-way clusters, Cameron, Gelbach and Miller 2011).
+
+    Args:
+        by_cluster: For each way, contributions to the normal equations and to the gradient, as `jackknife_covariance`
+            takes them.
+        prior: Contribution of the prior to the normal equations, `(Q, Q)`.
+        variance: Variance of a coordinate of a keypoint.
+        belief: Factor by which the prior counts more against each keypoint than if keypoints were independent.
+    """
+    whole = by_cluster[0][0].sum(axis=0)
+    bread = invert_determined(whole + prior)
+    independent = variance * bread @ whole @ bread
+    first, *others = (jackknife_covariance(*sums, prior) for sums in by_cluster)
+    # with few clusters a jackknife may be too optimistic; the model's own variance is a lower bound
+    possible = [independent, *(first + other - independent for other in others)]
+    return possible, variance * belief * bread @ prior @ bread
+
+
+def contributions_of_halves(S: Array, gradient: Array) -> tuple[Array, Array]:
+    """Return the contributions of both halves of a recording, by those of its stretches; see `jackknife_covariance`."""
+    half = len(S) // 2
+    first, second = ([part[:half].sum(axis=0), part[half:].sum(axis=0)] for part in (S, gradient))
+    return np.stack(first), np.stack(second)
+
+
+def largest_deviations(possible: Sequence[Array], own: Array, free: Array, R: Array, t: Array) -> Array:
+    """Return the largest standard deviations `(5, V)` of cameras that any covariance gives, as `variances_of_cameras`.
+
+    Args:
+        possible: Covariances `(Q, Q)` of steps in free directions.
+        own: Covariance `(Q, Q)` that is added to each.
+        free: The free directions, `(P V, Q)`.
+        R: Rotations `(V, 3, 3)`, camera from world.
+        t: Translations `(V, 3)`.
+    """
+    variances = [variances_of_cameras(free @ (C + own) @ free.T, R, t) for C in possible]
+    found: Array = np.sqrt(np.maximum(np.max(variances, axis=0), 0.0))
+    return found
 
 
 def variances_of_cameras(covariance: Array, R: Array, t: Array) -> Array:

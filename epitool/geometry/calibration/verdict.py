@@ -8,7 +8,6 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from epitool.camera import Rig
 from epitool.geometry import doubts
 from epitool.geometry.calibration.bundle_adjustment import Bundle
 from epitool.geometry.doubts import UNSURE, Doubt, Kind, Level, doubt_if_large
@@ -18,6 +17,7 @@ _WRONG_LENS, _WRONG_LENS_SD = 0.05, 5.0  # a focal length is wrong by more than 
 _FRAMES = 20  # with fewer frames, little is certain
 _NARROW_DEG, _NO_PARALLAX_DEG, _SAME_DEG = 5.0, 1.5, 0.1
 _FEW_INLIERS = 0.5
+_MOSTLY = 0.5  # lenses are the cause where known ones would leave this share of the deviations or less
 _WIDE_K1 = -0.14  # of action cameras it is about -0.25, and the joints make it less
 
 
@@ -86,18 +86,24 @@ def judge(bundle: Bundle, evidence: Evidence, left_out: Mapping[str, Doubt]) -> 
     return Verdict((*of_cameras, *_doubts_of_all(bundle, evidence)), left_out, strangers)
 
 
-def doubts_of_wide(verdict: Verdict, rig: Rig) -> list[Doubt]:
-    """Return a doubt if cameras are uncertain, and most of their lenses bend lines as those of action cameras do.
+def doubts_of_lenses(verdict: Verdict, bundle: Bundle) -> list[Doubt]:
+    """Return a doubt that names lenses which nobody has measured, where cameras are uncertain because of them.
 
     Args:
         verdict: The verdict on the cameras.
-        rig: The cameras, with lenses that only the joints tell.
+        bundle: The cameras, with lenses that only the joints tell.
     """
-    k1 = [float(camera.lens[0]) for camera in rig.cameras]
-    usual = float(np.median(k1))
-    if usual > _WIDE_K1 or not any(item.kind in UNSURE for item in verdict.doubts):
+    if not any(item.kind in UNSURE for item in verdict.doubts):
         return []
-    return [Doubt(Kind.WIDE, "warn", (), usual, _WIDE_K1)]
+    usual = float(np.median([camera.lens[0] for camera in bundle.rig.cameras]))
+    known = float(np.degrees(bundle.rotation_sd_if_known.max()))
+    if usual <= _WIDE_K1:
+        return [Doubt(Kind.WIDE, "warn", (), usual, _WIDE_K1, {"known": known})]
+    left = max(
+        bundle.rotation_sd_if_known.max() / bundle.rotation_sd_in_rig.max(),
+        bundle.position_sd_if_known.max() / bundle.position_sd_in_rig.max(),
+    )
+    return [Doubt(Kind.LENSES, "warn", (), float(left), _MOSTLY, {"known": known})] if left <= _MOSTLY else []
 
 
 def doubt_of_noise(share: float) -> Doubt:

@@ -20,15 +20,20 @@ _SAME_PEOPLE = "is it in sync, of the same people, and not mirrored?"
 _RECORDING = "is it one of this recording, in sync, and not mirrored?"
 _WHOLE_LENGTH = 1000.0  # lengths from this on are shown in whole units
 _FINE = 0.2  # shares below this are shown with a decimal
-_UNUSUAL = 1.0  # relative uncertainty of a focal length that does not occur with ordinary lenses
 _CAMERA = "camera "  # how the line of a camera begins
 _MEANS = "Poses keep nearly their shape; where cameras stand and look is off by about that much"
+_LENSES = "the likely cause is the lenses: "
+_MEASURED = (
+    "With lenses measured on a calibration pattern (--intrinsics), rotations would be uncertain by {known:.1f} degrees"
+)
 _OF_CAMERA = (*UNSURE, Kind.OUTLIERS)
 _WORDS = {
     Kind.STATED_FOCAL: "view {view}: the joints make its focal length {value:.2f} of what is stated; are its intrinsics"
     " of this lens, zoom and image size? Only if they are not: --refine-intrinsics",
-    Kind.WIDE: "the likely cause is the lenses: they seem to bend straight lines as a wide action camera does (k1 about"
-    " {value:.2f}); measure them with a calibration pattern and give --intrinsics",
+    Kind.LENSES: _LENSES + "nobody has measured them. " + _MEASURED,
+    Kind.WIDE: _LENSES
+    + "they seem to bend straight lines as a wide action camera does (k1 about {value:.2f}). "
+    + _MEASURED,
     Kind.NOISE: "joints scatter by {value:.0%} of the person's size ({limit:.0%}); are the views in sync?",
     Kind.BONES: "bones change their length by {value:.0%} ({limit:.0%}); are the lenses as stated, and is no view"
     " mirrored?",
@@ -184,9 +189,9 @@ def word_verdict(verdict: Verdict, asked: Asked, also: Sequence[tuple[Level, str
     level = worst_level([verdict.level, *(own for own, _ in also)])
     of_cameras = sorted(by_camera.items(), key=lambda item: _excess(item[1]), reverse=True)
     lines += [_word_camera_doubts(name, doubts, asked) for name, doubts in of_cameras]
-    unsure = [doubt for doubt in verdict.doubts if doubt.kind in UNSURE]
-    if level == "warn" and unsure and not any(_is_unusual(doubt) for doubt in unsure):
-        lines.append(("warn", f"{_MEANS}; {asked.cure}"))
+    kinds = {doubt.kind for doubt in verdict.doubts}
+    if level == "warn" and kinds & set(UNSURE):
+        lines.append(("warn", _MEANS if kinds & {Kind.LENSES, Kind.WIDE} else f"{_MEANS}; {asked.cure}"))
     lines += [(doubt.level, doubt_text(doubt, asked)) for doubt in verdict.doubts if doubt.kind not in _OF_CAMERA]
     lines += also
     return Said(level, tuple(text for own in ("fail", "warn") for found, text in lines if found == own))
@@ -228,17 +233,9 @@ def _limit_word(level: Level) -> str:
 def _word_camera_doubts(name: str, doubts: Sequence[Doubt], asked: Asked) -> tuple[Level, str]:
     """Return one line for all doubts about a camera, and the level of the worst."""
     text = f"{_CAMERA}{name}: {'; '.join(_clause(doubt, asked) for doubt in doubts)}"
-    if any(_is_unusual(doubt) for doubt in doubts):
-        text += ". The likely cause is a lens far from an ordinary one, as a wide action camera has: measure the lenses"
-        text += " and give --intrinsics"
-    elif any(doubt.kind is Kind.OUTLIERS for doubt in doubts):
+    if any(doubt.kind is Kind.OUTLIERS for doubt in doubts):
         text += f"; {_SAME_PERSON}"
     return worst_level(doubt.level for doubt in doubts), text
-
-
-def _is_unusual(doubt: Doubt) -> bool:
-    """Return whether a focal length is so uncertain that the lens is no ordinary one."""
-    return doubt.kind is Kind.FOCAL and doubt.value >= _UNUSUAL
 
 
 def _excess(doubts: Sequence[Doubt]) -> tuple[int, float]:

@@ -15,8 +15,9 @@ from scenes import Array, Scene, rms, rotation_errors, walking
 
 from epitool.geometry.calibration.calibrate import calibrate
 from epitool.geometry.triangulation.labels import make_labels
+from epitool.pose import Keypoints
 
-FRAMES, SEEDS = 200, 40
+FRAMES, SEEDS, MANY = 200, 40, 200
 Model = Callable[[np.random.Generator, Array, Array], Array]
 CASES = [(2.0, 0.0), (5.0, 0.0), (5.0, 0.1), (8.0, 0.1), (5.0, 0.3)]
 MODELS: dict[str, Model] = {
@@ -45,13 +46,10 @@ def told(scene: Scene, model: Model, seed: int) -> Scene:
     return replace(scene, keypoints=replace(scene.keypoints, confidence=drawn))
 
 
-def of_inliers(scene: Scene) -> Array:
-    """Joints `(F, J, 3)` from the keypoints that are no gross errors, which nobody knows in practice."""
+def inliers_of(scene: Scene) -> Keypoints:
+    """The keypoints that are no gross errors, which nobody knows in practice, all of one confidence."""
     xy = np.where(scene.inliers[..., None], scene.keypoints.xy, np.nan)
-    confidence = scene.inliers & np.isfinite(xy[..., 0])
-    return make_labels(
-        replace(scene.keypoints, xy=xy, confidence=confidence.astype(float)), scene.truth.rig, jobs=1
-    ).poses.xyz
+    return replace(scene.keypoints, xy=xy, confidence=np.isfinite(xy[..., 0]).astype(float))
 
 
 def mean_error(xyz: Array, scene: Scene, counted: Array) -> float:
@@ -82,7 +80,7 @@ def test_confidence_is_evidence(sigma_px, gross):
             bounds.append(scene.bound_deg)
             counted = scene.inliers.sum(axis=1) >= 3  # with two views nothing tells a gross error
             places.append(mean_error(xyz, scene, counted))
-            floors.append(mean_error(of_inliers(scene), scene, counted))
+            floors.append(mean_error(make_labels(inliers_of(scene), scene.truth.rig, jobs=1).poses.xyz, scene, counted))
         ratios[name] = rms(errors) / rms(bounds), float(np.mean(places))
         ratio, place = ratios[name]
         print(
@@ -93,3 +91,20 @@ def test_confidence_is_evidence(sigma_px, gross):
         )
     (ratio, place), others = ratios["none"], [ratios[name] for name in MODELS if name != "none"]
     assert all(r < 1.1 * ratio and p < 1.02 * place for r, p in others)
+
+
+@pytest.mark.bench
+@pytest.mark.parametrize(("sigma_px", "gross"), [case for case in CASES if case[1]])
+def test_cameras_are_nearly_those_of_the_inliers_alone(sigma_px, gross):
+    first = 1000 * (20 + CASES.index((sigma_px, gross)))
+    errors: dict[str, list[float]] = {"all keypoints": [], "inliers": []}
+    bounds = []
+    for seed in range(first, first + MANY):
+        scene = told(walking(FRAMES, seed, sigma_px=sigma_px, outliers=gross), MODELS["none"], seed)
+        for name, keypoints in (("all keypoints", scene.keypoints), ("inliers", inliers_of(scene))):
+            found = calibrate(keypoints, scene.truth.rig.cameras, seed=0, jobs=1)
+            errors[name].append(rms(rotation_errors(found.rig, scene.truth.rig)))
+        bounds.append(scene.bound_deg)
+    said = [f"{name} {rms(own) / rms(bounds):.3f} +- {spread(own, bounds):.3f} x bound" for name, own in errors.items()]
+    print(f"\n{sigma_px:g} px, {gross:.0%} gross errors, {MANY} scenes: {', '.join(said)}", end="")
+    assert rms(errors["all keypoints"]) < 1.1 * rms(errors["inliers"])

@@ -21,6 +21,7 @@ from epitool.camera import Camera, Rig
 from epitool.errors import GeometryError
 from epitool.geometry.calibration.calibrate import assumed_intrinsics, calibrate
 from epitool.geometry.calibration.compare import compare_rigs
+from epitool.pose import Keypoints
 from epitool.stages.shared.doubts import Asked, word_verdict
 from epitool.synthetic import detector_like, labels_of, random_rig
 from epitool.synthetic.motion import random_motion
@@ -33,7 +34,11 @@ NAMED, GOOD_DEG = "the likely cause is the lenses", 1.5
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of one rig: its worst rotation error in degrees, and errors over deviations; no level where refused."""
+    """What came of one rig: its worst rotation error in degrees, and errors over deviations; no level where refused.
+
+    `promised_deg` is the largest rotation deviation that known lenses would leave, as the verdict states it; `kept_deg`
+    are the one that they do leave, and the worst error then, with `--measured`.
+    """
 
     seed: int
     wide: bool
@@ -43,6 +48,8 @@ class Outcome:
     rotation: tuple[float, ...] = ()
     place: tuple[float, ...] = ()
     focal: tuple[float, ...] = ()
+    promised_deg: float = np.nan
+    kept_deg: tuple[float, float] = (np.nan, np.nan)
 
     def names(self, words: str) -> bool:
         """Whether the reasons have these words."""
@@ -70,8 +77,8 @@ def random_lenses(views: int, index: int, centred: bool) -> tuple[Rig, bool]:
     return replace(rig, cameras=tuple(random_lens(camera, rng, wide) for camera in rig.cameras)), wide
 
 
-def judge_rig(index: int, views: int, centred: bool) -> Outcome:
-    """Calibrates one rig without its lenses and compares it with the truth."""
+def judge_rig(index: int, views: int, centred: bool, measured: bool) -> Outcome:
+    """Calibrates one rig without its lenses, and with them too if they are `measured`, and compares with the truth."""
     rig, wide = random_lenses(views, index, centred)
     keypoints = detector_like(
         labels_of(random_motion(FRAMES, index).xyz, rig), noise=0.005, outliers=0.05, swap_share=0.1, seed=index
@@ -94,7 +101,16 @@ def judge_rig(index: int, views: int, centred: bool) -> Outcome:
         tuple(rotation),
         tuple(place),
         tuple(off),
+        np.degrees(found.bundle.rotation_sd_if_known.max()),
+        with_lenses(keypoints, rig) if measured else (np.nan, np.nan),
     )
+
+
+def with_lenses(keypoints: Keypoints, rig: Rig) -> tuple[float, float]:
+    """The largest rotation deviation and error, in degrees, of a calibration that is given the true lenses."""
+    found = calibrate(keypoints, rig.cameras, seed=0, jobs=1)
+    worst = max(pair.rotation_deg for pair in compare_rigs(found.rig, rig))
+    return float(np.degrees(found.bundle.rotation_sd_in_rig.max())), worst
 
 
 def summary(outcomes: list[Outcome]) -> str:
@@ -117,6 +133,16 @@ def summary(outcomes: list[Outcome]) -> str:
     )
 
 
+def promises(outcomes: list[Outcome]) -> str:
+    """What known lenses were said to leave, and what they left, in words."""
+    promised, (left, off) = np.array([o.promised_deg for o in outcomes]), np.array([o.kept_deg for o in outcomes]).T
+    low, middle, high = np.quantile(promised / left, [0, 0.5, 1])
+    return (
+        f"with lenses: {promised.min():.2f} to {promised.max():.2f} deg promised, {low:.2f} to {high:.2f} times what is"
+        f" stated then (median {middle:.2f}); errors then {off.min():.2f} to {off.max():.2f} deg"
+    )
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--count", type=int, default=50, help="rigs of each number of views")
@@ -124,14 +150,17 @@ def main() -> None:
     parser.add_argument("--jobs", type=int, default=os.cpu_count())
     parser.add_argument("--centred", action="store_true", help="lenses without faults")
     parser.add_argument("--views", type=int, nargs="+", default=VIEWS)
+    parser.add_argument("--measured", action="store_true", help="calibrate with the true lenses too")
     options = parser.parse_args()
     for views in options.views:
         with ProcessPoolExecutor(options.jobs) as pool:
-            judge = partial(judge_rig, views=views, centred=options.centred)
+            judge = partial(judge_rig, views=views, centred=options.centred, measured=options.measured)
             outcomes = list(pool.map(judge, range(options.seed, options.seed + options.count)))
         for name, wide in (("ordinary", False), ("wide", True)):
             if some := [outcome for outcome in outcomes if outcome.wide == wide]:
                 print(f"{views} views, {len(some)} {name}: {summary(some)}", flush=True)
+        if options.measured:
+            print(f"{views} views, {promises([outcome for outcome in outcomes if outcome.rotation])}", flush=True)
 
 
 if __name__ == "__main__":

@@ -128,7 +128,16 @@ def apply_scale(rig: Rig, poses: Poses, rule: ScaleRule | None) -> Rig:
         first, second = rig.select(rule.cameras).cameras
         found = float(np.linalg.norm(first.center - second.center))
     else:
-        found = stature(poses) if rule.kind == "height" else femur_length(poses)
+        found = _length_of_body(poses, rule)
     if not found > 0:
         raise GeometryError(f"scale {rule}: the length found is zero")
     return rig.scaled(rule.length_mm / found, "mm", str(rule))
+
+
+def _length_of_body(poses: Poses, rule: ScaleRule) -> float:
+    """Return the length that the rule measures on the body, in the poses' unit."""
+    try:
+        return stature(poses) if rule.kind == "height" else femur_length(poses)
+    except GeometryError as error:
+        other = "femur=400mm (two hips and knees) or " if rule.kind == "height" else ""
+        raise GeometryError(f"scale {rule}: {error}. Try {other}baseline:cam1,cam2=3.2m (no body)") from None

@@ -24,7 +24,7 @@ _CAMERA = "camera "  # how the line of a camera begins
 _MEANS = "Poses keep nearly their shape; where cameras stand and look is off by about that much"
 _LENSES = "the likely cause is the lenses: "
 _MEASURED = (
-    "With lenses measured on a calibration pattern (--intrinsics), rotations would be uncertain by {known:.1f} degrees"
+    "With lenses measured on a calibration pattern (--intrinsics), rotations would be uncertain by {known:.2g} degrees"
 )
 _OF_CAMERA = (*UNSURE, Kind.OUTLIERS)
 _WORDS = {
@@ -160,7 +160,7 @@ def shortened(reasons: Sequence[str], rest: str = "") -> list[str]:
 
 def passed_on(reasons: Sequence[str], rest: str) -> list[str]:
     """Return reasons as a later command states them: shortened, and without advice for the one that found them."""
-    return [reason for reason in shortened(reasons, rest) if not reason.startswith(_MEANS)]
+    return [reason for reason in shortened(reasons, rest) if not reason.startswith((_MEANS, _LENSES))]
 
 
 def select_first(reasons: Sequence[str], rest: str) -> str:

@@ -64,6 +64,11 @@ class Times:
                 sequence[n], newest[video] = next(fresh), np.append(seen, n)
         return Times(sequence, self.seconds)
 
+    def between(self, earlier: int, later: int) -> float:
+        """Return the seconds from one image to a later one; infinite where they do not follow each other closely."""
+        gap = float(self.seconds[later] - self.seconds[earlier])
+        return gap if self.sequence[earlier] == self.sequence[later] and 0 < gap <= _BREAK_S else np.inf
+
     def runs(self, usable: NDArray[np.bool_]) -> list[Indices]:
         """Return the indices of usable images in runs of one sequence that follow each other closely."""
         index = np.flatnonzero(usable)

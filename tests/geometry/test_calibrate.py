@@ -136,9 +136,7 @@ def test_a_body_whose_legs_are_never_seen_gives_no_scale(capfd):
     xyz[:, truth.poses.skeleton.index("left_knee")] = np.nan
     xyz[:, truth.poses.skeleton.index("right_knee")] = np.nan
     poses = replace(truth.poses, xyz=xyz)
-    with pytest.raises(
-        GeometryError, match="^scale height=1700mm: the shin is in no frame.*or baseline:cam1,cam2=3.2m"
-    ):
+    with pytest.raises(GeometryError, match=r"the shin is in no frame.*or baseline:cam1,cam2=3\.2m"):
         apply_scale(truth.rig, poses, parse_scale("height=1.7m"))
     found = apply_scale(truth.rig, poses, None)
     assert found.unit == "arbitrary"

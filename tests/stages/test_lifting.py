@@ -28,7 +28,7 @@ from epitool.synthetic.motion import random_motion
 
 H36M = skeleton("h36m17")
 DOWN = np.array([[1.0, 0, 0], [0, 0, -1], [0, 1, 0]])  # z up to y down
-ALONE = np.array([True])
+ALONE = Times.unrelated(1)
 LOWER = np.array([0.0, 3.0])
 
 
@@ -545,7 +545,9 @@ def test_only_images_without_neighbours_in_time_are_looked_at_again():
     """Each second look, at the image and at its mirror, is kept beside the first; a box does not change that."""
     image = np.zeros((300, 200, 3), np.uint8)
     for box in (None, np.array([0.0, 0.0, 200.0, 300.0])):
-        looks = looking.DetectorLooks((Repeating(), Repeating()), np.array([True, False]), box, 1.25)
+        looks = looking.DetectorLooks(
+            (Repeating(), Repeating()), Times(np.array([0, 1, 1]), np.array([0.0, 0.0, 0.1])), box, 1.25
+        )
         for i in range(2):
             looks(i, image)
         first, mirrored, again, mirrored_again = looks.found.xy[0]
@@ -553,7 +555,9 @@ def test_only_images_without_neighbours_in_time_are_looked_at_again():
         np.testing.assert_allclose(mirrored_again, mirrored + LOWER)
         assert np.isnan(looks.found.xy[1, 2:]).all()
         np.testing.assert_array_equal(looks.found.xy[1, :2], looks.found.xy[0, :2])
-    without = looking.DetectorLooks((Repeating(), Repeating()), ~ALONE, None, 1.25)
+    without = looking.DetectorLooks(
+        (Repeating(), Repeating()), Times(np.zeros(2, int), np.array([0.0, 0.1])), None, 1.25
+    )
     unable = looking.DetectorLooks((Posed(), Posed()), ALONE, None, 1.25)
     assert without.found.xy.shape[1] == unable.found.xy.shape[1] == 2
 

@@ -108,7 +108,7 @@ def _looks(options: PredictOptions, who: Answerer) -> Callable[[Sequence[str]], 
         source = "whole image, for want of a detector" if box is None else f"given: {box}"
         return lambda names: FixedBox(len(names), fixed, source)
     say(f"finding people with {pair[0].name}")
-    return lambda names: DetectorLooks(pair, times_of(names).alone, fixed, margin)
+    return lambda names: DetectorLooks(pair, times_of(names), fixed, margin)
 
 
 def parse_box(text: str) -> Array:
@@ -159,7 +159,12 @@ def _summary(
     if cut:
         warn(f"parts of the body are outside {_listed(cut)}, and are left out; size and turn of the rest are less sure")
     if looking.crowded:
-        warn(f"several people in {_listed([names[i] for i in looking.crowded])}; the one seen best is answered for")
+        films = any(frame_of_video(names[i]) for i in looking.crowded)
+        followed = ", and followed through a video" if films else ""
+        warn(
+            f"several people in {_listed([names[i] for i in looking.crowded])}; the one seen best is answered for"
+            + followed
+        )
     unsure = [name for name, sure in zip(predictions.images, predictions.facing.tolist()) if sure < _SURE_OF_FACING]
     if unsure:
         warn(

@@ -17,10 +17,12 @@ from epitool.detectors.finding import Detector, LooksAgain, looks_in_box
 from epitool.errors import InputError
 from epitool.images import Image
 from epitool.names import image_key
+from epitool.nn.times import Times
 from epitool.pose import BOX_MARGIN, Keypoints, People, square_boxes
 from epitool.skeleton import Skeleton
 
 _SAME_PERSON = 0.25  # largest distance, in box sides, between the centres of one person in both looks
+_MOVED, _MOVED_PER_S = 0.1, 1.0  # box sides by which somebody's joints move, on average, beside others
 _MIRROR = np.array([-1.0, 1.0, 1.0])
 
 
@@ -73,23 +75,22 @@ class Looking(Protocol):
 class DetectorLooks:
     """A `Looking` that runs a detector on every image and on its mirror image, in which its errors differ.
 
-    In images without neighbours in time, which could tell left from right, a detector that can looks at both again.
+    In images without neighbours in time, which could tell left from right, a detector that can looks at both again. Of
+    several people it takes the one seen best, and follows that person through a video.
     """
 
-    def __init__(
-        self, detectors: tuple[Detector, Detector], alone: NDArray[np.bool_], box: Array | None, margin: float
-    ) -> None:
+    def __init__(self, detectors: tuple[Detector, Detector], times: Times, box: Array | None, margin: float) -> None:
         """Take two detectors of the same kind, one for the image and one for the mirror, because they run in parallel.
 
         Args:
             detectors: Detectors of the joints.
-            alone: Which of the N images have no neighbours in time, `(N,)`.
+            times: When the images were taken.
             box: Box of the person in all images, px; None for anywhere.
             margin: Margin of the boxes around the joints.
         """
         self._detectors, self._margin = detectors, margin
         self._box = np.full(4, np.nan) if box is None else box
-        body = detectors[0].skeleton
+        body, alone = detectors[0].skeleton, times.alone
         further = detectors[0].further if isinstance(detectors[0], LooksAgain) and alone.any() else 0
         self._again = alone & (further > 0)
         shape = (len(alone), 2 + 2 * further, len(body))
@@ -98,6 +99,7 @@ class DetectorLooks:
         self.image_size = np.zeros((len(alone), 2), dtype=np.int64)
         self.crowded: list[int] = []
         self._beside = ThreadPoolExecutor(1)
+        self._followed = _Followed(times, body.flip_order)
 
     def __call__(self, i: int, image: Image) -> Array:
         """Detect in the image and in its mirror image; return the box around the joints of the first look."""
@@ -109,12 +111,14 @@ class DetectorLooks:
         others, *more_others = mirrored.result()
         if len(people.xy) > 1:
             self.crowded.append(i)
-        if not len(people.xy):
+        boxes = square_boxes(_mask_outside(people.xy, people.confidence, self.image_size[i]), self._margin)
+        which = self._followed.choose(i, people.xy, boxes[:, 2])
+        if which is None:
             return np.full(4, np.nan)
-        self._keep(i, 0, people, 0)
-        box = square_boxes(_mask_outside(people.xy[0], people.confidence[0], self.image_size[i]), self._margin)
+        self._keep(i, 0, people, which)
+        box = boxes[which]
         for look, found in enumerate((others, *more, *more_others), start=1):
-            same = _nearest(found.xy, people.xy[0], _SAME_PERSON * box[2])
+            same = _nearest(found.xy, people.xy[which], _SAME_PERSON * box[2])
             if same is not None:
                 self._keep(i, look, found, same)
         return box
@@ -125,13 +129,50 @@ class DetectorLooks:
             self.found.xyz[i, look] = people.xyz[which]
 
 
+class _Followed:
+    """The person who is followed through a video: the one seen best at first, and again once they are lost.
+
+    A detector may take now one of two people and now the other. As long as a video has shown one person at a time, it
+    is them, however far they move.
+    """
+
+    def __init__(self, times: Times, order: NDArray[np.intp]) -> None:
+        self._times, self._order = times, order
+        self._newest, self._xy = -1, np.empty(0)
+        self._crowded = set[int]()  # videos that have shown several people
+
+    def choose(self, i: int, xy: Array, side: Array) -> int | None:
+        """Return which of the people `(P, J, 2)`, the best seen first, it is; None if none of them.
+
+        Args:
+            i: Number of the image.
+            xy: Joints of the people, px.
+            side: Sides of the boxes around them, `(P,)` px.
+        """
+        if not len(xy):
+            return None
+        video = int(self._times.sequence[i])
+        if len(xy) > 1:
+            self._crowded.add(video)
+        which = 0
+        gap = self._times.between(self._newest, i) if self._newest >= 0 else np.inf
+        if np.isfinite(gap) and video in self._crowded:
+            off = np.linalg.norm(xy[:, [np.arange(xy.shape[1]), self._order]] - self._xy, axis=-1)
+            moved = np.nan_to_num(off.mean(axis=-1).min(axis=-1) / side, nan=np.inf)  # sides may be exchanged
+            which = int(moved.argmin())
+            if moved[which] > _MOVED + _MOVED_PER_S * gap:
+                return None
+        self._newest, self._xy = i, xy[which]
+        return which
+
+
 def _mask_outside(xy: Array, confidence: Array, size: NDArray[np.int64]) -> Array:
-    """Return joints `(J, 2)` with NaN for those outside the image of (width, height), where detectors only guess.
+    """Return joints `(P, J, 2)` with NaN for those outside the image of (width, height), where detectors only guess.
 
     The box of the person does not depend on confidence, whose scale differs from detector to detector.
     """
     inside = ((xy >= -0.5) & (xy <= size - 0.5)).all(axis=-1) & (confidence > 0)
-    return np.where(inside[:, None], xy, np.nan)
+    return np.where(inside[..., None], xy, np.nan)
 
 
 def _looks_at_mirror(detector: Detector, image: Image, box: Array, again: bool) -> list[People]:

@@ -1,0 +1,92 @@
+"""Whom `predict` answers for in a video that shows several people: one of them, as far as they are seen."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from epitool.nn.times import Times
+from epitool.skeleton import skeleton
+from epitool.stages.shared.looking import DetectorLooks
+
+H36M = skeleton("h36m17")
+IMAGE = np.zeros((480, 640, 3), np.uint8)
+BODY = np.stack([np.linspace(-20, 20, 17), np.linspace(-60, 60, 17)], axis=1)
+FPS = 25.0
+
+
+class Scripted:
+    """A detector that finds people with these middles in image after image, and nobody in mirror images."""
+
+    name, skeleton, names_people = "scripted", H36M, False
+
+    def __init__(self, script):
+        self._images = iter(script)
+
+    def detect(self, image):
+        middles = np.array(next(self._images), dtype=float).reshape(-1, 2)
+        return middles[:, None] + BODY, np.ones((len(middles), 17))
+
+
+def followed(script, seconds=None):
+    """Middles across of the one who is followed, image by image; NaN for nobody."""
+    seconds = np.arange(len(script)) / FPS if seconds is None else np.array(seconds)
+    looks = DetectorLooks(
+        (Scripted(script), Scripted([[]] * len(script))), Times(np.zeros(len(script), int), seconds), None, 1.25
+    )
+    for i in range(len(script)):
+        looks(i, IMAGE)
+    return looks.found.xy[:, 0].mean(axis=1)[:, 0].round(6).tolist(), looks.crowded
+
+
+def test_one_of_two_is_followed_whoever_is_seen_best():
+    left, right = (150, 240), (450, 240)
+    middles, crowded = followed([[left, right], [right, left], [left, right], [right, left]])
+    assert middles == [150.0] * 4
+    assert crowded == [0, 1, 2, 3]
+
+
+def test_who_passes_another_is_followed_on():
+    script = [[(150 + 6 * i, 240), (450 - 6 * i, 250)][:: 1 if i % 3 else -1] for i in range(50)]
+    middles, _ = followed(script)
+    begin = middles[0]
+    np.testing.assert_allclose(middles, [begin + (6 if begin < 300 else -6) * i for i in range(50)])
+
+
+def test_while_they_are_hidden_nobody_is_answered_for_and_after_half_a_second_the_one_seen_best_is():
+    left, right = (150, 240), (450, 240)
+    middles, _ = followed([[left, right], *[[right]] * 12, [left], *[[right]] * 14])
+    assert middles[0] == middles[13] == 150.0
+    assert np.isnan(middles[1:13]).all()
+    assert np.isnan(middles[14:26]).all()
+    assert middles[26:] == [450.0] * 2
+
+
+def test_sides_that_the_detector_exchanges_make_nobody_else_of_them():
+    class Exchanging(Scripted):
+        images = 0
+
+        def detect(self, image):
+            xy, sure = super().detect(image)
+            self.images += 1
+            return (xy[:, H36M.flip_order], sure) if self.images == 2 else (xy, sure)
+
+    script = [[(150, 240), (450, 240)]] * 2
+    times = Times(np.zeros(2, int), np.array([0.0, 0.04]))
+    looks = DetectorLooks((Exchanging(script), Scripted([[]] * 2)), times, None, 1.25)
+    assert all(np.isfinite(looks(i, IMAGE)).all() for i in range(2))
+
+
+@pytest.mark.parametrize("seconds", [None, [0.0, 0.0, 0.0]])
+def test_a_single_person_may_move_as_fast_as_they_like(seconds):
+    middles, crowded = followed([[(100, 240)], [(500, 240)], [(120, 240)]], seconds)
+    assert middles == [100.0, 500.0, 120.0]
+    assert not crowded
+
+
+def test_images_that_are_no_video_have_the_one_seen_best_each():
+    script = [[(150, 240), (450, 240)], [(450, 240), (150, 240)]]
+    looks = DetectorLooks((Scripted(script), Scripted([[]] * 2)), Times.unrelated(2), None, 1.25)
+    for i in range(2):
+        looks(i, IMAGE)
+    assert looks.found.xy[:, 0, :, 0].mean(axis=1).round(6).tolist() == [150.0, 450.0]

@@ -93,11 +93,21 @@ def people_in_box(detector: Detector, image: Image, box: Array) -> People:
 
     For a NaN box the whole image is used.
     """
-    return looks_in_box(detector, image, box, again=False)[0]
+    return looks_in_box(detector, image, box, again=False)[0][0]
 
 
-def looks_in_box(detector: Detector, image: Image, box: Array, again: bool) -> list[People]:
-    """Return the people in a box, as `people_in_box` does, in one look or, if it can look again, several."""
+def looks_in_box(
+    detector: Detector, image: Image, box: Array, again: bool, before: Sequence[Any] = ()
+) -> tuple[list[People], Sequence[Any]]:
+    """Return the people in a box, as `people_in_box` does, in one look or more, and whom to follow from here.
+
+    Args:
+        detector: The detector.
+        image: RGB image.
+        box: Box [x, y, width, height], px; NaN for the whole image.
+        again: Whether a detector that can looks at everyone again.
+        before: Whom to follow, as returned for the image before and the same box; for detectors that can.
+    """
     corner = np.zeros(2)
     if np.isfinite(box).all():
         height, width = image.shape[:2]
@@ -105,11 +115,13 @@ def looks_in_box(detector: Detector, image: Image, box: Array, again: bool) -> l
         right, bottom = np.clip(np.ceil(box[:2] + box[2:]).astype(int), 0, [width, height]).tolist()
         if right <= left or bottom <= top:
             joints = len(detector.skeleton)
-            return [People(np.empty((0, joints, 2)), np.empty((0, joints)))]
+            return [People(np.empty((0, joints, 2)), np.empty((0, joints)))], ()
         image, corner = np.ascontiguousarray(image[top:bottom, left:right]), np.array([left, top])
-    if again and isinstance(detector, LooksAgain):
-        first, followed = people_followed(detector, image, ())
-        looks = [first, *(_people(one, len(detector.skeleton)) for one in detector.look_again(image, followed))]
+    if isinstance(detector, Follower):
+        first, followed = people_followed(detector, image, before)
     else:
-        looks = [people_found(detector, image)]
-    return [people._replace(xy=people.xy + corner) for people in looks]
+        first, followed = people_found(detector, image), before
+    looks = [first]
+    if again and isinstance(detector, LooksAgain):
+        looks += [_people(one, len(detector.skeleton)) for one in detector.look_again(image, followed)]
+    return [people._replace(xy=people.xy + corner) for people in looks], followed

@@ -90,3 +90,25 @@ def test_images_that_are_no_video_have_the_one_seen_best_each():
     for i in range(2):
         looks(i, IMAGE)
     assert looks.found.xy[:, 0, :, 0].mean(axis=1).round(6).tolist() == [150.0, 450.0]
+
+
+class Remembering(Scripted):
+    """Remembers whom it found in the image before, and adds the number of those whom it was told to follow."""
+
+    def __init__(self, script):
+        super().__init__(script)
+        self.told = []
+
+    def follow(self, image, before):
+        self.told.append(list(before))
+        return self.detect(image), [len(self.told)]
+
+
+def test_a_detector_that_can_looks_where_people_were_in_the_image_before_of_the_same_video():
+    script = [[(150, 240)]] * 4
+    pair = Remembering(script), Remembering(script)
+    times = Times(np.array([0, 0, 0, 1]), np.array([0.0, 0.04, 5.0, 0.0]))
+    looks = DetectorLooks(pair, times, None, 1.25)
+    for i in range(4):
+        looks(i, IMAGE)
+    assert [one.told for one in pair] == [[[], [1], [], []]] * 2

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import cv2
 import numpy as np
@@ -99,16 +99,19 @@ class DetectorLooks:
         self.image_size = np.zeros((len(alone), 2), dtype=np.int64)
         self.crowded: list[int] = []
         self._beside = ThreadPoolExecutor(1)
-        self._followed = _Followed(times, body.flip_order)
+        self._times, self._followed = times, _Followed(times, body.flip_order)
+        self._before: tuple[Sequence[Any], Sequence[Any]] = (), ()  # whom the detectors follow
 
     def __call__(self, i: int, image: Image) -> Array:
         """Detect in the image and in its mirror image; return the box around the joints of the first look."""
         straight, mirror = self._detectors
         again = bool(self._again[i])
-        mirrored = self._beside.submit(_looks_at_mirror, mirror, image, self._box, again)
+        before = self._before if i and np.isfinite(self._times.between(i - 1, i)) else ((), ())
+        mirrored = self._beside.submit(_looks_at_mirror, mirror, image, self._box, again, before[1])
         self.image_size[i] = image.shape[1], image.shape[0]
-        people, *more = looks_in_box(straight, image, self._box, again)
-        others, *more_others = mirrored.result()
+        (people, *more), here = looks_in_box(straight, image, self._box, again, before[0])
+        (others, *more_others), here_mirrored = mirrored.result()
+        self._before = here, here_mirrored
         if len(people.xy) > 1:
             self.crowded.append(i)
         boxes = square_boxes(_mask_outside(people.xy, people.confidence, self.image_size[i]), self._margin)
@@ -175,11 +178,13 @@ def _mask_outside(xy: Array, confidence: Array, size: NDArray[np.int64]) -> Arra
     return np.where(inside[..., None], xy, np.nan)
 
 
-def _looks_at_mirror(detector: Detector, image: Image, box: Array, again: bool) -> list[People]:
-    """Return the people found in the mirror image, mirrored back, in one look or two."""
+def _looks_at_mirror(
+    detector: Detector, image: Image, box: Array, again: bool, before: Sequence[Any]
+) -> tuple[list[People], Sequence[Any]]:
+    """Return the people found in the mirror image, mirrored back, and whom to follow there."""
     across = np.array([image.shape[1] - 1 - box[0] - box[2], *box[1:]])
-    looks = looks_in_box(detector, np.asarray(cv2.flip(image, 1)), across, again)
-    return [_mirrored_back(people, image.shape[1], detector.skeleton.flip_order) for people in looks]
+    looks, followed = looks_in_box(detector, np.asarray(cv2.flip(image, 1)), across, again, before)
+    return [_mirrored_back(people, image.shape[1], detector.skeleton.flip_order) for people in looks], followed
 
 
 def _mirrored_back(people: People, width: int, order: NDArray[np.intp]) -> People:

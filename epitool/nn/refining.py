@@ -96,10 +96,7 @@ def _misfit(answers: Array, by_joints: Array, rays: Array) -> Array:
     It tells apart the two ways in which a body may face, because the wrong one fits the rays less well. A hint that
     faces the wrong way agrees with its joints in the image, so the answers without the hint count as much.
     """
-    missed = _distance_from_rays(answers, rays)
-    if np.array_equal(answers, by_joints, equal_nan=True):
-        return missed
-    return 0.5 * (missed + _distance_from_rays(by_joints, rays))
+    return 0.5 * (_distance_from_rays(answers, rays) + _distance_from_rays(by_joints, rays))
 
 
 def _distance_from_rays(poses: Array, rays: Array) -> Array:

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
-_PAUSE = 50  # frames; a longer pause splits a motion in two
+PAUSE = 50  # frames; a longer pause splits a motion, and the path of a joint, in two
 _SUPPORT = 10  # frames on each side of a gap that its spline goes through; others hardly change it
 
 
@@ -35,7 +35,7 @@ def motions_of(
         step: Difference between the numbers of neighbouring frames.
     """
     numbers = frames // max(step, 1)
-    ends = np.flatnonzero((np.diff(numbers) > _PAUSE) | (np.diff(take_of) != 0)) + 1
+    ends = np.flatnonzero((np.diff(numbers) > PAUSE) | (np.diff(take_of) != 0)) + 1
     for rows in np.split(np.arange(len(numbers)), ends) if len(numbers) else ():
         yield rows, numbers[rows] - numbers[rows[0]]
 

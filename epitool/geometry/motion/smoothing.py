@@ -21,6 +21,7 @@ from scipy.special import logsumexp
 from epitool.camera import inverses
 from epitool.geometry.motion.banded import REACH, likeliest_path
 from epitool.geometry.motion.deviations import path_covariance
+from epitool.geometry.motion.gaps import PAUSE
 from epitool.parallel import stream_parallel
 
 Array = NDArray[np.float64]
@@ -28,7 +29,6 @@ SMOOTHED = "smoothed: least jerk, strengths by maximum likelihood, covariances o
 _TAIL = 4.0  # degrees of freedom of Student's t
 _ROUNDS = 4  # in which stiffness and weights are updated in turn
 _LEAST = 12  # known places that are smoothed; with fewer a path could follow them all
-_APART = 50  # missing frames; a longer gap splits the path
 _CHUNK, _OVERLAP = 5000, 400  # frames solved at a time, and frames shared by two chunks
 _RANGE = (-12.0, 22.0)  # of the log stiffness: from no smoothing to a parabola over hundreds of frames
 _STIFFEST = 24.0  # log stiffness up to which the normal matrix can be factorized
@@ -107,7 +107,7 @@ def smooth(xyz: Array, covariance: Array, jobs: int = 1) -> Smoothed:
 def _chunks_of(joint: int, known: NDArray[np.bool_]) -> Iterator[_Chunk]:
     """Yield the chunks of a joint that has a place in these frames `(F,)`."""
     places = np.flatnonzero(known)
-    for piece in np.split(places, np.flatnonzero(np.diff(places) > _APART + 1) + 1):
+    for piece in np.split(places, np.flatnonzero(np.diff(places) > PAUSE) + 1):
         if len(piece) < _LEAST:
             continue
         first, stop = int(piece[0]), int(piece[-1]) + 1

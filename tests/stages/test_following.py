@@ -77,6 +77,24 @@ def test_sides_that_the_detector_exchanges_make_nobody_else_of_them():
     assert all(np.isfinite(looks(i, IMAGE)).all() for i in range(2))
 
 
+def test_joints_that_are_not_seen_tell_nothing():
+    class Partial(Scripted):
+        images = 0
+
+        def detect(self, image):
+            xy, sure = super().detect(image)
+            self.images += 1
+            hidden = np.arange(17) % 4 == self.images % 4
+            return np.where(hidden[:, None], np.nan, xy), np.where(hidden, 0.0, sure)
+
+    script = [[(150, 240), (450, 240)], [(450, 240), (150, 240)], [(150, 240)]]
+    times = Times(np.zeros(3, int), np.arange(3) / FPS)
+    looks = DetectorLooks((Partial(script), Scripted([[]] * 3)), times, None, 1.25)
+    for i in range(3):
+        looks(i, IMAGE)
+    assert (np.nanmax(looks.found.xy[:, 0, :, 0], axis=1) < 200).all()
+
+
 @pytest.mark.parametrize("seconds", [None, [0.0, 0.0, 0.0]])
 def test_a_single_person_may_move_as_fast_as_they_like(seconds):
     middles, crowded = followed([[(100, 240)], [(500, 240)], [(120, 240)]], seconds)

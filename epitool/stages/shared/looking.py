@@ -160,13 +160,22 @@ class _Followed:
         which = 0
         gap = self._times.between(self._newest, i) if self._newest >= 0 else np.inf
         if np.isfinite(gap) and video in self._crowded:
-            off = np.linalg.norm(xy[:, [np.arange(xy.shape[1]), self._order]] - self._xy, axis=-1)
-            moved = np.nan_to_num(off.mean(axis=-1).min(axis=-1) / side, nan=np.inf)  # sides may be exchanged
+            moved = np.nan_to_num(self._distances(xy) / side, nan=np.inf, posinf=np.inf)
             which = int(moved.argmin())
             if moved[which] > _MOVED + _MOVED_PER_S * gap:
                 return None
         self._newest, self._xy = i, xy[which]
         return which
+
+    def _distances(self, xy: Array) -> Array:
+        """Return how far the joints of people are from where they were, on average, `(P,)`; infinite if none is known.
+
+        The detector may have exchanged their sides.
+        """
+        off = np.linalg.norm(xy[:, [np.arange(xy.shape[1]), self._order]] - self._xy, axis=-1)
+        known = np.isfinite(off)
+        total, count = np.where(known, off, 0.0).sum(axis=-1), known.sum(axis=-1)
+        return np.where(count > 0, total / np.maximum(count, 1), np.inf).min(axis=-1)
 
 
 def _mask_outside(xy: Array, confidence: Array, size: NDArray[np.int64]) -> Array:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import count
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +13,22 @@ Array = NDArray[np.float64]
 Indices = NDArray[np.intp]
 _BREAK_S = 0.5  # images further apart are treated as unrelated
 _REACH, _REACH_PER_S = 0.2, 1.5  # box sides by which a person's middle moves at most; faster is somebody else
+
+
+class Moment(NamedTuple):
+    """When an image was taken: the number of its recording, and the seconds since that began."""
+
+    sequence: int
+    seconds: float
+
+    def until(self, later: Moment) -> float:
+        """Return the seconds until a later image; infinite where it does not follow closely.
+
+        >>> Moment(0, 1.0).until(Moment(0, 1.25)), Moment(0, 1.0).until(Moment(1, 1.25))
+        (0.25, inf)
+        """
+        gap = later.seconds - self.seconds
+        return gap if later.sequence == self.sequence and 0 < gap <= _BREAK_S else np.inf
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,10 +81,9 @@ class Times:
                 sequence[n], newest[video] = next(fresh), np.append(seen, n)
         return Times(sequence, self.seconds)
 
-    def between(self, earlier: int, later: int) -> float:
-        """Return the seconds from one image to a later one; infinite where they do not follow each other closely."""
-        gap = float(self.seconds[later] - self.seconds[earlier])
-        return gap if self.sequence[earlier] == self.sequence[later] and 0 < gap <= _BREAK_S else np.inf
+    def at(self, image: int) -> Moment:
+        """Return when an image was taken."""
+        return Moment(int(self.sequence[image]), float(self.seconds[image]))
 
     def runs(self, usable: NDArray[np.bool_]) -> list[Indices]:
         """Return the indices of usable images in runs of one sequence that follow each other closely."""

@@ -7,6 +7,7 @@ import pytest
 
 from epitool.nn.times import Times
 from epitool.skeleton import skeleton
+from epitool.stages.shared.following import Following
 from epitool.stages.shared.looking import DetectorLooks
 
 H36M = skeleton("h36m17")
@@ -130,3 +131,17 @@ def test_a_detector_that_can_looks_where_people_were_in_the_image_before_of_the_
     for i in range(4):
         looks(i, IMAGE)
     assert [one.told for one in pair] == [[[], [1], [], []]] * 2
+
+
+def test_in_a_stream_whose_frames_come_one_by_one_the_same_person_is_followed():
+    left, right = (150, 240), (450, 240)
+    script = [[left, right], [right, left], [right], [left, right]]
+    pair, following = (Scripted(script), Scripted([[]] * 4)), Following(H36M.flip_order)
+    middles = []
+    for i in range(4):
+        looks = DetectorLooks(pair, Times(np.zeros(1, int), np.array([0.3 * i])), None, 1.25, following)
+        looks(0, IMAGE)
+        middles.append(looks.found.xy[0, 0, :, 0].mean().round(6))
+    assert middles[:2] == [150.0, 150.0]
+    assert np.isnan(middles[2])
+    assert middles[3] == 150.0  # 0.6 s after they were lost, the one seen best

@@ -14,10 +14,12 @@ from epitool.detectors import open_detector
 from epitool.errors import GeometryError, InputError, UsageError
 from epitool.images import IMAGE_SUFFIXES, check_name, frame_of_video, open_view, read_images
 from epitool.io.predictions import write_predictions
+from epitool.nn.times import Times
 from epitool.options import PredictOptions
 from epitool.pose import BOX_MARGIN, Predictions
 from epitool.stages.predict.answering import Answerer, answer, held_out_error_text, millimetres, who_answers
 from epitool.stages.predict.live import run_live
+from epitool.stages.shared.following import Following
 from epitool.stages.shared.looking import DetectorLooks, FileLooks, FixedBox, Looking
 from epitool.stages.shared.seen_in_images import times_of
 
@@ -43,7 +45,7 @@ def run(options: PredictOptions) -> Summary:
         return run_live(options.stream, options, height_mm, _looks)
     who = who_answers(options)
     names = image_names(options.images)
-    looking = _looks(options, who)(names)
+    looking = _looks(options, who)(names, times_of(names))
     predictions = answer(who, names, looking, options, height_mm)
     if not predictions.images:
         raise GeometryError(
@@ -88,17 +90,17 @@ def image_names(inputs: Sequence[str]) -> list[str]:
     return list(names)
 
 
-def _looks(options: PredictOptions, who: Answerer) -> Callable[[Sequence[str]], Looking]:
-    """Choose how to find the person, and the joints, in named images; what that needs is opened once."""
+def _looks(options: PredictOptions, who: Answerer) -> Callable[[Sequence[str], Times], Looking]:
+    """Choose how to find the person, and the joints, in images with these names and times; that is opened once."""
     box, boxes, detector, device = options.box, options.boxes, options.detector, options.device
     if boxes is None and box is None and detector is None and len(options.images) == 1 and is_labels(options.images[0]):
         boxes = Path(options.images[0])
     margin = who.engine.card.convention.margin if who.engine else BOX_MARGIN
     if boxes is not None:
-        return lambda names: FileLooks(names, boxes, margin)
+        return lambda names, _: FileLooks(names, boxes, margin)
     fixed = parse_box(box) if box is not None and box != "image" else None
     if who.refiner is None and box is not None and detector is None:  # the network alone needs no joints
-        return lambda names: FixedBox(len(names), fixed, "whole image" if fixed is None else f"given: {box}")
+        return lambda names, _: FixedBox(len(names), fixed, "whole image" if fixed is None else f"given: {box}")
     try:
         pair = open_detector(detector, device), open_detector(detector, device)
     except UsageError as error:
@@ -106,9 +108,10 @@ def _looks(options: PredictOptions, who: Answerer) -> Callable[[Sequence[str]], 
             raise
         warn(f"{error}; the network looks at whole images instead, which fits only where the person fills them")
         source = "whole image, for want of a detector" if box is None else f"given: {box}"
-        return lambda names: FixedBox(len(names), fixed, source)
+        return lambda names, _: FixedBox(len(names), fixed, source)
     say(f"finding people with {pair[0].name}")
-    return lambda names: DetectorLooks(pair, times_of(names), fixed, margin)
+    following = Following(pair[0].skeleton.flip_order)
+    return lambda _, times: DetectorLooks(pair, times, fixed, margin, following)
 
 
 def parse_box(text: str) -> Array:

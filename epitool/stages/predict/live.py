@@ -6,16 +6,19 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from epitool.console import Summary, counted, say, warn
 from epitool.errors import InputError
 from epitool.io.pose_lines import PoseLines
+from epitool.nn.times import Times
 from epitool.options import PredictOptions
 from epitool.pose import Predictions
 from epitool.stages.predict.answering import Answerer, answer_image, held_out_error_text, who_answers
 from epitool.stages.predict.stream import Frame, Stream, until_interrupted
 from epitool.stages.shared.looking import Looking
 
-Looks = Callable[[PredictOptions, Answerer], Callable[[Sequence[str]], Looking]]
+Looks = Callable[[PredictOptions, Answerer], Callable[[Sequence[str], Times], Looking]]
 
 
 @dataclass
@@ -38,7 +41,7 @@ class _Tally:
 
 
 def run_live(source: str, options: PredictOptions, height_mm: float | None, looks: Looks) -> Summary:
-    """Predict the pose of one person in the newest frame of a stream, each frame by itself, until the end or Ctrl-C.
+    """Predict the pose of one person in the newest frame of a stream, until the end or Ctrl-C.
 
     Args:
         source: A camera, an address or a pipe.
@@ -58,7 +61,7 @@ def run_live(source: str, options: PredictOptions, height_mm: float | None, look
     with until_interrupted() as stop, PoseLines(options.out) as lines, Stream(source) as stream:
         say(f"reading {stream.name} until it ends, or Ctrl-C is pressed")
         for frame in stream.frames(stop):
-            looking = looks_at(["image"])
+            looking = looks_at(["image"], Times(np.zeros(1, dtype=np.int64), np.array([frame.seconds])))
             found = answer_image(who, frame.image, looking, options, height_mm)
             if not tally.lines:
                 lines.begin(found, stream.name, stream.began)
@@ -89,7 +92,7 @@ def _summary(stream: Stream, tally: _Tally, who: Answerer, options: PredictOptio
     elif known := held_out_error_text(who):
         text += f"; {known}"
     if tally.crowded:
-        warn(f"several people in {counted(tally.crowded, 'frame')}; the one seen best is answered for")
+        warn(f"several people in {counted(tally.crowded, 'frame')}; the one seen best is answered for, and followed")
     values = {
         "out": str(options.out), "frames": stream.arrived, "answered": tally.lines, "dropped": dropped,
         "poses": tally.poses, "longest_latency": round(tally.latency_s, 3),

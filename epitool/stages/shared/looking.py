@@ -20,9 +20,9 @@ from epitool.names import image_key
 from epitool.nn.times import Times
 from epitool.pose import BOX_MARGIN, Keypoints, People, square_boxes
 from epitool.skeleton import Skeleton
+from epitool.stages.shared.following import Following
 
 _SAME_PERSON = 0.25  # largest distance, in box sides, between the centres of one person in both looks
-_MOVED, _MOVED_PER_S = 0.1, 1.0  # box sides by which somebody's joints move, on average, beside others
 _MIRROR = np.array([-1.0, 1.0, 1.0])
 
 
@@ -79,7 +79,10 @@ class DetectorLooks:
     several people it takes the one seen best, and follows that person through a video.
     """
 
-    def __init__(self, detectors: tuple[Detector, Detector], times: Times, box: Array | None, margin: float) -> None:
+    def __init__(
+        self, detectors: tuple[Detector, Detector], times: Times, box: Array | None, margin: float,
+        following: Following | None = None,
+    ) -> None:  # fmt: skip
         """Take two detectors of the same kind, one for the image and one for the mirror, because they run in parallel.
 
         Args:
@@ -87,6 +90,7 @@ class DetectorLooks:
             times: When the images were taken.
             box: Box of the person in all images, px; None for anywhere.
             margin: Margin of the boxes around the joints.
+            following: What was seen before these images, in a stream.
         """
         self._detectors, self._margin = detectors, margin
         self._box = np.full(4, np.nan) if box is None else box
@@ -99,23 +103,23 @@ class DetectorLooks:
         self.image_size = np.zeros((len(alone), 2), dtype=np.int64)
         self.crowded: list[int] = []
         self._beside = ThreadPoolExecutor(1)
-        self._times, self._followed = times, _Followed(times, body.flip_order)
-        self._before: tuple[Sequence[Any], Sequence[Any]] = (), ()  # whom the detectors follow
+        self._times, self._following = times, following or Following(body.flip_order)
 
     def __call__(self, i: int, image: Image) -> Array:
         """Detect in the image and in its mirror image; return the box around the joints of the first look."""
         straight, mirror = self._detectors
         again = bool(self._again[i])
-        before = self._before if i and np.isfinite(self._times.between(i - 1, i)) else ((), ())
+        self._following.begin(self._times.at(i))
+        before = self._following.before
         mirrored = self._beside.submit(_looks_at_mirror, mirror, image, self._box, again, before[1])
         self.image_size[i] = image.shape[1], image.shape[0]
         (people, *more), here = looks_in_box(straight, image, self._box, again, before[0])
         (others, *more_others), here_mirrored = mirrored.result()
-        self._before = here, here_mirrored
+        self._following.before = here, here_mirrored
         if len(people.xy) > 1:
             self.crowded.append(i)
         boxes = square_boxes(_mask_outside(people.xy, people.confidence, self.image_size[i]), self._margin)
-        which = self._followed.choose(i, people.xy, boxes[:, 2])
+        which = self._following.choose(people.xy, boxes[:, 2])
         if which is None:
             return np.full(4, np.nan)
         self._keep(i, 0, people, which)
@@ -130,52 +134,6 @@ class DetectorLooks:
         self.found.xy[i, look], self.found.confidence[i, look] = people.xy[which], people.confidence[which]
         if people.xyz is not None:
             self.found.xyz[i, look] = people.xyz[which]
-
-
-class _Followed:
-    """The person who is followed through a video: the one seen best at first, and again once they are lost.
-
-    A detector may take now one of two people and now the other. As long as a video has shown one person at a time, it
-    is them, however far they move.
-    """
-
-    def __init__(self, times: Times, order: NDArray[np.intp]) -> None:
-        self._times, self._order = times, order
-        self._newest, self._xy = -1, np.empty(0)
-        self._crowded = set[int]()  # videos that have shown several people
-
-    def choose(self, i: int, xy: Array, side: Array) -> int | None:
-        """Return which of the people `(P, J, 2)`, the best seen first, it is; None if none of them.
-
-        Args:
-            i: Number of the image.
-            xy: Joints of the people, px.
-            side: Sides of the boxes around them, `(P,)` px.
-        """
-        if not len(xy):
-            return None
-        video = int(self._times.sequence[i])
-        if len(xy) > 1:
-            self._crowded.add(video)
-        which = 0
-        gap = self._times.between(self._newest, i) if self._newest >= 0 else np.inf
-        if np.isfinite(gap) and video in self._crowded:
-            moved = np.nan_to_num(self._distances(xy) / side, nan=np.inf, posinf=np.inf)
-            which = int(moved.argmin())
-            if moved[which] > _MOVED + _MOVED_PER_S * gap:
-                return None
-        self._newest, self._xy = i, xy[which]
-        return which
-
-    def _distances(self, xy: Array) -> Array:
-        """Return how far the joints of people are from where they were, on average, `(P,)`; infinite if none is known.
-
-        The detector may have exchanged their sides.
-        """
-        off = np.linalg.norm(xy[:, [np.arange(xy.shape[1]), self._order]] - self._xy, axis=-1)
-        known = np.isfinite(off)
-        total, count = np.where(known, off, 0.0).sum(axis=-1), known.sum(axis=-1)
-        return np.where(count > 0, total / np.maximum(count, 1), np.inf).min(axis=-1)
 
 
 def _mask_outside(xy: Array, confidence: Array, size: NDArray[np.int64]) -> Array:

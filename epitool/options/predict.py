@@ -18,7 +18,8 @@ class PredictOptions(Options):
     """Predict the 3D pose of a person from single images, or from a stream.
 
     A detector finds the joints and a refinement unit lifts them to 3D. The unit is your own (from epitool refine) or
-    the one that comes with epitool. In videos, poses of neighbouring frames are made to agree about left and right.
+    the one that comes with epitool. In videos one person is followed, and poses of neighbouring frames are made to
+    agree about left and right.
 
     Example: epitool predict img.jpg --out pose.json
 

@@ -13,7 +13,7 @@ from epitool.options.shared import Confidence, Detector, Device, Jobs, Seed, Vie
 
 @dataclass(frozen=True, kw_only=True)
 class CalibrateOptions(Options):
-    """Recover the cameras from the joints of the person that they see.
+    """Recover the cameras from the joints of the people that they see.
 
     Example: epitool calibrate --views cam1 cam2 --scale height=1.78m
     """
@@ -34,7 +34,7 @@ class CalibrateOptions(Options):
         float | None,
         Flag(
             "Known field of view of the longer image side (degrees), if no --intrinsics.",
-            shown="estimated from three views on, else 60",
+            shown="about 60, adjusted to the joints",
             least=1,
             most=170,
         ),

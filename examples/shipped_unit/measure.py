@@ -85,7 +85,8 @@ def looked_at(file: Path) -> Images:
     names = labels.keypoints.images.ravel().tolist()
     pair, seconds = (open_detector(None), open_detector(None)), {}
     for alone in (False, True):
-        looking, seconds[alone] = DetectorLooks(pair, np.full(len(names), alone), None, 1.25), []
+        times = Times.unrelated(len(names)) if alone else times_of(names)
+        looking, seconds[alone] = DetectorLooks(pair, times, None, 1.25), []
         for i, image in read_images(names[: len(names) if alone else TIMED]):
             started = time.perf_counter()
             looking(i, image)
@@ -104,7 +105,7 @@ def looked_at(file: Path) -> Images:
         bodies = read_labels(exact)
         body = body_joints(bodies.in_cameras.reshape(-1, 17, 3), bodies.poses.skeleton)[0]
     test = np.isin(np.arange(len(names)) // shape[1], labels.parts["test"])
-    times = Times(found.sequence[order], found.seconds[order])
+    times = Times(found.sequence[order], found.seconds[order]).of_people(seen.boxes()[order])
     return Images(looks, times, truth[order], body[order], test[order])
 
 
@@ -143,10 +144,16 @@ def over_time(images: Images, unit: Refiner) -> None:
         print(f"{'   its mean second difference':45} {np.concatenate(second).mean():6.1f} mm a frame squared")
 
 
-files = [Path(given) for given in sys.argv[1:]]
-units = [file for file in files if file.suffix == ".pt"]
-refiner = load_refiner(*units)
-print(f"{'':45} NMPJPE PMPJPE  away        poses")
-of_mocap(files[0], refiner)
-if recordings := [file for file in files[1:] if file not in units]:
-    of_images(recordings, refiner)
+def main() -> None:
+    """Measures the shipped unit, or the units that are named."""
+    files = [Path(given) for given in sys.argv[1:]]
+    units = [file for file in files if file.suffix == ".pt"]
+    refiner = load_refiner(*units)
+    print(f"{'':45} NMPJPE PMPJPE  away        poses")
+    of_mocap(files[0], refiner)
+    if recordings := [file for file in files[1:] if file not in units]:
+        of_images(recordings, refiner)
+
+
+if __name__ == "__main__":
+    main()

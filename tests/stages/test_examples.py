@@ -4,14 +4,17 @@ order; the others run on small footage.
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
+from conftest import exact_labels
 
 from epitool.images import read_images
 from epitool.io.labels_h5 import write_labels
@@ -123,3 +126,34 @@ def test_the_study_makes_its_tables(here):
         name for name in ("true 2D, epitool", "detected 2D, no R, paper", "SS + RU, epitool") if name not in table
     ] == []
     assert (here / "study" / "images.png").is_file()
+
+
+def test_what_measures_the_shipped_unit_looks_as_predict_does(here, monkeypatch):
+    """Two looks at a frame of a video and, by a detector that can, more at an image by itself."""
+    spec = importlib.util.spec_from_file_location("measure", EXAMPLES / "shipped_unit/measure.py")
+    measure = importlib.util.module_from_spec(spec)
+    monkeypatch.setitem(sys.modules, "measure", measure)
+    spec.loader.exec_module(measure)
+    truth = exact_labels(frames=2)
+    images = np.array([[f"{view}_{f}.png" for view in truth.rig.names] for f in range(2)])
+    for name in images.ravel():
+        cv2.imwrite(name, np.zeros((*truth.rig.cameras[0].image_size[::-1], 3), np.uint8))
+    write_labels(Path("labels.h5"), replace(truth, keypoints=replace(truth.keypoints, images=images)))
+
+    class Blind:
+        name, skeleton, further = "blind", truth.keypoints.skeleton, 1
+
+        def detect(self, image):
+            return np.zeros((0, 17, 2)), np.zeros((0, 17))
+
+        def follow(self, image, before):
+            return self.detect(image), []
+
+        def look_again(self, image, people):
+            return [self.detect(image)]
+
+    monkeypatch.setattr(measure, "open_detector", lambda name: Blind())
+    found = measure.looked_at(Path("labels.h5"))
+    assert len(found.looks) == 4
+    assert found.times.alone.all()
+    assert found.truth.shape == (images.size, 16, 3)

@@ -105,6 +105,11 @@ def intrinsics_of(joints: Keypoints, path: Path | None, fov_deg: float | None, m
         return fit_sizes(read_intrinsics(path, joints.views), sizes, path)
     if fov_deg is None and method == "essential" and len(sizes) > 2:
         say("no --intrinsics: lenses are estimated from the joints too; what these do not tell is taken as usual")
+    elif fov_deg is None and method == "essential":
+        warn(
+            f"no --intrinsics: lenses are taken to span about {_USUAL_FOV_DEG:g} degrees along the longer image side,"
+            " and two views hardly tell otherwise; depth and angles will be off as far as this is"
+        )
     else:
         warn(
             f"no --intrinsics: assuming that the longer image side spans {fov_deg or _USUAL_FOV_DEG:g} degrees; depth"

@@ -48,6 +48,11 @@ class Times:
         """Return times of images that have no relation to each other."""
         return cls(np.arange(count), np.zeros(count))
 
+    @classmethod
+    def of_one(cls, seconds: float) -> Times:
+        """Return the time of a single image of a stream, whose others come one by one."""
+        return cls(np.zeros(1, dtype=np.int64), np.array([seconds]))
+
     @property
     def alone(self) -> NDArray[np.bool_]:
         """Which images have no other close to them in time, `(N,)`."""

@@ -139,7 +139,7 @@ def test_in_a_stream_whose_frames_come_one_by_one_the_same_person_is_followed():
     pair, following = (Scripted(script), Scripted([[]] * 4)), Following(H36M.flip_order)
     middles = []
     for i in range(4):
-        looks = DetectorLooks(pair, Times(np.zeros(1, int), np.array([0.3 * i])), None, 1.25, following)
+        looks = DetectorLooks(pair, Times.of_one(0.3 * i), None, 1.25, following)
         looks(0, IMAGE)
         middles.append(looks.found.xy[0, 0, :, 0].mean().round(6))
     assert middles[:2] == [150.0, 150.0]

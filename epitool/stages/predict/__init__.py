@@ -45,7 +45,7 @@ def run(options: PredictOptions) -> Summary:
         return run_live(options.stream, options, height_mm, _looks)
     who = who_answers(options)
     names = image_names(options.images)
-    looking = _looks(options, who)(names, times_of(names))
+    looking = _looks(options, who)(names, None)
     predictions = answer(who, names, looking, options, height_mm)
     if not predictions.images:
         raise GeometryError(
@@ -90,8 +90,12 @@ def image_names(inputs: Sequence[str]) -> list[str]:
     return list(names)
 
 
-def _looks(options: PredictOptions, who: Answerer) -> Callable[[Sequence[str], Times], Looking]:
-    """Choose how to find the person, and the joints, in images with these names and times; that is opened once."""
+def _looks(options: PredictOptions, who: Answerer) -> Callable[[Sequence[str], float | None], Looking]:
+    """Choose how to find the person, and the joints, in named images; what that needs is opened once.
+
+    Returns:
+        A function of the images' names and, for the newest frame of a stream, of the seconds since that began.
+    """
     box, boxes, detector, device = options.box, options.boxes, options.detector, options.device
     if boxes is None and box is None and detector is None and len(options.images) == 1 and is_labels(options.images[0]):
         boxes = Path(options.images[0])
@@ -111,7 +115,9 @@ def _looks(options: PredictOptions, who: Answerer) -> Callable[[Sequence[str], T
         return lambda names, _: FixedBox(len(names), fixed, source)
     say(f"finding people with {pair[0].name}")
     following = Following(pair[0].skeleton.flip_order)
-    return lambda _, times: DetectorLooks(pair, times, fixed, margin, following)
+    return lambda names, now: DetectorLooks(
+        pair, times_of(names) if now is None else Times.of_one(now), fixed, margin, following
+    )
 
 
 def parse_box(text: str) -> Array:

@@ -6,19 +6,16 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
 from epitool.console import Summary, counted, say, warn
 from epitool.errors import InputError
 from epitool.io.pose_lines import PoseLines
-from epitool.nn.times import Times
 from epitool.options import PredictOptions
 from epitool.pose import Predictions
 from epitool.stages.predict.answering import Answerer, answer_image, held_out_error_text, who_answers
 from epitool.stages.predict.stream import Frame, Stream, until_interrupted
 from epitool.stages.shared.looking import Looking
 
-Looks = Callable[[PredictOptions, Answerer], Callable[[Sequence[str], Times], Looking]]
+Looks = Callable[[PredictOptions, Answerer], Callable[[Sequence[str], float | None], Looking]]
 
 
 @dataclass
@@ -61,7 +58,7 @@ def run_live(source: str, options: PredictOptions, height_mm: float | None, look
     with until_interrupted() as stop, PoseLines(options.out) as lines, Stream(source) as stream:
         say(f"reading {stream.name} until it ends, or Ctrl-C is pressed")
         for frame in stream.frames(stop):
-            looking = looks_at(["image"], Times(np.zeros(1, dtype=np.int64), np.array([frame.seconds])))
+            looking = looks_at(["image"], frame.seconds)
             found = answer_image(who, frame.image, looking, options, height_mm)
             if not tally.lines:
                 lines.begin(found, stream.name, stream.began)

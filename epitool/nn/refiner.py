@@ -77,6 +77,15 @@ class Refiner:
             layers[name] = w[f"{name}.0.weight"] * scale[:, None], offset
         return layers
 
+    @cached_property
+    def judge(self) -> Refiner:
+        """The unit that tells which of several looks at an image are right.
+
+        The answers of a unit that has learned one recording come close to the rays of right and wrong looks alike. So
+        the one for everybody judges in its place.
+        """
+        return load_refiner() if self.recording_id else self
+
     def check(self) -> None:
         """Raise ValueError, or KeyError for a missing layer, unless the weights are finite and fit together."""
         if not all(np.isfinite(values).all() for values in self.weights.values()):

@@ -56,18 +56,19 @@ def agreed_poses(
     that face the same way are averaged; further ones, which are less accurate, count where neither of the two does.
 
     Args:
-        refiner: The refinement unit.
+        refiner: The refinement unit. Its `judge` picks the readings.
         looks: Looks at the same N images, of which the second is of the mirrored images, mirrored back.
         times: Times of the images.
         sides_known: In which images left and right are known to be right, `(N,)`, so that no look is exchanged; None
             if in none.
     """
     readings = [reading for look in looks for reading in (look, look.exchanged())]
-    answers = np.stack([refiner.answers(reading) for reading in readings], axis=1)
-    by_joints = np.stack([_by_joints_alone(refiner, read, answers[:, k]) for k, read in enumerate(readings)], axis=1)
+    judge = refiner.judge
+    judged = np.stack([judge.answers(reading) for reading in readings], axis=1)
+    by_joints = np.stack([_by_joints_alone(judge, read, judged[:, k]) for k, read in enumerate(readings)], axis=1)
     rays = np.stack([reading.rays for reading in readings], axis=1)
-    misfit = np.stack([_misfit(answers[:, k], by_joints[:, k], rays[:, k]) for k in range(len(readings))], axis=1)
-    there = np.isfinite(answers[..., PELVIS, 0])
+    misfit = np.stack([_misfit(judged[:, k], by_joints[:, k], rays[:, k]) for k in range(len(readings))], axis=1)
+    there = np.isfinite(judged[..., PELVIS, 0])
     if sides_known is not None:
         there[sides_known, 1::2] = False
     chosen = _cost(there, misfit, 1.0).argmin(axis=1)  # where an image has no neighbours in time
@@ -76,6 +77,7 @@ def agreed_poses(
             step = float(np.median(np.diff(times.seconds[run])))
             # Answers without hints move less. So motion is compared without, as an exchanged look has none.
             chosen[run] = _least_motion(by_joints[run], _cost(there[run], misfit[run], step))
+    answers = judged if judge is refiner else np.stack([refiner.answers(reading) for reading in readings], axis=1)
     confidence = np.stack([reading.confidence for reading in readings], axis=1)
     poses, seen, sure = _with_partners(answers, rays, confidence, chosen)
     placed, root = move_to_rays(poses, seen)

@@ -195,6 +195,31 @@ def test_of_two_looks_that_face_opposite_ways_a_poor_hint_does_not_outweigh_the_
     assert not face_apart(found.poses, looks.hint).any()
 
 
+def test_a_unit_that_has_learned_a_recording_leaves_it_to_the_one_for_everybody_which_look_is_right(plain):
+    """It comes close to the rays of a mistaken look as well; its answer to the right look is what counts then."""
+    poses, alone = walk(40), Times.unrelated(40)
+    wrong = mistaken(looks_at(poses))
+    depth = 2 * poses[:, [PELVIS], 2:] - poses[:, BODY.flip_order, 2:]  # near is far, and all joints on their rays
+    wrong = replace(wrong, hint=np.concatenate([wrong.rays * depth, depth], axis=-1))
+    right = replace(looks_at(poses), hint=poses + np.random.default_rng(0).normal(0, 20, poses.shape))
+    by_heart, judge = replace(plain, recording_id="a recording"), replace(plain)
+    by_heart.know(right, wrong)
+    judge.know(looks_at(poses), mistaken(looks_at(poses)))
+    by_heart.__dict__["judge"] = by_heart
+    fooled = agreed_poses(by_heart, [wrong, right], alone).poses
+    assert face_apart(fooled, poses).mean() > 0.8
+    by_heart.__dict__["judge"] = judge
+    judge.__dict__["answers"] = lambda looks: Plain.answers(judge, looks.without_hint())
+    assert not face_apart(agreed_poses(by_heart, [wrong, right], alone).poses, poses).any()
+
+
+def test_who_tells_which_look_is_right():
+    shipped = load_refiner()
+    assert shipped.judge is shipped
+    own = replace(shipped, recording_id="a recording", weights={name: 0 * w for name, w in shipped.weights.items()})
+    np.testing.assert_array_equal(own.judge.weights["leave.bias"], shipped.weights["leave.bias"])
+
+
 def test_how_far_looks_agree_on_the_way_somebody_faces_is_said(plain):
     """In videos those around count as well, with their sides put right."""
     looks, wrong = looks_at(walk(20)), np.zeros(20, dtype=bool)

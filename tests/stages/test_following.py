@@ -17,26 +17,34 @@ FPS = 25.0
 
 
 class Scripted:
-    """A detector that finds people with these middles in image after image, and nobody in mirror images."""
+    """A detector that finds people with these middles in image after image.
+
+    What it finds may be changed by a function of the number of the image, the joints and their confidence.
+    """
 
     name, skeleton, names_people = "scripted", H36M, False
 
-    def __init__(self, script):
-        self._images = iter(script)
+    def __init__(self, script, changed=lambda number, xy, sure: (xy, sure)):
+        self._images, self._changed = enumerate(script), changed
 
     def detect(self, image):
-        middles = np.array(next(self._images), dtype=float).reshape(-1, 2)
-        return middles[:, None] + BODY, np.ones((len(middles), 17))
+        number, middles = next(self._images)
+        middles = np.array(middles, dtype=float).reshape(-1, 2)
+        return self._changed(number, middles[:, None] + BODY, np.ones((len(middles), 17)))
+
+
+def looks_by(detector, sequence, seconds):
+    """Looks at images by a detector that finds nobody in their mirror images."""
+    times = Times(np.array(sequence), np.array(seconds, dtype=float))
+    looks = DetectorLooks((detector, Scripted([[]] * len(seconds))), times, None, 1.25)
+    for i in range(len(seconds)):
+        looks(i, IMAGE)
+    return looks
 
 
 def followed(script, seconds=None):
     """Middles across of the one who is followed, image by image; NaN for nobody."""
-    seconds = np.arange(len(script)) / FPS if seconds is None else np.array(seconds)
-    looks = DetectorLooks(
-        (Scripted(script), Scripted([[]] * len(script))), Times(np.zeros(len(script), int), seconds), None, 1.25
-    )
-    for i in range(len(script)):
-        looks(i, IMAGE)
+    looks = looks_by(Scripted(script), [0] * len(script), np.arange(len(script)) / FPS if seconds is None else seconds)
     return looks.found.xy[:, 0].mean(axis=1)[:, 0].round(6).tolist(), looks.crowded
 
 
@@ -64,35 +72,20 @@ def test_while_they_are_hidden_nobody_is_answered_for_and_after_half_a_second_th
 
 
 def test_sides_that_the_detector_exchanges_make_nobody_else_of_them():
-    class Exchanging(Scripted):
-        images = 0
+    def exchanged(number, xy, sure):
+        return (xy[:, H36M.flip_order], sure) if number == 1 else (xy, sure)
 
-        def detect(self, image):
-            xy, sure = super().detect(image)
-            self.images += 1
-            return (xy[:, H36M.flip_order], sure) if self.images == 2 else (xy, sure)
-
-    script = [[(150, 240), (450, 240)]] * 2
-    times = Times(np.zeros(2, int), np.array([0.0, 0.04]))
-    looks = DetectorLooks((Exchanging(script), Scripted([[]] * 2)), times, None, 1.25)
-    assert all(np.isfinite(looks(i, IMAGE)).all() for i in range(2))
+    looks = looks_by(Scripted([[(150, 240), (450, 240)]] * 2, exchanged), [0, 0], [0.0, 0.04])
+    assert np.isfinite(looks.found.xy[:, 0]).all()
 
 
 def test_joints_that_are_not_seen_tell_nothing():
-    class Partial(Scripted):
-        images = 0
-
-        def detect(self, image):
-            xy, sure = super().detect(image)
-            self.images += 1
-            hidden = np.arange(17) % 4 == self.images % 4
-            return np.where(hidden[:, None], np.nan, xy), np.where(hidden, 0.0, sure)
+    def partial(number, xy, sure):
+        hidden = np.arange(17) % 4 == (number + 1) % 4
+        return np.where(hidden[:, None], np.nan, xy), np.where(hidden, 0.0, sure)
 
     script = [[(150, 240), (450, 240)], [(450, 240), (150, 240)], [(150, 240)]]
-    times = Times(np.zeros(3, int), np.arange(3) / FPS)
-    looks = DetectorLooks((Partial(script), Scripted([[]] * 3)), times, None, 1.25)
-    for i in range(3):
-        looks(i, IMAGE)
+    looks = looks_by(Scripted(script, partial), [0, 0, 0], np.arange(3) / FPS)
     assert (np.nanmax(looks.found.xy[:, 0, :, 0], axis=1) < 200).all()
 
 
@@ -105,9 +98,7 @@ def test_a_single_person_may_move_as_fast_as_they_like(seconds):
 
 def test_images_that_are_no_video_have_the_one_seen_best_each():
     script = [[(150, 240), (450, 240)], [(450, 240), (150, 240)]]
-    looks = DetectorLooks((Scripted(script), Scripted([[]] * 2)), Times.unrelated(2), None, 1.25)
-    for i in range(2):
-        looks(i, IMAGE)
+    looks = looks_by(Scripted(script), [0, 1], [0.0, 0.0])
     assert looks.found.xy[:, 0, :, 0].mean(axis=1).round(6).tolist() == [150.0, 450.0]
 
 

@@ -12,7 +12,8 @@ from epitool.stages.shared.looking import DetectorLooks
 
 H36M = skeleton("h36m17")
 IMAGE = np.zeros((480, 640, 3), np.uint8)
-BODY = np.stack([np.linspace(-20, 20, 17), np.linspace(-60, 60, 17)], axis=1)
+_ACROSS = [30 * (joint.startswith("left") - joint.startswith("right")) for joint in H36M.joints]
+BODY = np.stack([_ACROSS, np.linspace(-60, 60, 17)], axis=1)
 FPS = 25.0
 
 

@@ -72,6 +72,15 @@ def test_while_they_are_hidden_nobody_is_answered_for_and_after_half_a_second_th
     assert middles[26:] == [450.0] * 2
 
 
+def test_who_was_hidden_for_a_moment_may_have_moved_on_meanwhile():
+    """A quarter of their box in a third of a second; in one image, it would be somebody else."""
+    left, moved_on, right = (150, 240), (190, 240), (450, 240)
+    middles, _ = followed([[left, right], *[[right]] * 7, [moved_on, right]])
+    assert middles[-1] == 190.0
+    middles, _ = followed([[left, right], [moved_on, right]])
+    assert np.isnan(middles[-1])
+
+
 def test_sides_that_the_detector_exchanges_make_nobody_else_of_them():
     def exchanged(number, xy, sure):
         return (xy[:, H36M.flip_order], sure) if number == 1 else (xy, sure)

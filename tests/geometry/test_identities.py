@@ -13,7 +13,7 @@ from epitool.geometry.people.candidates import Candidates
 from epitool.geometry.people.everyone import Crowd
 from epitool.geometry.people.hypotheses import divide_pieces
 from epitool.geometry.people.mirrors import mirror_images
-from epitool.geometry.people.pieces import Pieces
+from epitool.geometry.people.pieces import Pieces, Sightings, pieces_of
 from epitool.geometry.people.rejoining import people_of, possible
 from epitool.geometry.people.ways import Moments, Ways
 from epitool.synthetic import random_rig
@@ -157,6 +157,20 @@ def test_a_frame_with_somebody_has_somebody(coming_back):
     people = found(only(candidates, candidates.frame_index == 20))
     assert len(people) == 3
     assert (people.names >= 0).any(axis=1).sum() == 1
+
+
+def test_a_track_is_divided_where_it_is_least_sure():
+    candidates, _ = mixed_up([seen(walker(3, frames=20), 3)], missing=0.0)
+    members = candidates.table(20, len(RIG))[..., 0]
+    margin = np.array([9.0] * 5 + [0.5, 0.4, 0.1, 0.5] + [9.0] * 11)
+    names, centers = np.where(np.arange(20) == 19, -1, 0), np.arange(60.0).reshape(20, 3)
+    followed = Sightings(names, margin, np.arange(20), centers, np.full(20, 1000.0))
+    pieces = pieces_of(followed, members, candidates, RIG, H36M)
+    assert pieces.of_sighting.tolist() == [0] * 7 + [1] * 12 + [-1]
+    assert (pieces.first.tolist(), pieces.last.tolist()) == ([0, 9], [4, 18])
+    assert (pieces.before.tolist(), pieces.margin.tolist()) == ([-1, 0], [9.0, 0.1])
+    np.testing.assert_allclose(pieces.end.place[0], centers[4], atol=1e-6)
+    np.testing.assert_allclose(pieces.begin.place[1], centers[9], atol=1e-6)
 
 
 def pieces_with(bones, track, first, last, variance):

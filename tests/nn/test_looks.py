@@ -229,6 +229,9 @@ def test_hardships_happen_as_often_as_stated():
     looks = looks_with_errors(poses, errors, Hardships(no_hint=0.3, unseen=0.5), np.random.default_rng(0))
     assert np.isnan(looks.hint[:, 0, 0]).mean() == pytest.approx(0.3, abs=0.06)
     assert 0.25 < (looks.confidence == 0).any(axis=1).mean() < 0.5
+    made_up = looks_with_errors(poses, errors, Hardships(made_up=1.0, unseen=0.0), np.random.default_rng(0))
+    apart = np.linalg.norm(made_up.rays - exact_looks(poses).rays, axis=-1)
+    assert 0.01 < (apart > 5 * np.median(apart, axis=1, keepdims=True)).mean() < 0.03  # gross errors
 
 
 def test_a_wardrobe_draws_the_same_with_the_same_seed():

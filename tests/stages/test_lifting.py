@@ -3,6 +3,7 @@
 import json
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -17,12 +18,12 @@ from epitool.nn.refiner import SHIPPED, Refiner, load_refiner, reference_lengths
 from epitool.nn.refining import agreed_poses, move_to_rays, sized
 from epitool.nn.times import Times, smoothed
 from epitool.options import PredictOptions
-from epitool.pose import Keypoints, square_boxes
+from epitool.pose import Keypoints, Predictions, square_boxes
 from epitool.skeleton import skeleton
 from epitool.stages import predict
 from epitool.stages.shared import looking
 from epitool.stages.shared.looking import FileLooks
-from epitool.stages.shared.seen_in_images import inside, times_of
+from epitool.stages.shared.seen_in_images import inside, times_of, without_unseen
 from epitool.synthetic import labels_of, walking_room
 from epitool.synthetic.motion import random_motion
 
@@ -122,6 +123,13 @@ def test_frames_that_show_somebody_else_are_no_neighbours():
     assert sorted(runs) == [[0, 1, 2, 5, 6, 7, 9, 11], [3, 4, 8]]
     slowly = Times(np.zeros(12, dtype=int), np.arange(12.0))
     assert len(slowly.of_people(boxes).runs(np.isfinite(boxes[:, 0]))) == 11
+
+
+def test_who_comes_near_the_camera_stays_the_same():
+    """The corner of the box moves, and its middle does not."""
+    side = 100.0 * 1.3 ** np.arange(8)
+    boxes = np.column_stack([500 - side / 2, 400 - side / 2, side, side])
+    assert len(video(8).of_people(boxes).runs(np.ones(8, dtype=bool))) == 1
 
 
 def test_frames_of_several_videos_may_come_in_any_order():
@@ -449,6 +457,26 @@ def test_nothing_is_invented_beyond_the_edge(posed, monkeypatch, capsys):
     assert not shown[names.index("right_knee")]
     assert pose["confidence"][names.index("left_ankle")] == 0
     assert "parts of the body are outside 1 image: img.jpg" in capsys.readouterr().err
+
+
+def test_of_a_network_s_answer_too_what_is_beyond_the_edge_is_left_out():
+    """The wrist by the network's own place, the ankle by the detector's; a root beyond the edge is the origin still."""
+    names, size = ("a.png", "b.png"), np.array([[200, 300], [200, 300]])
+    in_image = np.random.default_rng(0).uniform(50, 150, (2, len(H36M), 2))
+    by_network, detected = in_image.copy(), in_image.copy()
+    wrist, ankle, nose = (H36M.index(name) for name in ("left_wrist", "right_ankle", "neck_nose"))
+    by_network[1, [H36M.root, wrist]] = [150, 340]
+    detected[1, ankle], detected[:, nose] = [150, 340], np.nan
+    poses = np.random.default_rng(1).normal(0, 300, (2, len(H36M), 3))
+    answer = Predictions(names, np.ones((2, 4)), poses, by_network, np.ones((2, 17)), H36M, "mm", {})
+    seen = looking.Seen(detected[:, None], np.ones((2, 1, 17)), np.full((2, 1, 17, 3), np.nan), H36M)
+    for found, left_out in ((seen, [wrist, ankle]), (None, [wrist])):
+        kept = without_unseen(answer, names, SimpleNamespace(image_size=size, found=found), smooth=False)
+        expected = poses.copy()
+        expected[1, left_out] = np.nan
+        np.testing.assert_array_equal(kept.joints_3d, expected)
+        assert sorted(np.flatnonzero(kept.confidence[1] == 0)) == sorted([H36M.root, *left_out])
+        assert kept.confidence[0].all()
 
 
 def test_too_little_of_a_person_is_nobody(posed, monkeypatch):

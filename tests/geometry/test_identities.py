@@ -9,13 +9,16 @@ from identities import few_views, score, shown
 from test_people import FRAMES, H36M, RIG, mixed_up, seen, walker
 
 from epitool.geometry.people.association import People, match_people
+from epitool.geometry.people.bodies import nearest_to_rays, sides
 from epitool.geometry.people.candidates import Candidates
 from epitool.geometry.people.everyone import Crowd
+from epitool.geometry.people.facings import Facings, measure_facings
 from epitool.geometry.people.hypotheses import divide_pieces
 from epitool.geometry.people.mirrors import mirror_images
 from epitool.geometry.people.pieces import Pieces, Sightings, pieces_of
 from epitool.geometry.people.rejoining import people_of, possible
 from epitool.geometry.people.ways import Moments, Ways
+from epitool.skeleton import Skeleton
 from epitool.synthetic import random_rig
 
 FIELDS = ("xy", "confidence", "frame_index", "view_index")
@@ -164,7 +167,7 @@ def test_a_track_is_divided_where_it_is_least_sure():
     members = candidates.table(20, len(RIG))[..., 0]
     margin = np.array([9.0] * 5 + [0.5, 0.4, 0.1, 0.5] + [9.0] * 11)
     names, centers = np.where(np.arange(20) == 19, -1, 0), np.arange(60.0).reshape(20, 3)
-    followed = Sightings(names, margin, np.arange(20), centers, np.full(20, 1000.0))
+    followed = Sightings(names, margin, np.arange(20), centers, np.full(20, 1000.0), np.full((20, 3), np.nan))
     pieces = pieces_of(followed, members, candidates, RIG, H36M)
     assert pieces.of_sighting.tolist() == [0] * 7 + [1] * 12 + [-1]
     assert (pieces.first.tolist(), pieces.last.tolist()) == ([0, 9], [4, 18])
@@ -180,11 +183,59 @@ def pieces_with(bones, track, first, last, variance):
     begin, end = (Moments(place, place, at.astype(float)) for at in (first, last))
     before = np.where(np.diff(track, prepend=-1) == 0, number - 1, -1)
     ways = Ways(np.ones(1), np.zeros(1), 0.01 * np.eye(3)[None], np.eye(3))
-    sure = np.full(count, np.inf)
+    sure, facings = np.full(count, np.inf), Facings(place, place, np.empty(0), np.empty(0))
     return Pieces(
         number, track, first, last, begin, end, before, sure, bones, np.full(bones.shape, variance),
-        np.full(bones.shape, 0.1), np.full(count, 10), np.full(count, 2.0), ways,
+        np.full(bones.shape, 0.1), np.full(count, 10), np.full(count, 2.0), ways, facings,
     )  # fmt: skip
+
+
+def test_two_of_one_size_who_meet_are_told_apart_by_the_way_they_face():
+    """They leave facing east and west; after two frames one faces west and then one faces east."""
+    bones, number = np.random.default_rng(0).normal(6, 0.3, 8) + np.zeros((4, 8)), np.arange(4)
+    met = pieces_with(bones, number, first=np.array([0, 0, 12, 12]), last=np.array([9, 9, 20, 20]), variance=1e-3)
+    east = np.array([1.0, 0, 0])
+    ways = np.outer([1, -1, -1, 1], east)
+    for kept, begin, expected in ((0.8, ways, [0, 1, 1, 0]), (0.8, -ways, [0, 1, 0, 1])):
+        facings = Facings(begin, ways, np.array([1.0, 8.0]), np.array([0.9, kept]))
+        assert people_of(replace(met, facings=facings)).tolist() == expected
+
+
+def test_the_way_somebody_faces_tells_less_the_longer_they_were_away():
+    east, unknown = np.array([1.0, 0, 0]), np.full(3, np.nan)
+    facings = Facings(
+        np.stack([east, -east, unknown]), np.stack([east] * 3), np.array([1.0, 8.0]), np.array([0.9, 0.5])
+    )
+    gaps, first = np.array([1, 4, 8, 9]), np.zeros(4, dtype=int)
+    same, other, nothing = (facings.odds(first, after, gaps) for after in range(3))
+    assert (np.diff(same) < 0).all()
+    assert (same[:3] > 0).all()
+    np.testing.assert_allclose(other, -same, atol=1e-12)
+    assert (nothing == 0).all()
+    assert same[3] == 0
+
+
+def test_how_far_people_turn_is_measured_where_nobody_is_away():
+    """At 5 degrees a frame; four sightings at each side of a gap tell the way."""
+    angle = np.radians(5) * np.arange(100)
+    across = 300 * np.column_stack([np.cos(angle), np.sin(angle), 0 * angle])
+    across[50] = np.nan
+    found = measure_facings([np.arange(100), np.empty(0, dtype=int)], np.arange(100), across)
+    assert found.gaps[:5].tolist() == [1, 2, 3, 5, 8]
+    np.testing.assert_allclose(found.kept[:5], np.cos(np.radians(5 * (found.gaps[:5] + 3))), atol=5e-3)
+    for way, frame in ((found.begin, 1.5), (found.end, 97.5)):
+        np.testing.assert_allclose(way[0], [np.cos(np.radians(5 * frame)), np.sin(np.radians(5 * frame)), 0], atol=1e-9)
+        assert np.isnan(way[1]).all()
+
+
+def test_both_sides_of_a_trunk_are_where_shoulders_and_hips_are():
+    xyz, slots = walker(3, frames=5), np.zeros((5, 1, len(RIG)), dtype=int)
+    xy = RIG.undistort(RIG.project(xyz))[:, :, None]
+    found = nearest_to_rays(sides(xy, slots, H36M), RIG)
+    for side, places in zip(("left", "right"), np.moveaxis(found, 1, 0)):
+        true = xyz[:, [H36M.index(f"{side}_{joint}") for joint in ("shoulder", "hip")]].mean(axis=1)
+        np.testing.assert_allclose(places, true, atol=10.0)  # the middle in an image is not quite that in space
+    assert np.isnan(sides(xy[..., :3, :], slots, Skeleton("three", ("a", "b", "c"), (-1, 0, 1)))).all()
 
 
 def test_bodies_of_impossible_size_or_proportions_are_nobody():

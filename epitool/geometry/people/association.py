@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from epitool.camera import Rig
-from epitool.geometry.people.bodies import fill_unseen, midlines, nearest_to_rays
+from epitool.geometry.people.bodies import fill_unseen, midlines, nearest_to_rays, sides
 from epitool.geometry.people.candidates import Candidates
 from epitool.geometry.people.following import Follower
 from epitool.geometry.people.grouping import Epipolar, Pairs, group_detections, usual_distances
@@ -202,7 +202,8 @@ def _followed(follower: Follower, xy: Array, slots: Indices, start: int, rig: Ri
     places = nearest_to_rays(points, rig)
     shown = np.isfinite(points[..., 0]).any(axis=-1)
     names, margin = follower.follow(fill_unseen(points, places, rig), shown, frame)
-    return Sightings(names, margin, frame, *centers_and_sizes(places))
+    left, right = np.moveaxis(nearest_to_rays(sides(xy, slots, skeleton), rig), 1, 0)
+    return Sightings(names, margin, frame, *centers_and_sizes(places), left - right)
 
 
 def _ranked(groups: Indices, parts: list[Sightings], candidates: Candidates, rig: Rig, skeleton: Skeleton) -> Indices:

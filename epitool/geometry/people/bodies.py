@@ -12,6 +12,7 @@ from epitool.skeleton import Skeleton
 
 Array = NDArray[np.float64]
 Indices = NDArray[np.intp]
+_SIDES, _TRUNK = ("left", "right"), ("shoulder", "hip")
 _ROUNDS = 3  # of weighting rays by how near they pass
 _LEAST_DETERMINANT = 1e-9  # of the unweighted rays' system; below it rays are parallel
 
@@ -26,10 +27,26 @@ def midlines(xy: Array, slots: Indices, skeleton: Skeleton) -> Array:
         slots: Slots of groups `(F, K, V)`, -1 for none.
         skeleton: Skeleton of the joints.
     """
+    return _of_groups(midline(xy, skeleton), slots)
+
+
+def sides(xy: Array, slots: Indices, skeleton: Skeleton) -> Array:
+    """Return the middle of shoulder and hip on the left and on the right `(N, V, 2, 2)`, as `midlines` does.
+
+    All is NaN if the skeleton has no shoulders and hips.
+    """
+    if not {f"{side}_{joint}" for side in _SIDES for joint in _TRUNK} <= set(skeleton.joints):
+        return np.full((int((slots >= 0).any(axis=-1).sum()), xy.shape[1], 2, 2), np.nan)
+    trunk = [[skeleton.index(f"{side}_{joint}") for joint in _TRUNK] for side in _SIDES]
+    return _of_groups(xy[..., trunk, :].mean(axis=-2), slots)
+
+
+def _of_groups(points: Array, slots: Indices) -> Array:
+    """Return the points `(N, V, M, 2)` of groups that have members, from those of slots `(F, V, P, M, 2)`."""
     frame, group = np.nonzero((slots >= 0).any(axis=-1))
     mine = slots[frame, group]
-    points = midline(xy, skeleton)[frame[:, None], np.arange(xy.shape[1]), np.maximum(mine, 0)]
-    return np.where((mine >= 0)[..., None, None], points, np.nan)
+    found = points[frame[:, None], np.arange(points.shape[1]), np.maximum(mine, 0)]
+    return np.where((mine >= 0)[..., None, None], found, np.nan)
 
 
 def nearest_to_rays(xy: Array, rig: Rig) -> Array:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from epitool.camera import Rig
 from epitool.geometry.people.candidates import Candidates
+from epitool.geometry.people.facings import Facings, measure_facings
 from epitool.geometry.people.lengths import measure_bones
 from epitool.geometry.people.tracking import median_over, sightings_of
 from epitool.geometry.people.ways import FITTED, Moments, Ways, fit_moments, measure_ways
@@ -32,6 +33,7 @@ class Sightings(NamedTuple):
         frames: Frames `(N,)`, not decreasing.
         centers: Places `(N, 3)`; NaN where unknown.
         sizes: Sizes in the scene's unit, `(N,)`.
+        across: From their right to their left, `(N, 3)`; NaN where unknown.
     """
 
     names: Indices
@@ -39,6 +41,7 @@ class Sightings(NamedTuple):
     frames: Indices
     centers: Array
     sizes: Array
+    across: Array
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,6 +64,7 @@ class Pieces:
         sightings: Number of sightings in which it is sure who it is, `(Q,)`.
         views: Mean number of views that agree in these, `(Q,)`.
         ways: How people move within the pieces.
+        facings: Which way they face where pieces begin and end.
     """
 
     of_sighting: Indices
@@ -77,6 +81,7 @@ class Pieces:
     sightings: Indices
     views: Array
     ways: Ways
+    facings: Facings
 
     def __len__(self) -> int:
         return len(self.track)
@@ -92,7 +97,7 @@ def pieces_of(sightings: Sightings, members: Indices, candidates: Candidates, ri
         rig: The cameras.
         skeleton: Skeleton of the candidates.
     """
-    names, margin, frames, centers, sizes = sightings
+    names, margin, frames, centers, sizes, across = sightings
     tracks = sightings_of(names)
     cores = [_sure_parts(track, margin, frames) for track in tracks]
     wholes = [_divided(track, parts, margin) for track, parts in zip(tracks, cores)]
@@ -112,7 +117,7 @@ def pieces_of(sightings: Sightings, members: Indices, candidates: Candidates, ri
     return Pieces(
         of_sighting, track, first, last, begin, end, _pieces_before(track), margin[starts],
         *measure_bones(parts, members, candidates, rig, skeleton), count, views,
-        measure_ways(known, frames, centers, float(median_over(sizes))),
+        measure_ways(known, frames, centers, float(median_over(sizes))), measure_facings(parts, frames, across),
     )  # fmt: skip
 
 

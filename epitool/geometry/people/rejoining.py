@@ -1,7 +1,7 @@
-"""Identities from pieces of tracks: who comes back is known by their bones, and by where and when they left.
+"""Identities from pieces of tracks: who comes back is known by bones, place, time and the way they face.
 
 A track that goes on after two have met is the same person's if they were far enough apart all the time, and otherwise
-if where both went and their bones say so; those who exchanged tracks get their own back.
+if where both went, which way they faced and their bones say so; those who exchanged tracks get their own back.
 """
 
 from __future__ import annotations
@@ -21,7 +21,8 @@ Indices = NDArray[np.intp]
 _BIAS = (0.02, 0.03, 0.15)  # least, usual and largest deviation of a bone between two pieces of one person
 _COMPARED = 5  # pairs of pieces from which that deviation is measured
 _BY_MARGIN, _SUREST = 8.0, 4.0  # log odds that a track goes on as the same person by size of its margin, and the most
-_UNUSUAL = 0.1  # log length of a bone over the usual one; the farther off it is, the less it can be trusted
+_BY_BONES = 2.0  # by so much more the bones tell than if all that they have in common in a piece were error
+_UNUSUAL = 0.2  # log length of a bone over the usual one; the farther off it is, the less it can be trusted
 _BRIEF = 3  # sightings; what is seen for less is by chance, unless it is somebody known
 _JUMP, _STEP = 5.0, 0.3  # of the usual pace and of a size; who comes farther in a frame may be another
 _AT_JUMPS = 0.5  # the largest margin then: a piece ends there, and mostly goes on
@@ -60,12 +61,13 @@ def people_of(pieces: Pieces) -> Indices:
         return np.unique(pieces.track, return_inverse=True)[1]
     unusual = pieces.bones - median_over(pieces.bones.T)
     variance = (pieces.variance + _bias(pieces) ** 2) * (1 + (unusual / _UNUSUAL) ** 2)
-    weight = np.nan_to_num(1 / variance)
+    weight = np.nan_to_num(_BY_BONES / variance)
     goes_on = np.minimum(_BY_MARGIN * np.maximum(pieces.margin, 0.0), _SUREST)
 
     def odds_of(last: Indices, piece: int) -> Array:
         way = pieces.ways.odds(pieces.end.take(last), pieces.begin.take(piece))
-        odds = np.nan_to_num(way) + np.where(last == pieces.before[piece], goes_on[piece], 0.0)
+        turned = pieces.facings.odds(last, piece, pieces.first[piece] - pieces.last[last])
+        odds = np.nan_to_num(way) + turned + np.where(last == pieces.before[piece], goes_on[piece], 0.0)
         return np.where(pieces.last[last] < pieces.first[piece], odds, -np.inf)
 
     own = divide_pieces(weight, weight * np.nan_to_num(unusual), odds_of)

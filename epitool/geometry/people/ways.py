@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 Array = NDArray[np.float64]
 Indices = NDArray[np.intp]
 FITTED = 4  # sightings that tell where somebody is and goes
-_GAPS = (1, 2, 3, 5, 8, 13, 21, 34, 55, 89)  # frames
+GAPS = (1, 2, 3, 5, 8, 13, 21, 34, 55, 89)  # frames
 _LEAST = 30  # measurements of a gap
 _SAMPLED = 50_000  # sightings that are looked at
 _ROUGH = 0.2  # sizes; places where people meet are no better
@@ -91,38 +91,49 @@ def measure_ways(runs: Sequence[Indices], frames: Indices, centers: Array, size:
     """
     known = centers[np.isfinite(centers).all(axis=1)]
     anywhere = 2 * np.cov(known.T) + (_ROUGH * size) ** 2 * np.eye(3) if len(known) > 1 else np.eye(3)
-    before, after, run_of = _moments_of(runs, frames, centers)
-    found = [_measure_gap(gap, before, after, run_of) for gap in _GAPS]
-    measured = [(gap, *each) for gap, each in zip(_GAPS, found) if each] or [(1, 0.0, anywhere)]
+    windows, run_of = windows_of(runs)
+    before, after = (fit_moments(frames[windows].astype(np.float64), centers[windows], at) for at in (-1, 0))
+    found = [_measure_gap(gap, before, after, run_of) for gap in GAPS]
+    measured = [(gap, *each) for gap, each in zip(GAPS, found) if each] or [(1, 0.0, anywhere)]
     gaps, kept, spread = (np.array(values, dtype=np.float64) for values in zip(*measured))
     return Ways(gaps, kept, spread + (_ROUGH * size) ** 2 * np.eye(3), anywhere)
 
 
-def _moments_of(runs: Sequence[Indices], frames: Indices, centers: Array) -> tuple[Moments, Moments, Indices]:
-    """Return the moments after which and before which somebody could have been out of sight, and their runs."""
+def windows_of(runs: Sequence[Indices]) -> tuple[Indices, Indices]:
+    """Return successive sightings of some long runs, `(n, FITTED)`, and the numbers of their runs, `(n,)`."""
     long = [run for run in runs if len(run) > 2 * FITTED]
     some = long[:: 1 + sum(map(len, long)) // _SAMPLED]
-    index = np.concatenate([np.zeros(0, dtype=np.intp), *some])
-    if not len(index):
-        return (*[Moments(np.empty((0, 3)), np.empty((0, 3)), np.empty(0))] * 2, index)
-    number = np.repeat(np.arange(len(some)), [len(run) for run in some])
+    if not some:
+        return np.empty((0, FITTED), dtype=np.intp), np.empty(0, dtype=np.intp)
+    index, number = np.concatenate(some), np.repeat(np.arange(len(some)), [len(run) for run in some])
     windows, runs_of = (np.lib.stride_tricks.sliding_window_view(of, FITTED) for of in (index, number))
-    windows, run_of = windows[whole := runs_of[:, 0] == runs_of[:, -1]], runs_of[whole, 0]
-    before, after = (fit_moments(frames[windows].astype(np.float64), centers[windows], at) for at in (-1, 0))
-    return before, after, run_of
+    return windows[whole := runs_of[:, 0] == runs_of[:, -1]], runs_of[whole, 0]
+
+
+def pairs_apart(gap: int, first: Array, last: Array, run_of: Indices) -> tuple[Indices, Indices] | None:
+    """Return the pairs of windows of one run between which a gap lies; None if there are too few.
+
+    Args:
+        gap: Frames from the last one of a window to the first one of another.
+        first: First frame of each window `(n,)`.
+        last: Last frame of each.
+        run_of: Run of each, as from `windows_of`.
+    """
+    if not len(run_of):
+        return None
+    span = int(first.max()) + 1 + gap + FITTED
+    begin, end = run_of * span + first, run_of * span + last
+    place = np.minimum(np.searchsorted(begin, end + gap), len(begin) - 1)
+    found = begin[place] == end + gap
+    return (np.flatnonzero(found), place[found]) if found.sum() >= _LEAST else None
 
 
 def _measure_gap(gap: int, before: Moments, after: Moments, run_of: Indices) -> tuple[float, Array] | None:
     """Return `Ways.kept` and `Ways.spread` of a gap; None if there are too few of it."""
-    if not len(run_of):
+    pairs = pairs_apart(gap, after.frame, before.frame, run_of)
+    if pairs is None:
         return None
-    span = int(after.frame.max()) + 1 + gap + FITTED
-    begin, end = run_of * span + after.frame, run_of * span + before.frame
-    place = np.minimum(np.searchsorted(begin, end + gap), len(begin) - 1)
-    found = begin[place] == end + gap
-    if found.sum() < _LEAST:
-        return None
-    one, other = before.take(np.flatnonzero(found)), after.take(place[found])
+    one, other = before.take(pairs[0]), after.take(pairs[1])
     step, way = other.place - one.place, gap * (one.velocity + other.velocity) / 2
     kept = float(np.clip((step * way).sum() / max((way**2).sum(), 1e-300), 0, 1))
     return kept, _scatter(step - kept * way)

@@ -34,7 +34,7 @@ class Facings:
     def odds(self, before: Indices, after: int, gap: Array) -> Array:
         """Return the log odds `(S,)` that somebody faces as they do after a gap because they did before.
 
-        Angles have a wrapped Cauchy distribution (Mardia and Jupp, Directional Statistics, 2000, section 3.5.7), for
+        Angles have a wrapped Cauchy distribution (Mardia and Jupp, Directional Statistics, 2000, chapter 3), for
         anybody a uniform one. The odds are even where a direction is unknown, and after longer gaps than were measured.
 
         Args:

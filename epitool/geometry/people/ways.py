@@ -100,9 +100,9 @@ def measure_ways(runs: Sequence[Indices], frames: Indices, centers: Array, size:
 
 
 def windows_of(runs: Sequence[Indices]) -> tuple[Indices, Indices]:
-    """Return successive sightings of some long runs, `(n, FITTED)`, and the numbers of their runs, `(n,)`."""
+    """Return successive sightings in some long runs, `(n, FITTED)`, and the numbers of their runs, `(n,)`."""
     long = [run for run in runs if len(run) > 2 * FITTED]
-    some = long[:: 1 + sum(map(len, long)) // _SAMPLED]
+    some = [run[:_SAMPLED] for run in long[:: 1 + sum(map(len, long)) // _SAMPLED]]
     if not some:
         return np.empty((0, FITTED), dtype=np.intp), np.empty(0, dtype=np.intp)
     index, number = np.concatenate(some), np.repeat(np.arange(len(some)), [len(run) for run in some])

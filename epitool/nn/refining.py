@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from epitool.geometry.body.axes import unit_vectors
 from epitool.nn.looks import BODY, LIMBS, PELVIS, Looks, face_apart, facing, facing_rotation, mean_ray, rotate_rays
 from epitool.nn.refiner import Refiner
 from epitool.nn.times import Times
@@ -169,7 +170,7 @@ def _facing_agreement(told: Array, poses: Array, times: Times) -> Array:
         poses: The poses, `(N, 16, 3)`.
         times: Times of the images.
     """
-    ways, own = (_unit(facing(each)) for each in (told, poses))
+    ways, own = (unit_vectors(facing(each)) for each in (told, poses))
     known = np.isfinite(ways[..., 0])
     total, count = np.where(known[..., None], ways, 0.0).sum(axis=1), known.sum(axis=1)
     out = np.full(len(poses), np.nan)
@@ -179,12 +180,6 @@ def _facing_agreement(told: Array, poses: Array, times: Times) -> Array:
         sums, counts = (np.concatenate([0 * each[run][:1], each[run].cumsum(axis=0)]) for each in (total, count))
         out[run] = ((sums[last] - sums[first]) * own[run]).sum(axis=1) / np.maximum(counts[last] - counts[first], 1)
     return out
-
-
-def _unit(vectors: Array) -> Array:
-    """Return vectors `(..., 3)` scaled to length one; NaN for those without length."""
-    length = np.linalg.norm(vectors, axis=-1, keepdims=True)
-    return np.asarray(vectors / np.where(length > 0, length, np.nan))
 
 
 def move_to_rays(poses: Array, rays: Array) -> tuple[Array, Array]:

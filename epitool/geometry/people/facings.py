@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from epitool.geometry.body.axes import unit_vectors
 from epitool.geometry.people.ways import FITTED, GAPS, pairs_apart, windows_of
 
 Array = NDArray[np.float64]
@@ -57,21 +58,15 @@ def measure_facings(parts: Sequence[Indices], frames: Indices, across: Array) ->
         frames: Frames of all sightings, `(N,)`.
         across: From everyone's right to their left, `(N, 3)`; NaN where unknown.
     """
-    way = _unit(across)
+    way = unit_vectors(across)
     runs = [part[np.isfinite(way[part]).all(axis=1)] for part in parts]
     begin, end = (
-        _unit(np.array([way[run[some]].sum(axis=0) for run in runs]).reshape(-1, 3))
+        unit_vectors(np.array([way[run[some]].sum(axis=0) for run in runs]).reshape(-1, 3))
         for some in (slice(FITTED), slice(-FITTED, None))
     )
     windows, run_of = windows_of(runs)
-    usual = _unit(way[windows].sum(axis=1))
+    usual = unit_vectors(way[windows].sum(axis=1))
     first, last = frames[windows[:, [0, -1]].T].astype(np.float64)
     found = [(gap, pairs_apart(gap, first, last, run_of)) for gap in GAPS]
     kept = {gap: (usual[pairs[0]] * usual[pairs[1]]).sum(axis=1).mean() for gap, pairs in found if pairs}
     return Facings(begin, end, np.array(list(kept), float), np.clip(list(kept.values()), 0.0, _MOST_KEPT))
-
-
-def _unit(vectors: Array) -> Array:
-    """Return vectors `(..., 3)` scaled to length one; NaN for those without length."""
-    length = np.linalg.norm(vectors, axis=-1, keepdims=True)
-    return np.asarray(vectors / np.where(length > 0, length, np.nan))

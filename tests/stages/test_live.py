@@ -145,8 +145,10 @@ def test_a_slow_answer_is_followed_by_the_newest_frame_and_what_came_meanwhile_i
 
     monkeypatch.setattr(Posed, "detect", slow)
     source.send(1)
+    begin = time.monotonic()
     summary = run(source)
     head, lines = lines_of()
+    assert all(0 < line["latency"] < time.monotonic() - begin for line in lines)
     assert seen == [0, 9, 12] == [line["frame"] for line in lines]
     assert [line["dropped"] for line in lines] == [0, 8, 2]
     assert lines[0]["time"] == 0 < lines[1]["time"] <= lines[2]["time"]
@@ -174,6 +176,14 @@ def test_a_line_holds_what_pose_json_holds_of_the_same_image(source, streams):
         key: line[key] for key in line if key not in ("frame", "time", "latency", "dropped")
     }
     assert len(read_predictions("pose.json").images) == 1
+
+
+def test_several_people_in_a_stream_are_said_once(source, streams, monkeypatch, capsys):
+    monkeypatch.setattr(Posed, "people", 2)
+    source.send(1, end=True)
+    run(source)
+    said = "several people in 1 frame; the one seen best is answered for, and followed"
+    assert capsys.readouterr().err.count(said) == 1
 
 
 def test_secrets_of_an_address_are_written_nowhere(source, streams, capsys):

@@ -111,13 +111,19 @@ class Hardships:
         made_up: Share of looks whose errors in the image are Gaussian, some of them gross, in place of a detector's.
         no_hint: Share of looks without a hint.
         unseen: Share of looks in which some joints are not seen.
+        other_scale: Share of looks whose confidences are on another scale than those of the detector whose errors are
+            learned. What is a joint found well has 0.95 from one detector, and 0.6 from another.
         hint_turn_deg: Standard deviation of a rotation of the hint.
     """
 
     made_up: float = 0.5
     no_hint: float = 0.3
-    unseen: float = 0.15
+    unseen: float = 0.5
+    other_scale: float = 0.4
     hint_turn_deg: float = 10.0
+
+
+AS_SEEN = Hardships(made_up=0.0, no_hint=0.0, unseen=0.0, other_scale=0.0, hint_turn_deg=0.0)
 
 
 def training_batches(
@@ -155,7 +161,7 @@ def looks_with_errors(
     made_up = rng.random(count) < hardships.made_up
     residuals = np.where(made_up[:, None, None], _made_up(count, rng), like.rays * scale)
     sure = made_up[:, None] & (rng.random((count, 1)) < 0.5)  # imitates detectors without confidences
-    confidence = np.where(sure, 1.0, like.confidence)
+    confidence = np.where(sure, 1.0, like.confidence) * _other_scales(count, hardships.other_scale, rng)
     residuals[_unseen(count, hardships.unseen, rng)] = np.nan
     rays = exact + residuals * _spread(exact)
     hint = poses + like.hints * scale
@@ -171,16 +177,24 @@ def _made_up(count: int, rng: np.random.Generator) -> Array:
     return rng.normal(0, 1, (count, len(BODY), 2)) * rng.choice(_SCATTER, (count, 1, 1)) * gross
 
 
+def _other_scales(count: int, share: float, rng: np.random.Generator) -> Array:
+    """Draw factors of confidences `(N, 16)`: one for each look, which vary a little from joint to joint."""
+    of_look, scatter = rng.uniform(0.25, 1, (count, 1)), rng.uniform(0, 0.4, (count, 1))
+    factors = of_look * (1 - scatter * rng.random((count, len(BODY))))
+    return np.where(rng.random((count, 1)) < share, factors, 1.0)
+
+
+_HEAD = [BODY.index("neck_nose"), BODY.index("head_top")]
 _LEGS = [j for j, joint in enumerate(BODY.joints) if joint.endswith(("knee", "ankle"))]
 _BELOW_CHEST = [*_LEGS, *(j for j, joint in enumerate(BODY.joints) if joint.endswith("hip") or joint == "pelvis")]
 
 
 def _unseen(count: int, share: float, rng: np.random.Generator) -> NDArray[np.bool_]:
-    """Draw joints that are out of sight `(N, 16)`: single ones, the legs, or all below the chest."""
-    out = rng.random((count, len(BODY))) < 0.1
-    kind = rng.integers(4, size=count)
-    out[np.ix_(kind == 1, _LEGS)] = True
-    out[np.ix_(kind == 2, _BELOW_CHEST)] = True
+    """Draw joints out of sight `(N, 16)`: single ones, perhaps the head's, the legs, or all below the chest."""
+    out = rng.random((count, len(BODY))) < rng.uniform(0, 0.3, (count, 1))
+    kind = rng.integers(8, size=count)
+    for k, joints in enumerate((_HEAD[:1], _HEAD[1:], _HEAD, _LEGS, _BELOW_CHEST)):
+        out[np.ix_(kind == k, joints)] = True
     out[rng.random(count) >= share] = False
     return out
 

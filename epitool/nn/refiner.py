@@ -2,7 +2,7 @@
 
 The paper trains it on motion capture seen by random cameras, and lets it "accept noisy 3D detections". Here its input
 is the detected joints, their confidences, and a hint: the volumetric network's pose, the detector's own, or none.
-`refiner_training` trains it with PyTorch; it answers in numpy, which is as fast and takes no seconds to import.
+Two networks answer (`refiner_answers`), which `refiner_training` trains with PyTorch.
 """
 
 from __future__ import annotations
@@ -13,20 +13,17 @@ from functools import cached_property
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from epitool.camera import Array
-from epitool.nn.looks import BODY, FEATURES, Looks, described, mirrored
+from epitool.nn.looks import BODY, Looks, described, mirrored
+from epitool.nn.refiner_answers import Array32, AttentionAnswers, ResidualAnswers, whole
 from epitool.nn.tensors import damage_reported, read_plain
 from epitool.options.network import UnitOptions
 
-Array32 = NDArray[np.float32]
-
-FORMAT = "epitool.refiner/2"
+FORMAT = "epitool.refiner/3"
 MADE_BY = "epitool refine"
 SHIPPED = Path(__file__).with_name("shipped_refiner.pt")
-BLOCKS = 2  # residual blocks of two layers each
-_EPSILON = 1e-5  # what PyTorch adds to the variance in batch normalisation
+_ROWS = 256  # answers at a time, so that memory is bounded
 # Bone lengths as detectors find them, by the joint that a bone ends at: medians over rendered people, for a stature of
 # 1700.
 _SHARES = {
@@ -67,15 +64,12 @@ class Refiner:
     doubts: tuple[str, ...] = ()
 
     @cached_property
-    def _layers(self) -> dict[str, tuple[Array32, Array32]]:
-        """Matrix and offset of each layer, by its name in the weights, with the batch normalisation folded in."""
-        w = self.weights
-        layers = {"leave": (w["leave.weight"], w["leave.bias"])}
-        for name in ("enter", *(f"blocks.{block}.{layer}" for block in range(BLOCKS) for layer in (0, 1))):
-            scale = w[f"{name}.1.weight"] / np.sqrt(w[f"{name}.1.running_var"] + np.float32(_EPSILON))
-            offset = (w[f"{name}.0.bias"] - w[f"{name}.1.running_mean"]) * scale + w[f"{name}.1.bias"]
-            layers[name] = w[f"{name}.0.weight"] * scale[:, None], offset
-        return layers
+    def _networks(self) -> tuple[ResidualAnswers, AttentionAnswers]:
+        parts: dict[str, dict[str, Array32]] = {"residual": {}, "attention": {}}
+        for name, values in self.weights.items():
+            network, _, layer = name.partition(".")
+            parts[network][layer] = values
+        return ResidualAnswers(parts["residual"], self.options.width), AttentionAnswers(parts["attention"])
 
     @cached_property
     def judge(self) -> Refiner:
@@ -88,13 +82,7 @@ class Refiner:
 
     def check(self) -> None:
         """Raise ValueError, or KeyError for a missing layer, unless the weights are finite and fit together."""
-        if not all(np.isfinite(values).all() for values in self.weights.values()):
-            raise ValueError("weights that are not finite")
-        width = self.options.width
-        for name, (matrix, offset) in self._layers.items():
-            expected = (3 * len(BODY) if name == "leave" else width, FEATURES if name == "enter" else width)
-            if matrix.shape != expected or offset.shape != expected[:1]:
-                raise ValueError(f"layer {name} is {matrix.shape}, expected {expected}")
+        _ = self._networks
 
     def answers(self, looks: Looks) -> Array:
         """Return poses `(N, 16, 3)` of about unit size, camera axes, relative to the pelvis; NaN for unusable looks.
@@ -113,15 +101,14 @@ class Refiner:
 
     def infer(self, described: Array32) -> Array32:
         """Return poses `(N, 16, 3)` of about unit size for the features `(N, 97)` of `looks.described`."""
-        features = np.maximum(self._layer("enter", described), 0)
-        for block in range(BLOCKS):
-            inner = np.maximum(self._layer(f"blocks.{block}.0", features), 0)
-            features = features + np.maximum(self._layer(f"blocks.{block}.1", inner), 0)
-        return self._layer("leave", features).reshape(len(features), len(BODY), 3)
-
-    def _layer(self, name: str, values: Array32) -> Array32:
-        matrix, offset = self._layers[name]
-        return values @ matrix.T + offset
+        out = np.empty((len(described), len(BODY), 3), np.float32)
+        residual, attention = self._networks
+        for start in range(0, len(described), _ROWS):
+            some = described[start : start + _ROWS]
+            poses, rows = attention(some), whole(some)
+            poses[rows] = 0.5 * (poses[rows] + residual(some[rows]))
+            out[start : start + _ROWS] = poses
+        return out
 
 
 def load_refiner(path: Path = SHIPPED) -> Refiner:

@@ -11,16 +11,18 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from epitool import __version__
 from epitool.camera import Array
 from epitool.console import progress
 from epitool.nn.checkpoint import save_plain
 from epitool.nn.detector_errors import Batch, DetectorErrors, Hardships, training_batches
-from epitool.nn.looks import BODY, FEATURES
+from epitool.nn.looks import BODY
 from epitool.nn.mocap import Mixing, Wardrobe, median_lengths
-from epitool.nn.refiner import BLOCKS, FORMAT, Array32, Refiner, reference_lengths
+from epitool.nn.refiner import FORMAT, Refiner, reference_lengths
+from epitool.nn.refiner_answers import Array32
+from epitool.nn.refiner_networks import RefinementNetwork
 from epitool.options.network import UnitOptions
 
 Draw = Callable[[int, np.random.Generator], Batch]
@@ -31,30 +33,6 @@ _LENGTHS_SD, _OWN_LENGTHS_SD = (0.06, 0.02), (0.02, 0.02)
 GENERIC = UnitOptions(steps=4000, learning_rate=2e-3, dropout=0.15, average=0.999)
 # Few steps, so that what was learned before is not forgotten; they take half a minute on a current CPU.
 OWN = UnitOptions(steps=600, learning_rate=2e-3, dropout=0.05, average=0.99)
-
-
-class RefinementNetwork(nn.Module):
-    """Linear layers with batch normalisation and dropout in two residual blocks (section 3.3 of the paper)."""
-
-    def __init__(self, width: int, dropout: float) -> None:
-        """Build the network with random weights."""
-        super().__init__()
-        self.enter = _layer(FEATURES, width, dropout)
-        self.blocks = nn.ModuleList(
-            [nn.Sequential(_layer(width, width, dropout), _layer(width, width, dropout)) for _ in range(BLOCKS)]
-        )
-        self.leave = nn.Linear(width, 3 * len(BODY))
-
-    def forward(self, described: Tensor) -> Tensor:
-        """Return poses `(N, 16, 3)` of about unit size for the features `(N, 97)` of `looks.described`."""
-        features = self.enter(described)
-        for block in self.blocks:
-            features = features + block(features)
-        return self.leave(features).reshape(len(described), len(BODY), 3)
-
-
-def _layer(inputs: int, outputs: int, dropout: float) -> nn.Sequential:
-    return nn.Sequential(nn.Linear(inputs, outputs), nn.BatchNorm1d(outputs), nn.ReLU(), nn.Dropout(dropout))
 
 
 def generic_wardrobe(poses: Array) -> Wardrobe:
@@ -88,7 +66,9 @@ def train_own(
         options = replace(options, width=start.options.width)
         network = RefinementNetwork(options.width, options.dropout)
         network.load_state_dict({name: torch.tensor(values) for name, values in start.weights.items()})
-        hardships = Hardships(made_up=0.0, no_hint=1.0 if hint == "none" else 0.05, unseen=0.0, hint_turn_deg=0.0)
+        hardships = Hardships(
+            made_up=0.0, no_hint=1.0 if hint == "none" else 0.05, unseen=0.0, other_scale=0.0, hint_turn_deg=0.0
+        )
         weights = _trained(network, training_batches(wardrobe.draw, errors, hardships), options, one_cycle=False)
     trained_on = f"labels of recording {recording_id}, from: {start.trained_on}"
     return Refiner(weights, options, wardrobe.lengths, unit, scale_source, focal_ratio, hint, trained_on, recording_id)
@@ -112,9 +92,9 @@ def _trained(network: RefinementNetwork, draw: Draw, options: UnitOptions, *, on
         for step in range(steps):
             inputs, targets = (torch.from_numpy(values) for values in waiting.result())
             waiting = ahead.submit(draw, options.batch_size, rng)
-            loss = torch.linalg.vector_norm(network(inputs) - targets, dim=-1).mean()
+            loss = network.loss(inputs, targets)
             optimizer.zero_grad()
-            loss.backward()
+            torch.autograd.backward(loss)
             nn.utils.clip_grad_norm_(network.parameters(), 1.0)
             optimizer.step()
             schedule.step()

@@ -30,12 +30,14 @@ TOKEN = COLUMNS.shape[1]
 _EPSILON = np.float32(1e-5)  # what PyTorch adds to variances
 
 
-def whole(described: Any) -> Any:
-    """Return of which looks all joints are seen and hinted at, `(N,)`.
+def all_seen(described: Any) -> Any:
+    """Return in which looks all joints are seen, `(N,)`, of features `(N, 97)` in an array or PyTorch's tensor."""
+    return (described[:, _SURE] > 0).all(1)
 
-    The features `(N, 97)` may be an array or PyTorch's tensor.
-    """
-    return (described[:, _SURE] > 0).all(1) & (described[:, _HINT] != 0).any(1)
+
+def whole(described: Any) -> Any:
+    """Return in which looks all joints are seen and hinted at, `(N,)`; else as `all_seen`."""
+    return all_seen(described) & (described[:, _HINT] != 0).any(1)
 
 
 class ResidualAnswers:

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from epitool.nn.looks import BODY, FEATURES
-from epitool.nn.refiner_answers import BLOCKS, COLUMNS, HEADS, LAYERS, TOKEN, WIDTH, whole
+from epitool.nn.refiner_answers import BLOCKS, COLUMNS, HEADS, LAYERS, TOKEN, WIDTH, all_seen, whole
 
 
 class RefinementNetwork(nn.Module):
@@ -31,10 +31,11 @@ class RefinementNetwork(nn.Module):
     def loss(self, described: Tensor, targets: Tensor) -> Tensor:
         """Return the mean distance of the joints from `targets (N, 16, 3)`, summed over the networks.
 
-        Each learns by itself, from what it will have to answer.
+        Each learns by itself: the residual network from looks with all joints, hinted at or not, which makes it better
+        to go on from with a recording's own labels than hinted ones alone would.
         """
-        total, rows = _distance(self.attention(described), targets), whole(described)
-        # Batch normalisation needs two rows. Of a recording without hints there are none.
+        total, rows = _distance(self.attention(described), targets), all_seen(described)
+        # Batch normalisation needs two rows.
         return total + _distance(self.residual(described[rows]), targets[rows]) if rows.sum() > 1 else total
 
 

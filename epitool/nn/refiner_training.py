@@ -32,7 +32,7 @@ _OWN_MIXING = Mixing(trunk=0.7, arm=0.6, turn=0.6, turn_rad=0.35)
 _LENGTHS_SD, _OWN_LENGTHS_SD = (0.06, 0.02), (0.02, 0.02)
 GENERIC = UnitOptions(steps=4000, learning_rate=2e-3, dropout=0.15, average=0.999)
 # Few steps, so that what was learned before is not forgotten; they take half a minute on a current CPU.
-OWN = UnitOptions(steps=600, learning_rate=2e-3, dropout=0.05, average=0.99)
+OWN = UnitOptions(steps=300, batch_size=128, learning_rate=2e-3, dropout=0.05, average=0.99)
 
 
 def generic_wardrobe(poses: Array) -> Wardrobe:

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from epitool.nn.detector_errors import DetectorErrors, Hardships, errors_of, looks_with_errors
+from epitool.nn.detector_errors import AS_SEEN, DetectorErrors, Hardships, errors_of, looks_with_errors
 from epitool.nn.looks import (
     BODY,
     FEATURES,
@@ -191,7 +191,7 @@ def test_errors_put_back_on_the_poses_they_come_from_give_what_was_seen():
     errors = errors_of(seen, poses)
     assert len(errors) == 2  # and its mirror image
     one = DetectorErrors(*(getattr(errors, name)[:1] for name in ("poses", "rays", "confidence", "hints")))
-    again = looks_with_errors(poses, one, Hardships(0, 0, 0, 0), _Plain())
+    again = looks_with_errors(poses, one, AS_SEEN, _Plain())
     np.testing.assert_allclose(again.rays, seen.rays, atol=1e-6)
     np.testing.assert_allclose(unit_size(again.hint)[0], unit_size(seen.hint)[0], atol=1e-6)
     np.testing.assert_array_equal(again.confidence, seen.confidence)
@@ -205,6 +205,9 @@ class _Plain:
 
     def random(self, size=None):
         return np.full(size, 0.999)
+
+    def uniform(self, low, high, size=None):
+        return np.full(size, high)
 
     def normal(self, mean=0.0, deviation=1.0, size=None):
         return np.zeros(size) + mean

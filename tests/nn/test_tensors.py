@@ -10,7 +10,7 @@ import torch
 from epitool.errors import CheckpointError
 from epitool.nn.looks import FEATURES
 from epitool.nn.refiner import load_refiner
-from epitool.nn.refiner_training import RefinementNetwork
+from epitool.nn.refiner_networks import RefinementNetwork
 from epitool.nn.tensors import read_plain
 
 
@@ -59,7 +59,9 @@ def test_the_unit_answers_in_numpy_what_its_network_answers_in_pytorch():
     refiner = load_refiner()
     network = RefinementNetwork(refiner.options.width, refiner.options.dropout)
     network.load_state_dict({name: torch.tensor(values) for name, values in refiner.weights.items()})
-    inputs = np.random.default_rng(0).normal(size=(50, FEATURES)).astype(np.float32)
+    inputs = np.random.default_rng(0).normal(size=(300, FEATURES)).astype(np.float32)
+    inputs[:, 32:48] = np.abs(inputs[:, 32:48])  # confidences
+    inputs[100:200, 35], inputs[200:, 49:] = 0, 0  # a joint that is not seen, and no hint
     with torch.inference_mode():
         expected = network.eval()(torch.from_numpy(inputs)).numpy()
     np.testing.assert_allclose(refiner.infer(inputs), expected, atol=1e-5)

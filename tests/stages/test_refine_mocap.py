@@ -13,8 +13,8 @@ from epitool.io.labels_h5 import write_labels
 from epitool.io.pose_arrays import read_pose_arrays
 from epitool.metrics import nmpjpe
 from epitool.nn import refiner_training
-from epitool.nn.detector_errors import Hardships, errors_of, looks_with_errors
-from epitool.nn.looks import BODY, LIMBS, PELVIS, body_joints
+from epitool.nn.detector_errors import AS_SEEN, errors_of, looks_with_errors
+from epitool.nn.looks import BODY, LIMBS, PELVIS, Looks, body_joints, looks_of
 from epitool.nn.mocap import (
     Cameras,
     level_poses,
@@ -22,10 +22,11 @@ from epitool.nn.mocap import (
     mirrored,
     place_before_cameras,
     vertical_of,
+    with_heads,
     with_lengths,
 )
 from epitool.nn.refiner import load_refiner
-from epitool.nn.refiner_training import generic_wardrobe, train_generic
+from epitool.nn.refiner_training import generic_wardrobe, reference_lengths, train_generic
 from epitool.options import RefineOptions
 from epitool.skeleton import skeleton
 from epitool.stages import refine as stage
@@ -137,7 +138,7 @@ def test_unit_for_everybody_knows_people_that_it_has_not_seen(truth):
     errors = errors_of_labels(truth)
     unit = train_generic(generic_wardrobe(bodies(range(8))), errors, QUICK, "mocap")
     others = place_before_cameras(bodies([20, 21]), Cameras(), np.random.default_rng(1))
-    none = Hardships(made_up=0.0, no_hint=1.0, unseen=0.0, hint_turn_deg=0.0)
+    none = replace(AS_SEEN, no_hint=1.0)
     answers = unit.answers(looks_with_errors(others, errors, none, np.random.default_rng(2)))
     root = int(np.flatnonzero(LIMBS == PELVIS)[0])
     true = (others - others[:, [PELVIS]])[:, LIMBS]
@@ -154,6 +155,39 @@ def test_training_on_motion_capture_is_reproducible(truth):
     )
     assert all(np.array_equal(first[name], second[name]) for name in first)
     assert not all(np.array_equal(first[name], other[name]) for name in first)
+
+
+@pytest.fixture
+def walkers():
+    """Exact looks without hints at people in motion, and their poses, camera axes."""
+    rng = np.random.default_rng(1)
+    lengths = np.tile(reference_lengths(), (600, 1))
+    poses = place_before_cameras(with_heads(with_lengths(bodies([20, 21]), lengths), rng), Cameras(fallen=0.0), rng)
+    K = np.tile(np.eye(3), (len(poses), 1, 1))
+    return looks_of(poses[..., :2] / poses[..., 2:], np.ones(poses.shape[:2]), np.empty(0), K, BODY), poses
+
+
+def error(looks, poses):
+    """NMPJPE over the limbs of the shipped unit's answers, in the poses' unit."""
+    root = int(np.flatnonzero(LIMBS == PELVIS)[0])
+    true = (poses - poses[:, [PELVIS]])[:, LIMBS]
+    return nmpjpe(load_refiner().answers(looks)[:, LIMBS], true, root).mean()
+
+
+@pytest.mark.parametrize("scale", [0.9, 0.6, 0.4])
+def test_shipped_unit_does_not_mind_on_which_scale_confidences_are(walkers, scale):
+    looks, poses = walkers
+    other = Looks(looks.rays, looks.confidence * scale, looks.hint)
+    assert error(other, poses) < 1.05 * error(looks, poses)
+
+
+@pytest.mark.parametrize("joints", [["neck_nose"], ["head_top"], ["neck_nose", "head_top"], ["left_wrist"]])
+def test_shipped_unit_does_without_joints_that_a_detector_lacks(walkers, joints):
+    looks, poses = walkers
+    fewer = Looks(looks.rays.copy(), looks.confidence.copy(), looks.hint)
+    for joint in map(BODY.index, joints):
+        fewer.rays[:, joint], fewer.confidence[:, joint] = np.nan, 0.0
+    assert error(fewer, poses) < 1.3 * error(looks, poses)
 
 
 @pytest.fixture

@@ -17,12 +17,14 @@ from epitool.nn import refiner_training
 from epitool.nn.detector_errors import errors_of
 from epitool.nn.looks import BODY, FEATURES, LIMBS, PELVIS, body_joints
 from epitool.nn.refiner import load_refiner
-from epitool.nn.refiner_training import RefinementNetwork, own_wardrobe, save_refiner, train_own
+from epitool.nn.refiner_networks import ResidualNetwork
+from epitool.nn.refiner_training import own_wardrobe, save_refiner, train_own
 from epitool.options import PredictOptions, RefineOptions
 from epitool.options.network import UnitOptions
 from epitool.pose import Predictions
 from epitool.skeleton import Skeleton, skeleton
 from epitool.stages import refine as stage
+from epitool.stages.predict import image_names
 from epitool.stages.predict.answering import who_answers
 from epitool.stages.shared.peers import labelled_looks
 
@@ -60,8 +62,8 @@ def flattened(labels: Labels, **changes) -> Predictions:
     return replace(made, **changes)
 
 
-def test_unit_has_two_blocks_of_two_layers():
-    network = RefinementNetwork(512, 0.5)
+def test_residual_network_has_two_blocks_of_two_layers():
+    network = ResidualNetwork(512, 0.5)
     widths = [m.out_features for m in network.modules() if isinstance(m, torch.nn.Linear)]
     assert sorted(widths) == [3 * len(BODY)] + [512] * 5
     assert network.eval()(torch.zeros(7, FEATURES)).shape == (7, len(BODY), 3)
@@ -126,7 +128,7 @@ def test_refiner_that_is_cut_off_or_not_finite_is_refused(tmp_path):
     save_refiner(path, SHIPPED)
     content = torch.load(path, weights_only=True)
     bad = {name: tensor.clone() for name, tensor in content["weights"].items()}
-    bad["leave.bias"][0] = torch.nan
+    bad["residual.leave.bias"][0] = torch.nan
     torch.save(content | {"weights": bad}, path)
     with pytest.raises(CheckpointError, match="not finite"):
         load_refiner(path)
@@ -282,3 +284,10 @@ def test_options_that_do_not_go_together_are_refused(here):
         stage.run(RefineOptions(pairs=[Path("a.h5"), Path("b.h5")]))
     with pytest.raises(UsageError, match="--predictions"):
         stage.run(RefineOptions(mocap=Path("mocap.npz"), predictions=Path("pose.json")))
+
+
+def test_labels_that_name_no_images_are_refused_with_what_to_do(here, truth):
+    nameless = replace(truth.keypoints, images=np.full(truth.keypoints.images.shape, ""))
+    write_labels(Path("labels.h5"), replace(truth, keypoints=nameless))
+    with pytest.raises(InputError, match=r"labels\.h5: names no images.*--views"):
+        image_names(["labels.h5"])

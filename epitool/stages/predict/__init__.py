@@ -68,7 +68,7 @@ def image_names(inputs: Sequence[str]) -> list[str]:
     """Return every image of image files, folders, videos, `video.mp4#frame` and labels, in order and each once.
 
     Raises:
-        InputError: An input is missing or cannot be decoded.
+        InputError: An input is missing, cannot be decoded, or names no images.
     """
     names: dict[str, None] = {}
     for given in inputs:
@@ -77,7 +77,10 @@ def image_names(inputs: Sequence[str]) -> list[str]:
         if is_labels(given):
             from epitool.io.keypoints_h5 import read_keypoints
 
-            names |= dict.fromkeys(name for name in read_keypoints(path).images.ravel().tolist() if name)
+            named = dict.fromkeys(name for name in read_keypoints(path).images.ravel().tolist() if name)
+            if not named:
+                raise InputError(f"{path}: names no images to answer for; `epitool convert` does with --views")
+            names |= named
             continue
         single, place = path.suffix.lower() in IMAGE_SUFFIXES and not path.is_dir(), frame_of_video(given)
         if single or place:

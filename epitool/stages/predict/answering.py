@@ -49,7 +49,8 @@ def who_answers(options: PredictOptions) -> Answerer:
 
         path = options.refiner or newest_refiner()
         unit = load_refiner(path) if path else load_refiner()
-        _repeat_doubts(path, unit.doubts)
+        if path:  # what the shipped unit learned from, docs/models.md tells
+            _repeat_doubts(path, unit.doubts)
     if unit is None or unit.hint == "network":
         model = model or newest_model()
         if model is None and unit is None:
@@ -77,8 +78,8 @@ def _open_engine(path: Path, device: str, bf16: bool) -> Engine:
     return engine
 
 
-def _repeat_doubts(path: Path | None, doubts: Sequence[str]) -> None:
-    if doubts and not (path and is_reported(path)):
+def _repeat_doubts(path: Path, doubts: Sequence[str]) -> None:
+    if doubts and not is_reported(path):
         warn(f"{path}: was trained on labels that were found doubtful: {select_first(doubts, 'the file has them')}")
 
 

@@ -94,7 +94,7 @@ def _from_labels(options: RefineOptions, path: Path) -> Summary:
     unit, shipped = replace(OWN, steps=options.steps or OWN.steps, seed=options.seed), load_refiner()
     hinted = _require_enough(hinted_by(seen, pairs, options.predictions), seen, parts["val"][:half], told)
     by_themselves = _hint_errors(hinted, told)
-    candidates = {"the shipped unit": (shipped, next(iter(hinted.values())))}
+    candidates = {"the shipped unit": (replace(shipped, doubts=()), next(iter(hinted.values())))}
     for hint, given in _worth_trying(hinted, by_themselves).items():
         # A network overfits the training part, so that its errors there are smaller than on new images.
         erring = given.of_frames(parts["val"][:half] if hint == "network" else learned)

@@ -225,7 +225,7 @@ def test_who_tells_which_look_is_right():
     shipped = load_refiner()
     assert shipped.judge is shipped
     own = replace(shipped, recording_id="a recording", weights={name: 0 * w for name, w in shipped.weights.items()})
-    np.testing.assert_array_equal(own.judge.weights["leave.bias"], shipped.weights["leave.bias"])
+    np.testing.assert_array_equal(own.judge.weights["residual.leave.bias"], shipped.weights["residual.leave.bias"])
 
 
 def test_how_far_looks_agree_on_the_way_somebody_faces_is_said(plain):

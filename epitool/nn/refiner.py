@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from epitool.camera import Array
-from epitool.nn.looks import BODY, Looks, described, mirrored
+from epitool.nn.looks import BODY, Looks, described, join_looks, mirrored
 from epitool.nn.refiner_answers import Array32, AttentionAnswers, ResidualAnswers, whole
 from epitool.nn.tensors import damage_reported, read_plain
 from epitool.options.network import UnitOptions
@@ -91,13 +91,11 @@ class Refiner:
         """
         usable = looks.usable
         out = np.full((len(looks), len(BODY), 3), np.nan)
-        straight, reflected = (self._answer(each) for each in (looks.at(usable), looks.at(usable).mirrored()))
+        seen = looks.at(usable)
+        inputs, R, _ = described(join_looks([seen, seen.mirrored()]))
+        straight, reflected = np.split(self.infer(inputs).astype(float) @ R, 2)
         out[usable] = 0.5 * (straight + mirrored(reflected, BODY))
         return out
-
-    def _answer(self, looks: Looks) -> Array:
-        inputs, R, _ = described(looks)
-        return np.asarray(self.infer(inputs).astype(float) @ R)
 
     def infer(self, described: Array32) -> Array32:
         """Return poses `(N, 16, 3)` of about unit size for the features `(N, 97)` of `looks.described`."""

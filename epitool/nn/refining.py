@@ -13,7 +13,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from epitool.geometry.body.axes import unit_vectors
-from epitool.nn.looks import BODY, LIMBS, PELVIS, Looks, face_apart, facing, facing_rotation, mean_ray, rotate_rays
+from epitool.nn.looks import (
+    BODY,
+    LIMBS,
+    PELVIS,
+    Looks,
+    face_apart,
+    facing,
+    facing_rotation,
+    join_looks,
+    mean_ray,
+    rotate_rays,
+)
 from epitool.nn.refiner import Refiner
 from epitool.nn.times import Times
 
@@ -21,6 +32,7 @@ Array = NDArray[np.float64]
 Indices = NDArray[np.intp]
 _WRONG_PER_SECOND = 2.0  # cost of assuming left and right exchanged, as joint motion in body sizes
 _AROUND_S = 0.3  # reach of the images around one that tell which way the person faces in it
+_TOGETHER = 256  # images whose readings are answered at a time, so that memory is bounded
 _ON_RAYS = 0.5  # share of the way to its ray by which each joint is moved
 
 
@@ -65,8 +77,9 @@ def agreed_poses(
     """
     readings = [reading for look in looks for reading in (look, look.exchanged())]
     judge = refiner.judge
-    judged = np.stack([judge.answers(reading) for reading in readings], axis=1)
-    by_joints = np.stack([_by_joints_alone(judge, read, judged[:, k]) for k, read in enumerate(readings)], axis=1)
+    judged = _answers(judge, readings)
+    hinted = any(np.isfinite(reading.hint).any() for reading in readings)
+    by_joints = _answers(judge, [reading.without_hint() for reading in readings]) if hinted else judged
     rays = np.stack([reading.rays for reading in readings], axis=1)
     misfit = np.stack([_misfit(judged[:, k], by_joints[:, k], rays[:, k]) for k in range(len(readings))], axis=1)
     there = np.isfinite(judged[..., PELVIS, 0])
@@ -78,7 +91,7 @@ def agreed_poses(
             step = float(np.median(np.diff(times.seconds[run])))
             # Answers without hints move less. So motion is compared without, as an exchanged look has none.
             chosen[run] = _least_motion(by_joints[run], _cost(there[run], misfit[run], step))
-    answers = judged if judge is refiner else np.stack([refiner.answers(reading) for reading in readings], axis=1)
+    answers = judged if judge is refiner else _answers(refiner, readings)
     confidence = np.stack([reading.confidence for reading in readings], axis=1)
     poses, seen, sure = _with_partners(answers, rays, confidence, chosen)
     placed, root = move_to_rays(poses, seen)
@@ -88,9 +101,16 @@ def agreed_poses(
     )
 
 
-def _by_joints_alone(refiner: Refiner, looks: Looks, answers: Array) -> Array:
-    """Return the answers `(N, 16, 3)` to looks without their hints; those given, where there are no hints."""
-    return refiner.answers(looks.without_hint()) if np.isfinite(looks.hint).any() else answers
+def _answers(refiner: Refiner, readings: Sequence[Looks]) -> Array:
+    """Return the answers to K readings of N images, `(N, K, 16, 3)`.
+
+    All readings of some images are answered together, because a few rows take hardly longer than one.
+    """
+    parts = []
+    for start in range(0, max(len(readings[0]), 1), _TOGETHER):
+        some = join_looks([reading.at(slice(start, start + _TOGETHER)) for reading in readings])
+        parts.append(np.stack(np.split(refiner.answers(some), len(readings)), axis=1))
+    return np.concatenate(parts)
 
 
 def _misfit(answers: Array, by_joints: Array, rays: Array) -> Array:

@@ -21,6 +21,7 @@ import pytest
 from tiers import drawn
 
 from epitool.camera import Rig
+from epitool.console import set_quiet
 from epitool.files import one_at_a_time
 from epitool.geometry.noise import KeypointNoise
 from epitool.labels import Labels
@@ -39,6 +40,13 @@ def exact_labels(frames: int = 120, seed: int = 0, rig: Rig | None = None) -> La
     rig = rig or ring_of_cameras()
     images = np.array([[f"{name}/{f:05d}.jpg" for name in rig.names] for f in range(frames)])
     return labels_of(random_motion(frames, seed).xyz, rig, images)
+
+
+@pytest.fixture(autouse=True)
+def _heard() -> Iterator[None]:
+    """A command that ran with --quiet in this process does not silence those of the tests after it."""
+    yield
+    set_quiet(quiet=False)
 
 
 @pytest.fixture(scope="module")

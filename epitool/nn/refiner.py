@@ -23,7 +23,6 @@ from epitool.options.network import UnitOptions
 FORMAT = "epitool.refiner/3"
 MADE_BY = "epitool refine"
 SHIPPED = Path(__file__).with_name("shipped_refiner.pt")
-_ROWS = 256  # answers at a time, so that memory is bounded
 # Bone lengths as detectors find them, by the joint that a bone ends at: medians over rendered people, for a stature of
 # 1700.
 _SHARES = {
@@ -99,14 +98,10 @@ class Refiner:
 
     def infer(self, described: Array32) -> Array32:
         """Return poses `(N, 16, 3)` of about unit size for the features `(N, 97)` of `looks.described`."""
-        out = np.empty((len(described), len(BODY), 3), np.float32)
         residual, attention = self._networks
-        for start in range(0, len(described), _ROWS):
-            some = described[start : start + _ROWS]
-            poses, rows = attention(some), whole(some)
-            poses[rows] = 0.5 * (poses[rows] + residual(some[rows]))
-            out[start : start + _ROWS] = poses
-        return out
+        poses, rows = attention(described), whole(described)
+        poses[rows] = 0.5 * (poses[rows] + residual(described[rows]))
+        return poses
 
 
 def load_refiner(path: Path = SHIPPED) -> Refiner:

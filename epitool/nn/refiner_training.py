@@ -17,7 +17,7 @@ from epitool import __version__
 from epitool.camera import Array
 from epitool.console import progress
 from epitool.nn.checkpoint import save_plain
-from epitool.nn.detector_errors import Batch, DetectorErrors, Hardships, training_batches
+from epitool.nn.detector_errors import AS_SEEN, Batch, DetectorErrors, Hardships, training_batches
 from epitool.nn.looks import BODY
 from epitool.nn.mocap import Mixing, Wardrobe, median_lengths
 from epitool.nn.refiner import FORMAT, Refiner, reference_lengths
@@ -66,9 +66,7 @@ def train_own(
         options = replace(options, width=start.options.width)
         network = RefinementNetwork(options.width, options.dropout)
         network.load_state_dict({name: torch.tensor(values) for name, values in start.weights.items()})
-        hardships = Hardships(
-            made_up=0.0, no_hint=1.0 if hint == "none" else 0.05, unseen=0.0, other_scale=0.0, hint_turn_deg=0.0
-        )
+        hardships = replace(AS_SEEN, no_hint=1.0 if hint == "none" else 0.05)
         weights = _trained(network, training_batches(wardrobe.draw, errors, hardships), options, one_cycle=False)
     trained_on = f"labels of recording {recording_id}, from: {start.trained_on}"
     return Refiner(weights, options, wardrobe.lengths, unit, scale_source, focal_ratio, hint, trained_on, recording_id)

@@ -32,7 +32,7 @@ Array = NDArray[np.float64]
 Indices = NDArray[np.intp]
 _WRONG_PER_SECOND = 2.0  # cost of assuming left and right exchanged, as joint motion in body sizes
 _AROUND_S = 0.3  # reach of the images around one that tell which way the person faces in it
-_TOGETHER = 256  # images whose readings are answered at a time, so that memory is bounded
+_TOGETHER = 32  # images whose readings are answered at a time, so that memory is bounded
 _ON_RAYS = 0.5  # share of the way to its ray by which each joint is moved
 
 

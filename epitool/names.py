@@ -7,11 +7,23 @@ import re
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 
 def image_key(name: str) -> str:
     """Return a key that is the same for all names of one image, relative or absolute."""
     return os.path.realpath(name)
+
+
+def images_or_frames(images: NDArray[np.str_], frames: NDArray[np.int64], views: Sequence[str]) -> NDArray[np.str_]:
+    """Return the names of images `(F, V)`, or `view#frame` if none has a name: OpenPose's JSON comes without images.
+
+    >>> images_or_frames(np.full((1, 2), ""), np.array([7]), ("cam1", "cam2")).tolist()
+    [['cam1#7', 'cam2#7']]
+    """
+    if (images != "").any():
+        return images
+    return np.array([[f"{view}#{frame}" for view in views] for frame in frames.tolist()], dtype=np.str_)
 
 
 def plain_name(name: str) -> str:

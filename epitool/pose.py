@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from epitool.camera import frozen_array
 from epitool.errors import InputError
+from epitool.names import images_or_frames
 from epitool.skeleton import Skeleton, convert_joints
 
 Array = NDArray[np.float64]
@@ -94,6 +95,11 @@ class Keypoints:
     def first_image(self) -> str:
         """Name of the first image that has one; "" if none has."""
         return next((name for name in self.images.ravel().tolist() if name), "")
+
+    @property
+    def image_names(self) -> NDArray[np.str_]:
+        """Names of the images `(F, V)`; `view#frame` if no image has a name, as where joints came without images."""
+        return images_or_frames(self.images, self.frames, self.views)
 
     @property
     def seen(self) -> NDArray[np.bool_]:

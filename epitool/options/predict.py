@@ -32,8 +32,8 @@ class PredictOptions(Options):
     images: Annotated[
         tuple[str, ...],
         Flag(
-            "Images, folders, videos, video.mp4#12, or labels (their images); - reads names from stdin. Or one stream:"
-            " a camera's number, an address such as rtsp://HOST/NAME, or a pipe such as /dev/stdin.",
+            "Images, folders, videos, video.mp4#12, or a keypoints.h5 or labels.h5 for its joints; - reads names from"
+            " stdin. Or one stream: a camera's number, an address such as rtsp://HOST/NAME, or a pipe: /dev/stdin.",
             metavar="IMAGE", argument=True, role=Input("names"),
         ),
     ]  # fmt: skip

@@ -7,10 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from test_convert_everyone import write_everyone
 
 from epitool.errors import CheckpointError, GeometryError, InputError, UsageError
 from epitool.io.labels_h5 import write_labels
-from epitool.io.predictions import write_predictions
+from epitool.io.predictions import read_predictions, write_predictions
 from epitool.labels import Labels
 from epitool.metrics import nmpjpe
 from epitool.nn import refiner_training
@@ -23,9 +24,11 @@ from epitool.options import PredictOptions, RefineOptions
 from epitool.options.network import UnitOptions
 from epitool.pose import Predictions
 from epitool.skeleton import Skeleton, skeleton
+from epitool.stages import predict
 from epitool.stages import refine as stage
-from epitool.stages.predict import image_names
 from epitool.stages.predict.answering import who_answers
+from epitool.stages.scoring.pairing import read_predicted
+from epitool.stages.scoring.truth import read_truth
 from epitool.stages.shared.peers import labelled_looks
 
 H36M = skeleton("h36m17")
@@ -286,8 +289,20 @@ def test_options_that_do_not_go_together_are_refused(here):
         stage.run(RefineOptions(mocap=Path("mocap.npz"), predictions=Path("pose.json")))
 
 
-def test_labels_that_name_no_images_are_refused_with_what_to_do(here, truth):
-    nameless = replace(truth.keypoints, images=np.full(truth.keypoints.images.shape, ""))
-    write_labels(Path("labels.h5"), replace(truth, keypoints=nameless))
-    with pytest.raises(InputError, match=r"labels\.h5: names no images.*--views"):
-        image_names(["labels.h5"])
+def test_joints_without_images_are_answered_for_and_measured(here, truth):
+    """OpenPose's JSON alone is enough: the views' names and the frames' numbers stand for the images."""
+    shift, frames = np.array([0.0, -900.0, 0.0]), np.arange(5, 125)
+    beside = replace(truth.poses, xyz=truth.poses.xyz + shift, frames=frames)
+    images = np.full(truth.keypoints.images.shape, "")
+    nameless = replace(truth.keypoints, images=images, frames=frames)
+    first = replace(truth, keypoints=nameless, poses=replace(truth.poses, frames=frames))
+    second = replace(first, poses=beside, keypoints=replace(nameless, xy=truth.rig.project(beside.xyz)))
+    write_everyone({"one": first, "two": second.between(20, 90)})
+    predict.run(PredictOptions(images=("labels.h5",)))
+    names = read_predictions(Path("pose.json")).images
+    assert names[::4] == tuple(f"{truth.rig.names[0]}#{frame}" for frame in frames)
+    found, _ = read_predicted(Path("pose.json"), read_truth(Path("labels.h5")), "all")
+    np.testing.assert_array_equal(found.frames * 4 + found.views, np.arange(480))  # all of the first person
+    for looked_at in ({"overlay": Path("drawn")}, {"detector": "mediapipe"}, {"box": "image"}):
+        with pytest.raises(InputError, match=r"labels\.h5: names no images.*--views"):
+            predict.run(PredictOptions(images=("labels.h5",), **looked_at))

@@ -44,7 +44,8 @@ def run(options: PredictOptions) -> Summary:
     if options.stream is not None:
         return run_live(options.stream, options, height_mm, _looks)
     who = who_answers(options)
-    names = image_names(options.images)
+    unlooked = _joints_of(options) is not None and who.engine is None and options.overlay is None
+    names = image_names(options.images, joints_do=unlooked)
     looking = _looks(options, who)(names, None)
     predictions = answer(who, names, looking, options, height_mm)
     if not predictions.images:
@@ -64,8 +65,12 @@ def is_labels(given: str) -> bool:
     return given.lower().endswith(".h5")
 
 
-def image_names(inputs: Sequence[str]) -> list[str]:
+def image_names(inputs: Sequence[str], joints_do: bool = False) -> list[str]:
     """Return every image of image files, folders, videos, `video.mp4#frame` and labels, in order and each once.
+
+    Args:
+        inputs: The inputs.
+        joints_do: Whether the joints of keypoints or labels that name no images do; the names are then `view#frame`.
 
     Raises:
         InputError: An input is missing, cannot be decoded, or names no images.
@@ -77,9 +82,11 @@ def image_names(inputs: Sequence[str]) -> list[str]:
         if is_labels(given):
             from epitool.io.keypoints_h5 import read_keypoints
 
-            named = dict.fromkeys(name for name in read_keypoints(path).images.ravel().tolist() if name)
+            keypoints = read_keypoints(path)
+            shown = keypoints.image_names if joints_do else keypoints.images
+            named = dict.fromkeys(name for name in shown.ravel().tolist() if name)
             if not named:
-                raise InputError(f"{path}: names no images to answer for; `epitool convert` does with --views")
+                raise InputError(f"{path}: names no images to look at; `epitool convert` does with --views")
             names |= named
             continue
         single, place = path.suffix.lower() in IMAGE_SUFFIXES and not path.is_dir(), frame_of_video(given)
@@ -93,15 +100,21 @@ def image_names(inputs: Sequence[str]) -> list[str]:
     return list(names)
 
 
+def _joints_of(options: PredictOptions) -> Path | None:
+    """Return the file of joints that stand for what a detector would find; None if a detector is to look."""
+    only = options.images[0] if len(options.images) == 1 else ""
+    if options.boxes is None and options.box is None and options.detector is None and is_labels(only):
+        return Path(only)
+    return options.boxes
+
+
 def _looks(options: PredictOptions, who: Answerer) -> Callable[[Sequence[str], float | None], Looking]:
     """Choose how to find the person, and the joints, in named images; what that needs is opened once.
 
     Returns:
         A function of the images' names and, for the newest frame of a stream, of the seconds since that began.
     """
-    box, boxes, detector, device = options.box, options.boxes, options.detector, options.device
-    if boxes is None and box is None and detector is None and len(options.images) == 1 and is_labels(options.images[0]):
-        boxes = Path(options.images[0])
+    box, boxes, detector, device = options.box, _joints_of(options), options.detector, options.device
     margin = who.engine.card.convention.margin if who.engine else BOX_MARGIN
     if boxes is not None:
         return lambda names, _: FileLooks(names, boxes, margin)

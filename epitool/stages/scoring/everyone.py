@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from epitool.camera import Array
 from epitool.io.labels_h5 import open_everyone
 from epitool.labels import Labels, split_frames
+from epitool.names import images_or_frames
 from epitool.pose import square_boxes
 from epitool.stages.shared.label_verdict import check_verdicts
 
@@ -42,6 +43,11 @@ class Everyone:
     def several(self) -> bool:
         """Whether there is more than one person."""
         return len(self.splits) > 1
+
+    @property
+    def image_names(self) -> NDArray[np.str_]:
+        """Names of the images `(F, V)`; `view#frame` if no image has a name."""
+        return images_or_frames(self.labels.keypoints.images, self.numbers, self.labels.keypoints.views)
 
     def part(self, name: str) -> Indices:
         """Return the indices of the frames of a part, as `split_frames` divides those of each person."""

@@ -15,7 +15,6 @@ from epitool.errors import InputError
 from epitool.files import STDIO
 from epitool.io.pose_arrays import read_pose_arrays
 from epitool.io.predictions import read_predictions
-from epitool.labels import Labels
 from epitool.names import image_key
 from epitool.options import EvaluateOptions
 from epitool.pose import Predictions
@@ -107,10 +106,10 @@ def _kept(found: Predicted, truth: Truth, split: str) -> Predicted:
 
 
 def _default_predictions(truth: Truth) -> Path | None:
-    if not DEFAULT_PREDICTIONS.exists() or truth.labels is None:
+    if not DEFAULT_PREDICTIONS.exists() or truth.everyone is None:
         return None
     images = read_predictions(DEFAULT_PREDICTIONS).images
-    shown = {image_key(image) for image in truth.labels.keypoints.images.ravel().tolist() if image}
+    shown = {image_key(image) for image in truth.everyone.image_names.ravel().tolist() if image}
     common = len(shown & {image_key(image) for image in images})
     if not common:
         say(f"{DEFAULT_PREDICTIONS} has no image of {truth.path}: running a model instead")
@@ -166,7 +165,7 @@ def _matched(path: Path, truth: Truth) -> Predicted:
     if truth.everyone is None:
         return _match_arrays(path, truth)
     if suffix == ".json" or path == STDIO:
-        return _match_images(read_predictions(path), path, truth.everyone.labels)
+        return _match_images(read_predictions(path), path, truth.everyone)
     return _match_labels(path, truth.everyone)
 
 
@@ -197,11 +196,11 @@ def _check_sizes(xyz: Array, unit: str, path: Path, truth: Truth) -> None:
         )
 
 
-def _match_images(predictions: Predictions, path: Path, labels: Labels) -> Predicted:
-    frames, views = np.nonzero(labels.keypoints.images != "")
-    theirs = [image_key(image) for image in labels.keypoints.images[frames, views].tolist()]
+def _match_images(predictions: Predictions, path: Path, truth: Everyone) -> Predicted:
+    frames, views = np.nonzero(truth.image_names != "")
+    theirs = [image_key(image) for image in truth.image_names[frames, views].tolist()]
     keys = [image_key(image) for image in predictions.images]
-    known, rows = same_people(keys, predictions.boxes, theirs, boxes_of(labels)[frames, views])
+    known, rows = same_people(keys, predictions.boxes, theirs, boxes_of(truth.labels)[frames, views])
     if not len(known):
         raise InputError(
             f"{path}: none of its {len(keys)} images is among the images of the truth;"

@@ -184,7 +184,7 @@ class FileLooks:
             InputError: The file cannot be read, or lacks an image.
         """
         keypoints, known = _stored(file)
-        place = {image_key(name): i for i, name in enumerate(keypoints.images.ravel().tolist()) if name}
+        place = {image_key(name): i for i, name in enumerate(keypoints.image_names.ravel().tolist()) if name}
         strange = [name for name in names if image_key(name) not in place]
         if strange:
             raise InputError(f"{file}: lacks {strange[0]}, {len(strange)} images in all; leave out --boxes")

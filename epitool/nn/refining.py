@@ -123,11 +123,11 @@ def _misfit(answers: Array, by_joints: Array, rays: Array) -> Array:
 
 
 def _distance_from_rays(poses: Array, rays: Array) -> Array:
-    """Return the mean distance `(N,)` of joints from the rays that they were seen on."""
-    # on_rays moves joints by the share _ON_RAYS of their distance from the rays.
-    moved = np.linalg.norm((move_to_rays(poses, rays)[0] - poses)[:, LIMBS], axis=-1) / _ON_RAYS
-    known = np.isfinite(moved)
-    return np.asarray(np.where(known, moved, 0.0).sum(axis=1) / np.maximum(known.sum(axis=1), 1))
+    """Return the mean distance `(N,)` of the limbs that are seen from the rays that they were seen on."""
+    _, to_rays, _ = _placed(poses, rays)
+    distance = np.linalg.norm(to_rays[:, LIMBS], axis=-1)
+    known = np.isfinite(distance)
+    return np.asarray(np.where(known, distance, 0.0).sum(axis=1) / np.maximum(known.sum(axis=1), 1))
 
 
 def _cost(there: NDArray[np.bool_], misfit: Array, step: float) -> Array:
@@ -208,6 +208,19 @@ def move_to_rays(poses: Array, rays: Array) -> tuple[Array, Array]:
     The root's position `(N, 3)`, which is returned as well, is the one from which the limbs come closest to their rays
     `(N, 16, 2)` by least squares.
     """
+    placed, to_rays, R = _placed(poses, rays)
+    placed[..., :2] += _ON_RAYS * np.nan_to_num(to_rays)
+    back = placed @ R
+    return np.asarray(back - back[:, [PELVIS]]), back[:, PELVIS]
+
+
+def _placed(poses: Array, rays: Array) -> tuple[Array, Array, Array]:
+    """Place poses relative to the pelvis before the camera, where their limbs come closest to their rays.
+
+    Returns:
+        Joints in the axes that look straight at the person, `(N, 16, 3)`. What leads each to its ray at constant depth,
+        `(N, 16, 2)`; NaN for joints that are not seen. The rotations to these axes, `(N, 3, 3)`.
+    """
     R = facing_rotation(np.nan_to_num(mean_ray(rays)))
     there = poses @ np.swapaxes(R, 1, 2)
     xy = rotate_rays(rays, R)
@@ -223,12 +236,8 @@ def move_to_rays(poses: Array, rays: Array) -> tuple[Array, Array]:
     b = x * limbs[..., 2:] - limbs[..., :2]
     equations = 2 * len(LIMBS)
     A, b = (A * weight[..., None]).reshape(-1, equations, 3), (b * weight).reshape(-1, equations, 1)
-    root = np.linalg.pinv(A) @ b
-    placed = there + root[:, None, :, 0]
-    shift = np.where(seen[..., None], np.nan_to_num(xy) * placed[..., 2:] - placed[..., :2], 0.0)
-    placed[..., :2] += _ON_RAYS * shift
-    back = placed @ R
-    return np.asarray(back - back[:, [PELVIS]]), back[:, PELVIS]
+    placed = there + (np.linalg.pinv(A) @ b)[:, None, :, 0]
+    return placed, np.where(seen[..., None], xy * placed[..., 2:] - placed[..., :2], np.nan), R
 
 
 def sized(poses: Array, lengths: Array) -> Array:

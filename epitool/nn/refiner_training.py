@@ -147,6 +147,7 @@ def save_refiner(path: Path, refiner: Refiner) -> None:
         "trained_on": refiner.trained_on,
         "recording_id": refiner.recording_id,
         "measured": {name: list(errors) for name, errors in refiner.measured.items()},
+        "answers_as": refiner.answers_as,
         "doubts": list(refiner.doubts),
     }
     save_plain(path, content)

@@ -26,7 +26,7 @@ from epitool.pose import Predictions
 from epitool.skeleton import Skeleton, skeleton
 from epitool.stages import predict
 from epitool.stages import refine as stage
-from epitool.stages.predict.answering import who_answers
+from epitool.stages.predict.answering import Answerer, held_out_error_text, who_answers
 from epitool.stages.scoring.pairing import read_predicted
 from epitool.stages.scoring.truth import read_truth
 from epitool.stages.shared.peers import labelled_looks
@@ -90,17 +90,26 @@ def test_to_open_a_unit_leaves_the_global_generator_alone():
 
 
 def test_refiner_survives_its_file(tmp_path, truth):
-    refiner = replace(trained(truth), measured={"the shipped unit": (30.0, 20.0)})
+    refiner = replace(trained(truth), measured={"the shipped unit": (30.0, 20.0)}, answers_as="the shipped unit")
     save_refiner(tmp_path / "refiner.pt", refiner)
     again = load_refiner(tmp_path / "refiner.pt")
     looks = labelled_looks(truth)
     np.testing.assert_allclose(again.answers(looks), refiner.answers(looks), atol=5e-3)  # of about unit size
-    for name in ("unit", "scale_source", "focal_ratio", "hint", "trained_on", "recording_id", "measured", "options"):
+    plain = ("unit", "scale_source", "focal_ratio", "hint", "trained_on", "recording_id", "measured", "answers_as")
+    for name in (*plain, "options"):
         assert getattr(again, name) == getattr(refiner, name)
     np.testing.assert_array_equal(again.lengths, refiner.lengths)
     save_refiner(tmp_path / "again.pt", again)
     twice = load_refiner(tmp_path / "again.pt")
     np.testing.assert_array_equal(twice.answers(looks), again.answers(looks))
+
+
+def test_the_error_that_predict_states_is_that_of_the_unit_which_answers():
+    """A hint by itself may be better than the unit; files of earlier versions do not tell which error is theirs."""
+    measured = {"the shipped unit": (60.0, 45.0), "refined": (52.0, 40.0), "the network": (41.0, 33.0)}
+    unit = replace(SHIPPED, measured=measured, answers_as="refined")
+    said = [held_out_error_text(Answerer(None, None, u, None, "")) for u in (unit, replace(unit, answers_as=""))]
+    assert said == ["NMPJPE on held-out frames of its recording 52 arbitrary", ""]
 
 
 @pytest.mark.parametrize(
@@ -112,6 +121,7 @@ def test_refiner_survives_its_file(tmp_path, truth):
         {"hint": "stars"},
         {"weights": {}},
         {"measured": {"the shipped unit": [1.0]}},
+        {"answers_as": "the network"},
         {"options": {"loss": "squared"}},
     ],
     ids=lambda damage: next(iter(damage)),
@@ -159,6 +169,7 @@ def test_refine_command_chooses_the_hint_and_measures_with_and_without(here, tru
     assert measured[values["chosen"]] < 0.7 * measured["the network"]
     assert (refiner.recording_id, refiner.hint, refiner.unit) == (truth.recording_id, "network", "mm")
     assert refiner.measured[values["chosen"]][0] == pytest.approx(measured[values["chosen"]])
+    assert refiner.answers_as == values["chosen"]
 
 
 def test_a_hint_that_is_exact_has_no_error_by_itself_wherever_in_the_image_the_person_is(here, truth):

@@ -105,7 +105,7 @@ def _from_labels(options: RefineOptions, path: Path) -> Summary:
     measured = {name: _error(refiner, given.of_frames(told)) for name, (refiner, given) in candidates.items()}
     measured |= by_themselves
     best = min(candidates, key=lambda name: measured[name])
-    refiner = replace(candidates[best][0], measured=measured)
+    refiner = replace(candidates[best][0], measured=measured, answers_as=best)
     save_refiner(path, refiner)
     return _summary(path, refiner, best, labels.rig.unit, len(told))
 

@@ -9,6 +9,8 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from epitool.console import Summary, say, warn
 from epitool.errors import EpitoolError, InputError
 from epitool.files import alone_at, no_empty_folders
@@ -133,11 +135,11 @@ def _described(options: NetworkOptions) -> str:
 def _summary(
     history: list[dict[str, Any]], baseline: float, options: NetworkOptions, unit: str, folder: Path
 ) -> Summary:
-    from epitool.nn.run import BEST, best_epoch, error_key
+    from epitool.nn.run import BEST, best_epoch, error_key, val_error
 
     model, best, key = folder / BEST, best_epoch(history), error_key(options)
     found, name, unit = best[key], *(("2D error", "% of the box") if options.supervision == "2d" else ("NMPJPE", unit))
-    if found >= baseline:
+    if val_error(best) >= baseline:
         warn("the network is no better than always answering the mean pose; train longer, or on more footage")
     text = (
         f"{model}: epoch {best['epoch']} of {len(history)}; validation {name} {found:.1f} {unit}"
@@ -147,7 +149,7 @@ def _summary(
         "model": str(model),
         "epochs": len(history),
         "best_epoch": best["epoch"],
-        key: found,
+        key: found if np.isfinite(found) else None,
         f"{key}_of_mean_pose": baseline,
         "unit": unit,
         "seconds": round(sum(record["seconds"] for record in history), 1),

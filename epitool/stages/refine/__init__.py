@@ -202,5 +202,8 @@ def _summary(path: Path, refiner: Refiner, best: str, unit: str, frames: int) ->
     told = ", ".join(f"{name} {n:.0f} / {p:.0f}" for name, (n, p) in refiner.measured.items())
     text = f"{path}: {best}; NMPJPE / PMPJPE of {frames} validation frames, {unit}, 14 joints: {told}"
     values = {"refiner": str(path), "chosen": best, "hint": refiner.hint, "unit": unit, "frames": frames}
-    measured = {name: {"nmpjpe": n, "pmpjpe": p} for name, (n, p) in refiner.measured.items()}
+    measured = {  # null for who answered nothing
+        name: dict(zip(("nmpjpe", "pmpjpe"), errors if np.isfinite(errors).all() else (None, None)))
+        for name, errors in refiner.measured.items()
+    }
     return Summary(text, {**values, "measured": measured})

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -11,12 +10,13 @@ import numpy as np
 
 from epitool.console import counted, progress, warn
 from epitool.errors import InputError
-from epitool.images import IMAGE_SUFFIXES, VIDEO_SUFFIXES, frame_of_video, read_images
+from epitool.images import IMAGE_SUFFIXES, VIDEO_SUFFIXES, read_images
 from epitool.io.cameras import CAMERA_SUFFIXES, read_rig
 from epitool.io.keypoints_h5 import open_keypoints
 from epitool.io.labels_h5 import LabelsFile, has_poses
 from epitool.io.predictions import read_predictions
 from epitool.labels import Labels
+from epitool.names import frame_number, frame_of_video
 from epitool.pose import Keypoints, Predictions
 from epitool.skeleton import skeleton
 from epitool.stages.shared.camera_verdict import verdict_of
@@ -149,8 +149,11 @@ def _place_of(image: str) -> tuple[str, int | None]:
     if place := frame_of_video(image):
         return Path(place[0]).stem, place[1]
     path = Path(image)
-    numbers = re.findall(r"\d+", path.stem)
-    return path.parent.name or path.stem, int(numbers[-1]) if numbers else None
+    try:
+        number = frame_number(image)
+    except ValueError:  # a photograph's name, and no frame of a view
+        number = None
+    return path.parent.name or path.stem, number
 
 
 def _sampled(step: int) -> str:

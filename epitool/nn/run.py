@@ -118,7 +118,8 @@ def error_key(options: NetworkOptions) -> str:
 
 def val_error(record: dict[str, Any]) -> float:
     """Return the validation error of an epoch, of whichever kind it is; infinite for a network without answers."""
-    return float(np.nan_to_num(record.get("val_nmpjpe", record.get("val_2d_percent")), nan=np.inf))
+    error = float(record.get("val_nmpjpe", record.get("val_2d_percent", np.nan)))
+    return np.inf if np.isnan(error) else error
 
 
 def _resume(run: Run, path: Path) -> None:

@@ -65,6 +65,11 @@ def _from_mocap(options: RefineOptions, mocap: Path, path: Path) -> Summary:
         seen.append(select_seen(everyone, file))
         doubts += [f"{file.name}: {reason}" for reason in reasons_for("warn", everyone)]
     looks, truth = join_looks([each.looks for each in seen]), np.concatenate([each.truth for each in seen])
+    if len(truth) < MIN_POSES:
+        raise GeometryError(
+            f"{', '.join(map(str, options.pairs))}: {len(truth)} images show somebody whose pose has all joints, and"
+            f" {MIN_POSES} are needed to learn how the detector errs; give more labels"
+        )
     say(f"learning from {len(poses)} poses of motion capture; errors as in {len(truth)} images")
     trained_on = f"{len(poses)} poses of {mocap.name}, errors of {len(truth)} images of {len(options.pairs)} recordings"
     unit = replace(GENERIC, steps=options.steps or GENERIC.steps, seed=options.seed)

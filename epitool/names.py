@@ -10,23 +10,29 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+NO_FILE = "view:"  # begins the name of a frame that has no image, `view:cam1#7`
 _MOST_DIGITS = 18  # of a frame's number, which all fit into the files' int64
 
 
 def image_key(name: str) -> str:
     """Return a key that is the same for all names of one image, relative or absolute."""
-    return os.path.realpath(name)
+    return os.path.realpath(name) if names_file(name) else name
+
+
+def names_file(image: str) -> bool:
+    """Return whether a name is that of a file, which is relative to a folder, and not of a frame without an image."""
+    return bool(image) and not image.startswith(NO_FILE)
 
 
 def images_or_frames(images: NDArray[np.str_], frames: NDArray[np.int64], views: Sequence[str]) -> NDArray[np.str_]:
-    """Return the names of images `(F, V)`, or `view#frame` if none has a name: OpenPose's JSON comes without images.
+    """Return the names of images `(F, V)`, or of the frames if none has a name: OpenPose's JSON comes without images.
 
     >>> images_or_frames(np.full((1, 2), ""), np.array([7]), ("cam1", "cam2")).tolist()
-    [['cam1#7', 'cam2#7']]
+    [['view:cam1#7', 'view:cam2#7']]
     """
     if (images != "").any():
         return images
-    return np.array([[f"{view}#{frame}" for view in views] for frame in frames.tolist()], dtype=np.str_)
+    return np.array([[f"{NO_FILE}{view}#{frame}" for view in views] for frame in frames.tolist()], dtype=np.str_)
 
 
 def frame_of_video(name: str) -> tuple[str, int] | None:

@@ -98,7 +98,7 @@ class Keypoints:
 
     @property
     def image_names(self) -> NDArray[np.str_]:
-        """Names of the images `(F, V)`; `view#frame` if no image has a name, as where joints came without images."""
+        """Names of the images `(F, V)`; `view:cam1#7` if no image has a name, as where joints came without images."""
         return images_or_frames(self.images, self.frames, self.views)
 
     @property

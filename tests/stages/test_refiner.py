@@ -300,7 +300,7 @@ def test_options_that_do_not_go_together_are_refused(here):
         stage.run(RefineOptions(mocap=Path("mocap.npz"), predictions=Path("pose.json")))
 
 
-def test_joints_without_images_are_answered_for_and_measured(here, truth):
+def test_joints_without_images_are_answered_for_and_measured(here, truth, monkeypatch):
     """OpenPose's JSON alone is enough: the views' names and the frames' numbers stand for the images."""
     shift, frames = np.array([0.0, -900.0, 0.0]), np.arange(5, 125)
     beside = replace(truth.poses, xyz=truth.poses.xyz + shift, frames=frames)
@@ -311,9 +311,14 @@ def test_joints_without_images_are_answered_for_and_measured(here, truth):
     write_everyone({"one": first, "two": second.between(20, 90)})
     predict.run(PredictOptions(images=("labels.h5",)))
     names = read_predictions(Path("pose.json")).images
-    assert names[::4] == tuple(f"{truth.rig.names[0]}#{frame}" for frame in frames)
+    assert names[::4] == tuple(f"view:{truth.rig.names[0]}#{frame}" for frame in frames)
     found, _ = read_predicted(Path("pose.json"), read_truth(Path("labels.h5")), "all")
     np.testing.assert_array_equal(found.frames * 4 + found.views, np.arange(480))  # all of the first person
+    (here / "elsewhere").mkdir()
+    monkeypatch.chdir(here / "elsewhere")  # such names are no paths, which are relative to a file
+    found, _ = read_predicted(here / "pose.json", read_truth(here / "labels.h5"), "all")
+    assert len(found.frames) == 480
+    monkeypatch.chdir(here)
     for looked_at in ({"overlay": Path("drawn")}, {"detector": "mediapipe"}, {"box": "image"}):
         with pytest.raises(InputError, match=r"labels\.h5: names no images.*--views"):
             predict.run(PredictOptions(images=("labels.h5",), **looked_at))

@@ -71,7 +71,7 @@ def image_names(inputs: Sequence[str], joints_do: bool = False) -> list[str]:
 
     Args:
         inputs: The inputs.
-        joints_do: Whether the joints of keypoints or labels that name no images do; the names are then `view#frame`.
+        joints_do: Whether the joints of keypoints or labels that name no images do; the names are then `view:cam1#7`.
 
     Raises:
         InputError: An input is missing, cannot be decoded, or names no images.

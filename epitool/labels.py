@@ -60,7 +60,8 @@ class Labels:
         poses: World poses of F frames.
         keypoints: 2D joints of the same frames and skeleton, from which the poses were computed, with swaps undone.
         rig: The cameras; those of the first take if there are several.
-        reprojection_px: Reprojection error: distance between projected pose and keypoints, `(F, V, J)` px.
+        reprojection_px: Reprojection error: distance of the projected joints, with the lens's distortion, from the
+            keypoints in the image, `(F, V, J)` px.
         swapped: Whether the detector had exchanged left and right, `(F, V)`.
         covariance: Covariance of the world poses, `(F, J, 6)`: xx, xy, xz, yy, yz, zz in squared units; NaN where not
             known. All NaN by default.

@@ -33,14 +33,12 @@ class Triangulation:
             it is undecided which views are right: only two views that contradict each other by 5 sigma, two views
             against the others that meet far from the body, or places that are about equally likely.
         confidence: Mean probability `(F, J)` that the keypoints a point rests on are not gross errors.
-        reprojection_px: Distance of the projected point from each view's keypoint, `(F, V, J)` undistorted px.
         covariance: Covariance of `xyz`, `(F, J, 3, 3)` in the rig's unit squared; NaN where `xyz` is NaN.
         used: Keypoints that the point rests on, `(F, V, J)`.
     """
 
     xyz: Array
     confidence: Array
-    reprojection_px: Array
     covariance: Array
     used: NDArray[np.bool_]
 
@@ -58,8 +56,8 @@ class Triangulation:
             return out
 
         return Triangulation(
-            exchanged(self.xyz, 1), exchanged(self.confidence, 1), exchanged(self.reprojection_px, 2),
-            exchanged(self.covariance, 1), exchanged(self.used, 2),
+            exchanged(self.xyz, 1), exchanged(self.confidence, 1), exchanged(self.covariance, 1),
+            exchanged(self.used, 2),
         )  # fmt: skip
 
 
@@ -96,7 +94,7 @@ def triangulate(
         by_point = np.swapaxes(np.where(used, precision, 0.0), 1, 2).reshape(-1, len(rig))
         covariance = covariances(views.P, xyz.reshape(-1, 3), by_point).reshape(*xyz.shape, 3)
     trust = (used * weights).sum(axis=1) / np.maximum(used.sum(axis=1), 1)
-    return Triangulation(xyz, trust, reprojection_errors(views.P, xyz, xy), covariance, used)
+    return Triangulation(xyz, trust, covariance, used)
 
 
 def estimate_noise(xy: Array, confidence: Array, rig: Rig) -> KeypointNoise:

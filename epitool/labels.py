@@ -108,7 +108,10 @@ class Labels:
         return tuple(take.rig for take in self.takes) or (self.rig,)
 
     def between(self, start: int, stop: int) -> Labels:
-        """Return the labels of the frames from index `start` up to, but not including, `stop`."""
+        """Return the labels of the frames from index `start` up to, but not including, `stop`.
+
+        A stated split stays that of the recording, and `parts` of the result has no meaning then.
+        """
         part = slice(start, stop)
         poses = {name: getattr(self.poses, name)[part] for name in ("xyz", "confidence", "frames")}
         names = ("reprojection_px", "swapped", "covariance", "used")

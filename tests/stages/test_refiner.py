@@ -203,6 +203,7 @@ def test_labels_alone_teach_the_person_of_the_recording_and_their_doubts(here, t
     assert refiner.lengths[thigh] == pytest.approx(np.median(femur), rel=1e-3)
 
 
+@pytest.mark.thorough  # the first tier has what trains in it, see above
 def test_refine_command_is_reproducible(here, truth):
     write_labels(Path("labels.h5"), truth)
     files = [Path("one.pt"), Path("two.pt"), Path("other.pt")]

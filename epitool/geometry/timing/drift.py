@@ -27,7 +27,7 @@ from epitool.geometry.timing.offset_fit import (
 )
 from epitool.geometry.timing.refusals import unreached
 from epitool.geometry.timing.sync import combine_differences
-from epitool.geometry.timing.trajectories import estimate_motion_at, without_gaps, without_gross_errors, without_jumps
+from epitool.geometry.timing.trajectories import estimate_motion_at, without_gross_errors, without_jumps
 from epitool.geometry.triangulation.labels import sample_bounds
 from epitool.geometry.two_view.epipolar import b_from_a
 from epitool.pose import Keypoints, midline
@@ -157,8 +157,7 @@ def _motion(keypoints: Keypoints, view: int, camera: Camera, runs: Sequence[NDAr
     """Return the motion of one view in the runs by midpoints of left and right, immune to exchanged sides."""
     parts = []
     for run in runs:
-        dense = without_gaps(camera.normalize(keypoints.xy[run, view]), keypoints.frames[run])
-        smooth = without_gross_errors(without_jumps(dense, keypoints.skeleton))
+        smooth = without_gross_errors(without_jumps(camera.normalize(keypoints.xy[run, view]), keypoints.skeleton))
         parts.append(estimate_motion_at(midline(smooth, keypoints.skeleton), np.arange(len(run), dtype=float)))
     return Motion(np.concatenate([x for x, _ in parts]), np.concatenate([v for _, v in parts]))
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from epitool.camera import Rig
+from epitool.camera import Rig, inverses
 from epitool.geometry.compiled.mixture import best_odds
 from epitool.geometry.compiled.point import covariances, freedoms
 from epitool.geometry.compiled.projection import Views, reprojection_errors
@@ -172,10 +172,4 @@ def _contiguous(values: Array) -> Array:
 def solver_views(rig: Rig) -> Views:
     """Return the cameras as solvers need them."""
     P, centers = rig.stacked("P", "center")
-    return Views(P, centers, _contiguous(_inverse(P[:, :, :3])))
-
-
-def _inverse(M: Array) -> Array:
-    """Invert matrices `(V, 3, 3)` by adjugates; LAPACK would start all its threads, a large share of a chunk's time."""
-    adjugate = np.cross(M[:, [1, 2, 0]], M[:, [2, 0, 1]])
-    return np.swapaxes(adjugate, 1, 2) / (M[:, 0] * adjugate[:, 0]).sum(axis=1)[:, None, None]
+    return Views(P, centers, _contiguous(inverses(P[:, :, :3])))

@@ -74,9 +74,7 @@ def find_all_predicted(options: EvaluateOptions, truth: Truth) -> tuple[list[Pre
         raise InputError(f"{', '.join(one.source for one in found)}: no image is in all of them")
     if len(common) < max(map(len, keys)):
         say(f"measuring the {len(common)} poses that all have in common")
-    return [
-        one.at(np.unique(key, return_index=True)[1][np.isin(np.unique(key), common)]) for one, key in zip(found, keys)
-    ], split
+    return [one.at(np.intersect1d(key, common, return_indices=True)[1]) for one, key in zip(found, keys)], split
 
 
 def read_predicted(path: Path, truth: Truth, split: str | None) -> tuple[Predicted, str]:

@@ -112,6 +112,13 @@ def test_the_error_that_predict_states_is_that_of_the_unit_which_answers():
     assert said == ["NMPJPE on held-out frames of its recording 52 arbitrary", ""]
 
 
+def test_a_unit_that_answers_nothing_has_no_error_to_state():
+    unit = replace(SHIPPED, measured={"refined": (np.inf, np.inf)}, answers_as="refined")
+    assert held_out_error_text(Answerer(None, None, unit, None, "")) == ""
+    summary = stage._summary(Path("refiner.pt"), unit, "refined", "mm", 3)
+    assert '"nmpjpe": null' in json.dumps(summary.values, allow_nan=False)  # what --json prints
+
+
 @pytest.mark.parametrize(
     "damage",
     [

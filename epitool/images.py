@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import re
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -18,13 +17,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from epitool.errors import InputError
+from epitool.names import frame_of_video, number_frames
 
 os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # silences FFmpeg about damaged videos; our messages say more
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp"})
 VIDEO_SUFFIXES = frozenset({".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg"})
 
 Image = NDArray[np.uint8]
-LARGEST_FRAME = int(np.iinfo(np.int64).max)  # that fits into the files' int64
 _FINGERPRINT_BYTES = 1 << 16
 
 
@@ -114,16 +113,10 @@ def _open_folder(path: Path) -> View:
         raise InputError(f"view {path}: the folder holds no images ({', '.join(sorted(IMAGE_SUFFIXES))}){hint}")
     for file in files:
         check_name(file)
-    numbers = [re.findall(r"\d+", f.stem) for f in files]
-    frames = [int(n[-1]) if n else -1 for n in numbers]
-    if -1 in frames:
-        frames = list(range(len(files)))
-    if max(frames) > LARGEST_FRAME:
-        raise InputError(
-            f"view {path}: {files[frames.index(max(frames))].name} ends in a number too large for a frame's"
-        )
-    if len(set(frames)) != len(frames):
-        raise InputError(f"view {path}: two images have the same number at the end of their names")
+    try:
+        frames = number_frames([file.name for file in files])
+    except ValueError as error:
+        raise InputError(f"view {path}: {error}; rename the images") from None
     order = np.argsort(frames)
     first = read_image(files[order[0]])
     files_in_order = tuple(files[i] for i in order)
@@ -256,12 +249,6 @@ class VideoReader:
             ok, image = self._capture.retrieve()
             if ok:
                 yield frame, cv2.cvtColor(image, cv2.COLOR_BGR2RGB)  # type: ignore[misc]
-
-
-def frame_of_video(name: str) -> tuple[str, int] | None:
-    """Split a name `video.mp4#12` into video and frame number; return None for an image file."""
-    video, _, number = name.rpartition("#")
-    return (video, int(number)) if video and number.isdecimal() and not Path(name).exists() else None
 
 
 def read_images(names: Sequence[str]) -> Iterator[tuple[int, Image]]:

@@ -60,7 +60,8 @@ class Labels:
         poses: World poses of F frames.
         keypoints: 2D joints of the same frames and skeleton, from which the poses were computed, with swaps undone.
         rig: The cameras; those of the first take if there are several.
-        reprojection_px: Reprojection error: distance between projected pose and keypoints, `(F, V, J)` px.
+        reprojection_px: Reprojection error: distance of the projected joints, with the lens's distortion, from the
+            keypoints in the image, `(F, V, J)` px.
         swapped: Whether the detector had exchanged left and right, `(F, V)`.
         covariance: Covariance of the world poses, `(F, J, 6)`: xx, xy, xz, yy, yz, zz in squared units; NaN where not
             known. All NaN by default.
@@ -107,7 +108,10 @@ class Labels:
         return tuple(take.rig for take in self.takes) or (self.rig,)
 
     def between(self, start: int, stop: int) -> Labels:
-        """Return the labels of the frames from index `start` up to, but not including, `stop`."""
+        """Return the labels of the frames from index `start` up to, but not including, `stop`.
+
+        A stated split stays that of the recording, and `parts` of the result has no meaning then.
+        """
         part = slice(start, stop)
         poses = {name: getattr(self.poses, name)[part] for name in ("xyz", "confidence", "frames")}
         names = ("reprojection_px", "swapped", "covariance", "used")

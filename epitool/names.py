@@ -1,29 +1,81 @@
-"""Matching of names of images, and of views and cameras, which programs spell differently and extend."""
+"""Names of images, with their frame numbers, and of views and cameras, which programs spell differently and extend."""
 
 from __future__ import annotations
 
 import os
 import re
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+NO_FILE = "view:"  # begins the name of a frame that has no image, `view:cam1#7`
+_MOST_DIGITS = 18  # of a frame's number, which all fit into the files' int64
+
 
 def image_key(name: str) -> str:
     """Return a key that is the same for all names of one image, relative or absolute."""
-    return os.path.realpath(name)
+    return os.path.realpath(name) if names_file(name) else name
+
+
+def names_file(image: str) -> bool:
+    """Return whether a name is that of a file, which is relative to a folder, and not of a frame without an image."""
+    return bool(image) and not image.startswith(NO_FILE)
 
 
 def images_or_frames(images: NDArray[np.str_], frames: NDArray[np.int64], views: Sequence[str]) -> NDArray[np.str_]:
-    """Return the names of images `(F, V)`, or `view#frame` if none has a name: OpenPose's JSON comes without images.
+    """Return the names of images `(F, V)`, or of the frames if none has a name: OpenPose's JSON comes without images.
 
     >>> images_or_frames(np.full((1, 2), ""), np.array([7]), ("cam1", "cam2")).tolist()
-    [['cam1#7', 'cam2#7']]
+    [['view:cam1#7', 'view:cam2#7']]
     """
     if (images != "").any():
         return images
-    return np.array([[f"{view}#{frame}" for view in views] for frame in frames.tolist()], dtype=np.str_)
+    return np.array([[f"{NO_FILE}{view}#{frame}" for view in views] for frame in frames.tolist()], dtype=np.str_)
+
+
+def frame_of_video(name: str) -> tuple[str, int] | None:
+    """Split a name `video.mp4#12` into video and frame number; return None for an image file."""
+    video, _, number = name.rpartition("#")
+    stated = video and number.isdecimal() and len(number) <= _MOST_DIGITS and not Path(name).exists()
+    return (video, int(number)) if stated else None
+
+
+def frame_number(name: str) -> int | None:
+    """Return the number of a frame `video.mp4#12`, or the last number in the name of an image file.
+
+    Returns:
+        The number; None if the name has none.
+
+    Raises:
+        ValueError: It is too large for our files.
+
+    >>> frame_number("cam2.mp4#12"), frame_number("cam2/img_0007.png"), frame_number("cam2/crown.png")
+    (12, 7, None)
+    """
+    if place := frame_of_video(name):
+        return place[1]
+    numbers = re.findall(r"\d+", Path(name).stem)
+    if numbers and len(numbers[-1].lstrip("0")) > _MOST_DIGITS:
+        raise ValueError(f"'{name[:80]}' ends in a number too large for a frame's")
+    return int(numbers[-1]) if numbers else None
+
+
+def number_frames(names: Sequence[str]) -> list[int]:
+    """Return the frame numbers of images of one view: those in their names, or 0, 1, 2, ... if a name has none.
+
+    Raises:
+        ValueError: A number is too large, or two images have the same.
+    """
+    found = dict[int, str]()
+    for name in names:
+        if (number := frame_number(name)) is None:
+            return list(range(len(names)))
+        if number in found:
+            raise ValueError(f"frame {number} is there twice, {found[number]} and {name}")
+        found[number] = name
+    return list(found)
 
 
 def plain_name(name: str) -> str:

@@ -98,7 +98,7 @@ class Keypoints:
 
     @property
     def image_names(self) -> NDArray[np.str_]:
-        """Names of the images `(F, V)`; `view#frame` if no image has a name, as where joints came without images."""
+        """Names of the images `(F, V)`; `view:cam1#7` if no image has a name, as where joints came without images."""
         return images_or_frames(self.images, self.frames, self.views)
 
     @property
@@ -140,7 +140,7 @@ class Keypoints:
         )
 
     def select_frames(self, chosen: NDArray[np.intp]) -> Keypoints:
-        """Return the keypoints of the frames at the given increasing indices `(n,)`."""
+        """Return the keypoints of the frames at increasing indices `(n,)`; `split` stays that of the recording."""
         chosen_of = {name: getattr(self, name) for name in _OF_FRAMES}
         return replace(self, **{name: values[chosen] if values.size else values for name, values in chosen_of.items()})
 

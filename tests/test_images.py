@@ -3,7 +3,8 @@ import numpy as np
 import pytest
 
 from epitool.errors import InputError
-from epitool.images import frame_of_video, open_view, read_images, read_view
+from epitool.images import open_view, read_images, read_view
+from epitool.names import frame_of_video
 
 
 def write_images(folder, names, size=(32, 24)):
@@ -33,7 +34,7 @@ def test_names_without_numbers_count_in_order(tmp_path):
 
 def test_two_images_with_one_number_are_refused(tmp_path):
     write_images(tmp_path / "cam", ["a_1.png", "b_1.png"])
-    with pytest.raises(InputError, match="same number"):
+    with pytest.raises(InputError, match=r"frame 1 is there twice, a_1\.png and b_1\.png"):
         open_view(tmp_path / "cam")
 
 

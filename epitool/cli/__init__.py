@@ -31,8 +31,9 @@ app = typer.Typer(
     " triangulate, train, predict; refine, pss-fit and evaluate;"
     " `epitool demo` runs them all on a sample recording, `epitool synth` renders one. Each reads what the one before"
     " it wrote; `epitool show` shows it.",
-    epilog="Exit status: 0 done, 1 a process or cluster that was at work is lost, 2 usage, 3 bad input file, 4 geometry"
-    " that determines no answer, 5 checkpoint that does not fit, 130 interrupted, 143 terminated.",
+    epilog="Exit status: 0 done, 1 a process or cluster that was at work is lost, or memory ran out, 2 usage,"
+    " 3 bad input file, 4 geometry that determines no answer, 5 checkpoint that does not fit, 130 interrupted,"
+    " 143 terminated.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from epitool.errors import InputError
 from epitool.files import STDIO, read_stdin, writing
+from epitool.names import names_file
 
 if TYPE_CHECKING:
     from xml.etree.ElementTree import Element
@@ -49,13 +50,13 @@ def require_file(path: Path, made_by: str) -> None:
 
 def stored_image(image: str, file: Path) -> str:
     """Return an image name for storing in a file: relative to the file's folder, links resolved, with `/`."""
-    return _relative(image, file.resolve().parent).replace(os.sep, "/") if image else ""
+    return _relative(image, file.resolve().parent).replace(os.sep, "/") if names_file(image) else image
 
 
 def usable_image(stored: str, file: Path) -> str:
     """Return a stored image name as a path from the current directory; relative if the file's path is relative."""
-    if not stored:
-        return ""
+    if not names_file(stored):
+        return stored
     folder = file.resolve().parent
     start = folder if file.is_absolute() else _relative(str(folder), Path.cwd())
     return os.path.normpath(os.path.join(start, stored))  # noqa: PTH118 - keeps `#frame`

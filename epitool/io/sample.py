@@ -100,21 +100,28 @@ def _watched(command: list[str], extra: dict[str, str], folder: Path) -> subproc
         process = subprocess.Popen(
             command, env={**os.environ, **extra}, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
         )
-        shown = 0
-        while True:
-            try:
-                _, error = process.communicate(timeout=0.2)
-                break
-            except subprocess.TimeoutExpired:
-                sizes = [file.stat().st_size for file in folder.rglob("*") if file.is_file()]
-                arrived = min(max(sizes, default=0), _WHEEL_BYTES)
-                advance(max(arrived - shown, 0))
-                shown = max(arrived, shown)
-            except BaseException:
-                process.kill()
-                raise
+        shown, error = 0, None
+        try:
+            while error is None:
+                try:
+                    _, error = process.communicate(timeout=0.2)
+                except subprocess.TimeoutExpired:
+                    arrived = min(_largest_in(folder), _WHEEL_BYTES)
+                    advance(max(arrived - shown, 0))
+                    shown = max(arrived, shown)
+        except BaseException:
+            process.kill()
+            raise
         advance(_WHEEL_BYTES - shown)
     return subprocess.CompletedProcess(command, process.returncode, "", error)
+
+
+def _largest_in(folder: Path) -> int:
+    """Return the bytes of the largest file in a folder; 0 if one vanishes meanwhile, as when pip renames it."""
+    try:
+        return max((file.stat().st_size for file in folder.rglob("*") if file.is_file()), default=0)
+    except OSError:
+        return 0
 
 
 def _pip(folder: Path) -> list[str]:

@@ -23,7 +23,8 @@ from epitool.camera import Array
 from epitool.console import progress
 from epitool.errors import InputError
 from epitool.files import writing
-from epitool.images import Image, VideoReader, frame_of_video, read_image
+from epitool.images import Image, VideoReader, read_image
+from epitool.names import frame_of_video
 from epitool.nn.crops import crop_image, enlarged
 from epitool.parallel import run_parallel
 

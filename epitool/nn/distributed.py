@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
@@ -82,6 +82,23 @@ def silent_unless_first() -> None:
     """
     if getattr(rank_zero_only, "rank", 0) > 0:
         fall_silent()
+
+
+def do_first(fabric: Fabric, action: Callable[[], object]) -> None:
+    """Do something in the first process while the others wait.
+
+    Raises:
+        EpitoolError: It was refused.
+        SystemExit: It was refused; the other processes end with the error's status, for the first one says it.
+    """
+    refusal = None
+    if fabric.is_global_zero:
+        try:
+            action()
+        except EpitoolError as error:
+            refusal = error
+    if refusal := fabric.broadcast(refusal):
+        raise refusal if fabric.is_global_zero else SystemExit(refusal.exit_status)
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
 from epitool.errors import InputError
-from epitool.geometry.body.axes import body_axes
+from epitool.geometry.body.axes import body_axes, least_rotation
 from epitool.nn.looks import BODY, PELVIS, THORAX, mirrored
 from epitool.skeleton import Skeleton
 
@@ -241,10 +241,8 @@ def level_poses(xyz: Array, skeleton: Skeleton) -> Array:
 
 
 def turn_upright(poses: Array, up: Array) -> Array:
-    """Turn poses `(N, J, 3)` by the smallest angle that brings the direction `up (3,)` to -y."""
-    sine, cosine = np.linalg.norm(np.cross(up, _UP)), float(up @ _UP)
-    axis = np.cross(up, _UP) / sine if sine > 1e-9 else np.array([1.0, 0.0, 0.0])
-    return np.asarray(poses @ Rotation.from_rotvec(axis * np.arctan2(sine, cosine)).as_matrix().T)
+    """Turn poses `(N, J, 3)` by the smallest angle that brings the unit vector `up (3,)` to -y."""
+    return poses @ least_rotation(up, _UP).T
 
 
 def vertical_of(xyz: Array, skeleton: Skeleton) -> Array:

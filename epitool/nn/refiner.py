@@ -46,7 +46,9 @@ class Refiner:
         hint: Kind of hint that it was trained with: "detector", "network" or "none".
         trained_on: Description of its training data.
         recording_id: Recording whose labels it was trained on; "" for motion capture.
-        measured: NMPJPE and PMPJPE on held-out frames, by the method that answers, in the unit.
+        measured: NMPJPE and PMPJPE on held-out frames, in the unit, of this unit and of what it was compared with:
+            other units, and the hints by themselves.
+        answers_as: Which entry of `measured` is that of this unit; "" if it was not measured.
         doubts: Why the labels that it was trained on were found doubtful; empty if they were not.
     """
 
@@ -60,6 +62,7 @@ class Refiner:
     trained_on: str
     recording_id: str = ""
     measured: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    answers_as: str = ""
     doubts: tuple[str, ...] = ()
 
     @cached_property
@@ -126,10 +129,13 @@ def load_refiner(path: Path = SHIPPED) -> Refiner:
             trained_on=str(content["trained_on"]),
             recording_id=str(content["recording_id"]),
             measured={str(name): (float(a), float(b)) for name, (a, b) in content["measured"].items()},
-            doubts=tuple(map(str, content.get("doubts", ()))),  # files of earlier versions lack them
+            answers_as=str(content.get("answers_as", "")),  # files of earlier versions lack this and the next one
+            doubts=tuple(map(str, content.get("doubts", ()))),
         )
         if refiner.unit not in ("mm", "arbitrary") or refiner.hint not in ("detector", "network", "none"):
             raise ValueError(f"unit '{refiner.unit}' or hint '{refiner.hint}'")
+        if refiner.answers_as not in ("", *refiner.measured):
+            raise ValueError(f"no error is that of '{refiner.answers_as}'")
         refiner.check()
         return refiner
 

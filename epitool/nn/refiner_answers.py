@@ -36,7 +36,7 @@ def all_seen(described: Any) -> Any:
 
 
 def whole(described: Any) -> Any:
-    """Return in which looks all joints are seen and hinted at, `(N,)`; else as `all_seen`."""
+    """Return in which looks all joints are seen and there is a hint at any, `(N,)`, of features as for `all_seen`."""
     return all_seen(described) & (described[:, _HINT] != 0).any(1)
 
 

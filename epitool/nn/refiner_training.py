@@ -28,7 +28,7 @@ from epitool.options.network import UnitOptions
 Draw = Callable[[int, np.random.Generator], Batch]
 _FOCAL_RATIO = 0.9  # phones have 0.75, a 35 mm lens on a full frame has 1
 _MIXINGS = (Mixing(), Mixing(turn=0.8, turn_rad=0.6))
-_OWN_MIXING = Mixing(trunk=0.7, arm=0.6, turn=0.6, turn_rad=0.35)
+_OWN_MIXING = Mixing(turn=0.6)
 _LENGTHS_SD, _OWN_LENGTHS_SD = (0.06, 0.02), (0.02, 0.02)
 GENERIC = UnitOptions(steps=4000, learning_rate=2e-3, dropout=0.15, average=0.999)
 # Few steps, so that what was learned before is not forgotten; they take half a minute on a current CPU.
@@ -147,6 +147,7 @@ def save_refiner(path: Path, refiner: Refiner) -> None:
         "trained_on": refiner.trained_on,
         "recording_id": refiner.recording_id,
         "measured": {name: list(errors) for name, errors in refiner.measured.items()},
+        "answers_as": refiner.answers_as,
         "doubts": list(refiner.doubts),
     }
     save_plain(path, content)

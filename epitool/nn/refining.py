@@ -26,7 +26,7 @@ from epitool.nn.looks import (
     rotate_rays,
 )
 from epitool.nn.refiner import Refiner
-from epitool.nn.times import Times
+from epitool.nn.times import Times, windows
 
 Array = NDArray[np.float64]
 Indices = NDArray[np.intp]
@@ -195,8 +195,7 @@ def _facing_agreement(told: Array, poses: Array, times: Times) -> Array:
     total, count = np.where(known[..., None], ways, 0.0).sum(axis=1), known.sum(axis=1)
     out = np.full(len(poses), np.nan)
     for run in times.runs(np.isfinite(own[:, 0])):
-        seconds = times.seconds[run]
-        first, last = (np.searchsorted(seconds, seconds + reach) for reach in (-_AROUND_S, _AROUND_S))
+        first, last = windows(times.seconds[run], _AROUND_S)
         sums, counts = (np.concatenate([0 * each[run][:1], each[run].cumsum(axis=0)]) for each in (total, count))
         out[run] = ((sums[last] - sums[first]) * own[run]).sum(axis=1) / np.maximum(counts[last] - counts[first], 1)
     return out

@@ -17,6 +17,7 @@ from epitool.errors import CheckpointError
 from epitool.nn.card import ModelCard
 from epitool.nn.crops import RELEASED_CROPS, STANDARD_CROPS, bones
 from epitool.nn.network import build_network
+from epitool.nn.resnet import BASIC, BLOCKS
 from epitool.options.network import NetworkOptions
 from epitool.skeleton import skeleton
 
@@ -25,13 +26,6 @@ _SKELETONS = {16: "mpii16", 17: "h36m17"}
 _FOCAL_RATIO = 1.145  # of Human3.6M's cameras
 # Heatmaps with a standard deviation of 3 voxels in x and y. This is assumed: the files hold no validation results.
 _SHARPNESS = 1 / (1 + 3**2 / ((_DEPTH**2 - 1) / 12))
-_BLOCKS = {  # number of blocks in the four layers, and whether they are bottlenecks
-    "resnet18": ((2, 2, 2, 2), False),
-    "resnet34": ((3, 4, 6, 3), False),
-    "resnet50": ((3, 4, 6, 3), True),
-    "resnet101": ((3, 4, 23, 3), True),
-    "resnet152": ((3, 8, 36, 3), True),
-}
 
 
 def state_dict_of(content: Mapping[str, Any]) -> dict[str, Any] | None:
@@ -83,10 +77,10 @@ def backbone_of(names: Iterable[str]) -> str:
 
     def unlike(name: str) -> int:
         # The kind of block outweighs any difference in their number.
-        blocks, of_bottlenecks = _BLOCKS[name]
-        return sum(abs(a - b) for a, b in zip(blocks, counts, strict=True)) + 100 * (of_bottlenecks != bottlenecks)
+        apart = sum(abs(a - b) for a, b in zip(BLOCKS[name], counts, strict=True))
+        return apart + 100 * ((name in BASIC) == bottlenecks)
 
-    return min(_BLOCKS, key=unlike)
+    return min(BLOCKS, key=unlike)
 
 
 def checked_weights(path: Path, values: Mapping[str, Any], joints: int, options: NetworkOptions) -> dict[str, Tensor]:

@@ -9,14 +9,14 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-_BLOCKS = {
+BLOCKS = {  # number of blocks in the four layers
     "resnet18": (2, 2, 2, 2),
     "resnet34": (3, 4, 6, 3),
     "resnet50": (3, 4, 6, 3),
     "resnet101": (3, 4, 23, 3),
     "resnet152": (3, 8, 36, 3),
 }
-_BASIC = ("resnet18", "resnet34")
+BASIC = ("resnet18", "resnet34")  # whose blocks are no bottlenecks
 
 
 class ResNetTrunk(nn.Module):
@@ -35,12 +35,12 @@ class ResNetTrunk(nn.Module):
             name: "resnet18", 34, 50, 101 or 152.
         """
         super().__init__()
-        block = _Basic if name in _BASIC else _Bottleneck
+        block = _Basic if name in BASIC else _Bottleneck
         self.conv1 = _convolution(3, 64, 7, stride=2)
         self.bn1 = nn.BatchNorm2d(64)
         self.relu = nn.ReLU(inplace=True)
         self.maxpool = nn.MaxPool2d(3, stride=2, padding=1)
-        first, second, third, fourth = _BLOCKS[name]
+        first, second, third, fourth = BLOCKS[name]
         grown = block.growth
         self.layer1 = _layer(block, first, 64, 64, stride=1)
         self.layer2 = _layer(block, second, 64 * grown, 128, stride=2)

@@ -117,8 +117,9 @@ def error_key(options: NetworkOptions) -> str:
 
 
 def val_error(record: dict[str, Any]) -> float:
-    """Return the validation error of an epoch, of whichever kind it is."""
-    return float(record.get("val_nmpjpe", record.get("val_2d_percent", np.nan)))
+    """Return the validation error of an epoch, of whichever kind it is; infinite for a network without answers."""
+    error = float(record.get("val_nmpjpe", record.get("val_2d_percent", np.nan)))
+    return np.inf if np.isnan(error) else error
 
 
 def _resume(run: Run, path: Path) -> None:

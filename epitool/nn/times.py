@@ -37,7 +37,8 @@ class Times:
 
     Attributes:
         sequence: Number of the recording that each image belongs to, `(N,)`.
-        seconds: Time since the recording began, `(N,)`; where it does not increase, images are unrelated.
+        seconds: Time since the recording began, `(N,)`; images further on in the order are related only if they
+            are later in time.
     """
 
     sequence: NDArray[np.int64]
@@ -76,7 +77,8 @@ class Times:
             video = int(self.sequence[n])
             seen = newest.get(video, np.empty(0, dtype=np.intp))
             gap = self.seconds[n] - self.seconds[seen]
-            seen, gap = seen[gap <= _BREAK_S], gap[gap <= _BREAK_S]
+            close = (gap > 0) & (gap <= _BREAK_S)
+            seen, gap = seen[close], gap[close]
             reach = (_REACH + _REACH_PER_S * gap) * np.maximum(side[n], side[seen])
             away = np.linalg.norm(middle[seen] - middle[n], axis=1) / reach
             if len(seen) and away.min() <= 1:
@@ -99,6 +101,15 @@ class Times:
         return [run for run in np.split(index, np.flatnonzero(apart) + 1) if len(run)]
 
 
+def windows(seconds: Array, reach: float) -> tuple[Indices, Indices]:
+    """Return where the images begin and end that are within `reach` of each, at either side, among increasing times.
+
+    >>> [ends.tolist() for ends in windows(np.array([0.0, 1.0, 2.0, 3.0]), 1.0)]
+    [[0, 0, 1, 2], [2, 3, 4, 4]]
+    """
+    return np.searchsorted(seconds, seconds - reach), np.searchsorted(seconds, seconds + reach, side="right")
+
+
 def smoothed(poses: Array, times: Times, width_s: float) -> Array:
     """Smooth poses `(N, J, 3)` over time by local linear regression with a Gaussian window; NaN stays NaN.
 
@@ -111,9 +122,9 @@ def smoothed(poses: Array, times: Times, width_s: float) -> Array:
         seconds, part = times.seconds[run], poses[run]
         known = np.isfinite(part)
         values = np.where(known, part, 0.0)
-        for n, now in enumerate(seconds):
-            near = slice(*np.searchsorted(seconds, [now - 3 * width_s, now + 3 * width_s]))
-            t = ((seconds[near] - now) / width_s)[:, None, None]
+        for n, ends in enumerate(zip(*windows(seconds, 3 * width_s))):
+            near = slice(*ends)
+            t = ((seconds[near] - seconds[n]) / width_s)[:, None, None]
             window = np.exp(-0.5 * t**2) * known[near]
             fitted = _line_at_zero(t, values[near], window)
             out[run[n]] = np.where(known[n], fitted, np.nan)

@@ -21,7 +21,7 @@ from torch.utils.data import DataLoader
 from epitool.console import progress, say
 from epitool.errors import UsageError
 from epitool.nn.dataset import CropDataset
-from epitool.nn.distributed import agree_on_buffers, lost_process_reported, share_batch_norm
+from epitool.nn.distributed import agree_on_buffers, do_first, lost_process_reported, share_batch_norm
 from epitool.nn.network import convert_crops
 from epitool.nn.recording import Recording
 from epitool.nn.run import Run, open_run
@@ -65,9 +65,7 @@ def train(
         UsageError: The folder holds a run of other labels or options, or the loss became infinite.
         CheckpointError: The folder's `last.pt` is damaged, or the initial weights do not fit.
     """
-    if fabric.is_global_zero:
-        prepare_training_set(recording, options, folder)
-    fabric.barrier()
+    do_first(fabric, lambda: prepare_training_set(recording, options, folder))
     samples, store = open_training_set(recording.skeleton, folder)
     run = open_run(recording, samples, options, folder, initial)
     if fabric.world_size > 1:

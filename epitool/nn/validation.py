@@ -36,7 +36,8 @@ def validate(
 
     Returns:
         `val_2d_percent`: mean distance of x and y, in percent of the box. `val_nmpjpe`: computed with each image's own
-        intrinsics, in the recording's unit; not for "2d". `val_sharpness`: mean sharpness of the heatmaps.
+        intrinsics, in the recording's unit; not for "2d". `val_sharpness`: mean sharpness of the heatmaps. NaN where
+        there was nothing to measure.
     """
     network.eval()
     in_depth = bool(recording.rigs) and options.supervision != "2d"
@@ -51,7 +52,7 @@ def validate(
         for k, values in enumerate((100 * distance[known], sharpness[known], errors[np.isfinite(errors)])):
             sums[k] += values.sum(), len(values)
     totals = fabric.all_reduce(torch.from_numpy(sums).to(fabric.device), reduce_op="sum")
-    flat, sharp, deep = ((total / max(count, 1)) for total, count in totals.tolist())  # type: ignore[union-attr]
+    flat, sharp, deep = (total / count if count else np.nan for total, count in totals.tolist())  # type: ignore[union-attr]
     return {"val_2d_percent": flat, **({"val_nmpjpe": deep} if in_depth else {}), "val_sharpness": sharp}
 
 

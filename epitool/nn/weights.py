@@ -12,7 +12,7 @@ from epitool.errors import CheckpointError
 from epitool.nn.backbone import imagenet_weights
 from epitool.nn.card import ModelCard
 from epitool.nn.checkpoint import load_model, load_tensors
-from epitool.nn.crops import STANDARD_CROPS, CropConvention
+from epitool.nn.crops import STANDARD_CROPS
 from epitool.nn.network import PoseNetwork
 from epitool.nn.released import backbone_of, check_tensor, released_joints, shape_text, state_dict_of
 from epitool.skeleton import Skeleton
@@ -22,9 +22,7 @@ _FINAL = ("final_layer.weight", "final_layer.bias")
 _TRUNK = ("conv1.", "bn1.", "layer1.", "layer2.", "layer3.", "layer4.")
 
 
-def starting_weights(
-    source: str | Path, network: PoseNetwork, skeleton: Skeleton, convention: CropConvention = STANDARD_CROPS
-) -> list[str]:
+def starting_weights(source: str | Path, network: PoseNetwork, skeleton: Skeleton) -> list[str]:
     """Copy all weights that fit into a network.
 
     The trunk is copied as a whole or not at all. Of the last layer, the channels of joints with the same name are
@@ -34,7 +32,6 @@ def starting_weights(
         source: `model.pt`, a file of the release, a `state_dict` of a ResNet or pose network, or "imagenet".
         network: Network to change in place.
         skeleton: Skeleton of its joints.
-        convention: Convention of its crops.
 
     Returns:
         Lines to print: how much was copied, and why the rest was not.
@@ -57,14 +54,14 @@ def starting_weights(
     if others:
         lines.append(f"{len(others)} other tensors start random, the first is {_misfit(others[0], values, own)}")
     if final and card is not None:
-        lines += _check_depth_range(card, convention)
+        lines += _check_depth_range(card)
     return [f"{len(fitting)} of {len(own)} tensors start from {source}", *lines]
 
 
-def _check_depth_range(card: ModelCard, convention: CropConvention) -> list[str]:
+def _check_depth_range(card: ModelCard) -> list[str]:
     if card.options.supervision == "2d":
         return ["depth was not trained there"]
-    there, here = card.convention.depth_span, convention.depth_span
+    there, here = card.convention.depth_span, STANDARD_CROPS.depth_span
     return [] if there == here else [f"z spans {there:g} boxes there and {here:g} here: depth has to be learned anew"]
 
 

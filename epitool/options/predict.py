@@ -67,14 +67,14 @@ class PredictOptions(Options):
         Path | None, Flag("Refinement unit to use.", shown="the newest in runs/, or the shipped one", role=Input())
     ] = None
     no_refiner: Annotated[bool, Flag("Use the volumetric network alone.", more=True)] = False
-    smooth: Annotated[bool, Flag("Average poses in videos over about 0.1 s.")] = False
+    smooth: Annotated[bool, Flag("Smooth the poses of a video over about 0.1 s.")] = False
     overlay: Annotated[
         Path | None, Flag("Folder for images with the pose drawn on them.", role=Output(folder=True))
     ] = None
     batch_size: Annotated[int, Flag("Number of images processed at a time.", least=1, more=True)] = 16
-    bf16: Annotated[bool, Flag("Faster on processors that have it; joints move by a tenth of a voxel.", more=True)] = (
-        False
-    )
+    bf16: Annotated[
+        bool, Flag("Faster on processors that have it; joints move by about 0.1 voxel at the most.", more=True)
+    ] = False
     device: Device = "auto"
 
     def __post_init__(self) -> None:
@@ -113,7 +113,7 @@ class PredictOptions(Options):
             raise UsageError(f"{stream}: is a stream, which is predicted alone; give it without other inputs")
         if self.smooth:
             raise UsageError(
-                "--smooth: averages over frames before and after, and those after have yet to come; leave it out"
+                "--smooth: needs the frames before and after, and those after have yet to come; leave it out"
             )
         if self.boxes is not None:
             raise UsageError("--boxes: holds the joints of images that are known; leave it out for a stream")

@@ -9,8 +9,10 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from epitool.console import Summary, say, warn
-from epitool.errors import EpitoolError, InputError
+from epitool.errors import InputError
 from epitool.files import alone_at, no_empty_folders
 from epitool.io.files import write_json
 from epitool.io.keypoints_h5 import open_keypoints
@@ -21,8 +23,6 @@ from epitool.options.shared import run_folder
 from epitool.stages.shared.label_verdict import check_verdicts
 
 if TYPE_CHECKING:
-    from lightning_fabric import Fabric
-
     from epitool.nn.recording import Recording
 
 
@@ -35,7 +35,7 @@ def run(options: TrainOptions) -> Summary:
         GeometryError: Too few frames have a pose, or the labels have the verdict "fail".
         CheckpointError: The initial weights or the run's last checkpoint cannot be used.
     """
-    from epitool.nn.distributed import Compute, silent_unless_first
+    from epitool.nn.distributed import Compute, do_first, silent_unless_first
     from epitool.nn.training import train
     from epitool.nn.training_set import open_training_set
     from epitool.nn.validation import baseline_error
@@ -45,7 +45,7 @@ def run(options: TrainOptions) -> Summary:
     compute = Compute(options.device, options.devices, options.nodes, options.precision)
     with no_empty_folders(folder), open_recording(options.pairs) as recording, ExitStack() as stack:
         fabric = compute.start()
-        _enter_alone(stack, folder, fabric)
+        do_first(fabric, lambda: stack.enter_context(alone_at(folder)))
         chosen = options.preset if options.preset != "auto" else "paper" if fabric.device.type == "cuda" else "small"
         network = _network(options, chosen)
         where = f"{fabric.world_size} x {fabric.device.type}, {compute.precision_on(fabric.device)}"
@@ -71,18 +71,6 @@ def _network(options: TrainOptions, preset: str) -> NetworkOptions:
     if options.occluders:
         given |= {"occluders": str(options.occluders), "occlusion": True}
     return replace(PRESETS[preset], **{name: value for name, value in given.items() if value is not None})
-
-
-def _enter_alone(stack: ExitStack, folder: Path, fabric: Fabric) -> None:
-    """Check in the first process whether another run uses the folder; if so, raise the error in all processes."""
-    refusal = None
-    if fabric.is_global_zero:
-        try:
-            stack.enter_context(alone_at(folder))
-        except EpitoolError as error:
-            refusal = error
-    if refusal := fabric.broadcast(refusal):
-        raise refusal
 
 
 @contextmanager
@@ -133,11 +121,11 @@ def _described(options: NetworkOptions) -> str:
 def _summary(
     history: list[dict[str, Any]], baseline: float, options: NetworkOptions, unit: str, folder: Path
 ) -> Summary:
-    from epitool.nn.run import BEST, best_epoch, error_key
+    from epitool.nn.run import BEST, best_epoch, error_key, val_error
 
     model, best, key = folder / BEST, best_epoch(history), error_key(options)
     found, name, unit = best[key], *(("2D error", "% of the box") if options.supervision == "2d" else ("NMPJPE", unit))
-    if found >= baseline:
+    if val_error(best) >= baseline:
         warn("the network is no better than always answering the mean pose; train longer, or on more footage")
     text = (
         f"{model}: epoch {best['epoch']} of {len(history)}; validation {name} {found:.1f} {unit}"
@@ -147,7 +135,7 @@ def _summary(
         "model": str(model),
         "epochs": len(history),
         "best_epoch": best["epoch"],
-        key: found,
+        key: found if np.isfinite(found) else None,
         f"{key}_of_mean_pose": baseline,
         "unit": unit,
         "seconds": round(sum(record["seconds"] for record in history), 1),

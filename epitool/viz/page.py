@@ -18,6 +18,7 @@ from epitool.files import writing
 from epitool.images import Image
 from epitool.viz.colors import OTHERS_COLORS, bone_side, colors_of, joint_side
 from epitool.viz.level import level_axes
+from epitool.viz.overlay import shrunk
 from epitool.viz.scene import Crowd, Person, Scene
 
 Array = NDArray[np.float64]
@@ -33,11 +34,8 @@ _MISSING = -(2**15)  # marks missing pixel coordinates of people, which are stor
 
 def small_jpeg(image: Image) -> bytes:
     """Encode an RGB image as a JPEG whose longer side is at most LONGEST_SIDE."""
-    height, width = image.shape[:2]
-    scale = min(LONGEST_SIDE / max(width, height), 1.0)
-    size = (max(round(width * scale), 1), max(round(height * scale), 1))
-    small = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
-    return bytes(cv2.imencode(".jpg", cv2.cvtColor(small, cv2.COLOR_RGB2BGR), _QUALITY)[1])
+    small = cv2.cvtColor(shrunk(image, LONGEST_SIDE), cv2.COLOR_RGB2BGR)
+    return bytes(cv2.imencode(".jpg", small, _QUALITY)[1])
 
 
 def write_page(path: Path, scene: Scene) -> None:

@@ -19,7 +19,7 @@ from epitool.synthetic.motion import random_motion
 
 Result = TypeVar("Result")
 POSES, RUNS, K = 1_000_000, 100, 100
-FIT_POSES, MASK_PAIRS = 100_000, 1  # the peers and the fits are measured on less, and said so
+FIT_POSES = 100_000  # the peers and the fits are measured on less, and said so
 CORES = len(os.sched_getaffinity(0))
 H36M = skeleton("h36m17")
 

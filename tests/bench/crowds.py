@@ -28,7 +28,7 @@ from epitool.synthetic.motion import random_motion
 Array = NDArray[np.float64]
 Indices = NDArray[np.intp]
 ROOM_MM = 2200.0  # from the middle to where people come in and leave
-GHOST, TWIN = -1, -2
+GHOST = -1
 _HIDDEN = 0.6  # of a person's box covered by somebody nearer, from which they are mostly missed
 
 

@@ -11,7 +11,7 @@ from test_cli import epitool
 from test_sync import RIG, recorded
 from tiers import thorough_but
 
-from epitool.geometry.timing.drift import doubts_of_drift, drift_of, motion_of_views, select_runs
+from epitool.geometry.timing.drift import doubts_of_drift, drift_of, motion_of_views, of_all_views, select_runs
 from epitool.io.cameras import write_rig
 from epitool.io.keypoints_h5 import write_keypoints
 from epitool.stages.shared.doubts import doubt_text
@@ -64,6 +64,14 @@ def test_few_frames_or_single_ones_tell_nothing(apart):
     nobody = replace(apart, xy=np.full_like(apart.xy, np.nan))
     assert drift_of(motion_of_views(nobody, RIG), RIG) is None
     assert doubts_of_drift(motion_of_views(nobody, RIG), RIG) == []
+
+
+def test_views_that_no_chain_of_pairs_joins_have_no_common_clock():
+    triangles = {pair: (1.0, 0.1 + sum(pair) / 70) for pair in ((0, 1), (0, 2), (1, 2), (3, 4), (3, 5), (4, 5))}
+    assert of_all_views(triangles, 6) is None
+    assert of_all_views({}, 2) is None
+    values, _ = of_all_views({**triangles, (2, 3): (1.0, 0.1)}, 6)
+    assert np.isfinite(values).all()
 
 
 def test_runs_of_a_long_recording_are_spread_over_it(apart):

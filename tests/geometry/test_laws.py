@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
 from epitool.camera import Camera, Rig
+from epitool.geometry.body.axes import least_rotation
 from epitool.geometry.body.scale import apply_scale, parse_scale, stature
 from epitool.geometry.calibration.calibrate import calibrate
 from epitool.geometry.calibration.compare import compare_rigs
@@ -167,6 +168,20 @@ def test_a_gross_error_in_one_of_four_views_does_no_more_than_its_absence(view, 
     ones = np.ones(xy.shape[:3])
     found, expected = (triangulate(values, ones, TRUTH.rig).xyz[frames, joints] for values in (wrong, without))
     np.testing.assert_allclose(found, expected, atol=1.0)  # mm; the noise moves a joint by some 10 mm
+
+
+@examples(15)
+@given(seeds)
+def test_the_least_rotation_takes_a_direction_to_another_and_turns_by_their_angle(seed):
+    start = Rotation.random(8, random_state=seed).as_matrix()[..., 0]
+    start[0] = np.eye(3)[seed % 3]
+    end = np.roll(start, 1, axis=0)
+    for towards, angles in ((end, np.arccos((start * end).sum(axis=-1))), (-start, np.pi), (start, 0.0)):
+        R = least_rotation(start, towards)
+        np.testing.assert_allclose((R @ start[..., None])[..., 0], towards, atol=1e-9)
+        np.testing.assert_allclose(np.linalg.det(R), 1.0)
+        np.testing.assert_allclose(Rotation.from_matrix(R).magnitude(), angles, atol=1e-7)
+    assert np.isnan(least_rotation(np.full(3, np.nan), end)).all()
 
 
 @examples(15)

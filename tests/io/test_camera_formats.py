@@ -176,6 +176,14 @@ def test_an_opencv_file_without_a_size_is_given_one_too(here, rig, capfd):
         read_rig(path)
 
 
+def test_the_size_may_be_a_matrix_as_pythons_opencv_stores_what_calibrate_camera_took(here, rig):
+    storage = cv2.FileStorage("lens.yml", cv2.FILE_STORAGE_WRITE)
+    storage.write("camera_matrix", rig.cameras[0].K)
+    storage.write("image_size", np.array(rig.cameras[0].image_size))
+    storage.release()
+    assert read_rig(Path("lens.yml")).cameras[0].image_size == rig.cameras[0].image_size
+
+
 # YAML of others
 
 

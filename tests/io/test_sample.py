@@ -1,5 +1,6 @@
 """The sample recording: fetched once, checked whenever it is used, unpacked under known names only."""
 
+import sys
 import threading
 import time
 import zipfile
@@ -69,6 +70,22 @@ def test_those_who_ask_at_once_fetch_it_once(tmp_path, monkeypatch):
     with ThreadPoolExecutor(4) as pool:
         found = list(pool.map(sample.sample_recording, [tmp_path] * 4))
     assert len(set(found)) == len(fetched) == 1
+
+
+def test_a_file_that_vanishes_while_it_is_measured_does_not_end_the_download(tmp_path, monkeypatch):
+    """As pip's unfinished file does, which it renames."""
+    there = Path.is_file
+
+    def found_and_gone(path: Path) -> bool:
+        found = there(path)
+        path.unlink()
+        return found
+
+    (tmp_path / "partial").touch()
+    monkeypatch.setattr(Path, "is_file", found_and_gone)
+    slow = [sys.executable, "-c", "import time; time.sleep(0.5)"]
+    assert sample._watched(slow, {}, tmp_path).returncode == 0
+    assert not (tmp_path / "partial").exists()
 
 
 def wheel_of(path: Path, members: dict[str, bytes]) -> Path:

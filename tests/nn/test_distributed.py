@@ -15,7 +15,7 @@ import torch.multiprocessing
 from test_cli import epitool
 from torch import nn
 
-from epitool.errors import UsageError
+from epitool.errors import InputError, UsageError
 from epitool.io.labels_h5 import write_labels
 from epitool.nn import distributed
 from epitool.nn.distributed import Compute, agree_on_buffers, share_batch_norm, silent_unless_first
@@ -120,6 +120,14 @@ def test_two_processes_have_the_loss_curve_of_one(footage, monkeypatch):
     one = log_of(train(footage, "one of two"), footage, "one of two")
     for name in ("train_loss", "val_nmpjpe"):
         np.testing.assert_allclose(*([line[name] for line in curve] for curve in (two, one)), rtol=2e-3)
+
+
+def test_what_the_first_process_refuses_is_said_once_and_ends_both(footage, tmp_path):
+    (tmp_path / "labels.h5").write_bytes((footage / "labels.h5").read_bytes())  # without its images
+    process = start(tmp_path, "refused", "--devices", "2")
+    _, err = process.communicate(timeout=300)
+    assert (process.returncode, err.count("error:")) == (InputError.exit_status, 1), err
+    assert "Traceback" not in err
 
 
 def one_of_two(rank: int, folder: str) -> None:

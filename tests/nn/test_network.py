@@ -32,7 +32,15 @@ def test_paper_network_has_34_million_parameters_and_the_published_names():
 
 
 @pytest.mark.parametrize("name", BACKBONES)
-def test_trunk_is_that_of_torchvision(name):
+def test_trunk_has_the_weights_of_torchvision(name):
+    with torch.device("meta"):
+        theirs, ours = getattr(_resnets(), name)(weights=None), ResNetTrunk(name)
+    shapes = {key: value.shape for key, value in theirs.state_dict().items() if not key.startswith("fc.")}
+    assert {key: value.shape for key, value in ours.state_dict().items()} == shapes
+
+
+@pytest.mark.parametrize("name", ["resnet18", "resnet50"])  # of either kind of block
+def test_trunk_answers_as_that_of_torchvision(name):
     theirs, ours = getattr(_resnets(), name)(weights=None).eval(), ResNetTrunk(name).eval()
     ours.load_state_dict({key: value for key, value in theirs.state_dict().items() if not key.startswith("fc.")})
     theirs.avgpool = theirs.fc = torch.nn.Identity()

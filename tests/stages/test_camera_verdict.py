@@ -61,7 +61,10 @@ def test_cameras_taken_from_labels_have_the_verdict_of_these(recorded):
 
 
 def test_doubts_about_several_cameras_are_inherited_as_one(truth):
-    means = "Poses keep nearly their shape; where cameras stand and look is off by about that much; more movement helps"
+    means = (
+        "Even with uncertain cameras the shape of the poses is nearly right; the positions and directions of the"
+        " cameras are uncertain by the stated amounts; more movement helps"
+    )
     reasons = [REASON, "camera cam4: rotation uncertain by 1.2 degrees", means, "noise"]
     (first, second) = read_inherited([Window(0, 9, truth.rig, {"verdict": "warn", "reasons": reasons})], "the cameras")
     assert first == (

@@ -318,14 +318,22 @@ def test_poses_of_several_videos_or_of_one_frame_twice_are_no_motion(here):
     for images, said in (
         (["a.avi#0", "b.avi#0"], "images of 2 videos or folders"),
         (["cam1/0.png", "cam2/0.png"], "images of 2 videos or folders"),
-        (["a.avi#3", "a.avi#3"], "frame 3 of a.avi twice"),
+        (["a.avi#3", "a.avi#3"], "frame 3 is there twice"),
+        (["cam1/a_3.png", "cam1/b_3.png"], "frame 3 is there twice"),
+        (["cam1/3.png", f"cam1/{10**19}.png"], "too large for a frame"),
     ):
         write_poses(images)
         with pytest.raises(InputError, match=said):
             converted("pose.json", fps=25, out=Path("walk.trc"))
-    write_poses(["cam1/7.png", "cam1/9.png"])
+
+
+def test_images_of_a_folder_are_at_the_times_of_their_numbers(here):
+    write_poses([f"cam1/img_{n:04d}.png" for n in (10, 1, 2, 11)])  # nobody was found from 3 to 9
     converted("pose.json", fps=25, out=Path("walk.trc"))
-    assert [row[1] for row in rows_of("walk.trc")] == ["0.000000", "0.040000"]
+    assert [row[1] for row in rows_of("walk.trc")] == ["0.000000", "0.040000", "0.360000", "0.400000"]
+    write_poses(["cam1/b.png", "cam1/a.png", "cam1/c.png"])
+    converted("pose.json", fps=25, out=Path("walk.csv"))
+    assert [line.split(",")[-1] for line in Path("walk.csv").read_text().splitlines()] == ["fnum", "0", "1", "2"]
 
 
 def test_a_rate_that_the_video_contradicts_is_warned_of(here, capfd):

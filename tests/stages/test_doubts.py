@@ -29,16 +29,16 @@ NUMBERS = dict.fromkeys(("joints", "degrees", "closer", "factor", "span", "lengt
 def test_a_place_is_uncertain_by_millimetres_where_the_scale_is_known():
     assert word_verdict(Verdict((PLACE,)), Asked(millimetres=490.0)).reasons == (
         "camera walk_back: position uncertain by 245 mm (limit for 'pass': 3% of the camera spacing)",
-        "Poses keep nearly their shape; where cameras stand and look is off by about that much; more movement or"
-        " --intrinsics helps",
+        "Even with uncertain cameras the shape of the poses is nearly right; the positions and directions of the"
+        " cameras are uncertain by the stated amounts; more movement or --intrinsics helps",
     )
 
 
 def test_and_by_a_share_where_it_is_not():
     assert word_verdict(Verdict((PLACE,)), Asked(lenses_given=True)).reasons == (
         "camera walk_back: position uncertain by 5.0% of the camera spacing (limit for 'pass': 3%)",
-        "Poses keep nearly their shape; where cameras stand and look is off by about that much; more movement or more"
-        " views help",
+        "Even with uncertain cameras the shape of the poses is nearly right; the positions and directions of the"
+        " cameras are uncertain by the stated amounts; more movement or more views help",
     )
 
 
@@ -54,7 +54,7 @@ def test_the_worst_comes_first_and_nothing_is_called_usable_beside_it():
     assert said.level == "fail"
     assert said.reasons[0] == "camera door: rotation uncertain by 6.2 degrees (limit: 4 degrees)"
     assert said.reasons[1] == "view roof: is left out: it shows nobody"
-    assert "keep nearly" not in said.text
+    assert "nearly right" not in said.text
 
 
 def test_of_several_cameras_the_worst_is_named_in_one_line_which_says_how_many_there_are():
@@ -65,7 +65,7 @@ def test_of_several_cameras_the_worst_is_named_in_one_line_which_says_how_many_t
     worst = "3 cameras are doubtful, most of all b: rotation uncertain by 3.9 degrees (limit for 'pass': 1 degree)"
     line, means, scatter = shortened(reasons, "it has the others")
     assert line == f"{worst}; it has the others"
-    assert means.startswith("Poses keep nearly their shape")
+    assert means.startswith("Even with uncertain cameras the shape of the poses is nearly right")
     assert passed_on(reasons, "") == [worst, scatter]
     assert select_first(reasons, "look there") == f"{worst}; look there. 1 more reason: look there"
     assert shortened(reasons[1:2], "there") == [reasons[1]]  # a single camera is stated as it is
@@ -99,7 +99,7 @@ def test_lenses_that_nobody_has_measured_are_named_with_what_measuring_them_woul
     lenses = Doubt(kind, "warn", (), -0.2, -0.14, {"known": 0.24})
     camera, means, cause = word_verdict(Verdict((TURNED, lenses)), Asked()).reasons
     assert "rotation uncertain by 1.4 degrees" in camera
-    assert means.endswith("off by about that much")  # the cure is in the next line
+    assert means.endswith("by the stated amounts")  # the cure is in the next line
     assert passed_on([camera, means, cause], "") == [camera]
     assert cause.startswith("the likely cause is the lenses: ")
     assert cause.endswith(

@@ -1,5 +1,6 @@
 import csv
 import json
+import warnings
 from dataclasses import replace
 from pathlib import Path
 
@@ -149,6 +150,11 @@ def test_arrays_pair_in_order(folder):
     np.savez("truth.npz", xyz_mm=truth)
     np.savez("ours.npz", xyz_mm=truth + 100)
     assert values(run(predictions=[Path("ours.npz")], truth=Path("truth.npz")))["MPJPE"] == pytest.approx(0, abs=1e-9)
+    nobody = np.where(np.arange(30)[:, None, None] == 3, np.nan, truth)
+    np.savez("ours.npz", xyz_mm=nobody)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert run(predictions=[Path("ours.npz")], truth=Path("truth.npz")).values["poses"] == 30
     np.savez("ours.npz", xyz_mm=truth[:9])
     with pytest.raises(InputError, match=r"9 poses, truth\.npz has 30"):
         run(predictions=[Path("ours.npz")], truth=Path("truth.npz"))

@@ -125,6 +125,12 @@ def test_frames_that_show_somebody_else_are_no_neighbours():
     assert len(slowly.of_people(boxes).runs(np.isfinite(boxes[:, 0]))) == 11
 
 
+def test_who_is_far_away_is_somebody_else_also_where_time_goes_back():
+    boxes = np.array([[0.0, 0.0, 10.0, 10.0], [0.0, 0.0, 10.0, 10.0], [5000.0, 5000.0, 10.0, 10.0]])
+    found = Times(np.zeros(3, dtype=int), np.array([1.0, 5.0, 0.0])).of_people(boxes)
+    assert len(set(found.sequence.tolist())) == 3
+
+
 def test_who_comes_near_the_camera_stays_the_same():
     """The corner of the box moves, and its middle does not."""
     side = 100.0 * 1.3 ** np.arange(8)

@@ -243,6 +243,21 @@ def test_joints_of_trials_are_pooled_with_everyone_in_them(session, tmp_path):
     assert ((table >= 0).sum(axis=-1)[FRAMES:] == 1).all()
 
 
+def test_trials_of_other_image_sizes_are_not_pooled(session, tmp_path):
+    """Trials may name their views in another order."""
+    first = read_keypoints(session / "walk1/joints-steps/keypoints.h5")
+    turned, smaller = first.select_views(first.views[::-1]), np.array([2, 1, 1, 1])[:, None]
+    first = replace(first, image_size=first.image_size * smaller)
+    for name, keypoints in {
+        "first.h5": first, "alike.h5": first.select_views(first.views[::-1]), "other.h5": turned
+    }.items():  # fmt: skip
+        write_keypoints(tmp_path / name, keypoints)
+    write_pooled([tmp_path / "first.h5", tmp_path / "alike.h5"], tmp_path / "pooled.h5")
+    with pytest.raises(InputError, match=r"other\.h5: images of .* px in .*first\.h5"):
+        write_pooled([tmp_path / "first.h5", tmp_path / "other.h5"], tmp_path / "never.h5")
+    assert not (tmp_path / "never.h5").exists()
+
+
 def test_steps_are_judged_in_words():
     seen = {"frames": 10, "views": {"a": 10, "b": 4}}
     assert "doubtful" in trust.judge_joints(seen, Path("k.h5"))

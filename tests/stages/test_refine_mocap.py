@@ -236,6 +236,14 @@ def test_unfit_motion_capture_is_refused_in_one_line(recording):
         stage.run(RefineOptions(mocap=recording / "none.npz"))
 
 
+def test_labels_without_a_whole_pose_do_not_tell_how_a_detector_errs(recording, truth):
+    headless = truth.poses.xyz.copy()
+    headless[:, H36M.index("head_top")] = np.nan
+    write_labels(recording / "labels.h5", replace(truth, poses=replace(truth.poses, xyz=headless)))
+    with pytest.raises(GeometryError, match=r"^labels\.h5: 0 images show somebody whose pose has all joints"):
+        stage.run(RefineOptions(mocap=recording / "mocap.npz", steps=1))
+
+
 def test_mocap_of_a_plain_array_is_one_clip(tmp_path):
     np.save(tmp_path / "poses.npy", random_motion(20, 0).xyz)
     arrays = read_pose_arrays(tmp_path / "poses.npy")

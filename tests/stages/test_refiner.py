@@ -26,7 +26,7 @@ from epitool.pose import Predictions
 from epitool.skeleton import Skeleton, skeleton
 from epitool.stages import predict
 from epitool.stages import refine as stage
-from epitool.stages.predict.answering import who_answers
+from epitool.stages.predict.answering import Answerer, held_out_error_text, who_answers
 from epitool.stages.scoring.pairing import read_predicted
 from epitool.stages.scoring.truth import read_truth
 from epitool.stages.shared.peers import labelled_looks
@@ -90,17 +90,33 @@ def test_to_open_a_unit_leaves_the_global_generator_alone():
 
 
 def test_refiner_survives_its_file(tmp_path, truth):
-    refiner = replace(trained(truth), measured={"the shipped unit": (30.0, 20.0)})
+    refiner = replace(trained(truth), measured={"the shipped unit": (30.0, 20.0)}, answers_as="the shipped unit")
     save_refiner(tmp_path / "refiner.pt", refiner)
     again = load_refiner(tmp_path / "refiner.pt")
     looks = labelled_looks(truth)
     np.testing.assert_allclose(again.answers(looks), refiner.answers(looks), atol=5e-3)  # of about unit size
-    for name in ("unit", "scale_source", "focal_ratio", "hint", "trained_on", "recording_id", "measured", "options"):
+    plain = ("unit", "scale_source", "focal_ratio", "hint", "trained_on", "recording_id", "measured", "answers_as")
+    for name in (*plain, "options"):
         assert getattr(again, name) == getattr(refiner, name)
     np.testing.assert_array_equal(again.lengths, refiner.lengths)
     save_refiner(tmp_path / "again.pt", again)
     twice = load_refiner(tmp_path / "again.pt")
     np.testing.assert_array_equal(twice.answers(looks), again.answers(looks))
+
+
+def test_the_error_that_predict_states_is_that_of_the_unit_which_answers():
+    """A hint by itself may be better than the unit; files of earlier versions do not tell which error is theirs."""
+    measured = {"the shipped unit": (60.0, 45.0), "refined": (52.0, 40.0), "the network": (41.0, 33.0)}
+    unit = replace(SHIPPED, measured=measured, answers_as="refined")
+    said = [held_out_error_text(Answerer(None, None, u, None, "")) for u in (unit, replace(unit, answers_as=""))]
+    assert said == ["NMPJPE on held-out frames of its recording 52 arbitrary", ""]
+
+
+def test_a_unit_that_answers_nothing_has_no_error_to_state():
+    unit = replace(SHIPPED, measured={"refined": (np.inf, np.inf)}, answers_as="refined")
+    assert held_out_error_text(Answerer(None, None, unit, None, "")) == ""
+    summary = stage._summary(Path("refiner.pt"), unit, "refined", "mm", 3)
+    assert '"nmpjpe": null' in json.dumps(summary.values, allow_nan=False)  # what --json prints
 
 
 @pytest.mark.parametrize(
@@ -112,6 +128,7 @@ def test_refiner_survives_its_file(tmp_path, truth):
         {"hint": "stars"},
         {"weights": {}},
         {"measured": {"the shipped unit": [1.0]}},
+        {"answers_as": "the network"},
         {"options": {"loss": "squared"}},
     ],
     ids=lambda damage: next(iter(damage)),
@@ -159,6 +176,7 @@ def test_refine_command_chooses_the_hint_and_measures_with_and_without(here, tru
     assert measured[values["chosen"]] < 0.7 * measured["the network"]
     assert (refiner.recording_id, refiner.hint, refiner.unit) == (truth.recording_id, "network", "mm")
     assert refiner.measured[values["chosen"]][0] == pytest.approx(measured[values["chosen"]])
+    assert refiner.answers_as == values["chosen"]
 
 
 def test_a_hint_that_is_exact_has_no_error_by_itself_wherever_in_the_image_the_person_is(here, truth):
@@ -192,6 +210,7 @@ def test_labels_alone_teach_the_person_of_the_recording_and_their_doubts(here, t
     assert refiner.lengths[thigh] == pytest.approx(np.median(femur), rel=1e-3)
 
 
+@pytest.mark.thorough  # the first tier has what trains in it, see above
 def test_refine_command_is_reproducible(here, truth):
     write_labels(Path("labels.h5"), truth)
     files = [Path("one.pt"), Path("two.pt"), Path("other.pt")]
@@ -289,7 +308,7 @@ def test_options_that_do_not_go_together_are_refused(here):
         stage.run(RefineOptions(mocap=Path("mocap.npz"), predictions=Path("pose.json")))
 
 
-def test_joints_without_images_are_answered_for_and_measured(here, truth):
+def test_joints_without_images_are_answered_for_and_measured(here, truth, monkeypatch):
     """OpenPose's JSON alone is enough: the views' names and the frames' numbers stand for the images."""
     shift, frames = np.array([0.0, -900.0, 0.0]), np.arange(5, 125)
     beside = replace(truth.poses, xyz=truth.poses.xyz + shift, frames=frames)
@@ -300,9 +319,14 @@ def test_joints_without_images_are_answered_for_and_measured(here, truth):
     write_everyone({"one": first, "two": second.between(20, 90)})
     predict.run(PredictOptions(images=("labels.h5",)))
     names = read_predictions(Path("pose.json")).images
-    assert names[::4] == tuple(f"{truth.rig.names[0]}#{frame}" for frame in frames)
+    assert names[::4] == tuple(f"view:{truth.rig.names[0]}#{frame}" for frame in frames)
     found, _ = read_predicted(Path("pose.json"), read_truth(Path("labels.h5")), "all")
     np.testing.assert_array_equal(found.frames * 4 + found.views, np.arange(480))  # all of the first person
+    (here / "elsewhere").mkdir()
+    monkeypatch.chdir(here / "elsewhere")  # such names are no paths, which are relative to a file
+    found, _ = read_predicted(here / "pose.json", read_truth(here / "labels.h5"), "all")
+    assert len(found.frames) == 480
+    monkeypatch.chdir(here)
     for looked_at in ({"overlay": Path("drawn")}, {"detector": "mediapipe"}, {"box": "image"}):
         with pytest.raises(InputError, match=r"labels\.h5: names no images.*--views"):
             predict.run(PredictOptions(images=("labels.h5",), **looked_at))

@@ -27,6 +27,7 @@ from epitool.nn.run import BEST, LAST, LOG, best_epoch
 from epitool.nn.samples import collect_samples
 from epitool.nn.soft_argmax import soft_argmax
 from epitool.nn.training_set import open_training_set, prepare_training_set
+from epitool.nn.validation import validate
 from epitool.options import PredictOptions, TrainOptions
 from epitool.options.network import SMALL
 from epitool.pose import Keypoints
@@ -77,6 +78,19 @@ def test_run_leaves_model_and_a_line_per_epoch(run_folder, labels):
     assert (card.recording_id, card.unit, card.skeleton) == (labels.recording_id, "mm", labels.poses.skeleton)
     assert card.focal_ratio == pytest.approx(labels.rig.cameras[0].focal / max(labels.rig.cameras[0].image_size))
     assert not list(run_folder.glob(".*"))
+
+
+def test_a_network_that_answers_nothing_is_measured_as_nothing_and_never_the_best(run_folder, labels):
+    model, recording = load_model(run_folder / BEST), Recording.of(labels)
+    network = build_network(17, TINY)
+    network.load_state_dict({name: tensor * np.nan for name, tensor in model.weights.items()}, strict=False)
+    samples, store = open_training_set(recording.skeleton, run_folder)
+    measured = validate(network, samples, store, recording, TINY, Compute("cpu").start())
+    assert all(np.isnan(error) for error in measured.values())
+    history = [{"epoch": 1, **measured}, {"epoch": 2, "val_nmpjpe": 80.0}, {"epoch": 3, **measured}]
+    assert best_epoch(history)["epoch"] == 2
+    summary = train_stage._summary([history[0] | {"seconds": 1.0}], 80.0, TINY, "mm", run_folder)
+    json.dumps(summary.values, allow_nan=False)  # what --json prints
 
 
 def test_interrupted_run_goes_on_to_identical_bits(run_folder, labels, tmp_path, monkeypatch):

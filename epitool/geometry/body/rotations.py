@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from epitool.errors import InputError
-from epitool.geometry.body.axes import body_axes, dot, unit_vectors
+from epitool.geometry.body.axes import body_axes, least_rotation, unit_vectors
 from epitool.pose import Poses
 from epitool.skeleton import Skeleton
 
@@ -101,7 +101,7 @@ def bone_motion(poses: Poses) -> BoneMotion:
             parent, found = np.broadcast_to(np.eye(3), trunk.shape), trunk
         else:
             parent = turned[:, bone.parent]
-            found = _least_rotation(parent @ np.array(bone.rest, dtype=float), aims[:, b]) @ parent
+            found = least_rotation(parent @ np.array(bone.rest, dtype=float), unit_vectors(aims[:, b])) @ parent
         own = np.swapaxes(parent, -1, -2) @ found
         made_up += float(np.isnan(own[:, 0, 0]).mean()) / len(bones)
         rotations[:, b] = _without_gaps(own)
@@ -141,16 +141,6 @@ def _trunk(at: dict[str, Array]) -> Array:
     """Return the axes of the pelvis as columns, `(F, 3, 3)`: left, up to the shoulders, forward."""
     forward, up, right = body_axes(at["right_hip"] - at["left_hip"], at["thorax"] - at["pelvis"])
     return np.stack([-right, up, forward], axis=-1)
-
-
-def _least_rotation(start: Array, aim: Array) -> Array:
-    """Return the least rotations `(F, 3, 3)` that turn unit vectors `start` `(F, 3)` into the directions of `aim`."""
-    end = unit_vectors(aim)
-    axis, cosine = np.cross(start, end), dot(start, end)
-    cross = np.zeros((len(axis), 3, 3))
-    cross[:, [2, 0, 1], [1, 2, 0]], cross[:, [1, 2, 0], [2, 0, 1]] = axis, -axis
-    out = np.eye(3) + cross + cross @ cross / np.maximum(1 + cosine, 1e-9)[:, None, None]
-    return np.where(np.isnan(cosine)[:, None, None], np.nan, out)
 
 
 def _without_gaps(rotations: Array) -> Array:

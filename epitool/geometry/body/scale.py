@@ -141,3 +141,13 @@ def _length_of_body(poses: Poses, rule: ScaleRule) -> float:
     except GeometryError as error:
         other = "femur=400mm (two hips and knees) or " if rule.kind == "height" else ""
         raise GeometryError(f"scale {rule}: {error}. Try {other}baseline:cam1,cam2=3.2m (no body)") from None
+
+
+def usual_extent(xyz: Array) -> float:
+    """Return the median extent of bodies `(..., J, 3)` along an axis, over poses and axes; NaN if nothing has a place.
+
+    >>> usual_extent(np.array([[[0.0, 0.0, 0.0], [1.0, 2.0, 4.0]], np.full((2, 3), np.nan)]))
+    2.0
+    """
+    placed = xyz[np.isfinite(xyz).any(axis=(-2, -1))]
+    return float(np.median(np.nanmax(placed, axis=1) - np.nanmin(placed, axis=1))) if len(placed) else np.nan

@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 
 from epitool.camera import Camera, Rig, frozen_array
 from epitool.errors import GeometryError
+from epitool.geometry.body.axes import least_rotation, unit_vectors
 from epitool.geometry.body.stance import Stance, Tilt, axis_tilt, fit_floor, floor_tilt, stance_of
 from epitool.geometry.doubts import Doubt, Kind
-from epitool.geometry.two_view.epipolar import skew
 from epitool.pose import Poses
 
 Array = NDArray[np.float64]
@@ -124,11 +124,7 @@ def _upright_frame(stance: Stance) -> Array:
 
 def _frame_of(up: Array) -> Array:
     """Return the smallest rotation that takes `up (3,)` to z."""
-    unit = up / np.linalg.norm(up)
-    if unit[2] < -1 + 1e-9:
-        return np.diag([1.0, -1.0, -1.0])
-    K = skew(np.cross(unit, [0.0, 0.0, 1.0]))
-    return np.eye(3) + K + K @ K / (1 + unit[2])
+    return least_rotation(unit_vectors(up), np.array([0.0, 0.0, 1.0]))
 
 
 def _combined(axis: Tilt, floor: Tilt) -> Tilt:

@@ -107,12 +107,16 @@ def variances_of_cameras(covariance: Array, R: Array, t: Array) -> Array:
     views = len(R)
     by_camera = covariance.reshape(views, -1, views, covariance.shape[0] // views)
     own = np.stack([by_camera[v, :, v] for v in range(views)])
-    # derivative of the centre -R' t by small turns and by t
-    by_center = np.stack([-r.T @ np.column_stack([skew(s), np.eye(3)]) for r, s in zip(R, t, strict=True)])
-    places = by_center @ own[:, :6, :6] @ np.swapaxes(by_center, 1, 2)
+    to_center = _to_centers(R, t)
+    places = to_center @ own[:, :6, :6] @ np.swapaxes(to_center, 1, 2)
     rotation, place = np.trace(own[:, :3, :3], axis1=1, axis2=2), np.trace(places, axis1=1, axis2=2)
     focal = own[:, 6, 6] if own.shape[1] > 6 else np.zeros(views)
     return np.stack([rotation, place, focal, *variances_against_others(by_camera[:, :6, :, :6], R, t)])
+
+
+def _to_centers(R: Array, t: Array) -> Array:
+    """Return the derivatives `(V, 3, 6)` of the cameras' centres -R' t by small turns and by t."""
+    return np.stack([-r.T @ np.column_stack([skew(s), np.eye(3)]) for r, s in zip(R, t, strict=True)])
 
 
 def variances_against_others(covariance: Array, R: Array, t: Array) -> tuple[Array, Array]:
@@ -128,7 +132,7 @@ def variances_against_others(covariance: Array, R: Array, t: Array) -> tuple[Arr
     """
     views = len(R)
     centers = -np.einsum("vji,vj->vi", R, t)
-    to_center = np.stack([-r.T @ np.column_stack([skew(s), np.eye(3)]) for r, s in zip(R, t, strict=True)])
+    to_center = _to_centers(R, t)
     spread = centers - centers.mean(axis=0)
     grown = np.zeros((6 * views,))  # derivative of the relative size of the rig
     for v in range(views):

@@ -84,12 +84,6 @@ def is_doubtful(given: Given, closest: Closest) -> bool:
     return rough or bool((1 - fit.inlier_share > OUTLIERS[0]).any())
 
 
-def usual_extent(labels: Labels) -> float:
-    """Return the median extent of the person along an axis, over poses and axes; NaN if nothing has a place."""
-    xyz = labels.poses.xyz[np.isfinite(labels.poses.xyz).any(axis=(1, 2))]
-    return float(np.median(np.nanmax(xyz, axis=1) - np.nanmin(xyz, axis=1))) if len(xyz) else np.nan
-
-
 def labels_off(given: Given, closer: Rig, trusted: Sequence[str]) -> float:
     """Return how far the joints lie from where cameras that fit better put them, in the rig's unit.
 

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from epitool.camera import Camera, Rig
 from epitool.errors import GeometryError
+from epitool.geometry.body.scale import usual_extent
 from epitool.geometry.calibration.compare import angle_deg, compare_rigs
 from epitool.geometry.calibration.first_rig import informative_frames
 from epitool.geometry.calibration.given import (
@@ -25,7 +26,6 @@ from epitool.geometry.calibration.given import (
     label_sample,
     labels_off,
     move_closer,
-    usual_extent,
 )
 from epitool.geometry.calibration.incremental import adjust_to_labels
 from epitool.geometry.calibration.lens_priors import priors_of_common_factor
@@ -162,7 +162,7 @@ def _doubt_of_places(given: Given, closest: Closest) -> Doubt:
     trusted = [name for name in rig.names if name not in views] or rig.names
     off = labels_off(given, closest.rig, trusted)
     level: Level = (
-        "fail" if (closer > _FAR and scatter > _ROUGH) or off > _LOST * usual_extent(given.labels) else "warn"
+        "fail" if (closer > _FAR and scatter > _ROUGH) or off > _LOST * usual_extent(given.labels.poses.xyz) else "warn"
     )
     numbers = {"closer": closest.sigma_px, "degrees": min(turns[furthest]), "off": off}
     return Doubt(Kind.MOVED, level, views, fit.sigma_px, numbers=numbers)

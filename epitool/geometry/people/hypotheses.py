@@ -13,12 +13,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from epitool.geometry.people.likeness import body_evidence
-
 Array = NDArray[np.float64]
 Indices = NDArray[np.intp]
 _KEPT = 30  # hypotheses
 _NEW = -2.0  # log odds that somebody is new, rather than any one of those who are out of sight
+_STATURE, _PROPORTION = 0.06, 0.03  # standard deviations of log lengths among people, of all bones together and of each
 _FIELDS = ("weight", "total", "evidence", "last", "node")
 
 
@@ -27,7 +26,7 @@ class _States:
     """People as some hypothesis has them, S of them; the first stands for nobody yet.
 
     Attributes:
-        weight: Sums of weights of their bones, `(S, B)`; see `body_evidence`.
+        weight: Sums of weights of their bones, `(S, B)`; see `_body_evidence`.
         total: Sums of weighted log lengths, `(S, B)`.
         evidence: Evidence of their bones, `(S,)`.
         last: The last of their pieces, `(S,)`.
@@ -74,12 +73,12 @@ def divide_pieces(weight: Array, total: Array, odds_of: Callable[[Indices, int],
     """Return the person of each of Q pieces in the order of time, `(Q,)`, numbered from 0.
 
     Args:
-        weight: Weights of the pieces' bones, `(Q, B)`; see `body_evidence`.
+        weight: Weights of the pieces' bones, `(Q, B)`; see `_body_evidence`.
         total: Their weighted log lengths, `(Q, B)`.
         odds_of: Given pieces `(S,)` and a later one, returns the log odds `(S,)` that somebody goes on from the former
             to the latter, by where and when they are; minus infinity where nobody can.
     """
-    nobody, alone, history = np.zeros((1, weight.shape[1])), body_evidence(weight, total), _History()
+    nobody, alone, history = np.zeros((1, weight.shape[1])), _body_evidence(weight, total), _History()
     states = _States(nobody, nobody, np.zeros(1), np.full(1, -1), np.zeros(1, dtype=np.intp))
     score, people = np.zeros(1), np.zeros((1, 0), dtype=np.intp)  # of each hypothesis; people are numbers of states
     for q in range(len(weight)):
@@ -104,7 +103,7 @@ def divide_pieces(weight: Array, total: Array, odds_of: Callable[[Indices, int],
 def _grown(states: _States, piece: int, weight: Array, total: Array) -> _States:
     """Return the people if each of them had this piece as well, with these bones `(B,)`."""
     weight, total = states.weight + weight, states.total + total
-    return _States(weight, total, body_evidence(weight, total), np.full(len(weight), piece), states.node)
+    return _States(weight, total, _body_evidence(weight, total), np.full(len(weight), piece), states.node)
 
 
 def _likeliest(score: Array, people: Indices, gain: Array) -> tuple[Indices, Indices, Array]:
@@ -121,3 +120,21 @@ def _likeliest(score: Array, people: Indices, gain: Array) -> tuple[Indices, Ind
     best = np.argsort(-options, axis=None, kind="stable")[:_KEPT]
     best = best[np.isfinite(options.flat[best])]
     return *np.divmod(best, options.shape[1]), options.flat[best]
+
+
+def _body_evidence(weight: Array, total: Array) -> Array:
+    """Return the log likelihood `(...)` of measured bones if one body has them, but for a constant of each measurement.
+
+    The likelihood of two pieces of a track as one body, less those of each as a body of its own, are the log odds that
+    they are one person's. Log lengths of a body are the usual ones plus one normal deviation common to all bones and
+    one of each.
+
+    Args:
+        weight: Sums of the weights (inverse variances) of measured log lengths, `(..., B)`; 0 where none is measured.
+        total: Sums of weighted log lengths, as deviations from the usual ones, `(..., B)`.
+    """
+    shrunk = 1 + weight * _PROPORTION**2
+    each = ((_PROPORTION * total) ** 2 / shrunk - np.log(shrunk)).sum(axis=-1)
+    weights = 1 + _STATURE**2 * (weight / shrunk).sum(axis=-1)
+    common = (_STATURE * (total / shrunk).sum(axis=-1)) ** 2 / weights - np.log(weights)
+    return 0.5 * (each + common)

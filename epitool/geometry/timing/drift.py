@@ -25,8 +25,9 @@ from epitool.geometry.timing.offset_fit import (
     linearize,
     normal_equations,
 )
+from epitool.geometry.timing.refusals import unreached
 from epitool.geometry.timing.sync import combine_differences
-from epitool.geometry.timing.trajectories import estimate_motion_at, without_gaps, without_gross_errors, without_jumps
+from epitool.geometry.timing.trajectories import estimate_motion_at, without_gross_errors, without_jumps
 from epitool.geometry.triangulation.labels import sample_bounds
 from epitool.geometry.two_view.epipolar import b_from_a
 from epitool.pose import Keypoints, midline
@@ -97,18 +98,17 @@ def drift_of(motions: Motions, rig: Rig) -> Drift | None:
 
 
 def of_all_views(found: dict[tuple[int, int], tuple[float, float]], views: int) -> tuple[Array, Array] | None:
-    """Return the values `(V,)` of all views and their deviations, from differences of pairs; None if a view has none.
+    """Return the values `(V,)` of all views and their deviations, from differences of pairs.
+
+    The result is None unless chains of pairs join all views.
 
     Args:
         found: Difference of each pair of views, with its standard deviation.
         views: Number of views.
     """
-    if not found or {v for pair in found for v in pair} < set(range(views)):
+    if not found or unreached(list(found), views):
         return None
-    try:
-        values, sd, _ = combine_differences(found, views)
-    except np.linalg.LinAlgError:  # no chain of pairs joins all views
-        return None
+    values, sd, _ = combine_differences(found, views)
     return values, sd
 
 
@@ -157,8 +157,7 @@ def _motion(keypoints: Keypoints, view: int, camera: Camera, runs: Sequence[NDAr
     """Return the motion of one view in the runs by midpoints of left and right, immune to exchanged sides."""
     parts = []
     for run in runs:
-        dense = without_gaps(camera.normalize(keypoints.xy[run, view]), keypoints.frames[run])
-        smooth = without_gross_errors(without_jumps(dense, keypoints.skeleton))
+        smooth = without_gross_errors(without_jumps(camera.normalize(keypoints.xy[run, view]), keypoints.skeleton))
         parts.append(estimate_motion_at(midline(smooth, keypoints.skeleton), np.arange(len(run), dtype=float)))
     return Motion(np.concatenate([x for x, _ in parts]), np.concatenate([v for _, v in parts]))
 

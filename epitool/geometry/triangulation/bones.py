@@ -192,17 +192,17 @@ def refine_with_bones(
 
 
 def _tree(skeleton: Skeleton, bones: BoneLengths) -> Tree:
-    """Return the bones as a tree for the solver, with distances between joints along bones (Floyd-Warshall)."""
+    """Return the bones as a tree for the solver, with distances between joints along bones."""
+    from scipy.sparse.csgraph import shortest_path  # slow to import
+
     length, spread = (np.array(values, dtype=float) for values in (bones.length, bones.spread))
     parents = np.where(np.isfinite(length) & np.isfinite(spread), skeleton.parents, -1).astype(np.int64)
     if (parents < 0).all():
         raise ValueError("no bone length is known")
     J = len(parents)
-    ways = np.where(np.eye(J, dtype=bool), 0.0, np.inf)
-    for child in np.flatnonzero(parents >= 0):
-        ways[child, parents[child]] = ways[parents[child], child] = length[child]
-    for through in range(J):
-        ways = np.minimum(ways, ways[:, through, None] + ways[through])
+    known, apart = np.flatnonzero(parents >= 0), np.zeros((J, J))
+    apart[known, parents[known]] = length[known]
+    ways = shortest_path(apart, directed=False)
     roots = np.flatnonzero(parents < 0)
     order = np.argsort(ways[:, roots].min(axis=1), kind="stable")
     connected = np.isfinite(ways)

@@ -113,9 +113,10 @@ def label_chunk(keypoints: Keypoints, rig: Rig, settings: LabelSettings) -> Labe
     upright = keypoints.with_swaps(swapped) if swapped.any() else keypoints
     upright = replace(upright, take_of=np.zeros(len(keypoints.frames), dtype=np.int64))  # one rig, hence one take
     poses = Poses(found.xyz, found.confidence, keypoints.frames, keypoints.skeleton, rig.unit, "world")
+    error = np.linalg.norm(rig.project(found.xyz) - upright.xy, axis=-1)
     rows, columns = np.triu_indices(3)
     covariance = found.covariance[..., rows, columns]
-    return Labels(poses, upright, rig, found.reprojection_px, swapped, covariance, found.used)
+    return Labels(poses, upright, rig, error, swapped, covariance, found.used)
 
 
 def _with_bones(
@@ -130,7 +131,7 @@ def _with_bones(
         used = error < _NEAR * np.sqrt(noise.variance(noise.levels(confidence)))
     right = noise.inlier_share[noise.levels(confidence)]
     trust = np.where(used, right, 0.0).sum(axis=1) / np.maximum(used.sum(axis=1), 1)
-    return Triangulation(posed.xyz, trust, error, posed.covariance, used)
+    return Triangulation(posed.xyz, trust, posed.covariance, used)
 
 
 def _put_sides_right(

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from epitool.camera import Rig
+from epitool.camera import Rig, inverses
 from epitool.geometry.compiled.mixture import best_odds
 from epitool.geometry.compiled.point import covariances, freedoms
 from epitool.geometry.compiled.projection import Views, reprojection_errors
@@ -33,14 +33,12 @@ class Triangulation:
             it is undecided which views are right: only two views that contradict each other by 5 sigma, two views
             against the others that meet far from the body, or places that are about equally likely.
         confidence: Mean probability `(F, J)` that the keypoints a point rests on are not gross errors.
-        reprojection_px: Distance of the projected point from each view's keypoint, `(F, V, J)` undistorted px.
         covariance: Covariance of `xyz`, `(F, J, 3, 3)` in the rig's unit squared; NaN where `xyz` is NaN.
         used: Keypoints that the point rests on, `(F, V, J)`.
     """
 
     xyz: Array
     confidence: Array
-    reprojection_px: Array
     covariance: Array
     used: NDArray[np.bool_]
 
@@ -58,8 +56,8 @@ class Triangulation:
             return out
 
         return Triangulation(
-            exchanged(self.xyz, 1), exchanged(self.confidence, 1), exchanged(self.reprojection_px, 2),
-            exchanged(self.covariance, 1), exchanged(self.used, 2),
+            exchanged(self.xyz, 1), exchanged(self.confidence, 1), exchanged(self.covariance, 1),
+            exchanged(self.used, 2),
         )  # fmt: skip
 
 
@@ -96,7 +94,7 @@ def triangulate(
         by_point = np.swapaxes(np.where(used, precision, 0.0), 1, 2).reshape(-1, len(rig))
         covariance = covariances(views.P, xyz.reshape(-1, 3), by_point).reshape(*xyz.shape, 3)
     trust = (used * weights).sum(axis=1) / np.maximum(used.sum(axis=1), 1)
-    return Triangulation(xyz, trust, reprojection_errors(views.P, xyz, xy), covariance, used)
+    return Triangulation(xyz, trust, covariance, used)
 
 
 def estimate_noise(xy: Array, confidence: Array, rig: Rig) -> KeypointNoise:
@@ -174,10 +172,4 @@ def _contiguous(values: Array) -> Array:
 def solver_views(rig: Rig) -> Views:
     """Return the cameras as solvers need them."""
     P, centers = rig.stacked("P", "center")
-    return Views(P, centers, _contiguous(_inverse(P[:, :, :3])))
-
-
-def _inverse(M: Array) -> Array:
-    """Invert matrices `(V, 3, 3)` by adjugates; LAPACK would start all its threads, a large share of a chunk's time."""
-    adjugate = np.cross(M[:, [1, 2, 0]], M[:, [2, 0, 1]])
-    return np.swapaxes(adjugate, 1, 2) / (M[:, 0] * adjugate[:, 0]).sum(axis=1)[:, None, None]
+    return Views(P, centers, _contiguous(inverses(P[:, :, :3])))

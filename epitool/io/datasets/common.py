@@ -14,8 +14,8 @@ from scipy.io.matlab import MatReadError
 
 from epitool.camera import Array, Rig
 from epitool.errors import InputError
-from epitool.images import frame_of_video
 from epitool.labels import Take
+from epitool.names import frame_of_video
 
 _AGREE_PX = 2.0  # largest distance of a dataset's 2D joints from its projected 3D joints; rounding causes less than 1
 

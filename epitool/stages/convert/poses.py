@@ -13,12 +13,11 @@ from epitool.errors import InputError, UsageError
 from epitool.geometry.motion.gaps import step_of
 from epitool.images import frame_rate
 from epitool.io.foreign.markers import pose2sim_markers
-from epitool.io.foreign.motion import FORMATS, Told, check_motion_file, ending_of, write_motion
+from epitool.io.foreign.motion import FORMATS, Told, angles_of, check_motion_file, ending_of, write_motion
 from epitool.io.labels_h5 import people_in
 from epitool.options import ConvertOptions
 from epitool.pose import Poses
 from epitool.pss.alignment import find_up
-from epitool.stages.convert.angles import draw_angles
 from epitool.stages.convert.cameras import IN_MM
 from epitool.stages.convert.over_time import Track, processed
 from epitool.stages.convert.tracks import tracks_of
@@ -126,7 +125,7 @@ def _write(out: Path, motions: Mapping[str, _Motion], scale: float, told: Told) 
         write_motion(out, _join_parts(list(poses.values())), scale, replace(told, people=people))
         return [out]
     files = {name: out if len(poses) == 1 else _name_person_file(out, name) for name in poses}
-    write = write_motion if form.write else draw_angles
+    write = write_motion if form.write else _draw_angles
     for name, file in files.items():
         made_up = write(file, poses[name], scale, replace(told, done=motions[name].done))
         if made_up:
@@ -224,3 +223,15 @@ def _every_frame(motion: _Motion, first: int, step: int) -> _Motion:
         step: Difference between the numbers of neighbouring frames.
     """
     return replace(motion, poses=replace(motion.poses, frames=(motion.poses.frames - first) // step))
+
+
+def _draw_angles(path: Path, poses: Poses, scale: float, told: Told) -> float:
+    """Draw joint angles over time as a PNG; the arguments and what is returned are those of `write_motion`.
+
+    Raises:
+        InputError: The poses are of no person, or the file cannot be written.
+    """
+    from epitool.viz.angles import plot_angles  # imports matplotlib, which no other format needs
+
+    plot_angles(path, told.seconds(poses.frames), angles_of(path, poses), told.done)
+    return 0.0

@@ -10,11 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from epitool.errors import InputError
-from epitool.images import frame_of_video
 from epitool.io.labels_h5 import LabelsFile, open_everyone
 from epitool.io.people_h5 import FIRST
 from epitool.io.predictions import read_predictions
 from epitool.labels import Further, Labels
+from epitool.names import frame_of_video, number_frames
 from epitool.pose import Poses
 from epitool.skeleton import Skeleton
 from epitool.stages.convert.over_time import Track
@@ -69,7 +69,7 @@ def _with_further(labels: Labels, further: Further | None) -> tuple[Poses, NDArr
 
 
 def _frames_of(path: Path, images: Sequence[str]) -> NDArray[np.int64]:
-    """Return frame numbers `(N,)` of images: those in the video, or 0, 1, 2, ... for image files of a folder.
+    """Return the frame numbers `(N,)` of images of one video or folder, see `names.number_frames`.
 
     Raises:
         InputError: The images are of several videos or folders, or a frame occurs twice.
@@ -81,9 +81,7 @@ def _frames_of(path: Path, images: Sequence[str]) -> NDArray[np.int64]:
             f"{path}: has images of {len(sources)} videos or folders ({', '.join(sources)[:200]}), which are no one"
             " motion; `epitool predict` each into a file of its own"
         )
-    numbers = [at[1] for at in places if at]
-    if len(numbers) < len(images):
-        return np.arange(len(images))
-    if len(set(numbers)) < len(numbers):
-        raise InputError(f"{path}: has frame {max(numbers, key=numbers.count)} of {sources[0]} twice")
-    return np.array(numbers, dtype=np.int64)
+    try:
+        return np.array(number_frames(images), dtype=np.int64)
+    except ValueError as error:
+        raise InputError(f"{path}: {error}; the poses of one motion have frames of their own") from None

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from epitool.camera import Rig
 from epitool.errors import GeometryError
 from epitool.files import writing
-from epitool.geometry.body.scale import distance_between, stature
+from epitool.geometry.body.scale import distance_between, stature, usual_extent
 from epitool.geometry.calibration.compare import compare_rigs
 from epitool.images import Image, read_images
 from epitool.io.cameras import read_windows
@@ -246,9 +246,7 @@ def _size_factor(predictions: Predictions, labels: Labels) -> float:
     """Return the factor that makes predicted bodies as large as the labels', to be drawn over them."""
     if predictions.unit == labels.rig.unit:
         return 1.0
-    both = predictions.joints_3d, labels.poses.xyz
-    ours, theirs = (np.nanmedian(np.nanmax(xyz, axis=-2) - np.nanmin(xyz, axis=-2)) for xyz in both)
-    return float(theirs / ours)
+    return usual_extent(labels.poses.xyz) / usual_extent(predictions.joints_3d)
 
 
 def _overlays(answers: list[_Answer]) -> Image:

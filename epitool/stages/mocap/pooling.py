@@ -30,13 +30,12 @@ def write_pooled(paths: Sequence[Path], out: Path) -> None:
         out: File to write.
 
     Raises:
-        InputError: A file is damaged, or of another detector than the others.
+        InputError: A file is damaged, or of another detector or other image sizes than the others.
     """
     with ExitStack() as stack:
         files = [stack.enter_context(open_keypoints(path)) for path in paths]
         for file in files[1:]:
-            if file.skeleton.joints != files[0].skeleton.joints:
-                raise InputError(f"{file.path}: has other joints than {files[0].path}; is it of another detector?")
+            _check_alike(file, files[0])
         spans = [_span(file, _FRAMES // len(files)) for file in files]
         with writing(out) as temporary:
             with writing_keypoints(temporary, sum(map(len, spans))) as writer:
@@ -47,6 +46,18 @@ def write_pooled(paths: Sequence[Path], out: Path) -> None:
                     parts.append(_read_everyone(file, span, part))
             if any(people is not None for _, people in parts):
                 add_candidates(temporary, _join_trials(parts))
+
+
+def _check_alike(file: KeypointsFile, first: KeypointsFile) -> None:
+    if file.skeleton.joints != first.skeleton.joints:
+        raise InputError(f"{file.path}: has other joints than {first.path}; is it of another detector?")
+    for name, size in zip(first.views, first.image_size.tolist()):
+        own = file.image_size[file.views.index(name)].tolist()
+        if own != size:
+            raise InputError(
+                f"{file.path}: images of {name} have {own[0]}x{own[1]} px, and {size[0]}x{size[1]} px in {first.path};"
+                " one calibration is for one size, so film all trials alike, or run `epitool mocap` on each by itself"
+            )
 
 
 def _span(file: KeypointsFile, most: int) -> range:

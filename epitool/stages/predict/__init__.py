@@ -12,8 +12,9 @@ from epitool.camera import Array
 from epitool.console import Summary, counted, progress, say, warn
 from epitool.detectors import open_detector
 from epitool.errors import GeometryError, InputError, UsageError
-from epitool.images import IMAGE_SUFFIXES, check_name, frame_of_video, open_view, read_images
+from epitool.images import IMAGE_SUFFIXES, check_name, open_view, read_images
 from epitool.io.predictions import write_predictions
+from epitool.names import frame_of_video
 from epitool.nn.times import Times
 from epitool.options import PredictOptions
 from epitool.pose import BOX_MARGIN, Predictions
@@ -70,7 +71,7 @@ def image_names(inputs: Sequence[str], joints_do: bool = False) -> list[str]:
 
     Args:
         inputs: The inputs.
-        joints_do: Whether the joints of keypoints or labels that name no images do; the names are then `view#frame`.
+        joints_do: Whether the joints of keypoints or labels that name no images do; the names are then `view:cam1#7`.
 
     Raises:
         InputError: An input is missing, cannot be decoded, or names no images.

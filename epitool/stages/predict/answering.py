@@ -85,10 +85,11 @@ def _repeat_doubts(path: Path, doubts: Sequence[str]) -> None:
 
 def held_out_error_text(who: Answerer) -> str:
     """Return the error on frames held out from training, in words; "" if it is unknown."""
-    if who.refiner is not None and who.refiner.measured:
-        best = min(who.refiner.measured.values())
-        return f"NMPJPE on held-out frames of its recording {best[0]:.0f} {who.refiner.unit}"
-    card = who.engine.card if who.refiner is None and who.engine else None
+    if who.refiner is not None:
+        error, _ = who.refiner.measured.get(who.refiner.answers_as, (np.nan, np.nan))
+        known = np.isfinite(error)
+        return f"NMPJPE on held-out frames of its recording {error:.0f} {who.refiner.unit}" if known else ""
+    card = who.engine.card if who.engine else None
     if card and np.isfinite(card.val_error):
         mean = card.mean_pose_error
         beside = f" (always answering the mean pose: {mean:.0f})" if np.isfinite(mean) else ""

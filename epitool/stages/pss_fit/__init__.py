@@ -14,11 +14,12 @@ from epitool.files import STDIO
 from epitool.io.npz import write_pss
 from epitool.io.pose_arrays import read_pose_arrays
 from epitool.io.predictions import read_predictions
+from epitool.labels import split_frames
 from epitool.options import PssFitOptions
 from epitool.pss import AXES, PssModel, Yaw, count_distinct, find_up, fit_pss, flat_poses, yaw_of
 from epitool.skeleton import Skeleton
 from epitool.stages.scoring.everyone import read_everyone
-from epitool.stages.scoring.truth import part_of, part_of_clips
+from epitool.stages.scoring.truth import part_of_clips
 from epitool.stages.shared.clusters import shortages
 
 DEFAULT_KS = (50, 100)
@@ -87,7 +88,7 @@ def _reference(path: Path, split: str) -> Reference:
         return _from_arrays(path, split)
     if suffix == ".json" or path == STDIO:
         predicted = read_predictions(path)
-        part = predicted.joints_3d[part_of(len(predicted.joints_3d), split)]
+        part = predicted.joints_3d[split_frames(len(predicted.joints_3d))[split]]
         return Reference(part, predicted.skeleton, f"{path.name}, split {split}, predictions in camera axes")
     everyone = read_everyone(path, heeded=True)
     part = everyone.labels.in_cameras[everyone.part(split)]

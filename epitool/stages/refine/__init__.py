@@ -65,6 +65,11 @@ def _from_mocap(options: RefineOptions, mocap: Path, path: Path) -> Summary:
         seen.append(select_seen(everyone, file))
         doubts += [f"{file.name}: {reason}" for reason in reasons_for("warn", everyone)]
     looks, truth = join_looks([each.looks for each in seen]), np.concatenate([each.truth for each in seen])
+    if len(truth) < MIN_POSES:
+        raise GeometryError(
+            f"{', '.join(map(str, options.pairs))}: {len(truth)} images show somebody whose pose has all joints, and"
+            f" {MIN_POSES} are needed to learn how the detector errs; give more labels"
+        )
     say(f"learning from {len(poses)} poses of motion capture; errors as in {len(truth)} images")
     trained_on = f"{len(poses)} poses of {mocap.name}, errors of {len(truth)} images of {len(options.pairs)} recordings"
     unit = replace(GENERIC, steps=options.steps or GENERIC.steps, seed=options.seed)
@@ -105,7 +110,7 @@ def _from_labels(options: RefineOptions, path: Path) -> Summary:
     measured = {name: _error(refiner, given.of_frames(told)) for name, (refiner, given) in candidates.items()}
     measured |= by_themselves
     best = min(candidates, key=lambda name: measured[name])
-    refiner = replace(candidates[best][0], measured=measured)
+    refiner = replace(candidates[best][0], measured=measured, answers_as=best)
     save_refiner(path, refiner)
     return _summary(path, refiner, best, labels.rig.unit, len(told))
 
@@ -202,5 +207,8 @@ def _summary(path: Path, refiner: Refiner, best: str, unit: str, frames: int) ->
     told = ", ".join(f"{name} {n:.0f} / {p:.0f}" for name, (n, p) in refiner.measured.items())
     text = f"{path}: {best}; NMPJPE / PMPJPE of {frames} validation frames, {unit}, 14 joints: {told}"
     values = {"refiner": str(path), "chosen": best, "hint": refiner.hint, "unit": unit, "frames": frames}
-    measured = {name: {"nmpjpe": n, "pmpjpe": p} for name, (n, p) in refiner.measured.items()}
+    measured = {  # null for who answered nothing
+        name: dict(zip(("nmpjpe", "pmpjpe"), errors if np.isfinite(errors).all() else (None, None)))
+        for name, errors in refiner.measured.items()
+    }
     return Summary(text, {**values, "measured": measured})

@@ -46,7 +46,7 @@ class Everyone:
 
     @property
     def image_names(self) -> NDArray[np.str_]:
-        """Names of the images `(F, V)`; `view#frame` if no image has a name."""
+        """Names of the images `(F, V)`; `view:cam1#7` if no image has a name."""
         return images_or_frames(self.labels.keypoints.images, self.numbers, self.labels.keypoints.views)
 
     def part(self, name: str) -> Indices:

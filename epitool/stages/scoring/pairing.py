@@ -13,6 +13,7 @@ from epitool.camera import Array
 from epitool.console import counted, say, warn
 from epitool.errors import InputError
 from epitool.files import STDIO
+from epitool.geometry.body.scale import usual_extent
 from epitool.io.pose_arrays import read_pose_arrays
 from epitool.io.predictions import read_predictions
 from epitool.names import image_key
@@ -73,9 +74,7 @@ def find_all_predicted(options: EvaluateOptions, truth: Truth) -> tuple[list[Pre
         raise InputError(f"{', '.join(one.source for one in found)}: no image is in all of them")
     if len(common) < max(map(len, keys)):
         say(f"measuring the {len(common)} poses that all have in common")
-    return [
-        one.at(np.unique(key, return_index=True)[1][np.isin(np.unique(key), common)]) for one, key in zip(found, keys)
-    ], split
+    return [one.at(np.intersect1d(key, common, return_indices=True)[1]) for one, key in zip(found, keys)], split
 
 
 def read_predicted(path: Path, truth: Truth, split: str | None) -> tuple[Predicted, str]:
@@ -184,12 +183,7 @@ def _check_sizes(xyz: Array, unit: str, path: Path, truth: Truth) -> None:
     Raises:
         InputError: Bodies of one array are more than five times larger than those of the other.
     """
-    ours, theirs = (
-        float(np.nanmedian(np.nanmax(poses, axis=-2) - np.nanmin(poses, axis=-2)))
-        if np.isfinite(poses).any()
-        else np.nan
-        for poses in (xyz, truth.xyz)
-    )
+    ours, theirs = usual_extent(xyz), usual_extent(truth.xyz)
     if unit == truth.unit == "mm" and max(ours, theirs) > _LARGEST_RATIO * min(ours, theirs):
         raise InputError(
             f"bodies are about {ours:.3g} mm in {path} and {theirs:.3g} mm in {truth.path}: give both in mm"

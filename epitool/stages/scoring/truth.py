@@ -81,23 +81,18 @@ class Truth:
         return stretch.astype(np.int64), f"{len(np.unique(stretch))} stretches of one recording"
 
 
-def part_of(count: int, split: str, stated: tuple[int, int] | None = None) -> Indices:
-    """Return the indices of a part of `count` frames, split as the file states or else by their order."""
-    return split_frames(count, stated)[split]
-
-
 def part_of_clips(clips: NDArray[np.int64], split: str) -> Indices:
     """Return the indices of the poses of a part that is made of whole clips, with the same draw every time.
 
     Args:
-        clips: Clip of each pose, `(N,)`. A single clip is divided as `part_of` does.
+        clips: Clip of each pose, `(N,)`. A single clip is divided as by `split_frames`.
         split: Name of the part.
     """
     numbers = np.unique(clips)
     if len(numbers) < 2:
-        return part_of(len(clips), split)
+        return split_frames(len(clips))[split]
     order = np.random.default_rng(0).permutation(numbers)
-    return np.flatnonzero(np.isin(clips, order[part_of(len(order), split)]))
+    return np.flatnonzero(np.isin(clips, order[split_frames(len(order))[split]]))
 
 
 def read_truth(path: Path, joint_set: str = "all") -> Truth:

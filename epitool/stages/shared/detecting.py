@@ -61,7 +61,7 @@ def detect(options: Detect2dOptions) -> Summary:
     detector = check_detector(options.detector)
     source = source_of_list(listed, detector) if listed else source_of(opened, detector)
     if out.is_file() and not options.overwrite:
-        return _finished(out, source)
+        return _finished(out, source, detector)
     folder = Path() if out.exists() and not out.is_file() else out.parent  # nothing is kept beside a device or a pipe
     parts = folder / f".{out.name}.parts"
     report_lengths({view.name: view.frames for view in opened})
@@ -94,7 +94,7 @@ def check_detector(name: str | None) -> str:
     return chosen or open_detector(None).name  # raises an error that says how to install a detector
 
 
-def _finished(out: Path, source: str) -> Summary:
+def _finished(out: Path, source: str, detector: str) -> Summary:
     if read_source(out) != source:
         raise UsageError(
             f"{out}: is of other footage or another detector; --overwrite replaces it, --out writes elsewhere"
@@ -104,7 +104,7 @@ def _finished(out: Path, source: str) -> Summary:
         tally = Tally.empty(file.views, len(file.skeleton))
         for start in range(0, len(file), _READ_FRAMES):
             tally.add(file.read(start, start + _READ_FRAMES))
-    return _summary(tally, out, "kept")
+    return _summary(tally, out, detector)
 
 
 def _detect_all(views: Sequence[View], opener: Callable[[], Detector], parts: Path, source: str, jobs: int) -> Assembly:

@@ -21,7 +21,10 @@ _RECORDING = "is it one of this recording, in sync, and not mirrored?"
 _WHOLE_LENGTH = 1000.0  # lengths from this on are shown in whole units
 _FINE = 0.2  # shares below this are shown with a decimal
 _CAMERA = "camera "  # how the line of a camera begins
-_MEANS = "Poses keep nearly their shape; where cameras stand and look is off by about that much"
+_MEANS = (
+    "Even with uncertain cameras the shape of the poses is nearly right; the positions and directions of the"
+    " cameras are uncertain by the stated amounts"
+)
 _LENSES = "the likely cause is the lenses: "
 _MEASURED = (
     "With lenses measured on a calibration pattern (--intrinsics), rotations would be uncertain by {known:.2g} degrees"

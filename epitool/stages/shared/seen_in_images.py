@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from epitool.camera import Array
-from epitool.images import frame_of_video, frame_rate
+from epitool.images import frame_rate
+from epitool.names import frame_of_video
 from epitool.nn.times import Times, smoothed
 from epitool.pose import Predictions, square_boxes
 from epitool.skeleton import convert_joints

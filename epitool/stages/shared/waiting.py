@@ -38,7 +38,7 @@ class _Compiling(event.Listener):
     def on_start(self, event: Any) -> None:
         """Say so, the first time."""
         if _once.acquire(blocking=False):
-            say("compiling for this machine, once; up to some 20 s of processor time")
+            say("compiling for this machine, once; this takes 5 to 10 s of processor time, more on slow machines")
 
     def on_end(self, event: Any) -> None:
         """Say nothing."""

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from epitool.io.labels_h5 import LabelsFile, open_labels, people_in
+from epitool.io import labels_h5
+from epitool.io.labels_h5 import LabelsFile
 from epitool.labels import Labels
 from epitool.viz.scene import Person
 
@@ -44,13 +45,8 @@ class LabelledPeople:
 
 @contextmanager
 def open_everyone(path: Path) -> Iterator[LabelledPeople]:
-    """Open the labels of everyone in a file.
-
-    Raises:
-        InputError: The file is missing or damaged.
-    """
-    with ExitStack() as stack:
-        files = [stack.enter_context(open_labels(path, person)) for person in people_in(path)]
+    """Open the labels of everyone in a file; errors are those of `labels_h5.open_everyone`."""
+    with labels_h5.open_everyone(path) as files:
         yield LabelledPeople(files)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -11,12 +10,13 @@ import numpy as np
 
 from epitool.console import counted, progress, warn
 from epitool.errors import InputError
-from epitool.images import IMAGE_SUFFIXES, VIDEO_SUFFIXES, frame_of_video, read_images
+from epitool.images import IMAGE_SUFFIXES, VIDEO_SUFFIXES, read_images
 from epitool.io.cameras import CAMERA_SUFFIXES, read_rig
 from epitool.io.keypoints_h5 import open_keypoints
 from epitool.io.labels_h5 import LabelsFile, has_poses
 from epitool.io.predictions import read_predictions
 from epitool.labels import Labels
+from epitool.names import NO_FILE, frame_number, frame_of_video, names_file
 from epitool.pose import Keypoints, Predictions
 from epitool.skeleton import skeleton
 from epitool.stages.shared.camera_verdict import verdict_of
@@ -143,14 +143,17 @@ def _scene_of_predictions(title: str, seen: Predictions, most: int) -> Scene:
 def _place_of(image: str) -> tuple[str, int | None]:
     """Return the camera and the frame number of an image, as views are named and numbered.
 
-    >>> _place_of("walk/cam02/img_0007.png"), _place_of("crown.png"), _place_of("cam02.mp4#12")
-    (('cam02', 7), ('crown', None), ('cam02', 12))
+    >>> _place_of("walk/cam02/img_0007.png"), _place_of("crown.png"), _place_of("cam02.mp4#12"), _place_of("view:a#7")
+    (('cam02', 7), ('crown', None), ('cam02', 12), ('a', 7))
     """
     if place := frame_of_video(image):
-        return Path(place[0]).stem, place[1]
+        return Path(place[0]).stem.removeprefix(NO_FILE), place[1]
     path = Path(image)
-    numbers = re.findall(r"\d+", path.stem)
-    return path.parent.name or path.stem, int(numbers[-1]) if numbers else None
+    try:
+        number = frame_number(image)
+    except ValueError:  # a photograph's name, and no frame of a view
+        number = None
+    return path.parent.name or path.stem, number
 
 
 def _sampled(step: int) -> str:
@@ -170,7 +173,7 @@ def _fps(shown: Keypoints, step: int) -> tuple[float, bool]:
 
 def _with_images(scene: Scene, names: Sequence[Sequence[str]]) -> Scene:
     """Return the scene with small images, as far as the image files still exist, and with their sizes."""
-    places = {(f, v): name for f, row in enumerate(names) for v, name in enumerate(row) if name}
+    places = {(f, v): name for f, row in enumerate(names) for v, name in enumerate(row) if names_file(name)}
     images, sizes = dict[tuple[int, int], bytes](), scene.sizes.copy()
     keys = list(places)
     with progress("images", len(keys)) as advance:

@@ -56,7 +56,7 @@ def cameras_of(path: Path, stated: Sequence[Stated], given: tuple[int, int] | No
     plain = [one.name for one in stated if one.distortion is None]
     if plain:
         say(f"{path}: states no lens distortion; none is taken: {', '.join(plain)}")
-    guessed = [camera for camera, one in zip(cameras, stated, strict=True) if not (one.size or given)]
+    guessed = [camera for camera, one in zip(cameras, stated, strict=True) if one.size is None and given is None]
     if guessed:
         said = ", ".join(f"{c.name} {c.image_size[0]}x{c.image_size[1]}" for c in guessed)
         warn(f"{path}: states no image size; twice the principal point is taken unless a size is given: {said}")
@@ -73,7 +73,8 @@ def _camera(stated: Stated, given: tuple[int, int] | None) -> Camera:
     K = numbers(stated.K, f"{who}: its matrix", 9).reshape(3, 3)
     distortion = numbers([] if stated.distortion is None else stated.distortion, f"{who}: its distortion")
     guess = np.clip(K[:2, 2], 1, 1e6)  # the centre is at (size - 1) / 2, and sizes are even
-    size = numbers(stated.size or given or 2 * np.round(guess + 0.25), f"{who}: its images' size", 2)
+    sizes = (stated.size, given, 2 * np.round(guess + 0.25))
+    size = numbers(next(each for each in sizes if each is not None), f"{who}: its images' size", 2)
     if not (np.abs(size) < _LARGEST_SIZE).all():
         raise ValueError(f"{who}: is for images of {size[0]:g}x{size[1]:g} pixels")
     t = numbers(stated.t, f"{who}: its translation", 3)

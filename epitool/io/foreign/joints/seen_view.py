@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from epitool.images import LARGEST_FRAME
+from epitool import names
 from epitool.skeleton import Skeleton
 
 Array = NDArray[np.float64]
@@ -44,7 +43,7 @@ class SeenView:
     left_out: int = 0
 
     def __post_init__(self) -> None:
-        strange = next((frame for frame in self.people if not 0 <= frame <= LARGEST_FRAME), None)
+        strange = next((frame for frame in self.people if not 0 <= frame <= np.iinfo(np.int64).max), None)
         if strange is not None:
             raise ValueError(f"{str(strange)[:80]} is no frame number")
 
@@ -58,12 +57,9 @@ def frame_number(name: str) -> int:
     >>> frame_number("cam01_000000000012_keypoints.json")
     12
     """
-    found = re.findall(r"\d+", Path(name).stem)
-    if not found:
+    if (number := names.frame_number(name)) is None:
         raise ValueError(f"'{name[:80]}' has no frame number")
-    if len(found[-1].lstrip("0")) > len(str(LARGEST_FRAME)) or int(found[-1]) > LARGEST_FRAME:
-        raise ValueError(f"'{name[:80]}' ends in a number too large for a frame's")
-    return int(found[-1])
+    return number
 
 
 def view_name(path: Path) -> str:

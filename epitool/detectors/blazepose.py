@@ -9,106 +9,26 @@ import os
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import cached_property
 from typing import Any, NamedTuple
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from epitool.console import stream_redirected
+from epitool.detectors.blazepose_graphs import MOST_PEOPLE, network_of_crops, network_of_joints
 from epitool.images import Image
 from epitool.skeleton import skeleton
 
 Array = NDArray[np.float64]
 _silence = threading.RLock()
-_MOST_PEOPLE = 8  # in a crowd, those with the most confident boxes
 _SAME_PERSON = 0.25  # of the larger extent, between middles of trunks: found twice, under 0.2; two people, from 0.3
-_FULL_MODEL = 1
 _TURNS = (20.0, -20.0)  # degrees, of the crops of further looks
-# mediapipe's own graph takes the best box only, and forgets the box once it tracks. These two have the same steps: one
-# finds the crops of all boxes, the other one looks into one crop and says where it would look in the next image. The
-# filter does not smooth joints, but rounds as mediapipe's graph does. It would smooth the points that say where to look
-# next over all crops, whoever is in them, so these go past it.
-_CROPS = """
-input_stream: "image"
-output_stream: "crops"
-node {
-  calculator: "PoseDetectionCpu"
-  input_stream: "IMAGE:image"
-  output_stream: "DETECTIONS:every_box"
-}
-node {
-  calculator: "ClipDetectionVectorSizeCalculator"
-  input_stream: "every_box"
-  output_stream: "boxes"
-  options { [mediapipe.ClipVectorSizeCalculatorOptions.ext] { max_vec_size: %d } }
-}
-node {
-  calculator: "ImagePropertiesCalculator"
-  input_stream: "IMAGE_CPU:image"
-  output_stream: "SIZE:size"
-}
-node {
-  calculator: "BeginLoopDetectionCalculator"
-  input_stream: "ITERABLE:boxes"
-  input_stream: "CLONE:0:size"
-  output_stream: "ITEM:box"
-  output_stream: "CLONE:0:size_of_box"
-  output_stream: "BATCH_END:end"
-}
-node {
-  calculator: "PoseDetectionToRoi"
-  input_stream: "DETECTION:box"
-  input_stream: "IMAGE_SIZE:size_of_box"
-  output_stream: "ROI:crop"
-}
-node {
-  calculator: "EndLoopNormalizedRectCalculator"
-  input_stream: "ITEM:crop"
-  input_stream: "BATCH_END:end"
-  output_stream: "ITERABLE:crops"
-}
-"""
-_JOINTS = """
-input_stream: "image"
-input_stream: "crop"
-input_side_packet: "model"
-input_side_packet: "off"
-output_stream: "joints"
-output_stream: "joints_in_space"
-output_stream: "next_crop"
-node {
-  calculator: "ImagePropertiesCalculator"
-  input_stream: "IMAGE_CPU:image"
-  output_stream: "SIZE:size"
-}
-node {
-  calculator: "PoseLandmarkByRoiCpu"
-  input_side_packet: "MODEL_COMPLEXITY:model"
-  input_side_packet: "ENABLE_SEGMENTATION:off"
-  input_stream: "IMAGE:image"
-  input_stream: "ROI:crop"
-  output_stream: "LANDMARKS:raw"
-  output_stream: "AUXILIARY_LANDMARKS:raw_auxiliary"
-  output_stream: "WORLD_LANDMARKS:raw_in_space"
-}
-node {
-  calculator: "PoseLandmarkFiltering"
-  input_side_packet: "ENABLE:off"
-  input_stream: "IMAGE_SIZE:size"
-  input_stream: "NORM_LANDMARKS:raw"
-  input_stream: "AUX_NORM_LANDMARKS:raw_auxiliary"
-  input_stream: "WORLD_LANDMARKS:raw_in_space"
-  output_stream: "FILTERED_NORM_LANDMARKS:joints"
-  output_stream: "FILTERED_AUX_NORM_LANDMARKS:unused"
-  output_stream: "FILTERED_WORLD_LANDMARKS:joints_in_space"
-}
-node {
-  calculator: "PoseLandmarksToRoi"
-  input_stream: "LANDMARKS:raw_auxiliary"
-  input_stream: "IMAGE_SIZE:size"
-  output_stream: "ROI:next_crop"
-}
-"""
+_PART = 384  # px, side of the part of the image that further looks are taken at; the crop, in any turn, lies in it
+_SHOWN, _AROUND = 0.2, 7  # least value of the mask where the person is shown, and px around it that are shown as well
+_GREY = 110
+_LED_ASTRAY = 0.05  # of the extent: mean motion of the joints, when all else becomes grey, that tells they were others'
 
 
 class _Person(NamedTuple):
@@ -120,6 +40,7 @@ class _Person(NamedTuple):
         xyz: Joints in space `(33, 3)` mm.
         crop: mediapipe's rectangle in which they were found.
         next_crop: The rectangle for the next image.
+        mask: Where the person is in the image, `(H, W)`, from 0 to 1; None if the network was not asked.
     """
 
     xy: Array
@@ -127,6 +48,27 @@ class _Person(NamedTuple):
     xyz: Array
     crop: Any
     next_crop: Any
+    mask: NDArray[np.float32] | None = None
+
+
+class _Part(NamedTuple):
+    """A square part of an image at another size.
+
+    Attributes:
+        image: The part.
+        crop: mediapipe's rectangle in it.
+        scale: Its pixels over those of the whole image.
+        corner: Place of its first pixel in the whole image, `(2,)` px.
+    """
+
+    image: Image
+    crop: Any
+    scale: float
+    corner: Array
+
+    def to_whole(self, person: _Person) -> _Person:
+        """Return a person found in the part where they are in the whole image."""
+        return person._replace(xy=person.xy / self.scale + self.corner)
 
 
 @contextmanager
@@ -152,8 +94,12 @@ class BlazePose:
         self._trunk = [
             self.skeleton.index(f"{side}_{name}") for side in ("left", "right") for name in ("shoulder", "hip")
         ]
+        self._limbs = [
+            j for j, joint in enumerate(self.skeleton.joints)
+            if joint.partition("_")[2] in ("shoulder", "hip", "knee", "ankle", "elbow", "wrist")
+        ]  # fmt: skip
         with _native_stderr_silenced():
-            self._crops, self._joints = _networks()
+            self._crops, self._joints = network_of_crops(), network_of_joints()
             nobody, everywhere = np.zeros((64, 64, 3), dtype=np.uint8), _whole_image()
             # An answer comes after all that the networks' threads say as they start.
             self._crops.process(nobody)
@@ -171,27 +117,50 @@ class BlazePose:
         """
         image, people = np.ascontiguousarray(image), list[_Person]()
         for crop in self._crops.process(image).crops or ():
-            self._look(image, crop, people)
+            _add(self._seen(image, crop), people, self._trunk)
         for person in before:
-            if len(people) < _MOST_PEOPLE and not found_among(person.xy, [one.xy for one in people], self._trunk):
-                self._look(image, person.next_crop, people)
+            if len(people) < MOST_PEOPLE and not found_among(person.xy, [one.xy for one in people], self._trunk):
+                _add(self._seen(image, person.next_crop), people, self._trunk)
         return self._joined(people), people
 
-    def look_again(self, image: Image, people: Sequence[_Person]) -> list[tuple[Array, Array, Array]]:
-        """Return what `detect` does, of people found in this image, in their crops turned one way and the other.
+    def look_again(self, image: Image, people: Sequence[_Person], turned: bool) -> list[tuple[Array, Array, Array]]:
+        """Return what `detect` does, of people found in this image, where all that is around each becomes grey.
 
-        A crop is turned with a body that leans, and in a turned crop the network may take left for right.
+        Where that moves their joints, they were partly somebody else's, and those found in grey surroundings are taken.
+        Turned looks are at crops turned one way and the other: a crop is turned with a body that leans, and in a turned
+        crop the network may take left for right.
         """
-        image, looks = np.ascontiguousarray(image), []
-        for degrees in _TURNS:
-            seen = list[_Person]()
-            for person in people:
-                crop = type(person.crop)()
-                crop.CopyFrom(person.crop)
-                crop.rotation += np.radians(degrees)
-                self._look(image, crop, seen)
-            looks.append(self._joined(seen))
-        return looks
+        image, turns = np.ascontiguousarray(image), _TURNS if turned else ()
+        looks = [list[_Person]() for _ in (0, *turns)]
+        for person in people:
+            part = _part_around(image, person.crop)
+            if alone := self._alone(part):
+                part, person = alone
+            found = [person, *(self._seen_in_part(part, degrees) for degrees in turns)]
+            for look, one in zip(looks, found, strict=True):
+                _add(one, look, self._trunk)
+        return [self._joined(look) for look in looks]
+
+    def _alone(self, part: _Part) -> tuple[_Part, _Person] | None:
+        """Return the part with all but the person grey, and the person found there; None if their joints stay."""
+        as_is = self._seen(part.image, part.crop, self._masks)
+        if as_is is None or as_is.mask is None:
+            return None
+        shown = cv2.dilate(as_is.mask, np.ones((_AROUND, _AROUND))) > _SHOWN
+        grey = part._replace(image=np.where(shown[..., None], part.image, np.uint8(_GREY)))
+        before, after = part.to_whole(as_is), self._seen_in_part(grey)
+        if after is None:
+            return None
+        moved = np.linalg.norm((after.xy - before.xy)[self._limbs], axis=-1).mean()
+        return (grey, after) if moved > _LED_ASTRAY * np.ptp(before.xy[self._limbs], axis=0).max() else None
+
+    @cached_property
+    def _masks(self) -> Any:
+        """The second network, which also says where the person is in the image."""
+        with _native_stderr_silenced():
+            network = network_of_joints(masked=True)
+            network.process({"image": np.zeros((64, 64, 3), dtype=np.uint8), "crop": _whole_image()})
+            return network
 
     def _joined(self, people: Sequence[_Person]) -> tuple[Array, Array, Array]:
         joints = len(self.skeleton)
@@ -199,18 +168,48 @@ class BlazePose:
         visibility = np.array([person.visibility for person in people]).reshape(-1, joints)
         return xy, visibility, np.array([person.xyz for person in people]).reshape(-1, joints, 3)
 
-    def _look(self, image: Image, crop: Any, people: list[_Person]) -> None:
-        """Add the person in a crop, if there is one who is not among the people yet."""
-        seen = self._joints.process({"image": image, "crop": crop})
+    def _seen(self, image: Image, crop: Any, network: Any = None) -> _Person | None:
+        """Return the person in a crop; None if there is none."""
+        seen = (network or self._joints).process({"image": image, "crop": crop})
         if seen.joints is None:
-            return
+            return None
         height, width = image.shape[:2]
         # mediapipe measures from the corner of the image, we measure from the centre of the first pixel
         xy = np.array([(joint.x * width, joint.y * height) for joint in seen.joints.landmark]) - 0.5
-        if not found_among(xy, [person.xy for person in people], self._trunk):
-            visibility = np.array([joint.visibility for joint in seen.joints.landmark])
-            xyz = np.array([(joint.x, joint.y, joint.z) for joint in seen.joints_in_space.landmark])
-            people.append(_Person(xy, visibility, 1000.0 * xyz, crop, seen.next_crop))
+        visibility = np.array([joint.visibility for joint in seen.joints.landmark])
+        xyz = 1000.0 * np.array([(joint.x, joint.y, joint.z) for joint in seen.joints_in_space.landmark])
+        return _Person(xy, visibility, xyz, crop, seen.next_crop, getattr(seen, "mask", None))
+
+    def _seen_in_part(self, part: _Part, degrees: float = 0.0) -> _Person | None:
+        """Return the person in the crop of a part, turned by some degrees, where they are in the whole image."""
+        crop = type(part.crop)()
+        crop.CopyFrom(part.crop)
+        crop.rotation += np.radians(degrees)
+        seen = self._seen(part.image, crop)
+        return None if seen is None else part.to_whole(seen)
+
+
+def _add(person: _Person | None, people: list[_Person], trunk: Sequence[int]) -> None:
+    """Add a person who is not among the people yet."""
+    if person is not None and not found_among(person.xy, [one.xy for one in people], trunk):
+        people.append(person)
+
+
+def _part_around(image: Image, crop: Any) -> _Part:
+    """Return the square part of an image in which a crop lies however it is turned; black beyond the image's edge."""
+    height, width = image.shape[:2]
+    side, middle = crop.width * width, np.array([crop.x_center * width, crop.y_center * height])
+    reach = max(int(np.ceil(side / np.sqrt(2.0))), 1)
+    left, top = np.floor(middle).astype(int) - reach
+    inside = image[max(top, 0) : max(top + 2 * reach, 0), max(left, 0) : max(left + 2 * reach, 0)]
+    part = np.zeros((2 * reach, 2 * reach, 3), dtype=np.uint8)
+    part[max(-top, 0) :, max(-left, 0) :][: inside.shape[0], : inside.shape[1]] = inside
+    scale = _PART / (2 * reach)
+    sized = cv2.resize(part, (_PART, _PART), interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
+    x, y = (middle - (left, top)) / (2 * reach)
+    share = side / (2 * reach)
+    there = type(crop)(x_center=x, y_center=y, width=share, height=share, rotation=crop.rotation)
+    return _Part(np.asarray(sized, np.uint8), there, scale, np.array([left, top]) + 0.5 / scale - 0.5)
 
 
 def found_among(xy: Array, people: Sequence[Array], trunk: Sequence[int]) -> bool:
@@ -229,19 +228,3 @@ def _whole_image() -> Any:
     from mediapipe.framework.formats.rect_pb2 import NormalizedRect
 
     return NormalizedRect(x_center=0.5, y_center=0.5, width=1.0, height=1.0)
-
-
-def _networks() -> tuple[Any, Any]:
-    from google.protobuf import text_format
-    from mediapipe.calculators.core import clip_vector_size_calculator_pb2  # noqa: F401 - an option in the graph
-    from mediapipe.framework import calculator_pb2
-    from mediapipe.python.solution_base import SolutionBase
-
-    crops, joints = (
-        text_format.Parse(g, calculator_pb2.CalculatorGraphConfig()) for g in (_CROPS % _MOST_PEOPLE, _JOINTS)
-    )
-    return SolutionBase(graph_config=crops, outputs=["crops"]), SolutionBase(
-        graph_config=joints,
-        side_inputs={"model": _FULL_MODEL, "off": False},
-        outputs=["joints", "joints_in_space", "next_crop"],
-    )

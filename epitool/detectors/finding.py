@@ -55,17 +55,18 @@ class LooksAgain(Follower, Protocol):
     """Detector that can also look at people again.
 
     Attributes:
-        further: Number of looks that `look_again` takes.
+        further: Number of turned looks that `look_again` takes.
     """
 
     further: int
 
-    def look_again(self, image: Image, people: Sequence[Any]) -> Sequence[Sequence[Array]]:
-        """Return what further looks at people find, each of which errs in its own way; as `detect` does for each look.
+    def look_again(self, image: Image, people: Sequence[Any], turned: bool) -> Sequence[Sequence[Array]]:
+        """Return what is found of people when all that is around each is hidden; as `detect` does for each look.
 
         Args:
             image: RGB image.
             people: Whom to follow from this image, as returned for it.
+            turned: Whether to take the turned looks as well, each of which errs in its own way.
         """
         ...
 
@@ -93,35 +94,48 @@ def people_in_box(detector: Detector, image: Image, box: Array) -> People:
 
     For a NaN box the whole image is used.
     """
-    return looks_in_box(detector, image, box, again=False)[0][0]
+    part, corner = _in_box(image, box)
+    people = people_found(detector, part) if part.size else _nobody(detector)
+    return people._replace(xy=people.xy + corner)
 
 
 def looks_in_box(
-    detector: Detector, image: Image, box: Array, again: bool, before: Sequence[Any] = ()
+    detector: Detector, image: Image, box: Array, turned: bool, before: Sequence[Any] = ()
 ) -> tuple[list[People], Sequence[Any]]:
     """Return the people in a box, as `people_in_box` does, in one look or more, and whom to follow from here.
+
+    A detector that can looks at everyone again, with all that is around them hidden.
 
     Args:
         detector: The detector.
         image: RGB image.
         box: Box [x, y, width, height], px; NaN for the whole image.
-        again: Whether a detector that can looks at everyone again.
+        turned: Whether to take turned looks as well.
         before: Whom to follow, as returned for the image before and the same box; for detectors that can.
     """
-    corner = np.zeros(2)
-    if np.isfinite(box).all():
-        height, width = image.shape[:2]
-        left, top = np.clip(np.floor(box[:2]).astype(int), 0, [width, height]).tolist()
-        right, bottom = np.clip(np.ceil(box[:2] + box[2:]).astype(int), 0, [width, height]).tolist()
-        if right <= left or bottom <= top:
-            joints = len(detector.skeleton)
-            return [People(np.empty((0, joints, 2)), np.empty((0, joints)))], ()
-        image, corner = np.ascontiguousarray(image[top:bottom, left:right]), np.array([left, top])
+    part, corner = _in_box(image, box)
+    if not part.size:
+        return [_nobody(detector)], ()
     if isinstance(detector, Follower):
-        first, followed = people_followed(detector, image, before)
+        first, followed = people_followed(detector, part, before)
     else:
-        first, followed = people_found(detector, image), before
+        first, followed = people_found(detector, part), before
     looks = [first]
-    if again and isinstance(detector, LooksAgain):
-        looks += [_people(one, len(detector.skeleton)) for one in detector.look_again(image, followed)]
+    if isinstance(detector, LooksAgain):
+        looks = [_people(one, len(detector.skeleton)) for one in detector.look_again(part, followed, turned)]
     return [people._replace(xy=people.xy + corner) for people in looks], followed
+
+
+def _in_box(image: Image, box: Array) -> tuple[Image, Array]:
+    """Return the part of an image that lies in a box, and the place `(2,)` of its first pixel."""
+    if not np.isfinite(box).all():
+        return image, np.zeros(2)
+    height, width = image.shape[:2]
+    left, top = np.clip(np.floor(box[:2]).astype(int), 0, [width, height]).tolist()
+    right, bottom = np.clip(np.ceil(box[:2] + box[2:]).astype(int), 0, [width, height]).tolist()
+    return np.ascontiguousarray(image[top:bottom, left:right]), np.array([left, top])
+
+
+def _nobody(detector: Detector) -> People:
+    joints = len(detector.skeleton)
+    return People(np.empty((0, joints, 2)), np.empty((0, joints)))

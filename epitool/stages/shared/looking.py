@@ -75,8 +75,9 @@ class Looking(Protocol):
 class DetectorLooks:
     """A `Looking` that runs a detector on every image and on its mirror image, in which its errors differ.
 
-    In images without neighbours in time, which could tell left from right, a detector that can looks at both again. Of
-    several people it takes the one seen best, and follows that person through a video.
+    A detector that can looks at each person with all that is around them hidden, and in images without neighbours in
+    time, which could tell left from right, takes turned looks as well. Of several people the one seen best is taken, and
+    followed through a video.
     """
 
     def __init__(
@@ -96,7 +97,7 @@ class DetectorLooks:
         self._box = np.full(4, np.nan) if box is None else box
         body, alone = detectors[0].skeleton, times.alone
         further = detectors[0].further if isinstance(detectors[0], LooksAgain) and alone.any() else 0
-        self._again = alone & (further > 0)
+        self._turned = alone & (further > 0)
         shape = (len(alone), 2 + 2 * further, len(body))
         self.found = Seen(np.full((*shape, 2), np.nan), np.zeros(shape), np.full((*shape, 3), np.nan), body)
         self.source = f"detector {detectors[0].name}"
@@ -108,12 +109,12 @@ class DetectorLooks:
     def __call__(self, i: int, image: Image) -> Array:
         """Detect in the image and in its mirror image; return the box around the joints of the first look."""
         straight, mirror = self._detectors
-        again = bool(self._again[i])
+        turned = bool(self._turned[i])
         self._following.begin(self._times.at(i))
         before = self._following.before
-        mirrored = self._beside.submit(_looks_at_mirror, mirror, image, self._box, again, before[1])
+        mirrored = self._beside.submit(_looks_at_mirror, mirror, image, self._box, turned, before[1])
         self.image_size[i] = image.shape[1], image.shape[0]
-        (people, *more), here = looks_in_box(straight, image, self._box, again, before[0])
+        (people, *more), here = looks_in_box(straight, image, self._box, turned, before[0])
         (others, *more_others), here_mirrored = mirrored.result()
         self._following.before = here, here_mirrored
         if len(people.xy) > 1:
@@ -146,11 +147,11 @@ def _mask_outside(xy: Array, confidence: Array, size: NDArray[np.int64]) -> Arra
 
 
 def _looks_at_mirror(
-    detector: Detector, image: Image, box: Array, again: bool, before: Sequence[Any]
+    detector: Detector, image: Image, box: Array, turned: bool, before: Sequence[Any]
 ) -> tuple[list[People], Sequence[Any]]:
     """Return the people found in the mirror image, mirrored back, and whom to follow there."""
     across = np.array([image.shape[1] - 1 - box[0] - box[2], *box[1:]])
-    looks, followed = looks_in_box(detector, np.asarray(cv2.flip(image, 1)), across, again, before)
+    looks, followed = looks_in_box(detector, np.asarray(cv2.flip(image, 1)), across, turned, before)
     return [_mirrored_back(people, image.shape[1], detector.skeleton.flip_order) for people in looks], followed
 
 

@@ -75,11 +75,12 @@ def test_the_example_of_detectors_runs_and_blazepose_says_nothing_of_its_own(her
         writer.write(np.zeros((64, 64, 3), np.uint8))
     writer.release()
     (block,) = examples("detectors.md")
-    crop = (
-        "from types import SimpleNamespace\nfrom mediapipe.framework.formats.rect_pb2 import NormalizedRect\n"
-        "rect = NormalizedRect(x_center=0.5, y_center=0.5, width=0.5, height=0.5)\n"
-        "detector.look_again(image, [SimpleNamespace(crop=rect)])"
+    look = (
+        "import numpy as np\nfrom epitool.detectors.blazepose import _Person\n"
+        "from mediapipe.framework.formats.rect_pb2 import NormalizedRect\n"
+        "rect, zeros = NormalizedRect(x_center=0.5, y_center=0.5, width=0.5, height=0.5), np.zeros((33, 3))\n"
+        "detector.look_again(image, [_Person(zeros[:, :2], zeros[:, 0], zeros, rect, rect)], True)"
     )
-    done = subprocess.run([sys.executable, "-c", block + crop], capture_output=True, text=True, check=True)
+    done = subprocess.run([sys.executable, "-c", block + look], capture_output=True, text=True, check=True)
     assert float(done.stdout) > 0
     assert done.stderr == ""

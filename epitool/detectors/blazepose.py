@@ -133,26 +133,24 @@ class BlazePose:
         image, turns = np.ascontiguousarray(image), _TURNS if turned else ()
         looks = [list[_Person]() for _ in (0, *turns)]
         for person in people:
-            part = _part_around(image, person.crop)
-            if alone := self._alone(part):
-                part, person = alone
-            found = [person, *(self._seen_in_part(part, degrees) for degrees in turns)]
+            part, alone = self._alone(_part_around(image, person.crop))
+            found = [alone or person, *(self._seen_in_part(part, degrees) for degrees in turns)]
             for look, one in zip(looks, found, strict=True):
                 _add(one, look, self._trunk)
         return [self._joined(look) for look in looks]
 
-    def _alone(self, part: _Part) -> tuple[_Part, _Person] | None:
+    def _alone(self, part: _Part) -> tuple[_Part, _Person | None]:
         """Return the part with all but the person grey, and the person found there; None if their joints stay."""
         as_is = self._seen(part.image, part.crop, self._masks)
         if as_is is None or as_is.mask is None:
-            return None
+            return part, None
         shown = cv2.dilate(as_is.mask, np.ones((_AROUND, _AROUND))) > _SHOWN
-        grey = part._replace(image=np.where(shown[..., None], part.image, np.uint8(_GREY)))
-        before, after = part.to_whole(as_is), self._seen_in_part(grey)
+        part = part._replace(image=np.where(shown[..., None], part.image, np.uint8(_GREY)))
+        before, after = part.to_whole(as_is), self._seen_in_part(part)
         if after is None:
-            return None
+            return part, None
         moved = np.linalg.norm((after.xy - before.xy)[self._limbs], axis=-1).mean()
-        return (grey, after) if moved > _LED_ASTRAY * np.ptp(before.xy[self._limbs], axis=0).max() else None
+        return part, after if moved > _LED_ASTRAY * np.ptp(before.xy[self._limbs], axis=0).max() else None
 
     @cached_property
     def _masks(self) -> Any:

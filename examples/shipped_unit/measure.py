@@ -20,7 +20,7 @@ from epitool.detectors import open_detector
 from epitool.images import read_images
 from epitool.io.labels_h5 import read_labels
 from epitool.metrics import nmpjpe, pmpjpe
-from epitool.nn.looks import BODY, LIMBS, Looks, body_joints, face_apart, join_looks, looks_of
+from epitool.nn.looks import BODY, LIMBS, Looks, body_joints, face_apart, from_facing, join_looks, looks_of
 from epitool.nn.mocap import Cameras, place_before_cameras, with_heads, with_lengths
 from epitool.nn.refiner import Refiner, load_refiner
 from epitool.nn.refiner_training import reference_lengths
@@ -115,7 +115,7 @@ def of_images(files: list[Path], unit: Refiner) -> None:
     looks = [join_looks(of_one) for of_one in zip(*(images.looks for images in each))]
     alone = Times.unrelated(len(looks[0]))
     ways = {
-        "detector's own 3D": looks[0].hint,
+        "detector's own 3D": from_facing(looks[0].hint, looks[0].rays),
         "one look, no hint": agreed_poses(unit, [looks[0].without_hint()], alone).poses,
         "one look": agreed_poses(unit, looks[:1], alone).poses,
         "and the mirror image": agreed_poses(unit, looks[:2], alone).poses,

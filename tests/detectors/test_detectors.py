@@ -210,19 +210,45 @@ def test_blazepose_finds_each_of_several_people(blazepose, rendered):
     assert np.linalg.norm(found - alone, axis=-1)[:, body].max() < 15
 
 
-def test_blazepose_looks_again_in_turned_crops(blazepose, rendered, monkeypatch):
-    """Joints are in the image's axes, near those of the first look but not equal; without a turn they are equal."""
+def test_blazepose_looks_again_where_a_person_is_alone_and_in_turned_crops(blazepose, rendered, monkeypatch):
+    """Joints are in the image's axes. With nobody else there the first look stays; a look without a turn is near it."""
     image = rendered[0][0]
     first, people = blazepose.follow(image, ())
-    looks = blazepose.look_again(image, people)
-    assert len(looks) == blazepose.further == 2
-    for xy, confidence, xyz in looks:
-        assert (xy.shape, confidence.shape, xyz.shape) == ((1, 33, 2), (1, 33), (1, 33, 3))
-        assert 0 < np.median(np.linalg.norm(xy - first[0], axis=-1)) < 5
-        assert np.median(np.linalg.norm(xyz - first[2], axis=-1)) < 100
-    monkeypatch.setattr("epitool.detectors.blazepose._TURNS", (0.0,))
-    for again, before in zip(blazepose.look_again(image, people)[0], first, strict=True):
+    same, *turned = blazepose.look_again(image, people, turned=True)
+    assert len(turned) == blazepose.further == 2
+    for again, before in zip(same, first, strict=True):
         np.testing.assert_array_equal(again, before)
+    for xy, confidence, xyz in turned:
+        assert (xy.shape, confidence.shape, xyz.shape) == ((1, 33, 2), (1, 33), (1, 33, 3))
+        assert 0 < np.median(np.linalg.norm(xy - first[0], axis=-1)) < 10  # of 150 px
+        assert np.median(np.linalg.norm(xyz - first[2], axis=-1)) < 150
+    assert len(blazepose.look_again(image, people, turned=False)) == 1
+    monkeypatch.setattr("epitool.detectors.blazepose._TURNS", (0.0,))
+    monkeypatch.setattr("epitool.detectors.blazepose._LED_ASTRAY", -1.0)  # so that the look in grey surroundings counts
+    alone, unturned = blazepose.look_again(image, people, turned=True)
+    np.testing.assert_array_equal(alone[0], unturned[0])
+    monkeypatch.setattr("epitool.detectors.blazepose._SHOWN", -1.0)  # so that nothing becomes grey
+    as_it_is, _ = blazepose.look_again(image, people, turned=True)
+    assert 0 < np.median(np.linalg.norm(as_it_is[0] - first[0], axis=-1)) < 1
+
+
+def test_what_is_around_a_person_becomes_grey_and_the_person_stays(blazepose, rendered):
+    """At the image's edge, too: what lies beyond is black before it is grey."""
+    from epitool.detectors.blazepose import _GREY, _part_around
+
+    images, truth = rendered
+    for image, xy in zip(images[:4], truth.keypoints.xy.reshape(-1, 17, 2)):
+        for left in (0, int(xy[:, 0].min()) - 3):
+            cut = np.ascontiguousarray(image[:, left:])
+            _, (person,) = blazepose.follow(cut, ())
+            part = _part_around(cut, person.crop)
+            hidden, _ = blazepose._alone(part)
+            places = np.round((xy - [left, 0] - part.corner) * part.scale).astype(int)
+            trunk = [truth.poses.skeleton.index(name) for name in ("pelvis", "thorax", "left_knee", "right_knee")]
+            for x, y in places[trunk]:
+                np.testing.assert_array_equal(hidden.image[y, x], part.image[y, x])
+            for y, x in ((0, 0), (0, -1), (-1, 0), (-1, -1)):
+                assert (hidden.image[y, x] == _GREY).all()
 
 
 def test_blazepose_tells_who_is_found_twice():

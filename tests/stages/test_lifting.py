@@ -587,21 +587,21 @@ def test_a_mirror_look_that_takes_left_for_right_is_of_the_same_person_still():
 
 
 class Repeating(Posed):
-    """Looks again once, and then sees everything 3 px further down."""
+    """Sees everything 3 px further right where others are hidden, and in a turned look 3 px further down."""
 
     further = 1
 
     def follow(self, image, before):
         return self.detect(image), ["where"]
 
-    def look_again(self, image, people):
+    def look_again(self, image, people, turned):
         assert people == ["where"]
         xy, sure = self.detect(image)
-        return [(xy + LOWER, sure)]
+        return [(xy + LOWER[::-1], sure), *[(xy + LOWER, sure)] * turned]
 
 
-def test_only_images_without_neighbours_in_time_are_looked_at_again():
-    """Each second look, at the image and at its mirror, is kept beside the first; a box does not change that."""
+def test_others_are_hidden_and_only_images_without_neighbours_in_time_get_turned_looks():
+    """Each turned look, at the image and at its mirror, is kept beside the first; a box does not change that."""
     image = np.zeros((300, 200, 3), np.uint8)
     for box in (None, np.array([0.0, 0.0, 200.0, 300.0])):
         looks = looking.DetectorLooks(
@@ -610,8 +610,9 @@ def test_only_images_without_neighbours_in_time_are_looked_at_again():
         for i in range(2):
             looks(i, image)
         first, mirrored, again, mirrored_again = looks.found.xy[0]
-        np.testing.assert_allclose(again, first + LOWER)
-        np.testing.assert_allclose(mirrored_again, mirrored + LOWER)
+        np.testing.assert_allclose(first, Posed().detect(image)[0][0] + LOWER[::-1])
+        np.testing.assert_allclose(again - first, np.broadcast_to(LOWER - LOWER[::-1], first.shape))
+        np.testing.assert_allclose(mirrored_again - mirrored, np.broadcast_to(LOWER + LOWER[::-1], first.shape))
         assert np.isnan(looks.found.xy[1, 2:]).all()
         np.testing.assert_array_equal(looks.found.xy[1, :2], looks.found.xy[0, :2])
     without = looking.DetectorLooks(

@@ -75,9 +75,9 @@ class Looking(Protocol):
 class DetectorLooks:
     """A `Looking` that runs a detector on every image and on its mirror image, in which its errors differ.
 
-    A detector that can looks at each person with all that is around them hidden, and in images without neighbours in
-    time, which could tell left from right, takes turned looks as well. Of several people the one seen best is taken, and
-    followed through a video.
+    A detector that can looks at each person with all that is around them hidden, and takes turned looks as well in
+    images without neighbours in time, which could tell left from right. Of several people the one seen best is taken,
+    and followed through a video.
     """
 
     def __init__(

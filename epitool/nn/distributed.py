@@ -43,7 +43,8 @@ class Compute:
         """Start the processes: this one, and one for each further device.
 
         Raises:
-            UsageError: A device does not exist, or the precision is unknown or not supported by the device.
+            UsageError: A device does not exist, the precision is unknown or not supported by the device, or there are
+                several machines and no launcher that started the processes on them.
         """
         device = pick_device(self.device)
         if device.type == "cuda" and self.devices > torch.cuda.device_count():
@@ -54,6 +55,12 @@ class Compute:
             num_nodes=self.nodes,
             precision=_PRECISIONS[self.precision_on(device)],
         )
+        environment = getattr(fabric.strategy, "cluster_environment", None)
+        if self.nodes > 1 and not (environment and environment.creates_processes_externally):
+            raise UsageError(  # the machines would wait for each other without end
+                f"--nodes {self.nodes}: torchrun or SLURM must start the command on every machine, and neither has"
+                f" started this one: torchrun --nnodes {self.nodes} ... $(which epitool) train --nodes {self.nodes} ..."
+            )
         with stream_redirected(1, 2) if self.devices * self.nodes > 1 else nullcontext():
             fabric.launch()  # Gloo prints its connections on stdout
         if not fabric.is_global_zero:

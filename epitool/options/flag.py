@@ -11,6 +11,8 @@ from typing import Annotated, Any, Literal, NamedTuple, Union, cast, get_args, g
 
 from epitool.errors import UsageError
 
+_LONGEST_SIDE = 100_000  # of an image, px
+
 
 @dataclass(frozen=True)
 class Input:
@@ -161,13 +163,13 @@ def _field(name: str, annotation: Any, default: Any) -> Field:
 
 
 def numbers(text: str) -> tuple[int, ...]:
-    """Read whole numbers from a text such as "50,100".
+    """Read whole numbers from a text such as "50,100", each of them once.
 
     >>> numbers("50,100")
     (50, 100)
     """
     try:
-        return tuple(int(number) for number in text.split(",") if number.strip())
+        return tuple(dict.fromkeys(int(number) for number in text.split(",") if number.strip()))
     except ValueError:
         raise ValueError(f"'{text}': expected whole numbers, as 50,100") from None
 
@@ -190,4 +192,6 @@ def width_and_height(text: str) -> tuple[int, int]:
     sides = text.split("x")
     if len(sides) != 2 or not all(side.isascii() and side.isdigit() and side[0] != "0" for side in sides):
         raise ValueError(f"'{text}': expected as 1920x1080")
+    if max(map(int, sides)) > _LONGEST_SIDE:
+        raise ValueError(f"'{text}': expected sides of {_LONGEST_SIDE} px or less")
     return int(sides[0]), int(sides[1])

@@ -71,7 +71,7 @@ class PredictOptions(Options):
     overlay: Annotated[
         Path | None, Flag("Folder for images with the pose drawn on them.", role=Output(folder=True))
     ] = None
-    batch_size: Annotated[int, Flag("Number of images processed at a time.", least=1, more=True)] = 16
+    batch_size: Annotated[int, Flag("Number of images processed at a time.", least=1, most=65_536, more=True)] = 16
     bf16: Annotated[
         bool, Flag("Faster on processors that have it; joints move by about 0.1 voxel at the most.", more=True)
     ] = False

@@ -36,7 +36,8 @@ class RefineOptions(Options):
         Path | None, Flag("File to write.", shown="runs/NAME/refiner.pt", role=Output(stdout=True), more=True)
     ] = None
     steps: Annotated[
-        int | None, Flag("Number of batches to learn from.", least=1, shown="300; 4000 with --mocap", more=True)
+        int | None,
+        Flag("Number of batches to learn from.", least=1, most=1_000_000, shown="300; 4000 with --mocap", more=True),
     ] = None
     seed: Seed = 0
 

@@ -13,7 +13,7 @@ Views = Annotated[
     tuple[Path, ...],
     Flag("Folders of images, or videos; one per camera.", metavar="VIEW...", shown=False, role=Input()),
 ]
-Jobs = Annotated[int, Flag("Number of parallel jobs; -1 uses all cores.", nonzero=True, more=True)]
+Jobs = Annotated[int, Flag("Number of parallel jobs; -1 uses all cores.", least=-1, most=1024, nonzero=True, more=True)]
 Seed = Annotated[int, Flag("Seed of the random numbers.", least=0, most=2**32 - 1, more=True)]
 Device = Annotated[str, Flag("Device to compute on: auto, cpu, cuda or cuda:1.", more=True)]
 Detector = Annotated[

@@ -352,12 +352,23 @@ def test_help_keeps_what_stands_in_brackets_and_the_width_of_the_terminal():
         assert "…" not in said
 
 
-def test_errors_inside_of_a_stage_are_lines(here):
+@pytest.mark.parametrize(
+    ("error", "status"),
+    [
+        (InputError("a\nb"), 3),
+        (MemoryError(), 1),
+        (cv2.error("OpenCV: error: (-4:Insufficient memory) Failed to allocate 9 bytes\nin function 'f'"), 1),
+        (RuntimeError("CUDA out of memory. Tried to allocate 9 GiB"), 1),
+    ],
+)
+def test_errors_inside_of_a_stage_are_lines(here, capsys, error, status):
     def stage(_):
-        raise InputError("a\nb")
+        raise error
 
-    with pytest.raises(typer.Exit), failing_in_one_line():
+    with pytest.raises(typer.Exit) as left, failing_in_one_line():
         run(stage, DoctorOptions())
+    assert left.value.exit_code == status
+    assert capsys.readouterr().err.count("\n") == 1
 
 
 @pytest.fixture

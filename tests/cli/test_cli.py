@@ -300,6 +300,12 @@ def test_a_frozen_view_is_named(here, truth, method):
     assert "its joints do not move while those of other views do; is its recording frozen?" in said
 
 
+def test_the_method_without_a_verdict_says_so(here, truth):
+    write_keypoints(Path("keypoints.h5"), truth.keypoints)
+    said = epitool("calibrate", "--method", "fundamental", "--fov", "42.8").stdout
+    assert said.endswith(", no verdict with --method fundamental\n")
+
+
 def test_views_after_an_equals_sign(here, truth, detected):
     write_keypoints(Path("keypoints.h5"), detected)
     result = epitool("calibrate", "--views=cam1", "cam2", "cam3", "--fov", "42.8", "--json")

@@ -217,5 +217,6 @@ def _finish(joints: Keypoints, result: Calibration, choices: Choices, out: Path)
     write_rig(out, rig, statistics)
     error = statistics["median_reprojection_px"]
     text = f"{out}: {len(rig)} cameras, median reprojection error {error:.1f} px, unit {rig.unit}"
-    text += f" (scale: {rig.scale_source})" + (f", verdict: {statistics['verdict']}" if result.verdict else "")
+    verdict = f"verdict: {statistics['verdict']}" if result.verdict else f"no verdict with --method {choices.method}"
+    text += f" (scale: {rig.scale_source}), {verdict}"
     return Summary(text, {"out": str(out), "unit": rig.unit, **statistics})

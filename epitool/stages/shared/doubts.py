@@ -109,7 +109,7 @@ class Asked:
     @property
     def unit(self) -> str:
         """Unit of lengths in a text."""
-        return "mm" if self.millimetres else "of the file's unit"
+        return "mm" if self.millimetres else "units of the file"
 
     @property
     def cure(self) -> str:

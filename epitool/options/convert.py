@@ -64,7 +64,7 @@ class ConvertOptions(Options):
         Path,
         Flag(
             "File to write. Its suffix sets the format.",
-            shown=False, role=Output(("keypoints.h5", "cameras.toml", "poses.npz")),
+            shown=False, role=Output(("keypoints.h5", "cameras.toml", "poses.npz"), or_folder=True),
         ),
     ]  # fmt: skip
     views: Views = ()

@@ -35,12 +35,14 @@ class Output:
             existing epitool file with one of these suffixes is replaced only if it is of that kind. If there is only
             one entry, no other suffix is accepted.
         folder: Whether it is a folder, which the command creates.
+        or_folder: Whether it may be a folder, if its name has no suffix.
         stdout: Whether `-` may stand for standard output.
         shared: Whether it may be a folder that the command also reads.
     """
 
     holds: tuple[str, ...] = ()
     folder: bool = False
+    or_folder: bool = False
     stdout: bool = False
     shared: bool = False
 

@@ -33,7 +33,8 @@ class RefineOptions(Options):
     ] = None
     name: RunName = "default"
     out: Annotated[
-        Path | None, Flag("File to write.", shown="runs/NAME/refiner.pt", role=Output(stdout=True), more=True)
+        Path | None,
+        Flag("File to write.", shown="runs/NAME/refiner.pt", role=Output(("refiner.pt",), stdout=True), more=True),
     ] = None
     steps: Annotated[
         int | None,

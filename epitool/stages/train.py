@@ -61,6 +61,11 @@ def run(options: TrainOptions) -> Summary:
     return _summary(history, baseline, network, unit, folder)
 
 
+def also_writes(options: TrainOptions) -> list[Path]:
+    """Return the checkpoint of the run."""
+    return [run_folder(options.name) / "model.pt"]
+
+
 def _network(options: TrainOptions, preset: str) -> NetworkOptions:
     """Return a preset in which the given options replace the preset's values."""
     given: dict[str, Any] = {

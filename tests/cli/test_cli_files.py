@@ -226,7 +226,7 @@ def test_files_whose_names_follow_from_others_are_kept_too(here, truth):
 @pytest.mark.parametrize(
     ("command", "suffix"),
     [("detect2d", ".h5"), ("calibrate", ".toml"), ("triangulate", ".h5"), ("predict", ".json"), ("evaluate", ".json"),
-     ("pss-fit", ".npz")],
+     ("pss-fit", ".npz"), ("refine", ".pt")],
 )  # fmt: skip
 def test_a_name_says_what_is_in_the_file(here, command, suffix):
     arguments = ["a.jpg"] if command == "predict" else []
@@ -236,7 +236,30 @@ def test_a_name_says_what_is_in_the_file(here, command, suffix):
     assert f"--out nonexist/out{suffix}: there is no folder nonexist" in said
     assert not Path("nonexist").exists()
     Path(f"folder{suffix}").mkdir()
-    assert f"--out folder{suffix}: is a folder" in refused(2, command, *arguments, "--out", f"folder{suffix}")
+    Path("folder").mkdir()
+    for folder in (f"folder{suffix}", "folder"):
+        assert f"--out {folder}: is a folder" in refused(2, command, *arguments, "--out", folder)
+
+
+@pytest.mark.parametrize(
+    "command",
+    ["detect2d --views a b", "calibrate", "triangulate", "predict a.jpg", "evaluate", "pss-fit", "refine", "train",
+     "show labels.h5", "convert labels.h5 --out walk.trc", "mocap a b", "import mpii .", "demo", "synth --out there/s",
+     "export m.pt", "evaluate --out - --table t.csv", "predict a.jpg --out - --overlay there"],
+)  # fmt: skip
+def test_a_place_that_cannot_be_written_to_is_refused_before_the_work(here, monkeypatch, command):
+    """Whoever is root may write everywhere, so that the system's answer is replaced."""
+    Path("there").mkdir()
+    monkeypatch.setattr("epitool.cli.outputs.os.access", lambda place, _: Path(place) not in (here, here / "there"))
+    assert f"Permission denied in {here}" in refused(3, *command.split())
+
+
+@pytest.mark.parametrize("command", ["demo", "synth", "import mpii ."])
+def test_a_file_where_a_folder_is_written_is_refused(here, truth, command):
+    write_rig(Path("cameras.toml"), truth.rig)
+    said = refused(2, *command.split(), "--out", "cameras.toml")
+    assert "--out cameras.toml: is a file, a folder is written; name another" in said
+    assert "cameras.toml is a file, no folder" in refused(2, *command.split(), "--out", "cameras.toml/below")
 
 
 def test_ours_of_another_kind_is_not_replaced(here, truth):
@@ -271,9 +294,9 @@ def test_no_output_is_an_input(here, option):
     Path("labels.h5").write_text("epitool.labels/1")
     os.link("labels.h5", "same.h5")
     for name in ("labels.h5", "./labels.h5", "same.h5"):
-        with pytest.raises(UsageError, match="is an input of this command"):
+        with pytest.raises(UsageError, match=r"is an input of this command|is a file, a folder is written"):
             check_outputs(Files(**{option: Path(name)}, pairs=Path("labels.h5")), [])
-        with pytest.raises(UsageError, match="is an input of this command"):
+        with pytest.raises(UsageError, match=r"is an input of this command|is a file, a folder is written"):
             check_outputs(Files(**{option: Path("a")}, images=("b", "labels.h5")), [Path(name)])
     check_outputs(Files(out=STDIO, pairs=STDIO), [])
     check_outputs(Files(folder=here, pairs=here), [])

@@ -111,12 +111,15 @@ def test_version_and_completion():
         ["evaluate", "--pss", "many"],
         ["demo", "--synthetic", "--views", "a", "b"],
         ["demo", "--scale", "height=1.7m"],
+        ["demo", "--views", "cam1", "cam2", "--scale", "tall"],
+        ["calibrate", "--views", "cam1", "cam2", "--scale", "baseline:cam1,cam9=2m"],
         ["detect2d", "--views", "cam1", "--detector", "crystal-ball"],
     ],
 )
 def test_usage_errors_end_in_2(here, arguments):
-    Path("cam1").mkdir()
-    cv2.imwrite("cam1/0.png", np.zeros((8, 8, 3), np.uint8))
+    for view in ("cam1", "cam2"):
+        Path(view).mkdir()
+        cv2.imwrite(f"{view}/0.png", np.zeros((8, 8, 3), np.uint8))
     assert failing(2, *arguments)
 
 

@@ -23,7 +23,7 @@ from epitool.options import CalibrateOptions, Detect2dOptions
 from epitool.pose import Keypoints
 from epitool.stages.shared import detecting
 from epitool.stages.shared.camera_checks import check_unit, fit_sizes
-from epitool.stages.shared.camera_names import cameras_of_views, read_intrinsics
+from epitool.stages.shared.camera_names import cameras_of_views, check_before_detection, read_intrinsics
 from epitool.stages.shared.footage import footage_among
 from epitool.stages.shared.people import load_everyone
 
@@ -58,6 +58,8 @@ def keypoints_of(options: CalibrateOptions) -> Keypoints:
     if not path.exists():
         if not views:
             raise InputError(f"{path}: no such file; name the footage with --views, or run `epitool detect2d` first")
+        names = [view_name(view) for view in views]
+        check_before_detection(names, options.intrinsics, options.scale, options.extrinsics)
         say(f"{path} is not there: detecting joints first")
         detect = Detect2dOptions(
             views=views, detector=options.detector, out=path, jobs=options.jobs, device=options.device

@@ -21,6 +21,7 @@ from epitool.io.labels_h5 import write_labels
 from epitool.io.sample import sample_recording
 from epitool.options import DemoOptions
 from epitool.stages.demo.report import write_report
+from epitool.stages.shared.camera_names import check_before_detection
 from epitool.stages.shared.footage import open_views
 from epitool.stages.shared.reported import reported
 from epitool.stages.shared.steps import run_step
@@ -142,8 +143,11 @@ def _own(views: Sequence[Path], intrinsics: Path | None, scale: str | None) -> F
         options += ["--intrinsics", str(intrinsics.resolve())]
     if scale:
         options += ["--scale", scale]
-    names = ", ".join(view.name for view in opened)
-    return Footage(f"own footage: {names}", tuple(str(view.path.resolve()) for view in opened), tuple(options))
+    names = [view.name for view in opened]
+    check_before_detection(names, intrinsics, scale)
+    return Footage(
+        f"own footage: {', '.join(names)}", tuple(str(view.path.resolve()) for view in opened), tuple(options)
+    )
 
 
 def _rendered(out: Path, seed: int) -> Footage:

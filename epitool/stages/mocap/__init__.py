@@ -8,7 +8,6 @@ from typing import Any
 
 from epitool.console import Summary, say
 from epitool.errors import EpitoolError, GeometryError, InputError
-from epitool.geometry.body.scale import parse_scale
 from epitool.images import view_name
 from epitool.io.foreign.motion import check_motion_file
 from epitool.io.keypoints_h5 import open_keypoints
@@ -16,7 +15,7 @@ from epitool.options import MocapOptions
 from epitool.stages.mocap import trust
 from epitool.stages.mocap.pooling import write_pooled
 from epitool.stages.mocap.trials import Trial, check_footage, shared_folder, trials_of
-from epitool.stages.shared.camera_names import read_intrinsics
+from epitool.stages.shared.camera_names import check_before_detection, windows_of_views
 from epitool.stages.shared.camera_verdict import heed_cameras
 from epitool.stages.shared.detecting import check_detector
 from epitool.stages.shared.reported import reported
@@ -44,15 +43,15 @@ def run(options: MocapOptions) -> Summary:
             raise InputError(
                 f"{option} {path}: {'is a folder, a file is expected' if path.exists() else 'no such file'}"
             )
-    if options.scale:
-        parse_scale(options.scale)
     if options.cameras:
         heed_cameras(options.cameras)
     check_detector(options.detector)
     trials = trials_of(options)
     check_footage(options, trials)
-    if options.intrinsics:
-        read_intrinsics(options.intrinsics, [view_name(view) for view in trials[0].views])
+    names = [view_name(view) for view in trials[0].views]
+    check_before_detection(names, options.intrinsics, options.scale, options.cameras if options.sync else None)
+    if options.cameras:
+        windows_of_views(options.cameras, names, "the footage")
     failed: dict[str, EpitoolError] = {}
     there = [trial for trial in trials if _works(trial, failed, lambda trial: _detect(options, trial))]
     if not there:

@@ -303,6 +303,13 @@ def test_a_frozen_view_is_named(here, truth, method):
     assert "its joints do not move while those of other views do; is its recording frozen?" in said
 
 
+def test_a_view_given_twice_is_named(here, truth):
+    xy = truth.keypoints.xy.copy()
+    xy[:, 2] = xy[:, 0]
+    write_keypoints(Path("keypoints.h5"), replace(truth.keypoints, xy=xy))
+    assert "views cam1 and cam3 have the same joints in every image" in failing(3, "calibrate")
+
+
 def test_the_method_without_a_verdict_says_so(here, truth):
     write_keypoints(Path("keypoints.h5"), truth.keypoints)
     said = epitool("calibrate", "--method", "fundamental", "--fov", "42.8").stdout

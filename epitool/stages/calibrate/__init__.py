@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -123,12 +124,20 @@ def _check_joints(joints: Keypoints, path: Path, rule: ScaleRule | None) -> None
 
     Raises:
         UsageError: The rule of the scale names a view that does not exist.
-        GeometryError: There is only one view, or frame rates differ.
+        InputError: Two views have the same joints, or frame rates differ.
+        GeometryError: There is only one view.
     """
     if len(joints.views) < 2:
         raise GeometryError(f"{path}: one view ({joints.views[0]}); cameras are found from two or more")
     if rule and rule.cameras and not set(rule.cameras) <= set(joints.views):
         raise UsageError(f"--scale {rule}: the views are {', '.join(joints.views)}")
+    for a, b in itertools.combinations(range(len(joints.views)), 2):
+        if joints.seen[:, a].any() and np.array_equal(joints.xy[:, a], joints.xy[:, b], equal_nan=True):
+            others = " ".join(name for name in joints.views if name != joints.views[b])
+            raise InputError(
+                f"{path}: views {joints.views[a]} and {joints.views[b]} have the same joints in every image; was one"
+                f" video given twice? Leave one out: --views {others}"
+            )
     check_rates_of(joints, path)
 
 

@@ -37,7 +37,7 @@ def convert_joints(options: ConvertOptions, body: Skeleton | None) -> Summary:
     Raises:
         InputError: A file is damaged, of no known format, or of other images than the footage.
         UsageError: Something is missing or does not fit.
-        GeometryError: The views have no frame in common or different frame rates, or no frame shows a person.
+        GeometryError: The views have no frame in common, or no frame shows a person.
     """
     inputs, out = options.inputs, options.out
     footage = next((path for path in inputs if path.suffix.lower() in VIDEO_SUFFIXES | IMAGE_SUFFIXES), None)
@@ -86,7 +86,7 @@ def _named(seen: Sequence[SeenView], filmed: Sequence[View]) -> list[SeenView]:
 
     Raises:
         UsageError: Two views have the same name, or the footage has another number of views or another order.
-        GeometryError: The footage has different frame rates.
+        InputError: The footage has different frame rates.
     """
     if filmed and len(filmed) != len(seen):
         names = ", ".join(view.name for view in seen)

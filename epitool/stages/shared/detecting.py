@@ -54,7 +54,7 @@ def detect(options: Detect2dOptions) -> Summary:
     Raises:
         UsageError: No detector is installed, or `out` belongs to other footage.
         InputError: A view cannot be read.
-        GeometryError: Nobody is found in any image, or the views have no frame in common or different frame rates.
+        GeometryError: Nobody is found in any image, or the views have no frame in common.
     """
     listed, out = read_keypoints(options.images) if options.images else None, options.out
     opened = listed_views(listed) if listed else open_views(options.views)

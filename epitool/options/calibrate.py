@@ -79,5 +79,7 @@ class CalibrateOptions(Options):
         super().__post_init__()
         if self.refine_intrinsics and not self.intrinsics:
             raise UsageError("--refine-intrinsics needs --intrinsics; without them focal lengths are estimated anyway")
+        if self.fov and (self.intrinsics or self.extrinsics):
+            raise UsageError("--fov is for lenses that are not known; --intrinsics or --extrinsics states them")
         if self.sync_reach and not self.sync:
             raise UsageError("--sync-reach says how far --sync looks; give that too")

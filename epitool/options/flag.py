@@ -59,6 +59,7 @@ class Flag:
         nonzero: Whether it refuses 0.
         shown: Default in words; False if the help shows none.
         role: Whether it names what is read or written. Every option that holds a path has a role.
+        check: Function that raises UsageError if a value has another form than it must.
         reads: Function that converts the typed text, where that is one word, to the value. It raises ValueError.
         argument: Whether it is positional, without a flag.
         more: Whether the help shows it among those that few people need.
@@ -72,6 +73,7 @@ class Flag:
     nonzero: bool = False
     shown: str | bool = True
     role: Input | Output | None = None
+    check: Callable[[Any], None] | None = None
     reads: Callable[[str], Any] | None = None
     argument: bool = False
     more: bool = False
@@ -125,6 +127,8 @@ class Options:
             for one in field.given(self):
                 if field.choices and one not in field.choices:
                     raise UsageError(f"{field.option} {one}: is none of {', '.join(field.choices)}")
+                if field.flag.check:
+                    field.flag.check(one)
                 if isinstance(one, (int, float)) and (expected := _unmet(field.flag, one)):
                     raise UsageError(f"{field.option} {one}: expected {expected}")
 

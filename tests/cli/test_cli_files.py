@@ -423,7 +423,12 @@ def test_an_option_of_another_command_is_said_to_be_one(made, line, said):
     [
         (2, "convert cameras.toml --out a.csv", "cameras are written as .toml, .qca.txt"),
         (2, "triangulate --skeleton no", "no skeleton is named 'no'"),
-        (2, "predict img.jpg --device tpu", "expected auto, cpu, cuda or cuda:N"),
+        *(
+            (2, f"{name} --device tpu", "--device tpu: expected auto, cpu, cuda or cuda:N")
+            for name in ("calibrate", "detect2d", "evaluate", "predict img.jpg", "train")
+        ),
+        (2, "calibrate --detector foo", "no detector is named 'foo'"),
+        (2, "calibrate --fov 60 --intrinsics cameras.toml --out b.toml", "--fov is for lenses that are not known"),
         (2, "mocap img.jpg img.jpg --out a.trc --scale x", "expected height=1.78m"),
         (2, "mocap img.jpg img.jpg --out a.trc --scale height=178", "the length has no unit; expected height=1.78m"),
         (2, "mocap img.jpg img.jpg --out a.trc --scale 1.78m", "does not say what is so long; expected height=1.78m"),
@@ -437,3 +442,13 @@ def test_what_is_refused_leaves_nothing(made, status, line, said):
     assert said in text
     assert text.count("error:") == 1
     assert {path.name for path in Path().iterdir()} == made
+
+
+def test_detectors_and_devices_that_nothing_uses_are_said(made, truth):
+    Path("cameras.toml").unlink()
+    said = epitool("calibrate", "--detector", "rtmpose").stderr
+    assert "keypoints.h5 is there and kept as it is; `epitool detect2d --overwrite` detects anew" in " ".join(
+        said.split()
+    )
+    said = epitool("predict", "keypoints.h5", "--device", "cuda").stderr
+    assert "--device cuda: nothing that answers here uses it" in " ".join(said.split())

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from epitool.camera import Camera, Rig
 from epitool.console import say, warn
+from epitool.detectors import known_detector
 from epitool.errors import InputError, UsageError
 from epitool.geometry.calibration.calibrate import assumed_intrinsics
 from epitool.geometry.doubts import Level
@@ -51,7 +52,7 @@ def keypoints_of(options: CalibrateOptions) -> Keypoints:
 
     Raises:
         InputError: There is neither a file nor a view, or the file lacks a view.
-        UsageError: A view is named twice.
+        UsageError: A view is named twice, or there is no such detector.
     """
     views, path = footage_among(options.views), options.keypoints
     all_frames = options.sync or options.moving is not None
@@ -65,6 +66,8 @@ def keypoints_of(options: CalibrateOptions) -> Keypoints:
             views=views, detector=options.detector, out=path, jobs=options.jobs, device=options.device
         )
         say(detecting.detect(detect).text)
+    elif known_detector(options.detector) or options.device != "auto":
+        say(f"{path} is there and kept as it is; `epitool detect2d --overwrite` detects anew")
     with open_keypoints(path, options.min_confidence) as file:
         joints = file.read(step=1 if all_frames or file.take_of().any() else choose_step(file))
     if not views:

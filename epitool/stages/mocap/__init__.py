@@ -8,6 +8,7 @@ from typing import Any
 
 from epitool.console import Summary, say
 from epitool.errors import EpitoolError, GeometryError, InputError
+from epitool.geometry.body.scale import parse_scale
 from epitool.images import view_name
 from epitool.io.foreign.motion import check_motion_file
 from epitool.io.keypoints_h5 import open_keypoints
@@ -43,6 +44,8 @@ def run(options: MocapOptions) -> Summary:
             raise InputError(
                 f"{option} {path}: {'is a folder, a file is expected' if path.exists() else 'no such file'}"
             )
+    if options.scale:
+        parse_scale(options.scale)
     if options.cameras:
         heed_cameras(options.cameras)
     check_detector(options.detector)

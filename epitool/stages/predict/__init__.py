@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from epitool.camera import Array
 from epitool.console import Summary, counted, progress, say, warn
-from epitool.detectors import open_detector
+from epitool.detectors import DETECTORS, default_detector, known_detector, open_detector
 from epitool.errors import GeometryError, InputError, UsageError
 from epitool.images import IMAGE_SUFFIXES, check_name, frame_of_video, open_view, read_images
 from epitool.io.predictions import write_predictions
@@ -44,6 +44,7 @@ def run(options: PredictOptions) -> Summary:
     if options.stream is not None:
         return run_live(options.stream, options, height_mm, _looks)
     who = who_answers(options)
+    _warn_of_device(options, who)
     unlooked = _joints_of(options) is not None and who.engine is None and options.overlay is None
     names = image_names(options.images, joints_do=unlooked)
     looking = _looks(options, who)(names, None)
@@ -106,6 +107,14 @@ def _joints_of(options: PredictOptions) -> Path | None:
     if options.boxes is None and options.box is None and options.detector is None and is_labels(only):
         return Path(only)
     return options.boxes
+
+
+def _warn_of_device(options: PredictOptions, who: Answerer) -> None:
+    """Warn if nothing that answers can use the device: units and some detectors compute on the CPU only."""
+    chosen = DETECTORS.get(known_detector(options.detector) or default_detector() or "")
+    alone = _joints_of(options) is not None or (chosen is not None and chosen.cpu_only)
+    if options.device not in ("auto", "cpu") and who.engine is None and alone:
+        warn(f"--device {options.device}: nothing that answers here uses it; --model or --detector rtmpose can")
 
 
 def _looks(options: PredictOptions, who: Answerer) -> Callable[[Sequence[str], float | None], Looking]:

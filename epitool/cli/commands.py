@@ -167,7 +167,7 @@ def _parameter(field: Field) -> Parameter:
         kind = list[kind]  # type: ignore[valid-type]
         default = list(default) if isinstance(default, tuple) else default
     metavar = flag.metavar or _WORDS.get(kind)
-    settings: dict[str, Any] = {"metavar": metavar, "min": flag.least, "show_default": flag.shown}
+    settings: dict[str, Any] = {"metavar": metavar, "min": flag.least, "show_default": flag.shown, "readable": False}
     if flag.more:
         settings["rich_help_panel"] = _MORE
     names, told = ([], typer.Argument) if flag.argument else ([field.option], typer.Option)

@@ -1,6 +1,6 @@
-"""Checks of where a command may write.
+"""Checks of what a command may read, and where it may write.
 
-The name must fit the content, and neither an input nor a file that epitool did not write may be replaced.
+Of an output, the name must fit the content, and neither an input nor a file that epitool did not write may be replaced.
 """
 
 from __future__ import annotations
@@ -29,6 +29,17 @@ _MARKS = {
     ".csv": rb"\Arow,by,part,metric,|\Aframe,time,trunk_rotation|,1,0,0,0,1,0,0,0,1,0,0,0,\d+\s*\Z",
 }  # fmt: skip
 _LOOKED_AT = 1 << 20  # bytes searched at either end
+
+
+def check_inputs(options: Options) -> None:
+    """Refuse files that exist and must not be read.
+
+    Raises:
+        InputError: There is such a file.
+    """
+    for _, value, role in _roles(options):
+        if isinstance(role, Input) and os.path.exists(value) and not os.access(value, os.R_OK):  # noqa: PTH110
+            raise InputError(f"{value}: Permission denied; whoever owns it must let you read it")
 
 
 def check_stdout(options: Options, as_json: bool) -> bool:

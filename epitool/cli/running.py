@@ -16,7 +16,7 @@ from typing import Any
 import typer
 
 from epitool import console
-from epitool.cli.outputs import check_outputs, check_stdout
+from epitool.cli.outputs import check_inputs, check_outputs, check_stdout
 from epitool.cli.stdin import standard_input
 from epitool.errors import EpitoolError, InputError
 from epitool.files import remove_stale
@@ -102,6 +102,7 @@ def run(
     handle_interrupts(interrupt, [leave_at_once])
     to_stdout = check_stdout(options, as_json)
     with standard_input(options) as read:
+        check_inputs(read)
         check_outputs(read, also_writes(read))
         out = getattr(read, "out", None)
         if isinstance(out, Path):

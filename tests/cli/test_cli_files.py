@@ -254,6 +254,22 @@ def test_a_place_that_cannot_be_written_to_is_refused_before_the_work(here, monk
     assert f"Permission denied in {here}" in refused(3, *command.split())
 
 
+@pytest.mark.parametrize(
+    "command",
+    [
+        "show {}",
+        "predict {}",
+        "detect2d --views {}",
+        "triangulate --cameras {}",
+        "convert {} --out a",
+    ],
+)
+def test_a_file_that_must_not_be_read_is_said(here, monkeypatch, command):
+    Path("mine").write_text("secret")
+    monkeypatch.setattr("os.access", lambda place, _: Path(place) != Path("mine"))
+    assert "mine: permission denied" in refused(3, *command.format("mine").split()).lower()
+
+
 @pytest.mark.parametrize("command", ["demo", "synth", "import mpii ."])
 def test_a_file_where_a_folder_is_written_is_refused(here, truth, command):
     write_rig(Path("cameras.toml"), truth.rig)

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from epitool.errors import InputError, UsageError
-from epitool.files import STDIO
+from epitool.files import STDIO, ends_of, kinds_in
 from epitool.options.flag import Input, Options, Output, fields_of
 
 _FORMAT = rb"epitool\.([a-z-]+)/\d"
@@ -28,7 +28,6 @@ _MARKS = {
     # Of `evaluate`, of angles, and of joints, where Anipose itself states its axes as 1.0,0.0,...
     ".csv": rb"\Arow,by,part,metric,|\Aframe,time,trunk_rotation|,1,0,0,0,1,0,0,0,1,0,0,0,\d+\s*\Z",
 }  # fmt: skip
-_LOOKED_AT = 1 << 20  # bytes searched at either end
 
 
 def check_inputs(options: Options) -> None:
@@ -87,7 +86,7 @@ def check_outputs(options: Options, further: Iterable[Path]) -> None:
         if path.is_file() and not _is_ours(path):
             raise UsageError(f"{words}{path}: exists and was not made by epitool; name another, or remove it")
         wanted = {kind for kind, suffix in map(_kind, holds) if suffix == path.suffix.lower()}
-        if wanted and path.is_file() and (found := _kinds(path)) and not wanted & found:
+        if wanted and path.is_file() and (found := kinds_in(path)) and not wanted & found:
             raise UsageError(
                 f"{words}{path}: exists and holds {', '.join(sorted(found))}, not {' or '.join(sorted(wanted))}; name"
                 " another, or remove it"
@@ -164,18 +163,4 @@ def _is_ours(path: Path) -> bool:
     size, mark = path.stat().st_size, _MARKS.get(path.suffix.lower())
     if not size or mark is None:
         return not size
-    return any(re.search(mark, end) for end in _ends(path))
-
-
-def _kinds(path: Path) -> set[str]:
-    """Return which epitool formats a file states."""
-    return {kind.decode() for end in _ends(path) for kind in re.findall(_FORMAT, end)}
-
-
-def _ends(path: Path) -> list[bytes]:
-    """Read the beginning and end of a file, without zero bytes, because numpy stores each character in four bytes."""
-    with path.open("rb") as file:
-        ends = [file.read(_LOOKED_AT)]
-        file.seek(max(path.stat().st_size - _LOOKED_AT, 0))
-        ends.append(file.read())
-    return [end.replace(b"\0", b"") for end in ends]
+    return any(re.search(mark, end) for end in ends_of(path))

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from epitool.errors import InputError
-from epitool.files import STDIO, read_stdin, writing
+from epitool.files import STDIO, check_kind, read_stdin, writing
 
 if TYPE_CHECKING:
     from xml.etree.ElementTree import Element
@@ -109,7 +109,9 @@ def read_json(path: Path, kind: str, made_by: str) -> dict[str, Any]:
     try:
         content = json.loads(read_stdin() if path == STDIO else path.read_bytes())
     except (ValueError, RecursionError):
+        check_kind(path, [kind], made_by)
         raise InputError(f"{path}: is not JSON; make it anew with `{made_by}`") from None
+    check_kind(path, [kind], made_by)
     check_format(content.get("format") if isinstance(content, dict) else None, kind, path, made_by)
     return dict(content)
 

@@ -460,6 +460,30 @@ def test_what_is_refused_leaves_nothing(made, status, line, said):
     assert {path.name for path in Path().iterdir()} == made
 
 
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("show metrics.json", "holds what `epitool evaluate` measured, not predicted poses; `epitool predict` makes"),
+        ("evaluate --truth cameras.toml", "holds cameras, not labels with 3D joints; `epitool triangulate` makes"),
+        ("evaluate --pss-file cameras.toml", "holds cameras, not clusters of poses; `epitool pss-fit` makes"),
+        ("triangulate --cameras keypoints.h5 --out l.h5", "holds 2D joints, not cameras or labels"),
+        ("calibrate --keypoints a.mp4 --out c.toml", "is a video, not 2D joints or labels with 3D joints; `epitool"
+         " detect2d --views a.mp4 ...` makes"),
+        ("predict metrics.json", "holds what `epitool evaluate` measured, and no image or video"),
+        ("convert keypoints.h5 --out a.trc", "holds 2D joints; `epitool calibrate` and `epitool triangulate` make"),
+        ("convert torn.h5 --out a.trc", "torn.h5: cannot be read as labels (truncated file"),
+        ("convert films --out a.trc", "films: is footage"),
+    ],
+)  # fmt: skip
+def test_a_file_of_another_kind_is_called_what_it_is(made, line, said):
+    Path("metrics.json").write_text('{"format": "epitool.metrics/1"}')
+    Path("a.mp4").write_bytes(b"footage")
+    Path("films").mkdir()
+    Path("films/a.mp4").touch()
+    Path("torn.h5").write_bytes(Path("labels.h5").read_bytes()[:30_000])
+    assert said in refused(3, *line.split())
+
+
 def test_detectors_and_devices_that_nothing_uses_are_said(made, truth):
     Path("cameras.toml").unlink()
     said = epitool("calibrate", "--detector", "rtmpose").stderr

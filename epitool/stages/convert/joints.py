@@ -40,9 +40,9 @@ def convert_joints(options: ConvertOptions, body: Skeleton | None) -> Summary:
         GeometryError: The views have no frame in common, or no frame shows a person.
     """
     inputs, out = options.inputs, options.out
-    footage = next((path for path in inputs if path.suffix.lower() in VIDEO_SUFFIXES | IMAGE_SUFFIXES), None)
+    footage = next((path for path in inputs if _is_footage(path)), None)
     if footage:
-        raise UsageError(
+        raise InputError(
             f"{footage}: is footage, and `convert` reads files of joints, poses and cameras; `epitool mocap VIEW..."
             f" --out {out.stem}.trc` takes footage to poses, `epitool detect2d --views VIEW...` to joints"
         )
@@ -71,6 +71,11 @@ def convert_joints(options: ConvertOptions, body: Skeleton | None) -> Summary:
         "out": str(out), "frames": tally.frames, "views": names, "joints": len(body), "program": seen[0].program
     }  # fmt: skip
     return Summary(f"{text}, a person in {counted(tally.found.sum(), 'image')}", values)
+
+
+def _is_footage(path: Path) -> bool:
+    files = path.iterdir() if path.is_dir() else [path]
+    return any(file.suffix.lower() in VIDEO_SUFFIXES | IMAGE_SUFFIXES for file in files)
 
 
 def _views_in(path: Path, body: Skeleton | None) -> list[SeenView]:

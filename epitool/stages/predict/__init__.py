@@ -12,7 +12,7 @@ from epitool.camera import Array
 from epitool.console import Summary, counted, progress, say, warn
 from epitool.detectors import DETECTORS, default_detector, known_detector, open_detector
 from epitool.errors import GeometryError, InputError, UsageError
-from epitool.images import IMAGE_SUFFIXES, check_name, frame_of_video, open_view, read_images
+from epitool.images import IMAGE_SUFFIXES, check_name, frame_of_video, read_images
 from epitool.io.predictions import write_predictions
 from epitool.nn.times import Times
 from epitool.options import PredictOptions
@@ -20,6 +20,7 @@ from epitool.pose import BOX_MARGIN, Predictions
 from epitool.stages.predict.answering import Answerer, answer, held_out_error_text, millimetres, who_answers
 from epitool.stages.predict.live import run_live
 from epitool.stages.shared.following import Following
+from epitool.stages.shared.footage import open_footage
 from epitool.stages.shared.looking import DetectorLooks, FileLooks, FixedBox, Looking
 from epitool.stages.shared.seen_in_images import times_of
 
@@ -96,7 +97,7 @@ def image_names(inputs: Sequence[str], joints_do: bool = False) -> list[str]:
                 raise InputError(f"image {given}: no such file")
             names[given] = None
         else:
-            view = open_view(path)
+            view = open_footage(path)
             names |= {view.image_name(frame): None for frame in view.frames}
     return list(names)
 

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from epitool.console import warn
 from epitool.errors import GeometryError, InputError, UsageError
+from epitool.files import in_words, kinds_in
 from epitool.images import IMAGE_SUFFIXES, View, fingerprint, frame_rate, open_view
 from epitool.labels import RecordingDigest
 from epitool.pose import Keypoints
@@ -57,7 +58,7 @@ def open_views(paths: Sequence[Path]) -> list[View]:
     """
     if not paths:
         raise UsageError("no views are given; name folders or videos: --views cam1 cam2")
-    opened = [open_view(path) for path in footage_among(paths)]
+    opened = [open_footage(path) for path in footage_among(paths)]
     check_names([view.name for view in opened], [view.path for view in opened])
     first: dict[str, View] = {}
     for view in opened:
@@ -65,6 +66,20 @@ def open_views(paths: Sequence[Path]) -> list[View]:
         if same is not view:
             raise UsageError(f"{same.path} and {view.path} are the same footage; name each view once")
     return opened
+
+
+def open_footage(path: Path) -> View:
+    """Open a view as `open_view` does; an epitool file in its place is called what it is.
+
+    Raises:
+        InputError: The view cannot be read.
+    """
+    try:
+        return open_view(path)
+    except InputError:
+        if path.is_file() and (kinds := kinds_in(path)):
+            raise InputError(f"{path}: holds {in_words(kinds)}, and no image or video") from None
+        raise
 
 
 def check_names(names: Sequence[str], paths: Sequence[Path] = ()) -> None:

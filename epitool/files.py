@@ -168,7 +168,7 @@ def no_empty_folders(folder: Path) -> Iterator[None]:
         yield
     except EpitoolError:
         with suppress(OSError):  # the first that is not empty keeps all above it
-            for one in made:
+            for one in filter(Path.exists, made):
                 one.rmdir()
         raise
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from epitool.errors import EpitoolError, UsageError
 from epitool.nn.device import computes_bfloat16, pick_device
 
 logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # `train` reports the devices in one line itself
+warnings.filterwarnings("ignore", "Grad strides do not match bucket view strides")  # of speed, at the first step
 _LOST = ("connection", "timed out", "remote", "nccl", "gloo")  # words in the backends' errors after a process was lost
 _PRECISIONS: dict[str, Any] = {"32": "32-true", "bf16": "bf16-mixed", "16": "16-mixed"}
 

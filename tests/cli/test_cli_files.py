@@ -450,7 +450,10 @@ def test_an_option_of_another_command_is_said_to_be_one(made, line, said):
         (2, "mocap img.jpg img.jpg --out a.trc --scale 1.78m", "does not say what is so long; expected height=1.78m"),
         (3, "mocap img.jpg img.jpg --out a.trc --cameras folder", "--cameras folder: is a folder"),
         (3, "demo --views nothing.mp4 folder --out new/demo", "view nothing.mp4: no such file or folder"),
-        pytest.param(3, "train", "No such file", marks=pytest.mark.thorough),  # imports torch
+        (3, "train --pairs keypoints.h5", "keypoints.h5: these are 2D joints, and no poses to learn"),
+        (3, "train --occluders nowhere", "--occluders nowhere: no such folder"),
+        (3, "train --initial nowhere.pt", "--initial nowhere.pt: no such file; give a checkpoint, or imagenet"),
+        pytest.param(3, "train", "No such file", marks=pytest.mark.thorough),
     ],
 )
 def test_what_is_refused_leaves_nothing(made, status, line, said):

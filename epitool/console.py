@@ -49,6 +49,15 @@ def counted(count: int, what: str) -> str:
     return f"{count} {what}" if count == 1 else f"{count} {what}s"
 
 
+def named(what: str, names: Sequence[str]) -> str:
+    """Return names of things in words, whose plural is formed with an s.
+
+    >>> named("view", ["cam1"]), named("view", ["cam1", "cam2"])
+    ('view cam1', 'views cam1, cam2')
+    """
+    return f"{what if len(names) == 1 else f'{what}s'} {', '.join(names)}"
+
+
 def set_quiet(quiet: bool) -> None:
     """Switch remarks and progress off or on; warnings and errors are always printed."""
     _stderr.quiet = quiet

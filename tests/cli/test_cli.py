@@ -303,6 +303,32 @@ def test_a_frozen_view_is_named(here, truth, method):
     assert "its joints do not move while those of other views do; is its recording frozen?" in said
 
 
+@pytest.mark.parametrize("command", ["calibrate", "triangulate"])
+def test_keypoints_of_nobody_are_said_to_be_that(here, truth, command):
+    write_keypoints(Path("keypoints.h5"), truth.keypoints)
+    write_rig(Path("cameras.toml"), truth.rig)
+    lost = failing(4, command, "--min-confidence", "2", "--out", f"out.{'toml' if command == 'calibrate' else 'h5'}")
+    assert "keypoints.h5: --min-confidence 2 leaves out all joints" in lost
+    nobody = replace(truth.keypoints, xy=np.full_like(truth.keypoints.xy, np.nan))
+    write_keypoints(Path("keypoints.h5"), nobody)
+    lost = failing(4, command, "--out", f"out.{'toml' if command == 'calibrate' else 'h5'}")
+    assert "keypoints.h5: nobody was found in any view" in lost
+
+
+def test_a_view_of_nobody_is_named(here, truth):
+    xy = truth.keypoints.xy.copy()
+    xy[:, 3] = np.nan
+    write_keypoints(Path("keypoints.h5"), replace(truth.keypoints, xy=xy))
+    write_rig(Path("cameras.toml"), truth.rig)
+    assert "nobody was found in view cam4; the poses are" in " ".join(epitool("triangulate").stderr.split())
+    xy[:, 2] = np.nan
+    xy[5:, 1] = np.nan
+    xy[:, 0, 2:] = np.nan
+    write_keypoints(Path("keypoints.h5"), replace(truth.keypoints, xy=xy))
+    lost = failing(4, "calibrate", "--fov", "42.8", "--out", "out.toml")
+    assert "views cam1 and cam3, cam1 and cam4, cam2 and cam3, ...: 0 joints seen in both" in lost
+
+
 def test_a_view_given_twice_is_named(here, truth):
     xy = truth.keypoints.xy.copy()
     xy[:, 2] = xy[:, 0]

@@ -125,7 +125,7 @@ def test_the_first_camera_and_the_first_baseline_stay(truth):
 def test_joints_that_too_few_views_see_are_not_enough(truth):
     xy = truth.keypoints.xy.copy()
     xy[1:] = np.nan
-    with pytest.raises(GeometryError, match="17 joints are seen by two views and lie before both, at least 30"):
+    with pytest.raises(GeometryError, match="17 joints are seen by two views and lie in front of both, at least 30"):
         adjust(xy, truth.keypoints.confidence, truth.poses.xyz, truth.rig)
 
 

@@ -107,7 +107,7 @@ def _usable(
     chosen = np.flatnonzero(np.isfinite(points).all(axis=-1) & (np.isfinite(seen_at[..., 0]).sum(axis=-1) >= 2))
     if len(chosen) < _MIN_POINTS:
         raise GeometryError(
-            f"{len(chosen)} joints are seen by two views and lie before both, at least {_MIN_POINTS} are needed;"
+            f"{len(chosen)} joints are seen by two views and lie in front of both, at least {_MIN_POINTS} are needed;"
             " are the views in sync, and of the same person?"
         )
     if len(chosen) > max_points:

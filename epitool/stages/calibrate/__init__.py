@@ -36,7 +36,7 @@ from epitool.stages.calibrate.inputs import choose_step, crowd_of, doubts_of_sha
 from epitool.stages.calibrate.rig import Choices, choices_of, finish_rig, solve_cameras
 from epitool.stages.calibrate.windows import LEAST_WINDOW, calibrate_windows, check_moving, windows_of
 from epitool.stages.shared.doubts import Asked, doubt_text, omission_text
-from epitool.stages.shared.footage import check_rates_of
+from epitool.stages.shared.footage import check_rates_of, require_somebody
 from epitool.stages.shared.people import choose_by_geometry, choose_in_all_views, report_choice, warn_of_people
 from epitool.stages.shared.waiting import at_work, saying_what_is_compiled
 
@@ -60,6 +60,7 @@ def run(options: CalibrateOptions) -> Summary:
         check_moving(f"--moving {options.moving}", options.moving, rule, options)
     joints = recorded = keypoints_of(options)
     _check_joints(joints, options.keypoints, rule)
+    require_somebody(joints, options.keypoints, options.min_confidence)
     if joints.take_of.any():
         check_moving(f"{options.keypoints}: several takes", LEAST_WINDOW, rule, options)
         if options.sync:

@@ -208,6 +208,22 @@ def check_rates_of(keypoints: Keypoints, path: Path) -> None:
     check_frame_rates(dict(zip(keypoints.views, first, strict=True)), span, is_reported(path))
 
 
+def require_somebody(joints: Keypoints, path: Path, least: float | None) -> None:
+    """Refuse keypoints of nobody.
+
+    Args:
+        joints: The keypoints.
+        path: File that they were read from.
+        least: Value of `--min-confidence`.
+
+    Raises:
+        GeometryError: No view has a joint.
+    """
+    if not joints.seen.any():
+        why = "nobody was found in any view; is a person in view, and large enough?"
+        raise GeometryError(f"{path}: {why if least is None else f'--min-confidence {least:g} leaves out all joints'}")
+
+
 def report_lengths(frames: Mapping[str, Collection[int]]) -> None:
     """Warn if views have different lengths.
 

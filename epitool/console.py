@@ -22,6 +22,7 @@ from epitool.errors import EpitoolError
 
 _stderr = Console(stderr=True, highlight=False, soft_wrap=True, emoji=False)
 _silent = threading.Event()
+_called: dict[str, str] = {}
 _WHOLE = 32  # names up to this length are kept on one line of a table
 
 
@@ -103,12 +104,19 @@ def fail(message: str) -> None:
     _loudly(f"[red]error:[/] {escape(printable(message))}")
 
 
+def call(path: str, name: str) -> None:
+    """Name a file in all messages from now on, such as `-` for a copy of standard input."""
+    _called[path] = name
+
+
 def printable(text: str) -> str:
     r"""Escape the control characters of a text, because names from files could otherwise control the terminal.
 
     >>> print(printable("cam\x1b[2J\n1.mp4"))
     cam\x1b[2J\n1.mp4
     """
+    for path, name in _called.items():
+        text = text.replace(path, name)
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 

@@ -30,7 +30,16 @@ _OF_CODE = re.compile(
     r"exception set|broadcast|reshape|inhomogeneous|could not convert|invalid literal|setting an array|not supported"
     r" between|to unpack|out of bounds|ufunc|unhashable|not iterable|zero-size"
 )
+_MAKERS = {
+    ".h5": "epitool detect2d` or `epitool triangulate", ".json": "epitool predict", ".npz": "epitool pss-fit",
+    ".jsonl": "epitool train", "": "epitool train",
+}  # fmt: skip
 _OPENING = "Unable to synchronously open file "  # start of h5py's messages, whatever the reason
+
+
+def maker_of(path: Path) -> str:
+    """Return the command that makes files with this suffix."""
+    return _MAKERS.get(path.suffix.lower(), "epitool calibrate")
 
 
 def require_file(path: Path, made_by: str) -> None:

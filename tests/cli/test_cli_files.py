@@ -116,6 +116,7 @@ def test_a_pose_json_comes_through_a_pipe_with_its_images(here, truth):
     assert "1 image" in result.stdout
     assert "give --out FILE" in refused(2, "show", "-", input=piped)
     assert "-: is not JSON" in refused(3, "convert", "-", "--out", "b.trc", input=b"nonsense")
+    assert "error: -: cannot read a frame rate" in refused(2, "convert", "-", "--out", "b.trc", input=piped)
     result = epitool("pss-fit", "--poses", "-", "--split", "all", "--k", 2, input=piped)
     assert result.exit_code == 0, result.output
 
@@ -475,6 +476,8 @@ def test_what_is_refused_leaves_nothing(made, status, line, said):
         ("predict metrics.json", "holds what `epitool evaluate` measured, and no image or video"),
         ("convert keypoints.h5 --out a.trc", "holds 2D joints; `epitool calibrate` and `epitool triangulate` make"),
         ("convert torn.h5 --out a.trc", "torn.h5: cannot be read as labels (truncated file"),
+        ("convert gone.h5 --out a.trc", "gone.h5: no such file or folder; `epitool detect2d` or `epitool triangulate`"),
+        ("import h36m nowhere", "nowhere: no such folder; name the one that h36m was unpacked in"),
         ("convert films --out a.trc", "films: is footage"),
     ],
 )  # fmt: skip

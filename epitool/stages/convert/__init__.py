@@ -8,7 +8,7 @@ from pathlib import Path
 from epitool.console import Summary
 from epitool.errors import InputError, UsageError
 from epitool.files import kinds_in
-from epitool.io.files import require_file
+from epitool.io.files import maker_of, require_file
 from epitool.io.foreign.cameras import foreign_files, is_foreign_rig
 from epitool.options import ConvertOptions
 from epitool.skeleton import skeleton as named_skeleton
@@ -34,7 +34,8 @@ def run(options: ConvertOptions) -> Summary:
     """
     for path in options.inputs:
         if not path.exists():
-            raise InputError(f"{path}: no such file or folder")
+            makes = f"; `{maker_of(path)}` makes it" if path.suffix.lower() in (".h5", ".json", ".toml") else ""
+            raise InputError(f"{path}: no such file or folder{makes}")
     if _holds_cameras(options.inputs[0]):
         _check_flags(options, "cameras", ("views", "size", "unit", "inverse"))
         return convert_cameras(options)

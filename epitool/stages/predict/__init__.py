@@ -12,7 +12,7 @@ from epitool.camera import Array
 from epitool.console import Summary, counted, progress, say, warn
 from epitool.detectors import DETECTORS, default_detector, known_detector, open_detector
 from epitool.errors import GeometryError, InputError, UsageError
-from epitool.images import IMAGE_SUFFIXES, check_name, frame_of_video, read_images
+from epitool.images import IMAGE_SUFFIXES, check_name, frame_of_video, read_image, read_images
 from epitool.io.predictions import write_predictions
 from epitool.nn.times import Times
 from epitool.options import PredictOptions
@@ -49,7 +49,10 @@ def run(options: PredictOptions) -> Summary:
     unlooked = _joints_of(options) is not None and who.engine is None and options.overlay is None
     names = image_names(options.images, joints_do=unlooked)
     looking = _looks(options, who)(names, None)
-    predictions = answer(who, names, looking, options, height_mm)
+    try:
+        predictions = answer(who, names, looking, options, height_mm)
+    except InputError as error:
+        raise _of_all(names, error) from None
     if not predictions.images:
         raise GeometryError(
             f"nobody, or too little of anybody, was found in {counted(len(names), 'image')};"
@@ -60,6 +63,20 @@ def run(options: PredictOptions) -> Summary:
     if options.overlay is not None:
         _draw(predictions, options.overlay)
     return _summary(predictions, names, looking, who, options.out)
+
+
+def _of_all(names: Sequence[str], error: InputError) -> InputError:
+    """Return the error of an image, or one that names all images that cannot be decoded if there are several."""
+    bad = [name for name in names if frame_of_video(name) is None and not _is_image(name)]
+    return InputError(f"{_listed(bad)} cannot be decoded; leave them out") if len(bad) > 1 else error
+
+
+def _is_image(name: str) -> bool:
+    try:
+        read_image(Path(name))
+    except InputError:
+        return False
+    return True
 
 
 def is_labels(given: str) -> bool:

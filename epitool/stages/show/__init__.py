@@ -9,8 +9,7 @@ import numpy as np
 
 from epitool.console import Summary, counted, warn
 from epitool.errors import InputError, UsageError
-from epitool.io.cameras import CAMERAS_BY
-from epitool.io.files import require_file
+from epitool.io.files import maker_of, require_file
 from epitool.io.npz import read_pss
 from epitool.options import ShowOptions
 from epitool.stages.show.film import film
@@ -22,10 +21,6 @@ _PICTURED = (".npz", ".jsonl")
 _LARGEST = 1e12
 _FRAMES = 150  # on a page
 _ERRORS = ("val_nmpjpe", "val_2d_percent")  # every epoch of a log has one of these
-_MADE_BY = {
-    ".h5": "epitool detect2d` or `epitool triangulate", ".json": "epitool predict", ".npz": "epitool pss-fit",
-    ".jsonl": "epitool train", "": "epitool train",
-}  # fmt: skip
 
 
 def run(options: ShowOptions) -> Summary:
@@ -44,7 +39,7 @@ def run(options: ShowOptions) -> Summary:
         raise InputError(
             f"{options.file}: is no run's folder, for it has no log.jsonl; `epitool train` makes one in runs/"
         )
-    require_file(file, _MADE_BY.get(file.suffix.lower(), CAMERAS_BY))
+    require_file(file, maker_of(file))
     suffixes = (
         [usual.suffix] if usual.suffix == ".png" else [".html", ".rrd"] + [".mp4"] * (file.suffix.lower() == ".h5")
     )

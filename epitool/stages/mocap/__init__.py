@@ -145,7 +145,7 @@ def _calibrated(options: MocapOptions, trials: Sequence[Trial], longest: Trial, 
     except StepFailedError as error:
         if error.exit_status != GeometryError.exit_status:
             raise
-        say("Once more, without asking people which way is up:")
+        say("In case it was people who do not tell which way is up, once more without asking them:")
         found = _ran("cameras", [*typed, "--out", out])
         say("The file will not say which way is up; OpenSim may show people who lie.")
     say(trust.judge_cameras(found, options.intrinsics is not None))

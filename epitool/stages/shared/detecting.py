@@ -99,7 +99,7 @@ def _finished(out: Path, source: str) -> Summary:
         raise UsageError(
             f"{out}: is of other footage or another detector; --overwrite replaces it, --out writes elsewhere"
         )
-    say(f"{out} is already of this footage; --overwrite detects anew")
+    say(f"{out} is already of this footage and kept; without it, joints are detected anew")
     with open_keypoints(out) as file:
         tally = Tally.empty(file.views, len(file.skeleton))
         for start in range(0, len(file), _READ_FRAMES):

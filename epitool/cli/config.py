@@ -28,7 +28,12 @@ def _use(ctx: typer.Context, path: Path | None) -> Path | None:
 Config = Annotated[
     Path | None,
     typer.Option(
-        "--config", is_eager=True, callback=_use, readable=False, help="TOML of these options, by their names."
+        "--config",
+        metavar="PATH",
+        is_eager=True,
+        callback=_use,
+        readable=False,
+        help="TOML of these options, by their names.",
     ),
 ]
 

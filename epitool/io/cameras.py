@@ -150,7 +150,8 @@ def read_windows(path: Path) -> list[Window]:
 
 def _windows_of_labels(path: Path) -> Iterator[Window]:
     with open_labels(path) as labels:
-        judged = {"verdict": labels.verdict, "reasons": [f"{path.name}: {reason}" for reason in labels.reasons]}
+        reasons = [f"{path.name}: {reason.removeprefix('the cameras: ')}" for reason in labels.reasons]
+        judged = {"verdict": labels.verdict, "reasons": reasons}
         if not labels.takes:
             yield Window(_EVER[0], _EVER[1], labels.rig, judged)
             return

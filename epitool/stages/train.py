@@ -9,7 +9,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from epitool.console import Summary, say, warn
+from epitool.console import Summary, counted, say, warn
 from epitool.errors import EpitoolError, InputError
 from epitool.files import alone_at, no_empty_folders
 from epitool.io.files import damage_in, write_json
@@ -152,8 +152,9 @@ def _doubts(labels: LabelsFile) -> tuple[str, ...]:
 
 def _described(options: NetworkOptions) -> str:
     return (
-        f"{options.supervision} supervision, {options.backbone}, {options.image_size} px, {options.epochs} epochs,"
-        f" batches of {options.batch_size}, learning rate {options.learning_rate:g}, {options.loss} loss"
+        f"{options.supervision} supervision, {options.backbone}, {options.image_size} px,"
+        f" {counted(options.epochs, 'epoch')}, batches of {options.batch_size}, learning rate"
+        f" {options.learning_rate:g}, {options.loss} loss"
     )
 
 

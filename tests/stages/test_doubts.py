@@ -73,7 +73,7 @@ def test_of_several_cameras_the_worst_is_named_in_one_line_which_says_how_many_t
 
 def test_reasons_are_joined_with_one_full_stop_each():
     assert sentences(["more movement helps.", "is it in sync?", "bones change"]) == (
-        "more movement helps. is it in sync? bones change."
+        "more movement helps. Is it in sync? Bones change."
     )
     assert select_first([], "nowhere") == "no reason is stated"
 

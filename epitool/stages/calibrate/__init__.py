@@ -196,7 +196,7 @@ def _with_offsets(
         found = estimate_offsets(stretch, cameras, reach=reach, seed=options.seed, jobs=options.jobs)
     except OutOfReachError as error:
         raise GeometryError(f"{error}: --sync-reach {error.reach} looks farther") from None
-    for name, offset, sd in zip(joints.views, found.offsets, found.sd, strict=True):
+    for name, offset, sd in zip(joints.views[1:], found.offsets[1:], found.sd[1:], strict=True):
         say(f"view {name}: {offset:+.2f} +- {sd:.2f} frames against view {joints.views[0]}")
     if options.method == "fundamental":  # no verdict is given, which would hold them
         for doubt in found.doubts:

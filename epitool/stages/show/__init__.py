@@ -92,12 +92,12 @@ def _picture(file: Path, path: Path) -> Summary:
         model = read_pss(file)
         book = model.codebooks[0]
         plot_pss_centres(path, book.centers, model.skeleton)
-        return Summary(f"{path}: {book.k} cluster centres", {"out": str(path), "k": book.k})
+        return Summary(f"{path}: {counted(book.k, 'cluster centre')}", {"out": str(path), "k": book.k})
     from epitool.viz.plots import plot_learning_curve
 
     log = _log(file)
     plot_learning_curve(path, log, _unit(file))
-    return Summary(f"{path}: {len(log)} epochs", {"out": str(path), "epochs": len(log)})
+    return Summary(f"{path}: {counted(len(log), 'epoch')}", {"out": str(path), "epochs": len(log)})
 
 
 def _log(file: Path) -> list[dict[str, float]]:

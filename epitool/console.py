@@ -22,6 +22,7 @@ from epitool.errors import EpitoolError
 
 _stderr = Console(stderr=True, highlight=False, soft_wrap=True, emoji=False)
 _silent = threading.Event()
+AS_STEP = "EPITOOL_STEP"  # is set for commands that another one runs
 _called: dict[str, str] = {}
 _WHOLE = 32  # names up to this length are kept on one line of a table
 
@@ -74,6 +75,11 @@ def fall_silent() -> None:
     set_quiet(True)
     _silent.set()
     sys.stdout = open(os.devnull, "w")  # noqa: SIM115, PTH123 - until the process ends
+
+
+def reports_end() -> bool:
+    """Return whether this process, and not another one that it belongs to, tells the user that it was stopped."""
+    return not _silent.is_set() and AS_STEP not in os.environ
 
 
 @contextmanager

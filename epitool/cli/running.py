@@ -33,7 +33,8 @@ _STATUS = 128  # plus the number of the signal, as shells count
 
 def leave_at_once(number: int, _: FrameType | None = None) -> None:
     """Handle Ctrl-C and SIGTERM before a stage runs, when there is nothing to clean up."""
-    console.fail(f"{_INTERRUPTED[signal.Signals(number)]}; run the same command again")
+    if console.reports_end():
+        console.fail(f"{_INTERRUPTED[signal.Signals(number)]}; run the same command again")
     os._exit(_STATUS + number)
 
 

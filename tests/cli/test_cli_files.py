@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -18,7 +19,7 @@ from typer.testing import CliRunner
 from epitool import console
 from epitool.cli import app, expand_patterns, spread_variadic
 from epitool.cli.outputs import check_outputs
-from epitool.cli.running import failing_in_one_line, run
+from epitool.cli.running import failing_in_one_line, leave_at_once, run
 from epitool.cli.stdin import standard_input
 from epitool.console import Summary, fail, printable_lines, say, set_quiet, show_table
 from epitool.errors import GeometryError, InputError, UsageError
@@ -409,6 +410,14 @@ def test_errors_inside_of_a_stage_are_lines(here, capsys, error, status):
         run(stage, DoctorOptions())
     assert left.value.exit_code == status
     assert capsys.readouterr().err.count("\n") == 1
+
+
+@pytest.mark.parametrize(("variable", "said"), [("OTHER", "error: interrupted"), ("EPITOOL_STEP", "")])
+def test_that_a_chain_was_interrupted_is_said_once(monkeypatch, capsys, variable, said):
+    monkeypatch.setenv(variable, "1")
+    monkeypatch.setattr("epitool.cli.running.os._exit", lambda status: None)
+    leave_at_once(signal.SIGINT)
+    assert capsys.readouterr().err[: len("error: interrupted")] == said
 
 
 @pytest.fixture

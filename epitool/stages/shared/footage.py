@@ -221,6 +221,7 @@ def require_somebody(joints: Keypoints, path: Path, least: float | None) -> None
     """
     if not joints.seen.any():
         why = "nobody was found in any view; is a person in view, and large enough?"
+        why = why if len(joints.frames) else "there is no frame in it"
         raise GeometryError(f"{path}: {why if least is None else f'--min-confidence {least:g} leaves out all joints'}")
 
 

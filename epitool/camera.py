@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from epitool.console import named
 from epitool.errors import InputError
 from epitool.names import differing_parts, named_among, plain_name
 
@@ -211,9 +212,8 @@ class Rig:
         Raises:
             InputError: The rig lacks one of the cameras.
         """
-        missing = [name for name in names if name not in self.names]
-        if missing:
-            raise InputError(f"no camera for view {', '.join(missing)}; the rig has {', '.join(self.names)}")
+        if missing := [name for name in names if name not in self.names]:
+            raise InputError(f"no camera for {named('view', missing)}; the rig has {', '.join(self.names)}")
         return replace(self, cameras=tuple(self.cameras[self.names.index(name)] for name in names))
 
     def named_as(self, views: Sequence[str]) -> Rig:

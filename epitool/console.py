@@ -22,6 +22,8 @@ from epitool.errors import EpitoolError
 
 _stderr = Console(stderr=True, highlight=False, soft_wrap=True, emoji=False)
 _silent = threading.Event()
+AS_STEP = "EPITOOL_STEP"  # is set for commands that another one runs
+_called: dict[str, str] = {}
 _WHOLE = 32  # names up to this length are kept on one line of a table
 
 
@@ -49,6 +51,15 @@ def counted(count: int, what: str) -> str:
     return f"{count} {what}" if count == 1 else f"{count} {what}s"
 
 
+def named(what: str, names: Sequence[str]) -> str:
+    """Return names of things in words, whose plural is formed with an s.
+
+    >>> named("view", ["cam1"]), named("view", ["cam1", "cam2"])
+    ('view cam1', 'views cam1, cam2')
+    """
+    return f"{what if len(names) == 1 else f'{what}s'} {', '.join(names)}"
+
+
 def set_quiet(quiet: bool) -> None:
     """Switch remarks and progress off or on; warnings and errors are always printed."""
     _stderr.quiet = quiet
@@ -64,6 +75,11 @@ def fall_silent() -> None:
     set_quiet(True)
     _silent.set()
     sys.stdout = open(os.devnull, "w")  # noqa: SIM115, PTH123 - until the process ends
+
+
+def reports_end() -> bool:
+    """Return whether this process, and not another one that it belongs to, tells the user that it was stopped."""
+    return not _silent.is_set() and AS_STEP not in os.environ
 
 
 @contextmanager
@@ -94,12 +110,19 @@ def fail(message: str) -> None:
     _loudly(f"[red]error:[/] {escape(printable(message))}")
 
 
+def call(path: str, name: str) -> None:
+    """Name a file in all messages from now on, such as `-` for a copy of standard input."""
+    _called[path] = name
+
+
 def printable(text: str) -> str:
     r"""Escape the control characters of a text, because names from files could otherwise control the terminal.
 
     >>> print(printable("cam\x1b[2J\n1.mp4"))
     cam\x1b[2J\n1.mp4
     """
+    for path, name in _called.items():
+        text = text.replace(path, name)
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 

@@ -1,13 +1,15 @@
-"""Atomic writing of files, and locks; `-` is standard input or output."""
+"""Atomic writing of files, locks, and of what kind a file is; `-` is standard input or output."""
 
 from __future__ import annotations
 
+import mimetypes
 import os
+import re
 import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -15,6 +17,13 @@ from epitool.errors import EpitoolError, InputError, UsageError
 
 STDIO = Path("-")
 _TEMPORARY, _STALE_S = ".epitool-", 86_400
+_FORMAT = re.compile(rb"epitool\.([a-z-]+)/\d")  # as every file of ours states it
+_LOOKED_AT = 1 << 20  # bytes searched at either end
+_HELD = {
+    "keypoints": "2D joints", "labels": "labels with 3D joints", "poses": "predicted poses", "cameras": "cameras",
+    "live-poses": "poses of a stream", "metrics": "what `epitool evaluate` measured", "pss": "clusters of poses",
+    "model": "a network", "refiner": "a refinement unit", "training": "the state of a training",
+}  # fmt: skip
 _UMASK = os.umask(0o077)  # the umask can only be read by setting it, so this is done once, before threads start
 os.umask(_UMASK)
 
@@ -48,6 +57,50 @@ def writing(path: Path) -> Iterator[Path]:
     finally:
         if temporary != path:
             temporary.unlink(missing_ok=True)
+
+
+def ends_of(path: Path) -> list[bytes]:
+    """Read the beginning and end of a file, without zero bytes, because numpy stores each character in four bytes."""
+    with path.open("rb") as file:
+        ends = [file.read(_LOOKED_AT)]
+        file.seek(max(path.stat().st_size - _LOOKED_AT, 0))
+        ends.append(file.read())
+    return [end.replace(b"\0", b"") for end in ends]
+
+
+def kinds_in(path: Path) -> set[str]:
+    """Return which epitool formats a file states."""
+    return {kind.decode() for end in ends_of(path) for kind in _FORMAT.findall(end)}
+
+
+def in_words(kinds: Iterable[str]) -> str:
+    """Return what files of these epitool formats hold.
+
+    >>> in_words(["keypoints", "labels"])
+    '2D joints or labels with 3D joints'
+    """
+    return " or ".join(_HELD.get(kind, kind) for kind in sorted(kinds))
+
+
+def check_kind(path: Path, wanted: Iterable[str], made_by: str) -> None:
+    """Refuse a file that evidently is of another kind: an epitool file of another format, or footage.
+
+    Args:
+        path: The file.
+        wanted: Formats that are read, such as "labels".
+        made_by: Command that makes such a file.
+
+    Raises:
+        InputError: It is of another kind; the message names both.
+    """
+    if not path.is_file() or (found := kinds_in(path)) & set(wanted):
+        return
+    media = (mimetypes.guess_type(path.name)[0] or "").partition("/")[0]
+    footage = {"video": "is a video", "image": "is an image"}.get(media)
+    if footage or found:
+        held = footage or f"holds {in_words(found)}"
+        made_by += f" --views {path} ..." if footage and made_by.endswith("detect2d") else ""
+        raise InputError(f"{path}: {held}, not {in_words(wanted)}; `{made_by}` makes such a file")
 
 
 def remove_stale(folder: Path) -> None:
@@ -115,7 +168,7 @@ def no_empty_folders(folder: Path) -> Iterator[None]:
         yield
     except EpitoolError:
         with suppress(OSError):  # the first that is not empty keeps all above it
-            for one in made:
+            for one in filter(Path.exists, made):
                 one.rmdir()
         raise
 

@@ -131,7 +131,9 @@ def _open_video(path: Path) -> cv2.VideoCapture:
         raise InputError(f"video {path}: the file is empty")
     capture = cv2.VideoCapture(str(path))
     if not capture.isOpened():
-        raise InputError(f"video {path}: cannot be decoded; is it a video ({', '.join(sorted(VIDEO_SUFFIXES))})?")
+        raise InputError(
+            f"video {path}: cannot be decoded; is it a video ({', '.join(sorted(VIDEO_SUFFIXES))}), and whole?"
+        )
     capture.set(
         cv2.CAP_PROP_ORIENTATION_AUTO, 1
     )  # phones store upright footage sideways, and some OpenCV versions do not rotate it
@@ -229,6 +231,11 @@ class VideoReader:
         """
         self.path, self._capture, self._next = path, _open_video(path), 0
 
+    @property
+    def passed(self) -> int:
+        """Number of frames that have been passed."""
+        return self._next
+
     def read(self, frames: Sequence[int], times: list[float] | None = None) -> Iterator[tuple[int, Image]]:
         """Yield the requested (frame number, RGB image) in increasing order, without frames after the video's end.
 
@@ -264,10 +271,13 @@ def read_images(names: Sequence[str]) -> Iterator[tuple[int, Image]]:
         else:
             yield i, read_image(Path(name))
     for video, frames in videos.items():
-        found = 0
-        for frame, image in VideoReader(Path(video)).read(list(frames)):
-            found += 1
+        missing, reader = set(frames), VideoReader(Path(video))
+        for frame, image in reader.read(list(frames)):
+            missing.discard(frame)
             for i in frames[frame]:
                 yield i, image
-        if found < len(frames):
-            raise InputError(f"video {video}: only {found} of the {len(frames)} frames asked for can be decoded")
+        if missing:
+            raise InputError(
+                f"video {video}: frame {min(missing)} cannot be decoded; it is damaged there, or ends before it:"
+                f" {reader.passed} frames were found, counted from 0"
+            )

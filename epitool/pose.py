@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from epitool.camera import frozen_array
+from epitool.console import named
 from epitool.errors import InputError
 from epitool.names import images_or_frames
 from epitool.skeleton import Skeleton, convert_joints
@@ -127,7 +128,7 @@ class Keypoints:
         """
         missing = [view for view in views if view not in self.views]
         if missing:
-            raise InputError(f"no keypoints of view {', '.join(missing)}; there are {', '.join(self.views)}")
+            raise InputError(f"no keypoints of {named('view', missing)}; there are {', '.join(self.views)}")
         order = [self.views.index(view) for view in views]
         return replace(
             self,

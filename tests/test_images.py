@@ -83,7 +83,7 @@ def test_what_is_no_image_is_said(tmp_path):
 
 def test_a_frame_beyond_the_end_of_a_video_is_said(tmp_path):
     write_video(tmp_path / "v.avi", count=3)
-    with pytest.raises(InputError, match="only 1 of the 2 frames"):
+    with pytest.raises(InputError, match=r"frame 9 cannot be decoded; .* 3 frames were found"):
         list(read_images([f"{tmp_path}/v.avi#1", f"{tmp_path}/v.avi#9"]))
 
 

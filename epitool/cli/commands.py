@@ -22,11 +22,14 @@ from epitool.options import COMMANDS, GROUPS
 from epitool.options.flag import Field, Options, fields_of
 
 _MORE = "More options"
-_WORDS = {Path: "PATH", int: "N", float: "NUMBER", str: "TEXT"}  # placeholders of values in the help
+_WORDS = {Path: "PATH", int: "N", float: "NUMBER", str: "TEXT", bool: ""}  # placeholders of values in the help
 Quiet = Annotated[
-    bool, typer.Option("--quiet", help="No remarks or progress on stderr; warnings remain.", rich_help_panel=_MORE)
+    bool,
+    typer.Option(
+        "--quiet", metavar="", help="No remarks or progress on stderr; warnings remain.", rich_help_panel=_MORE
+    ),
 ]
-Json = Annotated[bool, typer.Option("--json", help="Print the summary as JSON.", rich_help_panel=_MORE)]
+Json = Annotated[bool, typer.Option("--json", metavar="", help="Print the summary as JSON.", rich_help_panel=_MORE)]
 _STORING = ("train", "refine")  # commands that store their options beside their output, and accept them as `--config`
 
 
@@ -166,8 +169,13 @@ def _parameter(field: Field) -> Parameter:
     elif field.many:
         kind = list[kind]  # type: ignore[valid-type]
         default = list(default) if isinstance(default, tuple) else default
-    metavar = flag.metavar or _WORDS.get(kind)
-    settings: dict[str, Any] = {"metavar": metavar, "min": flag.least, "show_default": flag.shown}
+    metavar = flag.metavar or _WORDS.get(str if flag.reads else field.kind)
+    settings: dict[str, Any] = {
+        "metavar": metavar,
+        "min": None if flag.reads else flag.least,
+        "show_default": flag.shown,
+        "readable": False,
+    }
     if flag.more:
         settings["rich_help_panel"] = _MORE
     names, told = ([], typer.Argument) if flag.argument else ([field.option], typer.Option)

@@ -9,7 +9,9 @@ from typing import Annotated, Any
 
 import typer
 
+from epitool.cli.running import failing_in_one_line
 from epitool.console import Summary
+from epitool.errors import InputError
 from epitool.options.shared import run_folder
 
 _NOT_STORED = ("config", "quiet", "as_json", "overwrite")
@@ -18,33 +20,47 @@ _NOT_STORED = ("config", "quiet", "as_json", "overwrite")
 def _use(ctx: typer.Context, path: Path | None) -> Path | None:
     """Use the file's values as defaults; options on the command line take precedence."""
     if path is not None:
-        ctx.default_map = {**(ctx.default_map or {}), **_read(path, ctx)}
+        with failing_in_one_line():
+            ctx.default_map = {**(ctx.default_map or {}), **_read(path, ctx)}
     return path
 
 
 Config = Annotated[
     Path | None,
-    typer.Option("--config", is_eager=True, callback=_use, help="TOML of these options, by their names."),
+    typer.Option(
+        "--config",
+        metavar="PATH",
+        is_eager=True,
+        callback=_use,
+        readable=False,
+        help="TOML of these options, by their names.",
+    ),
 ]
 
 
 def _read(path: Path, ctx: typer.Context) -> dict[str, Any]:
-    """Read the file's options as parameters of the command; they may be in a table named after the command."""
+    """Read the file's options as parameters of the command; they may be in a table named after the command.
+
+    Raises:
+        InputError: The file is missing or is no TOML.
+    """
     if sys.version_info >= (3, 11):
         import tomllib
     else:
         import tomli as tomllib
     try:
         content = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise typer.BadParameter(f"{path}: {str(error).splitlines()[0][:200]}", param_hint="--config") from None
+    except OSError as error:
+        raise InputError(f"--config {path}: {(error.strerror or str(error)).lower()}") from None
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"--config {path}: cannot be read as TOML ({str(error).splitlines()[0][:200]})") from None
     content = content.get(ctx.info_name or "", content)
     if not isinstance(content, dict):
         raise typer.BadParameter(f"{path}: '{ctx.info_name}' is no table of options", param_hint="--config")
-    names = {option.removeprefix("--"): p.name for p in ctx.command.params for option in p.opts}
+    names = {option.removeprefix("--"): p.name for p in ctx.command.params for option in p.opts if p.name != "config"}
     unknown = [key for key in content if key.replace("_", "-") not in names]
     if unknown:
-        known = ", ".join(sorted(set(names) - {"config", "help", "h"}))
+        known = ", ".join(sorted(set(names) - {"help", "h"}))
         raise typer.BadParameter(f"{path}: no option '{unknown[0]}'; there are {known}", param_hint="--config")
     return {str(names[key.replace("_", "-")]): _format_as_typed(value) for key, value in content.items()}
 

@@ -1,6 +1,6 @@
-"""Checks of where a command may write.
+"""Checks of what a command may read, and where it may write.
 
-The name must fit the content, and neither an input nor a file that epitool did not write may be replaced.
+Of an output, the name must fit the content, and neither an input nor a file that epitool did not write may be replaced.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from epitool.errors import UsageError
-from epitool.files import STDIO
+from epitool.errors import InputError, UsageError
+from epitool.files import STDIO, ends_of, kinds_in
 from epitool.options.flag import Input, Options, Output, fields_of
 
 _FORMAT = rb"epitool\.([a-z-]+)/\d"
@@ -28,7 +28,17 @@ _MARKS = {
     # Of `evaluate`, of angles, and of joints, where Anipose itself states its axes as 1.0,0.0,...
     ".csv": rb"\Arow,by,part,metric,|\Aframe,time,trunk_rotation|,1,0,0,0,1,0,0,0,1,0,0,0,\d+\s*\Z",
 }  # fmt: skip
-_LOOKED_AT = 1 << 20  # bytes searched at either end
+
+
+def check_inputs(options: Options) -> None:
+    """Refuse files that exist and must not be read.
+
+    Raises:
+        InputError: There is such a file.
+    """
+    for _, value, role in _roles(options):
+        if isinstance(role, Input) and os.path.exists(value) and not os.access(value, os.R_OK):  # noqa: PTH110
+            raise InputError(f"{value}: Permission denied; whoever owns it must let you read it")
 
 
 def check_stdout(options: Options, as_json: bool) -> bool:
@@ -55,11 +65,13 @@ def check_outputs(options: Options, further: Iterable[Path]) -> None:
     Raises:
         UsageError: An output is also an input; it exists and, judging by its content, was not made by epitool or is
             an epitool file of another kind; its suffix does not fit the content; its folder does not exist; or it is
-            a folder itself.
+            a folder where a file is written, or the other way round.
+        InputError: It cannot be written to.
     """
     named = list(_outputs(options))
     for option, path, role in named:
         _check_name(option, path, role)
+        _check_place(path, role.folder)
     roles = [field.flag.role for field in fields_of(type(options))]
     holds = [one for role in roles if isinstance(role, Output) for one in role.holds]
     inputs = [Path(one) for _, one, role in _roles(options) if isinstance(role, Input) and str(one) not in ("", "-")]
@@ -67,13 +79,14 @@ def check_outputs(options: Options, further: Iterable[Path]) -> None:
     for words, path in [*written, *(("", path) for path in further)]:
         if path == STDIO:
             continue
+        _check_place(path, folder=path.is_dir())
         real = os.path.realpath(path)
         if any(os.path.realpath(given) == real or _same_file(path, given) for given in inputs):
             raise UsageError(f"{words}{path}: is an input of this command; name another file")
         if path.is_file() and not _is_ours(path):
             raise UsageError(f"{words}{path}: exists and was not made by epitool; name another, or remove it")
         wanted = {kind for kind, suffix in map(_kind, holds) if suffix == path.suffix.lower()}
-        if wanted and path.is_file() and (found := _kinds(path)) and not wanted & found:
+        if wanted and path.is_file() and (found := kinds_in(path)) and not wanted & found:
             raise UsageError(
                 f"{words}{path}: exists and holds {', '.join(sorted(found))}, not {' or '.join(sorted(wanted))}; name"
                 " another, or remove it"
@@ -105,8 +118,10 @@ def _check_name(option: str, path: Path, role: Output) -> None:
     Raises:
         UsageError: The suffix does not fit, the folder does not exist, or a folder has that name.
     """
-    if path.suffix and path.is_dir() and not role.folder:
+    if path.is_dir() and not role.folder and (path.suffix or not role.or_folder):
         raise UsageError(f"{option} {path}: is a folder, a file is written; name another")
+    if role.folder and path.is_file():
+        raise UsageError(f"{option} {path}: is a file, a folder is written; name another")
     if role.folder or path == STDIO or (path.exists() and not path.is_file()):
         return
     suffixes = [suffix for _, suffix in map(_kind, role.holds)]
@@ -114,6 +129,25 @@ def _check_name(option: str, path: Path, role: Output) -> None:
         raise UsageError(f"{option} {path}: what is written is {suffixes[0]}; name the file so")
     if not path.parent.is_dir():
         raise UsageError(f"{option} {path}: there is no folder {path.parent}; is it mistyped? else make it first")
+
+
+def _check_place(path: Path, folder: bool) -> None:
+    """Refuse a place that cannot be written to before any work is done; a link is written through.
+
+    Raises:
+        InputError: The file, if it is a pipe or device, or the innermost folder that exists, cannot be written to.
+        UsageError: That folder is a file.
+    """
+    if path == STDIO:
+        return
+    real = Path(os.path.realpath(path))
+    place = real.parent if not folder and (real.is_file() or not real.exists()) else real
+    while not os.path.exists(place):  # noqa: PTH110 - false where a folder cannot be searched, too
+        place = place.parent
+    if folder and place.is_file():
+        raise UsageError(f"{path}: {place} is a file, no folder; name another place")
+    if not os.access(place, os.W_OK | (os.X_OK if place.is_dir() else 0)):
+        raise InputError(f"cannot write {path}: Permission denied in {place}; name another place")
 
 
 def _same_file(path: Path, given: Path) -> bool:
@@ -129,18 +163,4 @@ def _is_ours(path: Path) -> bool:
     size, mark = path.stat().st_size, _MARKS.get(path.suffix.lower())
     if not size or mark is None:
         return not size
-    return any(re.search(mark, end) for end in _ends(path))
-
-
-def _kinds(path: Path) -> set[str]:
-    """Return which epitool formats a file states."""
-    return {kind.decode() for end in _ends(path) for kind in re.findall(_FORMAT, end)}
-
-
-def _ends(path: Path) -> list[bytes]:
-    """Read the beginning and end of a file, without zero bytes, because numpy stores each character in four bytes."""
-    with path.open("rb") as file:
-        ends = [file.read(_LOOKED_AT)]
-        file.seek(max(path.stat().st_size - _LOOKED_AT, 0))
-        ends.append(file.read())
-    return [end.replace(b"\0", b"") for end in ends]
+    return any(re.search(mark, end) for end in ends_of(path))

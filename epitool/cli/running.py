@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -15,7 +16,7 @@ from typing import Any
 import typer
 
 from epitool import console
-from epitool.cli.outputs import check_outputs, check_stdout
+from epitool.cli.outputs import check_inputs, check_outputs, check_stdout
 from epitool.cli.stdin import standard_input
 from epitool.errors import EpitoolError, InputError
 from epitool.files import remove_stale
@@ -24,6 +25,7 @@ from epitool.options.flag import Options
 # Functions in which an exception is swallowed: finalizers, callbacks of weakref's dictionaries and sets, and what numba
 # calls from compiled code.
 _SWALLOWING = ("__del__", "remove", "_remove", "_numba_unpickle")
+_NO_MEMORY = "out of memory|insufficient memory|(not enough|can't allocate) memory"
 _Handler = Callable[[int, FrameType | None], object] | signal.Handlers
 _INTERRUPTED = {signal.SIGINT: "interrupted", signal.SIGTERM: "terminated"}
 _STATUS = 128  # plus the number of the signal, as shells count
@@ -31,7 +33,8 @@ _STATUS = 128  # plus the number of the signal, as shells count
 
 def leave_at_once(number: int, _: FrameType | None = None) -> None:
     """Handle Ctrl-C and SIGTERM before a stage runs, when there is nothing to clean up."""
-    console.fail(f"{_INTERRUPTED[signal.Signals(number)]}; run the same command again")
+    if console.reports_end():
+        console.fail(f"{_INTERRUPTED[signal.Signals(number)]}; run the same command again")
     os._exit(_STATUS + number)
 
 
@@ -69,11 +72,14 @@ def failing_in_one_line() -> Iterator[None]:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except OSError as error:  # a full or read-only disk, or a stream that cannot be written to
         _leave(f"{error.filename or 'output'}: {error.strerror or error}", InputError.exit_status)
-    except MemoryError as error:
-        _leave(f"there is not enough memory: {error or 'none is left'}; give less at a time", EpitoolError.exit_status)
     except KeyboardInterrupt as stop:
         handle_interrupts(signal.SIG_IGN, [leave_at_once, interrupt])  # a second Ctrl-C has nothing left to stop
         leave_at_once(*(stop.args or (signal.SIGINT,)))  # a normal exit would wait for threads inside detectors
+    except Exception as error:  # OpenCV and PyTorch have errors of their own for a lack of memory
+        words = (str(error) or "none is left").splitlines()[0]
+        if not isinstance(error, MemoryError) and not re.search(_NO_MEMORY, words, re.IGNORECASE):
+            raise
+        _leave(f"there is not enough memory: {words}; give less at a time", EpitoolError.exit_status)
 
 
 def run(
@@ -97,6 +103,7 @@ def run(
     handle_interrupts(interrupt, [leave_at_once])
     to_stdout = check_stdout(options, as_json)
     with standard_input(options) as read:
+        check_inputs(read)
         check_outputs(read, also_writes(read))
         out = getattr(read, "out", None)
         if isinstance(out, Path):

@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from epitool import console
 from epitool.errors import InputError
 from epitool.files import STDIO, read_stdin
 from epitool.options.flag import Input, Options, fields_of
@@ -57,5 +58,6 @@ def _poses() -> Iterator[Path]:
 
     with tempfile.TemporaryDirectory(prefix="epitool-") as folder:
         path = Path(folder) / "stdin.json"
+        console.call(str(path), str(STDIO))
         write_predictions(path, read_predictions(STDIO))
         yield path

@@ -24,6 +24,7 @@ from epitool.console import say
 from epitool.errors import CheckpointError, UsageError
 from epitool.files import one_at_a_time
 from epitool.images import Image
+from epitool.options.shared import check_device
 from epitool.skeleton import skeleton
 
 Array = NDArray[np.float64]
@@ -128,15 +129,13 @@ def _device(name: str) -> str:
     with_gpu = "CUDAExecutionProvider" in onnxruntime.get_available_providers()
     if name == "auto":
         return "cuda" if with_gpu else "cpu"
-    kind, _, number = name.partition(":")
-    if kind not in ("cpu", "cuda") or (":" in name and not number.isdecimal()):
-        raise UsageError(f"device '{name}': expected auto, cpu, cuda or cuda:N")
-    if kind == "cuda" and not with_gpu:
+    check_device(name)
+    if name != "cpu" and not with_gpu:
         raise UsageError(
-            f"device '{name}': this ONNX Runtime computes on the CPU only; take the device cpu, or install"
+            f"--device {name}: this ONNX Runtime computes on the CPU only; take the device cpu, or install"
             " onnxruntime-gpu in place of onnxruntime"
         )
-    return name if kind == "cuda" else "cpu"
+    return name
 
 
 class _Hushed:

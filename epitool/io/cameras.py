@@ -16,7 +16,7 @@ import tomli_w
 from epitool.camera import Rig, Window
 from epitool.console import warn
 from epitool.errors import InputError
-from epitool.files import writing
+from epitool.files import check_kind, writing
 from epitool.io.files import damage_in, read_text, require_file
 from epitool.io.foreign.cameras import SUFFIXES, WORDS, is_foreign_rig, read_foreign_rig
 from epitool.io.foreign.cameras.stated import Stated, cameras_of
@@ -63,6 +63,7 @@ def _require_cameras(path: Path) -> None:
     """
     if not path.is_dir():
         require_file(path, CAMERAS_BY)
+        check_kind(path, ("cameras", "labels"), CAMERAS_BY)
     elif not is_foreign_rig(path):
         raise InputError(f"{path}: is a folder without cameras of a known format; known are {WORDS}")
 
@@ -149,7 +150,8 @@ def read_windows(path: Path) -> list[Window]:
 
 def _windows_of_labels(path: Path) -> Iterator[Window]:
     with open_labels(path) as labels:
-        judged = {"verdict": labels.verdict, "reasons": [f"{path.name}: {reason}" for reason in labels.reasons]}
+        reasons = [f"{path.name}: {reason.removeprefix('the cameras: ')}" for reason in labels.reasons]
+        judged = {"verdict": labels.verdict, "reasons": reasons}
         if not labels.takes:
             yield Window(_EVER[0], _EVER[1], labels.rig, judged)
             return

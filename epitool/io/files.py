@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from epitool.errors import InputError
-from epitool.files import STDIO, read_stdin, writing
+from epitool.files import STDIO, check_kind, read_stdin, writing
 from epitool.names import names_file
 
 if TYPE_CHECKING:
@@ -31,7 +31,16 @@ _OF_CODE = re.compile(
     r"exception set|broadcast|reshape|inhomogeneous|could not convert|invalid literal|setting an array|not supported"
     r" between|to unpack|out of bounds|ufunc|unhashable|not iterable|zero-size"
 )
+_MAKERS = {
+    ".h5": "epitool detect2d` or `epitool triangulate", ".json": "epitool predict", ".npz": "epitool pss-fit",
+    ".jsonl": "epitool train", "": "epitool train",
+}  # fmt: skip
 _OPENING = "Unable to synchronously open file "  # start of h5py's messages, whatever the reason
+
+
+def maker_of(path: Path) -> str:
+    """Return the command that makes files with this suffix."""
+    return _MAKERS.get(path.suffix.lower(), "epitool calibrate")
 
 
 def require_file(path: Path, made_by: str) -> None:
@@ -110,7 +119,9 @@ def read_json(path: Path, kind: str, made_by: str) -> dict[str, Any]:
     try:
         content = json.loads(read_stdin() if path == STDIO else path.read_bytes())
     except (ValueError, RecursionError):
+        check_kind(path, [kind], made_by)
         raise InputError(f"{path}: is not JSON; make it anew with `{made_by}`") from None
+    check_kind(path, [kind], made_by)
     check_format(content.get("format") if isinstance(content, dict) else None, kind, path, made_by)
     return dict(content)
 

@@ -13,7 +13,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from epitool.files import writing
+from epitool.files import check_kind, writing
 from epitool.io.files import check_format, damage_in, require_file
 
 LARGEST = 1e30  # largest number in our files
@@ -194,9 +194,12 @@ def opened(path: Path, kinds: tuple[str, ...], made_by: str) -> Iterator[h5py.Fi
     require_file(path, made_by)
     with ExitStack() as stack:
         with readable(path, kinds[0], made_by):
+            if not h5py.is_hdf5(path):
+                check_kind(path, kinds, made_by)
             file = stack.enter_context(h5py.File(path, "r"))
             found = text(file.attrs, "format")
             if found not in [f"epitool.{kind}/1" for kind in kinds]:
+                check_kind(path, kinds, made_by)
                 check_format(found or None, kinds[0], path, made_by)
         yield file
 

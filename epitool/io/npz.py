@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from epitool.errors import InputError
-from epitool.files import writing
+from epitool.files import check_kind, writing
 from epitool.io.files import check_format, damage_in, require_file
 from epitool.pss import NORMALIZATION, Codebook, PssModel, Yaw, yaw_of
 from epitool.skeleton import Skeleton, skeleton_of
@@ -68,7 +68,8 @@ def read_pss(path: Path) -> PssModel:
         InputError: The file is missing, damaged, of another format, or its arrays do not fit together.
     """
     require_file(path, PSS_BY)
-    arrays = arrays_of(path)
+    check_kind(path, ["pss"], PSS_BY)
+    arrays = arrays_of(path, f"; make it anew with `{PSS_BY}`")
     check_format(str(arrays["format"]) if "format" in arrays else None, "pss", path, PSS_BY)
     with damage_in(path, "clusters of poses", f"make it anew with `{PSS_BY}`"):
         body = skeleton_of(str(arrays["skeleton"]), arrays["joints"].tolist())
@@ -99,8 +100,12 @@ def _codebook(arrays: Mapping[str, NDArray[Any]], k: int, joints: int, yaw: Yaw 
     return codebook
 
 
-def arrays_of(path: Path) -> dict[str, NDArray[Any]]:
+def arrays_of(path: Path, advice: str = "") -> dict[str, NDArray[Any]]:
     """Read all arrays of a `.npz`, or the array of a `.npy` under the name "array".
+
+    Args:
+        path: The file.
+        advice: End of the message, for a file that cannot be read.
 
     Raises:
         InputError: The file cannot be read.
@@ -116,4 +121,4 @@ def arrays_of(path: Path) -> dict[str, NDArray[Any]]:
         reason = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
         if reason.startswith("Cannot load file containing pickled data"):  # what numpy takes all unknown files for
             reason = "neither .npz nor .npy"
-        raise InputError(f"{path}: cannot be read as arrays ({reason})") from None
+        raise InputError(f"{path}: cannot be read as arrays ({reason}){advice}") from None

@@ -105,6 +105,8 @@ def _resized(cutout: Image, scale: float) -> Image:
 
 
 def _read_cutouts(folder: Path, size: int, seed: int) -> list[Image]:
+    if not folder.is_dir():
+        raise InputError(f"--occluders {folder}: no such folder")
     files = sorted(file for file in folder.glob("*") if file.suffix.lower() in _SUFFIXES)
     read = (_read_cutout(files[i], size) for i in np.random.default_rng(seed).permutation(len(files)))
     cutouts = list(itertools.islice((cutout for cutout in read if cutout is not None), _MOST_CUTOUTS))

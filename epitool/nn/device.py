@@ -27,5 +27,5 @@ def pick_device(name: str) -> torch.device:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     device = torch.device(name)
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
-        raise UsageError(f"device '{name}': PyTorch finds {torch.cuda.device_count()} CUDA devices; use cpu")
+        raise UsageError(f"--device {name}: PyTorch finds {torch.cuda.device_count()} CUDA devices; use cpu")
     return device

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from epitool.errors import EpitoolError, UsageError
 from epitool.nn.device import computes_bfloat16, pick_device
 
 logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # `train` reports the devices in one line itself
+warnings.filterwarnings("ignore", "Grad strides do not match bucket view strides")  # of speed, at the first step
 _LOST = ("connection", "timed out", "remote", "nccl", "gloo")  # words in the backends' errors after a process was lost
 _PRECISIONS: dict[str, Any] = {"32": "32-true", "bf16": "bf16-mixed", "16": "16-mixed"}
 
@@ -43,7 +45,8 @@ class Compute:
         """Start the processes: this one, and one for each further device.
 
         Raises:
-            UsageError: A device does not exist, or the precision is unknown or not supported by the device.
+            UsageError: A device does not exist, the precision is unknown or not supported by the device, or there are
+                several machines and no launcher that started the processes on them.
         """
         device = pick_device(self.device)
         if device.type == "cuda" and self.devices > torch.cuda.device_count():
@@ -54,6 +57,12 @@ class Compute:
             num_nodes=self.nodes,
             precision=_PRECISIONS[self.precision_on(device)],
         )
+        environment = getattr(fabric.strategy, "cluster_environment", None)
+        if self.nodes > 1 and not (environment and environment.creates_processes_externally):
+            raise UsageError(  # the machines would wait for each other without end
+                f"--nodes {self.nodes}: torchrun or SLURM must start the command on every machine, and neither has"
+                f" started this one: torchrun --nnodes {self.nodes} ... $(which epitool) train --nodes {self.nodes} ..."
+            )
         with stream_redirected(1, 2) if self.devices * self.nodes > 1 else nullcontext():
             fabric.launch()  # Gloo prints its connections on stdout
         if not fabric.is_global_zero:

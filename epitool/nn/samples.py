@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from epitool.camera import LENS, Array
-from epitool.errors import GeometryError, InputError, UsageError
+from epitool.errors import GeometryError, InputError
 from epitool.files import writing
 from epitool.labels import Labels, RecordingDigest, split_frames
 from epitool.nn.crops import labels_to_volume, median_bone_lengths
@@ -87,6 +87,19 @@ class Samples:
         return np.arange(*np.searchsorted(self.frames, [first, last + 1]))
 
 
+def check_poses(recording: Recording, supervision: str) -> None:
+    """Refuse keypoints where poses are to be learned.
+
+    Raises:
+        InputError: The recording has no poses.
+    """
+    if not recording.rigs and supervision != "2d":
+        raise InputError(
+            "these are 2D joints, and no poses to learn: `epitool triangulate` makes labels of them, or"
+            " --supervision 2d learns x and y alone"
+        )
+
+
 def collect_samples(recording: Recording, folder: Path, supervision: str) -> Samples:
     """Collect the images of each person that have a box, a root and at least MIN_JOINTS joints to learn.
 
@@ -98,14 +111,10 @@ def collect_samples(recording: Recording, folder: Path, supervision: str) -> Sam
 
     Raises:
         GeometryError: The training or the validation part has too few samples.
-        InputError: The labels are damaged, or the folder cannot be written to.
-        UsageError: The recording has no poses, and poses are to be learned.
+        InputError: The labels are damaged, the folder cannot be written to, or the recording has no poses, and poses
+            are to be learned.
     """
-    if not recording.rigs and supervision != "2d":
-        raise UsageError(
-            "there are keypoints and no poses to learn: `epitool triangulate` makes labels of them, or supervision 2d"
-            " learns x and y alone"
-        )
+    check_poses(recording, supervision)
     digest, seen, skeleton = RecordingDigest(recording.frames, recording.views), list[Array](), recording.skeleton
     with _columns(folder) as columns:
         for _, parts in recording.chunks():

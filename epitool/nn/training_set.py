@@ -24,8 +24,7 @@ def prepare_training_set(recording: Recording, options: NetworkOptions, folder: 
 
     Raises:
         GeometryError: Too few frames have a pose.
-        InputError: An image is missing or cannot be decoded, or the disk is full.
-        UsageError: There are no poses to learn.
+        InputError: An image is missing or cannot be decoded, there are no poses to learn, or the disk is full.
     """
     try:
         _prepare(recording, options, folder)

@@ -45,11 +45,20 @@ class CalibrateOptions(Options):
     ] = "essential"
     sync: Annotated[bool, Flag("Estimate the time offsets between the views and correct for them.")] = False
     sync_reach: Annotated[
-        int | None, Flag("Largest offset that --sync searches for.", least=1, metavar="FRAMES", shown="30", more=True)
+        int | None,
+        Flag(
+            "Largest offset that --sync searches for.", least=1, most=100_000, metavar="FRAMES", shown="30", more=True
+        ),
     ] = None
     moving: Annotated[
         int | None,
-        Flag("For moving cameras: solve windows of this many frames.", metavar="WINDOW", shown=False, more=True),
+        Flag(
+            "For moving cameras: solve windows of this many frames.",
+            metavar="WINDOW",
+            most=1_000_000,
+            shown=False,
+            more=True,
+        ),
     ] = None
     scale: Annotated[
         str | None,
@@ -70,5 +79,7 @@ class CalibrateOptions(Options):
         super().__post_init__()
         if self.refine_intrinsics and not self.intrinsics:
             raise UsageError("--refine-intrinsics needs --intrinsics; without them focal lengths are estimated anyway")
+        if self.fov and (self.intrinsics or self.extrinsics):
+            raise UsageError("--fov is for lenses that are not known; --intrinsics or --extrinsics states them")
         if self.sync_reach and not self.sync:
             raise UsageError("--sync-reach says how far --sync looks; give that too")

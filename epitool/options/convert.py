@@ -64,7 +64,7 @@ class ConvertOptions(Options):
         Path,
         Flag(
             "File to write. Its suffix sets the format.",
-            shown=False, role=Output(("keypoints.h5", "cameras.toml", "poses.npz")),
+            shown=False, role=Output(("keypoints.h5", "cameras.toml", "poses.npz"), or_folder=True),
         ),
     ]  # fmt: skip
     views: Views = ()
@@ -93,7 +93,8 @@ class ConvertOptions(Options):
         ),
     ] = None  # fmt: skip
     fill_gaps: Annotated[
-        int, Flag("Fill up to this many missing frames of a joint by splines.", metavar="FRAMES", least=0)
+        int,
+        Flag("Fill up to this many missing frames of a joint by splines.", metavar="FRAMES", least=0, most=1_000_000),
     ] = 0
     inverse: Annotated[bool, Flag("The given cameras map from camera to world.")] = False
 

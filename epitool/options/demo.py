@@ -23,7 +23,9 @@ class DemoOptions(Options):
     intrinsics: Annotated[Path | None, Flag("Intrinsics of the views; see calibrate.", role=Input())] = None
     scale: Annotated[str | None, Flag("Scale of the views; see calibrate.")] = None
     out: Annotated[Path, Flag("Folder to work in.", role=Output(folder=True))] = Path("epitool-demo")
-    epochs: Annotated[int | None, Flag("Number of epochs for train.", least=1, shown="5, to show the step")] = None
+    epochs: Annotated[
+        int | None, Flag("Number of epochs for train.", least=1, most=100_000, shown="5, to show the step")
+    ] = None
     seed: Seed = 0
 
     def __post_init__(self) -> None:

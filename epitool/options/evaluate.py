@@ -29,7 +29,9 @@ class EvaluateOptions(Options):
     ] = ()  # fmt: skip
     truth: Annotated[Path, Flag("True poses: labels or an array.", role=Input())] = Path("labels.h5")
     model: Annotated[Path | None, Flag("Checkpoint to run on the truth's images.", role=Input(), more=True)] = None
-    pss: Annotated[tuple[int, ...], Flag("Cluster counts of the Pose Structure Score.", reads=numbers)] = (50, 100)
+    pss: Annotated[
+        tuple[int, ...], Flag("Cluster counts of the Pose Structure Score.", least=2, most=1_000_000, reads=numbers)
+    ] = (50, 100)
     pss_file: Annotated[
         Path | None, Flag("File with fitted clusters.", shown="pss.npz, or fitted here", role=Input(), more=True)
     ] = None

@@ -11,6 +11,8 @@ from typing import Annotated, Any, Literal, NamedTuple, Union, cast, get_args, g
 
 from epitool.errors import UsageError
 
+_LONGEST_SIDE = 100_000  # of an image, px
+
 
 @dataclass(frozen=True)
 class Input:
@@ -33,12 +35,14 @@ class Output:
             existing epitool file with one of these suffixes is replaced only if it is of that kind. If there is only
             one entry, no other suffix is accepted.
         folder: Whether it is a folder, which the command creates.
+        or_folder: Whether it may be a folder, if its name has no suffix.
         stdout: Whether `-` may stand for standard output.
         shared: Whether it may be a folder that the command also reads.
     """
 
     holds: tuple[str, ...] = ()
     folder: bool = False
+    or_folder: bool = False
     stdout: bool = False
     shared: bool = False
 
@@ -55,6 +59,7 @@ class Flag:
         nonzero: Whether it refuses 0.
         shown: Default in words; False if the help shows none.
         role: Whether it names what is read or written. Every option that holds a path has a role.
+        check: Function that raises UsageError if a value has another form than it must.
         reads: Function that converts the typed text, where that is one word, to the value. It raises ValueError.
         argument: Whether it is positional, without a flag.
         more: Whether the help shows it among those that few people need.
@@ -68,6 +73,7 @@ class Flag:
     nonzero: bool = False
     shown: str | bool = True
     role: Input | Output | None = None
+    check: Callable[[Any], None] | None = None
     reads: Callable[[str], Any] | None = None
     argument: bool = False
     more: bool = False
@@ -121,6 +127,8 @@ class Options:
             for one in field.given(self):
                 if field.choices and one not in field.choices:
                     raise UsageError(f"{field.option} {one}: is none of {', '.join(field.choices)}")
+                if field.flag.check:
+                    field.flag.check(one)
                 if isinstance(one, (int, float)) and (expected := _unmet(field.flag, one)):
                     raise UsageError(f"{field.option} {one}: expected {expected}")
 
@@ -161,13 +169,13 @@ def _field(name: str, annotation: Any, default: Any) -> Field:
 
 
 def numbers(text: str) -> tuple[int, ...]:
-    """Read whole numbers from a text such as "50,100".
+    """Read whole numbers from a text such as "50,100", each of them once.
 
     >>> numbers("50,100")
     (50, 100)
     """
     try:
-        return tuple(int(number) for number in text.split(",") if number.strip())
+        return tuple(dict.fromkeys(int(number) for number in text.split(",") if number.strip()))
     except ValueError:
         raise ValueError(f"'{text}': expected whole numbers, as 50,100") from None
 
@@ -190,4 +198,6 @@ def width_and_height(text: str) -> tuple[int, int]:
     sides = text.split("x")
     if len(sides) != 2 or not all(side.isascii() and side.isdigit() and side[0] != "0" for side in sides):
         raise ValueError(f"'{text}': expected as 1920x1080")
+    if max(map(int, sides)) > _LONGEST_SIDE:
+        raise ValueError(f"'{text}': expected sides of {_LONGEST_SIDE} px or less")
     return int(sides[0]), int(sides[1])

@@ -33,9 +33,10 @@ class ImportOptions(Options):
             role=Output(("labels.h5", "keypoints.h5", "poses.npz"), folder=True, shared=True),
         ),
     ] = None
-    every: Annotated[int | None, Flag("Use every Nth frame of the training recordings.", least=1, shown="5; cmu 4")] = (
-        None
-    )
+    every: Annotated[
+        int | None, Flag("Use every Nth frame of the training recordings.", least=1, most=1_000_000, shown="5; cmu 4")
+    ] = None
     subjects: Annotated[
-        tuple[int, ...], Flag("Use only these training subjects, such as 1,5.", shown="all", reads=numbers)
+        tuple[int, ...],
+        Flag("Use only these training subjects, such as 1,5.", least=1, most=1000, shown="all", reads=numbers),
     ] = ()

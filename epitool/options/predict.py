@@ -10,7 +10,7 @@ from typing import Annotated
 
 from epitool.errors import UsageError
 from epitool.options.flag import Flag, Input, Options, Output
-from epitool.options.shared import Detector, Device, check_device
+from epitool.options.shared import Detector, Device
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,7 +71,7 @@ class PredictOptions(Options):
     overlay: Annotated[
         Path | None, Flag("Folder for images with the pose drawn on them.", role=Output(folder=True))
     ] = None
-    batch_size: Annotated[int, Flag("Number of images processed at a time.", least=1, more=True)] = 16
+    batch_size: Annotated[int, Flag("Number of images processed at a time.", least=1, most=65_536, more=True)] = 16
     bf16: Annotated[
         bool, Flag("Faster on processors that have it; joints move by about 0.1 voxel at the most.", more=True)
     ] = False
@@ -80,7 +80,6 @@ class PredictOptions(Options):
     def __post_init__(self) -> None:
         super().__post_init__()
         self._check_out()
-        check_device(self.device)
         if self.root_depth is not None and not (self.root_depth > 0 and isfinite(self.root_depth)):
             raise UsageError(f"--root-depth {self.root_depth:g}: expected a distance above 0")
         if self.height is not None and self.root_depth is not None:

@@ -23,17 +23,17 @@ class PssFitOptions(Options):
     ] = Path("labels.h5")
     k: Annotated[
         tuple[int, ...] | None,
-        Flag("Numbers of clusters.", shown="50,100, or what the poses allow", reads=numbers),
+        Flag("Numbers of clusters.", shown="50,100, or what the poses allow", least=2, most=1_000_000, reads=numbers),
     ] = None
     split: Annotated[Part, Flag("Part of the poses to cluster.", more=True)] = "train"
     align: Annotated[
         Literal["none", "yaw"], Flag("yaw: turn the poses about the vertical so that all face the same way.", more=True)
     ] = "none"
     consensus: Annotated[
-        int, Flag("Number of k-means runs combined into one; 0 takes the best of 10.", least=0, more=True)
+        int, Flag("Number of k-means runs combined into one; 0 takes the best of 10.", least=0, most=10_000, more=True)
     ] = 20
     stability: Annotated[bool, Flag("Measure how well runs of k-means agree.")] = False
-    runs: Annotated[int, Flag("Number of k-means runs for --stability.", least=2, more=True)] = 100
+    runs: Annotated[int, Flag("Number of k-means runs for --stability.", least=2, most=10_000, more=True)] = 100
     predictions: Annotated[
         Path | None,
         Flag("Predictions of the poses, whose variation in mPSS --stability measures.", role=Input(), more=True),

@@ -33,10 +33,12 @@ class RefineOptions(Options):
     ] = None
     name: RunName = "default"
     out: Annotated[
-        Path | None, Flag("File to write.", shown="runs/NAME/refiner.pt", role=Output(stdout=True), more=True)
+        Path | None,
+        Flag("File to write.", shown="runs/NAME/refiner.pt", role=Output(("refiner.pt",), stdout=True), more=True),
     ] = None
     steps: Annotated[
-        int | None, Flag("Number of batches to learn from.", least=1, shown="300; 4000 with --mocap", more=True)
+        int | None,
+        Flag("Number of batches to learn from.", least=1, most=1_000_000, shown="300; 4000 with --mocap", more=True),
     ] = None
     seed: Seed = 0
 

@@ -9,13 +9,24 @@ from typing import Annotated, Literal
 from epitool.errors import UsageError
 from epitool.options.flag import Flag, Input, Output
 
+
+def check_device(name: str) -> None:
+    """Check the form of a device's name, whether or not there is such a device.
+
+    Raises:
+        UsageError: It has another form.
+    """
+    if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", name):
+        raise UsageError(f"--device {name}: expected auto, cpu, cuda or cuda:N")
+
+
 Views = Annotated[
     tuple[Path, ...],
     Flag("Folders of images, or videos; one per camera.", metavar="VIEW...", shown=False, role=Input()),
 ]
-Jobs = Annotated[int, Flag("Number of parallel jobs; -1 uses all cores.", nonzero=True, more=True)]
+Jobs = Annotated[int, Flag("Number of parallel jobs; -1 uses all cores.", least=-1, most=1024, nonzero=True, more=True)]
 Seed = Annotated[int, Flag("Seed of the random numbers.", least=0, most=2**32 - 1, more=True)]
-Device = Annotated[str, Flag("Device to compute on: auto, cpu, cuda or cuda:1.", more=True)]
+Device = Annotated[str, Flag("Device to compute on: auto, cpu, cuda or cuda:1.", check=check_device, more=True)]
 Detector = Annotated[
     str | None,
     Flag(
@@ -41,16 +52,6 @@ Part = Literal["train", "val", "test", "all"]
 def file_of(holds: str) -> Flag:
     """Return the flag for an output file of one of epitool's formats, such as "labels.h5", or standard output."""
     return Flag("File to write; - writes to stdout.", role=Output((holds,), stdout=True))
-
-
-def check_device(name: str) -> None:
-    """Check the form of a device's name, whether or not there is such a device.
-
-    Raises:
-        UsageError: It has another form.
-    """
-    if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", name):
-        raise UsageError(f"device '{name}': expected auto, cpu, cuda or cuda:N")
 
 
 def run_folder(name: str) -> Path:

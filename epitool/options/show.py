@@ -31,7 +31,9 @@ class ShowOptions(Options):
     out: Annotated[
         Path | None, Flag("File to write: a page, picture or video.", shown="beside the file", role=Output())
     ] = None
-    frames: Annotated[int, Flag("Largest number of frames to show, spread evenly.", least=1)] = 150
+    frames: Annotated[
+        int | None, Flag("Largest number of frames on a page, spread evenly.", least=1, most=1_000_000, shown="150")
+    ] = None
 
     def __post_init__(self) -> None:
         super().__post_init__()

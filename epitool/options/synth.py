@@ -23,7 +23,7 @@ class SynthOptions(Options):
 
     out: Annotated[Path, Flag("Folder for the images and the true poses.", role=Output(folder=True))] = Path("synth")
     frames: Annotated[int, Flag("Number of images per camera.", least=1, most=1_000_000)] = 200
-    cameras: Annotated[int, Flag("Number of cameras.", least=1, most=1000)] = 4
+    cameras: Annotated[int, Flag("Number of cameras.", least=1, most=100)] = 4
     layout: Annotated[Layout, Flag("ring: all around. arc: 30 degrees apart. random: anywhere.")] = "ring"
     rig: Annotated[
         Path | None, Flag("Your own cameras, in mm, with z up and the person near the origin.", role=Input())

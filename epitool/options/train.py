@@ -31,9 +31,11 @@ class TrainOptions(Options):
         Flag("paper: ResNet-50 at 256 px. small: for a few CPU cores. auto: by the device."),
     ] = "auto"
     backbone: Annotated[str | None, Flag("resnet18, resnet34, resnet50, resnet101 or resnet152.", more=True)] = None
-    image_size: Annotated[int | None, Flag("Side length of the crop in px.", more=True)] = None
-    epochs: Annotated[int | None, Flag("Number of passes over the training frames.", least=1)] = None
-    batch_size: Annotated[int | None, Flag("Number of images in a training step.", more=True)] = None
+    image_size: Annotated[int | None, Flag("Side length of the crop in px.", least=64, most=1024, more=True)] = None
+    epochs: Annotated[int | None, Flag("Number of passes over the training frames.", least=1, most=100_000)] = None
+    batch_size: Annotated[int | None, Flag("Number of images in a training step.", least=2, most=65_536, more=True)] = (
+        None
+    )
     lr: Annotated[float | None, Flag("Initial learning rate.", more=True)] = None
     loss: Annotated[str | None, Flag("Loss: smooth_l1 (the paper's) or l1.", more=True)] = None
     occluders: Annotated[
@@ -43,14 +45,15 @@ class TrainOptions(Options):
         str | None, Flag("Initial weights: a checkpoint, or imagenet.", metavar="FILE", role=Input(), more=True)
     ] = None
     device: Device = "auto"
-    devices: Annotated[int, Flag("Number of devices on each machine.", least=1, more=True)] = 1
-    nodes: Annotated[int, Flag("Number of machines.", least=1, more=True)] = 1
+    devices: Annotated[int, Flag("Number of devices on each machine.", least=1, most=1024, more=True)] = 1
+    nodes: Annotated[int, Flag("Number of machines.", least=1, most=65_536, more=True)] = 1
     precision: Annotated[
         Literal["auto", "32", "bf16", "16"],
         Flag("Precision of the multiplications. auto: bf16 if the device has it.", more=True),
     ] = "auto"
     accumulate: Annotated[
-        int, Flag("Number of pieces that a device splits a batch into, one after another.", least=1, more=True)
+        int,
+        Flag("Number of pieces that a device splits a batch into, one after another.", least=1, most=65_536, more=True),
     ] = 1
     seed: Seed = 0
     overwrite: Overwrite = False

@@ -53,6 +53,8 @@ def run(options: ImportOptions) -> Summary:
         raise UsageError(f"--subjects: {dataset} has photographs of many, and names none")
     if dataset in PHOTOGRAPHS and every:
         raise UsageError(f"--every: {dataset} has photographs, of which all are taken")
+    if not root.is_dir():
+        raise InputError(f"{root}: no such folder; name the one that {dataset} was unpacked in")
     folder = _folder(options)
     if dataset == MOCAP:
         return _import_mocap(root, folder / FILES[2], every or _EVERY_MOCAP, subjects)

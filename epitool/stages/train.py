@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from epitool.console import Summary, say, warn
+from epitool.console import Summary, counted, say, warn
 from epitool.errors import InputError
 from epitool.files import alone_at, no_empty_folders
-from epitool.io.files import write_json
+from epitool.io.files import damage_in, write_json
 from epitool.io.keypoints_h5 import open_keypoints
 from epitool.io.labels_h5 import LabelsFile, has_poses, open_everyone
 from epitool.options import TrainOptions
@@ -48,6 +48,7 @@ def run(options: TrainOptions) -> Summary:
         do_first(fabric, lambda: stack.enter_context(alone_at(folder)))
         chosen = options.preset if options.preset != "auto" else "paper" if fabric.device.type == "cuda" else "small"
         network = _network(options, chosen)
+        _check_before_work(recording, network, options)
         where = f"{fabric.world_size} x {fabric.device.type}, {compute.precision_on(fabric.device)}"
         say(f"training ({where}) with preset {chosen}: {_described(network)}")
         if options.overwrite and fabric.is_global_zero:
@@ -61,6 +62,11 @@ def run(options: TrainOptions) -> Summary:
     return _summary(history, baseline, network, unit, folder)
 
 
+def also_writes(options: TrainOptions) -> list[Path]:
+    """Return the checkpoint of the run."""
+    return [run_folder(options.name) / "model.pt"]
+
+
 def _network(options: TrainOptions, preset: str) -> NetworkOptions:
     """Return a preset in which the given options replace the preset's values."""
     given: dict[str, Any] = {
@@ -71,6 +77,27 @@ def _network(options: TrainOptions, preset: str) -> NetworkOptions:
     if options.occluders:
         given |= {"occluders": str(options.occluders), "occlusion": True}
     return replace(PRESETS[preset], **{name: value for name, value in given.items() if value is not None})
+
+
+def _check_before_work(recording: Recording, network: NetworkOptions, options: TrainOptions) -> None:
+    """Refuse what would be found out only after all crops are cut.
+
+    Raises:
+        InputError: There are no poses to learn, no occluders, or no such file of initial weights.
+        CheckpointError: The initial weights cannot be read.
+    """
+    from epitool.nn.augment import Occluders
+    from epitool.nn.checkpoint import load_tensors
+    from epitool.nn.samples import check_poses
+    from epitool.nn.weights import IMAGENET
+
+    with damage_in(options.pairs, "labels"):
+        check_poses(recording, network.supervision)
+    Occluders(network.occluders, network.image_size, network.seed)
+    if options.initial and options.initial != IMAGENET:
+        if not Path(options.initial).is_file():
+            raise InputError(f"--initial {options.initial}: no such file; give a checkpoint, or {IMAGENET}")
+        load_tensors(Path(options.initial))
 
 
 @contextmanager
@@ -113,8 +140,9 @@ def _doubts(labels: LabelsFile) -> tuple[str, ...]:
 
 def _described(options: NetworkOptions) -> str:
     return (
-        f"{options.supervision} supervision, {options.backbone}, {options.image_size} px, {options.epochs} epochs,"
-        f" batches of {options.batch_size}, learning rate {options.learning_rate:g}, {options.loss} loss"
+        f"{options.supervision} supervision, {options.backbone}, {options.image_size} px,"
+        f" {counted(options.epochs, 'epoch')}, batches of {options.batch_size}, learning rate"
+        f" {options.learning_rate:g}, {options.loss} loss"
     )
 
 

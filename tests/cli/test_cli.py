@@ -111,12 +111,15 @@ def test_version_and_completion():
         ["evaluate", "--pss", "many"],
         ["demo", "--synthetic", "--views", "a", "b"],
         ["demo", "--scale", "height=1.7m"],
+        ["demo", "--views", "cam1", "cam2", "--scale", "tall"],
+        ["calibrate", "--views", "cam1", "cam2", "--scale", "baseline:cam1,cam9=2m"],
         ["detect2d", "--views", "cam1", "--detector", "crystal-ball"],
     ],
 )
 def test_usage_errors_end_in_2(here, arguments):
-    Path("cam1").mkdir()
-    cv2.imwrite("cam1/0.png", np.zeros((8, 8, 3), np.uint8))
+    for view in ("cam1", "cam2"):
+        Path(view).mkdir()
+        cv2.imwrite(f"{view}/0.png", np.zeros((8, 8, 3), np.uint8))
     assert failing(2, *arguments)
 
 
@@ -298,6 +301,45 @@ def test_a_frozen_view_is_named(here, truth, method):
     said = " ".join(epitool("calibrate", "--method", method, "--fov", "42.8").stderr.split())
     assert "view cam3" in said
     assert "its joints do not move while those of other views do; is its recording frozen?" in said
+
+
+@pytest.mark.parametrize("command", ["calibrate", "triangulate"])
+def test_keypoints_of_nobody_are_said_to_be_that(here, truth, command):
+    write_keypoints(Path("keypoints.h5"), truth.keypoints)
+    write_rig(Path("cameras.toml"), truth.rig)
+    lost = failing(4, command, "--min-confidence", "2", "--out", f"out.{'toml' if command == 'calibrate' else 'h5'}")
+    assert "keypoints.h5: --min-confidence 2 leaves out all joints" in lost
+    nobody = replace(truth.keypoints, xy=np.full_like(truth.keypoints.xy, np.nan))
+    write_keypoints(Path("keypoints.h5"), nobody)
+    lost = failing(4, command, "--out", f"out.{'toml' if command == 'calibrate' else 'h5'}")
+    assert "keypoints.h5: nobody was found in any view" in lost
+
+
+def test_a_view_of_nobody_is_named(here, truth):
+    xy = truth.keypoints.xy.copy()
+    xy[:, 3] = np.nan
+    write_keypoints(Path("keypoints.h5"), replace(truth.keypoints, xy=xy))
+    write_rig(Path("cameras.toml"), truth.rig)
+    assert "nobody was found in view cam4; the poses are" in " ".join(epitool("triangulate").stderr.split())
+    xy[:, 2] = np.nan
+    xy[5:, 1] = np.nan
+    xy[:, 0, 2:] = np.nan
+    write_keypoints(Path("keypoints.h5"), replace(truth.keypoints, xy=xy))
+    lost = failing(4, "calibrate", "--fov", "42.8", "--out", "out.toml")
+    assert "views cam1 and cam3, cam1 and cam4, cam2 and cam3, ...: 0 joints seen in both" in lost
+
+
+def test_a_view_given_twice_is_named(here, truth):
+    xy = truth.keypoints.xy.copy()
+    xy[:, 2] = xy[:, 0]
+    write_keypoints(Path("keypoints.h5"), replace(truth.keypoints, xy=xy))
+    assert "views cam1 and cam3 have the same joints in every image" in failing(3, "calibrate")
+
+
+def test_the_method_without_a_verdict_says_so(here, truth):
+    write_keypoints(Path("keypoints.h5"), truth.keypoints)
+    said = epitool("calibrate", "--method", "fundamental", "--fov", "42.8").stdout
+    assert said.endswith(", no verdict with --method fundamental\n")
 
 
 def test_views_after_an_equals_sign(here, truth, detected):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -18,7 +19,7 @@ from typer.testing import CliRunner
 from epitool import console
 from epitool.cli import app, expand_patterns, spread_variadic
 from epitool.cli.outputs import check_outputs
-from epitool.cli.running import failing_in_one_line, run
+from epitool.cli.running import failing_in_one_line, leave_at_once, run
 from epitool.cli.stdin import standard_input
 from epitool.console import Summary, fail, printable_lines, say, set_quiet, show_table
 from epitool.errors import GeometryError, InputError, UsageError
@@ -116,6 +117,7 @@ def test_a_pose_json_comes_through_a_pipe_with_its_images(here, truth):
     assert "1 image" in result.stdout
     assert "give --out FILE" in refused(2, "show", "-", input=piped)
     assert "-: is not JSON" in refused(3, "convert", "-", "--out", "b.trc", input=b"nonsense")
+    assert "error: -: cannot read a frame rate" in refused(2, "convert", "-", "--out", "b.trc", input=piped)
     result = epitool("pss-fit", "--poses", "-", "--split", "all", "--k", 2, input=piped)
     assert result.exit_code == 0, result.output
 
@@ -183,7 +185,7 @@ def test_what_epitool_has_made_is_replaced(here, truth):
     write_predictions(Path("pose.json"), seen(truth))
     pss_fit.run(PssFitOptions(poses=Path("pose.json"), k=(2,), out=Path("pss.npz"), seed=0, split="all"))
     for name in ("labels.h5", "pss.npz"):
-        assert epitool("show", name, "--frames", 1).exit_code == 0
+        assert epitool("show", name).exit_code == 0
     table = ["evaluate", "--predictions", "pose.json", "--pss", "2", "--table"]
     for name in ("t.csv", "t.md", "t.tex"):
         for _ in range(2):
@@ -226,7 +228,7 @@ def test_files_whose_names_follow_from_others_are_kept_too(here, truth):
 @pytest.mark.parametrize(
     ("command", "suffix"),
     [("detect2d", ".h5"), ("calibrate", ".toml"), ("triangulate", ".h5"), ("predict", ".json"), ("evaluate", ".json"),
-     ("pss-fit", ".npz")],
+     ("pss-fit", ".npz"), ("refine", ".pt")],
 )  # fmt: skip
 def test_a_name_says_what_is_in_the_file(here, command, suffix):
     arguments = ["a.jpg"] if command == "predict" else []
@@ -236,7 +238,46 @@ def test_a_name_says_what_is_in_the_file(here, command, suffix):
     assert f"--out nonexist/out{suffix}: there is no folder nonexist" in said
     assert not Path("nonexist").exists()
     Path(f"folder{suffix}").mkdir()
-    assert f"--out folder{suffix}: is a folder" in refused(2, command, *arguments, "--out", f"folder{suffix}")
+    Path("folder").mkdir()
+    for folder in (f"folder{suffix}", "folder"):
+        assert f"--out {folder}: is a folder" in refused(2, command, *arguments, "--out", folder)
+
+
+@pytest.mark.parametrize(
+    "command",
+    ["detect2d --views a b", "calibrate", "triangulate", "predict a.jpg", "evaluate", "pss-fit", "refine", "train",
+     "show labels.h5", "convert labels.h5 --out walk.trc", "mocap a b", "import mpii .", "demo", "synth --out there/s",
+     "export m.pt", "evaluate --out - --table t.csv", "predict a.jpg --out - --overlay there"],
+)  # fmt: skip
+def test_a_place_that_cannot_be_written_to_is_refused_before_the_work(here, monkeypatch, command):
+    """Whoever is root may write everywhere, so that the system's answer is replaced."""
+    Path("there").mkdir()
+    monkeypatch.setattr("epitool.cli.outputs.os.access", lambda place, _: Path(place) not in (here, here / "there"))
+    assert f"Permission denied in {here}" in refused(3, *command.split())
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "show {}",
+        "predict {}",
+        "detect2d --views {}",
+        "triangulate --cameras {}",
+        "convert {} --out a",
+    ],
+)
+def test_a_file_that_must_not_be_read_is_said(here, monkeypatch, command):
+    Path("mine").write_text("secret")
+    monkeypatch.setattr("os.access", lambda place, _: Path(place) != Path("mine"))
+    assert "mine: permission denied" in refused(3, *command.format("mine").split()).lower()
+
+
+@pytest.mark.parametrize("command", ["demo", "synth", "import mpii ."])
+def test_a_file_where_a_folder_is_written_is_refused(here, truth, command):
+    write_rig(Path("cameras.toml"), truth.rig)
+    said = refused(2, *command.split(), "--out", "cameras.toml")
+    assert "--out cameras.toml: is a file, a folder is written; name another" in said
+    assert "cameras.toml is a file, no folder" in refused(2, *command.split(), "--out", "cameras.toml/below")
 
 
 def test_ours_of_another_kind_is_not_replaced(here, truth):
@@ -271,9 +312,9 @@ def test_no_output_is_an_input(here, option):
     Path("labels.h5").write_text("epitool.labels/1")
     os.link("labels.h5", "same.h5")
     for name in ("labels.h5", "./labels.h5", "same.h5"):
-        with pytest.raises(UsageError, match="is an input of this command"):
+        with pytest.raises(UsageError, match=r"is an input of this command|is a file, a folder is written"):
             check_outputs(Files(**{option: Path(name)}, pairs=Path("labels.h5")), [])
-        with pytest.raises(UsageError, match="is an input of this command"):
+        with pytest.raises(UsageError, match=r"is an input of this command|is a file, a folder is written"):
             check_outputs(Files(**{option: Path("a")}, images=("b", "labels.h5")), [Path(name)])
     check_outputs(Files(out=STDIO, pairs=STDIO), [])
     check_outputs(Files(folder=here, pairs=here), [])
@@ -352,12 +393,31 @@ def test_help_keeps_what_stands_in_brackets_and_the_width_of_the_terminal():
         assert "…" not in said
 
 
-def test_errors_inside_of_a_stage_are_lines(here):
+@pytest.mark.parametrize(
+    ("error", "status"),
+    [
+        (InputError("a\nb"), 3),
+        (MemoryError(), 1),
+        (cv2.error("OpenCV: error: (-4:Insufficient memory) Failed to allocate 9 bytes\nin function 'f'"), 1),
+        (RuntimeError("CUDA out of memory. Tried to allocate 9 GiB"), 1),
+    ],
+)
+def test_errors_inside_of_a_stage_are_lines(here, capsys, error, status):
     def stage(_):
-        raise InputError("a\nb")
+        raise error
 
-    with pytest.raises(typer.Exit), failing_in_one_line():
+    with pytest.raises(typer.Exit) as left, failing_in_one_line():
         run(stage, DoctorOptions())
+    assert left.value.exit_code == status
+    assert capsys.readouterr().err.count("\n") == 1
+
+
+@pytest.mark.parametrize(("variable", "said"), [("OTHER", "error: interrupted"), ("EPITOOL_STEP", "")])
+def test_that_a_chain_was_interrupted_is_said_once(monkeypatch, capsys, variable, said):
+    monkeypatch.setenv(variable, "1")
+    monkeypatch.setattr("epitool.cli.running.os._exit", lambda status: None)
+    leave_at_once(signal.SIGINT)
+    assert capsys.readouterr().err[: len("error: interrupted")] == said
 
 
 @pytest.fixture
@@ -389,13 +449,21 @@ def test_an_option_of_another_command_is_said_to_be_one(made, line, said):
     [
         (2, "convert cameras.toml --out a.csv", "cameras are written as .toml, .qca.txt"),
         (2, "triangulate --skeleton no", "no skeleton is named 'no'"),
-        (2, "predict img.jpg --device tpu", "expected auto, cpu, cuda or cuda:N"),
+        *(
+            (2, f"{name} --device tpu", "--device tpu: expected auto, cpu, cuda or cuda:N")
+            for name in ("calibrate", "detect2d", "evaluate", "predict img.jpg", "train")
+        ),
+        (2, "calibrate --detector foo", "no detector is named 'foo'"),
+        (2, "calibrate --fov 60 --intrinsics cameras.toml --out b.toml", "--fov is for lenses that are not known"),
         (2, "mocap img.jpg img.jpg --out a.trc --scale x", "expected height=1.78m"),
         (2, "mocap img.jpg img.jpg --out a.trc --scale height=178", "the length has no unit; expected height=1.78m"),
         (2, "mocap img.jpg img.jpg --out a.trc --scale 1.78m", "does not say what is so long; expected height=1.78m"),
         (3, "mocap img.jpg img.jpg --out a.trc --cameras folder", "--cameras folder: is a folder"),
         (3, "demo --views nothing.mp4 folder --out new/demo", "view nothing.mp4: no such file or folder"),
-        pytest.param(3, "train", "No such file", marks=pytest.mark.thorough),  # imports torch
+        (3, "train --pairs keypoints.h5", "keypoints.h5: these are 2D joints, and no poses to learn"),
+        (3, "train --occluders nowhere", "--occluders nowhere: no such folder"),
+        (3, "train --initial nowhere.pt", "--initial nowhere.pt: no such file; give a checkpoint, or imagenet"),
+        pytest.param(3, "train", "No such file", marks=pytest.mark.thorough),
     ],
 )
 def test_what_is_refused_leaves_nothing(made, status, line, said):
@@ -403,3 +471,39 @@ def test_what_is_refused_leaves_nothing(made, status, line, said):
     assert said in text
     assert text.count("error:") == 1
     assert {path.name for path in Path().iterdir()} == made
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("show metrics.json", "holds what `epitool evaluate` measured, not predicted poses; `epitool predict` makes"),
+        ("evaluate --truth cameras.toml", "holds cameras, not labels with 3D joints; `epitool triangulate` makes"),
+        ("evaluate --pss-file cameras.toml", "holds cameras, not clusters of poses; `epitool pss-fit` makes"),
+        ("triangulate --cameras keypoints.h5 --out l.h5", "holds 2D joints, not cameras or labels"),
+        ("calibrate --keypoints a.mp4 --out c.toml", "is a video, not 2D joints or labels with 3D joints; `epitool"
+         " detect2d --views a.mp4 ...` makes"),
+        ("predict metrics.json", "holds what `epitool evaluate` measured, and no image or video"),
+        ("convert keypoints.h5 --out a.trc", "holds 2D joints; `epitool calibrate` and `epitool triangulate` make"),
+        ("convert torn.h5 --out a.trc", "torn.h5: cannot be read as labels (truncated file"),
+        ("convert gone.h5 --out a.trc", "gone.h5: no such file or folder; `epitool detect2d` or `epitool triangulate`"),
+        ("import h36m nowhere", "nowhere: no such folder; name the one that h36m was unpacked in"),
+        ("convert films --out a.trc", "films: is footage"),
+    ],
+)  # fmt: skip
+def test_a_file_of_another_kind_is_called_what_it_is(made, line, said):
+    Path("metrics.json").write_text('{"format": "epitool.metrics/1"}')
+    Path("a.mp4").write_bytes(b"footage")
+    Path("films").mkdir()
+    Path("films/a.mp4").touch()
+    Path("torn.h5").write_bytes(Path("labels.h5").read_bytes()[:30_000])
+    assert said in refused(3, *line.split())
+
+
+def test_detectors_and_devices_that_nothing_uses_are_said(made, truth):
+    Path("cameras.toml").unlink()
+    said = epitool("calibrate", "--detector", "rtmpose").stderr
+    assert "keypoints.h5 is there and kept as it is; `epitool detect2d --overwrite` detects anew" in " ".join(
+        said.split()
+    )
+    said = epitool("predict", "keypoints.h5", "--device", "cuda").stderr
+    assert "--device cuda: nothing that answers here uses it" in " ".join(said.split())

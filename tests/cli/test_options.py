@@ -62,10 +62,10 @@ def test_values_that_cannot_be_are_refused(kind):
                 kind(**{**given, field.name: ("odd",) if field.many else "odd"})
         if field.flag.least is not None:
             with pytest.raises(UsageError, match=f"{field.option} -7: expected {field.flag.least:g} or more"):
-                kind(**{**given, field.name: -7})
+                kind(**{**given, field.name: (-7,) if field.many else -7})
         if field.flag.most is not None:
             with pytest.raises(UsageError, match=f"{field.option} 1e\\+99: expected {field.flag.most:.10g} or less"):
-                kind(**{**given, field.name: 1e99})
+                kind(**{**given, field.name: (1e99,) if field.many else 1e99})
         if field.kind is float:
             for number in (np.nan, np.inf):
                 with pytest.raises(UsageError, match=f"{field.option} {number}: expected"):
@@ -75,13 +75,20 @@ def test_values_that_cannot_be_are_refused(kind):
                 kind(**{**given, field.name: 0})
 
 
+@pytest.mark.parametrize("kind", CLASSES)
+def test_whole_numbers_have_an_upper_bound(kind):
+    """More than any machine can hold is refused at once, not by what runs out of memory."""
+    unbounded = [field.option for field in fields_of(kind) if field.kind is int and field.flag.most is None]
+    assert unbounded == [option for option in unbounded if option == "--size"]  # of images, which its reader bounds
+
+
 def test_looking_at_all_options_imports_nothing_heavy():
     code = "import sys; from epitool import options; [getattr(options, name) for _, name in options.COMMANDS.values()];"
     code += "print([m for m in ('numpy', 'torch', 'typer', 'rich') if m in sys.modules])"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == "[]"
 
 
-@pytest.mark.parametrize("text", ["640", "640x", "0x480", "640x480x3", "6 40x480", "²x3"])
+@pytest.mark.parametrize("text", ["640", "640x", "0x480", "640x480x3", "640x1000000", "6 40x480", "²x3"])
 def test_sizes_that_are_none_are_refused(text):
-    with pytest.raises(ValueError, match="expected as 1920x1080"):
+    with pytest.raises(ValueError, match=r"expected as 1920x1080|expected sides of 100000 px or less"):
         width_and_height(text)

@@ -329,9 +329,9 @@ def test_graphs_that_are_others_are_named(graphs, part, save):
 
 
 def test_devices_that_are_not_there_are_named(graphs):
-    with pytest.raises(UsageError, match="device 'cuda:7': this ONNX Runtime computes on the CPU only"):
+    with pytest.raises(UsageError, match="--device cuda:7: this ONNX Runtime computes on the CPU only"):
         open_detector("rtmpose", "cuda:7")
-    with pytest.raises(UsageError, match="device 'tpu': expected auto, cpu, cuda or cuda:N"):
+    with pytest.raises(UsageError, match="--device tpu: expected auto, cpu, cuda or cuda:N"):
         open_detector("rtmo", "tpu")
 
 

@@ -9,7 +9,7 @@ from scipy.optimize import least_squares
 
 from epitool.errors import GeometryError
 from epitool.geometry.calibration import bundle_adjustment
-from epitool.geometry.calibration.bundle_adjustment import adjust
+from epitool.geometry.calibration.bundle_adjustment import adjust, measure_fit
 from epitool.geometry.calibration.compare import compare_rigs
 from epitool.geometry.calibration.expectation import em_step
 
@@ -37,6 +37,15 @@ def worst_deg(rig, truth):
 
 def rms_deg(rig, truth):
     return float(np.sqrt(np.mean([pair.rotation_deg**2 for pair in compare_rigs(rig, truth.rig)])))
+
+
+@pytest.mark.filterwarnings("error::RuntimeWarning")
+def test_cameras_that_look_away_fit_no_joint(truth):
+    """Cameras that a file states may be as wrong as that; more than half of the joints are then behind them."""
+    away = tuple(replace(c, R=np.diag([-1.0, 1, -1]) @ c.R, t=np.array([-1.0, 1, -1]) * c.t) for c in truth.rig.cameras)
+    fit = measure_fit(truth.keypoints.xy, truth.keypoints.confidence, truth.poses.xyz, replace(truth.rig, cameras=away))
+    assert np.isfinite(fit.cost)
+    assert fit.inlier_share.max() < 0.5
 
 
 def test_exact_keypoints_lead_back_to_the_exact_cameras(truth):
@@ -116,7 +125,7 @@ def test_the_first_camera_and_the_first_baseline_stay(truth):
 def test_joints_that_too_few_views_see_are_not_enough(truth):
     xy = truth.keypoints.xy.copy()
     xy[1:] = np.nan
-    with pytest.raises(GeometryError, match="17 joints are seen by two views and lie before both, at least 30"):
+    with pytest.raises(GeometryError, match="17 joints are seen by two views and lie in front of both, at least 30"):
         adjust(xy, truth.keypoints.confidence, truth.poses.xyz, truth.rig)
 
 

@@ -93,7 +93,18 @@ def test_scale_rules(text, kind, length):
     assert parse_scale(str(rule)) == rule
 
 
-NO_RULES = ["", "height", "height=1.78", "height=-1m", "height=0m", "height=1780000m", "baseline=3m", "arm=3m"]
+NO_RULES = [
+    "",
+    "height",
+    "height=1.78",
+    "height=-1m",
+    "height=0m",
+    "height=1780000m",
+    "height=178m",
+    "height=17cm",
+    "baseline=3m",
+    "arm=3m",
+]
 
 
 @pytest.mark.parametrize("text", [*NO_RULES, "femur:a,b=4m", "baseline:a,a=3m"])

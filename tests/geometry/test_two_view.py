@@ -31,7 +31,7 @@ def pose(seed, forward=False):
 
 
 def matches(seed, count=300, noise=0.0, forward=False):
-    """Pixels of points before both cameras."""
+    """Pixels of points in front of both cameras."""
     R, t = pose(seed, forward)
     rng = np.random.default_rng(seed + 1000)
     a = rng.uniform(0, 1000, (20 * count, 2))

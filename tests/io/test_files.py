@@ -195,7 +195,7 @@ def test_what_is_no_such_file_is_said_in_one_line(here, read):
 
 def test_another_format_or_version_is_named(here, truth):
     write_keypoints(Path("keypoints.h5"), truth.keypoints)
-    with pytest.raises(InputError, match=r"states format 'epitool\.keypoints/1', 'epitool\.labels/1' is expected"):
+    with pytest.raises(InputError, match="holds 2D joints, not labels with 3D joints; `epitool triangulate` makes"):
         read_labels(Path("keypoints.h5"))
     Path("pose.json").write_text('{"format": "epitool.poses/9"}')
     with pytest.raises(InputError, match=r"epitool\.poses/9"):

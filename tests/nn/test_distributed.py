@@ -59,6 +59,7 @@ def test_every_image_of_a_batch_is_computed_once():
         (Compute("cpu", precision="8"), "none of auto, 32, bf16, 16"),
         (Compute("cpu", precision="16"), "needs a GPU"),
         (Compute("tpu"), "expected auto"),
+        (Compute("cpu", nodes=2), "--nodes 2: torchrun or SLURM must start"),
     ],
 )
 def test_what_cannot_be_computed_is_refused(compute, message):

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from epitool.camera import Rig
-from epitool.errors import GeometryError, InputError, UsageError
+from epitool.errors import GeometryError, InputError
 from epitool.io.labels_h5 import open_labels, write_labels
 from epitool.labels import Labels, labels_of, split_frames
 from epitool.metrics import nmpjpe
@@ -97,7 +97,7 @@ def test_flat_supervision_learns_the_keypoints_alone(labels, tmp_path):
         xy = (samples.volume[..., :2] + 0.5) * samples.boxes[:, None, 2:] + samples.boxes[:, None, :2]
         seen = samples.weight[..., 0] > 0
         np.testing.assert_allclose(xy[seen], keypoints.xy[samples.frames, samples.views][seen], atol=1e-3)
-    with pytest.raises(UsageError, match="supervision"):
+    with pytest.raises(InputError, match="--supervision"):
         collect_samples(
             Recording(keypoints.frames, keypoints.views, keypoints.skeleton, (), None, read), tmp_path, "self"
         )

@@ -230,7 +230,7 @@ def test_footage_of_different_frame_rates_is_refused(here):
     for n, rate in enumerate((25, 50), 1):
         write_rated(f"cam{n}.avi", rate)
         write_openpose(f"cam{n}_json")
-    with pytest.raises(GeometryError, match="frames per second: cam1 25, cam2 50"):
+    with pytest.raises(InputError, match="frames per second: cam1 25, cam2 50"):
         converted("cam1_json", "cam2_json", views=[Path("cam1.avi"), Path("cam2.avi")])
 
 

@@ -16,8 +16,9 @@ from epitool.console import say
 from epitool.errors import InputError
 from epitool.images import read_images
 from epitool.io.sample import sample_recording
+from epitool.options import DemoOptions
 from epitool.stages import demo
-from epitool.stages.shared.steps import Step, command_line, run_step
+from epitool.stages.shared.steps import Step, StepFailedError, command_line, run_step
 
 FILES = [
     "keypoints.h5",
@@ -153,6 +154,17 @@ def test_a_step_that_fails_stops_the_demo_with_its_status(tmp_path):
     result = in_shell("demo", "--views", "a.mp4", "b.mp4", cwd=tmp_path)
     assert result.returncode == (3 if importlib.util.find_spec("mediapipe") else 2)  # of detect2d, without a detector
     assert "Traceback" not in result.stderr
+
+
+def test_a_step_that_fails_names_the_folder_of_what_is_there(here, monkeypatch):
+    def fails(*_):
+        raise StepFailedError("`epitool refine` ended with status 4; see above", 4)
+
+    monkeypatch.setattr(demo, "run_step", fails)
+    monkeypatch.setattr(demo, "_rendered", lambda *_: demo.Footage("a title", ("cam1", "cam2")))
+    with pytest.raises(StepFailedError, match="see above; epitool-demo has what the steps before it wrote") as failed:
+        demo.run(DemoOptions(synthetic=True))
+    assert failed.value.exit_status == 4
 
 
 def test_commands_are_those_of_the_readme_and_quote_odd_names():

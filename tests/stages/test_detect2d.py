@@ -211,6 +211,17 @@ def test_views_of_one_name(here, bright):
         run(["a", "a"])
 
 
+def test_the_same_footage_under_two_names_is_refused(here, bright):
+    images("a", range(3))
+    write_video(Path("b.avi"), 3)
+    Path("other.avi").symlink_to("b.avi")
+    Path("c").mkdir()
+    Path("c/0.png").symlink_to(min(Path("a").iterdir()).resolve())
+    for same in (["b.avi", "other.avi"], ["c", "a"]):
+        with pytest.raises(UsageError, match="are the same footage"):
+            run(same)
+
+
 def test_other_footage_is_not_overwritten_unless_asked(here, bright):
     images("a", range(1, 3))
     images("b", range(1, 5))
@@ -311,7 +322,7 @@ def test_videos_of_different_frame_rates_are_refused_before_detection(here, brig
         for level in range(1, 5):
             writer.write(np.full((48, 64, 3), level, np.uint8))
         writer.release()
-    with pytest.raises(GeometryError, match="frames per second: a 25, b 50"):
+    with pytest.raises(InputError, match="frames per second: a 25, b 50"):
         run(["a.avi", "b.avi"])
     assert Bright.calls == 0
 

@@ -73,7 +73,7 @@ def test_of_several_cameras_the_worst_is_named_in_one_line_which_says_how_many_t
 
 def test_reasons_are_joined_with_one_full_stop_each():
     assert sentences(["more movement helps.", "is it in sync?", "bones change"]) == (
-        "more movement helps. is it in sync? bones change."
+        "more movement helps. Is it in sync? Bones change."
     )
     assert select_first([], "nowhere") == "no reason is stated"
 
@@ -135,7 +135,7 @@ def test_every_kind_has_words(kind):
 
 def test_how_far_a_camera_stands_from_where_the_file_says_is_in_the_files_unit_or_millimetres():
     item = Doubt(Kind.ELSEWHERE, "warn", ("one",), 0.5, numbers={"degrees": 3.0})
-    assert "stood 0.5 of the file's unit from" in omission_text(item, Asked())
+    assert "stood 0.5 units of the file from" in omission_text(item, Asked())
     assert "stood 600 mm from where the file says, turned by 3.0 degrees" in omission_text(
         item, Asked(millimetres=1200.0)
     )

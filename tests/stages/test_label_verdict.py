@@ -25,7 +25,7 @@ from epitool.stages.predict import answering
 REASON = "view cam4: is left out: 90% of its keypoints do not fit"
 COMMANDS = {
     "train": ("train", "--pairs", "labels.h5", "--epochs", "1"),
-    "refine": ("refine", "--pairs", "labels.h5", "--out", "run", "--steps", "1"),
+    "refine": ("refine", "--pairs", "labels.h5", "--out", "run.pt", "--steps", "1"),
     "pss-fit": ("pss-fit", "--poses", "labels.h5", "--k", "3", "--out", "pss.npz"),
     "evaluate": ("evaluate", "--truth", "labels.h5", "--predictions", "labels.h5", "--pss", "3"),
     "convert": ("convert", "labels.h5", "--fps", "30", "--out", "poses.csv"),

@@ -398,6 +398,13 @@ def test_an_image_is_answered_right_after_installation(posed):
     assert (joints[0] == 0).all()
 
 
+def test_all_images_that_cannot_be_decoded_are_named(posed):
+    for name in ("bad.png", "worse.png"):
+        Path(name).write_text("no image")
+    with pytest.raises(InputError, match=r"2 images: bad\.png, worse\.png cannot be decoded; leave them out"):
+        predict.run(PredictOptions(images=("bad.png", "img.jpg", "worse.png")))
+
+
 def test_height_gives_the_size(posed):
     run(out=Path("a.json"))
     summary = run(out=Path("b.json"), height="1.87m")

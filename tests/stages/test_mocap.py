@@ -208,7 +208,7 @@ def test_options_that_do_not_go_together(changes, said):
         MocapOptions(**{"views": (Path("a.mp4"), Path("b.mp4")), "out": (Path("walk.trc"),), **changes})
 
 
-def test_what_cannot_work_is_said_before_anything_is_detected(session):
+def test_what_cannot_work_is_said_before_anything_is_detected(session, truth):
     walk, views = session / "walk1", tuple(sorted((session / "walk1").glob("*.avi")))
 
     def refused(error, said, **changes):
@@ -219,6 +219,14 @@ def test_what_cannot_work_is_said_before_anything_is_detected(session):
     refused(UsageError, "no 2D detector|no detector is named", detector="nobody")
     refused(UsageError, "is one view", views=views[:1])
     refused(InputError, "--cameras none.toml: no such file", cameras=Path("none.toml"))
+    names = ("a", "b", "c", "d")
+    write_rig(
+        walk / "others.toml",
+        replace(truth.rig, cameras=tuple(map(lambda c, name: replace(c, name=name), truth.rig.cameras, names))),
+    )
+    for option in ("cameras", "intrinsics"):
+        refused(InputError, "others.toml: .*This renames its cameras, a, b, c, d", **{option: walk / "others.toml"})
+    refused(UsageError, "--scale baseline:a,b=2000mm: the views are", scale="baseline:a,b=2m")
     refused(InputError, "no such file or folder", views=(Path("none.mp4"), *views))
     refused(UsageError, "no folder in it holds videos.*epitool mocap", views=(), trials=walk, out=(Path("a.trc"),))
     shutil.copy(views[0], session / "walk2" / "further.avi")

@@ -26,7 +26,7 @@ from epitool.images import VideoReader
 from epitool.io.cameras import write_rig
 from epitool.io.candidates_h5 import add_candidates
 from epitool.io.keypoints_h5 import KeypointsFile, write_keypoints
-from epitool.io.labels_h5 import write_labels
+from epitool.io.labels_h5 import read_labels, write_labels
 from epitool.io.predictions import write_predictions
 from epitool.labels import Take
 from epitool.options import ShowOptions
@@ -344,7 +344,7 @@ def test_a_picture_that_fails_midway_leaves_what_was_there(here, monkeypatch, ke
         Path("log.png").write_bytes(kept)
     monkeypatch.setattr(Figure, "savefig", half)
     with pytest.raises(KeyboardInterrupt):
-        show.run(ShowOptions(file=Path("log.jsonl"), out=None, frames=1))
+        show.run(ShowOptions(file=Path("log.jsonl"), out=None))
     assert Path("log.png").exists() == bool(kept)
     assert not kept or Path("log.png").read_bytes() == kept
     assert not list(here.glob(".epitool-*"))
@@ -370,8 +370,20 @@ def test_what_cannot_be_shown_is_said(here, name, content, status, said):
 
 
 def test_a_page_is_no_picture(labels):
-    assert "is shown as .html" in failing(2, "show", "labels.h5", "--out", "labels.png")
+    assert "is shown as .html or .rrd or .mp4" in failing(2, "show", "labels.h5", "--out", "labels.png")
+    assert "--frames 5: is of pages" in failing(2, "show", "labels.h5", "--out", "labels.mp4", "--frames", "5")
     assert "no such file" in failing(3, "show", "nothing.h5")
+    assert "no such file; `epitool train` makes it" in failing(3, "show", "runs/default")
+    Path("folder").mkdir()
+    assert "folder: is no run's folder" in failing(3, "show", "folder")
+
+
+def test_frames_that_are_not_shown_and_labels_of_nobody_are_said(labels):
+    assert "10 frames, 30 images (--frames shows more)" in epitool("show", "labels.h5", "--frames", "10").stdout
+    labels = read_labels(Path("labels.h5"))
+    nobody = replace(labels.poses, xyz=np.full_like(labels.poses.xyz, np.nan))
+    write_labels(Path("empty.h5"), replace(labels, poses=nobody))
+    assert "empty.h5: the frames that are shown hold no pose" in epitool("show", "empty.h5").stderr
 
 
 def test_video_has_every_frame_and_the_pose_in_it(labels):

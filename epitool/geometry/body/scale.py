@@ -18,7 +18,7 @@ Array = NDArray[np.float64]
 CANONICAL_STATURE = 1700.0  # stature in labels without a metric scale, in arbitrary units
 _ANKLE_HEIGHT = 0.039  # share of stature (Winter, Biomechanics and Motor Control of Human Movement)
 _LENGTH = re.compile(r"^([0-9]*\.?[0-9]+) *(mm|cm|m)$")
-_POSSIBLE_MM = (10.0, 100_000.0)
+_POSSIBLE_MM = {"height": (400.0, 2500.0), "femur": (80.0, 700.0), "baseline": (10.0, 100_000.0)}
 _IN_MM = {"mm": 1.0, "cm": 10.0, "m": 1000.0}
 
 
@@ -55,8 +55,11 @@ def parse_scale(text: str) -> ScaleRule:
     measured = _LENGTH.match(length.strip())
     cameras = tuple(name.strip() for name in names.split(",")) if names else ()
     fits = len(set(cameras)) == 2 == len(cameras) if kind == "baseline" else kind in ("height", "femur") and not cameras
-    if not measured or not fits or not _POSSIBLE_MM[0] <= float(measured[1]) * _IN_MM[measured[2]] <= _POSSIBLE_MM[1]:
+    least, most = _POSSIBLE_MM.get(kind, (0.0, 0.0))
+    if not measured or not fits or not least <= float(measured[1]) * _IN_MM[measured[2]] <= most:
         wrong = "expected"
+        if measured and fits:
+            wrong = f"a {kind} is between {least / 1000:g} and {most / 1000:g} m; expected"
         if re.fullmatch(r"[0-9.]+", length.strip()):
             wrong = "the length has no unit; expected"
         elif not length and _LENGTH.match(what.strip()):

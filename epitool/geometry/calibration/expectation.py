@@ -17,6 +17,7 @@ from epitool.geometry.noise import KeypointNoise, Levels, Residuals, probability
 Array = NDArray[np.float64]
 _MIN_POINTS = 30
 _FIRST_SHARE = 0.9
+_LARGEST_PX2 = 1e12  # more than any image is wide, squared
 _TELLING = 1.5  # expected number of inlier views of a joint from which its errors are used for the noise
 
 
@@ -106,7 +107,7 @@ def _usable(
     chosen = np.flatnonzero(np.isfinite(points).all(axis=-1) & (np.isfinite(seen_at[..., 0]).sum(axis=-1) >= 2))
     if len(chosen) < _MIN_POINTS:
         raise GeometryError(
-            f"{len(chosen)} joints are seen by two views and lie before both, at least {_MIN_POINTS} are needed;"
+            f"{len(chosen)} joints are seen by two views and lie in front of both, at least {_MIN_POINTS} are needed;"
             " are the views in sync, and of the same person?"
         )
     if len(chosen) > max_points:
@@ -127,7 +128,8 @@ def errors_of(state: State, observed: Array) -> Array:
 
 def _first_estimate(squared: Array, noise: KeypointNoise, observed: Observed) -> Estimate:
     """Return a first estimate with large noise, because the residuals still contain the cameras' own error."""
-    variance = max(float(np.nanmedian(squared)) / (2 * np.log(2)), 1e-12)  # chi square with 2 dof has median 2 ln 2
+    median = np.clip(np.nanmedian(squared), 1e-12, _LARGEST_PX2)  # infinite if most points are behind the cameras
+    variance = float(median) / (2 * np.log(2))  # chi square with 2 degrees of freedom has the median 2 ln 2
     return _expected(squared, noise.with_sigma(np.sqrt(variance)), observed)
 
 

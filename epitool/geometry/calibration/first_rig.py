@@ -20,6 +20,7 @@ from epitool.pose import Keypoints
 Array = NDArray[np.float64]
 _GUESS_FRAMES = 100
 _FOCAL_GUESSES = (0.7, 1.9, 1.0, 1.5, 0.85, 1.2)  # factors of the assumed focal length; the first two lie far apart
+_NAMED = 3  # pairs of views in a message
 _SAME_FOCAL = 0.05  # relative difference of focal lengths to which two starts lead, up to which they are the same
 
 
@@ -30,8 +31,14 @@ def first_rig(
     xy = undistort_keypoints(sample, intrinsics)
     pairs, failures = _all_pairs(xy, sample, intrinsics, seed, jobs)
     if not pairs:
-        raise GeometryError("; ".join(f"views {a} and {b}: {why}" for (a, b), why in failures.items()))
+        reasons = {why: [pair for pair, own in failures.items() if own == why] for why in failures.values()}
+        raise GeometryError("; ".join(f"{_named(pairs)}: {why}" for why, pairs in reasons.items()))
     return grow_best_rig(sample, intrinsics, pairs, seed, jobs), pairs
+
+
+def _named(pairs: Sequence[tuple[str, str]]) -> str:
+    """Return pairs of views in words."""
+    return "views " + ", ".join(f"{a} and {b}" for a, b in pairs[:_NAMED]) + (", ..." if len(pairs) > _NAMED else "")
 
 
 def _all_pairs(

@@ -123,7 +123,7 @@ def pose_by_cheirality(E: Array, ray_a: Array, ray_b: Array) -> tuple[Array, Arr
         if best is None or share > best[2]:
             best = (R, t, share)
     if best is None or best[2] <= 0.5:
-        raise GeometryError("in no decomposition of E do most joints lie before both cameras")
+        raise GeometryError("in no decomposition of E do most joints lie in front of both cameras")
     return best
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -35,7 +36,7 @@ from epitool.stages.calibrate.inputs import choose_step, crowd_of, doubts_of_sha
 from epitool.stages.calibrate.rig import Choices, choices_of, finish_rig, solve_cameras
 from epitool.stages.calibrate.windows import LEAST_WINDOW, calibrate_windows, check_moving, windows_of
 from epitool.stages.shared.doubts import Asked, doubt_text, omission_text
-from epitool.stages.shared.footage import check_rates_of
+from epitool.stages.shared.footage import check_rates_of, require_somebody
 from epitool.stages.shared.people import choose_by_geometry, choose_in_all_views, report_choice, warn_of_people
 from epitool.stages.shared.waiting import at_work, saying_what_is_compiled
 
@@ -59,6 +60,7 @@ def run(options: CalibrateOptions) -> Summary:
         check_moving(f"--moving {options.moving}", options.moving, rule, options)
     joints = recorded = keypoints_of(options)
     _check_joints(joints, options.keypoints, rule)
+    require_somebody(joints, options.keypoints, options.min_confidence)
     if joints.take_of.any():
         check_moving(f"{options.keypoints}: several takes", LEAST_WINDOW, rule, options)
         if options.sync:
@@ -123,12 +125,20 @@ def _check_joints(joints: Keypoints, path: Path, rule: ScaleRule | None) -> None
 
     Raises:
         UsageError: The rule of the scale names a view that does not exist.
-        GeometryError: There is only one view, or frame rates differ.
+        InputError: Two views have the same joints, or frame rates differ.
+        GeometryError: There is only one view.
     """
     if len(joints.views) < 2:
         raise GeometryError(f"{path}: one view ({joints.views[0]}); cameras are found from two or more")
     if rule and rule.cameras and not set(rule.cameras) <= set(joints.views):
         raise UsageError(f"--scale {rule}: the views are {', '.join(joints.views)}")
+    for a, b in itertools.combinations(range(len(joints.views)), 2):
+        if joints.seen[:, a].any() and np.array_equal(joints.xy[:, a], joints.xy[:, b], equal_nan=True):
+            others = " ".join(name for name in joints.views if name != joints.views[b])
+            raise InputError(
+                f"{path}: views {joints.views[a]} and {joints.views[b]} have the same joints in every image; was one"
+                f" video given twice? Leave one out: --views {others}"
+            )
     check_rates_of(joints, path)
 
 
@@ -186,7 +196,7 @@ def _with_offsets(
         found = estimate_offsets(stretch, cameras, reach=reach, seed=options.seed, jobs=options.jobs)
     except OutOfReachError as error:
         raise GeometryError(f"{error}: --sync-reach {error.reach} looks farther") from None
-    for name, offset, sd in zip(joints.views, found.offsets, found.sd, strict=True):
+    for name, offset, sd in zip(joints.views[1:], found.offsets[1:], found.sd[1:], strict=True):
         say(f"view {name}: {offset:+.2f} +- {sd:.2f} frames against view {joints.views[0]}")
     if options.method == "fundamental":  # no verdict is given, which would hold them
         for doubt in found.doubts:
@@ -217,5 +227,6 @@ def _finish(joints: Keypoints, result: Calibration, choices: Choices, out: Path)
     write_rig(out, rig, statistics)
     error = statistics["median_reprojection_px"]
     text = f"{out}: {len(rig)} cameras, median reprojection error {error:.1f} px, unit {rig.unit}"
-    text += f" (scale: {rig.scale_source})" + (f", verdict: {statistics['verdict']}" if result.verdict else "")
+    verdict = f"verdict: {statistics['verdict']}" if result.verdict else f"no verdict with --method {choices.method}"
+    text += f" (scale: {rig.scale_source}), {verdict}"
     return Summary(text, {"out": str(out), "unit": rig.unit, **statistics})

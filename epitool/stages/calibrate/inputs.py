@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from epitool.camera import Camera, Rig
 from epitool.console import say, warn
+from epitool.detectors import known_detector
 from epitool.errors import InputError, UsageError
 from epitool.geometry.calibration.calibrate import assumed_intrinsics
 from epitool.geometry.doubts import Level
@@ -23,7 +24,7 @@ from epitool.options import CalibrateOptions, Detect2dOptions
 from epitool.pose import Keypoints
 from epitool.stages.shared import detecting
 from epitool.stages.shared.camera_checks import check_unit, fit_sizes
-from epitool.stages.shared.camera_names import cameras_of_views, read_intrinsics
+from epitool.stages.shared.camera_names import cameras_of_views, check_before_detection, read_intrinsics
 from epitool.stages.shared.footage import footage_among
 from epitool.stages.shared.people import load_everyone
 
@@ -51,18 +52,22 @@ def keypoints_of(options: CalibrateOptions) -> Keypoints:
 
     Raises:
         InputError: There is neither a file nor a view, or the file lacks a view.
-        UsageError: A view is named twice.
+        UsageError: A view is named twice, or there is no such detector.
     """
     views, path = footage_among(options.views), options.keypoints
     all_frames = options.sync or options.moving is not None
     if not path.exists():
         if not views:
             raise InputError(f"{path}: no such file; name the footage with --views, or run `epitool detect2d` first")
+        names = [view_name(view) for view in views]
+        check_before_detection(names, options.intrinsics, options.scale, options.extrinsics)
         say(f"{path} is not there: detecting joints first")
         detect = Detect2dOptions(
             views=views, detector=options.detector, out=path, jobs=options.jobs, device=options.device
         )
         say(detecting.detect(detect).text)
+    elif known_detector(options.detector) or options.device != "auto":
+        say(f"{path} is there and kept as it is; `epitool detect2d --overwrite` detects anew")
     with open_keypoints(path, options.min_confidence) as file:
         joints = file.read(step=1 if all_frames or file.take_of().any() else choose_step(file))
     if not views:

@@ -7,9 +7,9 @@ from pathlib import Path
 
 from epitool.console import Summary
 from epitool.errors import InputError, UsageError
-from epitool.io.files import require_file
+from epitool.files import kinds_in
+from epitool.io.files import maker_of, require_file
 from epitool.io.foreign.cameras import foreign_files, is_foreign_rig
-from epitool.io.labels_h5 import has_poses
 from epitool.options import ConvertOptions
 from epitool.skeleton import skeleton as named_skeleton
 from epitool.stages.convert.cameras import convert_cameras
@@ -34,7 +34,8 @@ def run(options: ConvertOptions) -> Summary:
     """
     for path in options.inputs:
         if not path.exists():
-            raise InputError(f"{path}: no such file or folder")
+            makes = f"; `{maker_of(path)}` makes it" if path.suffix.lower() in (".h5", ".json", ".toml") else ""
+            raise InputError(f"{path}: no such file or folder{makes}")
     if _holds_cameras(options.inputs[0]):
         _check_flags(options, "cameras", ("views", "size", "unit", "inverse"))
         return convert_cameras(options)
@@ -80,15 +81,10 @@ def _holds_poses(path: Path) -> bool:
     if path.is_dir() or path.suffix.lower() not in (".h5", ".json"):
         return False
     require_file(path, "epitool predict" if path.suffix.lower() == ".json" else "epitool triangulate")
-    with path.open("rb") as file:
-        head = file.read(4096)
-    if path.suffix.lower() == ".json":
-        return b"epitool.poses" in head
-    return head[:4] == b"\x89HDF" and _is_ours(path)
-
-
-def _is_ours(path: Path) -> bool:
-    try:
-        return has_poses(path)
-    except InputError:
-        return False
+    kinds = kinds_in(path)
+    if kinds == {"keypoints"}:
+        raise InputError(
+            f"{path}: holds 2D joints; `epitool calibrate` and `epitool triangulate` make poses of them, which"
+            " `convert` writes for other programs"
+        )
+    return bool(kinds & {"labels", "poses"})

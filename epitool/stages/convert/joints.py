@@ -37,12 +37,12 @@ def convert_joints(options: ConvertOptions, body: Skeleton | None) -> Summary:
     Raises:
         InputError: A file is damaged, of no known format, or of other images than the footage.
         UsageError: Something is missing or does not fit.
-        GeometryError: The views have no frame in common or different frame rates, or no frame shows a person.
+        GeometryError: The views have no frame in common, or no frame shows a person.
     """
     inputs, out = options.inputs, options.out
-    footage = next((path for path in inputs if path.suffix.lower() in VIDEO_SUFFIXES | IMAGE_SUFFIXES), None)
+    footage = next((path for path in inputs if _is_footage(path)), None)
     if footage:
-        raise UsageError(
+        raise InputError(
             f"{footage}: is footage, and `convert` reads files of joints, poses and cameras; `epitool mocap VIEW..."
             f" --out {out.stem}.trc` takes footage to poses, `epitool detect2d --views VIEW...` to joints"
         )
@@ -73,6 +73,11 @@ def convert_joints(options: ConvertOptions, body: Skeleton | None) -> Summary:
     return Summary(f"{text}, a person in {counted(tally.found.sum(), 'image')}", values)
 
 
+def _is_footage(path: Path) -> bool:
+    files = path.iterdir() if path.is_dir() else [path]
+    return any(file.suffix.lower() in VIDEO_SUFFIXES | IMAGE_SUFFIXES for file in files)
+
+
 def _views_in(path: Path, body: Skeleton | None) -> list[SeenView]:
     try:
         return read_views(path, body)
@@ -86,7 +91,7 @@ def _named(seen: Sequence[SeenView], filmed: Sequence[View]) -> list[SeenView]:
 
     Raises:
         UsageError: Two views have the same name, or the footage has another number of views or another order.
-        GeometryError: The footage has different frame rates.
+        InputError: The footage has different frame rates.
     """
     if filmed and len(filmed) != len(seen):
         names = ", ".join(view.name for view in seen)

@@ -56,7 +56,7 @@ def convert_poses(path: Path, options: ConvertOptions) -> Summary:
     main = next(iter(tracks.values()))  # its frames are those of the recording
     rate = _rate(path, main.image, options.fps or None)
     if unit and main.poses.unit != "mm":
-        raise UsageError(f"--unit {unit}: {path} has no scale; calibrate with --scale")
+        raise UsageError(f"--unit {unit}: {path} has no scale; {_scaled_by(main)} gives one")
     if not unit and form.unit and main.poses.unit == "mm":
         unit = form.unit
     if main.smoothed and options.filter and not options.filter.cutoff_hz:
@@ -71,7 +71,7 @@ def convert_poses(path: Path, options: ConvertOptions) -> Summary:
     if main.poses.unit != "mm" and form.evenly:
         warn(
             f"{out}: lengths are in no unit, for {path} has no scale; OpenSim and others take them for metres or"
-            " millimetres all the same. `epitool calibrate --scale` gives one"
+            f" millimetres all the same. {_scaled_by(main)} gives one"
         )
     told = Told(rate, unit or main.poses.unit, up, first=first)
     if out.suffix.lower() == ".trc":
@@ -79,6 +79,10 @@ def convert_poses(path: Path, options: ConvertOptions) -> Summary:
             _warn_of_empty_frames(out, motion.poses, rate)
     files = _write(out, motions, 1 / IN_MM[unit], told)
     return _summary(files, motions, told, "degrees" if form.angles else told.unit)
+
+
+def _scaled_by(track: Track) -> str:
+    return "`epitool calibrate --scale`" if track.poses.space == "world" else "`epitool predict --height`"
 
 
 def files_of(path: Path, out: Path) -> list[Path]:
@@ -162,7 +166,8 @@ def _summary(files: Sequence[Path], motions: Mapping[str, _Motion], told: Told, 
     frames = counted(counts[next(iter(counts))], "frame")
     if len(counts) > 1:
         frames = ", ".join(f"{name} {count}" for name, count in counts.items()) + " frames"
-    content = f"{len(main.poses.skeleton)} joints, unit {length}" if length != "degrees" else "joint angles in degrees"
+    held = "rotations of bones" if files[0].suffix.lower() == ".bvh" else f"{len(main.poses.skeleton)} joints"
+    content = f"{held}, unit {length}" if length != "degrees" else "joint angles in degrees"
     text = f"{', '.join(map(str, files))}: {frames} at {told.fps:g} per second, {content}"
     text += (f", {told.up} up" if told.up else "") + (f"; {main.done}" if main.done else "")
     values = {

@@ -21,9 +21,10 @@ from epitool.io.labels_h5 import write_labels
 from epitool.io.sample import sample_recording
 from epitool.options import DemoOptions
 from epitool.stages.demo.report import write_report
+from epitool.stages.shared.camera_names import check_before_detection
 from epitool.stages.shared.footage import open_views
 from epitool.stages.shared.reported import reported
-from epitool.stages.shared.steps import run_step
+from epitool.stages.shared.steps import StepFailedError, run_step
 
 _RENDERED_HEIGHT = "height=1.75m"
 EPOCHS = 5  # enough to show the training step; a useful network takes more footage and a GPU
@@ -72,7 +73,10 @@ def run(options: DemoOptions) -> Summary:
             footage = _sample(out)
     started = time.monotonic()
     with reported(out):  # the command that makes a file reports its doubts
-        steps = [run_step(arguments, out) for arguments in command_lines(footage, options.epochs, options.seed)]
+        try:
+            steps = [run_step(arguments, out) for arguments in command_lines(footage, options.epochs, options.seed)]
+        except StepFailedError as error:
+            raise StepFailedError(f"{error}; {out} has what the steps before it wrote", error.exit_status) from None
     seconds = time.monotonic() - started
     text, values = write_report(out, footage.title, steps, footage.reference, footage.truth)
     folder = {"out": str(out), "seconds": round(seconds, 1)}
@@ -142,8 +146,11 @@ def _own(views: Sequence[Path], intrinsics: Path | None, scale: str | None) -> F
         options += ["--intrinsics", str(intrinsics.resolve())]
     if scale:
         options += ["--scale", scale]
-    names = ", ".join(view.name for view in opened)
-    return Footage(f"own footage: {names}", tuple(str(view.path.resolve()) for view in opened), tuple(options))
+    names = [view.name for view in opened]
+    check_before_detection(names, intrinsics, scale)
+    return Footage(
+        f"own footage: {', '.join(names)}", tuple(str(view.path.resolve()) for view in opened), tuple(options)
+    )
 
 
 def _rendered(out: Path, seed: int) -> Footage:

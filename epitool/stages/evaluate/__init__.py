@@ -46,6 +46,8 @@ def run(options: EvaluateOptions) -> Summary:
         GeometryError: The true labels have the verdict "fail".
     """
     check_table(options.table)
+    if options.pss_file:
+        read_pss(options.pss_file)  # a file that cannot be read is not found out after the work
     target = read_truth(options.truth, options.joints)
     if "action" in options.by and target.actions is None:
         raise InputError(

@@ -16,7 +16,7 @@ from epitool.options import MocapOptions
 from epitool.stages.mocap import trust
 from epitool.stages.mocap.pooling import write_pooled
 from epitool.stages.mocap.trials import Trial, check_footage, shared_folder, trials_of
-from epitool.stages.shared.camera_names import read_intrinsics
+from epitool.stages.shared.camera_names import check_before_detection, windows_of_views
 from epitool.stages.shared.camera_verdict import heed_cameras
 from epitool.stages.shared.detecting import check_detector
 from epitool.stages.shared.reported import reported
@@ -51,8 +51,10 @@ def run(options: MocapOptions) -> Summary:
     check_detector(options.detector)
     trials = trials_of(options)
     check_footage(options, trials)
-    if options.intrinsics:
-        read_intrinsics(options.intrinsics, [view_name(view) for view in trials[0].views])
+    names = [view_name(view) for view in trials[0].views]
+    check_before_detection(names, options.intrinsics, options.scale, options.cameras if options.sync else None)
+    if options.cameras:
+        windows_of_views(options.cameras, names, "the footage")
     failed: dict[str, EpitoolError] = {}
     there = [trial for trial in trials if _works(trial, failed, lambda trial: _detect(options, trial))]
     if not there:
@@ -143,7 +145,7 @@ def _calibrated(options: MocapOptions, trials: Sequence[Trial], longest: Trial, 
     except StepFailedError as error:
         if error.exit_status != GeometryError.exit_status:
             raise
-        say("Once more, without asking people which way is up:")
+        say("In case it was people who do not tell which way is up, once more without asking them:")
         found = _ran("cameras", [*typed, "--out", out])
         say("The file will not say which way is up; OpenSim may show people who lie.")
     say(trust.judge_cameras(found, options.intrinsics is not None))

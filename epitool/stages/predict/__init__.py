@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 
 from epitool.camera import Array
 from epitool.console import Summary, counted, progress, say, warn
-from epitool.detectors import open_detector
+from epitool.detectors import DETECTORS, default_detector, known_detector, open_detector
 from epitool.errors import GeometryError, InputError, UsageError
-from epitool.images import IMAGE_SUFFIXES, check_name, open_view, read_images
+from epitool.images import IMAGE_SUFFIXES, check_name, read_image, read_images
 from epitool.io.predictions import write_predictions
 from epitool.names import frame_of_video
 from epitool.nn.times import Times
@@ -21,6 +21,7 @@ from epitool.pose import BOX_MARGIN, Predictions
 from epitool.stages.predict.answering import Answerer, answer, held_out_error_text, millimetres, who_answers
 from epitool.stages.predict.live import run_live
 from epitool.stages.shared.following import Following
+from epitool.stages.shared.footage import open_footage
 from epitool.stages.shared.looking import DetectorLooks, FileLooks, FixedBox, Looking
 from epitool.stages.shared.seen_in_images import times_of
 
@@ -45,10 +46,14 @@ def run(options: PredictOptions) -> Summary:
     if options.stream is not None:
         return run_live(options.stream, options, height_mm, _looks)
     who = who_answers(options)
+    _warn_of_device(options, who)
     unlooked = _joints_of(options) is not None and who.engine is None and options.overlay is None
     names = image_names(options.images, joints_do=unlooked)
     looking = _looks(options, who)(names, None)
-    predictions = answer(who, names, looking, options, height_mm)
+    try:
+        predictions = answer(who, names, looking, options, height_mm)
+    except InputError as error:
+        raise _of_all(names, error) from None
     if not predictions.images:
         raise GeometryError(
             f"nobody, or too little of anybody, was found in {counted(len(names), 'image')};"
@@ -59,6 +64,20 @@ def run(options: PredictOptions) -> Summary:
     if options.overlay is not None:
         _draw(predictions, options.overlay)
     return _summary(predictions, names, looking, who, options.out)
+
+
+def _of_all(names: Sequence[str], error: InputError) -> InputError:
+    """Return the error of an image, or one that names all images that cannot be decoded if there are several."""
+    bad = [name for name in names if frame_of_video(name) is None and not _is_image(name)]
+    return InputError(f"{_listed(bad)} cannot be decoded; leave them out") if len(bad) > 1 else error
+
+
+def _is_image(name: str) -> bool:
+    try:
+        read_image(Path(name))
+    except InputError:
+        return False
+    return True
 
 
 def is_labels(given: str) -> bool:
@@ -96,7 +115,7 @@ def image_names(inputs: Sequence[str], joints_do: bool = False) -> list[str]:
                 raise InputError(f"image {given}: no such file")
             names[given] = None
         else:
-            view = open_view(path)
+            view = open_footage(path)
             names |= {view.image_name(frame): None for frame in view.frames}
     return list(names)
 
@@ -107,6 +126,14 @@ def _joints_of(options: PredictOptions) -> Path | None:
     if options.boxes is None and options.box is None and options.detector is None and is_labels(only):
         return Path(only)
     return options.boxes
+
+
+def _warn_of_device(options: PredictOptions, who: Answerer) -> None:
+    """Warn if nothing that answers can use the device: units and some detectors compute on the CPU only."""
+    chosen = DETECTORS.get(known_detector(options.detector) or default_detector() or "")
+    alone = _joints_of(options) is not None or (chosen is not None and chosen.cpu_only)
+    if options.device not in ("auto", "cpu") and who.engine is None and alone:
+        warn(f"--device {options.device}: nothing that answers here uses it; --model or --detector rtmpose can")
 
 
 def _looks(options: PredictOptions, who: Answerer) -> Callable[[Sequence[str], float | None], Looking]:

@@ -106,7 +106,7 @@ def millimetres(height: str | None) -> float | None:
     try:
         return None if height is None else parse_scale(f"height={height}").length_mm
     except UsageError:
-        raise UsageError(f"--height {height}: expected a length such as 1.78m, 178cm or 1780mm") from None
+        raise UsageError(f"--height {height}: expected a person's height, as 1.78m, 178cm or 1780mm") from None
 
 
 def answer(

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from epitool.camera import Array
-from epitool.console import Summary, say, warn
-from epitool.errors import GeometryError, InputError
+from epitool.console import Summary, counted, say, warn
+from epitool.errors import GeometryError, InputError, UsageError
 from epitool.files import STDIO
 from epitool.io.npz import write_pss
 from epitool.io.pose_arrays import read_pose_arrays
@@ -32,7 +32,7 @@ def run(options: PssFitOptions) -> Summary:
 
     Raises:
         InputError: The poses cannot be read, or there are too few complete ones.
-        UsageError: A k is less than two.
+        UsageError: A k is less than two, or more than there are poses.
         GeometryError: The labels have the verdict "fail".
     """
     poses, out, jobs = options.poses, options.out, options.jobs
@@ -118,9 +118,9 @@ def _yaw(reference: Reference, path: Path) -> Yaw:
 def _check_ks(ks: tuple[int, ...] | None, reference: Reference, path: Path) -> None:
     """Refuse requested numbers of clusters that exceed the number of distinct complete poses."""
     distinct = count_distinct(flat_poses(reference.xyz, reference.skeleton.root, None)) if ks else 0
-    if ks and max(ks) > distinct:
-        raise InputError(
-            f"{path}: {max(ks)} clusters of {distinct} distinct complete poses; give --k fewer, or more poses"
+    if ks and 2 <= distinct < max(ks):  # fewer make no clusters at all
+        raise UsageError(
+            f"--k {max(ks)}: {path} has {counted(distinct, 'distinct complete pose')}; give --k fewer, or more poses"
         )
 
 

@@ -49,8 +49,17 @@ def run(options: RefineOptions) -> Summary:
         InputError: A file is missing or damaged, or the files do not fit together.
         GeometryError: Too few of the labels, or of the poses, are complete, or the labels have the verdict "fail".
     """
-    path = options.out or run_folder(options.name) / "refiner.pt"
+    path = _path_of(options)
     return _from_labels(options, path) if options.mocap is None else _from_mocap(options, options.mocap, path)
+
+
+def _path_of(options: RefineOptions) -> Path:
+    return options.out or run_folder(options.name) / "refiner.pt"
+
+
+def also_writes(options: RefineOptions) -> list[Path]:
+    """Return the unit of the run, if no other place is named."""
+    return [] if options.out else [_path_of(options)]
 
 
 def _from_mocap(options: RefineOptions, mocap: Path, path: Path) -> Summary:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
-from epitool.camera import Camera, Rig
-from epitool.errors import InputError
-from epitool.io.cameras import read_lenses
+from epitool.camera import Camera, Rig, Window
+from epitool.errors import InputError, UsageError
+from epitool.geometry.body.scale import parse_scale
+from epitool.io.cameras import read_lenses, read_rig, read_windows
 
 
 def read_intrinsics(path: Path, views: Sequence[str]) -> tuple[Camera, ...]:
@@ -41,6 +43,51 @@ def cameras_of_views(path: Path, rig: Rig, views: Sequence[str]) -> Rig:
         return rig.named_as(views).select(views)
     except InputError as error:
         raise InputError(f"{path}: {error}{renaming(path, rig.names, views)}") from None
+
+
+def windows_of_views(path: Path, views: Sequence[str], whose: str) -> list[Window]:
+    """Return the cameras of a file, for each range of frames, named as the views that they match.
+
+    Args:
+        path: The camera file.
+        views: Names of the views.
+        whose: What has these views, for the message.
+
+    Raises:
+        InputError: The file cannot be read, or has a camera for fewer than two of the views.
+    """
+    windows = [replace(window, rig=window.rig.named_as(views)) for window in read_windows(path)]
+    names = windows[0].rig.names
+    if len(set(names) & set(views)) < 2:
+        raise InputError(
+            f"{path}: has cameras {', '.join(names)}, but {whose} has views {', '.join(views)};"
+            f" at least two must have the same name{renaming(path, names, views)}"
+        )
+    return windows
+
+
+def check_before_detection(
+    views: Sequence[str], lenses: Path | None, scale: str | None, places: Path | None = None
+) -> None:
+    """Refuse what is stated about cameras if it does not fit the views' names, before joints are looked for.
+
+    Args:
+        views: Names of the views.
+        lenses: File of `--intrinsics`.
+        scale: Text of `--scale`.
+        places: File of `--extrinsics`.
+
+    Raises:
+        InputError: A file cannot be read, or lacks a view.
+        UsageError: The scale has another form, or names a view that does not exist.
+    """
+    rule = parse_scale(scale) if scale else None
+    if rule and rule.cameras and not set(rule.cameras) <= set(views):
+        raise UsageError(f"--scale {rule}: the views are {', '.join(views)}")
+    if lenses:
+        read_intrinsics(lenses, views)
+    if places:
+        cameras_of_views(places, read_rig(places), views)
 
 
 def renaming(path: Path, names: Sequence[str], views: Sequence[str]) -> str:

@@ -54,7 +54,7 @@ def detect(options: Detect2dOptions) -> Summary:
     Raises:
         UsageError: No detector is installed, or `out` belongs to other footage.
         InputError: A view cannot be read.
-        GeometryError: Nobody is found in any image, or the views have no frame in common or different frame rates.
+        GeometryError: Nobody is found in any image, or the views have no frame in common.
     """
     listed, out = read_keypoints(options.images) if options.images else None, options.out
     opened = listed_views(listed) if listed else open_views(options.views)
@@ -99,7 +99,7 @@ def _finished(out: Path, source: str, detector: str) -> Summary:
         raise UsageError(
             f"{out}: is of other footage or another detector; --overwrite replaces it, --out writes elsewhere"
         )
-    say(f"{out} is already of this footage; --overwrite detects anew")
+    say(f"{out} is already of this footage and kept; without it, joints are detected anew")
     with open_keypoints(out) as file:
         tally = Tally.empty(file.views, len(file.skeleton))
         for start in range(0, len(file), _READ_FRAMES):

@@ -109,7 +109,7 @@ class Asked:
     @property
     def unit(self) -> str:
         """Unit of lengths in a text."""
-        return "mm" if self.millimetres else "of the file's unit"
+        return "mm" if self.millimetres else "units of the file"
 
     @property
     def cure(self) -> str:
@@ -137,12 +137,13 @@ class Said:
 
 
 def sentences(reasons: Sequence[str]) -> str:
-    """Return reasons one after the other in one line, each with its full stop.
+    """Return reasons one after the other in one line, each with its full stop; a file's name keeps its letters.
 
     >>> sentences(["view a: is left out", "is it in sync?"])
-    'view a: is left out. is it in sync?'
+    'view a: is left out. Is it in sync?'
     """
-    return " ".join(reason if reason[-1:] in ".?!" else f"{reason}." for reason in reasons)
+    capital = [reason[:1].upper() + reason[1:] if reason.split(" ")[0].isalpha() else reason for reason in reasons[1:]]
+    return " ".join(reason if reason[-1:] in ".?!" else f"{reason}." for reason in [*reasons[:1], *capital])
 
 
 def shortened(reasons: Sequence[str], rest: str = "") -> list[str]:
@@ -219,7 +220,7 @@ def doubt_text(doubt: Doubt, asked: Asked = Asked()) -> str:
     text = _WORDS[doubt.kind].replace("({limit", "(" + _limit_word(doubt.level) + "{limit")
     values = {"value": doubt.value, "limit": doubt.limit, "why": doubt.why, "which": which, "unit": asked.unit}
     values |= {name: _length_word(number, asked) if name == "off" else number for name, number in doubt.numbers.items()}
-    return text.format(**values, **named)
+    return text.format(**values, **named).replace("1 degrees)", "1 degree)")
 
 
 def _length_word(length: float, asked: Asked) -> str:

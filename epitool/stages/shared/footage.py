@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 
 from epitool.console import warn
 from epitool.errors import GeometryError, InputError, UsageError
+from epitool.files import in_words, kinds_in
 from epitool.images import IMAGE_SUFFIXES, View, fingerprint, frame_rate, open_view
 from epitool.labels import RecordingDigest
 from epitool.pose import Keypoints
@@ -51,14 +53,33 @@ def open_views(paths: Sequence[Path]) -> list[View]:
     """Open views and check that their names are distinct; what is evidently no footage is left out with a warning.
 
     Raises:
-        UsageError: No view is given, or two have the same name.
+        UsageError: No view is given, or two have the same name or are the same footage.
         InputError: A view cannot be read.
     """
     if not paths:
         raise UsageError("no views are given; name folders or videos: --views cam1 cam2")
-    opened = [open_view(path) for path in footage_among(paths)]
+    opened = [open_footage(path) for path in footage_among(paths)]
     check_names([view.name for view in opened], [view.path for view in opened])
+    first: dict[str, View] = {}
+    for view in opened:
+        same = first.setdefault(os.path.realpath((view.files or (view.path,))[0]), view)
+        if same is not view:
+            raise UsageError(f"{same.path} and {view.path} are the same footage; name each view once")
     return opened
+
+
+def open_footage(path: Path) -> View:
+    """Open a view as `open_view` does; an epitool file in its place is called what it is.
+
+    Raises:
+        InputError: The view cannot be read.
+    """
+    try:
+        return open_view(path)
+    except InputError:
+        if path.is_file() and (kinds := kinds_in(path)):
+            raise InputError(f"{path}: holds {in_words(kinds)}, and no image or video") from None
+        raise
 
 
 def check_names(names: Sequence[str], paths: Sequence[Path] = ()) -> None:
@@ -156,7 +177,7 @@ def check_frame_rates(images: Mapping[str, str], frames: int, known: bool = Fals
         known: Whether the user has been warned.
 
     Raises:
-        GeometryError: The frame rates are not equal.
+        InputError: The frame rates are not equal.
     """
     rates = {view: frame_rate(image) for view, image in images.items()}
     rates = {view: rate for view, rate in rates.items() if np.isfinite(rate)}
@@ -164,7 +185,7 @@ def check_frame_rates(images: Mapping[str, str], frames: int, known: bool = Fals
         return
     ratio, said = max(rates.values()) / min(rates.values()), ", ".join(f"{v} {rate:.5g}" for v, rate in rates.items())
     if ratio > _EQUAL_RATES:
-        raise GeometryError(f"frames per second: {said}; record with equal frame rates, or convert the videos to one")
+        raise InputError(f"frames per second: {said}; record with equal frame rates, or convert the videos to one")
     if (drift := (ratio - 1) * frames) > _MATTERS and not known:
         warn(
             f"frames per second: {said}; over {frames} frames the views drift {drift:.1f} frames apart, which puts"
@@ -180,11 +201,28 @@ def check_rates_of(keypoints: Keypoints, path: Path) -> None:
         path: File that they were read from; the command that made it may have warned.
 
     Raises:
-        GeometryError: The frame rates are not equal.
+        InputError: The frame rates are not equal.
     """
     first = [next((name for name in column if name), "") for column in keypoints.images.T.tolist()]
     span = int(np.ptp(keypoints.frames)) + 1 if len(keypoints.frames) else 0
     check_frame_rates(dict(zip(keypoints.views, first, strict=True)), span, is_reported(path))
+
+
+def require_somebody(joints: Keypoints, path: Path, least: float | None) -> None:
+    """Refuse keypoints of nobody.
+
+    Args:
+        joints: The keypoints.
+        path: File that they were read from.
+        least: Value of `--min-confidence`.
+
+    Raises:
+        GeometryError: No view has a joint.
+    """
+    if not joints.seen.any():
+        why = "nobody was found in any view; is a person in view, and large enough?"
+        why = why if len(joints.frames) else "there is no frame in it"
+        raise GeometryError(f"{path}: {why if least is None else f'--min-confidence {least:g} leaves out all joints'}")
 
 
 def report_lengths(frames: Mapping[str, Collection[int]]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shlex
 import signal
 import subprocess
@@ -13,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from epitool.console import is_quiet, say
+from epitool.console import AS_STEP, is_quiet, say
 from epitool.errors import EpitoolError
 
 _INTERRUPTED = 130
@@ -77,7 +78,8 @@ def run_step(arguments: Sequence[str], folder: Path | None = None, as_json: bool
     started = time.monotonic()
     unseen = ["--quiet"] * is_quiet() + ["--json"] * as_json
     typed = [sys.executable, "-m", "epitool", *arguments, *unseen]
-    with subprocess.Popen(typed, cwd=folder, stdout=subprocess.PIPE, text=True) as process:
+    environment = {**os.environ, AS_STEP: "1"}
+    with subprocess.Popen(typed, cwd=folder, stdout=subprocess.PIPE, text=True, env=environment) as process:
         try:
             said, _ = process.communicate()
         except KeyboardInterrupt as stop:  # a terminal has interrupted the command too, but SIGTERM reaches one process

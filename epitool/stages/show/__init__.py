@@ -7,10 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
-from epitool.console import Summary, counted
+from epitool.console import Summary, counted, warn
 from epitool.errors import InputError, UsageError
-from epitool.io.cameras import CAMERAS_BY
-from epitool.io.files import require_file
+from epitool.io.files import maker_of, require_file
 from epitool.io.npz import read_pss
 from epitool.options import ShowOptions
 from epitool.stages.show.film import film
@@ -20,11 +19,8 @@ from epitool.viz.recording import write_recording
 
 _PICTURED = (".npz", ".jsonl")
 _LARGEST = 1e12
+_FRAMES = 150  # on a page
 _ERRORS = ("val_nmpjpe", "val_2d_percent")  # every epoch of a log has one of these
-_MADE_BY = {
-    ".h5": "epitool detect2d` or `epitool triangulate", ".json": "epitool predict", ".npz": "epitool pss-fit",
-    ".jsonl": "epitool train",
-}  # fmt: skip
 
 
 def run(options: ShowOptions) -> Summary:
@@ -38,15 +34,27 @@ def run(options: ShowOptions) -> Summary:
         UsageError: The file cannot be shown in the requested format.
     """
     usual = page_of(options.file)
-    file, suffix, path = _find_log(options.file), usual.suffix, options.out or usual
-    require_file(file, _MADE_BY.get(file.suffix.lower(), CAMERAS_BY))
-    if path.suffix.lower() == ".mp4" and file.suffix.lower() == ".h5":
+    file, path = _find_log(options.file), options.out or usual
+    if options.file.is_dir() and not file.exists():
+        raise InputError(
+            f"{options.file}: is no run's folder, for it has no log.jsonl; `epitool train` makes one in runs/"
+        )
+    require_file(file, maker_of(file))
+    suffixes = (
+        [usual.suffix] if usual.suffix == ".png" else [".html", ".rrd"] + [".mp4"] * (file.suffix.lower() == ".h5")
+    )
+    if path.suffix.lower() not in suffixes:
+        raise UsageError(f"--out {path}: {file} is shown as {' or '.join(suffixes)}")
+    if options.frames and path.suffix.lower() in (".mp4", ".png"):
+        raise UsageError(f"--frames {options.frames}: is of pages; {path} shows all there is")
+    if path.suffix.lower() == ".mp4":
         return film(file, path)
-    if path.suffix.lower() != suffix and (suffix, path.suffix.lower()) != (".html", ".rrd"):
-        raise UsageError(f"--out {path}: {file} is shown as {suffix}")
-    if suffix == ".png":
+    if path.suffix.lower() == ".png":
         return _picture(file, path)
-    scene = scene_of(file, options.frames)
+    scene = scene_of(file, options.frames or _FRAMES)
+    drawn = [person.xy if person.xyz is None else person.xyz for person in scene.people]
+    if drawn and not any(points is not None and np.isfinite(points).any() for points in drawn):
+        warn(f"{file}: the frames that are shown hold no pose")
     if path.suffix.lower() == ".rrd":
         write_recording(path, scene)
     else:
@@ -56,6 +64,7 @@ def run(options: ShowOptions) -> Summary:
         if len(scene.frames)
         else "cameras alone"
     )
+    shown += " (--frames shows more)" if " (one in " in scene.facts else ""
     viewer = "`rerun` opens it" if path.suffix.lower() == ".rrd" else "open it in a browser"
     text = f"{path}: {shown}, {path.stat().st_size / 1e6:.1f} MB; {viewer}"
     return Summary(text, {"out": str(path), "frames": len(scene.frames), "images": len(scene.images)})
@@ -83,12 +92,12 @@ def _picture(file: Path, path: Path) -> Summary:
         model = read_pss(file)
         book = model.codebooks[0]
         plot_pss_centres(path, book.centers, model.skeleton)
-        return Summary(f"{path}: {book.k} cluster centres", {"out": str(path), "k": book.k})
+        return Summary(f"{path}: {counted(book.k, 'cluster centre')}", {"out": str(path), "k": book.k})
     from epitool.viz.plots import plot_learning_curve
 
     log = _log(file)
     plot_learning_curve(path, log, _unit(file))
-    return Summary(f"{path}: {len(log)} epochs", {"out": str(path), "epochs": len(log)})
+    return Summary(f"{path}: {counted(len(log), 'epoch')}", {"out": str(path), "epochs": len(log)})
 
 
 def _log(file: Path) -> list[dict[str, float]]:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from epitool.console import Summary, counted, progress, say, warn
+from epitool.console import Summary, counted, named, progress, say, warn
 from epitool.errors import GeometryError
 from epitool.geometry.calibration.verdict import Verdict
 from epitool.geometry.doubts import Kind
@@ -21,7 +21,7 @@ from epitool.skeleton import skeleton as named_skeleton
 from epitool.stages.shared.camera_checks import check_unit
 from epitool.stages.shared.camera_verdict import read_inherited
 from epitool.stages.shared.doubts import Asked, Said, omission_texts, shortened, word_verdict
-from epitool.stages.shared.footage import check_rates_of
+from epitool.stages.shared.footage import check_rates_of, require_somebody
 from epitool.stages.shared.people import LEAST_FRAMES, Chosen, report_choice, warn_of_mirrors
 from epitool.stages.shared.reported import is_reported
 from epitool.stages.shared.waiting import saying_what_is_compiled
@@ -109,8 +109,9 @@ def _write_everyone(
         # the sample has frames in which the person is lost where others are not
         first = work.write(readers[0], writer, done, found.sample if readers[0] is found.reader else None)
         if not first.tally.solved:
+            require_somebody(found.sample, options.keypoints, options.min_confidence)
             raise GeometryError(
-                f"{options.keypoints}: no frame has enough joints seen by two views, before both cameras; are the"
+                f"{options.keypoints}: no frame has enough joints seen by two views, in front of both cameras; are the"
                 f" cameras of {options.cameras} those of the recording, for images that were not cropped, with axes x"
                 " right, y down, z forward?"
             )
@@ -210,6 +211,8 @@ def _report(person: _Person, first: _Person, known: Collection[str]) -> None:
         views = ", ".join(f"{view} in {counted(n, 'frame')}" for view, n in swaps.items())
         sure = "" if person.said.level == "pass" else ", if the cameras are right"
         say(f"{whose}left and right were exchanged by the detector{sure}, and are put right: {views}")
+    if person is first and person.labelled.tally.unseen:
+        warn(f"nobody was found in {named('view', person.labelled.tally.unseen)}; the poses are of the other views")
     known = known if person is first else {*known, *first.said.reasons}
     own = [reason for reason in person.said.reasons if reason not in known]
     for reason in shortened(own, "the labels' file has the others"):

@@ -126,6 +126,11 @@ class Tally:
         return float(np.nanmedian(np.concatenate(self.errors_px))), float(np.nanmedian(np.concatenate(self.sides_px)))
 
     @property
+    def unseen(self) -> list[str]:
+        """The views that have no joint of any pose."""
+        return [name for name, placed in zip(self.rig.names, self._fit[1], strict=True) if not placed]
+
+    @property
     def fit(self) -> dict[str, float]:
         """Share of each view's keypoints that were used as inliers, among those of triangulated joints."""
         shares = self._fit[0] / np.maximum(self._fit[1], 1)

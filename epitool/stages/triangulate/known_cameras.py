@@ -7,17 +7,16 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from epitool.camera import Window
-from epitool.errors import GeometryError, InputError
+from epitool.errors import GeometryError
 from epitool.geometry.calibration.known_cameras import judge_known
 from epitool.geometry.calibration.verdict import Verdict
 from epitool.geometry.doubts import READINGS, Doubt, Kind, doubt_of_unplaced
 from epitool.geometry.timing.drift import doubts_of_drift, motion_of_views
 from epitool.geometry.timing.shifts import doubts_of_shifts
-from epitool.io.cameras import read_windows
 from epitool.io.keypoints_h5 import KeypointsFile
 from epitool.pose import Keypoints
+from epitool.stages.shared import camera_names
 from epitool.stages.shared.camera_checks import fit_rigs
-from epitool.stages.shared.camera_names import renaming
 from epitool.stages.shared.doubts import doubt_text
 from epitool.stages.shared.people import Chosen, choose_by_geometry, warn_of_people
 from epitool.stages.triangulate.chunks import resampled, sample_of
@@ -51,14 +50,8 @@ def windows_of_views(source: KeypointsFile, cameras: Path) -> list[Window]:
     """
     if len(source.views) < 2:
         raise GeometryError(f"{source.path}: one view ({', '.join(source.views)}); triangulation needs two or more")
-    windows = [replace(window, rig=window.rig.named_as(source.views)) for window in read_windows(cameras)]
-    names = windows[0].rig.names
-    order = [name for name in names if name in source.views]  # keeps the calibration's order of neighbours
-    if len(order) < 2:
-        raise InputError(
-            f"{cameras}: has cameras {', '.join(names)}, but {source.path} has views {', '.join(source.views)};"
-            f" at least two must have the same name{renaming(cameras, names, source.views)}"
-        )
+    windows = camera_names.windows_of_views(cameras, source.views, str(source.path))
+    order = [name for name in windows[0].rig.names if name in source.views]  # the calibration's order of neighbours
     sizes = dict(zip(source.views, map(tuple, source.image_size.tolist()), strict=True))
     rigs = fit_rigs([window.rig.select(order) for window in windows], [sizes[name] for name in order], cameras)
     return [replace(window, rig=rig) for window, rig in zip(windows, rigs, strict=True)]

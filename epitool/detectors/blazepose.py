@@ -128,29 +128,36 @@ class BlazePose:
 
         Where that moves their joints, they were partly somebody else's, and those found in grey surroundings are taken.
         Turned looks are at crops turned one way and the other: a crop is turned with a body that leans, and in a turned
-        crop the network may take left for right.
+        crop the network may take left for right. Without them, exchanged sides do not count as moved: in a video the
+        images before and after tell.
         """
         image, turns = np.ascontiguousarray(image), _TURNS if turned else ()
         looks = [list[_Person]() for _ in (0, *turns)]
         for person in people:
-            part, alone = self._alone(_part_around(image, person.crop))
+            part, alone = self._alone(_part_around(image, person.crop), sides_count=turned)
             found = [alone or person, *(self._seen_in_part(part, degrees) for degrees in turns)]
             for look, one in zip(looks, found, strict=True):
                 _add(one, look, self._trunk)
         return [self._joined(look) for look in looks]
 
-    def _alone(self, part: _Part) -> tuple[_Part, _Person | None]:
-        """Return the part with all but the person grey, and the person found there; None if their joints stay."""
+    def _alone(self, part: _Part, sides_count: bool) -> tuple[_Part, _Person | None]:
+        """Return the part with all but the person grey, and the person found there; None if their joints stay.
+
+        Args:
+            part: The part.
+            sides_count: Whether joints whose sides are exchanged have moved.
+        """
         as_is = self._seen(part.image, part.crop, self._masks)
         if as_is is None or as_is.mask is None:
             return part, None
         shown = cv2.dilate(as_is.mask, np.ones((_AROUND, _AROUND))) > _SHOWN
         part = part._replace(image=np.where(shown[..., None], part.image, np.uint8(_GREY)))
-        before, after = part.to_whole(as_is), self._seen_in_part(part)
+        before, after = part.to_whole(as_is).xy[self._limbs], self._seen_in_part(part)
         if after is None:
             return part, None
-        moved = np.linalg.norm((after.xy - before.xy)[self._limbs], axis=-1).mean()
-        return part, after if moved > _LED_ASTRAY * np.ptp(before.xy[self._limbs], axis=0).max() else None
+        sides = [after.xy] if sides_count else [after.xy, after.xy[self.skeleton.flip_order]]
+        moved = min(np.linalg.norm(xy[self._limbs] - before, axis=-1).mean() for xy in sides)
+        return part, after if moved > _LED_ASTRAY * np.ptp(before, axis=0).max() else None
 
     @cached_property
     def _masks(self) -> Any:

@@ -242,7 +242,7 @@ def test_what_is_around_a_person_becomes_grey_and_the_person_stays(blazepose, re
             cut = np.ascontiguousarray(image[:, left:])
             _, (person,) = blazepose.follow(cut, ())
             part = _part_around(cut, person.crop)
-            hidden, _ = blazepose._alone(part)
+            hidden, _ = blazepose._alone(part, sides_count=True)
             places = np.round((xy - [left, 0] - part.corner) * part.scale).astype(int)
             trunk = [truth.poses.skeleton.index(name) for name in ("pelvis", "thorax", "left_knee", "right_knee")]
             for x, y in places[trunk]:

@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from epitool.detectors import open_detector
+from epitool.detectors.finding import Detector, people_found
 from epitool.images import read_images
 from epitool.io.labels_h5 import read_labels
 from epitool.metrics import nmpjpe, pmpjpe
@@ -31,7 +32,6 @@ from epitool.stages.shared.looking import DetectorLooks
 from epitool.stages.shared.seen_in_images import SMOOTH_S, times_of
 
 COUNT = 5000
-TIMED = 100  # images that the two looks at a frame of a video are timed on
 
 
 def line(name: str, poses: np.ndarray, true: np.ndarray) -> None:
@@ -63,14 +63,18 @@ class Images:
     """The images of labels, in order of time.
 
     Attributes:
-        looks: At the image, at its mirror image, and further ones at both.
+        own: The detector's own 3D in the camera's axes, from the first person that it finds, `(N, 16, 3)`.
+        looks: At the image by itself, at its mirror image, and turned ones at both.
+        in_time: Looks at the frames of videos and at their mirror images; empty if the images are of no video.
         times: When they were taken.
         truth: What the labels triangulate to, `(N, 16, 3)`.
         body: The body's own joints; NaN where they are not known.
         test: Which are of the test part, `(N,)`.
     """
 
+    own: np.ndarray
     looks: list[Looks]
+    in_time: list[Looks]
     times: Times
     truth: np.ndarray
     body: np.ndarray
@@ -78,35 +82,53 @@ class Images:
 
 
 def looked_at(file: Path) -> Images:
-    """The images of labels, each of which BlazePose looks at by itself."""
+    """The images of labels, at which BlazePose looks as `epitool predict` does: by themselves, and as videos."""
     labels = read_labels(file)
     shape = labels.keypoints.xy.shape
     truth = body_joints(labels.in_cameras.reshape(-1, *shape[2:3], 3), labels.poses.skeleton)[0]
-    names = labels.keypoints.images.ravel().tolist()
-    pair, seconds = (open_detector(None), open_detector(None)), {}
-    for alone in (False, True):
-        times = Times.unrelated(len(names)) if alone else times_of(names)
-        looking, seconds[alone] = DetectorLooks(pair, times, None, 1.25), []
-        for i, image in read_images(names[: len(names) if alone else TIMED]):
-            started = time.perf_counter()
-            looking(i, image)
-            seconds[alone].append(time.perf_counter() - started)
-        median, most = (1000 * np.quantile(seconds[alone], share) for share in (0.5, 0.9))
-        count = looking.found.xy.shape[1]
-        print(f"{count} looks at an image of {file}: {median:.0f} ms, 90% under {most:.0f} ms")
-    seen, K, found = looking.found, labels.intrinsics.reshape(-1, 3, 3), times_of(names)
+    names, K = labels.keypoints.images.ravel().tolist(), labels.intrinsics.reshape(-1, 3, 3)
+    pair, found = (open_detector(None), open_detector(None)), times_of(names)
     order = np.lexsort((found.seconds, found.sequence))
-    looks = [
-        looks_of(seen.xy[:, k], seen.confidence[:, k], seen.xyz[:, k], K, seen.skeleton).at(order)
-        for k in range(seen.xy.shape[1])
-    ]
+    looks, boxes = seen_in(names, K, pair, Times.unrelated(len(names)), file)
+    in_time, boxes = ([], boxes) if found.alone.all() else seen_in(names, K, pair, found, file)
     body = np.full(truth.shape, np.nan)
     if (exact := file.parent / "scene/truth.h5").exists():
         bodies = read_labels(exact)
         body = body_joints(bodies.in_cameras.reshape(-1, 17, 3), bodies.poses.skeleton)[0]
     test = np.isin(np.arange(len(names)) // shape[1], labels.parts["test"])
-    times = Times(found.sequence[order], found.seconds[order]).of_people(seen.boxes()[order])
-    return Images(looks, times, truth[order], body[order], test[order])
+    times = Times(found.sequence[order], found.seconds[order]).of_people(boxes[order])
+    looks, in_time = ([look.at(order) for look in each] for each in (looks, in_time))
+    own = own_poses(names, K, pair[0])[order]
+    return Images(own, looks, in_time, times, truth[order], body[order], test[order])
+
+
+def seen_in(
+    names: list[str], K: np.ndarray, pair: tuple[Detector, Detector], times: Times, file: Path
+) -> tuple[list[Looks], np.ndarray]:
+    """The looks at images taken at certain times, and the boxes of the person; prints how long they take."""
+    looking, seconds = DetectorLooks(pair, times, None, 1.25), []
+    for i, image in read_images(names):
+        started = time.perf_counter()
+        looking(i, image)
+        seconds.append(time.perf_counter() - started)
+    median, most = (1000 * np.quantile(seconds, share) for share in (0.5, 0.9))
+    seen = looking.found
+    print(f"{seen.xy.shape[1]} looks at an image of {file}: {median:.0f} ms, 90% under {most:.0f} ms")
+    return [
+        looks_of(seen.xy[:, k], seen.confidence[:, k], seen.xyz[:, k], K, seen.skeleton)
+        for k in range(seen.xy.shape[1])
+    ], seen.boxes()
+
+
+def own_poses(names: list[str], K: np.ndarray, detector: Detector) -> np.ndarray:
+    """The detector's own 3D in all images, `(N, 16, 3)`; NaN where nobody is found."""
+    out = np.full((len(names), len(BODY), 3), np.nan)
+    for i, image in read_images(names):
+        people = people_found(detector, image)
+        if len(people.xy) and people.xyz is not None:
+            look = looks_of(people.xy[:1], people.confidence[:1], people.xyz[:1], K[[i]], detector.skeleton)
+            out[i] = from_facing(look.hint, look.rays)[0]
+    return out
 
 
 def of_images(files: list[Path], unit: Refiner) -> None:
@@ -115,11 +137,11 @@ def of_images(files: list[Path], unit: Refiner) -> None:
     looks = [join_looks(of_one) for of_one in zip(*(images.looks for images in each))]
     alone = Times.unrelated(len(looks[0]))
     ways = {
-        "detector's own 3D": from_facing(looks[0].hint, looks[0].rays),
+        "detector's own 3D": np.concatenate([images.own for images in each]),
         "one look, no hint": agreed_poses(unit, [looks[0].without_hint()], alone).poses,
         "one look": agreed_poses(unit, looks[:1], alone).poses,
         "and the mirror image": agreed_poses(unit, looks[:2], alone).poses,
-        "and further looks": agreed_poses(unit, looks, alone).poses,
+        "and turned looks": agreed_poses(unit, looks, alone).poses,
     }
     truths = {name: np.concatenate([getattr(images, name) for images in each]) for name in ("truth", "body")}
     for against, truth in truths.items():
@@ -128,13 +150,13 @@ def of_images(files: list[Path], unit: Refiner) -> None:
             for name, poses in ways.items():
                 line(f"   {name}", poses, truth)
     for images in each:
-        if not images.times.alone.all():
+        if images.in_time:
             over_time(images, unit)
 
 
 def over_time(images: Images, unit: Refiner) -> None:
     """Videos, as `epitool predict` answers them, by two looks."""
-    in_time = sized(agreed_poses(unit, images.looks[:2], images.times).poses, unit.lengths)
+    in_time = sized(agreed_poses(unit, images.in_time, images.times).poses, unit.lengths)
     ways = {"two looks, agreed over time": in_time, "and smoothed": smoothed(in_time, images.times, SMOOTH_S)}
     for name, poses in ways.items():
         line(name, poses, images.truth)

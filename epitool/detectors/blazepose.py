@@ -24,7 +24,7 @@ from epitool.skeleton import skeleton
 Array = NDArray[np.float64]
 _silence = threading.RLock()
 _SAME_PERSON = 0.25  # of the larger extent, between middles of trunks: found twice, under 0.2; two people, from 0.3
-_TURNS = (20.0, -20.0)  # degrees, of the crops of further looks
+_TURN = -20.0  # degrees, of the crop of the turned look; in the mirror image that is the other way
 _PART = 384  # px, side of the part of the image that further looks are taken at; the crop, in any turn, lies in it
 _SHOWN, _AROUND = 0.2, 7  # least value of the mask where the person is shown, and px around it that are shown as well
 _GREY = 110
@@ -86,7 +86,6 @@ class BlazePose:
     """
 
     name = "mediapipe"
-    further = len(_TURNS)
 
     def __init__(self, device: str = "cpu") -> None:
         """Start the networks, always on the CPU."""
@@ -127,18 +126,17 @@ class BlazePose:
         """Return what `detect` does, of people found in this image, where all that is around each becomes grey.
 
         Where that moves their joints, they were partly somebody else's, and those found in grey surroundings are taken.
-        Turned looks are at crops turned one way and the other: a crop is turned with a body that leans, and in a turned
-        crop the network may take left for right. Without them, exchanged sides do not count as moved: in a video the
-        images before and after tell.
+        The turned look is at the crop turned: a crop is turned with a body that leans, and in a turned crop the network
+        may take left for right. Without it exchanged sides do not count as moved: in a video, the images before and
+        after tell them.
         """
-        image, turns = np.ascontiguousarray(image), _TURNS if turned else ()
-        looks = [list[_Person]() for _ in (0, *turns)]
+        image, first, second = np.ascontiguousarray(image), list[_Person](), list[_Person]()
         for person in people:
             part, alone = self._alone(_part_around(image, person.crop), sides_count=turned)
-            found = [alone or person, *(self._seen_in_part(part, degrees) for degrees in turns)]
-            for look, one in zip(looks, found, strict=True):
-                _add(one, look, self._trunk)
-        return [self._joined(look) for look in looks]
+            _add(alone or person, first, self._trunk)
+            if turned:
+                _add(self._seen_in_part(part, _TURN), second, self._trunk)
+        return [self._joined(first), *[self._joined(second)] * turned]
 
     def _alone(self, part: _Part, sides_count: bool) -> tuple[_Part, _Person | None]:
         """Return the part with all but the person grey, and the person found there; None if their joints stay.

@@ -52,13 +52,7 @@ class Follower(Detector, Protocol):
 
 @runtime_checkable
 class LooksAgain(Follower, Protocol):
-    """Detector that can also look at people again.
-
-    Attributes:
-        further: Number of turned looks that `look_again` takes.
-    """
-
-    further: int
+    """Detector that can also look at people again."""
 
     def look_again(self, image: Image, people: Sequence[Any], turned: bool) -> Sequence[Sequence[Array]]:
         """Return what is found of people when all that is around each is hidden; as `detect` does for each look.
@@ -66,7 +60,7 @@ class LooksAgain(Follower, Protocol):
         Args:
             image: RGB image.
             people: Whom to follow from this image, as returned for it.
-            turned: Whether to take the turned looks as well, each of which errs in its own way.
+            turned: Whether to take a second look, in which people are turned and the detector errs in another way.
         """
         ...
 
@@ -110,7 +104,7 @@ def looks_in_box(
         detector: The detector.
         image: RGB image.
         box: Box [x, y, width, height], px; NaN for the whole image.
-        turned: Whether to take turned looks as well.
+        turned: Whether to take a turned look as well.
         before: Whom to follow, as returned for the image before and the same box; for detectors that can.
     """
     part, corner = _in_box(image, box)

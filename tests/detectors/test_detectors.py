@@ -210,20 +210,18 @@ def test_blazepose_finds_each_of_several_people(blazepose, rendered):
     assert np.linalg.norm(found - alone, axis=-1)[:, body].max() < 15
 
 
-def test_blazepose_looks_again_where_a_person_is_alone_and_in_turned_crops(blazepose, rendered, monkeypatch):
+def test_blazepose_looks_again_where_a_person_is_alone_and_in_a_turned_crop(blazepose, rendered, monkeypatch):
     """Joints are in the image's axes. With nobody else there the first look stays; a look without a turn is near it."""
     image = rendered[0][0]
     first, people = blazepose.follow(image, ())
-    same, *turned = blazepose.look_again(image, people, turned=True)
-    assert len(turned) == blazepose.further == 2
+    same, (xy, confidence, xyz) = blazepose.look_again(image, people, turned=True)
     for again, before in zip(same, first, strict=True):
         np.testing.assert_array_equal(again, before)
-    for xy, confidence, xyz in turned:
-        assert (xy.shape, confidence.shape, xyz.shape) == ((1, 33, 2), (1, 33), (1, 33, 3))
-        assert 0 < np.median(np.linalg.norm(xy - first[0], axis=-1)) < 10  # of 150 px
-        assert np.median(np.linalg.norm(xyz - first[2], axis=-1)) < 150
+    assert (xy.shape, confidence.shape, xyz.shape) == ((1, 33, 2), (1, 33), (1, 33, 3))
+    assert 0 < np.median(np.linalg.norm(xy - first[0], axis=-1)) < 10  # of 150 px
+    assert np.median(np.linalg.norm(xyz - first[2], axis=-1)) < 150
     assert len(blazepose.look_again(image, people, turned=False)) == 1
-    monkeypatch.setattr("epitool.detectors.blazepose._TURNS", (0.0,))
+    monkeypatch.setattr("epitool.detectors.blazepose._TURN", 0.0)
     monkeypatch.setattr("epitool.detectors.blazepose._LED_ASTRAY", -1.0)  # so that the look in grey surroundings counts
     alone, unturned = blazepose.look_again(image, people, turned=True)
     np.testing.assert_array_equal(alone[0], unturned[0])

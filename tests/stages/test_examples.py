@@ -141,7 +141,7 @@ def test_what_measures_the_shipped_unit_looks_as_predict_does(here, monkeypatch)
     write_labels(Path("labels.h5"), replace(truth, keypoints=replace(truth.keypoints, images=images)))
 
     class Blind:
-        name, skeleton, further = "blind", truth.keypoints.skeleton, 1
+        name, skeleton = "blind", truth.keypoints.skeleton
 
         def detect(self, image):
             return np.zeros((0, 17, 2)), np.zeros((0, 17))

@@ -596,8 +596,6 @@ def test_a_mirror_look_that_takes_left_for_right_is_of_the_same_person_still():
 class Repeating(Posed):
     """Sees everything 3 px further right where others are hidden, and in a turned look 3 px further down."""
 
-    further = 1
-
     def follow(self, image, before):
         return self.detect(image), ["where"]
 

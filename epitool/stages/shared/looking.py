@@ -75,7 +75,7 @@ class Looking(Protocol):
 class DetectorLooks:
     """A `Looking` that runs a detector on every image and on its mirror image, in which its errors differ.
 
-    A detector that can looks at each person with all that is around them hidden, and takes turned looks as well in
+    A detector that can looks at each person with all that is around them hidden, and takes a turned look as well in
     images without neighbours in time, which could tell left from right. Of several people the one seen best is taken,
     and followed through a video.
     """
@@ -96,7 +96,7 @@ class DetectorLooks:
         self._detectors, self._margin = detectors, margin
         self._box = np.full(4, np.nan) if box is None else box
         body, alone = detectors[0].skeleton, times.alone
-        further = detectors[0].further if isinstance(detectors[0], LooksAgain) and alone.any() else 0
+        further = int(isinstance(detectors[0], LooksAgain) and alone.any())
         self._turned = alone & (further > 0)
         shape = (len(alone), 2 + 2 * further, len(body))
         self.found = Seen(np.full((*shape, 2), np.nan), np.zeros(shape), np.full((*shape, 3), np.nan), body)

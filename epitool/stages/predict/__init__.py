@@ -222,7 +222,7 @@ def _summary(
     if unsure:
         warn(
             f"which way the person faces is unsure in {_listed(unsure)} ('facing' below {_SURE_OF_FACING:g} in {out}):"
-            " about one in three such poses is turned the wrong way"
+            " up to one in three such poses is turned the wrong way"
         )
     values = {
         "out": str(out), "poses": len(seen), "without_person": missing, "cut_off": cut, "facing_unsure": unsure,

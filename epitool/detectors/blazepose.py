@@ -5,6 +5,7 @@ Bazarevsky et al., BlazePose: On-device Real-time Body Pose tracking, CVPR works
 
 from __future__ import annotations
 
+import gc
 import os
 import threading
 from collections.abc import Iterator, Sequence
@@ -145,17 +146,26 @@ class BlazePose:
             part: The part.
             sides_count: Whether joints whose sides are exchanged have moved.
         """
-        as_is = self._seen(part.image, part.crop, self._masks)
-        if as_is is None or as_is.mask is None:
+        seen = self._shown(part)
+        # mediapipe's mask and the frame that holds it refer to each other, so that only the collector frees them.
+        gc.collect(1)
+        if seen is None:
             return part, None
-        shown = cv2.dilate(as_is.mask, np.ones((_AROUND, _AROUND))) > _SHOWN
+        joints, shown = seen
         part = part._replace(image=np.where(shown[..., None], part.image, np.uint8(_GREY)))
-        before, after = part.to_whole(as_is).xy[self._limbs], self._seen_in_part(part)
+        before, after = joints[self._limbs], self._seen_in_part(part)
         if after is None:
             return part, None
         sides = [after.xy] if sides_count else [after.xy, after.xy[self.skeleton.flip_order]]
         moved = min(np.linalg.norm(xy[self._limbs] - before, axis=-1).mean() for xy in sides)
         return part, after if moved > _LED_ASTRAY * np.ptp(before, axis=0).max() else None
+
+    def _shown(self, part: _Part) -> tuple[Array, NDArray[np.bool_]] | None:
+        """Return a person's joints in the image, and which pixels of the part show them; None if nobody is seen."""
+        as_is = self._seen(part.image, part.crop, self._masks)
+        if as_is is None or as_is.mask is None:
+            return None
+        return part.to_whole(as_is).xy, cv2.dilate(as_is.mask, np.ones((_AROUND, _AROUND))) > _SHOWN
 
     @cached_property
     def _masks(self) -> Any:

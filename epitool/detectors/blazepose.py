@@ -25,6 +25,7 @@ from epitool.skeleton import skeleton
 Array = NDArray[np.float64]
 _silence = threading.RLock()
 _SAME_PERSON = 0.25  # of the larger extent, between middles of trunks: found twice, under 0.2; two people, from 0.3
+_TRUNK = ("shoulder", "hip")
 _TURN = -20.0  # degrees, of the crop of the turned look; in the mirror image that is the other way
 _PART = 384  # px, side of the part of the image that further looks are taken at; the crop, in any turn, lies in it
 _SHOWN, _AROUND = 0.2, 7  # least value of the mask where the person is shown, and px around it that are shown as well
@@ -91,13 +92,10 @@ class BlazePose:
     def __init__(self, device: str = "cpu") -> None:
         """Start the networks, always on the CPU."""
         self.skeleton = skeleton("blazepose33")
-        self._trunk = [
-            self.skeleton.index(f"{side}_{name}") for side in ("left", "right") for name in ("shoulder", "hip")
-        ]
-        self._limbs = [
-            j for j, joint in enumerate(self.skeleton.joints)
-            if joint.partition("_")[2] in ("shoulder", "hip", "knee", "ankle", "elbow", "wrist")
-        ]  # fmt: skip
+        self._trunk, self._limbs = (
+            [self.skeleton.index(f"{side}_{name}") for side in ("left", "right") for name in names]
+            for names in (_TRUNK, (*_TRUNK, "knee", "ankle", "elbow", "wrist"))
+        )
         with _native_stderr_silenced():
             self._crops, self._joints = network_of_crops(), network_of_joints()
             nobody, everywhere = np.zeros((64, 64, 3), dtype=np.uint8), _whole_image()
@@ -131,13 +129,13 @@ class BlazePose:
         may take left for right. Without it exchanged sides do not count as moved: in a video, the images before and
         after tell them.
         """
-        image, first, second = np.ascontiguousarray(image), list[_Person](), list[_Person]()
+        first, second = list[_Person](), list[_Person]()
         for person in people:
             part, alone = self._alone(_part_around(image, person.crop), sides_count=turned)
             _add(alone or person, first, self._trunk)
             if turned:
                 _add(self._seen_in_part(part, _TURN), second, self._trunk)
-        return [self._joined(first), *[self._joined(second)] * turned]
+        return [self._joined(look) for look in ((first, second) if turned else (first,))]
 
     def _alone(self, part: _Part, sides_count: bool) -> tuple[_Part, _Person | None]:
         """Return the part with all but the person grey, and the person found there; None if their joints stay.

@@ -40,7 +40,7 @@ _WORDS = {
     Kind.NOISE: "joints scatter by {value:.0%} of the person's size ({limit:.0%}); are the views in sync?",
     Kind.BONES: "bones change their length by {value:.0%} ({limit:.0%}); are the lenses as stated, and is no view"
     " mirrored?",
-    Kind.PARALLAX: "the views see joints under {value:.1f} degrees at most ({limit:g} degrees); set the cameras further"
+    Kind.PARALLAX: "the views see joints under {value:.1f} degrees at most ({limit_degrees}); set the cameras further"
     " apart",
     Kind.FLAT: "the joints might lie in a plane, which leaves places open; let people move",
     Kind.SAME: "views {views} see the same; is one video given twice?",
@@ -73,7 +73,7 @@ _WORDS = {
     Kind.OFFSET: "view {view}: offset in time uncertain by {value:.2f} frames ({limit:g}); more movement helps",
     Kind.BEYOND_REACH: "view {view}: its offset of {value:+.1f} frames is beyond the {limit:.0f} that were looked for;"
     " --sync-reach looks farther",
-    Kind.VERTICAL: "the vertical is uncertain by {value:.0f} degrees ({limit:g} degrees); let a person walk about",
+    Kind.VERTICAL: "the vertical is uncertain by {value:.0f} degrees ({limit_degrees}); let a person walk about",
     Kind.LEAN: "the body leans {value:.0f} degrees on the floor that the feet tell",
 }
 _WHY = {
@@ -212,6 +212,10 @@ def omission_text(doubt: Doubt, asked: Asked) -> str:
     return _WHY[doubt.kind].format(value=doubt.value, way=way, why=doubt.why, unit=asked.unit, **doubt.numbers)
 
 
+def _degrees(value: float) -> str:
+    return f"{value:g} degree{'s' * (value != 1)}"
+
+
 def doubt_text(doubt: Doubt, asked: Asked = Asked()) -> str:
     """Put a doubt into words that is not about how well a single camera is known."""
     views = doubt.views or ("",)
@@ -219,8 +223,9 @@ def doubt_text(doubt: Doubt, asked: Asked = Asked()) -> str:
     which = "against each other by" if len(views) > 1 else f"most {views[0]}, by"
     text = _WORDS[doubt.kind].replace("({limit", "(" + _limit_word(doubt.level) + "{limit")
     values = {"value": doubt.value, "limit": doubt.limit, "why": doubt.why, "which": which, "unit": asked.unit}
+    values["limit_degrees"] = _degrees(doubt.limit)
     values |= {name: _length_word(number, asked) if name == "off" else number for name, number in doubt.numbers.items()}
-    return text.format(**values, **named).replace("1 degrees)", "1 degree)")
+    return text.format(**values, **named)
 
 
 def _length_word(length: float, asked: Asked) -> str:
@@ -252,9 +257,7 @@ def _clause(doubt: Doubt, asked: Asked) -> str:
     """Put one doubt about a camera into words."""
     limit = _limit_word(doubt.level)
     if doubt.kind is Kind.ROTATION:
-        return (
-            f"rotation uncertain by {doubt.value:.1f} degrees ({limit}{doubt.limit:g} degree{'s' * (doubt.limit != 1)})"
-        )
+        return f"rotation uncertain by {doubt.value:.1f} degrees ({limit}{_degrees(doubt.limit)})"
     if doubt.kind is Kind.FOCAL:
         return f"focal length uncertain by {_share(doubt.value)} ({limit}{doubt.limit:.0%})"
     if doubt.kind is Kind.OUTLIERS:

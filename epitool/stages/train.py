@@ -41,7 +41,7 @@ def run(options: TrainOptions) -> Summary:
     from epitool.nn.validation import baseline_error
 
     silent_unless_first()
-    folder = options.out or run_folder(options.name)
+    folder = _folder(options)
     compute = Compute(options.device, options.devices, options.nodes, options.precision)
     with no_empty_folders(folder), open_recording(options.pairs) as recording, ExitStack() as stack:
         fabric = compute.start()
@@ -64,7 +64,11 @@ def run(options: TrainOptions) -> Summary:
 
 def also_writes(options: TrainOptions) -> list[Path]:
     """Return the checkpoint of the run."""
-    return [run_folder(options.name) / "model.pt"]
+    return [_folder(options) / "model.pt"]
+
+
+def _folder(options: TrainOptions) -> Path:
+    return options.out or run_folder(options.name)
 
 
 def _network(options: TrainOptions, preset: str) -> NetworkOptions:
@@ -88,13 +92,15 @@ def _check_before_work(recording: Recording, network: NetworkOptions, options: T
     """
     from epitool.nn.augment import Occluders
     from epitool.nn.checkpoint import load_tensors
+    from epitool.nn.run import LAST
     from epitool.nn.samples import check_poses
     from epitool.nn.weights import IMAGENET
 
     with damage_in(options.pairs, "labels"):
         check_poses(recording, network.supervision)
     Occluders(network.occluders, network.image_size, network.seed)
-    if options.initial and options.initial != IMAGENET:
+    goes_on = (_folder(options) / LAST).exists() and not options.overwrite
+    if options.initial and options.initial != IMAGENET and not goes_on:
         if not Path(options.initial).is_file():
             raise InputError(f"--initial {options.initial}: no such file; give a checkpoint, or {IMAGENET}")
         load_tensors(Path(options.initial))

@@ -1,6 +1,7 @@
 """Training learns, is reproducible to the bit, survives interruptions, and its checkpoints are safe to read."""
 
 import json
+import shutil
 from dataclasses import replace
 from itertools import product
 from pathlib import Path
@@ -252,6 +253,20 @@ def test_train_then_predict(labels, tmp_path, monkeypatch):
     assert summary.values["poses"] == len(predictions.images) == len(list(Path("drawn").iterdir())) == 7
     assert predictions.provenance["boxes"] == "whole image"
     np.testing.assert_allclose(predictions.boxes[0], [0, 0, 384, 384])
+
+
+def test_a_run_that_goes_on_needs_its_initial_weights_no_more(run_folder, labels, here):
+    """They are in last.pt; a run that begins is refused before any crop is cut."""
+    write_labels(Path("labels.h5"), labels)
+    tiny = {"image_size": 64, "epochs": 1, "batch_size": 8, "device": "cpu"}
+    shutil.copy(run_folder / BEST, "start.pt")
+    train_stage.run(TrainOptions(initial="start.pt", **tiny))
+    Path("start.pt").unlink()
+    train_stage.run(TrainOptions(initial="start.pt", **tiny))
+    for begins in ({"overwrite": True}, {"name": "other"}):
+        with pytest.raises(InputError, match=r"--initial start\.pt: no such file"):
+            train_stage.run(TrainOptions(initial="start.pt", **begins, **tiny))
+    assert Path("runs/default/model.pt").exists()
 
 
 def write_two(labels: Labels, verdicts: tuple[str, str]) -> None:

@@ -76,10 +76,8 @@ def test_the_example_of_detectors_runs_and_blazepose_says_nothing_of_its_own(her
     writer.release()
     (block,) = examples("detectors.md")
     look = (
-        "import numpy as np\nfrom epitool.detectors.blazepose import _Person\n"
         "from mediapipe.framework.formats.rect_pb2 import NormalizedRect\n"
-        "rect, zeros = NormalizedRect(x_center=0.5, y_center=0.5, width=0.5, height=0.5), np.zeros((33, 3))\n"
-        "detector.look_again(image, [_Person(zeros[:, :2], zeros[:, 0], zeros, rect, rect)], True)"
+        "detector._seen_and_hidden(image, NormalizedRect(x_center=0.5, y_center=0.5, width=0.5, height=0.5))"
     )
     done = subprocess.run([sys.executable, "-c", block + look], capture_output=True, text=True, check=True)
     assert float(done.stdout) > 0

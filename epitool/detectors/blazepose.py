@@ -8,7 +8,7 @@ from __future__ import annotations
 import gc
 import os
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -27,10 +27,37 @@ _silence = threading.RLock()
 _SAME_PERSON = 0.25  # of the larger extent, between middles of trunks: found twice, under 0.2; two people, from 0.3
 _TRUNK = ("shoulder", "hip")
 _TURN = -20.0  # degrees, of the crop of the turned look; in the mirror image that is the other way
-_PART = 384  # px, side of the part of the image that further looks are taken at; the crop, in any turn, lies in it
+_PART = 512  # px, side of the part of the image that is looked at with all else grey; the crop lies in it however turned
 _SHOWN, _AROUND = 0.2, 7  # least value of the mask where the person is shown, and px around it that are shown as well
 _GREY = 110
 _LED_ASTRAY = 0.05  # of the extent: mean motion of the joints, when all else becomes grey, that tells they were others'
+
+
+class _Part(NamedTuple):
+    """A square part of an image at another size, with a person in it.
+
+    Attributes:
+        image: The part, `_PART` px wide and high.
+        crop: mediapipe's rectangle in it.
+        corner: Where it begins in the whole image, `(2,)` px from the corner of the first pixel.
+        side: Its width and height in the whole image, px.
+        whole: Width and height of the whole image, `(2,)` px.
+    """
+
+    image: Image
+    crop: Any
+    corner: Array
+    side: int
+    whole: NDArray[np.int64]
+
+    def to_whole(self, person: _Person) -> _Person:
+        """Return a person found in the part as they are in the whole image."""
+        crop = person.next_crop
+        middle = self.corner + self.side * np.array([crop.x_center, crop.y_center])
+        return person._replace(
+            xy=(person.xy + 0.5) * (self.side / _PART) + self.corner - 0.5,
+            next_crop=_crop_at(crop, middle, self.side * crop.width, self.whole),
+        )
 
 
 class _Person(NamedTuple):
@@ -40,37 +67,15 @@ class _Person(NamedTuple):
         xy: Joints `(33, 2)` px.
         visibility: Visibility `(33,)`.
         xyz: Joints in space `(33, 3)` mm.
-        crop: mediapipe's rectangle in which they were found.
-        next_crop: The rectangle for the next image.
-        mask: Where the person is in the image, `(H, W)`, from 0 to 1; None if the network was not asked.
+        next_crop: mediapipe's rectangle for the next image.
+        alone: The part of the image around them with all else grey; None if nothing was made grey.
     """
 
     xy: Array
     visibility: Array
     xyz: Array
-    crop: Any
     next_crop: Any
-    mask: NDArray[np.float32] | None = None
-
-
-class _Part(NamedTuple):
-    """A square part of an image at another size.
-
-    Attributes:
-        image: The part.
-        crop: mediapipe's rectangle in it.
-        scale: Its pixels over those of the whole image.
-        corner: Place of its first pixel in the whole image, `(2,)` px.
-    """
-
-    image: Image
-    crop: Any
-    scale: float
-    corner: Array
-
-    def to_whole(self, person: _Person) -> _Person:
-        """Return a person found in the part where they are in the whole image."""
-        return person._replace(xy=person.xy / self.scale + self.corner)
+    alone: _Part | None = None
 
 
 @contextmanager
@@ -113,57 +118,54 @@ class BlazePose:
         Those whose boxes are found come first, exactly as `detect` finds them. The others are followed until the second
         network no longer takes what it sees for a person, or sees somebody who is found already.
         """
-        image, people = np.ascontiguousarray(image), list[_Person]()
-        for crop in self._crops.process(image).crops or ():
-            _add(self._seen(image, crop), people, self._trunk)
-        for person in before:
-            if len(people) < MOST_PEOPLE and not found_among(person.xy, [one.xy for one in people], self._trunk):
-                _add(self._seen(image, person.next_crop), people, self._trunk)
+        people = self._everyone(image, before, self._seen)
         return self._joined(people), people
 
-    def look_again(self, image: Image, people: Sequence[_Person], turned: bool) -> list[tuple[Array, Array, Array]]:
-        """Return what `detect` does, of people found in this image, where all that is around each becomes grey.
+    def look_alone(
+        self, image: Image, before: Sequence[_Person], turned: bool
+    ) -> tuple[list[tuple[Array, Array, Array]], list[_Person]]:
+        """Return what `follow` does, when all that is around each person becomes grey, in one look or two.
 
         Where that moves their joints, they were partly somebody else's, and those found in grey surroundings are taken.
         The turned look is at the crop turned: a crop is turned with a body that leans, and in a turned crop the network
         may take left for right. Without it exchanged sides do not count as moved: in a video, the images before and
         after tell them.
         """
+        people = self._everyone(image, before, self._seen_and_hidden)
         first, second = list[_Person](), list[_Person]()
-        for person in people:
-            part, alone = self._alone(_part_around(image, person.crop), sides_count=turned)
-            _add(alone or person, first, self._trunk)
+        for person, part in [(person, person.alone) for person in people if person.alone]:
+            _add(self._alone(person, part, sides_count=turned), first, self._trunk)
             if turned:
                 _add(self._seen_in_part(part, _TURN), second, self._trunk)
-        return [self._joined(look) for look in ((first, second) if turned else (first,))]
+        return [self._joined(look) for look in ((first, second) if turned else (first,))], people
 
-    def _alone(self, part: _Part, sides_count: bool) -> tuple[_Part, _Person | None]:
-        """Return the part with all but the person grey, and the person found there; None if their joints stay.
+    def _everyone(
+        self, image: Image, before: Sequence[_Person], see: Callable[[Image, Any], _Person | None]
+    ) -> list[_Person]:
+        """Return those who are seen in the crops of an image, and then those who are seen where they were before."""
+        image, people = np.ascontiguousarray(image), list[_Person]()
+        for crop in self._crops.process(image).crops or ():
+            _add(see(image, crop), people, self._trunk)
+        for person in before:
+            if len(people) < MOST_PEOPLE and not found_among(person.xy, [one.xy for one in people], self._trunk):
+                _add(see(image, person.next_crop), people, self._trunk)
+        return people
+
+    def _alone(self, person: _Person, part: _Part, sides_count: bool) -> _Person:
+        """Return a person as found with all else grey; as they are, if that leaves their joints where they were.
 
         Args:
-            part: The part.
+            person: The person.
+            part: The part around them with all else grey.
             sides_count: Whether joints whose sides are exchanged have moved.
         """
-        seen = self._shown(part)
-        # mediapipe's mask and the frame that holds it refer to each other, so that only the collector frees them.
-        gc.collect(1)
-        if seen is None:
-            return part, None
-        joints, shown = seen
-        part = part._replace(image=np.where(shown[..., None], part.image, np.uint8(_GREY)))
-        before, after = joints[self._limbs], self._seen_in_part(part)
+        after = self._seen_in_part(part)
         if after is None:
-            return part, None
+            return person
+        before = person.xy[self._limbs]
         sides = [after.xy] if sides_count else [after.xy, after.xy[self.skeleton.flip_order]]
         moved = min(np.linalg.norm(xy[self._limbs] - before, axis=-1).mean() for xy in sides)
-        return part, after if moved > _LED_ASTRAY * np.ptp(before, axis=0).max() else None
-
-    def _shown(self, part: _Part) -> tuple[Array, NDArray[np.bool_]] | None:
-        """Return a person's joints in the image, and which pixels of the part show them; None if nobody is seen."""
-        as_is = self._seen(part.image, part.crop, self._masks)
-        if as_is is None or as_is.mask is None:
-            return None
-        return part.to_whole(as_is).xy, cv2.dilate(as_is.mask, np.ones((_AROUND, _AROUND))) > _SHOWN
+        return after if moved > _LED_ASTRAY * np.ptp(before, axis=0).max() else person
 
     @cached_property
     def _masks(self) -> Any:
@@ -179,25 +181,44 @@ class BlazePose:
         visibility = np.array([person.visibility for person in people]).reshape(-1, joints)
         return xy, visibility, np.array([person.xyz for person in people]).reshape(-1, joints, 3)
 
-    def _seen(self, image: Image, crop: Any, network: Any = None) -> _Person | None:
+    def _seen(self, image: Image, crop: Any) -> _Person | None:
         """Return the person in a crop; None if there is none."""
-        seen = (network or self._joints).process({"image": image, "crop": crop})
-        if seen.joints is None:
+        return _person(self._joints.process({"image": image, "crop": crop}), image)
+
+    def _seen_and_hidden(self, image: Image, crop: Any) -> _Person | None:
+        """Return the person in a crop, with what hides all else; None if there is none."""
+        part = _part_around(image, crop)
+        found = self._masks.process({"image": part.image, "crop": part.crop})
+        person = _person(found, part.image)
+        if person is None:
             return None
-        height, width = image.shape[:2]
-        # mediapipe measures from the corner of the image, we measure from the centre of the first pixel
-        xy = np.array([(joint.x * width, joint.y * height) for joint in seen.joints.landmark]) - 0.5
-        visibility = np.array([joint.visibility for joint in seen.joints.landmark])
-        xyz = 1000.0 * np.array([(joint.x, joint.y, joint.z) for joint in seen.joints_in_space.landmark])
-        return _Person(xy, visibility, xyz, crop, seen.next_crop, getattr(seen, "mask", None))
+        shown = cv2.dilate(found.mask, np.ones((_AROUND, _AROUND))) > _SHOWN
+        # mediapipe's mask and the frame that holds it refer to each other, so that only the collector frees them.
+        del found
+        gc.collect(1)
+        grey = np.full_like(part.image, _GREY)
+        alone = part._replace(image=np.asarray(cv2.copyTo(part.image, shown.astype(np.uint8), grey)))
+        return part.to_whole(person)._replace(alone=alone)
 
     def _seen_in_part(self, part: _Part, degrees: float = 0.0) -> _Person | None:
         """Return the person in the crop of a part, turned by some degrees, where they are in the whole image."""
         crop = type(part.crop)()
         crop.CopyFrom(part.crop)
         crop.rotation += np.radians(degrees)
-        seen = self._seen(part.image, crop)
-        return None if seen is None else part.to_whole(seen)
+        person = self._seen(part.image, crop)
+        return None if person is None else part.to_whole(person)
+
+
+def _person(found: Any, image: Image) -> _Person | None:
+    """Return the person whom the second network has found in an image; None if there is none."""
+    if found.joints is None:
+        return None
+    height, width = image.shape[:2]
+    # mediapipe measures from the corner of the image, we measure from the centre of the first pixel
+    xy = np.array([(joint.x * width, joint.y * height) for joint in found.joints.landmark]) - 0.5
+    visibility = np.array([joint.visibility for joint in found.joints.landmark])
+    xyz = 1000.0 * np.array([(joint.x, joint.y, joint.z) for joint in found.joints_in_space.landmark])
+    return _Person(xy, visibility, xyz, found.next_crop)
 
 
 def _add(person: _Person | None, people: list[_Person], trunk: Sequence[int]) -> None:
@@ -208,19 +229,21 @@ def _add(person: _Person | None, people: list[_Person], trunk: Sequence[int]) ->
 
 def _part_around(image: Image, crop: Any) -> _Part:
     """Return the square part of an image in which a crop lies however it is turned; black beyond the image's edge."""
-    height, width = image.shape[:2]
-    side, middle = crop.width * width, np.array([crop.x_center * width, crop.y_center * height])
-    reach = max(int(np.ceil(side / np.sqrt(2.0))), 1)
-    left, top = np.floor(middle).astype(int) - reach
+    whole = np.array(image.shape[1::-1])
+    middle, width = whole * (crop.x_center, crop.y_center), float(whole[0] * crop.width)
+    reach = max(int(np.ceil(width / np.sqrt(2.0))), 1)
+    left, top = corner = np.floor(middle).astype(int) - reach
     inside = image[max(top, 0) : max(top + 2 * reach, 0), max(left, 0) : max(left + 2 * reach, 0)]
     part = np.zeros((2 * reach, 2 * reach, 3), dtype=np.uint8)
     part[max(-top, 0) :, max(-left, 0) :][: inside.shape[0], : inside.shape[1]] = inside
-    scale = _PART / (2 * reach)
-    sized = cv2.resize(part, (_PART, _PART), interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
-    x, y = (middle - (left, top)) / (2 * reach)
-    share = side / (2 * reach)
-    there = type(crop)(x_center=x, y_center=y, width=share, height=share, rotation=crop.rotation)
-    return _Part(np.asarray(sized, np.uint8), there, scale, np.array([left, top]) + 0.5 / scale - 0.5)
+    part = np.asarray(cv2.resize(part, (_PART, _PART), interpolation=cv2.INTER_LINEAR), np.uint8)  # as mediapipe does
+    return _Part(part, _crop_at(crop, middle - corner, width, np.full(2, 2 * reach)), corner, 2 * reach, whole)
+
+
+def _crop_at(crop: Any, middle: Array, side: float, size: NDArray[np.integer[Any]]) -> Any:
+    """Return mediapipe's rectangle for a square turned as a crop is, in an image of a certain width and height."""
+    (x, y), (width, height) = middle / size, side / size
+    return type(crop)(x_center=x, y_center=y, width=width, height=height, rotation=crop.rotation)
 
 
 def found_among(xy: Array, people: Sequence[Array], trunk: Sequence[int]) -> bool:

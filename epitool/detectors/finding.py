@@ -51,15 +51,17 @@ class Follower(Detector, Protocol):
 
 
 @runtime_checkable
-class LooksAgain(Follower, Protocol):
-    """Detector that can also look at people again."""
+class LooksAlone(Follower, Protocol):
+    """Detector that can also hide what is around a person."""
 
-    def look_again(self, image: Image, people: Sequence[Any], turned: bool) -> Sequence[Sequence[Array]]:
-        """Return what is found of people when all that is around each is hidden; as `detect` does for each look.
+    def look_alone(
+        self, image: Image, before: Sequence[Any], turned: bool
+    ) -> tuple[Sequence[Sequence[Array]], Sequence[Any]]:
+        """Return what `follow` does, when all that is around each person is hidden, in one look or two.
 
         Args:
             image: RGB image.
-            people: Whom to follow from this image, as returned for it.
+            before: Whom to follow, as for `follow`.
             turned: Whether to take a second look, in which people are turned and the detector errs in another way.
         """
         ...
@@ -98,7 +100,7 @@ def looks_in_box(
 ) -> tuple[list[People], Sequence[Any]]:
     """Return the people in a box, as `people_in_box` does, in one look or more, and whom to follow from here.
 
-    A detector that can looks at everyone again, with all that is around them hidden.
+    A detector that can hides all that is around each of them.
 
     Args:
         detector: The detector.
@@ -110,13 +112,15 @@ def looks_in_box(
     part, corner = _in_box(image, box)
     if not part.size:
         return [_nobody(detector)], ()
-    if isinstance(detector, Follower):
-        first, followed = people_followed(detector, part, before)
+    found: Sequence[Sequence[Array]]
+    if isinstance(detector, LooksAlone):
+        found, followed = detector.look_alone(part, before, turned)
+    elif isinstance(detector, Follower):
+        one, followed = detector.follow(part, before)
+        found = [one]
     else:
-        first, followed = people_found(detector, part), before
-    looks = [first]
-    if isinstance(detector, LooksAgain):
-        looks = [_people(one, len(detector.skeleton)) for one in detector.look_again(part, followed, turned)]
+        found, followed = [detector.detect(part)], before
+    looks = [_people(one, len(detector.skeleton)) for one in found]
     return [people._replace(xy=people.xy + corner) for people in looks], followed
 
 

@@ -211,56 +211,68 @@ def test_blazepose_finds_each_of_several_people(blazepose, rendered):
     assert np.linalg.norm(found - alone, axis=-1)[:, body].max() < 15
 
 
-def test_blazepose_looks_again_where_a_person_is_alone_and_in_a_turned_crop(blazepose, rendered, monkeypatch):
-    """Joints are in the image's axes. With nobody else there the first look stays; a look without a turn is near it."""
+def test_blazepose_looks_where_a_person_is_alone_and_in_a_turned_crop(blazepose, rendered, monkeypatch):
+    """Joints are in the image's axes. With nobody else there the first look is as ever; one without a turn is near."""
     image = rendered[0][0]
-    first, people = blazepose.follow(image, ())
-    same, (xy, confidence, xyz) = blazepose.look_again(image, people, turned=True)
-    for again, before in zip(same, first, strict=True):
-        np.testing.assert_array_equal(again, before)
+    first, _ = blazepose.follow(image, ())
+    (plain, (xy, confidence, xyz)), _ = blazepose.look_alone(image, (), turned=True)
+    assert 0 < np.median(np.linalg.norm(plain[0] - first[0], axis=-1)) < 1  # of 150 px
     assert (xy.shape, confidence.shape, xyz.shape) == ((1, 33, 2), (1, 33), (1, 33, 3))
-    assert 0 < np.median(np.linalg.norm(xy - first[0], axis=-1)) < 10  # of 150 px
+    assert 0 < np.median(np.linalg.norm(xy - first[0], axis=-1)) < 10
     assert np.median(np.linalg.norm(xyz - first[2], axis=-1)) < 150
-    assert len(blazepose.look_again(image, people, turned=False)) == 1
+    assert len(blazepose.look_alone(image, (), turned=False)[0]) == 1
     monkeypatch.setattr("epitool.detectors.blazepose._TURN", 0.0)
     monkeypatch.setattr("epitool.detectors.blazepose._LED_ASTRAY", -1.0)  # so that the look in grey surroundings counts
-    alone, unturned = blazepose.look_again(image, people, turned=True)
+    (alone, unturned), _ = blazepose.look_alone(image, (), turned=True)
     np.testing.assert_array_equal(alone[0], unturned[0])
     monkeypatch.setattr("epitool.detectors.blazepose._SHOWN", -1.0)  # so that nothing becomes grey
-    as_it_is, _ = blazepose.look_again(image, people, turned=True)
-    assert 0 < np.median(np.linalg.norm(as_it_is[0] - first[0], axis=-1)) < 1
+    (as_it_is, _), _ = blazepose.look_alone(image, (), turned=True)
+    np.testing.assert_allclose(as_it_is[0], plain[0], atol=0.1)
+
+
+def test_blazepose_follows_alike_whether_a_person_is_alone_or_not(blazepose, rendered):
+    """The crop for the next image is the same up to what another size of the image changes, also at its edge."""
+    image, truth = rendered[0][0], rendered[1].keypoints.xy.reshape(-1, 17, 2)[0]
+    for left in (0, int(truth[:, 0].min()) - 3):
+        cut = np.ascontiguousarray(image[:, left:])
+        (_, (person,)), (_, (alone,)) = blazepose.follow(cut, ()), blazepose.look_alone(cut, (), turned=False)
+        for name in ("x_center", "y_center", "width", "height", "rotation"):
+            same = getattr(person.next_crop, name)
+            assert getattr(alone.next_crop, name) == pytest.approx(same, rel=0.05, abs=0.02)
+        ((again, *_),), _ = blazepose.look_alone(cut, (alone,), turned=False)
+        assert len(again) == 1
 
 
 def test_what_is_around_a_person_becomes_grey_and_the_person_stays(blazepose, rendered):
     """At the image's edge, too: what lies beyond is black before it is grey."""
-    from epitool.detectors.blazepose import _GREY, _part_around
+    from epitool.detectors.blazepose import _GREY, _PART
 
     images, truth = rendered
+    trunk = [truth.poses.skeleton.index(name) for name in ("pelvis", "thorax", "left_knee", "right_knee")]
     for image, xy in zip(images[:4], truth.keypoints.xy.reshape(-1, 17, 2)):
         for left in (0, int(xy[:, 0].min()) - 3):
             cut = np.ascontiguousarray(image[:, left:])
-            _, (person,) = blazepose.follow(cut, ())
-            part = _part_around(cut, person.crop)
-            hidden, _ = blazepose._alone(part, sides_count=True)
-            places = np.round((xy - [left, 0] - part.corner) * part.scale).astype(int)
-            trunk = [truth.poses.skeleton.index(name) for name in ("pelvis", "thorax", "left_knee", "right_knee")]
-            for x, y in places[trunk]:
-                np.testing.assert_array_equal(hidden.image[y, x], part.image[y, x])
+            _, (person,) = blazepose.look_alone(cut, (), turned=False)
+            part = person.alone
+            for x, y in xy[trunk] - [left, 0]:
+                x_part, y_part = np.round(([x, y] - part.corner) * _PART / part.side).astype(int)
+                here = cut[round(y) - 2 : round(y) + 3, round(x) - 2 : round(x) + 3].reshape(-1, 3)
+                shown = part.image[y_part, x_part]
+                assert (shown != _GREY).any()
+                assert ((shown >= here.min(axis=0).astype(int) - 2) & (shown <= here.max(axis=0).astype(int) + 2)).all()
             for y, x in ((0, 0), (0, -1), (-1, 0), (-1, -1)):
-                assert (hidden.image[y, x] == _GREY).all()
+                assert (part.image[y, x] == _GREY).all()
 
 
 def test_looks_leave_no_masks_behind(blazepose, rendered):
     """mediapipe's masks are freed by the collector alone, which comes too seldom for a stream: here it never comes."""
-    image = rendered[0][0]
-    _, people = blazepose.follow(image, ())
-    left = []
+    image, left = rendered[0][0], []
     gc.collect()
     gc.disable()
     try:
         for looks in (1, 10):
             for _ in range(looks):
-                blazepose.look_again(image, people, turned=False)
+                blazepose.look_alone(image, (), turned=False)
             left.append(gc.collect())
     finally:
         gc.enable()

@@ -149,8 +149,8 @@ def test_what_measures_the_shipped_unit_looks_as_predict_does(here, monkeypatch)
         def follow(self, image, before):
             return self.detect(image), []
 
-        def look_again(self, image, people, turned):
-            return [self.detect(image)] * (1 + turned)
+        def look_alone(self, image, before, turned):
+            return [self.detect(image)] * (1 + turned), []
 
     monkeypatch.setattr(measure, "open_detector", lambda name: Blind())
     found = measure.looked_at(Path("labels.h5"))

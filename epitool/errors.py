@@ -31,6 +31,12 @@ class GeometryError(EpitoolError):
     exit_status = 4
 
 
+class VerticalError(GeometryError):
+    """People who do not tell which way is up; cameras can be found all the same, without asking them."""
+
+    status_of_step = 104  # in place of the exit status, for the command that runs this one as a step
+
+
 class CheckpointError(EpitoolError):
     """A checkpoint that cannot be read, or does not fit the requested task."""
 

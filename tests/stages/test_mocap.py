@@ -16,7 +16,8 @@ from test_images import write_video
 from typer.testing import CliRunner
 
 from epitool.cli import app, spread_variadic
-from epitool.errors import GeometryError, InputError, UsageError
+from epitool.console import AS_STEP
+from epitool.errors import GeometryError, InputError, UsageError, VerticalError
 from epitool.geometry.calibration.compare import compare_rigs
 from epitool.io.cameras import read_rig, read_windows, write_rig
 from epitool.io.candidates_h5 import add_candidates, read_candidates
@@ -334,6 +335,36 @@ def test_paths_of_a_trial():
 
 
 @pytest.mark.thorough
+def no_vertical(*_):
+    raise VerticalError("the vertical is known to 9 degrees only")
+
+
+@pytest.mark.parametrize(("status", "times"), [(GeometryError.exit_status, 1), (VerticalError.status_of_step, 2)])
+def test_cameras_are_calibrated_once_more_only_without_a_vertical(session, monkeypatch, status, times):
+    typed = []
+
+    def failing(arguments, folder=None, as_json=False):
+        if arguments[0] == "calibrate":
+            typed.append(arguments)
+            raise StepFailedError("failed", status)
+        return in_process(arguments, folder, as_json)
+
+    monkeypatch.setattr(mocap, "run_step", failing)
+    with pytest.raises(StepFailedError, match="stopped at the cameras") as caught:
+        one(session / "walk1")
+    assert caught.value.exit_status == GeometryError.exit_status
+    assert ["--up" in arguments for arguments in typed] == [True, False][:times]
+
+
+def test_a_step_tells_the_command_that_runs_it_of_a_missing_vertical(session, monkeypatch):
+    monkeypatch.setattr("epitool.stages.calibrate.rig.level_world", no_vertical)
+    arguments = ["calibrate", "--keypoints", session / "walk1/joints-steps/keypoints.h5", "--up", "people"]
+    for step, status in ((False, GeometryError.exit_status), (True, VerticalError.status_of_step)):
+        if step:
+            monkeypatch.setenv(AS_STEP, "1")
+        assert CliRunner().invoke(app, spread_variadic(list(map(str, arguments)))).exit_code == status
+
+
 def test_the_sample_recording_becomes_a_trc(tmp_path, monkeypatch):
     pytest.importorskip("mediapipe")
     monkeypatch.setattr(mocap, "run_step", run_step)

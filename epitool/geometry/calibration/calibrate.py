@@ -183,7 +183,7 @@ def _evidence(keypoints: Keypoints, bundle: Bundle, pairs: dict[tuple[str, str],
     """Return the evidence from the joints about the rig, apart from how well they fit it."""
     rig = bundle.rig
     sample = informative_frames(keypoints, _GROWTH_FRAMES).select_views(rig.names)
-    labels = make_labels(sample, rig, method="polynomial", jobs=1)
+    labels = make_labels(sample, rig, jobs=1)
     sides = labels.boxes()[..., 2]
     among = {names: pair for names, pair in pairs.items() if set(names) <= set(rig.names)}
     lenses = {} if bundle.focal_sd.any() or len(rig) < 3 else _focal_ratios(labels, sample.take_of)

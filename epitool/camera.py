@@ -259,12 +259,17 @@ class Rig:
 
     def undistort(self, xy: Array) -> Array:
         """Return pixels `(F, V, J, 2)` as ideal pinholes with the same K would see them."""
-        return np.stack([camera.undistort(xy[..., v, :, :]) for v, camera in enumerate(self.cameras)], axis=-3)
+        return undistort_views(xy, self.cameras)
 
     def scaled(self, factor: float, unit: str, scale_source: str) -> Rig:
         """Return the rig with all lengths multiplied by `factor`."""
         cameras = tuple(replace(camera, t=camera.t * factor) for camera in self.cameras)
         return replace(self, cameras=cameras, unit=unit, scale_source=scale_source)
+
+
+def undistort_views(xy: Array, cameras: Sequence[Camera]) -> Array:
+    """Return pixels `(F, V, ..., 2)` as ideal pinholes with the same K as the cameras of the views would see them."""
+    return np.stack([camera.undistort(xy[:, v]) for v, camera in enumerate(cameras)], axis=1)
 
 
 @dataclass(frozen=True, eq=False)

@@ -100,12 +100,12 @@ def match_people(candidates: Candidates, rig: Rig, frames: int, skeleton: Skelet
         return People(np.full((frames, 1, len(rig)), -1), np.full((frames, 1), -1))
     table = candidates.table(frames, len(rig))
     pairs = _pairs_of(rig)
-    sample = _joints(candidates, table[_select_spread_frames(frames)], rig)
+    sample = candidates.undistorted(table[_select_spread_frames(frames)], rig.cameras)
     noise = _noise(sample, pairs, slack * _usual_size(sample, rig), _LOOSE * _usual_size(sample, rig), skeleton)
     parts, sightings, follower = [], [], Follower(_BRIDGE)
     chunk = max(1, _CHUNK // (table.shape[1] * table.shape[2]) ** 2)
     for start in range(0, frames, chunk):
-        xy = _joints(candidates, table[start : start + chunk], rig)
+        xy = candidates.undistorted(table[start : start + chunk], rig.cameras)
         slots = group_detections(xy, pairs, noise, skeleton)
         parts.append(take_slots(table[start : start + chunk], slots))
         sightings.append(_followed(follower, xy, slots, start, rig, skeleton))
@@ -173,12 +173,6 @@ def _noise(xy: Array, pairs: Pairs, least: float, loose: float, skeleton: Skelet
 def _select_spread_frames(frames: int) -> Indices:
     """Return evenly spread frames for measuring the noise."""
     return np.unique(np.linspace(0, frames - 1, min(frames, _NOISE_FRAMES)).astype(int))
-
-
-def _joints(candidates: Candidates, table: Indices, rig: Rig) -> Array:
-    """Return the undistorted joints of P slots `(F, V, P, J, 2)`, NaN where unseen."""
-    xy = np.where((table >= 0)[..., None, None], candidates.joints(table), np.nan)
-    return np.stack([camera.undistort(xy[:, v]) for v, camera in enumerate(rig.cameras)], axis=1)
 
 
 def take_slots(table: Indices, slots: Indices) -> Indices:

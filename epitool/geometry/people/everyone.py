@@ -95,7 +95,7 @@ class Crowd:
     @property
     def crowded(self) -> bool:
         """Whether some view shows more than one person in some frame."""
-        return self.candidates.crowded(self.frames, len(self.empty.views))
+        return bool((self.count_shown() > 1).any())
 
     def count_shown(self) -> Indices:
         """Return the number of people in each view and frame, `(F, V)`."""

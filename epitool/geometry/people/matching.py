@@ -71,11 +71,9 @@ def _groups(
     matches: dict[tuple[int, int], PairMatch], skeleton: Skeleton,
 ) -> Indices:  # fmt: skip
     """Return the slots of the groups in these frames, `(S, K, V)`."""
-    xy = np.where((table >= 0)[..., None, None], candidates.joints(table), np.nan)
-    xy = np.stack([camera.undistort(xy[:, v]) for v, camera in enumerate(cameras)], axis=1)
     pairs: Pairs = {}
     for (a, b), match in matches.items():
         F = fundamental_of_pose(match.R, match.t, cameras[a].K, cameras[b].K)
         size = np.nanmedian(np.concatenate([views[a].size.ravel(), views[b].size.ravel()]))
         pairs[a, b] = Epipolar(F, match.sd * float(size))
-    return group_detections(xy, pairs, 1.0, skeleton)
+    return group_detections(candidates.undistorted(table, cameras), pairs, 1.0, skeleton)

@@ -19,6 +19,7 @@ from epitool.errors import InputError
 from epitool.names import differing_parts, named_among, plain_name
 
 Array = NDArray[np.float64]
+IN_MM = {"mm": 1.0, "cm": 10.0, "m": 1000.0}  # units of length
 LENS = 14  # most distortion coefficients that OpenCV uses
 
 

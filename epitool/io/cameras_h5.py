@@ -49,7 +49,7 @@ def read_rig(file: h5py.Group, views: Sequence[str]) -> Rig:
     if stored is None:
         raise KeyError("'{}'".format(f"{file.name}/cameras".strip("/")))
     cameras = tuple(_read_camera(stored.attrs, v, name) for v, name in enumerate(views))
-    up = text(file.attrs, "up") if "up" in file.attrs else "none"  # absent from earlier files
+    up = text(file.attrs, "up", "none")  # absent from earlier files
     return Rig(cameras, text(file.attrs, "unit"), text(file.attrs, "scale_source"), up)
 
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from epitool.camera import Rig
-from epitool.console import Summary, warn
+from epitool.camera import IN_MM, Rig
+from epitool.console import Summary, counted, warn
 from epitool.errors import InputError, UsageError
 from epitool.images import view_name
 from epitool.io.cameras import is_foreign, read_rig, write_rig
@@ -18,7 +18,6 @@ from epitool.stages.shared.camera_checks import check_direction, check_unit, inv
 from epitool.stages.shared.camera_verdict import heed_cameras, verdict_of
 from epitool.stages.shared.footage import footage_among
 
-IN_MM: Mapping[str | None, float] = {None: 1.0, "mm": 1.0, "cm": 10.0, "m": 1000.0}
 _SEPARATORS = "_-. "
 _ENDINGS = (".toml", *(ending for one in FORMATS for ending in one.endings if ending))
 
@@ -53,7 +52,7 @@ def convert_cameras(options: ConvertOptions) -> Summary:
         rig = inverted(rig)
     else:
         check_direction(paths[0], rig)
-    stated, factor = rig.unit == "mm", IN_MM[unit]
+    stated, factor = rig.unit == "mm", IN_MM[unit or "mm"]
     if not stated and unit:
         rig = rig.scaled(factor, "mm", f"{paths[0].name}, in {unit}")
     else:
@@ -72,8 +71,8 @@ def convert_cameras(options: ConvertOptions) -> Summary:
                 " millimetres all the same. `epitool calibrate --scale` gives one"
             )
     names = ", ".join(map(str, written))
-    count = f"{len(rig)} camera{'s' if len(rig) > 1 else ''}"
-    return Summary(f"{names}: {count}, unit {said}", {"files": [str(p) for p in written], "unit": said})
+    values = {"files": [str(p) for p in written], "unit": said}
+    return Summary(f"{names}: {counted(len(rig), 'camera')}, unit {said}", values)
 
 
 def read_rigs(paths: Sequence[Path], size: tuple[int, int] | None = None) -> Rig:

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from epitool.arrays import homogeneous
 from epitool.console import named
 from epitool.errors import InputError
 from epitool.names import differing_parts, named_among, plain_name
@@ -157,9 +158,7 @@ class Camera:
 
     def normalize(self, xy: Array) -> Array:
         """Convert pixels `(..., 2)` to undistorted coordinates on the plane z = 1, `(..., 2)`."""
-        ideal = self.undistort(xy)
-        homogeneous = np.concatenate([ideal, np.ones_like(ideal[..., :1])], axis=-1)
-        return (homogeneous @ np.linalg.inv(self.K).T)[..., :2]
+        return (homogeneous(self.undistort(xy)) @ np.linalg.inv(self.K).T)[..., :2]
 
     def unproject(self, xy: Array, depth: Array) -> Array:
         """Convert pixels `(..., 2)` at depths `(...)` along the optical axis to world points `(..., 3)`.
@@ -168,8 +167,7 @@ class Camera:
         >>> camera.unproject(np.array([370.0, 240.0]), np.array(2.0)).round(9).tolist()
         [0.2, 0.0, 2.0]
         """
-        ray = self.normalize(xy)
-        in_camera = np.concatenate([ray, np.ones_like(ray[..., :1])], axis=-1) * np.asarray(depth)[..., None]
+        in_camera = homogeneous(self.normalize(xy)) * np.asarray(depth)[..., None]
         return (in_camera - self.t) @ self.R
 
     @property

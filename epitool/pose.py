@@ -289,13 +289,6 @@ class Predictions:
             object.__setattr__(self, name, frozen_array(getattr(self, name), shape, name))
 
 
-def mean_known(values: Array, axis: int) -> Array:
-    """Return the mean of the finite values over an axis; NaN where there is none."""
-    known = np.isfinite(values)
-    count = known.sum(axis=axis)
-    return np.where(count > 0, np.where(known, values, 0.0).sum(axis=axis) / np.maximum(count, 1), np.nan)
-
-
 def midline(xy: Array, skeleton: Skeleton) -> Array:
     """Return the unpaired joints of `(..., J, D)` and the midpoint of each left/right pair, `(..., M, D)`.
 

@@ -9,9 +9,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from epitool.arrays import mean_known
 from epitool.metrics.paired import ROOT, SCALE, SIMILARITY, Paired
 from epitool.parallel import run_parallel
-from epitool.pose import mean_known
 
 Array = NDArray[np.float64]
 Score = Callable[[Array], Array]

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from epitool.arrays import evenly_spread
 from epitool.errors import VerticalError
 from epitool.geometry.body.scale import distance_between
 from epitool.pose import Poses
@@ -103,7 +104,7 @@ def stance_of(poses: Poses) -> tuple[Stance, float]:
         VerticalError: Fewer than 10 frames show all of an upright person.
     """
     body = poses.convert(skeleton("h36m17"))
-    chosen = np.linspace(0, len(body.frames) - 1, min(len(body.frames), _FRAME_BUDGET)).astype(int)
+    chosen = evenly_spread(len(body.frames), _FRAME_BUDGET)
     body = replace(body, xyz=body.xyz[chosen], confidence=body.confidence[chosen], frames=body.frames[chosen])
     joint = {name: body.xyz[:, j] for j, name in enumerate(body.skeleton.joints)}
     shins = np.stack([distance_between(body, f"{side}_knee", f"{side}_ankle") for side in _SIDES], axis=1)

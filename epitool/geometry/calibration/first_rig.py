@@ -9,6 +9,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
+from epitool.arrays import evenly_spread
 from epitool.camera import Camera, undistort_views
 from epitool.errors import GeometryError
 from epitool.geometry.calibration.incremental import Growth, adjust_rig, grow_best_rig
@@ -106,4 +107,4 @@ def informative_frames(keypoints: Keypoints, budget: int) -> Keypoints:
     chosen = np.flatnonzero(good) if good.any() else np.arange(len(good))
     if len(chosen) == len(good) <= budget:
         return keypoints
-    return keypoints.select_frames(chosen[np.linspace(0, len(chosen) - 1, min(budget, len(chosen))).astype(int)])
+    return keypoints.select_frames(chosen[evenly_spread(len(chosen), budget)])

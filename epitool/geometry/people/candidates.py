@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from epitool.arrays import mean_known
 from epitool.camera import Camera, frozen_array, undistort_views
 from epitool.geometry.noise import rank_confidences
 from epitool.geometry.people.tracking import (
@@ -17,7 +18,7 @@ from epitool.geometry.people.tracking import (
     sightings_of,
     swing,
 )
-from epitool.pose import Keypoints, mean_known, midline
+from epitool.pose import Keypoints, midline
 from epitool.skeleton import Skeleton
 
 Array = NDArray[np.float64]

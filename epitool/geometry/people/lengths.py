@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from epitool.arrays import evenly_spread
 from epitool.camera import Rig
 from epitool.geometry.people.candidates import Candidates
 from epitool.geometry.people.tracking import median_over
@@ -42,7 +43,7 @@ def measure_bones(
         Logarithms of lengths in the scene's unit, their variances, and the deviations of single ones from them,
         `(Q, B)` each; NaN where unknown.
     """
-    sampled = [part[np.linspace(0, len(part) - 1, min(len(part), _MEASURED)).astype(int)] for part in parts]
+    sampled = [part[evenly_spread(len(part), _MEASURED)] for part in parts]
     count = np.array([len(part) for part in sampled], dtype=np.intp)
     batches = np.split(np.arange(len(parts)), np.flatnonzero(np.diff(np.cumsum(count) // _TOGETHER)) + 1)
     measured = []

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from epitool.arrays import evenly_spread
 from epitool.camera import Camera
 from epitool.geometry.people.association import People, take_slots
 from epitool.geometry.people.candidates import Candidates
@@ -62,8 +63,7 @@ def _everywhere(found: Indices, sample: Indices, frames: int) -> People:
 def _sample(table: Indices) -> Indices:
     """Return frames `(S,)` spread over those in which two views show somebody, fewer if there are many people."""
     good = np.flatnonzero((table[..., 0] >= 0).sum(axis=1) >= 2)
-    count = min(len(good), _SAMPLED, max(_BOUND // table.shape[2] ** 2, 1))
-    return good[np.linspace(0, len(good) - 1, count).astype(int)] if count else good
+    return good[evenly_spread(len(good), min(_SAMPLED, max(_BOUND // table.shape[2] ** 2, 1)))]
 
 
 def _groups(

@@ -9,9 +9,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from epitool.arrays import homogeneous
 from epitool.errors import GeometryError
 from epitool.geometry.timing.trajectories import estimate_motion_at
-from epitool.geometry.two_view.epipolar import fundamental_of_pose, homogeneous, skew
+from epitool.geometry.two_view.epipolar import fundamental_of_pose, skew
 from epitool.geometry.two_view.relative_pose import estimate_pair
 from epitool.geometry.two_view.swaps import relative_swaps
 from epitool.skeleton import Skeleton

@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from epitool.arrays import homogeneous
 from epitool.camera import Camera
 from epitool.errors import GeometryError
 from epitool.geometry.compiled.rays import closest_approach
@@ -27,11 +28,6 @@ def skew(t: Array) -> Array:
     """Return the cross-product matrix `(3, 3)` of a vector `(3,)`."""
     x, y, z = t
     return np.array([[0.0, -z, y], [z, 0.0, -x], [-y, x, 0.0]])
-
-
-def homogeneous(xy: Array) -> Array:
-    """Append a 1 to points `(..., 2)`."""
-    return np.concatenate([xy, np.ones_like(xy[..., :1])], axis=-1)
 
 
 def fundamental_of_pose(R: Array, t: Array, K_a: Array, K_b: Array) -> Array:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from threadpoolctl import threadpool_limits
 
+from epitool.arrays import mean_known
 from epitool.camera import Array
 from epitool.console import Summary, say
 from epitool.errors import GeometryError, InputError
@@ -18,7 +19,6 @@ from epitool.io.npz import read_pss
 from epitool.metrics import LEAST_SEQUENCES, Bootstrap, Ruler, root_centered
 from epitool.options import EvaluateOptions
 from epitool.parallel import run_parallel
-from epitool.pose import mean_known
 from epitool.pss import PssModel, fit_pss
 from epitool.skeleton import Skeleton
 from epitool.stages.evaluate.tables import check_table, difference_lines, main_table, parts_table, write_table

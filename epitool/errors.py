@@ -3,6 +3,17 @@
 Programming mistakes raise `ValueError` instead, which is never caught.
 """
 
+_LONGEST = 200  # characters of another program's message
+
+
+def first_line(error: Exception) -> str:
+    r"""Return the beginning of what an error of other code says, or its type where it says nothing.
+
+    >>> first_line(ValueError("no header\nat byte 0")), first_line(EOFError())
+    ('no header', 'EOFError')
+    """
+    return (str(error).splitlines() or [type(error).__name__])[0][:_LONGEST]
+
 
 class EpitoolError(Exception):
     """Base class of all errors that a user can cause; the message says where, what was found, and what to do.

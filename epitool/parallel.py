@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 from joblib import Parallel, delayed, effective_n_jobs
 
-from epitool.errors import EpitoolError, UsageError
+from epitool.errors import EpitoolError, UsageError, first_line
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -155,8 +155,9 @@ def _sent_to(cluster: Any, function: Callable[[Item], Result]) -> Callable[[Item
         try:
             outcome = cluster.submit(_attempted, function, item, pure=False).result()
         except Exception as error:  # an exception of Dask; the item's own exception is in the outcome
-            reason = (str(error).splitlines() or [type(error).__name__])[0][:200]
-            raise EpitoolError(f"backend dask: the cluster has lost the work ({reason}); run it again") from None
+            raise EpitoolError(
+                f"backend dask: the cluster has lost the work ({first_line(error)}); run it again"
+            ) from None
         return _results([outcome])[0]
 
     return send

@@ -11,11 +11,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import typer
 from conftest import exact_labels
 from test_images import write_video
 from typer.testing import CliRunner
 
 from epitool.cli import app, spread_variadic
+from epitool.cli.running import failing_in_one_line
 from epitool.console import AS_STEP
 from epitool.errors import GeometryError, InputError, UsageError, VerticalError
 from epitool.geometry.calibration.compare import compare_rigs
@@ -356,13 +358,13 @@ def test_cameras_are_calibrated_once_more_only_without_a_vertical(session, monke
     assert ["--up" in arguments for arguments in typed] == [True, False][:times]
 
 
-def test_a_step_tells_the_command_that_runs_it_of_a_missing_vertical(session, monkeypatch):
-    monkeypatch.setattr("epitool.stages.calibrate.rig.level_world", no_vertical)
-    arguments = ["calibrate", "--keypoints", session / "walk1/joints-steps/keypoints.h5", "--up", "people"]
-    for step, status in ((False, GeometryError.exit_status), (True, VerticalError.status_of_step)):
-        if step:
-            monkeypatch.setenv(AS_STEP, "1")
-        assert CliRunner().invoke(app, spread_variadic(list(map(str, arguments)))).exit_code == status
+@pytest.mark.parametrize("step", [False, True])
+def test_a_step_tells_the_command_that_runs_it_of_a_missing_vertical(step, monkeypatch):
+    if step:
+        monkeypatch.setenv(AS_STEP, "1")
+    with pytest.raises(typer.Exit) as left, failing_in_one_line():
+        raise VerticalError("no person stands upright")
+    assert left.value.exit_code == (VerticalError.status_of_step if step else GeometryError.exit_status)
 
 
 def test_the_sample_recording_becomes_a_trc(tmp_path, monkeypatch):

@@ -170,6 +170,12 @@ class Camera:
         in_camera = homogeneous(self.normalize(xy)) * np.asarray(depth)[..., None]
         return (in_camera - self.t) @ self.R
 
+    def corners(self, depth: float) -> Array:
+        """Return the world points `(4, 3)` that the corners of the image show at a depth, around the image."""
+        right, bottom = (side - 1.0 for side in self.image_size)
+        xy = np.array([[0.0, 0.0], [right, 0.0], [right, bottom], [0.0, bottom]])
+        return self.unproject(xy, np.full(4, depth))
+
     @property
     def _cv_distortion(self) -> Array:
         return self.distortion if self.distortion.size else np.zeros(5)

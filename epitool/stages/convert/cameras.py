@@ -30,28 +30,12 @@ def convert_cameras(options: ConvertOptions) -> Summary:
         UsageError: The number of `views` differs from the number of cameras.
         GeometryError: The cameras were found not to be trusted when they were made.
     """
-    paths, out, size, unit = options.inputs, options.out, options.size, options.unit
+    paths, out, unit = options.inputs, options.out, options.unit
     if out.suffix and not out.is_dir() and not out.name.lower().endswith(_ENDINGS):
         raise UsageError(
             f"--out {out}: cameras are written as {', '.join(_ENDINGS)}, or as a folder, whose name has no suffix"
         )
-    views = footage_among(options.views)
-    rig = read_rigs(paths, size)
-    for path in paths:
-        heed_cameras(path)
-    for camera in rig.cameras:
-        if size and camera.image_size != size:
-            (width, height), given = camera.image_size, f"--size says {size[0]}x{size[1]}"
-            raise InputError(f"{paths[0]}: camera {camera.name} is for {width}x{height} images, {given}")
-    if views:
-        if len(views) != len(rig):
-            raise UsageError(f"{len(views)} --views, but {paths[0]} has {len(rig)} cameras: {', '.join(rig.names)}")
-        named = zip(rig.cameras, map(view_name, views), strict=True)
-        rig = replace(rig, cameras=tuple(replace(camera, name=name) for camera, name in named))
-    if options.inverse:
-        rig = inverted(rig)
-    else:
-        check_direction(paths[0], rig)
+    rig = _read_named(options)
     stated, factor = rig.unit == "mm", IN_MM[unit or "mm"]
     if not stated and unit:
         rig = rig.scaled(factor, "mm", f"{paths[0].name}, in {unit}")
@@ -73,6 +57,34 @@ def convert_cameras(options: ConvertOptions) -> Summary:
     names = ", ".join(map(str, written))
     values = {"files": [str(p) for p in written], "unit": said}
     return Summary(f"{names}: {counted(len(rig), 'camera')}, unit {said}", values)
+
+
+def _read_named(options: ConvertOptions) -> Rig:
+    """Read the cameras that map from world to camera, named as the views if these are given.
+
+    Raises:
+        InputError: A file cannot be read, or its images have another size than `size` says.
+        UsageError: The number of `views` differs from the number of cameras.
+        GeometryError: The cameras were found not to be trusted when they were made.
+    """
+    paths, size, views = options.inputs, options.size, footage_among(options.views)
+    rig = read_rigs(paths, size)
+    for path in paths:
+        heed_cameras(path)
+    for camera in rig.cameras:
+        if size and camera.image_size != size:
+            (width, height), given = camera.image_size, f"--size says {size[0]}x{size[1]}"
+            raise InputError(f"{paths[0]}: camera {camera.name} is for {width}x{height} images, {given}")
+    if views:
+        if len(views) != len(rig):
+            raise UsageError(f"{len(views)} --views, but {paths[0]} has {len(rig)} cameras: {', '.join(rig.names)}")
+        named = zip(rig.cameras, map(view_name, views), strict=True)
+        rig = replace(rig, cameras=tuple(replace(camera, name=name) for camera, name in named))
+    if options.inverse:
+        rig = inverted(rig)
+    else:
+        check_direction(paths[0], rig)
+    return rig
 
 
 def read_rigs(paths: Sequence[Path], size: tuple[int, int] | None = None) -> Rig:

@@ -141,8 +141,7 @@ def _packed_crowd(crowd: Crowd) -> dict[str, Any]:
 
 def _camera(camera: Camera, turn: Array, size: float) -> dict[str, Any]:
     ends = camera.corners(_FRUSTUM * size / 2) @ turn.T
-    lens = np.pad(camera.distortion, (0, max(_LENS - len(camera.distortion), 0)))[:_LENS]
-    own = {"K": camera.K.tolist(), "d": lens.tolist(), "R": camera.R.tolist(), "t": camera.t.tolist()}
+    own = {"K": camera.K.tolist(), "d": camera.lens[:_LENS].tolist(), "R": camera.R.tolist(), "t": camera.t.tolist()}
     return {"name": camera.name, "center": _short(turn @ camera.center), "corners": _short(ends), **own}
 
 

@@ -20,6 +20,15 @@ def mean_known(values: Array, axis: int) -> Array:
     return np.where(count > 0, np.where(known, values, 0.0).sum(axis=axis) / np.maximum(count, 1), np.nan)
 
 
+def median_known(values: Array, axis: int) -> Array:
+    """Return the median of the values that are not NaN over an axis; NaN where none is finite."""
+    ordered = np.moveaxis(values, axis, -1)
+    known = np.isfinite(ordered).any(axis=-1)
+    out = np.full(known.shape, np.nan)
+    out[known] = np.nanmedian(ordered[known], axis=-1)
+    return out
+
+
 def evenly_spread(count: int, most: int) -> NDArray[np.intp]:
     """Return at most `most` indices out of `count`, spread evenly from the first to the last.
 

@@ -26,7 +26,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from epitool.arrays import homogeneous
+from epitool.arrays import homogeneous, median_known
 from epitool.camera import Array, inverses, undistort_pixels
 from epitool.images import Image
 from epitool.pose import BOX_MARGIN
@@ -146,11 +146,7 @@ def bones(skeleton: Skeleton) -> tuple[tuple[int, int], ...]:
 
 def median_bone_lengths(xyz: Array, skeleton: Skeleton) -> Array:
     """Return the median length `(B,)` of each of the `bones` over frames `(F, J, 3)`; NaN for bones never seen."""
-    lengths = _lengths(xyz, skeleton)
-    seen = np.isfinite(lengths).any(axis=0)
-    out = np.full(lengths.shape[1], np.nan)
-    out[seen] = np.nanmedian(lengths[:, seen], axis=0)
-    return out
+    return median_known(_lengths(xyz, skeleton), axis=0)
 
 
 def _lengths(xyz: Array, skeleton: Skeleton) -> Array:

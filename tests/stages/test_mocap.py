@@ -315,7 +315,7 @@ class Ended:
     [
         ({"status": 130}, KeyboardInterrupt), ({"interrupted": True}, KeyboardInterrupt),
         ({"interrupted": True, "patient": False}, KeyboardInterrupt), ({"status": 4}, StepFailedError),
-        ({"status": -9}, StepFailedError),
+        ({"status": -9}, StepFailedError), ({"status": VerticalError.status_of_step}, StepFailedError),
     ],
 )  # fmt: skip
 def test_a_step_that_is_interrupted_may_save_what_it_has_and_one_that_fails_passes_its_status_on(
@@ -326,7 +326,8 @@ def test_a_step_that_is_interrupted_may_save_what_it_has_and_one_that_fails_pass
     with pytest.raises(raised) as caught:
         run_step(["triangulate"])
     if raised is StepFailedError:
-        assert caught.value.exit_status == (4 if changes["status"] == 4 else 1)
+        assert caught.value.exit_status == (4 if changes["status"] > 0 else 1)
+        assert caught.value.vertical == (changes["status"] == VerticalError.status_of_step)
     assert kind.signals == ((signal.SIGINT,) if not kind.patient else ())  # a terminal interrupts both
 
 
@@ -336,26 +337,21 @@ def test_paths_of_a_trial():
     assert trial.page.as_posix() == "s/walk1/poses.html"
 
 
-@pytest.mark.thorough
-def no_vertical(*_):
-    raise VerticalError("the vertical is known to 9 degrees only")
-
-
-@pytest.mark.parametrize(("status", "times"), [(GeometryError.exit_status, 1), (VerticalError.status_of_step, 2)])
-def test_cameras_are_calibrated_once_more_only_without_a_vertical(session, monkeypatch, status, times):
+@pytest.mark.parametrize("vertical", [False, True])
+def test_cameras_are_calibrated_once_more_only_without_a_vertical(session, monkeypatch, vertical):
     typed = []
 
     def failing(arguments, folder=None, as_json=False):
         if arguments[0] == "calibrate":
             typed.append(arguments)
-            raise StepFailedError("failed", status)
+            raise StepFailedError("failed", GeometryError.exit_status, vertical)
         return in_process(arguments, folder, as_json)
 
     monkeypatch.setattr(mocap, "run_step", failing)
     with pytest.raises(StepFailedError, match="stopped at the cameras") as caught:
         one(session / "walk1")
     assert caught.value.exit_status == GeometryError.exit_status
-    assert ["--up" in arguments for arguments in typed] == [True, False][:times]
+    assert ["--up" in arguments for arguments in typed] == [True, False][: 1 + vertical]
 
 
 @pytest.mark.parametrize("step", [False, True])
@@ -367,6 +363,7 @@ def test_a_step_tells_the_command_that_runs_it_of_a_missing_vertical(step, monke
     assert left.value.exit_code == (VerticalError.status_of_step if step else GeometryError.exit_status)
 
 
+@pytest.mark.thorough
 def test_the_sample_recording_becomes_a_trc(tmp_path, monkeypatch):
     pytest.importorskip("mediapipe")
     monkeypatch.setattr(mocap, "run_step", run_step)

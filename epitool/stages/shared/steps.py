@@ -50,10 +50,9 @@ class StepFailedError(EpitoolError):
         vertical: Whether only the vertical could not be found.
     """
 
-    def __init__(self, message: str, status: int) -> None:
+    def __init__(self, message: str, exit_status: int, vertical: bool = False) -> None:
         super().__init__(message)
-        self.vertical = status == VerticalError.status_of_step
-        self.exit_status = VerticalError.exit_status if self.vertical else status
+        self.exit_status, self.vertical = exit_status, vertical
 
 
 def command_line(arguments: Sequence[str]) -> str:
@@ -96,10 +95,10 @@ def run_step(arguments: Sequence[str], folder: Path | None = None, as_json: bool
     if status in (_INTERRUPTED, -signal.SIGINT):
         raise KeyboardInterrupt
     if status:
-        said_status = VerticalError.exit_status if status == VerticalError.status_of_step else status
-        raise StepFailedError(
-            f"`{command}` ended with status {said_status}; see above", status if status > 0 else _LOST
-        )
+        vertical = status == VerticalError.status_of_step
+        status = VerticalError.exit_status if vertical else status
+        said = f"`{command}` ended with status {status}; see above"
+        raise StepFailedError(said, status if status > 0 else _LOST, vertical)
     if not as_json:
         say(said.strip("\n"))  # a table's first line may begin with spaces
     return Step(command, said.strip("\n"), time.monotonic() - started)

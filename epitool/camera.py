@@ -14,11 +14,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from epitool.arrays import homogeneous
 from epitool.console import named
 from epitool.errors import InputError
 from epitool.names import differing_parts, named_among, plain_name
 
 Array = NDArray[np.float64]
+IN_MM = {"mm": 1.0, "cm": 10.0, "m": 1000.0}  # units of length
 LENS = 14  # most distortion coefficients that OpenCV uses
 
 
@@ -156,9 +158,7 @@ class Camera:
 
     def normalize(self, xy: Array) -> Array:
         """Convert pixels `(..., 2)` to undistorted coordinates on the plane z = 1, `(..., 2)`."""
-        ideal = self.undistort(xy)
-        homogeneous = np.concatenate([ideal, np.ones_like(ideal[..., :1])], axis=-1)
-        return (homogeneous @ np.linalg.inv(self.K).T)[..., :2]
+        return (homogeneous(self.undistort(xy)) @ np.linalg.inv(self.K).T)[..., :2]
 
     def unproject(self, xy: Array, depth: Array) -> Array:
         """Convert pixels `(..., 2)` at depths `(...)` along the optical axis to world points `(..., 3)`.
@@ -167,9 +167,14 @@ class Camera:
         >>> camera.unproject(np.array([370.0, 240.0]), np.array(2.0)).round(9).tolist()
         [0.2, 0.0, 2.0]
         """
-        ray = self.normalize(xy)
-        in_camera = np.concatenate([ray, np.ones_like(ray[..., :1])], axis=-1) * np.asarray(depth)[..., None]
+        in_camera = homogeneous(self.normalize(xy)) * np.asarray(depth)[..., None]
         return (in_camera - self.t) @ self.R
+
+    def corners(self, depth: float) -> Array:
+        """Return the world points `(4, 3)` that the corners of the image show at a depth, around the image."""
+        right, bottom = (side - 1.0 for side in self.image_size)
+        xy = np.array([[0.0, 0.0], [right, 0.0], [right, bottom], [0.0, bottom]])
+        return self.unproject(xy, np.full(4, depth))
 
     @property
     def _cv_distortion(self) -> Array:
@@ -259,12 +264,17 @@ class Rig:
 
     def undistort(self, xy: Array) -> Array:
         """Return pixels `(F, V, J, 2)` as ideal pinholes with the same K would see them."""
-        return np.stack([camera.undistort(xy[..., v, :, :]) for v, camera in enumerate(self.cameras)], axis=-3)
+        return undistort_views(xy, self.cameras)
 
     def scaled(self, factor: float, unit: str, scale_source: str) -> Rig:
         """Return the rig with all lengths multiplied by `factor`."""
         cameras = tuple(replace(camera, t=camera.t * factor) for camera in self.cameras)
         return replace(self, cameras=cameras, unit=unit, scale_source=scale_source)
+
+
+def undistort_views(xy: Array, cameras: Sequence[Camera]) -> Array:
+    """Return pixels `(F, V, ..., 2)` as ideal pinholes with the same K as the cameras of the views would see them."""
+    return np.stack([camera.undistort(xy[:, v]) for v, camera in enumerate(cameras)], axis=1)
 
 
 @dataclass(frozen=True, eq=False)

@@ -77,9 +77,14 @@ def fall_silent() -> None:
     sys.stdout = open(os.devnull, "w")  # noqa: SIM115, PTH123 - until the process ends
 
 
+def is_step() -> bool:
+    """Return whether another command runs this one."""
+    return AS_STEP in os.environ
+
+
 def reports_end() -> bool:
     """Return whether this process, and not another one that it belongs to, tells the user that it was stopped."""
-    return not _silent.is_set() and AS_STEP not in os.environ
+    return not _silent.is_set() and not is_step()
 
 
 @contextmanager

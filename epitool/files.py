@@ -17,7 +17,7 @@ from epitool.errors import EpitoolError, InputError, UsageError
 
 STDIO = Path("-")
 _TEMPORARY, _STALE_S = ".epitool-", 86_400
-_FORMAT = re.compile(rb"epitool\.([a-z-]+)/\d")  # as every file of ours states it
+FORMAT = re.compile(rb"epitool\.([a-z-]+)/\d")  # as every file of ours states it
 _LOOKED_AT = 1 << 20  # bytes searched at either end
 _HELD = {
     "keypoints": "2D joints", "labels": "labels with 3D joints", "poses": "predicted poses", "cameras": "cameras",
@@ -70,7 +70,7 @@ def ends_of(path: Path) -> list[bytes]:
 
 def kinds_in(path: Path) -> set[str]:
     """Return which epitool formats a file states."""
-    return {kind.decode() for end in ends_of(path) for kind in _FORMAT.findall(end)}
+    return {kind.decode() for end in ends_of(path) for kind in FORMAT.findall(end)}
 
 
 def in_words(kinds: Iterable[str]) -> str:

@@ -154,24 +154,38 @@ def frame_rate(image: str) -> float:
     return rate if rate > 0 else float("nan")
 
 
+class UndecodableImageError(InputError):
+    """An image file that is there, but is empty or cannot be decoded.
+
+    Attributes:
+        path: Path of the file.
+    """
+
+    def __init__(self, message: str, path: Path = Path()) -> None:
+        super().__init__(message)
+        self.path = path
+
+
 def read_image(path: Path) -> Image:
     """Read an image file as RGB.
 
     Raises:
-        InputError: The file is missing, empty, or cannot be decoded.
+        UndecodableImageError: The file is empty or cannot be decoded.
+        InputError: The file is missing.
     """
     try:
         data = np.fromfile(path, dtype=np.uint8)
     except OSError as error:
         raise InputError(f"image {path}: {error.strerror or error}") from None
     if not data.size:
-        raise InputError(f"image {path}: the file is empty")
+        raise UndecodableImageError(f"image {path}: the file is empty", path)
     try:
         image = cv2.imdecode(data, cv2.IMREAD_COLOR)
     except cv2.error:
         image = None
     if image is None:
-        raise InputError(f"image {path}: cannot be decoded; is it an image ({', '.join(sorted(IMAGE_SUFFIXES))})?")
+        known = ", ".join(sorted(IMAGE_SUFFIXES))
+        raise UndecodableImageError(f"image {path}: cannot be decoded; is it an image ({known})?", path)
     return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)  # type: ignore[return-value]
 
 

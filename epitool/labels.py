@@ -19,6 +19,16 @@ from epitool.skeleton import Skeleton, skeleton
 H36M = skeleton("h36m17")
 
 
+def covariance_matrices(entries: Array) -> Array:
+    """Return covariance matrices `(..., 3, 3)` from their entries `(..., 6)`, ordered as in `Labels.covariance`."""
+    return entries[..., [0, 1, 2, 1, 3, 4, 2, 4, 5]].reshape(*entries.shape[:-1], 3, 3)
+
+
+def covariance_entries(matrices: Array) -> Array:
+    """Return the entries `(..., 6)` of covariance matrices `(..., 3, 3)`, ordered as in `Labels.covariance`."""
+    return matrices[(..., *np.triu_indices(3))]
+
+
 @dataclass(frozen=True, eq=False)
 class Take:
     """Frames during which the cameras do not move: one of several recordings, or a window of a recording.

@@ -12,12 +12,13 @@ from typing import Any, TypeVar
 
 from joblib import Parallel, delayed, effective_n_jobs
 
-from epitool.errors import EpitoolError, UsageError
+from epitool.errors import EpitoolError, UsageError, first_line
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 Outcome = tuple[Result | None, Exception | None]
 _WAVE_PER_WORKER, _LARGEST_WAVE = 4, 32  # items in progress together; more would fill the memory
+_AHEAD = 2  # items that `drawn_ahead` draws ahead
 _cluster: ContextVar[Any] = ContextVar("_cluster", default=None)  # Dask's client, inside `use_backend("dask")`
 
 
@@ -69,19 +70,15 @@ def stream_parallel(function: Callable[[Item], Result], items: Iterable[Item], j
             pass
 
 
-def drawn_ahead(items: Iterable[Item], depth: int = 2) -> Iterator[Item]:
-    """Draw items ahead in a separate thread, so that the next ones are ready when they are needed.
-
-    Args:
-        items: Items, drawn in order by one thread.
-        depth: Largest number of items drawn ahead.
+def drawn_ahead(items: Iterable[Item]) -> Iterator[Item]:
+    """Draw up to two items ahead, in a separate thread, so that the next ones are ready when they are needed.
 
     Raises:
         Exception: The exception raised by drawing an item, when that item is due.
     """
     draw, end = iter(items), object()
     with ThreadPoolExecutor(1) as thread:
-        ahead = deque(thread.submit(next, draw, end) for _ in range(depth))
+        ahead = deque(thread.submit(next, draw, end) for _ in range(_AHEAD))
         try:
             while (item := ahead.popleft().result()) is not end:
                 ahead.append(thread.submit(next, draw, end))
@@ -158,8 +155,9 @@ def _sent_to(cluster: Any, function: Callable[[Item], Result]) -> Callable[[Item
         try:
             outcome = cluster.submit(_attempted, function, item, pure=False).result()
         except Exception as error:  # an exception of Dask; the item's own exception is in the outcome
-            reason = (str(error).splitlines() or [type(error).__name__])[0][:200]
-            raise EpitoolError(f"backend dask: the cluster has lost the work ({reason}); run it again") from None
+            raise EpitoolError(
+                f"backend dask: the cluster has lost the work ({first_line(error)}); run it again"
+            ) from None
         return _results([outcome])[0]
 
     return send

@@ -140,7 +140,8 @@ def _function(name: str) -> Callable[..., None]:
         with failing_in_one_line():
             chosen = kind(**values)
             stage = importlib.import_module(f"epitool.stages.{COMMANDS[name][0]}")  # slow, so only with valid options
-            run(storing(stage.run, ctx) if ctx else stage.run, chosen, as_json, _list_written_beside(stage))
+            also_writes = getattr(stage, "also_writes", lambda _: ())
+            run(storing(stage.run, ctx) if ctx else stage.run, chosen, as_json, also_writes)
 
     parameters = [_parameter(field) for field in fields_of(kind)]
     if name in _STORING:
@@ -153,11 +154,6 @@ def _function(name: str) -> Callable[..., None]:
 
 def _keyword(name: str, annotation: Any, default: Any = Parameter.empty) -> Parameter:
     return Parameter(name, Parameter.KEYWORD_ONLY, annotation=annotation, default=default)
-
-
-def _list_written_beside(stage: Any) -> Callable[[Any], Any]:
-    """Return the stage's `also_writes`, which lists files written besides its outputs, or a function listing none."""
-    return getattr(stage, "also_writes", lambda _: ())
 
 
 def _parameter(field: Field) -> Parameter:

@@ -11,7 +11,7 @@ import typer
 
 from epitool.cli.running import failing_in_one_line
 from epitool.console import Summary
-from epitool.errors import InputError
+from epitool.errors import InputError, first_line
 from epitool.options.shared import run_folder
 
 _NOT_STORED = ("config", "quiet", "as_json", "overwrite")
@@ -53,7 +53,7 @@ def _read(path: Path, ctx: typer.Context) -> dict[str, Any]:
     except OSError as error:
         raise InputError(f"--config {path}: {(error.strerror or str(error)).lower()}") from None
     except (ValueError, RecursionError) as error:
-        raise InputError(f"--config {path}: cannot be read as TOML ({str(error).splitlines()[0][:200]})") from None
+        raise InputError(f"--config {path}: cannot be read as TOML ({first_line(error)})") from None
     content = content.get(ctx.info_name or "", content)
     if not isinstance(content, dict):
         raise typer.BadParameter(f"{path}: '{ctx.info_name}' is no table of options", param_hint="--config")

@@ -12,14 +12,13 @@ from pathlib import Path
 from typing import Any
 
 from epitool.errors import InputError, UsageError
-from epitool.files import STDIO, ends_of, kinds_in
+from epitool.files import FORMAT, STDIO, ends_of, kinds_in
 from epitool.options.flag import Input, Options, Output, fields_of
 
-_FORMAT = rb"epitool\.([a-z-]+)/\d"
 # Marks near the beginning or end of our files, by suffix; files with other suffixes are never replaced.
-_MARKS = {
-    **dict.fromkeys((".toml", ".json", ".h5", ".npz", ".pt", ".mp4", ".yml", ".yaml", ".xml", ".txt"), _FORMAT),
-    ".jsonl": _FORMAT,
+_MARKS: dict[str, bytes | re.Pattern[bytes]] = {
+    **dict.fromkeys((".toml", ".json", ".h5", ".npz", ".pt", ".mp4", ".yml", ".yaml", ".xml", ".txt"), FORMAT),
+    ".jsonl": FORMAT,
     ".onnx": rb"epitool\.card", ".rrd": rb"RRF", ".trc": rb"\APathFileType[^\n]*\tepitool\n", ".c3d": rb"epitool",
     # BVH has no room for a name; the bones of others do not begin with two that have no length.
     ".bvh": rb"\AHIERARCHY\nROOT Hips\n\{\n\tOFFSET( 0\.00000){3}\n.*\n\tJOINT Spine\n\t\{\n\t\tOFFSET( 0\.00000){3}\n",

@@ -18,7 +18,7 @@ import typer
 from epitool import console
 from epitool.cli.outputs import check_inputs, check_outputs, check_stdout
 from epitool.cli.stdin import standard_input
-from epitool.errors import EpitoolError, InputError
+from epitool.errors import EpitoolError, InputError, VerticalError
 from epitool.files import remove_stale
 from epitool.options.flag import Options
 
@@ -66,6 +66,8 @@ def failing_in_one_line() -> Iterator[None]:
     """Convert errors to one line on stderr and an exit status."""
     try:
         yield
+    except VerticalError as error:
+        _leave(str(error), error.status_of_step if console.is_step() else error.exit_status)
     except EpitoolError as error:
         _leave(str(error), error.exit_status)
     except BrokenPipeError:  # the reader has closed the pipe, as `| head` does

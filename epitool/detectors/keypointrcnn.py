@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from epitool.errors import UsageError
+from epitool.errors import UsageError, first_line
 from epitool.images import Image
 from epitool.skeleton import skeleton
 
@@ -33,10 +33,9 @@ class KeypointRCNN:
 
             nms(torch.zeros(1, 4), torch.zeros(1), 0.5)
         except (RuntimeError, NotImplementedError) as error:
-            reason = str(error).splitlines()[0][:100]
             raise UsageError(
-                f"detector keypointrcnn: torchvision's compiled operators do not load ({reason}); install builds of"
-                " torch and torchvision that belong together"
+                f"detector keypointrcnn: torchvision's compiled operators do not load ({first_line(error)}); install"
+                " builds of torch and torchvision that belong together"
             ) from None
         self._torch = torch
         self._device = pick_device(device)

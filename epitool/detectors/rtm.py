@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from epitool.console import say
-from epitool.errors import CheckpointError, UsageError
+from epitool.errors import CheckpointError, UsageError, first_line
 from epitool.files import one_at_a_time
 from epitool.images import Image
 from epitool.options.shared import check_device
@@ -190,10 +190,9 @@ def _check(name: str, network: Any, look: Any, joints: int | None = None) -> Non
 
 
 def _unusable(name: str, graph: Path, error: Exception) -> CheckpointError:
-    reason = (str(error).splitlines() or [type(error).__name__])[0][:200]
     return CheckpointError(
-        f"detector {name}: {graph}: is not the network that it should be ({reason}); delete it, and the next run"
-        " fetches it anew"
+        f"detector {name}: {graph}: is not the network that it should be ({first_line(error)}); delete it, and the"
+        " next run fetches it anew"
     )
 
 

@@ -19,6 +19,7 @@ from epitool.errors import InputError
 from epitool.files import check_kind, writing
 from epitool.io.files import damage_in, read_text, require_file
 from epitool.io.foreign.cameras import SUFFIXES, WORDS, is_foreign_rig, read_foreign_rig
+from epitool.io.foreign.cameras.lens_keys import place_of
 from epitool.io.foreign.cameras.stated import Stated, cameras_of
 from epitool.io.labels_h5 import open_labels
 
@@ -285,5 +286,5 @@ def _stated(path: Path, name: str, table: dict[str, Any]) -> Stated:
             f"{path}: camera {name} states rotation_count = {table['rotation_count']}: it was mounted turned, and its"
             " place is for images as they were recorded; joints of images turned upright do not fit"
         )
-    place = {key: table[word] for key, word in (("R", "rotation"), ("t", "translation")) if word in table}
+    place = place_of(table, "rotation", "translation")
     return Stated(name, table["matrix"], table.get("distortions"), table.get("size"), **place)

@@ -39,7 +39,7 @@ def _camera_arrays(rigs: Sequence[Rig], only: int | slice = slice(None)) -> dict
     cameras = [camera for rig in rigs for camera in rig.cameras]
     longest = max(len(camera.distortion) for camera in cameras)
     arrays = {name: np.stack([np.asarray(getattr(c, name)) for c in cameras]) for name in _OF_CAMERA}
-    arrays["distortion"] = np.stack([np.pad(c.distortion, (0, longest - len(c.distortion))) for c in cameras])
+    arrays["distortion"] = np.stack([c.lens[:longest] for c in cameras])
     return {name: values.reshape(len(rigs), len(rigs[0]), *values.shape[1:])[only] for name, values in arrays.items()}
 
 
@@ -49,7 +49,7 @@ def read_rig(file: h5py.Group, views: Sequence[str]) -> Rig:
     if stored is None:
         raise KeyError("'{}'".format(f"{file.name}/cameras".strip("/")))
     cameras = tuple(_read_camera(stored.attrs, v, name) for v, name in enumerate(views))
-    up = text(file.attrs, "up") if "up" in file.attrs else "none"  # absent from earlier files
+    up = text(file.attrs, "up", "none")  # absent from earlier files
     return Rig(cameras, text(file.attrs, "unit"), text(file.attrs, "scale_source"), up)
 
 

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from epitool.errors import InputError
+from epitool.errors import InputError, first_line
 from epitool.files import STDIO, check_kind, read_stdin, writing
 from epitool.names import names_file
 
@@ -152,7 +152,7 @@ def damage_in(path: Path, what: str, advice: str = "") -> Iterator[None]:
     except KeyError as error:
         raise InputError(f"{path}: lacks {error.args[0]}{end or f'; it should be {what}'}") from None
     except _DAMAGE as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0].removeprefix(_OPENING).strip("()")[:200]
+        reason = first_line(error).removeprefix(_OPENING).strip("()")
         if isinstance(error, (TypeError, IndexError, AttributeError, SystemError)) or _OF_CODE.search(reason):
             reason = "its content is laid out in another way, or holds other things than numbers"
         raise InputError(f"{path}: cannot be read as {what} ({reason}){end}") from None

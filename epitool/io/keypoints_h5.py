@@ -56,6 +56,11 @@ class KeypointsFile:
     def __len__(self) -> int:
         return len(self.frames)
 
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Number of frames, views and joints."""
+        return len(self), len(self.views), len(self.skeleton)
+
     def take_of(self, part: slice = slice(None)) -> NDArray[np.int64]:
         """Read `Keypoints.take_of` for a part of the frames, `(n,)`."""
         if "take" not in self._file:

@@ -87,7 +87,7 @@ class LabelsFile:
             given = arrays["reprojection_px"], arrays["swapped"]
             return Labels(
                 poses, keypoints, self.rig, *given, **newer, takes=self.takes, verdict=self.verdict,
-                reasons=tuple(self.reasons), smoothed=self.smoothed,
+                reasons=self.reasons, smoothed=self.smoothed,
             )  # fmt: skip
 
     def read_further_joints(self) -> Further | None:

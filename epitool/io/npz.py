@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from epitool.errors import InputError
+from epitool.errors import InputError, first_line
 from epitool.files import check_kind, writing
 from epitool.io.files import check_format, damage_in, require_file
 from epitool.pss import NORMALIZATION, Codebook, PssModel, Yaw, yaw_of
@@ -118,7 +118,7 @@ def arrays_of(path: Path, advice: str = "") -> dict[str, NDArray[Any]]:
             _check_bomb(content.zip.infolist())
             return {key: np.asarray(content[key]) for key in content}
     except _UNREADABLE as error:
-        reason = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
+        reason = first_line(error)
         if reason.startswith("Cannot load file containing pickled data"):  # what numpy takes all unknown files for
             reason = "neither .npz nor .npy"
         raise InputError(f"{path}: cannot be read as arrays ({reason}){advice}") from None

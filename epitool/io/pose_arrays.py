@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from epitool.camera import IN_MM
 from epitool.errors import InputError
 from epitool.files import writing
 from epitool.io.files import require_file
@@ -21,7 +22,6 @@ from epitool.io.npz import arrays_of
 from epitool.pose import Poses
 from epitool.skeleton import SKELETONS, Skeleton, skeleton, skeleton_of
 
-_IN_MM = {"mm": 1.0, "cm": 10.0, "m": 1000.0}
 _LARGEST = 1e9  # a thousand kilometres
 # Our names for Human3.6M's joint names; its foot joint is the ankle.
 _H36M_NAMES = {
@@ -75,11 +75,11 @@ def read_pose_arrays(path: Path) -> PoseArrays:
             f"{path}: '{key}' holds numbers up to {largest:.3g}, which are no poses; NaN marks a missing joint"
         )
     unit = "mm" if key == "xyz_mm" else str(arrays.get("unit", "arbitrary"))
-    if unit not in _IN_MM and unit != "arbitrary":
-        raise InputError(f"{path}: unit '{unit}' is none of {', '.join(_IN_MM)} and arbitrary")
+    if unit not in IN_MM and unit != "arbitrary":
+        raise InputError(f"{path}: unit '{unit}' is none of {', '.join(IN_MM)} and arbitrary")
     body, order = _skeleton_and_order(arrays.get("joints"), xyz.shape[1], path)
-    ordered = xyz.astype(np.float64)[:, order] * _IN_MM.get(unit, 1.0)
-    unit = "mm" if unit in _IN_MM else unit
+    ordered = xyz.astype(np.float64)[:, order] * IN_MM.get(unit, 1.0)
+    unit = "mm" if unit in IN_MM else unit
     poses = Poses(ordered, np.ones(ordered.shape[:2]), np.arange(len(xyz)), body, unit, "root")
     clips, actions, subjects = (
         _read_for_each_pose(arrays, *what, len(xyz), path)

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from epitool.arrays import mean_known
 from epitool.metrics.paired import ROOT, SCALE, SIMILARITY, Paired
 from epitool.parallel import run_parallel
 
@@ -191,10 +192,7 @@ def axis_errors(prediction: Array, truth: Array, root: int, alignment: int = ROO
     >>> axis_errors(truth + [[0, 0, 0], [0, 0, 10]], truth, root=0).tolist()
     [0.0, 0.0, 5.0]
     """
-    differences = np.abs(joint_differences(prediction, truth, root, alignment, protocol))
-    known = np.isfinite(differences)
-    count = known.sum(axis=-2)
-    return np.where(count > 0, np.where(known, differences, 0.0).sum(axis=-2) / np.maximum(count, 1), np.nan)
+    return mean_known(np.abs(joint_differences(prediction, truth, root, alignment, protocol)), axis=-2)
 
 
 def mpjpe(prediction: Array, truth: Array, root: int) -> Array:

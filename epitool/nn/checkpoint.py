@@ -64,7 +64,16 @@ def load_model(path: Path) -> Model:
         InputError: There is no such file.
         CheckpointError: It is damaged, or another kind of file.
     """
-    content = _load_existing(path, _MADE_BY)
+    check_exists(path, _MADE_BY)
+    return model_in(path, load_tensors(path))
+
+
+def model_in(path: Path, content: Mapping[str, Any]) -> Model:
+    """Return the network that the content of a `model.pt`, or of a file of the authors' release, describes.
+
+    Raises:
+        CheckpointError: The content is damaged, or of another kind of file.
+    """
     values = None if "format" in content else state_dict_of(content)
     with damage_reported(path):
         if values is not None:
@@ -82,21 +91,17 @@ def save_plain(path: Path, content: Mapping[str, Any]) -> None:
         temporary.write_bytes(packed.getvalue())  # a view kept by an error crashes Python 3.12.1's garbage collector
 
 
-def load_plain(path: Path, format_name: str, made_by: str) -> dict[str, Any]:
-    """Read a checkpoint onto the CPU and check its format.
+def load_plain(path: Path, format_name: str) -> dict[str, Any]:
+    """Read a checkpoint of `epitool train` onto the CPU and check its format.
 
     Raises:
         InputError: There is no such file.
         CheckpointError: It is damaged, another kind of file, or holds more than tensors and plain values.
     """
-    content = _load_existing(path, made_by)
-    check_format(path, content, format_name, made_by)
+    check_exists(path, _MADE_BY)
+    content = load_tensors(path)
+    check_format(path, content, format_name, _MADE_BY)
     return content
-
-
-def _load_existing(path: Path, made_by: str) -> dict[str, Any]:
-    check_exists(path, made_by)
-    return load_tensors(path)
 
 
 def load_tensors(path: Path) -> dict[str, Any]:

@@ -26,6 +26,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from epitool.arrays import homogeneous, median_known
 from epitool.camera import Array, inverses, undistort_pixels
 from epitool.images import Image
 from epitool.pose import BOX_MARGIN
@@ -116,7 +117,7 @@ def volume_to_pose(
     # A joint cannot lie behind the camera, whatever an untrained network answers.
     relative_depth = np.maximum(1 + volume[..., 2] * convention.depth_span * side / focal, 0.05)
     seen = xy if lenses is None else _without_lens(xy, K, lenses)
-    rays = np.concatenate([seen, np.ones_like(xy[..., :1])], axis=-1) @ np.swapaxes(inverses(K), -1, -2)
+    rays = homogeneous(seen) @ np.swapaxes(inverses(K), -1, -2)
     up_to_scale = rays * relative_depth[..., None]
     if root_depth is not None:
         scale = np.broadcast_to(root_depth, len(volume))
@@ -145,11 +146,7 @@ def bones(skeleton: Skeleton) -> tuple[tuple[int, int], ...]:
 
 def median_bone_lengths(xyz: Array, skeleton: Skeleton) -> Array:
     """Return the median length `(B,)` of each of the `bones` over frames `(F, J, 3)`; NaN for bones never seen."""
-    lengths = _lengths(xyz, skeleton)
-    seen = np.isfinite(lengths).any(axis=0)
-    out = np.full(lengths.shape[1], np.nan)
-    out[seen] = np.nanmedian(lengths[:, seen], axis=0)
-    return out
+    return median_known(_lengths(xyz, skeleton), axis=0)
 
 
 def _lengths(xyz: Array, skeleton: Skeleton) -> Array:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, fields
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -59,6 +60,10 @@ class DetectorErrors:
     def __len__(self) -> int:
         return len(self.poses)
 
+    def at(self, chosen: NDArray[Any]) -> DetectorErrors:
+        """Return some of them, by indices or flags."""
+        return DetectorErrors(*(getattr(self, field.name)[chosen] for field in fields(self)))
+
     def like(self, poses: Array, rng: np.random.Generator) -> DetectorErrors:
         """Return residuals for poses `(M, 16, 3)` of unit size.
 
@@ -67,7 +72,7 @@ class DetectorErrors:
         drawn = rng.integers(len(self), size=(len(poses), _CANDIDATES))
         apart = ((self.poses[drawn][:, :, LIMBS] - poses[:, None, LIMBS]) ** 2).sum(axis=(-1, -2))
         chosen = drawn[np.arange(len(poses)), apart.argmin(axis=1)]
-        return DetectorErrors(*(getattr(self, field.name)[chosen] for field in fields(self)))
+        return self.at(chosen)
 
 
 def errors_of(looks: Looks, truth: Array, seed: int = 0) -> DetectorErrors:
@@ -78,23 +83,26 @@ def errors_of(looks: Looks, truth: Array, seed: int = 0) -> DetectorErrors:
     whole = np.isfinite(truth).all(axis=(1, 2)) & (np.nan_to_num(truth[..., 2], nan=1.0) > 0).all(axis=1)
     looks, truth = looks.at(whole), truth[whole]
     looks, truth = _both_ways(looks, truth)
-    exact = truth[..., :2] / truth[..., 2:]
-    R = facing_rotation(0.5 * (exact[:, PELVIS] + exact[:, THORAX]))
-    exact, seen = rotate_rays(exact, R), rotate_rays(looks.rays, R)
-    poses = unit_size(truth @ np.swapaxes(R, 1, 2))[0]
-    found = DetectorErrors(
-        poses, (seen - exact) / _spread(exact), looks.confidence, unit_size(looks.hint)[0] - poses
-    )  # fmt: skip
+    exact, poses, R = _looked_straight_at(truth)
+    off = (rotate_rays(looks.rays, R) - exact) / _spread(exact)
+    found = DetectorErrors(poses, off, looks.confidence, unit_size(looks.hint)[0] - poses)
     with np.errstate(invalid="ignore"):
         gross = (np.linalg.norm(found.rays[:, LIMBS], axis=-1) > _GROSS).any(axis=1)
     gross |= face_apart(found.hints + poses, poses)
     kept = ~gross | (np.random.default_rng(seed).random(len(gross)) < _GROSS_KEPT)
-    return DetectorErrors(*(getattr(found, field.name)[kept] for field in fields(found)))
+    return found.at(kept)
 
 
 def _both_ways(looks: Looks, truth: Array) -> tuple[Looks, Array]:
     """Append the mirror images of looks and poses."""
     return join_looks([looks, looks.mirrored()]), np.concatenate([truth, mirrored(truth, BODY)])
+
+
+def _looked_straight_at(truth: Array) -> tuple[Array, Array, Array]:
+    """Return rays `(N, 16, 2)` and unit-size poses `(N, 16, 3)` in axes that look at each person, and these axes."""
+    rays = truth[..., :2] / truth[..., 2:]
+    R = facing_rotation(0.5 * (rays[:, PELVIS] + rays[:, THORAX]))
+    return rotate_rays(rays, R), unit_size(truth @ np.swapaxes(R, 1, 2))[0], R
 
 
 def _spread(rays: Array) -> Array:
@@ -152,10 +160,7 @@ def looks_with_errors(
 ) -> Looks:  # fmt: skip
     """Simulate how a detector might see poses `(N, 16, 3)`, camera axes."""
     count = len(truth)
-    exact = truth[..., :2] / truth[..., 2:]
-    R = facing_rotation(0.5 * (exact[:, PELVIS] + exact[:, THORAX]))
-    exact = rotate_rays(exact, R)
-    poses = unit_size(truth @ np.swapaxes(R, 1, 2))[0]
+    exact, poses, R = _looked_straight_at(truth)
     like = errors.like(poses, rng)
     scale = np.exp(rng.normal(0, _SCALE_SD, (count, 1, 1)))
     made_up = rng.random(count) < hardships.made_up

@@ -12,8 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
+from epitool.arrays import median_known
 from epitool.errors import InputError
 from epitool.geometry.body.axes import body_axes, least_rotation
+from epitool.geometry.body.scale import bone_lengths
 from epitool.nn.looks import BODY, PELVIS, THORAX, mirrored
 from epitool.skeleton import Skeleton
 
@@ -180,9 +182,7 @@ def with_lengths(poses: Array, lengths: Array) -> Array:
 def median_lengths(poses: Array) -> Array:
     """Return the median length `(16,)` of each bone of poses `(N, 16, 3)`, by its end joint; NaN at the pelvis."""
     out = np.full(len(BODY), np.nan)
-    for parent, child in BODY.bones:
-        length = np.linalg.norm(poses[:, child] - poses[:, parent], axis=-1)
-        out[child] = np.median(length[np.isfinite(length)]) if np.isfinite(length).any() else np.nan
+    out[[child for _, child in BODY.bones]] = median_known(bone_lengths(poses, BODY), axis=0)
     return out
 
 

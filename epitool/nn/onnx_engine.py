@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from epitool.camera import Array
-from epitool.errors import CheckpointError, EpitoolError, InputError, UsageError
+from epitool.errors import CheckpointError, EpitoolError, InputError, UsageError, first_line
 from epitool.images import Image
 from epitool.nn.card import ModelCard
 
@@ -41,8 +41,7 @@ class OnnxEngine:
         try:
             self._session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
         except Exception as error:  # of many types, none of which is public
-            reason = str(error).splitlines()[0][:200]
-            raise CheckpointError(f"{path}: cannot be read as an ONNX graph ({reason})") from None
+            raise CheckpointError(f"{path}: cannot be read as an ONNX graph ({first_line(error)})") from None
         self.card = self._card(path)
 
     def __call__(self, crops: Image) -> tuple[Array, Array]:

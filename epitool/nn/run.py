@@ -21,7 +21,7 @@ from epitool.nn.recording import Recording
 from epitool.nn.samples import Samples
 from epitool.nn.tensors import damage_reported
 from epitool.nn.validation import baseline_error
-from epitool.nn.weights import starting_weights
+from epitool.nn.weights import Initial, starting_weights
 from epitool.options.network import NetworkOptions
 
 LAST, BEST, LOG = "last.pt", "model.pt", "log.jsonl"
@@ -88,7 +88,9 @@ class Run:
         self._board.flush()
 
 
-def open_run(recording: Recording, samples: Samples, options: NetworkOptions, folder: Path, initial: str | None) -> Run:
+def open_run(
+    recording: Recording, samples: Samples, options: NetworkOptions, folder: Path, initial: Initial | None
+) -> Run:
     """Resume the run in a folder, or begin a new one.
 
     Raises:
@@ -123,7 +125,7 @@ def val_error(record: dict[str, Any]) -> float:
 
 
 def _resume(run: Run, path: Path) -> None:
-    content = load_plain(path, _FORMAT, "epitool train")
+    content = load_plain(path, _FORMAT)
     with damage_reported(path):
         earlier, same_samples = NetworkOptions(**content["options"]), content["samples"] == run.digest
     if earlier != run.card.options:

@@ -29,6 +29,7 @@ from epitool.nn.samples import Samples
 from epitool.nn.soft_argmax import soft_argmax
 from epitool.nn.training_set import open_training_set, prepare_training_set
 from epitool.nn.validation import validate
+from epitool.nn.weights import Initial
 from epitool.options.network import NetworkOptions
 
 MAX_WORKERS = 16
@@ -39,7 +40,7 @@ def train(
     options: NetworkOptions,
     folder: Path,
     fabric: Fabric,
-    initial: str | None,
+    initial: Initial | None,
     accumulate: int = 1,
 ) -> list[dict[str, Any]]:
     """Train a network on the training part of a recording; continue where an earlier run of the same kind ended.
@@ -53,7 +54,7 @@ def train(
         options: Options of the network and its training.
         folder: Folder of this run.
         fabric: Started processes.
-        initial: Source of the initial weights, see `weights.starting_weights`; None for random ones.
+        initial: Initial weights, as `weights.read_initial` returns them; None for random ones.
         accumulate: Number of pieces into which each process divides its part of a batch.
 
     Returns:
@@ -86,9 +87,10 @@ def train(
                     advance(len(batch))
                 loss, seconds = step.mean_loss(), time.perf_counter() - begin
                 agree_on_buffers(run.network, fabric)
-                measured = validate(run.network, samples, store, recording, options, fabric)
+                measured = validate(run.network, samples, store, options, fabric)
             record = _record(epoch, loss, measured, options, seconds, len(part))
-            say(f"epoch {epoch}/{options.epochs}: loss {loss:.4f}, validation {_described(record, options, recording)}")
+            found = _described(record, options, recording.unit)
+            say(f"epoch {epoch}/{options.epochs}: loss {loss:.4f}, validation {found}")
             run.add(record, keep=fabric.is_global_zero)
     return run.history
 
@@ -190,10 +192,10 @@ def _loader(dataset: CropDataset, batches: list[list[int]], device: torch.device
     return DataLoader(dataset, batch_sampler=batches, num_workers=workers, pin_memory=device.type == "cuda")
 
 
-def _described(record: dict[str, Any], options: NetworkOptions, recording: Recording) -> str:
-    if options.supervision == "2d" or not recording.rigs:
+def _described(record: dict[str, Any], options: NetworkOptions, unit: str) -> str:
+    if options.supervision == "2d":
         return f"2D error {record['val_2d_percent']:.2f}% of the box"
-    return f"NMPJPE {record['val_nmpjpe']:.1f} {recording.unit}"
+    return f"NMPJPE {record['val_nmpjpe']:.1f} {unit}"
 
 
 def _record(

@@ -15,7 +15,6 @@ from epitool.metrics import nmpjpe
 from epitool.nn.crops import volume_to_pose
 from epitool.nn.dataset import CropDataset
 from epitool.nn.network import PoseNetwork
-from epitool.nn.recording import Recording
 from epitool.nn.samples import Samples
 from epitool.nn.torch_engine import infer
 from epitool.options.network import NetworkOptions
@@ -28,7 +27,6 @@ def validate(
     network: PoseNetwork,
     samples: Samples,
     store: Sequence[Image],
-    recording: Recording,
     options: NetworkOptions,
     fabric: Fabric,
 ) -> dict[str, float]:
@@ -40,7 +38,7 @@ def validate(
         there was nothing to measure.
     """
     network.eval()
-    in_depth = bool(recording.rigs) and options.supervision != "2d"
+    in_depth = options.supervision != "2d"
     part = samples.part("val")[fabric.global_rank :: fabric.world_size]
     dataset, sums = CropDataset(store, samples, options, augment=False), np.zeros((3, 2))
     for start in range(0, len(part), options.batch_size):

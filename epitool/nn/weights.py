@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from torch import Tensor
 
 from epitool.errors import CheckpointError
 from epitool.nn.backbone import imagenet_weights
 from epitool.nn.card import ModelCard
-from epitool.nn.checkpoint import load_model, load_tensors
+from epitool.nn.checkpoint import load_tensors, model_in
 from epitool.nn.crops import STANDARD_CROPS
 from epitool.nn.network import PoseNetwork
 from epitool.nn.released import backbone_of, check_tensor, released_joints, shape_text, state_dict_of
@@ -22,14 +22,53 @@ _FINAL = ("final_layer.weight", "final_layer.bias")
 _TRUNK = ("conv1.", "bn1.", "layer1.", "layer2.", "layer3.", "layer4.")
 
 
-def starting_weights(source: str | Path, network: PoseNetwork, skeleton: Skeleton) -> list[str]:
+class Initial(NamedTuple):
+    """Weights to start a training from.
+
+    Attributes:
+        source: Where they come from, for messages.
+        values: Tensors by parameter name.
+        card: Card of the network that they belong to, if known.
+    """
+
+    source: str | Path
+    values: dict[str, Any]
+    card: ModelCard | None
+
+
+def read_initial(source: str | Path, backbone: str) -> Initial:
+    """Read initial weights.
+
+    Args:
+        source: `model.pt`, a file of the release, a `state_dict` of a ResNet or pose network, or "imagenet".
+        backbone: Name of the ResNet whose weights "imagenet" stands for.
+
+    Raises:
+        InputError: There is no such file.
+        CheckpointError: It is damaged, or of another kind.
+        UsageError: The ImageNet weights cannot be obtained.
+    """
+    if str(source) == IMAGENET:
+        return Initial(source, imagenet_weights(backbone), None)
+    path = Path(source)
+    content = load_tensors(path)
+    values = state_dict_of(content)
+    if "format" in content or (values is not None and released_joints(values)):
+        model = model_in(path, content)
+        return Initial(source, dict(model.weights), model.card)
+    if values is None:
+        raise CheckpointError(f"{path}: holds neither a pose network nor a ResNet")
+    return Initial(source, values, None)
+
+
+def starting_weights(initial: Initial, network: PoseNetwork, skeleton: Skeleton) -> list[str]:
     """Copy all weights that fit into a network.
 
     The trunk is copied as a whole or not at all. Of the last layer, the channels of joints with the same name are
     copied.
 
     Args:
-        source: `model.pt`, a file of the release, a `state_dict` of a ResNet or pose network, or "imagenet".
+        initial: The weights.
         network: Network to change in place.
         skeleton: Skeleton of its joints.
 
@@ -37,11 +76,9 @@ def starting_weights(source: str | Path, network: PoseNetwork, skeleton: Skeleto
         Lines to print: how much was copied, and why the rest was not.
 
     Raises:
-        InputError: There is no such file.
-        CheckpointError: It is damaged, or of a network with another trunk.
-        UsageError: The ImageNet weights cannot be obtained.
+        CheckpointError: They are of a network with another trunk, or not finite.
     """
-    values, card = _read(source, network)
+    source, values, card = initial
     own = network.state_dict()
     _check_trunk(source, values, own)
     fitting = {name: values[name] for name in own if name not in _FINAL and _fits(name, values, own)}
@@ -63,21 +100,6 @@ def _check_depth_range(card: ModelCard) -> list[str]:
         return ["depth was not trained there"]
     there, here = card.convention.depth_span, STANDARD_CROPS.depth_span
     return [] if there == here else [f"z spans {there:g} boxes there and {here:g} here: depth has to be learned anew"]
-
-
-def _read(source: str | Path, network: PoseNetwork) -> tuple[dict[str, Any], ModelCard | None]:
-    """Return tensors by parameter name, and the card of the network that they belong to, if known."""
-    if str(source) == IMAGENET:
-        return imagenet_weights(backbone_of(network.state_dict())), None
-    path = Path(source)
-    content = load_tensors(path)
-    values = state_dict_of(content)
-    if "format" in content or (values is not None and released_joints(values)):
-        model = load_model(path)
-        return dict(model.weights), model.card
-    if values is None:
-        raise CheckpointError(f"{path}: holds neither a pose network nor a ResNet")
-    return values, None
 
 
 def _check_trunk(source: str | Path, values: Mapping[str, Any], own: Mapping[str, Tensor]) -> None:

@@ -24,6 +24,7 @@ from epitool.stages.shared.label_verdict import check_verdicts
 
 if TYPE_CHECKING:
     from epitool.nn.recording import Recording
+    from epitool.nn.weights import Initial
 
 
 def run(options: TrainOptions) -> Summary:
@@ -48,12 +49,13 @@ def run(options: TrainOptions) -> Summary:
         do_first(fabric, lambda: stack.enter_context(alone_at(folder)))
         chosen = options.preset if options.preset != "auto" else "paper" if fabric.device.type == "cuda" else "small"
         network = _network(options, chosen)
-        _check_before_work(recording, network, options)
+        _check_before_work(recording, network, options.pairs)
+        initial = _read_initial_weights(options, network.backbone)
         where = f"{fabric.world_size} x {fabric.device.type}, {compute.precision_on(fabric.device)}"
         say(f"training ({where}) with preset {chosen}: {_described(network)}")
         if options.overwrite and fabric.is_global_zero:
             shutil.rmtree(folder, ignore_errors=True)
-        history = train(recording, network, folder, fabric, options.initial, options.accumulate)
+        history = train(recording, network, folder, fabric, initial, options.accumulate)
         baseline = baseline_error(open_training_set(recording.skeleton, folder)[0], network.supervision)
     unit = recording.unit
     if fabric.is_global_zero:
@@ -83,27 +85,37 @@ def _network(options: TrainOptions, preset: str) -> NetworkOptions:
     return replace(PRESETS[preset], **{name: value for name, value in given.items() if value is not None})
 
 
-def _check_before_work(recording: Recording, network: NetworkOptions, options: TrainOptions) -> None:
+def _check_before_work(recording: Recording, network: NetworkOptions, pairs: Path) -> None:
     """Refuse what would be found out only after all crops are cut.
 
     Raises:
-        InputError: There are no poses to learn, no occluders, or no such file of initial weights.
-        CheckpointError: The initial weights cannot be read.
+        InputError: There are no poses to learn, or no occluders.
     """
     from epitool.nn.augment import Occluders
-    from epitool.nn.checkpoint import load_tensors
-    from epitool.nn.run import LAST
     from epitool.nn.samples import check_poses
-    from epitool.nn.weights import IMAGENET
 
-    with damage_in(options.pairs, "labels"):
+    with damage_in(pairs, "labels"):
         check_poses(recording, network.supervision)
     Occluders(network.occluders, network.image_size, network.seed)
+
+
+def _read_initial_weights(options: TrainOptions, backbone: str) -> Initial | None:
+    """Read the weights to begin with, before crops are cut; a run that goes on needs none.
+
+    Raises:
+        InputError: There is no such file.
+        CheckpointError: It cannot be used.
+        UsageError: The ImageNet weights cannot be obtained.
+    """
+    from epitool.nn.run import LAST
+    from epitool.nn.weights import IMAGENET, read_initial
+
     goes_on = (_folder(options) / LAST).exists() and not options.overwrite
-    if options.initial and options.initial != IMAGENET and not goes_on:
-        if not Path(options.initial).is_file():
-            raise InputError(f"--initial {options.initial}: no such file; give a checkpoint, or {IMAGENET}")
-        load_tensors(Path(options.initial))
+    if not options.initial or goes_on:
+        return None
+    if options.initial != IMAGENET and not Path(options.initial).is_file():
+        raise InputError(f"--initial {options.initial}: no such file; give a checkpoint, or {IMAGENET}")
+    return read_initial(options.initial, backbone)
 
 
 @contextmanager

@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from epitool.arrays import homogeneous
 from epitool.camera import Camera
 from epitool.images import Image
 
@@ -24,8 +25,7 @@ def camera_rays(camera: Camera) -> Rays:
     """Return the direction `(height, width, 3)` of the ray through each pixel, camera axes, z = 1."""
     width, height = camera.image_size
     x, y = np.meshgrid(np.arange(width, dtype=float), np.arange(height, dtype=float))
-    xy = camera.normalize(np.stack([x, y], axis=-1))
-    return np.concatenate([xy, np.ones_like(xy[..., :1])], axis=-1).astype(np.float32)
+    return homogeneous(camera.normalize(np.stack([x, y], axis=-1))).astype(np.float32)
 
 
 def hit_room(camera: Camera, rays: Rays, room: Array = ROOM) -> tuple[NDArray[np.int64], Array]:

@@ -12,8 +12,9 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 
+from epitool.arrays import homogeneous
 from epitool.camera import Camera
-from epitool.geometry.two_view.epipolar import fundamental_of_cameras, homogeneous
+from epitool.geometry.two_view.epipolar import fundamental_of_cameras
 from epitool.images import Image
 from epitool.labels import Labels
 from epitool.skeleton import Skeleton

@@ -14,6 +14,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from epitool.camera import Camera
 from epitool.files import writing
 from epitool.images import Image
 from epitool.viz.colors import OTHERS_COLORS, bone_side, colors_of, joint_side
@@ -138,12 +139,9 @@ def _packed_crowd(crowd: Crowd) -> dict[str, Any]:
     }
 
 
-def _camera(camera: Any, turn: Array, size: float) -> dict[str, Any]:
-    width, height = camera.image_size
-    corners = np.array([[0, 0], [width - 1, 0], [width - 1, height - 1], [0, height - 1]], dtype=float)
-    ends = camera.unproject(corners, np.full(4, _FRUSTUM * size / 2)) @ turn.T
-    lens = np.pad(camera.distortion, (0, max(_LENS - len(camera.distortion), 0)))[:_LENS]
-    own = {"K": camera.K.tolist(), "d": lens.tolist(), "R": camera.R.tolist(), "t": camera.t.tolist()}
+def _camera(camera: Camera, turn: Array, size: float) -> dict[str, Any]:
+    ends = camera.corners(_FRUSTUM * size / 2) @ turn.T
+    own = {"K": camera.K.tolist(), "d": camera.lens[:_LENS].tolist(), "R": camera.R.tolist(), "t": camera.t.tolist()}
     return {"name": camera.name, "center": _short(turn @ camera.center), "corners": _short(ends), **own}
 
 

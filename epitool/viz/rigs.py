@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 
-from epitool.camera import Camera, Rig
+from epitool.camera import Rig
 from epitool.skeleton import Skeleton
 from epitool.viz.colors import bone_side, plot_color
 from epitool.viz.level import image_up, level_axes
@@ -49,7 +49,7 @@ def plot_rig(path: Path, rig: Rig, people: Sequence[Array], skeleton: Skeleton, 
     centers = np.stack([camera.center for camera in rig.cameras]) @ level.T / scale
     low, high = _bounds(np.concatenate(points).reshape(-1, 3), centers)
     depth = FRUSTUM_DEPTH * np.linalg.norm(centers - (low + high) / 2, axis=-1).mean()
-    corners = centers[:, None] + depth * np.stack([_image_corners(camera) for camera in rig.cameras]) @ level.T
+    corners = np.stack([camera.corners(depth * scale) for camera in rig.cameras]) @ level.T / scale
 
     size = high - low
     height = min(1.9 + 5.6 * (size[1] + size[2]) / size[0], MAX_HEIGHT)
@@ -89,13 +89,6 @@ def _bounds(points: Array, centers: Array) -> tuple[Array, Array]:
 def _add_legend(figure: Figure, floor: bool) -> None:
     path = Line2D([], [], color=PATH_COLOR, lw=1, ls=":", label="path of the pelvis")
     add_side_legend(figure, path, *([Line2D([], [], color=FLOOR_COLOR, lw=2, label="floor")] if floor else []))
-
-
-def _image_corners(camera: Camera) -> Array:
-    """Return vectors `(4, 3)` in the world from the camera centre to the image corners at depth 1."""
-    width, height = camera.image_size
-    corners = np.array([[0, 0], [width - 1, 0], [width - 1, height - 1], [0, height - 1]], dtype=float)
-    return camera.unproject(corners, np.ones(4)) - camera.center
 
 
 def _draw_person(axes: Axes, xy: Array, skeleton: Skeleton) -> None:

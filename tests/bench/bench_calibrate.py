@@ -14,7 +14,6 @@ from scenes import rms, rotation_errors, timed, walking
 from epitool.camera import Rig
 from epitool.errors import GeometryError
 from epitool.geometry.calibration.calibrate import calibrate
-from epitool.geometry.calibration.first_rig import undistort_keypoints
 from epitool.geometry.calibration.paper_chain import chain_poses
 from epitool.geometry.two_view.relative_pose import estimate_pair
 from epitool.pose import Keypoints
@@ -37,7 +36,7 @@ def as_the_paper(keypoints: Keypoints, rig: Rig) -> Rig:
 
 def pairs_alone(keypoints: Keypoints, rig: Rig) -> Rig:
     """Consecutive pairs by PoseLib, exchanged sides undone, and no adjustment."""
-    xy, K = undistort_keypoints(keypoints, rig.cameras), [camera.K for camera in rig.cameras]
+    xy, K = rig.undistort(keypoints.xy), [camera.K for camera in rig.cameras]
     pairs = [
         estimate_pair(xy[:, a], xy[:, b], K[a], K[b], keypoints.skeleton, "essential", 0)
         for a, b in itertools.pairwise(range(len(rig)))

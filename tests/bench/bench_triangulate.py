@@ -13,11 +13,12 @@ from numpy.typing import NDArray
 from peers import anipose_group
 from scenes import Scene, by_point, timed, walking
 
+from epitool.arrays import homogeneous
 from epitool.camera import Rig
 from epitool.geometry.triangulation.triangulate import estimate_noise, triangulate
 from epitool.geometry.triangulation.vector_median import triangulate_dlt
 from epitool.geometry.two_view.correction import correct_matches
-from epitool.geometry.two_view.epipolar import fundamental_of_pose, homogeneous
+from epitool.geometry.two_view.epipolar import fundamental_of_pose
 from epitool.parallel import run_parallel
 
 Array = NDArray[np.float64]

@@ -4,8 +4,9 @@ import cv2
 import numpy as np
 import pytest
 
+from epitool.arrays import homogeneous
 from epitool.geometry.two_view.correction import correct_matches
-from epitool.geometry.two_view.epipolar import fundamental_of_pose, homogeneous, sampson_distance
+from epitool.geometry.two_view.epipolar import fundamental_of_pose, sampson_distance
 
 K = np.array([[1145.0, 0, 500], [0, 1140, 490], [0, 0, 1]])
 SIDE, FACING, BEHIND = 1.2, np.pi - 0.02, 0.01  # turns about the person; in the last two each epipole is on the body

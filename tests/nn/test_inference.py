@@ -157,7 +157,7 @@ def test_what_is_drawn_ahead_keeps_its_order_and_stays_little():
             drawn.append(i)
             yield i
 
-    for item in drawn_ahead(items(), depth=2):
+    for item in drawn_ahead(items()):
         used.append(item)
         assert len(drawn) <= len(used) + 2
     assert used == drawn == list(range(20))

@@ -16,7 +16,7 @@ from epitool.nn.crops import volume_to_pose
 from epitool.nn.network import build_network
 from epitool.nn.released import backbone_of
 from epitool.nn.torch_engine import infer
-from epitool.nn.weights import starting_weights
+from epitool.nn.weights import read_initial, starting_weights
 from epitool.options.network import BACKBONES, SMALL
 from epitool.skeleton import skeleton
 
@@ -119,6 +119,10 @@ SIZES = [
 ]
 
 
+def start_from(source, network, body):
+    return starting_weights(read_initial(source, backbone_of(network.state_dict())), network, body)
+
+
 @pytest.mark.parametrize(("name", "joints", "filters"), SIZES)
 def test_released_file_answers_as_the_release_to_a_ten_thousandth_of_a_voxel(tmp_path, name, joints, filters):
     crops = some_crops()
@@ -153,7 +157,7 @@ def test_joints_are_in_the_order_of_the_release():
 def test_file_of_16_joints_was_trained_in_2d_if_its_name_says_mpii(tmp_path, file, supervision):
     card = load_model(save_released(NaiveNetwork("resnet18", 16, 8), tmp_path / file, prefix="")).card
     assert (card.skeleton, card.options.supervision) == (MPII, supervision)
-    lines = starting_weights(tmp_path / file, build_network(16, replace(TINY, filters=8)), MPII)
+    lines = start_from(tmp_path / file, build_network(16, replace(TINY, filters=8)), MPII)
     assert ("depth was not trained there" in lines) == (supervision == "2d")
     pose, xy = volume_to_pose(
         np.zeros((1, 16, 3)), np.array([[0.0, 0, 64, 64]]), np.eye(3), card.bone_lengths, MPII, card.convention
@@ -221,7 +225,7 @@ def test_batches_need_not_be_counted_and_half_precision_is_widened(released, tmp
 
 
 def test_training_starts_from_a_released_file(released):
-    lines = starting_weights(released, network := build_network(17, TINY), H36M)
+    lines = start_from(released, network := build_network(17, TINY), H36M)
     assert lines[0] == f"140 of 140 tensors start from {released}"
     assert "z spans 1 boxes there and 2 here" in lines[1]
     assert all(torch.equal(t, network.state_dict()[name]) for name, t in load_model(released).weights.items())
@@ -230,7 +234,7 @@ def test_training_starts_from_a_released_file(released):
 def test_joints_take_over_their_channels_by_name(released):
     network = build_network(16, TINY)
     before = network.final_layer.weight.detach().clone()
-    lines = starting_weights(str(released), network, MPII)
+    lines = start_from(str(released), network, MPII)
     weight, bias = (load_model(released).weights[f"final_layer.{part}"] for part in ("weight", "bias"))
     for j, joint in enumerate(MPII.joints):
         there = slice(64 * H36M.index(joint), 64 * H36M.index(joint) + 64)
@@ -243,7 +247,7 @@ def test_joints_take_over_their_channels_by_name(released):
 def test_joints_that_the_source_lacks_start_random(released):
     halpe, network = skeleton("halpe26"), build_network(26, TINY)
     before = network.final_layer.weight.detach().clone()
-    lines = starting_weights(released, network, halpe)
+    lines = start_from(released, network, halpe)
     assert lines[1].startswith("final_layer: 14 of 26 joints by name; random are nose, left_eye")
     assert torch.equal(network.final_layer.weight[:64], before[:64])
 
@@ -251,16 +255,23 @@ def test_joints_that_the_source_lacks_start_random(released):
 def test_model_of_ours_starts_another_and_says_what_does_not_fit(released, tmp_path):
     save_model(tmp_path / "model.pt", load_model(released))
     network = build_network(17, replace(TINY, image_size=96, filters=8))
-    lines = starting_weights(tmp_path / "model.pt", network, H36M)
+    lines = start_from(tmp_path / "model.pt", network, H36M)
     assert lines[0].startswith("123 of 140 tensors")
     assert lines[1] == "final_layer starts random: final_layer.weight, 1088x16x1x1 there and 408x8x1x1 here"
     assert "other tensors start random, the first is deconv_layers.0.weight, 512x16x4x4 there and 512x8" in lines[2]
 
 
+def test_a_file_of_weights_is_read_once(released, monkeypatch):
+    read, load = [], torch.load
+    monkeypatch.setattr(torch, "load", lambda file, **how: read.append(file) or load(file, **how))
+    read_initial(released, "resnet18")
+    assert len(read) == 1
+
+
 def test_torchvision_file_starts_the_trunk(tmp_path):
     trunk, network = resnet("resnet18"), build_network(17, TINY)
     torch.save(trunk.state_dict(), tmp_path / "resnet18.pth")
-    lines = starting_weights(tmp_path / "resnet18.pth", network, H36M)
+    lines = start_from(tmp_path / "resnet18.pth", network, H36M)
     assert lines[:2] == [
         f"120 of 140 tensors start from {tmp_path / 'resnet18.pth'}",
         "final_layer starts random: final_layer.weight, missing there and 1088x16x1x1 here",
@@ -272,14 +283,14 @@ def test_torchvision_file_starts_the_trunk(tmp_path):
 
 def test_another_trunk_or_none_is_refused(released, tmp_path):
     with pytest.raises(CheckpointError, match="is of a resnet18, the network is a resnet50; train with backbone"):
-        starting_weights(released, build_network(17, replace(TINY, backbone="resnet50")), H36M)
+        start_from(released, build_network(17, replace(TINY, backbone="resnet50")), H36M)
     torch.save({"state_dict": {"a": torch.zeros(1)}}, tmp_path / "a.pt")
     with pytest.raises(CheckpointError, match="neither"):
-        starting_weights(tmp_path / "a.pt", build_network(17, TINY), H36M)
+        start_from(tmp_path / "a.pt", build_network(17, TINY), H36M)
     nan = torch.full((128, 64, 3, 3), torch.nan)
     torch.save(resnet("resnet18").state_dict() | {"layer2.0.conv1.weight": nan}, tmp_path / "b.pt")
     with pytest.raises(CheckpointError, match=r"layer2.0.conv1.weight .* not finite"):
-        starting_weights(tmp_path / "b.pt", build_network(17, TINY), H36M)
+        start_from(tmp_path / "b.pt", build_network(17, TINY), H36M)
 
 
 def no_route(*args, **kwargs):
@@ -291,10 +302,10 @@ def test_imagenet_weights_come_from_the_cache_or_a_line_says_what_to_do(tmp_path
     monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
     monkeypatch.setattr(torch.hub, "download_url_to_file", no_route)
     with pytest.raises(UsageError, match=r"resnet18 cannot be had here \(no route\); put https.*resnet18-\w+.pth at"):
-        starting_weights("imagenet", network, H36M)
+        start_from("imagenet", network, H36M)
     assert capsys.readouterr().out == ""
     trunk, url = resnet("resnet18"), backbone._resnets().ResNet18_Weights.IMAGENET1K_V1.url
     (tmp_path / "checkpoints").mkdir(exist_ok=True)
     torch.save(trunk.state_dict(), tmp_path / "checkpoints" / Path(url).name)
-    assert starting_weights("imagenet", network, H36M)[0] == "120 of 140 tensors start from imagenet"
+    assert start_from("imagenet", network, H36M)[0] == "120 of 140 tensors start from imagenet"
     assert torch.equal(network.conv1.weight, trunk.conv1.weight)

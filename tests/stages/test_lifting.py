@@ -405,6 +405,13 @@ def test_all_images_that_cannot_be_decoded_are_named(posed):
         predict.run(PredictOptions(images=("bad.png", "img.jpg", "worse.png")))
 
 
+def test_an_image_that_is_gone_is_not_called_undecodable(posed, monkeypatch):
+    Path("bad.png").write_text("no image")
+    monkeypatch.setattr(predict, "image_names", lambda *_, **__: ["img.jpg", "bad.png", "gone.png"])
+    with pytest.raises(InputError, match=r"^image bad\.png: cannot be decoded"):
+        predict.run(PredictOptions(images=("bad.png",)))
+
+
 def test_height_gives_the_size(posed):
     run(out=Path("a.json"))
     summary = run(out=Path("b.json"), height="1.87m")

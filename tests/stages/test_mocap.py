@@ -11,12 +11,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import typer
 from conftest import exact_labels
 from test_images import write_video
 from typer.testing import CliRunner
 
 from epitool.cli import app, spread_variadic
-from epitool.errors import GeometryError, InputError, UsageError
+from epitool.cli.running import failing_in_one_line
+from epitool.console import AS_STEP
+from epitool.errors import GeometryError, InputError, UsageError, VerticalError
 from epitool.geometry.calibration.compare import compare_rigs
 from epitool.io.cameras import read_rig, read_windows, write_rig
 from epitool.io.candidates_h5 import add_candidates, read_candidates
@@ -312,7 +315,7 @@ class Ended:
     [
         ({"status": 130}, KeyboardInterrupt), ({"interrupted": True}, KeyboardInterrupt),
         ({"interrupted": True, "patient": False}, KeyboardInterrupt), ({"status": 4}, StepFailedError),
-        ({"status": -9}, StepFailedError),
+        ({"status": -9}, StepFailedError), ({"status": VerticalError.status_of_step}, StepFailedError),
     ],
 )  # fmt: skip
 def test_a_step_that_is_interrupted_may_save_what_it_has_and_one_that_fails_passes_its_status_on(
@@ -323,7 +326,8 @@ def test_a_step_that_is_interrupted_may_save_what_it_has_and_one_that_fails_pass
     with pytest.raises(raised) as caught:
         run_step(["triangulate"])
     if raised is StepFailedError:
-        assert caught.value.exit_status == (4 if changes["status"] == 4 else 1)
+        assert caught.value.exit_status == (4 if changes["status"] > 0 else 1)
+        assert caught.value.vertical == (changes["status"] == VerticalError.status_of_step)
     assert kind.signals == ((signal.SIGINT,) if not kind.patient else ())  # a terminal interrupts both
 
 
@@ -331,6 +335,32 @@ def test_paths_of_a_trial():
     trial = Trial("walk1", (), (Path("s/walk1/poses.trc"), Path("s/walk1/poses.c3d")))
     assert trial.labels.as_posix() == "s/walk1/poses-steps/labels.h5"
     assert trial.page.as_posix() == "s/walk1/poses.html"
+
+
+@pytest.mark.parametrize("vertical", [False, True])
+def test_cameras_are_calibrated_once_more_only_without_a_vertical(session, monkeypatch, vertical):
+    typed = []
+
+    def failing(arguments, folder=None, as_json=False):
+        if arguments[0] == "calibrate":
+            typed.append(arguments)
+            raise StepFailedError("failed", GeometryError.exit_status, vertical)
+        return in_process(arguments, folder, as_json)
+
+    monkeypatch.setattr(mocap, "run_step", failing)
+    with pytest.raises(StepFailedError, match="stopped at the cameras") as caught:
+        one(session / "walk1")
+    assert caught.value.exit_status == GeometryError.exit_status
+    assert ["--up" in arguments for arguments in typed] == [True, False][: 1 + vertical]
+
+
+@pytest.mark.parametrize("step", [False, True])
+def test_a_step_tells_the_command_that_runs_it_of_a_missing_vertical(step, monkeypatch):
+    if step:
+        monkeypatch.setenv(AS_STEP, "1")
+    with pytest.raises(typer.Exit) as left, failing_in_one_line():
+        raise VerticalError("no person stands upright")
+    assert left.value.exit_code == (VerticalError.status_of_step if step else GeometryError.exit_status)
 
 
 @pytest.mark.thorough

@@ -86,7 +86,7 @@ def test_a_network_that_answers_nothing_is_measured_as_nothing_and_never_the_bes
     network = build_network(17, TINY)
     network.load_state_dict({name: tensor * np.nan for name, tensor in model.weights.items()}, strict=False)
     samples, store = open_training_set(recording.skeleton, run_folder)
-    measured = validate(network, samples, store, recording, TINY, Compute("cpu").start())
+    measured = validate(network, samples, store, TINY, Compute("cpu").start())
     assert all(np.isnan(error) for error in measured.values())
     history = [{"epoch": 1, **measured}, {"epoch": 2, "val_nmpjpe": 80.0}, {"epoch": 3, **measured}]
     assert best_epoch(history)["epoch"] == 2

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from epitool.camera import Rig
+from epitool.camera import IN_MM, Rig
 from epitool.console import warn
 from epitool.errors import GeometryError, UsageError
 from epitool.pose import Poses
@@ -19,7 +19,6 @@ CANONICAL_STATURE = 1700.0  # stature in labels without a metric scale, in arbit
 _ANKLE_HEIGHT = 0.039  # share of stature (Winter, Biomechanics and Motor Control of Human Movement)
 _LENGTH = re.compile(r"^([0-9]*\.?[0-9]+) *(mm|cm|m)$")
 _POSSIBLE_MM = {"height": (400.0, 2500.0), "femur": (80.0, 700.0), "baseline": (10.0, 100_000.0)}
-_IN_MM = {"mm": 1.0, "cm": 10.0, "m": 1000.0}
 
 
 @dataclass(frozen=True)
@@ -56,7 +55,7 @@ def parse_scale(text: str) -> ScaleRule:
     cameras = tuple(name.strip() for name in names.split(",")) if names else ()
     fits = len(set(cameras)) == 2 == len(cameras) if kind == "baseline" else kind in ("height", "femur") and not cameras
     least, most = _POSSIBLE_MM.get(kind, (0.0, 0.0))
-    if not measured or not fits or not least <= float(measured[1]) * _IN_MM[measured[2]] <= most:
+    if not measured or not fits or not least <= float(measured[1]) * IN_MM[measured[2]] <= most:
         wrong = "expected"
         if measured and fits:
             wrong = f"a {kind} is between {least / 1000:g} and {most / 1000:g} m; expected"
@@ -66,7 +65,7 @@ def parse_scale(text: str) -> ScaleRule:
             wrong = "it does not say what is so long; expected"
         raise UsageError(f"scale {text}: {wrong} height=1.78m, femur=400mm or baseline:cam1,cam2=3.2m (m, cm, mm)")
     pair = (cameras[0], cameras[1]) if cameras else None
-    return ScaleRule(kind, float(measured[1]) * _IN_MM[measured[2]], pair)
+    return ScaleRule(kind, float(measured[1]) * IN_MM[measured[2]], pair)
 
 
 def bone_lengths(xyz: Array, skeleton: Skeleton) -> Array:
@@ -90,6 +89,9 @@ def stature(poses: Poses) -> float:
     """Return the standing height from bone medians, so that the person need not stand upright.
 
     It is shin + thigh + pelvis to thorax + thorax to crown, plus the ankle's height above the floor.
+
+    Raises:
+        GeometryError: A shin, thigh, trunk or head is never seen.
     """
     body = poses.convert(skeleton("h36m17"))
     shin = _median([distance_between(body, f"{side}_knee", f"{side}_ankle") for side in ("left", "right")], "shin")

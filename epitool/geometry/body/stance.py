@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from epitool.errors import GeometryError
+from epitool.arrays import evenly_spread
+from epitool.errors import VerticalError
 from epitool.geometry.body.scale import distance_between
 from epitool.pose import Poses
 from epitool.skeleton import skeleton
@@ -100,17 +101,17 @@ def stance_of(poses: Poses) -> tuple[Stance, float]:
     """Return the body without joints that are gross errors, and the leg's length in the poses' unit.
 
     Raises:
-        GeometryError: Fewer than 10 frames show all of an upright person.
+        VerticalError: Fewer than 10 frames show all of an upright person.
     """
     body = poses.convert(skeleton("h36m17"))
-    chosen = np.linspace(0, len(body.frames) - 1, min(len(body.frames), _FRAME_BUDGET)).astype(int)
+    chosen = evenly_spread(len(body.frames), _FRAME_BUDGET)
     body = replace(body, xyz=body.xyz[chosen], confidence=body.confidence[chosen], frames=body.frames[chosen])
     joint = {name: body.xyz[:, j] for j, name in enumerate(body.skeleton.joints)}
     shins = np.stack([distance_between(body, f"{side}_knee", f"{side}_ankle") for side in _SIDES], axis=1)
     thighs = np.stack([distance_between(body, f"{side}_hip", f"{side}_knee") for side in _SIDES], axis=1)
     trunk = distance_between(body, "pelvis", "thorax")
     if not all(np.isfinite(lengths).sum() >= _MIN_FRAMES for lengths in (shins, thighs, trunk)):
-        raise GeometryError(f"shoulders, hips, knees and ankles are seen together in fewer than {_MIN_FRAMES} frames")
+        raise VerticalError(f"shoulders, hips, knees and ankles are seen together in fewer than {_MIN_FRAMES} frames")
     leg = float(np.nanmedian(shins) + np.nanmedian(thighs))
     ankles = np.stack([joint[f"{side}_ankle"] for side in _SIDES], axis=1)
     ankles = np.where(_find_usual(shins)[..., None], ankles, np.nan)
@@ -118,7 +119,7 @@ def stance_of(poses: Poses) -> tuple[Stance, float]:
     upright = np.linalg.norm(axis, axis=-1) > _UPRIGHT * (leg + np.nanmedian(trunk))
     upright &= np.isfinite(left[:, 0])
     if upright.sum() < _MIN_FRAMES:
-        raise GeometryError(f"{upright.sum()} frames show all of an upright person, {_MIN_FRAMES} are needed")
+        raise VerticalError(f"{upright.sum()} frames show all of an upright person, {_MIN_FRAMES} are needed")
     axis, hips = (
         np.where(upright[:, None], axis, np.nan),
         np.where(_find_usual(trunk)[:, None], joint["pelvis"], np.nan),

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from epitool.camera import Camera, Rig, frozen_array
-from epitool.errors import GeometryError
+from epitool.errors import VerticalError
 from epitool.geometry.body.axes import least_rotation, unit_vectors
 from epitool.geometry.body.stance import Stance, Tilt, axis_tilt, fit_floor, floor_tilt, stance_of
 from epitool.geometry.doubts import Doubt, Kind
@@ -74,7 +74,7 @@ def level_world(poses: Poses, rig: Rig) -> Levelled:
         rig: The cameras, in the same world.
 
     Raises:
-        GeometryError: Too few frames show all of an upright person; the person or the cameras lie on their side; or the
+        VerticalError: Too few frames show all of an upright person; the person or the cameras lie on their side; or the
             vertical is less certain than MAX_SD_DEG.
     """
     stance, leg = stance_of(poses)
@@ -85,7 +85,7 @@ def level_world(poses: Poses, rig: Rig) -> Levelled:
     floor = floor_tilt(stance, plane)
     both = _combined(axis, floor)
     if not both.sd_deg <= MAX_SD_DEG:
-        raise GeometryError(f"the vertical is known to {both.sd_deg:.0f} degrees only; let a person walk about")
+        raise VerticalError(f"the vertical is known to {both.sd_deg:.0f} degrees only; let a person walk about")
     up = np.array([*both.slope, 1.0])
     R = _facing(rig.cameras[0], _frame_of(up) @ base)
     if floor.sd_deg > MAX_SD_DEG:
@@ -107,12 +107,12 @@ def _upright_frame(stance: Stance) -> Array:
     """Return the rotation `(3, 3)` whose third row is the vertical from the body's axis.
 
     Raises:
-        GeometryError: The axis has no common direction.
+        VerticalError: The axis has no common direction.
     """
     known = stance.axis[np.isfinite(stance.axis[:, 0])]
     start = np.median(known / np.linalg.norm(known, axis=-1, keepdims=True), axis=0)
     if np.linalg.norm(start) < _MIN_UPRIGHTNESS:
-        raise GeometryError("the body's axis points anywhere, so no vertical can be told; let a person walk about")
+        raise VerticalError("the body's axis points anywhere, so no vertical can be told; let a person walk about")
     R = _frame_of(start)
     for _ in range(_ITERATIONS):
         slope = axis_tilt(stance.turned(R)).slope
@@ -153,11 +153,11 @@ def _check_roll(rig: Rig, up: Array) -> None:
     """Tell people who stand still from people who lie still, assuming that cameras are roughly level.
 
     Raises:
-        GeometryError: The cameras are not level.
+        VerticalError: The cameras are not level.
     """
     roll = float(np.sqrt(np.mean([(camera.R[0] @ up) ** 2 for camera in rig.cameras])))
     if roll > _LEVEL_CAMERAS:
-        raise GeometryError(
+        raise VerticalError(
             f"the body's axis lies across the images ({np.degrees(np.arcsin(roll)):.0f} degrees from upright): a person"
             " who lies, or cameras on their side; let a person walk about, upright"
         )

@@ -15,13 +15,12 @@ import numpy as np
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
-from epitool.camera import Camera, Rig, centred_intrinsics
+from epitool.camera import Camera, Rig, centred_intrinsics, undistort_views
 from epitool.errors import GeometryError
 from epitool.geometry.calibration.bundle_adjustment import Bundle
 from epitool.geometry.calibration.first_rig import (
     first_rig,
     informative_frames,
-    undistort_keypoints,
     with_focal,
     with_likely_focal,
 )
@@ -183,7 +182,7 @@ def _evidence(keypoints: Keypoints, bundle: Bundle, pairs: dict[tuple[str, str],
     """Return the evidence from the joints about the rig, apart from how well they fit it."""
     rig = bundle.rig
     sample = informative_frames(keypoints, _GROWTH_FRAMES).select_views(rig.names)
-    labels = make_labels(sample, rig, method="polynomial", jobs=1)
+    labels = make_labels(sample, rig, jobs=1)
     sides = labels.boxes()[..., 2]
     among = {names: pair for names, pair in pairs.items() if set(names) <= set(rig.names)}
     lenses = {} if bundle.focal_sd.any() or len(rig) < 3 else _focal_ratios(labels, sample.take_of)
@@ -248,7 +247,7 @@ def _scatter(xy: Array) -> float:
 
 def _calibrate_chain(keypoints: Keypoints, intrinsics: Sequence[Camera], seed: int, jobs: int) -> Calibration:
     """Calibrate by chaining consecutive pairs (paper, section 3.1)."""
-    xy = undistort_keypoints(keypoints, intrinsics)
+    xy = undistort_views(keypoints.xy, intrinsics)
 
     def solve(v: int) -> PairPose:
         K_a, K_b = intrinsics[v].K, intrinsics[v + 1].K

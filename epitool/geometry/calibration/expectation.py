@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from epitool.arrays import evenly_spread
 from epitool.camera import Rig
 from epitool.errors import GeometryError
 from epitool.geometry.compiled.lens import squared_errors
@@ -110,8 +111,7 @@ def _usable(
             f"{len(chosen)} joints are seen by two views and lie in front of both, at least {_MIN_POINTS} are needed;"
             " are the views in sync, and of the same person?"
         )
-    if len(chosen) > max_points:
-        chosen = chosen[np.linspace(0, len(chosen) - 1, max_points).astype(int)]
+    chosen = chosen[evenly_spread(len(chosen), max_points)]
     areas = np.array([np.prod(camera.image_size) for camera in rig.cameras], dtype=float)
     own = levels.transpose(0, 2, 1).reshape(-1, views)
     lost = np.where(np.isfinite(seen_at[..., 0]), own, -1)[np.isnan(points[:, 0])]

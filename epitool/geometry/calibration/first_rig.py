@@ -9,7 +9,8 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from epitool.camera import Camera
+from epitool.arrays import evenly_spread
+from epitool.camera import Camera, undistort_views
 from epitool.errors import GeometryError
 from epitool.geometry.calibration.incremental import Growth, adjust_rig, grow_best_rig
 from epitool.geometry.calibration.lens_priors import priors_of_common_factor
@@ -28,7 +29,7 @@ def first_rig(
     sample: Keypoints, intrinsics: Sequence[Camera], seed: int, jobs: int
 ) -> tuple[Growth, dict[tuple[str, str], PairPose]]:
     """Return the rig that grows from the poses of all pairs, and these poses."""
-    xy = undistort_keypoints(sample, intrinsics)
+    xy = undistort_views(sample.xy, intrinsics)
     pairs, failures = _all_pairs(xy, sample, intrinsics, seed, jobs)
     if not pairs:
         reasons = {why: [pair for pair, own in failures.items() if own == why] for why in failures.values()}
@@ -59,11 +60,6 @@ def _all_pairs(
     results = dict(zip(names, run_parallel(solve, views, jobs), strict=True))
     solved = {name: found for name, found in results.items() if isinstance(found, PairPose)}
     return solved, {name: found for name, found in results.items() if isinstance(found, str)}
-
-
-def undistort_keypoints(keypoints: Keypoints, intrinsics: Sequence[Camera]) -> Array:
-    """Return undistorted joints `(F, V, J, 2)` px, NaN where unseen."""
-    return np.stack([camera.undistort(keypoints.xy[:, v]) for v, camera in enumerate(intrinsics)], axis=1)
 
 
 def with_focal(intrinsics: Sequence[Camera], factor: float) -> list[Camera]:
@@ -111,4 +107,4 @@ def informative_frames(keypoints: Keypoints, budget: int) -> Keypoints:
     chosen = np.flatnonzero(good) if good.any() else np.arange(len(good))
     if len(chosen) == len(good) <= budget:
         return keypoints
-    return keypoints.select_frames(chosen[np.linspace(0, len(chosen) - 1, min(budget, len(chosen))).astype(int)])
+    return keypoints.select_frames(chosen[evenly_spread(len(chosen), budget)])

@@ -58,7 +58,7 @@ def label_sample(sample: Keypoints, rig: Rig, jobs: int) -> Given:
         GeometryError: Fewer than 30 joints are seen by two views and triangulated.
     """
     own = sample.select_views(rig.names)
-    labels = make_labels(own, rig, method="polynomial", jobs=jobs)
+    labels = make_labels(own, rig, jobs=jobs)
     keypoints = labels.keypoints
     return Given(rig, labels, measure_fit(rig.undistort(keypoints.xy), keypoints.confidence, labels.poses.xyz, rig))
 
@@ -95,7 +95,7 @@ def labels_off(given: Given, closer: Rig, trusted: Sequence[str]) -> float:
         closer: The same cameras, placed so that the joints fit better, in any world.
         trusted: Names of the cameras one of which may not have moved.
     """
-    xyz = make_labels(given.labels.keypoints, closer, method="polynomial", jobs=1).poses.xyz
+    xyz = make_labels(given.labels.keypoints, closer, jobs=1).poses.xyz
     spans = [np.linalg.norm(np.std([camera.center for camera in rig.cameras], axis=0)) for rig in (given.rig, closer)]
     ratio = float(spans[0] / spans[1])
     off = []

@@ -12,10 +12,11 @@ from epitool.camera import Camera, Rig
 from epitool.errors import GeometryError
 from epitool.geometry.calibration.bundle_adjustment import MAX_POINTS, TOLERANCE, Bundle, adjust
 from epitool.geometry.calibration.lens_priors import Lenses, largest_change
-from epitool.geometry.calibration.resection import Resection, resect
+from epitool.geometry.calibration.resection import Resection, resect, resection_threshold
 from epitool.geometry.doubts import Doubt, Kind, doubt_of_unplaced
 from epitool.geometry.triangulation.labels import make_labels
-from epitool.geometry.two_view.relative_pose import PairPose, initial_threshold
+from epitool.geometry.two_view.epipolar import b_from_a
+from epitool.geometry.two_view.relative_pose import PairPose
 from epitool.labels import Labels
 from epitool.parallel import run_parallel
 from epitool.pose import Keypoints
@@ -26,7 +27,6 @@ _CONVINCING, _CONVINCING_SD = 0.55, np.radians(5.0)  # inlier share and deviatio
 _MIN_PARALLAX_DEG = 2.0  # depth is mostly noise below this
 _MIN_INLIERS = 0.4  # share of a view's joints that must fit for it to be placed
 _POINTS, _TOLERANCE = 3000, 1e-5  # settings of an adjustment during growth
-_WIDE = 4.0  # standard deviations of the noise that the threshold of a resection allows
 _LOOKS, _SETTLED = 8, 0.05  # most adjustments of lenses, and the change, in prior deviations, at which they stop
 
 
@@ -171,8 +171,7 @@ def adjust_lenses(keypoints: Keypoints, rig: Rig, jobs: int, lenses: Lenses) -> 
 
 def _labels(keypoints: Keypoints, rig: Rig, jobs: int) -> Labels:
     """Label the keypoints of the rig's views."""
-    own = keypoints.select_views(rig.names)
-    return make_labels(own, rig, method="polynomial", jobs=jobs)
+    return make_labels(keypoints.select_views(rig.names), rig, jobs=jobs)
 
 
 def _promise(pose: PairPose) -> float:
@@ -210,8 +209,7 @@ def _resections(
         own = keypoints.select_views([name])
         xy = cameras[name].undistort(own.xy[:, 0])
         trust = bundle.noise.inlier_share[bundle.noise.levels(own.confidence[:, 0])]
-        shown = xy[np.isfinite(xy[..., 0])]
-        threshold = max(initial_threshold(shown) if len(shown) else 0.0, _WIDE * bundle.sigma_px)
+        threshold = resection_threshold(xy, bundle.sigma_px)
         try:
             return resect(xy, labels.poses.xyz, cameras[name].K, keypoints.skeleton, threshold, seed, trust)
         except GeometryError as error:
@@ -234,7 +232,8 @@ def order_cameras(rig: Rig, names: Sequence[str]) -> Rig:
         GeometryError: The first two cameras have the same place.
     """
     first, *others = (rig.cameras[rig.names.index(name)] for name in names if name in rig.names)
-    turned = [replace(c, R=c.R @ first.R.T, t=c.t - c.R @ first.R.T @ first.t) for c in (first, *others)]
+    moved = [(camera, *b_from_a(first, camera)) for camera in (first, *others)]
+    turned = [replace(camera, R=R, t=t) for camera, R, t in moved]
     length = float(np.linalg.norm(turned[0].center - turned[1].center))
     if not length > 0:
         raise GeometryError(f"views {turned[0].name} and {turned[1].name} are at one place; is one video given twice?")

@@ -30,11 +30,10 @@ from epitool.geometry.calibration.given import (
 from epitool.geometry.calibration.incremental import adjust_to_labels
 from epitool.geometry.calibration.lens_priors import priors_of_common_factor
 from epitool.geometry.calibration.readings import find_meant, without_distortion
-from epitool.geometry.calibration.resection import resect
+from epitool.geometry.calibration.resection import resect, resection_threshold
 from epitool.geometry.calibration.verdict import Verdict, doubt_of_bones, doubt_of_noise
 from epitool.geometry.doubts import OUTLIERS, Doubt, Kind, Level, doubt_if_large
 from epitool.geometry.triangulation.bones import bone_spread
-from epitool.geometry.two_view.relative_pose import initial_threshold
 from epitool.pose import Keypoints
 
 Array = NDArray[np.float64]
@@ -48,7 +47,6 @@ _OTHER_FOCAL = 1.5  # factor by which other focal lengths must reduce scatter mo
 # is 1.03 at most. Distortion that moves nearly all keypoints by less than this share of a person is harmless.
 _STRAIGHTER, _BENT, _MOST = 1.06, 0.01, 0.95
 _PLACED = 0.6  # share of a view's joints that another place of the camera must explain to be reported
-_WIDE = 4.0  # standard deviations of the noise that the threshold of a resection allows
 
 
 def judge_known(keypoints: Keypoints, rig: Rig, jobs: int, left_out: Mapping[str, Doubt] | None = None) -> Verdict:
@@ -121,9 +119,8 @@ def _why(sample: Keypoints, given: Given, camera: Camera) -> Doubt:
     """Return how a camera that does not fit differs from one that would."""
     own = sample.select_views([camera.name])
     xy = camera.undistort(own.xy[:, 0])
-    shown = xy[np.isfinite(xy[..., 0])]
+    threshold = resection_threshold(xy, given.fit.sigma_px)
     try:
-        threshold = max(initial_threshold(shown) if len(shown) else 0.0, _WIDE * given.fit.sigma_px)
         found = resect(xy, given.labels.poses.xyz, camera.K, own.skeleton, threshold, seed=0)
     except GeometryError:
         return Doubt(Kind.UNKNOWN_PLACE, "warn", (camera.name,))

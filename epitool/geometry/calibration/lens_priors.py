@@ -158,7 +158,7 @@ def add_to_k1(camera: Camera, bend: float) -> Camera:
     """Return the camera with `bend` added to k1."""
     if not bend:
         return camera
-    distortion = np.pad(camera.distortion, (0, max(_DISTORTION - len(camera.distortion), 0)))
+    distortion = camera.lens[: max(_DISTORTION, len(camera.distortion))]
     distortion[0] += bend
     return replace(camera, distortion=distortion)
 

@@ -14,6 +14,7 @@ from itertools import combinations, permutations
 
 import numpy as np
 
+from epitool.arrays import evenly_spread
 from epitool.camera import Camera, Rig
 from epitool.errors import GeometryError
 from epitool.geometry.calibration.given import Given, is_doubtful, label_sample, move_closer
@@ -62,8 +63,7 @@ def find_meant(sample: Keypoints, rig: Rig, given: Given | None, jobs: int) -> D
     Returns:
         A doubt that fails, or that warns if it concerns one camera of three or more; None if no reading fits.
     """
-    frames = len(sample.frames)
-    few = sample.select_frames(np.linspace(0, frames - 1, min(_FRAMES, frames)).astype(int))
+    few = sample.select_frames(evenly_spread(len(sample.frames), _FRAMES))
     readings = list(other_readings(rig))
     costs = [_cost(few, reading, jobs) for reading in readings]
     best = readings[int(np.argmin(costs))]

@@ -8,12 +8,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from epitool.errors import GeometryError
-from epitool.geometry.two_view.epipolar import MIN_MATCHES, require_matches
+from epitool.geometry.two_view.epipolar import MIN_MATCHES, pinhole, require_matches
+from epitool.geometry.two_view.relative_pose import initial_threshold
 from epitool.pose import midline
 from epitool.skeleton import Skeleton
 
 Array = NDArray[np.float64]
 _ROUNDS = 3
+_WIDE = 4.0  # standard deviations of the noise that the threshold allows
 _ENOUGH = 2000  # most matches from which a pose is sampled
 _CONVINCING = 0.75  # no other start is tried above this share of inliers
 
@@ -80,6 +82,17 @@ def resect(
     return best
 
 
+def resection_threshold(xy: Array, sigma_px: float) -> float:
+    """Return the error, px, from which a joint of a view is a gross error in its resection.
+
+    Args:
+        xy: Joints `(F, J, 2)` of the view, NaN where missing.
+        sigma_px: Noise of the joints, px.
+    """
+    shown = xy[np.isfinite(xy[..., 0])]
+    return max(initial_threshold(shown) if len(shown) else 0.0, _WIDE * sigma_px)
+
+
 def _alternate(
     image: Array, world: Array, xy: Array, xyz: Array, trust: Array,
     K: Array, skeleton: Skeleton, threshold_px: float, seed: int,
@@ -111,12 +124,11 @@ def _pose(xy: Array, xyz: Array, K: Array, threshold_px: float, seed: int) -> tu
     image, world = xy[known], xyz[known]
     require_matches(len(image))
     some = np.random.default_rng(seed).permutation(len(image))[:_ENOUGH]
-    camera = {"model": "PINHOLE", "width": 1, "height": 1, "params": [K[0, 0], K[1, 1], K[0, 2], K[1, 2]]}
     # a thousand samples find a pose that three joints in ten agree on; views with fewer are not placed
     ransac = {"max_reproj_error": threshold_px, "seed": seed, "max_iterations": 1000, "min_iterations": 100}
     # PoseLib's refinement would stop early if the size of the world were far from 1
     size = float(np.median(np.abs(world - np.median(world, axis=0)))) or 1.0
-    pose, report = poselib.estimate_absolute_pose(image[some], world[some] / size, camera, ransac, {})
+    pose, report = poselib.estimate_absolute_pose(image[some], world[some] / size, pinhole(K), ransac, {})
     if not report["num_inliers"]:
         raise GeometryError(f"no place of the camera explains {len(image)} joints")
     return np.array(pose.R), np.array(pose.t) * size

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from epitool.camera import inverses
 from epitool.geometry.motion.banded import inverse_blocks
+from epitool.labels import covariance_entries
 
 Array = NDArray[np.float64]
 _MEDIAN = 2.366  # of chi-squared with three degrees of freedom
@@ -47,8 +48,7 @@ def path_covariance(
     if np.isfinite(usual):
         lasting = max(1 - variance / usual - _CHANCE / np.sqrt(known.sum()), 0.0)
         covariance += lasting * usual * stated
-    rows, columns = np.triu_indices(3)
-    return covariance[:, rows, columns]
+    return covariance_entries(covariance)
 
 
 def _variance(error: Array, stated: Array, blocks: Array) -> float:

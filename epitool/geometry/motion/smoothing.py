@@ -22,6 +22,7 @@ from epitool.camera import inverses
 from epitool.geometry.motion.banded import REACH, likeliest_path
 from epitool.geometry.motion.deviations import path_covariance
 from epitool.geometry.motion.gaps import PAUSE
+from epitool.labels import covariance_matrices
 from epitool.parallel import stream_parallel
 
 Array = NDArray[np.float64]
@@ -204,7 +205,7 @@ def _straight(places: Array, known: NDArray[np.bool_]) -> Array:
 
 def _measured(places: Array, covariance: Array, known: NDArray[np.bool_]) -> _Measured:
     """Return the places with covariances in units of the usual variance, which also replaces unknown ones."""
-    full = covariance[:, [0, 1, 2, 1, 3, 4, 2, 4, 5]].reshape(-1, 3, 3)
+    full = covariance_matrices(covariance)
     stated = known & np.isfinite(full).all(axis=(1, 2)) & (np.linalg.det(np.nan_to_num(full)) > 0)
     usual, factors = np.nan, (1e-12, np.inf)
     if stated.any():

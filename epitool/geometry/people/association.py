@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from epitool.arrays import evenly_spread
 from epitool.camera import Rig
 from epitool.geometry.people.bodies import fill_unseen, midlines, nearest_to_rays, sides
 from epitool.geometry.people.candidates import Candidates
@@ -100,12 +101,12 @@ def match_people(candidates: Candidates, rig: Rig, frames: int, skeleton: Skelet
         return People(np.full((frames, 1, len(rig)), -1), np.full((frames, 1), -1))
     table = candidates.table(frames, len(rig))
     pairs = _pairs_of(rig)
-    sample = _joints(candidates, table[_select_spread_frames(frames)], rig)
+    sample = candidates.undistorted(table[evenly_spread(frames, _NOISE_FRAMES)], rig.cameras)
     noise = _noise(sample, pairs, slack * _usual_size(sample, rig), _LOOSE * _usual_size(sample, rig), skeleton)
     parts, sightings, follower = [], [], Follower(_BRIDGE)
     chunk = max(1, _CHUNK // (table.shape[1] * table.shape[2]) ** 2)
     for start in range(0, frames, chunk):
-        xy = _joints(candidates, table[start : start + chunk], rig)
+        xy = candidates.undistorted(table[start : start + chunk], rig.cameras)
         slots = group_detections(xy, pairs, noise, skeleton)
         parts.append(take_slots(table[start : start + chunk], slots))
         sightings.append(_followed(follower, xy, slots, start, rig, skeleton))
@@ -168,17 +169,6 @@ def _noise(xy: Array, pairs: Pairs, least: float, loose: float, skeleton: Skelet
     slots = group_detections(xy, pairs, max(loose, least), skeleton)
     usual = usual_distances(xy, slots, pairs, skeleton)
     return max(1.4826 * float(np.median(usual)), least) if len(usual) else least
-
-
-def _select_spread_frames(frames: int) -> Indices:
-    """Return evenly spread frames for measuring the noise."""
-    return np.unique(np.linspace(0, frames - 1, min(frames, _NOISE_FRAMES)).astype(int))
-
-
-def _joints(candidates: Candidates, table: Indices, rig: Rig) -> Array:
-    """Return the undistorted joints of P slots `(F, V, P, J, 2)`, NaN where unseen."""
-    xy = np.where((table >= 0)[..., None, None], candidates.joints(table), np.nan)
-    return np.stack([camera.undistort(xy[:, v]) for v, camera in enumerate(rig.cameras)], axis=1)
 
 
 def take_slots(table: Indices, slots: Indices) -> Indices:

@@ -8,13 +8,13 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from epitool.camera import frozen_array
+from epitool.arrays import mean_known
+from epitool.camera import Camera, frozen_array, undistort_views
 from epitool.geometry.noise import rank_confidences
 from epitool.geometry.people.tracking import (
     correlate_limbs,
     limb_motion,
     link_sightings,
-    mean_over,
     sightings_of,
     swing,
 )
@@ -107,9 +107,10 @@ class Candidates:
         kept = np.append(frames, -1)[place] == self.frame_index
         return Candidates(self.xy[kept], self.confidence[kept], place[kept], self.view_index[kept])
 
-    def crowded(self, frames: int, views: int) -> bool:
-        """Return whether any view shows more than one person in any frame."""
-        return bool((np.bincount(self.frame_index * views + self.view_index, minlength=frames * views) > 1).any())
+    def undistorted(self, table: Indices, cameras: Sequence[Camera]) -> Array:
+        """Return the joints `(F, V, P, J, 2)` of a table's candidates, as ideal pinholes would see them; NaN for -1."""
+        xy = np.where((table >= 0)[..., None, None], self.joints(table), np.nan)
+        return undistort_views(xy, cameras)
 
 
 def with_choice(keypoints: Keypoints, candidates: Candidates, choice: Indices) -> Keypoints:
@@ -160,7 +161,7 @@ def follow_person(candidates: Candidates, frames: int, views: int, skeleton: Ske
     choice = np.full((frames, views), -1)
     single = (table[..., 1:] < 0).all(axis=(0, 2))
     for v in [*np.argsort(-np.array(gained), kind="stable")] * _SWEEPS:
-        signal = mean_over(heights[np.delete(choice, v, axis=1)])
+        signal = mean_known(heights[np.delete(choice, v, axis=1)], axis=1)
         times = np.array(
             [correlate_limbs(heights[track], signal[candidates.frame_index[track]]) for track in tracks[v]]
         )

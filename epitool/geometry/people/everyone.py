@@ -95,7 +95,7 @@ class Crowd:
     @property
     def crowded(self) -> bool:
         """Whether some view shows more than one person in some frame."""
-        return self.candidates.crowded(self.frames, len(self.empty.views))
+        return bool((self.count_shown() > 1).any())
 
     def count_shown(self) -> Indices:
         """Return the number of people in each view and frame, `(F, V)`."""
@@ -152,6 +152,11 @@ def calibrate_everyone(
                 f" {counted(together, 'frame')}: are these enough, of the same people, and in sync?"
             )
         result = calibrate(joints, cameras, seed=seed, jobs=jobs, focal=focal)
+
+        def again(people: People) -> Calibration:
+            start = use_found_lenses(cameras, result.rig, focal)
+            return calibrate(crowd.joints(people), cameras, seed=seed, jobs=jobs, focal=focal, start=start)
+
         before: People | None = None
         for slack in _SLACK:
             people = crowd.people(result.rig, slack)
@@ -159,16 +164,13 @@ def calibrate_everyone(
                 people = crowd.people(_with_lost_views(crowd, people, result.rig, cameras, focal, seed), slack)
             if before and _share_of_same(before, people, len(crowd.candidates)) > _SAME:
                 break
-            begin = use_found_lenses(cameras, result.rig, focal)
-            result = calibrate(crowd.joints(people), cameras, seed=seed, jobs=jobs, focal=focal, start=begin)
-            before = people
+            result, before = again(people), people
         shares = people.shares(crowd.count_shown())
         strangers = [name for name, share in zip(crowd.empty.views, shares) if share < _HARDLY[0]]
         kept = [name for name in result.rig.names if name not in strangers]
         if len(kept) < len(result.rig) and len(kept) >= 2:
             people = crowd.people(result.rig.select(kept))
-            begin = use_found_lenses(cameras, result.rig, focal)
-            result = calibrate(crowd.joints(people), cameras, seed=seed, jobs=jobs, focal=focal, start=begin)
+            result = again(people)
     return _with_doubts(crowd, people, result, torn)
 
 

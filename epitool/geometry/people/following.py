@@ -6,7 +6,7 @@ compared in the images of all views; what a view does not show is projected into
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,11 +20,9 @@ Flags = NDArray[np.bool_]
 _SAME = 0.1  # sizes; nobody is nearer to somebody else in all images
 _PROJECTED = 0.3  # trust in what a view does not show itself
 _TENTATIVE, _YOUNG = 0.5, 3  # sizes by which tracks of fewer sightings must be nearer than others
-_TRACK_FIELDS = ("names", "points", "velocity", "size", "trust", "seen", "age")
 
 
-@dataclass(frozen=True, eq=False)
-class Seen:
+class Seen(NamedTuple):
     """People in one frame, or tracks as last seen, T of them in V views.
 
     Attributes:
@@ -47,11 +45,11 @@ class Seen:
 
     def select(self, chosen: Flags) -> Seen:
         """Return some of them."""
-        return Seen(*(getattr(self, name)[chosen] for name in _TRACK_FIELDS))
+        return Seen._make(part[chosen] for part in self)
 
     def joined(self, other: Seen) -> Seen:
         """Return these and others."""
-        return Seen(*(np.concatenate([getattr(self, name), getattr(other, name)]) for name in _TRACK_FIELDS))
+        return Seen._make(np.concatenate(parts) for parts in zip(self, other, strict=True))
 
 
 class Follower:

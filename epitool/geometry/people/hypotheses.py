@@ -8,7 +8,7 @@ hypotheses (Reid, 1979).
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,11 +18,9 @@ Indices = NDArray[np.intp]
 _KEPT = 30  # hypotheses
 _NEW = -2.0  # log odds that somebody is new, rather than any one of those who are out of sight
 _STATURE, _PROPORTION = 0.06, 0.03  # standard deviations of log lengths among people, of all bones together and of each
-_FIELDS = ("weight", "total", "evidence", "last", "node")
 
 
-@dataclass(frozen=True, eq=False)
-class _States:
+class _States(NamedTuple):
     """People as some hypothesis has them, S of them; the first stands for nobody yet.
 
     Attributes:
@@ -41,11 +39,11 @@ class _States:
 
     def select(self, chosen: Indices) -> _States:
         """Return some of them."""
-        return _States(*(getattr(self, name)[chosen] for name in _FIELDS))
+        return _States._make(part[chosen] for part in self)
 
     def joined(self, other: _States) -> _States:
         """Return these and others."""
-        return _States(*(np.concatenate([getattr(self, name), getattr(other, name)]) for name in _FIELDS))
+        return _States._make(np.concatenate(parts) for parts in zip(self, other, strict=True))
 
 
 class _History:
@@ -90,7 +88,7 @@ def divide_pieces(weight: Array, total: Array, odds_of: Callable[[Indices, int],
         own = np.arange(len(people)), person
         changed, place = np.unique(people[own], return_inverse=True)
         people[own] = len(gain) + place
-        new = replace(new.select(changed), node=history.add(q, states.node[changed]))
+        new = new.select(changed)._replace(node=history.add(q, states.node[changed]))
         alive = np.unique(np.append(0, people))
         states = states.joined(new).select(alive)
         people = np.searchsorted(alive, people[:, people.any(axis=0)])

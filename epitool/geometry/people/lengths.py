@@ -5,11 +5,12 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from epitool.arrays import evenly_spread
 from epitool.camera import Rig
 from epitool.geometry.people.candidates import Candidates
 from epitool.geometry.people.tracking import median_over
 from epitool.geometry.triangulation.labels import chunk_bounds, label_chunk, label_settings, sample_bounds
-from epitool.labels import Labels
+from epitool.labels import Labels, covariance_matrices
 from epitool.pose import Keypoints
 from epitool.skeleton import Skeleton
 
@@ -42,7 +43,7 @@ def measure_bones(
         Logarithms of lengths in the scene's unit, their variances, and the deviations of single ones from them,
         `(Q, B)` each; NaN where unknown.
     """
-    sampled = [part[np.linspace(0, len(part) - 1, min(len(part), _MEASURED)).astype(int)] for part in parts]
+    sampled = [part[evenly_spread(len(part), _MEASURED)] for part in parts]
     count = np.array([len(part) for part in sampled], dtype=np.intp)
     batches = np.split(np.arange(len(parts)), np.flatnonzero(np.diff(np.cumsum(count) // _TOGETHER)) + 1)
     measured = []
@@ -110,7 +111,7 @@ def _log_lengths_of(labels: Labels, bones: Indices) -> tuple[Array, Array]:
 
     A noisy distance is too long: the noise is subtracted from its square, as in `estimate_bone_lengths`.
     """
-    joints = labels.covariance[..., [0, 1, 2, 1, 3, 4, 2, 4, 5]].reshape(*labels.poses.xyz.shape, 3)
+    joints = covariance_matrices(labels.covariance)
     bone = labels.poses.xyz[:, bones[..., 1]] - labels.poses.xyz[:, bones[..., 0]]
     covariance = joints[:, bones[..., 1]] + joints[:, bones[..., 0]]
     measured, noise = (bone**2).sum(axis=-1), np.trace(covariance, axis1=-2, axis2=-1)

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from epitool.arrays import evenly_spread
 from epitool.camera import Camera
 from epitool.geometry.people.association import People, take_slots
 from epitool.geometry.people.candidates import Candidates
@@ -62,8 +63,7 @@ def _everywhere(found: Indices, sample: Indices, frames: int) -> People:
 def _sample(table: Indices) -> Indices:
     """Return frames `(S,)` spread over those in which two views show somebody, fewer if there are many people."""
     good = np.flatnonzero((table[..., 0] >= 0).sum(axis=1) >= 2)
-    count = min(len(good), _SAMPLED, max(_BOUND // table.shape[2] ** 2, 1))
-    return good[np.linspace(0, len(good) - 1, count).astype(int)] if count else good
+    return good[evenly_spread(len(good), min(_SAMPLED, max(_BOUND // table.shape[2] ** 2, 1)))]
 
 
 def _groups(
@@ -71,11 +71,9 @@ def _groups(
     matches: dict[tuple[int, int], PairMatch], skeleton: Skeleton,
 ) -> Indices:  # fmt: skip
     """Return the slots of the groups in these frames, `(S, K, V)`."""
-    xy = np.where((table >= 0)[..., None, None], candidates.joints(table), np.nan)
-    xy = np.stack([camera.undistort(xy[:, v]) for v, camera in enumerate(cameras)], axis=1)
     pairs: Pairs = {}
     for (a, b), match in matches.items():
         F = fundamental_of_pose(match.R, match.t, cameras[a].K, cameras[b].K)
         size = np.nanmedian(np.concatenate([views[a].size.ravel(), views[b].size.ravel()]))
         pairs[a, b] = Epipolar(F, match.sd * float(size))
-    return group_detections(xy, pairs, 1.0, skeleton)
+    return group_detections(candidates.undistorted(table, cameras), pairs, 1.0, skeleton)

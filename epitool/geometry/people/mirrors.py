@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from epitool.arrays import evenly_spread
 from epitool.camera import Rig
 from epitool.geometry.people.association import People
 from epitool.geometry.people.bodies import nearest_to_rays
@@ -38,7 +39,7 @@ def mirror_images(
         rig: The cameras, in the order of the views.
         skeleton: Skeleton of the candidates.
     """
-    sample = np.unique(np.linspace(0, len(people.names) - 1, _SAMPLED).astype(int))
+    sample = evenly_spread(len(people.names), _SAMPLED)
     some = People(people.candidates[sample], people.names[sample])
     found = {name: _places(some.identities(name), candidates, rig, skeleton) for name in names}
     middle = np.mean([camera.center for camera in rig.cameras], axis=0)

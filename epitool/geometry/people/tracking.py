@@ -6,7 +6,7 @@ left and right.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,13 +36,6 @@ def median_over(values: Array) -> Array:
     return np.take_along_axis(ordered, middle[..., None], axis=-1)[..., 0]
 
 
-def mean_over(values: Array) -> Array:
-    """Return the mean over the second axis without NaN; NaN where all are NaN."""
-    there = np.isfinite(values)
-    count = there.sum(axis=1)
-    return np.where(count > 0, np.where(there, values, 0.0).sum(axis=1) / np.maximum(count, 1), np.nan)
-
-
 def centers_and_sizes(points: Array) -> tuple[Array, Array]:
     """Return the median `(..., D)` of points `(..., M, D)`, and twice their median distance from it `(...)`.
 
@@ -52,8 +45,7 @@ def centers_and_sizes(points: Array) -> tuple[Array, Array]:
     return center, 2 * median_over(np.linalg.norm(points - center[..., None, :], axis=-1))
 
 
-@dataclass(frozen=True)
-class _Tracks:
+class _Tracks(NamedTuple):
     """State of T open tracks: where and when each was last seen, and its velocity per frame."""
 
     names: Indices
@@ -67,10 +59,10 @@ class _Tracks:
         return self.points + (self.velocity * gap[:, None])[:, None]
 
     def select(self, chosen: NDArray[np.bool_]) -> _Tracks:
-        return _Tracks(*(getattr(self, name)[chosen] for name in self.__dataclass_fields__))
+        return _Tracks._make(part[chosen] for part in self)
 
     def joined(self, other: _Tracks) -> _Tracks:
-        return _Tracks(*(np.concatenate([getattr(self, n), getattr(other, n)]) for n in self.__dataclass_fields__))
+        return _Tracks._make(np.concatenate(parts) for parts in zip(self, other, strict=True))
 
 
 def link_sightings(points: Array, frames: Indices, *, bridge: int) -> Indices:

@@ -6,10 +6,12 @@ which the joints move.
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import itertools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +26,7 @@ from epitool.geometry.timing.offset_fit import (
     invert_positive,
     linearize,
     normal_equations,
+    robust_sd,
 )
 from epitool.geometry.timing.refusals import unreached
 from epitool.geometry.timing.sync import combine_differences
@@ -33,12 +36,12 @@ from epitool.geometry.two_view.epipolar import b_from_a
 from epitool.pose import Keypoints, midline
 
 Array = NDArray[np.float64]
+T = TypeVar("T")
 _LEAST_RUN = 20  # fewest successive frames from which motion is read
 _ITERATIONS = 8
 _SETTLED = 1e-3  # frames; change of the drift over the recording at which iterations end
 _BLOCK = 25  # number of successive frames whose errors may be correlated
 _LEAST_BLOCKS = 20  # fewest blocks from which a standard deviation can be estimated
-_LEAST_PX = 0.5  # px; standard deviation that smoothing alone causes
 _DRIFT = 6  # index among the parameters: after three of rotation, two of translation and the offset
 _MATTERS, _SURE_SD = 0.5, 6.0  # a drift is doubtful if it exceeds so many frames and so many standard deviations
 _MOST = 0.05  # share of the frames; a larger drift fits no calibration, but views that do not fit may seem to have one
@@ -79,22 +82,43 @@ class Motions(NamedTuple):
     frames: Array
 
 
+class Pair(NamedTuple):
+    """What known cameras say of two views: their relative pose, without an offset in time, and focal lengths in px."""
+
+    state: PairState
+    focals: tuple[float, float]
+
+
 def drift_of(motions: Motions, rig: Rig) -> Drift | None:
     """Return how far the clocks of the rig's views drift apart over a recording; None if the joints cannot show it."""
-    moving, frames = motions
-    if len(rig) < 2 or len(frames) < _LEAST_BLOCKS * _BLOCK:
+    if len(rig) < 2 or len(motions.frames) < _LEAST_BLOCKS * _BLOCK:
         return None
-    found = {}
-    for a, b in itertools.combinations(range(len(rig)), 2):
-        try:
-            found[a, b] = _pair_drift(moving[a], moving[b], rig.cameras[a], rig.cameras[b], frames)
-        except GeometryError:
-            continue
-    drifts = of_all_views(found, len(rig))
+    drifts = of_all_views(over_pairs(motions, rig, functools.partial(_pair_drift, frames=motions.frames)), len(rig))
     if drifts is None:
         return None
-    span = int(np.ptp(frames))
+    span = int(np.ptp(motions.frames))
     return Drift(drifts[0] * span, drifts[1] * span, span)
+
+
+def over_pairs(motions: Motions, rig: Rig, measure: Callable[[Motion, Motion, Pair], T]) -> dict[tuple[int, int], T]:
+    """Measure all pairs of views that tell something about their offset in time.
+
+    Args:
+        motions: Motion of the rig's views.
+        rig: Their cameras.
+        measure: Function of the motion of both views and of what their cameras say. It may raise GeometryError.
+    """
+    found = {}
+    for a, b in itertools.combinations(range(len(motions.views)), 2):
+        first, second = motions.views[a], motions.views[b]
+        R, t = b_from_a(rig.cameras[a], rig.cameras[b])
+        length = float(np.linalg.norm(t))
+        if not length > 0 or not (np.isfinite(first.x) & np.isfinite(second.v)).any():
+            continue
+        known = Pair(PairState(R, t / length, 0.0, 0.0), (rig.cameras[a].focal, rig.cameras[b].focal))
+        with contextlib.suppress(GeometryError):
+            found[a, b] = measure(first, second, known)
+    return found
 
 
 def of_all_views(found: dict[tuple[int, int], tuple[float, float]], views: int) -> tuple[Array, Array] | None:
@@ -162,7 +186,7 @@ def _motion(keypoints: Keypoints, view: int, camera: Camera, runs: Sequence[NDAr
     return Motion(np.concatenate([x for x, _ in parts]), np.concatenate([v for _, v in parts]))
 
 
-def _pair_drift(a: Motion, b: Motion, first: Camera, second: Camera, frames: Array) -> tuple[float, float]:
+def _pair_drift(a: Motion, b: Motion, known: Pair, frames: Array) -> tuple[float, float]:
     """Return the frames that the second view's clock gains per frame, and their standard deviation.
 
     The relative pose and a constant offset are free: an error of the cameras that is constant over time is not drift.
@@ -170,15 +194,12 @@ def _pair_drift(a: Motion, b: Motion, first: Camera, second: Camera, frames: Arr
     Raises:
         GeometryError: The joints do not determine the drift.
     """
-    R, t = b_from_a(first, second)
-    if not np.linalg.norm(t) > 0 or not (np.isfinite(a.x) & np.isfinite(b.v)).any():
-        raise GeometryError("no offset in time is told by joints that both views show")
-    state, lag = PairState(R, t / np.linalg.norm(t), 0.0, 0.0), frames - frames.mean()
+    state, lag = known.state, frames - frames.mean()
     for _ in range(_ITERATIONS):
         shifted = b.x + b.v * (state.offset + state.drift * lag)[:, None, None]
-        residual, slope = linearize(state, a.x, shifted, b.v, lag, (first.focal, second.focal))
-        sigma = max(float(1.4826 * np.nanmedian(np.abs(residual))), _LEAST_PX)
-        normal, score = normal_equations(residual, slope, geman_mcclure_weights(residual, sigma))
+        residual, slope = linearize(state, a.x, shifted, b.v, lag, known.focals)
+        weight = geman_mcclure_weights(residual, robust_sd(residual))
+        normal, score = normal_equations(residual, slope, weight)
         step = -invert_positive(normal) @ score.sum(axis=(0, 1))
         state = apply_pair_step(state, step)
         if abs(step[_DRIFT]) * np.ptp(frames) < _SETTLED:

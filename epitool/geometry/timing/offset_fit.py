@@ -9,9 +9,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from epitool.arrays import homogeneous
 from epitool.errors import GeometryError
 from epitool.geometry.timing.trajectories import estimate_motion_at
-from epitool.geometry.two_view.epipolar import fundamental_of_pose, homogeneous, skew
+from epitool.geometry.two_view.epipolar import fundamental_of_pose, skew
 from epitool.geometry.two_view.relative_pose import estimate_pair
 from epitool.geometry.two_view.swaps import relative_swaps
 from epitool.skeleton import Skeleton
@@ -157,7 +158,7 @@ def _minimize(problem: _Problem, state: PairState, sigma: float, free: int) -> t
     for _ in range(_ITERATIONS):
         swapped = problem.swapped(state, _TAIL * sigma)
         residual, slope = problem.linearized(state, swapped, free)
-        sigma = max(float(1.4826 * np.nanmedian(np.abs(residual))), _LEAST_PX)
+        sigma = robust_sd(residual)
         normal, score = normal_equations(residual, slope, geman_mcclure_weights(residual, sigma))
         step = -invert_positive(normal) @ score.sum(axis=(0, 1))
         state = apply_pair_step(state, step * min(1.0, _LONGEST_STEP / max(abs(float(step[_OFFSET])), 1e-9)))
@@ -272,6 +273,11 @@ def _lines(state: PairState, x_a: Array, x_b: Array, focals: tuple[float, float]
 def _tangents(t: Array) -> Array:
     """Return two directions `(3, 2)` perpendicular to a unit vector and to each other."""
     return np.linalg.svd(t[None])[2][1:].T
+
+
+def robust_sd(residual: Array) -> float:
+    """Return the standard deviation of residuals, px, from their median size, of which up to half may be errors."""
+    return max(float(1.4826 * np.nanmedian(np.abs(residual))), _LEAST_PX)
 
 
 def geman_mcclure_weights(residual: Array, sigma: float) -> Array:

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from epitool.arrays import homogeneous
 from epitool.geometry.compiled.sampson import epipolar_constraint
 from epitool.geometry.timing.trajectories import estimate_motion_at
-from epitool.geometry.two_view.epipolar import homogeneous
 from epitool.pose import midline
 from epitool.skeleton import Skeleton
 

@@ -15,7 +15,7 @@ from epitool.geometry.noise import KeypointNoise
 from epitool.geometry.triangulation.places import Sight, Tree, find_places
 from epitool.geometry.triangulation.skeleton import choose_places, refine_frame
 from epitool.geometry.triangulation.triangulate import likelihoods, solver_views
-from epitool.labels import Labels
+from epitool.labels import Labels, covariance_matrices
 from epitool.skeleton import Skeleton
 
 Array = NDArray[np.float64]
@@ -62,7 +62,7 @@ def bone_spread(labels: Labels, person_of: NDArray[np.int64] | None = None) -> f
         labels: Labels of F frames.
         person_of: Person that each frame shows, `(F,)`, because people differ in size. By default one person.
     """
-    full = labels.covariance[..., [0, 1, 2, 1, 3, 4, 2, 4, 5]].reshape(*labels.poses.xyz.shape, 3)
+    full = covariance_matrices(labels.covariance)
     spreads = []
     people = [slice(None)] if person_of is None else [person_of == person for person in np.unique(person_of)]
     for parent, child in labels.poses.skeleton.bones:

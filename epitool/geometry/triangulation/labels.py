@@ -15,7 +15,7 @@ from epitool.geometry.noise import KeypointNoise, unknown_noise
 from epitool.geometry.triangulation.bones import BoneLengths, estimate_bone_lengths, refine_with_bones
 from epitool.geometry.triangulation.triangulate import Triangulation, estimate_noise, triangulate
 from epitool.geometry.two_view.swaps import find_swaps
-from epitool.labels import Further, Labels
+from epitool.labels import Further, Labels, covariance_entries
 from epitool.parallel import run_parallel
 from epitool.pose import Keypoints, Poses, flip_joints, join_keypoints, usual_side
 from epitool.skeleton import Skeleton
@@ -114,9 +114,7 @@ def label_chunk(keypoints: Keypoints, rig: Rig, settings: LabelSettings) -> Labe
     upright = replace(upright, take_of=np.zeros(len(keypoints.frames), dtype=np.int64))  # one rig, hence one take
     poses = Poses(found.xyz, found.confidence, keypoints.frames, keypoints.skeleton, rig.unit, "world")
     error = np.linalg.norm(rig.project(found.xyz) - upright.xy, axis=-1)
-    rows, columns = np.triu_indices(3)
-    covariance = found.covariance[..., rows, columns]
-    return Labels(poses, upright, rig, error, swapped, covariance, found.used)
+    return Labels(poses, upright, rig, error, swapped, covariance_entries(found.covariance), found.used)
 
 
 def _with_bones(

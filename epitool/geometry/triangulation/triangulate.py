@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from epitool.arrays import evenly_spread
 from epitool.camera import Rig, inverses
 from epitool.geometry.compiled.mixture import best_odds
 from epitool.geometry.compiled.point import covariances, freedoms
@@ -105,7 +106,7 @@ def estimate_noise(xy: Array, confidence: Array, rig: Rig) -> KeypointNoise:
     """
     seen = np.isfinite(xy[..., 0])
     noise = unknown_noise(confidence, seen, _guess_noise(xy), _FIRST_SHARE)
-    frames = np.unique(np.linspace(0, len(xy) - 1, min(len(xy), _NOISE_FRAMES)).astype(int))
+    frames = evenly_spread(len(xy), _NOISE_FRAMES)
     xy, confidence, seen = _contiguous(xy[frames]), confidence[frames], seen[frames]
     if not seen.any():
         return noise

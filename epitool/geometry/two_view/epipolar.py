@@ -6,10 +6,13 @@ undistorted.
 
 from __future__ import annotations
 
+from typing import Any
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from epitool.arrays import homogeneous
 from epitool.camera import Camera
 from epitool.errors import GeometryError
 from epitool.geometry.compiled.rays import closest_approach
@@ -25,11 +28,6 @@ def skew(t: Array) -> Array:
     """Return the cross-product matrix `(3, 3)` of a vector `(3,)`."""
     x, y, z = t
     return np.array([[0.0, -z, y], [z, 0.0, -x], [-y, x, 0.0]])
-
-
-def homogeneous(xy: Array) -> Array:
-    """Append a 1 to points `(..., 2)`."""
-    return np.concatenate([xy, np.ones_like(xy[..., :1])], axis=-1)
 
 
 def fundamental_of_pose(R: Array, t: Array, K_a: Array, K_b: Array) -> Array:
@@ -145,18 +143,19 @@ def pose_by_poselib(
     import poselib
 
     require_matches(len(a))
-    cameras = [
-        {"model": "PINHOLE", "width": 1, "height": 1, "params": [K[0, 0], K[1, 1], K[0, 2], K[1, 2]]}
-        for K in (K_a, K_b)
-    ]
     ransac = {"max_epipolar_error": threshold_px, "seed": seed, "max_iterations": most}
     ransac["min_iterations"] = min(_FEWEST_SAMPLES, most)
     refine = {"loss_type": "TRUNCATED", "loss_scale": threshold_px, "max_iterations": 100}
-    pose, report = poselib.estimate_relative_pose(a, b, *cameras, ransac, refine)
+    pose, report = poselib.estimate_relative_pose(a, b, pinhole(K_a), pinhole(K_b), ransac, refine)
     t = np.array(pose.t)
     if not report["num_inliers"] or not np.linalg.norm(t) > 0:
         raise GeometryError(f"no relative pose explains the {len(a)} matches; are the views in sync?")
     return np.array(pose.R), t / np.linalg.norm(t), np.array(report["inliers"], dtype=bool)
+
+
+def pinhole(K: Array) -> dict[str, Any]:
+    """Return a camera matrix `(3, 3)` as PoseLib's camera, whose image size no solver uses."""
+    return {"model": "PINHOLE", "width": 1, "height": 1, "params": [K[0, 0], K[1, 1], K[0, 2], K[1, 2]]}
 
 
 def require_matches(count: int) -> None:

@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from epitool.arrays import evenly_spread
 from epitool.errors import GeometryError
 from epitool.geometry.two_view.epipolar import (
     angle_between,
@@ -138,7 +139,7 @@ def _alternate(
 
 def _planar_share(a: Array, b: Array, threshold_px: float) -> float:
     """Return the share of matches `(N, 2)`, of a few hundred, within a threshold of the best homography."""
-    some = np.linspace(0, len(a) - 1, min(len(a), _PLANE_MATCHES)).astype(int)
+    some = evenly_spread(len(a), _PLANE_MATCHES)
     _, near = cv2.findHomography(a[some], b[some], cv2.RANSAC, _PLANE_NOISE * threshold_px, maxIters=200)
     return float(near.mean()) if near is not None else 0.0
 

@@ -107,7 +107,7 @@ def finish_rig(joints: Keypoints, result: Calibration, choices: Choices) -> tupl
         asked = Asked(1.0 if result.rig.unit == "mm" else None, choices.lenses is not None)
         raise GeometryError(refusal_text(result.verdict, asked, report.two_people(result)))
     own = joints.select_views(result.rig.names)
-    labels = make_labels(own, result.rig, method="polynomial", jobs=choices.jobs)
+    labels = make_labels(own, result.rig, jobs=choices.jobs)
     if not np.isfinite(labels.poses.xyz).any():
         raise GeometryError("no joint can be triangulated with these cameras; are the views in sync and in order?")
     rig, levelled = result.rig, None

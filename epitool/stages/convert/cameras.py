@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from epitool.camera import Rig
-from epitool.console import Summary, warn
+from epitool.camera import IN_MM, Rig
+from epitool.console import Summary, counted, warn
 from epitool.errors import InputError, UsageError
 from epitool.images import view_name
 from epitool.io.cameras import is_foreign, read_rig, write_rig
@@ -18,7 +18,6 @@ from epitool.stages.shared.camera_checks import check_direction, check_unit, inv
 from epitool.stages.shared.camera_verdict import heed_cameras, verdict_of
 from epitool.stages.shared.footage import footage_among
 
-IN_MM: Mapping[str | None, float] = {None: 1.0, "mm": 1.0, "cm": 10.0, "m": 1000.0}
 _SEPARATORS = "_-. "
 _ENDINGS = (".toml", *(ending for one in FORMATS for ending in one.endings if ending))
 
@@ -31,29 +30,13 @@ def convert_cameras(options: ConvertOptions) -> Summary:
         UsageError: The number of `views` differs from the number of cameras.
         GeometryError: The cameras were found not to be trusted when they were made.
     """
-    paths, out, size, unit = options.inputs, options.out, options.size, options.unit
+    paths, out, unit = options.inputs, options.out, options.unit
     if out.suffix and not out.is_dir() and not out.name.lower().endswith(_ENDINGS):
         raise UsageError(
             f"--out {out}: cameras are written as {', '.join(_ENDINGS)}, or as a folder, whose name has no suffix"
         )
-    views = footage_among(options.views)
-    rig = read_rigs(paths, size)
-    for path in paths:
-        heed_cameras(path)
-    for camera in rig.cameras:
-        if size and camera.image_size != size:
-            (width, height), given = camera.image_size, f"--size says {size[0]}x{size[1]}"
-            raise InputError(f"{paths[0]}: camera {camera.name} is for {width}x{height} images, {given}")
-    if views:
-        if len(views) != len(rig):
-            raise UsageError(f"{len(views)} --views, but {paths[0]} has {len(rig)} cameras: {', '.join(rig.names)}")
-        named = zip(rig.cameras, map(view_name, views), strict=True)
-        rig = replace(rig, cameras=tuple(replace(camera, name=name) for camera, name in named))
-    if options.inverse:
-        rig = inverted(rig)
-    else:
-        check_direction(paths[0], rig)
-    stated, factor = rig.unit == "mm", IN_MM[unit]
+    rig = _read_named(options)
+    stated, factor = rig.unit == "mm", IN_MM[unit or "mm"]
     if not stated and unit:
         rig = rig.scaled(factor, "mm", f"{paths[0].name}, in {unit}")
     else:
@@ -72,8 +55,36 @@ def convert_cameras(options: ConvertOptions) -> Summary:
                 " millimetres all the same. `epitool calibrate --scale` gives one"
             )
     names = ", ".join(map(str, written))
-    count = f"{len(rig)} camera{'s' if len(rig) > 1 else ''}"
-    return Summary(f"{names}: {count}, unit {said}", {"files": [str(p) for p in written], "unit": said})
+    values = {"files": [str(p) for p in written], "unit": said}
+    return Summary(f"{names}: {counted(len(rig), 'camera')}, unit {said}", values)
+
+
+def _read_named(options: ConvertOptions) -> Rig:
+    """Read the cameras that map from world to camera, named as the views if these are given.
+
+    Raises:
+        InputError: A file cannot be read, or its images have another size than `size` says.
+        UsageError: The number of `views` differs from the number of cameras.
+        GeometryError: The cameras were found not to be trusted when they were made.
+    """
+    paths, size, views = options.inputs, options.size, footage_among(options.views)
+    rig = read_rigs(paths, size)
+    for path in paths:
+        heed_cameras(path)
+    for camera in rig.cameras:
+        if size and camera.image_size != size:
+            (width, height), given = camera.image_size, f"--size says {size[0]}x{size[1]}"
+            raise InputError(f"{paths[0]}: camera {camera.name} is for {width}x{height} images, {given}")
+    if views:
+        if len(views) != len(rig):
+            raise UsageError(f"{len(views)} --views, but {paths[0]} has {len(rig)} cameras: {', '.join(rig.names)}")
+        named = zip(rig.cameras, map(view_name, views), strict=True)
+        rig = replace(rig, cameras=tuple(replace(camera, name=name) for camera, name in named))
+    if options.inverse:
+        rig = inverted(rig)
+    else:
+        check_direction(paths[0], rig)
+    return rig
 
 
 def read_rigs(paths: Sequence[Path], size: tuple[int, int] | None = None) -> Rig:

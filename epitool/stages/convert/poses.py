@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from epitool.camera import IN_MM
 from epitool.console import Summary, counted, say, warn
 from epitool.errors import InputError, UsageError
 from epitool.geometry.motion.gaps import step_of
@@ -18,7 +19,6 @@ from epitool.io.labels_h5 import people_in
 from epitool.options import ConvertOptions
 from epitool.pose import Poses
 from epitool.pss.alignment import find_up
-from epitool.stages.convert.cameras import IN_MM
 from epitool.stages.convert.over_time import Track, processed
 from epitool.stages.convert.tracks import tracks_of
 
@@ -77,7 +77,7 @@ def convert_poses(path: Path, options: ConvertOptions) -> Summary:
     if out.suffix.lower() == ".trc":
         for motion in motions.values():
             _warn_of_empty_frames(out, motion.poses, rate)
-    files = _write(out, motions, 1 / IN_MM[unit], told)
+    files = _write(out, motions, 1 / IN_MM[unit or "mm"], told)
     return _summary(files, motions, told, "degrees" if form.angles else told.unit)
 
 

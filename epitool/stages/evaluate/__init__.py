@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from threadpoolctl import threadpool_limits
 
+from epitool.arrays import mean_known
 from epitool.camera import Array
 from epitool.console import Summary, say
 from epitool.errors import GeometryError, InputError
@@ -126,11 +127,11 @@ def _mean_poses(truth: Truth) -> dict[str, Array]:
     """
     poses = root_centered(truth.xyz[truth.frames_of("train")], truth.skeleton.root)
     views = poses.shape[1]
-    overall = _mean(poses.reshape(-1, 1, *poses.shape[2:]))
+    overall = mean_known(poses.reshape(-1, 1, *poses.shape[2:]), axis=0)
     if not np.isfinite(overall).any():
         return {}
     means = {BASELINE: np.repeat(overall, views, axis=0)}
-    return means if views == 1 else means | {VIEW_BASELINE: _mean(poses)}
+    return means if views == 1 else means | {VIEW_BASELINE: mean_known(poses, axis=0)}
 
 
 def _clusters_and_peers(truth: Truth, predicted: Predicted, options: EvaluateOptions) -> tuple[Clusters, Poses]:
@@ -156,13 +157,6 @@ def _peers(truth: Truth, predicted: Predicted) -> Poses:
     if truth.joint_set == "all":
         return found
     return {name: (joints_of(truth.skeleton, xyz, given, name), unit) for name, (xyz, unit) in found.items()}
-
-
-def _mean(poses: Array) -> Array:
-    """Return the mean over the known values of the first axis; NaN where none is known."""
-    known = np.isfinite(poses)
-    total, count = np.where(known, poses, 0.0).sum(axis=0), known.sum(axis=0)
-    return np.where(count > 0, total / np.maximum(count, 1), np.nan)
 
 
 def _clusters(truth: Truth, options: EvaluateOptions) -> Clusters:

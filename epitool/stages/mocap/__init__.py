@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from epitool.console import Summary, say
-from epitool.errors import EpitoolError, GeometryError, InputError
+from epitool.errors import EpitoolError, InputError
 from epitool.geometry.body.scale import parse_scale
 from epitool.images import view_name
 from epitool.io.foreign.motion import check_motion_file
@@ -76,7 +76,7 @@ def also_writes(options: MocapOptions) -> list[Path]:
     return [path for trial in trials for path in (trial.page, *(trial.outs if options.trials else ()))]
 
 
-def _works(trial: Trial, failed: dict[str, EpitoolError], work: Any) -> bool:
+def _works(trial: Trial, failed: dict[str, EpitoolError], work: Callable[[Trial], object]) -> bool:
     """Do some work on a trial; return whether it succeeded. The only recording's failure ends the command.
 
     Raises:
@@ -107,11 +107,11 @@ def _ran(what: str, arguments: Sequence[object]) -> dict[str, Any]:
     try:
         return run_step(typed, as_json=True).values
     except StepFailedError as error:
-        raise StepFailedError(
+        error.args = (
             f"stopped at the {what}; the command's own message is above. Mend that and run the same `epitool mocap`,"
             f" which keeps the joints that are found, or go on by hand: {command_line(typed)}",
-            error.exit_status,
-        ) from None
+        )
+        raise
 
 
 def _detect(options: MocapOptions, trial: Trial) -> None:
@@ -143,9 +143,9 @@ def _calibrated(options: MocapOptions, trials: Sequence[Trial], longest: Trial, 
     try:
         found = _ran("cameras", [*typed, "--up", "people", "--out", out])
     except StepFailedError as error:
-        if error.exit_status != GeometryError.exit_status:
+        if not error.vertical:
             raise
-        say("In case it was people who do not tell which way is up, once more without asking them:")
+        say("The people do not tell which way is up; once more without asking them:")
         found = _ran("cameras", [*typed, "--out", out])
         say("The file will not say which way is up; OpenSim may show people who lie.")
     say(trust.judge_cameras(found, options.intrinsics is not None))

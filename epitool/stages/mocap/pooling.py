@@ -73,7 +73,7 @@ def _renumbered(part: Keypoints, views: Sequence[str], start: int) -> tuple[Keyp
 
 def _read_everyone(file: KeypointsFile, span: range, part: Keypoints) -> tuple[Keypoints, Candidates | None]:
     """Return a trial's keypoints, and all people in its frames; None where no image of it shows two."""
-    people = read_candidates(file.path, (len(file), len(file.views), len(file.skeleton)))
+    people = read_candidates(file.path, file.shape)
     if people is None:
         return part, None
     return part, people.select_views([file.views.index(name) for name in part.views]).select_frames(np.array(span))

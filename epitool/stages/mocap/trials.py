@@ -121,11 +121,9 @@ def _steps_folder(out: Path) -> Path:
 
 
 def _folders_in(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.iterdir() if path.is_dir() and path.name[0] != "." and not _is_work(path))
-
-
-def _is_work(folder: Path) -> bool:
-    return folder.name.endswith(_STEPS)
+    return sorted(
+        path for path in folder.iterdir() if path.is_dir() and path.name[0] != "." and not path.name.endswith(_STEPS)
+    )
 
 
 def _footage_in(folder: Path) -> tuple[Path, ...]:

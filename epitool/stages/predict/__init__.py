@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from itertools import dropwhile
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ from epitool.camera import Array
 from epitool.console import Summary, counted, progress, say, warn
 from epitool.detectors import DETECTORS, default_detector, known_detector, open_detector
 from epitool.errors import GeometryError, InputError, UsageError
-from epitool.images import IMAGE_SUFFIXES, check_name, read_image, read_images
+from epitool.images import IMAGE_SUFFIXES, UndecodableImageError, check_name, read_image, read_images
 from epitool.io.predictions import write_predictions
 from epitool.names import frame_of_video
 from epitool.nn.times import Times
@@ -52,7 +53,7 @@ def run(options: PredictOptions) -> Summary:
     looking = _looks(options, who)(names, None)
     try:
         predictions = answer(who, names, looking, options, height_mm)
-    except InputError as error:
+    except UndecodableImageError as error:
         raise _of_all(names, error) from None
     if not predictions.images:
         raise GeometryError(
@@ -66,18 +67,21 @@ def run(options: PredictOptions) -> Summary:
     return _summary(predictions, names, looking, who, options.out)
 
 
-def _of_all(names: Sequence[str], error: InputError) -> InputError:
-    """Return the error of an image, or one that names all images that cannot be decoded if there are several."""
-    bad = [name for name in names if frame_of_video(name) is None and not _is_image(name)]
+def _of_all(names: Sequence[str], error: UndecodableImageError) -> InputError:
+    """Return the error of the first image that cannot be decoded, or one that names all if there are several."""
+    unread = dropwhile(lambda name: Path(name) != error.path, names)
+    bad = [name for name in unread if frame_of_video(name) is None and _is_undecodable(Path(name))]
     return InputError(f"{_listed(bad)} cannot be decoded; leave them out") if len(bad) > 1 else error
 
 
-def _is_image(name: str) -> bool:
+def _is_undecodable(image: Path) -> bool:
     try:
-        read_image(Path(name))
-    except InputError:
+        read_image(image)
+    except UndecodableImageError:
+        return True
+    except InputError:  # it is missing
         return False
-    return True
+    return False
 
 
 def is_labels(given: str) -> bool:

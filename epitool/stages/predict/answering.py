@@ -17,7 +17,7 @@ from epitool.options import PredictOptions
 from epitool.pose import Predictions
 from epitool.stages.shared.doubts import select_first
 from epitool.stages.shared.looking import Looking
-from epitool.stages.shared.models import RUNS, newest_model, newest_refiner
+from epitool.stages.shared.models import RUNS, newest
 from epitool.stages.shared.reported import is_reported
 
 if TYPE_CHECKING:
@@ -47,12 +47,12 @@ def who_answers(options: PredictOptions) -> Answerer:
     if not options.no_refiner:
         from epitool.nn.refiner import load_refiner
 
-        path = options.refiner or newest_refiner()
+        path = options.refiner or newest("refiner.pt")
         unit = load_refiner(path) if path else load_refiner()
         if path:  # what the shipped unit learned from, docs/models.md tells
             _repeat_doubts(path, unit.doubts)
     if unit is None or unit.hint == "network":
-        model = model or newest_model()
+        model = model or newest("model.pt")
         if model is None and unit is None:
             raise InputError(f"no model in {RUNS}/; run `epitool train` first, give --model FILE, or no --no-refiner")
     engine = _open_engine(model, options.device, options.bf16) if model else None
@@ -61,7 +61,7 @@ def who_answers(options: PredictOptions) -> Answerer:
     words = str(path) if path else "the shipped unit"
     if engine:
         words = f"network {model}, refined by {words}"
-    elif unused := newest_model():
+    elif unused := newest("model.pt"):
         why = "the detector's own 3D was the better hint" if path else "`epitool refine` tells whether it helps"
         words += f", without {unused} ({why})"
     return Answerer(engine, model, unit, path, words)

@@ -154,7 +154,7 @@ def _levelled(labels: Labels, frames: NDArray[np.intp]) -> Array:
 
 
 def hinted_by(seen: Seen, pairs: Path, predictions: Path | None) -> dict[str, Seen]:
-    """Return the images for each possible kind of hint: the detector, a network's predictions, or none.
+    """Return the images for each possible kind of hint, the detector and a network's predictions; empty if none is.
 
     A network predicts one person in an image, whom its `predict` takes from the labels' first person. So with
     predictions the images of other people are left out.
@@ -171,7 +171,7 @@ def hinted_by(seen: Seen, pairs: Path, predictions: Path | None) -> dict[str, Se
         found["detector"] = seen
     if by_network is not None:
         found["network"] = by_network
-    return found or {"none": replace(seen, looks=seen.looks.without_hint())}
+    return found
 
 
 def _select_predicted(seen: Seen, pairs: Path, given: Path | None) -> Seen | None:

@@ -22,7 +22,7 @@ from epitool.pose import Predictions
 from epitool.skeleton import Skeleton
 from epitool.stages.scoring.everyone import Everyone, boxes_of, read_everyone, same_people
 from epitool.stages.scoring.truth import ARRAYS, Indices, Truth, joints_of
-from epitool.stages.shared.models import RUNS, newest_model
+from epitool.stages.shared.models import RUNS, newest
 
 DEFAULT_PREDICTIONS = Path("pose.json")
 _LARGEST_RATIO = 5.0
@@ -118,7 +118,7 @@ def _default_predictions(truth: Truth) -> Path | None:
 
 
 def _model_for(truth: Truth) -> Path:
-    found = newest_model()
+    found = newest("model.pt")
     if found is None:
         raise InputError(
             f"nothing to measure against {truth.path}: no {DEFAULT_PREDICTIONS} with its images, no {RUNS}/*/model.pt;"

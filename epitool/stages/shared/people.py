@@ -127,7 +127,7 @@ def load_everyone(source: KeypointsFile, views: Sequence[str]) -> Crowd | None:
     Raises:
         InputError: The file cannot be read.
     """
-    everyone = read_candidates(source.path, (len(source), len(source.views), len(source.skeleton)))
+    everyone = read_candidates(source.path, source.shape)
     if everyone is None or not len(everyone):
         return None
     own = everyone.without_unsure(source.least_confidence).select_views([source.views.index(name) for name in views])

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from epitool.console import AS_STEP, is_quiet, say
-from epitool.errors import EpitoolError
+from epitool.errors import EpitoolError, VerticalError
 
 _INTERRUPTED = 130
 _LOST = 1  # exit status where a signal has killed the command
@@ -44,11 +44,15 @@ class Step:
 
 
 class StepFailedError(EpitoolError):
-    """A command failed and has reported why."""
+    """A command failed and has reported why.
 
-    def __init__(self, message: str, exit_status: int) -> None:
+    Attributes:
+        vertical: Whether only the vertical could not be found.
+    """
+
+    def __init__(self, message: str, exit_status: int, vertical: bool = False) -> None:
         super().__init__(message)
-        self.exit_status = exit_status
+        self.exit_status, self.vertical = exit_status, vertical
 
 
 def command_line(arguments: Sequence[str]) -> str:
@@ -91,7 +95,10 @@ def run_step(arguments: Sequence[str], folder: Path | None = None, as_json: bool
     if status in (_INTERRUPTED, -signal.SIGINT):
         raise KeyboardInterrupt
     if status:
-        raise StepFailedError(f"`{command}` ended with status {status}; see above", status if status > 0 else _LOST)
+        vertical = status == VerticalError.status_of_step
+        status = VerticalError.exit_status if vertical else status
+        said = f"`{command}` ended with status {status}; see above"
+        raise StepFailedError(said, status if status > 0 else _LOST, vertical)
     if not as_json:
         say(said.strip("\n"))  # a table's first line may begin with spaces
     return Step(command, said.strip("\n"), time.monotonic() - started)

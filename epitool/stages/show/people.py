@@ -44,7 +44,7 @@ def load_everyone(file: KeypointsFile) -> Everyone | None:
     Raises:
         InputError: The file is damaged.
     """
-    candidates = read_candidates(file.path, (len(file), len(file.views), len(file.skeleton)))
+    candidates = read_candidates(file.path, file.shape)
     return Everyone(candidates, file) if candidates is not None and len(candidates) else None
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from epitool.arrays import median_known
 from epitool.camera import Rig
 from epitool.geometry.body.axes import dot
 from epitool.geometry.body.facing import across_trunk, facing_of, is_of_a_person
@@ -70,7 +71,7 @@ class Tally:
         self.swaps, self._fit = np.zeros(len(self.rig), dtype=np.int64), np.zeros((2, len(self.rig)), dtype=np.int64)
         self._seen_until = np.zeros(len(self.rig), dtype=np.int64)
         self.of_sides = np.zeros(2, dtype=np.int64)
-        self._lengths = _measure_usual_lengths(self.usual)
+        self._lengths = median_known(bone_lengths(self.usual.xyz, self.usual.skeleton), axis=0)
         joints = self.usual.skeleton.joints
         self._limbs = [i for i, (_, end) in enumerate(self.usual.skeleton.bones) if joints[end].endswith(_LIMB_ENDS)]
 
@@ -99,10 +100,10 @@ class Tally:
             relative = bone_lengths(labels.poses.xyz, labels.poses.skeleton) / self._lengths
             self.long_limbs += int((relative[:, self._limbs] > _LONG_LIMB).any(axis=1).sum())
             off = np.abs(relative - 1)
-        self.odd_frames += int((frames_solved(labels) & (_median(off) > _ODD_BONES)).sum())
+        self.odd_frames += int((frames_solved(labels) & (median_known(off, axis=-1) > _ODD_BONES)).sum())
         numbers = np.concatenate([[self._last[0]], labels.poses.frames])
         # Medians over the joints are not affected by single joints that are wrong.
-        whole = np.where(frames_solved(labels)[:, None], _median(labels.poses.xyz.swapaxes(1, 2)), np.nan)
+        whole = np.where(frames_solved(labels)[:, None], median_known(labels.poses.xyz, axis=1), np.nan)
         centers = np.concatenate([self._last[1][None], whole])
         ways = np.linalg.norm(np.diff(centers, axis=0), axis=1)[np.diff(numbers) == 1]
         self.steps.append(ways[np.isfinite(ways)].astype(np.float32))
@@ -208,10 +209,6 @@ def label_usual_poses(sample: Keypoints, rig: Rig, settings: LabelSettings) -> L
     return label_chunk(sample.select_frames(np.arange(len(sample.frames))[::step]), rig, settings)
 
 
-def _measure_usual_lengths(poses: Poses) -> Array:
-    return _median(bone_lengths(poses.xyz, poses.skeleton).T)
-
-
 def _size(poses: Poses) -> float:
     """Return the usual size of the body: the median over the poses of the largest extent along an axis."""
     extents = [
@@ -220,14 +217,6 @@ def _size(poses: Poses) -> float:
         if np.isfinite(pose).any()
     ]
     return float(np.median(extents)) if extents else np.inf
-
-
-def _median(values: Array) -> Array:
-    """Return medians over the known values of the last axis; NaN where none is known."""
-    known = np.isfinite(values).any(axis=-1)
-    out = np.full(values.shape[:-1], np.nan)
-    out[known] = np.nanmedian(values[known], axis=-1)
-    return out
 
 
 def _graded(odd: int, of: int, shares: Sequence[float]) -> Level:

@@ -40,10 +40,8 @@ def resampled(rig: Rig) -> Rig:
 def resample_in_sync(chunk: Chunk) -> Keypoints:
     """Return the chunk's inner frames, with all views resampled to the first view's times."""
     offsets = [camera.time_offset for camera in chunk.rig.cameras] if chunk.rig else []
-    if not any(offsets):
-        return chunk.keypoints.select_frames(np.arange(len(chunk.keypoints.frames))[chunk.inner])
-    frames = np.arange(len(chunk.keypoints.frames))[chunk.inner]
-    return synchronized(chunk.keypoints, offsets).select_frames(frames)
+    in_sync = synchronized(chunk.keypoints, offsets) if any(offsets) else chunk.keypoints
+    return in_sync.select_frames(np.arange(len(chunk.keypoints.frames))[chunk.inner])
 
 
 def sample_of(source: KeypointsFile | Chosen, windows: Sequence[Window]) -> Keypoints:

@@ -15,9 +15,10 @@ import numpy as np
 from epitool.camera import Rig
 from epitool.io.camera_numbers import numbers
 from epitool.io.foreign.cameras.format import CameraFormat, Size
+from epitool.io.foreign.cameras.lens_keys import place_of
 from epitool.io.foreign.cameras.stated import Stated, cameras_of
 
-_K, _PLACE = "intrinsicMat", {"R": "rotation", "t": "translation"}
+_K = "intrinsicMat"
 _HEAD = 1 << 16  # bytes in which that name is looked for; other JSON may be large
 _USUAL_NAME = "camera"  # cameraIntrinsicsExtrinsics.pickle, in a folder that is named after the camera
 _MODULES = {"numpy", "numpy.core.multiarray", "numpy._core.multiarray", "numpy.core.numeric", "numpy._core.numeric"}
@@ -67,10 +68,9 @@ def read_opencap(path: Path, given: Size | None = None) -> Rig:
         held = ", ".join(map(str, content))[:80] if isinstance(content, dict) else type(content).__name__
         raise ValueError(f"no camera of OpenCap: lacks {_K}, and holds {held or 'nothing'}")
     name = path.parent.resolve().name if path.stem.lower().startswith(_USUAL_NAME) else path.stem
-    place = {key: content[word] for key, word in _PLACE.items() if word in content}
     K = numbers(content[_K], f"camera {name}: {_K}", 9).reshape(3, 3)
     size = _size(name, content["imageSize"], K) if "imageSize" in content else None
-    stated = Stated(name, K, content.get("distortion"), size, **place)
+    stated = Stated(name, K, content.get("distortion"), size, **place_of(content, "rotation", "translation"))
     return Rig(cameras_of(path, [stated], given), "mm", "OpenCap calibration")
 
 

@@ -121,8 +121,8 @@ def write_qualisys(path: Path, rig: Rig) -> Path:
         ElementTree.SubElement(node, "transform", {key: repr(float(value)) for key, value in place.items()})
         k1, k2, p1, p2, k3 = five_coefficients(camera)
         lens = {
-            "focalLengthU": camera.K[0, 0] * 64, "focalLengthV": camera.K[1, 1] * 64,
-            "centerPointU": camera.K[0, 2] * 64, "centerPointV": camera.K[1, 2] * 64, "skew": 0.0,
+            "focalLengthU": camera.K[0, 0] * _SUBPIXELS, "focalLengthV": camera.K[1, 1] * _SUBPIXELS,
+            "centerPointU": camera.K[0, 2] * _SUBPIXELS, "centerPointV": camera.K[1, 2] * _SUBPIXELS, "skew": 0.0,
             "radialDistortion1": k1, "radialDistortion2": k2, "radialDistortion3": k3,
             "tangentalDistortion1": p1, "tangentalDistortion2": p2,
         }  # fmt: skip

@@ -101,4 +101,4 @@ def five_coefficients(camera: Camera) -> np.ndarray[tuple[int, ...], np.dtype[np
     """
     if camera.distortion[5:].any():
         raise InputError(f"camera {camera.name} has {len(camera.distortion)} distortion coefficients, the format 5")
-    return np.pad(camera.distortion[:5], (0, max(5 - len(camera.distortion), 0)))
+    return camera.lens[:5]

@@ -95,8 +95,30 @@ def test_poses_of_a_camera_are_not_said_to_need_another_calibration(here):
     write_predictions(Path("pose.json"), seen)
     result = epitool("convert", "pose.json", "--fps", "30", "--out", "walk.trc")
     assert result.returncode == 0, result.stderr
-    assert "whose y runs down" in result.stderr
+    assert "as if the camera were level" in result.stderr
     assert "calibrate" not in result.stderr
+
+
+def test_people_seen_by_one_camera_stand_on_their_feet(here):
+    """A camera's y runs down: as it is, Blender would show its person head down."""
+    down = np.array([[0, 1.0, 0], [0, 0, -1], [-1, 0, 0]])  # of a camera that looks along -x of a world with z up
+    xyz = exact_labels(2).poses.xyz
+    relative = xyz - xyz[:, :1]
+    provenance = {"model": "m", "boxes": "b", "depth": "d", "scale": "s", "recording_id": "r"}
+    seen = Predictions(
+        ("a.mp4#0", "a.mp4#1"), np.ones((2, 4)), relative @ down.T, xyz[..., :2], np.ones((2, 17)),
+        skeleton("h36m17"), "mm", provenance,
+    )  # fmt: skip
+    write_predictions(Path("pose.json"), seen)
+    for out, options, axes in (("a.trc", [], [1, 2, 0]), ("b.npz", ["--up-axis", "z"], [0, 1, 2]),
+                               ("c.npz", ["--up-axis", "y"], [1, 2, 0])):  # fmt: skip
+        result = epitool("convert", "pose.json", "--fps", "30", "--out", out, *options)
+        assert result.returncode == 0, result.stderr
+        turned = of_trc(out)[1] if out.endswith(".trc") else np.load(out)["xyz"]
+        np.testing.assert_allclose(turned, relative[..., axes], rtol=1e-4, atol=0.1)
+    result = epitool("convert", "pose.json", "--fps", "30", "--out", "as_it_is.npz")
+    assert (result.returncode, result.stderr) == (0, "")
+    np.testing.assert_allclose(np.load("as_it_is.npz")["xyz"], relative @ down.T, rtol=1e-4, atol=0.1)
 
 
 def test_what_the_cameras_say_of_up_goes_on_to_the_labels(here, truth):

@@ -117,7 +117,15 @@ def _motion(track: Track, step: int, fps: float, up: str, options: ConvertOption
             poses = pose2sim_markers(poses)
         except InputError as error:
             raise InputError(f"--names pose2sim: {error}") from None
-    return _Motion(replace(poses, xyz=poses.xyz[..., [1, 2, 0]]) if up == "y" else poses, done)
+    return _Motion(_turned(poses, up), done)
+
+
+def _turned(poses: Poses, up: str) -> Poses:
+    """Return poses whose axis `up` points up; as they are where it is ""."""
+    xyz = poses.xyz
+    if up and poses.space == "root":  # a camera's axes: x to the right, y down, z away from it
+        xyz = np.stack([-xyz[..., 2], xyz[..., 0], -xyz[..., 1]], axis=-1)
+    return replace(poses, xyz=xyz[..., [1, 2, 0]] if up == "y" else xyz)
 
 
 def _write(out: Path, motions: Mapping[str, _Motion], scale: float, told: Told) -> list[Path]:
@@ -180,8 +188,8 @@ def _summary(files: Sequence[Path], motions: Mapping[str, _Motion], told: Told, 
 
 def _is_upright(track: Track) -> bool:
     """Return whether z points up, because the file says so or because the people stand along it."""
-    if track.up or track.poses.space != "world":
-        return track.up
+    if track.up:
+        return True
     try:
         return find_up(track.poses.xyz, track.poses.skeleton) == (2, 1)
     except InputError:
@@ -189,18 +197,21 @@ def _is_upright(track: Track) -> bool:
 
 
 def _up_of(path: Path, track: Track, options: ConvertOptions) -> str:
-    """Return the axis that points up in the file that is written; "" if the up direction is unknown.
+    """Return the axis that points up in the file that is written; "" if the axes stay as they are.
 
     Raises:
         UsageError: An axis is chosen, but the up direction is unknown.
     """
     kind = options.out.suffix.lower()
+    if track.poses.space == "root":
+        up = options.up_axis or "y" * (kind in _Y_UP)
+        if up:
+            say(f"{options.out}: up is the image's, as if the camera were level; if it is tilted, so are the poses")
+        return up
     if _is_upright(track):
         return options.up_axis or ("y" if kind in _Y_UP else "z")
-    unknown = f"{path} does not say which way is up; " + (
-        "`epitool calibrate --up people` finds it, from people who walk"
-        if track.poses.space == "world"
-        else "its poses are in the axes of their camera, whose y runs down"
+    unknown = (
+        f"{path} does not say which way is up; `epitool calibrate --up people` finds it, from people who walk"
     )
     if options.up_axis:
         raise UsageError(f"--up-axis {options.up_axis}: {unknown}")

@@ -267,9 +267,11 @@ def test_trials_of_other_image_sizes_are_not_pooled(session, tmp_path):
 
 
 def test_steps_are_judged_in_words():
-    seen = {"frames": 10, "views": {"a": 10, "b": 4}}
+    seen = {"frames": 10, "views": {"a": 10, "b": 4}, "images": {"a": 10, "b": 10}}
     assert "doubtful" in trust.judge_joints(seen, Path("k.h5"))
     assert "40% of those of b" in trust.judge_joints(seen, Path("k.h5"))
+    seen["images"]["b"] = 4  # a video that ends early shows the person in all of its images
+    assert trust.judge_joints(seen, Path("k.h5")) == "Joints: good, a person is found in 100% of the images. Going on."
     warned = {"verdict": "warn", "median_reprojection_px": 2.0, "left_out": {"c": "why"}, "unit": "arbitrary"}
     said = trust.judge_cameras(warned, False)
     assert all(word in said for word in ("with care", "without c", "--scale", "--intrinsics"))

@@ -210,9 +210,7 @@ def _up_of(path: Path, track: Track, options: ConvertOptions) -> str:
         return up
     if _is_upright(track):
         return options.up_axis or ("y" if kind in _Y_UP else "z")
-    unknown = (
-        f"{path} does not say which way is up; `epitool calibrate --up people` finds it, from people who walk"
-    )
+    unknown = f"{path} does not say which way is up; `epitool calibrate --up people` finds it, from people who walk"
     if options.up_axis:
         raise UsageError(f"--up-axis {options.up_axis}: {unknown}")
     if kind in _Y_UP:

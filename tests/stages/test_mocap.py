@@ -44,7 +44,7 @@ def in_process(arguments, folder=None, as_json=False):
     print("\n".join(line for line in result.stderr.splitlines() if line.startswith("warning:")))
     if result.exit_code:
         print(result.stderr)
-        raise StepFailedError(result.stderr, result.exit_code)
+        raise StepFailedError(result.stderr, result.exit_code, result.stdout)
     return Step(command_line(arguments), result.stdout, 0.0)
 
 
@@ -190,6 +190,27 @@ def test_a_step_that_fails_names_itself_and_the_command_by_hand(session):
         mocap.run(MocapOptions(views=views, out=(out,), detector="mediapipe", scale="height=1.75m"))
     assert raised.value.exit_status == UsageError.exit_status  # joints of another detector are there
     assert not (session / "walk1/joints.trc").exists()
+
+
+def test_cameras_are_found_again_only_where_people_do_not_tell_the_vertical(session, capsys):
+    """The path of a person on one spot, and of one who is hardly seen, whose cameras nothing makes better."""
+    keypoints = session / "walk1/joints-steps/keypoints.h5"
+    found = read_keypoints(keypoints)
+    legs = [found.skeleton.index(f"{side}_{joint}") for side in ("left", "right") for joint in ("knee", "ankle")]
+    xy = found.xy.copy()
+    xy[:, :, legs] = np.nan  # behind a table: no ankle stands on a floor
+    views = [Path(str(name).partition("#")[0]) for name in found.images[0]]
+    source = source_of(open_views(views), DETECTOR)
+    write_keypoints(keypoints, replace(found, xy=xy, confidence=np.where(np.isnan(xy[..., 0]), 0, 1)), source)
+    one(session / "walk1", scale="baseline:cam1,cam2=3m")
+    said = capsys.readouterr()
+    assert said.out.count("$ epitool calibrate") == 2
+    assert "It is people who do not tell which way is up" in said.err
+    few = found.select_frames(np.arange(2))
+    write_keypoints(keypoints, few, source)
+    with pytest.raises(StepFailedError, match="stopped at the cameras"):
+        one(session / "walk1")
+    assert capsys.readouterr().out.count("$ epitool calibrate") == 1
 
 
 @pytest.mark.parametrize(

@@ -33,7 +33,7 @@ from epitool.options import CalibrateOptions
 from epitool.pose import Keypoints
 from epitool.stages.calibrate import report
 from epitool.stages.calibrate.inputs import choose_step, crowd_of, doubts_of_shapes, intrinsics_of, keypoints_of
-from epitool.stages.calibrate.rig import Choices, choices_of, finish_rig, solve_cameras
+from epitool.stages.calibrate.rig import Choices, VerticalError, choices_of, finish_rig, solve_cameras
 from epitool.stages.calibrate.windows import LEAST_WINDOW, calibrate_windows, check_moving, windows_of
 from epitool.stages.shared.doubts import Asked, doubt_text, omission_text
 from epitool.stages.shared.footage import check_rates_of, require_somebody
@@ -223,7 +223,10 @@ def _with_doubts_of_time(recorded: Keypoints, result: Calibration, one_person: b
 def _finish(joints: Keypoints, result: Calibration, choices: Choices, out: Path) -> Summary:
     """Fix the scale, measure the fit and write the cameras."""
     report.show(result)
-    rig, statistics = finish_rig(joints, result, choices)
+    try:
+        rig, statistics = finish_rig(joints, result, choices)
+    except VerticalError as unknown:  # which `mocap` has to tell from cameras that are not known
+        return Summary("nothing is written; --up people is what fails", {"out": None, "unknown": "up"}, failure=unknown)
     write_rig(out, rig, statistics)
     error = statistics["median_reprojection_px"]
     text = f"{out}: {len(rig)} cameras, median reprojection error {error:.1f} px, unit {rig.unit}"

@@ -27,6 +27,10 @@ from epitool.stages.shared.doubts import Asked, doubt_text, refusal_text, word_v
 from epitool.stages.shared.reported import is_reported
 
 
+class VerticalError(GeometryError):
+    """The people do not tell which way is up, though they tell the cameras."""
+
+
 @dataclass(frozen=True)
 class Choices:
     """The settings of a calibration, as `calibrate.run` makes them from its options.
@@ -100,6 +104,7 @@ def finish_rig(joints: Keypoints, result: Calibration, choices: Choices) -> tupl
 
     Raises:
         GeometryError: The rig has the verdict "fail", or triangulates no joint.
+        VerticalError: The vertical is asked for and not known.
     """
     if result.verdict:
         result = replace(result, verdict=result.verdict.with_doubts(choices.sync))
@@ -112,7 +117,10 @@ def finish_rig(joints: Keypoints, result: Calibration, choices: Choices) -> tupl
         raise GeometryError("no joint can be triangulated with these cameras; are the views in sync and in order?")
     rig, levelled = result.rig, None
     if choices.up:
-        levelled = level_world(labels.poses, rig)
+        try:
+            levelled = level_world(labels.poses, rig)
+        except GeometryError as error:
+            raise VerticalError(str(error)) from None
         rig = replace(apply_world(rig, levelled.R, levelled.t), up=choices.up)
         for doubt in levelled.doubts:
             warn(doubt_text(doubt))

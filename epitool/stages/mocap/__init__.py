@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from epitool.console import Summary, say
-from epitool.errors import EpitoolError, GeometryError, InputError
+from epitool.errors import EpitoolError, InputError
 from epitool.geometry.body.scale import parse_scale
 from epitool.images import view_name
 from epitool.io.foreign.motion import check_motion_file
@@ -111,6 +111,7 @@ def _ran(what: str, arguments: Sequence[object]) -> dict[str, Any]:
             f"stopped at the {what}; the command's own message is above. Mend that and run the same `epitool mocap`,"
             f" which keeps the joints that are found, or go on by hand: {command_line(typed)}",
             error.exit_status,
+            error.said,
         ) from None
 
 
@@ -143,9 +144,9 @@ def _calibrated(options: MocapOptions, trials: Sequence[Trial], longest: Trial, 
     try:
         found = _ran("cameras", [*typed, "--up", "people", "--out", out])
     except StepFailedError as error:
-        if error.exit_status != GeometryError.exit_status:
+        if '"unknown": "up"' not in error.said:
             raise
-        say("In case it was people who do not tell which way is up, once more without asking them:")
+        say("It is people who do not tell which way is up; once more without asking them:")
         found = _ran("cameras", [*typed, "--out", out])
         say("The file will not say which way is up; OpenSim may show people who lie.")
     say(trust.judge_cameras(found, options.intrinsics is not None))

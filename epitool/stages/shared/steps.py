@@ -44,11 +44,15 @@ class Step:
 
 
 class StepFailedError(EpitoolError):
-    """A command failed and has reported why."""
+    """A command failed and has reported why.
 
-    def __init__(self, message: str, exit_status: int) -> None:
+    Attributes:
+        said: Text that it printed on stdout, if any.
+    """
+
+    def __init__(self, message: str, exit_status: int, said: str = "") -> None:
         super().__init__(message)
-        self.exit_status = exit_status
+        self.exit_status, self.said = exit_status, said
 
 
 def command_line(arguments: Sequence[str]) -> str:
@@ -91,7 +95,8 @@ def run_step(arguments: Sequence[str], folder: Path | None = None, as_json: bool
     if status in (_INTERRUPTED, -signal.SIGINT):
         raise KeyboardInterrupt
     if status:
-        raise StepFailedError(f"`{command}` ended with status {status}; see above", status if status > 0 else _LOST)
+        words = f"`{command}` ended with status {status}; see above"
+        raise StepFailedError(words, status if status > 0 else _LOST, said)
     if not as_json:
         say(said.strip("\n"))  # a table's first line may begin with spaces
     return Step(command, said.strip("\n"), time.monotonic() - started)

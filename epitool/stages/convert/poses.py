@@ -214,7 +214,7 @@ def _up_of(path: Path, track: Track, options: ConvertOptions) -> str:
     if options.up_axis:
         raise UsageError(f"--up-axis {options.up_axis}: {unknown}")
     if kind in _Y_UP:
-        warn(f"{options.out}: {unknown}. {_Y_UP[kind]} takes y for up, and may show people who lie")
+        warn(f"{options.out}: {unknown}. {_Y_UP[kind]} takes y for up, and may show people upside down")
     return ""
 
 

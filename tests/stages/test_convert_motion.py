@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import struct
+import subprocess
+import sys
 from dataclasses import replace
 from math import prod
 from pathlib import Path
@@ -140,6 +143,20 @@ def test_up_of_c3d_is_said_as_its_readers_look_for_it(here, truth):
         parameters = ezc3d.c3d(f"{axis}.c3d")["parameters"]
         assert parameters["POINT"]["Y_SCREEN"]["value"] == [screen]
         assert "3 dB at 6 Hz" in parameters["PROCESSING"]["DONE"]["value"][0]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="shells there limit no files")
+@pytest.mark.parametrize(("out", "blocks"), [("walk.c3d", 0), ("walk.c3d", 4), ("walk.trc", 4)])
+def test_a_disk_that_is_full_leaves_no_part_of_a_file(here, truth, out, blocks):
+    if out.endswith(".c3d"):
+        pytest.importorskip("ezc3d", reason="the extra [c3d] is not installed")
+    stored(truth)
+    line = f"ulimit -f {blocks}; exec {sys.executable} -m epitool convert labels.h5 --fps 60 --out {out}"
+    result = subprocess.run(["sh", "-c", line], capture_output=True, text=True, check=False, timeout=300)
+    assert result.returncode == 3, result.stderr
+    assert f"cannot write {out}: " in result.stderr
+    assert "Traceback" not in result.stderr
+    assert not list(Path().glob(f"*{Path(out).suffix}"))
 
 
 def parameters_of_c3d(content: bytes) -> dict[str, dict[str, bytes]]:

@@ -367,6 +367,18 @@ def test_names_that_the_output_has_no_letters_for_are_spelled_out(here, truth):
     assert result.stdout.startswith(r"Halle-\u0416.toml: 4 cameras")
 
 
+@pytest.mark.parametrize("before", ["default_int_handler", "SIG_IGN"])
+def test_ctrl_c_while_modules_are_imported_shows_no_traceback(before):
+    """The system ends the process then; a job in the background goes on ignoring it."""
+    code = (
+        f"import signal, sys, types; signal.signal(signal.SIGINT, signal.{before}); import epitool.__main__ as entry\n"
+        "print_it = lambda: print(signal.getsignal(signal.SIGINT).name)\n"
+        "sys.modules['epitool.cli'] = types.SimpleNamespace(main=print_it); entry.main()"
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert result.stdout.strip() == ("SIG_IGN" if before == "SIG_IGN" else "SIG_DFL")
+
+
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
 @pytest.mark.parametrize(
     "command",

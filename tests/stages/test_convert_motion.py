@@ -124,6 +124,21 @@ def test_people_seen_by_one_camera_stand_on_their_feet(here):
     np.testing.assert_allclose(np.load("as_it_is.npz")["xyz"], relative @ down.T, rtol=1e-4, atol=0.1)
 
 
+def test_poses_of_a_video_have_its_times_where_its_beginning_shows_nobody(here):
+    xyz = exact_labels(3).poses.xyz
+    provenance = {"model": "m", "boxes": "b", "depth": "d", "scale": "s", "recording_id": "r"}
+    for name, time in (("a.mp4#{}", 5 / 30), ("cam/{:05d}.jpg", 0.0)):  # a folder may begin at any number
+        images = tuple(name.format(number) for number in (5, 6, 7))
+        seen = Predictions(
+            images, np.ones((3, 4)), xyz - xyz[:, :1], xyz[..., :2], np.ones((3, 17)), skeleton("h36m17"), "mm",
+            provenance,
+        )  # fmt: skip
+        write_predictions(Path("pose.json"), seen)
+        result = epitool("convert", "pose.json", "--fps", "30", "--out", "walk.trc")
+        assert result.returncode == 0, result.stderr
+        assert float(Path("walk.trc").read_text().splitlines()[6].split("\t")[1]) == pytest.approx(time, abs=1e-5)
+
+
 def test_what_the_cameras_say_of_up_goes_on_to_the_labels(here, truth):
     """Someone who lies on the floor all the time: the people do not tell, the file does."""
     rig = replace(truth.rig, up="people")

@@ -15,6 +15,7 @@ from epitool.images import frame_rate
 from epitool.io.foreign.markers import pose2sim_markers
 from epitool.io.foreign.motion import FORMATS, Told, angles_of, check_motion_file, ending_of, write_motion
 from epitool.io.labels_h5 import people_in
+from epitool.names import frame_of_video
 from epitool.options import ConvertOptions
 from epitool.pose import Poses
 from epitool.pss.alignment import find_up
@@ -62,7 +63,7 @@ def convert_poses(path: Path, options: ConvertOptions) -> Summary:
     if main.smoothed and options.filter and not options.filter.cutoff_hz:
         say(f"{path}: is smoothed already, by `epitool triangulate --smooth`; --filter smooth changes nothing")
     step = step_of(main.poses.frames)
-    first = int(main.poses.frames[0]) if len(main.poses.frames) else 0
+    first = _first_frame(main)
     up = "" if form.angles else _up_of(path, main, options)
     motions = {name: _motion(track, step, rate / step, up, options) for name, track in tracks.items()}
     if form.evenly:
@@ -79,6 +80,13 @@ def convert_poses(path: Path, options: ConvertOptions) -> Summary:
             _warn_of_empty_frames(out, motion.poses, rate)
     files = _write(out, motions, 1 / IN_MM[unit], told)
     return _summary(files, motions, told, "degrees" if form.angles else told.unit)
+
+
+def _first_frame(track: Track) -> int:
+    """Return the number of the recording's first frame; predictions lack those of a video that show nobody."""
+    if not len(track.poses.frames) or (track.poses.space == "root" and frame_of_video(track.image)):
+        return 0
+    return int(track.poses.frames[0])
 
 
 def _scaled_by(track: Track) -> str:
@@ -124,7 +132,7 @@ def _turned(poses: Poses, up: str) -> Poses:
     """Return poses whose axis `up` points up; as they are where it is ""."""
     xyz = poses.xyz
     if up and poses.space == "root":  # a camera's axes: x to the right, y down, z away from it
-        xyz = np.stack([-xyz[..., 2], xyz[..., 0], -xyz[..., 1]], axis=-1)
+        xyz = np.stack([-xyz[..., 2], xyz[..., 0], -xyz[..., 1]], axis=-1) + 0.0  # which makes 0 of -0
     return replace(poses, xyz=xyz[..., [1, 2, 0]] if up == "y" else xyz)
 
 

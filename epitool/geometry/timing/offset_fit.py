@@ -153,10 +153,16 @@ def _intrinsics(focals: tuple[float, float]) -> tuple[Array, Array]:
 
 
 def _minimize(problem: _Problem, state: PairState, sigma: float, free: int) -> tuple[PairState, Array, float]:
-    """Minimise over the first `free` parameters; return the state, its covariance, and the residuals' deviation."""
+    """Minimise over the first `free` parameters; return the state, its covariance, and the residuals' deviation.
+
+    Raises:
+        GeometryError: The views have no joint in common at an offset, or the joints determine none.
+    """
     for _ in range(_ITERATIONS):
         swapped = problem.swapped(state, _TAIL * sigma)
         residual, slope = problem.linearized(state, swapped, free)
+        if not np.isfinite(residual).any():
+            raise GeometryError("the views have no joint in common at an offset")
         sigma = max(float(1.4826 * np.nanmedian(np.abs(residual))), _LEAST_PX)
         normal, score = normal_equations(residual, slope, geman_mcclure_weights(residual, sigma))
         step = -invert_positive(normal) @ score.sum(axis=(0, 1))
@@ -199,7 +205,8 @@ def invert_positive(normal: Array) -> Array:
     """
     # scaling to a unit diagonal makes the test independent of the parameters' units
     scale = np.sqrt(np.maximum(np.diag(normal), np.finfo(float).tiny))
-    scaled = normal / np.outer(scale, scale)
+    with np.errstate(over="ignore"):
+        scaled = normal / np.outer(scale, scale)
     if not np.isfinite(scaled).all() or np.linalg.eigvalsh(scaled)[0] < 1e-12:
         raise GeometryError("the joints' motion determines no time offset")
     return np.linalg.inv(scaled) / np.outer(scale, scale)

@@ -153,11 +153,7 @@ def _intrinsics(focals: tuple[float, float]) -> tuple[Array, Array]:
 
 
 def _minimize(problem: _Problem, state: PairState, sigma: float, free: int) -> tuple[PairState, Array, float]:
-    """Minimise over the first `free` parameters; return the state, its covariance, and the residuals' deviation.
-
-    Raises:
-        GeometryError: The views have no joint in common at an offset, or the joints determine none.
-    """
+    """Minimise over the first `free` parameters; return the state, its covariance, and the residuals' deviation."""
     for _ in range(_ITERATIONS):
         swapped = problem.swapped(state, _TAIL * sigma)
         residual, slope = problem.linearized(state, swapped, free)

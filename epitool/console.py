@@ -6,9 +6,9 @@ import os
 import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from typing import Any
+from typing import IO, Any, cast
 
 from rich import box
 from rich.console import Console
@@ -20,7 +20,23 @@ from rich.text import Text
 
 from epitool.errors import EpitoolError
 
-_stderr = Console(stderr=True, highlight=False, soft_wrap=True, emoji=False)
+
+class _Stderr:
+    """Standard error of the moment. What it cannot take, as on a full disk, is lost: work goes on without remarks."""
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(sys.stderr, name)
+
+    def write(self, text: str) -> None:
+        with suppress(OSError):
+            sys.stderr.write(text)
+
+    def flush(self) -> None:
+        with suppress(OSError):
+            sys.stderr.flush()
+
+
+_stderr = Console(file=cast(IO[str], _Stderr()), highlight=False, soft_wrap=True, emoji=False)
 _silent = threading.Event()
 AS_STEP = "EPITOOL_STEP"  # is set for commands that another one runs
 _called: dict[str, str] = {}

@@ -19,7 +19,7 @@ import typer
 
 from epitool import __version__
 from epitool.cli.commands import Commands, options_of
-from epitool.cli.running import handle_interrupts, interrupt, leave_at_once
+from epitool.cli.running import failing_in_one_line, handle_interrupts, interrupt, leave_at_once
 from epitool.options import COMMANDS
 from epitool.options.flag import fields_of
 
@@ -93,14 +93,29 @@ def expand_patterns(arguments: Sequence[str]) -> list[str]:
     return [name for text, found in zip(arguments, matches) for name in found or [text]]
 
 
+def open_closed_streams() -> None:
+    """Open standard streams that the shell has closed (`>&-`), because the next file that is opened would become one.
+
+    Standard output then cannot be written to, which is an error as on a full disk; the others are empty.
+    """
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        if getattr(sys, name) is None:
+            os.dup2(os.open(os.devnull, os.O_RDONLY if name == "stdout" else os.O_RDWR), number)
+            setattr(sys, name, open(number, "w" if number else "r", closefd=False))  # noqa: SIM115
+
+
 def main() -> None:
     """Run the `epitool` command."""
+    open_closed_streams()
     gc.set_threshold(100_000)  # importing numba and others makes many objects that stay: looking for garbage is in vain
     handle_interrupts(leave_at_once, [signal.default_int_handler, signal.SIG_DFL])
     if isinstance(sys.stdout, TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # for names that stdout cannot encode
     try:
         arguments = expand_patterns(sys.argv[1:]) if os.name == "nt" else sys.argv[1:]
-        app(args=spread_variadic(arguments), prog_name="epitool")
+        with failing_in_one_line():  # of help, which no command prints
+            app(args=spread_variadic(arguments), prog_name="epitool")
+    except typer.Exit as end:
+        sys.exit(end.exit_code)
     finally:
         handle_interrupts(signal.SIG_IGN, [leave_at_once, interrupt])  # everything is done and printed

@@ -71,7 +71,7 @@ def failing_in_one_line() -> Iterator[None]:
     except EpitoolError as error:
         _leave(str(error), error.exit_status)
     except BrokenPipeError:  # the reader has closed the pipe, as `| head` does
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _drop_stdout()
     except OSError as error:  # a full or read-only disk, or a stream that cannot be written to
         _leave(f"{error.filename or 'output'}: {error.strerror or error}", InputError.exit_status)
     except KeyboardInterrupt as stop:
@@ -116,7 +116,10 @@ def run(
 
 def _print(summary: console.Summary, as_json: bool, to_stderr: bool) -> None:
     text = json.dumps(summary.values, allow_nan=False) if as_json else console.printable_lines(summary.text)
-    typer.echo(text, err=to_stderr)
+    if to_stderr:
+        console.say(summary.text)
+    else:
+        typer.echo(text)
     sys.stdout.flush()
     if summary.failure:
         raise summary.failure
@@ -124,4 +127,12 @@ def _print(summary: console.Summary, as_json: bool, to_stderr: bool) -> None:
 
 def _leave(message: str, status: int) -> None:
     console.fail(message)
+    try:
+        sys.stdout.flush()
+    except OSError:  # the interpreter would try once more, and end in another status
+        _drop_stdout()
     raise typer.Exit(status)
+
+
+def _drop_stdout() -> None:
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -66,12 +66,14 @@ class Bootstrap:
         used = (counts > 0).any(axis=1)
         if used.sum() < LEAST_SEQUENCES:
             return None
+        enough = (counts > 0).sum(axis=0) >= LEAST_SEQUENCES
+        found = np.full((2, counts.shape[1]), np.nan)
         with np.errstate(invalid="ignore", divide="ignore"):
             # A mean over poses is a ratio: both its sum and its count vary with the sequences drawn.
             means = np.concatenate([(w @ sums[used]) / (w @ counts[used]) for w in _draws(self._seed, int(used.sum()))])
-            found = np.nanquantile(means, _quantiles(int(used.sum())), axis=0)
-        found[:, (counts > 0).sum(axis=0) < LEAST_SEQUENCES] = np.nan
-        return np.asarray(found)
+        if enough.any():
+            found[:, enough] = np.nanquantile(means[:, enough], _quantiles(int(used.sum())), axis=0)
+        return found
 
 
 def _draws(seed: int, count: int) -> Iterable[Array]:

@@ -130,9 +130,9 @@ def _resume(run: Run, path: Path) -> None:
         earlier, same_samples = NetworkOptions(**content["options"]), content["samples"] == run.digest
     if earlier != run.card.options:
         stated = ", ".join(f"{k} {v}" for k, v in asdict(earlier).items() if v != getattr(run.card.options, k))
-        raise UsageError(f"{path.parent} holds a run with {stated}; choose another name, or overwrite it")
+        raise UsageError(f"{path.parent} holds a run with {stated}; --name chooses another, --overwrite redoes it")
     if not same_samples:
-        raise UsageError(f"{path.parent} holds a run on other labels; choose another name, or overwrite it")
+        raise UsageError(f"{path.parent} holds a run on other labels; --name chooses another, --overwrite redoes it")
     with damage_reported(path):
         run.network.load_state_dict(content["weights"])
         run.optimizer.load_state_dict(content["optimizer"])

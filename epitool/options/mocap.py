@@ -37,7 +37,7 @@ class MocapOptions(Options):
     ] = None
     out: Annotated[
         tuple[Path, ...],
-        Flag("Files to write: .trc, .c3d, .csv, .bvh, .npz, .mot, .sto. With --trials, their names in each folder.",
+        Flag("Files: .trc, .c3d, .csv, .bvh, .npz, .mot, .sto, .png. With --trials, their names in each folder.",
              metavar="FILE...", role=Output()),
     ] = (Path("mocap.trc"),)  # fmt: skip
     cameras: Annotated[Path | None, Flag("Cameras that are known.", shown="calibrated", role=Input())] = None

@@ -367,6 +367,45 @@ def test_names_that_the_output_has_no_letters_for_are_spelled_out(here, truth):
     assert result.stdout.startswith(r"Halle-\u0416.toml: 4 cameras")
 
 
+@pytest.mark.parametrize("before", ["default_int_handler", "SIG_IGN"])
+def test_ctrl_c_while_modules_are_imported_shows_no_traceback(before):
+    """The system ends the process then; a job in the background goes on ignoring it."""
+    code = (
+        f"import signal, sys, types; signal.signal(signal.SIGINT, signal.{before}); import epitool.__main__ as entry\n"
+        "print_it = lambda: print(signal.getsignal(signal.SIGINT).name)\n"
+        "sys.modules['epitool.cli'] = types.SimpleNamespace(main=print_it); entry.main()"
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert result.stdout.strip() == ("SIG_IGN" if before == "SIG_IGN" else "SIG_DFL")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
+@pytest.mark.parametrize(
+    "command",
+    ["--help", "evaluate --help", "--version", "convert cameras.toml --out Calib.toml", "triangulate --out -"],
+)
+@pytest.mark.parametrize("stream", [">/dev/full", ">&-"])
+def test_a_stdout_that_takes_nothing_is_said_in_one_line(here, truth, command, stream):
+    write_rig(Path("cameras.toml"), truth.rig)
+    write_keypoints(Path("keypoints.h5"), truth.keypoints)
+    line = f"exec {sys.executable} -m epitool {command} {stream}"
+    result = subprocess.run(["sh", "-c", line], capture_output=True, text=True, check=False, timeout=300)
+    assert (result.returncode, result.stderr.count("error: ")) == (3, 1), result.stderr
+    assert result.stderr.splitlines()[-1].startswith("error: "), result.stderr
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
+def test_a_stderr_that_takes_nothing_ends_no_work(here, truth):
+    """As where remarks go into a file on a disk that is full."""
+    write_labels(Path("labels.h5"), truth)
+    for stream in ("2>/dev/full", "2>&-"):
+        line = f"exec {sys.executable} -m epitool evaluate --predictions labels.h5 --pss 5 {stream}"
+        result = subprocess.run(["sh", "-c", line], capture_output=True, text=True, check=False, timeout=300)
+        assert (result.returncode, "MPJPE" in result.stdout) == (0, True)
+        line = f"exec {sys.executable} -m epitool show nothing.h5 {stream}"
+        assert subprocess.run(["sh", "-c", line], check=False, timeout=300).returncode == 3
+
+
 @pytest.mark.skipif(os.name == "nt", reason="shells there do not close streams")
 def test_a_closed_stdin_holds_nothing(here, truth):
     write_labels(Path("labels.h5"), truth)

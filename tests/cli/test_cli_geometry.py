@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import pytest
 from conftest import exact_labels
-from test_cli import epitool, failing
+from test_cli import epitool, failing, in_shell
 
 from epitool.geometry.calibration.compare import compare_rigs
 from epitool.geometry.people.candidates import Candidates
@@ -160,3 +160,11 @@ def test_bones_bring_joints_nearer_to_the_truth(here, truth):
         error = np.linalg.norm(read_labels(Path(f"{name}.h5")).poses.xyz - truth.poses.xyz, axis=-1)
         rms[name] = float(np.sqrt(np.nanmean(error**2)))
     assert rms["bones"] < 0.85 * rms["alone"]
+
+
+def test_joints_that_lie_in_one_point_bring_no_warning_of_numpys(here, walk):
+    write_keypoints(Path("keypoints.h5"), replace(walk.keypoints, xy=np.zeros_like(walk.keypoints.xy)))
+    write_rig(Path("cameras.toml"), walk.rig)
+    result = in_shell("triangulate", "--combine", "vector-median")
+    assert "RuntimeWarning" not in result.stderr
+    assert "Traceback" not in result.stderr

@@ -12,6 +12,7 @@ from test_cli import failing
 from tiers import thorough_but
 
 from epitool.errors import GeometryError
+from epitool.geometry.timing.offset_fit import invert_positive
 from epitool.geometry.timing.refusals import OutOfReachError
 from epitool.geometry.timing.sync import estimate_offsets, synchronized
 from epitool.geometry.timing.trajectories import estimate_motion_at, without_gross_errors, without_jumps
@@ -136,6 +137,17 @@ def test_the_number_of_jobs_changes_nothing():
 def test_a_person_who_stands_still_is_refused():
     with pytest.raises(GeometryError, match="hardly moves"):
         found(recorded((0, 5), still=True, frames=100))
+
+
+@pytest.mark.filterwarnings("error")
+def test_views_that_never_show_the_person_at_once_are_refused_without_a_warning_of_numpys():
+    keypoints = recorded((0, 0, 0), frames=60)
+    xy = keypoints.xy.copy()
+    xy[::2, 0] = xy[1::2, 1:] = np.nan
+    with pytest.raises(GeometryError):
+        found(replace(keypoints, xy=xy, confidence=np.where(np.isnan(xy[..., 0]), 0, 1)))
+    with pytest.raises(GeometryError, match="determines no time offset"):
+        invert_positive(np.array([[0, 1e200], [1e200, 1]]))
 
 
 def test_frame_rates_of_24_and_25_are_refused_by_the_drift():

@@ -374,6 +374,14 @@ def test_interval_of_sums_is_that_of_values():
     np.testing.assert_allclose(found[:, 0], made.interval(values))
 
 
+@pytest.mark.filterwarnings("error")
+def test_a_joint_that_nobody_predicts_has_no_interval_and_no_warning():
+    sums, counts = np.ones((6, 2)), np.ones((6, 2))
+    sums[:, 1] = counts[:, 1] = 0
+    found = Bootstrap(np.arange(6)).intervals(sums, counts)
+    np.testing.assert_array_equal(found, [[1, np.nan], [1, np.nan]])
+
+
 def test_four_sequences_give_no_interval():
     assert Bootstrap(np.repeat(np.arange(4), 100)).interval(np.random.default_rng(0).normal(size=400)) is None
     only_four = np.where(np.arange(600) < 400, 1.0, np.nan)

@@ -188,6 +188,19 @@ def test_missing_joints_are_interpolated_and_that_is_said(here, truth):
     assert np.linalg.norm(places["Hips"] - at[:, pelvis], axis=-1).max() < 5  # a place between two, of a fast walk
 
 
+@pytest.mark.parametrize("lost", [("left_shoulder", "right_shoulder", "thorax"), ("left_hip", "right_hip", "pelvis")])
+def test_a_trunk_of_which_half_is_missing_is_interpolated(truth, lost):
+    """Hips without shoulders give one axis of the trunk, which is no rotation yet."""
+    xyz = truth.poses.xyz.copy()
+    xyz[20:22, [truth.poses.skeleton.index(joint) for joint in lost]] = np.nan
+    motion = bone_motion(replace(truth.poses, xyz=xyz))
+    assert motion.made_up > 0
+    whole = bone_motion(truth.poses)
+    kept = np.delete(np.arange(len(xyz)), (20, 21))
+    np.testing.assert_allclose(motion.rotations[kept, 0], whole.rotations[kept, 0], atol=1e-9)
+    assert np.isfinite(motion.rotations).all()
+
+
 def test_labels_become_centimetres_with_y_up(here, truth):
     write_labels(Path("labels.h5"), truth)
     result = epitool("convert", "labels.h5", "--fps", "60", "--out", "walk.bvh", "--json")

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import struct
+import subprocess
+import sys
 from dataclasses import replace
 from math import prod
 from pathlib import Path
@@ -95,8 +98,45 @@ def test_poses_of_a_camera_are_not_said_to_need_another_calibration(here):
     write_predictions(Path("pose.json"), seen)
     result = epitool("convert", "pose.json", "--fps", "30", "--out", "walk.trc")
     assert result.returncode == 0, result.stderr
-    assert "whose y runs down" in result.stderr
+    assert "as if the camera were level" in result.stderr
     assert "calibrate" not in result.stderr
+
+
+def test_people_seen_by_one_camera_stand_on_their_feet(here):
+    """A camera's y runs down: as it is, Blender would show its person head down."""
+    down = np.array([[0, 1.0, 0], [0, 0, -1], [-1, 0, 0]])  # of a camera that looks along -x of a world with z up
+    xyz = exact_labels(2).poses.xyz
+    relative = xyz - xyz[:, :1]
+    provenance = {"model": "m", "boxes": "b", "depth": "d", "scale": "s", "recording_id": "r"}
+    seen = Predictions(
+        ("a.mp4#0", "a.mp4#1"), np.ones((2, 4)), relative @ down.T, xyz[..., :2], np.ones((2, 17)),
+        skeleton("h36m17"), "mm", provenance,
+    )  # fmt: skip
+    write_predictions(Path("pose.json"), seen)
+    for out, options, axes in (("a.trc", [], [1, 2, 0]), ("b.npz", ["--up-axis", "z"], [0, 1, 2]),
+                               ("c.npz", ["--up-axis", "y"], [1, 2, 0])):  # fmt: skip
+        result = epitool("convert", "pose.json", "--fps", "30", "--out", out, *options)
+        assert result.returncode == 0, result.stderr
+        turned = of_trc(out)[1] if out.endswith(".trc") else np.load(out)["xyz"]
+        np.testing.assert_allclose(turned, relative[..., axes], rtol=1e-4, atol=0.1)
+    result = epitool("convert", "pose.json", "--fps", "30", "--out", "as_it_is.npz")
+    assert (result.returncode, result.stderr) == (0, "")
+    np.testing.assert_allclose(np.load("as_it_is.npz")["xyz"], relative @ down.T, rtol=1e-4, atol=0.1)
+
+
+def test_poses_of_a_video_have_its_times_where_its_beginning_shows_nobody(here):
+    xyz = exact_labels(3).poses.xyz
+    provenance = {"model": "m", "boxes": "b", "depth": "d", "scale": "s", "recording_id": "r"}
+    for name, time in (("a.mp4#{}", 5 / 30), ("cam/{:05d}.jpg", 0.0)):  # a folder may begin at any number
+        images = tuple(name.format(number) for number in (5, 6, 7))
+        seen = Predictions(
+            images, np.ones((3, 4)), xyz - xyz[:, :1], xyz[..., :2], np.ones((3, 17)), skeleton("h36m17"), "mm",
+            provenance,
+        )  # fmt: skip
+        write_predictions(Path("pose.json"), seen)
+        result = epitool("convert", "pose.json", "--fps", "30", "--out", "walk.trc")
+        assert result.returncode == 0, result.stderr
+        assert float(Path("walk.trc").read_text().splitlines()[6].split("\t")[1]) == pytest.approx(time, abs=1e-5)
 
 
 def test_what_the_cameras_say_of_up_goes_on_to_the_labels(here, truth):
@@ -118,6 +158,20 @@ def test_up_of_c3d_is_said_as_its_readers_look_for_it(here, truth):
         parameters = ezc3d.c3d(f"{axis}.c3d")["parameters"]
         assert parameters["POINT"]["Y_SCREEN"]["value"] == [screen]
         assert "3 dB at 6 Hz" in parameters["PROCESSING"]["DONE"]["value"][0]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="shells there limit no files")
+@pytest.mark.parametrize(("out", "blocks"), [("walk.c3d", 0), ("walk.c3d", 4), ("walk.trc", 4)])
+def test_a_disk_that_is_full_leaves_no_part_of_a_file(here, truth, out, blocks):
+    if out.endswith(".c3d"):
+        pytest.importorskip("ezc3d", reason="the extra [c3d] is not installed")
+    stored(truth)
+    line = f"ulimit -f {blocks}; exec {sys.executable} -m epitool convert labels.h5 --fps 60 --out {out}"
+    result = subprocess.run(["sh", "-c", line], capture_output=True, text=True, check=False, timeout=300)
+    assert result.returncode == 3, result.stderr
+    assert f"cannot write {out}: " in result.stderr
+    assert "Traceback" not in result.stderr
+    assert not list(Path().glob(f"*{Path(out).suffix}"))
 
 
 def parameters_of_c3d(content: bytes) -> dict[str, dict[str, bytes]]:

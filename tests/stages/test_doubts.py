@@ -11,6 +11,7 @@ from epitool.geometry.calibration.verdict import Verdict
 from epitool.geometry.doubts import Doubt, Kind, doubt_if_large, doubt_of_unplaced
 from epitool.stages.shared.doubts import (
     Asked,
+    doubt_text,
     omission_text,
     passed_on,
     refusal_text,
@@ -86,6 +87,14 @@ def test_cameras_that_fail_say_that_nothing_is_written_and_two_things_to_try():
         "Try: let the person walk through more of the space that all views see; give the lenses (--intrinsics)"
     )
     assert "--intrinsics" not in refusal_text(Verdict((LOST,)), Asked(lenses_given=True))
+
+
+def test_values_are_not_rounded_to_their_limits():
+    text = doubt_text(Doubt(Kind.VERTICAL, "warn", (), 3.2, 3.0))
+    assert "uncertain by 3.2 degrees (limit for 'pass': 3 degrees)" in text
+    assert "scatter by 4.3% of the person's size (limit for 'pass': 4%)" in doubt_text(
+        Doubt(Kind.NOISE, "warn", (), 0.043, 0.04)
+    )
 
 
 def test_views_that_do_not_fit_are_no_matter_of_lenses():

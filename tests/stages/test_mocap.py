@@ -43,11 +43,12 @@ FRAMES = 60
 def in_process(arguments, folder=None, as_json=False):
     """A step, in place of `run_step`."""
     print("$", command_line(arguments))
-    result = CliRunner().invoke(app, spread_variadic([*arguments, "--json"]))
+    result = CliRunner().invoke(app, spread_variadic([*arguments, "--json"]), env={AS_STEP: "1"})
     print("\n".join(line for line in result.stderr.splitlines() if line.startswith("warning:")))
     if result.exit_code:
         print(result.stderr)
-        raise StepFailedError(result.stderr, result.exit_code)
+        vertical = result.exit_code == VerticalError.status_of_step
+        raise StepFailedError(result.stderr, GeometryError.exit_status if vertical else result.exit_code, vertical)
     return Step(command_line(arguments), result.stdout, 0.0)
 
 
@@ -195,6 +196,27 @@ def test_a_step_that_fails_names_itself_and_the_command_by_hand(session):
     assert not (session / "walk1/joints.trc").exists()
 
 
+def test_cameras_are_found_again_only_where_people_do_not_tell_the_vertical(session, capsys):
+    """The path of a person on one spot, and of one who is hardly seen, whose cameras nothing makes better."""
+    keypoints = session / "walk1/joints-steps/keypoints.h5"
+    found = read_keypoints(keypoints)
+    legs = [found.skeleton.index(f"{side}_{joint}") for side in ("left", "right") for joint in ("knee", "ankle")]
+    xy = found.xy.copy()
+    xy[:, :, legs] = np.nan  # behind a table: no ankle stands on a floor
+    views = [Path(str(name).partition("#")[0]) for name in found.images[0]]
+    source = source_of(open_views(views), DETECTOR)
+    write_keypoints(keypoints, replace(found, xy=xy, confidence=np.where(np.isnan(xy[..., 0]), 0, 1)), source)
+    one(session / "walk1", scale="baseline:cam1,cam2=3m")
+    said = capsys.readouterr()
+    assert said.out.count("$ epitool calibrate") == 2
+    assert "The people do not tell which way is up" in said.err
+    few = found.select_frames(np.arange(2))
+    write_keypoints(keypoints, few, source)
+    with pytest.raises(StepFailedError, match="stopped at the cameras"):
+        one(session / "walk1")
+    assert capsys.readouterr().out.count("$ epitool calibrate") == 1
+
+
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
@@ -270,9 +292,11 @@ def test_trials_of_other_image_sizes_are_not_pooled(session, tmp_path):
 
 
 def test_steps_are_judged_in_words():
-    seen = {"frames": 10, "views": {"a": 10, "b": 4}}
+    seen = {"frames": 10, "views": {"a": 10, "b": 4}, "images": {"a": 10, "b": 10}}
     assert "doubtful" in trust.judge_joints(seen, Path("k.h5"))
     assert "40% of those of b" in trust.judge_joints(seen, Path("k.h5"))
+    seen["images"]["b"] = 4  # a video that ends early shows the person in all of its images
+    assert trust.judge_joints(seen, Path("k.h5")) == "Joints: good, a person is found in 100% of the images. Going on."
     warned = {"verdict": "warn", "median_reprojection_px": 2.0, "left_out": {"c": "why"}, "unit": "arbitrary"}
     said = trust.judge_cameras(warned, False)
     assert all(word in said for word in ("with care", "without c", "--scale", "--intrinsics"))

@@ -103,7 +103,7 @@ def bone_motion(poses: Poses) -> BoneMotion:
             parent = turned[:, bone.parent]
             found = least_rotation(parent @ np.array(bone.rest, dtype=float), unit_vectors(aims[:, b])) @ parent
         own = np.swapaxes(parent, -1, -2) @ found
-        made_up += float(np.isnan(own[:, 0, 0]).mean()) / len(bones)
+        made_up += float((~_known(own)).mean()) / len(bones)
         rotations[:, b] = _without_gaps(own)
         turned[:, b] = parent @ rotations[:, b]
     offsets = lengths[:, None] * np.array([bone.rest for bone in bones], dtype=float)
@@ -147,13 +147,18 @@ def _without_gaps(rotations: Array) -> Array:
     """Return rotations `(F, 3, 3)` with those that are NaN interpolated, or held at either end."""
     from scipy.spatial.transform import Rotation, Slerp  # slow to import
 
-    known = np.flatnonzero(np.isfinite(rotations[:, 0, 0]))
+    known = np.flatnonzero(_known(rotations))
     if not len(known):
         return np.broadcast_to(np.eye(3), rotations.shape)
     if len(known) == 1:
         return np.broadcast_to(rotations[known[0]], rotations.shape)
     frames = np.clip(np.arange(len(rotations)), known[0], known[-1])
     return np.asarray(Slerp(known, Rotation.from_matrix(rotations[known]))(frames).as_matrix())
+
+
+def _known(rotations: Array) -> NDArray[np.bool_]:
+    """Return which rotations `(F, 3, 3)` are known; hips without shoulders give one axis of three."""
+    return np.asarray(np.isfinite(rotations).all(axis=(-2, -1)))
 
 
 def _line_through(places: Array) -> Array:

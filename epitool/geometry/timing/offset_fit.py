@@ -158,6 +158,8 @@ def _minimize(problem: _Problem, state: PairState, sigma: float, free: int) -> t
     for _ in range(_ITERATIONS):
         swapped = problem.swapped(state, _TAIL * sigma)
         residual, slope = problem.linearized(state, swapped, free)
+        if not np.isfinite(residual).any():
+            raise GeometryError("the views have no joint in common at an offset")
         sigma = robust_sd(residual)
         normal, score = normal_equations(residual, slope, geman_mcclure_weights(residual, sigma))
         step = -invert_positive(normal) @ score.sum(axis=(0, 1))
@@ -200,7 +202,8 @@ def invert_positive(normal: Array) -> Array:
     """
     # scaling to a unit diagonal makes the test independent of the parameters' units
     scale = np.sqrt(np.maximum(np.diag(normal), np.finfo(float).tiny))
-    scaled = normal / np.outer(scale, scale)
+    with np.errstate(over="ignore"):
+        scaled = normal / np.outer(scale, scale)
     if not np.isfinite(scaled).all() or np.linalg.eigvalsh(scaled)[0] < 1e-12:
         raise GeometryError("the joints' motion determines no time offset")
     return np.linalg.inv(scaled) / np.outer(scale, scale)

@@ -144,6 +144,19 @@ def _c3d(path: Path, poses: Poses, scale: float, told: Told) -> None:
     file["data"]["meta_points"]["residuals"] = np.where(np.isnan(points[0]), _C3D_MISSING, 0.0)[None]
     with writing(path) as temporary:
         file.write(str(temporary))
+        _check_whole_c3d(temporary, points[0].size)
+
+
+def _check_whole_c3d(path: Path, places: int) -> None:
+    """Refuse a file that lacks some of its places, as on a full disk, of which ezc3d says nothing.
+
+    Raises:
+        OSError: There is such a lack.
+    """
+    with path.open("rb") as file:
+        start = int.from_bytes(file.read(18)[16:], "little")  # of the data, in blocks of 512 bytes, counted from 1
+    if not start or path.stat().st_size < 512 * (start - 1) + 4 * 4 * places:
+        raise OSError("not all of it was written; is the disk full?")
 
 
 def _csv(path: Path, poses: Poses, scale: float, told: Told) -> None:

@@ -100,6 +100,7 @@ def finish_rig(joints: Keypoints, result: Calibration, choices: Choices) -> tupl
 
     Raises:
         GeometryError: The rig has the verdict "fail", or triangulates no joint.
+        VerticalError: The vertical is asked for and not known.
     """
     if result.verdict:
         result = replace(result, verdict=result.verdict.with_doubts(choices.sync))

@@ -16,6 +16,7 @@ from epitool.images import frame_rate
 from epitool.io.foreign.markers import pose2sim_markers
 from epitool.io.foreign.motion import FORMATS, Told, angles_of, check_motion_file, ending_of, write_motion
 from epitool.io.labels_h5 import people_in
+from epitool.names import frame_of_video
 from epitool.options import ConvertOptions
 from epitool.pose import Poses
 from epitool.pss.alignment import find_up
@@ -62,7 +63,7 @@ def convert_poses(path: Path, options: ConvertOptions) -> Summary:
     if main.smoothed and options.filter and not options.filter.cutoff_hz:
         say(f"{path}: is smoothed already, by `epitool triangulate --smooth`; --filter smooth changes nothing")
     step = step_of(main.poses.frames)
-    first = int(main.poses.frames[0]) if len(main.poses.frames) else 0
+    first = _first_frame(main)
     up = "" if form.angles else _up_of(path, main, options)
     motions = {name: _motion(track, step, rate / step, up, options) for name, track in tracks.items()}
     if form.evenly:
@@ -79,6 +80,13 @@ def convert_poses(path: Path, options: ConvertOptions) -> Summary:
             _warn_of_empty_frames(out, motion.poses, rate)
     files = _write(out, motions, 1 / IN_MM[unit or "mm"], told)
     return _summary(files, motions, told, "degrees" if form.angles else told.unit)
+
+
+def _first_frame(track: Track) -> int:
+    """Return the number of the recording's first frame; predictions lack those of a video that show nobody."""
+    if not len(track.poses.frames) or (track.poses.space == "root" and frame_of_video(track.image)):
+        return 0
+    return int(track.poses.frames[0])
 
 
 def _scaled_by(track: Track) -> str:
@@ -117,7 +125,15 @@ def _motion(track: Track, step: int, fps: float, up: str, options: ConvertOption
             poses = pose2sim_markers(poses)
         except InputError as error:
             raise InputError(f"--names pose2sim: {error}") from None
-    return _Motion(replace(poses, xyz=poses.xyz[..., [1, 2, 0]]) if up == "y" else poses, done)
+    return _Motion(_turned(poses, up), done)
+
+
+def _turned(poses: Poses, up: str) -> Poses:
+    """Return poses whose axis `up` points up; as they are where it is ""."""
+    xyz = poses.xyz
+    if up and poses.space == "root":  # a camera's axes: x to the right, y down, z away from it
+        xyz = np.stack([-xyz[..., 2], xyz[..., 0], -xyz[..., 1]], axis=-1) + 0.0  # which makes 0 of -0
+    return replace(poses, xyz=xyz[..., [1, 2, 0]] if up == "y" else xyz)
 
 
 def _write(out: Path, motions: Mapping[str, _Motion], scale: float, told: Told) -> list[Path]:
@@ -180,8 +196,8 @@ def _summary(files: Sequence[Path], motions: Mapping[str, _Motion], told: Told, 
 
 def _is_upright(track: Track) -> bool:
     """Return whether z points up, because the file says so or because the people stand along it."""
-    if track.up or track.poses.space != "world":
-        return track.up
+    if track.up:
+        return True
     try:
         return find_up(track.poses.xyz, track.poses.skeleton) == (2, 1)
     except InputError:
@@ -189,23 +205,24 @@ def _is_upright(track: Track) -> bool:
 
 
 def _up_of(path: Path, track: Track, options: ConvertOptions) -> str:
-    """Return the axis that points up in the file that is written; "" if the up direction is unknown.
+    """Return the axis that points up in the file that is written; "" if the axes stay as they are.
 
     Raises:
         UsageError: An axis is chosen, but the up direction is unknown.
     """
     kind = options.out.suffix.lower()
+    if track.poses.space == "root":
+        up = options.up_axis or "y" * (kind in _Y_UP)
+        if up:
+            say(f"{options.out}: up is the image's, as if the camera were level; if it is tilted, so are the poses")
+        return up
     if _is_upright(track):
         return options.up_axis or ("y" if kind in _Y_UP else "z")
-    unknown = f"{path} does not say which way is up; " + (
-        "`epitool calibrate --up people` finds it, from people who walk"
-        if track.poses.space == "world"
-        else "its poses are in the axes of their camera, whose y runs down"
-    )
+    unknown = f"{path} does not say which way is up; `epitool calibrate --up people` finds it, from people who walk"
     if options.up_axis:
         raise UsageError(f"--up-axis {options.up_axis}: {unknown}")
     if kind in _Y_UP:
-        warn(f"{options.out}: {unknown}. {_Y_UP[kind]} takes y for up, and may show people who lie")
+        warn(f"{options.out}: {unknown}. {_Y_UP[kind]} takes y for up, and may show people upside down")
     return ""
 
 

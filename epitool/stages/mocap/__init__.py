@@ -147,7 +147,7 @@ def _calibrated(options: MocapOptions, trials: Sequence[Trial], longest: Trial, 
             raise
         say("The people do not tell which way is up; once more without asking them:")
         found = _ran("cameras", [*typed, "--out", out])
-        say("The file will not say which way is up; OpenSim may show people who lie.")
+        say("The file will not say which way is up; OpenSim may show people upside down.")
     say(trust.judge_cameras(found, options.intrinsics is not None))
     return out
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from epitool.console import printable
 
-_SEEN_WELL = 0.8  # share of its frames in which a view should show the person
+_SEEN_WELL = 0.8  # share of its images in which a view should show the person
 
 
 def judge_joints(found: dict[str, Any], keypoints: Path) -> str:
@@ -17,9 +17,10 @@ def judge_joints(found: dict[str, Any], keypoints: Path) -> str:
         found: Summary of `detect2d`.
         keypoints: File of the joints.
     """
-    shares = {view: count / max(found["frames"], 1) for view, count in found["views"].items()}
+    images, people = found["images"], found["views"]  # of a view that ends early there are fewer images than frames
+    shares = {view: count / max(images[view], 1) for view, count in people.items()}
     worst = min(shares, key=lambda view: shares[view])
-    seen = f"a person is found in {sum(shares.values()) / len(shares):.0%} of the images"
+    seen = f"a person is found in {sum(people.values()) / max(sum(images.values()), 1):.0%} of the images"
     if shares[worst] >= _SEEN_WELL:
         return f"Joints: good, {seen}. Going on."
     return (

@@ -235,9 +235,12 @@ def _parts_in(folder: Path) -> list[Path]:
 
 
 def _summary(tally: Tally, out: Path, detector: str) -> Summary:
-    people = dict(zip(tally.views, tally.found.tolist(), strict=True))
+    images, people = (dict(zip(tally.views, count.tolist(), strict=True)) for count in (tally.images, tally.found))
     found = sum(people.values())
     size = f"{counted(tally.frames, 'frame')} x {counted(len(tally.views), 'view')}, {tally.joints} joints"
-    values = {"out": str(out), "frames": tally.frames, "views": people, "joints": tally.joints, "detector": detector}
+    values = {
+        "out": str(out), "frames": tally.frames, "views": people, "images": images, "joints": tally.joints,
+        "detector": detector,
+    }  # fmt: skip
     text = f"{out}: {size}, a person in {counted(found, 'image')}, mean confidence {tally.mean_confidence:.2f}"
     return Summary(text, {**values, "mean_confidence": tally.mean_confidence})

@@ -37,8 +37,8 @@ _WORDS = {
     Kind.WIDE: _LENSES
     + "they seem to bend straight lines as a wide action camera does (k1 about {value:.2f}). "
     + _MEASURED,
-    Kind.NOISE: "joints scatter by {value:.0%} of the person's size ({limit:.0%}); are the views in sync?",
-    Kind.BONES: "bones change their length by {value:.0%} ({limit:.0%}); are the lenses as stated, and is no view"
+    Kind.NOISE: "joints scatter by {share} of the person's size ({limit:.0%}); are the views in sync?",
+    Kind.BONES: "bones change their length by {share} ({limit:.0%}); are the lenses as stated, and is no view"
     " mirrored?",
     Kind.PARALLAX: "the views see joints under {value:.1f} degrees at most ({limit_degrees}); set the cameras further"
     " apart",
@@ -73,7 +73,7 @@ _WORDS = {
     Kind.OFFSET: "view {view}: offset in time uncertain by {value:.2f} frames ({limit:g}); more movement helps",
     Kind.BEYOND_REACH: "view {view}: its offset of {value:+.1f} frames is beyond the {limit:.0f} that were looked for;"
     " --sync-reach looks farther",
-    Kind.VERTICAL: "the vertical is uncertain by {value:.0f} degrees ({limit_degrees}); let a person walk about",
+    Kind.VERTICAL: "the vertical is uncertain by {value:.1f} degrees ({limit_degrees}); let a person walk about",
     Kind.LEAN: "the body leans {value:.0f} degrees on the floor that the feet tell",
 }
 _WHY = {
@@ -223,7 +223,7 @@ def doubt_text(doubt: Doubt, asked: Asked = Asked()) -> str:
     which = "against each other by" if len(views) > 1 else f"most {views[0]}, by"
     text = _WORDS[doubt.kind].replace("({limit", "(" + _limit_word(doubt.level) + "{limit")
     values = {"value": doubt.value, "limit": doubt.limit, "why": doubt.why, "which": which, "unit": asked.unit}
-    values["limit_degrees"] = _degrees(doubt.limit)
+    values |= {"limit_degrees": _degrees(doubt.limit), "share": _share(doubt.value)}
     values |= {name: _length_word(number, asked) if name == "off" else number for name, number in doubt.numbers.items()}
     return text.format(**values, **named)
 

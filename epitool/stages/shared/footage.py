@@ -185,7 +185,10 @@ def check_frame_rates(images: Mapping[str, str], frames: int, known: bool = Fals
         return
     ratio, said = max(rates.values()) / min(rates.values()), ", ".join(f"{v} {rate:.5g}" for v, rate in rates.items())
     if ratio > _EQUAL_RATES:
-        raise InputError(f"frames per second: {said}; record with equal frame rates, or convert the videos to one")
+        raise InputError(
+            f"frames per second: {said}; record with equal frame rates, or convert the videos to one"
+            f" (`ffmpeg -i VIDEO -r {min(rates.values()):.5g} even.mp4`)"
+        )
     if (drift := (ratio - 1) * frames) > _MATTERS and not known:
         warn(
             f"frames per second: {said}; over {frames} frames the views drift {drift:.1f} frames apart, which puts"

@@ -96,7 +96,7 @@ class Tally:
 
     def _add_bodies(self, labels: Labels) -> None:
         """Count frames with unusual bone lengths, and collect the distances moved from one frame to the next."""
-        with np.errstate(invalid="ignore"):
+        with np.errstate(invalid="ignore", divide="ignore"):
             relative = bone_lengths(labels.poses.xyz, labels.poses.skeleton) / self._lengths
             self.long_limbs += int((relative[:, self._limbs] > _LONG_LIMB).any(axis=1).sum())
             off = np.abs(relative - 1)
@@ -124,7 +124,8 @@ class Tally:
 
     def medians(self) -> tuple[float, float]:
         """Return the median reprojection error and the median side of the person's box, px."""
-        return float(np.nanmedian(np.concatenate(self.errors_px))), float(np.nanmedian(np.concatenate(self.sides_px)))
+        error, side = (median_known(np.concatenate(parts).ravel(), axis=0) for parts in (self.errors_px, self.sides_px))
+        return float(error), float(side)
 
     @property
     def unseen(self) -> list[str]:

@@ -38,39 +38,19 @@ class Detector(Protocol):
 
 @runtime_checkable
 class Follower(Detector, Protocol):
-    """Detector that can also look for people where they were in the image before."""
+    """Detector that also looks for people where they were in the image before, and more closely at each of them."""
 
-    def follow(self, image: Image, before: Sequence[Any]) -> tuple[Sequence[Array], Sequence[Any]]:
-        """Return what `detect` returns, with people who were in the image before, and whom to follow from here.
+    def follow(
+        self, image: Image, before: Sequence[Any], turned: bool
+    ) -> tuple[Sequence[Sequence[Array]], Sequence[Any]]:
+        """Return one look or more, each as `detect` returns it, and whom to follow from here.
 
         Args:
             image: RGB image.
             before: Whom to follow, as returned for the image before; nobody in a first image.
-        """
-        ...
-
-
-@runtime_checkable
-class LooksAlone(Follower, Protocol):
-    """Detector that can also hide what is around a person."""
-
-    def look_alone(
-        self, image: Image, before: Sequence[Any], turned: bool
-    ) -> tuple[Sequence[Sequence[Array]], Sequence[Any]]:
-        """Return what `follow` does, when all that is around each person is hidden, in one look or two.
-
-        Args:
-            image: RGB image.
-            before: Whom to follow, as for `follow`.
             turned: Whether to take a second look, in which people are turned and the detector errs in another way.
         """
         ...
-
-
-def people_followed(detector: Follower, image: Image, before: Sequence[Any]) -> tuple[People, Sequence[Any]]:
-    """Return all people whom a detector finds with regard to the image before, and whom to follow from here."""
-    found, followed = detector.follow(image, before)
-    return _people(found, len(detector.skeleton)), followed
 
 
 def people_found(detector: Detector, image: Image) -> People:
@@ -85,22 +65,12 @@ def _people(found: Sequence[Array], joints: int) -> People:
     return People(xy[there], confidence[there], own[0].reshape(-1, joints, 3)[there] if own else None)
 
 
-def people_in_box(detector: Detector, image: Image, box: Array) -> People:
-    """Return the people in the part of the image that lies in a box [x, y, width, height], the most confident first.
-
-    For a NaN box the whole image is used.
-    """
-    part, corner = _in_box(image, box)
-    people = people_found(detector, part) if part.size else _nobody(detector)
-    return people._replace(xy=people.xy + corner)
-
-
 def looks_in_box(
     detector: Detector, image: Image, box: Array, turned: bool, before: Sequence[Any] = ()
 ) -> tuple[list[People], Sequence[Any]]:
-    """Return the people in a box, as `people_in_box` does, in one look or more, and whom to follow from here.
+    """Return the people in the part of an image that lies in a box, in one look or more, and whom to follow from here.
 
-    A detector that can hides all that is around each of them.
+    In each look the most confident come first.
 
     Args:
         detector: The detector.
@@ -113,11 +83,8 @@ def looks_in_box(
     if not part.size:
         return [_nobody(detector)], ()
     found: Sequence[Sequence[Array]]
-    if isinstance(detector, LooksAlone):
-        found, followed = detector.look_alone(part, before, turned)
-    elif isinstance(detector, Follower):
-        one, followed = detector.follow(part, before)
-        found = [one]
+    if isinstance(detector, Follower):
+        found, followed = detector.follow(part, before, turned)
     else:
         found, followed = [detector.detect(part)], before
     looks = [_people(one, len(detector.skeleton)) for one in found]

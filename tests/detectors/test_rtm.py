@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from epitool.detectors import open_detector
-from epitool.detectors.finding import people_found, people_in_box
+from epitool.detectors.finding import looks_in_box, people_found
 from epitool.errors import CheckpointError, UsageError
 from epitool.io.candidates_h5 import read_candidates
 from epitool.io.keypoints_h5 import read_keypoints
@@ -210,7 +210,7 @@ def test_nobody_is_found_where_nobody_is(graphs, name):
 
 def test_people_in_a_box_have_their_joints_in_the_image(graphs):
     image = people_at((300, 250), (700, 450))
-    found = people_in_box(open_detector("rtmpose"), image, np.array([500.0, 200.0, 400.0, 500.0]))
+    (found,), _ = looks_in_box(open_detector("rtmpose"), image, np.array([500.0, 200.0, 400.0, 500.0]), turned=False)
     np.testing.assert_allclose(found.xy[:, 0], [[700, 450]], atol=1)
 
 

@@ -119,9 +119,9 @@ class Remembering(Scripted):
         super().__init__(script)
         self.told = []
 
-    def follow(self, image, before):
+    def follow(self, image, before, turned):
         self.told.append(list(before))
-        return self.detect(image), [len(self.told)]
+        return [self.detect(image)] * (1 + turned), [len(self.told)]
 
 
 def test_a_detector_that_can_looks_where_people_were_in_the_image_before_of_the_same_video():

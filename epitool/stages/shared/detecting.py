@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from epitool.console import Summary, counted, progress, say, warn
 from epitool.detectors import DETECTORS, default_detector, known_detector, open_detector
-from epitool.detectors.finding import Detector, Follower, people_followed, people_in_box
+from epitool.detectors.finding import Detector, Follower, looks_in_box
 from epitool.errors import GeometryError, UsageError
 from epitool.files import alone_at
 from epitool.images import View, read_view
@@ -183,18 +183,17 @@ def _searched(
     A detector that follows people does so through consecutive frames of one stretch. In a stretch that is not complete
     it begins at the start, so that a run that was interrupted finds the same people as one that was not.
     """
-    follower = detector if isinstance(detector, Follower) and view.boxes is None else None
+    follows = isinstance(detector, Follower) and view.boxes is None
     missing = {i // _STRETCH_FRAMES for i, frame in enumerate(view.frames) if frame not in done}
     boxes = np.full((len(view.frames), 4), np.nan) if view.boxes is None else view.boxes
     before: Sequence[Any] = ()
     last = -1
     for i, (box, (frame, image)) in enumerate(zip(boxes, read_view(view, times), strict=False)):
         people = None
-        if follower and i // _STRETCH_FRAMES in missing:
-            anew = i % _STRETCH_FRAMES == 0 or frame != last + 1
-            people, before = people_followed(follower, image, () if anew else before)
-        elif not follower and frame not in done:
-            people = people_in_box(detector, image, box)
+        if i // _STRETCH_FRAMES in missing if follows else frame not in done:
+            if not follows or i % _STRETCH_FRAMES == 0 or frame != last + 1:
+                before = ()
+            (people,), before = looks_in_box(detector, image, box, turned=False, before=before)
         last = frame
         yield frame, None if frame in done else people
 

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from epitool.camera import Array
-from epitool.detectors.finding import Detector, LooksAlone, looks_in_box
+from epitool.detectors.finding import Detector, Follower, looks_in_box
 from epitool.errors import InputError
 from epitool.images import Image
 from epitool.names import image_key
@@ -96,7 +96,7 @@ class DetectorLooks:
         self._detectors, self._margin = detectors, margin
         self._box = np.full(4, np.nan) if box is None else box
         body, alone = detectors[0].skeleton, times.alone
-        further = int(isinstance(detectors[0], LooksAlone) and alone.any())
+        further = int(isinstance(detectors[0], Follower) and alone.any())
         self._turned = alone & (further > 0)
         shape = (len(alone), 2 + 2 * further, len(body))
         self.found = Seen(np.full((*shape, 2), np.nan), np.zeros(shape), np.full((*shape, 3), np.nan), body)

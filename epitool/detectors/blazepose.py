@@ -110,21 +110,25 @@ class BlazePose:
 
     def detect(self, image: Image) -> tuple[Array, Array, Array]:
         """Return mediapipe's joints `(P, 33, 2)` px, visibility `(P, 33)` and joints in space `(P, 33, 3)` mm."""
-        return self._joined(self._everyone(image, (), self._seen))
+        ((look,), _) = self.follow(image, (), alone=False, turned=False)
+        return look
 
     def follow(
-        self, image: Image, before: Sequence[_Person], turned: bool
+        self, image: Image, before: Sequence[_Person], alone: bool, turned: bool
     ) -> tuple[list[tuple[Array, Array, Array]], list[_Person]]:
-        """Return what `detect` does when all that is around a person becomes grey, in one look or two; whom to follow.
+        """Return what `detect` does, with people who were found in the image before; and what the next image needs.
 
-        Those whose boxes are found come first. People of the image before are followed until the second network no
-        longer takes what it sees for a person, or sees somebody who is found already.
+        Those whose boxes are found come first. The others are followed until the second network no longer takes what it
+        sees for a person, or sees somebody who is found already.
 
-        Where grey surroundings move the joints, these were partly somebody else's, and those found so are taken. The
-        turned look is at the crop turned: a crop is turned with a body that leans, and in a turned crop the network may
-        take left for right. Without it exchanged sides do not count as moved: the images before and after tell them,
-        or other views.
+        Alone, all that is around each person becomes grey. Where that moves their joints, they were partly somebody
+        else's, and those found in grey surroundings are taken. The turned look is at the crop turned: a crop is turned
+        with a body that leans, and in a turned crop the network may take left for right. Without it exchanged sides do
+        not count as moved: the images before and after tell them, or other views.
         """
+        if not alone:
+            people = self._everyone(image, before, self._seen)
+            return [self._joined(people)], people
         people = self._everyone(image, before, self._seen_and_hidden)
         first, second = list[_Person](), list[_Person]()
         for person, part in [(person, person.alone) for person in people if person.alone]:

@@ -38,17 +38,19 @@ class Detector(Protocol):
 
 @runtime_checkable
 class Follower(Detector, Protocol):
-    """Detector that also looks for people where they were in the image before, and more closely at each of them."""
+    """Detector that also looks for people where they were in the image before, and at each of them alone."""
 
     def follow(
-        self, image: Image, before: Sequence[Any], turned: bool
+        self, image: Image, before: Sequence[Any], alone: bool, turned: bool
     ) -> tuple[Sequence[Sequence[Array]], Sequence[Any]]:
         """Return one look or more, each as `detect` returns it, and whom to follow from here.
 
         Args:
             image: RGB image.
             before: Whom to follow, as returned for the image before; nobody in a first image.
-            turned: Whether to take a second look, in which people are turned and the detector errs in another way.
+            alone: Whether to hide what is around each person.
+            turned: Whether to take a second look, at each person alone and turned, in which the detector errs in
+                another way.
         """
         ...
 
@@ -66,7 +68,7 @@ def _people(found: Sequence[Array], joints: int) -> People:
 
 
 def looks_in_box(
-    detector: Detector, image: Image, box: Array, turned: bool, before: Sequence[Any] = ()
+    detector: Detector, image: Image, box: Array, before: Sequence[Any], alone: bool, turned: bool
 ) -> tuple[list[People], Sequence[Any]]:
     """Return the people in the part of an image that lies in a box, in one look or more, and whom to follow from here.
 
@@ -76,15 +78,16 @@ def looks_in_box(
         detector: The detector.
         image: RGB image.
         box: Box [x, y, width, height], px; NaN for the whole image.
-        turned: Whether to take a turned look as well.
         before: Whom to follow, as returned for the image before and the same box; for detectors that can.
+        alone: Whether to hide what is around each person, likewise.
+        turned: Whether to take a turned look as well, likewise.
     """
     part, corner = _in_box(image, box)
     if not part.size:
         return [_nobody(detector)], ()
     found: Sequence[Sequence[Array]]
     if isinstance(detector, Follower):
-        found, followed = detector.follow(part, before, turned)
+        found, followed = detector.follow(part, before, alone, turned)
     else:
         found, followed = [detector.detect(part)], before
     looks = [_people(one, len(detector.skeleton)) for one in found]

@@ -215,18 +215,18 @@ def test_blazepose_looks_where_a_person_is_alone_and_in_a_turned_crop(blazepose,
     """Joints are in the image's axes. With nobody else there the first look is as ever; one without a turn is near."""
     image = rendered[0][0]
     as_ever, _, own = blazepose.detect(image)
-    (plain, (xy, confidence, xyz)), _ = blazepose.follow(image, (), turned=True)
+    (plain, (xy, confidence, xyz)), _ = blazepose.follow(image, (), alone=True, turned=True)
     assert 0 < np.median(np.linalg.norm(plain[0] - as_ever, axis=-1)) < 1  # of 150 px
     assert (xy.shape, confidence.shape, xyz.shape) == ((1, 33, 2), (1, 33), (1, 33, 3))
     assert 0 < np.median(np.linalg.norm(xy - as_ever, axis=-1)) < 10
     assert np.median(np.linalg.norm(xyz - own, axis=-1)) < 150
-    assert len(blazepose.follow(image, (), turned=False)[0]) == 1
+    assert len(blazepose.follow(image, (), alone=True, turned=False)[0]) == 1
     monkeypatch.setattr("epitool.detectors.blazepose._TURN", 0.0)
     monkeypatch.setattr("epitool.detectors.blazepose._LED_ASTRAY", -1.0)  # so that the look in grey surroundings counts
-    (alone, unturned), _ = blazepose.follow(image, (), turned=True)
+    (alone, unturned), _ = blazepose.follow(image, (), alone=True, turned=True)
     np.testing.assert_array_equal(alone[0], unturned[0])
     monkeypatch.setattr("epitool.detectors.blazepose._SHOWN", -1.0)  # so that nothing becomes grey
-    (as_it_is, _), _ = blazepose.follow(image, (), turned=True)
+    (as_it_is, _), _ = blazepose.follow(image, (), alone=True, turned=True)
     np.testing.assert_allclose(as_it_is[0], plain[0], atol=0.1)
 
 
@@ -237,7 +237,7 @@ def test_blazepose_looks_next_where_the_person_is_seen_also_at_the_image_s_edge(
         cut = np.ascontiguousarray(image[:, left:])
         (whole,), (_, (person,)) = (
             blazepose._everyone(cut, (), blazepose._seen),
-            blazepose.follow(cut, (), turned=False),
+            blazepose.follow(cut, (), alone=True, turned=False),
         )
         for name in ("x_center", "y_center", "width", "height", "rotation"):
             expected = getattr(whole.next_crop, name)
@@ -253,7 +253,7 @@ def test_what_is_around_a_person_becomes_grey_and_the_person_stays(blazepose, re
     for image, xy in zip(images[:4], truth.keypoints.xy.reshape(-1, 17, 2)):
         for left in (0, int(xy[:, 0].min()) - 3):
             cut = np.ascontiguousarray(image[:, left:])
-            _, (person,) = blazepose.follow(cut, (), turned=False)
+            _, (person,) = blazepose.follow(cut, (), alone=True, turned=False)
             part = person.alone
             for x, y in xy[trunk] - [left, 0]:
                 x_part, y_part = np.round(([x, y] - part.corner) * _PART / part.side).astype(int)
@@ -273,7 +273,7 @@ def test_looks_leave_no_masks_behind(blazepose, rendered):
     try:
         for looks in (1, 10):
             for _ in range(looks):
-                blazepose.follow(image, (), turned=False)
+                blazepose.follow(image, (), alone=True, turned=False)
             left.append(gc.collect())
     finally:
         gc.enable()
@@ -296,25 +296,25 @@ def test_blazepose_tells_who_is_found_twice():
 def test_where_blazepose_looks_next_depends_on_this_image_alone(blazepose, rendered):
     """Not on whom the network has seen before: mediapipe's own filter would mix the places of all crops."""
     image = rendered[0][0]
-    (first,) = blazepose.follow(image, (), turned=False)[1]
-    blazepose.follow(np.ascontiguousarray(image[:, ::-1]), (), turned=False)
-    (again,) = blazepose.follow(image, (), turned=False)[1]
+    (first,) = blazepose.follow(image, (), alone=False, turned=False)[1]
+    blazepose.follow(np.ascontiguousarray(image[:, ::-1]), (), alone=False, turned=False)
+    (again,) = blazepose.follow(image, (), alone=False, turned=False)[1]
     assert again.next_crop == first.next_crop
 
 
 def test_blazepose_follows_who_is_in_view_and_nobody_else(blazepose, rendered, monkeypatch):
     image, later = rendered[0][0], rendered[0][4]  # of one view
-    ((alone, *_),), people = blazepose.follow(image, (), turned=False)
-    ((again, *_),), followed = blazepose.follow(image, people, turned=False)
+    ((alone, *_),), people = blazepose.follow(image, (), alone=False, turned=False)
+    ((again, *_),), followed = blazepose.follow(image, people, alone=False, turned=False)
     np.testing.assert_array_equal(alone, again)
     assert len(followed) == 1
     found = blazepose.detect(later)[0]
     monkeypatch.setattr(blazepose, "_crops", SimpleNamespace(process=lambda image: SimpleNamespace(crops=None)))
     assert not len(blazepose.detect(later)[0])
-    ((by_track, *_),), _ = blazepose.follow(later, people, turned=False)
+    ((by_track, *_),), _ = blazepose.follow(later, people, alone=False, turned=False)
     assert by_track.shape == found.shape
     assert np.median(np.linalg.norm(by_track - found, axis=-1)) < 3
-    ((nobody, *_),), gone = blazepose.follow(np.full_like(image, 127), people, turned=False)
+    ((nobody, *_),), gone = blazepose.follow(np.full_like(image, 127), people, alone=False, turned=False)
     assert not len(nobody)
     assert not gone
 

@@ -210,7 +210,9 @@ def test_nobody_is_found_where_nobody_is(graphs, name):
 
 def test_people_in_a_box_have_their_joints_in_the_image(graphs):
     image = people_at((300, 250), (700, 450))
-    (found,), _ = looks_in_box(open_detector("rtmpose"), image, np.array([500.0, 200.0, 400.0, 500.0]), turned=False)
+    (found,), _ = looks_in_box(
+        open_detector("rtmpose"), image, np.array([500.0, 200.0, 400.0, 500.0]), (), alone=False, turned=False
+    )
     np.testing.assert_allclose(found.xy[:, 0], [[700, 450]], atol=1)
 
 

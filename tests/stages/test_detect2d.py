@@ -48,8 +48,9 @@ class Crowd(Bright):
 class Following(Bright):
     """Finds as many people as there were in the image before, and one more, up to three."""
 
-    def follow(self, image, before, turned):
+    def follow(self, image, before, alone, turned):
         type(self).calls += 1
+        assert alone == (len(before) > 1)  # once the images before have shown several people
         people = [*before, None][-3:]
         xy = np.arange(34.0).reshape(17, 2) + 100 * np.arange(len(people))[:, None, None]
         return [(xy, np.ones((len(people), 17)))], people
@@ -177,10 +178,10 @@ def test_people_are_followed_through_consecutive_frames_also_where_a_run_goes_on
     images("a", [1, 2, 3, 4, 5, *range(7, 21)])
     follow = Following.follow
 
-    def stopped(self, image, before, turned):
+    def stopped(self, image, before, alone, turned):
         if image.mean() > 15:
             raise RuntimeError("power cut")
-        return follow(self, image, before, turned)
+        return follow(self, image, before, alone, turned)
 
     monkeypatch.setattr(Following, "follow", stopped)
     with pytest.raises(RuntimeError, match="power cut"):

@@ -146,7 +146,7 @@ def test_what_measures_the_shipped_unit_looks_as_predict_does(here, monkeypatch)
         def detect(self, image):
             return np.zeros((0, 17, 2)), np.zeros((0, 17))
 
-        def follow(self, image, before, turned):
+        def follow(self, image, before, alone, turned):
             return [self.detect(image)] * (1 + turned), []
 
     monkeypatch.setattr(measure, "open_detector", lambda name: Blind())

@@ -119,7 +119,7 @@ class Remembering(Scripted):
         super().__init__(script)
         self.told = []
 
-    def follow(self, image, before, turned):
+    def follow(self, image, before, alone, turned):
         self.told.append(list(before))
         return [self.detect(image)] * (1 + turned), [len(self.told)]
 

@@ -603,7 +603,8 @@ def test_a_mirror_look_that_takes_left_for_right_is_of_the_same_person_still():
 class Repeating(Posed):
     """Sees everything 3 px further right where others are hidden, and in a turned look 3 px further down."""
 
-    def follow(self, image, before, turned):
+    def follow(self, image, before, alone, turned):
+        assert alone
         assert list(before) in ([], ["where"])
         xy, sure = self.detect(image)
         return [(xy + LOWER[::-1], sure), *[(xy + LOWER, sure)] * turned], ["where"]

@@ -180,20 +180,22 @@ def _searched(
 ) -> Iterator[tuple[int, People | None]]:  # fmt: skip
     """Yield every frame of a view with the people in its image, or None for frames that are done.
 
-    A detector that follows people does so through consecutive frames of one stretch. In a stretch that is not complete
-    it begins at the start, so that a run that was interrupted finds the same people as one that was not.
+    A detector that follows people does so through consecutive frames of one stretch. Once these have shown several, it
+    looks at each of them alone, as the joints of one may otherwise be another's. In a stretch that is not complete it
+    begins at the start, so that a run that was interrupted finds the same people as one that was not.
     """
     follows = isinstance(detector, Follower) and view.boxes is None
     missing = {i // _STRETCH_FRAMES for i, frame in enumerate(view.frames) if frame not in done}
     boxes = np.full((len(view.frames), 4), np.nan) if view.boxes is None else view.boxes
     before: Sequence[Any] = ()
-    last = -1
+    last, crowded = -1, False
     for i, (box, (frame, image)) in enumerate(zip(boxes, read_view(view, times), strict=False)):
         people = None
         if i // _STRETCH_FRAMES in missing if follows else frame not in done:
             if not follows or i % _STRETCH_FRAMES == 0 or frame != last + 1:
-                before = ()
-            (people,), before = looks_in_box(detector, image, box, turned=False, before=before)
+                before, crowded = (), False
+            (people,), before = looks_in_box(detector, image, box, before, alone=crowded, turned=False)
+            crowded |= follows and len(people.xy) > 1
         last = frame
         yield frame, None if frame in done else people
 

@@ -114,7 +114,7 @@ class DetectorLooks:
         before = self._following.before
         mirrored = self._beside.submit(_looks_at_mirror, mirror, image, self._box, turned, before[1])
         self.image_size[i] = image.shape[1], image.shape[0]
-        (people, *more), here = looks_in_box(straight, image, self._box, turned, before[0])
+        (people, *more), here = looks_in_box(straight, image, self._box, before[0], True, turned)
         (others, *more_others), here_mirrored = mirrored.result()
         self._following.before = here, here_mirrored
         if len(people.xy) > 1:
@@ -151,7 +151,7 @@ def _looks_at_mirror(
 ) -> tuple[list[People], Sequence[Any]]:
     """Return the people found in the mirror image, mirrored back, and whom to follow there."""
     across = np.array([image.shape[1] - 1 - box[0] - box[2], *box[1:]])
-    looks, followed = looks_in_box(detector, np.asarray(cv2.flip(image, 1)), across, turned, before)
+    looks, followed = looks_in_box(detector, np.asarray(cv2.flip(image, 1)), across, before, True, turned)
     return [_mirrored_back(people, image.shape[1], detector.skeleton.flip_order) for people in looks], followed
 
 

@@ -5,7 +5,6 @@ Bazarevsky et al., BlazePose: On-device Real-time Body Pose tracking, CVPR works
 
 from __future__ import annotations
 
-import gc
 import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -188,12 +187,11 @@ class BlazePose:
         part = _part_around(image, crop)
         found = self._masks.process({"image": part.image, "crop": part.crop})
         person = _person(found, part.image)
+        # mediapipe's answer is a class, which only the collector frees: it shall not hold the mask until then
+        mask, found.mask = found.mask, None
         if person is None:
             return None
-        shown = cv2.dilate(found.mask, np.ones((_AROUND, _AROUND))) > _SHOWN
-        # mediapipe's mask and the frame that holds it refer to each other, so that only the collector frees them.
-        del found
-        gc.collect(1)
+        shown = cv2.dilate(mask, np.ones((_AROUND, _AROUND))) > _SHOWN
         grey = np.full_like(part.image, _GREY)
         alone = part._replace(image=np.asarray(cv2.copyTo(part.image, shown.astype(np.uint8), grey)))
         return part.to_whole(person)._replace(alone=alone)

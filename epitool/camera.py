@@ -12,9 +12,9 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
-from epitool.arrays import homogeneous
+from epitool.arrays import frozen_array, homogeneous
 from epitool.console import named
 from epitool.errors import InputError
 from epitool.names import differing_parts, named_among, plain_name
@@ -22,24 +22,6 @@ from epitool.names import differing_parts, named_among, plain_name
 Array = NDArray[np.float64]
 IN_MM = {"mm": 1.0, "cm": 10.0, "m": 1000.0}  # units of length
 LENS = 14  # most distortion coefficients that OpenCV uses
-
-
-def frozen_array(values: ArrayLike, shape: tuple[int | None, ...], what: str, dtype: type = np.float64) -> NDArray[Any]:
-    """Return a read-only array after checking its shape; None in `shape` stands for any length.
-
-    An array that is read-only already is not copied.
-
-    Raises:
-        ValueError: The array has another shape.
-    """
-    if isinstance(values, np.ndarray) and values.base is None and not values.flags.writeable and values.dtype == dtype:
-        array: NDArray[Any] = values
-    else:
-        array = np.array(values, dtype=dtype)
-    if array.ndim != len(shape) or any(want is not None and want != have for want, have in zip(shape, array.shape)):
-        raise ValueError(f"{what} has shape {array.shape}, expected {shape}")
-    array.setflags(write=False)
-    return array
 
 
 def undistort_pixels(xy: Array, K: Array, distortion: Array) -> Array:
@@ -54,16 +36,6 @@ def undistort_pixels(xy: Array, K: Array, distortion: Array) -> Array:
     undistort: Any = getattr(cv2, "undistortPointsIter", cv2.undistortPoints)
     ideal = undistort(flat, K, distortion, R=np.eye(3), P=K, criteria=stop)
     return np.asarray(ideal, dtype=float).reshape(np.shape(xy))
-
-
-def inverses(K: Array) -> Array:
-    """Return the inverses of many matrices `(..., 3, 3)`, such as intrinsics: cross products over the determinant.
-
-    numpy's `inv` starts the threads of BLAS for each matrix, which takes seconds where other work uses the processor.
-    """
-    a, b, c = np.moveaxis(K, -1, 0)
-    rows = np.stack([np.cross(b, c), np.cross(c, a), np.cross(a, b)], axis=-2)
-    return np.asarray(rows / (a * rows[..., 0, :]).sum(axis=-1)[..., None, None])
 
 
 def centred_intrinsics(image_size: tuple[int, int], focal: float) -> Array:

@@ -12,7 +12,8 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from epitool.camera import LENS, Array, Rig, frozen_array
+from epitool.arrays import frozen_array
+from epitool.camera import LENS, Array, Rig
 from epitool.pose import BOX_MARGIN, Keypoints, Poses, square_boxes
 from epitool.skeleton import Skeleton, skeleton
 

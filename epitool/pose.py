@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from epitool.camera import frozen_array
+from epitool.arrays import frozen_array
 from epitool.console import named
 from epitool.errors import InputError
 from epitool.names import images_or_frames

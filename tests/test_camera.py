@@ -4,7 +4,8 @@ import cv2
 import numpy as np
 import pytest
 
-from epitool.camera import Camera, Rig, centred_intrinsics, inverses
+from epitool.arrays import inverses
+from epitool.camera import Camera, Rig, centred_intrinsics
 from epitool.errors import InputError
 
 DISTORTION = np.array([-0.12, 0.05, 0.001, -0.0008, 0.01])

@@ -26,8 +26,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from epitool.arrays import homogeneous, median_known
-from epitool.camera import Array, inverses, undistort_pixels
+from epitool.arrays import homogeneous, inverses, median_known
+from epitool.camera import Array, undistort_pixels
 from epitool.images import Image
 from epitool.pose import BOX_MARGIN
 from epitool.skeleton import Skeleton

@@ -13,7 +13,7 @@ from dataclasses import dataclass, fields
 import numpy as np
 from numpy.typing import NDArray
 
-from epitool.camera import inverses
+from epitool.arrays import homogeneous, inverses, mean_known
 from epitool.skeleton import Skeleton, convert_joints, skeleton
 
 Array = NDArray[np.float64]
@@ -109,8 +109,7 @@ def looks_of(xy: Array, confidence: Array, hint: Array, K: Array, body: Skeleton
         body: Skeleton of the joints.
     """
     pixels, sure = body_joints(xy, body, confidence)
-    homogeneous = np.concatenate([pixels, np.ones((*pixels.shape[:2], 1))], axis=-1)
-    rays = np.einsum("nij,nkj->nki", inverses(K), homogeneous)[..., :2]
+    rays = np.einsum("nij,nkj->nki", inverses(K), homogeneous(pixels))[..., :2]
     seen = np.isfinite(rays).all(axis=-1)
     space = body_joints(hint, body)[0] if hint.size else np.full((*sure.shape, 3), np.nan)
     complete = np.isfinite(space[:, LIMBS]).all(axis=(1, 2))
@@ -161,7 +160,7 @@ def unit_size(poses: Array) -> tuple[Array, Array]:
 
 def facing_rotation(rays: Array) -> Array:
     """Return rotations `(N, 3, 3)` to the axes of a camera that looks along rays `(N, 2)`, its x axis level."""
-    z = np.column_stack([rays, np.ones(len(rays))])
+    z = homogeneous(rays)
     z /= np.linalg.norm(z, axis=-1, keepdims=True)
     x = np.cross([0.0, 1.0, 0.0], z)
     x /= np.linalg.norm(x, axis=-1, keepdims=True)
@@ -180,7 +179,7 @@ def from_facing(poses: Array, rays: Array) -> Array:
 
 def rotate_rays(rays: Array, R: Array) -> Array:
     """Rotate rays `(N, J, 2)` by `R (N, 3, 3)`."""
-    directions = np.concatenate([rays, np.ones((*rays.shape[:-1], 1))], axis=-1) @ np.swapaxes(R, 1, 2)
+    directions = homogeneous(rays) @ np.swapaxes(R, 1, 2)
     with np.errstate(invalid="ignore"):
         # The bound keeps rays finite that come to lie behind the turned camera.
         return directions[..., :2] / np.maximum(directions[..., 2:], 1e-3)
@@ -206,8 +205,8 @@ def _middle(rays: Array) -> Array:
 
     Where only one of pelvis and thorax is seen it is taken, and where none is, the mean of all joints that are seen.
     """
-    trunk = mean_ray(rays[:, [PELVIS, THORAX]])
-    return np.where(np.isfinite(trunk), trunk, mean_ray(rays))
+    trunk = mean_known(rays[:, [PELVIS, THORAX]], axis=1)
+    return np.where(np.isfinite(trunk), trunk, mean_known(rays, axis=1))
 
 
 def _origin(rays: Array) -> Array:
@@ -221,13 +220,6 @@ def _extent(rays: Array) -> Array:
     square = ((rays - _origin(rays)[:, None])[:, LIMBS] ** 2).sum(axis=-1)
     seen = np.isfinite(square)
     return np.sqrt(np.where(seen, square, 0.0).sum(axis=1) / np.maximum(seen.sum(axis=1), 1))
-
-
-def mean_ray(rays: Array) -> Array:
-    """Return the mean `(N, 2)` of the known rays among `(N, J, 2)`; NaN where none is known."""
-    known = np.isfinite(rays)
-    count = known.sum(axis=1)
-    return np.where(count > 0, np.where(known, rays, 0.0).sum(axis=1) / np.maximum(count, 1), np.nan)
 
 
 def network_hint(poses: Array, rays: Array) -> Array:

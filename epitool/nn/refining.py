@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from epitool.arrays import mean_known
 from epitool.geometry.body.axes import unit_vectors
 from epitool.nn.looks import (
     BODY,
@@ -22,7 +23,6 @@ from epitool.nn.looks import (
     facing,
     facing_rotation,
     join_looks,
-    mean_ray,
     rotate_rays,
 )
 from epitool.nn.refiner import Refiner
@@ -125,9 +125,7 @@ def _misfit(answers: Array, by_joints: Array, rays: Array) -> Array:
 def _distance_from_rays(poses: Array, rays: Array) -> Array:
     """Return the mean distance `(N,)` of the limbs that are seen from the rays that they were seen on."""
     _, to_rays, _ = _placed(poses, rays)
-    distance = np.linalg.norm(to_rays[:, LIMBS], axis=-1)
-    known = np.isfinite(distance)
-    return np.asarray(np.where(known, distance, 0.0).sum(axis=1) / np.maximum(known.sum(axis=1), 1))
+    return np.nan_to_num(mean_known(np.linalg.norm(to_rays[:, LIMBS], axis=-1), axis=1))
 
 
 def _cost(there: NDArray[np.bool_], misfit: Array, step: float) -> Array:
@@ -174,10 +172,8 @@ def _with_partners(answers: Array, rays: Array, confidence: Array, chosen: Indic
     agree &= (chosen % 2 == 0)[:, None]
     agree[agree[:, :2].any(axis=1), 2:] = False
     for mine, all_looks in zip(found, as_seen):
-        counted = agree.reshape(*agree.shape, *[1] * (mine.ndim - 1)) & np.isfinite(all_looks)
-        count = counted.sum(axis=1)
-        mean = np.where(counted, all_looks, 0.0).sum(axis=1) / np.maximum(count, 1)
-        shared = np.isfinite(mine) & (count > 0)
+        mean = mean_known(np.where(agree.reshape(*agree.shape, *[1] * (mine.ndim - 1)), all_looks, np.nan), axis=1)
+        shared = np.isfinite(mine) & np.isfinite(mean)
         mine[shared] = mean[shared]
     return found[0], found[1], found[2]
 
@@ -220,7 +216,7 @@ def _placed(poses: Array, rays: Array) -> tuple[Array, Array, Array]:
         Joints in the axes that look straight at the person, `(N, 16, 3)`. What leads each to its ray at constant depth,
         `(N, 16, 2)`; NaN for joints that are not seen. The rotations to these axes, `(N, 3, 3)`.
     """
-    R = facing_rotation(np.nan_to_num(mean_ray(rays)))
+    R = facing_rotation(np.nan_to_num(mean_known(rays, axis=1)))
     there = poses @ np.swapaxes(R, 1, 2)
     xy = rotate_rays(rays, R)
     seen = np.isfinite(xy).all(axis=-1)

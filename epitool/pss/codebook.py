@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from epitool.camera import frozen_array
+from epitool.arrays import frozen_array
 from epitool.errors import InputError
 from epitool.pss.alignment import Yaw
 from epitool.skeleton import Skeleton

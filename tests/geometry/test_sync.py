@@ -12,10 +12,10 @@ from test_cli import failing
 from tiers import thorough_but
 
 from epitool.errors import GeometryError
-from epitool.geometry.timing.offset_fit import invert_positive
 from epitool.geometry.timing.refusals import OutOfReachError
 from epitool.geometry.timing.sync import estimate_offsets, synchronized
 from epitool.geometry.timing.trajectories import estimate_motion_at, without_gross_errors, without_jumps
+from epitool.geometry.timing.weighted import invert_positive
 from epitool.io.cameras import write_rig
 from epitool.io.keypoints_h5 import write_keypoints
 from epitool.pose import Keypoints

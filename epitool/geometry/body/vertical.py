@@ -12,7 +12,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from epitool.camera import Camera, Rig, frozen_array
+from epitool.arrays import frozen_array
+from epitool.camera import Camera, Rig
 from epitool.errors import VerticalError
 from epitool.geometry.body.axes import least_rotation, unit_vectors
 from epitool.geometry.body.stance import Stance, Tilt, axis_tilt, fit_floor, floor_tilt, stance_of

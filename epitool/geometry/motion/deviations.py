@@ -11,7 +11,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from epitool.camera import inverses
+from epitool.arrays import inverses
 from epitool.geometry.motion.banded import inverse_blocks
 from epitool.labels import covariance_entries
 

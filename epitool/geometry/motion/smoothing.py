@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize_scalar
 from scipy.special import logsumexp
 
-from epitool.camera import inverses
+from epitool.arrays import inverses
 from epitool.geometry.motion.banded import REACH, likeliest_path
 from epitool.geometry.motion.deviations import path_covariance
 from epitool.geometry.motion.gaps import PAUSE

@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from epitool.arrays import mean_known
-from epitool.camera import Camera, frozen_array, undistort_views
+from epitool.arrays import frozen_array, mean_known
+from epitool.camera import Camera, undistort_views
 from epitool.geometry.noise import rank_confidences
 from epitool.geometry.people.tracking import (
     correlate_limbs,

@@ -19,18 +19,11 @@ from numpy.typing import NDArray
 from epitool.camera import Camera, Rig
 from epitool.errors import GeometryError
 from epitool.geometry.doubts import Doubt, Kind
-from epitool.geometry.timing.offset_fit import (
-    PairState,
-    apply_pair_step,
-    geman_mcclure_weights,
-    invert_positive,
-    linearize,
-    normal_equations,
-    robust_sd,
-)
+from epitool.geometry.timing.offset_fit import PairState, apply_pair_step, linearize
 from epitool.geometry.timing.refusals import unreached
 from epitool.geometry.timing.sync import combine_differences
 from epitool.geometry.timing.trajectories import estimate_motion_at, without_gross_errors, without_jumps
+from epitool.geometry.timing.weighted import geman_mcclure_weights, invert_positive, normal_equations, robust_sd
 from epitool.geometry.triangulation.labels import sample_bounds
 from epitool.geometry.two_view.epipolar import b_from_a
 from epitool.pose import Keypoints, midline

@@ -12,6 +12,13 @@ from numpy.typing import NDArray
 from epitool.arrays import homogeneous
 from epitool.errors import GeometryError
 from epitool.geometry.timing.trajectories import estimate_motion_at
+from epitool.geometry.timing.weighted import (
+    TAIL,
+    geman_mcclure_weights,
+    invert_positive,
+    normal_equations,
+    robust_sd,
+)
 from epitool.geometry.two_view.epipolar import fundamental_of_pose, skew
 from epitool.geometry.two_view.relative_pose import estimate_pair
 from epitool.geometry.two_view.swaps import relative_swaps
@@ -24,8 +31,6 @@ _ITERATIONS = 30
 _CONVERGED = 1e-3  # frames; iteration stops at a smaller step of the offset
 _LONGEST_STEP = 1.0  # frame
 _BLOCK = 15  # number of successive frames whose errors may be correlated
-_TAIL = 5.0  # standard deviations at which a residual keeps a quarter of its weight
-_LEAST_PX = 0.5  # px; standard deviation that smoothing alone causes
 _BASIN = 3.0  # frames that the offset may move from its start
 _UNKNOWN = 1.0  # frames; an offset with a larger standard deviation is unknown
 _PROBE = 0.25  # frames; step of the finite difference for the curvature of the cost
@@ -156,7 +161,7 @@ def _intrinsics(focals: tuple[float, float]) -> tuple[Array, Array]:
 def _minimize(problem: _Problem, state: PairState, sigma: float, free: int) -> tuple[PairState, Array, float]:
     """Minimise over the first `free` parameters; return the state, its covariance, and the residuals' deviation."""
     for _ in range(_ITERATIONS):
-        swapped = problem.swapped(state, _TAIL * sigma)
+        swapped = problem.swapped(state, TAIL * sigma)
         residual, slope = problem.linearized(state, swapped, free)
         if not np.isfinite(residual).any():
             raise GeometryError("the views have no joint in common at an offset")
@@ -178,7 +183,7 @@ def _covariance(problem: _Problem, state: PairState, swapped: Flags, sigma: floa
     """
     residual, slope = problem.linearized(state, swapped, free)
     _, score = normal_equations(residual, slope, geman_mcclure_weights(residual, sigma))
-    u = (residual / (_TAIL * sigma)) ** 2
+    u = (residual / (TAIL * sigma)) ** 2
     # second derivative of the Geman-McClure loss
     curved, _ = normal_equations(residual, slope, np.nan_to_num((1 - 3 * u) / (1 + u) ** 3))
     gradients = []
@@ -192,21 +197,6 @@ def _covariance(problem: _Problem, state: PairState, swapped: Flags, sigma: floa
     blocks = np.add.reduceat(score, np.arange(0, len(score), _BLOCK), axis=0).reshape(-1, free)
     bread = invert_positive(curved)
     return np.asarray(bread @ (blocks.T @ blocks) @ bread)
-
-
-def invert_positive(normal: Array) -> Array:
-    """Return the inverse of a positive definite matrix.
-
-    Raises:
-        GeometryError: The matrix is not positive definite.
-    """
-    # scaling to a unit diagonal makes the test independent of the parameters' units
-    scale = np.sqrt(np.maximum(np.diag(normal), np.finfo(float).tiny))
-    with np.errstate(over="ignore"):
-        scaled = normal / np.outer(scale, scale)
-    if not np.isfinite(scaled).all() or np.linalg.eigvalsh(scaled)[0] < 1e-12:
-        raise GeometryError("the joints' motion determines no time offset")
-    return np.linalg.inv(scaled) / np.outer(scale, scale)
 
 
 def _sd(covariance: Array, place: int) -> float:
@@ -276,24 +266,6 @@ def _lines(state: PairState, x_a: Array, x_b: Array, focals: tuple[float, float]
 def _tangents(t: Array) -> Array:
     """Return two directions `(3, 2)` perpendicular to a unit vector and to each other."""
     return np.linalg.svd(t[None])[2][1:].T
-
-
-def robust_sd(residual: Array) -> float:
-    """Return the standard deviation of residuals, px, from their median size, of which up to half may be errors."""
-    return max(float(1.4826 * np.nanmedian(np.abs(residual))), _LEAST_PX)
-
-
-def geman_mcclure_weights(residual: Array, sigma: float) -> Array:
-    """Return Geman-McClure weights of residuals with a given standard deviation, 0 where a residual is missing."""
-    return np.nan_to_num(1 / (1 + (residual / (_TAIL * sigma)) ** 2) ** 2)
-
-
-def normal_equations(residual: Array, slope: Array, weight: Array) -> tuple[Array, Array]:
-    """Return the normal matrix `(P, P)` of Gauss-Newton and the gradient contributed by each residual `(N, J, P)`."""
-    seen = np.isfinite(residual)
-    slope, residual = np.where(seen[..., None], slope, 0.0), np.where(seen, residual, 0.0)
-    weighted = slope * weight[..., None]
-    return np.einsum("njp,njq->pq", weighted, slope, optimize=True), weighted * residual[..., None]
 
 
 def apply_pair_step(state: PairState, step: Array) -> PairState:

@@ -11,7 +11,8 @@ from epitool.camera import Rig
 from epitool.errors import GeometryError
 from epitool.geometry.doubts import Doubt, Kind
 from epitool.geometry.timing.drift import Motion, Motions, Pair, of_all_views, over_pairs
-from epitool.geometry.timing.offset_fit import geman_mcclure_weights, linearize_offset, robust_sd
+from epitool.geometry.timing.offset_fit import linearize_offset
+from epitool.geometry.timing.weighted import geman_mcclure_weights, robust_sd
 
 Array = NDArray[np.float64]
 _ITERATIONS = 8

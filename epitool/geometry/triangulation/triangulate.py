@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from epitool.arrays import evenly_spread
-from epitool.camera import Rig, inverses
+from epitool.arrays import evenly_spread, inverses
+from epitool.camera import Rig
 from epitool.geometry.compiled.mixture import best_odds
 from epitool.geometry.compiled.point import covariances, freedoms
 from epitool.geometry.compiled.projection import Views, reprojection_errors

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from epitool.arrays import mean_known
 from epitool.nn.times import Moment
 
 Array = NDArray[np.float64]
@@ -65,6 +66,4 @@ class Following:
         The detector may have exchanged their sides.
         """
         off = np.linalg.norm(xy[:, [np.arange(xy.shape[1]), self._order]] - self._xy, axis=-1)
-        known = np.isfinite(off)
-        total, count = np.where(known, off, 0.0).sum(axis=-1), known.sum(axis=-1)
-        return np.where(count > 0, total / np.maximum(count, 1), np.inf).min(axis=-1)
+        return np.nan_to_num(mean_known(off, axis=-1), nan=np.inf).min(axis=-1)

@@ -123,7 +123,7 @@ class BlazePose:
         Alone, all that is around each person becomes grey. Where that moves their joints, they were partly somebody
         else's, and those found in grey surroundings are taken. The turned look is at the crop turned: a crop is turned
         with a body that leans, and in a turned crop the network may take left for right. Without it exchanged sides do
-        not count as moved: the images before and after tell them, or other views.
+        not count as moved: other views tell them.
         """
         if not alone:
             people = self._everyone(image, before, self._seen)

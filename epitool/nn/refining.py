@@ -65,12 +65,13 @@ def agreed_poses(
 
     A detector that sees a person from behind may mistake left for right, in some looks or in all. Each look is answered
     as it is and with its sides exchanged. Viterbi's algorithm then picks one of these readings for each image, so that
-    over the recording joints move least, fit their rays best, and the fewest looks are exchanged. The first two looks
-    that face the same way are averaged; further ones, which are less accurate, count where neither of the two does.
+    over the recording joints move least, fit their rays best, and the fewest looks are exchanged. All looks that face
+    the same way are averaged.
 
     Args:
         refiner: The refinement unit. Its `judge` picks the readings.
-        looks: Looks at the same N images, of which the second is of the mirrored images, mirrored back.
+        looks: Looks at the same N images. The first two, straight and at the mirror image (mirrored back), weigh twice
+            as much as further ones.
         times: Times of the images.
         sides_known: In which images left and right are known to be right, `(N,)`, so that no look is exchanged; None
             if in none.
@@ -162,15 +163,15 @@ def _least_motion(answers: Array, cost: Array) -> Indices:
 def _with_partners(answers: Array, rays: Array, confidence: Array, chosen: Indices) -> tuple[Array, Array, Array]:
     """Return poses, rays and confidence of the chosen readings.
 
-    A reading that is not exchanged gives way to the mean of the first two looks, or of those of them that face the same
-    way; where neither does, to the mean of the further looks that do.
+    A reading that is not exchanged gives way to the mean of all looks that face the same way. The first two count
+    twice, because the turned ones are less accurate.
     """
-    rows = np.arange(len(answers))
+    rows, looks = np.arange(len(answers)), np.arange(answers.shape[1] // 2)
     found = [values[rows, chosen].copy() for values in (answers, rays, confidence)]
-    as_seen = [values[:, ::2] for values in (answers, rays, confidence)]
+    counted = np.repeat(2 * looks, np.where(looks < 2, 2, 1))
+    as_seen = [values[:, counted] for values in (answers, rays, confidence)]
     agree = np.isfinite(as_seen[0][..., PELVIS, 0]) & ~face_apart(found[0][:, None], as_seen[0])
     agree &= (chosen % 2 == 0)[:, None]
-    agree[agree[:, :2].any(axis=1), 2:] = False
     for mine, all_looks in zip(found, as_seen):
         mean = mean_known(np.where(agree.reshape(*agree.shape, *[1] * (mine.ndim - 1)), all_looks, np.nan), axis=1)
         shared = np.isfinite(mine) & np.isfinite(mean)

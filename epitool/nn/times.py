@@ -54,14 +54,6 @@ class Times:
         """Return the time of a single image of a stream, whose others come one by one."""
         return cls(np.zeros(1, dtype=np.int64), np.array([seconds]))
 
-    @property
-    def alone(self) -> NDArray[np.bool_]:
-        """Which images have no other close to them in time, `(N,)`."""
-        out = np.zeros(len(self.sequence), dtype=bool)
-        for run in self.runs(~out):
-            out[run] = len(run) == 1
-        return out
-
     def of_people(self, boxes: Array) -> Times:
         """Return times in which a sequence shows one person: images that show somebody else are of another sequence.
 

@@ -65,7 +65,7 @@ class Images:
     Attributes:
         own: The detector's own 3D in the camera's axes, from the first person that it finds, `(N, 16, 3)`.
         looks: At the image by itself, at its mirror image, and turned ones at both.
-        in_time: Looks at the frames of videos and at their mirror images; empty if the images are of no video.
+        in_time: The same at the frames of videos; empty if the images are of no video.
         times: When they were taken.
         truth: What the labels triangulate to, `(N, 16, 3)`.
         body: The body's own joints; NaN where they are not known.
@@ -90,7 +90,8 @@ def looked_at(file: Path) -> Images:
     pair, found = (open_detector(None), open_detector(None)), times_of(names)
     order = np.lexsort((found.seconds, found.sequence))
     looks, boxes = seen_in(names, K, pair, Times.unrelated(len(names)), file)
-    in_time, boxes = ([], boxes) if found.alone.all() else seen_in(names, K, pair, found, file)
+    alone = len(found.runs(np.ones(len(names), dtype=bool))) == len(names)
+    in_time, boxes = ([], boxes) if alone else seen_in(names, K, pair, found, file)
     body = np.full(truth.shape, np.nan)
     if (exact := file.parent / "scene/truth.h5").exists():
         bodies = read_labels(exact)
@@ -155,9 +156,9 @@ def of_images(files: list[Path], unit: Refiner) -> None:
 
 
 def over_time(images: Images, unit: Refiner) -> None:
-    """Videos, as `epitool predict` answers them, by two looks."""
+    """Videos, as `epitool predict` answers them."""
     in_time = sized(agreed_poses(unit, images.in_time, images.times).poses, unit.lengths)
-    ways = {"two looks, agreed over time": in_time, "and smoothed": smoothed(in_time, images.times, SMOOTH_S)}
+    ways = {"agreed over time": in_time, "and smoothed": smoothed(in_time, images.times, SMOOTH_S)}
     for name, poses in ways.items():
         line(name, poses, images.truth)
         line("   its test part", poses[images.test], images.truth[images.test])

@@ -152,5 +152,5 @@ def test_what_measures_the_shipped_unit_looks_as_predict_does(here, monkeypatch)
     monkeypatch.setattr(measure, "open_detector", lambda name: Blind())
     found = measure.looked_at(Path("labels.h5"))
     assert len(found.looks) == 4
-    assert found.times.alone.all()
+    assert not found.in_time
     assert found.truth.shape == (images.size, 16, 3)

@@ -75,9 +75,8 @@ class Looking(Protocol):
 class DetectorLooks:
     """A `Looking` that runs a detector on every image and on its mirror image, in which its errors differ.
 
-    A detector that can looks at each person with all that is around them hidden, and takes a turned look as well in
-    images without neighbours in time, which could tell left from right. Of several people the one seen best is taken,
-    and followed through a video.
+    A detector that can looks at each person with all that is around them hidden, and takes a turned look as well. Of
+    several people the one seen best is taken, and followed through a video.
     """
 
     def __init__(
@@ -95,13 +94,12 @@ class DetectorLooks:
         """
         self._detectors, self._margin = detectors, margin
         self._box = np.full(4, np.nan) if box is None else box
-        body, alone = detectors[0].skeleton, times.alone
-        further = int(isinstance(detectors[0], Follower) and alone.any())
-        self._turned = alone & (further > 0)
-        shape = (len(alone), 2 + 2 * further, len(body))
+        body, images = detectors[0].skeleton, len(times.sequence)
+        self._turned = isinstance(detectors[0], Follower)
+        shape = (images, 4 if self._turned else 2, len(body))
         self.found = Seen(np.full((*shape, 2), np.nan), np.zeros(shape), np.full((*shape, 3), np.nan), body)
         self.source = f"detector {detectors[0].name}"
-        self.image_size = np.zeros((len(alone), 2), dtype=np.int64)
+        self.image_size = np.zeros((images, 2), dtype=np.int64)
         self.crowded: list[int] = []
         self._beside = ThreadPoolExecutor(1)
         self._times, self._following = times, following or Following(body.flip_order)
@@ -109,12 +107,11 @@ class DetectorLooks:
     def __call__(self, i: int, image: Image) -> Array:
         """Detect in the image and in its mirror image; return the box around the joints of the first look."""
         straight, mirror = self._detectors
-        turned = bool(self._turned[i])
         self._following.begin(self._times.at(i))
         before = self._following.before
-        mirrored = self._beside.submit(_looks_at_mirror, mirror, image, self._box, turned, before[1])
+        mirrored = self._beside.submit(_looks_at_mirror, mirror, image, self._box, self._turned, before[1])
         self.image_size[i] = image.shape[1], image.shape[0]
-        (people, *more), here = looks_in_box(straight, image, self._box, before[0], True, turned)
+        (people, *more), here = looks_in_box(straight, image, self._box, before[0], True, self._turned)
         (others, *more_others), here_mirrored = mirrored.result()
         self._following.before = here, here_mirrored
         if len(people.xy) > 1:

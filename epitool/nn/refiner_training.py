@@ -30,7 +30,7 @@ _FOCAL_RATIO = 0.9  # phones have 0.75, a 35 mm lens on a full frame has 1
 _MIXINGS = (Mixing(), Mixing(turn=0.8, turn_rad=0.6))
 _OWN_MIXING = Mixing(turn=0.6)
 _LENGTHS_SD, _OWN_LENGTHS_SD = (0.06, 0.02), (0.02, 0.02)
-GENERIC = UnitOptions(steps=4000, learning_rate=2e-3, dropout=0.15, average=0.999)
+GENERIC = UnitOptions(steps=8000, learning_rate=2e-3, dropout=0.15, average=0.999)
 # Few steps, so that what was learned before is not forgotten; they take half a minute on a current CPU.
 OWN = UnitOptions(steps=300, batch_size=128, learning_rate=2e-3, dropout=0.05, average=0.99)
 

@@ -38,7 +38,7 @@ class RefineOptions(Options):
     ] = None
     steps: Annotated[
         int | None,
-        Flag("Number of batches to learn from.", least=1, most=1_000_000, shown="300; 4000 with --mocap", more=True),
+        Flag("Number of batches to learn from.", least=1, most=1_000_000, shown="300; 8000 with --mocap", more=True),
     ] = None
     seed: Seed = 0
 

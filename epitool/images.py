@@ -5,7 +5,6 @@ The name of an image is its path, or `video.mp4#12` for frame 12 of a video, cou
 
 from __future__ import annotations
 
-import hashlib
 import os
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
@@ -23,8 +22,11 @@ os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # silences FFmpeg about d
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp"})
 VIDEO_SUFFIXES = frozenset({".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg"})
 
+# Codecs of single pictures and of text, which FFmpeg also finds in the middle of other files, and how the files begin
+# in which such pictures are a video although no header states their number: JPEG images, AVI and Matroska.
+_PICTURES, _TEXT, _OF_PICTURES = (b"MJPG", b"MPNG"), b"ansi", (b"\xff\xd8", b"RIFF", b"\x1aE\xdf\xa3")
+
 Image = NDArray[np.uint8]
-_FINGERPRINT_BYTES = 1 << 16
 
 
 @dataclass(frozen=True)
@@ -51,17 +53,6 @@ class View:
     def image_name(self, frame: int) -> str:
         """Return the path of the frame's image, or `video#frame`."""
         return str(self.files[bisect_left(self.frames, frame)]) if self.files else f"{self.path}#{frame}"
-
-
-def fingerprint(path: Path) -> str:
-    """Return a digest of a file's size, beginning and end, which stays the same when the file is copied."""
-    size = path.stat().st_size
-    digest = hashlib.sha256(str(size).encode())
-    with path.open("rb") as file:
-        digest.update(file.read(_FINGERPRINT_BYTES))
-        file.seek(max(size - _FINGERPRINT_BYTES, 0))
-        digest.update(file.read(_FINGERPRINT_BYTES))
-    return digest.hexdigest()
 
 
 def check_name(path: Path) -> None:
@@ -99,9 +90,7 @@ def open_view(path: Path) -> View:
     ok, image = capture.read()
     if not ok:
         raise InputError(f"view {path}: holds no frame that can be decoded")
-    count = int(capture.get(cv2.CAP_PROP_FRAME_COUNT))
-    if not 0 < count <= path.stat().st_size:  # not stated by some containers, arbitrary in damaged ones
-        count = 1 + sum(1 for _ in iter(capture.grab, False))
+    count = _stated_count(capture, path) or 1 + sum(1 for _ in iter(capture.grab, False))
     return View(view_name(path), path, tuple(range(count)), (), (image.shape[1], image.shape[0]))
 
 
@@ -130,7 +119,7 @@ def _open_video(path: Path) -> cv2.VideoCapture:
     if path.stat().st_size == 0:
         raise InputError(f"video {path}: the file is empty")
     capture = cv2.VideoCapture(str(path))
-    if not capture.isOpened():
+    if not capture.isOpened() or _is_no_video(capture, path):
         raise InputError(
             f"video {path}: cannot be decoded; is it a video ({', '.join(sorted(VIDEO_SUFFIXES))}), and whole?"
         )
@@ -138,6 +127,21 @@ def _open_video(path: Path) -> cv2.VideoCapture:
         cv2.CAP_PROP_ORIENTATION_AUTO, 1
     )  # phones store upright footage sideways, and some OpenCV versions do not rotate it
     return capture
+
+
+def _stated_count(capture: cv2.VideoCapture, path: Path) -> int:
+    """Return the number of frames; 0 if it is not stated, as by some containers, or arbitrary, as in damaged ones."""
+    count = int(capture.get(cv2.CAP_PROP_FRAME_COUNT))
+    return count if 0 < count <= path.stat().st_size else 0
+
+
+def _is_no_video(capture: cv2.VideoCapture, path: Path) -> bool:
+    """Return whether what FFmpeg plays is text, or pictures within a file of another kind, such as a PDF."""
+    codec = (int(capture.get(cv2.CAP_PROP_FOURCC)) & 0xFFFFFFFF).to_bytes(4, "little")
+    if codec not in _PICTURES or _stated_count(capture, path):
+        return codec == _TEXT
+    with path.open("rb") as file:
+        return not file.read(4).startswith(_OF_PICTURES)
 
 
 def frame_rate(image: str) -> float:

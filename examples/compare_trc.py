@@ -10,10 +10,12 @@ import sys
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from epitool.io.labels_h5 import read_labels
 from epitool.labels import Labels
 
+Array = NDArray[np.float64]
 JOINTS = {"Hip": "hip", "Knee": "knee", "Ankle": "ankle", "Shoulder": "shoulder", "Elbow": "elbow", "Wrist": "wrist"}
 NAMES = {side[0] + theirs: f"{side.lower()}_{ours}" for side in ("Right", "Left") for theirs, ours in JOINTS.items()}
 BONES = [
@@ -23,7 +25,7 @@ BONES = [
 ]
 
 
-def read_trc(path: Path) -> tuple[list[str], np.ndarray]:
+def read_trc(path: Path) -> tuple[list[str], Array]:
     """Names of the joints, and (F, J, 3) in mm with z up."""
     lines = path.read_text().splitlines()
     names = lines[3].split("\t")[2::3]
@@ -33,7 +35,7 @@ def read_trc(path: Path) -> tuple[list[str], np.ndarray]:
     return [name for name in names if name], xyz
 
 
-def describe(name: str, xyz: np.ndarray, joints: list[str], labels: Labels) -> None:
+def describe(name: str, xyz: Array, joints: list[str], labels: Labels) -> None:
     """Prints a row for poses (F, J, 3) of the named joints."""
     lengths = [np.linalg.norm(xyz[:, joints.index(a)] - xyz[:, joints.index(b)], axis=-1) for a, b in BONES]
     vary = np.mean([np.nanstd(length) / np.nanmean(length) for length in lengths])

@@ -16,6 +16,7 @@ from epitool.geometry.triangulation.labels import convert_labels, make_labels
 from epitool.io.cameras import read_rig
 from epitool.io.keypoints_h5 import read_keypoints
 from epitool.io.sample import sample_recording
+from epitool.pose import Keypoints
 from epitool.skeleton import skeleton
 from epitool.stages.calibrate.inputs import intrinsics_of
 
@@ -29,21 +30,20 @@ def main() -> None:
     shipped = read_rig(calibration).select(keypoints.views)
     lenses = intrinsics_of(keypoints, calibration, None, "essential")
     guessed = [assumed_intrinsics(camera.name, camera.image_size, 60.0) for camera in lenses]
-    options = {"seed": 0, "jobs": -1}
-    people = calibrate(keypoints, lenses, method="essential", **options).rig
+    people = calibrate(keypoints, lenses, method="essential").rig
     rows = [
-        ("the paper", calibrate(keypoints, lenses, method="fundamental", **options).rig, "vector-median"),
+        ("the paper", calibrate(keypoints, lenses, method="fundamental").rig, "vector-median"),
         ("shipped", shipped, "vector-median"),
         ("shipped", shipped, "robust"),
         ("from people", people, "vector-median"),
         ("from people", people, "robust"),
-        ("lenses unknown", calibrate(keypoints, guessed, method="essential", focal="unknown", **options).rig, "robust"),
+        ("lenses unknown", calibrate(keypoints, guessed, method="essential", focal="unknown").rig, "robust"),
     ]
     for name, rig, combine in rows:
         print(f"{name:15} {combine:14}", *measured(keypoints, rig, combine, shipped), sep="  ")
 
 
-def measured(keypoints, rig: Rig, combine: str, shipped: Rig) -> list[str]:
+def measured(keypoints: Keypoints, rig: Rig, combine: str, shipped: Rig) -> list[str]:
     """Differences from the shipped cameras in degrees, reprojection errors in px, lengths in mm."""
     labels = make_labels(keypoints, rig, method="polynomial", jobs=-1, combine=combine)
     labels = convert_labels(labels, skeleton("h36m17"))

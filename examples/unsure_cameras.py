@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from epitool import read_keypoints, read_rig
 from epitool.camera import Rig
@@ -23,33 +24,36 @@ from epitool.metrics.pose import pmpjpe
 from epitool.pose import Keypoints
 from epitool.skeleton import skeleton
 
+Array = NDArray[np.float64]
 USUAL_FOV_DEG = 60.0
 
 
-def poses(keypoints: Keypoints, rig: Rig) -> np.ndarray:
+def poses(keypoints: Keypoints, rig: Rig) -> Array:
     """The 17 joints, `(F, 17, 3)` in the rig's unit."""
     return convert_labels(make_labels(keypoints.select_views(rig.names), rig, jobs=1), skeleton("h36m17")).poses.xyz
 
 
-def error_mm(xyz: np.ndarray, truth: np.ndarray) -> float:
+def error_mm(xyz: Array, truth: Array) -> float:
     """Mean PMPJPE of the frames in which both are whole."""
     whole = np.isfinite(xyz).all(axis=(1, 2)) & np.isfinite(truth).all(axis=(1, 2))
     return float(np.mean(pmpjpe(xyz[whole], truth[whole], root=0)))
 
 
-def row(keypoints: Keypoints, shipped: Rig, truth: np.ndarray, known: bool) -> str:
+def row(keypoints: Keypoints, shipped: Rig, truth: Array, known: bool) -> str:
     """What comes of the views of a rig."""
     lenses = (
         shipped.cameras if known else [assumed_intrinsics(c.name, c.image_size, USUAL_FOV_DEG) for c in shipped.cameras]
     )
     found = calibrate(keypoints.select_views(shipped.names), lenses, seed=0, focal="known" if known else "unknown")
-    rig, bundle = found.rig, found.bundle
+    rig, bundle, verdict = found.rig, found.bundle, found.verdict
+    assert bundle  # every method but the paper's adjusts
+    assert verdict
     span = max(float(np.linalg.norm(a.center - b.center)) for a in rig.cameras for b in rig.cameras)
     rotation = max(pair.rotation_deg for pair in compare_rigs(rig, shipped.select(rig.names)))
     return (
         f"{rotation:6.1f} {np.degrees(bundle.rotation_sd_in_rig).max():6.1f} deg"
         f" {bundle.position_sd_in_rig.max() / span:6.1%} {error_mm(poses(keypoints, rig), truth):5.0f}"
-        f" {error_mm(poses(keypoints, shipped), truth):5.0f} mm  {found.verdict.level}"
+        f" {error_mm(poses(keypoints, shipped), truth):5.0f} mm  {verdict.level}"
     )
 
 

@@ -6,6 +6,8 @@ from epitool.errors import InputError
 from epitool.images import open_view, read_images, read_view
 from epitool.names import frame_of_video
 
+JPEG = cv2.imencode(".jpg", np.random.default_rng(0).integers(0, 255, (48, 64, 3), np.uint8))[1].tobytes()
+
 
 def write_images(folder, names, size=(32, 24)):
     folder.mkdir()
@@ -61,6 +63,9 @@ def test_colours_are_rgb(tmp_path):
         ("empty.mp4", b"", "empty"),
         ("text.mp4", b"hello", "cannot be decoded"),
         ("photo.jpg", b"hello", "not one image"),
+        ("notes.txt", 100 * b"hello\n", "cannot be decoded"),
+        ("paper.pdf", b"%PDF-1.4\nstream\n" + JPEG + b"\nendstream\n%%EOF\n", "cannot be decoded"),
+        ("renamed.mp4", b"PK\3\4" + bytes(26) + 3 * JPEG, "cannot be decoded"),
     ],
 )
 def test_what_is_no_view_is_said(tmp_path, name, content, message):
@@ -68,6 +73,11 @@ def test_what_is_no_view_is_said(tmp_path, name, content, message):
         (tmp_path / name).write_bytes(content)
     with pytest.raises(InputError, match=message):
         open_view(tmp_path / name)
+
+
+def test_images_one_after_the_other_are_a_video(tmp_path):
+    (tmp_path / "v.mjpeg").write_bytes(5 * JPEG)
+    assert open_view(tmp_path / "v.mjpeg").frames == (0, 1, 2, 3, 4)
 
 
 def test_what_is_no_image_is_said(tmp_path):

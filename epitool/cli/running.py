@@ -23,8 +23,10 @@ from epitool.files import remove_stale
 from epitool.options.flag import Options
 
 # Functions in which an exception is swallowed: finalizers, callbacks of weakref's dictionaries and sets, and what numba
-# calls from compiled code.
-_SWALLOWING = ("__del__", "remove", "_remove", "_numba_unpickle")
+# calls from compiled code and LLVM from its compiler.
+_SWALLOWING = (
+    "__del__", "remove", "_remove", "_numba_unpickle", "_raw_object_cache_notify", "_raw_object_cache_getbuffer",
+)  # fmt: skip
 _NO_MEMORY = "out of memory|insufficient memory|(not enough|can't allocate) memory"
 _Handler = Callable[[int, FrameType | None], object] | signal.Handlers
 _INTERRUPTED = {signal.SIGINT: "interrupted", signal.SIGTERM: "terminated"}

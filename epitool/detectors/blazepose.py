@@ -27,6 +27,7 @@ _SAME_PERSON = 0.25  # of the larger extent, between middles of trunks: found tw
 _TRUNK = ("shoulder", "hip")
 _TURN = -20.0  # degrees, of the crop of the turned look; in the mirror image that is the other way
 _PART = 512  # px, side of the part of the image that is looked at with all else grey; a crop lies in it however turned
+_COPIED = 7000  # px, most of a part's side that are copied, 150 MB; a person who fills 3840 x 2160 px has less
 _SHOWN, _AROUND = 0.2, 7  # least value of the mask where the person is shown, and px around it that are shown as well
 _GREY = 110
 _LED_ASTRAY = 0.05  # of the extent: mean motion of the joints, when all else becomes grey, that tells they were others'
@@ -228,10 +229,14 @@ def _part_around(image: Image, crop: Any) -> _Part:
     whole = np.array(image.shape[1::-1])
     middle, width = whole * (crop.x_center, crop.y_center), float(whole[0] * crop.width)
     reach = max(int(np.ceil(width / np.sqrt(2.0))), 1)
-    left, top = corner = np.floor(middle).astype(int) - reach
-    inside = image[max(top, 0) : max(top + 2 * reach, 0), max(left, 0) : max(left + 2 * reach, 0)]
-    part = np.zeros((2 * reach, 2 * reach, 3), dtype=np.uint8)
-    part[max(-top, 0) :, max(-left, 0) :][: inside.shape[0], : inside.shape[1]] = inside
+    step = -(-2 * reach // _COPIED)  # of so large a part every second, third, ... pixel is enough
+    reach = step * -(-reach // step)
+    corner = np.floor(middle).astype(int) - reach
+    beyond = np.maximum(-(corner // step), 0)  # pixels of the part before the image begins
+    (left, top), (right, bottom) = corner + step * beyond, np.maximum(corner + 2 * reach, 0)
+    inside = image[top:bottom:step, left:right:step]
+    part = np.zeros((2 * reach // step, 2 * reach // step, 3), dtype=np.uint8)
+    part[beyond[1] :, beyond[0] :][: inside.shape[0], : inside.shape[1]] = inside
     part = np.asarray(cv2.resize(part, (_PART, _PART), interpolation=cv2.INTER_LINEAR), np.uint8)  # as mediapipe does
     return _Part(part, _crop_at(crop, middle - corner, width, np.full(2, 2 * reach)), corner, 2 * reach, whole)
 

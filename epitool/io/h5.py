@@ -183,6 +183,14 @@ class _OnceFailing(io.FileIO):
             raise
         return memoryview(data).nbytes
 
+    def truncate(self, size: int | None = None) -> int:
+        """Set the size; raise on the first failure only, as where a file system has no files so large."""
+        try:
+            return self.tell() if self.error else super().truncate(size)
+        except OSError as error:
+            self.error = error
+            raise
+
 
 @contextmanager
 def opened(path: Path, kinds: tuple[str, ...], made_by: str) -> Iterator[h5py.File]:

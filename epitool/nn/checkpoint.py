@@ -20,10 +20,10 @@ from epitool.files import writing
 from epitool.nn.card import ModelCard
 from epitool.nn.network import PoseNetwork, build_network
 from epitool.nn.released import checked_weights, released_model, state_dict_of
-from epitool.nn.tensors import check_exists, check_format, damage_reported, dictionary_in
+from epitool.nn.tensors import check_format, damage_reported, dictionary_in, require_checkpoint
 
 FORMAT = "epitool.model/1"
-_MADE_BY = "epitool train"
+MADE_BY = "epitool train"
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,7 +64,7 @@ def load_model(path: Path) -> Model:
         InputError: There is no such file.
         CheckpointError: It is damaged, or another kind of file.
     """
-    check_exists(path, _MADE_BY)
+    require_checkpoint(path, FORMAT, MADE_BY)
     return model_in(path, load_tensors(path))
 
 
@@ -78,7 +78,7 @@ def model_in(path: Path, content: Mapping[str, Any]) -> Model:
     with damage_reported(path):
         if values is not None:
             return Model(*released_model(path, values))
-        check_format(path, content, FORMAT, _MADE_BY)
+        check_format(path, content, FORMAT, MADE_BY)
         card = ModelCard.from_plain(content)
         return Model(checked_weights(path, content["weights"], len(card.skeleton), card.options), card)
 
@@ -98,9 +98,9 @@ def load_plain(path: Path, format_name: str) -> dict[str, Any]:
         InputError: There is no such file.
         CheckpointError: It is damaged, another kind of file, or holds more than tensors and plain values.
     """
-    check_exists(path, _MADE_BY)
+    require_checkpoint(path, format_name, MADE_BY)
     content = load_tensors(path)
-    check_format(path, content, format_name, _MADE_BY)
+    check_format(path, content, format_name, MADE_BY)
     return content
 
 

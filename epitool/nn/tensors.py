@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from epitool.errors import CheckpointError, EpitoolError, InputError
+from epitool.files import check_kind
 
 Tensor = NDArray[Any]
 _KINDS = {"HalfStorage": "<f2", "FloatStorage": "<f4", "DoubleStorage": "<f8", "LongStorage": "<i8"}
@@ -60,7 +61,7 @@ def read_plain(path: Path, format_name: str, made_by: str) -> dict[str, Any]:
         InputError: There is no such file.
         CheckpointError: It is damaged, another kind of file, or holds more than tensors and plain values.
     """
-    check_exists(path, made_by)
+    require_checkpoint(path, format_name, made_by)
     content = dictionary_in(path, _arrays)
     check_format(path, content, format_name, made_by)
     return content
@@ -99,10 +100,22 @@ def dictionary_in(path: Path, read: Callable[[IO[bytes]], Any]) -> dict[str, Any
     return content
 
 
-def check_exists(path: Path, made_by: str) -> None:
-    """Raise InputError if there is no such file."""
+def require_checkpoint(path: Path, format_name: str, made_by: str) -> None:
+    """Refuse a path at which no checkpoint of this format can be.
+
+    Raises:
+        InputError: There is no such file.
+        CheckpointError: It evidently is a file of another kind.
+    """
+    if path.is_dir():
+        raise InputError(f"{path}: is a folder, a file is expected; `{made_by}` makes it")
     if not path.is_file():
         raise InputError(f"{path}: no such file; `{made_by}` makes it")
+    kind = format_name.removeprefix("epitool.").partition("/")[0]
+    try:
+        check_kind(path, [kind], made_by)
+    except InputError as error:
+        raise CheckpointError(str(error)) from None
 
 
 def check_format(path: Path, content: Mapping[str, Any], expected: str, made_by: str) -> None:

@@ -11,10 +11,11 @@ from torch import Tensor
 from epitool.errors import CheckpointError
 from epitool.nn.backbone import imagenet_weights
 from epitool.nn.card import ModelCard
-from epitool.nn.checkpoint import load_tensors, model_in
+from epitool.nn.checkpoint import FORMAT, MADE_BY, load_tensors, model_in
 from epitool.nn.crops import STANDARD_CROPS
 from epitool.nn.network import PoseNetwork
 from epitool.nn.released import backbone_of, check_tensor, released_joints, shape_text, state_dict_of
+from epitool.nn.tensors import require_checkpoint
 from epitool.skeleton import Skeleton
 
 IMAGENET = "imagenet"
@@ -51,6 +52,7 @@ def read_initial(source: str | Path, backbone: str) -> Initial:
     if str(source) == IMAGENET:
         return Initial(source, imagenet_weights(backbone), None)
     path = Path(source)
+    require_checkpoint(path, FORMAT, MADE_BY)
     content = load_tensors(path)
     values = state_dict_of(content)
     if "format" in content or (values is not None and released_joints(values)):

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from epitool.detectors import open_detector
 from epitool.detectors.finding import Detector, people_found
@@ -23,22 +24,22 @@ from epitool.io.labels_h5 import read_labels
 from epitool.metrics import nmpjpe, pmpjpe
 from epitool.nn.looks import BODY, LIMBS, Looks, body_joints, face_apart, from_facing, join_looks, looks_of
 from epitool.nn.mocap import Cameras, place_before_cameras, with_heads, with_lengths
-from epitool.nn.refiner import Refiner, load_refiner
-from epitool.nn.refiner_training import reference_lengths
+from epitool.nn.refiner import Refiner, load_refiner, reference_lengths
 from epitool.nn.refining import agreed_poses, sized
 from epitool.nn.times import Times, smoothed
 from epitool.stages.refine.inputs import mocap_poses
 from epitool.stages.shared.looking import DetectorLooks
 from epitool.stages.shared.seen_in_images import SMOOTH_S, times_of
 
+Array = NDArray[np.float64]
 COUNT = 5000
 
 
-def line(name: str, poses: np.ndarray, true: np.ndarray) -> None:
+def line(name: str, poses: Array, true: Array) -> None:
     """Prints the figures of poses `(N, 16, 3)`."""
     whole = np.isfinite(poses[:, LIMBS]).all(axis=(1, 2)) & np.isfinite(true[:, LIMBS]).all(axis=(1, 2))
     poses, true = poses[whole], true[whole]
-    limbs = [pose[:, LIMBS] for pose in (poses, true)]
+    limbs = poses[:, LIMBS], true[:, LIMBS]
     root = LIMBS.tolist().index(BODY.root)
     away = face_apart(poses, true)
     print(
@@ -72,13 +73,13 @@ class Images:
         test: Which are of the test part, `(N,)`.
     """
 
-    own: np.ndarray
+    own: Array
     looks: list[Looks]
     in_time: list[Looks]
     times: Times
-    truth: np.ndarray
-    body: np.ndarray
-    test: np.ndarray
+    truth: Array
+    body: Array
+    test: NDArray[np.bool_]
 
 
 def looked_at(file: Path) -> Images:
@@ -104,8 +105,8 @@ def looked_at(file: Path) -> Images:
 
 
 def seen_in(
-    names: list[str], K: np.ndarray, pair: tuple[Detector, Detector], times: Times, file: Path
-) -> tuple[list[Looks], np.ndarray]:
+    names: list[str], K: Array, pair: tuple[Detector, Detector], times: Times, file: Path
+) -> tuple[list[Looks], Array]:
     """The looks at images taken at certain times, and the boxes of the person; prints how long they take."""
     looking, seconds = DetectorLooks(pair, times, None, 1.25), []
     for i, image in read_images(names):
@@ -121,7 +122,7 @@ def seen_in(
     ], seen.boxes()
 
 
-def own_poses(names: list[str], K: np.ndarray, detector: Detector) -> np.ndarray:
+def own_poses(names: list[str], K: Array, detector: Detector) -> Array:
     """The detector's own 3D in all images, `(N, 16, 3)`; NaN where nobody is found."""
     out = np.full((len(names), len(BODY), 3), np.nan)
     for i, image in read_images(names):

@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -53,7 +53,10 @@ LABELS = {  # table 1: 2D joints, and whether the cameras' places are known
     "detected 2D": ("detected", True),
     "detected 2D, no R": ("detected", False),
 }
-WAYS = {"epitool": ("essential", "robust"), "paper": ("fundamental", "vector-median")}
+WAYS: dict[str, tuple[Literal["essential", "fundamental"], Literal["robust", "vector-median"]]] = {
+    "epitool": ("essential", "robust"),
+    "paper": ("fundamental", "vector-median"),
+}
 NETWORKS = {  # tables 2 and 3: labels, supervision, whether a refinement unit follows
     "FS": ("truth", "full", True),
     "SS": ("detected 2D", "self", True),
@@ -194,7 +197,7 @@ def spread(labels: Labels | None, truth: Labels) -> Labels:
     What they lack is NaN; a view that was left out, and that nothing is learned from, keeps its true camera.
     """
     at = np.searchsorted(truth.poses.frames, labels.poses.frames) if labels else np.empty(0, dtype=int)
-    views = [truth.rig.names.index(name) for name in labels.rig.names] if labels else []
+    views = np.array([truth.rig.names.index(name) for name in labels.rig.names] if labels else [], dtype=int)
 
     def filled(get: Callable[[Labels], Any], fill: float = np.nan, *, of_views: bool = True) -> Any:
         whole = np.full_like(get(truth), fill)
@@ -220,7 +223,7 @@ def spread(labels: Labels | None, truth: Labels) -> Labels:
     )  # fmt: skip
 
 
-def measure(study: Study, predictions: Path, part: str) -> dict[str, Any]:
+def measure(study: Study, predictions: Path, part: Literal["train", "test"]) -> dict[str, Any]:
     """The columns of the paper's tables."""
     summary = evaluate.run(
         EvaluateOptions(
@@ -236,7 +239,7 @@ def measure(study: Study, predictions: Path, part: str) -> dict[str, Any]:
 def start(study: Study) -> Path:
     """What all networks start from: one that has learned x and y of the detected joints, as the paper's had of MPII."""
     pairs, out = study.labels("detected 2D", "epitool"), study.folder / "runs" / "start"
-    options = {"epochs": study.start_epochs, "seed": 0, "supervision": "2d"}
+    options: dict[str, Any] = {"epochs": study.start_epochs, "seed": 0, "supervision": "2d"}
     finished = out / "finished"
 
     def learn_flat() -> None:
@@ -253,7 +256,12 @@ def learn(study: Study, name: str, seed: int) -> Iterator[tuple[str, dict[str, A
     pairs = study.learned(kind)
     out = study.folder / "runs" / f"{name.replace(', ', '-').replace(' ', '-')}-{seed}"
     images = read_labels(study.truth).keypoints.images.ravel().tolist()
-    options = {"epochs": study.epochs, "seed": seed, "supervision": supervision, "initial": str(start(study))}
+    options: dict[str, Any] = {
+        "epochs": study.epochs,
+        "seed": seed,
+        "supervision": supervision,
+        "initial": str(start(study)),
+    }
     look = {"images": images, "model": out / "model.pt", "boxes": study.labels("detected 2D", "epitool")}
 
     def learn_and_look() -> None:

@@ -54,6 +54,16 @@ def test_takes_are_not_synchronized_across(here, detected):
     assert "give that too" in failing(2, "calibrate", "--sync-reach", "50")
 
 
+def test_a_view_that_shows_hardly_anybody_is_named_where_cameras_are_refused(here, detected):
+    xy = detected.xy.copy()
+    xy[3:, 2] = np.nan
+    write_keypoints(Path("keypoints.h5"), replace(detected, xy=xy))
+    said = failing(4, "calibrate")
+    assert "View cam3 shows joints in only 3 of 120 frames" in said
+    assert "leave it out (--views cam1 cam2 cam4)" in said
+    assert epitool("calibrate", "--views", "cam1", "cam2", "cam4").returncode == 0
+
+
 def test_a_method_that_would_have_no_effect_is_refused(here):
     assert "--combine vector-median" in failing(2, "triangulate", "--method", "dlt")
 

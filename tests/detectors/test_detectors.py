@@ -3,6 +3,7 @@
 import gc
 import importlib
 import re
+import tracemalloc
 import weakref
 from pathlib import Path
 from types import SimpleNamespace
@@ -264,6 +265,22 @@ def test_what_is_around_a_person_becomes_grey_and_the_person_stays(blazepose, re
                 assert ((shown >= here.min(axis=0).astype(int) - 2) & (shown <= here.max(axis=0).astype(int) + 2)).all()
             for y, x in ((0, 0), (0, -1), (-1, 0), (-1, -1)):
                 assert (part.image[y, x] == _GREY).all()
+
+
+def test_a_person_who_fills_a_huge_image_is_not_copied_at_full_size():
+    """What is shown of them stays where it is."""
+    from epitool.detectors.blazepose import _PART, _part_around
+
+    x, y = np.meshgrid(np.linspace(0, 255, 9000), np.linspace(0, 255, 500))
+    image = np.stack([x, y, y], axis=-1).astype(np.uint8)
+    tracemalloc.start()
+    part = _part_around(image, SimpleNamespace(x_center=0.4, y_center=0.6, width=1.0, height=1.0, rotation=0.0))
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert most < 200e6
+    at = np.rint((np.array([[2000, 150], [7000, 350]]) - part.corner) * (_PART / part.side) - 0.5).astype(int)
+    expected = [image[round(py), round(px)] for px, py in part.corner + (at + 0.5) * (part.side / _PART)]
+    np.testing.assert_allclose(part.image[at[:, 1], at[:, 0]], expected, atol=6)
 
 
 def test_looks_leave_no_masks_behind(blazepose, rendered, monkeypatch):

@@ -171,6 +171,15 @@ def test_an_offset_out_of_reach_is_said_and_found_with_more_reach(offset):
     assert abs(there.offsets[1] - offset) < 0.2
 
 
+@pytest.mark.parametrize(("frames", "offset"), [(80, 42), (100, 62)])
+def test_views_that_share_half_of_their_time_are_not_taken_for_other_frame_rates(frames, offset):
+    keypoints = recorded((0, offset), frames=frames)
+    with pytest.raises(OutOfReachError, match=rf"about \+{offset // 10}\d frames .* in common") as error:
+        found(keypoints)
+    there = estimate_offsets(keypoints, RIG.select(keypoints.views).cameras, reach=error.value.reach)
+    assert abs(there.offsets[1] - offset) < 0.3
+
+
 def test_the_command_names_the_option_that_looks_farther(here):
     write_keypoints(Path("keypoints.h5"), recorded((0, 45), frames=200))
     write_rig(Path("lenses.toml"), RIG)

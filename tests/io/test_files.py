@@ -1,5 +1,6 @@
 import json
 import os
+import resource
 import tempfile
 from dataclasses import replace
 from pathlib import Path
@@ -141,6 +142,18 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(here):
     with pytest.raises(RuntimeError):
         fail()
     assert [(path.name, path.read_text()) for path in here.iterdir()] == [("file.txt", "old")]
+
+
+@pytest.mark.parametrize("most", [2000, 20_000])
+def test_a_file_larger_than_the_system_allows_is_said(here, truth, most):
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (most, hard))
+    try:
+        with pytest.raises(InputError, match=r"cannot write labels\.h5: File too large"):
+            write_labels(Path("labels.h5"), truth)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert not list(here.iterdir())
 
 
 def test_writing_where_one_cannot_is_said(here):

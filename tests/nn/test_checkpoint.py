@@ -20,6 +20,7 @@ from epitool.nn.card import ModelCard
 from epitool.nn.checkpoint import Model, load_model, load_tensors, save_model
 from epitool.nn.crops import CropConvention, bones
 from epitool.nn.network import build_network
+from epitool.nn.weights import read_initial
 from epitool.options.network import SMALL
 from epitool.skeleton import skeleton
 from epitool.stages.predict import answering
@@ -211,6 +212,27 @@ def test_deeply_nested_checkpoint_is_refused(tmp_path):
     refused(path)
 
 
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        ("labels.h5", b"\x89HDF\r\n epitool.labels/1", "holds labels with 3D joints, not a network"),
+        ("pose.json", b'{"format": "epitool.poses/1"}', "holds predicted poses, not a network"),
+        ("cam1.mp4", b"....ftypisom", "is a video, not a network"),
+    ],
+)
+def test_a_file_of_another_kind_is_called_what_it_is(tmp_path, name, content, said):
+    path = tmp_path / name
+    path.write_bytes(content)
+    assert said in refused(path)
+    with pytest.raises(CheckpointError, match=said):
+        read_initial(str(path), "resnet18")
+
+
+def test_a_folder_is_no_checkpoint(tmp_path):
+    with pytest.raises(InputError, match="is a folder, a file is expected"):
+        load_model(tmp_path)
+
+
 def change_weights(name, value):
     def change(content):
         content["weights"][name] = value
@@ -221,7 +243,8 @@ def change_weights(name, value):
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        (lambda c: c.update(format="epitool.refiner/2"), "its format is 'epitool.refiner/2'"),
+        (lambda c: c.update(format="epitool.refiner/2"), "holds a refinement unit, not a network"),
+        (lambda c: c.update(format="epitool.model/9"), "its format is 'epitool.model/9'"),
         (lambda c: c.update(joints=["a", "b"]), "joints"),
         (lambda c: c.update(weights={}), "tensors of a resnet18 pose network for 17 joints are missing"),
         (lambda c: c.update(weights=[1, 2]), "does not fit together"),

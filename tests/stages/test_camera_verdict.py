@@ -6,6 +6,8 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
 from test_label_verdict import epitool
 
@@ -52,6 +54,17 @@ def test_no_label_rests_on_cameras_that_were_found_wrong(recorded):
     status, said = triangulated()
     assert (status, Path("labels.h5").exists()) == (4, False)
     assert f"the cameras: {REASON}" in said
+
+
+@pytest.mark.parametrize("combine", ["robust", "vector-median"])
+def test_no_label_rests_on_moving_cameras_that_are_far_from_the_joints(recorded, combine):
+    turns = [cv2.Rodrigues(np.radians(turn))[0] for turn in ([0, 14.0, 0], [14.0, 0, 0], [0, 0, 14.0], [-14.0, 0, 0])]
+    turned = [replace(camera, R=turn @ camera.R) for camera, turn in zip(recorded.rig.cameras, turns, strict=True)]
+    rig, stated = replace(recorded.rig, cameras=tuple(turned)), judged("pass")
+    write_windows(Path("cameras.toml"), [Window(0, 59, rig, stated), Window(60, 119, rig, stated)])
+    status, said = triangulated("--combine", combine)
+    assert (status, Path("labels.h5").exists()) == (4, False)
+    assert "of the person's size in the images" in said
 
 
 def test_cameras_taken_from_labels_have_the_verdict_of_these(recorded):

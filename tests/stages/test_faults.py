@@ -242,6 +242,24 @@ def test_ctrl_c_inside_of_compiled_code_is_not_lost(tmp_path):
     assert (result.stdout, result.stderr) == ("heard\n", "")
 
 
+def test_ctrl_c_inside_of_the_compiler_is_not_lost(tmp_path):
+    """LLVM calls Python with the code that it has compiled, or wants to load, and nobody above hears an error."""
+    code = (
+        "import os, signal, time\n"
+        "from llvmlite.binding import executionengine\n"
+        "from numba import njit\n"
+        "from epitool.cli.running import interrupt\n"
+        "read = executionengine.string_at\n"
+        "def slowly(*place):\n    os.kill(os.getpid(), signal.SIGINT)\n    return read(*place)\n"
+        "executionengine.string_at = slowly\n"
+        "signal.signal(signal.SIGINT, interrupt)\n"
+        "try:\n    njit(lambda x: 2 * x)(1.0); time.sleep(10); print('lost')\n"
+        "except KeyboardInterrupt:\n    print('heard')\n"
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert (result.stdout, result.stderr) == ("heard\n", "")
+
+
 @pytest.mark.parametrize("name", thorough_but(GOING_ON, "detect2d"))
 def test_a_second_run_at_the_same_work_is_refused_and_the_first_not_disturbed(sound, undisturbed, tmp_path, name):
     shutil.copytree(sound, tmp_path / "work")

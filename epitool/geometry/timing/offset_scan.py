@@ -21,6 +21,7 @@ _MIN_MATCHES = 100
 _ROUNDS = 5
 CLEAR = 0.3  # amount of mean loss by which the best offset must beat the median one
 _RATES = (24, 25, 30, 50, 60)  # usual frames per second of cameras
+_CLEARER = 2.0  # factor by which a rate must beat offsets: where views share few frames, some rate fits as well
 _STEP = 2  # frames between the offsets that are tried to explain a failure
 _SHARED = 1 / 3  # share of the recording that the views have in common at the largest of these offsets
 _CHI2_MEDIAN = 0.455  # median of chi square with one degree of freedom
@@ -90,10 +91,12 @@ def explanation_beyond(a: Array, b: Array, reach: int, skeleton: Skeleton) -> Ex
     ratios = sorted({y / x for x, y in itertools.product(_RATES, repeat=2)} - {1.0})
     clarity = [contrast(scan_offsets(a, b, near, skeleton, ratio)) for ratio in ratios]
     best = int(np.argmax(clarity))
-    if contrast(loss) > max(CLEAR, clarity[best]):
-        offset = int(offsets[np.nanargmin(loss)])
-        return Explanation(offset) if abs(offset) > reach else None
-    return Explanation(None, ratios[best]) if clarity[best] > CLEAR else None
+    if clarity[best] > max(CLEAR, _CLEARER * contrast(loss)):
+        return Explanation(None, ratios[best])
+    if contrast(loss) <= CLEAR:
+        return None
+    offset = int(offsets[np.nanargmin(loss)])
+    return Explanation(offset) if abs(offset) > reach else None
 
 
 def _squared_distances(a: Array, b: Array) -> Array:

@@ -48,8 +48,12 @@ def _refuse_what_is_beyond(v: int, joints: list[Array], keypoints: Keypoints, re
     name, first = keypoints.views[v], keypoints.views[0]
     if found and found.offset is not None:
         wanted = -(-(abs(found.offset) + 5) // 10) * 10  # a margin of some frames, rounded up to tens
-        text = f"view {name} seems to be about {found.offset:+d} frames against {first}, and +-{reach} were looked for"
-        raise OutOfReachError(text, wanted)
+        shared, frames = len(joints[0]) - abs(found.offset), len(joints[0])
+        raise OutOfReachError(
+            f"view {name} seems to be about {found.offset:+d} frames against {first}, with {shared} of {frames} frames"
+            f" in common, and +-{reach} were looked for",
+            wanted,
+        )
     if found:
         raise GeometryError(
             f"view {name} seems to record {found.rate:.2f} times as many frames per second as {first}: record with"

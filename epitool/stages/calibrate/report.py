@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +13,11 @@ from epitool.geometry.calibration.calibrate import Calibration
 from epitool.geometry.calibration.verdict import Weakness, weakness
 from epitool.geometry.two_view.relative_pose import PairPose
 from epitool.labels import Labels
+from epitool.pose import Keypoints
 from epitool.stages.shared.doubts import Asked, Said, omission_texts, shortened
 
 _TORN = 0.6
+_HARDLY = 0.1  # share of the frames that the usual view shows joints in
 _NO_PARALLAX = "no parallax: the cameras stand at one place, or the person is too far away"
 
 
@@ -159,4 +161,24 @@ def two_people(result: Calibration) -> list[str]:
         f"in {len(torn)} of {len(result.pairs)} pairs hardly half of the joints fit one geometry: are the views in"
         " sync, and do they show the same person? are there two people? Where a detector finds one an image, it may be"
         " another in each view: use one that finds all"
+    ]
+
+
+def hardly_seen(joints: Keypoints, views: Sequence[str]) -> list[str]:
+    """Return advice to leave out views with joints in a small part of the others' frames, as long as two remain.
+
+    Such a view has a camera that is hardly known, and makes those of the others doubtful.
+
+    Args:
+        joints: The joints of all views.
+        views: Views that have a camera.
+    """
+    frames = joints.select_views(views).seen.any(axis=2).sum(axis=0)
+    few = {view: n for view, n in zip(views, frames.tolist(), strict=True) if n < _HARDLY * np.median(frames)}
+    if len(kept := [view for view in views if view not in few]) < 2:
+        return []
+    return [
+        f"view {view} shows joints in only {n} of {len(joints.frames)} frames, too few to tell where it stands: leave"
+        f" it out (--views {' '.join(kept)})"
+        for view, n in few.items()
     ]

@@ -106,7 +106,8 @@ def finish_rig(joints: Keypoints, result: Calibration, choices: Choices) -> tupl
         result = replace(result, verdict=result.verdict.with_doubts(choices.sync))
     if result.verdict and result.verdict.level == "fail":
         asked = Asked(1.0 if result.rig.unit == "mm" else None, choices.lenses is not None)
-        raise GeometryError(refusal_text(result.verdict, asked, report.two_people(result)))
+        also = [*report.two_people(result), *report.hardly_seen(joints, result.rig.names)]
+        raise GeometryError(refusal_text(result.verdict, asked, also))
     own = joints.select_views(result.rig.names)
     labels = make_labels(own, result.rig, jobs=choices.jobs)
     if not np.isfinite(labels.poses.xyz).any():

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from epitool.console import warn
 from epitool.errors import GeometryError, InputError, UsageError
 from epitool.files import in_words, kinds_in
-from epitool.images import IMAGE_SUFFIXES, View, fingerprint, frame_rate, open_view
+from epitool.images import IMAGE_SUFFIXES, View, frame_rate, open_view
 from epitool.labels import RecordingDigest
 from epitool.pose import Keypoints
 from epitool.stages.shared.reported import is_reported
@@ -25,6 +25,7 @@ _DATA = frozenset({
 })  # fmt: skip
 _UNEVEN_GAP, _DRIFT_FRAMES = 0.5, 1.0  # tolerances in units of the mean time between frames
 _EQUAL_RATES = 1.005  # 29.97 and 30 differ by one frame in 1000, which matters only in long recordings
+_FINGERPRINT_BYTES = 1 << 16
 _MATTERS = 0.5  # number of frames that views may drift apart
 
 
@@ -124,8 +125,19 @@ def source_of(views: Sequence[View], detector: str) -> str:
     lines = [detector]
     for view in views:
         files = view.files or (view.path,)
-        lines += [view.name, *(f"{file.name} {fingerprint(file)}" for file in files)]
+        lines += [view.name, *(f"{file.name} {_fingerprint(file)}" for file in files)]
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16]
+
+
+def _fingerprint(path: Path) -> str:
+    """Return a digest of a file's size, beginning and end, which stays the same when the file is copied."""
+    size = path.stat().st_size
+    digest = hashlib.sha256(str(size).encode())
+    with path.open("rb") as file:
+        digest.update(file.read(_FINGERPRINT_BYTES))
+        file.seek(max(size - _FINGERPRINT_BYTES, 0))
+        digest.update(file.read(_FINGERPRINT_BYTES))
+    return digest.hexdigest()
 
 
 def source_of_list(listed: Keypoints, detector: str) -> str:

@@ -15,7 +15,7 @@ from epitool.camera import Rig
 from epitool.geometry.body.axes import dot
 from epitool.geometry.body.facing import across_trunk, facing_of, is_of_a_person
 from epitool.geometry.body.scale import bone_lengths
-from epitool.geometry.doubts import Level
+from epitool.geometry.doubts import NOISE, Level
 from epitool.geometry.triangulation.labels import LabelSettings, frames_solved, label_chunk
 from epitool.labels import Labels
 from epitool.pose import Keypoints, Poses
@@ -23,7 +23,7 @@ from epitool.pose import Keypoints, Poses
 Array = NDArray[np.float64]
 _JUDGED_FRAMES = 20_000  # largest number of frames, evenly spread, that the medians in the summary are taken over
 _JUDGED_POSES = 200  # number of poses that determine a body's usual bone lengths, its sides and its stature
-_DOUBTFUL_ERROR = 0.025  # fraction of the person's box; detectors are off by about 0.01
+_ERROR = (0.025, NOISE[1])  # fractions of the person's box; detectors are off by about 0.01
 _ODD_BONES = 0.2  # relative change of length that the median bone of a body does not exceed
 _LIMB_ENDS = ("elbow", "wrist", "knee", "ankle")
 # A body moves neither by this fraction of its size nor by this multiple of its median step from one frame to the next.
@@ -142,11 +142,11 @@ class Tally:
         """Return the doubts about the labels, each with its level."""
         error, side = self.medians()
         large = (
-            f"the median reprojection error of {error:.1f} px is {error / side:.0%} of the person's size in the images"
+            f"the median reprojection error of {error:.1f} px is {error / side:.0%} of the person's size in the images:"
+            " are the views in sync, of one person, and calibrated?"
         )
-        said = "do not trust these labels: are the views in sync, of one person, and calibrated?"
         return [
-            ("warn" if error > _DOUBTFUL_ERROR * side else "pass", f"{large}; {said}"),
+            ("fail" if error > _ERROR[1] * side else "warn" if error > _ERROR[0] * side else "pass", large),
             (
                 _graded(self.odd_frames, self.solved, _ODD_FRAMES),
                 f"in {self.odd_frames} of {self.solved} frames bones are longer or shorter than usual by"

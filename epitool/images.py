@@ -123,9 +123,7 @@ def _open_video(path: Path) -> cv2.VideoCapture:
         raise InputError(
             f"video {path}: cannot be decoded; is it a video ({', '.join(sorted(VIDEO_SUFFIXES))}), and whole?"
         )
-    capture.set(
-        cv2.CAP_PROP_ORIENTATION_AUTO, 1
-    )  # phones store upright footage sideways, and some OpenCV versions do not rotate it
+    capture.set(cv2.CAP_PROP_ORIENTATION_AUTO, 1)  # not all versions rotate what phones store sideways by themselves
     return capture
 
 

@@ -205,59 +205,53 @@ def test_sigterm_ends_as_ctrl_c_does_with_nothing_half_written(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_ctrl_c_while_an_object_is_freed_is_not_lost(tmp_path):
-    """What is raised in `__del__` is swallowed by the interpreter; the handler then waits for another moment."""
+def told_of_ctrl_c(setup, act):
+    """What a program prints that is interrupted while it acts, and would go on for ten seconds, on both streams."""
     code = (
-        "import os, signal, time\n"
-        "from epitool.cli.running import interrupt\n"
+        f"import os, signal, time\nfrom epitool.cli.running import interrupt\n{setup}"
         "signal.signal(signal.SIGINT, interrupt)\n"
+        f"try:\n    {act}; time.sleep(10); print('lost')\n"
+        "except KeyboardInterrupt:\n    print('heard')\n"
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    return result.stdout, result.stderr
+
+
+def test_ctrl_c_while_an_object_is_freed_is_not_lost():
+    """What is raised in `__del__` is swallowed by the interpreter; the handler then waits for another moment."""
+    setup = (
         "class Freed:\n"
         "    def __del__(self):\n        os.kill(os.getpid(), signal.SIGINT)\n        time.sleep(0.1)\n"
         "        print('freed', flush=True)\n"
-        "try:\n    thing = Freed(); del thing; time.sleep(10); print('lost')\n"
-        "except KeyboardInterrupt:\n    print('heard')\n"
     )
-    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=30)
-    assert (result.stdout, result.stderr) == ("freed\nheard\n", "")
+    assert told_of_ctrl_c(setup, "thing = Freed(); del thing") == ("freed\nheard\n", "")
 
 
-def test_ctrl_c_inside_of_compiled_code_is_not_lost(tmp_path):
+def test_ctrl_c_inside_of_compiled_code_is_not_lost():
     """Numba's boxing goes on where the Python that it calls has failed, and ends in a SystemError."""
-    code = (
-        "import os, signal, time\n"
+    setup = (
         "import numpy as np\n"
         "from numba import njit\n"
         "from numba.core import serialize\n"
-        "from epitool.cli.running import interrupt\n"
         "class Memo(dict):\n"
         "    def __getitem__(self, key):\n        os.kill(os.getpid(), signal.SIGINT)\n"
         "        return super().__getitem__(key)\n"
         "two = njit(lambda x: (np.ones(3) * x, np.ones((2, 2))))\n"
         "serialize._unpickled_memo = Memo()\n"
-        "signal.signal(signal.SIGINT, interrupt)\n"
-        "try:\n    two(1.0); time.sleep(10); print('lost')\n"
-        "except KeyboardInterrupt:\n    print('heard')\n"
     )
-    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
-    assert (result.stdout, result.stderr) == ("heard\n", "")
+    assert told_of_ctrl_c(setup, "two(1.0)") == ("heard\n", "")
 
 
-def test_ctrl_c_inside_of_the_compiler_is_not_lost(tmp_path):
+def test_ctrl_c_inside_of_the_compiler_is_not_lost():
     """LLVM calls Python with the code that it has compiled, or wants to load, and nobody above hears an error."""
-    code = (
-        "import os, signal, time\n"
+    setup = (
         "from llvmlite.binding import executionengine\n"
         "from numba import njit\n"
-        "from epitool.cli.running import interrupt\n"
         "read = executionengine.string_at\n"
         "def slowly(*place):\n    os.kill(os.getpid(), signal.SIGINT)\n    return read(*place)\n"
         "executionengine.string_at = slowly\n"
-        "signal.signal(signal.SIGINT, interrupt)\n"
-        "try:\n    njit(lambda x: 2 * x)(1.0); time.sleep(10); print('lost')\n"
-        "except KeyboardInterrupt:\n    print('heard')\n"
     )
-    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
-    assert (result.stdout, result.stderr) == ("heard\n", "")
+    assert told_of_ctrl_c(setup, "njit(lambda x: 2 * x)(1.0)") == ("heard\n", "")
 
 
 @pytest.mark.parametrize("name", thorough_but(GOING_ON, "detect2d"))

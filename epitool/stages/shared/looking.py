@@ -95,8 +95,7 @@ class DetectorLooks:
         self._detectors, self._margin = detectors, margin
         self._box = np.full(4, np.nan) if box is None else box
         body, images = detectors[0].skeleton, len(times.sequence)
-        self._turned = isinstance(detectors[0], Follower)
-        shape = (images, 4 if self._turned else 2, len(body))
+        shape = (images, 4 if isinstance(detectors[0], Follower) else 2, len(body))
         self.found = Seen(np.full((*shape, 2), np.nan), np.zeros(shape), np.full((*shape, 3), np.nan), body)
         self.source = f"detector {detectors[0].name}"
         self.image_size = np.zeros((images, 2), dtype=np.int64)
@@ -109,9 +108,9 @@ class DetectorLooks:
         straight, mirror = self._detectors
         self._following.begin(self._times.at(i))
         before = self._following.before
-        mirrored = self._beside.submit(_looks_at_mirror, mirror, image, self._box, self._turned, before[1])
+        mirrored = self._beside.submit(_looks_at_mirror, mirror, image, self._box, before[1])
         self.image_size[i] = image.shape[1], image.shape[0]
-        (people, *more), here = looks_in_box(straight, image, self._box, before[0], True, self._turned)
+        (people, *more), here = looks_in_box(straight, image, self._box, before[0], alone=True, turned=True)
         (others, *more_others), here_mirrored = mirrored.result()
         self._following.before = here, here_mirrored
         if len(people.xy) > 1:
@@ -144,11 +143,12 @@ def _mask_outside(xy: Array, confidence: Array, size: NDArray[np.int64]) -> Arra
 
 
 def _looks_at_mirror(
-    detector: Detector, image: Image, box: Array, turned: bool, before: Sequence[Any]
+    detector: Detector, image: Image, box: Array, before: Sequence[Any]
 ) -> tuple[list[People], Sequence[Any]]:
     """Return the people found in the mirror image, mirrored back, and whom to follow there."""
     across = np.array([image.shape[1] - 1 - box[0] - box[2], *box[1:]])
-    looks, followed = looks_in_box(detector, np.asarray(cv2.flip(image, 1)), across, before, True, turned)
+    mirror = np.asarray(cv2.flip(image, 1), np.uint8)
+    looks, followed = looks_in_box(detector, mirror, across, before, alone=True, turned=True)
     return [_mirrored_back(people, image.shape[1], detector.skeleton.flip_order) for people in looks], followed
 
 

@@ -66,7 +66,7 @@ def train_own(
         options = replace(options, width=start.options.width)
         network = RefinementNetwork(options.width, options.dropout)
         network.load_state_dict({name: torch.tensor(values) for name, values in start.weights.items()})
-        hardships = replace(AS_SEEN, no_hint=1.0 if hint == "none" else 0.05)
+        hardships = replace(AS_SEEN, no_hint=1.0 if hint == "none" else 0.2)
         weights = _trained(network, training_batches(wardrobe.draw, errors, hardships), options, one_cycle=False)
     trained_on = f"labels of recording {recording_id}, from: {start.trained_on}"
     return Refiner(weights, options, wardrobe.lengths, unit, scale_source, focal_ratio, hint, trained_on, recording_id)

@@ -33,6 +33,7 @@ Indices = NDArray[np.intp]
 _WRONG_PER_SECOND = 2.0  # cost of assuming left and right exchanged, as joint motion in body sizes
 _AROUND_S = 0.3  # reach of the images around one that tell which way the person faces in it
 _TOGETHER = 32  # images whose readings are answered at a time, so that memory is bounded
+_WITHOUT_HINT = 1 / 3  # share of the answer without the hint
 _ON_RAYS = 0.5  # share of the way to its ray by which each joint is moved
 
 
@@ -78,9 +79,7 @@ def agreed_poses(
     """
     readings = [reading for look in looks for reading in (look, look.exchanged())]
     judge = refiner.judge
-    judged = _answers(judge, readings)
-    hinted = any(np.isfinite(reading.hint).any() for reading in readings)
-    by_joints = _answers(judge, [reading.without_hint() for reading in readings]) if hinted else judged
+    judged, by_joints = _answers(judge, readings)
     rays = np.stack([reading.rays for reading in readings], axis=1)
     misfit = np.stack([_misfit(judged[:, k], by_joints[:, k], rays[:, k]) for k in range(len(readings))], axis=1)
     there = np.isfinite(judged[..., PELVIS, 0])
@@ -92,7 +91,7 @@ def agreed_poses(
             step = float(np.median(np.diff(times.seconds[run])))
             # Answers without hints move less. So motion is compared without, as an exchanged look has none.
             chosen[run] = _least_motion(by_joints[run], _cost(there[run], misfit[run], step))
-    answers = judged if judge is refiner else _answers(refiner, readings)
+    answers = _less_hinted(*((judged, by_joints) if judge is refiner else _answers(refiner, readings)))
     confidence = np.stack([reading.confidence for reading in readings], axis=1)
     poses, seen, sure = _with_partners(answers, rays, confidence, chosen)
     placed, root = move_to_rays(poses, seen)
@@ -102,7 +101,19 @@ def agreed_poses(
     )
 
 
-def _answers(refiner: Refiner, readings: Sequence[Looks]) -> Array:
+def _answers(refiner: Refiner, readings: Sequence[Looks]) -> tuple[Array, Array]:
+    """Return the answers to K readings of N images, as they are and without their hints, both `(N, K, 16, 3)`.
+
+    Every second reading, with its sides exchanged, has no hint in any case.
+    """
+    answers, hinted = _answers_to(refiner, readings), readings[::2]
+    by_joints = answers.copy()
+    if any(np.isfinite(reading.hint).any() for reading in hinted):
+        by_joints[:, ::2] = _answers_to(refiner, [reading.without_hint() for reading in hinted])
+    return answers, by_joints
+
+
+def _answers_to(refiner: Refiner, readings: Sequence[Looks]) -> Array:
     """Return the answers to K readings of N images, `(N, K, 16, 3)`.
 
     All readings of some images are answered together, because a few rows take hardly longer than one.
@@ -112,6 +123,15 @@ def _answers(refiner: Refiner, readings: Sequence[Looks]) -> Array:
         some = join_looks([reading.at(slice(start, start + _TOGETHER)) for reading in readings])
         parts.append(np.stack(np.split(refiner.answers(some), len(readings)), axis=1))
     return np.concatenate(parts)
+
+
+def _less_hinted(answers: Array, by_joints: Array) -> Array:
+    """Return answers `(N, K, 16, 3)` moved towards those without hints, where both face the same way.
+
+    Hints that real people get are worse than those of the rendered people that the unit has learned from.
+    """
+    share = np.where(face_apart(answers, by_joints), 0.0, _WITHOUT_HINT)[..., None, None]
+    return answers + share * (by_joints - answers)
 
 
 def _misfit(answers: Array, by_joints: Array, rays: Array) -> Array:

@@ -167,6 +167,7 @@ def test_perspective_tells_the_sides_even_where_most_looks_are_wrong(plain):
 
 def test_two_looks_that_face_the_same_way_are_averaged(plain):
     poses = walk(5)
+    plain.know(looks_at(poses))
     shifted = replace(looks_at(poses), hint=poses + np.random.default_rng(0).normal(0, 30, poses.shape))
     both = agreed_poses(plain, [looks_at(poses), shifted], Times.unrelated(5)).poses
     one = agreed_poses(plain, [looks_at(poses)], Times.unrelated(5)).poses
@@ -185,7 +186,7 @@ def test_further_looks_tell_which_of_the_first_two_is_right(plain):
     def answered(*looks):
         return agreed_poses(plain, looks, alone).poses
 
-    plain.know(wrong)  # the joints of the others speak of nobody by themselves
+    plain.know(right, wrong)
     straight, further = answered(poor), answered(right) + answered(poorer)
     for first, twice in (([wrong, poor], 2), ([poor, wrong], 2), ([poor, poor], 4)):
         mean = (twice * straight + further) / (twice + 2)
@@ -258,8 +259,21 @@ def test_exchanged_answers_have_no_hint_and_are_not_preferred_for_moving_less(pl
     assert not found.exchanged.any()
 
 
+def test_answers_are_moved_a_third_towards_those_without_hints_that_face_the_same_way(plain):
+    poses, alone = walk(5), Times.unrelated(5)
+    looks = looks_at(poses)
+    hinted = replace(looks, hint=poses + np.random.default_rng(0).normal(0, 30, poses.shape))
+    by_hint, by_joints = (unit_size(each)[0] for each in (hinted.hint, poses))
+    plain.know(looks)
+    third = (2 * by_hint + by_joints) / 3
+    np.testing.assert_allclose(agreed_poses(plain, [hinted], alone).poses, move_to_rays(third, looks.rays)[0])
+    plain.know(replace(looks, hint=looks.hint * [-1.0, 1.0, -1.0]))
+    np.testing.assert_allclose(agreed_poses(plain, [hinted], alone).poses, move_to_rays(by_hint, looks.rays)[0])
+
+
 def test_a_look_at_nobody_leaves_the_other_one(plain):
     looks = looks_at(walk(4))
+    plain.know(looks)
     nobody = Looks(np.full(looks.rays.shape, np.nan), 0 * looks.confidence, np.full(looks.hint.shape, np.nan))
     found = agreed_poses(plain, [nobody, looks], video(4))
     assert np.isfinite(found.poses).all()

@@ -127,6 +127,31 @@ def test_unknown_scale_gives_no_mpjpe_and_says_why(folder, units):
     assert ("stature is 1700" in summary.text) == (units[0] == "arbitrary")
 
 
+@pytest.mark.parametrize("labels", [True, False])
+def test_truth_without_a_unit_has_the_stature_that_arbitrary_units_stand_for(folder, labels):
+    """Cameras of another program, which state no unit, may be in metres."""
+    found = []
+    for scale in (0.001, 1.0, 3.0):
+        if labels:
+            made = make_labels("arbitrary")
+            rig = made.rig.scaled(scale, "arbitrary", "none")
+            write_labels(
+                Path("labels.h5"), replace(made, rig=rig, poses=replace(made.poses, xyz=scale * made.poses.xyz))
+            )
+            write_predictions(Path("pose.json"), make_predictions(folder, noise=30))
+            found.append(run())
+        else:
+            np.savez("truth.npz", xyz=scale * root_relative(folder)[:, 0])
+            np.savez(
+                "pose.npz", xyz_mm=root_relative(folder)[:, 0] + np.random.default_rng(0).normal(0, 30, (F, 17, 3))
+            )
+            found.append(run(truth=Path("truth.npz"), predictions=[Path("pose.npz")]))
+    for name in ("NMPJPE", "PMPJPE", "NPCK@150"):
+        first, *others = (values(summary)[name] for summary in found)
+        assert others == pytest.approx([first] * 2)
+        assert first > 10
+
+
 def test_labels_are_measured_against_labels_by_frame_and_view(folder):
     """Triangulated labels with half the frames, one view, and a world of its own that is three times as large."""
     part = slice(0, F, 2)

@@ -238,6 +238,24 @@ def test_refine_learns_from_everyone_who_is_in_an_image_of_a_part(everyone):
     assert len(poses) == sum(len(np.unique(seen.frames[seen.people == person])) for person in range(len(labels)))
 
 
+def test_refine_learns_the_usual_stature_from_labels_that_state_no_unit(everyone):
+    """Cameras of another program may be in metres; answers are said to have a stature of 1700."""
+    found = []
+    for scale in (0.001, 2.0):
+        parts = [
+            replace(
+                one,
+                rig=one.rig.scaled(scale, "arbitrary", "none"),
+                poses=replace(one.poses, xyz=scale * one.poses.xyz, unit="arbitrary"),
+            )
+            for one in everyone.values()
+        ]
+        seen = refine.inputs.select_seen(parts, Path("labels.h5"))
+        found.append((seen.truth, refine.inputs.own_poses(parts, seen)))
+    for metres, double in zip(*found, strict=True):
+        np.testing.assert_allclose(metres, double, rtol=1e-6)
+
+
 @pytest.mark.parametrize("several", [False, True])
 def test_a_recording_for_rerun_has_everyone_in_a_place_of_their_own(here, truth, monkeypatch, several):
     """With a stand-in for Rerun, which need not be installed."""

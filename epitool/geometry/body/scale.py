@@ -100,6 +100,19 @@ def stature(poses: Poses) -> float:
     return (shin + femur_length(body) + trunk + head) / (1 - _ANKLE_HEIGHT)
 
 
+def to_usual_size(poses: Poses) -> float:
+    """Return the factor that gives poses in arbitrary units the stature that such units stand for.
+
+    Cameras of other programs may state no unit and be in metres. It is 1 for other units, and where no stature is seen.
+    """
+    if poses.unit != "arbitrary":
+        return 1.0
+    try:
+        return CANONICAL_STATURE / stature(poses)
+    except GeometryError:
+        return 1.0
+
+
 def _median(lengths: list[Array], what: str) -> float:
     """Return the median of all known lengths."""
     values = np.concatenate(lengths)

@@ -206,8 +206,8 @@ def _summary(
     seen = set(predictions.images)
     missing = [name for name in names if name not in seen]
     cut = [name for name, whole in zip(predictions.images, _find_whole(predictions, who)) if not whole]
-    size = "in mm" if predictions.unit == "mm" else "in the size of a body of stature 1700"
-    size += " (--height gives mm)" if who.refiner and predictions.unit != "mm" else ""
+    unscaled = "in the size of a body of stature 1700 (--height gives mm)" if who.refiner else "in the labels' unit"
+    size = "in mm" if predictions.unit == "mm" else unscaled
     text = f"{out}: {counted(len(seen), 'pose')} by {who.words}, {size}, relative to the root"
     if known := held_out_error_text(who):
         text += f"; {known}"

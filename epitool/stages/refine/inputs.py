@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from epitool.camera import Array
 from epitool.console import say
 from epitool.errors import GeometryError, InputError
+from epitool.geometry.body.scale import to_usual_size
 from epitool.io.labels_h5 import open_everyone
 from epitool.io.pose_arrays import read_pose_arrays
 from epitool.io.predictions import read_predictions
@@ -110,6 +111,7 @@ def select_seen(everyone: Sequence[Labels], path: Path) -> Seen:
         raise InputError(f"{path}: {body.name} has no {', '.join(missing)}, which the unit needs")
     looks = join_looks([labelled_looks(labels) for labels in everyone])
     truth = np.concatenate([body_joints(one.in_cameras.reshape(-1, len(body), 3), body)[0] for one in everyone])
+    truth *= to_usual_size(everyone[0].poses)
     names = [labels.keypoints.images for labels in everyone]
     people = np.repeat(np.arange(len(everyone)), [images.size for images in names])
     frames = np.concatenate(
@@ -138,7 +140,7 @@ def own_poses(everyone: Sequence[Labels], seen: Seen) -> Array:
     for person, labels in enumerate(everyone):
         frames = everyone[0].poses.frames[np.unique(seen.frames[seen.people == person])]
         parts.append(_levelled(labels, np.searchsorted(labels.poses.frames, frames)))
-    return np.concatenate(parts)
+    return np.concatenate(parts) * to_usual_size(everyone[0].poses)
 
 
 def _levelled(labels: Labels, frames: NDArray[np.intp]) -> Array:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from epitool.camera import Array
 from epitool.errors import InputError
+from epitool.geometry.body.scale import to_usual_size
 from epitool.io.pose_arrays import read_pose_arrays
 from epitool.labels import Labels, split_frames
 from epitool.skeleton import Skeleton, skeleton
@@ -104,7 +105,8 @@ def read_truth(path: Path, joint_set: str = "all") -> Truth:
     """
     if path.suffix.lower() in ARRAYS:
         arrays = read_pose_arrays(path)
-        poses, xyz = arrays.poses, arrays.poses.xyz[:, None]
+        poses = arrays.poses
+        xyz = arrays.poses.xyz[:, None] * to_usual_size(poses)
         truth = Truth(
             path, xyz, poses.skeleton, poses.unit, "as given", arrays.clips, arrays.actions, joint_set
         )  # fmt: skip
@@ -113,8 +115,9 @@ def read_truth(path: Path, joint_set: str = "all") -> Truth:
         labels = everyone.labels
         clips, named = labels.keypoints.take_of, np.array([take.action for take in labels.takes])
         actions = named[clips] if (named != "").any() else None
+        xyz = labels.in_cameras * to_usual_size(labels.poses)
         truth = Truth(
-            path, labels.in_cameras, labels.poses.skeleton, labels.poses.unit, labels.rig.scale_source, clips, actions,
+            path, xyz, labels.poses.skeleton, labels.poses.unit, labels.rig.scale_source, clips, actions,
             joint_set, everyone,
         )  # fmt: skip
     if joint_set == "all":

@@ -23,6 +23,7 @@ _HELD = {
     "keypoints": "2D joints", "labels": "labels with 3D joints", "poses": "predicted poses", "cameras": "cameras",
     "live-poses": "poses of a stream", "metrics": "what `epitool evaluate` measured", "pss": "clusters of poses",
     "model": "a network", "refiner": "a refinement unit", "training": "the state of a training",
+    "pss-stability": "how well runs of k-means agree",
 }  # fmt: skip
 _UMASK = os.umask(0o077)  # the umask can only be read by setting it, so this is done once, before threads start
 os.umask(_UMASK)
@@ -82,25 +83,48 @@ def in_words(kinds: Iterable[str]) -> str:
     return " or ".join(_HELD.get(kind, kind) for kind in sorted(kinds))
 
 
-def check_kind(path: Path, wanted: Iterable[str], made_by: str) -> None:
+def held_in(path: Path) -> str:
+    """Return in words what a file of epitool holds, and "" of other files."""
+    found = kinds_in(path)
+    return "an array of poses" if found == {"poses"} and path.suffix.lower() == ".npz" else in_words(found)
+
+
+def check_kind(path: Path, wanted: Iterable[str], made_by: str, words: str = "") -> None:
     """Refuse a file that evidently is of another kind: an epitool file of another format, or footage.
 
     Args:
         path: The file.
         wanted: Formats that are read, such as "labels".
         made_by: Command that makes such a file.
+        words: What such a file holds, if the formats alone do not tell.
 
     Raises:
         InputError: It is of another kind; the message names both.
     """
-    if not path.is_file() or (found := kinds_in(path)) & set(wanted):
+    if not path.is_file() or kinds_in(path) & set(wanted):
         return
     media = (mimetypes.guess_type(path.name)[0] or "").partition("/")[0]
     footage = {"video": "is a video", "image": "is an image"}.get(media)
-    if footage or found:
-        held = footage or f"holds {in_words(found)}"
+    if footage or (held := held_in(path)):
+        found = footage or f"holds {held}"
         made_by += f" --views {path} ..." if footage and made_by.endswith("detect2d") else ""
-        raise InputError(f"{path}: {held}, not {in_words(wanted)}; `{made_by}` makes such a file")
+        raise InputError(f"{path}: {found}, not {words or in_words(wanted)}; `{made_by}` makes such a file")
+
+
+def require_folder(path: Path, option: str = "", advice: str = "") -> None:
+    """Check that an input folder exists.
+
+    Args:
+        path: The folder.
+        option: Option that names it, for the message.
+        advice: What to do.
+
+    Raises:
+        InputError: It is missing, or a file.
+    """
+    if not path.is_dir():
+        found = "is a file, a folder is expected" if path.exists() else "no such folder"
+        raise InputError(f"{option} {path}: {found}".strip() + (f"; {advice}" if advice else ""))
 
 
 def remove_stale(folder: Path) -> None:

@@ -48,8 +48,10 @@ def _read(path: Path, ctx: typer.Context) -> dict[str, Any]:
         import tomllib
     else:
         import tomli as tomllib
+    from epitool.io.files import read_text
+
     try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
+        content = tomllib.loads(read_text(path))
     except OSError as error:
         raise InputError(f"--config {path}: {(error.strerror or str(error)).lower()}") from None
     except (ValueError, RecursionError) as error:

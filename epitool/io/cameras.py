@@ -73,7 +73,7 @@ def _require_cameras(path: Path) -> None:
 def _explained(path: Path) -> Iterator[None]:
     """Convert errors from the content of a camera file to a one-line `InputError`."""
     if path.suffix.lower() != ".h5" and path.stat().st_size > _LARGEST_FILE:
-        raise InputError(f"{path}: has {path.stat().st_size / 1e6:.0f} MB, and so is no camera file")
+        raise InputError(f"{path}: has {path.stat().st_size / 1e6:.0f} MB, too much for a camera file")
     with damage_in(path, "cameras", f"known formats are {KNOWN_CAMERAS}"):
         try:
             yield

@@ -33,28 +33,29 @@ _OF_CODE = re.compile(
 )
 _MAKERS = {
     ".h5": "epitool detect2d` or `epitool triangulate", ".json": "epitool predict", ".npz": "epitool pss-fit",
-    ".jsonl": "epitool train", "": "epitool train",
+    ".jsonl": "epitool train", "": "epitool train", ".toml": "epitool calibrate",
 }  # fmt: skip
 _OPENING = "Unable to synchronously open file "  # start of h5py's messages, whatever the reason
 
 
 def maker_of(path: Path) -> str:
-    """Return the command that makes files with this suffix."""
-    return _MAKERS.get(path.suffix.lower(), "epitool calibrate")
+    """Return the command that makes files with this suffix, and "" if none does."""
+    return _MAKERS.get(path.suffix.lower(), "")
 
 
 def require_file(path: Path, made_by: str) -> None:
-    """Check that an input file exists; the error names the command that makes it.
+    """Check that an input file exists; the error names the command that makes it, if it is given.
 
     Raises:
         InputError: The file is missing, a folder, or empty.
     """
+    makes, anew = (f"; `{made_by}` makes it", f"; make it anew with `{made_by}`") if made_by else ("", "")
     if not path.exists():
-        raise InputError(f"{path}: no such file; `{made_by}` makes it")
+        raise InputError(f"{path}: no such file{makes}")
     if path.is_dir():
-        raise InputError(f"{path}: is a folder, a file is expected; `{made_by}` makes it")
+        raise InputError(f"{path}: is a folder, a file is expected{makes}")
     if path.is_file() and path.stat().st_size == 0:
-        raise InputError(f"{path}: the file is empty; make it anew with `{made_by}`")
+        raise InputError(f"{path}: the file is empty{anew}")
 
 
 def stored_image(image: str, file: Path) -> str:

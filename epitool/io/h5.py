@@ -13,7 +13,8 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from epitool.files import check_kind, writing
+from epitool.errors import InputError
+from epitool.files import check_kind, in_words, writing
 from epitool.io.files import check_format, damage_in, require_file
 
 LARGEST = 1e30  # largest number in our files
@@ -204,6 +205,9 @@ def opened(path: Path, kinds: tuple[str, ...], made_by: str) -> Iterator[h5py.Fi
         with readable(path, kinds[0], made_by):
             if not h5py.is_hdf5(path):
                 check_kind(path, kinds, made_by)
+                raise InputError(
+                    f"{path}: is no .h5 file of {in_words(kinds)}, or its beginning is damaged; `{made_by}` makes one"
+                )
             file = stack.enter_context(h5py.File(path, "r"))
             found = text(file.attrs, "format")
             if found not in [f"epitool.{kind}/1" for kind in kinds]:

@@ -16,12 +16,13 @@ from numpy.typing import NDArray
 
 from epitool.camera import IN_MM
 from epitool.errors import InputError
-from epitool.files import writing
+from epitool.files import check_kind, writing
 from epitool.io.files import require_file
 from epitool.io.npz import arrays_of
 from epitool.pose import Poses
 from epitool.skeleton import SKELETONS, Skeleton, skeleton, skeleton_of
 
+POSE_ARRAYS_BY = "epitool convert` or `epitool import cmu"
 _LARGEST = 1e9  # a thousand kilometres
 # Our names for Human3.6M's joint names; its foot joint is the ankle.
 _H36M_NAMES = {
@@ -63,7 +64,8 @@ def read_pose_arrays(path: Path) -> PoseArrays:
         InputError: The file is missing, damaged, holds no such array, or its joints are not known; or its clips,
             actions or subjects do not fit the poses.
     """
-    require_file(path, "numpy.save")
+    require_file(path, POSE_ARRAYS_BY)
+    check_kind(path, ["poses"], POSE_ARRAYS_BY, "an array of poses")
     arrays = arrays_of(path)
     key = _pose_key(arrays, path)
     xyz = arrays[key]

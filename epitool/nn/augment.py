@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from epitool.errors import InputError
+from epitool.files import require_folder
 from epitool.images import Image
 from epitool.options.network import NetworkOptions
 
@@ -105,8 +106,7 @@ def _resized(cutout: Image, scale: float) -> Image:
 
 
 def _read_cutouts(folder: Path, size: int, seed: int) -> list[Image]:
-    if not folder.is_dir():
-        raise InputError(f"--occluders {folder}: no such folder")
+    require_folder(folder, "--occluders")
     files = sorted(file for file in folder.glob("*") if file.suffix.lower() in _SUFFIXES)
     read = (_read_cutout(files[i], size) for i in np.random.default_rng(seed).permutation(len(files)))
     cutouts = list(itertools.islice((cutout for cutout in read if cutout is not None), _MOST_CUTOUTS))

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from epitool.console import Summary, counted, progress, say
 from epitool.errors import InputError, UsageError
+from epitool.files import require_folder
 from epitool.io.datasets import cmu
 from epitool.io.datasets.common import DatasetTake, check_images
 from epitool.io.datasets.h36m import read_h36m
@@ -53,8 +54,7 @@ def run(options: ImportOptions) -> Summary:
         raise UsageError(f"--subjects: {dataset} has photographs of many, and names none")
     if dataset in PHOTOGRAPHS and every:
         raise UsageError(f"--every: {dataset} has photographs, of which all are taken")
-    if not root.is_dir():
-        raise InputError(f"{root}: no such folder; name the one that {dataset} was unpacked in")
+    require_folder(root, advice=f"name the one that {dataset} was unpacked in")
     folder = _folder(options)
     if dataset == MOCAP:
         return _import_mocap(root, folder / FILES[2], every or _EVERY_MOCAP, subjects)

@@ -114,7 +114,8 @@ def _read_initial_weights(options: TrainOptions, backbone: str) -> Initial | Non
     if not options.initial or goes_on:
         return None
     if options.initial != IMAGENET and not Path(options.initial).is_file():
-        raise InputError(f"--initial {options.initial}: no such file; give a checkpoint, or {IMAGENET}")
+        found = "is a folder, a file is expected" if Path(options.initial).is_dir() else "no such file"
+        raise InputError(f"--initial {options.initial}: {found}; give a checkpoint, or {IMAGENET}")
     return read_initial(options.initial, backbone)
 
 

@@ -353,7 +353,7 @@ def test_a_picture_that_fails_midway_leaves_what_was_there(here, monkeypatch, ke
 @pytest.mark.parametrize(
     ("name", "content", "status", "said"),
     [
-        ("x.h5", "no", 3, "cannot be read"),
+        ("x.h5", "no", 3, "is no .h5 file of 2D joints"),
         ("x.txt", "no", 3, "cannot be read as cameras"),
         ("x.bin", "no", 3, "is none of keypoints.h5"),
         ("log.jsonl", "{", 3, "is no log of a run"),

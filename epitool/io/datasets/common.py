@@ -14,6 +14,7 @@ from scipy.io.matlab import MatReadError
 
 from epitool.camera import Array, Rig
 from epitool.errors import InputError
+from epitool.files import require_folder
 from epitool.labels import Take
 from epitool.names import frame_of_video
 
@@ -82,8 +83,7 @@ def select_existing(root: Path, names: Sequence[str], what: str) -> list[str]:
     Raises:
         InputError: None of them exists, or `root` does not.
     """
-    if not root.is_dir():
-        raise InputError(f"{root}: no such folder")
+    require_folder(root)
     found = [name for name in names if (root / name).is_dir()]
     if not found:
         raise InputError(f"{root}: has none of {', '.join(names)}; it should be {what}")

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from epitool.camera import Camera, Rig
 from epitool.console import say, warn
 from epitool.detectors import known_detector
-from epitool.errors import InputError, UsageError
+from epitool.errors import GeometryError, InputError, UsageError
 from epitool.geometry.calibration.calibrate import assumed_intrinsics
 from epitool.geometry.doubts import Level
 from epitool.geometry.people.everyone import Crowd
@@ -53,6 +53,7 @@ def keypoints_of(options: CalibrateOptions) -> Keypoints:
     Raises:
         InputError: There is neither a file nor a view, or the file lacks a view.
         UsageError: A view is named twice, or there is no such detector.
+        GeometryError: One view is to be detected, from which no cameras are found.
     """
     views, path = footage_among(options.views), options.keypoints
     all_frames = options.sync or options.moving is not None
@@ -60,6 +61,8 @@ def keypoints_of(options: CalibrateOptions) -> Keypoints:
         if not views:
             raise InputError(f"{path}: no such file; name the footage with --views, or run `epitool detect2d` first")
         names = [view_name(view) for view in views]
+        if len(names) == 1:
+            raise GeometryError(f"--views: one view ({names[0]}); cameras are found from two or more")
         check_before_detection(names, options.intrinsics, options.scale, options.extrinsics)
         say(f"{path} is not there: detecting joints first")
         detect = Detect2dOptions(

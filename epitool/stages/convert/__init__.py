@@ -7,7 +7,7 @@ from pathlib import Path
 
 from epitool.console import Summary
 from epitool.errors import InputError, UsageError
-from epitool.files import kinds_in
+from epitool.files import held_in, kinds_in
 from epitool.io.files import maker_of, require_file
 from epitool.io.foreign.cameras import foreign_files, is_foreign_rig
 from epitool.options import ConvertOptions
@@ -19,6 +19,7 @@ from epitool.stages.convert.poses import convert_poses, files_of
 _NOT_FOR_ALL = (
     "views", "size", "fps", "unit", "inverse", "skeleton", "up_axis", "names", "filter", "fill_gaps"
 )  # fmt: skip
+_CONVERTED = {"cameras", "labels", "poses", "keypoints"}  # the last with a message of its own
 
 
 def run(options: ConvertOptions) -> Summary:
@@ -34,8 +35,9 @@ def run(options: ConvertOptions) -> Summary:
     """
     for path in options.inputs:
         if not path.exists():
-            makes = f"; `{maker_of(path)}` makes it" if path.suffix.lower() in (".h5", ".json", ".toml") else ""
+            makes = f"; `{maker_of(path)}` makes it" if path.suffix and maker_of(path) else ""
             raise InputError(f"{path}: no such file or folder{makes}")
+        _require_convertible(path)
     if _holds_cameras(options.inputs[0]):
         _check_flags(options, "cameras", ("views", "size", "unit", "inverse"))
         return convert_cameras(options)
@@ -71,6 +73,20 @@ def _require_one(inputs: Sequence[Path]) -> Path:
     if len(inputs) > 1:
         raise UsageError(f"{inputs[1]}: only joints of several views are converted together; give one file")
     return inputs[0]
+
+
+def _require_convertible(path: Path) -> None:
+    """Refuse a file of epitool's own that is not converted, such as a network or an array of poses.
+
+    Raises:
+        InputError: It is one.
+    """
+    kinds = kinds_in(path) if path.is_file() else set()
+    if kinds and (path.suffix.lower() == ".npz" or not kinds & _CONVERTED):
+        raise InputError(
+            f"{path}: holds {held_in(path)}, which `epitool convert` does not read; of epitool's files it reads"
+            " cameras.toml, labels.h5 and pose.json"
+        )
 
 
 def _holds_cameras(path: Path) -> bool:

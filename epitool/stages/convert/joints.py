@@ -12,7 +12,7 @@ from epitool.console import Summary, counted, say, warn
 from epitool.errors import GeometryError, InputError, UsageError
 from epitool.images import IMAGE_SUFFIXES, VIDEO_SUFFIXES, View, open_view
 from epitool.io.cameras import KNOWN_CAMERAS
-from epitool.io.foreign.joints import read_views
+from epitool.io.foreign.joints import read_views, require_known
 from epitool.io.foreign.joints.orders import JointOrderError
 from epitool.io.foreign.joints.seen_view import SeenView
 from epitool.names import differing_parts, plain_name
@@ -46,6 +46,8 @@ def convert_joints(options: ConvertOptions, body: Skeleton | None) -> Summary:
             f"{footage}: is footage, and `convert` reads files of joints, poses and cameras; `epitool mocap VIEW..."
             f" --out {out.stem}.trc` takes footage to poses, `epitool detect2d --views VIEW...` to joints"
         )
+    for path in inputs:
+        require_known(path)
     if out.suffix.lower() != ".h5":
         raise UsageError(
             f"--out {out}: 2D joints become a keypoints .h5, and {inputs[0]} is read as such; cameras are read from"

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from epitool.console import say
 from epitool.errors import InputError, UsageError
+from epitool.files import require_folder
 from epitool.images import IMAGE_SUFFIXES, VIDEO_SUFFIXES, View, frame_rate, view_name
 from epitool.options import MocapOptions
 from epitool.stages.shared.footage import footage_among, open_views
@@ -65,8 +66,7 @@ def trials_of(options: MocapOptions) -> list[Trial]:
     """
     if options.trials is None:
         return [Trial("", footage_among(options.views), options.out)]
-    if not options.trials.is_dir():
-        raise InputError(f"--trials {options.trials}: no such folder")
+    require_folder(options.trials, "--trials")
     folders = [path for path in _folders_in(options.trials) if not path.name.lower().startswith(_CALIBRATION)]
     found = {folder: _footage_in(folder) for folder in folders}
     trials = [

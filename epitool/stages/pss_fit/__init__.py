@@ -18,6 +18,7 @@ from epitool.labels import split_frames
 from epitool.options import PssFitOptions
 from epitool.pss import AXES, PssModel, Yaw, count_distinct, find_up, fit_pss, flat_poses, yaw_of
 from epitool.skeleton import Skeleton
+from epitool.stages.pss_fit.stability import measure, report, scored_poses
 from epitool.stages.scoring.everyone import read_everyone
 from epitool.stages.scoring.truth import part_of_clips
 from epitool.stages.shared.clusters import shortages
@@ -39,6 +40,7 @@ def run(options: PssFitOptions) -> Summary:
     reference = _reference(poses, options.split)
     yaw = _yaw(reference, poses) if options.align == "yaw" else None
     _check_ks(options.k, reference, poses)
+    scored = scored_poses(options)  # read before the clusters are made, which may take long
     say(f"clustering {len(reference.xyz)} poses: {reference.words}")
     try:
         model = fit_pss(
@@ -52,10 +54,7 @@ def run(options: PssFitOptions) -> Summary:
     write_pss(out, model)
     summary = _summary(model, out)
     if options.stability:
-        from epitool.stages.pss_fit import stability as pss_stability
-
-        found = pss_stability.measure(reference.xyz, model, options)
-        summary = pss_stability.report(found, stability_file(out), summary)
+        summary = report(measure(reference.xyz, model, scored, options), stability_file(out), summary)
     if options.pictures:
         from epitool.stages.pss_fit import pictures as pss_pictures
 

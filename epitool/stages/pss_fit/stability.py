@@ -18,11 +18,29 @@ from epitool.pss.stability import Agreement, agreement, mpss_by_codebook
 from epitool.stages.scoring.pairing import read_predicted
 from epitool.stages.scoring.truth import read_truth
 
+Scored = tuple[Array, Array] | None
 PAPER = "the paper: mean IoU 0.78 over 100 runs, mPSS within 0.1 of its mean"
 _HEADER = f"{'clusters':<32}{'mean IoU':>9}{'sd':>7}{'share %':>9}{'mPSS %':>9}{'sd':>7}{'+-':>7}"
 
 
-def measure(reference: Array, model: PssModel, options: PssFitOptions) -> dict[str, Any]:
+def scored_poses(options: PssFitOptions) -> Scored:
+    """Return the predicted and true poses `(N, J, 3)` that the codebooks score, and None without `--predictions`.
+
+    Raises:
+        InputError: The predictions cannot be read or do not fit the poses.
+    """
+    if options.predictions is None:
+        return None
+    target = read_truth(options.poses)
+    found, _ = read_predicted(options.predictions, target, _scored_part(options))
+    return found.xyz, target.xyz[found.frames, found.views]
+
+
+def _scored_part(options: PssFitOptions) -> str:
+    return "test" if options.split == "train" else options.split
+
+
+def measure(reference: Array, model: PssModel, scored: Scored, options: PssFitOptions) -> dict[str, Any]:
     """Carry out the paper's analysis: compare runs of k-means from random starts pair by pair.
 
     If codebooks are made by consensus, the runs are also divided into as many groups as possible that have no run in
@@ -31,14 +49,10 @@ def measure(reference: Array, model: PssModel, options: PssFitOptions) -> dict[s
     Args:
         reference: The poses that the clusters were made from, `(N, J, 3)`.
         model: The clusters.
+        scored: What `scored_poses` returns.
         options: Options of the command.
-
-    Raises:
-        InputError: The predictions cannot be read or do not fit the poses.
     """
     runs, consensus, jobs = options.runs, options.consensus, options.jobs
-    part = "test" if options.split == "train" else options.split
-    scored = _scored(options.poses, options.predictions, part) if options.predictions else None
     yaw, root = model.codebooks[0].yaw, model.skeleton.root
     flat = flat_poses(reference, root, yaw)
     rows = []
@@ -66,16 +80,9 @@ def measure(reference: Array, model: PssModel, options: PssFitOptions) -> dict[s
         "seed": model.seed,
         "predictions": str(options.predictions) if options.predictions else None,
         "scored": len(scored[0]) if scored else 0,
-        "scored_part": part if scored else None,
+        "scored_part": _scored_part(options) if scored else None,
         "rows": rows,
     }
-
-
-def _scored(truth: Path, predictions: Path, part: str) -> tuple[Array, Array]:
-    """Return the predicted and true poses `(N, J, 3)` of a part."""
-    target = read_truth(truth)
-    found, _ = read_predicted(predictions, target, part)
-    return found.xyz, target.xyz[found.frames, found.views]
 
 
 def _row(fitted: Codebook, kind: str, runs: Sequence[Run], agreed: Agreement, mpss: Array | None) -> dict[str, Any]:

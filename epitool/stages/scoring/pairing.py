@@ -12,10 +12,12 @@ import numpy as np
 from epitool.camera import Array
 from epitool.console import counted, say, warn
 from epitool.errors import InputError
-from epitool.files import STDIO
+from epitool.files import STDIO, check_kind
 from epitool.geometry.body.scale import usual_extent
+from epitool.io.files import require_file
+from epitool.io.labels_h5 import LABELS_BY
 from epitool.io.pose_arrays import read_pose_arrays
-from epitool.io.predictions import read_predictions
+from epitool.io.predictions import PREDICTIONS_BY, read_predictions
 from epitool.names import image_key
 from epitool.options import EvaluateOptions
 from epitool.pose import Predictions
@@ -159,8 +161,14 @@ def _convert_joint_set(found: Predicted, truth: Truth) -> Predicted:
 
 def _matched(path: Path, truth: Truth) -> Predicted:
     suffix = path.suffix.lower()
+    if path != STDIO:
+        require_file(path, LABELS_BY if suffix == ".h5" else PREDICTIONS_BY)
+        check_kind(path, ("labels", "poses"), PREDICTIONS_BY)
     if (suffix in ARRAYS) != (truth.everyone is None):
-        raise InputError(f"{path} and {truth.path}: a plain array is measured only against a plain array")
+        raise InputError(
+            f"{path} and {truth.path}: a plain array is measured only against a plain array; give two files"
+            f" {' or '.join(ARRAYS)}, or none"
+        )
     if truth.everyone is None:
         return _match_arrays(path, truth)
     if suffix == ".json" or path == STDIO:

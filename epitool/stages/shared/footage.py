@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from epitool.console import warn
 from epitool.errors import GeometryError, InputError, UsageError
-from epitool.files import in_words, kinds_in
+from epitool.files import held_in
 from epitool.images import IMAGE_SUFFIXES, View, frame_rate, open_view
 from epitool.labels import RecordingDigest
 from epitool.pose import Keypoints
@@ -78,8 +78,8 @@ def open_footage(path: Path) -> View:
     try:
         return open_view(path)
     except InputError:
-        if path.is_file() and (kinds := kinds_in(path)):
-            raise InputError(f"{path}: holds {in_words(kinds)}, and no image or video") from None
+        if path.is_file() and (held := held_in(path)):
+            raise InputError(f"{path}: holds {held}, and no image or video") from None
         raise
 
 

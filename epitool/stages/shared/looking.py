@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from epitool.camera import Array
+from epitool.console import counted
 from epitool.detectors.finding import Detector, Follower, looks_in_box
 from epitool.errors import InputError
 from epitool.images import Image
@@ -185,7 +186,7 @@ class FileLooks:
         place = {image_key(name): i for i, name in enumerate(keypoints.image_names.ravel().tolist()) if name}
         strange = [name for name in names if image_key(name) not in place]
         if strange:
-            raise InputError(f"{file}: lacks {strange[0]}, {len(strange)} images in all; leave out --boxes")
+            raise InputError(f"{file}: lacks {strange[0]}, {counted(len(strange), 'image')} in all; leave out --boxes")
         rows = np.array([place[image_key(name)] for name in names], dtype=np.intp)
         f, v, j = keypoints.confidence.shape
         own = keypoints.detected_xyz if keypoints.detected_xyz.size else np.full((f, v, j, 3), np.nan)

@@ -9,8 +9,12 @@ import numpy as np
 
 from epitool.console import Summary, counted, warn
 from epitool.errors import InputError, UsageError
+from epitool.files import check_kind
+from epitool.images import IMAGE_SUFFIXES, VIDEO_SUFFIXES
+from epitool.io.cameras import CAMERA_SUFFIXES
 from epitool.io.files import maker_of, require_file
-from epitool.io.npz import read_pss
+from epitool.io.npz import PSS_BY, read_pss
+from epitool.io.predictions import PREDICTIONS_BY
 from epitool.options import ShowOptions
 from epitool.stages.show.film import film
 from epitool.stages.show.scenes import scene_of
@@ -18,6 +22,12 @@ from epitool.viz.page import write_page
 from epitool.viz.recording import write_recording
 
 _PICTURED = (".npz", ".jsonl")
+# Format that a file of this suffix must state, if it states any, the command that makes it, and what it holds
+_OF_SUFFIX = {
+    ".json": ("poses", PREDICTIONS_BY, ""),
+    ".npz": ("pss", PSS_BY, ""),
+    ".jsonl": ("log", "epitool train", "the log of a run"),
+}
 _LARGEST = 1e12
 _FRAMES = 150  # on a page
 _ERRORS = ("val_nmpjpe", "val_2d_percent")  # every epoch of a log has one of these
@@ -40,6 +50,7 @@ def run(options: ShowOptions) -> Summary:
             f"{options.file}: is no run's folder, for it has no log.jsonl; `epitool train` makes one in runs/"
         )
     require_file(file, maker_of(file))
+    _require_shown(file)
     suffixes = (
         [usual.suffix] if usual.suffix == ".png" else [".html", ".rrd"] + [".mp4"] * (file.suffix.lower() == ".h5")
     )
@@ -83,6 +94,25 @@ def page_of(file: Path) -> Path:
 
 def _find_log(file: Path) -> Path:
     return file / "log.jsonl" if file.is_dir() else file
+
+
+def _require_shown(file: Path) -> None:
+    """Refuse a file of a kind that is not shown, before `--out` is judged by what such a file is shown as.
+
+    Raises:
+        InputError: It is of another kind.
+    """
+    suffix = file.suffix.lower()
+    if suffix in _OF_SUFFIX:
+        kind, made_by, words = _OF_SUFFIX[suffix]
+        check_kind(file, [kind], made_by, words)
+    elif suffix != ".h5" and suffix not in CAMERA_SUFFIXES:
+        advice = ""
+        if suffix in VIDEO_SUFFIXES | IMAGE_SUFFIXES:
+            advice = "; it is footage, in which `epitool detect2d` finds joints and `epitool predict` a pose"
+        raise InputError(
+            f"{file}: is none of keypoints.h5, labels.h5, pose.json, cameras.toml, pss.npz, or a run's folder{advice}"
+        )
 
 
 def _picture(file: Path, path: Path) -> Summary:

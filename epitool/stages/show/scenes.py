@@ -10,7 +10,7 @@ import numpy as np
 
 from epitool.console import counted, progress, warn
 from epitool.errors import InputError
-from epitool.images import IMAGE_SUFFIXES, VIDEO_SUFFIXES, read_images
+from epitool.images import read_images
 from epitool.io.cameras import CAMERA_SUFFIXES, read_rig
 from epitool.io.keypoints_h5 import open_keypoints
 from epitool.io.labels_h5 import LabelsFile, has_poses
@@ -35,20 +35,13 @@ def scene_of(file: Path, frames: int) -> Scene:
     """Return the scene of a file for a page, with at most `frames` frames, spread evenly.
 
     Raises:
-        InputError: The file is damaged, or of a kind that a page does not show.
+        InputError: The file is damaged.
     """
     suffix = file.suffix.lower()
     if suffix == ".json":
         return _scene_of_predictions(file.name, read_predictions(file), frames)
     if suffix in CAMERA_SUFFIXES:
         return _scene_of_cameras(file)
-    if suffix != ".h5":
-        advice = ""
-        if suffix in VIDEO_SUFFIXES | IMAGE_SUFFIXES:
-            advice = "; it is footage, in which `epitool detect2d` finds joints and `epitool predict` a pose"
-        raise InputError(
-            f"{file}: is none of keypoints.h5, labels.h5, pose.json, cameras.toml, pss.npz, or a run's folder{advice}"
-        )
     if not has_poses(file):
         return _scene_of_keypoints(file, frames)
     return _scene_of_labels(file, frames)

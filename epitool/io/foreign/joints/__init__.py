@@ -25,6 +25,20 @@ OF_IMAGE = (openpose.OF_IMAGE, mmpose.OF_IMAGE)
 _WHAT, _WHAT_OF_IMAGE = "a file of 2D joints", "2D joints of one image"
 
 
+def require_known(path: Path) -> None:
+    """Refuse a file whose name is of no known format; folders are judged by what is in them.
+
+    Raises:
+        InputError: It is one.
+    """
+    if not path.is_dir() and not any(one.suffix == path.suffix.lower() for one in OF_FILE):
+        suffixes = ", ".join(dict.fromkeys(one.suffix for one in OF_FILE))
+        raise InputError(
+            f"{path}: no known file of 2D joints; known are OpenPose folders, {suffixes}; poses are read from labels.h5"
+            " and pose.json"
+        )
+
+
 def read_views(path: Path, given: Skeleton | None = None) -> list[SeenView]:
     """Read the views of a file or folder: several from Pose2Sim's folder of folders or a SLEAP project, otherwise one.
 
@@ -41,9 +55,7 @@ def read_views(path: Path, given: Skeleton | None = None) -> list[SeenView]:
         if any(path.glob("*.json")) or not folders:
             return [_read_folder(path, given)]
         return [_read_folder(folder, given) for folder in folders]
-    if not any(one.suffix == path.suffix.lower() for one in OF_FILE):
-        suffixes = ", ".join(dict.fromkeys(one.suffix for one in OF_FILE))
-        raise InputError(f"{path}: no known file of 2D joints; known are OpenPose folders, {suffixes}")
+    require_known(path)
     with foreign_file(path, _WHAT):
         return _read_file(path, given)
 

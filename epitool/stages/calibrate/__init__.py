@@ -26,7 +26,7 @@ from epitool.geometry.people.everyone import Crowd, calibrate_everyone
 from epitool.geometry.timing.drift import doubts_of_drift, motion_of_views, select_runs
 from epitool.geometry.timing.refusals import OutOfReachError
 from epitool.geometry.timing.shifts import doubts_of_shifts
-from epitool.geometry.timing.sync import REACH, estimate_offsets, synchronized
+from epitool.geometry.timing.sync import REACH, TimeOffsets, estimate_offsets, synchronized
 from epitool.io.cameras import write_rig
 from epitool.io.keypoints_h5 import open_keypoints
 from epitool.options import CalibrateOptions
@@ -192,10 +192,7 @@ def _with_offsets(
     middle = max(len(joints.frames) - _SYNC_FRAMES, 0) // 2
     stretch = joints.select_frames(np.arange(middle, min(middle + _SYNC_FRAMES, len(joints.frames))))
     reach = min(options.sync_reach or REACH, int(np.ptp(stretch.frames)) + 1)
-    try:
-        found = estimate_offsets(stretch, cameras, reach=reach, seed=options.seed, jobs=options.jobs)
-    except OutOfReachError as error:
-        raise GeometryError(f"{error}: --sync-reach {error.reach} looks farther") from None
+    found = _offsets_within(reach, stretch, cameras, options)
     for name, offset, sd in zip(joints.views[1:], found.offsets[1:], found.sd[1:], strict=True):
         say(f"view {name}: {offset:+.2f} +- {sd:.2f} frames against view {joints.views[0]}")
     if options.method == "fundamental":  # no verdict is given, which would hold them
@@ -204,6 +201,21 @@ def _with_offsets(
     return [
         replace(c, time_offset=float(offset)) for c, offset in zip(cameras, found.offsets, strict=True)
     ], found.doubts
+
+
+def _offsets_within(
+    reach: int, joints: Keypoints, cameras: Sequence[Camera], options: CalibrateOptions
+) -> TimeOffsets:  # fmt: skip
+    """Estimate the offsets; a larger reach is suggested only if it finds them.
+
+    Raises:
+        GeometryError: The joints determine no offset, or one that is out of reach.
+    """
+    try:
+        return estimate_offsets(joints, cameras, reach=reach, seed=options.seed, jobs=options.jobs)
+    except OutOfReachError as error:
+        _offsets_within(error.reach, joints, cameras, options)
+        raise GeometryError(f"{error}: --sync-reach {error.reach} looks farther") from None
 
 
 def _with_doubts_of_time(recorded: Keypoints, result: Calibration, one_person: bool) -> Calibration:

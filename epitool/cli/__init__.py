@@ -119,3 +119,4 @@ def main() -> None:
         sys.exit(end.exit_code)
     finally:
         handle_interrupts(signal.SIG_IGN, [leave_at_once, interrupt])  # everything is done and printed
+        gc.freeze()  # a last look for garbage among PyTorch's objects would take most of a second

@@ -452,3 +452,11 @@ def test_predictions_come_through_a_pipe(here, truth):
     result = in_shell("evaluate", "--predictions", "-", "--pss", "5", input=(here / "seen.json").read_text())
     assert result.returncode == 0, result.stderr
     assert "PMPJPE" in result.stdout + result.stderr
+
+
+def test_the_end_does_not_look_for_garbage():
+    code = (
+        "import atexit, gc, sys; atexit.register(lambda: print(gc.get_freeze_count() > 0));"
+        " sys.argv[1:] = ['--version']; from epitool.cli import main; main()"
+    )
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.endswith("True\n")

@@ -186,6 +186,20 @@ def test_the_command_names_the_option_that_looks_farther(here):
     assert "--sync-reach 50 looks farther" in failing(4, "calibrate", "--intrinsics", "lenses.toml", "--sync")
 
 
+def test_a_reach_that_finds_no_offset_is_not_suggested(here, monkeypatch):
+    def estimate(*_, reach, **__):
+        if reach < 50:
+            raise OutOfReachError("cam2 seems to be about +45 frames against cam1", 50)
+        raise GeometryError(f"no time offset within +-{reach} frames explains the joints")
+
+    monkeypatch.setattr("epitool.stages.calibrate.estimate_offsets", estimate)
+    write_keypoints(Path("keypoints.h5"), recorded((0, 2), frames=40))
+    write_rig(Path("lenses.toml"), RIG)
+    said = failing(4, "calibrate", "--intrinsics", "lenses.toml", "--sync")
+    assert "no time offset within +-50 frames" in said
+    assert "looks farther" not in said
+
+
 def test_frames_that_were_skipped_are_refused():
     with pytest.raises(GeometryError, match="every frame"):
         found(recorded((0, 2)).select_frames(np.arange(0, 240, 5)))

@@ -40,7 +40,7 @@ def writing(path: Path) -> Iterator[Path]:
         InputError: The folder cannot be written to, or the disk is full.
     """
     temporary, streamed = path, path == STDIO or (path.exists() and not path.is_file() and not path.is_dir())
-    target = path.resolve() if path.is_symlink() else path
+    target = Path(os.path.realpath(path)) if path.is_symlink() else path  # a link to itself is replaced
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         folder = Path(tempfile.gettempdir()) if streamed else target.parent

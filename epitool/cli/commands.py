@@ -5,8 +5,9 @@ from __future__ import annotations
 import functools
 import importlib
 import inspect
+import itertools
 import shlex
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import MISSING
 from inspect import Parameter, cleandoc
 from pathlib import Path
@@ -86,6 +87,8 @@ class _Command(TyperCommand):
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Parse the arguments, of which none may be left over."""
         ctx.allow_extra_args = True
+        if not ctx.resilient_parsing and (missing := self._without_value(args)):
+            ctx.fail(missing)
         try:
             rest: list[str] = super().parse_args(ctx, args)
         except Exception as error:  # click's NoSuchOption, whose module differs between versions of typer
@@ -98,6 +101,23 @@ class _Command(TyperCommand):
             has_views = any(field.option == "--views" for field in fields_of(options_of(str(self.name))))
             ctx.fail(f"unexpected extra {words}" + (f"; did you mean --views {words}?" if has_views else ""))
         return rest
+
+    def _without_value(self, args: Sequence[str]) -> str:
+        """Say which option lacks its value, which a parser would take from the option after it; "" if none does.
+
+        An empty value, as that of a variable of the shell which is not set, would be a path to this folder.
+        """
+        valued = {name for one in self.params if not getattr(one, "is_flag", False) for name in one.opts}
+        options = {name for one in self.params for name in one.opts if name.startswith("--")}
+        lists = {field.option for field in fields_of(options_of(str(self.name))) if field.flag.reads and field.many}
+        for before, word in itertools.pairwise(["", *args]):
+            if before in valued and word in options:
+                return f"{before} needs a value, and {word} follows it"
+            name, equals, value = word.partition("=")
+            option = name if equals and name in valued else before if before in valued else ""
+            if not (value if equals and name in valued else word) and option not in lists:
+                return f"{option} '' is empty; is a variable of the shell not set?".strip()
+        return ""
 
 
 def _advice(name: str, option: str) -> str:

@@ -140,6 +140,8 @@ def _check_place(path: Path, folder: bool) -> None:
     if path == STDIO:
         return
     real = Path(os.path.realpath(path))
+    if real.is_symlink():
+        raise InputError(f"cannot write {path}: it is a link that leads back to itself; name another place")
     place = real.parent if not folder and (real.is_file() or not real.exists()) else real
     while not os.path.exists(place):  # noqa: PTH110 - false where a folder cannot be searched, too
         place = place.parent

@@ -58,7 +58,8 @@ class PredictOptions(Options):
     ] = None
     detector: Detector = None
     root_depth: Annotated[
-        float | None, Flag("Distance of the root joint from the camera, in the model's unit.", least=0, more=True)
+        float | None,
+        Flag("Distance of the root joint from the camera, in the model's unit.", least=0, most=1_000_000, more=True),
     ] = None
     height: Annotated[
         str | None, Flag("Height of the person, such as 1.78m. It sets the size of the poses.", metavar="LENGTH")

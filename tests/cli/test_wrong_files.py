@@ -150,3 +150,40 @@ def test_one_view_is_refused_before_joints_are_looked_for(made):
     said = refused(4, "calibrate", "--views", "cam1.mp4", "--keypoints", "new.h5")
     assert "--views: one view (cam1); cameras are found from two or more" in said
     assert not Path("new.h5").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["triangulate", "--keypoints", "--out", "o.h5"], "--keypoints needs a value, and --out follows it"),
+        (["calibrate", "--views", "--out", "o.toml"], "--views needs a value, and --out follows it"),
+        (["evaluate", "--by", "--quiet"], "--by needs a value, and --quiet follows it"),
+        (["calibrate", "--scale", "", "--out", "o.toml"], "--scale '' is empty; is a variable of the shell not set?"),
+        (["triangulate", "--keypoints=", "--out", "o.h5"], "--keypoints '' is empty; is a variable of the shell"),
+        (["triangulate", "--out", ""], "--out '' is empty"),
+        (["calibrate", "--views", "cam1", ""], "--views '' is empty"),
+        (["predict", "img.jpg", ""], "│ '' is empty"),
+    ],
+)
+def test_an_option_without_value_is_named(made, arguments, said):
+    assert said in refused(2, *arguments)
+
+
+def test_a_list_may_be_empty(made):
+    assert "is empty" not in epitool("evaluate", "--pss", "", "--by=", "--out", "m.json").stderr
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["triangulate --out loop.h5", "evaluate --out loop.json", "predict keypoints.h5 --overlay loop --out o.json"],
+)
+def test_a_link_to_itself_is_no_place_to_write_to(made, line):
+    for name in ("loop.h5", "loop.json", "loop"):
+        Path(name).symlink_to(name)
+    assert "it is a link that leads back to itself; name another place" in refused(3, *line.split())
+    assert not Path("o.json").exists()
+
+
+@pytest.mark.parametrize("option", ["--root-depth 1e99", "--box 0,0,1e99,10"])
+def test_distances_of_no_person_are_refused(made, option):
+    assert "expected" in refused(2, "predict", "img.jpg", *option.split())

@@ -27,6 +27,7 @@ from epitool.stages.shared.looking import DetectorLooks, FileLooks, FixedBox, Lo
 from epitool.stages.shared.seen_in_images import times_of
 
 _SURE_OF_FACING = 0.5  # agreement of the looks; of rendered people who cover each other, it leaves 3% wrong of 6%
+_FARTHEST_PX = 1e6  # largest number of a box
 _NAMED = 5  # number of images that the summary names
 
 
@@ -183,7 +184,7 @@ def parse_box(text: str) -> Array:
         values = np.array([float(value) for value in text.split(",")])
     except ValueError:
         values = np.empty(0)
-    if len(values) != 4 or not np.isfinite(values).all() or (values[2:] <= 0).any():
+    if len(values) != 4 or not (np.abs(values) < _FARTHEST_PX).all() or (values[2:] <= 0).any():
         raise UsageError(f"--box '{text}': expected x,y,w,h in pixels with positive w and h, or 'image'")
     return squared(values)
 

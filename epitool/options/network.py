@@ -62,8 +62,10 @@ class NetworkOptions:
                 raise UsageError(f"{name} '{found}' is none of {', '.join(allowed)}")
         if self.image_size < 64 or self.image_size % 32:
             raise UsageError(f"image size {self.image_size} must be a multiple of 32, and 64 or more")
-        if min(self.filters, self.epochs) < 1 or self.batch_size < 2 or not self.learning_rate > 0:
-            raise UsageError("filters, epochs and learning rate must be positive, and the batch size 2 or more")
+        if not self.learning_rate > 0:
+            raise UsageError(f"learning rate {self.learning_rate:g} must be above 0")
+        if min(self.filters, self.epochs) < 1 or self.batch_size < 2:
+            raise UsageError("filters and epochs must be positive, and the batch size 2 or more")
 
 
 @dataclass(frozen=True)

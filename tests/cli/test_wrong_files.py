@@ -56,6 +56,7 @@ def test_an_option_of_another_command_is_said_to_be_one(made, line, said):
     [
         (2, "convert cameras.toml --out a.csv", "cameras are written as .toml, .qca.txt"),
         (2, "triangulate --skeleton no", "no skeleton is named 'no'"),
+        (2, "train --lr 0", "learning rate 0 must be above 0"),
         *(
             (2, f"{name} --device tpu", "--device tpu: expected auto, cpu, cuda or cuda:N")
             for name in ("calibrate", "detect2d", "evaluate", "predict img.jpg", "train")

@@ -247,16 +247,16 @@ class Malicious:
         return (print, ("executed",))
 
 
-@pytest.mark.parametrize("read", [read_pss, read_pose_arrays])
-def test_pickles_and_damage_are_refused(tmp_path, read, capsys):
+@pytest.mark.parametrize(("read", "kind"), [(read_pss, "pss"), (read_pose_arrays, "poses")])
+def test_pickles_and_damage_are_refused(tmp_path, read, kind, capsys):
     path = tmp_path / "pss.npz"
-    np.savez(path, format="epitool.pss/1", joints=np.array([Malicious()], dtype=object))
+    np.savez(path, format=f"epitool.{kind}/1", joints=np.array([Malicious()], dtype=object))
     with pytest.raises(InputError, match="cannot be read as arrays"):
         read(path)
     np.save(tmp_path / "array.npy", np.array([Malicious()], dtype=object), allow_pickle=True)
     with pytest.raises(InputError, match="cannot be read as arrays"):
         read(tmp_path / "array.npy")
-    np.savez(path, format="epitool.pss/1", xyz=np.zeros((1000, 17, 3)))
+    np.savez(path, format=f"epitool.{kind}/1", xyz=np.zeros((1000, 17, 3)))
     whole = path.read_bytes()
     for damaged in (whole[:-50], b"PK\x03\x04 nothing", b"text"):
         path.write_bytes(damaged)

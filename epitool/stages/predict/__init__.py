@@ -26,7 +26,7 @@ from epitool.stages.shared.footage import open_footage
 from epitool.stages.shared.looking import DetectorLooks, FileLooks, FixedBox, Looking
 from epitool.stages.shared.seen_in_images import times_of
 
-_SURE_OF_FACING = 0.5  # agreement of the looks; of rendered people who cover each other, it leaves 3% wrong of 6%
+_SURE_OF_FACING = 0.5  # agreement of the looks; of rendered people who cover each other, it leaves 3% wrong of 5%
 _FARTHEST_PX = 1e6  # largest number of a box
 _NAMED = 5  # number of images that the summary names
 
@@ -227,7 +227,7 @@ def _summary(
     if unsure:
         warn(
             f"which way the person faces is unsure in {_listed(unsure)} ('facing' below {_SURE_OF_FACING:g} in {out}):"
-            " up to one in three such poses is turned the wrong way"
+            " up to half of such poses are turned the wrong way"
         )
     values = {
         "out": str(out), "poses": len(seen), "without_person": missing, "cut_off": cut, "facing_unsure": unsure,

@@ -114,8 +114,9 @@ class _Command(TyperCommand):
             if before in valued and word in options:
                 return f"{before} needs a value, and {word} follows it"
             name, equals, value = word.partition("=")
-            option = name if equals and name in valued else before if before in valued else ""
-            if not (value if equals and name in valued else word) and option not in lists:
+            joined = bool(equals) and name in valued  # --option=value
+            option, given = (name, value) if joined else (before if before in valued else "", word)
+            if not given and option not in lists:
                 return f"{option} '' is empty; is a variable of the shell not set?".strip()
         return ""
 

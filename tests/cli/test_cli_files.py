@@ -14,10 +14,11 @@ import h5py
 import numpy as np
 import pytest
 import typer
+from in_process import epitool, refused
 from typer.testing import CliRunner
 
 from epitool import console
-from epitool.cli import app, expand_patterns, spread_variadic
+from epitool.cli import expand_patterns, spread_variadic
 from epitool.cli.outputs import check_outputs
 from epitool.cli.running import failing_in_one_line, leave_at_once, run
 from epitool.cli.stdin import standard_input
@@ -34,19 +35,6 @@ from epitool.pose import Predictions
 from epitool.stages import pss_fit
 from epitool.stages.predict import image_names
 from epitool.viz.overlay import write_video
-
-
-def epitool(*arguments, **options):
-    """Runs a command in this process."""
-    return CliRunner().invoke(app, spread_variadic(list(map(str, arguments))), **options)
-
-
-def refused(status, *arguments, **options):
-    """Stderr, in one line of words, of a command that must end in this status."""
-    result = epitool(*arguments, **options)
-    assert result.exit_code == status, result.output
-    assert result.exception is None or isinstance(result.exception, SystemExit)
-    return " ".join(result.stderr.split())
 
 
 def seen(truth, folder=""):

@@ -6,25 +6,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from typer.testing import CliRunner
+from in_process import epitool, refused
 
-from epitool.cli import app, spread_variadic
 from epitool.io.cameras import write_rig
 from epitool.io.keypoints_h5 import write_keypoints
 from epitool.io.labels_h5 import write_labels
-
-
-def epitool(*arguments, **options):
-    """Runs a command in this process."""
-    return CliRunner().invoke(app, spread_variadic(list(map(str, arguments))), **options)
-
-
-def refused(status, *arguments, **options):
-    """Stderr, in one line of words, of a command that must end in this status."""
-    result = epitool(*arguments, **options)
-    assert result.exit_code == status, result.output
-    assert result.exception is None or isinstance(result.exception, SystemExit)
-    return " ".join(result.stderr.split())
 
 
 @pytest.fixture

@@ -106,7 +106,7 @@ def read_truth(path: Path, joint_set: str = "all") -> Truth:
     if path.suffix.lower() in ARRAYS:
         arrays = read_pose_arrays(path)
         poses = arrays.poses
-        xyz = arrays.poses.xyz[:, None] * to_usual_size(poses)
+        xyz = poses.xyz[:, None] * to_usual_size(poses)
         truth = Truth(
             path, xyz, poses.skeleton, poses.unit, "as given", arrays.clips, arrays.actions, joint_set
         )  # fmt: skip

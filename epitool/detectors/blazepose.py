@@ -17,7 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from epitool.console import stream_redirected
-from epitool.detectors.blazepose_graphs import MOST_PEOPLE, network_of_crops, network_of_joints
+from epitool.detectors.blazepose_crops import PART, Crops, Part, part_around
+from epitool.detectors.blazepose_graphs import MOST_PEOPLE, network_of_joints
 from epitool.images import Image
 from epitool.skeleton import skeleton
 
@@ -26,38 +27,9 @@ _silence = threading.RLock()
 _SAME_PERSON = 0.25  # of the larger extent, between middles of trunks: found twice, under 0.2; two people, from 0.3
 _TRUNK = ("shoulder", "hip")
 _TURN = -20.0  # degrees, of the crop of the turned look; in the mirror image that is the other way
-_PART = 512  # px, side of the part of the image that is looked at with all else grey; a crop lies in it however turned
-_COPIED = 7000  # px, most of a part's side that are copied, 150 MB; a person who fills 3840 x 2160 px has less
 _SHOWN, _AROUND = 0.2, 7  # least value of the mask where the person is shown, and px around it that are shown as well
 _GREY = 110
 _LED_ASTRAY = 0.05  # of the extent: mean motion of the joints, when all else becomes grey, that tells they were others'
-
-
-class _Part(NamedTuple):
-    """A square part of an image at another size, with a person in it.
-
-    Attributes:
-        image: The part, `_PART` px wide and high.
-        crop: mediapipe's rectangle in it.
-        corner: Where it begins in the whole image, `(2,)` px from the corner of the first pixel.
-        side: Its width and height in the whole image, px.
-        whole: Width and height of the whole image, `(2,)` px.
-    """
-
-    image: Image
-    crop: Any
-    corner: Array
-    side: int
-    whole: NDArray[np.int64]
-
-    def to_whole(self, person: _Person) -> _Person:
-        """Return a person found in the part as they are in the whole image."""
-        crop = person.next_crop
-        middle = self.corner + self.side * np.array([crop.x_center, crop.y_center])
-        return person._replace(
-            xy=(person.xy + 0.5) * (self.side / _PART) + self.corner - 0.5,
-            next_crop=_crop_at(crop, middle, self.side * crop.width, self.whole),
-        )
 
 
 class _Person(NamedTuple):
@@ -75,7 +47,7 @@ class _Person(NamedTuple):
     visibility: Array
     xyz: Array
     next_crop: Any
-    alone: _Part | None = None
+    alone: Part | None = None
 
 
 @contextmanager
@@ -102,11 +74,9 @@ class BlazePose:
             for names in (_TRUNK, (*_TRUNK, "knee", "ankle", "elbow", "wrist"))
         )
         with _native_stderr_silenced():
-            self._crops, self._joints = network_of_crops(), network_of_joints()
-            nobody, everywhere = np.zeros((64, 64, 3), dtype=np.uint8), _whole_image()
-            # An answer comes after all that the networks' threads say as they start.
-            self._crops.process(nobody)
-            self._joints.process({"image": nobody, "crop": everywhere})
+            self._crops, self._joints = Crops(), network_of_joints()
+            # An answer comes after all that the network's threads say as they start.
+            self._joints.process({"image": np.zeros((64, 64, 3), dtype=np.uint8), "crop": _whole_image()})
 
     def detect(self, image: Image) -> tuple[Array, Array, Array]:
         """Return mediapipe's joints `(P, 33, 2)` px, visibility `(P, 33)` and joints in space `(P, 33, 3)` mm."""
@@ -142,14 +112,16 @@ class BlazePose:
     ) -> list[_Person]:
         """Return those who are seen in the crops of an image, and then those who are seen where they were before."""
         image, people = np.ascontiguousarray(image), list[_Person]()
-        for crop in self._crops.process(image).crops or ():
-            _add(see(image, crop), people, self._trunk)
+        for crops in self._crops.of_everyone(image, [person.next_crop for person in before]):
+            for crop in crops:
+                if _add(see(image, crop), people, self._trunk):
+                    break
         for person in before:
             if len(people) < MOST_PEOPLE and not found_among(person.xy, [one.xy for one in people], self._trunk):
                 _add(see(image, person.next_crop), people, self._trunk)
         return people
 
-    def _alone(self, person: _Person, part: _Part, sides_count: bool) -> _Person:
+    def _alone(self, person: _Person, part: Part, sides_count: bool) -> _Person:
         """Return a person as found with all else grey; as they are, if that leaves their joints where they were.
 
         Args:
@@ -185,7 +157,7 @@ class BlazePose:
 
     def _seen_and_hidden(self, image: Image, crop: Any) -> _Person | None:
         """Return the person in a crop, with what hides all else; None if there is none."""
-        part = _part_around(image, crop)
+        part = part_around(image, crop)
         found = self._masks.process({"image": part.image, "crop": part.crop})
         person = _person(found, part.image)
         # mediapipe's answer is a class, which only the collector frees: it shall not hold the mask until then
@@ -195,15 +167,15 @@ class BlazePose:
         shown = cv2.dilate(mask, np.ones((_AROUND, _AROUND))) > _SHOWN
         grey = np.full_like(part.image, _GREY)
         alone = part._replace(image=np.asarray(cv2.copyTo(part.image, shown.astype(np.uint8), grey)))
-        return part.to_whole(person)._replace(alone=alone)
+        return _in_whole(person, part)._replace(alone=alone)
 
-    def _seen_in_part(self, part: _Part, degrees: float = 0.0) -> _Person | None:
+    def _seen_in_part(self, part: Part, degrees: float = 0.0) -> _Person | None:
         """Return the person in the crop of a part, turned by some degrees, where they are in the whole image."""
         crop = type(part.crop)()
         crop.CopyFrom(part.crop)
         crop.rotation += np.radians(degrees)
         person = self._seen(part.image, crop)
-        return None if person is None else part.to_whole(person)
+        return None if person is None else _in_whole(person, part)
 
 
 def _person(found: Any, image: Image) -> _Person | None:
@@ -218,33 +190,18 @@ def _person(found: Any, image: Image) -> _Person | None:
     return _Person(xy, visibility, xyz, found.next_crop)
 
 
-def _add(person: _Person | None, people: list[_Person], trunk: Sequence[int]) -> None:
-    """Add a person who is not among the people yet."""
-    if person is not None and not found_among(person.xy, [one.xy for one in people], trunk):
-        people.append(person)
+def _add(person: _Person | None, people: list[_Person], trunk: Sequence[int]) -> bool:
+    """Add a person who is not among the people yet, and return whether there was one."""
+    if person is None or found_among(person.xy, [one.xy for one in people], trunk):
+        return False
+    people.append(person)
+    return True
 
 
-def _part_around(image: Image, crop: Any) -> _Part:
-    """Return the square part of an image in which a crop lies however it is turned; black beyond the image's edge."""
-    whole = np.array(image.shape[1::-1])
-    middle, width = whole * (crop.x_center, crop.y_center), float(whole[0] * crop.width)
-    reach = max(int(np.ceil(width / np.sqrt(2.0))), 1)
-    step = -(-2 * reach // _COPIED)  # of so large a part every second, third, ... pixel is enough
-    reach = step * -(-reach // step)
-    corner = np.floor(middle).astype(int) - reach
-    beyond = np.maximum(-(corner // step), 0)  # pixels of the part before the image begins
-    (left, top), (right, bottom) = corner + step * beyond, np.maximum(corner + 2 * reach, 0)
-    inside = image[top:bottom:step, left:right:step]
-    part = np.zeros((2 * reach // step, 2 * reach // step, 3), dtype=np.uint8)
-    part[beyond[1] :, beyond[0] :][: inside.shape[0], : inside.shape[1]] = inside
-    part = np.asarray(cv2.resize(part, (_PART, _PART), interpolation=cv2.INTER_LINEAR), np.uint8)  # as mediapipe does
-    return _Part(part, _crop_at(crop, middle - corner, width, np.full(2, 2 * reach)), corner, 2 * reach, whole)
-
-
-def _crop_at(crop: Any, middle: Array, side: float, size: NDArray[np.integer[Any]]) -> Any:
-    """Return mediapipe's rectangle for a square turned as a crop is, in an image of a certain width and height."""
-    (x, y), (width, height) = middle / size, side / size
-    return type(crop)(x_center=x, y_center=y, width=width, height=height, rotation=crop.rotation)
+def _in_whole(person: _Person, part: Part) -> _Person:
+    """Return a person found in a part of an image as they are in the whole image."""
+    xy = (person.xy + 0.5) * (part.side / PART) + part.corner - 0.5
+    return person._replace(xy=xy, next_crop=part.to_whole(person.next_crop))
 
 
 def found_among(xy: Array, people: Sequence[Array], trunk: Sequence[int]) -> bool:

@@ -27,7 +27,7 @@ from epitool.stages.shared.looking import DetectorLooks, FileLooks, FixedBox, Lo
 from epitool.stages.shared.seen_in_images import times_of
 
 _SURE_OF_FACING = 0.5  # agreement of the looks; of rendered people who cover each other, it leaves 3% wrong of 5%
-_BLAZEPOSE, _SMALL = "detector mediapipe", 0.35  # box of a person, of the image's longer side, that is small to it
+_BLAZEPOSE, _SMALL = "detector mediapipe", 0.13  # box of a person, of the image's longer side, that is small to it
 _FARTHEST_PX = 1e6  # largest number of a box
 _NAMED = 5  # number of images that the summary names
 
@@ -205,7 +205,7 @@ def _draw(predictions: Predictions, folder: Path) -> None:
 
 
 def _warn_of_small_people(predictions: Predictions, longer_sides: Mapping[str, int]) -> None:
-    """Warn of images in which BlazePose sees the person, whom it looks for in the whole image, too small."""
+    """Warn of images in which the person is too small for BlazePose to place its crop well."""
     sides = [longer_sides[name] for name in predictions.images]
     small = [name for name, box, side in zip(predictions.images, predictions.boxes, sides) if box[2] < _SMALL * side]
     if small:

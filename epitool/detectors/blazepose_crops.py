@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from epitool.detectors.blazepose_graphs import network_of_crops
+from epitool.detectors.blazepose_graphs import MOST_PEOPLE, network_of_crops
 from epitool.images import Image
 
 Array = NDArray[np.float64]
@@ -93,12 +93,13 @@ class Crops:
                 anew, again = self._anew(image, _crop_at(crop, middle, float(extent[0] * crop.width), size))
                 if again and not any(_same(anew, one, size) for one in found):
                     found.append(anew)
-        return [(crop,) for crop in found]
+        return [(crop,) for crop in found[:MOST_PEOPLE]]
 
     def _anew(self, image: Image, crop: Any) -> tuple[Any, bool]:
         """Return a crop as it is found in the part of the image around it, and whether one is found there.
 
-        It is returned as it is if it is found where it was, or if nobody is found in the middle of the part.
+        It is returned as it is if it is found where it was, or if nobody is found in the middle of the part. Otherwise
+        the one that is found is looked for anew in turn, up to three times in all.
         """
         for _ in range(_TIMES):
             part = part_around(image, crop)

@@ -112,10 +112,10 @@ class BlazePose:
     ) -> list[_Person]:
         """Return those who are seen in the crops of an image, and then those who are seen where they were before."""
         image, people = np.ascontiguousarray(image), list[_Person]()
-        for crops in self._crops.of_everyone(image, [person.next_crop for person in before]):
-            for crop in crops:
-                if _add(see(image, crop), people, self._trunk):
-                    break
+        crops, others = self._crops.of_everyone(image, [person.next_crop for person in before])
+        for crop in (*crops, *others):
+            if len(people) < len(crops):
+                _add(see(image, crop), people, self._trunk)
         for person in before:
             if len(people) < MOST_PEOPLE and not found_among(person.xy, [one.xy for one in people], self._trunk):
                 _add(see(image, person.next_crop), people, self._trunk)
@@ -190,12 +190,10 @@ def _person(found: Any, image: Image) -> _Person | None:
     return _Person(xy, visibility, xyz, found.next_crop)
 
 
-def _add(person: _Person | None, people: list[_Person], trunk: Sequence[int]) -> bool:
-    """Add a person who is not among the people yet, and return whether there was one."""
-    if person is None or found_among(person.xy, [one.xy for one in people], trunk):
-        return False
-    people.append(person)
-    return True
+def _add(person: _Person | None, people: list[_Person], trunk: Sequence[int]) -> None:
+    """Add a person who is not among the people yet."""
+    if person is not None and not found_among(person.xy, [one.xy for one in people], trunk):
+        people.append(person)
 
 
 def _in_whole(person: _Person, part: Part) -> _Person:

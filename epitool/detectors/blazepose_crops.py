@@ -53,8 +53,8 @@ class Crops:
         self._network = network_of_crops()
         self._in(np.zeros((64, 64, 3), dtype=np.uint8))
 
-    def of_everyone(self, image: Image, before: Sequence[Any]) -> list[tuple[Any, ...]]:
-        """Return for everyone in an image the crops in which to look for them, the best one first.
+    def of_everyone(self, image: Image, before: Sequence[Any]) -> tuple[list[Any], list[Any]]:
+        """Return the crop of everyone in an image, and crops to try if they do not show as many people.
 
         The network brings what it sees to 224 x 224 px. Somebody who is small in the image fills few of them, so that
         their crop is a rough one, and is found anew in the part of the image around them. Those who are smaller still
@@ -68,15 +68,12 @@ class Crops:
         size = np.array(image.shape[1::-1])
         crops = self._in(image)
         if not crops and not before:
-            return self._in_parts(image)
-        found = list[tuple[Any, ...]]()
-        for crop in crops:
-            known = any(_same(crop, one, size) for one in before)
-            anew = crop if known else self._anew(image, crop)[0]
-            found.append((crop,) if anew is crop else (anew, crop))
-        return found
+            return self._in_parts(image), []
+        known = [any(_same(crop, one, size) for one in before) for crop in crops]
+        best = [crop if there else self._anew(image, crop)[0] for crop, there in zip(crops, known)]
+        return best, [crop for crop, anew in zip(crops, best) if anew is not crop]
 
-    def _in_parts(self, image: Image) -> list[tuple[Any, ...]]:
+    def _in_parts(self, image: Image) -> list[Any]:
         """Return the crop of everyone who is found in a part of an image, and again in the part around them.
 
         What is found in a part by mistake, and it often is where nobody is to be seen, is hardly ever found again.
@@ -93,7 +90,7 @@ class Crops:
                 anew, again = self._anew(image, _crop_at(crop, middle, float(extent[0] * crop.width), size))
                 if again and not any(_same(anew, one, size) for one in found):
                     found.append(anew)
-        return [(crop,) for crop in found[:MOST_PEOPLE]]
+        return found[:MOST_PEOPLE]
 
     def _anew(self, image: Image, crop: Any) -> tuple[Any, bool]:
         """Return a crop as it is found in the part of the image around it, and whether one is found there.

@@ -130,14 +130,14 @@ def _in_larger(image, larger, corner):
 def test_a_crop_found_where_it_was_or_where_somebody_was_before_stays(blazepose, rendered, monkeypatch):
     """Large people are seen as mediapipe sees them; those who were seen in the image before cost no second search."""
     image, crops = rendered[0][0], blazepose._crops
-    ((crop,),) = crops.of_everyone(image, ())
+    (crop,), _ = crops.of_everyone(image, ())
     rough, near = _moved(crop, 0.2), _moved(crop, 0.25)
     monkeypatch.setattr(crops, "_in", lambda image, find=crops._in: [rough] if image.shape[0] != PART else find(image))
-    ((anew, first),) = crops.of_everyone(image, ())
-    assert first is rough
+    (anew,), others = crops.of_everyone(image, ())
+    assert others == [rough]
     assert anew.x_center == pytest.approx(crop.x_center, abs=0.05)
     assert anew.width == pytest.approx(crop.width, rel=0.1)
-    assert crops.of_everyone(image, (anew, near)) == [(rough,)]
+    assert crops.of_everyone(image, (anew, near)) == ([rough], [])
 
 
 def _moved(crop, by):
@@ -149,19 +149,32 @@ def _moved(crop, by):
 
 def test_who_is_not_seen_in_the_crop_found_anew_is_seen_in_the_first(blazepose, rendered, monkeypatch):
     image, see = rendered[0][0], blazepose._seen
-    ((crop,),) = blazepose._crops.of_everyone(image, ())
-    monkeypatch.setattr(blazepose._crops, "of_everyone", lambda image, before: [("nowhere", crop), (crop,)])
+    (crop,), _ = blazepose._crops.of_everyone(image, ())
+    monkeypatch.setattr(blazepose._crops, "of_everyone", lambda image, before: (["nowhere"], [crop]))
     monkeypatch.setattr(blazepose, "_seen", lambda image, crop: None if crop == "nowhere" else see(image, crop))
     assert len(blazepose.detect(image)[0]) == 1
+
+
+def test_of_two_people_whose_crops_become_one_none_is_lost(blazepose, rendered, monkeypatch):
+    """The crop of one may be found anew around the other."""
+    image = rendered[0][0]
+    (left,), _ = blazepose._crops.of_everyone(image, ())
+    left.x_center, left.width = left.x_center / 2, left.width / 2
+    right = type(left)()
+    right.CopyFrom(left)
+    right.x_center += 0.5
+    image = np.hstack([image, image])
+    monkeypatch.setattr(blazepose._crops, "of_everyone", lambda image, before: ([left, left], [right]))
+    assert len(blazepose.detect(image)[0]) == 2
 
 
 def test_who_is_found_in_a_part_of_an_image_and_not_again_is_nobody(blazepose, rendered, monkeypatch):
     """In parts of images that show nobody the network often takes something for a person."""
     far, _ = _in_larger(rendered[0][0], 2.5, (0, 0))
     crops, find = blazepose._crops, blazepose._crops._in
-    assert len(crops.of_everyone(far, ())) == 1
+    assert len(crops.of_everyone(far, ())[0]) == 1
     monkeypatch.setattr(crops, "_in", lambda image: [] if image.shape[0] == PART else find(image))
-    assert crops.of_everyone(far, ()) == []
+    assert crops.of_everyone(far, ()) == ([], [])
 
 
 def test_parts_in_which_people_are_looked_for_cover_an_image():

@@ -113,12 +113,14 @@ class BlazePose:
         """Return those who are seen in the crops of an image, and then those who are seen where they were before."""
         image, people = np.ascontiguousarray(image), list[_Person]()
         crops, others = self._crops.of_everyone(image, [person.next_crop for person in before])
-        for crop in (*crops, *others):
-            if len(people) < len(crops):
-                _add(see(image, crop), people, self._trunk)
+        for crop in crops:
+            _add(see(image, crop), people, self._trunk)
         for person in before:
             if len(people) < MOST_PEOPLE and not found_among(person.xy, [one.xy for one in people], self._trunk):
                 _add(see(image, person.next_crop), people, self._trunk)
+        for crop in others:
+            if len(people) < len(crops):
+                _add(see(image, crop), people, self._trunk)
         return people
 
     def _alone(self, person: _Person, part: Part, sides_count: bool) -> _Person:

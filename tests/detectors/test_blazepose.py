@@ -168,6 +168,19 @@ def test_of_two_people_whose_crops_become_one_none_is_lost(blazepose, rendered, 
     assert len(blazepose.detect(image)[0]) == 2
 
 
+def test_who_is_followed_is_seen_where_they_were_rather_than_in_a_first_crop(blazepose, rendered, monkeypatch):
+    """First crops, which were not found again, count only for those whom nothing else shows."""
+    image = rendered[0][0]
+    (left,), _ = blazepose._crops.of_everyone(image, ())
+    left.x_center, left.width = left.x_center / 2, left.width / 2
+    image = np.hstack([image, image])
+    right, rough = _moved(left, 0.5 / left.width), _moved(left, 0.5 / left.width + 0.1)
+    before = blazepose._seen(image, right)._replace(next_crop=right)
+    monkeypatch.setattr(blazepose._crops, "of_everyone", lambda image, before: ([left, left], [rough]))
+    _, (_, followed) = blazepose.follow(image, [before], alone=False, turned=False)
+    np.testing.assert_array_equal(followed.xy, before.xy)
+
+
 def test_who_is_found_in_a_part_of_an_image_and_not_again_is_nobody(blazepose, rendered, monkeypatch):
     """In parts of images that show nobody the network often takes something for a person."""
     far, _ = _in_larger(rendered[0][0], 2.5, (0, 0))

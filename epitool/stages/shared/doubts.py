@@ -83,7 +83,8 @@ _WHY = {
     " and not mirrored?",
     Kind.OUTLIERS: "{value:.0%} of its keypoints do not fit the other views; " + _SAME_PERSON,
     Kind.ELSEWHERE: _NOT_WHERE + "; they would if it stood {way} {unit} from where the file says, turned by"
-    " {degrees:.1f} degrees; was it moved since, has it another lens or zoom, or is the file of another recording?",
+    " {degrees:.1f} degrees; was it moved since, has it another lens or zoom, is the file of another recording, or are"
+    " joints of two people mixed in this view?",
     Kind.OTHER_UNIT: _NOT_WHERE
     + "; they would if its t were multiplied by {factor:g}: is it in another unit than those"
     " of the others?",

@@ -30,6 +30,7 @@ _TURN = -20.0  # degrees, of the crop of the turned look; in the mirror image th
 _SHOWN, _AROUND = 0.2, 7  # least value of the mask where the person is shown, and px around it that are shown as well
 _GREY = 110
 _LED_ASTRAY = 0.05  # of the extent: mean motion of the joints, when all else becomes grey, that tells they were others'
+_STAYS = 0.04  # of the extent: mean motion of joints in a second look; people have under 0.03, nobody from 0.05 on
 
 
 class _Person(NamedTuple):
@@ -121,6 +122,21 @@ class BlazePose:
         for crop in others:
             if len(people) < len(crops):
                 _add(see(image, crop), people, self._trunk)
+        return people if people or before else self._everyone_small(image, see)
+
+    def _everyone_small(self, image: Image, see: Callable[[Image, Any], _Person | None]) -> list[_Person]:
+        """Return those who are seen in crops that are found in parts of an image, and stay where they are.
+
+        In the crop that follows from their joints people have these joints again, and anything else has others.
+        """
+        people = list[_Person]()
+        for crops in self._crops.in_parts(image):
+            for person in filter(None, (see(image, crop) for crop in crops)):
+                again = self._seen(image, person.next_crop)
+                if again is not None and self._moved(person, again) < _STAYS:
+                    _add(person, people, self._trunk)
+            if people:
+                break
         return people
 
     def _alone(self, person: _Person, part: Part, sides_count: bool) -> _Person:
@@ -134,10 +150,14 @@ class BlazePose:
         after = self._seen_in_part(part)
         if after is None:
             return person
+        exchanged = after._replace(xy=after.xy[self.skeleton.flip_order])
+        moved = min(self._moved(person, one) for one in ((after,) if sides_count else (after, exchanged)))
+        return after if moved > _LED_ASTRAY else person
+
+    def _moved(self, person: _Person, after: _Person) -> float:
+        """Return how far trunk and limbs are from where they were, on average, as a share of their extent."""
         before = person.xy[self._limbs]
-        sides = [after.xy] if sides_count else [after.xy, after.xy[self.skeleton.flip_order]]
-        moved = min(np.linalg.norm(xy[self._limbs] - before, axis=-1).mean() for xy in sides)
-        return after if moved > _LED_ASTRAY * np.ptp(before, axis=0).max() else person
+        return float(np.linalg.norm(after.xy[self._limbs] - before, axis=-1).mean() / np.ptp(before, axis=0).max())
 
     @cached_property
     def _masks(self) -> Any:

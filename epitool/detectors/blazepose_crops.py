@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import cv2
@@ -19,7 +19,8 @@ _COPIED = 7000  # px, most of a part's side that are copied, 150 MB; a person wh
 _SAME_CROP = 0.15  # of the side: crops of somebody large lie 0.06 apart in the median, of somebody small from 0.2 on
 _TIMES = 3  # how often a crop is found anew at most
 _MIDDLE = 0.25  # of the part's side: farther from its middle, a crop found anew is another person's
-_SMALLEST = 100  # px: side of the smallest part of an image in which people are looked for
+_SHARES = 2, 3  # of the longer side: parts in which people are looked for
+_SMALLEST = 100  # px: side of the smallest of them
 
 
 class Part(NamedTuple):
@@ -58,7 +59,7 @@ class Crops:
 
         The network brings what it sees to 224 x 224 px. Somebody who is small in the image fills few of them, so that
         their crop is a rough one, and is found anew in the part of the image around them. Those who are smaller still
-        vanish: if nobody is found, people are looked for in square parts of half the longer side.
+        vanish, and are to be found in parts of the image.
 
         Args:
             image: RGB image.
@@ -67,30 +68,28 @@ class Crops:
         """
         size = np.array(image.shape[1::-1])
         crops = self._in(image)
-        if not crops and not before:
-            return self._in_parts(image), []
         known = [any(_same(crop, one, size) for one in before) for crop in crops]
         best = [crop if there else self._anew(image, crop)[0] for crop, there in zip(crops, known)]
         return best, [crop for crop, anew in zip(crops, best) if anew is not crop]
 
-    def _in_parts(self, image: Image) -> list[Any]:
-        """Return the crop of everyone who is found in a part of an image, and again in the part around them.
+    def in_parts(self, image: Image) -> Iterator[list[Any]]:
+        """Yield the crops of people found in square parts of half the image's longer side, then in those of a third.
 
-        What is found in a part by mistake, and it often is where nobody is to be seen, is hardly ever found again.
+        They are those that are found again in the part around them: what is found in a part by mistake, as often where
+        nobody is to be seen, hardly ever is.
         """
-        size, found = np.array(image.shape[1::-1]), list[Any]()
-        side = int(size.max()) // 2
-        if side < _SMALLEST:
-            return []
-        for left, top in itertools.product(*(_starts(length, side) for length in size.tolist())):
-            part = np.ascontiguousarray(image[top : top + side, left : left + side])
-            extent = np.array(part.shape[1::-1])
-            for crop in self._in(part):
-                middle = np.array([left, top]) + extent * (crop.x_center, crop.y_center)
-                anew, again = self._anew(image, _crop_at(crop, middle, float(extent[0] * crop.width), size))
-                if again and not any(_same(anew, one, size) for one in found):
-                    found.append(anew)
-        return found[:MOST_PEOPLE]
+        size = np.array(image.shape[1::-1])
+        for side in (int(size.max()) // share for share in _SHARES):
+            found = list[Any]()
+            for left, top in itertools.product(*(_starts(length, side) for length in size.tolist())):
+                part = np.ascontiguousarray(image[top : top + side, left : left + side])
+                extent = np.array(part.shape[1::-1])
+                for crop in self._in(part) if side >= _SMALLEST else ():
+                    middle = np.array([left, top]) + extent * (crop.x_center, crop.y_center)
+                    anew, again = self._anew(image, _crop_at(crop, middle, float(extent[0] * crop.width), size))
+                    if again and not any(_same(anew, one, size) for one in found):
+                        found.append(anew)
+            yield found[:MOST_PEOPLE]
 
     def _anew(self, image: Image, crop: Any) -> tuple[Any, bool]:
         """Return a crop as it is found in the part of the image around it, and whether one is found there.

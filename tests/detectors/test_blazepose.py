@@ -8,6 +8,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from sklearn.datasets import load_sample_image
 
 from epitool.detectors import open_detector
 from epitool.detectors.blazepose_crops import PART
@@ -103,7 +104,7 @@ def test_blazepose_looks_next_where_the_person_is_seen_also_at_the_image_s_edge(
 
 
 @pytest.mark.parametrize("alone", [False, True])
-@pytest.mark.parametrize("larger", [1.6, 2.5])
+@pytest.mark.parametrize("larger", [1.6, 2.5, 5])
 @pytest.mark.parametrize("corner", [(0, 0), (0.5, 0.6), (1, 1)])
 def test_somebody_small_in_the_image_is_seen_as_if_they_were_large(blazepose, rendered, alone, larger, corner):
     """Their crop is found anew in the part around them, and they are looked for in parts of the image."""
@@ -185,9 +186,17 @@ def test_who_is_found_in_a_part_of_an_image_and_not_again_is_nobody(blazepose, r
     """In parts of images that show nobody the network often takes something for a person."""
     far, _ = _in_larger(rendered[0][0], 2.5, (0, 0))
     crops, find = blazepose._crops, blazepose._crops._in
-    assert len(crops.of_everyone(far, ())[0]) == 1
+    assert len(next(crops.in_parts(far))) == 1
     monkeypatch.setattr(crops, "_in", lambda image: [] if image.shape[0] == PART else find(image))
-    assert crops.of_everyone(far, ()) == ([], [])
+    assert list(crops.in_parts(far)) == [[], []]
+
+
+def test_what_has_other_joints_in_a_second_look_is_nobody(blazepose):
+    """A part of a roof is taken for somebody, who is elsewhere when looked at again."""
+    image = load_sample_image("china.jpg")
+    crops = [crop for of_parts in blazepose._crops.in_parts(image) for crop in of_parts]
+    assert any(blazepose._seen(image, crop) for crop in crops)
+    assert not len(blazepose.detect(image)[0])
 
 
 def test_parts_in_which_people_are_looked_for_cover_an_image():

@@ -497,27 +497,6 @@ def test_nothing_is_invented_beyond_the_edge(posed, monkeypatch, capsys):
     assert "parts of the body are outside 1 image: img.jpg" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize(
-    ("name", "larger", "box"),
-    [
-        ("mediapipe", 1, None),
-        ("mediapipe", 8, None),
-        ("mediapipe", 8, "0,0,200,300"),
-        ("other", 8, None),
-    ],
-)
-def test_it_is_said_if_somebody_is_too_small_for_blazepose(posed, monkeypatch, capsys, name, larger, box):
-    """It finds people in parts of half the longer side, brought to 224 px."""
-    monkeypatch.setattr(posed, "name", name)
-    monkeypatch.setattr(posed, "detect", lambda self, image: FIND(self, image[:300]))
-    cv2.imwrite("img.jpg", np.full((300 * larger, 200, 3), 90, np.uint8))
-    run(box=box)
-    said = (
-        "the person is small in 1 image: img.jpg (a box of less than 13% of the longer side)" in capsys.readouterr().err
-    )
-    assert said == (name == "mediapipe" and larger == 8 and box is None)
-
-
 def test_of_a_network_s_answer_too_what_is_beyond_the_edge_is_left_out():
     """The wrist by the network's own place, the ankle by the detector's; a root beyond the edge is the origin still."""
     names, size = ("a.png", "b.png"), np.array([[200, 300], [200, 300]])

@@ -27,7 +27,6 @@ from epitool.stages.shared.looking import DetectorLooks, FileLooks, FixedBox, Lo
 from epitool.stages.shared.seen_in_images import times_of
 
 _SURE_OF_FACING = 0.5  # agreement of the looks; of rendered people who cover each other, it leaves 3% wrong of 5%
-_BLAZEPOSE, _SMALL = "detector mediapipe", 0.13  # box of a person, of the image's longer side, that is small to it
 _FARTHEST_PX = 1e6  # largest number of a box
 _NAMED = 5  # number of images that the summary names
 
@@ -66,8 +65,6 @@ def run(options: PredictOptions) -> Summary:
     write_predictions(options.out, predictions)
     if options.overlay is not None:
         _draw(predictions, options.overlay)
-    if options.box is None and looking.source == _BLAZEPOSE:
-        _warn_of_small_people(predictions, dict(zip(names, looking.image_size.max(axis=1).tolist())))
     return _summary(predictions, names, looking, who, options.out)
 
 
@@ -202,17 +199,6 @@ def _draw(predictions: Predictions, folder: Path) -> None:
             stem = Path(predictions.images[i]).name.replace("#", "-").replace(".", "-")
             save_image(folder / f"{i:05d}-{stem}.png", drawn)
             advance(1)
-
-
-def _warn_of_small_people(predictions: Predictions, longer_sides: Mapping[str, int]) -> None:
-    """Warn of images in which the person is too small for BlazePose to place its crop well."""
-    sides = [longer_sides[name] for name in predictions.images]
-    small = [name for name, box, side in zip(predictions.images, predictions.boxes, sides) if box[2] < _SMALL * side]
-    if small:
-        warn(
-            f"the person is small in {_listed(small)} (a box of less than {_SMALL:.0%} of the longer side), where"
-            " BlazePose finds joints less well; --box x,y,w,h around where they are makes up for it"
-        )
 
 
 def _summary(

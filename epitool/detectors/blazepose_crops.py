@@ -78,18 +78,21 @@ class Crops:
         They are those that are found again in the part around them: what is found in a part by mistake, as often where
         nobody is to be seen, hardly ever is.
         """
-        size = np.array(image.shape[1::-1])
-        for side in (int(size.max()) // share for share in _SHARES):
-            found = list[Any]()
-            for left, top in itertools.product(*(_starts(length, side) for length in size.tolist())):
-                part = np.ascontiguousarray(image[top : top + side, left : left + side])
-                extent = np.array(part.shape[1::-1])
-                for crop in self._in(part) if side >= _SMALLEST else ():
-                    middle = np.array([left, top]) + extent * (crop.x_center, crop.y_center)
-                    anew, again = self._anew(image, _crop_at(crop, middle, float(extent[0] * crop.width), size))
-                    if again and not any(_same(anew, one, size) for one in found):
-                        found.append(anew)
-            yield found[:MOST_PEOPLE]
+        for side in (max(image.shape[:2]) // share for share in _SHARES):
+            if side >= _SMALLEST:
+                yield self._in_squares(image, side)
+
+    def _in_squares(self, image: Image, side: int) -> list[Any]:
+        size, found = np.array(image.shape[1::-1]), list[Any]()
+        for left, top in itertools.product(*(_starts(length, side) for length in size.tolist())):
+            part = np.ascontiguousarray(image[top : top + side, left : left + side])
+            extent = np.array(part.shape[1::-1])
+            for crop in self._in(part):
+                middle = np.array([left, top]) + extent * (crop.x_center, crop.y_center)
+                anew, again = self._anew(image, _crop_at(crop, middle, float(extent[0] * crop.width), size))
+                if again and not any(_same(anew, one, size) for one in found):
+                    found.append(anew)
+        return found[:MOST_PEOPLE]
 
     def _anew(self, image: Image, crop: Any) -> tuple[Any, bool]:
         """Return a crop as it is found in the part of the image around it, and whether one is found there.

@@ -387,9 +387,6 @@ class Posed:
         return np.repeat(full[None], self.people, axis=0), np.ones((self.people, 17))
 
 
-FIND = Posed.detect
-
-
 @pytest.fixture
 def posed(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)

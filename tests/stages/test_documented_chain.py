@@ -109,7 +109,8 @@ def prepared(tmp_path_factory):
             write_openpose(keypoints, f"cam{view + 1}_json", view)
         Path("runs/NAME").symlink_to("default")
         shutil.copy(SHIPPED, "shipped_refiner.pt")
-        shutil.copy("seen.json", "shipped.json")
+        for name in ("shipped.json", "refined.json"):
+            shutil.copy("seen.json", name)
     return folder
 
 

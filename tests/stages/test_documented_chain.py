@@ -123,13 +123,16 @@ def make_pose_folder(words) -> None:
         Path("pose", name).symlink_to(Path(name.replace("cam0", "cam")).resolve())
 
 
-def make_ready(command: str) -> None:
-    """What a command finds where it is called first, and the cameras of a layout for `synth --rig`."""
-    path = Path(ANEW.get(command, "nothing"))
+def make_ready(words) -> None:
+    """What a command finds where it is called first, one name of each video, and the cameras of `synth --rig`."""
+    path = Path(ANEW.get(words[0], "nothing"))
     if path.is_dir():
         shutil.rmtree(path)
     path.unlink(missing_ok=True)
-    if command == "synth":
+    if "cam*.mp4" in words:
+        for second_name in Path().glob("cam0*.mp4"):
+            second_name.unlink()
+    if words[0] == "synth":
         Path("true.toml").replace("cameras.toml")
 
 
@@ -162,7 +165,7 @@ def test_documented_commands_run(line, prepared, tmp_path, monkeypatch):
     shutil.copytree(prepared, work, copy_function=os.link, symlinks=True)  # outputs are renamed into place
     monkeypatch.chdir(work)
     make_pose_folder(line.words)
-    make_ready(line.words[0])
+    make_ready(line.words)
     given = {"input": "img.jpg\n"} if line.words[1:2] == ("-",) else {}
     if line.words == ("evaluate", "--predictions", "-"):
         given = {"input": Path("seen.json").read_bytes()}

@@ -31,6 +31,7 @@ _SHOWN, _AROUND = 0.2, 7  # least value of the mask where the person is shown, a
 _GREY = 110
 _LED_ASTRAY = 0.05  # of the extent: mean motion of the joints, when all else becomes grey, that tells they were others'
 _STAYS = 0.04  # of the extent: mean motion of joints in a second look; 95% of people under 0.03, nobody from 0.05 on
+_REST = 4  # images of a video in which small people are not looked for, after one that had nobody: that takes 0.4 s
 
 
 class _Person(NamedTuple):
@@ -49,6 +50,18 @@ class _Person(NamedTuple):
     xyz: Array
     next_crop: Any
     alone: Part | None = None
+
+
+class _Followed(NamedTuple):
+    """What one image of a video says to the next one.
+
+    Attributes:
+        people: Those who are looked for where they were.
+        rest: How many images are not searched for small people.
+    """
+
+    people: Sequence[_Person] = ()
+    rest: int = 0
 
 
 @contextmanager
@@ -81,12 +94,12 @@ class BlazePose:
 
     def detect(self, image: Image) -> tuple[Array, Array, Array]:
         """Return mediapipe's joints `(P, 33, 2)` px, visibility `(P, 33)` and joints in space `(P, 33, 3)` mm."""
-        ((look,), _) = self.follow(image, (), alone=False, turned=False)
+        ((look,), _) = self.follow(image, None, alone=False, turned=False)
         return look
 
     def follow(
-        self, image: Image, before: Sequence[_Person], alone: bool, turned: bool
-    ) -> tuple[list[tuple[Array, Array, Array]], list[_Person]]:
+        self, image: Image, before: _Followed | None, alone: bool, turned: bool
+    ) -> tuple[list[tuple[Array, Array, Array]], _Followed]:
         """Return what `detect` does, with people who were found in the image before; and what the next image needs.
 
         Those whose boxes are found come first. The others are followed until the second network no longer takes what it
@@ -97,35 +110,38 @@ class BlazePose:
         with a body that leans, and in a turned crop the network may take left for right. Without it exchanged sides do
         not count as moved: other views tell them.
         """
+        here = self._everyone(image, before or _Followed(), self._seen_and_hidden if alone else self._seen)
         if not alone:
-            people = self._everyone(image, before, self._seen)
-            return [self._joined(people)], people
-        people = self._everyone(image, before, self._seen_and_hidden)
+            return [self._joined(here.people)], here
         first, second = list[_Person](), list[_Person]()
-        for person, part in [(person, person.alone) for person in people if person.alone]:
+        for person, part in [(person, person.alone) for person in here.people if person.alone]:
             _add(self._alone(person, part, sides_count=turned), first, self._trunk)
             if turned:
                 _add(self._seen_in_part(part, _TURN), second, self._trunk)
-        return [self._joined(look) for look in ((first, second) if turned else (first,))], people
+        return [self._joined(look) for look in ((first, second) if turned else (first,))], here
 
-    def _everyone(
-        self, image: Image, before: Sequence[_Person], see: Callable[[Image, Any], _Person | None]
-    ) -> list[_Person]:
+    def _everyone(self, image: Image, before: _Followed, see: Callable[[Image, Any], _Person | None]) -> _Followed:
         """Return those who are seen in the crops of an image, and then those who are seen where they were before.
 
-        The first of crops that were found anew are tried last, and parts of the image if there is nobody.
+        The first of crops that were found anew are tried last, and parts of the image if there is nobody. In a video
+        that shows nobody for long, small people are looked for in one image of a few.
         """
         image, people = np.ascontiguousarray(image), list[_Person]()
-        crops, others = self._crops.of_everyone(image, [person.next_crop for person in before])
+        crops, others = self._crops.of_everyone(image, [person.next_crop for person in before.people])
         for crop in crops:
             _add(see(image, crop), people, self._trunk)
-        for person in before:
+        for person in before.people:
             if len(people) < MOST_PEOPLE and not found_among(person.xy, [one.xy for one in people], self._trunk):
                 _add(see(image, person.next_crop), people, self._trunk)
         for crop in others:
             if len(people) < len(crops):
                 _add(see(image, crop), people, self._trunk)
-        return people if people or before else self._everyone_small(image, see)
+        if people or before.people:
+            return _Followed(people)
+        if before.rest:
+            return _Followed((), before.rest - 1)
+        small = self._everyone_small(image, see)
+        return _Followed(small, 0 if small else _REST)
 
     def _everyone_small(self, image: Image, see: Callable[[Image, Any], _Person | None]) -> list[_Person]:
         """Return those who are seen in crops that are found in parts of an image, and stay where they are.

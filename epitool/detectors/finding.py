@@ -40,14 +40,12 @@ class Detector(Protocol):
 class Follower(Detector, Protocol):
     """Detector that also looks for people where they were in the image before, and at each of them alone."""
 
-    def follow(
-        self, image: Image, before: Sequence[Any], alone: bool, turned: bool
-    ) -> tuple[Sequence[Sequence[Array]], Sequence[Any]]:
+    def follow(self, image: Image, before: Any, alone: bool, turned: bool) -> tuple[Sequence[Sequence[Array]], Any]:
         """Return one look or more, each as `detect` returns it, and whom to follow from here.
 
         Args:
             image: RGB image.
-            before: Whom to follow, as returned for the image before; nobody in a first image.
+            before: Whom to follow, as returned for the image before; None in a first image.
             alone: Whether to hide what is around each person.
             turned: Whether to take a second look, at each person alone and turned, in which the detector errs in
                 another way.
@@ -68,8 +66,8 @@ def _people(found: Sequence[Array], joints: int) -> People:
 
 
 def looks_in_box(
-    detector: Detector, image: Image, box: Array, before: Sequence[Any], alone: bool, turned: bool
-) -> tuple[list[People], Sequence[Any]]:
+    detector: Detector, image: Image, box: Array, before: Any, alone: bool, turned: bool
+) -> tuple[list[People], Any]:
     """Return the people in the part of an image that lies in a box, in one look or more, and whom to follow from here.
 
     In each look the most confident come first.
@@ -78,13 +76,14 @@ def looks_in_box(
         detector: The detector.
         image: RGB image.
         box: Box [x, y, width, height], px; NaN for the whole image.
-        before: Whom to follow, as returned for the image before and the same box; for detectors that can.
+        before: Whom to follow, as returned for the image before and the same box; None in a first image, and for
+            detectors that cannot.
         alone: Whether to hide what is around each person, likewise.
         turned: Whether to take a turned look as well, likewise.
     """
     part, corner = _in_box(image, box)
     if not part.size:
-        return [_nobody(detector)], ()
+        return [_nobody(detector)], None
     found: Sequence[Sequence[Array]]
     if isinstance(detector, Follower):
         found, followed = detector.follow(part, before, alone, turned)

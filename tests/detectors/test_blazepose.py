@@ -9,6 +9,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from sklearn.datasets import load_sample_image
+from tiers import once
 
 from epitool.detectors import open_detector
 from epitool.detectors.blazepose_crops import PART
@@ -77,18 +78,18 @@ def test_blazepose_looks_where_a_person_is_alone_and_in_a_turned_crop(blazepose,
     """Joints are in the image's axes. With nobody else there the first look is as ever; one without a turn is near."""
     image = rendered[0][0]
     as_ever, _, own = blazepose.detect(image)
-    (plain, (xy, confidence, xyz)), _ = blazepose.follow(image, (), alone=True, turned=True)
+    (plain, (xy, confidence, xyz)), _ = blazepose.follow(image, None, alone=True, turned=True)
     assert 0 < np.median(np.linalg.norm(plain[0] - as_ever, axis=-1)) < 1  # of 150 px
     assert (xy.shape, confidence.shape, xyz.shape) == ((1, 33, 2), (1, 33), (1, 33, 3))
     assert 0 < np.median(np.linalg.norm(xy - as_ever, axis=-1)) < 10
     assert np.median(np.linalg.norm(xyz - own, axis=-1)) < 150
-    assert len(blazepose.follow(image, (), alone=True, turned=False)[0]) == 1
+    assert len(blazepose.follow(image, None, alone=True, turned=False)[0]) == 1
     monkeypatch.setattr("epitool.detectors.blazepose._TURN", 0.0)
     monkeypatch.setattr("epitool.detectors.blazepose._LED_ASTRAY", -1.0)  # so that the look in grey surroundings counts
-    (alone, unturned), _ = blazepose.follow(image, (), alone=True, turned=True)
+    (alone, unturned), _ = blazepose.follow(image, None, alone=True, turned=True)
     np.testing.assert_array_equal(alone[0], unturned[0])
     monkeypatch.setattr("epitool.detectors.blazepose._SHOWN", -1.0)  # so that nothing becomes grey
-    (as_it_is, _), _ = blazepose.follow(image, (), alone=True, turned=True)
+    (as_it_is, _), _ = blazepose.follow(image, None, alone=True, turned=True)
     np.testing.assert_allclose(as_it_is[0], plain[0], atol=0.1)
 
 
@@ -97,22 +98,29 @@ def test_blazepose_looks_next_where_the_person_is_seen_also_at_the_image_s_edge(
     image, truth = rendered[0][0], rendered[1].keypoints.xy.reshape(-1, 17, 2)[0]
     for left in (0, int(truth[:, 0].min()) - 3):
         cut = np.ascontiguousarray(image[:, left:])
-        (_, (whole,)), (_, (person,)) = (blazepose.follow(cut, (), alone, turned=False) for alone in (False, True))
+        (whole,), (person,) = (blazepose.follow(cut, None, alone, turned=False)[1].people for alone in (False, True))
         for name in ("x_center", "y_center", "width", "height", "rotation"):
             expected = getattr(whole.next_crop, name)
             assert getattr(person.next_crop, name) == pytest.approx(expected, rel=0.05, abs=0.02)
 
 
-@pytest.mark.parametrize("alone", [False, True])
-@pytest.mark.parametrize("larger", [1.6, 2.5, 5])
-@pytest.mark.parametrize("corner", [(0, 0), (0.5, 0.6), (1, 1)])
+@pytest.mark.parametrize(
+    ("alone", "larger", "corner"),
+    once(
+        [
+            pytest.param(*case, id="-".join(map(str, case)))
+            for case in itertools.product([False, True], [2.5, 5, 1.6], [(0.5, 0.6), (0, 0), (1, 1)])
+        ],
+        lambda *case: case,
+    ),
+)
 def test_somebody_small_in_the_image_is_seen_as_if_they_were_large(blazepose, rendered, alone, larger, corner):
     """Their crop is found anew in the part around them, and they are looked for in parts of the image."""
     well = 0
     for image in rendered[0][:4]:
-        ((near, *_),), _ = blazepose.follow(image, (), alone, turned=False)
+        ((near, *_),), _ = blazepose.follow(image, None, alone, turned=False)
         far, place = _in_larger(image, larger, corner)
-        ((found, *_),), _ = blazepose.follow(far, (), alone, turned=False)
+        ((found, *_),), _ = blazepose.follow(far, None, alone, turned=False)
         assert len(found) <= 1
         well += any(np.median(np.linalg.norm(xy - place - near[0], axis=-1)) < 15 for xy in found)  # of 200 px
     assert well >= 3
@@ -171,6 +179,8 @@ def test_of_two_people_whose_crops_become_one_none_is_lost(blazepose, rendered, 
 
 def test_who_is_followed_is_seen_where_they_were_rather_than_in_a_first_crop(blazepose, rendered, monkeypatch):
     """First crops, which were not found again, count only for those whom nothing else shows."""
+    from epitool.detectors.blazepose import _Followed
+
     image = rendered[0][0]
     (left,), _ = blazepose._crops.of_everyone(image, ())
     left.x_center, left.width = left.x_center / 2, left.width / 2
@@ -178,7 +188,7 @@ def test_who_is_followed_is_seen_where_they_were_rather_than_in_a_first_crop(bla
     right, rough = _moved(left, 0.5 / left.width), _moved(left, 0.5 / left.width + 0.1)
     before = blazepose._seen(image, right)._replace(next_crop=right)
     monkeypatch.setattr(blazepose._crops, "of_everyone", lambda image, before: ([left, left], [rough]))
-    _, (_, followed) = blazepose.follow(image, [before], alone=False, turned=False)
+    _, followed = blazepose.follow(image, _Followed([before]), alone=False, turned=False)[1].people
     np.testing.assert_array_equal(followed.xy, before.xy)
 
 
@@ -218,7 +228,7 @@ def test_what_is_around_a_person_becomes_grey_and_the_person_stays(blazepose, re
     for image, xy in zip(images[:4], truth.keypoints.xy.reshape(-1, 17, 2)):
         for left in (0, int(xy[:, 0].min()) - 3):
             cut = np.ascontiguousarray(image[:, left:])
-            _, (person,) = blazepose.follow(cut, (), alone=True, turned=False)
+            (person,) = blazepose.follow(cut, None, alone=True, turned=False)[1].people
             part = person.alone
             for x, y in xy[trunk] - [left, 0]:
                 x_part, y_part = np.round(([x, y] - part.corner) * PART / part.side).astype(int)
@@ -258,7 +268,7 @@ def test_looks_leave_no_masks_behind(blazepose, rendered, monkeypatch):
     monkeypatch.setattr(blazepose._masks, "process", watched)
     gc.disable()
     try:
-        blazepose.follow(rendered[0][0], (), alone=True, turned=False)
+        blazepose.follow(rendered[0][0], None, alone=True, turned=False)
     finally:
         gc.enable()
     assert masks
@@ -281,18 +291,18 @@ def test_blazepose_tells_who_is_found_twice():
 def test_where_blazepose_looks_next_depends_on_this_image_alone(blazepose, rendered):
     """Not on whom the network has seen before: mediapipe's own filter would mix the places of all crops."""
     image = rendered[0][0]
-    (first,) = blazepose.follow(image, (), alone=False, turned=False)[1]
-    blazepose.follow(np.ascontiguousarray(image[:, ::-1]), (), alone=False, turned=False)
-    (again,) = blazepose.follow(image, (), alone=False, turned=False)[1]
+    (first,) = blazepose.follow(image, None, alone=False, turned=False)[1].people
+    blazepose.follow(np.ascontiguousarray(image[:, ::-1]), None, alone=False, turned=False)
+    (again,) = blazepose.follow(image, None, alone=False, turned=False)[1].people
     assert again.next_crop == first.next_crop
 
 
 def test_blazepose_follows_who_is_in_view_and_nobody_else(blazepose, rendered, monkeypatch):
     image, later = rendered[0][0], rendered[0][4]  # of one view
-    ((alone, *_),), people = blazepose.follow(image, (), alone=False, turned=False)
+    ((alone, *_),), people = blazepose.follow(image, None, alone=False, turned=False)
     ((again, *_),), followed = blazepose.follow(image, people, alone=False, turned=False)
     np.testing.assert_array_equal(alone, again)
-    assert len(followed) == 1
+    assert len(followed.people) == 1
     found = blazepose.detect(later)[0]
     monkeypatch.setattr(blazepose._crops, "_in", lambda image: [])
     assert not len(blazepose.detect(later)[0])
@@ -301,7 +311,28 @@ def test_blazepose_follows_who_is_in_view_and_nobody_else(blazepose, rendered, m
     assert np.median(np.linalg.norm(by_track - found, axis=-1)) < 3
     ((nobody, *_),), gone = blazepose.follow(np.full_like(image, 127), people, alone=False, turned=False)
     assert not len(nobody)
-    assert not gone
+    assert not gone.people
+
+
+def test_a_video_that_shows_nobody_is_searched_for_small_people_now_and_then(blazepose, rendered, monkeypatch):
+    """In its first image, in every fifth from there on, and from the second one on in which somebody is lost."""
+    from epitool.detectors.blazepose import _REST
+
+    calls, search = list[int](), blazepose._everyone_small
+    monkeypatch.setattr(blazepose, "_everyone_small", lambda *given: calls.append(1) or search(*given))
+
+    def searched(images):
+        before, counts = None, list[int]()
+        for image in images:
+            calls.clear()
+            _, before = blazepose.follow(image, before, alone=False, turned=False)
+            counts.append(len(calls))
+        return counts
+
+    image, rest = rendered[0][0], [0] * _REST
+    empty = np.full_like(image, 127)
+    assert searched([empty] * (2 * _REST + 3)) == [1, *rest, 1, *rest, 1]
+    assert searched([image, empty, empty, empty]) == [0, 0, 1, 0]
 
 
 def test_blazepose_finds_nobody_where_nobody_is(blazepose):

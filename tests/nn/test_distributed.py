@@ -146,6 +146,7 @@ def test_processes_with_their_own_batch_norm_measure_the_network_that_is_kept(tm
     assert all(torch.equal(first[name], second[name]) for name in first)
 
 
+@pytest.mark.thorough  # the same of a run in this process is in test_training.py
 def test_killed_run_ends_in_the_bits_of_an_undisturbed_one(footage):
     process = start(footage, "killed")
     assert any("epoch 1/" in line for line in process.stderr)  # while its files are being written

@@ -187,13 +187,13 @@ def _searched(
     follows = isinstance(detector, Follower) and view.boxes is None
     missing = {i // _STRETCH_FRAMES for i, frame in enumerate(view.frames) if frame not in done}
     boxes = np.full((len(view.frames), 4), np.nan) if view.boxes is None else view.boxes
-    before: Sequence[Any] = ()
+    before: Any = None
     last, crowded = -1, False
     for i, (box, (frame, image)) in enumerate(zip(boxes, read_view(view, times), strict=False)):
         people = None
         if i // _STRETCH_FRAMES in missing if follows else frame not in done:
             if not follows or i % _STRETCH_FRAMES == 0 or frame != last + 1:
-                before, crowded = (), False
+                before, crowded = None, False
             (people,), before = looks_in_box(detector, image, box, before, alone=crowded, turned=False)
             crowded |= follows and len(people.xy) > 1
         last = frame

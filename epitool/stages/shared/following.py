@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -32,12 +31,12 @@ class Following:
         self._image, self._seen = _NEVER, _NEVER  # when the image before was taken, and when they were seen last
         self._xy = np.empty(0)
         self._crowded = set[int]()  # videos that have shown several people
-        self.before: tuple[Sequence[Any], Sequence[Any]] = (), ()
+        self.before: tuple[Any, Any] = None, None
 
     def begin(self, now: Moment) -> None:
         """Begin with an image; nobody is looked for where they were if it does not follow closely."""
         if not np.isfinite(self._image.until(now)):
-            self.before = (), ()
+            self.before = None, None
         self._image = now
 
     def choose(self, xy: Array, side: Array) -> int | None:

@@ -143,9 +143,7 @@ def _mask_outside(xy: Array, confidence: Array, size: NDArray[np.int64]) -> Arra
     return np.where(inside[..., None], xy, np.nan)
 
 
-def _looks_at_mirror(
-    detector: Detector, image: Image, box: Array, before: Sequence[Any]
-) -> tuple[list[People], Sequence[Any]]:
+def _looks_at_mirror(detector: Detector, image: Image, box: Array, before: Any) -> tuple[list[People], Any]:
     """Return the people found in the mirror image, mirrored back, and whom to follow there."""
     across = np.array([image.shape[1] - 1 - box[0] - box[2], *box[1:]])
     mirror = np.asarray(cv2.flip(image, 1), np.uint8)

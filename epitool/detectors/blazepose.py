@@ -24,6 +24,7 @@ from epitool.skeleton import skeleton
 
 Array = NDArray[np.float64]
 _silence = threading.RLock()
+_FAR = 30_000  # px: no joint is farther, so that lines can be drawn
 _SAME_PERSON = 0.25  # of the larger extent, between middles of trunks: found twice, under 0.2; two people, from 0.3
 _TRUNK = ("shoulder", "hip")
 _TURN = -20.0  # degrees, of the crop of the turned look; in the mirror image that is the other way
@@ -31,7 +32,8 @@ _SHOWN, _AROUND = 0.2, 7  # least value of the mask where the person is shown, a
 _GREY = 110
 _LED_ASTRAY = 0.05  # of the extent: mean motion of the joints, when all else becomes grey, that tells they were others'
 _STAYS = 0.04  # of the extent: mean motion of joints in a second look; 95% of people under 0.03, nobody from 0.05 on
-_REST = 4  # images of a video in which small people are not looked for, after one that had nobody: that takes 0.4 s
+_REST = 4  # images of a video in which nobody else is looked for, after one that showed nobody else
+_LIMB = 0.1  # of the extent: width of the lines that paint limbs over
 
 
 class _Person(NamedTuple):
@@ -57,7 +59,7 @@ class _Followed(NamedTuple):
 
     Attributes:
         people: Those who are looked for where they were.
-        rest: How many images are not searched for small people.
+        rest: In how many images nobody else is looked for.
     """
 
     people: Sequence[_Person] = ()
@@ -123,8 +125,8 @@ class BlazePose:
     def _everyone(self, image: Image, before: _Followed, see: Callable[[Image, Any], _Person | None]) -> _Followed:
         """Return those who are seen in the crops of an image, and then those who are seen where they were before.
 
-        The first of crops that were found anew are tried last, and parts of the image if there is nobody. In a video
-        that shows nobody for long, small people are looked for in one image of a few.
+        The first of crops that were found anew are tried last. Then others are looked for; in a video that goes on to
+        show nobody else, in one image of a few.
         """
         image, people = np.ascontiguousarray(image), list[_Person]()
         crops, others = self._crops.of_everyone(image, [person.next_crop for person in before.people])
@@ -136,27 +138,54 @@ class BlazePose:
         for crop in others:
             if len(people) < len(crops):
                 _add(see(image, crop), people, self._trunk)
-        if people or before.people:
-            return _Followed(people)
         if before.rest:
-            return _Followed((), before.rest - 1)
-        small = self._everyone_small(image, see)
-        return _Followed(small, 0 if small else _REST)
+            lost = before.people and not people
+            return _Followed(people, 0 if lost else before.rest - 1)
+        more = self._behind(image, people, see) if people else self._small(image, see)
+        return _Followed([*people, *more], 0 if more else _REST)
 
-    def _everyone_small(self, image: Image, see: Callable[[Image, Any], _Person | None]) -> list[_Person]:
-        """Return those who are seen in crops that are found in parts of an image, and stay where they are.
+    def _behind(
+        self, image: Image, people: Sequence[_Person], see: Callable[[Image, Any], _Person | None]
+    ) -> list[_Person]:
+        """Return those who are found once all people who are seen are painted over: the first network merges people."""
+        everyone, painted = list(people), self._painted_over(image, people)
+        for crop in self._crops.of_everyone(painted, ())[0]:
+            if len(everyone) < MOST_PEOPLE:
+                _add(self._seen_twice(painted, crop, see), everyone, self._trunk)
+        return everyone[len(people) :]
 
-        In the crop that follows from their joints people have these joints again, and anything else has others.
-        """
+    def _painted_over(self, image: Image, people: Sequence[_Person]) -> Image:
+        """Return an image with people in grey: their limbs as thick lines, and the hull of head and trunk."""
+        painted = image.copy()
+        for person in people:
+            xy = np.round(person.xy).clip(-_FAR, _FAR).astype(np.int32)
+            width = max(int(_LIMB * np.ptp(xy, axis=0).max()), 1)
+            bones = [xy[[joint, parent]] for joint, parent in enumerate(self.skeleton.parents) if parent >= 0]
+            cv2.polylines(painted, bones, False, (_GREY,) * 3, width)
+            cv2.fillPoly(painted, [cv2.convexHull(xy[[self.skeleton.root, *self._trunk]])], (_GREY,) * 3)
+        return painted
+
+    def _small(self, image: Image, see: Callable[[Image, Any], _Person | None]) -> list[_Person]:
+        """Return those who are seen in crops that are found in parts of an image."""
         people = list[_Person]()
         for crops in self._crops.in_parts(image):
-            for person in filter(None, (see(image, crop) for crop in crops)):
-                again = self._seen(image, person.next_crop)
-                if again is not None and self._moved(person, again) < _STAYS:
-                    _add(person, people, self._trunk)
+            for crop in crops:
+                _add(self._seen_twice(image, crop, see), people, self._trunk)
             if people:
                 break
         return people
+
+    def _seen_twice(
+        self, image: Image, crop: Any, see: Callable[[Image, Any], _Person | None]
+    ) -> _Person | None:  # fmt: skip
+        """Return the person in a crop if they stay where they are; None if there is none.
+
+        In the crop that follows from their joints people have these joints again, and anything else has others.
+        """
+        person = see(image, crop)
+        again = None if person is None else self._seen(image, person.next_crop)
+        stays = person is not None and again is not None and self._moved(person, again) < _STAYS
+        return person if stays else None
 
     def _alone(self, person: _Person, part: Part, sides_count: bool) -> _Person:
         """Return a person as found with all else grey; as they are, if that leaves their joints where they were.

@@ -314,25 +314,60 @@ def test_blazepose_follows_who_is_in_view_and_nobody_else(blazepose, rendered, m
     assert not gone.people
 
 
-def test_a_video_that_shows_nobody_is_searched_for_small_people_now_and_then(blazepose, rendered, monkeypatch):
-    """In its first image, in every fifth from there on, and from the second one on in which somebody is lost."""
+def test_others_are_looked_for_in_one_image_of_five_of_a_video(blazepose, rendered, monkeypatch):
+    """Until there are any, or everyone is lost: small ones where nobody is seen, and those behind who is."""
     from epitool.detectors.blazepose import _REST
 
-    calls, search = list[int](), blazepose._everyone_small
-    monkeypatch.setattr(blazepose, "_everyone_small", lambda *given: calls.append(1) or search(*given))
+    calls = list[str]()
+
+    def count(name):
+        search = getattr(blazepose, name)
+        monkeypatch.setattr(blazepose, name, lambda *given: calls.append(name) or search(*given))
 
     def searched(images):
-        before, counts = None, list[int]()
+        before, names = None, list[str]()
         for image in images:
             calls.clear()
             _, before = blazepose.follow(image, before, alone=False, turned=False)
-            counts.append(len(calls))
-        return counts
+            names.append("".join(calls))
+        return names
 
-    image, rest = rendered[0][0], [0] * _REST
+    count("_small")
+    count("_behind")
+    image, rest = rendered[0][0], [""] * _REST
     empty = np.full_like(image, 127)
-    assert searched([empty] * (2 * _REST + 3)) == [1, *rest, 1, *rest, 1]
-    assert searched([image, empty, empty, empty]) == [0, 0, 1, 0]
+    assert searched([empty] * (2 * _REST + 3)) == ["_small", *rest, "_small", *rest, "_small"]
+    assert searched([image] * (_REST + 2)) == ["_behind", *rest, "_behind"]
+    assert searched([image, empty, empty, image]) == ["_behind", "", "_small", ""]
+
+
+def test_somebody_whom_the_first_network_merges_with_another_is_found_with_them_painted_over(
+    blazepose, rendered, monkeypatch
+):
+    find, image = blazepose._crops._in, rendered[0][0]
+    two = np.hstack([image, image])
+    monkeypatch.setattr(blazepose._crops, "_in", lambda image: find(image)[:1])
+    for alone in (False, True):
+        ((xy, *_),), _ = blazepose.follow(two, None, alone, turned=False)
+        assert len(xy) == 2
+    monkeypatch.setattr("epitool.detectors.blazepose._STAYS", -1.0)  # nobody has the same joints in a second look
+    assert len(blazepose.detect(two)[0]) == 1
+
+
+def test_who_is_painted_over_is_found_no_more(blazepose, rendered):
+    """Nor does a person whose joints are far beyond the image's edge end the search."""
+    image = rendered[0][0]
+    (person,) = blazepose.follow(image, None, alone=False, turned=False)[1].people
+    painted = blazepose._painted_over(image, [person])
+    assert not blazepose._crops.of_everyone(painted, ())[0]
+    changed = (painted != image).any(axis=-1)
+    assert (
+        0.5
+        < changed.sum() / (blazepose._masks.process({"image": image, "crop": person.next_crop}).mask > 0.5).sum()
+        < 2
+    )
+    far = person._replace(xy=person.xy + [1e12, -1e12])
+    np.testing.assert_array_equal(blazepose._painted_over(image, [far]), image)
 
 
 def test_blazepose_finds_nobody_where_nobody_is(blazepose):

@@ -110,9 +110,11 @@ class BlazePose:
         Alone, all that is around each person becomes grey. Where that moves their joints, they were partly somebody
         else's, and those found in grey surroundings are taken. The turned look is at the crop turned: a crop is turned
         with a body that leans, and in a turned crop the network may take left for right. Without it exchanged sides do
-        not count as moved: other views tell them.
+        not count as moved: other views tell them. With it nobody is looked for behind those who are found: it is for
+        answering one person.
         """
-        here = self._everyone(image, before or _Followed(), self._seen_and_hidden if alone else self._seen)
+        see = self._seen_and_hidden if alone else self._seen
+        here = self._everyone(image, before or _Followed(), see, behind=not turned)
         if not alone:
             return [self._joined(here.people)], here
         first, second = list[_Person](), list[_Person]()
@@ -122,7 +124,9 @@ class BlazePose:
                 _add(self._seen_in_part(part, _TURN), second, self._trunk)
         return [self._joined(look) for look in ((first, second) if turned else (first,))], here
 
-    def _everyone(self, image: Image, before: _Followed, see: Callable[[Image, Any], _Person | None]) -> _Followed:
+    def _everyone(
+        self, image: Image, before: _Followed, see: Callable[[Image, Any], _Person | None], behind: bool
+    ) -> _Followed:
         """Return those who are seen in the crops of an image, and then those who are seen where they were before.
 
         The first of crops that were found anew are tried last. Then others are looked for; in a video that goes on to
@@ -138,6 +142,8 @@ class BlazePose:
         for crop in others:
             if len(people) < len(crops):
                 _add(see(image, crop), people, self._trunk)
+        if people and not behind:
+            return _Followed(people)
         if before.rest:
             lost = before.people and not people
             return _Followed(people, 0 if lost else before.rest - 1)

@@ -48,7 +48,7 @@ class Follower(Detector, Protocol):
             before: Whom to follow, as returned for the image before; None in a first image.
             alone: Whether to hide what is around each person.
             turned: Whether to take a second look, at each person alone and turned, in which the detector errs in
-                another way.
+                another way. It is for answering one person: nobody need be looked for behind those who are found.
         """
         ...
 

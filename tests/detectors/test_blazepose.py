@@ -324,11 +324,11 @@ def test_others_are_looked_for_in_one_image_of_five_of_a_video(blazepose, render
         search = getattr(blazepose, name)
         monkeypatch.setattr(blazepose, name, lambda *given: calls.append(name) or search(*given))
 
-    def searched(images):
+    def searched(images, turned=False):
         before, names = None, list[str]()
         for image in images:
             calls.clear()
-            _, before = blazepose.follow(image, before, alone=False, turned=False)
+            _, before = blazepose.follow(image, before, alone=turned, turned=turned)
             names.append("".join(calls))
         return names
 
@@ -339,6 +339,7 @@ def test_others_are_looked_for_in_one_image_of_five_of_a_video(blazepose, render
     assert searched([empty] * (2 * _REST + 3)) == ["_small", *rest, "_small", *rest, "_small"]
     assert searched([image] * (_REST + 2)) == ["_behind", *rest, "_behind"]
     assert searched([image, empty, empty, image]) == ["_behind", "", "_small", ""]
+    assert searched([image, image, empty, empty], turned=True) == ["", "", "_small", ""]  # one person is answered
 
 
 def test_somebody_whom_the_first_network_merges_with_another_is_found_with_them_painted_over(

@@ -620,7 +620,7 @@ class Repeating(Posed):
 
     def follow(self, image, before, alone, turned):
         assert alone
-        assert list(before) in ([], ["where"])
+        assert before in (None, ["where"])
         xy, sure = self.detect(image)
         return [(xy + LOWER[::-1], sure), *[(xy + LOWER, sure)] * turned], ["where"]
 

@@ -171,7 +171,7 @@ def test_an_offset_out_of_reach_is_said_and_found_with_more_reach(offset):
     assert abs(there.offsets[1] - offset) < 0.2
 
 
-@pytest.mark.parametrize(("frames", "offset"), thorough_but([(80, 42), (100, 62)], (80, 42)))
+@pytest.mark.parametrize(("frames", "offset"), [(80, 42), pytest.param(100, 62, marks=pytest.mark.thorough)])
 def test_views_that_share_half_of_their_time_are_not_taken_for_other_frame_rates(frames, offset):
     keypoints = recorded((0, offset), frames=frames)
     with pytest.raises(OutOfReachError, match=rf"about \+{offset // 10}\d frames .* in common") as error:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-_FILES, _TESTS = 8, 4  # a commit runs thorough tests of one file in eight, and of these one test in four
+_FILES, _TESTS = 16, 8  # a commit runs thorough tests of one file in sixteen, and of these one test in eight
 
 
 def thorough_but(values: Iterable[Any], *always: Any) -> list[Any]:

@@ -54,6 +54,9 @@ class _Person(NamedTuple):
     alone: Part | None = None
 
 
+_See = Callable[[Image, Any], _Person | None]  # how to look at a crop of an image
+
+
 class _Followed(NamedTuple):
     """What one image of a video says to the next one.
 
@@ -124,9 +127,7 @@ class BlazePose:
                 _add(self._seen_in_part(part, _TURN), second, self._trunk)
         return [self._joined(look) for look in ((first, second) if turned else (first,))], here
 
-    def _everyone(
-        self, image: Image, before: _Followed, see: Callable[[Image, Any], _Person | None], behind: bool
-    ) -> _Followed:
+    def _everyone(self, image: Image, before: _Followed, see: _See, behind: bool) -> _Followed:
         """Return those who are seen in the crops of an image, and then those who are seen where they were before.
 
         The first of crops that were found anew are tried last. Then others are looked for; in a video that goes on to
@@ -150,9 +151,7 @@ class BlazePose:
         more = self._behind(image, people, see) if people else self._small(image, see)
         return _Followed([*people, *more], 0 if more else _REST)
 
-    def _behind(
-        self, image: Image, people: Sequence[_Person], see: Callable[[Image, Any], _Person | None]
-    ) -> list[_Person]:
+    def _behind(self, image: Image, people: Sequence[_Person], see: _See) -> list[_Person]:
         """Return those who are found once all people who are seen are painted over: the first network merges people."""
         everyone, painted = list(people), self._painted_over(image, people)
         for crop in self._crops.of_everyone(painted, ())[0]:
@@ -171,7 +170,7 @@ class BlazePose:
             cv2.fillPoly(painted, [cv2.convexHull(xy[[self.skeleton.root, *self._trunk]])], (_GREY,) * 3)
         return painted
 
-    def _small(self, image: Image, see: Callable[[Image, Any], _Person | None]) -> list[_Person]:
+    def _small(self, image: Image, see: _See) -> list[_Person]:
         """Return those who are seen in crops that are found in parts of an image."""
         people = list[_Person]()
         for crops in self._crops.in_parts(image):
@@ -181,17 +180,16 @@ class BlazePose:
                 break
         return people
 
-    def _seen_twice(
-        self, image: Image, crop: Any, see: Callable[[Image, Any], _Person | None]
-    ) -> _Person | None:  # fmt: skip
+    def _seen_twice(self, image: Image, crop: Any, see: _See) -> _Person | None:
         """Return the person in a crop if they stay where they are; None if there is none.
 
         In the crop that follows from their joints people have these joints again, and anything else has others.
         """
         person = see(image, crop)
-        again = None if person is None else self._seen(image, person.next_crop)
-        stays = person is not None and again is not None and self._moved(person, again) < _STAYS
-        return person if stays else None
+        if person is None:
+            return None
+        again = self._seen(image, person.next_crop)
+        return person if again is not None and self._moved(person, again) < _STAYS else None
 
     def _alone(self, person: _Person, part: Part, sides_count: bool) -> _Person:
         """Return a person as found with all else grey; as they are, if that leaves their joints where they were.

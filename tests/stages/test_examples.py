@@ -54,7 +54,7 @@ for path in made:
 @pytest.mark.parametrize(
     ("script", "rows", "geometry"),
     [
-        pytest.param("h36m", 12, "paper", marks=pytest.mark.thorough),
+        ("h36m", 12, "paper"),
         ("mpi_inf_3dhp", 4, "epitool"),
         pytest.param("h36m", 12, "epitool", marks=pytest.mark.thorough),
         pytest.param("mpi_inf_3dhp", 4, "paper", marks=pytest.mark.thorough),

@@ -355,7 +355,6 @@ def test_what_fails_in_the_middle_leaves_the_file_that_was_there(tmp_path):
     assert leftovers(tmp_path) == []
 
 
-@pytest.mark.thorough
 def test_a_killed_process_of_two_ends_the_other_in_one_line(sound, tmp_path):
     """Of distributed training: the one that is left must neither wait for ever nor end in a traceback."""
     shutil.copytree(sound, tmp_path / "work")

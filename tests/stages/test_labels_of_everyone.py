@@ -20,8 +20,9 @@ from epitool.io.keypoints_h5 import write_keypoints
 from epitool.io.labels_h5 import people_in, read_labels
 from epitool.labels import Labels
 from epitool.options import EvaluateOptions, TriangulateOptions
-from epitool.pose import Keypoints
+from epitool.pose import Keypoints, square_boxes
 from epitool.stages import evaluate, triangulate
+from epitool.stages.scoring.everyone import same_people
 from epitool.stages.triangulate import checks
 
 FRAMES, NEAR_MM = 90, 25.0
@@ -184,6 +185,26 @@ def test_everyone_is_measured_against_the_same_person(crowd):
     parts = document["rows"][0]["by_person"]["MPJPE"]
     assert list(parts) == ["person1", "person2", "person3"]
     assert all(part["value"] == pytest.approx(0, abs=1e-6) for part in parts.values())
+
+
+def test_people_whose_boxes_say_otherwise_are_paired_by_their_joints():
+    front, behind = np.array([[[0.0, 0], [0, 100], [50, 0], [50, 100], [0, 50]]]) + [[[0, 0]], [[30, 0]]]
+    front[4, 0], behind[4, 0] = 80, -60  # an arm of each reaches over to the other side, and is not seen
+    truth = np.stack([behind, front])
+    seen = np.stack([front, behind])
+    seen[:, 4] = np.nan
+    middles = [boxes[:, 0] + boxes[:, 2] / 2 for boxes in (square_boxes(seen), square_boxes(truth))]
+    apart = abs(middles[0][:, None] - middles[1])
+    assert apart[0, 0] + apart[1, 1] < apart[0, 1] + apart[1, 0], "the middles of boxes would confuse them"
+    ours, theirs = same_people(["image"] * 2, seen, ["image"] * 2, truth)
+    assert list(zip(ours.tolist(), theirs.tolist())) == [(0, 1), (1, 0)]
+
+
+def test_whoever_is_far_from_everyone_in_the_image_is_nobody():
+    person = np.array([[0.0, 0], [0, 100], [50, 0]])
+    far, unseen = person + 300, np.full((3, 2), np.nan)
+    ours, theirs = same_people("aab", np.stack([far, unseen, unseen]), "aab", np.stack([person, person, person]))
+    assert (ours.tolist(), theirs.tolist()) == ([2], [2]), "one of each in an image is the same person"
 
 
 def test_one_person_is_not_divided(here):

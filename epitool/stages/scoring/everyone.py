@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from epitool.arrays import mean_known
 from epitool.camera import Array
 from epitool.io.labels_h5 import open_everyone
 from epitool.labels import Labels, split_frames
@@ -17,7 +18,7 @@ from epitool.pose import square_boxes
 from epitool.stages.shared.label_verdict import check_verdicts
 
 Indices = NDArray[np.intp]
-_SAME = 0.5  # of a box's side: largest distance between the middles of two boxes of one person
+_SAME = 0.5  # of a box's side: largest mean distance between the joints of one person and of the same one elsewhere
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,24 +99,25 @@ def _renumbered(parts: Sequence[Labels]) -> Iterator[Labels]:
         yield replace(labels, poses=poses, keypoints=keypoints)
 
 
-def boxes_of(labels: Labels) -> Array:
-    """Return boxes around where each pose is in each view, `(F, V, 4)`; NaN where it is not known."""
-    return square_boxes(labels.project_own(labels.in_cameras))
+def joints_in_images(labels: Labels) -> Array:
+    """Return where the joints of each pose are in each view, `(F, V, J, 2)` px; NaN where it is not known."""
+    return labels.project_own(labels.in_cameras)
 
 
 def same_people(
-    ours: Sequence[Hashable], our_boxes: Array, theirs: Sequence[Hashable], their_boxes: Array
+    ours: Sequence[Hashable], our_xy: Array, theirs: Sequence[Hashable], their_xy: Array
 ) -> tuple[Indices, Indices]:
     """Return the indices of pairs of one person in one image, at most one pair for each.
 
-    Where an image has one of each, they are the same person. Else, those whose boxes lie nearest to each other are
-    paired, at the least sum of distances (Hungarian method), if they are near at all.
+    Where an image has one of each, they are the same person. Else, those whose joints lie nearest to each other are
+    paired, at the least sum of distances (Hungarian method), if they are near at all. Boxes would not do: they hardly
+    differ where one person stands behind another.
 
     Args:
         ours: Image of each of N people.
-        our_boxes: Their boxes, `(N, 4)`.
+        our_xy: Their joints in the image, `(N, J, 2)` px; NaN where not known.
         theirs: Image of each of M people.
-        their_boxes: Their boxes, `(M, 4)`.
+        their_xy: The same joints of these, `(M, J, 2)` px.
     """
     of_image: dict[Hashable, list[int]] = {}
     for j, image in enumerate(theirs):
@@ -130,20 +132,21 @@ def same_people(
         if len(rows) == len(columns) == 1:
             pairs.append((rows[0], columns[0]))
         else:
-            pairs += _nearest(rows, our_boxes[rows], columns, their_boxes[columns])
+            nearest = _nearest(our_xy[rows], their_xy[columns])
+            pairs += [(rows[i], columns[j]) for i, j in nearest]
     first, second = np.array(sorted(pairs), dtype=np.intp).reshape(-1, 2).T
     return first, second
 
 
-def _nearest(
-    rows: Sequence[int], our_boxes: Array, columns: Sequence[int], their_boxes: Array
-) -> list[tuple[int, int]]:
+def _nearest(xy: Array, other: Array) -> list[tuple[int, int]]:
     from scipy.optimize import linear_sum_assignment  # slow to import
 
-    middle, other = (boxes[:, :2] + boxes[:, 2:] / 2 for boxes in (our_boxes, their_boxes))
-    apart = np.linalg.norm(middle[:, None] - other, axis=-1)
-    side = (our_boxes[:, None, 2:].max(axis=-1) + their_boxes[:, 2:].max(axis=-1)) / 2
-    with np.errstate(invalid="ignore", divide="ignore"):
-        apart = np.nan_to_num(apart / side, nan=np.inf)
+    apart = mean_known(np.linalg.norm(xy[:, None] - other, axis=-1), axis=-1)
+    size = (_sizes(xy)[:, None] + _sizes(other)) / 2
+    apart = np.nan_to_num(apart / size, nan=np.inf)
     chosen = zip(*linear_sum_assignment(np.minimum(apart, 1e3)), strict=True)
-    return [(rows[i], columns[j]) for i, j in chosen if apart[i, j] < _SAME]
+    return [(i, j) for i, j in chosen if apart[i, j] < _SAME]
+
+
+def _sizes(xy: Array) -> Array:
+    return square_boxes(xy)[:, 2]

@@ -22,7 +22,7 @@ from epitool.names import image_key
 from epitool.options import EvaluateOptions
 from epitool.pose import Predictions
 from epitool.skeleton import Skeleton
-from epitool.stages.scoring.everyone import Everyone, boxes_of, read_everyone, same_people
+from epitool.stages.scoring.everyone import Everyone, joints_in_images, read_everyone, same_people
 from epitool.stages.scoring.truth import ARRAYS, Indices, Truth, joints_of
 from epitool.stages.shared.models import RUNS, newest
 
@@ -100,7 +100,8 @@ def _kept(found: Predicted, truth: Truth, split: str) -> Predicted:
     """Return the predictions of the part, with the truth's joints."""
     if found.without_truth:
         warn(f"{found.source}: left out, for not being in {truth.path}: {counted(found.without_truth, 'image')}")
-    kept = _convert_joint_set(found, truth).only(truth.frames_of(split))
+    xyz = _joints_of_truth(found.xyz, found.skeleton, found.source, truth)
+    kept = replace(found, xyz=xyz, skeleton=truth.skeleton).only(truth.frames_of(split))
     if not len(kept.xyz):
         raise InputError(f"{found.source}: no pose is in part '{split}' of {truth.path}; use `--split all`")
     return kept
@@ -146,17 +147,16 @@ def _check_skeletons(source: str, ours: Skeleton, truth: Truth) -> None:
         )
 
 
-def _convert_joint_set(found: Predicted, truth: Truth) -> Predicted:
-    """Return the predictions with the truth's joints.
+def _joints_of_truth(values: Array, given: Skeleton, source: str, truth: Truth) -> Array:
+    """Return the truth's joints of values for the given joints, `(..., J, D)`.
 
     Raises:
-        InputError: The predictions have other joints.
+        InputError: The given joints are others.
     """
     if truth.joint_set != "all":
-        xyz = joints_of(truth.skeleton, found.xyz, found.skeleton, found.source)
-        return replace(found, xyz=xyz, skeleton=truth.skeleton)
-    _check_skeletons(found.source, found.skeleton, truth)
-    return found
+        return joints_of(truth.skeleton, values, given, source)
+    _check_skeletons(source, given, truth)
+    return values
 
 
 def _matched(path: Path, truth: Truth) -> Predicted:
@@ -172,8 +172,8 @@ def _matched(path: Path, truth: Truth) -> Predicted:
     if truth.everyone is None:
         return _match_arrays(path, truth)
     if suffix == ".json" or path == STDIO:
-        return _match_images(read_predictions(path), path, truth.everyone)
-    return _match_labels(path, truth.everyone)
+        return _match_images(read_predictions(path), path, truth, truth.everyone)
+    return _match_labels(path, truth, truth.everyone)
 
 
 def _match_arrays(path: Path, truth: Truth) -> Predicted:
@@ -198,11 +198,12 @@ def _check_sizes(xyz: Array, unit: str, path: Path, truth: Truth) -> None:
         )
 
 
-def _match_images(predictions: Predictions, path: Path, truth: Everyone) -> Predicted:
-    frames, views = np.nonzero(truth.image_names != "")
-    theirs = [image_key(image) for image in truth.image_names[frames, views].tolist()]
+def _match_images(predictions: Predictions, path: Path, truth: Truth, everyone: Everyone) -> Predicted:
+    frames, views = np.nonzero(everyone.image_names != "")
+    theirs = [image_key(image) for image in everyone.image_names[frames, views].tolist()]
     keys = [image_key(image) for image in predictions.images]
-    known, rows = same_people(keys, predictions.boxes, theirs, boxes_of(truth.labels)[frames, views])
+    xy = _joints_of_truth(predictions.joints_2d, predictions.skeleton, str(path), truth)
+    known, rows = same_people(keys, xy, theirs, _joints_shown(everyone, truth)[frames, views])
     if not len(known):
         raise InputError(
             f"{path}: none of its {len(keys)} images is among the images of the truth;"
@@ -213,13 +214,14 @@ def _match_images(predictions: Predictions, path: Path, truth: Everyone) -> Pred
     return Predicted(str(path), xyz, frames[rows], views[rows], skeleton, predictions.unit, provenance, rest)
 
 
-def _match_labels(path: Path, truth: Everyone) -> Predicted:
-    everyone = read_everyone(path, heeded=False)
-    ours = everyone.labels
-    shared = [view for view in ours.rig.names if view in truth.labels.rig.names]
-    f, v, keys, boxes = _list_shown(everyone, shared)
-    truth_f, truth_v, truth_keys, truth_boxes = _list_shown(truth, shared)
-    own, rows = same_people(keys, boxes, truth_keys, truth_boxes)
+def _match_labels(path: Path, truth: Truth, everyone: Everyone) -> Predicted:
+    found = read_everyone(path, heeded=False)
+    ours, theirs = found.labels, everyone.labels
+    shared = [view for view in ours.rig.names if view in theirs.rig.names]
+    f, v, keys = _list_shown(found, shared)
+    truth_f, truth_v, truth_keys = _list_shown(everyone, shared)
+    xy = _joints_of_truth(joints_in_images(ours), ours.poses.skeleton, str(path), truth)
+    own, rows = same_people(keys, xy[f, v], truth_keys, _joints_shown(everyone, truth)[truth_f, truth_v])
     if not len(own):
         raise InputError(f"{path}: has no frame and view in common with the truth; it must be of the same recording")
     xyz, provenance = ours.in_cameras[f[own], v[own]], {"scale_source": ours.rig.scale_source}
@@ -227,13 +229,18 @@ def _match_labels(path: Path, truth: Everyone) -> Predicted:
     return Predicted(str(path), xyz, truth_f[rows], truth_v[rows], skeleton, unit, provenance)
 
 
-def _list_shown(everyone: Everyone, views: Sequence[str]) -> tuple[Indices, Indices, list[tuple[int, str]], Array]:
-    """Return everyone in these views: indices of frame and view, number of the frame and name of the view, and box."""
+def _joints_shown(everyone: Everyone, truth: Truth) -> Array:
+    """Return where the truth's joints of everyone are in each view, `(F, V, J, 2)` px."""
+    labels = everyone.labels
+    return joints_of(truth.skeleton, joints_in_images(labels), labels.poses.skeleton, str(truth.path))
+
+
+def _list_shown(everyone: Everyone, views: Sequence[str]) -> tuple[Indices, Indices, list[tuple[int, str]]]:
+    """Return everyone in these views: indices of frame and view, and number of the frame with name of the view."""
     own = [everyone.labels.rig.names.index(view) for view in views]
     count = len(everyone.numbers)
     f, v = np.repeat(np.arange(count), len(own)), np.tile(own, count).astype(int)
-    names = list(views) * count
-    return f, v, list(zip(everyone.numbers[f].tolist(), names, strict=True)), boxes_of(everyone.labels)[f, v]
+    return f, v, list(zip(everyone.numbers[f].tolist(), list(views) * count, strict=True))
 
 
 def _run_model(path: Path, truth: Truth, split: str, device: str, protocol: str) -> Predicted:

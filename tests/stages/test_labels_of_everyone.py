@@ -40,7 +40,7 @@ def crowd(here, scene) -> Scene:
     return scene
 
 
-def write(scene: Scene, frames: int = FRAMES) -> None:
+def write(scene: Scene, frames: int = FRAMES, own_3d: np.ndarray | None = None) -> None:
     """`keypoints.h5` of everyone in the first frames, and `cameras.toml`."""
     crowd = scene.crowd.select_frames(np.arange(frames))
     candidates, empty = crowd.candidates, crowd.empty
@@ -52,7 +52,7 @@ def write(scene: Scene, frames: int = FRAMES) -> None:
     write_keypoints(
         Path("keypoints.h5"), with_choice(nobody, candidates, follow_person(candidates, *shape[:2], empty.skeleton))
     )
-    add_candidates(Path("keypoints.h5"), candidates)
+    add_candidates(Path("keypoints.h5"), candidates, own_3d)
     write_rig(Path("cameras.toml"), scene.rig)
 
 
@@ -88,6 +88,31 @@ def test_everyone_is_labelled_by_one_name_on_their_own_frames(crowd, capsys):
     assert people["person1"].poses.frames.tolist() == list(range(FRAMES))
     assert any(len(labels.poses.frames) < FRAMES for labels in people.values())
     assert "several people: 3 get labels" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("views", [range(5), (0, 2, 3, 4)])
+def test_everyone_keeps_what_the_detector_takes_their_joints_in_space_to_be(here, scene, views):
+    candidates, rig = scene.crowd.candidates, scene.rig
+    own = np.random.default_rng(0).integers(-900, 900, (*candidates.confidence.shape, 3)).astype(np.float16)
+    write(scene, own_3d=own)
+    write_rig(Path("cameras.toml"), replace(rig, cameras=tuple(rig.cameras[v] for v in views)))
+    people = labelled()
+    assert len(people) > 1
+    for labels in people.values():
+        keypoints = labels.keypoints
+        assert keypoints.views == tuple(rig.names[v] for v in views)
+        f, v = np.nonzero(keypoints.seen.all(axis=-1) & ~labels.swapped)
+        assert len(f) > 10
+        shown = candidates.table(FRAMES, len(rig))[keypoints.frames[f], np.array(views)[v]]
+        mine = (candidates.xy[shown] == keypoints.xy[f, v][:, None]).all(axis=(-1, -2)) & (shown >= 0)
+        assert (mine.sum(axis=1) == 1).all()
+        np.testing.assert_array_equal(keypoints.detected_xyz[f, v], own[shown[mine]])
+
+
+def test_joints_in_space_that_do_not_fit_the_candidates_are_refused(here, scene):
+    write(scene, own_3d=np.zeros((5, 17, 3), np.float16))
+    with pytest.raises(InputError, match=r"'detected_xyz' of shape \(5, 17, 3\) for \d+ candidates.*epitool detect2d"):
+        labelled()
 
 
 def test_frames_of_everyone_are_of_the_same_part(crowd):

@@ -98,7 +98,7 @@ def crowd_of(path: Path, joints: Keypoints, least: float | None) -> Crowd | None
     with open_keypoints(path, least) as file:
         found = load_everyone(file, joints.views)
         runs = np.concatenate([np.arange(*bounds) for bounds in sample_bounds(len(file))])
-    everyone = found.select_frames(runs) if found else None
+    everyone = found[0].select_frames(runs) if found else None
     return everyone if everyone and everyone.crowded else None
 
 

@@ -144,6 +144,7 @@ class Assembly:
         self.frames = np.array(sorted({frame for view in views for frame in view.frames}), dtype=np.int64)
         self.candidates = _candidates(found, self.frames)
         self._xyz = np.concatenate([each.xyz for each in found])
+        self._has_xyz = len(self._xyz) == len(self.candidates) > 0
         self.choice = follow_person(self.candidates, len(self.frames), len(views), body)
         self._seen = [each.frames for each in found]
 
@@ -174,7 +175,7 @@ class Assembly:
                     file.append(replace(part, take_of=np.array(takes, dtype=np.int64), split=split))
                     tally.add(part)
             if self.candidates.table(*self.choice.shape).shape[-1] > 1:
-                add_candidates(temporary, self.candidates)
+                add_candidates(temporary, self.candidates, self._xyz if self._has_xyz else None)
         return tally
 
     def _parts(self, named: bool) -> Iterator[tuple[int, Keypoints]]:
@@ -192,7 +193,7 @@ class Assembly:
 
     def _xyz_of(self, choice: NDArray[np.intp]) -> NDArray[np.float64]:
         """Return the detector's own 3D joints of the chosen people, `(F, V, J, 3)`; empty if candidates lack them."""
-        if len(self._xyz) < max(len(self.candidates), 1):
+        if not self._has_xyz:
             return np.empty(0)
         own = self._xyz[choice].astype(np.float64)
         own[choice < 0] = np.nan

@@ -18,7 +18,7 @@ from epitool.geometry.people.lost_views import place_by_person
 from epitool.geometry.people.mirrors import mirror_images
 from epitool.geometry.people.tracking import sightings_of
 from epitool.geometry.triangulation.labels import make_labels
-from epitool.io.candidates_h5 import has_candidates, read_candidates
+from epitool.io.candidates_h5 import has_candidates, read_candidates, read_detected_xyz
 from epitool.io.keypoints_h5 import KeypointsFile
 from epitool.labels import usual_split
 from epitool.pose import Keypoints
@@ -36,6 +36,7 @@ class Chosen:
     Attributes:
         source: The file.
         crowd: Everyone in some of its views.
+        rows: Index in the file of each of these candidates, and -1 at the end, for nobody.
         choice: Which candidate the person is in every frame and view, `(F, V)`; -1 for nobody.
         followed: Which candidates the file's keypoints are, in all of its frames, likewise.
         people: Who is who in all of the file's frames.
@@ -45,6 +46,7 @@ class Chosen:
 
     source: KeypointsFile
     crowd: Crowd
+    rows: NDArray[np.intp]
     choice: NDArray[np.intp]
     followed: NDArray[np.intp]
     people: People
@@ -75,7 +77,10 @@ class Chosen:
             split = part.split or usual_split(len(self.source))
             early, late = (min(max(end - self.first, 0), len(self)) for end in split)
             part = replace(part, split=(early, late))
-        return with_choice(part, self.crowd.candidates, self.choice[start:stop:step])
+        choice = self.choice[start:stop:step]
+        own = read_detected_xyz(self.source.path, self.rows[choice])
+        found = with_choice(part, self.crowd.candidates, choice)
+        return replace(found, detected_xyz=own) if own.size else found
 
     def views_without_the_person(self) -> dict[str, str]:
         """Return the views that show people, but hardly ever the one on whom other views agree, with likely causes."""
@@ -121,8 +126,8 @@ class Chosen:
         return replace(self, choice=choice, first=int(frame[0]), names=(name,))
 
 
-def load_everyone(source: KeypointsFile, views: Sequence[str]) -> Crowd | None:
-    """Everyone in some views of a file, held in memory; None where it has no candidates.
+def load_everyone(source: KeypointsFile, views: Sequence[str]) -> tuple[Crowd, NDArray[np.intp]] | None:
+    """Everyone in some views of a file, held in memory, and `Chosen.rows`; None where the file has no candidates.
 
     Raises:
         InputError: The file cannot be read.
@@ -130,8 +135,10 @@ def load_everyone(source: KeypointsFile, views: Sequence[str]) -> Crowd | None:
     everyone = read_candidates(source.path, source.shape)
     if everyone is None or not len(everyone):
         return None
-    own = everyone.without_unsure(source.least_confidence).select_views([source.views.index(name) for name in views])
-    return Crowd(own, len(source), source.read(0, 0).select_views(views))
+    wanted = [source.views.index(name) for name in views]
+    own = everyone.without_unsure(source.least_confidence).select_views(wanted)
+    rows = np.append(np.flatnonzero(np.isin(everyone.view_index, wanted)), -1)
+    return Crowd(own, len(source), source.read(0, 0).select_views(views)), rows
 
 
 def choose_by_geometry(source: KeypointsFile, rig: Rig, views: Sequence[str] = ()) -> Chosen | None:
@@ -148,14 +155,15 @@ def choose_by_geometry(source: KeypointsFile, rig: Rig, views: Sequence[str] = (
     Raises:
         InputError: The file cannot be read.
     """
-    crowd = load_everyone(source, tuple(views) or rig.names)
-    if crowd is None or not crowd.crowded:
+    found = load_everyone(source, tuple(views) or rig.names)
+    if found is None or not found[0].crowded:
         return None
+    crowd, rows = found
     before = np.concatenate(list(_choices(source, crowd)))
     people = crowd.people(rig)
     names = tuple(main_person(people, before))
     own = np.isin(crowd.empty.views, rig.names)
-    return Chosen(source, crowd, np.where(own, people.identities(*names), before), before, people, names)
+    return Chosen(source, crowd, rows, np.where(own, people.identities(*names), before), before, people, names)
 
 
 def choose_in_all_views(source: KeypointsFile, rig: Rig, lenses: Sequence[Camera], seed: int) -> Chosen | None:

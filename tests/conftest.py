@@ -107,14 +107,16 @@ def here(tmp_path, monkeypatch) -> Path:
     return tmp_path
 
 
-def pytest_collection_modifyitems(config, items):
-    """Keeps the thorough tests that EPITOOL_SAMPLE draws, which is any word, such as the hash of a commit."""
-    if seed := os.environ.get("EPITOOL_SAMPLE"):
-        thorough = [item for item in items if item.get_closest_marker("thorough")]
-        kept = drawn([item.nodeid for item in thorough], seed)
-        left_out = [item for item in thorough if item.nodeid not in kept]
-        config.hook.pytest_deselected(items=left_out)
-        items[:] = [item for item in items if item not in set(left_out)]
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_collection_modifyitems(items):
+    """Runs also the thorough tests that EPITOOL_SAMPLE draws, which is any word, such as the hash of a commit."""
+    thorough = [item for item in items if item.get_closest_marker("thorough")]
+    seed = os.environ.get("EPITOOL_SAMPLE")
+    sample = drawn([item.nodeid for item in thorough], seed) if seed else set()
+    also = [item for item in thorough if item.nodeid in sample]
+    items[:] = [item for item in items if item.nodeid not in sample]
+    yield
+    items += also
 
 
 @pytest.hookimpl(optionalhook=True)

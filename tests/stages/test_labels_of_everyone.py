@@ -213,7 +213,8 @@ def test_everyone_is_measured_against_the_same_person(crowd):
 
 
 def test_people_whose_boxes_say_otherwise_are_paired_by_their_joints():
-    front, behind = np.array([[[0.0, 0], [0, 100], [50, 0], [50, 100], [0, 50]]]) + [[[0, 0]], [[30, 0]]]
+    front = np.array([[0.0, 0], [0, 100], [50, 0], [50, 100], [0, 50]])
+    behind = front + np.array([30, 0])
     front[4, 0], behind[4, 0] = 80, -60  # an arm of each reaches over to the other side, and is not seen
     truth = np.stack([behind, front])
     seen = np.stack([front, behind])
